@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture
 
 import gvcodec
 from eval import browser
@@ -22,6 +21,7 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat
+from tests.conftest import moving_texture
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -14,15 +14,15 @@ from fractions import Fraction
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(FOLDER.parents[1]))
 
 import numpy as np
-from conftest import moving_texture
-from networks import make_layers
 
 import gvcodec
 from gvcodec._core import TOKEN_BACK, TOKEN_SIDE
 from gvcodec.types import Colour, VideoFormat
+from tests.conftest import moving_texture
+from tests.networks import make_layers
 
 CASES = {
     "av1": {"base": "av1", "q": 45},

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 
-from oracle.rans import PROB_ONE, RansDecoder, RansEncoder, clamp
+from tests.oracle.rans import PROB_ONE, RansDecoder, RansEncoder, clamp
 
 SCALES, INFLATIONS = 64, 128
 _ONE = 1 << 32

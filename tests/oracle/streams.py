@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer
-from oracle.intnet import forward
-from oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
-from oracle.rans import RansDecoder, RansEncoder, clamp
+from tests.oracle.intnet import forward
+from tests.oracle.laplace import INFLATIONS, SCALES, decode_integer, encode_integer
+from tests.oracle.rans import RansDecoder, RansEncoder, clamp
 
 
 def predict(

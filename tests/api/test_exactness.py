@@ -1,0 +1,289 @@
+"""Colour and time come through a stream as they were: tags, ranges, grey, chroma's place, odd
+timestamps, sound and subtitles."""
+
+from __future__ import annotations
+
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.media.planes import planes_from_frame, planes_from_rgb, rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, move_chroma
+from gvcodec.types import Colour, Planes
+from tests.conftest import run
+from tests.media.test_media import packets_of, with_audio
+
+WIDTH, HEIGHT = 64, 48
+
+
+def test_card(depth: int, full: bool) -> np.ndarray:
+    """Y, U, V (3, H, W) of a grey ramp over colour bars (75 %), in samples of this depth and
+    range."""
+    low, high, chroma = (0, 255, 127.5) if full else (16, 235, 112)
+    x = np.arange(WIDTH)
+    ramp = low + (high - low) * x / (WIDTH - 1)
+    luma = np.array([0.75, 0.66, 0.53, 0.44, 0.31, 0.22, 0.09, 0.0])[x * 8 // WIDTH]
+    blue = np.array([0.0, -0.34, 0.12, -0.22, 0.22, -0.12, 0.34, 0.0])[x * 8 // WIDTH]
+    red = np.array([0.0, 0.06, -0.38, -0.31, 0.31, 0.38, -0.06, 0.0])[x * 8 // WIDTH]
+    card = np.full((3, HEIGHT, WIDTH), 128.0)
+    card[0, : HEIGHT // 2] = ramp
+    card[0, HEIGHT // 2 :] = low + (high - low) * luma
+    card[1, HEIGHT // 2 :] += 2 * chroma * blue
+    card[2, HEIGHT // 2 :] += 2 * chroma * red
+    return np.round(card * (1 << (depth - 8)))
+
+
+test_card.__test__ = False  # a picture, not a test
+
+
+def save(path: Path, pix_fmt: str, colour: Colour, card: np.ndarray) -> None:
+    """Three lossless frames of the card with these tags."""
+    ten = "10" in pix_fmt
+    with av.open(str(path), "w") as container:
+        codec, options = (
+            ("libx265", {"x265-params": "lossless=1:log-level=none"})
+            if ten
+            else ("libx264", {"qp": "0"})
+        )
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        context = stream.codec_context
+        context.color_range = 2 if colour.full_range else 1
+        context.colorspace, context.color_primaries = colour.matrix, colour.primaries
+        context.color_trc = colour.transfer
+        for number in range(3):
+            frame = av.VideoFrame(WIDTH, HEIGHT, pix_fmt)
+            for plane, samples in zip(frame.planes, card, strict=True):
+                samples = samples[:: HEIGHT // plane.height, :: WIDTH // plane.width]
+                rows = np.zeros(
+                    (plane.height, plane.line_size // (1 + ten)), np.uint16 if ten else np.uint8
+                )
+                rows[:, : plane.width] = samples
+                plane.update(rows.tobytes())
+            frame.pts = number
+            frame.color_range, frame.colorspace = context.color_range, colour.matrix
+            frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
+)
+@pytest.mark.parametrize(
+    "colour",
+    [Colour(6, 6, 6), Colour(1, 1, 1), Colour(9, 16, 9), Colour(1, 13, 1, True)],
+    ids=["601", "709", "2020-pq", "709-full"],
+)
+def test_tags_and_levels_come_through(tmp_path, pix_fmt: str, colour: Colour) -> None:
+    depth = 10 if "10" in pix_fmt else 8
+    card = test_card(depth, colour.full_range)
+    save(tmp_path / "in.mkv", pix_fmt, colour, card)
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--base-q", 4, "--fit", "off")
+    for name in ("out.mkv", "out.mp4"):
+        run("decode", tmp_path / "a.bin", tmp_path / name, "--fidelity", "--lossless")
+        with VideoReader(tmp_path / "in.mkv") as source, VideoReader(tmp_path / name) as found:
+            tags = [(f.colour.primaries, f.colour.transfer, f.colour.matrix, f.colour.full_range, f.bit_depth)
+                    for f in (source.format, found.format)]  # fmt: skip
+            assert (
+                tags[0]
+                == tags[1]
+                == (colour.primaries, colour.transfer, colour.matrix, colour.full_range, depth)
+            )
+            before, after = next(iter(source)).planes, next(iter(found)).planes
+    # Samples of 10 bits: the codec's own error at this q, and nothing that leans to one side.
+    for left, right in zip(before, after, strict=True):
+        difference = right.astype(int) - left
+        assert np.abs(difference).mean() < 3
+        assert abs(difference.mean()) < 1
+    grey = after[1][: HEIGHT // 4 - 4].astype(int), after[2][: HEIGHT // 4 - 4].astype(int)
+    assert all(np.abs(plane - 512).max() <= 8 for plane in grey)
+    levels = after[0][: HEIGHT // 2 - 8].mean(0)
+    assert np.all(np.diff(levels) > -2)
+    scale = 1 << (10 - depth)
+    assert abs(levels[1:-1] - scale * card[0, 0, 1:-1]).max() < 12
+
+
+def place(plane: np.ndarray, axis: int, period: float) -> float:
+    """Where the samples of a subsampled cosine of this period (in luma samples) stand, in luma
+    samples."""
+    signal = plane.astype(float).mean(1 - axis)[8:-8]
+    at = 2.0 * np.arange(8, 8 + len(signal))
+    wave = ((signal - signal.mean()) * np.exp(-2j * np.pi * at / period)).sum()
+    return float(np.angle(wave) * period / 2 / np.pi)
+
+
+def waves(width: int, height: int, axis: int) -> np.ndarray:
+    """A cosine of 16 samples along an axis, −1…1."""
+    line = np.cos(2 * np.pi * np.arange(height if axis == 0 else width) / 16)
+    return np.broadcast_to(line[:, None] if axis == 0 else line, (height, width))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv444p10le", "yuv422p", "rgb24"])
+def test_chroma_stands_where_its_tag_says(tmp_path, pix_fmt: str, axis: int) -> None:
+    wave = waves(192, 160, axis)
+    if pix_fmt == "rgb24":
+        picture = np.stack([128 + 60 * wave, np.full_like(wave, 128), np.full_like(wave, 128)], -1)
+        frame = av.VideoFrame.from_ndarray(picture.round().astype(np.uint8), format="rgb24")
+        chroma = planes_from_rgb(picture.round().astype(np.uint8))[2]
+    else:
+        scale = 4 if "10" in pix_fmt else 1
+        frame = av.VideoFrame(192, 160, pix_fmt)
+        for number, plane in enumerate(frame.planes):
+            samples = (
+                128 + (60 * wave if number == 1 else 0 * wave)[:, :: 192 // plane.width]
+            ).round() * scale
+            rows = np.zeros(
+                (plane.height, plane.line_size // (2 if scale == 4 else 1)),
+                np.uint16 if scale == 4 else np.uint8,
+            )
+            rows[:, : plane.width] = samples
+            plane.update(rows.tobytes())
+        chroma = planes_from_frame(frame)[1]
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = (
+            192,
+            160,
+            "bgr0" if pix_fmt == "rgb24" else pix_fmt,
+        )
+        container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode(None))
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        location = reader.format.colour.chroma_location
+    assert abs(place(chroma, axis, 16) - PLACES[location][1 - axis]) < 0.05
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("location", sorted(PLACES))
+def test_pictures_are_made_from_chroma_where_it_stands(location: int, axis: int) -> None:
+    """A red wave goes to 4:2:0 with chroma at any location and comes back in phase."""
+    wave = waves(192, 160, axis)
+    picture = (
+        np.stack([128 + 60 * wave, np.full_like(wave, 128), np.full_like(wave, 128)], -1)
+        .round()
+        .astype(np.uint8)
+    )
+    planes = move_chroma(planes_from_rgb(picture), CENTRE, location)
+    found = rgb_from_planes(planes, Colour(matrix=6, chroma_location=location)).astype(float)[
+        ..., 0
+    ]
+    signal = found.mean(1 - axis)[16:-16]
+    at = np.arange(16, 16 + len(signal))
+    phase = np.angle(((signal - signal.mean()) * np.exp(-2j * np.pi * at / 16)).sum())
+    assert abs(phase * 16 / 2 / np.pi) < 0.05
+
+
+@pytest.mark.parametrize("size", [(192, 160), (191, 159), (192, 159), (191, 160)])
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("location", [LEFT, CENTRE, 2])
+def test_turned_frames_keep_their_chroma_in_place(
+    size: tuple[int, int], degrees: int, location: int
+) -> None:
+    width, height = size
+    right, down = PLACES[location]
+    half = (height + 1) // 2, (width + 1) // 2
+    x = 2 * np.arange(half[1]) + right
+    y = 2 * np.arange(half[0]) + down
+    column, row = (512 + 200 * np.cos(2 * np.pi * at / 16) for at in (x, y))
+    planes: Planes = (
+        np.full((height, width), 512, np.uint16),
+        np.broadcast_to(column, half).round().astype(np.uint16),
+        np.broadcast_to(row[:, None], half).round().astype(np.uint16),
+    )
+    rotation = Rotation(degrees, width, height, location)
+    turned = rotation.apply(planes)
+    # The same waves, counted from the corner that became the first one.
+    for number, length in ((1, width), (2, height)):
+        axis = (1 if number == 1 else 0) ^ (degrees % 180 != 0)
+        backwards = (
+            degrees == 180 or (degrees == 90 and number == 1) or (degrees == 270 and number == 2)
+        )
+        found = place(turned[number], axis, 16)
+        wanted = PLACES[rotation.location][1 - axis] - (length - 1 if backwards else 0)
+        assert abs((found - wanted + 8) % 16 - 8) < 0.05
+
+
+def subtitled(path: Path, clip: list[Planes], codec: str) -> list[tuple[int, int, bytes]]:
+    """A file with video at odd times, AAC and subtitles of this codec; times, durations and bytes
+    of the subtitle packets."""
+    with_audio(path.with_name("plain.mp4"), clip)
+    texts = path.with_name("words.srt")
+    texts.write_text(
+        "".join(
+            f"{n}\n00:00:00,{100 * n:03d} --> 00:00:00,{100 * n + 80:03d}\nLine {n}\n\n"
+            for n in range(7)
+        )
+    )
+    if codec == "mov_text":
+        ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+        texts = path.with_name("words.mp4")
+        command = [
+            ffmpeg,
+            "-v",
+            "error",
+            "-i",
+            path.with_name("words.srt"),
+            "-c:s",
+            "mov_text",
+            texts,
+        ]
+        subprocess.run(command, check=True)
+    with (
+        av.open(str(path.with_name("plain.mp4"))) as source,
+        av.open(str(texts)) as words,
+        av.open(str(path), "w") as target,
+    ):
+        outputs = {
+            stream: target.add_stream_from_template(stream)
+            for stream in (*source.streams, *words.streams)
+        }
+        for packet in (*source.demux(), *words.demux()):
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video" and packet.pts * packet.time_base > 0.3:
+                packet.pts, packet.dts = packet.pts + 117, packet.dts + 117
+            packet.stream = outputs[packet.stream]
+            target.mux(packet)
+    return subtitles_of(path)
+
+
+def subtitles_of(path: Path) -> list[tuple[int, int, bytes]]:
+    with av.open(str(path)) as container:
+        tick = container.streams.subtitles[0].time_base
+        return [
+            (round(packet.pts * tick * 1000), round(packet.duration * tick * 1000), bytes(packet))
+            for packet in container.demux(subtitles=0)
+            if packet.dts is not None and packet.size
+        ]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "srt"), ("mp4", "mov_text")])
+def test_sound_subtitles_and_odd_times_come_through(
+    tmp_path, clip: list[Planes], suffix: str, codec: str
+) -> None:
+    source = tmp_path / f"in.{suffix}"
+    words = subtitled(source, clip, codec)
+    assert len(words) >= 7
+    run("encode", source, tmp_path / "a.bin", "--preset", "10", "--fit", "off", "--keyint", 6)
+    run("decode", tmp_path / "a.bin", tmp_path / f"out.{suffix}", "--fidelity", "--lossless")
+    assert [data for _, data in packets_of(tmp_path / f"out.{suffix}")] == [
+        data for _, data in packets_of(source)
+    ]
+    assert subtitles_of(tmp_path / f"out.{suffix}") == words
+    with VideoReader(source) as before, VideoReader(tmp_path / f"out.{suffix}") as after:
+        times = [frame.pts * before.format.time_base for frame in before]
+        assert [frame.pts * after.format.time_base for frame in after] == times
+    assert len({b - a for a, b in pairwise(times)}) > 1
+    # From the middle on too.
+    video = gvcodec.open(tmp_path / "a.bin", fidelity=True)
+    assert video.get_frames_at([13, 2]).pts_seconds == pytest.approx(
+        [float(times[13]), float(times[2])], abs=1e-9
+    )

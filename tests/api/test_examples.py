@@ -1,0 +1,42 @@
+"""Every file of examples/ runs, on clips that it makes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+PARTS = ("made_clip",)
+EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PARTS)
+NEED_TORCH = ("arrays", "clip_dataset", "find_moment", "measure_lpips")
+
+
+def test_the_gallery_lists_them_all() -> None:
+    listed = re.findall(r"\((\w+)\.py\)", (FOLDER / "README.md").read_text())
+    assert sorted(listed) == EXAMPLES
+    assert len(EXAMPLES) == 8
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name in NEED_TORCH:
+        pytest.importorskip("torch")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    if name == "measure_lpips":
+        environment["GVCODEC_METRIC_WEIGHTS"] = str(request.getfixturevalue("weights_folder"))
+    words = [sys.executable, str(FOLDER / f"{name}.py")]
+    if name == "clip_dataset":
+        made = run([sys.executable, str(FOLDER / "encode_decode.py")], environment)
+        words += [found[0] for found in re.finditer(r"\S+\.gvc(?=:)", made)] * 2
+    assert run(words, environment).strip()
+
+
+def run(words: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,70 @@
+"""Streams that must decode to the same base frames for ever (the hash is in the file), and streams
+that must be refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.base.tokens.payload import REFRESH, WAITING
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.errors import DamagedStreamError, VerificationError
+
+FOLDER = Path(__file__).parents[1]
+TOKENS = FOLDER / "golden" / "tokens"
+GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), *sorted(TOKENS.glob("*.bin"))]
+FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_streams_decode(path: Path, threads: int, monkeypatch) -> None:
+    data = path.read_bytes()
+    if path.parent == TOKENS:
+        monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
+    base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
+    assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
+    assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
+
+
+@pytest.mark.parametrize("name", ["av1", "vvc"])
+def test_golden_streams_are_painted_as_their_hash_says(name: str, form: str) -> None:
+    data = (FOLDER / "golden" / f"{name}.bin").read_bytes()
+    assert any(packet.kind is Kind.PAINTED for packet in Reader(io.BytesIO(data)).packets())
+    # Raises VerificationError for another hash than the stream's.
+    painted, base = (list(gvcodec.decode_planes(data, fidelity=f)) for f in (False, True))
+    assert not any(np.array_equal(a[0], b[0]) for a, b in zip(painted, base, strict=True))
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize(
+    "path", [path for path in GOLDEN if path.stem[:3] in ("tok",)], ids=lambda path: path.stem
+)
+def test_golden_streams_decode_in_every_form(path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
+    assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
+
+
+def test_golden_tokens_are_many_integers() -> None:
+    """What is decoded are steps, from both sides too."""
+    data = io.BytesIO((TOKENS / "tokens.bin").read_bytes())
+    payloads = [p.payload for p in Reader(data).packets() if p.kind is Kind.INTER]
+    assert len(payloads) == 8
+    assert sum(len(payload) > 5 for payload in payloads) > 4
+    assert any(payload.startswith(REFRESH) for payload in payloads)
+    assert any(payload.startswith(WAITING) for payload in payloads)
+
+
+@pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
+def test_faulty_streams_are_refused(path: Path) -> None:
+    with pytest.raises((DamagedStreamError, VerificationError)):
+        list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))
+
+
+def test_there_is_something_to_test() -> None:
+    assert {path.stem for path in GOLDEN} == {"av1", "vvc", "tokens"}
+    assert len(FAULTY) >= 5

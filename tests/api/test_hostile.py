@@ -1,0 +1,396 @@
+"""Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory
+stays within its budget."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
+from gvcodec import cli, limits
+from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
+from gvcodec.base.standard.payloads import restore
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
+from gvcodec.bitstream.timing import PtsDecoder
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.codec.gops import BASE_WEIGHTS, GopSource
+from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
+from gvcodec.limits import Limits
+from gvcodec.media.heads import make_head, open_head
+from gvcodec.media.tracks import TrackReader
+from tests.conftest import moving_texture, run
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    """Four frames in two GOPs."""
+    return gvcodec.encode(moving_texture(64, 48, 4), base="av1", preset=10, keyint=2, fit=0, q=40)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_only_heads_of_sound_are_opened(kind: str) -> None:
+    with pytest.raises(DamagedStreamError, match="^tracks: "):
+        TrackReader(tracks_payload(HEADS[kind]()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [("matroska", "libopus"), ("matroska", "pcm_s16le"), ("mp4", "libmp3lame"), ("mov", "ac3")],
+)
+def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
+    head = make_head(kind, [audio_stream(codec)])
+    found = open_head(head)
+    assert [(stream.type, stream.rate) for stream in found.streams] == [("audio", 48000)]
+    assert (
+        found.streams[0].codec_context.codec.canonical_name == av.Codec(codec, "w").canonical_name
+    )
+    for size in range(0, len(head) - 24, 7):
+        with pytest.raises(DamagedStreamError):
+            open_head(head[:size] + b"\0" * 9)
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize(
+    ("command", "kind"), [("decode", "sdp"), ("cut", "ffconcat"), ("cat", "hls"), ("repair", "sdp")]
+)
+def test_no_socket_and_no_foreign_file_is_opened(
+    plain: bytes, tmp_path, command: str, kind: str
+) -> None:
+    with av.open(str(tmp_path / "foreign.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    (tmp_path / "a.bin").write_bytes(
+        with_packets(plain, Packet(Kind.TRACKS, tracks_payload(HEADS[kind]())))
+    )
+    output = ["-o", "o.bin"] if command == "cat" else ["o.mkv" if command == "decode" else "o.bin"]
+    trace = ["strace", "-f", "-qq", "-o", "trace.txt", "-e", "trace=network,open,openat"]
+    program = [sys.executable, "-m", "gvcodec", command, "a.bin", *output, "--threads", "1"]
+    done = subprocess.run(
+        [*trace, *program],
+        cwd=tmp_path,
+        env=path_to_package(),
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    calls = (tmp_path / "trace.txt").read_text()
+    assert "a.bin" in calls
+    assert "foreign.wav" not in calls
+    assert not [line for line in calls.splitlines() if "socket(AF_INET" in line or "bind(" in line]
+    assert done.returncode in (0, 3), done.stderr
+    assert done.returncode == 3 or command == "repair"
+
+
+def path_to_package() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(Path(gvcodec.__file__).parents[1])}
+
+
+def frame_payloads(stream: bytes) -> list[Packet]:
+    return [packet for packet in Reader(io.BytesIO(stream)).packets() if packet.is_frame]
+
+
+def stream_of(header: SequenceHeader, packets: list[Packet]) -> bytes:
+    output = io.BytesIO()
+    writer = Writer(output, header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(bytes(8))
+    return output.getvalue()
+
+
+def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0, q=40, low_delay=True)
+    key, *others = frame_payloads(data)
+    # The last OBU of a payload has no size; here it is given one, and a thousand
+    # `show_existing_frame` follow.
+    unit = restore("av1", key.payload)[2:]
+    bomb = Packet(Kind.KEY, unit + b"\x1a\x01\x80" * 1000)
+    header = Reader(io.BytesIO(data)).header
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
+        list(gvcodec.decode_planes(stream_of(header, [bomb, *others]), fidelity=True))
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
+    """Before memory is taken for them."""
+    small, large = (
+        gvcodec.encode(moving_texture(*size, 1), base=base, fit=0, q=40)
+        for size in ((64, 64), (512, 512))
+    )
+    data = stream_of(Reader(io.BytesIO(small)).header, frame_payloads(large))
+    with pytest.raises(
+        DamagedStreamError,
+        match="512×512, the header promises 64×64" if base != "av1" else "cannot",
+    ):
+        list(gvcodec.decode_planes(data, fidelity=True))
+
+
+@pytest.mark.parametrize("base", ["vvc"])
+def test_a_second_bitstream_behind_a_start_code_is_refused(base: str) -> None:
+    data = gvcodec.encode(moving_texture(64, 64, 1), base=base, fit=0, q=40)
+    (key,) = frame_payloads(data)
+    hidden = Packet(Kind.KEY, key.payload + b"\0\0\1" + key.payload)
+    with pytest.raises(DamagedStreamError, match="start code"):
+        list(
+            gvcodec.decode_planes(
+                stream_of(Reader(io.BytesIO(data)).header, [hidden]), fidelity=True
+            )
+        )
+
+
+def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
+    data = gvcodec.encode(moving_texture(512, 512, 1), base="vvc", fit=0, q=40)
+    decoder = open_decoder("vvc", 64, 64, 1)
+    with pytest.raises(MemoryError, match="memory"):
+        decode(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))
+
+
+def huge(stream: bytes) -> bytes:
+    """64 megapixels in about ninety bytes."""
+    header = Reader(io.BytesIO(stream)).header
+    format = replace(header.format, width=8192, height=8192)
+    return stream_of(replace(header, format=format, painter_id=None), [Packet(Kind.KEY, b"\x40")])
+
+
+@pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "repair", "extract"])
+def test_a_small_file_does_not_take_much_memory_by_default(
+    plain: bytes, tmp_path, capsys, command: str
+) -> None:
+    stream = (
+        plain
+        if command != "extract"
+        else gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0)
+    )
+    data = huge(stream)
+    assert len(data) < 120
+    (tmp_path / "a.bin").write_bytes(data)
+    output = {"verify": [], "cat": ["-o", tmp_path / "o.bin"], "extract": [tmp_path / "o.mp4"]}
+    arguments = [
+        command,
+        tmp_path / "a.bin",
+        *output.get(command, [tmp_path / "o.bin" if command != "decode" else tmp_path / "o.y4m"]),
+    ]
+    arguments = [str(argument) for argument in arguments]
+    run(*arguments, code=1)
+    assert "8192×8192 take about" in capsys.readouterr().err
+    run(*arguments, "--max-pixels", "1000", code=1)
+    assert "more than 1000 pixels" in capsys.readouterr().err
+    run(*arguments, "--max-memory", "100M", code=1)
+    assert "more than 100 (--max-memory" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_the_library_has_the_same_limits(plain: bytes) -> None:
+    data = huge(plain)
+    header = Reader(io.BytesIO(data)).header
+    few = Limits(max_pixels=1000)
+    for refused in (
+        lambda: next(gvcodec.decode(data)),
+        lambda: gvcodec.open(data),
+        lambda: gvcodec.Decoder(header),
+        lambda: Reader(io.BytesIO(data), limits=gvcodec.Limits()),
+        lambda: next(gvcodec.decode(plain, limits=few)),
+        lambda: gvcodec.open(plain, limits=few),
+        lambda: gvcodec.Decoder(Reader(io.BytesIO(plain)).header, limits=few),
+        lambda: Reader(io.BytesIO(plain), limits=few),
+    ):
+        with pytest.raises(LimitError):
+            refused()
+    assert len(list(gvcodec.decode(plain, limits=Limits(max_pixels=64 * 48)))) == 4
+
+
+def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with (
+        limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
+        pytest.raises(MemoryError),
+    ):
+        np.ones(1 << 27)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_what_a_stream_piles_up_is_bounded(plain: bytes) -> None:
+    header = Reader(io.BytesIO(plain)).header
+    timing = PtsDecoder(0, Fraction(25), Fraction(1, 25))
+    with pytest.raises(DamagedStreamError, match="names more than"):
+        for _ in range(3):
+            timing.send((encode_var(0) + encode_svar(1)) * (1 << 18))
+    head = tracks_payload(make_head("matroska", [audio_stream()]))
+    few = Limits(max_memory=1 << 20)
+    nothing = (encode_var(0) + encode_svar(0) + encode_var(0)) * 1500
+    tracks = TrackReader(head + nothing[:1500], few)
+    with pytest.raises(LimitError, match="sound"):
+        tracks.send(nothing)
+    tracks.waiting.clear()
+    tracks.send(nothing[:1500])
+    decoder = gvcodec.Decoder(header, fidelity=True, limits=Limits(max_memory=80 << 20))
+    decoder.send_packet(Packet(Kind.TRACKS, head))
+    with pytest.raises(LimitError, match="sound"):
+        for _ in range(30):
+            decoder.send_packet(
+                Packet(Kind.TRACKS, encode_var(0) + b"\0" + encode_var(1 << 20) + bytes(1 << 20))
+            )
+    frames = [Packet(Kind.KEY, b"\x40"), *[Packet(Kind.INTER, b"\0")] * 2000]
+    with pytest.raises(LimitError, match="a GOP"):
+        list(GopSource(header, frames, few))
+
+
+@pytest.mark.parametrize("kind", ["nothing", "tracks", "later tracks", "fit", "timing", "metadata"])
+def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path, kind: str) -> None:
+    head = tracks_payload(make_head("matroska", [audio_stream()]))
+    before = {
+        "nothing": [Packet(Kind.FIT, BASE_WEIGHTS), Packet(Kind.TRACKS, head)],
+        "tracks": [Packet(Kind.TRACKS, b"\1\1\1\4made")],
+        "later tracks": [Packet(Kind.TRACKS, head), Packet(Kind.TRACKS, b"\1\1\1\xff\1")],
+        "fit": [Packet(Kind.FIT, b"no weights")],
+        "timing": [Packet(Kind.TIMING, b"\xff")],
+        "metadata": [Packet(Kind.METADATA, b"\1\xff")],
+    }[kind]
+    (tmp_path / "a.bin").write_bytes(with_packets(plain, *before))
+    codes = {
+        cli.main([command, str(tmp_path / "a.bin"), *output])
+        for command, output in (("verify", []), ("decode", [str(tmp_path / "o.y4m")]))
+    }
+    assert codes == {0 if kind == "nothing" else 3}
+
+
+@pytest.mark.parametrize("attack", ["claims", "gops", "keys"])
+def test_reading_behind_damage_takes_time_that_grows_with_the_file(
+    monkeypatch, plain: bytes, attack: str
+) -> None:
+    """Made-up sizes make each packet look at all that follows."""
+    gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
+    unit = {
+        "claims": claim + gop,
+        "gops": gop + claim,
+        "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop,
+    }[attack]
+    monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
+    looked = []
+    for size in (1 << 14, 1 << 16):
+        count = 0
+        peek = recovery._Rewindable.peek
+
+        def counting(source: recovery._Rewindable, most: int, peek=peek) -> bytes:
+            nonlocal count
+            found = peek(source, most)
+            count += len(found)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(recovery._Rewindable, "peek", counting)
+            header = Reader(io.BytesIO(plain)).header
+            list(recovery.Salvage(io.BytesIO(header.pack() + unit * (size // len(unit)))).events())
+        looked.append(count)
+    assert looked[1] < 6 * looked[0] + (1 << 20)
+
+
+def test_a_count_of_lost_frames_is_not_believed_again_and_again(plain: bytes) -> None:
+    """Twelve bytes for a GOP that claims a thousand more."""
+    header, stream, frames = Reader(io.BytesIO(plain)).header, b"", 0
+    for _ in range(100):
+        frames += 1000
+        stream += Packet(Kind.KEY, b"\x40").pack()
+        stream += Packet(Kind.GOP, bytes(4) + encode_var(frames)).pack()
+    salvage = recovery.Salvage(io.BytesIO(header.pack() + stream))
+    lost = sum(event.frames for event in salvage.events() if isinstance(event, recovery.Loss))
+    assert lost <= 1000 + len(stream) // 3
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 1, 0)])
+def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
+    plain: bytes, tmp_path, capsys, order: tuple[int, ...]
+) -> None:
+    head = tracks_payload(make_head("mp4", [audio_stream("libmp3lame")]))
+    (tmp_path / "0.bin").write_bytes(plain)
+    (tmp_path / "1.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, head)))
+    names = [str(tmp_path / f"{number}.bin") for number in order]
+    run("cat", *names, "-o", tmp_path / "o.bin", code=2)
+    assert "different tracks" in capsys.readouterr().err
+    run("cat", names[0], names[0], "-o", tmp_path / "o.bin")
+
+
+def test_frames_are_asked_for_by_integers_or_a_mask(plain: bytes) -> None:
+    video = gvcodec.open(bytearray(plain), fidelity=True)
+    assert np.array_equal(video[np.array([False, True, False, True])], video[[1, 3]])
+    assert np.array_equal(video[[True, False, False, True]], video[[0, 3]])
+    assert np.array_equal(video[np.array(2)], video[np.int64(2)])
+    assert video[[]].shape == (0, 48, 64, 3)
+    for wrong in ([True, False], np.ones(5, bool)):
+        with pytest.raises(IndexError, match="a mask has 4 values"):
+            video[wrong]
+    for wrong in (1.0, [0.5], np.array([1.0]), True, "1", [[1, 2]], None):
+        with pytest.raises(UsageError):
+            video[wrong]
+    for time in (np.nan, np.inf):
+        with pytest.raises(UsageError, match="not a time"):
+            video.get_frame_played_at(time)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_streams_are_read_from_anything_that_holds_bytes(plain: bytes, kind: type) -> None:
+    assert len(list(gvcodec.decode(kind(plain), fidelity=True))) == 4
+    assert len(gvcodec.open(kind(plain))) == 4
+
+
+def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
+    frame = moving_texture(64, 48, 1)[0]
+    integers = tuple(plane.astype(np.int64) for plane in frame)
+    assert gvcodec.encode([integers], base="av1", preset=10, fit=0) == gvcodec.encode(
+        [frame], base="av1", preset=10, fit=0
+    )
+    for wrong in (
+        tuple(plane.astype(np.float32) for plane in frame),
+        tuple(plane.astype(np.int64) - 2000 for plane in frame),
+        (frame[0] + np.uint16(1000), *frame[1:]),
+        tuple(plane > 3 for plane in frame),
+    ):
+        with pytest.raises(UsageError, match="samples are integers 0…1023"):
+            gvcodec.encode([wrong], base="av1", preset=10, fit=0)
+    encoder = gvcodec.Encoder(
+        Reader(io.BytesIO(gvcodec.encode([frame], base="av1", preset=10, fit=0))).header.format
+    )
+    for pts in (1 << 62, -(1 << 70), 0.5, "1"):
+        with pytest.raises(UsageError, match="timestamp"):
+            encoder.send_frame(frame, pts)
+
+
+@pytest.mark.parametrize(
+    "sizes", ['{"depth": 1000000}', '{"channels": 1e9}', '{"style": -1}', '{"stem": "8"}']
+)
+def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
+    pytest.importorskip("torch")
+    import json
+
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    from gvcodec.painter.model import find_painter
+    from gvcodec.painter.twin import PainterTwin
+
+    with safe_open(find_painter(), "np") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        known = json.loads(file.metadata()["painter"])
+    path = tmp_path / "a.safetensors"
+    save_file(found, path, {"painter": json.dumps(known | json.loads(sizes))})
+    with pytest.raises(MediaError, match="not a painter"):
+        PainterTwin.load(path)

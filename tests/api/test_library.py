@@ -1,0 +1,175 @@
+"""The library's front: files and file objects, tensors, types, names, and examples that run."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import importlib
+import io
+import pydoc
+import re
+import typing
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.config import EncoderConfig, EncoderOptions
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.types import Colour, VideoFormat
+from tests.conftest import moving_texture, run
+
+ROOT = Path(__file__).parents[2]
+FAST: EncoderOptions = {"preset": 10, "fit": 0, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """Three frames (3, 48, 64, 3)."""
+    colour = Colour(matrix=1)
+    return np.stack([rgb_from_planes(p, colour) for p in moving_texture(64, 48, 3)])
+
+
+@pytest.fixture(scope="module")
+def data(frames: np.ndarray) -> bytes:
+    return gvcodec.encode(frames, frame_rate=25, **FAST)
+
+
+def test_examples_in_docstrings_run() -> None:
+    pytest.importorskip("torch")
+    tried = 0
+    for name in ("gvcodec.api", "gvcodec.video", "gvcodec"):
+        result = doctest.testmod(importlib.import_module(name))
+        assert not result.failed
+        tried += result.attempted
+    assert tried >= 5
+
+
+def test_files_there_and_back_are_those_of_the_command_line(
+    tmp_path, frames: np.ndarray, data: bytes
+) -> None:
+
+    source = tmp_path / "a.gvc"
+    source.write_bytes(data)
+    video, ours, theirs = (tmp_path / name for name in ("a.y4m", "ours.gvc", "theirs.gvc"))
+    done = gvcodec.decode_file(source, video, fidelity=True)
+    assert done.frames == 3
+    assert done.losses == ()
+    told = gvcodec.encode_file(video, ours, q=30, **FAST)
+    assert (told.frames, told.size) == (3, ours.stat().st_size)
+    words = ["encode", video, theirs, "-q", "30", "--preset", "10", "--fit", "off"]
+    run(*words)
+    assert ours.read_bytes() == theirs.read_bytes()
+    with pytest.raises(MediaError, match="exists already"):
+        gvcodec.encode_file(video, ours, **FAST)
+    same = tmp_path / "same.mkv"
+    same.write_bytes(data)
+    with pytest.raises(MediaError, match="is the input"):
+        gvcodec.decode_file(same, same, overwrite=True)
+    assert same.read_bytes() == data
+    assert gvcodec.encode_file(video, ours, overwrite=True, frames=1, **FAST).frames == 1
+
+
+def test_file_objects_there_and_back(frames: np.ndarray, data: bytes) -> None:
+    video = io.BytesIO()
+    assert gvcodec.decode_file(io.BytesIO(data), video, fidelity=True).frames == 3
+    assert video.getvalue().startswith(b"YUV4MPEG2 W64 H48")
+    video.seek(0)
+    stream = io.BytesIO()
+    gvcodec.encode_file(video, stream, **FAST)
+    assert not video.closed
+    assert not stream.closed
+    assert len(list(gvcodec.decode(stream.getvalue()))) == 3
+    stream.seek(0)
+    assert len(list(gvcodec.decode(stream, start=1))) == 2
+
+
+def test_a_path_can_be_decoded(tmp_path, data: bytes) -> None:
+    (tmp_path / "a.gvc").write_bytes(data)
+    wanted = list(gvcodec.decode(data))
+    for path in (tmp_path / "a.gvc", str(tmp_path / "a.gvc")):
+        assert np.array_equal(list(gvcodec.decode(path)), wanted)
+    with pytest.raises(MediaError, match=r"none\.gvc"):
+        gvcodec.decode(tmp_path / "none.gvc")
+
+
+def test_tensors_in_either_order_are_the_same_stream(frames: np.ndarray, data: bytes) -> None:
+    torch = pytest.importorskip("torch")
+    tensors = torch.from_numpy(frames)
+    for given in (tensors, tensors.permute(0, 3, 1, 2), list(tensors), iter(tensors)):
+        assert gvcodec.encode(given, frame_rate=25, **FAST) == data
+    with pytest.raises(UsageError, match="uint8, or floats from 0 to 1, not from"):
+        gvcodec.encode(tensors.float(), **FAST)
+
+
+def test_tensors_out_are_on_the_device(data: bytes) -> None:
+    torch = pytest.importorskip("torch")
+    order = {"output": "torch", "device": "meta", "dimension_order": "NCHW"}
+    images = list(gvcodec.decode(data, fidelity=True, **order))
+    assert [(image.device.type, tuple(image.shape)) for image in images] == [
+        ("meta", (3, 48, 64))
+    ] * 3
+    plain = list(gvcodec.decode(data, output="torch"))
+    assert all(image.dtype == torch.uint8 for image in plain)
+    assert np.array_equal(torch.stack(plain).numpy(), list(gvcodec.decode(data)))
+    with pytest.raises(UsageError, match="no device meta to paint on"):
+        list(gvcodec.decode(data, device="meta"))
+    with pytest.raises(UsageError, match="output"):
+        gvcodec.decode(data, output="jax")  # type: ignore[arg-type]
+
+
+def test_video_encoder_writes_files_whole_or_not_at_all(
+    tmp_path, frames: np.ndarray, data: bytes
+) -> None:
+    encoder = gvcodec.VideoEncoder(frames, frame_rate=25)
+    assert repr(encoder) == "VideoEncoder(frames (3, 48, 64, 3), frame_rate=25)"
+    told = encoder.to_file(tmp_path / "a.gvc", **FAST)
+    assert (tmp_path / "a.gvc").read_bytes() == data == encoder.to_bytes(**FAST)
+    assert (told.frames, told.size, told.format.frame_rate) == (3, len(data), 25)
+    with pytest.raises(UsageError, match="no frame"):
+        gvcodec.VideoEncoder([]).to_file(tmp_path / "b.gvc", **FAST)
+    with pytest.raises(UsageError, match="avi"):
+        encoder.to_file(tmp_path / "b.avi", **FAST)
+    with pytest.raises(UsageError, match="nonsense"):
+        encoder.to_bytes(nonsense=1)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="either"):
+        encoder.to_bytes(config=EncoderConfig(), q=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]
+
+
+def test_options_are_the_fields_of_the_configuration() -> None:
+    hints = typing.get_type_hints(EncoderConfig)
+    assert typing.get_type_hints(EncoderOptions) == {
+        field.name: hints[field.name] for field in dataclasses.fields(EncoderConfig)
+    }
+
+
+def test_names_are_listed_and_helped() -> None:
+    assert dir(gvcodec) == sorted([*gvcodec.__all__, "__version__"])
+    told = pydoc.plain(pydoc.render_doc(gvcodec))
+    for name in gvcodec.__all__:
+        assert getattr(gvcodec, name).__doc__, name
+        assert re.search(rf"\b{name}\b", told), name
+
+
+def test_shapes_are_shown(data: bytes) -> None:
+    video = gvcodec.open(data, fidelity=True)
+    assert repr(video) == "Video(stream: 3 frames (48, 64, 3), 25/s, base av1, painted=False)"
+    frame = "Frame(data=uint8 (48, 64, 3), pts_seconds=0.04, duration_seconds=0.04)"
+    assert repr(video.get_frame_at(1)) == frame
+    assert "data=uint8 (2, 48, 64, 3), pts_seconds=float64 (2,)" in repr(
+        video.get_frames_at([0, 2])
+    )
+
+
+def test_a_format_describes_planes_of_a_file(tmp_path) -> None:
+    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 24), 10, Colour(1, 1, 1))
+    encoder = gvcodec.VideoEncoder(moving_texture(64, 48, 2), format=fmt)
+    encoder.to_file(tmp_path / "a.gvc", **FAST)
+    gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "a.mkv", lossless=True, fidelity=True)
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        assert (reader.format.bit_depth, reader.format.frame_rate) == (10, 24)

@@ -1,0 +1,163 @@
+"""What SECURITY.md and the documentation promise in figures, and what a program around the library
+may have set."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from eval.robustness.hostile import audio_stream, tracks_payload
+from gvcodec import limits
+from gvcodec.bitstream import header, packets, timing
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media import heads, tracks
+from gvcodec.media.heads import make_head
+from gvcodec.media.tracks import TrackReader
+from gvcodec.types import VideoFormat
+from tests.conftest import moving_texture, run
+
+SETTINGS = ("float64", "bfloat16", "meta", "autocast", "inference", "no gradients")
+
+
+@contextlib.contextmanager
+def set_in_torch(what: str) -> Iterator[None]:
+    """What a program may do before it calls the library."""
+    torch = pytest.importorskip("torch")
+    if what in ("float64", "bfloat16"):
+        torch.set_default_dtype(getattr(torch, what))
+    if what == "meta":
+        torch.set_default_device("meta")
+    around = {
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "inference": torch.inference_mode,
+        "no gradients": torch.no_grad,
+    }
+    try:
+        with around.get(what, contextlib.nullcontext)():
+            yield
+            if what in ("float64", "bfloat16"):
+                assert torch.get_default_dtype() is getattr(torch, what)
+            assert torch.get_default_device().type == ("meta" if what == "meta" else "cpu")
+            assert torch.is_autocast_enabled("cpu") == (what == "autocast")
+            assert torch.is_grad_enabled() == (what not in ("inference", "no gradients"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+@pytest.fixture(scope="module")
+def unset() -> tuple[bytes, bytes, np.ndarray]:
+    pytest.importorskip("torch")
+    return both()
+
+
+def both() -> tuple[bytes, bytes, np.ndarray]:
+    """A stream with fitted weights, one without, and their painted pictures."""
+    clip = moving_texture(64, 48, 3)
+    fitted = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
+    plain = gvcodec.encode(clip, base="av1", q=40, fit=0, threads=1)
+    return (
+        fitted,
+        plain,
+        np.stack([f for data in (fitted, plain) for f in gvcodec.decode(data, threads=1)]),
+    )
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_settings_of_torch_do_not_reach_the_codec(
+    unset: tuple[bytes, bytes, np.ndarray], what: str
+) -> None:
+    """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
+    with set_in_torch(what):
+        fitted, plain, pictures = both()
+        read = gvcodec.open(unset[1])[2]
+    assert (fitted, plain) == unset[:2]
+    assert np.array_equal(pictures, unset[2])
+    assert np.array_equal(read, unset[2][-1])
+
+
+KEPT = """
+import builtins, sys, gvcodec
+builtins.kept = gvcodec.open(sys.argv[1])
+builtins.kept[0]
+"""
+
+
+def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "a.gvc").write_bytes(gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0))
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, tmp_path / "a.gvc"],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("limit", [("--max-pixels", "1000"), ("--max-memory", "70M")])
+def test_play_has_the_limits_of_the_other_commands(
+    tmp_path, capsys, limit: tuple[str, str]
+) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(
+        gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
+    )
+    for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
+        run(*words, *limit, code=1)
+        assert limit[0] in capsys.readouterr().err
+
+
+def test_tracks_are_few_and_their_parameters_small() -> None:
+    head = make_head("matroska", [audio_stream()])
+    assert len(TrackReader(tracks_payload(head)).streams) == 1
+    with pytest.raises(DamagedStreamError, match="tracks: "):
+        TrackReader(tracks_payload(head, 65))
+    with pytest.raises(DamagedStreamError, match=r"more than 1048576"):
+        TrackReader(tracks_payload(head + bytes((1 << 20) - len(head) + 1)))
+
+
+def test_limits_are_those_that_are_written_down() -> None:
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:4]]
+        for line in text.splitlines()
+        if line[:1] == "|"
+    ]
+    told = {what: limit for what, limit, _ in rows}
+    assert (
+        told["memory of decoding, estimated from the header"]
+        == f"{limits.DEFAULT_MEMORY >> 20} MiB"
+    )
+    assert told["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
+    assert header.MAX_PIXELS == 1 << 26
+    assert told["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
+    assert heads.MAX_HEAD == 1 << 20
+    assert told["timestamps ahead of their frames"] == "2^19"
+    assert timing._MAX_WAITING == 1 << 19
+    assert told["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
+    assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
+    assert limits.Limits(max_memory=400).side_memory == 100
+
+
+@pytest.mark.parametrize(
+    ("base", "painted", "millions"), [("av1", False, 12), ("vvc", False, 11), ("av1", True, 4)]
+)
+def test_pictures_that_fit_are_as_large_as_written_down(
+    base: str, painted: bool, millions: int
+) -> None:
+    """Within a million samples of what SECURITY.md says."""
+
+    def taken(pixels: int) -> int:
+        fmt = VideoFormat(pixels // 1000, 1000, Fraction(25), Fraction(1, 25))
+        return limits.memory_for(type("H", (), {"format": fmt, "base": base})(), painted)
+
+    assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)

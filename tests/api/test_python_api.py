@@ -1,0 +1,260 @@
+"""The functions of `import gvcodec` do what the commands do, with typed values and clear errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import io
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec import cli
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.types import Colour
+from tests.conftest import moving_texture
+
+FAST: dict[str, Any] = {"preset": 10, "fit": 0, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """Four frames (4, 48, 64, 3)."""
+    return np.stack([rgb_from_planes(p, Colour(matrix=1)) for p in moving_texture(64, 48, 4)])
+
+
+@pytest.fixture(scope="module")
+def data(frames: np.ndarray) -> bytes:
+    """Two GOPs of two frames, at 2 frames a second."""
+    return gvcodec.encode(frames, frame_rate=2, keyint=2, **FAST)
+
+
+@pytest.fixture
+def stream(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def video(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "a.y4m"
+    gvcodec.decode_file(io.BytesIO(data), path, fidelity=True)
+    return path
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """What a command prints."""
+    assert cli.main([str(word) for word in words]) == 0
+    return capsys.readouterr().out
+
+
+def test_layouts_of_arrays_are_one_stream(frames: np.ndarray, data: bytes) -> None:
+    floats = frames.astype(np.float32) / 255
+    layouts: list[Any] = [
+        frames.transpose(0, 3, 1, 2),
+        frames.transpose(3, 0, 1, 2),
+        floats,
+        floats.astype(np.float64).transpose(0, 3, 1, 2),
+        list(frames),
+        (frame.transpose(2, 0, 1) for frame in floats),
+    ]
+    for given in layouts:
+        assert gvcodec.encode(given, frame_rate=2, keyint=2, **FAST) == data
+    first = gvcodec.encode(frames[:1], **FAST)
+    assert gvcodec.encode(frames[0], **FAST) == first
+    assert gvcodec.encode(floats[0].transpose(2, 0, 1), **FAST) == first
+
+
+def test_layouts_of_tensors_are_one_stream(frames: np.ndarray, data: bytes) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    halves = [(image.double() / 255).requires_grad_() for image in tensor]
+    for given in (tensor, tensor.transpose(0, 1), tensor.float() / 255, iter(halves)):
+        assert gvcodec.encode(given, frame_rate=2, keyint=2, **FAST) == data
+
+
+@pytest.mark.parametrize(
+    ("shape", "change", "advice"),
+    [
+        ((2, 8, 8, 4), None, r"leave alpha out, as x\[\.\.\., :3\]"),
+        ((8, 8), None, r"a video is .*, not \(8, 8\)"),
+        ((2, 8, 8, 1), None, "repeat the channel"),
+        ((1, 2, 8, 8, 3), None, r"a video is \(T, H, W, 3\) or \(T, 3, H, W\)"),
+        ((8, 8, 3), lambda x: x / 127.5 - 1, r"not from -1 to -1: \(x \+ 1\) / 2"),
+        ((8, 8, 3), lambda x: x * 1.0 + 2, "floats from 0 to 1, not from 2 to 2$"),
+        ((8, 8, 3), lambda x: x + np.nan, "not from nan"),
+        ((8, 8, 3), lambda x: x.astype(np.uint16), "not uint16"),
+        ((8, 8, 3), lambda x: "in.mp4", "encode_file takes the name of a video"),
+        ((8, 8, 3), lambda x: [object()], "not object"),
+    ],
+)
+def test_other_arrays_are_refused_with_advice(
+    shape: tuple[int, ...], change: Callable[[np.ndarray], Any] | None, advice: str
+) -> None:
+    given = np.zeros(shape, np.uint8)
+    with pytest.raises(gvcodec.UsageError, match=advice):
+        gvcodec.encode(change(given) if change else given, **FAST)
+
+
+def test_facts_are_those_of_the_commands(
+    stream: Path, data: bytes, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = gvcodec.info(stream)
+    assert (found.frames, found.keyframes, found.file_bytes) == (4, [0, 2], len(data))
+    assert gvcodec.info(data) == gvcodec.info(io.BytesIO(data)) == found
+    assert json.loads(told(capsys, "info", stream, "--json")) == dataclasses.asdict(found)
+    assert "keyframes          0, 2" in str(found)
+    verified = gvcodec.verify(stream, video, fidelity=True)
+    assert verified.frames == verified.compared == 4
+    assert verified.base_hash == found.base_hash
+    assert verified.painted_psnr is None
+    assert verified.base_psnr
+    # The stream has 10 bits, the video that was made of it 8.
+    assert min(verified.base_psnr) > 56
+    assert f"base hash {found.base_hash}" in told(capsys, "verify", stream)
+    assert len(gvcodec.verify(data).painted_hash or "") == 16
+
+
+def test_pieces_are_those_of_the_commands(
+    tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = gvcodec.cut(stream, tmp_path / "b.gvc", 1.0)
+    assert (kept.first, kept.frames, kept.begin, kept.end) == (2, 2, 1.0, 2.0)
+    told(capsys, "cut", stream, tmp_path / "c.gvc", "--from", "1")
+    assert (tmp_path / "b.gvc").read_bytes() == (tmp_path / "c.gvc").read_bytes()
+    both = io.BytesIO()
+    assert gvcodec.cat([stream, tmp_path / "b.gvc"], both).frames == 6
+    told(capsys, "cat", stream, tmp_path / "b.gvc", "-o", tmp_path / "d.gvc")
+    assert (tmp_path / "d.gvc").read_bytes() == both.getvalue()
+    with pytest.raises(gvcodec.MediaError, match="is the input"):
+        gvcodec.cut(stream, stream, overwrite=True)
+    with pytest.raises(gvcodec.UsageError, match="later"):
+        gvcodec.cut(stream, tmp_path / "e.gvc", 1, 0.5)
+    with pytest.raises(gvcodec.UsageError, match="no stream"):
+        gvcodec.cat([], tmp_path / "e.gvc")
+    assert not (tmp_path / "e.gvc").exists()
+
+
+def test_an_exact_size_jobs_and_progress(tmp_path: Path, video: Path) -> None:
+    states: list[gvcodec.State] = []
+    done = gvcodec.encode_file(video, tmp_path / "b.gvc", size="3k", progress=states.append, **FAST)
+    assert done.size == (tmp_path / "b.gvc").stat().st_size <= 3000 == done.limit
+    assert done.passes >= 1
+    assert done.q is not None
+    assert done.kbps == pytest.approx(8 * done.size * 2 / 4 / 1000)
+    assert f"% of 3000 bytes, {done.passes} pass" in done.summary
+    assert states[-1].share == 1
+    assert [s.share for s in states] == sorted(s.share for s in states)
+    words = ["encode", video, tmp_path / "c.gvc", "--size", "3k", "--preset", "10"]
+    assert cli.main([*map(str, words), "--fit", "off", "--threads", "1", "--quiet"]) == 0
+    assert (tmp_path / "b.gvc").read_bytes() == (tmp_path / "c.gvc").read_bytes()
+    spooled = io.BytesIO()
+    gvcodec.encode_file(io.BytesIO(video.read_bytes()), spooled, size=3000, **FAST)
+    assert spooled.getvalue() == (tmp_path / "b.gvc").read_bytes()
+    chunked = gvcodec.encode_file(video, tmp_path / "d.gvc", jobs=1, preset=10, fit=0, keyint=2)
+    assert (chunked.frames, chunked.chunks) == (4, 2)
+    reached = gvcodec.encode_file(video, tmp_path / "e.gvc", target="psnr=30", **FAST).reached
+    assert reached is not None
+    assert reached.value >= 30
+
+
+def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
+    def stop(state: gvcodec.State) -> None:
+        raise RuntimeError
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RuntimeError):
+        gvcodec.encode_file(video, tmp_path / "b.gvc", progress=stop, **FAST)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"size": 1000, "bitrate": "80k"}, "one of size, bitrate, bpp and target"),
+        ({"size": 1000, "q": 40}, "either a quality or one of size"),
+        ({"size": "big"}, "'big'"),
+        ({"target": "vmaf=90"}, "psnr=DECIBEL"),
+        ({"jobs": 0}, "jobs is 1 or more"),
+        ({"jobs": 2, "resume": True}, "--resume goes without --jobs"),
+        ({"embedder": "small"}, "--embedder goes with --summary"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tmp_path: Path, video: Path, options: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(gvcodec.UsageError, match=what):
+        gvcodec.encode_file(video, tmp_path / "b.gvc", **options)
+    assert not (tmp_path / "b.gvc").exists()
+
+
+def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path, stream: Path) -> None:
+    gone, out = tmp_path / "gone.gvc", tmp_path / "out.gvc"
+    calls: list[Callable[[], object]] = [
+        lambda: gvcodec.info(gone),
+        lambda: gvcodec.verify(gone),
+        lambda: gvcodec.verify(stream, gone),
+        lambda: gvcodec.cut(gone, out),
+        lambda: gvcodec.cat([stream, gone], out),
+        lambda: gvcodec.open(gone),
+        lambda: gvcodec.decode(gone),
+        lambda: gvcodec.decode_file(gone, tmp_path / "out.mkv"),
+        lambda: gvcodec.encode_file(gone, out),
+        lambda: gvcodec.encode_file(gone, out, size=1000),
+    ]
+    for call in calls:
+        with pytest.raises(FileNotFoundError, match=r"gone\.gvc: No such file") as caught:
+            call()
+        assert isinstance(caught.value, gvcodec.MediaError)
+        assert Path(caught.value.filename) == gone
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert not out.exists()
+
+
+def test_signatures_name_every_option() -> None:
+    fields = {f.name: f.default for f in dataclasses.fields(gvcodec.EncoderConfig)}
+    del fields["said_q"]
+    methods = gvcodec.VideoEncoder.to_file, gvcodec.VideoEncoder.to_bytes
+    for function in (gvcodec.encode, gvcodec.encode_file, *methods):
+        shown = inspect.signature(function).parameters
+        assert {name: shown[name].default for name in fields} == fields
+    for name in gvcodec.__all__:
+        thing = getattr(gvcodec, name)
+        if isinstance(thing, type) and issubclass(thing, Exception):
+            assert issubclass(thing, gvcodec.GvcodecError)
+            continue
+        kinds = {p.kind for p in inspect.signature(thing).parameters.values()}
+        assert inspect.Parameter.VAR_KEYWORD not in kinds, name
+
+
+def test_notebooks_show_a_table_and_a_picture(stream: Path, data: bytes) -> None:
+    with gvcodec.open(stream, fidelity=True) as video:
+        shown = video._repr_html_()
+    assert "64×48" in shown
+    assert 'src="data:image/jpeg;base64,/9j/' in shown
+    assert "<th>keyframes</th><td>0, 2</td>" in gvcodec.info(data)._repr_html_()
+    damaged = bytearray(data)
+    damaged[len(data) // 3] ^= 8
+    broken = gvcodec.open(bytes(damaged), fidelity=True)._repr_html_()
+    assert "<th>error</th>" in broken
+    assert "base64" not in broken
+
+
+def test_search_gives_moments(tmp_path: Path, video: Path, frames: np.ndarray) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "films" / "b.gvc"
+    out.parent.mkdir()
+    gvcodec.encode_file(video, out, summary=True, keyint=2, preset=10, fit=0, threads=1)
+    found = gvcodec.search(f"{out}@0", out.parent)
+    assert (found.files, found.moments[0].frame, found.moments[0].gop) == (1, 0, (0, 2))
+    assert found.bytes == out.stat().st_size
+    with pytest.raises(FileNotFoundError):
+        gvcodec.search(f"{out}@0", tmp_path / "gone.gvc")

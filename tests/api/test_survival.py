@@ -1,0 +1,433 @@
+"""What a decoder makes of damaged, live and growing streams, and what is left of an encoder that
+was killed."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partialmethod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import TrackReader
+from gvcodec.types import Planes
+from tests.conftest import moving_texture, planes_equal, run
+from tests.streams.test_tools import TIMES, contents, made, sound
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[Planes]:
+    return moving_texture(64, 48, 18)
+
+
+def despite(data: bytes) -> tuple[list[DecodedFrame], Decoder]:
+    salvage = Salvage(io.BytesIO(data))
+    decoder = Decoder(salvage.header, fidelity=True, threads=1)
+    return list(decoder.frames_despite(salvage)), decoder
+
+
+def place_of(data: bytes, frame: int) -> tuple[int, int]:
+    """Where the packet of a frame lies in a stream."""
+    reader = Reader(io.BytesIO(data))
+    for packet in reader.packets():
+        if packet.is_frame and reader.frames == frame + 1:
+            return reader.size - reader.packet_size, reader.packet_size
+    raise AssertionError
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+@pytest.mark.parametrize("what", ["payload", "size", "removed"])
+def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, what: str) -> None:
+    data = made(clip, base, TIMES)
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    begin, size = place_of(data, 7)
+    if what == "payload":
+        damaged = (
+            data[: begin + size // 2]
+            + bytes([data[begin + size // 2] ^ 4])
+            + data[begin + size // 2 + 1 :]
+        )
+    elif what == "size":
+        damaged = data[:begin] + bytes([data[begin] ^ 0x40]) + data[begin + 1 :]
+    else:
+        damaged = data[:begin] + data[begin + size :]
+    frames, decoder = despite(damaged)
+    assert len(frames) == 18
+    assert [frame.pts for frame in frames] == TIMES
+    # A packet that is gone without trace is noticed when its GOP ends.
+    late = what == "removed"
+    lost = range(5, 10) if late else range(min(7, decoder.concealed[0][0]), 10)
+    assert decoder.losses
+    for number, frame in enumerate(frames):
+        if number not in lost:
+            assert planes_equal(frame.planes, whole[number])
+            assert not frame.concealed
+    if not late:
+        first, count = decoder.concealed[0]
+        assert first + count == 10
+        assert first == 7 if base not in ("vvc",) else 5 <= first <= 7
+        assert all(
+            planes_equal(frames[number].planes, whole[first - 1]) for number in range(first, 10)
+        )
+
+
+def test_a_lost_start_is_grey_and_a_lost_end_is_told(clip: list[Planes]) -> None:
+    data = made(clip)
+    begin, _ = place_of(data, 0)
+    frames, decoder = despite(data[: begin + 9] + bytes(4) + data[begin + 13 :])
+    assert np.all(frames[0].planes[0] == 512)
+    assert decoder.concealed == [(0, 5)]
+    frames, decoder = despite(data[: place_of(data, 13)[0] + 2])
+    assert (len(frames), decoder.concealed) == (13, [])
+    assert "end is missing" in decoder.losses[-1]
+
+
+def test_damage_beside_the_frames_costs_no_frame(clip: list[Planes]) -> None:
+    data = made(clip, times=TIMES, tracks=sound())
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    reader = Reader(io.BytesIO(data))
+    places = [reader.size - 20 for packet in reader.packets() if packet.kind is Kind.TRACKS]
+    damaged = bytearray(data)
+    damaged[places[6]] ^= 1
+    frames, decoder = despite(bytes(damaged))
+    assert all(
+        planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)
+    )
+    assert decoder.losses
+    assert not decoder.concealed
+    tracks = TrackReader(decoder.tracks.popleft())
+    for payload in decoder.tracks:
+        tracks.send(payload)
+    wanted = [packet for packet in contents(data)[2] if not 20 <= packet.pts // 80 < 24]
+    assert list(tracks.waiting) == wanted
+
+
+def test_command_line_says_what_is_concealed(tmp_path, clip: list[Planes], capsys) -> None:
+    data = bytearray(made(clip, times=TIMES, tracks=sound()))
+    data[sum(place_of(data, 8)) - 3] ^= 1
+    (tmp_path / "a.bin").write_bytes(data)
+    run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", code=3)
+    capsys.readouterr()
+    arguments = ["decode", tmp_path / "a.bin", tmp_path / "a.mkv", "--fidelity", "--ignore-errors"]
+    run(*arguments, code=3)
+    told = capsys.readouterr().err
+    assert "checksum differs" in told
+    assert "2 frames concealed (8…9)" in told
+    assert "damaged, " in told.splitlines()[-1]
+    with VideoReader(tmp_path / "a.mkv") as video:
+        assert len(list(video)) == 18
+    # Without the packet that describes the sound there is none, and that is said too.
+    reader = Reader(io.BytesIO(data))
+    next(packet for packet in reader.packets() if packet.kind is Kind.TRACKS)
+    data[reader.size - 9] ^= 1
+    (tmp_path / "a.bin").write_bytes(data)
+    run(*arguments, "-y", code=3)
+    assert "tracks" in capsys.readouterr().err
+
+
+def test_a_live_stream_is_decoded_frame_by_frame() -> None:
+    """encode - - | decode - -: a frame comes out before the next one goes in."""
+    program = [sys.executable, "-m", "gvcodec"]
+    encode = [*program, "encode", "-", "-", "--low-delay", "--fit", "off"]
+    decode = [*program, "decode", "-", "-", "--fidelity", "--low-delay"]
+    size = 64 * 48 * 3 // 2
+    with (
+        subprocess.Popen(
+            encode, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as encoder,
+        subprocess.Popen(
+            decode, stdin=encoder.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as decoder,
+    ):
+        encoder.stdin.write(b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n")
+        got = 0
+
+        def receive() -> None:
+            nonlocal got
+            decoder.stdout.readline()
+            while decoder.stdout.read(6 + size):
+                got += 1
+
+        reader = threading.Thread(target=receive)
+        reader.start()
+        for number in range(24):
+            encoder.stdin.write(b"FRAME\n" + bytes([100 + number]) * size)
+            encoder.stdin.flush()
+            for _ in range(3000):
+                if got == number + 1:
+                    break
+                time.sleep(0.01)
+            assert got == number + 1, (number, got)
+        encoder.stdin.close()
+        reader.join(60)
+        assert got == 24
+        assert encoder.wait(60) == decoder.wait(60) == 0
+
+
+def test_a_growing_file_is_followed(tmp_path, clip: list[Planes], capsys) -> None:
+    data = made(clip)
+    path = tmp_path / "a.bin"
+    path.write_bytes(data[:100])
+
+    def grow() -> None:
+        for begin in range(100, len(data), 500):
+            time.sleep(0.02)
+            with open(path, "ab") as file:
+                file.write(data[begin : begin + 500])
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    run("decode", path, tmp_path / "b.y4m", "--fidelity", "--follow", 20)
+    writer.join()
+    assert "18 base frames" in capsys.readouterr().err
+    path.write_bytes(data[:-20])
+    run("decode", path, tmp_path / "c.y4m", "--fidelity", "--follow", "0.1", code=3)
+
+
+def packed(packet: Packet, strange: bytes, pack: Callable[[Packet], bytes]) -> bytes:
+    return strange if packet.payload == b"strange" else pack(packet)
+
+
+def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) -> None:
+    import binascii
+
+    from gvcodec.bitstream.varint import encode_var
+
+    for kind, painted in ((99, True), (40, False)):
+        body = encode_var(5 << 2 | 3) + bytes([kind]) + b"hello"
+        strange = body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+        plain = made(clip[:6])
+        # Whoever wrote it put the packet before the keyframes, under right checksums.
+        with monkeypatch.context() as patch:
+            patch.setattr(Packet, "pack", partialmethod(packed, strange, Packet.pack))
+            stream = io.BytesIO()
+            reader = Reader(io.BytesIO(plain))
+            writer = gvcodec.Writer(stream, reader.header)
+            for packet in reader.packets():
+                if packet.kind is Kind.KEY:
+                    writer.write(Packet(Kind.TIMING, b"strange"))
+                writer.write(packet)
+            writer.finish(reader.base_hash)
+        found = list(gvcodec.decode_planes(stream.getvalue(), fidelity=True))
+        wanted = list(gvcodec.decode_planes(plain, fidelity=True))
+        assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
+        if not painted:
+            pytest.importorskip("torch")
+            with pytest.raises(WrongModelError, match="newer version"):
+                list(gvcodec.decode_planes(stream.getvalue()))
+
+
+def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:
+    header = Reader(io.BytesIO(made(clip[:2], "tokens"))).header
+    assert header.base_model_id
+    shipped = ROOT / "checkpoints" / "tokens.safetensors"
+    monkeypatch.setattr("gvcodec.util.models.shipped_folders", lambda: [tmp_path / "nothing"])
+    with pytest.raises(
+        WrongModelError, match=f"{header.base_model_id.hex()} is missing; looked in .*nothing"
+    ):
+        Decoder(header, fidelity=True)
+    (tmp_path / "models").mkdir()
+    shutil.copy(shipped, tmp_path / "models" / "any name.safetensors")
+    for place in (tmp_path / "models", tmp_path / "models" / "any name.safetensors"):
+        Decoder(header, fidelity=True, models=[place])
+    monkeypatch.setenv("GVCODEC_MODELS", f"{tmp_path / 'other'}{os.pathsep}{tmp_path / 'models'}")
+    Decoder(header, fidelity=True)
+    # A file of the right name with other contents does not count.
+    (tmp_path / "models" / "any name.safetensors").write_bytes(shipped.read_bytes()[:-1] + b"\1")
+    with pytest.raises(WrongModelError):
+        Decoder(header, fidelity=True)
+    unknown = replace(header, painter_id=b"8 others")
+    monkeypatch.undo()
+    with pytest.raises(WrongModelError, match=b"8 others".hex()):
+        Decoder(unknown)
+    Decoder(unknown, fidelity=True)
+
+
+def test_nothing_in_the_package_unpickles() -> None:
+    for path in (ROOT / "gvcodec").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert not re.match(r"\s*(import|from) (pickle|marshal|shelve|dill|joblib)", line), path
+            assert "allow_pickle=True" not in line, path
+            assert "torch.load(" not in line or "weights_only=True" in line, path
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [(["--max-pixels", "3071"], "3071 pixels"), (["--max-memory", "32M"], "--max-memory")],
+)
+def test_limits_refuse_before_anything_is_allocated(
+    tmp_path, clip: list[Planes], capsys, options: list[str], what: str
+) -> None:
+    (tmp_path / "a.bin").write_bytes(made(clip[:3]))
+    arguments = ["decode", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m"), "--fidelity"]
+    run(*arguments, *options, code=1)
+    assert what in capsys.readouterr().err
+    assert not (tmp_path / "a.y4m").exists()
+    run(*arguments, "--max-pixels", "3072")
+
+
+def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
+    """16 megapixels in few bytes: refused by the limit, which also holds when the estimate does
+    not."""
+    flat = (np.full((4096, 4096), 512, np.uint16), *2 * [np.full((2048, 2048), 512, np.uint16)])
+    data = gvcodec.encode([flat], preset=10, fit=0, threads=2)
+    assert len(data) < 20_000
+    (tmp_path / "a.bin").write_bytes(data)
+    limited = (
+        "from gvcodec import cli; from gvcodec.codec import decoder; import sys; "
+        "decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--max-memory", "100M"]
+    program = [sys.executable, "-c", limited, *words, "--threads", "1"]
+    done = subprocess.run(program, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == b"gvcodec: out of memory\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("base", ["av1"])
+def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path, base: str) -> None:
+    frames = 60
+    source = tmp_path / "in.y4m"
+    shape = b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n"
+    source.write_bytes(
+        shape
+        + b"".join(
+            b"FRAME\n" + bytes([40 + 3 * n]) * 3072 + bytes([128]) * 1536 for n in range(frames)
+        )
+    )
+    output = tmp_path / "o.bin"
+    common = ["--base", base, "--keyint", "10", "--fit", "off", "--threads", "1"]
+    run("encode", source, tmp_path / "whole.bin", *common)
+    command = [sys.executable, "-m", "gvcodec", "encode", source, output, *common, "--resume"]
+    journal = tmp_path / "o.bin.part"
+    with subprocess.Popen([*command, "--low-delay"], stderr=subprocess.DEVNULL) as process:
+        for _ in range(6000):
+            if journal.exists() and journal.stat().st_size > 150:
+                break
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    run(*map(str, command[3:]), code=2)  # not --low-delay: other settings
+    done = subprocess.run([*command, "--low-delay"], check=True, capture_output=True)
+    assert b"frames are coded already" in done.stderr
+    assert not journal.exists()
+    found = list(gvcodec.decode_planes(output.read_bytes(), fidelity=True))
+    assert len(found) == frames
+
+
+def test_resuming_needs_the_same_video(tmp_path, clip: list[Planes]) -> None:
+    from gvcodec.streams.resume import Journal
+
+    header = Reader(io.BytesIO(made(clip[:2]))).header
+    with Journal(str(tmp_path / "o.bin"), "one") as journal:
+        journal.wrap(header, lambda: None)
+    with (
+        pytest.raises(gvcodec.errors.UsageError, match=r"o.bin.part belongs to another"),
+        Journal(str(tmp_path / "o.bin"), "two") as journal,
+    ):
+        journal.wrap(header, lambda: None)
+    # Whatever else stands there is no journal.
+    (tmp_path / "o.bin.part").write_bytes(b"short")
+    with Journal(str(tmp_path / "o.bin"), "two") as journal:
+        journal.wrap(header, lambda: None)
+        assert journal.frames == 0
+
+
+def test_info_of_a_stream_with_losses_is_refused(tmp_path, clip: list[Planes]) -> None:
+    (tmp_path / "a.bin").write_bytes(made(clip)[:-1])
+    run("info", tmp_path / "a.bin", code=3)
+    with pytest.raises(DamagedStreamError):
+        Salvage(io.BytesIO(b"GVC"))
+
+
+def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
+    """Whatever bit of it is hit, also one that makes it look like a frame."""
+    data = made(clip, times=TIMES, tracks=sound(), tunes={5: b"\0"})
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    gop = Reader(io.BytesIO(data)).gops()[1]
+    size = 1 + 5 + 2
+    for bit in range(8 * size):
+        damaged = bytearray(data)
+        damaged[gop.offset + gop.size - size + bit // 8] ^= 1 << bit % 8
+        frames, decoder = despite(bytes(damaged))
+        assert decoder.losses
+        assert [frame.pts for frame in frames] == TIMES or bit < 8
+        right = [
+            planes_equal(frame.planes, planes) for frame, planes in zip(frames, whole, strict=True)
+        ]
+        # Where its size or length is wrong, the next GOP is part of the damage.
+        assert right.count(False) <= (5 if bit == 0 or 2 <= bit < 8 else 0), bit
+        assert all(frame.concealed for frame, good in zip(frames, right, strict=True) if not good)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system holds processes on Linux only")
+def test_the_system_holds_extract_too(tmp_path, clip: list[Planes]) -> None:
+    """What takes more memory than the limit, behind all checks, is out of memory."""
+    data = gvcodec.encode(clip[:3], fit=0, threads=1)
+    (tmp_path / "a.gvc").write_bytes(data)
+    program = (
+        "import sys, numpy; from gvcodec import cli; from gvcodec.cli import extract; "
+        "extract.write_one_file = lambda *_: numpy.ones(1 << 30, numpy.uint8); "
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    arguments = ["extract", tmp_path / "a.gvc", tmp_path / "a.mkv"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--max-memory", "100M"],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (1, b"gvcodec: out of memory\n")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [bytes(range(200, 240)), b"\0\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x80"],
+    ids=["noise", "far", "cut"],
+)
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, place: int) -> None:
+    """A `timing` packet of garbage with the right checksum: frames stay, at the times that they
+    have without it."""
+    from eval.robustness.mutations import sealed_packets
+    from eval.robustness.streams import streams
+    from gvcodec.streams.repair import repair
+
+    data = streams()["av1"]
+    reader = Reader(io.BytesIO(data))
+    packets = list(reader.packets())
+    packets.insert(place, Packet(Kind.TIMING, garbage))
+    assert reader.base_hash is not None
+    damaged = sealed_packets(reader.header.pack(), packets, reader.base_hash)
+    output = io.BytesIO()
+    found = repair(Salvage(io.BytesIO(damaged), "a.gvc"), output, threads=1)
+    assert found.lost == 0
+    assert any("timing" in line for line in found.losses)
+    whole, mended = (
+        gvcodec.open(data, fidelity=True),
+        gvcodec.open(output.getvalue(), fidelity=True),
+    )
+    assert len(mended) == len(whole) == found.kept
+    assert [mended.pts_of(n) for n in range(len(whole) + 1)] == [
+        whole.pts_of(n) for n in range(len(whole) + 1)
+    ]
+    list(gvcodec.decode(output.getvalue(), fidelity=True))

@@ -1,0 +1,380 @@
+"""Threads that share an object, children of `fork`, workers of data loaders, machines that start
+no thread, forms of the core's base_frames."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gvcodec
+from gvcodec import _core
+from gvcodec.codec.decoder import Decoder
+from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
+from gvcodec.types import VideoFormat
+from tests.conftest import moving_texture
+from tests.streams.test_tools import made
+
+BASES = ["av1", "vvc"]
+FRAMES = 12
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are those of Linux")
+
+
+@functools.cache
+def stream(base: str) -> bytes:
+    """Twelve frames of 64×48 in GOPs of five."""
+    return made(moving_texture(64, 48, FRAMES), base)
+
+
+def painting(fidelity: bool) -> bool:
+    if not fidelity:
+        pytest.importorskip("torch")
+    return fidelity
+
+
+@functools.cache
+def pictures(base: str, fidelity: bool) -> NDArray[np.uint8]:
+    """All frames, decoded in order."""
+    return np.stack(list(gvcodec.decode(stream(base), fidelity=fidelity, threads=1)))
+
+
+def on_threads(count: int, work: Callable[[int], None]) -> None:
+    """Runs `work(number)` on threads; raises what one of them raised."""
+    raised: list[Exception] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except Exception as error:  # noqa: BLE001
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    if raised:
+        raise raised[0]
+
+
+@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+@pytest.mark.parametrize("base", BASES)
+def test_threads_share_a_video(base: str, fidelity: bool) -> None:
+    whole = pictures(base, painting(fidelity))
+    video = gvcodec.open(stream(base), fidelity=fidelity, threads=2)
+
+    def read(number: int) -> None:
+        rng = np.random.default_rng(number)
+        for index in rng.integers(0, FRAMES, 6).tolist():
+            assert np.array_equal(video[index], whole[index])
+        first, last = sorted(rng.integers(0, FRAMES, 2).tolist())
+        assert np.array_equal(video[first:last:2], whole[first:last:2])
+        assert np.array_equal(video.get_frames_at([last, first]).data, whole[[last, first]])
+        video.close()
+
+    on_threads(8, read)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_threads_share_a_decoder(base: str) -> None:
+    """What comes out of it is anyone's; it stays whole."""
+    reader = gvcodec.Reader(io.BytesIO(stream(base)))
+    packets = list(reader.packets())
+    decoder = Decoder(reader.header, fidelity=True, threads=2)
+
+    def decode(number: int) -> None:
+        for _ in range(3):
+            try:
+                decoder.restart(0)
+                for _frame in decoder.frames_of(packets[: number % 3 * 4 + 4]):
+                    pass
+            except DamagedStreamError:
+                pass
+
+    on_threads(6, decode)
+    decoder.restart(0)
+    found = [frame.planes for frame in decoder.frames_of(packets)]
+    fresh = Decoder(reader.header, fidelity=True, threads=1).frames_of(packets)
+    for planes, wanted in zip(found, fresh, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(planes, wanted.planes, strict=True))
+
+
+def _in_child(target: Callable[[], None]) -> int | None:
+    """Exit code of a child made by fork, None when it did not end."""
+    child = multiprocessing.get_context("fork").Process(target=target)
+    child.start()
+    child.join(120)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return None
+    return child.exitcode
+
+
+@forks
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+@pytest.mark.parametrize("base", BASES)
+def test_a_video_goes_on_in_a_child(base: str, fidelity: bool) -> None:
+    whole = pictures(base, painting(fidelity))
+    video = gvcodec.open(stream(base), fidelity=fidelity, threads=2)
+    assert np.array_equal(video[7], whole[7])
+
+    def child() -> None:
+        for index in (8, 2, 11):
+            assert np.array_equal(video[index], whole[index])
+
+    assert _in_child(child) == 0
+    assert np.array_equal(video[8], whole[8])
+
+
+@forks
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_made_while_another_thread_reads() -> None:
+    """The lock of the video is held when the child is made: it is not held there."""
+    whole = pictures("av1", True)
+    video = gvcodec.open(stream("av1"), fidelity=True, threads=2)
+    video[0]
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with video._turn:
+            inside.set()
+            leave.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait(60)
+    try:
+        assert _in_child(lambda: np.testing.assert_array_equal(video[4], whole[4])) == 0
+    finally:
+        leave.set()
+        holder.join()
+
+
+@forks
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("base", BASES)
+def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
+    reader = gvcodec.Reader(io.BytesIO(stream(base)))
+    packets = list(reader.packets())
+    decoder = Decoder(reader.header, fidelity=True, threads=2)
+    frames = decoder.frames_of(packets)
+    next(frames)
+
+    def child() -> None:
+        for call in (lambda: next(frames), lambda: decoder.send_packet(packets[0]), decoder.flush):
+            with pytest.raises(
+                UsageError, match=r"this Decoder belongs to the process before fork\(\)"
+            ):
+                call()
+
+    assert _in_child(child) == 0
+    assert len(list(frames)) == FRAMES - 1
+
+
+@forks
+def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path) -> None:
+    """A child that ends as a program does, with decoders and encoders of its parent in it."""
+    script = """
+import os, sys, pathlib, gvcodec
+from fractions import Fraction
+from gvcodec.types import VideoFormat
+sys.path.insert(0, sys.argv.pop(1))
+from tests.conftest import moving_texture, run
+fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+configs = [gvcodec.EncoderConfig(base=base, fit=0, threads=2) for base in ("av1",)]
+encoders = [gvcodec.Encoder(fmt, config) for config in configs]
+for planes in moving_texture(64, 48, 2):
+    for encoder in encoders: encoder.send_frame(planes)
+data = [pathlib.Path(name).read_bytes() for name in sys.argv[1:]]
+videos = [gvcodec.open(one, fidelity=True, threads=2) for one in data]
+for video in videos: video[3]
+if os.fork() == 0:
+    del videos, video, encoders, encoder
+    sys.exit(7)
+print(os.waitpid(-1, 0)[1] >> 8)
+"""
+    for base in BASES:
+        (tmp_path / base).write_bytes(stream(base))
+    words = [Path(__file__).parents[2], *(tmp_path / base for base in BASES)]
+    program = [sys.executable, "-W", "ignore", "-c", script, *words]
+    done = subprocess.run(program, capture_output=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (b"7\n", b"", 0)
+
+
+class Frames:
+    """A data set of one video, opened where it is made."""
+
+    def __init__(self, data: bytes, threads: int, fidelity: bool) -> None:
+        self.video = gvcodec.open(data, threads=threads, output="torch", fidelity=fidelity)
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def __getitem__(self, index: int) -> object:
+        return self.video[index]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("method", "threads", "base"),
+    [
+        pytest.param("fork", 1, "vvc", marks=forks),
+        pytest.param("fork", 2, "vvc", marks=forks),
+        pytest.param("fork", 1, "av1", marks=forks),
+        pytest.param("fork", 2, "av1", marks=forks),
+        ("spawn", 1, "av1"),  # new processes take long to load torch
+        ("spawn", 2, "av1"),
+    ],
+)
+def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
+    """Base frames of vvc, painted frames of av1."""
+    torch = pytest.importorskip("torch")
+    fidelity = base == "vvc"
+    frames = Frames(stream(base), threads, fidelity)
+    whole = pictures(base, fidelity)
+    assert np.array_equal(frames[5], whole[5])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.randn(400, 400) @ torch.randn(400, 400)  # OpenMP has its threads, which stay behind
+    try:
+        loader = torch.utils.data.DataLoader(
+            frames,
+            batch_size=3,
+            num_workers=1 if method == "spawn" else 2,
+            multiprocessing_context=method,
+            timeout=120,
+        )
+        assert np.array_equal(np.concatenate(list(loader)), whole)
+        assert np.array_equal(frames[6], whole[6])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_painting_leaves_the_threads_of_torch_alone() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gvcodec.open(stream("av1"), threads=1)[0]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+#: New threads want stacks that no machine has, so none can be started.
+NO_THREADS = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 46, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 42, 1 << 42))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], *sys.argv[2:]])
+"""
+DECODE = """
+import hashlib, sys, threading, gvcodec
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    pass
+else:
+    sys.exit("threads start here")
+for name in sys.argv[2:]:
+    data = open(name, "rb").read()
+    frames = gvcodec.decode(data, fidelity=sys.argv[1] == "True", threads=8)
+    print(hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).hexdigest())
+"""
+
+
+@linux
+@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> None:
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("the limit of stacks cannot be raised here")
+    painting(fidelity)
+    for base in BASES:
+        (tmp_path / base).write_bytes(stream(base))
+    files = [tmp_path / base for base in BASES]
+    program = [sys.executable, "-c", NO_THREADS, DECODE, str(fidelity), *files]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        program, capture_output=True, timeout=240, env=environment, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = [hashlib.sha256(pictures(base, fidelity).tobytes()).hexdigest() for base in BASES]
+    assert done.stdout.split() == wanted
+
+
+@linux
+def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
+    """Thirty threads with 8 MiB of stack each, as usual, would not."""
+    fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
+    encoder = gvcodec.Encoder(
+        fmt, gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
+    )
+    with open(tmp_path / "a.bin", "wb") as file:
+        writer = gvcodec.Writer(file, encoder.header)
+        for planes in moving_texture(960, 544, 2):
+            encoder.send_frame(planes)
+        encoder.flush()
+        for packet in iter(encoder.receive_packet, None):
+            writer.write(packet)
+        writer.finish(encoder.base_hash)
+    program = [sys.executable, "-m", "gvcodec", "decode", "--fidelity", "--threads", "64"]
+    program += ["--max-memory", "180M", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_of_the_core_are_few_and_stay() -> None:
+    rng = np.random.default_rng(0)
+    now, before = rng.integers(0, 1024, (2, 80, 96), np.uint16)
+    for _ in range(20):
+        _core.motion_search(now, before, threads=3)
+    assert 0 < _core.pool_size() <= max(3, os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("word", ["sse", "AVX2", "avx2,avx512"])
+@pytest.mark.parametrize("base", ["av1"])
+def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, base: str, word: str) -> None:
+    (tmp_path / "a.bin").write_bytes(stream(base))
+    words = ["decode", "--fidelity", tmp_path / "a.bin", tmp_path / "a.y4m"]
+    program = [sys.executable, "-m", "gvcodec", *words]
+    environment = os.environ | {"GVCODEC_CPU": word}
+    done = subprocess.run(
+        program, capture_output=True, env=environment, text=True, timeout=120, check=False
+    )
+    assert done.returncode == UsageError.exit_code
+    forms = "plain, avx2, avxvnni, avx512 or amx"
+    assert done.stderr == f"gvcodec: GVCODEC_CPU is {forms}, not {word}\n"
+    assert not (tmp_path / "a.y4m").exists()
+
+
+def test_a_form_that_the_machine_lacks() -> None:
+    forms = _core.cpu_forms()
+    assert forms[0] == "plain" and _core.cpu() in forms
+    for form in {"plain", "avx2", "avxvnni", "avx512"} - set(forms):
+        with pytest.raises(GvcodecError, match=f"has no {form}"):
+            _core.use_cpu(form)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_painted_frames_are_the_same_in_every_form(base: str, form: str) -> None:
+    assert _core.cpu() == form
+    found = np.stack(list(gvcodec.decode(stream(base))))
+    assert np.array_equal(found, pictures(base, False))

@@ -1,0 +1,140 @@
+"""Random access: any frame in any order is that of sequential decoding, with its time, in NumPy and
+torch."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.types import Planes
+from tests.conftest import moving_texture
+from tests.streams.test_tools import TIMES, made
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[Planes]:
+    return moving_texture(64, 48, 18)
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_every_frame_in_any_order_is_that_of_sequential_decoding(
+    tmp_path, clip: list[Planes], base: str
+) -> None:
+    data = made(clip, base)
+    (tmp_path / "a.bin").write_bytes(data)
+    whole = np.stack(list(gvcodec.decode(data, fidelity=True)))
+    for source in (tmp_path / "a.bin", data):
+        video = gvcodec.open(source, fidelity=True)
+        assert len(video) == 18
+        for index in np.random.default_rng(1).permutation(18):
+            assert np.array_equal(video[index], whole[index])
+        assert np.array_equal(np.stack(list(video)), whole)
+        assert np.array_equal(video[-1], whole[-1])
+    for key in (slice(None), slice(3, 14, 4), slice(None, None, -5), slice(20, 30), [7, 2, 7, -1]):
+        assert np.array_equal(video[key], whole[key])
+    with pytest.raises(IndexError, match="no frame 18"):
+        video[18]
+
+
+def test_painted_frames_do_not_depend_on_the_way(clip: list[Planes]) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.painter.payload import IDENTITY
+
+    data = made(clip[:13], tunes={5: IDENTITY})
+    whole = np.stack(list(gvcodec.decode(data)))
+    base_frames = np.stack(list(gvcodec.decode(data, fidelity=True)))
+    assert np.array_equal(whole[5:], base_frames[5:])
+    assert not np.array_equal(whole[:5], base_frames[:5])
+    video = gvcodec.open(data, threads=0)
+    for index in (12, 3, 7, 4, 0, 9):
+        assert np.array_equal(video[index], whole[index])
+
+
+def test_frames_come_with_their_times(clip: list[Planes]) -> None:
+    data = made(clip, times=TIMES, start=500)
+    whole = np.stack(list(gvcodec.decode(data, fidelity=True)))
+    video = gvcodec.open(data, fidelity=True)
+    batch = video.get_frames_at([11, 0, 12])
+    assert np.array_equal(batch.data, whole[[11, 0, 12]])
+    assert batch.pts_seconds == pytest.approx(
+        [TIMES[number] / 1000 for number in (11, 0, 12)], abs=1e-9
+    )
+    assert batch.duration_seconds == pytest.approx(
+        [(TIMES[number + 1] - TIMES[number]) / 1000 for number in (11, 0, 12)], abs=1e-9
+    )
+    for number, time in enumerate(TIMES):
+        seconds = time / 1000
+        assert np.array_equal(video.get_frame_played_at(seconds).data, whole[number])
+        assert np.array_equal(video.get_frame_played_at(seconds + 0.03).data, whole[number])
+    assert len(video.get_frames_played_in_range(0.0, 0.08)) == 2
+    assert len(video.get_frames_in_range(2, 9, 3)) == 3
+    facts = video.metadata
+    assert (facts.num_frames, facts.width, facts.height, facts.codec) == (18, 64, 48, "gvcodec/av1")
+    assert (facts.begin_stream_seconds, facts.end_stream_seconds) == (
+        0.0,
+        pytest.approx(0.04 + TIMES[-1] / 1000),
+    )
+    for seconds in (-0.01, facts.end_stream_seconds):
+        with pytest.raises(IndexError, match="nothing plays"):
+            video.get_frame_played_at(seconds)
+
+
+def test_torch_comes_out_where_it_is_wanted(clip: list[Planes]) -> None:
+    torch = pytest.importorskip("torch")
+    data = made(clip[:6])
+    video = gvcodec.open(data, fidelity=True, output="torch", dimension_order="NCHW", device="cpu")
+    assert video[1:4].shape == (3, 3, 48, 64)
+    assert video[2].dtype == torch.uint8
+    assert np.array_equal(video[2].permute(1, 2, 0).numpy(), gvcodec.open(data, fidelity=True)[2])
+
+
+def test_many_videos_are_open_at_once(tmp_path, clip: list[Planes]) -> None:
+    (tmp_path / "a.bin").write_bytes(made(clip[:6]))
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    videos = [gvcodec.open(tmp_path / "a.bin", fidelity=True) for _ in range(300)]
+    first = videos[0][4]
+    assert all(np.array_equal(video[4], first) for video in videos)
+    if before:
+        assert len(os.listdir("/proc/self/fd")) <= before + 2
+    with videos[0] as video:
+        pass
+    assert np.array_equal(video[4], first)
+    assert np.array_equal(pickle.loads(pickle.dumps(video))[4], first)
+
+
+def test_what_cannot_be_opened_is_refused(tmp_path, clip: list[Planes]) -> None:
+    data = made(clip[:6])
+    with pytest.raises(MediaError, match="No such file"):
+        gvcodec.open(tmp_path / "none.bin")
+    with pytest.raises(DamagedStreamError, match="index|end"):
+        gvcodec.open(data[:-3])
+    with pytest.raises(UsageError, match="torch"):
+        gvcodec.open(data, output="jax")
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 1
+    with pytest.raises(DamagedStreamError, match="GOP at frame"):
+        list(gvcodec.open(bytes(damaged), fidelity=True))
+
+
+@pytest.mark.slow
+def test_example_of_a_dataset(tmp_path, clip: list[Planes]) -> None:
+    torch = pytest.importorskip("torch")
+    paths = [tmp_path / f"{number}.bin" for number in range(2)]
+    for path in paths:
+        path.write_bytes(made(clip[:11], "av1"))
+    example = Path(__file__).parents[2] / "examples" / "clip_dataset.py"
+    clips = runpy.run_path(str(example))["ClipDataset"](paths, frames=4, step=2)
+    assert (len(clips), clips[1].shape, clips[1].dtype) == (2, (4, 3, 48, 64), torch.uint8)
+    done = subprocess.run(
+        [sys.executable, example, *paths], capture_output=True, timeout=120, check=True, text=True
+    )
+    assert done.stdout == "(2, 8, 3, 48, 64) torch.uint8\n"

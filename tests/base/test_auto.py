@@ -1,0 +1,314 @@
+"""`--base auto`: which base is chosen, by trials that are made up and by real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from gvcodec import api
+from gvcodec.bases import AUTO
+from gvcodec.batch.settings import make_settings
+from gvcodec.bitstream import Reader
+from gvcodec.codec import encoder
+from gvcodec.config import EncoderConfig
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.writer import open_writer
+from gvcodec.one_file.files import open_stream
+from gvcodec.rate import auto, target
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.one_pass import Extent, Open, Pass
+from gvcodec.rate.size import encode_to
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.base.test_base_tokens import clip as sliding
+from tests.cli.test_cli import gvcodec
+from tests.clips import make_clip
+from tests.conftest import planes_equal
+from tests.rate.test_rate import opener, unwatched
+
+pytest.importorskip("torch")
+SAMPLES = 1_000_000
+
+
+class Made:
+    """Trials that follow curves: log bytes fall with the index, `distance` is that of tokens over
+    that of AV1 at equal bytes."""
+
+    def __init__(self, distance: float, bpp: float = 0.006, slope: float = 0.08) -> None:
+        self.distance, self.bytes, self.slope = distance, bpp * SAMPLES / 8, slope
+        self.tried: list[EncoderConfig] = []
+        self.judged = 0
+
+    def attempt(self, config: EncoderConfig, paint: bool) -> auto.Trial:
+        self.tried.append(config)
+        assert paint == (config.preset is None)
+        if config.base == "av1":
+            return auto.Trial(config.q, round(self.bytes * (1.1 if config.preset else 1)))
+        index = config.q if config.base_q is None else config.base_q
+        return auto.Trial(index, round(self.bytes * math.exp(self.slope * (57.3 - index))))
+
+    def judge(self, trials: Sequence[auto.Trial]) -> list[float]:
+        self.judged += 1
+        ours, *theirs = trials
+        log = [math.log(trial.size / ours.size) for trial in theirs]
+        return [0.4, *(0.4 * self.distance * math.exp(-0.5 * more) for more in log)]
+
+    def choose(self, q: float = 60) -> auto.Choice:
+        return auto.compare(EncoderConfig(q=q), SAMPLES, self.attempt, self.judge)
+
+
+def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
+    nearer, farther = Made(0.9).choose(), Made(1.1).choose()
+    assert (nearer.config.base, farther.config.base) == ("tokens", "av1")
+    assert nearer.config.base_q == 57.25  # where tokens take AV1's bytes
+    gains = []
+    for choice, word in ((nearer, "nearer to"), (farther, "farther from")):
+        found = re.search(rf"painted ([0-9.]+)% {word} the source .*at 0.0060 ", choice.reason)
+        assert found
+        gains.append(float(found[1]))
+    assert gains == pytest.approx([10, 10], abs=0.3)
+    assert farther.config == EncoderConfig(q=60, base="av1")
+
+
+def test_a_small_gain_is_not_worth_flicker() -> None:
+    assert Made(0.995).choose().config.base == "av1"
+
+
+def test_high_rates_are_av1_without_trials_of_tokens() -> None:
+    made = Made(0.5, bpp=0.016)
+    assert made.choose().config.base == "av1" and not made.judged
+    made = Made(0.5, bpp=0.03)
+    assert "0.0254" in made.choose().reason
+    assert [config.preset for config in made.tried] == [8]  # one of them, with the fast preset
+
+
+def test_tokens_that_do_not_come_near_the_rate_are_not_compared() -> None:
+    made = Made(0.5, slope=0.001)
+    made.bytes = 700
+    flat = made.attempt
+
+    def attempt(config: EncoderConfig, paint: bool) -> auto.Trial:
+        trial = flat(config, paint)
+        return (
+            dataclasses.replace(trial, size=2 * trial.size)
+            if paint and made.tried[-1].base == ("tokens")
+            else trial
+        )
+
+    choice = auto.compare(EncoderConfig(q=60), SAMPLES, attempt, made.judge)
+    assert choice.config.base == "av1" and not made.judged
+    assert "do not come near" in choice.reason
+    assert len(made.tried) <= 5
+
+
+# What excludes tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"low_delay": True}, "low delay"),
+        ({"maxrate": 90_000.0}, "maxrate"),
+        ({"eye": True}, "eye"),
+        ({"preset": 4}, "preset"),
+        ({"base_q": 60.0}, "index is given"),
+    ],
+)
+def test_settings_of_av1_take_av1(options: dict[str, float], why: str, source: Path) -> None:
+    config = EncoderConfig(base=AUTO, **options)  # type: ignore[arg-type]
+    choice = auto.choose_base(str(source), config)
+    assert choice.config == dataclasses.replace(config, base="av1")
+    assert why in choice.reason
+
+
+def test_what_can_be_read_only_once_is_av1(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name in ("-", "https://example.org/clip.mp4", str(pipe)):
+        assert "only once" in auto.choose_base(name, EncoderConfig(base=AUTO)).reason
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "frames", "bits", "why"),
+    [
+        (800, 480, 12, 8, "more than 307,200"),
+        (64, 40, 12, 8, "smaller than 48"),
+        (64, 48, 12, 10, "10 bits"),
+        (64, 48, 11, 8, "fewer than 12"),
+    ],
+)
+def test_videos_that_tokens_are_not_for(
+    width: int, height: int, frames: int, bits: int, why: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "in.y4m", make_clip(width, height, frames), bits)
+    assert why in auto.choose_base(str(path), EncoderConfig(base=AUTO)).reason
+
+
+def test_without_torch_there_are_no_trials(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "has_torch", lambda: False)
+    assert "torch" in auto.choose_base(str(source), EncoderConfig(base=AUTO)).reason
+
+
+def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:
+    assert EncoderConfig(base=AUTO).resolve().base == "av1"
+    assert make_settings(EncoderConfig(base=AUTO, fit=0)).base == "av1"
+    api.encode_file(source, tmp_path / "one.mp4", base=AUTO, q=67, fit=0, frames=2)
+    assert base_of_file(tmp_path / "one.mp4") == "av1"
+
+
+# Real clips
+
+
+def write(path: Path, planes: list[Planes], bits: int = 8) -> Path:
+    height, width = planes[0][0].shape
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), bits, Colour(1, 1, 1))
+    with open_writer(path, fmt) as writer:
+        for number, frame in enumerate(planes):
+            writer.write(frame, number)
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At q 67 tokens are an eighth nearer to it than AV1."""
+    return write(tmp_path_factory.mktemp("auto") / "in.mp4", make_clip(320, 192, 24))
+
+
+def base_of_file(path: Path) -> str:
+    with open_stream(str(path)) as stream:
+        return Reader(stream).header.base
+
+
+def test_a_clip_becomes_tokens_that_are_cut_joined_and_verified(
+    source: Path, tmp_path: Path
+) -> None:
+    """The file is that of --base tokens, on one thread and on two."""
+    made = []
+    for threads in (1, 2):
+        path = tmp_path / f"{threads}.gvc"
+        words = ["--base", "auto", "-q", 67, "--fit", "off", "--keyint", 12]
+        done = gvcodec("encode", source, path, *words, "--threads", threads, "--verbose")
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
+    (line,) = [line for line in done.stderr.decode().splitlines() if "base tokens: " in line]
+    assert "nearer to the source than av1 at 0.0" in line
+    assert b"tokens" in gvcodec("info", path).stdout
+    chosen = auto.choose_base(str(source), EncoderConfig(q=67, base=AUTO, keyint=12)).config
+    assert chosen.base == "tokens" and chosen.base_q is not None
+    same = api.encode_file(source, tmp_path / "same.gvc", config=dataclasses.replace(chosen, fit=0))
+    assert same.frames == 24 and (tmp_path / "same.gvc").read_bytes() == made[0]
+    parts = [tmp_path / "front.gvc", tmp_path / "rear.gvc"]
+    gvcodec("cut", path, parts[0], "--to", 0.48)
+    gvcodec("cut", path, parts[1], "--from", 0.48)
+    gvcodec("cat", *parts, "-o", tmp_path / "joined.gvc")
+    for stream in (path, tmp_path / "joined.gvc"):
+        gvcodec("verify", stream)
+    whole, joined = (api.decode_planes(p) for p in (path, tmp_path / "joined.gvc"))
+    assert all(planes_equal(a, b) for a, b in zip(whole, joined, strict=True))
+
+
+def test_a_clip_that_av1_shows_better_becomes_av1(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.mp4", sliding(24, 320, 192))
+    words = ["-q", 66, "--fit", "off", "--quiet"]
+    gvcodec("encode", path, tmp_path / "auto.gvc", "--base", "auto", *words)
+    gvcodec("encode", path, tmp_path / "av1.gvc", "--base", "av1", *words)
+    assert (tmp_path / "auto.gvc").read_bytes() == (tmp_path / "av1.gvc").read_bytes()
+
+
+# Files of a size, and of a quality
+
+
+def chooser(base: str, asked: list[EncoderConfig]) -> auto.Choose:
+    def choose(config: EncoderConfig) -> EncoderConfig:
+        asked.append(config)
+        assert config.base == "av1" and config.base_q is not None
+        # Tokens have no presets; AV1's passes are to be fast here.
+        return dataclasses.replace(config, base=base, preset=10 if base == "av1" else None)
+
+    return choose
+
+
+def in_memory(path: Path) -> Open:
+    """The frames of a video as rate control reads them."""
+    with VideoReader(path) as reader:
+        return opener([frame.planes for frame in reader])
+
+
+RATED = EncoderConfig(base=AUTO, fit=0, threads=1, preset=10)
+
+
+@pytest.mark.parametrize("base", ["av1", "tokens"])
+def test_a_size_is_met_in_the_base_that_is_chosen(base: str, source: Path) -> None:
+    asked: list[EncoderConfig] = []
+    limit = round(0.0115 * 24 * 320 * 192 / 8)
+    found = encode_to(
+        in_memory(source), RATED, Budget(size=limit), unwatched, choose=chooser(base, asked)
+    )
+    assert Reader(io.BytesIO(found.coded.data)).header.base == base
+    assert 0.9 * limit < len(found.coded.data) <= limit
+    assert len(asked) == 1 and 55 < (asked[0].base_q or 0) < 67
+
+
+def test_a_size_on_the_command_line(source: Path, tmp_path: Path) -> None:
+    words = ["--base", "auto", "--size", 2000, "--fit", "off", "--threads", 1, "--verbose"]
+    done = gvcodec("encode", source, tmp_path / "out.gvc", *words)
+    assert 1800 < (tmp_path / "out.gvc").stat().st_size <= 2000
+    assert f"base {base_of_file(tmp_path / 'out.gvc')}: ".encode() in done.stderr
+    assert b"than av1 at 0.0" in done.stderr or b"from the source at 0.0" in done.stderr
+
+
+def test_tokens_of_a_size_are_fitted_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+
+    def fit(*_: object) -> tuple[dict[int, bytes], str]:
+        fits.append(1)
+        return {}, "it does not pay"
+
+    monkeypatch.setattr(encoder, "fit_parts", fit)
+    config = EncoderConfig(base="tokens", scale=Fraction(1), fit_steps=1, threads=1)
+    found = encode_to(in_memory(source), config, Budget(bpp=0.05), unwatched)
+    assert found.full_passes > 1 and len(fits) == 1
+    assert "it does not pay" in found.coded.notes
+
+
+def test_a_large_size_is_av1_without_trials(source: Path) -> None:
+    def choose(config: EncoderConfig) -> EncoderConfig:
+        raise AssertionError
+
+    found = encode_to(in_memory(source), RATED, Budget(bpp=0.05), unwatched, choose=choose)
+    assert Reader(io.BytesIO(found.coded.data)).header.base == "av1"
+
+
+@pytest.mark.usefixtures("made_weights")
+def test_a_target_takes_the_smaller_file(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distance that depends on the base alone: at q 66 in AV1, and finer or coarser in tokens."""
+    at = {"av1": 66.0}
+
+    def distance(coded: Pass, open_source: Open, extent: Extent) -> float:
+        return 0.3 + 0.01 * (coded.base_q - at[Reader(io.BytesIO(coded.data)).header.base])
+
+    monkeypatch.setattr(target, "lpips_of", distance)
+    wanted, asked = target.Target("lpips", 0.3), []
+    for tokens, smaller in ((68.0, "tokens"), (50.0, "av1")):
+        at["tokens"] = tokens
+        found = target.encode_for(
+            in_memory(source), RATED, wanted, unwatched, choose=chooser("tokens", asked)
+        )
+        assert found.base == Reader(io.BytesIO(found.coded.data)).header.base == smaller
+    assert len(asked) == 2
+
+
+def test_decibels_are_av1s(source: Path) -> None:
+    wanted, asked = target.Target("psnr", 21.0), []
+    open_source = in_memory(source)
+    found = target.encode_for(
+        open_source, RATED, wanted, unwatched, choose=chooser("tokens", asked)
+    )
+    assert found.base == "av1" and not asked

@@ -1,0 +1,354 @@
+"""Standard bitstreams as base layer: exact base frames, closed GOPs, any size, payloads that
+restore."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec.base import CodedFrame
+from gvcodec.base.resample import DOWN, UP, Resampler
+from gvcodec.base.standard import encoders
+from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
+from gvcodec.base.standard.encoders import Settings, _av1_options, for_the_eye, looks_drawn
+from gvcodec.base.standard.payloads import restore, strip
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.conftest import moving_texture, planes_equal, psnr
+
+FULL = Fraction(1)
+
+
+def form(width: int, height: int) -> VideoFormat:
+    return VideoFormat(width, height, Fraction(30), Fraction(1, 30))
+
+
+def encode(
+    clip: list[Planes], codec: str, q: int = 30, keys: tuple[int, ...] = (), **options: object
+) -> tuple[list[CodedFrame], list[Planes]]:
+    height, width = clip[0][0].shape
+    encoder = StandardEncoder(form(width, height), codec, q, **options)
+    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)] + [
+        encoder.flush()
+    ]
+    return [packet for part in parts for packet in part.packets], [
+        base_frame for part in parts for base_frame in part.base_frames
+    ]
+
+
+def decode(
+    packets: list[CodedFrame],
+    width: int,
+    height: int,
+    codec: str,
+    scale: Fraction = FULL,
+    threads: int = 0,
+) -> list[Planes]:
+    decoder = StandardDecoder(form(width, height), codec, scale, threads)
+    base_frames = [
+        base_frame
+        for packet in packets
+        for base_frame in decoder.send(packet.payload, packet.keyframe)
+    ]
+    return base_frames + decoder.flush()
+
+
+@pytest.mark.parametrize(("codec", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])
+@pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
+def test_decoder_gives_the_loop_frames_of_the_encoder(
+    clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
+) -> None:
+    packets, base_frames = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
+    assert len(packets) == len(base_frames) == len(clip)
+    for threads in (1, 2):
+        found = decode(packets, 96, 80, codec, scale, threads)
+        assert all(
+            planes_equal(left, right) for left, right in zip(found, base_frames, strict=True)
+        )
+    quality = np.mean(
+        [psnr(base_frame, planes) for base_frame, planes in zip(base_frames, clip, strict=True)]
+    )
+    assert quality > (30 if scale == 1 else 22)
+
+
+def test_more_texture_stays_for_the_eye_than_for_psnr_in_low_delay() -> None:
+    ground = np.random.default_rng(0).integers(440, 600, (80, 160)).astype(np.uint16)
+    grey = np.full((40, 48), 512, np.uint16)
+    clip = [(ground[:, t : t + 96].copy(), grey, grey) for t in range(16)]
+    strength = {}
+    for eye in (False, True):
+        params = for_the_eye(True) if eye else ()
+        packets, base_frames = encode(clip, "av1", 60, params=params, low_delay=True)
+        assert all(
+            planes_equal(*pair)
+            for pair in zip(decode(packets, 96, 80, "av1"), base_frames, strict=True)
+        )
+        strength[eye] = np.mean([base_frame[0].std() for base_frame in base_frames])
+    assert strength[False] < strength[True] < ground.std()
+
+
+def test_other_decisions_leave_what_q_means(clip: list[Planes]) -> None:
+    for q in (30, 50):
+        found = {}
+        for params in (("enable-variance-boost=0",), (), for_the_eye(False)):
+            packets, base_frames = encode(clip, "av1", q, params=params, preset=10)
+            quality = np.mean([psnr(*pair) for pair in zip(base_frames, clip, strict=True)])
+            found[params] = b"".join(packet.payload for packet in packets), quality
+        (plain, own), *others = found.values()
+        for (other, quality), most in zip(others, (1, 2.5), strict=True):
+            assert other != plain and abs(own - quality) < most, q
+    settings = Settings(62.5, params=())
+    assert "crf=64.00" in _av1_options(settings, clip[0][0])["svtav1-params"]
+    screen = np.full((96, 128), 64, np.uint16)
+    screen[20:70:3, 10:110:4] = 940
+    options = _av1_options(settings, screen)["svtav1-params"].split(":")
+    assert "scm=1" in options and not any(word.startswith("enable-variance") for word in options)
+
+
+def test_slower_presets_spend_fewer_bits_for_a_better_picture(clip: list[Planes]) -> None:
+    size, quality = {}, {}
+    for preset in (2, 10):
+        packets, base_frames = encode(clip, "av1", 50, preset=preset)
+        size[preset] = sum(len(packet.payload) for packet in packets)
+        quality[preset] = np.mean([psnr(*pair) for pair in zip(base_frames, clip, strict=True)])
+    assert quality[2] - quality[10] > 6 * np.log2(
+        size[2] / size[10]
+    )  # a doubling is worth less than 6 dB
+    for codec, preset in (("av1", 11), ("vvc", 5)):
+        with pytest.raises(
+            UsageError, match="preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4"
+        ):
+            encode(clip, codec, preset=preset)
+
+
+@pytest.mark.parametrize("codec", ["av1", "vvc"])
+def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
+    packets, base_frames = encode(clip, codec, keys=(13,), keyint=8)
+    keys = [number for number, packet in enumerate(packets) if packet.keyframe]
+    assert keys == [0, 8, 13]
+    for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
+        found = decode(packets[start:end], 96, 80, codec)
+        assert all(
+            planes_equal(left, right)
+            for left, right in zip(found, base_frames[start:end], strict=True)
+        )
+
+
+def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
+    encoder = StandardEncoder(form(96, 80), "av1", 40, low_delay=True)
+    assert [len(encoder.send(planes).packets) for planes in clip[:6]] == [1] * 6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (97, 81), (130, 20)])
+@pytest.mark.parametrize(
+    ("codec", "scale"),
+    [("av1", FULL), ("vvc", FULL), ("av1", Fraction(3, 4)), ("vvc", Fraction(1, 2))],
+)
+def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
+    clip = moving_texture(*size, 3)
+    packets, base_frames = encode(clip, codec, 10, scale=scale)
+    assert [plane.shape for plane in base_frames[0]] == [plane.shape for plane in clip[0]]
+    assert all(
+        planes_equal(a, b)
+        for a, b in zip(decode(packets, *size, codec, scale), base_frames, strict=True)
+    )
+    assert psnr(base_frames[0], clip[0]) > 22
+
+
+@pytest.mark.parametrize("codec", ["av1", "vvc"])
+def test_q_orders_the_rate(clip: list[Planes], codec: str) -> None:
+    sizes = [
+        sum(len(packet.payload) for packet in encode(clip, codec, q)[0]) for q in (0, 20, 40, 63)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 4 * sizes[-1]
+
+
+@pytest.mark.parametrize("codec", ["av1", "vvc"])
+def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(
+    clip: list[Planes], codec: str
+) -> None:
+    packets, _ = encode(clip[:6], codec)
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        damaged = list(packets)
+        number = int(rng.integers(len(packets)))
+        data = bytearray(packets[number].payload)
+        data[int(rng.integers(len(data)))] ^= int(rng.integers(1, 256))
+        damaged[number] = CodedFrame(bytes(data), packets[number].keyframe, 30)
+        try:
+            found = decode(damaged, 96, 80, codec)
+        except DamagedStreamError:
+            continue
+        assert [base_frame[0].shape for base_frame in found] == [(80, 96)] * 6
+
+
+@pytest.mark.parametrize("codec", ["av1", "vvc"])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\x80", b"\xff\xff\xff", b"\x32\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0a\x01"],
+)
+def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
+    with pytest.raises(DamagedStreamError):
+        decode([CodedFrame(payload, True, 30)], 96, 80, codec)
+
+
+def test_a_stream_of_another_size_is_refused(clip: list[Planes]) -> None:
+    packets, _ = encode(clip[:3], "av1")
+    with pytest.raises(DamagedStreamError, match="header"):
+        decode(packets, 160, 96, "av1")
+
+
+@pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 64), ("av1", -1), ("vvc", -1)])
+def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
+    with pytest.raises(UsageError):
+        StandardEncoder(form(64, 64), *arguments)
+
+
+def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> None:
+    """In a process of its own: what this guards against is a deadlock."""
+    packets, _ = encode(clip[:8], "av1", 20)
+    code = (
+        "import sys, pickle; from fractions import Fraction\n"
+        "from gvcodec.base.standard.codec import StandardDecoder; from gvcodec.types import "
+        "VideoFormat\n"
+        "payloads = pickle.load(sys.stdin.buffer)\n"
+        "for _ in range(100):\n"
+        "    decoder = StandardDecoder(VideoFormat(96, 80, Fraction(30), Fraction(1, 30)), 'av1', "
+        "threads=2)\n"
+        "    for payload in payloads: decoder.send(payload, True)\n"
+    )
+    data = pickle.dumps([packet.payload for packet in packets])
+    subprocess.run([sys.executable, "-c", code], input=data, timeout=100, check=True)
+
+
+def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
+    for rate in (Fraction(1, 100), Fraction(1000), Fraction(999983, 33331)):
+        for codec in ("av1", "vvc"):
+            encoder = StandardEncoder(VideoFormat(96, 80, rate, 1 / rate), codec, 40)
+            encoder.send(clip[0])
+            assert len(encoder.flush().packets) == 1
+    with pytest.raises(UsageError, match="64×16384"):
+        StandardEncoder(form(64, 16384), "av1", 60).send(moving_texture(64, 16384, 1)[0])
+
+
+@pytest.mark.parametrize("codec", ["av1", "vvc"])
+@pytest.mark.parametrize("codes", [(0, 0, 0), (3, 3, 3), (22, 18, 14), (255, 255, 255)])
+def test_any_tags_of_colour(codec: str, codes: tuple[int, int, int]) -> None:
+    clip = moving_texture(64, 64, 1)
+    fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 30), colour=Colour(*codes))
+    encoder = StandardEncoder(fmt, codec, 20)
+    encoder.send(clip[0])
+    assert psnr(encoder.flush().base_frames[0], clip[0]) > 30
+
+
+def obu(kind: int, body: bytes, sized: bool = True) -> bytes:
+    return bytes([kind << 3 | 2 * sized]) + (bytes([len(body)]) if sized else b"") + body
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 3, 6]), st.binary(max_size=100)), min_size=1, max_size=5)
+)
+def test_temporal_units_are_restored(units: list[tuple[int, bytes]]) -> None:
+    whole = b"\x12\x00" + b"".join(obu(kind, body) for kind, body in units)
+    payload = strip("av1", whole[:2] + obu(15, b"padding") + whole[2:])
+    assert len(payload) == len(whole) - 3
+    assert restore("av1", payload) == whole
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 8, 15, 16, 17, 31]), st.binary(min_size=3, max_size=50)
+        ).filter(lambda nal: b"\0\0" not in nal[1] and nal[1][-1]),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_access_units_of_h266_are_restored(units: list[tuple[int, bytes]]) -> None:
+    nals = [bytes([0, kind << 3 | 1]) + body for kind, body in units]
+    whole = b"".join(b"\0\0\0\1" + nal for nal in nals)
+    payload = strip("vvc", b"\0\0\0\1\0\xa1\x88" + whole)
+    assert restore("vvc", payload) == whole
+    if len(nals) == 1 and units[0][0] < 16:
+        assert payload == nals[0][1:]
+
+
+@given(st.binary(max_size=64))
+def test_restoring_any_bytes_ends(data: bytes) -> None:
+    for base in ("av1", "vvc"):
+        try:
+            restore(base, data)
+        except DamagedStreamError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("scale", "lobes"),
+    [(Fraction(1, 2), 3), (Fraction(3, 4), 3), (Fraction(2), 4), (Fraction(4, 3), 4)],
+)
+def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) -> None:
+    kernel = DOWN[scale] if scale < 1 else UP[1 / scale]
+    outputs, inputs, cutoff = scale.numerator, scale.denominator, float(min(Fraction(1), scale))
+    assert (len(kernel.taps), kernel.step) == (outputs, inputs)
+    for phase, (first, row) in enumerate(zip(kernel.first, kernel.taps, strict=True)):
+        position = Fraction(2 * phase + 1, 2) * inputs / outputs - Fraction(1, 2)
+        distance = np.array([float(first + tap - position) for tap in range(len(row))]) * cutoff
+        weights = np.sinc(distance) * np.sinc(distance / lobes) * (np.abs(distance) < lobes)
+        assert sum(row) == 128
+        assert np.abs(np.array(row) - 128 * weights / weights.sum()).max() < 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.sampled_from([FULL, Fraction(3, 4), Fraction(1, 2)]),
+    st.integers(0, 1023),
+)
+def test_flat_pictures_stay_flat_at_any_size(
+    width: int, height: int, scale: Fraction, level: int
+) -> None:
+    shapes = [(height, width)] + 2 * [((height + 1) // 2, (width + 1) // 2)]
+    planes = tuple(np.full(shape, level, np.uint16) for shape in shapes)
+    resampler = Resampler(width, height, scale)
+    small = resampler.down(planes)
+    assert small[0].shape == (resampler.coded_height, resampler.coded_width)
+    assert min(small[0].shape) >= 64
+    assert not any(side % 2 for side in small[0].shape)
+    assert [plane.shape for plane in small[1:]] == [tuple(side // 2 for side in small[0].shape)] * 2
+    assert planes_equal(resampler.up(small), planes)
+
+
+@pytest.mark.parametrize(("scale", "least"), [(Fraction(3, 4), 28), (Fraction(1, 2), 25)])
+def test_smooth_pictures_survive_the_smaller_size(scale: Fraction, least: float) -> None:
+    clip = moving_texture(128, 96, 1)
+    resampler = Resampler(128, 96, scale)
+    assert psnr(resampler.up(resampler.down(clip[0])), clip[0]) > least
+
+
+def test_screens_are_told_from_pictures(clip: list[Planes]) -> None:
+    rng = np.random.default_rng(1)
+    page = np.full((288, 352), 940, np.uint16)
+    letters = rng.random((288, 352)) < 0.12
+    page[letters] = 80
+    assert looks_drawn(page)
+    assert not looks_drawn(clip[0][0])
+    assert not looks_drawn(np.full((288, 352), 940, np.uint16)), "nothing is on it"
+    assert not looks_drawn((rng.random((288, 352)) * 1023).astype(np.uint16))
+    assert not looks_drawn(np.zeros((8, 8), np.uint16))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_both_ways_of_searching_decode(drawn: bool, monkeypatch, clip: list[Planes]) -> None:
+    monkeypatch.setattr(encoders, "looks_drawn", lambda luma: drawn)
+    packets, base_frames = encode(clip[:4], "av1")
+    found = decode(packets, 96, 80, "av1")
+    assert all(planes_equal(left, right) for left, right in zip(found, base_frames, strict=True))

@@ -1,0 +1,404 @@
+"""Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on
+where it was, a bad file costs nobody else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import wait
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+import pytest
+
+from gvcodec import api
+from gvcodec.batch import inputs, store
+from gvcodec.batch.driver import Driver
+from gvcodec.batch.flow import spread
+from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.local import Inline, Local
+from gvcodec.batch.plan import boundaries, make_plan
+from gvcodec.batch.settings import Settings, make_settings
+from gvcodec.batch.table import COLUMNS
+from gvcodec.batch.task import Outcome, Task
+from gvcodec.config import EncoderConfig
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.util import uris
+from tests.conftest import moving_texture, planes_equal, run
+
+FRAMES, SIDE = 60, 96
+QUICK = ("--preset", "10", "--fit", "off")
+
+
+def write_video(
+    path: Path, seed: int = 1, frames: int = FRAMES, codec: str = "libx264", sound: bool = False
+) -> Path:
+    """A pan with a cut in its middle, a keyframe every ten frames, B frames."""
+    half = frames // 2
+    clip = moving_texture(SIDE, SIDE, half, seed) + moving_texture(
+        SIDE, SIDE, frames - half, seed + 50
+    )
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"g": "10", "bf": "2", "preset": "ultrafast"} if codec == "libx264" else {}
+        audio = (
+            container.add_stream("pcm_s16le" if path.suffix == ".mkv" else "aac", rate=48000)
+            if sound
+            else None
+        )
+        for number, planes in enumerate(clip):
+            frame = frame_from_planes(planes, 10).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+            if audio is not None:
+                wave = np.sin(np.arange(1920) / 20)[None].repeat(2, 0).astype(np.float32)
+                piece = av.AudioFrame.from_ndarray(wave, "fltp", "stereo")
+                piece.sample_rate, piece.pts, piece.time_base = (
+                    48000,
+                    1920 * number,
+                    Fraction(1, 48000),
+                )
+                container.mux(audio.encode(piece))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            container.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    write_video(folder / "a.mp4", sound=True)
+    write_video(folder / "b.mkv", seed=2)
+    return folder
+
+
+def quick(**others: Any) -> Settings:
+    fields = {"preset": 10, "fit": 0.0, "q": 45} | others.pop("config", {})
+    return make_settings(EncoderConfig(**fields), chunk=others.pop("chunk", 20), **others)
+
+
+def encode(
+    out: Path | str, *paths: Path | str, settings: Settings | None = None, engine: Any = None
+) -> Driver:
+    jobs = [Job(str(path), settings or quick()) for path in paths]
+    with engine or Inline() as running:
+        driver = Driver(running, Ledger(str(out)))
+        driver.run(jobs)
+    return driver
+
+
+def table_of(out: Path) -> list[dict[str, str]]:
+    with open(out / "batch.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def streams_of(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.gvc"))}
+
+
+def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
+    keys = [n % 12 == 0 or n == 50 for n in range(200)]
+    starts = boundaries(keys, 60)
+    assert starts[0] == 0 and all(keys[start] for start in starts)
+    # 50 comes two frames after 48: an encoder saw a scene begin.
+    assert starts[1] == 50
+    lengths = np.diff([*starts, 200])
+    assert lengths.min() >= 15 and lengths.max() <= 75
+    assert boundaries([n == 0 for n in range(500)], 60) == [0]
+    assert boundaries([n in (0, 300) for n in range(500)], 60) == [0, 300]
+    assert boundaries([True] * 100, 40) == [0, 40, 80]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".y4m"])
+@pytest.mark.parametrize(("start", "frames"), [(0.0, None), (0.5, 40)])
+def test_chunks_hold_every_frame_once(
+    tmp_path, suffix: str, start: float, frames: int | None
+) -> None:
+    path = str(
+        write_video(
+            tmp_path / f"in{suffix}", codec="wrapped_avframe" if suffix == ".y4m" else "libx264"
+        )
+    )
+    plan = make_plan(path, start, frames, 20)
+    with VideoReader(path, start, frames) as reader:
+        whole = list(reader)
+    found = []
+    for number, chunk in enumerate(plan.chunks):
+        with VideoReader(path, span=plan.span(number)) as reader:
+            part = list(reader)
+        assert len(part) == chunk.frames and chunk.first == len(found)
+        found += part
+    assert len(plan.chunks) > 1 and plan.frames == len(whole) == len(found)
+    assert [frame.pts for frame in found] == [frame.pts for frame in whole]
+    assert all(planes_equal(a.planes, b.planes) for a, b in zip(found, whole, strict=True))
+
+
+def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_path) -> None:
+    encode(tmp_path / "one", videos / "a.mp4", videos / "b.mkv")
+    encode(tmp_path / "two", videos / "a.mp4", videos / "b.mkv", engine=Local(2, 8 << 30))
+    assert len(streams_of(tmp_path / "one")) == 2
+    assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
+    name = next(name for name in streams_of(tmp_path / "one") if name.startswith("a-"))
+    decoded = tmp_path / "back.mp4"
+    run("decode", tmp_path / "one" / name, decoded, "--fidelity")
+    sound = []
+    for path in (videos / "a.mp4", decoded):
+        with av.open(str(path)) as container:
+            sound.append([bytes(packet) for packet in container.demux(container.streams.audio[0])])
+            assert container.streams.video[0].frames == FRAMES
+    assert sound[0] == sound[1]
+
+
+def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> None:
+    made = []
+    for jobs in ("1", "2"):
+        out = tmp_path / f"{jobs}.gvc"
+        words = ["--jobs", jobs, "--keyint", "20", "--fit", "off", "--preset", "10"]
+        run("encode", videos / "b.mkv", out, *words)
+        assert "chunks" in capsys.readouterr().err
+        made.append(out.read_bytes())
+    assert made[0] == made[1]
+    assert len(list(api.decode(made[0], fidelity=True))) == FRAMES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
+
+
+def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
+    """Each has a row; what can be encoded is, and the exit code says that something could not."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for sub in ("x", "y", "z"):
+        (folder / sub).mkdir(parents=True)
+    write_video(folder / "x" / "clip.mp4", 1)
+    write_video(folder / "y" / "clip.mp4", 2)
+    (folder / "z" / "copy.mp4").write_bytes((folder / "x" / "clip.mp4").read_bytes())
+    write_video(folder / "naïve 映画 🎬.mp4", 3)
+    (folder / "notes.txt").write_text("no video")
+    (folder / "empty.mp4").write_bytes(b"")
+    whole = (folder / "x" / "clip.mp4").read_bytes()
+    (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
+    run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6)
+    assert "3 of 7 files failed" in capsys.readouterr().err.splitlines()[-1]
+    rows = [row for row in table_of(out) if not row["chunk"]]
+    assert len(rows) == 7
+    failed = {Path(row["input"]).name for row in rows if row["status"] == "failed"}
+    assert failed == {"notes.txt", "empty.mp4", "cut off.mp4"}
+    assert all(row["error"] for row in rows if row["status"] == "failed")
+    outputs = {row["output"] for row in rows if row["status"] == "done"}
+    assert (
+        outputs == set(streams_of(out)) and len(outputs) == 3
+    )  # the copy needs no stream of its own
+    assert any(name.startswith("naïve 映画 🎬-") for name in outputs)
+    assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
+
+
+def test_a_picture_too_large_for_the_memory_has_a_row(videos: Path, tmp_path) -> None:
+    driver = encode(tmp_path, videos / "a.mp4", engine=Local(1, 64 << 20))
+    assert "MiB to encode, there are 64" in next(iter(driver.errors.values()))
+    assert table_of(tmp_path)[0]["status"] == "failed"
+
+
+class Counted:
+    """An engine that counts what it is asked to code, and may break off."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.inner, self.calls, self._most = Inline(), [], most
+        self.cores, self.memory = 1, 8 << 30
+
+    def submit(self, task: Task) -> Any:
+        self.calls.append(task.call.rpartition(":")[2])
+        if self.calls.count("encode") > self._most:
+            raise KeyboardInterrupt
+        future = self.inner.submit(task)
+        wait([future])
+        return future
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp_path) -> None:
+    encode(tmp_path / "whole", videos / "b.mkv")
+    with pytest.raises(KeyboardInterrupt):
+        encode(tmp_path / "out", videos / "b.mkv", engine=Counted(1))
+    assert not streams_of(tmp_path / "out")
+    second = Counted()
+    encode(tmp_path / "out", videos / "b.mkv", engine=second)
+    assert second.calls == ["encode", "encode", "join"]
+    assert streams_of(tmp_path / "out") == streams_of(tmp_path / "whole")
+    third = Counted()
+    encode(tmp_path / "out", videos / "b.mkv", engine=third)
+    assert not third.calls
+    assert len(table_of(tmp_path / "out")) == 4
+    # Other settings are other work, and so is another version of the input.
+    other = Counted()
+    encode(tmp_path / "out", videos / "b.mkv", settings=quick(config={"q": 60}), engine=other)
+    assert other.calls.count("encode") == 3
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path) -> None:
+    encode(tmp_path / "whole", videos / "a.mp4", videos / "b.mkv")
+    out = tmp_path / "out"
+    words = [videos, "-o", out, *QUICK, "-q", "45", "--chunk", "20", "--jobs", "2"]
+    for seconds in (1.5, 3.0, None):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gvcodec", "batch", *words],
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        if seconds is not None:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert streams_of(out) == streams_of(tmp_path / "whole")
+    assert not list(out.rglob("*.part")) or all(
+        path.name.startswith(".") for path in out.rglob("*.part")
+    )
+    assert {row["status"] for row in table_of(out)} == {"done"}
+
+
+def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
+    with Local(1, 8 << 30) as engine:
+        outcome: Outcome = engine.submit(Task("os:_exit", {"status": 3}, tries=2)).result(
+            timeout=60
+        )
+        assert outcome.lost and outcome.tries == 2 and "exit code 3" in outcome.error
+        killed = engine.submit(Task("os:abort", {}, tries=1)).result(timeout=60)
+        assert killed.lost and "signal 6" in killed.error
+
+
+def test_bad_input_is_not_tried_again() -> None:
+    with Inline() as engine:
+        outcome = engine.submit(
+            Task("gvcodec.batch.store:stamp", {"path": "/no/such/file"})
+        ).result()
+    assert outcome.tries == 1 and outcome.error == "/no/such/file: No such file or directory"
+
+
+def test_memory_as_input_and_output(videos: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
+    driver = encode("memory://out", *store.expand("memory://in/*.mp4"))
+    assert not driver.errors
+    names = [name for name in store.names_in("memory://out") if name.endswith(".gvc")]
+    assert len(names) == 1
+    assert len(list(api.decode(memory.cat_file(f"/out/{names[0]}"), fidelity=True))) == FRAMES
+    assert b"a.mp4" in memory.cat_file("/out/batch.csv")
+    memory.rm("/out", recursive=True)
+    memory.rm("/in", recursive=True)
+
+
+def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) -> None:
+    """Reading breaks off in the middle of the video: the task is tried again, and the frames are
+    all there."""
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
+    encode(tmp_path / "whole", "memory://in/a.mp4")
+    reads = {"count": 0, "at": 40}
+    real = uris._Remote.readinto
+
+    def readinto(self: Any, buffer: memoryview) -> int:
+        reads["count"] += 1
+        if reads["count"] == reads["at"]:
+            with uris.name_errors(self.name):
+                raise OSError("connection reset by peer")
+        return real(self, buffer)
+
+    monkeypatch.setattr(uris._Remote, "readinto", readinto)
+    for at in (1, 2, 3, 5, 9):
+        reads.update(count=0, at=at)
+        out = tmp_path / str(at)
+        assert not encode(out, "memory://in/a.mp4").errors
+        assert reads["count"] > at
+        assert streams_of(out) == streams_of(tmp_path / "whole")
+    memory.rm("/in", recursive=True)
+
+
+def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path, capsys) -> None:
+    lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
+    (videos / "list.csv").write_text("\n".join(lines))
+    run("batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6)
+    assert "'99' is not a number, 0…67" in capsys.readouterr().err
+    rows = [row for row in table_of(tmp_path) if not row["chunk"]]
+    assert [(row["status"], row["q"]) for row in rows] == [
+        ("done", "40.0"),
+        ("done", "60.0"),
+        ("failed", ""),
+    ]
+    (videos / "list.csv").unlink()
+
+
+def test_manifests_of_all_kinds(tmp_path) -> None:
+    (tmp_path / "m.jsonl").write_text(
+        json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n"
+    )
+    ((uri, row, error),) = inputs.find([str(tmp_path / "m.jsonl")])
+    assert (uri, error) == ("s3://b/c.mp4", "") and inputs.words_of(row) == ["--size=5000", "--eye"]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import table
+
+    rows = table({"uri": ["c.mp4", "d.mp4"], "q": [40.0, None]})
+    parquet.write_table(rows, tmp_path / "m.parquet")
+    found = list(inputs.find([str(tmp_path / "m.parquet")]))
+    assert [name for name, _, _ in found] == [str(tmp_path / "c.mp4"), str(tmp_path / "d.mp4")]
+    assert inputs.words_of(found[0][1]) == ["-q", "40"] and found[1][1] == {}
+
+
+def test_a_size_holds_over_chunks(videos: Path, tmp_path) -> None:
+    wanted = 30_000
+    driver = encode(
+        tmp_path,
+        videos / "b.mkv",
+        settings=quick(rate={"size": wanted}, config={"base": "vvc", "preset": 4}),
+    )
+    assert not driver.errors
+    (stream,) = streams_of(tmp_path).values()
+    assert 0.8 * wanted < len(stream) <= wanted
+    assert len(list(api.decode(stream, fidelity=True))) == FRAMES
+
+
+def test_a_target_holds_in_every_chunk(videos: Path, tmp_path) -> None:
+    encode(tmp_path, videos / "b.mkv", settings=quick(rate={"target": ["psnr", 36.0]}))
+    rows = [row for row in table_of(tmp_path) if row["chunk"]]
+    assert len(rows) == 3 and all(float(row["psnr_y"]) >= 36.0 for row in rows)
+
+
+def test_bytes_are_shared_out_at_equal_quality() -> None:
+    q, shares = spread([[2000, 1000], [4000, 2000]], [40.0, 44.0], 3000)
+    assert abs(q - 44) < 1e-6 and shares == [1000, 2000]
+
+
+def test_the_table_has_all_columns(videos: Path, tmp_path) -> None:
+    encode(tmp_path, videos / "b.mkv")
+    rows = table_of(tmp_path)
+    assert list(rows[0]) == COLUMNS
+    assert int(rows[0]["bytes"]) == sum(path.stat().st_size for path in tmp_path.glob("*.gvc"))
+    assert float(rows[0]["psnr_y"]) > 25
+    assert len(rows) == 4
+
+
+def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
+    for words in (
+        ["--low-delay"],
+        ["--fit", "30s"],
+        ["--preset", "10", "--maxrate", "100k"],
+        ["--frobnicate"],
+    ):
+        run("batch", videos, "-o", tmp_path / "out", *words, code=2)
+    assert not os.path.exists(tmp_path / "out")

@@ -1,0 +1,130 @@
+"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+
+from eval.rd.cluster import ClusterPool
+from eval.tools import EvalError
+from gvcodec.batch.engines import each
+from gvcodec.batch.local import Inline, Local
+from gvcodec.batch.task import Task
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, VideoFormat
+from tests.batch.test_batch import encode, streams_of, write_video
+from tests.conftest import moving_texture
+
+
+def test_each_gives_every_outcome_with_its_task() -> None:
+    tasks = [Task("gvcodec.util.messages:counted", {"number": n, "one": "file"}) for n in range(5)]
+    with Inline() as engine:
+        found = {
+            task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))
+        }
+    assert found == {n: "1 file" if n == 1 else f"{n} files" for n in range(5)}
+
+
+def test_memory_and_cores_bound_what_runs_at_once(monkeypatch, tmp_path) -> None:
+    """Two tasks of most of the memory never run side by side, two small ones do."""
+    # Workers import nothing from the working directory, which is the checkout's as a rule.
+    monkeypatch.chdir(tmp_path)
+    nap = {"secs": 1.0}
+    for memory, together in ((700, False), (300, True)):
+        with Local(2, 1000) as engine:
+            # A first round starts the workers.
+            list(each(engine, [Task("time:time"), Task("time:time")]))
+            spans = [
+                outcome.value
+                for _, outcome in each(
+                    engine, [Task("test_batch_engines:span", nap, memory=memory) for _ in range(2)]
+                )
+            ]
+        (_, first), (second, _) = sorted(spans)
+        assert (second < first) == together
+
+
+def span(secs: float) -> list[float]:
+    """Begin and end of a nap."""
+    import time
+
+    began = time.time()
+    time.sleep(secs)
+    return [began, time.time()]
+
+
+@pytest.mark.parametrize("base", ["av1", "tokens"])
+def test_training_material_is_made_by_workers(tmp_path, base: str) -> None:
+    """Each has its line in the index, and is what the function makes here."""
+    pytest.importorskip("torch")
+    from gvcodec.training.material import add_material, plan
+
+    fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
+    (tmp_path / "data").mkdir()
+    clip = tmp_path / "data" / "v.mp4"
+    with open_writer(clip, fmt) as writer:
+        for pts, planes in enumerate(moving_texture(272, 256, 4)):
+            writer.write(planes, pts)
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "gvcodec.training", "material"]
+    command += ["--data", clip.parent, "--cache", cache]
+    options = ["--frames", "4", "--bases", base, "--jobs", "2"]
+    subprocess.run([*map(str, command), *options], check=True, capture_output=True)
+    lines = [json.loads(line) for line in (cache / "index.jsonl").read_text().splitlines()]
+    there = {entry["name"]: entry for entry in lines}
+    jobs = {job: number for number, job in reversed([*enumerate(plan([clip], 1))])}
+    of_base = {job: number for job, number in jobs.items() if job[1] == base}
+    assert len(there) == len(lines) == len(of_base) > 1
+    for (_, _, q, scale), number in of_base.items():
+        made = add_material(str(clip), base, q, str(scale), 4, f"1-{number}", str(tmp_path))
+        assert made == there[made["name"]]
+        name = f"{made['name']}.npy"
+        assert (cache / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def cluster():  # type: ignore[no-untyped-def]
+    """A head without cores and two nodes with one each."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1, memory=4 << 30)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from gvcodec.batch.ray_engine import Cluster as Engine
+
+    clips = [write_video(tmp_path / f"{n}.mp4", n) for n in range(3)]
+    (tmp_path / "notes.mp4").write_text("no video")
+    encode(tmp_path / "one", *clips)
+    with Engine(cluster.address) as engine:
+        assert engine.cores == 2
+        hosts = [
+            outcome.value for _, outcome in each(engine, [Task("os:getpid") for _ in range(4)])
+        ]
+        assert all(hosts)
+        died = engine.submit(Task("os:_exit", {"status": 1}, tries=2)).result(timeout=120)
+        assert died.lost and "2 tries" in died.error
+        driver = encode(tmp_path / "two", *clips, tmp_path / "notes.mp4", engine=engine)
+    assert [error.rpartition(": ")[2] for error in driver.errors.values()] == [
+        "not a video that can be read"
+    ]
+    assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_the_evaluation_runs_on_a_cluster(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with ClusterPool(cluster.address, 1) as pool:
+        pool.submit((tmp_path / "made").write_text, "here").result(timeout=120)
+        with pytest.raises(EvalError, match="No such file"):
+            pool.submit((tmp_path / "no" / "folder").write_text, "here").result(timeout=120)
+    assert (tmp_path / "made").read_text() == "here"

@@ -1,0 +1,184 @@
+"""How many frames a packet may have, and a stream for each second that it says it plays."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.base.standard.claims import check
+from gvcodec.base.standard.payloads import nals_of, restore
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream.timing import PtsDecoder
+from gvcodec.bitstream.varint import encode_svar, encode_var
+from gvcodec.codec.gops import GopSource
+from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.limits import DEFAULT, DEFAULT_FPS, Limits
+from tests.conftest import moving_texture, run
+
+COUNT = DEFAULT_FPS + 60
+TICK = Fraction(1, 1 << 30)
+COMMANDS = ("decode", "verify", "cut", "cat", "repair")
+
+
+def again_and_again(base: str, rate: Fraction, tick: Fraction, every_tick: bool = False) -> bytes:
+    """`COUNT` times the same keyframe of 16×16. `every_tick`: shown one after another at once, as
+    `timing` packets say."""
+    data = gvcodec.encode(moving_texture(16, 16, 1), base=base, fit=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    fmt = replace(reader.header.format, frame_rate=rate, time_base=tick)
+    output = io.BytesIO()
+    writer = Writer(output, replace(reader.header, format=fmt, painter_id=None))
+    for number in range(COUNT):
+        if every_tick:
+            exact = encode_var(number) + encode_svar(number)
+            writer.write(Packet(Kind.TIMING, encode_var(0) + encode_svar(0) + exact))
+        writer.write(key)
+    ((y, u, v),) = gvcodec.decode_planes(data, fidelity=True)
+    writer.finish(base_hash([(y, u, v)] * COUNT))
+    return output.getvalue()
+
+
+def base_hash(frames: list[tuple[np.ndarray, ...]]) -> bytes:
+    import hashlib
+
+    from gvcodec.base import bytes_to_hash
+
+    found = hashlib.sha256()
+    for frame in frames:
+        for part in bytes_to_hash(frame):
+            found.update(part)
+    return found.digest()[:8]
+
+
+@pytest.fixture(scope="module")
+def absurd() -> bytes:
+    """A rate of 2^30 frames a second."""
+    return again_and_again("av1", 1 / TICK, TICK)
+
+
+@pytest.fixture(scope="module")
+def crowded() -> bytes:
+    """25 frames a second by the header, one a tick by its timestamps."""
+    return again_and_again("av1", Fraction(25), TICK, every_tick=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", ["absurd", "crowded"])
+def test_too_many_frames_for_the_time_are_refused(
+    command: str, kind: str, tmp_path, request, capsys
+) -> None:
+    (tmp_path / "a.bin").write_bytes(request.getfixturevalue(kind))
+    out = str(tmp_path / ("o.y4m" if command == "decode" else "o.bin"))
+    output = {"verify": [], "cat": ["-o", out]}.get(command, [out])
+    arguments = [command, str(tmp_path / "a.bin"), *output]
+    run(*arguments, code=1)
+    assert "1001 frames within" in (said := capsys.readouterr().err)
+    assert "(--max-fps)" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    run(*arguments, "--max-fps", 1 << 30)
+
+
+def test_extract_refuses_too_many_frames_for_the_time(tmp_path, capsys) -> None:
+    (tmp_path / "a.bin").write_bytes(again_and_again("av1", 1 / TICK, TICK))
+    run("extract", tmp_path / "a.bin", tmp_path / "o.mkv", code=1)
+    assert "1001 frames within" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def last_frame(data: bytes, **options: object) -> bool:
+    """As `play` and data loaders read: a GOP far into the video, by itself."""
+    with gvcodec.open(data, fidelity=True, **options) as video:  # type: ignore[arg-type]
+        return video[COUNT - 1][0].size > 0
+
+
+def salvaged(data: bytes, limits: Limits = DEFAULT) -> list[object]:
+    salvage = Salvage(io.BytesIO(data))
+    decoder = gvcodec.Decoder(salvage.header, fidelity=True, limits=limits)
+    return list(decoder.frames_despite(salvage))
+
+
+READERS: list[Callable[..., object]] = [
+    lambda data, **options: list(gvcodec.decode(data, fidelity=True, **options)),
+    last_frame,
+    salvaged,
+    lambda data, limits=DEFAULT: list(
+        GopSource(Reader(io.BytesIO(data)).header, Reader(io.BytesIO(data)).packets(), limits)
+    ),
+]
+
+
+@pytest.mark.parametrize("read", READERS, ids=["decode", "open", "salvage", "gops"])
+@pytest.mark.parametrize("kind", ["absurd", "crowded"])
+def test_the_library_has_the_limit_too(read: Callable[..., object], kind: str, request) -> None:
+    data = request.getfixturevalue(kind)
+    with pytest.raises(LimitError, match="--max-fps"):
+        read(data)
+    assert read(data, limits=Limits(max_fps=1 << 30))
+
+
+@pytest.mark.parametrize("rate", [240, 960, Fraction(960000, 1001), 1000])
+def test_high_speed_video_is_decoded(rate: int | Fraction) -> None:
+    data = again_and_again("av1", Fraction(rate), Fraction(1, 90000))
+    assert len(list(gvcodec.decode(data, fidelity=True))) == COUNT
+    assert last_frame(data)
+    timing = PtsDecoder(0, Fraction(rate), Fraction(1, 90000))
+    for _ in range(100_000):
+        timing.receive()
+
+
+def test_a_short_video_may_have_any_rate() -> None:
+    timing = PtsDecoder(0, Fraction(90000), Fraction(1, 90000))
+    for _ in range(DEFAULT_FPS):
+        timing.receive()
+    with pytest.raises(LimitError):
+        for _ in range(20):
+            timing.receive()
+
+
+@pytest.mark.parametrize("base", ["vvc"])
+def test_a_packet_of_several_pictures_is_refused_before_decoding(base: str, monkeypatch) -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    nals = [nal[base == "vvc" :] for nal in nals_of(key.payload)]
+    most = 127 // len(nals)
+    bomb = bytes([0x80 | most * len(nals)])
+    bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
+    check(base, key.payload, 64, 48)
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
+        decoder.send_packet(Packet(Kind.KEY, bomb))
+
+
+def test_a_packet_is_one_picture_whatever_follows_it() -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, fit=0, q=40)
+    reader = Reader(io.BytesIO(data))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    with contextlib.suppress(DamagedStreamError):
+        decoder.send_packet(Packet(Kind.KEY, key.payload * 1000))
+    assert decoder.frames <= 1
+
+
+def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding(
+    monkeypatch,
+) -> None:
+    from gvcodec.base.tokens.checkpoint import find_tokens
+    from gvcodec.base.tokens.decoder import TokenDecoder
+
+    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
+    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
+    decoder = TokenDecoder(reader.header.format, 1, find_tokens())
+    bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
+    with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
+        decoder.send(b"\x28" + bomb, True)

@@ -1,0 +1,260 @@
+"""The command line as a user meets it, each call in its own process: files, pipes, exit codes, one
+line for every error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from gvcodec import api
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.conftest import moving_texture, planes_equal, psnr
+
+FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+
+
+def gvcodec(
+    *arguments: object, data: bytes | None = None, fails: int = 0
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "gvcodec", *map(str, arguments)]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+    message = done.stderr.decode()
+    assert done.returncode == fails, message
+    assert "Traceback" not in message
+    if fails and fails != 2:
+        assert message.startswith("gvcodec: ")
+        assert message.count("\n") == 1
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, clip: list[Planes]) -> Path:
+    """A folder with a source, `in.mp4`, and its streams, `av1.bin` and `vvc.bin`."""
+    folder = tmp_path_factory.mktemp("cli")
+    with open_writer(folder / "in.mp4", FORMAT) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, 512 * number)
+    for base in ("av1", "vvc"):
+        options = ["--base", base, "-q", 20, "--keyint", 8, "--fit", "off"]
+        gvcodec("encode", folder / "in.mp4", folder / f"{base}.bin", *options)
+    return folder
+
+
+def frames_of(path: Path) -> list[Planes]:
+    with VideoReader(path) as reader:
+        return [frame.planes for frame in reader]
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_a_file_goes_there_and_back(folder: Path, tmp_path, clip: list[Planes], base: str) -> None:
+    done = gvcodec(
+        "decode", folder / f"{base}.bin", tmp_path / "out.mkv", "--fidelity", "--lossless"
+    )
+    assert b"20 base frames 96\xc3\x9780, base hash verified" in done.stderr
+    found = frames_of(tmp_path / "out.mkv")
+    assert len(found) == 20
+    assert min(psnr(a, b) for a, b in zip(found, clip, strict=True)) > 28
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
+    gvcodec("decode", folder / "av1.bin", tmp_path / "a.y4m", "--fidelity")
+    y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
+    assert y4m == (tmp_path / "a.y4m").read_bytes()
+    source = gvcodec("decode", folder / "av1.bin", "-", "--fidelity").stdout
+    (tmp_path / "b.bin").write_bytes(
+        gvcodec("encode", "-", "-", "--fit", "off", data=source).stdout
+    )
+    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--fit", "off")
+    assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
+    gvcodec("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
+    assert len(frames_of(tmp_path / "d.mp4")) == 20
+
+
+def test_info_tells_what_the_file_holds(folder: Path) -> None:
+    facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
+    wanted = {"width": 96, "height": 80, "frames": 20, "frame_rate": "25"}
+    wanted |= {"base": "av1", "q": 20, "keyframes": [0, 8, 16], "matrix": 1}
+    assert facts == facts | wanted
+    assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
+    assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
+    assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_extracted_base_plays(folder: Path, tmp_path, base: str, suffix: str) -> None:
+    gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
+    gvcodec(
+        "decode", folder / f"{base}.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless"
+    )
+    with VideoReader(tmp_path / f"base.{suffix}") as reader:
+        found = list(reader)
+    eight_bits = [
+        tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found
+    ]
+    assert all(
+        planes_equal(a, b)
+        for a, b in zip(eight_bits, frames_of(tmp_path / "base_frame.mp4"), strict=True)
+    )
+    assert [round(25 * frame.pts * reader.format.time_base) for frame in found] == list(range(20))
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_the_extracted_base_keeps_the_tags_of_colour(base: str, tmp_path) -> None:
+    colour = Colour(9, 16, 9, True)
+    fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
+    (tmp_path / "a.bin").write_bytes(
+        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, fit=0)
+    )
+    gvcodec("extract", tmp_path / "a.bin", tmp_path / "a.mkv")
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        assert replace(reader.format.colour, chroma_location=0) == colour
+
+
+def test_options_of_encode(folder: Path, tmp_path) -> None:
+    out = tmp_path / "a.bin"
+    options = ["--start", 0.2, "--frames", 7, "--base-scale", "1/2", "--low-delay", "--fit", "off"]
+    gvcodec("encode", folder / "in.mp4", out, *options)
+    facts = json.loads(gvcodec("info", out, "--json").stdout)
+    assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
+    gvcodec("encode", folder / "in.mp4", out, "--fit", "off", fails=1)
+    gvcodec("encode", folder / "in.mp4", out, "--fit", "off", "--threads", 1, "-y")
+    assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
+
+
+def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
+    for threads in (1, 2):
+        y4m, stream = tmp_path / f"{threads}.y4m", tmp_path / f"{threads}.bin"
+        gvcodec("decode", folder / "av1.bin", y4m, "--fidelity", "--threads", threads)
+        gvcodec("encode", folder / "in.mp4", stream, "--fit", "off", "--threads", threads)
+    assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
+    assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
+
+
+def test_exit_codes(folder: Path, tmp_path) -> None:
+    out = tmp_path / "o.mp4"
+    (tmp_path / "text.mp4").write_text("these are only words\n")
+    (tmp_path / "empty").write_bytes(b"")
+    damaged = bytearray((folder / "av1.bin").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.bin").write_bytes(damaged)
+    for arguments, code in (
+        (("encode", tmp_path / "none.mp4", tmp_path / "o.bin"), 1),
+        (("encode", tmp_path / "text.mp4", tmp_path / "o.bin"), 1),
+        (("encode", tmp_path / "empty", tmp_path / "o.bin"), 1),
+        (("encode", tmp_path, tmp_path / "o.bin"), 1),
+        (("encode", folder / "in.mp4", tmp_path / "no" / "o.bin"), 1),
+        (("encode", folder / "in.mp4", tmp_path), 1),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "tokens"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "64", "--base-scale", "1"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--base-scale=1"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--fit", "much"), 2),
+        (("decode", folder / "av1.bin", tmp_path / "o.avi"), 2),
+        (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
+        (("decode", tmp_path / "none.bin", out), 1),
+        (("decode", tmp_path, out), 1),
+        (("decode", tmp_path / "text.mp4", out), 3),
+        (("decode", tmp_path / "empty", out), 3),
+        (("decode", tmp_path / "damaged.bin", out), 3),
+        (("info", tmp_path / "damaged.bin"), 3),
+        (("extract", tmp_path / "damaged.bin", out), 3),
+        (("extract", folder / "av1.bin", tmp_path / "o.y4m"), 2),
+        (("frobnicate",), 2),
+    ):
+        done = gvcodec(*arguments, fails=code)
+        assert done.stderr, arguments
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.bin", "empty", "text.mp4"]
+
+
+def repacked(path: Path, target: Path, **changes: object) -> None:
+    """The stream of `path` with another header, well-formed in itself."""
+    from dataclasses import replace
+
+    from gvcodec.bitstream import Reader, Writer
+
+    with open(path, "rb") as source, open(target, "wb") as output:
+        reader = Reader(source)
+        base_hash = changes.pop("base_hash", None)
+        writer = Writer(output, replace(reader.header, **changes))
+        for packet in reader.packets():
+            writer.write(packet)
+        writer.finish(base_hash or reader.base_hash)
+
+
+def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path) -> None:
+    repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
+    gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_painting_needs_the_checkpoint_of_the_stream(folder: Path, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("torch")
+    done = gvcodec("decode", folder / "av1.bin", tmp_path / "o.mkv", "--lossless")
+    assert b"20 painted frames" in done.stderr
+    base_frames = tmp_path / "base_frames.mkv"
+    gvcodec("decode", folder / "av1.bin", base_frames, "--fidelity", "--lossless")
+    assert not planes_equal(frames_of(tmp_path / "o.mkv")[3], frames_of(base_frames)[3])
+    repacked(folder / "av1.bin", tmp_path / "other.bin", painter_id=b"8 others")
+    message = gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", fails=4).stderr.decode()
+    assert b"8 others".hex() in message
+    assert str(Path(__file__).parents[2] / "checkpoints") in message
+    gvcodec("decode", tmp_path / "other.bin", tmp_path / "p.mkv", "--fidelity")
+    monkeypatch.setenv("GVCODEC_CHECKPOINT", str(tmp_path / "none"))
+    # The variable is one place among others: the checkpoint that the stream names is found by its
+    # hash.
+    assert b"20 painted frames" in gvcodec("decode", folder / "av1.bin", tmp_path / "q.mkv").stderr
+    gvcodec("encode", folder / "in.mp4", tmp_path / "plain.bin", "--frames", 3)
+    assert (
+        json.loads(gvcodec("info", tmp_path / "plain.bin", "--json").stdout)["painter_id"] is None
+    )
+
+
+def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
+    command = [sys.executable, "-m", "gvcodec", "decode", folder / "av1.bin", "-", "--fidelity"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        message = process.stderr.read()
+        assert process.wait(60) == 1
+    assert message == b""
+
+
+def test_an_interrupt_that_a_callback_swallows_comes_again() -> None:
+    code = """
+import os, signal, sys, time, weakref
+from gvcodec import cli
+from gvcodec.cli import info as command
+
+def info(options):
+    class Thing: pass
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGINT), time.sleep(0.1)))
+    del thing
+    print("still here", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(0.5)  # clearing up is not interrupted
+        print("cleared up", flush=True)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+command.run = info
+sys.exit(cli.main(["info", "x.bin"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "still here\ncleared up\n")
+    assert done.stderr == "gvcodec: interrupted\n"

@@ -1,0 +1,111 @@
+"""`gvcodec compare`: peers at the bytes of ours, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gvcodec.compare import PEERS, compare
+from gvcodec.compare.page import Row, write_page
+from gvcodec.compare.peers import encode_at
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.conftest import run
+
+FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory, clip: list[Planes]) -> Path:
+    path = tmp_path_factory.mktemp("compare") / "film.mp4"
+    with open_writer(path, FORMAT) as writer:
+        for number, planes in enumerate(clip[:8]):
+            writer.write(planes, 512 * number)
+    return path
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> None:
+    size = 6000
+    coded = encode_at(name, clip[:8], FORMAT, size)
+    assert coded is not None
+    assert 0.5 * size < sum(coded.sizes) <= 1.02 * size
+    assert len(coded.frames) == len(coded.sizes) == 8
+    assert np.corrcoef(coded.frames[3][0].ravel(), clip[3][0].ravel())[0, 1] > 0.8
+
+
+def test_a_peer_that_cannot_be_that_small_says_so(clip: list[Planes]) -> None:
+    assert encode_at("x265", clip[:2], FORMAT, 20) is None
+
+
+def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, capsys) -> None:
+    page = tmp_path / "film.html"
+    words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
+    run(*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04")
+    text = page.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert [row["title"] for row in data["rows"]][:2] == ["source", "gvcodec"]
+    assert len(data["rows"]) == 4 and data["frames"] == list(range(6))
+    assert all(len(row["pictures"]) == 6 for row in data["rows"])
+    sizes = [sum(row["sizes"]) for row in data["rows"][1:]]
+    assert max(sizes[1:]) <= 1.02 * sizes[0]
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert "<!--" not in text.partition("<script")[0]
+    said = capsys.readouterr().err
+    assert f"gvcodec: gvcodec: {sizes[0]:,} bytes" in said
+    run(*words, "--with", "x264", code=1)  # the page is there already
+
+
+def test_options_of_rate_control_hold(film: Path, tmp_path, capsys) -> None:
+    words = ["compare", str(film), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
+    run(*words, "--with", "x264", "--size", "2500")
+    sizes = re.findall(
+        r"gvcodec: (?:gvcodec|x264, preset slow): ([\d,]+) bytes", capsys.readouterr().err
+    )
+    ours, theirs = (int(size.replace(",", "")) for size in sizes)
+    assert 1500 < ours <= 2500 and theirs <= 1.02 * ours
+
+
+def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path) -> None:
+    raw = tmp_path / "noise.raw"
+    raw.write_bytes(
+        np.random.default_rng(1).integers(16, 235, 64 * 48 * 3 // 2 * 2, np.uint8).tobytes()
+    )
+    words = ["compare", str(raw), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
+    said = ["--picture-size", "64x48", "--pixel-format", "yuv420p", "--rate", "10"]
+    run(*words, *said, "--with", "x264")
+
+
+def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path) -> None:
+    stream = tmp_path / "film.gvc"
+    run("encode", film, stream, "--fit", "off", "--preset", "10")
+    made = compare(film, stream, [])
+    assert sum(made.rows[0].sizes) == stream.stat().st_size
+    assert len(made.rows[0].sizes) == len(made.rows[0].psnr) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["film.png"], "is a .html file"),
+        (["film.html", "--with", "mpeg2"], "no encoder mpeg2"),
+        (["film.html", "--stream", "x.gvc", "--start", "1"], "goes without it"),
+    ],
+)
+def test_wrong_words(words: list[str], answer: str, film: Path, tmp_path, capsys) -> None:
+    words[0] = str(tmp_path / words[0])
+    run("compare", film, *words, "--fit", "off", "--preset", "10", code=2)
+    assert answer in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_title_cannot_end_the_script() -> None:
+    picture = np.zeros((16, 16, 3), np.uint8)
+    page = write_page("</script><b>", [picture], [Row("<i>", [1], [40.0], [picture])], 25, ["<u>"])
+    assert "</script><b>" not in page and "<b>" not in page
+    assert page.count("</script>") == 2 and "<u>" not in page

@@ -1,0 +1,280 @@
+"""What the command line says, and to whom: odd values, closed standard streams, other encodings,
+one and many."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from gvcodec import api, cli
+from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import count_noun
+from tests.conftest import moving_texture, without_painted_hash
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> Path:
+    """`a.gvc` of one frame, and its source `a.y4m`."""
+    path = tmp_path_factory.mktemp("console") / "a.gvc"
+    path.write_bytes(
+        api.encode(moving_texture(64, 48, 1), format=FORMAT, base="av1", preset=10, fit=0)
+    )
+    assert cli.main(["decode", str(path), str(path.with_suffix(".y4m")), "--fidelity"]) == 0
+    return path
+
+
+def run(*arguments: object) -> int | str | None:
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        return error.code
+
+
+ENCODE = ("encode", "SOURCE", "OUT", "--preset", "10", "--fit", "off")
+DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
+VALUES = [
+    (0, *DECODE, "--max-memory", "99999999999G"),
+    (2, *DECODE, "--threads", "99999999999"),
+    (2, *DECODE, "--follow", "1e308"),
+    (2, "cut", "STREAM", "OUT", "--from", "1e308"),
+    (2, "cut", "STREAM", "OUT", "--from", "1e9"),
+    (2, "cut", "STREAM", "OUT", "--to", "1:1:1:1:1"),
+    (2, *ENCODE, "--start", "1e308"),
+    (1, *ENCODE, "--start", "1e9"),
+    (2, *ENCODE, "--start", "nan"),
+    (2, *ENCODE, "--threads", "99999999999"),
+    (2, *ENCODE, "--keyint", "9" * 5000),
+    (2, *ENCODE, "--size", "1e308"),
+    (2, *ENCODE, "--bitrate", "1e308"),
+    (2, *ENCODE, "--bpp", "1e308"),
+    (2, *ENCODE, "--target", "psnr=1e308"),
+    (2, "encode", "SOURCE", "", "-y"),
+    (1, "encode", "SOURCE.none", "OUT"),
+]
+
+
+@pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
+def test_a_value_out_of_reach_is_one_line(
+    stream: Path, tmp_path, case: tuple[object, ...], capsys
+) -> None:
+    code, *words = case
+    places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
+    arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
+    arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
+    arguments = [
+        f"{a}.none" if w == "SOURCE.none" else a for a, w in zip(arguments, words, strict=True)
+    ]
+    assert run(*arguments) == code
+    said = capsys.readouterr().err
+    assert said.startswith("gvcodec: ")
+    assert said.count("\n") == 1
+    if code:
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (("encode", "a.mp4", "b.gvc", "--threads", "many"), False),
+        (("encode", "a.mp4", "b.gvc", "--base", "fair"), False),
+        (("encode", "a.mp4", "b.gvc", "--threads"), True),
+        (("encode", "a.mp4", "b.gvc", "-q", "5", "--size", "5k"), True),
+        (("decode", "a.gvc"), True),
+        (("frobnicate",), True),
+    ],
+)
+def test_wrong_syntax_is_one_line_that_names_the_help(
+    words: tuple[str, ...], usage: bool, capsys
+) -> None:
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("gvcodec: ") and said.count("\n") == 1
+    assert ("says what there is" in said) == usage
+
+
+def shell(command: str, stream: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command of a shell, in which `gvcodec` is the command line and `$S` the stream."""
+    known = os.environ | {"S": str(stream), "PY": sys.executable}
+    known.pop("PYTHONUNBUFFERED", None)
+    known |= environment
+    command = command.replace("gvcodec", '"$PY" -m gvcodec')
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env=known,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr + done.stdout
+    assert b"Exception" not in done.stderr + done.stdout
+    return done
+
+
+FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("gvcodec info $S >&-", b"gvcodec: standard output: is closed\n"),
+        (
+            "gvcodec decode $S - --fidelity >&-",
+            b"gvcodec: standard output: cannot be written: is closed\n",
+        ),
+        ("gvcodec info - <&-", b"gvcodec: standard input: is closed\n"),
+        ("gvcodec encode - o.gvc <&-", b"gvcodec: standard input: is closed\n"),
+        ("gvcodec info $S >/dev/full", FULL),
+        ("PYTHONUNBUFFERED=1 gvcodec info $S >/dev/full", FULL),
+        ("gvcodec --help >/dev/full", FULL),
+        ("gvcodec info none.gvc 2>&-", b""),
+    ],
+)
+def test_a_closed_or_full_standard_stream_is_no_success(
+    stream: Path, tmp_path, command: str, message: bytes
+) -> None:
+    done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
+    assert (done.returncode, done.stderr) == (1, message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path) -> None:
+    """A message to standard error must not end up in the output, nor in the video on standard
+    output."""
+    shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
+    assert (tmp_path / "o.gvc").read_bytes() == without_painted_hash(stream.read_bytes())
+    done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
+    assert (done.returncode, done.stdout) == (0, stream.with_suffix(".y4m").read_bytes())
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii:strict"])
+def test_other_encodings_get_escapes(stream: Path, tmp_path, encoding: str) -> None:
+    odd = tmp_path / "\udcffβ.gvc"
+    os.link(stream, odd)
+    done = shell("gvcodec verify $S && gvcodec encode a b -q 99", odd, PYTHONIOENCODING=encoding)
+    assert done.returncode == 2, done.stderr
+    assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout
+    assert rb"0\u202667" in done.stderr
+
+
+def test_one_is_not_many(stream: Path, tmp_path, capsys) -> None:
+    assert count_noun(1, "pass", "passes") == "1 pass"
+    assert count_noun(2, "pass", "passes") == "2 passes"
+    assert count_noun(0, "frame") == "0 frames"
+    source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
+    run("encode", source, out, "--preset", "10", "--fit", "off", "--size", "9k")
+    run("decode", stream, tmp_path / "o.y4m", "--fidelity")
+    run("cut", stream, out, "-y")
+    run("cat", stream, "-o", out, "-y")
+    run("repair", stream, out, "-y")
+    run("verify", stream, "--source", source)
+    said = "".join(capsys.readouterr())
+    assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
+    for words in ("1 frame 64", "1 base frame", "frame 0,", "1 frame of 1 stream", "1 frame kept"):
+        assert words in said
+
+
+MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("gvcodec --help", 1),
+        ("gvcodec info $S", 1),
+        ("gvcodec verify $S", 1),
+        ("gvcodec decode $S - --fidelity", 1),
+        ("gvcodec cut $S - ", 1),
+        # Damage that comes before the frames are out, and a source that ends the command.
+        ("head -c -20 $S | gvcodec decode - - --fidelity", 3),
+        ("gvcodec encode /dev/null -", 1),
+        ("head -c 9 $S | gvcodec info -", 3),
+    ],
+)
+def test_the_exit_code_of_a_full_disk_is_the_same_in_both_modes(
+    stream: Path, command: str, code: int, unbuffered: str
+) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    done = shell(f"{command} >/dev/full", stream, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr.count(b"gvcodec: ")) == (code, 1), done.stderr
+
+
+@MODES
+def test_a_disk_that_fills_up_in_the_last_write_is_noticed(
+    stream: Path, tmp_path, unbuffered: str
+) -> None:
+    """The system takes what there is room for, and says so by a number instead of an error."""
+    code = """
+import resource, sys
+from gvcodec.__main__ import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+sys.exit(run())
+"""
+    whole = stream.with_suffix(".y4m").stat().st_size
+    for room, expected in ((whole, 0), (whole - 3, 1)):
+        with open(tmp_path / "out", "wb") as out:
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(room), "decode", stream, "-", "--fidelity"],
+                stdout=out,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+                timeout=60,
+                check=False,
+            )
+        assert done.returncode == expected, done.stderr
+        assert ((tmp_path / "out").stat().st_size == whole) == (expected == 0)
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        ("MemoryError", 1),
+        ("KeyboardInterrupt", 130),
+        ("BrokenPipeError", 1),
+        ("errors.DamagedStreamError('damaged')", 1),
+        ("errors.LimitError('too much')", 1),
+        ("OSError(28, 'full', 'a.gvc')", 1),
+        ("ValueError", 1),
+    ],
+)
+def test_whatever_ends_a_command_nothing_waits_in_standard_output(
+    raised: str, code: int, unbuffered: str
+) -> None:
+    """Lines that were told before an error are out or dropped: the interpreter has nothing left to
+    fail with."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    program = f"""
+import sys
+from gvcodec import errors
+from gvcodec.cli import info
+def run(options):
+    sys.stdout.write("half a line")
+    raise {raised}
+info.run = run
+from gvcodec.__main__ import run as main
+sys.argv[1:] = ["info", "x"]
+sys.exit(main())
+"""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    assert b"Exception ignored" not in done.stderr

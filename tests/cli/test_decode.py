@@ -1,0 +1,404 @@
+"""`gvcodec decode`: files that play everywhere, exit codes, what is written when something is
+missing."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.media.metadata import Chapter, Metadata
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.writer import open_writer, visually_lossless
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.clips import make_clip
+from tests.conftest import planes_equal, psnr, run, without_painted_hash
+
+WIDTH, HEIGHT = 160, 128
+
+
+def form(depth: int = 8, width: int = WIDTH, height: int = HEIGHT) -> VideoFormat:
+    return VideoFormat(width, height, Fraction(25), Fraction(1, 12800), depth, Colour(1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Planes]:
+    return make_clip(WIDTH, HEIGHT, 10, seed=5)
+
+
+def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
+    """An `av1` stream with a keyframe every four frames."""
+    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, fit=0, threads=1)
+    return finished(gvcodec.Encoder(fmt, config, **options), frames)
+
+
+def finished(
+    encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet | None = None
+) -> bytes:
+    """The stream of these frames, with a packet put in after each keyframe."""
+    stream = io.BytesIO()
+    writer = gvcodec.Writer(stream, encoder.header)
+    for planes in frames:
+        encoder.send_frame(planes)
+    encoder.flush()
+    while (packet := encoder.receive_packet()) is not None:
+        writer.write(packet)
+        if after_key is not None and packet.kind is Kind.KEY:
+            writer.write(after_key)
+    writer.finish(encoder.base_hash)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize(
+    ("depth", "tag", "profile", "pix_fmt"),
+    [(8, "avc1", "High", "yuv420p"), (10, "hvc1", "Main 10", "yuv420p10le")],
+)
+def test_the_default_file_plays_everywhere(
+    tmp_path, frames: list[Planes], suffix: str, depth: int, tag: str, profile: str, pix_fmt: str
+) -> None:
+    (tmp_path / "a.bin").write_bytes(stream_of(frames, form(depth)))
+    out, exact = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    run("decode", tmp_path / "a.bin", out, "--fidelity")
+    run("decode", tmp_path / "a.bin", exact, "--fidelity", "--lossless")
+    with av.open(str(out)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.profile, context.pix_fmt) == (profile, pix_fmt)
+        assert suffix == "mkv" or context.codec_tag == tag
+    if suffix != "mkv":
+        data = out.read_bytes()
+        assert 0 < data.index(b"moov") < data.index(b"mdat")
+    with VideoReader(out) as left, VideoReader(exact) as right:
+        pairs = list(zip(left, right, strict=True))
+    assert len(pairs) == 10
+    assert sum(psnr(a.planes, b.planes) for a, b in pairs) / len(pairs) > 44.5
+    assert out.stat().st_size < exact.stat().st_size / 1.5
+
+
+def test_lossless_is_exact_and_excludes_crf(tmp_path, frames: list[Planes]) -> None:
+    data = stream_of(frames, form(10))
+    (tmp_path / "a.bin").write_bytes(data)
+    run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--lossless")
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        found = [frame.planes for frame in reader]
+    wanted = list(gvcodec.decode_planes(data, fidelity=True))
+    assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    with pytest.raises(SystemExit, match="2"):
+        run("decode", tmp_path / "a.bin", tmp_path / "b.mp4", "--lossless", "--crf", 20)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "depth", "exact"), [("mp4", 8, False), ("mkv", 8, False), ("mkv", 10, True)]
+)
+def test_odd_sizes_keep_their_size(tmp_path, suffix: str, depth: int, exact: bool) -> None:
+    frames, fmt = make_clip(95, 79, 4, seed=2), form(depth, 95, 79)
+    path = tmp_path / f"a.{suffix}"
+    with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 512 * number)
+    with VideoReader(path) as reader:
+        found = [frame.planes for frame in reader]
+    assert found[0][0].shape == (79, 95)
+    quality = [psnr(a, b) for a, b in zip(found, frames, strict=True)]
+    assert min(quality) > (90 if exact else 38)
+
+
+def test_the_painter_needs_no_torch(tmp_path, frames: list[Planes]) -> None:
+    """Encoded, checked and decoded by processes that cannot import torch: as with it."""
+    y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
+    with open_writer(str(y4m), form()) as writer:
+        for number, planes in enumerate(frames[:4]):
+            writer.write(planes, 512 * number)
+    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
+
+    def call(*words: str | Path) -> str:
+        code = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    told = call("encode", y4m, given, "-q", "50")
+    # One line on standard error, with what mends it.
+    (line,) = [line for line in told.splitlines() if "torch" in line]
+    assert "painted, but not fitted" in line
+    assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
+    assert "right" in call("verify", given)
+    call("decode", given, tmp_path / "without.y4m")
+    run("decode", given, tmp_path / "with.y4m")
+    run("decode", given, tmp_path / "base.y4m", "--fidelity")
+    without, painted, base = (
+        (tmp_path / f"{name}.y4m").read_bytes() for name in ("without", "with", "base")
+    )
+    assert without == painted != base
+
+
+@pytest.mark.parametrize("options", [("--target", "lpips=0.2"), ("--summary",)])
+def test_what_torch_alone_can_do_says_so_in_a_line(
+    tmp_path, frames: list[Planes], options: tuple[str, ...]
+) -> None:
+    y4m = tmp_path / "in.y4m"
+    with open_writer(str(y4m), form()) as writer:
+        writer.write(frames[0], 0)
+    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), *options]
+    code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
+    code += f"sys.exit(main({words}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1 and "pip install 'gvcodec[fit]'" in done.stderr
+    assert not (tmp_path / "out.gvc").exists()
+
+
+def limited(size: int) -> Callable[[], None]:
+    def set_limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return set_limit
+
+
+@pytest.mark.parametrize("name", ["a.y4m", "a.png", "a.mkv", "a.mp4"])
+def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name: str) -> None:
+    """The limit on the size of a file stands for the end of the disk."""
+    (tmp_path / "a.bin").write_bytes(
+        stream_of(frames[:1] if name.endswith("png") else frames, form())
+    )
+    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name]
+    options = {"preexec_fn": limited(8192), "capture_output": True, "text": True}
+    done = subprocess.run([*command, "--fidelity"], **options, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+HDR = Metadata(
+    mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50),
+    light=(1000, 400),
+)
+
+
+def hdr_source(path: Path, frames: list[Planes]) -> None:
+    """Ten bits, PQ, with mastering display, light level, a title and two chapters."""
+    params = f"log-level=none:master-display={MASTERING}:max-cll=1000,400"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Höhenflug"
+        container.set_chapters(
+            [
+                {"id": n, "start": 200 * n, "end": 200 * n + 200, "time_base": Fraction(1, 1000),
+                 "metadata": {"title": name}}
+                for n, name in enumerate(("up", "and down"))
+            ]
+        )  # fmt: skip
+        stream = container.add_stream(
+            "libx265", rate=25, options={"x265-params": params, "preset": "ultrafast"}
+        )
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p10le"
+        stream.codec_context.color_trc = 16
+        for number, planes in enumerate(frames):
+            frame = frame_from_planes(planes, 10)
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def metadata_in(path: Path) -> tuple[Metadata, list[str]]:
+    with VideoReader(path) as reader:
+        return reader.metadata, reader.notes
+
+
+@pytest.fixture(scope="module")
+def hdr_stream(tmp_path_factory, frames: list[Planes]) -> Path:
+    folder = tmp_path_factory.mktemp("hdr")
+    hdr_source(folder / "in.mp4", frames)
+    run(
+        "encode",
+        folder / "in.mp4",
+        folder / "a.bin",
+        "--base",
+        "av1",
+        "--fit",
+        "off",
+        "--keyint",
+        5,
+    )
+    return folder / "a.bin"
+
+
+WHOLE = Metadata(
+    "Höhenflug",
+    (Chapter(0, 200_000, "up"), Chapter(200_000, 400_000, "and down")),
+    HDR.mastering,
+    HDR.light,
+)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "exact.mp4"])
+def test_title_chapters_and_hdr_metadata_survive(hdr_stream: Path, tmp_path, name: str) -> None:
+    found, notes = metadata_in(hdr_stream.with_name("in.mp4"))
+    assert (found, notes) == (WHOLE, [])
+    lossless = ["--lossless"] if name == "exact.mp4" else []
+    run("decode", hdr_stream, tmp_path / name, "--fidelity", *lossless)
+    assert metadata_in(tmp_path / name) == (WHOLE, [])
+
+
+def test_eight_bits_carry_hdr_metadata_too(tmp_path, frames: list[Planes]) -> None:
+    with open_writer(tmp_path / "a.mp4", form(), crf=12, metadata=HDR) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 512 * number)
+    assert metadata_in(tmp_path / "a.mp4")[0] == HDR
+
+
+def test_what_an_output_cannot_hold_is_named(hdr_stream: Path, tmp_path, capsys) -> None:
+    run("decode", hdr_stream, tmp_path / "a.y4m", "--fidelity")
+    assert "title, chapters, HDR metadata left out" in capsys.readouterr().err
+
+
+def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path, capsys) -> None:
+    run("cut", hdr_stream, tmp_path / "a.bin", "--to", 0.2)
+    run("cut", hdr_stream, tmp_path / "b.bin", "--from", 0.2)
+    run("repair", hdr_stream, tmp_path / "r.bin")
+    whole = hdr_stream.read_bytes()
+    assert (tmp_path / "r.bin").read_bytes() == without_painted_hash(whole)
+
+    def told(path: Path) -> Metadata:
+        with open(path, "rb") as stream:
+            packets = [
+                packet for packet in Reader(stream).packets() if packet.kind is Kind.METADATA
+            ]
+        return Metadata.unpack(packets[0].payload)
+
+    assert told(tmp_path / "a.bin") == replace(WHOLE, chapters=WHOLE.chapters[:1])
+    assert told(tmp_path / "b.bin") == replace(
+        WHOLE, chapters=(Chapter(0, 200_000, "and down"),), source_start=200_000
+    )
+    capsys.readouterr()
+    run("cat", tmp_path / "a.bin", tmp_path / "b.bin", "-o", tmp_path / "c.bin")
+    assert "b.bin: title, chapter, HDR metadata left out" in capsys.readouterr().err
+    assert told(tmp_path / "c.bin") == told(tmp_path / "a.bin")
+
+
+def test_a_piece_of_the_source_has_its_own_chapters(hdr_stream: Path) -> None:
+    with VideoReader(hdr_stream.with_name("in.mp4"), start=0.12, frames=3) as reader:
+        assert reader.metadata.chapters == (
+            Chapter(0, 80_000, "up"),
+            Chapter(80_000, 120_000, "and down"),
+        )
+
+
+def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
+    run("info", hdr_stream)
+    lines = dict(
+        line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line
+    )
+    assert lines["transfer"] == "smpte2084"
+    assert lines["primaries"] == "unspecified"
+    assert lines["title"] == "Höhenflug"
+    assert lines["chapters"] == "0 0.2 up, 0.2 0.4 and down"
+    run("info", hdr_stream, "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["transfer"], facts["content_light"]) == (16, [1000, 400])
+
+
+def test_streams_without_metadata_have_no_packet_for_it(tmp_path, frames: list[Planes]) -> None:
+    with open_writer(tmp_path / "a.mkv", form()) as writer:
+        for number, planes in enumerate(frames[:3]):
+            writer.write(planes, 512 * number)
+    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--fit", "off")
+    with open(tmp_path / "a.bin", "rb") as stream:
+        assert {packet.kind for packet in Reader(stream).packets()} <= {
+            Kind.KEY,
+            Kind.INTER,
+            Kind.TIMING,
+            Kind.PAINTED,
+        }
+
+
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        (b"\1\5abc", "ends early"),
+        (b"\1\2\xff\xfe", "UTF-8"),
+        (b"\2\1\0", "ends early"),
+        (b"\2\x0a" + b"\xfe" * 8 + b"\x7f\0", "out of range"),
+        (b"\3\3\1\1\1", "ends early"),
+        (b"\3\x0a" + b"\xff\xff\7" + bytes(7), "above 65535"),
+        (b"\4\4\xff\xff\7\1", "above 65535"),
+        (b"\1" + encode_var(1 << 16) + bytes(1 << 16), "above 65536"),
+    ],
+)
+def test_hostile_metadata_is_refused(
+    tmp_path, frames: list[Planes], payload: bytes, what: str, capsys
+) -> None:
+    with pytest.raises(DamagedStreamError, match=what):
+        Metadata.unpack(payload)
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=40, base="av1", preset=10, fit=0, threads=1)
+    )
+    encoder.send_metadata(payload)
+    (tmp_path / "a.bin").write_bytes(finished(encoder, frames[:2]))
+    for command in (
+        ("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity"),
+        ("info", tmp_path / "a.bin"),
+    ):
+        run(*command, code=3)
+        told = capsys.readouterr().err
+        assert "a.bin: " in told and what in told and told.count("\n") == 1
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
+    title = "\x1b[2Jnice\n\u202etry"
+    assert Metadata.unpack(Metadata(title).pack()).title == "[2Jnice  try"
+
+
+def test_unknown_fields_of_metadata_are_skipped() -> None:
+    assert Metadata.unpack(b"\x63\2ab" + WHOLE.pack() + b"\0\0") == WHOLE
+
+
+def test_an_extracted_base_has_title_and_chapters(tmp_path, frames: list[Planes], capsys) -> None:
+    encoder = gvcodec.Encoder(
+        form(10), gvcodec.EncoderConfig(q=40, base="av1", fit=0, threads=1, preset=10)
+    )
+    encoder.send_metadata(WHOLE.pack())
+    (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
+    run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")
+    assert metadata_in(tmp_path / "a.mp4")[0] == Metadata(WHOLE.title, WHOLE.chapters)
+    assert "HDR metadata" in capsys.readouterr().err
+
+
+def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
+    """Experiments wrote them; their flag and their packets stay reserved."""
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
+    )
+    header = replace(encoder.header, painter_id=b"renderer", tokens=True)
+    with pytest.raises(UsageError, match="tokens without"):
+        replace(header, painter_id=None)
+    encoder.header = header
+    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
+    reader = Reader(io.BytesIO(data))
+    assert reader.header == header and Kind.TOKENS in {packet.kind for packet in reader.packets()}
+    with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
+        next(gvcodec.decode_planes(data))
+    assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
+    encoder = gvcodec.Encoder(
+        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
+    )
+    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
+    with pytest.raises(DamagedStreamError, match="tokens"):
+        list(gvcodec.decode_planes(data, fidelity=True))

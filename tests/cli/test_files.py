@@ -1,0 +1,320 @@
+"""What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and
+odd names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import gvcodec
+from gvcodec import api
+from gvcodec.bitstream import Kind, Packet, Salvage, Writer
+from gvcodec.errors import MediaError
+from gvcodec.media.writer import open_writer
+from gvcodec.streams import resume
+from gvcodec.streams.resume import Journal
+from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import file_io
+from gvcodec.util.file_io import PendingFile, protect_inputs
+from tests.conftest import moving_texture, planes_equal, run, without_painted_hash
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with a source, `in.mp4`, and its `av1` stream."""
+    folder = tmp_path_factory.mktemp("files")
+    clip = moving_texture(64, 48, 5)
+    with open_writer(folder / "in.mp4", FORMAT) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, 512 * number)
+    for base in ("av1",):
+        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
+        (folder / f"{base}.gvc").write_bytes(stream)
+    return folder
+
+
+def copied(made: Path, name: str, folder: Path, as_name: str = "") -> Path:
+    path = folder / (as_name or name)
+    path.write_bytes((made / name).read_bytes())
+    return path
+
+
+COMMANDS = {
+    "encode": ("in.mp4", "a.gvc", lambda i, o: ("encode", i, o, *ENCODE)),
+    "encode to a size": (
+        "in.mp4",
+        "a.gvc",
+        lambda i, o: ("encode", i, o, *ENCODE[:4], "--size", "9k"),
+    ),
+    "decode": ("av1.gvc", "a.y4m", lambda i, o: ("decode", i, o, "--fidelity")),
+    "decode to pictures": (
+        "av1.gvc",
+        "a0.png",
+        lambda i, o: ("decode", i, o.with_name("a%d.png"), "--fidelity"),
+    ),
+    "cut": ("av1.gvc", "a.gvc", lambda i, o: ("cut", i, o)),
+    "cat": ("av1.gvc", "a.gvc", lambda i, o: ("cat", i, i, "-o", o)),
+    "repair": ("av1.gvc", "a.gvc", lambda i, o: ("repair", i, o)),
+    "extract": ("av1.gvc", "a.mkv", lambda i, o: ("extract", i, o)),
+}
+
+
+@pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_overwrites_its_input(
+    made: Path, tmp_path, command: str, kind: str, capsys
+) -> None:
+    name, output, arguments = COMMANDS[command]
+    source = copied(made, name, tmp_path, output)
+    before, target = source.read_bytes(), source
+    if kind != "same name":
+        source = tmp_path / "given"
+        (source.symlink_to if kind == "symbolic link" else source.hardlink_to)(target)
+    run(*arguments(source, target), "-y", code=1)
+    assert "is the input" in capsys.readouterr().err
+    assert target.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == (1 if kind == "same name" else 2)
+
+
+def test_every_input_of_cat_is_safe(made: Path, tmp_path) -> None:
+    first, second = (copied(made, "av1.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
+    run("cat", first, second, "-o", second, "-y", code=1)
+    assert first.read_bytes() == second.read_bytes() == (made / "av1.gvc").read_bytes()
+
+
+def test_an_input_on_standard_input_is_safe(made: Path, tmp_path) -> None:
+    source = copied(made, "av1.gvc", tmp_path)
+    command = [sys.executable, "-m", "gvcodec", "cut", "-", str(source), "-y"]
+    with open(source, "rb") as stream:
+        done = subprocess.run(command, stdin=stream, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, source.read_bytes()) == (1, (made / "av1.gvc").read_bytes())
+    assert b"is the input standard input" in done.stderr
+
+
+def test_an_input_that_standard_output_goes_to_is_safe(made: Path, tmp_path) -> None:
+    source = copied(made, "av1.gvc", tmp_path)
+    command = [sys.executable, "-m", "gvcodec", "cut", str(source), "-"]
+    with open(source, "ab") as stream:
+        done = subprocess.run(
+            command, stdout=stream, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, source.read_bytes()) == (1, (made / "av1.gvc").read_bytes())
+    assert b"standard output: is the input" in done.stderr
+
+
+def test_a_link_as_output_is_followed(made: Path, tmp_path) -> None:
+    (tmp_path / "far").mkdir()
+    link, target = tmp_path / "link.gvc", tmp_path / "far" / "a.gvc"
+    link.symlink_to(target)
+    run("cut", made / "av1.gvc", link)  # leads to nothing yet
+    assert link.is_symlink()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
+    target.write_bytes(b"old")
+    run("cut", made / "av1.gvc", link, code=1)
+    assert target.read_bytes() == b"old"
+    run("cut", made / "av1.gvc", link, "-y")
+    assert link.is_symlink()
+    assert target.read_bytes() == without_painted_hash((made / "av1.gvc").read_bytes())
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["a.gvc"]
+
+
+@pytest.mark.parametrize("suffix", ["gvc", "y4m"])
+def test_a_pipe_as_output_is_written_to(made: Path, tmp_path, suffix: str) -> None:
+    pipe = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    if suffix == "gvc":
+        run("cut", made / "av1.gvc", pipe)
+    else:
+        run("decode", made / "av1.gvc", pipe, "--fidelity")
+    reader.join(60)
+    assert found[0].startswith(b"\x89GVC" if suffix == "gvc" else b"YUV4MPEG2")
+    assert [path.name for path in tmp_path.iterdir()] == [pipe.name]
+    assert pipe.is_fifo()
+
+
+def test_the_null_device_is_written_to(made: Path, tmp_path) -> None:
+    run("encode", made / "in.mp4", "/dev/null", *ENCODE)
+    link = tmp_path / "null.y4m"
+    link.symlink_to("/dev/null")
+    run("decode", made / "av1.gvc", link, "--fidelity", "-y")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_named(made: Path, tmp_path, capsys) -> None:
+    link = tmp_path / "full.y4m"
+    link.symlink_to("/dev/full")
+    for output, arguments in (
+        ("/dev/full", ("cut", made / "av1.gvc", "/dev/full")),
+        ("/dev/full", ("encode", made / "in.mp4", "/dev/full", *ENCODE)),
+        (link, ("decode", made / "av1.gvc", link, "--fidelity")),
+    ):
+        run(*arguments, code=1)
+        said = capsys.readouterr().err
+        assert said == f"gvcodec: {output}: cannot be written: {os.strerror(errno.ENOSPC)}\n"
+
+
+def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path, capsys) -> None:
+    run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert ".gvc" in said
+    assert ".bin" in said
+    run("cut", made / "av1.gvc", tmp_path / "out.MOV", code=2)
+    for name in ("out.gvc", "out.bin", "out"):
+        run("encode", made / "in.mp4", tmp_path / name, *ENCODE)
+
+
+def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path) -> None:
+    path = tmp_path / "a"
+    with (
+        pytest.raises(MediaError, match=r"a: has appeared meanwhile"),
+        PendingFile(path, False) as pending,
+    ):
+        pending.temporary.write_bytes(b"new")
+        path.write_bytes(b"foreign")
+    assert path.read_bytes() == b"foreign"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_replaced_on_a_file_system_without_hard_links(tmp_path, monkeypatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "a"
+    with PendingFile(path, False) as pending:
+        pending.temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    path.unlink()
+    with pytest.raises(MediaError, match="meanwhile"), PendingFile(path, False) as pending:
+        path.write_bytes(b"foreign")
+    assert path.read_bytes() == b"foreign"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_of_a_replaced_file_stay(made: Path, tmp_path) -> None:
+    path = tmp_path / "a.gvc"
+    for mode in (0o600, 0o640, 0o444, 0o755):
+        path.unlink(missing_ok=True)
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        run("cut", made / "av1.gvc", path, "-y")
+        assert path.stat().st_mode & 0o7777 == mode
+    before = os.umask(0o027)
+    try:
+        run("cut", made / "av1.gvc", tmp_path / "b.gvc")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "b.gvc").stat().st_mode & 0o7777 == 0o640
+
+
+def test_names_with_colons_and_very_long_ones(made: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    copied(made, "in.mp4", tmp_path, "http:in:1.mp4")
+    run("encode", "http:in:1.mp4", "a:b.gvc", *ENCODE)
+    run("decode", "a:b.gvc", "pipe:1.mkv", "--fidelity")
+    run("encode", "a%02d.png", "x.gvc", *ENCODE, code=1)
+    run("extract", made / "av1.gvc", "tcp:x.mp4")
+    run("verify", "a:b.gvc", "--source", "http:in:1.mp4")
+    long = "ß" * 125 + ".gvc"
+    run("cut", "a:b.gvc", long)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("http:in:1.mp4", "a:b.gvc", "pipe:1.mkv", "tcp:x.mp4", long)
+    }
+
+
+def test_inputs_are_protected_as_long_as_they_are_read(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    with (
+        protect_inputs([str(path), str(tmp_path / "none")]),
+        pytest.raises(MediaError, match="is the input"),
+    ):
+        PendingFile(path, True)
+    assert not file_io._inputs
+    with PendingFile(path, True):
+        pass
+    assert path.read_bytes() == b""
+
+
+@pytest.fixture
+def journal(made: Path, tmp_path, monkeypatch) -> Path:
+    """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in
+    `whole.gvc`."""
+    monkeypatch.setattr(Journal, "remove", lambda self: None)
+    run("encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE, "--keyint", 2, "--resume")
+    monkeypatch.undo()
+    (tmp_path / "o.gvc").rename(tmp_path / "whole.gvc")
+    return tmp_path / "o.gvc.part"
+
+
+def resumed(made: Path, journal: Path, code: int = 0) -> None:
+    output = journal.with_suffix("")
+    run("encode", made / "in.mp4", output, *ENCODE, "--keyint", 2, "--resume", code=code)
+    if not code:
+        # SVT-AV1 may count its frames from another number; the pictures are the same.
+        found, whole = (
+            gvcodec.decode_planes(path.read_bytes(), fidelity=True)
+            for path in (output, journal.with_name("whole.gvc"))
+        )
+        assert all(planes_equal(a, b) for a, b in zip(found, whole, strict=True))
+        assert not journal.exists()
+
+
+def test_a_journal_goes_on(made: Path, journal: Path, capsys) -> None:
+    resumed(made, journal)
+    assert "4 frames are coded already" in capsys.readouterr().err
+
+
+def test_a_journal_is_checked_whole_before_it_is_used(made: Path, journal: Path, capsys) -> None:
+    with open(journal, "rb") as stream:
+        digest = stream.read(32)
+        salvage = Salvage(stream)
+        packets = [event for event in salvage.events() if isinstance(event, Packet)]
+    keys = [number for number, packet in enumerate(packets) if packet.kind is Kind.KEY]
+    # All checksums are right, but the second GOP is no AV1.
+    packets[keys[1]] = Packet(Kind.KEY, b"\xff" * 40)
+    with open(journal, "wb") as stream:
+        stream.write(digest)
+        writer = Writer(stream, salvage.header)
+        for packet in packets:
+            writer.write(packet)
+    resumed(made, journal)
+    assert "2 frames are coded already" in capsys.readouterr().err
+
+
+def test_a_journal_is_no_link(made: Path, journal: Path, capsys) -> None:
+    foreign = journal.with_name("foreign")
+    journal.rename(foreign)
+    before = foreign.read_bytes()
+    for target in (foreign, journal.with_name("none")):
+        journal.symlink_to(target)
+        resumed(made, journal, code=1)
+        assert f"{journal}: is a link" in capsys.readouterr().err
+        journal.unlink()
+    assert foreign.read_bytes() == before
+
+
+def test_a_journal_is_named_when_it_cannot_be_written(
+    made: Path, journal: Path, capsys, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(resume, "Writer", full)
+    resumed(made, journal, code=1)
+    assert f"{journal}: cannot be written: No space" in capsys.readouterr().err

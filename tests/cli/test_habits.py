@@ -1,0 +1,208 @@
+"""Command lines as people type them first: sixty that are wrong here, each answered in one line
+that names what is right, and those that are taken as they are."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gvcodec import cli
+from gvcodec.cli import parser
+from gvcodec.cli._habits import from_habits
+from gvcodec.rate.budget import parse_amount
+from tests.conftest import run
+
+_LINES = """
+gvcodec encode a.mp4 o.gvc -t 10 | --frames 250
+gvcodec encode a.mp4 o.gvc -to 10 | --frames 250
+gvcodec encode a.mp4 o.gvc -r 25 | --rate
+gvcodec encode a.mp4 o.gvc -vf scale=640:360 | --base-scale|--scale
+gvcodec encode a.mp4 o.gvc -filter:v hflip | no filters
+gvcodec encode a.mp4 o.gvc -s 640x360 | --base-scale 1/2
+gvcodec encode a.mp4 o.gvc -pix_fmt yuv420p | 4:2:0
+gvcodec encode a.mp4 o.gvc -c:a aac | copied
+gvcodec encode a.mp4 o.gvc -acodec libopus | copied
+gvcodec encode a.mp4 o.gvc -b:a 64k | copied
+gvcodec encode a.mp4 o.gvc -ar 48000 | copied
+gvcodec encode a.mp4 o.gvc -ac 2 | copied
+gvcodec encode a.mp4 o.gvc -an | copied
+gvcodec encode a.mp4 o.gvc -sn | copied
+gvcodec encode a.mp4 o.gvc -vn | a video
+gvcodec encode a.mp4 o.gvc -af volume=2 | copied
+gvcodec encode a.mp4 o.gvc -map 0:v | first video
+gvcodec encode a.mp4 o.gvc -pass 1 | --bitrate
+gvcodec encode a.mp4 o.gvc -tune film | --eye
+gvcodec encode a.mp4 o.gvc -x265-params a=1 | not passed on
+gvcodec encode a.mp4 o.gvc -bufsize 800k | --maxrate caps
+gvcodec encode a.mp4 o.gvc -svtav1-params a=1 | not passed on
+gvcodec encode a.mp4 o.gvc -profile:v main | follows
+gvcodec encode a.mp4 o.gvc -lossless | decode --lossless
+gvcodec encode a.mp4 o.gvc -c:v libx264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc -vcodec h264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc --base avc | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc --base h264 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc --base mpeg2 | av1
+gvcodec encode a.mp4 o.gvc -preset quick | not an integer, 0…10
+gvcodec encode a.mp4 o.gvc -preset 13 | 0…10
+gvcodec encode a.mp4 o.gvc -crf 90 | is not a number, 0…
+gvcodec encode a.mp4 o.gvc -q much | is not a number, 0…
+gvcodec encode a.mp4 o.gvc -q -3 | is not a number, 0…
+gvcodec encode a.mp4 o.gvc -q nan | is not a number, 0…
+gvcodec encode a.mp4 o.gvc -crf 40 -b:v 80k | --bitrate: not allowed with -q
+gvcodec encode a.mp4 o.gvc --size 5M --bitrate 80k | not allowed with --size
+gvcodec encode a.mp4 o.gvc --size 10MBps2 | not an amount
+gvcodec encode a.mp4 o.gvc --bitrate -1 | not an amount
+gvcodec encode a.mp4 o.gvc --bitrate 0 | not an amount
+gvcodec encode a.mp4 o.gvc -b:v | a value is missing
+gvcodec encode a.mp4 o.gvc -ss tomorrow | is not a time like
+gvcodec encode a.mp4 o.gvc -ss 1:2:3:4 | not a time like
+gvcodec encode a.mp4 o.gvc --target ssim=0.9 | psnr=DECIBEL
+gvcodec encode a.mp4 o.gvc --keyint 2s | not an integer
+gvcodec encode a.mp4 o.gvc --frames 0 | 1 or more
+gvcodec encode a.mp4 o.gvc --threads many | not an integer
+gvcodec encode a.mp4 o.gvc --fast | unrecognized arguments: --fast
+gvcodec encode a.mp4 o.gvc extra.gvc | unrecognized arguments: extra.gvc
+gvcodec encode - | standard input has none
+gvcodec encode | IN
+gvcodec encode missing.mp4 o.gvc | missing.mp4: No such file
+gvcodec decode missing.gvc o.mp4 | missing.gvc: No such file
+gvcodec decode a.gvc | OUT
+gvcodec decode a.gvc o.mp4 -vf hflip | --scale
+gvcodec decode a.gvc o.mp4 --scale big | no size like 640x360
+gvcodec decode a.gvc o.mp4 --crf 20 --lossless | not allowed with
+gvcodec decode a.gvc o.mp4 -t 4 | --frames
+gvcodec decode a.gvc o.mp4 -c:a aac | copied
+gvcodec cut a.gvc o.gvc -t 5 | --from and --to
+gvcodec cut a.gvc o.gvc --from x | is not a time like
+gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
+gvcodec frame a.gvc o.bmp -n 2 | .png
+gvcodec summarize a.gvc | -y adds
+gvcodec transcode a.mp4 o.gvc | invalid choice: 'transcode'
+"""
+WRONG = [line.split(" | ") for line in _LINES.strip().splitlines()]
+
+
+@pytest.mark.parametrize(("line", "answer"), WRONG, ids=[line for line, _ in WRONG])
+def test_a_wrong_usage_is_answered_in_one_line(
+    line: str, answer: str, capsys, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(line.split()[1:])
+    except SystemExit as error:
+        code = int(error.code or 0)
+    shown = capsys.readouterr()
+    assert code in (1, 2)
+    assert shown.err.count("\n") == 1 and shown.err.startswith("gvcodec: ")
+    assert any(part in shown.err for part in answer.split("|")), shown.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("-i a.mp4 -crf 40 o.gvc", "encode a.mp4 -q 40 o.gvc"),
+        ("encode -i a.mp4 -b:v 80kbps o.gvc", "encode a.mp4 --bitrate 80kbps o.gvc"),
+        ("encode -ss 1:15 -i a.mp4 o.gvc -y", "encode --start 1:15 a.mp4 o.gvc -y"),
+        ("encode -i a.mp4 -c:v libsvtav1 -c:a copy o.gvc", "encode a.mp4 --base av1 o.gvc"),
+        ("encode -i a.mp4 -c:v h266 o.gvc", "encode a.mp4 --base vvc o.gvc"),
+        ("encode a.mp4 -preset slow o.gvc", "encode a.mp4 --speed best o.gvc"),
+        ("encode a.mp4 -preset slow -c:v vvc", "encode a.mp4 --speed best --base vvc"),
+        ("encode --base vvc a.mp4 --preset medium", "encode --base vvc a.mp4 --speed balanced"),
+        ("encode -q 4 -- -i -crf", "encode -q 4 -- -i -crf"),
+        ("frame a.gvc o.png -t 4", "frame a.gvc o.png -t 4"),
+        ("encode a.mp4 --preset 7 o.gvc", "encode a.mp4 --preset 7 o.gvc"),
+        ("encode -hide_banner -loglevel error a.mp4 -g 48 o.gvc", "encode a.mp4 --keyint 48 o.gvc"),
+        ("encode a.mp4 -vframes 9 -threads 1", "encode a.mp4 --frames 9 --threads 1"),
+        ("encode a.mp4 -fs 10MB", "encode a.mp4 --size 10MB"),
+        ("decode -i a.gvc -crf 18 o.mp4", "decode a.gvc --crf 18 o.mp4"),
+        ("decode a.gvc -vf scale=640:360 o.mp4", "decode a.gvc --scale 640x360 o.mp4"),
+        ("decode a.gvc -s 640x360 o.mp4", "decode a.gvc --scale 640x360 o.mp4"),
+        ("cut -i a.gvc -ss 5 -to 9 o.gvc", "cut a.gvc --from 5 --to 9 o.gvc"),
+        ("frame -ss 5 -i a.gvc o.png", "frame -t 5 a.gvc o.png"),
+        ("help encode", "encode --help"),
+        ("help", "--help"),
+        ("info a.gvc -crf 3", "info a.gvc -crf 3"),
+    ],
+)
+def test_a_habit_is_taken(line: str, taken: str) -> None:
+    assert from_habits(line.split()) == taken.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("encode a.mp4 --fit off --preset 10 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode --fit off a.mp4 -q 40 o.gvc", ("a.mp4", "o.gvc")),
+        ("encode -i a.mp4 -crf 45 -ss 0.5 -preset slow o.gvc", ("a.mp4", "o.gvc")),
+        ("encode a.mp4 -q 40", ("a.mp4", None)),
+        ("cat a.gvc -o o.gvc b.gvc", (["a.gvc", "b.gvc"], "o.gvc")),
+        ("batch a.mkv -o out b.mkv", (["a.mkv", "b.mkv"], "out")),
+    ],
+)
+def test_files_stand_among_the_options(line: str, files: tuple) -> None:
+    words = from_habits(line.split())
+    options = parser(words).parse_args(words)
+    given = options.inputs if hasattr(options, "inputs") else options.input
+    assert (given, options.output) == files
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("10MB", 10e6),
+        ("3 kib", 3072),
+        ("80kbps", 80e3),
+        ("80 kbit/s", 80e3),
+        ("2Mbps", 2e6),
+        ("64KiB", 65536),
+    ]
+    + [("500kB", 500e3), ("1.5M", 1.5e6), ("64Ki", 65536), ("900", 900), ("12bytes", 12)],
+)
+def test_an_amount_may_name_its_unit(text: str, amount: float) -> None:
+    assert parse_amount(text) == amount
+
+
+@pytest.mark.parametrize(
+    "text", ["", "kB", "k", "1kk", "10bitbytes", "1.5.2M", "ten", "bps", "-3k", "inf", "0"]
+)
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_amount(text)
+
+
+def test_gvcodec_alone_lists_its_commands(capsys) -> None:
+    with pytest.raises(SystemExit) as done:
+        cli.main([])
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"\n    {name}\s", shown) for name in cli.commands())
+
+
+@pytest.mark.parametrize("command", cli.commands())
+def test_help_of_a_command_ends_with_two_examples_that_parse(command: str, capsys) -> None:
+    with pytest.raises(SystemExit) as done:
+        cli.main(["help", command])
+    assert done.value.code == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert lines[-3] == "examples:"
+    for line in lines[-2:]:
+        for part in line.split(" | "):
+            words = part.split()
+            if words[0] == "gvcodec":
+                given = from_habits([word for word in words[1:]])
+                end = next((i for i, word in enumerate(given) if word in ("<", ">")), len(given))
+                cli.parser(given[:end]).parse_args(given[:end])
+
+
+def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
+    from gvcodec.media.writer import open_writer
+    from tests.cli.test_cli import FORMAT
+
+    with open_writer(tmp_path / "film.mp4", FORMAT) as writer:
+        for number, planes in enumerate(clip[:2]):
+            writer.write(planes, 512 * number)
+    run("encode", tmp_path / "film.mp4", "--fit", "off", "-q", "40.5")
+    assert (tmp_path / "film.gvc").is_file()

@@ -1,0 +1,134 @@
+"""Kinds of files that come out: .webm, .gif, pictures, bare bitstreams, and what a cut-off file
+says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from gvcodec.errors import MediaError
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.stills import still
+from gvcodec.media.writer import open_writer, visually_lossless
+from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.psnr import psnr
+from tests.conftest import moving_texture, run
+
+COLOUR = Colour(1, 1, 1)
+COUNT = 6
+
+
+def form(depth: int = 8, rate: int = 25, width: int = 96) -> VideoFormat:
+    return VideoFormat(width, 80, Fraction(rate), Fraction(1, 12800), depth, COLOUR)
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    with open_writer(folder / "in.mp4", form()) as writer:
+        for number, planes in enumerate(moving_texture(96, 80, COUNT)):
+            writer.write(planes, 512 * number)
+    words = [str(folder / "in.mp4"), str(folder / "in.gvc"), "--fit", "off", "--preset", "10"]
+    run("encode", *words)
+    return folder / "in.gvc"
+
+
+def pictures(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+@pytest.mark.parametrize(("depth", "codec"), [(8, "vp9"), (10, "libdav1d")])
+def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
+    path, fmt = tmp_path / "a.webm", form(depth)
+    frames = list(moving_texture(96, 80, COUNT))
+    with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 512 * number)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    found = pictures(path)
+    assert len(found) == COUNT
+    shift = 10 - depth
+    for frame, planes in zip(found, frames, strict=True):
+        assert psnr(frame.to_ndarray()[:80].astype(np.uint16) << shift, planes[0]) > 38
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(25, COUNT), (100, COUNT // 2)])
+def test_gif_keeps_pictures_and_times(tmp_path, rate: int, kept: int) -> None:
+    path = tmp_path / "a.gif"
+    frames = list(moving_texture(96, 80, COUNT))
+    with open_writer(path, form(rate=rate)) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 12800 // rate * number)
+    found = pictures(path)
+    assert len(found) == kept
+    assert any("frames left out" in note for note in writer.notes) == (kept < COUNT)
+    step = COUNT // kept
+    assert [frame.time for frame in found] == pytest.approx([n * step / rate for n in range(kept)])
+    for frame, planes in zip(found, frames[::step], strict=True):
+        off = frame.to_ndarray(format="rgb24").astype(int) - rgb_from_planes(planes, COLOUR)
+        assert np.abs(off).mean() < 12
+
+
+@pytest.mark.parametrize(("suffix", "least"), [(".jpg", 32), (".avif", 34), (".png", 90)])
+def test_frame_writes_a_picture(tmp_path, stream: Path, suffix: str, least: float) -> None:
+    run("frame", stream, tmp_path / "a.png", "-n", "3", "-y")
+    run("frame", stream, tmp_path / f"a{suffix}", "-n", "3", "-y")
+    exact, found = (
+        pictures(tmp_path / name)[0].to_ndarray(format="rgb24").astype(float)
+        for name in ("a.png", f"a{suffix}")
+    )
+    error = np.square(exact - found).mean()
+    assert 10 * np.log10(255**2 / max(error, 1e-9)) > least
+
+
+def test_odd_sizes_have_jpg_and_png_but_no_avif(tmp_path, capsys) -> None:
+    (planes,) = moving_texture(95, 79, 1)
+    fmt = VideoFormat(95, 79, Fraction(25), Fraction(1, 12800), 8, COLOUR)
+    (tmp_path / "a.jpg").write_bytes(still(".jpg", planes, fmt))
+    frame = pictures(tmp_path / "a.jpg")[0]
+    assert (frame.width, frame.height) == (95, 79)
+    with pytest.raises(MediaError, match=r"95×79 is no size for .avif"):
+        still(".avif", planes, fmt)
+
+
+def test_a_picture_of_another_kind_is_named(tmp_path, stream: Path, capsys) -> None:
+    run("frame", stream, tmp_path / "a.bmp", code=2)
+    assert ".png, .jpg or .avif" in capsys.readouterr().err
+    run("decode", stream, tmp_path / "a.jpg", code=2)
+    assert "gvcodec frame writes .jpg and .avif" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".ivf", ".obu"])
+def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path, suffix: str) -> None:
+    path, base = tmp_path / f"a{suffix}", tmp_path / "base.y4m"
+    run("extract", stream, path)
+    run("decode", stream, base, "--fidelity")
+    ours, theirs = pictures(path), pictures(base)
+    assert len(ours) == len(theirs) == COUNT
+    for a, b in zip(ours, theirs, strict=True):
+        # The stream has 10 bits, y4m the 8 of its source.
+        luma = a.to_ndarray()[:80].astype(int)
+        assert np.abs(luma / 4 - b.to_ndarray()[:80]).max() <= 1
+
+
+def test_av1_is_not_put_into_a_file_of_h266(tmp_path, stream: Path, capsys) -> None:
+    run("extract", stream, tmp_path / "a.266", code=2)
+    assert "no file for base av1" in capsys.readouterr().err
+    assert not (tmp_path / "a.266").exists()
+
+
+def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:
+    cut = tmp_path / "cut.gvc"
+    cut.write_bytes(stream.read_bytes()[:-30])
+    for words in (["verify", str(cut)], ["decode", str(cut), str(tmp_path / "a.y4m")]):
+        run(*words, code=3)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "gvcodec repair" in said
+    run("repair", cut, tmp_path / "whole.gvc")
+    run("verify", tmp_path / "whole.gvc")

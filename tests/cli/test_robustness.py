@@ -1,0 +1,268 @@
+"""Damaged files through the command line: a clear error and exit code 3, in bounded time and
+memory, whatever byte is hit."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.errors import DamagedStreamError, GvcodecError
+from gvcodec.types import Planes
+from tests.conftest import moving_texture, planes_equal
+
+TWO_GIGABYTES = 2 << 30
+
+
+@pytest.fixture(scope="module", params=["av1", "vvc"])
+def stream(request) -> bytes:
+    """Eight frames in two GOPs."""
+    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, fit=0, base_q=40)
+
+
+def decode_all(data: bytes) -> list[Planes]:
+    return list(gvcodec.decode_planes(data, fidelity=True, threads=1))
+
+
+def rebuilt(stream: bytes, change: object) -> bytes:
+    """The stream with `change` applied to its packets, every checksum right."""
+    reader = Reader(io.BytesIO(stream))
+    packets = change(list(reader.packets()))
+    output = io.BytesIO()
+    writer = Writer(output, reader.header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(reader.base_hash)
+    return output.getvalue()
+
+
+def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> None:
+    rng = np.random.default_rng(7)
+    right, harmless = decode_all(stream), 0
+    for _ in range(60):
+
+        def change(packets: list[Packet]) -> list[Packet]:
+            # The painted hash is of no consequence for base frames.
+            number = int(rng.integers(sum(p.kind is not Kind.PAINTED for p in packets)))
+            data = bytearray(packets[number].payload)
+            for _ in range(int(rng.integers(1, 6))):
+                data[int(rng.integers(len(data)))] = int(rng.integers(256))
+            cut = len(data) if rng.random() < 0.7 else int(rng.integers(len(data)))
+            packets[number] = Packet(packets[number].kind, bytes(data[:cut]))
+            return packets
+
+        # Other pictures of the right size are possible; then the base hash tells. The quality of a
+        # frame without tokens is of no consequence.
+        try:
+            found = decode_all(rebuilt(stream, change))
+        except GvcodecError:
+            continue
+        assert all(planes_equal(a, b) for a, b in zip(found, right, strict=True))
+        harmless += 1
+    assert harmless < 6
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\xff" * 40, bytes(range(200))])
+def test_made_up_side_information_is_refused_or_harmless(stream: bytes, payload: bytes) -> None:
+    timed = rebuilt(stream, lambda p: [Packet(Kind.TIMING, payload), *p])
+    try:
+        assert len(decode_all(timed)) == 8
+    except DamagedStreamError:
+        pass
+
+
+def limited() -> None:
+    """In the child: no file that grows without end, and CPU time that ends."""
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+
+
+@pytest.mark.parametrize("subcommand", ["decode", "info", "extract"])
+def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path, subcommand: str) -> None:
+    rng = np.random.default_rng(11)
+    for number in range(3):
+        damaged = bytearray(stream)
+        damaged[int(rng.integers(len(stream)))] ^= int(rng.integers(1, 256))
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(damaged)
+        target = [] if subcommand == "info" else [str(tmp_path / "o.mp4")]
+        command = [sys.executable, "-m", "gvcodec", subcommand, str(path), *target]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, preexec_fn=limited, **pipes) as call:  # noqa: PLW1509
+            # Its own memory: that of all children would hold what other tests have run.
+            hangs = threading.Timer(100, call.kill)
+            hangs.start()
+            _, status, used = os.wait4(call.pid, 0)
+            hangs.cancel()
+            call.returncode = os.waitstatus_to_exitcode(status)
+            message = call.stderr.read().decode()
+        assert used.ru_maxrss * 1024 < TWO_GIGABYTES
+        if subcommand == "extract" and "tokens" in message:
+            assert call.returncode == 2
+            continue
+        assert call.returncode == 3, message
+        assert message.startswith(f"gvcodec: {path}: ")
+        assert message.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.bin", "1.bin", "2.bin"]
+
+
+def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
+    """Some of the inputs of `python -m eval robustness`, in this process: no crash, no silent
+    corruption."""
+    from eval.robustness import mutations, trials
+    from eval.robustness.streams import streams
+
+    for name, data in streams().items():
+        reader = Reader(io.BytesIO(data))
+        original = [
+            frame.planes
+            for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
+        ]
+        seen = set()
+        for number, mutation in enumerate(trials.inputs(data, 100, 5)):
+            # Every kind at least once, and one in 61 of all.
+            if mutation.kind in seen and number % 61:
+                continue
+            seen.add(mutation.kind)
+            for outcome in trials.outcomes_of(mutation, original):
+                assert outcome in ("whole", "refused", "concealed"), (
+                    name,
+                    mutation.kind,
+                    mutation.what,
+                    outcome,
+                )
+        assert seen == {*mutations.DAMAGE, *mutations.MADE_UP}
+
+
+def test_trials_notice_what_they_look_for(monkeypatch) -> None:
+    """A decoder that fails in each way is told from a good one."""
+    from eval.robustness import trials
+    from eval.robustness.mutations import Mutation
+    from eval.robustness.streams import rich
+
+    data = rich()
+    reader = Reader(io.BytesIO(data))
+    original = [
+        frame.planes
+        for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
+    ]
+    whole = Mutation("bit flipped", "not at all", data)
+    assert trials.outcomes_of(whole, original) == ("whole", "whole")
+    other = [tuple(plane + 1 for plane in planes) for planes in original]
+    assert trials.outcomes_of(whole, other) == ("silent", "silent")
+    monkeypatch.setattr(gvcodec.Decoder, "flush", lambda self: 1 // 0)
+    assert (
+        trials.outcomes_of(whole, original)[0]
+        == "crash: ZeroDivisionError: integer division or modulo by zero"
+    )
+
+
+@pytest.mark.slow
+def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch) -> None:
+    from eval.robustness import trials
+    from eval.robustness.streams import rich
+
+    monkeypatch.setattr(trials, "PATIENCE", 30.0)
+    monkeypatch.setattr(trials, "_work", dies_at_second_input)
+    monkeypatch.setattr(trials, "inputs", three_inputs)
+    found = [outcomes for _, _, outcomes, _ in trials.try_flips(rich(), 0, 0)]
+    assert found == [
+        ("whole", "whole"),
+        *[("crash: the process ended with -9",) * 2],
+        ("whole", "whole"),
+    ]
+
+
+def three_inputs(data: bytes, flips: int, seed: int):
+    from eval.robustness.mutations import Mutation
+
+    return iter([Mutation("truncated", str(number), data) for number in range(3)])
+
+
+def dies_at_second_input(connection, data: bytes, flips: int, seed: int, start: int) -> None:
+    import os
+    import signal
+
+    for number in range(start, 3):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        connection.send(("truncated", str(number), ("whole", "whole"), 0))
+
+
+FUZZ = Path(__file__).parents[1] / "fuzz"
+
+
+PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens"]
+PARTS += ["painting", "varint", "units"]
+
+
+@pytest.fixture
+def programs(monkeypatch) -> None:
+    """The fuzz programs can be imported."""
+    monkeypatch.syspath_prepend(str(FUZZ))
+
+
+@pytest.mark.parametrize("path", sorted((FUZZ / "stream").iterdir()), ids=lambda path: path.name)
+def test_fuzz_corpus_of_streams(path: Path, programs: None) -> None:
+    from stream_fuzz import one_input
+
+    one_input(path.read_bytes())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_fuzz_corpus_of_parts(part: str, programs: None) -> None:
+    from parts_fuzz import one_input
+
+    inputs = sorted((FUZZ / part).iterdir())
+    assert inputs
+    rng = np.random.default_rng(3)
+    for path in inputs:
+        data = path.read_bytes()
+        one_input(part, data)
+        for _ in range(4):
+            changed = bytearray(data or b"0")
+            changed[int(rng.integers(len(changed)))] = int(rng.integers(256))
+            one_input(part, bytes(changed[: int(rng.integers(len(changed) + 1)) or None]))
+
+
+def test_fuzz_corpora_are_small_and_all_known() -> None:
+    from eval.robustness.fuzz import TARGETS
+
+    assert {folder.name for folder in FUZZ.iterdir() if folder.is_dir()} - {"__pycache__"} == {
+        *TARGETS
+    }
+    assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
+
+
+def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
+    """Every target that the programs and their corpora make up, each by its own program."""
+    yaml = pytest.importorskip("yaml")
+    from eval.robustness.fuzz import TARGETS
+
+    root = FUZZ.parents[1]
+    workflow = yaml.safe_load((root / ".github" / "workflows" / "fuzz.yml").read_text())
+    runs = [step.get("run", "") for step in workflow["jobs"]["fuzz"]["steps"]]
+    (base_frame,) = (run for run in runs if "for name" in run)
+    named = re.search(r"for name in ([\w ]+); do", base_frame)
+    core = re.search(r"([\w|]+)\) program=build/fuzz/", base_frame)
+    assert named and core
+    assert sorted(named[1].split()) == sorted(TARGETS)
+    sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
+    assert set(core[1].split("|")) == {path.stem.removesuffix("_fuzz") for path in sources}
+
+
+def test_every_part_that_is_fuzzed_is_a_target(programs: None) -> None:
+    import parts_fuzz
+
+    from eval.robustness.fuzz import TARGETS
+
+    assert {*parts_fuzz.PARTS} == {*PARTS} == {*TARGETS} - {"streams", "painter", "stream"}

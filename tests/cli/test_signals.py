@@ -1,0 +1,222 @@
+"""SIGINT, SIGTERM and SIGHUP end every command soon, with their exit codes, and leave nothing half
+made."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from gvcodec import api
+from gvcodec.base.standard.vvenc import find_ffmpeg
+from gvcodec.errors import UsageError
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, VideoFormat
+from gvcodec.util import signals
+from tests.conftest import moving_texture
+
+FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+#: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
+#: and more.
+SOON = 10.0
+ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("signals") / "in.y4m"
+    clip = moving_texture(480, 352, 40)
+    with open_writer(path, FORMAT) as writer:
+        for number in range(480):
+            writer.write(clip[number % 40], 512 * number)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stream(source: Path) -> Path:
+    path = source.with_name("a.gvc")
+    clip = moving_texture(480, 352, 8)
+    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, fit=0))
+    return path
+
+
+def session(leader: int) -> Iterator[int]:
+    """Processes of a session that still run."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[3]) == leader and words[0] != "Z":
+            yield int(name)
+
+
+def begun(command: list[object], folder: Path) -> subprocess.Popen[bytes]:
+    """A command in a session of its own, at work."""
+
+    def reset() -> None:
+        for number in ALL:
+            signal.signal(number, signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(folder)},
+        start_new_session=True,
+        preexec_fn=reset,  # noqa: PLW1509 (nothing but system calls)
+    )
+    for _ in range(1200):
+        if list(folder.iterdir()) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    return process
+
+
+def ended(process: subprocess.Popen[bytes], number: int) -> None:
+    began = time.monotonic()
+    process.send_signal(number)
+    try:
+        assert process.wait(SOON) == 128 + number
+    finally:
+        process.kill()
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        assert stderr.read().endswith(b"gvcodec: interrupted\n")
+    for _ in range(40):
+        if not list(session(process.pid)):
+            break
+        time.sleep(0.05)
+    assert not list(session(process.pid))
+    print(f"ended after {time.monotonic() - began:.2f} s")
+
+
+JOBS = {
+    "av1": ("--fit", "off", "--preset", "0"),
+    "vvc": ("--fit", "off", "--base", "vvc", "--preset", "0"),
+    "fast": ("--fit", "off", "--preset", "10"),
+    "fitting": ("--preset", "10", "--frames", "4", "--fit", "200"),
+    "size": ("--fit", "off", "--size", "60k"),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, job: str) -> None:
+    if job == "vvc":
+        try:
+            find_ffmpeg()
+        except UsageError as error:
+            pytest.skip(str(error))
+    if job == "fitting":
+        pytest.importorskip("torch")
+    number = random.choice(ALL)
+    process = begun(
+        [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
+        tmp_path,
+    )
+    moment = random.uniform(0, 6 if job == "fitting" else 3)
+    print(f"{number!r} after {moment:.2f} s")
+    time.sleep(moment)
+    if process.poll() == 0:
+        pytest.skip("the machine was faster than the signal")
+    ended(process, number)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path) -> None:
+    process = begun(
+        [sys.executable, "-m", "gvcodec", "decode", stream, tmp_path / "o.mp4"], tmp_path
+    )
+    time.sleep(random.uniform(0, 1))
+    if process.poll() == 0:
+        pytest.skip("the machine was faster than the signal")
+    ended(process, random.choice(ALL))
+    assert not list(tmp_path.iterdir())
+
+
+STUCK = """
+import hashlib, sys
+from gvcodec import cli
+from gvcodec.cli import info
+from gvcodec.util.file_io import open_output
+from gvcodec.util.signals import held
+
+def run(options):
+    with open_output(options.input, False) as output:
+        {work}
+
+info.run = run
+cli.main()
+"""
+LIBRARY = (
+    'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)  # minutes in C, with other threads running'
+)
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_signal_does_not_wait_for_a_library(tmp_path, number: int) -> None:
+    process = begun(
+        [sys.executable, "-c", STUCK.format(work=LIBRARY), "info", tmp_path / "o"], tmp_path
+    )
+    ended(process, number)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
+    work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
+    code = STUCK.format(work=work).replace(
+        "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"
+    )
+    process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SOON) == 143
+    assert process.stderr is not None
+    process.stderr.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.guard_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_is_made_and_what_undoes_it_come_together() -> None:
+    undone: list[str] = []
+    with pytest.raises(signals.Interrupted) as raised, signals.guard_signals():
+        with signals.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            signals.OnAbort(lambda: undone.append("made"))
+        undone.append("not reached")
+    assert raised.value.exit_code == 143
+    signals.abort()
+    assert undone == ["made"]
+    signals.OnAbort(lambda: undone.append("kept")).cancel()
+    signals.abort()
+    assert undone == ["made"]
+
+
+def test_handlers_are_put_back_and_the_watch_ends() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.guard_signals():
+        assert signal.getsignal(signal.SIGTERM) != before
+        watch = next(thread for thread in threading.enumerate() if thread.name == "signals")
+    assert signal.getsignal(signal.SIGTERM) == before
+    watch.join(10)
+    assert not watch.is_alive()

@@ -1,0 +1,224 @@
+"""Nothing that lies in the working directory is run: not beside videos, not in a checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.util import programs
+from tests.conftest import moving_texture
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--fit", "off", "--preset", "10", "-y")
+#: Modules that the program imports sooner or later, some of the standard library.
+MODULES = (
+    *("numpy", "av", "torch", "safetensors", "json", "fsspec", "tqdm", "typing", "argparse"),
+    *("tempfile", "socket", "subprocess", "struct", "multiprocessing", "pickle", "PIL", "ray"),
+    *("imageio_ffmpeg", "matplotlib", "site", "sitecustomize", "usercustomize"),
+)
+PROGRAMS = ("ffmpeg", "strace", "xdg-open", "python", "python3")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A video among decoys that leave their names in `mark`."""
+    made = tmp_path / "films"
+    made.mkdir()
+    _write_decoys(made, tmp_path / "mark")
+    with av.open(str(made / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number, planes in enumerate(moving_texture(64, 48, 4, seed=1)):
+            frame = frame_from_planes(planes, 10).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return made
+
+
+def _write_decoys(folder: Path, mark: Path) -> None:
+    code = f"open({str(mark)!r}, 'a').write(__name__ + '\\n')\n"
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(code)
+    (folder / "decoy.pth").write_text(f"import os; {code}")
+    for program in PROGRAMS:
+        file = folder / program
+        file.write_text(f"#!/bin/sh\necho {program} >> {mark}\nexit 1\n")
+        file.chmod(0o755)
+
+
+def _write_package(folder: Path) -> None:
+    """A checkout that was never built."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    shutil.copytree(ROOT / "gvcodec", folder / "gvcodec", ignore=ignored)
+    init = folder / "gvcodec" / "__init__.py"
+    init.write_text(f"open({str(folder.parent / 'mark')!r}, 'a').write(__name__)\n")
+
+
+def _program(*words: object) -> list[str]:
+    """The program `gvcodec`, as its installed script starts it: found by its own place."""
+    places = [place for place in sys.path if os.path.isabs(place)]
+    code = f"import sys; sys.path[:] = {places!r}; sys.argv[0] = 'gvcodec'; "
+    code += "from gvcodec.__main__ import run; sys.exit(run())"
+    return [sys.executable, "-P", "-c", code, *map(str, words)]
+
+
+def _run(
+    command: Sequence[object], folder: Path, code: int = 0, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([".", "", os.environ["PATH"]])
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | {"PATH": path} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    marked = folder.parent / "mark"
+    assert not marked.exists(), f"{command[-1]}: {marked.read_text()} ran"
+    return done
+
+
+def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
+    _write_package(folder)
+    for words in (
+        ("encode", "a.mkv", "a.gvc", "--summary", *QUICK),
+        ("encode", "a.mkv", "b.gvc", "--jobs", "2", *QUICK),
+        ("batch", "a.mkv", "-o", "out", "--jobs", "2", "--fit", "off", "--preset", "10"),
+        ("decode", "a.gvc", "a.y4m", "-y"),
+        ("search", "a.mkv", "a.gvc"),
+        ("verify", "a.gvc"),
+        ("info", "a.gvc", "--json"),
+    ):
+        _run(_program(*words), folder)
+    assert list((folder / "out").glob("a*.gvc"))
+    command = [*_program("play", "a.gvc", "--no-browser")]
+    path = os.pathsep.join(["", os.environ["PATH"]])
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | {"PATH": path}, stderr=subprocess.PIPE, text=True
+    ) as player:
+        assert player.stderr is not None
+        assert "http://" in player.stderr.readline()
+        player.send_signal(signal.SIGTERM)
+    assert not (folder.parent / "mark").exists()
+
+
+def test_python_dash_m_runs_no_module_of_the_working_directory(folder: Path) -> None:
+    """Python itself imports some of the standard library before the package can forbid it."""
+    place = str(Path(programs.__file__).parents[2])
+    for words in (
+        ("gvcodec", "encode", "a.mkv", "a.gvc", *QUICK),
+        ("gvcodec", "batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"),
+        ("gvcodec.demo", "--help"),
+        ("gvcodec.training", "--help"),
+        ("eval", "rd", "--help"),
+    ):
+        _run([sys.executable, "-m", *words], folder, PYTHONPATH=place)
+
+
+def test_relative_entries_of_pythonpath_do_not_count(folder: Path) -> None:
+    """`PYTHONPATH=$PYTHONPATH:/more` names the working directory where the variable was empty."""
+    for name in ("site", "sitecustomize", "usercustomize"):  # Python's own business
+        (folder / f"{name}.py").unlink()
+    script = folder.parent / "bin" / "gvcodec"
+    script.parent.mkdir()
+    places = [place for place in sys.path if os.path.isabs(place)]
+    script.write_text(
+        f"import sys; sys.path += {places!r}\nfrom gvcodec.__main__ import run\nsys.exit(run())\n"
+    )
+    words = ("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10")
+    _run([sys.executable, script, *words], folder, PYTHONPATH=os.pathsep.join(["", ".", "/more"]))
+
+
+def test_a_checkout_that_was_never_built_is_no_matter(folder: Path) -> None:
+    """In the working directory, the workers of `batch` and `--jobs` once took its modules."""
+    _write_package(folder)
+    (folder / "gvcodec" / "__init__.py").write_text((ROOT / "gvcodec/__init__.py").read_text())
+    _run(_program("encode", "a.mkv", "a.gvc", "--jobs", "2", *QUICK), folder)
+    done = _run(_program("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"), folder)
+    assert "1 file done" in done.stderr
+
+
+def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_path) -> None:
+    """Every process of a batch writes down, by an audit hook, which Python files it opens."""
+    hook, log = tmp_path / "hook", tmp_path / "log"
+    hook.mkdir()
+    log.mkdir()
+    (hook / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"log = os.open({str(log)!r} + '/' + str(os.getpid()), os.O_CREAT | os.O_WRONLY)\n"
+        "def opened(event, words):\n"
+        "    names = words[:1] if event == 'open' else words[1:2] if event == 'import' else ()\n"
+        "    for name in names:\n"
+        "        if str(name).endswith(('.py', '.pyc', '.so', '.pth', '.pyd')):\n"
+        "            os.write(log, (os.path.abspath(str(name)) + '\\n').encode())\n"
+        "sys.addaudithook(opened)\n"
+    )
+    words = ("batch", "a.mkv", "-o", "out", "--jobs", "1", "--fit", "off", "--preset", "10")
+    _run(_program(*words), folder, PYTHONPATH=os.pathsep.join([str(hook), "."]))
+    found = [file.read_text().split() for file in log.iterdir()]
+    assert len(found) >= 2 and all(found)  # the command and a worker
+    places = [place for place in sys.path if os.path.isabs(place) and place != str(folder)]
+    places += [*sysconfig.get_paths().values(), str(hook), str(Path(programs.__file__).parent)]
+    roots = [Path(place).resolve() for place in places]
+    outside = {
+        name
+        for names in found
+        for name in names
+        if not any(Path(name).resolve().is_relative_to(root) for root in roots)
+    }
+    assert not outside
+
+
+def test_another_python_imports_what_this_one_does(folder: Path, monkeypatch) -> None:
+    """Also where the package was imported from a place that is on no path."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend("")
+    assert "" in sys.path and "" not in programs.safe_path()
+    show = folder.parent / "show"
+    show.mkdir()
+    (show / "shown.py").write_text("import gvcodec, sys; print(gvcodec.__file__, sys.path)\n")
+    monkeypatch.syspath_prepend(str(show))
+    done = _run(programs.python_command("shown"), folder)
+    import gvcodec
+
+    path = [place for place in sys.path if place]
+    assert done.stdout.strip() == f"{gvcodec.__file__} {path!r}"
+
+
+def test_programs_are_found_by_absolute_folders(folder: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", os.pathsep.join(["", ".", "films"]))
+    assert programs.find_program("ffmpeg") is None
+    assert programs.find_program("./ffmpeg") == str(folder / "ffmpeg")  # named with its folder
+    monkeypatch.setenv("PATH", os.pathsep.join(["", str(folder)]))
+    assert programs.find_program("ffmpeg") == str(folder / "ffmpeg")
+
+
+def test_weights_that_are_a_pickle_are_refused(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    from gvcodec.errors import WrongModelError
+    from gvcodec.retrieval.embedders import _check_weights
+
+    mark = tmp_path / "mark"
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"cos\nsystem\n(S'touch " + str(mark).encode() + b"'\ntR.")
+    with pytest.raises(WrongModelError, match="not a file of tensors alone"):
+        _check_weights(str(bad))
+    assert not mark.exists()
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "good.pt")
+    _check_weights(str(tmp_path / "good.pt"))

@@ -1,0 +1,287 @@
+"""Condensed data sets: the file, its reader, what is chosen, and the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gvcodec.condense import CondensedSet, gvset
+from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
+from gvcodec.condense.coded import decode, encode, sizes
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from tests.conftest import run
+
+
+def moving(count: int, seed: int) -> Clips:
+    """Blobs that go left or right, or stay: order of frames tells."""
+    rng = np.random.default_rng(seed)
+    pictures = np.empty((count, 8, 32, 32, 3), np.uint8)
+    labels = np.arange(count) % 3
+    for clip, label in zip(pictures, labels, strict=True):
+        base = np.kron(rng.integers(40, 215, (8, 8, 3)), np.ones((4, 4, 1), np.int64))
+        for t in range(8):
+            clip[t] = np.roll(base, (label - 1) * 2 * t, 1)
+    return Clips(pictures, labels, ("left", "still", "right"), tuple(f"{n}" for n in range(count)))
+
+
+def test_clips_of_a_stream_come_back_and_bytes_are_real() -> None:
+    clips = [moving(3, 0).pictures[n][: n + 2] for n in range(3)]
+    stream = encode(clips, 20)
+    found = decode(stream)
+    assert [len(clip) for clip in found] == [2, 3, 4]
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(found, clips, strict=True)) < 16
+    assert 0 < len(stream) - sizes(stream).sum() < 96
+    assert len(encode(clips, 50)) < len(stream)
+
+
+def made(tmp_path: Path, labels: list[int] | None = None) -> Path:
+    clips = [clip[evenly(8, 4)] for clip in moving(3, 1).pictures]
+    path = tmp_path / "a.gvset"
+    path.write_bytes(
+        gvset.pack(encode(clips, 30), ["a", "b", "c"], labels or [2, 0, 1], 8, {"note": 1})
+    )
+    return path
+
+
+def test_the_reader_gives_all_frames_and_labels(tmp_path) -> None:
+    data = CondensedSet(made(tmp_path), transform=lambda pictures: pictures.mean())
+    assert (len(data), data.classes, data.labels, data.frames) == (3, ("a", "b", "c"), [2, 0, 1], 8)
+    assert data.info == {"note": 1} and data.size == len((tmp_path / "a.gvset").read_bytes())
+    assert isinstance(data[0][0], float) and data[1][1] == 0
+    pictures, _ = CondensedSet(tmp_path / "a.gvset")[0]
+    assert pictures.shape == (8, 32, 32, 3)
+    assert np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[7])
+
+
+def test_the_reader_works_with_a_data_loader(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    loader = torch.utils.data.DataLoader(CondensedSet(made(tmp_path)), batch_size=3)
+    pictures, labels = next(iter(loader))
+    assert tuple(pictures.shape) == (3, 8, 32, 32, 3) and labels.tolist() == [2, 0, 1]
+
+
+def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
+    code = (
+        "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
+        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('gvcodec.training')]; "
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(made(tmp_path))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
+    good = made(tmp_path).read_bytes()
+    path = tmp_path / "bad.gvset"
+    for at in (0, 4, 6, 20, len(good) - 200, len(good) - 3):
+        data = bytearray(good)
+        data[at] ^= 0x10
+        path.write_bytes(data)
+        with pytest.raises(DamagedStreamError):
+            CondensedSet(path)
+    for cut in (0, 3, 10, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:cut])
+        with pytest.raises(DamagedStreamError):
+            CondensedSet(path)
+    stream = gvset.unpack(good)[1]
+    for labels, frames in (
+        ([0, 1], 8),
+        ([0, 1, 9], 8),
+        ([0, 1, -1], 8),
+        ([0, 1, 2], 0),
+        ([], 8),
+        ([0, 1, 2], 1 << 30),
+    ):
+        path.write_bytes(gvset.pack(stream, ["a", "b", "c"], labels, frames, {}))
+        with pytest.raises(DamagedStreamError, match="bad.gvset"):
+            CondensedSet(path)
+    with pytest.raises(MediaError):
+        CondensedSet(tmp_path / "none.gvset")
+
+
+def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path) -> None:
+    import zlib
+
+    from gvcodec.bitstream.varint import encode_var
+
+    packed = zlib.compress(b"[" + b" " * (1 << 26), 9)
+    head = gvset.MAGIC + bytes([1]) + encode_var(len(packed)) + packed
+    with pytest.raises(DamagedStreamError, match="manifest"):
+        gvset.unpack(head + zlib.crc32(head).to_bytes(4, "little"))
+
+
+def test_what_is_chosen_fits_and_has_every_class() -> None:
+    pytest.importorskip("torch")
+    from eval.condense import k_centre_order, random_order, uniform_order
+    from gvcodec.condense import choosing
+    from gvcodec.condense.learning import features, fit
+
+    clips = moving(60, 2)
+    network = fit(clips.pictures, clips.labels, 3, 5, 0)
+    rng = np.random.default_rng(0)
+    seen = features(network, clips.pictures)
+    orders = [
+        random_order(clips, rng),
+        uniform_order(clips),
+        choosing.herding_order(clips, seen),
+        k_centre_order(clips, seen),
+    ]
+    for order in orders:
+        assert len(set(order)) == len(order) == 60
+        assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
+        choice = choosing.fill_room(clips, order, 4, 40, 2500)
+        assert (
+            len(choice.stream)
+            <= 2500
+            < len(
+                encode(
+                    choosing.subsample(clips.only(np.array(order[: len(choice.clips) + 2])), 4), 40
+                )
+            )
+        )
+
+
+def test_moved_pixels_fit_by_leaving_clips_out() -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing, pixels
+    from gvcodec.condense.learning import fit
+
+    clips = moving(30, 4)
+    network = fit(clips.pictures, clips.labels, 3, 20, 0)
+    choice = choosing.fill_room(clips, list(range(len(clips))), 2, 40, 1200)
+    moved = pixels.optimise(clips, network, choice, len(choice.stream), 12, 0)
+    assert len(moved.stream) <= len(choice.stream) and moved.stream != choice.stream
+    kept = len(moved.clips)
+    assert 0 < kept == len(decode(moved.stream))
+    assert np.array_equal(moved.clips, choice.clips[:kept])
+
+
+def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing
+
+    clips = moving(60, 6)
+    asked = []
+
+    def taught(_: Clips, __: Clips, choice: choosing.Choice, *___: int) -> float:
+        asked.append((choice.count, choice.q))
+        return abs(choice.q - 57) + (0 if choice.count == 4 else 0.5)
+
+    monkeypatch.setattr(choosing, "taught", taught)
+    order = list(range(len(clips)))
+    lost, choice = choosing.choose_quality(clips, clips, order, 2000, 1, 0)
+    assert (lost, choice.count, choice.q) == (2, 4, 55) and len(choice.stream) <= 2000
+    assert sorted(asked) == [(4, 55), (8, 51), (8, 55), (8, 59)]
+
+
+def test_a_choice_that_tells_nothing_teaches_less() -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing
+
+    clips = moving(48, 7)
+    order = list(range(len(clips)))
+    whole, single = (choosing.fill_room(clips, order, count, 28, 20000) for count in (8, 1))
+    losses = [choosing.taught(clips, clips, choice, 40, 0) for choice in (whole, single)]
+    assert losses[0] < losses[1] - 0.1
+
+
+def videos(folder: Path) -> None:
+    """Six videos of two classes, in folders."""
+    import av
+
+    for number in range(6):
+        inner = folder / ("up", "down")[number % 2]
+        inner.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(number)
+        base = np.kron(rng.integers(0, 255, (8, 8)), np.ones((8, 8), np.int64)).astype(np.uint8)
+        with av.open(str(inner / f"{number}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", Fraction(10))
+            stream.width = stream.height = 64
+            for t in range(10):
+                picture = np.roll(base, t * (1, -1)[number % 2], 0)
+                container.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
+                    )
+                )
+            container.mux(stream.encode(None))
+
+
+def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import making
+
+    monkeypatch.setattr(making, "_STEPS", 10)
+    videos(tmp_path / "data")
+    out = tmp_path / "set.gvset"
+    assert len(in_folders(tmp_path / "data")) == 6
+    command = ["condense", "--data", tmp_path / "data", out, "--size", "1500", "--steps", "2"]
+    run(*command)
+    data = CondensedSet(out)
+    assert (
+        out.stat().st_size <= 1500
+        and data.classes == ("down", "up")
+        and data[0][0].shape == (8, 32, 32, 3)
+    )
+    assert "validation accuracy" in capsys.readouterr().err
+    run(*command, code=1)  # exists
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        "file,label\n"
+        + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down")))
+    )
+    other = tmp_path / "other.gvset"
+    run("condense", tmp_path / "data", labels, other, "--size", "1k", "--steps", "0")
+    run("condense", tmp_path / "data", other, "--size", "1k", code=2)
+    small = tmp_path / "c"
+    run("condense", tmp_path / "data", labels, small, "--size", "150", "--steps", "0", code=2)
+    assert not small.exists()
+    labels.write_text("name\n1\n")
+    run("condense", tmp_path / "data", labels, tmp_path / "d", "--size", "1k", code=2)
+
+
+def test_training_material_is_made_of_8_bit_videos(tmp_path) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.training.summary_material import FORMAT, frames_of
+
+    videos(tmp_path)
+    frames = frames_of(tmp_path / "up/0.mp4")
+    assert len(frames) == 10 and frames[0][0].shape == (FORMAT.height, FORMAT.width)
+    assert not any((plane & 3).any() for plane in frames[0])
+
+
+def test_frames_are_evenly_spaced_over_a_video(tmp_path) -> None:
+    assert [evenly(10, n).tolist() for n in (1, 2, 4)] == [[5], [0, 9], [0, 3, 6, 9]]
+    videos(tmp_path)
+    assert pictures_of(tmp_path / "up/0.mp4", 8, 32).shape == (8, 32, 32, 3)
+    with pytest.raises(UsageError):
+        in_folders(tmp_path / "up")
+
+
+def test_hand_labels_give_a_set_for_each_fold(tmp_path) -> None:
+    pytest.importorskip("torch")
+    from eval.condense import hand_labelled
+
+    videos(tmp_path / "data")
+    labels = tmp_path / "labels.csv"
+    rows = [f"{('up', 'down')[n % 2]}/{n}.mp4,{('up', 'down')[n % 2]},{n // 2}" for n in range(6)]
+    labels.write_text("\n".join(["file,label,fold", *rows]))
+    folds = list(hand_labelled(tmp_path / "data", labels))
+    assert [test.names for _, test in folds] == [
+        ("0.mp4", "1.mp4"),
+        ("2.mp4", "3.mp4"),
+        ("4.mp4", "5.mp4"),
+    ]
+    for learn, test in folds:
+        assert learn.classes == test.classes == ("down", "up")
+        assert len(learn) == 4 and not set(learn.names) & set(test.names)

@@ -1,0 +1,265 @@
+"""Stream coder and integer network as CUDA code: the same bytes as C++ and Python, on a device
+where one is, else run on the processor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from eval.rd import device
+from gvcodec import _core
+from gvcodec.entropy import streams
+from gvcodec.entropy.network import Layer
+from gvcodec.errors import UsageError
+from tests.networks import make_layers
+from tests.oracle.intnet import forward
+from tests.oracle.laplace import encode_integer
+from tests.oracle.rans import RansEncoder
+from tests.oracle.streams import decode_stream, encode_stream
+
+MISSING = streams.cuda_missing()
+needs_device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+on_each = pytest.mark.parametrize("backend", ["emulated", pytest.param("cuda", marks=needs_device)])
+
+
+def make_batch(rng: np.random.Generator, count: int, steps: int) -> tuple[NDArray[np.generic], ...]:
+    """Values near their means, far from them and at the ends of int32; scales, means, counts."""
+    mean = rng.integers(-(2**15), 2**15, (count, steps)).astype(np.int16)
+    reach = rng.choice([2, 60, 2000, 2**30], (count, steps))
+    values = np.clip(mean // 8 + rng.integers(-reach, reach), -(2**31), 2**31 - 1).astype(np.int32)
+    values[rng.random(values.shape) < 0.02] = -(2**31)
+    values[rng.random(values.shape) < 0.02] = 2**31 - 1
+    scale = rng.integers(0, 64, (count, steps)).astype(np.uint8)
+    return values, scale, mean, rng.integers(0, steps + 1, count).astype(np.int32)
+
+
+def reference_packet(values: list[int], scale: list[int], mean: list[int]) -> bytes:
+    coder = RansEncoder()
+    for s, m, v in zip(scale, mean, values, strict=True):
+        encode_integer(coder, s, m, v)
+    return coder.finish()
+
+
+def behind(values: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Zero what a batch does not code."""
+    return np.where(np.arange(values.shape[1]) < counts[:, None], values, 0)
+
+
+def damaged(rng: np.random.Generator, packets: list[bytes]) -> list[bytes]:
+    """Packets cut, lengthened, flipped, exchanged for others or made up."""
+    out = []
+    for packet in packets:
+        made_up = rng.integers(0, 256, int(rng.integers(0, 60))).astype(np.uint8).tobytes()
+        flipped = bytearray(packet)
+        if flipped:
+            flipped[int(rng.integers(len(flipped)))] ^= 1 << int(rng.integers(8))
+        cut = packet[: int(rng.integers(0, len(packet) + 1))]
+        kinds = [
+            packet,
+            made_up,
+            bytes(flipped),
+            cut,
+            packet + made_up,
+            b"\xff" * len(packet),
+            packets[0],
+            b"",
+        ]
+        out.append(kinds[int(rng.integers(len(kinds)))])
+    return out
+
+
+@on_each
+def test_network_equals_reference(backend: streams.Backend) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        sizes, rows = (
+            rng.integers(1, 70, int(rng.integers(2, 6))).tolist(),
+            int(rng.integers(0, 40)),
+        )
+        layers = make_layers(rng, sizes)
+        x = rng.integers(0, 256, (rows, sizes[0])).astype(np.uint8)  # above 127 counts as 127
+        found = streams.forward(layers, x, backend)
+        assert (found == forward(layers, x)).all() and (found == streams.forward(layers, x)).all()
+
+
+@on_each
+def test_network_at_its_extremes(backend: streams.Backend) -> None:
+    n = 1536
+    x = np.full((5, n), 127, np.uint8)
+    for weight in (-128, 127):
+        for bias in (-(2**30), 2**30):
+            multiplier = np.array([2**31 - 1, -(2**31)], np.int32)
+            weights = np.full((2, n), weight, np.int8)
+            layer = Layer(weights, np.full(2, bias, np.int32), multiplier, 31, -(2**31), 2**31 - 1)
+            assert (streams.forward([layer], x, backend) == forward([layer], x)).all()
+    halves = Layer(
+        np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100
+    )
+    assert streams.forward([halves], [[1], [3], [4]], backend).tolist() == [
+        [1, 0],
+        [2, -1],
+        [2, -2],
+    ]
+
+
+@on_each
+def test_layers_beyond_a_block_are_refused(backend: streams.Backend) -> None:
+    layers = make_layers(np.random.default_rng(1), [1537, 2])
+    with pytest.raises(UsageError, match="1536"):
+        streams.forward(layers, np.zeros((1, 1537), np.uint8), backend)
+
+
+@on_each
+def test_streams_equal_reference_and_come_back(backend: streams.Backend) -> None:
+    for seed in range(30):
+        values, scale, mean, counts = make_batch(np.random.default_rng(seed), seed * 5, seed)
+        packets = streams.encode(values, scale, mean, counts, backend)
+        assert packets == streams.encode(values, scale, mean, counts)
+        for s in range(0, len(packets), 29):
+            n = counts[s]
+            assert packets[s] == reference_packet(
+                *(part[s, :n].tolist() for part in (values, scale, mean))
+            )
+        found, whole = streams.decode(packets, scale, mean, counts, backend)
+        assert whole.all() and (found == behind(values, counts)).all()
+
+
+@on_each
+def test_damage_is_decoded_alike(backend: streams.Backend) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        values, scale, mean, counts = make_batch(rng, seed * 5, seed)
+        packets = damaged(rng, streams.encode(values, scale, mean, counts))
+        found, whole = streams.decode(packets, scale, mean, counts, backend)
+        expected, expected_whole = streams.decode(packets, scale, mean, counts)
+        assert (found == expected).all() and (whole == expected_whole).all()
+        longer = [packet + b"\1" for packet in streams.encode(values, scale, mean, counts)]
+        assert not streams.decode(longer, scale, mean, counts, backend)[1].any()
+
+
+def make_predicted(
+    rng: np.random.Generator, count: int, steps: int
+) -> tuple[list[Layer], NDArray[np.generic], ...]:
+    """A predicting network, side information, values of which a few are far off, counts."""
+    side_count, history = int(rng.integers(0, 6)), int(rng.integers(0, 4))
+    inputs = max(1, side_count + history)
+    sizes = [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))]
+    layers = device.predictor(rng, sizes, int(rng.integers(2, 4)))
+    if rng.random() < 0.3:  # scales and means that no table is made for
+        layers[-1] = layers[-1]._replace(
+            multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1
+        )
+    side = rng.integers(0, 128, (count, steps, side_count)).astype(np.uint8)
+    values = np.round(rng.laplace(0, 6, (count, steps))).astype(np.int32)
+    values[rng.random(values.shape) < 0.03] = rng.integers(-(2**31), 2**31)
+    return layers, side, values, rng.integers(0, steps + 1, count).astype(np.int32)
+
+
+@on_each
+def test_predicted_streams_equal_reference(backend: streams.Backend) -> None:
+    for seed in range(30):
+        layers, side, values, counts = make_predicted(np.random.default_rng(seed), seed, 20)
+        packets = streams.encode_predicted(layers, side, values, counts, backend)
+        assert packets == streams.encode_predicted(layers, side, values, counts)
+        for s in range(0, len(packets), 17):
+            expected = values[s, : counts[s]].tolist()
+            assert packets[s] == encode_stream(layers, side[s], expected)
+            assert decode_stream(layers, side[s], packets[s], len(expected)) == (expected, True)
+        for machine in ("cpu", backend):
+            found, whole = streams.decode_predicted(layers, side, packets, counts, machine)
+            assert whole.all() and (found == behind(values, counts)).all()
+
+
+@on_each
+def test_damaged_predicted_streams_are_decoded_alike(backend: streams.Backend) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        layers, side, values, counts = make_predicted(rng, seed + 1, 20)
+        packets = damaged(rng, streams.encode_predicted(layers, side, values, counts))
+        found, whole = streams.decode_predicted(layers, side, packets, counts, backend)
+        expected, expected_whole = streams.decode_predicted(layers, side, packets, counts)
+        assert (found == expected).all() and (whole == expected_whole).all()
+        values_of_first, whole_of_first = decode_stream(layers, side[0], packets[0], int(counts[0]))
+        assert (
+            found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
+        )
+
+
+def test_predicted_tables_pay() -> None:
+    """A stream that repeats itself costs less when the network sees what was before."""
+    level = np.repeat(np.random.default_rng(5).integers(-40, 40, (8, 16)), 16, 1).astype(np.int32)
+    side = np.zeros((*level.shape, 0), np.uint8)
+    last = Layer(
+        np.array([[0], [1]], np.int8),
+        np.array([8, -64], np.int32),
+        np.array([1, 8], np.int32),
+        1,
+        -512,
+        511,
+    )
+    # Scale (8 · 1 + 1) >> 1 = 4; mean 4 · (activation - 64): half the value before, in eighths.
+    halves = streams.encode_predicted([last], side, level)
+    exact = streams.encode_predicted(
+        [last._replace(multiplier=np.array([1, 16], np.int32))], side, level
+    )
+    assert sum(map(len, exact)) < 0.5 * sum(map(len, halves))
+
+
+def test_zero_inflation_pays_for_values_that_are_zero_or_far_from_it() -> None:
+    rng = np.random.default_rng(6)
+    values = np.where(rng.random((8, 400)) < 0.85, 0, rng.integers(-20, 21, (8, 400))).astype(
+        np.int32
+    )
+    side = np.zeros((*values.shape, 0), np.uint8)
+
+    def size(*outputs: int) -> int:
+        none = np.zeros((len(outputs), 1), np.int8)
+        ones = np.ones(len(outputs), np.int32)
+        layer = Layer(none, 2 * np.array(outputs, np.int32), ones, 1, -512, 511)
+        return sum(map(len, streams.encode_predicted([layer], side, values)))
+
+    plain = min(size(scale, 0) for scale in range(20, 60, 2))
+    assert size(50, 0, 0) == size(50, 0)
+    assert size(50, 0, 22) < 0.85 * plain
+
+
+@pytest.mark.skipif(MISSING is None, reason="there is a device")
+def test_without_a_device_it_is_said() -> None:
+    with pytest.raises(UsageError, match="built without CUDA|no CUDA device"):
+        streams.forward(
+            make_layers(np.random.default_rng(0), [2, 2]), np.zeros((1, 2), np.uint8), "cuda"
+        )
+    assert _core.cuda_device() == ""
+
+
+def test_batches_that_cannot_be_are_refused() -> None:
+    good = np.zeros((2, 3), np.int32)
+    network = device.predictor(np.random.default_rng(0), [4, 4])
+    side = np.zeros((2, 3, 2), np.uint8)
+    calls = {
+        "back-ends are": lambda: streams.encode(good, good, good, backend="gpu"),  # type: ignore[arg-type]
+        "as many scales": lambda: streams.encode(good, good[:1], good),
+        "as many means": lambda: streams.encode(good, good, good[:, :2]),
+        "scale is": lambda: streams.encode(good, good + 64, good),
+        "counts are": lambda: streams.encode(good, good, good, [0, 4]),
+        "as many counts": lambda: streams.encode(good, good, good, [0]),
+        "as many packets": lambda: streams.decode([b""], good, good),
+        "whole numbers": lambda: streams.encode(good + 0.5, good, good),
+        "values are": lambda: streams.encode(good, good - 1, good),
+        "streams and steps": lambda: streams.encode(good[0], good, good),
+        "incompatible": lambda: streams.encode(good, good[0], good),
+        "two or three outputs": lambda: streams.encode_predicted(
+            make_layers(np.random.default_rng(0), [4, 5]), side, good
+        ),
+        "more side": lambda: streams.encode_predicted(network, np.zeros((2, 3, 5), np.uint8), good),
+        "another shape": lambda: streams.encode_predicted(network, side[:, :2], good),
+    }
+    for message, call in calls.items():
+        with pytest.raises(UsageError, match=message):
+            call()
+
+
+def test_comparison_of_back_ends() -> None:
+    text, equal = device.measure(1, "emulated", 64)
+    assert equal and text.count("| equal |") == 5

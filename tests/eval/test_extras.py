@@ -1,0 +1,207 @@
+"""Parts of the evaluation that lean on packages seldom installed, tried with stand-ins for those
+packages."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("imageio_ffmpeg")
+
+from safetensors.torch import load_file
+
+from eval.codecs import Options, resolve
+from eval.codecs import zoo as zoo_codec
+from eval.metrics import weights
+from eval.tools import EvalError
+from eval.video import decode_raw
+from gvcodec.painter import perceptual
+from tests.eval_helpers import small_clip
+
+TORCHVISION = """
+import torch
+class _Model:
+    def __init__(self, name): self.name = name
+    def state_dict(self):
+        return {"features.0.weight": torch.full((2, 2), 0.1), "classifier.0.weight": torch.ones(9)}
+class models:
+    alexnet = staticmethod(lambda weights: _Model("alexnet"))
+    vgg16 = staticmethod(lambda weights: _Model("vgg16"))
+"""
+#: One "latent" a 64×64 tile: its mean colour. A quality is the number of bits of a channel.
+COMPRESSAI = """
+import torch
+class Model:
+    def __init__(self, quality): self.quality = quality
+    def eval(self): return self
+    def compress(self, x):
+        tiles = torch.nn.functional.avg_pool2d(x, 64)
+        levels = (1 << self.quality) - 1
+        data = bytes((tiles * levels).round().to(torch.uint8).flatten().tolist())
+        return {"strings": [[data], [b"!"]], "shape": tiles.shape[2:]}
+    def decompress(self, strings, shape):
+        assert strings[1] == [b"!"]
+        tiles = torch.tensor(list(strings[0][0])).view(1, 3, *shape) / ((1 << self.quality) - 1)
+        return {"x_hat": tiles.repeat_interleave(64, 2).repeat_interleave(64, 3)}
+models = {"tile": lambda quality, metric, pretrained: Model(quality)}
+"""
+MODEL_URLS = """
+urls = {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}
+model_urls = {"tile": {"mse": urls}}
+"""
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """A folder on the import path; packages put there are forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    yield tmp_path / "packages"
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("torchvision", "lpips", "DISTS_pytorch", "compressai"):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatch):
+    for name in ("lpips/weights/v0.1", "DISTS_pytorch", "torchvision"):
+        (stand_ins / name).mkdir(parents=True)
+    for name in ("lpips", "DISTS_pytorch"):
+        (stand_ins / name / "__init__.py").write_text("")
+    (stand_ins / "torchvision" / "__init__.py").write_text(TORCHVISION)
+    linear = {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)}
+    for name in ("alex", "vgg"):
+        torch.save(linear, stand_ins / f"lpips/weights/v0.1/{name}.pth")
+    factors = {"alpha": torch.ones(3), "beta": torch.ones(3)}
+    torch.save(factors, stand_ins / "DISTS_pytorch/weights.pt")
+    weights.export(tmp_path / "made")
+    alex, vgg = (load_file(tmp_path / "made" / f"lpips_{n}.safetensors") for n in ("alex", "vgg"))
+    assert set(alex) == {"lin0.weight", "features.0.weight"}
+    assert set(vgg) == set(alex) | {"alpha", "beta"}
+    assert alex["features.0.weight"].dtype == torch.float32
+    assert vgg["features.0.weight"].dtype == torch.float16
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path / "made"))
+    assert perceptual.find_weights() == tmp_path / "made"
+
+
+def test_a_torchvision_that_does_not_fit_is_said_in_a_line(stand_ins, tmp_path):
+    for name in ("lpips/weights/v0.1", "torchvision"):
+        (stand_ins / name).mkdir(parents=True)
+    (stand_ins / "lpips/__init__.py").write_text("")
+    (stand_ins / "torchvision/__init__.py").write_text(
+        "raise RuntimeError('no operator nms\\nmore')"
+    )
+    torch.save({"lin0.model.1.weight": torch.ones(1)}, stand_ins / "lpips/weights/v0.1/alex.pth")
+    with pytest.raises(EvalError, match="torchvision does not fit .*: no operator nms$"):
+        weights.export(tmp_path)
+
+
+def test_missing_packages_are_named(tmp_path):
+    if importlib.util.find_spec("lpips") is None:
+        with pytest.raises(EvalError, match="lpips"):
+            weights.export(tmp_path)
+    if importlib.util.find_spec("compressai") is None:
+        with pytest.raises(EvalError, match="compressai is not installed"):
+            resolve(["compressai:mbt2018-mean"], Options())
+
+
+def test_compressai_models_as_intra_peers(stand_ins, tmp_path, monkeypatch):
+    (stand_ins / "compressai" / "zoo").mkdir(parents=True)
+    (stand_ins / "compressai" / "__init__.py").write_text("")
+    (stand_ins / "compressai" / "zoo" / "__init__.py").write_text(COMPRESSAI)
+    (stand_ins / "compressai" / "zoo" / "image.py").write_text(MODEL_URLS)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    with pytest.raises(EvalError, match="no weights"):
+        resolve(["compressai:tile"], Options())
+    cache = tmp_path / "hub" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    for quality in (2, 7):
+        (cache / f"tile-{quality}.pth.tar").write_bytes(b"")
+    codec = resolve(["compressai:tile"], Options())[0]
+    assert codec.q_range == (2, 7) and codec.keyint == 1
+    clip = small_clip(tmp_path, frames=2)
+    zoo_codec.encode("tile", 9 - 7, clip.file, tmp_path / "stream")
+    zoo_codec.decode("tile", tmp_path / "stream", tmp_path / "out.y4m")
+    decoded = decode_raw(tmp_path / "out.y4m", clip, tmp_path / "out.yuv")
+    tile = np.s_[64:128, 64:128]
+    want, got = clip.rgb(clip.raw.planes(1)), clip.rgb(decoded.planes(1))
+    for channel in range(3):
+        assert got[channel][tile].mean() == pytest.approx(want[channel][tile].mean(), abs=0.02)
+    assert got[0][tile].std() < 0.02
+
+
+def test_painting_is_compared_within_files():
+    from eval.report.data import Results
+    from eval.report.tables import painting_table
+
+    def run(lpips, flicker):
+        means = {"lpips_alex": lpips, "dists": 0.1, "psnr_y": 30 + lpips, "flicker": flicker}
+        return {"bpp": 0.0203, "metrics": {name: {"mean": mean} for name, mean in means.items()}}
+
+    rows = {
+        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
+    }
+    rows["x265-ld"] = {"label": "x265", "output": ""}
+    runs = {
+        "gvcodec-fidelity": {0.02: run(0.2, 0.1)},
+        "gvcodec-rendered": {0.02: run(0.15, 0.3), 0.04: run(0.1, 0.3)},
+    }
+    results = Results({"a": {"frames": 48}}, rows, {"a": runs}, source_change={"a": 2.0})
+    _, lines = painting_table(results)
+    assert lines == [["a", "0.0203", "-25.0 %", "+0.0 %", "-0.05 dB", "15.0 %", "5.0 %"]]
+    results.source_change.clear()
+    assert painting_table(results)[1][0][-2:] == ["–", "–"]
+    # What was measured of one output only is no change; what was of none has no column.
+    del runs["gvcodec-rendered"][0.02]["metrics"]["dists"]
+    assert painting_table(results)[1][0][2:4] == ["-25.0 %", "–"]
+    for points in runs.values():
+        for point in points.values():
+            for name in ("lpips_alex", "dists", "flicker"):
+                point["metrics"].pop(name, None)
+    assert painting_table(results) == (
+        ["the same files, painted", "bpp", "PSNR-Y"],
+        [["a", "0.0203", "-0.05 dB"]],
+    )
+
+
+def test_what_painting_saves_is_a_rate_within_files():
+    from eval.report.data import Results
+    from eval.report.tables import make_own_table
+
+    def curve(factor):
+        rates = (0.005, 0.01, 0.02, 0.04, 0.08)
+        points = {}
+        for t in rates:
+            lpips, psnr = 0.002 / (factor * t) ** 0.5, 40 + 10 * np.log10(factor * t)
+            metrics = {"lpips_alex": {"mean": lpips}, "psnr_y": {"mean": psnr}}
+            points[t] = {"bpp": t, "metrics": metrics}
+        return points
+
+    rows = {
+        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
+    }
+    rows["x265-ld"] = {"label": "x265", "output": ""}
+    saved = {"a": 1.25, "b": 1.0}
+    runs = {
+        c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()
+    }
+    clips = {c: {"frames": 48, "set": "toy", "stand_in": False} for c in saved}
+    header, (line,) = make_own_table(Results(clips, rows, runs))
+    assert header[0].endswith("toy") and len(header) == len(line) == 5
+    assert line[0] == "gvcodec, rendered" and line[1].startswith("-10.0 %") and line[2] == "+0.0 %"
+    assert line[3].startswith("-10.0 %") and line[4] == "+0.0 %"
+    assert make_own_table(Results(clips, {"x265-ld": rows["x265-ld"]}, {}))[1] == []
+
+
+def test_own_change_of_a_source():
+    import numpy as np
+
+    from eval.metrics.flicker import own_change
+
+    still = np.random.default_rng(1).integers(0, 1023, (64, 96)).astype(np.uint16)
+    assert own_change([(still, still)], 10) == 0
+    assert own_change([], 8) == 0
+    brighter = np.minimum(still + 8, 1023)
+    assert own_change([(still, brighter)], 10) == pytest.approx(2, rel=0.2)

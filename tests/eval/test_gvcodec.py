@@ -1,0 +1,74 @@
+"""gvcodec's own rows: two outputs of one file, exact decodes, whole-file rates."""
+
+import pytest
+
+pytest.importorskip("imageio_ffmpeg")
+pytest.importorskip("gvcodec._core")
+
+from eval.codecs import Options, resolve
+from eval.codecs.ours import content_version, stream_facts
+from eval.metrics import Measurer
+from eval.rd.encoding import decode, encode
+from eval.rd.speed import measure
+from gvcodec.cli import parser
+from tests.eval_helpers import small_clip
+
+
+@pytest.mark.parametrize("word", ["gvcodec:base=vvc", "gvcodec:base=vvc:preset=1:fit=60steps"])
+def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word):
+    codec = resolve([word], Options())[0]
+    assert codec.quicker is not None
+    searching, counting = (
+        parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
+        for words in (codec.quicker, codec.encode)
+    )
+    assert (searching.preset, searching.fit) == (4, (0.0, 0))
+    assert counting.preset == (1 if "preset" in word else None) and counting.fit != (0.0, 0)
+
+
+def test_one_file_gives_two_rows(tmp_path):
+    clip = small_clip(tmp_path, frames=3)
+    codec = resolve(["gvcodec:base=av1:fit=off"], Options())[0]
+    assert [codec.row(o) for o in codec.outputs] == [
+        f"gvcodec-av1-fitoff-{o}" for o in ("fidelity", "rendered")
+    ]
+    encoded = encode(codec, clip, 40, tmp_path / "streams")
+    assert encoded.size == encoded.stream.stat().st_size
+    assert len(encoded.frame_bytes) == 3 and 0 < sum(encoded.frame_bytes) < encoded.size
+    assert stream_facts(encoded.stream)["base"] == "av1"
+    decoded, _ = decode(codec, "fidelity", encoded, clip, tmp_path)
+    assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["mean"] > 25
+    before = encoded.stream.stat().st_mtime_ns
+    assert encode(codec, clip, 40, tmp_path / "streams").stream.stat().st_mtime_ns == before
+
+
+def test_speed_is_a_ratio_to_peers(tmp_path):
+    clip = small_clip(tmp_path, frames=2)
+    result = measure(
+        clip, ["gvcodec:base=av1:preset=10:fit=off:output=fidelity"], 40, 1, 1, tmp_path
+    )
+    steps = result["steps"]
+    assert steps["svtav1-ra encode"]["ratio"]["svtav1"] == 1
+    for step, peer in (("encode", "x265-ra encode"), ("decode", "x265-ra decode")):
+        ours = next(
+            v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step)
+        )
+        expected = steps[peer]["seconds"][0] / ours["seconds"][0]
+        assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(
+            2 / ours["seconds"][0]
+        )
+    assert len(result["profiles"]) == 2 and all(
+        0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
+    )
+    assert all(2e6 < step["memory"] < 4e9 for step in steps.values())
+    assert all(0 < step["processor"][0] for step in steps.values())
+    coded = {name for name, step in steps.items() if step["bytes"]}
+    assert coded == {name for name in steps if name.endswith(" encode")}
+    lines = (tmp_path / "speed" / "small-pan.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(steps) and len({line.count(",") for line in lines}) == 1
+    shown = (tmp_path / "speed" / "small-pan.md").read_text()
+    assert "speed over x265" in shown and shown.count(" GB |") == len(steps)
+
+
+def test_content_version_is_stable():
+    assert content_version() == content_version() and len(content_version()) == 16

@@ -1,0 +1,153 @@
+"""SSIMULACRA2 and ColorVideoVDP put known pictures in their known order, and are not needed."""
+
+import importlib.util
+import itertools
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("imageio_ffmpeg")
+scipy_ndimage = pytest.importorskip("scipy.ndimage")
+
+from eval.codecs import Codec
+from eval.metrics import DEFAULT, METRICS, Measurer, judges, looked_at, middle, missing, need
+from eval.metrics import reasons as reasons_of
+from eval.points import measured
+from eval.rd.runs import Plan, _curve_key, _take_kept
+from eval.report.tables import _format_painted_change
+from eval.tools import EvalError, read_json, write_json
+from tests.eval_helpers import altered, small_clip
+
+JUDGES = ("ssimulacra2", "cvvdp")
+
+
+def needs(name):
+    return pytest.mark.skipif(bool(judges.without_package(name)), reason=f"no package {name}")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return small_clip(tmp_path_factory.mktemp("judges"), frames=4)
+
+
+def each(change):
+    """A change of every plane."""
+    return lambda frames: [tuple(map(change, planes)) for planes in frames]
+
+
+def noisy(strength):
+    rng = np.random.default_rng(3)
+    noise = lambda p: p + rng.normal(0, strength, p.shape)
+    return each(lambda p: np.clip(noise(p), 0, 255).astype(np.uint8))
+
+
+def blurred(strength):
+    return each(lambda p: scipy_ndimage.gaussian_filter(p, strength))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in JUDGES])
+@pytest.mark.parametrize("damage", [noisy, blurred])
+def test_more_damage_is_worse_and_equal_is_best(clip, tmp_path, name, damage):
+    measure = Measurer(clip, {name: 1})
+    versions = [lambda frames: frames, *(damage(s) for s in (1.5, 3, 6))]
+    values = [
+        measure(altered(clip, tmp_path / f"{i}.yuv", v))[name]["mean"]
+        for i, v in enumerate(versions)
+    ]
+    assert values[0] == pytest.approx(100 if name == "ssimulacra2" else 10)
+    assert all(better > worse for better, worse in itertools.pairwise(values)), values
+
+
+@needs("cvvdp")
+def test_a_video_that_flickers_is_worse_than_one_that_is_off_by_as_much(clip, tmp_path):
+    """It looks at the video, at its own frame rate: not at frames one by one."""
+
+    def lifted(signs):
+        return lambda frames: [
+            (np.clip(f[0].astype(int) + 6 * s, 0, 255).astype(np.uint8), *f[1:])
+            for f, s in zip(frames, signs, strict=True)
+        ]
+
+    measure = Measurer(clip, {"cvvdp": 1})
+    still, flickering = (
+        measure(altered(clip, tmp_path / f"{i}.yuv", lifted(signs)))["cvvdp"]["mean"]
+        for i, signs in enumerate([(1, 1, 1, 1), (1, -1, 1, -1)])
+    )
+    assert flickering < still < 10
+
+
+@needs("cvvdp")
+def test_colorvideovdp_needs_no_torchvision(clip, monkeypatch):
+    """One that does not fit torch is common. What was imported before stays."""
+    broken = ModuleType("torchvision")
+    monkeypatch.setitem(sys.modules, "torchvision", broken)
+    judges._colorvideovdp.cache_clear()
+    path = list(sys.path)
+    pair = clip.rgb(clip.raw.planes(0)), clip.rgb(clip.raw.planes(1))
+    assert 3 < judges.cvvdp(lambda i: pair, [0, 1], 25.0, "cpu") < 10
+    assert sys.modules["torchvision"] is broken and sys.path == path
+
+
+def test_the_blur_is_gaussian():
+    x = np.random.default_rng(0).random((2, 3, 20, 31)).astype(np.float32)
+    want = scipy_ndimage.gaussian_filter(x, 3, radius=6, mode="mirror", axes=(2, 3))
+    got = judges.GaussianBlur(13, 3).forward(torch.from_numpy(x)).numpy()
+    assert np.abs(got - want).max() < 1e-5
+
+
+def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n in ("ssimulacra2", "pycvvdp") else found(n)
+    )
+    lacking = missing(DEFAULT)
+    assert set(JUDGES) <= set(lacking) and "psnr_y" not in lacking
+    lines = reasons_of({name: lacking[name] for name in JUDGES})
+    missing_one = "ssimulacra2 is not installed (pip install ssimulacra2)"
+    assert f"SSIMULACRA2 cannot be measured: {missing_one}" in lines
+    with pytest.raises(EvalError, match="ColorVideoVDP cannot be measured: cvvdp is not"):
+        need(["cvvdp"])
+
+
+def test_a_video_is_judged_by_its_middle():
+    assert middle(96, 4) == list(range(36, 60))
+    assert middle(5, 1) == [0, 1, 2, 3, 4] and middle(1, 4) == [0]
+    assert looked_at({"cvvdp": 4, "dists": 16}) == (
+        "ColorVideoVDP on the middle 1/4 of the frames, DISTS on one frame in 16"
+    )
+
+
+def test_they_are_held_out_and_compared_by_difference():
+    """A score may be negative: per cent of it would say nothing."""
+    assert not any(METRICS[name].trained for name in JUDGES)
+    before, after = (
+        {"metrics": {"ssimulacra2": {"mean": v}, "cvvdp": {"mean": v}}} for v in (-20.0, -21.5)
+    )
+    assert _format_painted_change([before, after], METRICS["ssimulacra2"]) == "-1.5"
+    assert _format_painted_change([before, after], METRICS["cvvdp"]) == "-1.500 JOD"
+
+
+def test_kept_points_without_them_are_taken_unless_better_ones_were_made(
+    clip, tmp_path, monkeypatch
+):
+    """Installing a package does not cost hours of encoding; `--anew` is there for that."""
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    codec = Codec("x", "X", ("enc",), {"": ("dec",)}, (0, 9), 5, "bin", "low", "x", "1")
+    kept, wanted = (
+        Plan(tmp_path / "out", (0.02,), every)
+        for every in ({"psnr_y": 1}, {"psnr_y": 1, "cvvdp": 4})
+    )
+    name = f"{clip.name}__x.json"
+    entry = {"codec": "x", "key": _curve_key(clip, codec, kept), "runs": {}}
+    measured._write(clip.name, [entry | {"curves": {name: {"key": entry["key"]}}}])
+    assert _take_kept(clip, codec, wanted) and not _take_kept(
+        clip, codec, Plan(tmp_path, (0.02,), {"psnr_y": 2})
+    )
+    path = tmp_path / "out/curves" / name
+    assert read_json(path)["key"] == entry["key"]
+    write_json(path, {"key": _curve_key(clip, codec, wanted)})
+    assert not _take_kept(clip, codec, wanted)
+    assert read_json(path)["key"] == _curve_key(clip, codec, wanted)

@@ -1,0 +1,293 @@
+"""Profiles of papers take the papers' frames, rates and forms; their sets and file names are known;
+odd files are left out."""
+
+import json
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("imageio_ffmpeg")
+pytest.importorskip("bjontegaard")
+
+from PIL import Image
+
+from eval.__main__ import main
+from eval.codecs import ENDLESS, Options, resolve
+from eval.metrics import METRICS
+from eval.points.profiles import PROFILES
+from eval.rd.command import clips_of, profile_of
+from eval.rd.encoding import encode
+from eval.report import figures, page, tables
+from eval.report.data import Results
+from eval.sequences import NAMED, file_source, procedural, select
+from eval.tools import EvalError
+from eval.video import prepare
+from gvcodec.bitstream import Reader
+from gvcodec.bitstream.packets import Kind
+from gvcodec.cli import parser
+from tests.eval_helpers import GREY, frames_of
+
+
+def counting(path, frames, width=32, height=16):
+    """A raw file whose frame i has luma i."""
+    chroma = bytes([128]) * (width * height // 2)
+    path.write_bytes(b"".join(bytes([i % 256]) * (width * height) + chroma for i in range(frames)))
+
+
+def options(folder, out, **more):
+    given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
+    return SimpleNamespace(**given | {"every": {}, "sequences": folder, "out": out} | more)
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "fps", "depth"),
+    [
+        ("Kimono_32x16_24.yuv", "Kimono", 24, 8),
+        ("BasketballDrive_32x16_50_420_8bit.yuv", "BasketballDrive", 50, 8),
+        ("Beauty_32x16_120fps_420_8bit_YUV.yuv", "Beauty", 120, 8),
+        ("Beauty_32x16_120fps_420_10bit_YUV.yuv", "Beauty", 120, 10),
+    ],
+)
+def test_names_that_sets_are_handed_out_with(tmp_path, name, clip, fps, depth):
+    (tmp_path / name).write_bytes(bytes(32 * 16 * 3 // 2 * (2 if depth > 8 else 1)))
+    source = file_source(tmp_path / name, "x")
+    frames = source.open()
+    assert (source.name, frames.fps, frames.depth) == (clip, fps, depth)
+
+
+def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
+    counting(tmp_path / "good_32x16_25.yuv", 2)
+    counting(tmp_path / "cut_32x16_25.yuv", 2)
+    with open(tmp_path / "cut_32x16_25.yuv", "ab") as file:
+        file.write(b"more")
+    (tmp_path / "notes.yuv").write_bytes(b"x")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    holes = tmp_path / "holes"
+    holes.mkdir()
+    for number in (1, 3):
+        Image.new("RGB", (32, 16)).save(holes / f"{number}.png")
+    clips = clips_of(options(tmp_path, tmp_path / "out"))
+    assert [clip.name for clip in clips] == ["good"]
+    told = capsys.readouterr().err
+    left_out = [line for line in told.splitlines() if line.endswith("; left out")]
+    names = ("notes.yuv: a raw file is named", "broken.mp4: cannot be read")
+    for words in (*names, "no whole 32x16", "PNG 2 is missing"):
+        assert sum(words in line for line in left_out) == 1, words
+    with pytest.raises(EvalError, match=r"broken\.mp4: cannot be read"):
+        clips_of(options(tmp_path, tmp_path / "out", only=["broken"]))
+
+
+def test_two_files_of_one_name_are_two_clips(tmp_path):
+    counting(tmp_path / "Beauty_32x16_120fps_420_8bit_YUV.yuv", 1)
+    counting(tmp_path / "Beauty_16x16_120fps_420_8bit_YUV.yuv", 3)
+    assert len({source.name for source in select(None, tmp_path, [])}) == 2
+
+
+def test_a_folder_of_numbered_pngs_is_a_clip(tmp_path):
+    colours = [(200, 60, 60), (60, 200, 60), (60, 60, 200)]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for number, colour in enumerate(colours, 9):
+            Image.new("RGB", (34, 18), colour).save(tmp_path / folder / f"im{number}.png")
+    sources = select(None, tmp_path, [], Fraction(30000, 1001))
+    assert [source.name for source in sources] == ["a", "b"]
+    clip = sources[0].prepare(0, tmp_path / "out")
+    assert (clip.raw.width, clip.raw.height, clip.raw.frames, clip.fps) == (
+        34,
+        18,
+        3,
+        Fraction(30000, 1001),
+    )
+    for planes, colour in zip(clip.raw, colours, strict=True):
+        assert np.abs(255 * clip.rgb(planes).mean((1, 2)) - colour).max() < 3
+    assert [source.name for source in select(None, tmp_path / "b", [])] == ["b"]
+    Image.new("RGB", (32, 18)).save(tmp_path / "b/im12.png")
+    with pytest.raises(EvalError, match="im12.png: 32x18 instead of 34x18"):
+        select(None, tmp_path / "b", [])[0].prepare(0, tmp_path / "out")
+
+
+def sparse(path, frames=1, width=1920, height=1080):
+    with open(path, "wb") as file:
+        file.truncate(width * height * 3 // 2 * frames)
+
+
+def test_uvg_is_found_by_its_names(tmp_path):
+    for name in NAMED["uvg"]:
+        name = {"ReadySteadyGo": "ReadySetGo"}.get(name, name)
+        sparse(tmp_path / f"{name}_1920x1080_120fps_420_8bit_YUV.yuv")
+    sparse(tmp_path / "Beauty_0_3840x2160_120.yuv", width=3840, height=2160)
+    (tmp_path / "ReadMe.yuv").write_bytes(b"x")
+    sources = select("uvg", tmp_path, [])
+    assert [source.name for source in sources] == list(NAMED["uvg"]) and len(sources) == 7
+    assert {(s.open().width, s.open().fps, s.set_name) for s in sources} == {
+        (1920, Fraction(120), "uvg")
+    }
+    (tmp_path / "Jockey_1920x1080_120fps_420_8bit_YUV.yuv").rename(
+        tmp_path / "Jockey_1920x1080_30.yuv"
+    )
+    with pytest.raises(EvalError, match=r"Jockey is 1920x1080 at 30 instead of 1920x1080 at 120"):
+        select("uvg", tmp_path, [])
+    assert [source.name for source in select("uvg", tmp_path, ["Honey"])] == ["HoneyBee"]
+
+
+def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
+    for number in range(1, 31):
+        sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
+    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [
+        f"videoSRC{n:02}" for n in range(1, 31)
+    ]
+    (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
+    with pytest.raises(EvalError, match="videoSRC30 is missing"):
+        select("mcl-jcv", tmp_path, [])
+
+
+def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
+    counting(tmp_path / "long_32x16_50.yuv", 100)
+    counting(tmp_path / "short_32x16_50.yuv", 95)
+    given = options(
+        tmp_path, tmp_path / "out", frames=96, profile="gvc1d", codecs=["gvcodec", "x265"]
+    )
+    given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
+    profile = profile_of(given)
+    (clip,) = clips_of(given, profile)
+    assert clip.name == "long" and [int(planes[0][0, 0]) for planes in clip.raw] == list(range(96))
+    assert "short: 95 frames, --profile gvc1d takes 96; left out" in capsys.readouterr().err
+    assert given.every == {"": 1} and given.targets == (0.003, 0.004, 0.0057, 0.0075)
+    assert given.codecs == ["gvcodec:low-delay", "x265-ld"]
+    with pytest.raises(EvalError, match="short: 95 frames"):
+        clips_of(SimpleNamespace(**vars(given) | {"only": ["short"]}), profile)
+
+
+def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
+    counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 253)
+    (clip,) = clips_of(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
+    shown = [int(planes[0][0, 0]) for planes in clip.raw]
+    assert shown == list(range(0, 253, 4)) and clip.fps == 30
+    (whole,) = clips_of(options(tmp_path, tmp_path / "out", frames=64))
+    assert whole.sha256 != clip.sha256 and whole.fps == 120
+    counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 252)
+    with pytest.raises(EvalError, match=r"63 frames, --profile gvc-rt takes 64 \(one in 4\)"):
+        clips_of(options(tmp_path, tmp_path / "out2", frames=64), PROFILES["gvc-rt"])
+
+
+def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
+    words = PROFILES["gvc1d"].low_delay(
+        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=tokens", "x265", "aom-ld"]
+    )
+    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=tokens:low-delay"]
+    codecs = resolve(words, Options())
+    assert {codec.delay for codec in codecs} == {"low"}
+    for codec in codecs[:3]:
+        assert "--keyint 0" in " ".join(codec.encode)
+    assert "scenecut=0" in " ".join(codecs[3].encode)
+    with pytest.raises(EvalError, match="x265-ld instead of x265-ra"):
+        PROFILES["gvc1d"].low_delay(["x265-ra"])
+
+
+@pytest.mark.parametrize("base", ["av1", "av1:low-delay"])
+def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
+    first = list(procedural("pan", 96, 64, 24).planes)
+    second = [tuple(255 - p for p in planes) for planes in procedural("noise", 96, 64, 16).planes]
+    clip = prepare("cut", ["cut"], lambda: frames_of(first + second, 96, 64), 0, tmp_path)
+    for keyint, keys in ((ENDLESS, 1), (ENDLESS - 1, 2)):
+        codec = resolve([f"gvcodec:fit=off:base={base}:output=fidelity"], Options(keyint=keyint))[0]
+        with open(encode(codec, clip, 40, tmp_path / "streams").stream, "rb") as file:
+            kinds = [packet.kind for packet in Reader(file).packets() if packet.is_frame]
+        assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)
+
+
+def test_tokens_are_a_base_of_the_codec_word():
+    codec = resolve(["gvcodec:base=tokens:fit=off"], Options())[0]
+    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
+    assert parser().parse_args(words).base == "tokens"
+    assert (codec.name, codec.delay) == ("gvcodec-tokens-fitoff", "random")
+    assert codec.q_range == (0, 67)
+    assert list(codec.outputs) == ["fidelity", "rendered"]
+    for word, wrong in (
+        ("base=token", "base is "),
+        ("base=tokens:preset=1", "no preset"),
+    ):
+        with pytest.raises(EvalError, match=wrong):
+            resolve([f"gvcodec:{word}"], Options())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--profile gvc1d --frames 48", "says what --frames would say"),
+        ("--profile gvc-rt --targets 0.01 --keyint 2s", "says what --targets, --keyint would say"),
+        ("--profile gvc1d --codecs vvenc-ra", "vvenc-ld instead of vvenc-ra"),
+    ],
+)
+def test_what_a_profile_forbids_is_said(tmp_path, capsys, words, message):
+    assert main(["rd", "--set", "procedural", *words.split(), "--out", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_profile_runs_and_its_report_says_so(tmp_path):
+    counting(tmp_path / "one_160x96_120.yuv", 253, 160, 96)
+    (tmp_path / "grey.toml").write_text(GREY)
+    words = ["rd", "--sequences", tmp_path, "--profile", "gvc-rt"]
+    words += ["--codecs", "grey", "--metrics", "psnr_y"]
+    words += ["--codec-file", tmp_path / "grey.toml", "--jobs", 1, "--out", tmp_path / "out"]
+    assert main([*map(str, words)]) == 0
+    curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
+    assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
+    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
+    assert all(run["clip"]["fps"] == "30" for run in runs)
+    assert any(run["crops"] for run in runs)
+    text = (tmp_path / "out/tables/results.md").read_text()
+    assert (
+        "Conditions of profile gvc-rt: 64 frames, one in 4 taken as 30 a second, low delay" in text
+    )
+    assert "over all rates that two curves share" in (tmp_path / "out/report.html").read_text()
+
+
+def results_of(set_name, clips, profile):
+    clip = {"frames": 96, "set": set_name, "stand_in": False}
+    run = {"bpp": 0.004, "metrics": {"lpips_alex": {"mean": 0.2}, "dists": {"mean": 0.1}}}
+    rows = {"ours": {"label": "ours", "family": "x264", "output": "", "delay": "low"}}
+    points = {name: {"ours": {0.004: run}} for name in clips}
+    results = Results(dict.fromkeys(clips, clip), rows, points)
+    results.profile = PROFILES.get(profile)
+    return results
+
+
+def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone():
+    alex, dists = METRICS["lpips_alex"], METRICS["dists"]
+    uvg = results_of("uvg", NAMED["uvg"], "gvc-rt")
+    for metric in (alex, dists):
+        assert "GVC-RT (published)" in figures.rd_chart(uvg, metric, legend=True)
+    assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"]) + figures.rd_chart(
+        uvg, alex, "Beauty"
+    )
+    hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
+    assert "GVC1D (published)" in figures.rd_chart(hevc, alex, legend=True)
+    assert hevc.find_published("dists") == {}
+    others = (
+        results_of("uvg", NAMED["uvg"], None),
+        results_of("uvg", list(NAMED["uvg"])[1:], "gvc-rt"),
+        results_of("uvg", NAMED["uvg"], "gvc1d"),
+        results_of("folder", NAMED["uvg"], "gvc-rt"),
+    )
+    for results in others:
+        assert "published" not in figures.rd_chart(results, alex, legend=True)
+    assert "published" not in page._legend(uvg)
+
+
+def test_bd_rates_of_a_profile_go_over_all_rates():
+    results = results_of("uvg", ["a"], "gvc1d")
+    runs = {}
+    for row, factor in (("ours", 1), ("double", 2)):
+        points = [(0.003, 0.2), (0.004, 0.18), (0.0046, 0.17)]
+        runs[row] = {
+            b: {"bpp": factor * b, "metrics": {"lpips_alex": {"mean": v}}} for b, v in points
+        }
+    results.runs = {"a": runs}
+    delta = tables.clip_deltas(results, "ours", "double", METRICS["lpips_alex"])["a"]
+    assert delta.percent == pytest.approx(100, abs=0.5)
+    results.profile = None
+    assert tables.clip_deltas(results, "ours", "double", METRICS["lpips_alex"])["a"].percent is None

@@ -1,0 +1,430 @@
+"""`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
+the page works."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("imageio_ffmpeg")
+pytest.importorskip("bjontegaard")
+
+from eval.__main__ import main
+from eval.codecs import Options, resolve
+from eval.codecs.peers import PEERS
+from eval.metrics import METRICS
+from eval.points import measured
+from eval.rd.runs import Plan, _curve_key
+from eval.report import card, figures, page
+from eval.report.data import Results, plain
+from eval.report.plot import Chart, Series
+from eval.tools import EvalError, ffmpeg_version
+from tests.eval_helpers import GREY, PAN, needs_chromium, probed
+
+ROOT = Path(__file__).resolve().parents[2]
+#: What commands are made with where only their words matter.
+FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
+
+
+def run_eval(*arguments, code=0):
+    command = [sys.executable, "-m", "eval", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rd")
+    (folder / "grey.toml").write_text(GREY)
+    rd(folder)
+    return folder
+
+
+def words(folder, out):
+    words = ["rd", *PAN, "--frames", "4", "--codecs", "x264-ld,x265-ld,grey", "--codec-file"]
+    words += [str(folder / "grey.toml"), "--presets", "fast", "--metrics", "psnr_y,flicker"]
+    return [*words, "--targets", "0.02,0.04,0.08,0.16", "--jobs", "1", "--out", str(out)]
+
+
+def rd(folder, **more):
+    return run_eval(*words(folder, folder / "out"), **more)
+
+
+def tables(out):
+    return {
+        p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]
+    }
+
+
+def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    with pytest.raises(EvalError, match="no curves"):
+        measured.keep(tmp_path)
+    assert "3 codecs on 1 clips" in measured.keep(results / "out")
+    assert main(words(results, tmp_path / "out")) == 0
+    assert not (tmp_path / "out/streams").exists()
+    assert tables(tmp_path / "out") == tables(results / "out")
+    # Another frame count is another source: nothing fits.
+    other = words(results, tmp_path / "other")
+    other[other.index("--frames") + 1] = "3"
+    other[other.index("--codecs") + 1] = "grey"
+    assert main(other) == 0
+    assert (tmp_path / "other/streams").exists()
+    # --anew makes them, and the pictures that were not kept.
+    made = words(results, tmp_path / "out")
+    made[made.index("--codecs") + 1] = "x264-ld"
+    name = next(
+        p
+        for p in sorted((results / "out/runs").glob("*x264*"))
+        if json.loads(p.read_text())["crops"]
+    ).name
+    kept = json.loads((tmp_path / "out/runs" / name).read_text())
+    assert main([*made, "--anew"]) == 0
+    again = json.loads((tmp_path / "out/runs" / name).read_text())
+    assert again["crops"] and not kept["crops"] and again["metrics"] == kept["metrics"]
+    # What was made here, with its pictures, is not replaced by what was kept.
+    assert main(made) == 0
+    assert json.loads((tmp_path / "out/runs" / name).read_text()) == again
+
+
+def kept_peers():
+    """(clip, entry) of every kept curve of a peer."""
+    for path in sorted(measured.FOLDER.glob("*.json.gz")):
+        for entry in measured._read(path.name.removesuffix(".json.gz")):
+            if entry["codec"].rpartition("-")[0] in PEERS:
+                yield path.name, entry
+
+
+def test_kept_peers_were_made_by_the_commands_that_hold():
+    """Else `rd` would make them anew for hours, and tables would show what the conditions no longer
+    allow."""
+    made = next(iter(next(kept_peers())[1]["runs"].values()))
+    if ffmpeg_version() != made["versions"]["ffmpeg"]:
+        pytest.skip(f"kept points are those of ffmpeg {made['versions']['ffmpeg']}")
+    for name, entry in kept_peers():
+        run, curve = next(iter(entry["runs"].values())), next(iter(entry["curves"].values()))
+        plan = Plan(Path(), tuple(map(float, curve["targets"])), run["every"])
+        (codec,) = resolve([entry["codec"]], Options())
+        clip = SimpleNamespace(sha256=run["clip"]["sha256"])
+        assert entry["key"] == _curve_key(clip, codec, plan), (name, entry["codec"])
+        for point in entry["runs"].values():
+            words = codec.command(codec.encode, FAKE, q=point["q"], stream="-")[6:-1]
+            assert point["encode_command"].split()[6:-1] == words, (name, entry["codec"])
+
+
+def test_kept_points_of_vvenc_have_one_intra_frame():
+    """A second one was as large as the first, a second later in coding order; the frame that
+    begins the next group has up to 0.72 of it on motorway. `rd` reads the headers."""
+    for name, entry in kept_peers():
+        if entry["codec"].startswith("vvenc"):
+            for run in entry["runs"].values():
+                first, *later = run["frame_bytes"]
+                assert all(size < first / 2 for size in later[23:24]), (name, run["q"])
+                grain = name.startswith("dev2_motorway") and run["q"] in (28, 31, 33)
+                most = first * (0.8 if grain else 0.5)
+                assert all(size < most for size in later[31:32]), (name, run["q"])
+                assert "intraperiod=1048576" in run["encode_command"]
+
+
+def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    measured.keep(results / "out")
+    kept = tmp_path / "kept"
+    assert main(["report", str(kept), "--kept", "x264-ld,x265-ld,grey"]) == 0
+    assert tables(kept) == tables(results / "out")
+    source = next((results / "out/curves").glob("*__source.json"))
+    pictures, without = (
+        json.loads((folder / "curves" / source.name).read_text())
+        for folder in (results / "out", kept)
+    )
+    assert pictures["crops"] and not without["crops"] and without["change"] == pictures["change"]
+    # Pictures that a folder has already stay there.
+    measured.restore(results / "out", ["grey"])
+    assert json.loads(source.read_text()) == pictures
+    assert main(["report", str(kept), "--kept", "grey,vp9"]) == 1
+
+
+def test_runs_resume_and_repeat_exactly(results):
+    out = results / "out"
+    first = tables(results / "out")
+    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg", "psnr_y.png"} <= set(first)
+    picture = np.asarray(Image.open(io.BytesIO(first["psnr_y.png"])).convert("L"))
+    assert picture.shape[1] > 1000 and (picture[:60] < 100).any(), "the title is there"
+    streams = {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()}
+    # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is
+    # left over.
+    runs = sorted((out / "runs").iterdir())
+    runs[0].unlink()
+    runs[1].write_text(runs[1].read_text()[:100])
+    next((out / "curves").iterdir()).unlink()
+    (out / "tmp").mkdir(exist_ok=True)
+    (out / "tmp" / "left").write_text("over")
+    rd(results)
+    assert tables(results / "out") == first
+    assert {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()} == streams
+    assert not (out / "tmp").exists()
+
+
+@pytest.fixture
+def no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path / "none"))
+
+
+def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
+    results, tmp_path, no_weights
+):
+    given = words(results, tmp_path / "out")
+    fewer = {"--codecs": "x264-ld,grey", "--targets": "0.04,0.08", "--frames": "2"}
+    for name, value in fewer.items():
+        given[given.index(name) + 1] = value
+    at = given.index("--metrics")
+    told = run_eval(*given[:at], *given[at + 2 :]).stderr
+    assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
+    assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
+    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
+    assert "1 clips × 2 codecs × 2 rates = 4 points" in told and "eval: 4/4 procedural-pan" in told
+    page = (tmp_path / "out/report.html").read_text()
+    text = (tmp_path / "out/tables/results.md").read_text()
+    assert "Not measured: LPIPS-Alex, DISTS." in page and "Not measured: LPIPS-Alex, DISTS." in text
+    assert "| VMAF | XPSNR | Flicker |" in text
+    for shown in (page, text):
+        assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["shots"][0]["score"] is None
+
+
+@pytest.mark.parametrize("command", ["rd --metrics psnr_y,lpips_alex", "settings"])
+def test_what_needs_weights_says_so_before_any_work(command, tmp_path, no_weights, capsys):
+    out = tmp_path / "out"
+    assert main([*command.split(), "--set", "procedural", "--only", "pan", "--out", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
+    assert "reading" not in told and not out.exists()
+
+
+def test_report_is_made_from_jsons_alone(results):
+    copy = results / "copy"
+    for name in ("runs", "curves"):
+        shutil.copytree(results / "out" / name, copy / name, dirs_exist_ok=True)
+    readme = results / "README.md"
+    readme.write_text("# x\n<!-- results:begin -->\nold\n<!-- results:end -->\ntail\n")
+    short = results / "SHORT.md"
+    short.write_text("<!-- headline:begin --><!-- headline:end -->")
+    run_eval("report", copy, "--readme", readme, short)
+    assert (copy / "report.html").read_text() == (results / "out" / "report.html").read_text()
+    text = readme.read_text()
+    assert "old" not in text and "BD-rate" in text and text.endswith("<!-- results:end -->\ntail\n")
+    assert "no overlap" in text and "stand-in" in text and "headline" not in text
+    assert "| against |" in short.read_text() and "results:begin" not in short.read_text()
+    short.write_text("<!-- summary:begin --><!-- summary:end -->")
+    run_eval("report", copy, "--readme", short)
+    assert "| against |" in short.read_text()
+    assert not re.search("fidelity|base frames", short.read_text())
+    short.write_text("no marks")
+    assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1).stderr
+    assert short.read_text() == "no marks"
+    run_eval("report", copy, "--charts", results / "charts")
+    assert [p.name for p in (results / "charts").iterdir()] == ["psnr_y.svg"]
+
+
+def test_names_of_rows_are_words():
+    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
+        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
+    )
+    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
+    assert plain("gvcodec base tokens fit off") == "gvcodec, tokens base (fit off)"
+    assert plain("x265 low delay") == "x265 low delay"
+
+
+def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
+    ours = Series("a<b", "ours & theirs", [(0.01, 1), (0.02, 5)], "#d7263d", "6 4", "diamond")
+    chart = Chart("A > B", [ours], "x", "y", True, (0.01, 0.02), legend=True)
+    text = chart.svg()
+    assert text == chart.svg() and chart.png() == chart.png()
+    tree = ElementTree.fromstring(text)
+    space = "{http://www.w3.org/2000/svg}"
+    groups = [g for g in tree.iter(f"{space}g") if g.get("class") == "series"]
+    assert {g.get("data-key") for g in groups} == {"a<b"}
+    notes = [t.text for g in groups for t in g.iter(f"{space}title")]
+    assert notes == ["ours & theirs\n0.01: 1", "ours & theirs\n0.02: 5"]
+    assert "no points" in Chart("A", [], "x", "y").svg()
+
+
+def test_published_points_have_axes_of_their_own():
+    """They belong to other clips: what was measured is drawn without them."""
+    clip = {"frames": 48, "set": "a", "stand_in": False}
+    codec = {"label": "ours", "family": "x264", "output": "", "delay": "low"}
+    run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
+    results = Results({"pan": clip}, {"ours": codec}, {"pan": {"ours": {0.02: run}}})
+    charts = page._charts(results)
+    mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
+    measured_here, from_papers = mean.split("</svg>")[:2]
+    assert "ours" in measured_here and "GLC-Video" not in measured_here
+    assert "GLC-Video" in from_papers and "ours" not in from_papers and "other clips" in from_papers
+    assert charts.count("GLC-Video") == from_papers.count("GLC-Video")
+    assert "GLC-Video" not in figures.rd_chart(results, METRICS["lpips_alex"], legend=True)
+    assert "published" not in page._legend(results)
+
+
+def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
+    clip = {"frames": 2, "set": "a", "stand_in": False}
+    run = {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
+    run |= {"stream": {"painter_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
+    points = {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}
+    results = Results({"pan": clip}, {}, {"pan": points})
+    path = tmp_path / "base.json"
+    with pytest.raises(EvalError, match="does not describe a checkpoint"):
+        card.describe(results, path)
+    path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
+    card.describe(results, path)
+    point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
+    rd = {"clips": "a", "points": [point]}
+    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": rd}
+    path.write_text(json.dumps({"sha256": "cd" * 32}))
+    with pytest.raises(EvalError, match="no stream"):
+        card.describe(results, path)
+
+
+def test_runs_say_how_they_were_made(results):
+    runs = [json.loads(p.read_text()) for p in (results / "out" / "runs").glob("*x264*.json")]
+    assert runs
+    for run in runs:
+        stream = next((results / "out" / "streams").glob(f"*x264-ld-{run['q']}-*.h264"))
+        assert run["bytes"] == stream.stat().st_size == sum(run["frame_bytes"])
+        assert run["bpp"] == 8 * run["bytes"] / (4 * 320 * 192)
+        assert f"-crf {run['q']}" in run["encode_command"] and run["versions"]["ffmpeg"]
+        assert len(run["metrics"]["psnr_y"]["values"]) == 4
+
+
+def test_a_failing_codec_does_not_stop_the_others(results):
+    (results / "bad.toml").write_text(
+        '[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n'
+    )
+    words = ["rd", *PAN, "--frames", 4, "--codecs", "bad,x264-ld", "--presets", "fast"]
+    words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y"]
+    words += ["--targets", "0.08", "--jobs", 1]
+    done = run_eval(*words, "--out", results / "bad", code=1)
+    assert "bad: exit code 1" in done.stderr
+    assert "x264" in (results / "bad" / "tables" / "points.csv").read_text()
+    assert "bad: exit code 1" in (results / "bad" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rd", "--set", "procedural", "--codecs", "h267"], "no codec 'h267'"),
+        (["rd", "--set", "procedural", "--metrics", "beauty"], "no beauty"),
+        (["rd", "--set", "hevc-b"], "BasketballDrive"),
+        (["rd", "--codecs", "x264"], "say which clips"),
+        (["rd", "--sequences", "/nowhere"], "no such folder"),
+        (["rd", "--set", "procedural", "--keyint", "often"], "--keyint"),
+        (["rd", "--set", "procedural", "--codecs", "gvcodec:colour=blue"], "no option colour"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, capsys, words, message):
+    assert main([*words, "--frames", "1", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert message in said and len(said.strip().splitlines()) == 1
+
+
+def test_report_of_nothing(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no results" in capsys.readouterr().err
+
+
+PROBE = """
+window.addEventListener("load", () => {
+  const result = { errors: window.failures };
+  const pictures = [...document.querySelectorAll("#all img")];
+  result.sizes = pictures.map((picture) => picture.naturalWidth);
+  const visible = [...document.querySelectorAll("[data-chart]")].filter((f) => !f.hidden);
+  result.charts = visible.length;
+  result.lines = visible[0].querySelectorAll(".series").length;
+  document.querySelector('[data-metric="flicker"]').click();
+  const shown = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden);
+  result.metric = shown.dataset.chart;
+  const slider = document.getElementById("slider");
+  const before = document.getElementById("over").style.clipPath;
+  slider.value = 250;
+  slider.dispatchEvent(new Event("input"));
+  result.slider = [before, document.getElementById("over").style.clipPath];
+  document.getElementById("flip").click();
+  result.flipped = document.getElementById("over").style.clipPath;
+  document.body.setAttribute("data-probe", JSON.stringify(result));
+});
+"""
+
+
+@needs_chromium
+def test_page_works_in_a_browser(results):
+    text = (results / "out" / "report.html").read_text()
+    assert not re.search(r'(?:src|href)="(?!data:|#|tables/)', text)
+    result = probed(text, PROBE, results)
+    assert result["errors"] == []
+    assert result["charts"] == 1 and result["lines"] >= 2
+    assert result["metric"] == "flicker|mean"
+    assert result["slider"] == ["inset(0px 50% 0px 0px)", "inset(0px 75% 0px 0px)"]
+    assert result["flipped"] == "inset(0px 0% 0px 0px)"
+    assert len(result["sizes"]) >= 3 and set(result["sizes"]) == {320}
+
+
+def test_a_killed_worker_is_said_in_one_line(tmp_path):
+    (tmp_path / "deadly.toml").write_text(
+        "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq "
+        "= [0, 9]\n"
+    )
+    where = [*PAN, "--frames", 2, "--metrics", "psnr_y", "--jobs", 1, "--codecs", "deadly"]
+    where += ["--codec-file", tmp_path / "deadly.toml", "--out", tmp_path / "out"]
+    assert "fewer --jobs" in run_eval("rd", *where, code=1).stderr
+    assert not (tmp_path / "out" / "tmp").exists()
+
+
+def test_workers_end_with_a_call_that_is_killed(tmp_path):
+    (tmp_path / "slow.toml").write_text(
+        f'[codec.slow]\nencode = "{{python}} -c \'import os, time; open(\\"{tmp_path}/pid\\", '
+        f'\\"w\\").write(str(os.getppid()) + \\" \\" + str(os.getpid())); time.sleep(90)\' '
+        '{stream} {q}"\n'
+        'decode = "true {stream} {output}"\nq = [0, 9]\n'
+    )
+    words = ["rd", *PAN, "--frames", 4, "--codecs", "slow", "--metrics", "psnr_y"]
+    words += ["--codec-file", tmp_path / "slow.toml", "--jobs", 1, "--out", tmp_path / "out"]
+    call = subprocess.Popen([sys.executable, "-m", "eval", *map(str, words)], cwd=ROOT)
+    try:
+        pids = wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
+    finally:
+        call.kill()
+        call.wait()
+    worker, encoder = pids.split()
+    assert worker != encoder
+    for process in (worker, encoder):
+        wait_for(lambda name=process: ended(name))
+
+
+def ended(process: str) -> bool:
+    """Whether a process is gone, or only waits to be asked for its exit code."""
+    try:
+        return b"zombie" in Path("/proc", process, "status").read_bytes()
+    except FileNotFoundError:
+        return True
+
+
+def wait_for(found):
+    """What `found` gives once it is true."""
+    for _ in range(300):
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise AssertionError("it does not happen")

@@ -1,0 +1,40 @@
+"""`python -m eval sizes`: files keep to their sizes, and what is refused is made larger."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+from eval.__main__ import main
+from eval.rd import sizes
+from eval.tools import read_json
+from tests.eval_helpers import PAN
+
+
+@pytest.fixture
+def words(tmp_path):
+    return ["sizes", *PAN, "--frames", "25", "--threads", "1", "--out", str(tmp_path)]
+
+
+def test_table(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "STEPS", 2)
+    monkeypatch.setattr(sizes, "SPAN", 3.0)
+    assert main(words) == 0
+    rows = read_json(tmp_path / "sizes-av1.json")["rows"]
+    assert len(rows) == 2 and rows[0]["wanted"] == pytest.approx(3 * rows[1]["wanted"], rel=0.01)
+    assert all(0.9 * row["wanted"] <= row["bytes"] <= row["wanted"] for row in rows)
+    assert "0 of 2 files over their size" in capsys.readouterr().out
+    assert not (tmp_path / "stream.gvc").exists()
+
+
+def test_a_size_that_is_refused_is_made_larger(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, "STEPS", 2)
+    monkeypatch.setattr(sizes, "SPAN", 5000.0)
+    assert main(words) == 0
+    row = read_json(tmp_path / "sizes-av1.json")["rows"][1]
+    assert row["refused"] < row["bytes"] <= row["wanted"]
+
+
+def test_clips_of_less_than_a_second_are_refused(words, capsys):
+    words[words.index("25")] = "4"
+    assert main(words) == 1
+    assert "no clip of a second or more" in capsys.readouterr().err

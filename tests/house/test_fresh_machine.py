@@ -1,0 +1,91 @@
+"""A stranger's machine: an empty home, nothing beside the checkout, no variables set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = (
+    "gvcodec/**/*.py",
+    "eval/**/*.py",
+    "tests/**/*.py",
+    "scripts/*",
+    "*.sh",
+    ".ci/*",
+    "checkpoints/*.toml",
+)
+
+
+def test_nothing_beside_the_checkout_is_a_default() -> None:
+    """What lies elsewhere is named by an option or a variable."""
+    beside = ("../sha" + "red", '"sha' + 'red"', "/ 'sha" + "red'")
+    files = [path for pattern in CODE for path in ROOT.glob(pattern) if path.is_file()]
+    assert len(files) > 100
+    found = [str(path) for path in files if any(words in path.read_text() for words in beside)]
+    assert not found
+
+
+def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
+    tmp_path, monkeypatch, weights_folder: Path
+) -> None:
+    from gvcodec.painter import perceptual
+
+    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert perceptual.find_weights() is None
+    with pytest.raises(perceptual.MissingWeightsError, match="python -m eval weights"):
+        perceptual.lpips("vgg")
+    (tmp_path / ".cache/gvcodec").mkdir(parents=True)
+    (tmp_path / ".cache/gvcodec/metrics").symlink_to(weights_folder)
+    assert perceptual.find_weights() == tmp_path / ".cache/gvcodec/metrics"
+    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
+    assert perceptual.find_weights() is None  # a set variable is the only place
+
+
+def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
+    from eval.sequences import DATA_VARIABLE, select
+    from eval.tools import EvalError
+
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    with pytest.raises(EvalError, match=DATA_VARIABLE):
+        select("devtest", None, [])
+    (tmp_path / "devtest").mkdir()
+    (tmp_path / "devtest/one_64x48_25.yuv").write_bytes(b"")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    assert [source.name for source in select("devtest", None, [])] == ["one"]
+
+
+@pytest.mark.parametrize("source", ["nowhere.mp4", "-"])
+def test_a_target_that_needs_weights_says_so_before_anything_is_read(
+    tmp_path, monkeypatch, capsys, source: str
+) -> None:
+    from gvcodec.api import rate_control as rated
+
+    monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
+    run("encode", source, tmp_path / "out.bin", "--target", "lpips=0.2", code=4)
+    told = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_release_says_one_version_everywhere(tmp_path) -> None:
+    import importlib.util
+    import shutil
+
+    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts/check_release.py")
+    assert spec is not None and spec.loader is not None
+    release = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(release)
+    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    assert not release.wrongs("", tmp_path)
+    (wrong,) = release.wrongs("v9.9.9", tmp_path)
+    assert "v9.9.9" in wrong
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
+    (tmp_path / "CITATION.cff").write_text("version: 9.9.9\n")
+    assert len(release.wrongs("", tmp_path)) == 2

@@ -1,0 +1,357 @@
+"""Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
+read is refused in words."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.planes import planes_from_rgb, rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import TrackReader
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.conftest import planes_equal, psnr
+
+BT709 = Colour(1, 1, 1)
+
+
+def form(width: int, height: int, depth: int = 8, **changes: object) -> VideoFormat:
+    return VideoFormat(
+        width, height, Fraction(25), Fraction(1, 1000), depth, **{"colour": BT709, **changes}
+    )
+
+
+def crop(clip: list[Planes], width: int, height: int) -> list[Planes]:
+    half = ((height + 1) // 2, (width + 1) // 2)
+    return [
+        (y[:height, :width], u[: half[0], : half[1]], v[: half[0], : half[1]]) for y, u, v in clip
+    ]
+
+
+def save(
+    path: Path | str,
+    fmt: VideoFormat,
+    clip: list[Planes],
+    times: list[int] | None = None,
+    **options: object,
+):
+    with open_writer(path, fmt, **options) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, times[number] if times else 40 * number)
+    return writer
+
+
+def encode_with_pyav(
+    path: Path, codec: str, pix_fmt: str, images: list[np.ndarray], **options: str
+) -> None:
+    """A file with the given pixel format, frames made from RGB."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        for image in images:
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)
+                )
+            )
+        container.mux(stream.encode(None))
+
+
+def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return [
+        np.stack([(3 * x + 9 * n) % 256, (4 * y) % 256, (2 * x + 2 * y) % 256], -1).astype(np.uint8)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("size", [(96, 80), (95, 79)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.y4m"])
+def test_written_video_is_read_back_exactly(
+    tmp_path, clip: list[Planes], name: str, size: tuple, depth: int
+) -> None:
+    frames = crop(clip[:5], *size)
+    if depth == 10:
+        frames = [tuple(plane + 1 for plane in planes) for planes in frames]
+    if size[0] % 2 and (name == "a.mov" or (name == "a.mp4" and depth == 10)):
+        with pytest.raises(UsageError, match="cannot be written"):
+            save(tmp_path / name, form(*size, depth), frames)
+        assert not list(tmp_path.iterdir())
+        return
+    save(tmp_path / name, form(*size, depth), frames)
+    with VideoReader(tmp_path / name) as reader:
+        found = list(reader)
+    assert len(found) == len(frames)
+    assert all(planes_equal(left.planes, right) for left, right in zip(found, frames, strict=True))
+    assert reader.format.bit_depth == depth
+    if name.endswith("4m"):
+        return
+    assert reader.format.colour == BT709
+    assert [frame.pts * reader.format.time_base for frame in found] == [
+        Fraction(n, 25) for n in range(5)
+    ]
+
+
+def test_timestamps_and_aspect_ratio_survive(tmp_path, clip: list[Planes]) -> None:
+    times = [0, 40, 81, 200, 240, 280]
+    for name in ("a.mp4", "a.mkv"):
+        save(tmp_path / name, form(96, 80, sar=Fraction(4, 3)), clip[:6], times)
+        with VideoReader(tmp_path / name) as reader:
+            assert [frame.pts * reader.format.time_base * 1000 for frame in reader] == times
+            assert reader.format.sar == Fraction(4, 3)
+
+
+def test_lossy_output_is_smaller(tmp_path, clip: list[Planes]) -> None:
+    save(tmp_path / "a.mp4", form(96, 80), clip)
+    save(tmp_path / "b.mp4", form(96, 80), clip, crf=30)
+    assert (tmp_path / "b.mp4").stat().st_size < (tmp_path / "a.mp4").stat().st_size / 2
+    with pytest.raises(UsageError, match="crf"):
+        save(tmp_path / "a.y4m", form(96, 80), clip, crf=30)
+
+
+def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
+    save(tmp_path / "f%03d.png", form(96, 80), clip[:3])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f000.png", "f001.png", "f002.png"]
+    with VideoReader(tmp_path / "f001.png") as reader:
+        # 96×80 RGB comes back as BT.601, the clip was BT.709: compare in RGB.
+        frame = next(iter(reader))
+    image = rgb_from_planes(frame.planes, reader.format.colour).astype(int)
+    assert np.abs(image - rgb_from_planes(clip[1], BT709)).mean() < 2
+    with pytest.raises(UsageError):
+        save(tmp_path / "a%s.png", form(96, 80), clip[:1])
+    with pytest.raises(MediaError, match="number"):
+        save(tmp_path / "one.png", form(96, 80), clip[:2])
+
+
+def test_outputs_appear_whole_or_not_at_all(tmp_path, clip: list[Planes]) -> None:
+    for name in ("a.mp4", "a.y4m"):
+        with pytest.raises(RuntimeError), open_writer(tmp_path / name, form(96, 80)) as writer:
+            writer.write(clip[0], 0)
+            raise RuntimeError
+        assert not list(tmp_path.iterdir())
+    save(tmp_path / "a.mp4", form(96, 80), clip[:2])
+    with pytest.raises(MediaError, match="exists"):
+        save(tmp_path / "a.mp4", form(96, 80), clip[:2])
+    save(tmp_path / "a.mp4", form(96, 80), clip[:3], overwrite=True)
+    with pytest.raises(UsageError, match="write to"):
+        save(tmp_path / "a.avi", form(96, 80), clip[:2])
+    with pytest.raises(MediaError, match="cannot be written"):
+        save(tmp_path / "none" / "a.mp4", form(96, 80), clip[:2])
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "note"),
+    [
+        ("ffv1", "yuv444p", "4:2:0"),
+        ("ffv1", "yuv422p10le", "4:2:0"),
+        ("ffv1", "bgr0", "BT.601"),
+        ("ffv1", "yuva420p", "alpha"),
+        ("ffv1", "yuv420p12le", "12 bits"),
+        ("ffv1", "gray", "gray"),
+        ("ffv1", "gray16le", "16 bits"),
+        ("mjpeg", "yuvj420p", ""),
+    ],
+)
+def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, note: str) -> None:
+    pictures = images()
+    encode_with_pyav(tmp_path / "a.mkv", codec, pix_fmt, pictures)
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        frames = list(reader)
+    assert len(frames) == 3
+    assert note in " ".join(reader.notes)
+    for frame, picture in zip(frames, pictures, strict=True):
+        found = rgb_from_planes(frame.planes, reader.format.colour).astype(int)
+        if pix_fmt.startswith("gray"):
+            # swscale made the picture with full range, tagged as such or not: compare up to an
+            # affine change.
+            luma = picture @ np.array([0.299, 0.587, 0.114])
+            assert np.corrcoef(luma.ravel(), frame.planes[0].ravel())[0, 1] > 0.999
+            assert all(np.all(plane == 512) for plane in frame.planes[1:])
+        else:
+            # Chroma subsampling costs most at the saw-tooth edges.
+            assert np.median(np.abs(found - picture)) <= 6
+
+
+def test_full_range_is_kept(tmp_path) -> None:
+    encode_with_pyav(tmp_path / "a.mkv", "mjpeg", "yuvj420p", images())
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        assert reader.format.colour.full_range
+
+
+def test_rgb_comes_back() -> None:
+    picture = np.kron(images(1, 32, 24)[0], np.ones((2, 2, 1), np.uint8))
+    planes = planes_from_rgb(picture)
+    assert [plane.shape for plane in planes] == [(48, 64), (24, 32), (24, 32)]
+    found = rgb_from_planes(planes, Colour(matrix=6)).astype(int)
+    assert np.abs(found - picture).mean() < 4
+
+
+def test_rotation_is_applied(tmp_path, clip: list[Planes]) -> None:
+    save(tmp_path / "a.mp4", form(96, 80, sar=Fraction(4, 3)), clip[:2])
+    with (
+        av.open(str(tmp_path / "a.mp4")) as source,
+        av.open(str(tmp_path / "r.mp4"), "w") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    with VideoReader(tmp_path / "r.mp4") as reader:
+        frame = next(iter(reader))
+    assert (reader.format.width, reader.format.height, reader.format.sar) == (
+        80,
+        96,
+        Fraction(3, 4),
+    )
+    assert "rotated" in reader.notes[0]
+    assert any(
+        planes_equal(frame.planes, tuple(np.rot90(plane, turn) for plane in clip[0]))
+        for turn in (1, 3)
+    )
+
+
+def test_start_and_frames(tmp_path, clip: list[Planes]) -> None:
+    save(tmp_path / "a.mp4", form(96, 80), clip)
+    with VideoReader(tmp_path / "a.mp4", start=0.2, frames=4) as reader:
+        frames = list(reader)
+    assert [frame.pts * reader.format.time_base for frame in frames] == [
+        Fraction(n, 25) for n in range(4)
+    ]
+    assert planes_equal(frames[0].planes, clip[5])
+    with pytest.raises(MediaError, match="after 9 s"):
+        VideoReader(tmp_path / "a.mp4", start=9)
+
+
+def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
+    """A file with 0.8 s of video and AAC; returns timestamp and bytes of its audio packets."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 80, "yuv420p"
+        audio = container.add_stream("aac", rate=44100, layout="mono")
+        for number, planes in enumerate(clip):
+            frame = av.VideoFrame(96, 80, "yuv420p")
+            for plane, samples in zip(frame.planes, planes, strict=True):
+                rows = np.zeros((plane.height, plane.line_size), np.uint8)
+                rows[:, : plane.width] = samples >> 2
+                plane.update(rows.tobytes())
+            frame.pts = number
+            container.mux(video.encode(frame))
+            tone = np.sin(np.arange(1764) * 0.1 + number).astype(np.float32)[None, :] / 4
+            sound = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = 44100, 1764 * number
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return packets_of(path)
+
+
+def packets_of(path: Path) -> list[tuple[int, bytes]]:
+    with av.open(str(path)) as container:
+        return [
+            (packet.pts, bytes(packet))
+            for packet in container.demux(audio=0)
+            if packet.pts is not None
+        ]
+
+
+def test_audio_packets_are_copied_exactly(tmp_path, clip: list[Planes]) -> None:
+    before = with_audio(tmp_path / "a.mp4", clip)
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        frames = list(reader)
+        assert reader.tracks is not None
+        assert reader.tracks.packets == len(before)
+        data = reader.tracks.take()
+    found = [(packet.pts, packet.data) for packet in TrackReader(data).waiting]
+    assert found == before
+    writer = save(
+        tmp_path / "b.mp4",
+        reader.format,
+        [f.planes for f in frames],
+        [f.pts for f in frames],
+        tracks=TrackReader(data),
+    )
+    assert not writer.notes
+    assert packets_of(tmp_path / "b.mp4") == before
+
+
+def test_audio_is_cut_with_the_video(tmp_path, clip: list[Planes]) -> None:
+    with_audio(tmp_path / "a.mp4", clip)
+    with VideoReader(tmp_path / "a.mp4", start=0.2, frames=10) as reader:
+        assert len(list(reader)) == 10
+        tracks = TrackReader(reader.tracks.take())
+        times = [packet.pts * tracks.ticks[packet.track] for packet in tracks.waiting]
+    assert 0 <= times[0] < 0.03
+    assert 0.35 < times[-1] < 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("text.mp4", b"not a video at all\n" * 9, "not a video"),
+        ("empty.mp4", b"", "empty"),
+        ("none.mp4", None, "No such file"),
+    ],
+)
+def test_unreadable_input_is_refused(tmp_path, name: str, content: bytes | None, what: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(MediaError, match=what):
+        VideoReader(tmp_path / name)
+
+
+def test_folders_and_sound_are_refused_changing_sizes_scaled(tmp_path, clip: list[Planes]) -> None:
+    with pytest.raises(MediaError, match="folder"):
+        VideoReader(tmp_path)
+    with av.open(str(tmp_path / "a.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    with pytest.raises(MediaError, match="no video"):
+        VideoReader(tmp_path / "a.wav")
+    parts = io.BytesIO()
+    for size in ((96, 80), (64, 48)):
+        with av.open(part := io.BytesIO(), "w", format="mpegts") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            container.mux([*stream.encode(av.VideoFrame(*size, "yuv420p")), *stream.encode(None)])
+        parts.write(part.getvalue())
+    (tmp_path / "change.ts").write_bytes(parts.getvalue())
+    with VideoReader(tmp_path / "change.ts") as reader:
+        frames = list(reader)
+    assert [frame.planes[0].shape for frame in frames] == [(80, 96)] * 2
+    assert [frame.new_size for frame in frames] == [False, True]
+    assert any("64×48" in note and "scaled to 96×80" in note for note in reader.notes)
+
+
+def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Planes]) -> None:
+    with av.open(str(tmp_path / "a.h264"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame(96, 80, "yuv420p")))
+        container.mux(stream.encode(None))
+    with VideoReader(tmp_path / "a.h264") as reader:
+        times = [float(frame.pts * reader.format.time_base) for frame in reader]
+    assert np.allclose(np.diff(times), float(1 / reader.format.frame_rate), atol=1e-3)
+
+
+def test_lossy_source_is_read_as_it_is(tmp_path, clip: list[Planes]) -> None:
+    with_audio(tmp_path / "a.mp4", clip)
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        assert (
+            min(psnr(frame.planes, planes) for frame, planes in zip(reader, clip, strict=True)) > 30
+        )

@@ -1,0 +1,242 @@
+"""Clocks of real files: one that runs over, one that begins anew, one by the order of decoding, one
+that starts late. Frames are shown evenly from 0 on, in every command."""
+
+from __future__ import annotations
+
+import io
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec import api
+from gvcodec.batch.plan import make_plan
+from gvcodec.bitstream import Reader
+from gvcodec.errors import UsageError
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.reader import VideoReader
+from gvcodec.retrieval.files import open_summarised
+from gvcodec.types import VideoFormat
+from tests.conftest import run
+
+TICK = Fraction(1, 90000)
+QUICK = {"base": "av1", "preset": 10, "fit": 0.0}
+
+
+def picture(number: int, width: int = 64, height: int = 48) -> av.VideoFrame:
+    """Each number has a brightness of its own."""
+    image = np.full((height, width, 3), 40 + 5 * number, np.uint8)
+    image[: height // 2, : 8 + number] = 255
+    return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+
+
+def recording(
+    kind: str,
+    frames: int = 10,
+    begin: int = 0,
+    sound: bool = False,
+    codec: str = "libx264",
+    path: Path | None = None,
+) -> bytes:
+    """A file of this kind with B frames, 25 a second, whose clock begins at `begin` (1/90000 s)."""
+    memory = io.BytesIO() if path is None else None
+    # FFmpeg writes timestamps modulo 2^33.
+    with av.open(memory or str(path), "w", format=kind) as container:
+        options = {"bf": "2"} if codec == "mpeg2video" else {"bf": "3", "b_strategy": "0"}
+        video = container.add_stream(codec, rate=25, options=options)
+        video.width, video.height, video.pix_fmt, video.time_base = 64, 48, "yuv420p", TICK
+        video.codec_context.time_base = TICK if codec == "libx264" else Fraction(1, 25)
+        audio = container.add_stream("mp2", rate=48000) if sound else None
+        for number in range(frames):
+            frame = picture(number)
+            frame.pts, frame.time_base = begin + 3600 * number, TICK
+            container.mux(video.encode(frame))
+            if audio is not None:
+                samples = np.zeros((1, 2 * 1920), np.int16)
+                heard = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+                heard.sample_rate, heard.time_base = 48000, Fraction(1, 48000)
+                heard.pts = round((begin + 3600 * number) * TICK * 48000)
+                container.mux(audio.encode(heard))
+        container.mux(video.encode(None))
+        if audio is not None:
+            container.mux(audio.encode(None))
+    return memory.getvalue() if memory else b""
+
+
+def times_of(path: Path, **options: float) -> list[float]:
+    with VideoReader(path, **options) as reader:
+        return [round(float(frame.pts * reader.format.time_base), 6) for frame in reader]
+
+
+def shown(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [round(float(f.pts * f.time_base), 3) for f in container.decode(video=0)]
+
+
+def even(count: int) -> list[float]:
+    return [round(0.04 * number, 6) for number in range(count)]
+
+
+@pytest.mark.parametrize("before", [-180_000, -18_000, -3_600, 0])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_a_33_bit_clock_that_runs_over_loses_no_frame(tmp_path, before: int, codec: str) -> None:
+    source = tmp_path / "wrap.ts"
+    source.write_bytes(recording("mpegts", begin=2**33 + before, codec=codec))
+    assert times_of(source) == even(10)
+    api.encode_file(source, tmp_path / "a.gvc", **QUICK)
+    api.decode_file(tmp_path / "a.gvc", tmp_path / "a.mp4", fidelity=True)
+    assert shown(tmp_path / "a.mp4") == even(10)
+
+
+@pytest.mark.parametrize("begins", [(0, 0), (0, 1000), (1000, 0), (5, 1000, 0), (0, 0, 0)], ids=str)
+def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> None:
+    source = tmp_path / "jump.ts"
+    source.write_bytes(
+        b"".join(recording("mpegts", begin=90_000 * begin, sound=True) for begin in begins)
+    )
+    with VideoReader(source) as reader:
+        times = [float(frame.pts * reader.format.time_base) for frame in reader]
+        payload = reader.tracks.take()
+    assert times == pytest.approx(even(10 * len(begins)), abs=1e-6)
+    assert any("begin anew after 0.40 s" in note for note in reader.notes)
+    from gvcodec.media.tracks import TrackReader
+
+    heard = TrackReader(payload)
+    seconds = [float(packet.pts * heard.ticks[0]) for packet in heard.waiting]
+    assert len(seconds) >= 15 * len(begins)
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(0.4 * len(begins), abs=0.08)
+
+
+def test_one_tick_back_is_no_new_beginning(tmp_path) -> None:
+    assert times_of_raw(tmp_path, "mpegts", "a.ts") == even(10)
+    with VideoReader(tmp_path / "a.ts") as reader:
+        list(reader)
+    assert not any("anew" in note for note in reader.notes)
+
+
+def times_of_raw(tmp_path: Path, kind: str, name: str) -> list[float]:
+    (tmp_path / name).write_bytes(recording(kind))
+    return times_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("start", [0.2, 0.44, 0.72])
+@pytest.mark.parametrize("begins", [(0, 0), (1000, 0)], ids=str)
+def test_start_counts_on_the_joined_clock(tmp_path, start: float, begins: tuple[int, ...]) -> None:
+    source = tmp_path / "jump.ts"
+    source.write_bytes(b"".join(recording("mpegts", begin=90_000 * begin) for begin in begins))
+    with VideoReader(source) as reader:
+        every = [int(frame.planes[0][-1, -1]) for frame in reader]
+    with VideoReader(source, start) as reader:
+        found = [int(frame.planes[0][-1, -1]) for frame in reader]
+    assert found == every[round(start / 0.04) :]
+
+
+def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
+    source = tmp_path / "jump.ts"
+    source.write_bytes(recording("mpegts") + recording("mpegts", begin=90_000_000))
+    assert make_plan(str(source), 0.0, None, 8).whole
+    source.write_bytes(recording("mpegts", begin=2**33 - 18_000))
+    assert not make_plan(str(source), 0.0, None, 8).whole
+
+
+@pytest.mark.parametrize("kind", ["avi", "asf", "mxf", "matroska", "mp4", "nut", "flv", "mpegts"])
+def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path, kind: str) -> None:
+    source = tmp_path / "a.file"
+    recording(kind, frames=20, path=source)
+    with VideoReader(source) as reader:
+        found = [(frame.pts, int(frame.planes[0][-1, -1])) for frame in reader]
+        seconds = [float(pts * reader.format.time_base) for pts, _ in found]
+    assert seconds == pytest.approx(even(20), abs=0.0011)
+    assert [level for _, level in found] == sorted(level for _, level in found)
+    assert len(times_of(source, start=0.2)) == 15
+
+
+@pytest.fixture
+def late(tmp_path) -> Path:
+    """A Matroska file whose first frame is at 10 s."""
+    source = tmp_path / "late.mkv"
+    recording("matroska", frames=20, begin=900_000, path=source)
+    return source
+
+
+def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path, capsys) -> None:
+    stream = tmp_path / "a.gvc"
+    run("encode", late, stream, "--fit", "off", "--preset", 10, "--summary")
+    video = gvcodec.open(stream, fidelity=True)
+    assert (video.metadata.begin_stream_seconds, video.metadata.end_stream_seconds) == (0, 0.8)
+    assert video.get_frame_at(5).pts_seconds == 0.2
+    assert video.get_frame_played_at(0.21).pts_seconds == 0.2
+    with open_summarised(str(stream)) as file:
+        assert file.seconds(5) == 0.2
+    capsys.readouterr()
+    run("info", stream)
+    assert "source start       10" in capsys.readouterr().out
+    run("search", f"{stream}@0.4", stream, "-k", 1, "--json")
+    found = json.loads(capsys.readouterr().out)["moments"][0]
+    assert found["seconds"] == pytest.approx(found["frame"] * 0.04)
+    run("frame", stream, tmp_path / "a.png", "-t", found["seconds"])
+    assert f"frame {found['frame']}," in capsys.readouterr().err
+    for name in ("a.mp4", "a.mkv"):
+        run("decode", stream, tmp_path / name, "--fidelity")
+        assert shown(tmp_path / name) == even(20)
+    run("cut", stream, tmp_path / "b.gvc", "--to", 0.5)
+    with open(tmp_path / "b.gvc", "rb") as piece:
+        reader = Reader(piece)
+        packets = [p for p in reader.packets() if p.kind.name == "METADATA"]
+    assert reader.header.start_pts == 0
+    assert Metadata.unpack(packets[0].payload).source_start == 10_000_000
+
+
+def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) -> None:
+    """As older versions made them."""
+    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
+    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(**QUICK), start_pts=10_000)
+    from gvcodec.codec.encode_stream import encode_stream
+
+    y, chroma = np.full((48, 64), 300, np.uint16), np.full((24, 32), 512, np.uint16)
+    with open(tmp_path / "a.gvc", "wb") as output:
+        encode_stream(encoder, output, (((y, chroma, chroma), 10_000 + 40 * n) for n in range(5)))
+    video = gvcodec.open(tmp_path / "a.gvc", fidelity=True)
+    assert video.get_frame_at(2).pts_seconds == 0.08
+    assert video.number_at(0.09) == 2
+    api.decode_file(tmp_path / "a.gvc", tmp_path / "a.mp4", fidelity=True)
+    assert shown(tmp_path / "a.mp4") == even(5)
+    from gvcodec.streams.info import facts
+
+    with open(tmp_path / "a.gvc", "rb") as stream:
+        assert facts(Reader(stream))["source_start"] == 10
+
+
+def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
+    from gvcodec.cli._arguments import seconds
+    from gvcodec.retrieval.queries import Query
+
+    for text, wanted in (("75", 75.0), ("1:15", 75.0), ("0:01:15.5", 75.5), ("0:00.6", 0.6)):
+        assert seconds(text) == Query.parse(f"{late}@{text}").at == wanted
+    for text in ("1:2:3:4", "-1", "nan", "inf", "1:x"):
+        with pytest.raises(UsageError, match="not a time"):
+            Query.parse(f"{late}@{text}")
+
+
+def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
+    with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = TICK
+        for number, at in enumerate((0, 1, 2, 8, 9, 20)):
+            frame = picture(number)
+            frame.pts, frame.time_base = 3600 * at, TICK
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
+    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
+    assert "irregular times left out" in capsys.readouterr().err
+    recording("mp4", path=tmp_path / "even.mp4")
+    api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
+    run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")
+    assert "irregular times" not in capsys.readouterr().err

@@ -1,0 +1,232 @@
+"""Files that end early, names with odd characters, URIs, pipes; and a line for everything that is
+not kept."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from gvcodec import api
+from gvcodec.bitstream import Reader
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.reader import VideoReader
+from tests.conftest import run
+from tests.media.test_real_inputs_clock import QUICK, picture, recording
+
+
+def made(kind: str, codec: str = "libx264", frames: int = 25, **options: str) -> bytes:
+    """A file of noise. The index of an MP4 file goes to its front by a second look at it."""
+    rng = np.random.default_rng(1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        av.open(f"{folder}/a", "w", format=kind, options=options) as container,
+    ):
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for _ in range(frames):
+            image = rng.integers(0, 255, (48, 64, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode(None))
+        container.close()
+        return Path(folder, "a").read_bytes()
+
+
+KINDS = {
+    "mp4": lambda: made("mp4", movflags="+faststart"),
+    "mov": lambda: made("mov", "mjpeg", movflags="+faststart"),
+    "frag.mp4": lambda: made("mp4", movflags="frag_keyframe+empty_moov"),
+    "mkv": lambda: made("matroska"),
+    "avi": lambda: made("avi", "mjpeg"),
+    "y4m": lambda: made("yuv4mpegpipe", "wrapped_avframe"),
+    "yuv": lambda: (
+        made("yuv4mpegpipe", "wrapped_avframe").split(b"\n", 1)[1].replace(b"FRAME\n", b"")
+    ),
+}
+
+
+def frames_of(path: Path) -> tuple[list[bytes], list[str]]:
+    with VideoReader(path) as reader:
+        return [frame.planes[0].tobytes() for frame in reader], reader.notes
+
+
+@pytest.mark.parametrize("share", [0.55, 0.83])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(
+    tmp_path, kind: str, share: float
+) -> None:
+    data = KINDS[kind]()
+    name = "_64x48_25.yuv" if kind == "yuv" else f".{kind}"
+    whole, cut = tmp_path / f"whole{name}", tmp_path / f"cut{name}"
+    whole.write_bytes(data)
+    cut.write_bytes(data[: int(len(data) * share)])
+    every, notes = frames_of(whole)
+    assert len(every) == 25
+    assert not any("cut off" in note or "damaged" in note for note in notes)
+    found, notes = frames_of(cut)
+    assert len(found) >= int(25 * share) - 4
+    assert set(found) <= set(every)
+    assert any(f"the file is cut off: it has {len(found)} frames" in note for note in notes)
+
+
+def test_frames_that_were_asked_for_are_no_cut(tmp_path) -> None:
+    data = KINDS["mp4"]()
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.8)])
+    with VideoReader(tmp_path / "cut.mp4", frames=5) as reader:
+        assert len(list(reader)) == 5
+    assert reader.notes == []
+
+
+class _Pipe(io.RawIOBase):
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self._data.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Input:
+        buffer = io.BufferedReader(_Pipe(data))
+
+    monkeypatch.setattr("sys.stdin", Input())
+
+
+def test_an_index_behind_the_pictures_of_a_pipe_is_named(tmp_path, monkeypatch, capsys) -> None:
+    # More than FFmpeg keeps of what it has read.
+    piped(made("mp4", frames=60), monkeypatch)
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off", code=1)
+    error = capsys.readouterr().err
+    assert "moov" in error
+    assert "faststart" in error
+    assert error.count("\n") == 1
+    piped(KINDS["mp4"](), monkeypatch)
+    run("encode", "-", tmp_path / "a.gvc", "--fit", "off")
+
+
+def test_a_missing_index_says_that_the_file_is_cut_off(tmp_path) -> None:
+    recording("mp4", path=tmp_path / "a.mp4")
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match=r"moov.* is missing: the file is cut off"):
+        VideoReader(tmp_path / "cut.mp4")
+
+
+def test_a_cut_off_y4m_on_a_pipe_is_named(monkeypatch) -> None:
+    data = KINDS["y4m"]()
+    piped(data[:-100], monkeypatch)
+    with VideoReader("-") as reader:
+        assert len(list(reader)) == 24
+    assert "the file is cut off: it has 24 frames" in reader.notes
+
+
+def test_messages_are_one_line_whatever_the_name(tmp_path, capsys) -> None:
+    odd = tmp_path / "two\nlines\x1b[31m.mp4"
+    run("encode", odd, tmp_path / "a.gvc", code=1)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "two\\nlines\\x1b[31m.mp4: No such file" in error
+    recording("mp4", path=odd)
+    out = tmp_path / "out\nput.gvc"
+    run("encode", odd, out, "--fit", "off", "--preset", 10)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_uris_are_read_by_fsspec(tmp_path) -> None:
+    import fsspec
+
+    recording("mp4", path=tmp_path / "a b%.mp4")
+    data = (tmp_path / "a b%.mp4").read_bytes()
+    with fsspec.open("memory://films/a.mp4", "wb") as remote:
+        remote.write(data)
+    api.encode_file(tmp_path / "a b%.mp4", tmp_path / "a.gvc", **QUICK)
+    wanted = (tmp_path / "a.gvc").read_bytes()
+    for number, source in enumerate(("memory://films/a.mp4", (tmp_path / "a b%.mp4").as_uri())):
+        api.encode_file(source, tmp_path / f"{number}.gvc", **QUICK)
+        assert (tmp_path / f"{number}.gvc").read_bytes() == wanted
+    with fsspec.open("memory://films/a.gvc", "wb") as remote:
+        remote.write(wanted)
+    assert len(list(api.decode("memory://films/a.gvc", fidelity=True))) == 10
+    with pytest.raises(MediaError, match="No such file"):
+        VideoReader("memory://films/none.mp4")
+    with pytest.raises(UsageError, match="unknown"):
+        VideoReader("unknown://films/none.mp4")
+
+
+def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
+    tags = {
+        "title": "T",
+        "artist": "Me",
+        "comment": "A comment",
+        "creation_time": "2024-01-02T03:04:05.000000Z",
+        "location": "+48.1000+011.5000/",
+    }
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        container.metadata.update(tags)
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux([*stream.encode(picture(0)), *stream.encode(None)])
+    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
+    assert "kept as metadata: creation_time" in capsys.readouterr().err
+    run("info", tmp_path / "a.gvc")
+    assert "artist: Me" in capsys.readouterr().out
+    with open(tmp_path / "a.gvc", "rb") as stream:
+        packets = [p for p in Reader(stream).packets() if p.kind.name == "METADATA"]
+    found = Metadata.unpack(packets[0].payload)
+    assert dict(found.tags) | {"title": found.title} == tags
+    for name in ("b.mp4", "b.mkv"):
+        run("decode", tmp_path / "a.gvc", tmp_path / name, "--fidelity")
+        with av.open(str(tmp_path / name)) as container:
+            kept = {key.lower(): text for key, text in container.metadata.items()}
+        assert {key: kept.get(key) for key in tags} == tags
+    run("decode", tmp_path / "a.gvc", tmp_path / "b.y4m", "--fidelity")
+    assert "artist" in capsys.readouterr().err
+
+
+def test_what_is_lost_is_named(tmp_path) -> None:
+    def notes_of(path: Path) -> str:
+        with VideoReader(path) as reader:
+            list(reader)
+        return "; ".join(reader.notes)
+
+    with av.open(str(tmp_path / "stereo.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.metadata["stereo_mode"] = "left_right"
+        container.mux([*stream.encode(picture(0)), *stream.encode(None)])
+    assert "stereo 3D" in notes_of(tmp_path / "stereo.mkv")
+    # Captions that begin late in the video.
+    units = made("h264", frames=6).split(b"\x00\x00\x01")
+    caption = bytes([0xB5, 0, 0x31]) + b"GA94" + bytes([3, 0x41, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])
+    message = b"\x06" + bytes([4, len(caption)]) + caption + b"\x80"
+    pictures = [n for n, unit in enumerate(units) if unit and unit[0] & 31 in (1, 5)]
+    assert "captions" not in _notes(tmp_path, units, notes_of)
+    units.insert(pictures[-1], message)
+    assert "closed captions are left out" in _notes(tmp_path, units, notes_of)
+
+
+def _notes(tmp_path: Path, units: list[bytes], notes_of: object) -> str:
+    (tmp_path / "a.h264").write_bytes(b"\x00\x00\x01".join(units))
+    return notes_of(tmp_path / "a.h264")  # type: ignore[operator]
+
+
+def test_metadata_of_unknown_bytes_is_refused_and_bounded() -> None:
+    from gvcodec.errors import DamagedStreamError
+
+    whole = Metadata("T", tags=(("artist", "Me"), ("comment", "x=y")), source_start=-1_500_000)
+    assert Metadata.unpack(whole.pack()) == whole
+    assert not Metadata(source_start=5)
+    with pytest.raises(DamagedStreamError, match="UTF-8"):
+        Metadata.unpack(b"\x05\x02\xff\xff")

@@ -1,0 +1,358 @@
+"""Pictures as phones and researchers keep them: EXIF, eight orientations, numbered files, raw
+samples, sizes that change; and pictures of PIL in the library."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gvcodec
+from gvcodec import api, cli
+from gvcodec.bitstream import Reader
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.inputs import InputOptions, raw_of
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import rotation_of
+from tests.conftest import run
+from tests.media.test_real_inputs_clock import QUICK, picture, recording
+
+Image = pytest.importorskip("PIL.Image")
+#: What a viewer does with a picture by its EXIF orientation.
+TURNS = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, -1)[::-1],
+    8: lambda image: np.rot90(image),
+}
+
+
+def scene(width: int = 64, height: int = 48) -> NDArray[np.uint8]:
+    """Each corner is another gray."""
+    image = np.full((height, width, 3), 60, np.uint8)
+    image[: height // 2, : width // 2] = 230
+    image[height // 2 :, : width // 2] = 140
+    return image
+
+
+def save(path: Path, image: NDArray[np.uint8], orientation: int = 0) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Phone"
+    if orientation:
+        exif[0x0112] = orientation
+    Image.fromarray(image).save(path, exif=exif)
+
+
+def first_of(path: Path | str) -> tuple[NDArray[np.int64], list[str]]:
+    with VideoReader(path) as reader:
+        frame = next(iter(reader))
+        return rgb_from_planes(frame.planes, reader.format.colour).astype(int), reader.notes
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
+def test_exif_is_no_error_and_its_orientation_is_applied(
+    tmp_path, orientation: int, kind: str
+) -> None:
+    save(tmp_path / f"a.{kind}", scene(), orientation)
+    found, notes = first_of(tmp_path / f"a.{kind}")
+    wanted = TURNS[orientation](scene()).astype(int)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).mean() < 8
+    assert any("EXIF" in note for note in notes)
+
+
+def test_commands_take_pictures_of_phones(tmp_path) -> None:
+    save(tmp_path / "a.jpg", scene(), 6)
+    recording("mp4", path=tmp_path / "v.mp4")
+    stream = tmp_path / "v.gvc"
+    run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10, "--summary")
+    run("search", tmp_path / "a.jpg", stream)
+    run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
+    with open(tmp_path / "a.gvc", "rb") as coded:
+        fmt = Reader(coded).header.format
+    assert (fmt.width, fmt.height) == (48, 64)
+
+
+#: (a, b, c, d) of a display matrix and the EXIF orientation that does the same.
+MATRICES = {
+    (1, 0, 0, 1): 1,
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
+
+
+def with_matrix(data: bytes, matrix: tuple[float, ...]) -> bytes:
+    """An MP4 file whose track header has this matrix."""
+    a, b, c, d = (round(65536 * value) for value in matrix)
+    packed = b"".join(
+        value.to_bytes(4, "big", signed=True) for value in (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    )
+    place = data.index(b"tkhd") + 44
+    return data[:place] + packed + data[place + 36 :]
+
+
+@pytest.mark.parametrize("matrix", MATRICES, ids=str)
+def test_all_eight_display_matrices_are_applied(tmp_path, matrix: tuple[float, ...]) -> None:
+    recording("mp4", path=tmp_path / "a.mp4")
+    plain, _ = first_of(tmp_path / "a.mp4")
+    (tmp_path / "m.mp4").write_bytes(with_matrix((tmp_path / "a.mp4").read_bytes(), matrix))
+    found, notes = first_of(tmp_path / "m.mp4")
+    wanted = TURNS[MATRICES[matrix]](plain)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).mean() < 3
+    assert bool(notes) == (MATRICES[matrix] != 1)
+
+
+@pytest.mark.parametrize(
+    "matrix", [(0.707, 0.707, -0.707, 0.707), (0, 0, 0, 0), (1, 0.3, 0, 1)], ids=str
+)
+def test_a_matrix_that_is_no_orientation_is_a_line(tmp_path, matrix: tuple[float, ...]) -> None:
+    recording("mp4", path=tmp_path / "a.mp4")
+    plain, _ = first_of(tmp_path / "a.mp4")
+    (tmp_path / "m.mp4").write_bytes(with_matrix((tmp_path / "a.mp4").read_bytes(), matrix))
+    found, notes = first_of(tmp_path / "m.mp4")
+    assert np.array_equal(found, plain)
+    assert notes == ["the display matrix is none of the eight orientations and is not applied"]
+
+
+def test_a_stretched_matrix_is_still_an_orientation() -> None:
+    def packed(*values: float) -> bytes:
+        return np.array([round(65536 * value) for value in values], "<i4").tobytes()
+
+    assert rotation_of(packed(0, 2, 0, -1, 0, 0, 0, 0, 16384)) == (270, False)
+    assert rotation_of(b"") is None
+
+
+def numbered(folder: Path, numbers: range, name: str = "s.%04d.png") -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        level = 20 + 10 * (number - numbers.start)
+        Image.fromarray(np.full((48, 64, 3), level, np.uint8)).save(folder / (name % number))
+    return folder
+
+
+@pytest.mark.parametrize("first", [0, 1, 1001, 99_998, 20_240_101_000_001])
+def test_numbered_pictures_begin_anywhere(tmp_path, first: int) -> None:
+    folder = numbered(tmp_path / "100% done", range(first, first + 4))
+    for source in (folder, folder / "s.%04d.png", folder / "s.%d.png"):
+        with VideoReader(source, said=InputOptions(rate=Fraction(24))) as reader:
+            levels = [int(frame.planes[0][0, 0]) for frame in reader]
+        assert reader.format.frame_rate == 24
+        assert len(levels) == reader.expected == 4
+        assert levels == sorted(set(levels))
+    with VideoReader(folder, start=0.08) as reader:
+        assert len(list(reader)) == 2
+
+
+def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path) -> None:
+    folder = numbered(tmp_path / "gap", range(1, 10), "f%03d.png")
+    (folder / "f005.png").unlink()
+    for source in (folder, folder / "f%03d.png"):
+        with pytest.raises(MediaError, match="number 5 is missing after f004.png"):
+            VideoReader(source)
+    folder = numbered(tmp_path / "twice", range(3), "f%d.png")
+    (folder / "f01.png").write_bytes((folder / "f1.png").read_bytes())
+    with pytest.raises(MediaError, match="same number"):
+        VideoReader(folder)
+    folder = numbered(tmp_path / "two", range(3), "a%d.png")
+    numbered(folder, range(3), "b%d.png")
+    with pytest.raises(MediaError, match="several names"):
+        VideoReader(folder)
+    with VideoReader(folder / "b%d.png") as reader:
+        assert len(list(reader)) == 3
+    (tmp_path / "none").mkdir()
+    for source, why in (("none", "holds no pictures"), ("none/f%d.png", "no pictures of this")):
+        with pytest.raises(MediaError, match=why):
+            VideoReader(tmp_path / source)
+    (tmp_path / "two" / "a1.png").write_bytes(b"no picture")
+    with pytest.raises(MediaError, match=r"a1\.png"), VideoReader(folder / "a%d.png") as reader:
+        list(reader)
+
+
+def test_percent_signs_of_folders_are_no_numbers(tmp_path) -> None:
+    folder = numbered(tmp_path / "100% done %d", range(3), "f%03d.png")
+    run("encode", folder / "f%03d.png", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
+    run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--fidelity")
+    assert len(list(folder.glob("o*.png"))) == 3
+    with pytest.raises(MediaError, match="jpg"):
+        VideoReader(folder / "f%03d.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("ice_64x48_25.yuv", ((64, 48), 25, "yuv420p")),
+        ("BasketballDrive_1920x1080_50.yuv", ((1920, 1080), 50, "yuv420p")),
+        ("Tango_4096x2160_60fps_10bit_420.yuv", ((4096, 2160), 60, "yuv420p10le")),
+        ("a_1280x720_30_10bit_422.yuv", ((1280, 720), 30, "yuv422p10le")),
+        ("a_1280x720_30_8bit_444.yuv", ((1280, 720), 30, "yuv444p")),
+        ("Beauty_1920x1080_120fps_420_8bit_YUV.yuv", ((1920, 1080), 120, "yuv420p")),
+        ("foreman_cif.yuv", ((352, 288), 25, "yuv420p")),
+        ("news_352x288_29.97.yuv", ((352, 288), Fraction(30000, 1001), "yuv420p")),
+        ("x_64X48_59.94fps_yuv420p10le.yuv", ((64, 48), Fraction(60000, 1001), "yuv420p10le")),
+        ("x_64x48_24_nv12.yuv", ((64, 48), 24, "nv12")),
+        ("crowd_run_1080p50.yuv", ((1920, 1080), 50, "yuv420p")),
+    ],
+)
+def test_names_of_raw_files(name: str, wanted: tuple[tuple[int, int], Fraction, str]) -> None:
+    raw = raw_of(f"some/dir_1x1/{name}", InputOptions())
+    assert raw is not None
+    assert ((raw.width, raw.height), raw.rate, raw.pixel_format) == wanted
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("layout", ["420", "422", "444"])
+def test_raw_samples_are_read_by_their_name(tmp_path, depth: int, layout: str) -> None:
+    kind = np.uint8 if depth == 8 else np.uint16
+    wide, high = {"420": (32, 24), "422": (32, 48), "444": (64, 48)}[layout]
+    levels = [100, 120, 140]
+    data = b"".join(
+        np.full((48, 64), level << depth - 8, kind).tobytes()
+        + 2 * np.full((high, wide), 90 << depth - 8, kind).tobytes()
+        for level in levels
+    )
+    path = tmp_path / f"a_64x48_50_{depth}bit_{layout}.yuv"
+    path.write_bytes(data)
+    with VideoReader(path) as reader:
+        frames = list(reader)
+    assert [int(frame.planes[0][3, 3]) for frame in frames] == [4 * level for level in levels]
+    assert all(abs(int(plane[5, 5]) - 360) <= 1 for plane in frames[1].planes[1:])
+    assert (reader.format.bit_depth, reader.format.frame_rate) == (depth, 50)
+    other = tmp_path / "a.yuv"
+    other.write_bytes(data)
+    with pytest.raises(UsageError, match="--picture-size"):
+        VideoReader(other)
+    name = f"yuv{layout}p" + "10le" * (depth == 10)
+    said = ["--picture-size", "64x48", "--pixel-format", name, "--rate", "50"]
+    run("encode", other, tmp_path / "a.gvc", *said, "--fit", "off", "--preset", 10)
+    with open(tmp_path / "a.gvc", "rb") as coded:
+        reader = Reader(coded)
+        list(reader.packets())
+    assert (reader.frames, reader.header.format.frame_rate) == (3, 50)
+
+
+def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path, capsys) -> None:
+    recording("mp4", path=tmp_path / "a.mp4")
+    out = str(tmp_path / "a.gvc")
+    for given, why in (
+        (["--rate", "24"], "has times of its own"),
+        (["--rate", "0"], "not a frame rate"),
+        (["--picture-size", "64x48", "--pixel-format", "rgb5"], "is no pixel format"),
+        (["--color-matrix", "bt710"], "is not one of gbr, bt709"),
+    ):
+        try:
+            code = cli.main(["encode", str(tmp_path / "a.mp4"), out, *given])
+        except SystemExit as stopped:
+            code = stopped.code
+        error = capsys.readouterr().err
+        assert (code, error.count("\n")) == (2, 1)
+        assert why in error
+    numbered(tmp_path / "s", range(3))
+    run("encode", tmp_path / "s", out, "--jobs", "2", "--fit", "off", code=2)
+    assert "--jobs is for files" in capsys.readouterr().err
+
+
+def test_colour_of_untagged_input_can_be_said(tmp_path) -> None:
+    recording("mp4", path=tmp_path / "a.mp4")
+    said = ["--color-matrix", "bt709", "--color-primaries", "bt709", "--color-trc", "bt709"]
+    said += ["--color-range", "full", "--chroma-location", "topleft"]
+    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", *said, "--fit", "off", "--preset", 10)
+    with open(tmp_path / "a.gvc", "rb") as coded:
+        colour = Reader(coded).header.format.colour
+    assert (colour.primaries, colour.transfer, colour.matrix) == (1, 1, 1)
+    assert (colour.full_range, colour.chroma_location) == (True, 2)
+    save(tmp_path / "a.png", scene())
+    with pytest.raises(UsageError, match="input is RGB"):
+        VideoReader(tmp_path / "a.png", said=InputOptions(matrix=1))
+
+
+@pytest.mark.parametrize(
+    ("place", "code"), [("left", 0), ("center", 1), ("topleft", 2), ("top", 3)]
+)
+def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        options = {"x264-params": f"chromaloc={code}"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            container.mux(stream.encode(picture(number)))
+        container.mux(stream.encode(None))
+    api.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", **QUICK)
+    with open(tmp_path / "a.gvc", "rb") as coded:
+        assert Reader(coded).header.format.colour.chroma_location == code, place
+    for name in ("b.mp4", "b.mkv"):
+        api.decode_file(tmp_path / "a.gvc", tmp_path / name, fidelity=True)
+        with VideoReader(tmp_path / name) as reader:
+            assert reader.format.colour.chroma_location == code
+
+
+def test_a_change_of_size_begins_a_gop_of_the_first_size(tmp_path) -> None:
+    parts = b""
+    for size in ((64, 48), (128, 96), (48, 64)):
+        memory = io.BytesIO()
+        with av.open(memory, "w", format="h264") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            for number in range(4):
+                container.mux(stream.encode(picture(number, *size)))
+            container.mux(stream.encode(None))
+        parts += memory.getvalue()
+    (tmp_path / "a.h264").write_bytes(parts)
+    done = api.encode_file(tmp_path / "a.h264", tmp_path / "a.gvc", **QUICK)
+    assert done.frames == 12
+    assert any("scaled to 64×48" in note and "frame 4 on" in note for note in done.notes)
+    video = gvcodec.open(tmp_path / "a.gvc", fidelity=True)
+    assert {4, 8} <= set(video.key_frames)
+    assert video[9].shape == (48, 64, 3)
+
+
+def test_pictures_of_pil_are_frames() -> None:
+    arrays = [scene(), scene()[:, ::-1].copy()]
+    given = [Image.fromarray(arrays[0]), Image.fromarray(arrays[1]).convert("RGBA")]
+    assert gvcodec.encode(given, **QUICK) == gvcodec.encode(arrays, **QUICK)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -1, "fast", None])
+def test_impossible_frame_rates_are_refused_in_words(rate: object) -> None:
+    with pytest.raises(UsageError, match="frame rate"):
+        gvcodec.encode([scene()], frame_rate=rate, **QUICK)
+
+
+def test_frames_that_are_none_are_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="not str"):
+        gvcodec.encode(["a.png"], **QUICK)
+
+
+def test_times_and_numbers_may_be_tensors_and_scalars() -> None:
+    torch = pytest.importorskip("torch")
+    images = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(5)]
+    video = gvcodec.open(gvcodec.encode(images, frame_rate=25, **QUICK), fidelity=True)
+    wanted = video[[0, 2]]
+    assert np.array_equal(video[torch.tensor([0, 2])], wanted)
+    assert np.array_equal(video[torch.tensor([1, 0, 1, 0, 0], dtype=torch.bool)], wanted)
+    assert np.array_equal(video.get_frames_at(torch.tensor([0, 2])).data, wanted)
+    assert np.array_equal(video.get_frames_at(2).data, video[[2]])
+    assert np.array_equal(video.get_frames_played_at(0.08).data, video[[2]])
+    assert np.array_equal(video.get_frames_played_at(torch.tensor([0.0, 0.08])).data, wanted)
+    assert np.array_equal(video.get_frame_played_at(torch.tensor(0.08)).data, video[2])
+    for wrong in ("a", [[0.1]], [None]):
+        with pytest.raises(UsageError, match="times are numbers"):
+            video.get_frames_played_at(wrong)
+    with pytest.raises(UsageError, match="a time is a number"):
+        video.get_frame_played_at([0.1, 0.2])

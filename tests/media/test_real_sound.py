@@ -1,0 +1,445 @@
+"""Sound and subtitles as real files have them: every codec, hidden samples, joins, flags. What
+cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gvcodec import cli
+from gvcodec.media.planes import frame_from_planes
+from tests.conftest import moving_texture
+
+QUICK = ("--fit", "off", "--preset", "10", "-y")
+FRAMES, SIDE = 12, 48
+#: Seconds of sound beside 0.48 s of pictures.
+LENGTH = 0.53
+#: Containers of sources, tried in this order.
+SOURCES = ("matroska", "mov", "avi", "mp4", "nut", "mpegts")
+OUTPUTS = ("mkv", "mp4", "mov")
+FLAG = av.stream.Disposition
+
+
+def sound_codecs() -> list[str]:
+    """Every encoder of sound that FFmpeg in PyAV has."""
+    found = []
+    for name in sorted(av.codecs_available):
+        try:
+            codec = av.Codec(name, "w")
+        except (av.FFmpegError, ValueError):
+            continue
+        if codec.type == "audio":
+            found.append(name)
+    return found
+
+
+def _tone(rate: int, channels: int, length: float) -> NDArray[np.int16]:
+    time = np.arange(round(rate * length)) / rate
+    tones = [np.sin(2 * np.pi * (440 + 220 * n) * time) for n in range(channels)]
+    return (9000 * np.stack(tones)).astype(np.int16)
+
+
+def _add_sound(
+    container: av.container.OutputContainer, codec: str, length: float
+) -> tuple[av.AudioStream, list[av.Packet]]:
+    encoder = av.Codec(codec, "w")
+    rates = encoder.audio_rates or [48000]
+    rate = next((rate for rate in (48000, 44100, 8000) if rate in rates), rates[0])
+    for layout in ("stereo", "mono"):
+        try:
+            probe = av.CodecContext.create(codec, "w")
+            probe.sample_rate, probe.layout = rate, layout
+            probe.format = (encoder.audio_formats or [av.AudioFormat("s16")])[0]
+            probe.options = {"strict": "-2"}
+            probe.open()
+            break
+        except (av.FFmpegError, ValueError):
+            continue
+    stream = container.add_stream(codec, rate=rate)
+    context = stream.codec_context
+    context.layout, context.format = layout, probe.format
+    context.options = {"strict": "-2"}
+    channels = 1 if layout == "mono" else 2
+    frame = av.AudioFrame.from_ndarray(_tone(rate, channels, length), "s16p", layout)
+    frame.sample_rate, frame.pts = rate, 0
+    size = probe.frame_size or 1024
+    sampler = av.AudioResampler(format=probe.format, layout=layout, rate=rate, frame_size=size)
+    pieces = [*sampler.resample(frame), *sampler.resample(None)]
+    return stream, [p for piece in (*pieces, None) for p in stream.encode(piece)]
+
+
+def write_source(path: Path, codec: str, kind: str | None = None, length: float = LENGTH) -> bool:
+    """A video with this sound in the first kind of file that takes it; False where none does."""
+    for tried in [kind] if kind else SOURCES:
+        try:
+            with av.open(str(path), "w", format=tried) as container:
+                video = container.add_stream("mpeg4", rate=25)
+                video.width = video.height = SIDE
+                video.pix_fmt = "yuv420p"
+                audio, packets = _add_sound(container, codec, length)
+                assert audio.type == "audio" and packets
+                for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+                    frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+                    frame.pts, frame.time_base = number, Fraction(1, 25)
+                    container.mux(video.encode(frame))
+                container.mux(video.encode(None))
+                container.mux(packets)
+            samples(path)
+            return True
+        except (av.FFmpegError, ValueError, AssertionError, NotImplementedError, IndexError):
+            continue
+    return False
+
+
+def samples(path: Path, number: int = 0) -> NDArray[np.float64]:
+    """What is heard: samples (channels, N)."""
+    found = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=number):
+            data = frame.to_ndarray().astype(float)
+            channels = len(frame.layout.channels)
+            found.append(data if frame.format.is_planar else data.reshape(-1, channels).T)
+    return np.concatenate(found, axis=1)
+
+
+def first_picture(path: Path) -> float:
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        return float(frame.pts * frame.time_base)
+
+
+def run(*words: object) -> int:
+    return cli.main([str(word) for word in words])
+
+
+def encode(source: Path, stream: Path) -> None:
+    assert run("encode", source, stream, *QUICK) == 0
+
+
+def decode(stream: Path, output: Path) -> None:
+    assert run("decode", stream, output, "--fidelity", "-y") == 0
+
+
+@pytest.mark.parametrize("codec", sound_codecs())
+def test_every_codec_comes_back_or_is_left_out_with_a_line(codec: str, tmp_path, capsys) -> None:
+    """encode, cat, cut, verify and decode to every kind of file."""
+    source, one, two, piece = (tmp_path / name for name in ("in", "1.gvc", "2.gvc", "3.gvc"))
+    if not write_source(source, codec):
+        pytest.skip(f"FFmpeg writes {codec} into none of {', '.join(SOURCES)}")
+    wanted = samples(source)
+    encode(source, one)
+    if "left out" in capsys.readouterr().err:
+        decode(one, tmp_path / "out.mkv")
+        return
+    joins = run("cat", one, one, "-o", two, "-y") == 0
+    assert joins or (codec == "tta" and "different tracks" in capsys.readouterr().err)
+    assert run("cut", one, piece, "-y") == 0
+    for stream in (one, two, piece) if joins else (one, piece):
+        assert run("verify", stream) == 0
+        for kind in OUTPUTS:
+            output = tmp_path / f"out.{kind}"
+            decode(stream, output)
+            if "is left out" in capsys.readouterr().err:
+                assert codec not in KEPT.get(kind, ())
+                continue
+            if (codec, kind) in OTHERWISE:
+                continue
+            got = samples(output)
+            count = min(wanted.shape[1], got.shape[1])
+            if stream is two:
+                count = min(count, int(0.4 * count))  # up to the join
+                assert got.shape[1] > 1.5 * 0.48 / LENGTH * wanted.shape[1]
+            assert np.array_equal(got[:, :count], wanted[:, :count]), (stream.name, kind)
+            if stream is not two:
+                assert abs(got.shape[1] - wanted.shape[1]) <= 2048
+            assert first_picture(output) == 0
+
+
+#: What each kind of file is known to hold.
+_EVERYWHERE = ("aac", "ac3", "eac3", "alac", "libmp3lame", "mp2", "pcm_s16le", "pcm_s24le")
+KEPT = {
+    "mkv": (*_EVERYWHERE, "flac", "libopus", "vorbis", "tta", "wavpack", "pcm_f32le", "pcm_u8"),
+    "mp4": (*_EVERYWHERE, "flac", "libopus"),
+    "mov": (*_EVERYWHERE, "pcm_mulaw", "pcm_alaw", "pcm_s8", "pcm_f32le", "pcm_u8"),
+}
+#: FFmpeg reads these with another decoder, or another delay, than what was written.
+OTHERWISE = {
+    *((codec, kind) for codec in ("mp2", "mp2fixed") for kind in ("mp4", "mov")),
+    *(("vorbis", "mp4"), ("libopencore_amrnb", "mov")),
+}
+CATTED = ("aac", "libopus", "libmp3lame", "flac", "ac3", "pcm_s16le", "eac3")
+
+
+@pytest.mark.parametrize("codec", CATTED)
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("b", "b", "a")])
+def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_path) -> None:
+    """Clips of two files, in any order, of different time bases: packets do not overlap by more
+    than half of one, and the sound of each clip begins where its pictures do."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"no {codec} here")
+    kinds = {"a": "matroska", "b": "mp4"}
+    for name, kind in kinds.items():
+        if not write_source(tmp_path / name, codec, kind):
+            assert write_source(tmp_path / name, codec, "matroska" if kind == "mp4" else "nut")
+        encode(tmp_path / name, tmp_path / f"{name}.gvc")
+    joined = tmp_path / "joined.gvc"
+    assert run("cat", *(tmp_path / f"{name}.gvc" for name in order), "-o", joined, "-y") == 0
+    assert run("verify", joined) == 0
+    for kind in ("mkv", "mp4"):
+        output = tmp_path / f"out.{kind}"
+        decode(joined, output)
+        with av.open(str(output)) as container:
+            stream = container.streams.audio[0]
+            rate = stream.codec_context.sample_rate
+            packets = [p for p in container.demux(stream) if p.pts is not None]
+        times = [p.pts * p.time_base for p in packets]
+        assert times == sorted(times)
+        heard = samples(output).shape[1] / rate
+        length = FRAMES / 25 * (len(order) - 1) + LENGTH
+        assert abs(heard - length) < 0.06 * len(order), (kind, heard, length)
+        with av.open(str(output)) as container:
+            shown = [float(f.pts * f.time_base) for f in container.decode(video=0)]
+        wanted = [number / 25 for number in range(FRAMES * len(order))]
+        assert np.allclose(shown, wanted, atol=0.002)
+
+
+def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
+    """A cut without encoding: 0.2 s before the cut are in the file, but not to be heard."""
+    long, source = tmp_path / "long.mp4", tmp_path / "cut.mp4"
+    assert write_source(long, "aac", "mp4", 1.0)
+    with av.open(str(long)) as container, av.open(str(source), "w") as made:
+        outputs = {s.index: made.add_stream_from_template(s) for s in container.streams}
+        for packet in container.demux():
+            if packet.pts is None:
+                continue
+            packet.stream = outputs[packet.stream.index]
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts - 9000
+            made.mux(packet)
+    wanted = samples(source)
+    assert wanted.shape[1] < samples(long).shape[1] - 8000
+    encode(source, tmp_path / "a.gvc")
+    for kind in OUTPUTS:
+        output = tmp_path / f"out.{kind}"
+        decode(tmp_path / "a.gvc", output)
+        got = samples(output)
+        assert got.shape == wanted.shape
+        # AAC's noise goes on from the packets before, of which Matroska gets 0.1 s.
+        assert np.allclose(got[:, 2048:], wanted[:, 2048:], atol=0.02)
+        assert first_picture(output) == 0
+
+
+def test_sound_that_begins_before_the_pictures_is_heard(tmp_path) -> None:
+    source = tmp_path / "early.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = SIDE
+        _, packets = _add_sound(container, "pcm_s16le", LENGTH)
+        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number + 5, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        container.mux(packets)
+    encode(source, tmp_path / "a.gvc")
+    for kind in OUTPUTS:
+        output = tmp_path / f"out.{kind}"
+        decode(tmp_path / "a.gvc", output)
+        assert np.array_equal(samples(output), samples(source))
+        assert first_picture(output) == pytest.approx(0.2, abs=0.002)
+
+
+def _with_flags(path: Path) -> None:
+    """Two languages, the second is the default one, a third for the hearing impaired."""
+    facts = [("eng", 0, "Main"), ("deu", FLAG.default, ""), ("fra", FLAG.hearing_impaired, "SDH")]
+    with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = SIDE
+        added = [_add_sound(container, "aac", LENGTH) for _ in facts]
+        for (stream, _), (language, flags, title) in zip(added, facts, strict=True):
+            stream.metadata["language"], stream.disposition = language, flags
+            if title:
+                stream.metadata["title"] = title
+        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for _, packets in added:
+            container.mux(packets)
+
+
+@pytest.mark.parametrize("source", ["mkv", "mp4"])
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "mov"])
+def test_languages_and_flags_of_sound_are_kept(source: str, kind: str, tmp_path) -> None:
+    path = tmp_path / f"in.{source}"
+    _with_flags(path)
+    encode(path, tmp_path / "a.gvc")
+    assert run("cat", tmp_path / "a.gvc", "-o", tmp_path / "b.gvc", "-y") == 0
+    decode(tmp_path / "b.gvc", tmp_path / f"out.{kind}")
+
+    def facts(name: Path) -> Iterator[tuple[str | None, bool, bool]]:
+        with av.open(str(name)) as container:
+            for stream in container.streams.audio:
+                flags = FLAG(stream.disposition)
+                impaired = FLAG.hearing_impaired in flags and kind != "mov"
+                language = {"ger": "deu"}.get(stream.language or "", stream.language)
+                yield language, FLAG.default in flags, impaired
+
+    assert list(facts(tmp_path / f"out.{kind}")) == list(facts(path))
+    assert [fact[:2] for fact in facts(path)] == [("eng", False), ("deu", True), ("fra", False)]
+
+
+SUBTITLES = """1
+00:00:00,100 --> 00:00:00,300
+Bonjour
+"""
+
+
+def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> None:
+    source = tmp_path / "in.mkv"
+    (tmp_path / "in.srt").write_text(SUBTITLES)
+    with (
+        av.open(str(tmp_path / "in.srt")) as texts,
+        av.open(str(source), "w", options={"default_mode": "passthrough"}) as container,
+    ):
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = SIDE
+        shown = container.add_stream_from_template(texts.streams.subtitles[0])
+        shown.metadata["language"], shown.disposition = "fra", FLAG.forced
+        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        for packet in texts.demux():
+            if packet.pts is not None:
+                packet.stream = shown
+                container.mux(packet)
+        container.mux(video.encode(None))
+    encode(source, tmp_path / "a.gvc")
+    said = capsys.readouterr().err
+    assert "of subtitles (1 packet)" in said and "audio" not in said
+    decode(tmp_path / "a.gvc", tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        stream = container.streams.subtitles[0]
+        assert (stream.language, FLAG(stream.disposition)) == ("fra", FLAG.forced)
+        packets = [bytes(p) for p in container.demux(stream) if p.pts is not None]
+        assert packets == [b"Bonjour"]
+
+
+def test_a_track_that_is_refused_with_the_header_is_left_out(tmp_path, capsys) -> None:
+    for codec, kind in (("flac", "mov"), ("libopus", "mov"), ("tta", "mp4")):
+        assert write_source(tmp_path / "in.mkv", codec, "matroska")
+        encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
+        capsys.readouterr()
+        decode(tmp_path / "a.gvc", tmp_path / f"out.{kind}")
+        assert f"does not fit .{kind} and is left out" in capsys.readouterr().err
+        with av.open(str(tmp_path / f"out.{kind}")) as container:
+            assert [stream.type for stream in container.streams] == ["video"]
+
+
+@pytest.mark.parametrize("size", [(49, 35), (48, 32)])
+@pytest.mark.parametrize("options", [(), ("--lossless",)])
+def test_the_aspect_ratio_is_in_the_matroska_file(
+    size: tuple[int, int], options: tuple[str, ...], tmp_path
+) -> None:
+    source = tmp_path / "in.y4m"
+    width, height = size
+    chroma = ((width + 1) // 2) * ((height + 1) // 2)
+    frame = b"FRAME\n" + bytes([90]) * (width * height) + bytes([128]) * (2 * chroma)
+    head = f"YUV4MPEG2 W{width} H{height} F25:1 Ip A16:11 C420mpeg2\n"
+    source.write_bytes(head.encode() + 3 * frame)
+    encode(source, tmp_path / "a.gvc")
+    assert run("decode", tmp_path / "a.gvc", tmp_path / "o.mkv", "-y", *options) == 0
+    data = (tmp_path / "o.mkv").read_bytes()
+    assert b"\x54\xb0" in data[:2000] and b"\x54\xba" in data[:2000]
+    with av.open(str(tmp_path / "o.mkv")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
+        assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+@pytest.mark.parametrize("form", ["matroska", "nut"])
+def test_pipes_keep_colour_and_sound(
+    form: str, tmp_path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width = video.height = SIDE
+        video.pix_fmt = "yuv420p"
+        context = video.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
+        context.color_range = 2
+        _, packets = _add_sound(container, "pcm_s16le", LENGTH)
+        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            frame.colorspace, frame.color_range = 1, 2
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        container.mux(packets)
+    encode(source, tmp_path / "a.gvc")
+    capfdbinary.readouterr()
+    assert run("decode", tmp_path / "a.gvc", "-", "-f", form, "--fidelity") == 0
+    piped = tmp_path / "piped"
+    piped.write_bytes(capfdbinary.readouterr().out)
+    with av.open(str(piped)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == FRAMES
+    tags = (frames[0].colorspace, frames[0].color_primaries, frames[0].color_range)
+    assert tuple(map(int, tags)) == (1, 1, 2)
+    assert np.array_equal(samples(piped), samples(source))
+    assert first_picture(piped) == 0
+
+
+def test_y4m_says_what_it_loses(tmp_path, capsys) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width = video.height = SIDE
+        video.codec_context.colorspace = 1
+        video.codec_context.time_base = Fraction(1, 1000)
+        for number, planes in enumerate(moving_texture(SIDE, SIDE, 8, seed=2)):
+            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+            frame.pts, frame.time_base = 40 * number + 200 * (number > 3), Fraction(1, 1000)
+            frame.colorspace = 1
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    encode(source, tmp_path / "a.gvc")
+    capsys.readouterr()
+    decode(tmp_path / "a.gvc", tmp_path / "o.y4m")
+    said = capsys.readouterr().err
+    assert "colour tags left out" in said and "irregular times left out" in said
+
+
+def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path) -> None:
+    assert write_source(tmp_path / "in.mkv", "pcm_s16le")
+    encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
+    folder = tmp_path / "100% done"
+    folder.mkdir()
+    assert run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--frames", "2") == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["o000.png", "o001.png"]
+
+
+def test_a_head_with_samples_is_refused() -> None:
+    """A table of sound that is not there would take memory; PCM's head has an empty entry."""
+    from gvcodec.errors import DamagedStreamError
+    from gvcodec.media.heads import make_head, open_head
+
+    data = io.BytesIO()
+    with av.open(data, "w", format="mov") as container:
+        _, packets = _add_sound(container, "pcm_mulaw", 0.1)
+        container.mux(packets)
+    with av.open(io.BytesIO(data.getvalue())) as container:
+        head = make_head("mov", [container.streams.audio[0]])
+    open_head(head).close()
+    at = head.index(b"stts") + 12
+    with pytest.raises(DamagedStreamError, match="table of samples"):
+        open_head(head[:at] + (1 << 20).to_bytes(4) + head[at + 4 :])

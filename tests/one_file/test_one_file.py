@@ -1,0 +1,707 @@
+"""One file that plays everywhere: streams in MP4, Matroska and WebM come back byte for byte,
+players see the base frames, FFmpeg's copies and cuts can be painted, and damage is one line."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gvcodec
+from eval import browser
+from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.payloads import packet_of, restore, strip
+from gvcodec.bitstream import Kind, Packet, Reader, Writer, metadata_obu
+from gvcodec.bitstream.metadata_obu import Entry, What, pack, parse, put_in, take_apart
+from gvcodec.cli import main
+from gvcodec.codec.gops import BASE_WEIGHTS
+from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
+from gvcodec.media.mp4_claims import check_mp4
+from gvcodec.media.tracks import TrackCopier
+from gvcodec.one_file.files import unwrap
+from gvcodec.one_file.write import write_one_file
+from gvcodec.types import Planes
+from tests.conftest import moving_texture, planes_equal, run
+from tests.player_helpers import answer, running
+from tests.streams.test_tools import FORMAT, TIMES, made, sound
+
+#: What changes the painter, by the frame from which it is in force; it need not be paintable here.
+FITS = {0: b"\1\0first weights", 10: b"\1\0others"}
+CONTAINERS = (".mp4", ".mkv", ".webm")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Planes]:
+    return moving_texture(64, 48, 18)
+
+
+@pytest.fixture(scope="module")
+def stream(frames: list[Planes]) -> bytes:
+    """Keyframes at 0, 5, 10 and 15, late frames, two sets of weights."""
+    return made(frames, "av1", TIMES, FITS)
+
+
+def written(data: bytes, path: Path) -> Path:
+    write_one_file(Reader(io.BytesIO(data)), path, overwrite=True)
+    return path
+
+
+def speech() -> TrackCopier:
+    """A copier with the head of one track of AAC, 8 kHz; containers keep its packets apart."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return TrackCopier(av.open(io.BytesIO(data.getvalue())).streams.audio)
+
+
+def read(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return unwrap(file, path.name).read()
+
+
+@pytest.fixture(scope="module")
+def ffmpeg() -> str:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def copied(ffmpeg: str, source: Path, target: Path, *options: str) -> Path:
+    """What `ffmpeg -c copy` makes; options between source and target."""
+    before = [option for option in options if option.startswith("<")]
+    given = [part for option in before for part in option[1:].split()]
+    after = [part for option in options if option not in before for part in option.split()]
+    command = [ffmpeg, "-v", "error", "-y", *given, "-i", source, "-c", "copy", *after, target]
+    subprocess.run([str(word) for word in command], check=True)
+    return target
+
+
+# The OBU
+
+
+def test_the_example_of_the_specification() -> None:
+    text = metadata_obu.__doc__ or ""
+    (line,) = re.findall(r"^    (2a 1c [0-9a-f ]+)$", text, re.MULTILINE)
+    obu = bytes.fromhex(line)
+    entries = [Entry(What.GOP, bytes([25, 1, 2, 3, 4])), Entry(What.END, bytes(range(0xA0, 0xA8)))]
+    assert obu == pack(entries) and parse(obu[2:]) == entries
+
+
+ENTRIES = st.lists(st.builds(Entry, st.sampled_from(What), st.binary(max_size=300)), max_size=6)
+
+
+@given(ENTRIES, st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+def test_entries_and_frames_come_back(entries: list[Entry], bodies: list[bytes]) -> None:
+    payload = b"".join(
+        bytes([6 << 3 | 2]) + encoded(len(body)) + body for body in bodies[:-1]
+    ) + bytes([6 << 3]) + bodies[-1]  # fmt: skip
+    unit = take_apart(put_in(restore("av1", payload), entries))
+    assert unit.entries == tuple(entries) and not unit.damage
+    assert strip("av1", unit.payload) == payload
+
+
+def encoded(value: int) -> bytes:
+    return bytes([value & 127 | 128, value >> 7]) if value > 127 else bytes([value])
+
+
+def test_a_unit_is_legal_av1(stream: bytes) -> None:
+    """Delimiter, sequence header, metadata, frame; metadata ends with trailing bits."""
+    key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
+    unit = put_in(restore("av1", key.payload), [Entry(What.PLACE, b"\0")])
+    kinds = [kind for kind, _, _ in metadata_obu._obus(unit)]
+    assert kinds == [2, 1, 5, 6]
+    (ours,) = (body for kind, _, body in metadata_obu._obus(unit) if kind == 5)
+    assert ours[0] == 22 and ours[-1] == 0x80
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_unit_or_refused(data: bytes) -> None:
+    for given_ in (data, bytes([0x2A, len(data) & 127]) + data, b"\x0a\x00" + data):
+        try:
+            unit = take_apart(given_)
+        except DamagedStreamError:
+            continue
+        assert len(unit.payload) <= len(given_) + 8 * len(given_)
+        again = take_apart(unit.payload)
+        assert again.payload == unit.payload and not again.entries
+
+
+@given(ENTRIES, st.data())
+def test_a_changed_obu_is_never_read_as_another(entries: list[Entry], data: st.DataObject) -> None:
+    body = bytearray(pack(entries)[1:])
+    while body[0] & 128:
+        del body[0]
+    del body[0]
+    place = data.draw(st.integers(0, len(body) - 1))
+    body[place] ^= data.draw(st.integers(1, 255))
+    try:
+        found = parse(bytes(body))
+    except DamagedStreamError:
+        return
+    assert found is None or found == entries and place == len(body) - 1
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b"\x2a\x80\x80\x80\x80\x80\x80\x80\x80\x00",  # a size of more bytes than AV1 allows
+        b"\x2a\xff\xff\xff\xff\x7f",  # 2^35
+        b"\x2a\x7f\x16",  # longer than the unit
+        b"\xaa\x00",  # the forbidden bit
+        b"\x2e",  # an extension that is not there
+        b"\x12\x00" * 5000,  # more OBUs than any unit has
+    ],
+)
+def test_hostile_units_are_refused(unit: bytes) -> None:
+    with pytest.raises(DamagedStreamError):
+        take_apart(unit)
+
+
+def test_foreign_metadata_and_padded_sizes_pass(stream: bytes) -> None:
+    key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
+    foreign = b"\x2a\x05\x16abc\x80"  # our type, not our magic
+    ours = pack([Entry(What.PLACE, b"\7")])
+    padded = ours[:1] + bytes([ours[1] | 0x80, 0x80, 0]) + ours[2:]
+    unit = take_apart(b"\x12\x00" + foreign + padded + restore("av1", key.payload)[2:])
+    assert unit.entries == (Entry(What.PLACE, b"\7"),) and not unit.damage
+    assert unit.payload.startswith(foreign)
+
+
+def test_newer_versions_and_entries(stream: bytes) -> None:
+    import zlib
+
+    def sealed(inside: bytes) -> bytes:
+        return b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
+
+    assert parse(sealed(b"\x89GVC\1\x40\2hi\1\1\5")) == [Entry(What.PLACE, b"\5")]
+    for inside in (b"\x89GVC\2", b"\x89GVC\1\x3f\0", b"\x89GVC\1\1\5"):
+        with pytest.raises(DamagedStreamError):
+            parse(sealed(inside))
+    assert parse(sealed(b"\x89GVB\1")) is None
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_the_same_bytes_come_back(stream: bytes, tmp_path, suffix: str) -> None:
+    first = written(stream, tmp_path / f"a{suffix}")
+    assert read(first) == stream
+    assert written(read(first), tmp_path / f"b{suffix}").read_bytes() == first.read_bytes()
+
+
+def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path) -> None:
+    """Every kind of packet that a stream may have, in the same places."""
+    from gvcodec.media.metadata import Chapter, Metadata
+
+    told = Metadata("Alps", (Chapter(0, 400_000, "one"),), light=(1000, 400))
+    source = Reader(io.BytesIO(made(frames, "av1", TIMES, FITS, speech())))
+    out = io.BytesIO()
+    writer = Writer(out, source.header)
+    writer.write(Packet(Kind.METADATA, told.pack()))
+    for packet in source.packets():
+        writer.write(packet)
+    writer.write(Packet(Kind.PAINTED, b"painted!"))
+    writer.finish(source.base_hash or b"")
+    path = written(out.getvalue(), tmp_path / "a.mp4")
+    assert read(path) == out.getvalue()
+    with av.open(str(path)) as container:
+        assert container.metadata["title"] == "Alps"
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["one"]
+        (track,) = container.streams.audio
+        assert track.codec_context.name == "aac"
+        data = b"".join(bytes(p) for p in container.demux(track) if p.size)
+    assert data == b"".join(bytes([ten]) * 160 for ten in range(72))
+
+
+def test_a_lone_frame_and_a_start_other_than_zero(frames: list[Planes], tmp_path) -> None:
+    for number, start in enumerate((0, 5000)):
+        data = made(frames[:1], "av1", start=start)
+        for suffix in CONTAINERS:
+            assert read(written(data, tmp_path / f"{number}{suffix}")) == data
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_players_see_the_base_frames(stream: bytes, tmp_path, suffix: str) -> None:
+    path = written(stream, tmp_path / f"a{suffix}")
+    wanted = list(gvcodec.decode_planes(stream, fidelity=True))
+    with av.open(str(path)) as container:
+        shown = list(container.decode(video=0))
+        tick = 1000 * Fraction(shown[0].time_base)
+    assert [round(frame.pts * tick) for frame in shown] == TIMES
+    for frame, planes in zip(shown, wanted, strict=True):
+        # Coded pictures are padded to 64 lines.
+        luma = frame.to_ndarray()[:64]
+        assert np.array_equal(luma[:48], planes[0])
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_keyframes_and_samples_are_as_isobmff_wants(stream: bytes, tmp_path, suffix: str) -> None:
+    """One sample a temporal unit, without delimiter, sync samples with a sequence header."""
+    path = written(stream, tmp_path / f"a{suffix}")
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+        extradata = bytes(container.streams.video[0].codec_context.extradata or b"")
+    assert [number for number, p in enumerate(packets) if p.is_keyframe] == [0, 5, 10, 15]
+    assert all(p.pts == p.dts for p in packets) and extradata[:1] == b"\x81"
+    for packet in packets:
+        kinds = [kind for kind, _, _ in metadata_obu._obus(bytes(packet))]
+        assert 2 not in kinds and (kinds[0] == 1) == packet.is_keyframe
+    assert b"\x89GVC" not in extradata
+
+
+def test_reduced_size_is_shown_large(frames: list[Planes], tmp_path) -> None:
+    fmt = replace(FORMAT, width=256, height=192, sar=Fraction(4, 3))
+    large = moving_texture(256, 192, 3)
+    data = gvcodec.encode(large, format=fmt, base="av1", scale=Fraction(1, 2), fit=0, preset=10)
+    coded = Resampler(256, 192, Fraction(1, 2))
+    assert (coded.coded_width, coded.coded_height) == (128, 96)
+    _, notes = write_one_file(Reader(io.BytesIO(data)), tmp_path / "a.mp4", False)
+    assert ["at 1/2 of the size say 352×198" in note for note in notes] == [True]
+    mp4 = (tmp_path / "a.mp4").read_bytes()
+    at = mp4.index(b"tkhd")
+    assert mp4[at + 80 : at + 88] == (352 << 16).to_bytes(4) + (198 << 16).to_bytes(4)
+    written(data, tmp_path / "a.mkv")
+    matroska = (tmp_path / "a.mkv").read_bytes()
+    assert bytes.fromhex("54b0820160") in matroska and bytes.fromhex("54ba81c6") in matroska
+    for name in ("a.mp4", "a.mkv"):
+        assert read(tmp_path / name) == data
+        with av.open(str(tmp_path / name)) as container:
+            video = container.streams.video[0]
+            assert (video.width, video.height) == (128, 96)
+            assert abs(float(video.sample_aspect_ratio or 0) - 4 / 3) < 0.01
+            assert len(list(container.decode(video=0))) == 3
+
+
+# FFmpeg
+
+
+def test_remuxing_keeps_every_byte(stream: bytes, tmp_path, ffmpeg: str) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    for number, suffix in enumerate((".mkv", ".webm", ".mp4", ".mkv", ".mp4")):
+        path = copied(ffmpeg, path, tmp_path / f"{number}{suffix}")
+        assert read(path) == stream, path.name
+    fragments = copied(ffmpeg, path, tmp_path / "f.mp4", "-movflags frag_keyframe+empty_moov")
+    assert read(fragments) == stream
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_piece_is_what_cut_makes(
+    stream: bytes, tmp_path, ffmpeg: str, suffix: str, capsys
+) -> None:
+    """Frames 5 to 14 with weights in force since frame 0, and others from frame 10 on."""
+    (tmp_path / "a.gvc").write_bytes(stream)
+    path = written(stream, tmp_path / f"a{suffix}")
+    begin, end = TIMES[5] / 1000, TIMES[15] / 1000
+    piece = copied(
+        ffmpeg, path, tmp_path / f"p{suffix}", f"<-ss {begin + 0.001}", f"-t {end - begin - 0.005}"
+    )
+    run("cut", tmp_path / "a.gvc", tmp_path / "c.gvc", "--from", begin, "--to", end)
+    cut = (tmp_path / "c.gvc").read_bytes()
+    capsys.readouterr()
+    found = read(piece)
+    line = capsys.readouterr().err
+    assert "a piece: frames 5 to 14 of its stream" in line and line.count("\n") == 1
+    # The last frame's end is not in every container, when the source began in none.
+    lost = Kind.TIMING, Kind.METADATA
+    ours, theirs = (
+        [p for p in Reader(io.BytesIO(data)).packets() if p.kind not in lost]
+        for data in (found, cut)
+    )
+    assert ours == theirs
+    assert [p.payload for p in ours if p.kind is Kind.FIT] == [FITS[0], FITS[10]]
+    with gvcodec.open(found, fidelity=True) as one, gvcodec.open(cut, fidelity=True) as other:
+        assert [one.pts_of(n) for n in range(10)] == [other.pts_of(n) for n in range(10)]
+
+
+def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
+    frames: list[Planes], tmp_path, ffmpeg: str
+) -> None:
+    """Matroska rounds 1001/24000 s to milliseconds."""
+    fmt = replace(FORMAT, frame_rate=Fraction(24000, 1001), time_base=Fraction(1, 24000))
+    data = gvcodec.encode(frames, format=fmt, keyint=5, fit=0, preset=10)
+    path = written(data, tmp_path / "a.mkv")
+    assert read(path) == data
+    piece = read(copied(ffmpeg, path, tmp_path / "p.mkv", "<-ss 0.25"))
+    assert Kind.TIMING not in [p.kind for p in Reader(io.BytesIO(piece)).packets()]
+    with gvcodec.open(piece, fidelity=True) as video:
+        assert [video.pts_of(n) for n in range(13)] == [1001 * n for n in range(13)]
+
+
+def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path, ffmpeg: str) -> None:
+    data = made(frames, "av1", tunes={10: BASE_WEIGHTS})
+    if Reader(io.BytesIO(data)).header.painter_id is None:
+        pytest.skip("nothing paints here")
+    path = written(data, tmp_path / "a.mkv")
+    piece = copied(ffmpeg, path, tmp_path / "p.mkv", "<-ss 0.401")
+    run("cut", path, tmp_path / "c.gvc", "--from", 0.4)
+    with gvcodec.open(tmp_path / "c.gvc") as cut, gvcodec.open(piece) as ours:
+        assert len(cut) == len(ours) == 8 and ours.painted
+        assert np.array_equal(cut[:], ours[:])
+        assert not np.array_equal(ours[0], gvcodec.open(piece, fidelity=True)[0])
+
+
+def test_a_piece_that_ends_between_keyframes(stream: bytes, tmp_path, ffmpeg: str) -> None:
+    path = written(stream, tmp_path / "a.mkv")
+    piece = read(copied(ffmpeg, path, tmp_path / "p.mkv", f"-t {TIMES[8] / 1000 - 0.01}"))
+    wanted = list(gvcodec.decode_planes(stream, fidelity=True))[:8]
+    for ours, theirs in zip(gvcodec.decode_planes(piece, fidelity=True), wanted, strict=True):
+        assert planes_equal(ours, theirs)
+    with gvcodec.open(piece, fidelity=True) as video:
+        assert [video.pts_of(number) for number in range(8)] == TIMES[:8]
+
+
+def test_joined_pieces_play_one_after_the_other(
+    stream: bytes, tmp_path, ffmpeg: str, capsys
+) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    (tmp_path / "list").write_text(f"file {path}\nfile {path}\n")
+    command = [ffmpeg, "-v", "error", "-f", "concat", "-safe", "0", "-i", tmp_path / "list"]
+    subprocess.run([str(w) for w in (*command, "-c", "copy", tmp_path / "j.mp4")], check=True)
+    capsys.readouterr()
+    joined = read(tmp_path / "j.mp4")
+    assert "joined pieces, 36 frames in all" in capsys.readouterr().err
+    with gvcodec.open(joined, fidelity=True) as video:
+        times = [video.pts_of(number) for number in range(36)]
+    assert times[:18] == TIMES and [t - times[18] for t in times[18:]] == TIMES
+    fits = [p.payload for p in Reader(io.BytesIO(joined)).packets() if p.kind is Kind.FIT]
+    assert fits == [FITS[0], FITS[10]] * 2
+
+
+def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path, ffmpeg: str) -> None:
+    path = written(made(frames, "av1", tracks=sound()), tmp_path / "a.mkv")
+    piece = copied(ffmpeg, path, tmp_path / "p.mkv", "<-ss 0.201", "-t 0.39")
+    run("decode", piece, tmp_path / "d.mkv", "--fidelity")
+    with av.open(str(tmp_path / "d.mkv")) as container:
+        packets = [p for p in container.demux(audio=0) if p.size]
+        data = b"".join(bytes(p) for p in packets)
+    first = packets[0].pts * packets[0].time_base
+    assert data[0] == 20 and abs(first) < 0.002
+    assert set(data) >= set(range(20, 58)) and not set(data) & set(range(20))
+
+
+def test_sound_that_was_added_later(stream: bytes, tmp_path, ffmpeg: str) -> None:
+    written(stream, tmp_path / "a.mp4")
+    command = (
+        f"{ffmpeg} -v error -y -i {tmp_path}/a.mp4 -f lavfi -i sine=440:r=48000:d=0.7 -c:v copy "
+        f"-c:a aac {tmp_path}/b.mp4"
+    )
+    subprocess.run(command.split(), check=True)
+    kinds = [p.kind for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
+    assert Kind.TRACKS in kinds
+    rest = [p for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
+    assert [p for p in rest if p.kind is not Kind.TRACKS] == list(
+        Reader(io.BytesIO(stream)).packets()
+    )
+    run("decode", tmp_path / "b.mp4", tmp_path / "d.mp4", "--fidelity")
+    with av.open(str(tmp_path / "d.mp4")) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+
+
+# Commands and the library
+
+
+def test_commands_take_such_a_file(stream: bytes, tmp_path, capsys) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    run("verify", path, "--fidelity")
+    assert "18 frames, checksums, index, base hash" in capsys.readouterr().out
+    run("info", path)
+    assert re.search(r"^base +av1$", capsys.readouterr().out, re.MULTILINE)
+    run("frame", path, tmp_path / "f.png", "-n", 7, "--fidelity")
+    run("decode", path, tmp_path / "d.y4m", "--fidelity")
+    run("cut", path, tmp_path / "c.mp4", "--from", 0.2)
+    run("extract", path, tmp_path / "b.gvc")
+    assert (tmp_path / "b.gvc").read_bytes() == stream
+    run("extract", tmp_path / "b.gvc", tmp_path / "b.mp4")
+    assert (tmp_path / "b.mp4").read_bytes() == path.read_bytes()
+    run("cat", path, path, "-o", tmp_path / "d.mkv")
+    with gvcodec.open(tmp_path / "d.mkv", fidelity=True) as video:
+        assert len(video) == 36
+
+
+def test_search_takes_such_a_file(stream: bytes, tmp_path, capsys) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    run("summarize", path, "-o", tmp_path / "b.mp4")
+    run("frame", path, tmp_path / "f.png", "-n", 7, "--fidelity")
+    capsys.readouterr()
+    run("search", tmp_path / "f.png", tmp_path / "b.mp4")
+    assert "b.mp4" in capsys.readouterr().out
+    assert Kind.SUMMARY in [p.kind for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
+
+
+def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> None:
+    from gvcodec.media.writer import open_writer
+
+    with open_writer(tmp_path / "in.mkv", replace(FORMAT, bit_depth=8)) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, 40 * number)
+    for suffix in CONTAINERS:
+        out = tmp_path / f"out{suffix}"
+        run("encode", tmp_path / "in.mkv", out, "--preset", 10, "--fit", "off")
+        assert f"{out}: AV1 that every player shows" in capsys.readouterr().err
+        with gvcodec.open(out) as video:
+            assert len(video) == 18
+    gvcodec.encode_file(tmp_path / "in.mkv", tmp_path / "lib.mp4", preset=10, fit=0)
+    assert len(gvcodec.open(tmp_path / "lib.mp4")) == 18
+
+
+def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> None:
+    data = made(frames[:2], "vvc")
+    (tmp_path / "a.gvc").write_bytes(data)
+    base = Reader(io.BytesIO(data)).header.base
+    out = tmp_path / "out.mp4"
+    with pytest.raises(UsageError, match="base av1"):
+        write_one_file(Reader(io.BytesIO(data)), out, False)
+    for command in (
+        ["encode", tmp_path / "in.mkv", out, "--base", base],
+        ["cut", tmp_path / "a.gvc", out],
+    ):
+        assert main([str(word) for word in command]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and "has base av1, not" in line
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_the_library_opens_paths_bytes_files_and_pipes(
+    stream: bytes, tmp_path, monkeypatch
+) -> None:
+    path = written(stream, tmp_path / "a.mkv")
+    whole = path.read_bytes()
+    wanted = list(gvcodec.decode(stream, fidelity=True))
+    for source in (path, whole, io.BytesIO(whole)):
+        with gvcodec.open(source, fidelity=True) as video:
+            assert np.array_equal(video[7], wanted[7]) and np.array_equal(video[16], wanted[16])
+    for source in (path, whole, io.BytesIO(whole)):
+        assert len(list(gvcodec.decode(source, fidelity=True))) == 18
+    with open(path, "rb") as file:
+        gvcodec.decode_file(file, tmp_path / "d.y4m", fidelity=True)
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
+        assert cat.stdout is not None
+        assert unwrap(cat.stdout, "pipe").read() == stream
+
+
+def test_a_changed_file_is_read_anew(stream: bytes, frames: list[Planes], tmp_path) -> None:
+    path = written(stream, tmp_path / "a.mkv")
+    assert read(path) == stream
+    other = made(frames[:3], "av1")
+    written(other, path)
+    assert read(path) == other
+
+
+# Damage
+
+
+def changed(path: Path, target: Path, change: dict[int, object]) -> Path:
+    """The same file with the metadata of some frames changed: a function of bytes to bytes by the
+    number of the frame."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as out:
+        video = source.streams.video[0]
+        stream = out.add_stream_from_template(video, opaque=True)
+        number = 0
+        for packet in source.demux(video):
+            if not packet.size:
+                continue
+            function = change.get(number, bytes)
+            copy = packet_of(function(bytes(packet)))  # type: ignore[operator]
+            copy.pts = copy.dts = packet.pts
+            copy.time_base, copy.duration = packet.time_base, packet.duration
+            copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+            out.mux(copy)
+            number += 1
+    return target
+
+
+def flipped(unit: bytes) -> bytes:
+    """A bit of our OBU, behind its magic."""
+    at = unit.index(b"\x16\x89GVC") + 8
+    return unit[:at] + bytes([unit[at] ^ 1]) + unit[at + 1 :]
+
+
+def without(unit: bytes) -> bytes:
+    return take_apart(unit).payload
+
+
+@pytest.mark.parametrize("frame", [0, 5])
+@pytest.mark.parametrize("change", [flipped, without])
+def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
+    stream: bytes, tmp_path, frame: int, change: object, capsys
+) -> None:
+    path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {frame: change})
+    capsys.readouterr()
+    found = read(path)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"gvcodec: b.mp4: frame {frame}: ")
+    assert any("base frames only" in line for line in lines)
+    assert Reader(io.BytesIO(found)).header.painter_id is None
+    with gvcodec.open(found) as video:
+        assert not video.painted
+        assert [video.pts_of(n) - video.pts_of(0) for n in range(18)] == TIMES
+    wanted = gvcodec.decode_planes(stream, fidelity=True)
+    for ours, theirs in zip(gvcodec.decode_planes(found), wanted, strict=True):
+        assert planes_equal(ours, theirs)
+
+
+def test_damaged_metadata_elsewhere_costs_no_painting(stream: bytes, tmp_path, capsys) -> None:
+    path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {4: flipped})
+    found = Reader(io.BytesIO(read(path)))
+    assert "frame 4: metadata OBU: checksum differs" in capsys.readouterr().err
+    assert found.header == Reader(io.BytesIO(stream)).header
+    fits = [packet.payload for packet in found.packets() if packet.kind is Kind.FIT]
+    assert fits == list(FITS.values())
+
+
+def test_all_metadata_damaged_still_shows(frames: list[Planes], tmp_path) -> None:
+    path = written(made(frames[:6], "av1"), tmp_path / "a.mp4")
+    data = read(changed(path, tmp_path / "b.mp4", dict.fromkeys(range(6), spoiled)))
+    header = Reader(io.BytesIO(data)).header
+    assert (header.format.width, header.format.height, header.painter_id) == (64, 64, None)
+    with av.open(str(path)) as container:
+        shown = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]
+    for ours, theirs in zip(gvcodec.decode_planes(data), shown, strict=True):
+        assert np.array_equal(ours[0], theirs)
+
+
+def spoiled(unit: bytes) -> bytes:
+    return flipped(unit) if b"\x16\x89GVC" in unit else unit
+
+
+def test_other_frames_are_refused(stream: bytes, tmp_path) -> None:
+    """A frame of the file is another one: the checksum of its GOP says so."""
+    path = written(stream, tmp_path / "a.mp4")
+    with av.open(str(path)) as container:
+        units = [bytes(p) for p in container.demux(video=0) if p.size]
+    other = changed(path, tmp_path / "b.mp4", {7: lambda _: units[8]})
+    with pytest.raises(DamagedStreamError, match=r"b.mp4: frames 5 to 9 are not those"):
+        read(other)
+
+
+def test_ordinary_videos_are_one_line(stream: bytes, tmp_path, ffmpeg: str, capsys) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    changed(path, tmp_path / "av1.mp4", dict.fromkeys(range(18), without))
+    for name, codec in (("h264.mp4", "libx264"), ("vp9.webm", "libvpx-vp9")):
+        command = f"{ffmpeg} -v error -f lavfi -i testsrc=d=0.2:s=64x64 -c:v {codec}"
+        subprocess.run([*command.split(), str(tmp_path / name)], check=True)
+    (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[:300])
+    for name in ("av1.mp4", "h264.mp4", "vp9.webm", "cut.mp4"):
+        capsys.readouterr()
+        assert main(["decode", str(tmp_path / name), str(tmp_path / "o.y4m")]) == 3
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and line.startswith(f"gvcodec: {tmp_path / name}: ")
+    assert not (tmp_path / "o.y4m").exists()
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return (8 + len(body)).to_bytes(4) + name + body
+
+
+def table(each: int, count: int) -> bytes:
+    stsz = box(b"stsz", bytes(4), each.to_bytes(4), count.to_bytes(4))
+    inside = stsz
+    for name in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        inside = box(name, inside)
+    return box(b"ftyp", b"isom", bytes(4)) + inside
+
+
+def run_of(flags: int, count: int) -> bytes:
+    trun = box(b"trun", flags.to_bytes(4), count.to_bytes(4))
+    return box(b"ftyp", b"isom", bytes(4)) + box(b"moof", box(b"traf", trun))
+
+
+@pytest.mark.parametrize(
+    "data", [table(1, 1 << 31), table(0, 1 << 20), run_of(0, 1 << 30), run_of(0x200, 1 << 20)]
+)
+def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path) -> None:
+    with pytest.raises(DamagedStreamError, match="no room"):
+        check_mp4(io.BytesIO(data))
+    (tmp_path / "a.mp4").write_bytes(data)
+    with pytest.raises(DamagedStreamError, match=r"a\.mp4: tables claim"):
+        read(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_any_change_of_a_file_ends_in_frames_or_one_error(
+    frames: list[Planes], tmp_path, suffix: str
+) -> None:
+    whole = written(made(frames[:7], "av1", tracks=sound()), tmp_path / f"a{suffix}").read_bytes()
+    rng = np.random.default_rng(5)
+    for trial in range(60):
+        data = bytearray(whole)
+        for _ in range(int(rng.integers(1, 4))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        if trial % 3 == 0:
+            del data[int(rng.integers(HEAD_KEPT, len(data))) :]
+        try:
+            for planes in gvcodec.decode_planes(bytes(data), fidelity=True):
+                assert planes[0].dtype == np.uint16
+        except GvcodecError as error:
+            assert "\n" not in str(error)
+
+
+HEAD_KEPT = 40
+
+
+# A browser
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The files of a folder at an address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.skipif(browser.find_browser() is None, reason="needs Chromium")
+def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:
+    """Chromium's own <video>, before it knows of any of this."""
+    names = [written(stream, tmp_path / f"a{suffix}").name for suffix in CONTAINERS]
+    videos = "".join(f'<video id="{n[2:]}" src="{n}" muted autoplay></video>' for n in names)
+    (tmp_path / "page.html").write_text(f"<!doctype html>{videos}")
+    with served(tmp_path) as address, browser.Browser() as chromium:
+        page = chromium.open(f"{address}page.html")
+        for name in names:
+            which = f'document.getElementById("{name[2:]}")'
+            page.until(f"{which}?.ended || {which}?.error")
+            assert page.run(f"{which}.error === null")
+            assert page.run(f"{which}.videoWidth") == 64
+            last = TIMES[-1] / 1000
+            assert last < page.run(f"{which}.duration") < last + 0.2
+            shown = page.run(f"{which}.getVideoPlaybackQuality().totalVideoFrames")
+            assert shown >= 15
+
+
+def test_the_player_shows_it(stream: bytes, tmp_path) -> None:
+    """`gvcodec play` gives its page the stream."""
+    path = written(stream, tmp_path / "a.mp4")
+    with running(path, "--fidelity") as server:
+        assert answer(server, "/stream")[1] == stream
+        assert b'"a.mp4"' in answer(server, "/play.json")[1]
+        _, data = answer(server, "/native?from=16")
+    frames = list(gvcodec.decode_planes(stream, fidelity=True))[16:]
+    assert data.endswith(b"".join(plane.tobytes() for plane in frames[1]))

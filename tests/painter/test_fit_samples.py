@@ -1,0 +1,145 @@
+"""What fitting gets to see, and weights that change with the parts of a video."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.painter.fit_samples import FitSampler, Gop, Part, part_limit
+from gvcodec.types import Planes, VideoFormat
+from tests.clips import make_clip
+from tests.conftest import planes_equal
+
+FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
+PLANES: Planes = tuple(np.zeros(shape, np.uint16) for shape in ((80, 96), (40, 48), (40, 48)))  # type: ignore[assignment]
+
+
+def numbered(number: int) -> Planes:
+    return (np.full((80, 96), number, np.uint16), *PLANES[1:])
+
+
+def filled(frames: int, parts: int) -> FitSampler:
+    reservoir = FitSampler(FORMAT, parts)
+    for number in range(frames):
+        reservoir.send_source(number, numbered(number))
+        reservoir.send_base(number, numbered(number))
+    return reservoir
+
+
+@given(st.integers(1, 700), st.integers(1, 5), st.lists(st.integers(1, 300), max_size=20))
+def test_parts_are_whole_gops_of_the_video(frames: int, limit: int, lengths: list[int]) -> None:
+    firsts = [0, *(int(n) for n in np.cumsum(lengths) if n < frames)]
+    gops = [Gop(first, 100 + first) for first in firsts]
+    parts = filled(frames, limit).parts(gops, frames)
+    assert 1 <= len(parts) <= limit and parts[0].first == 0
+    assert sum(part.size for part in parts) == sum(gop.size for gop in gops)
+    ends = [*(part.first for part in parts[1:]), frames]
+    for part, end in zip(parts, ends, strict=True):
+        assert part.first in firsts
+        assert len(parts) == 1 or end - part.first >= 48
+        assert len(part.samples) <= FitSampler.RUNS
+        for run in part.samples:
+            numbers = [int(source[0][0, 0]) for _, source in run]
+            assert numbers == list(range(numbers[0], numbers[0] + len(run)))
+            assert part.first <= numbers[0] and numbers[-1] < end
+    assert all(part.samples for part in parts)
+
+
+@given(st.integers(1, 700))
+def test_one_part_has_the_samples_of_one_alone(frames: int) -> None:
+    gops = [Gop(0, 1)]
+    (several,), (alone,) = (filled(frames, limit).parts(gops, frames) for limit in (4, 1))
+    assert [[int(s[0][0, 0]) for _, s in run] for run in several.samples] == [
+        [int(s[0][0, 0]) for _, s in run] for run in alone.samples
+    ]
+
+
+def test_of_large_pictures_only_windows_are_kept() -> None:
+    width, height = 1920, 1080
+    sampler = FitSampler(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
+    luma = np.arange(width * height, dtype=np.uint32).reshape(height, width)
+    planes: Planes = (luma, luma[::2, ::2], luma[::2, ::2])  # type: ignore[assignment]
+    for number in range(1200):
+        sampler.send_source(number, planes)
+        sampler.send_base(number, planes)
+        assert len(sampler._pairs) <= FitSampler.RUN * FitSampler.RUNS_TOGETHER
+    parts = sampler.parts([Gop(first) for first in range(0, 1200, 50)], 1200)
+    assert len(parts) > 1 and all(part.samples for part in parts)
+    corners = set()
+    for run in (run for part in parts for run in part.samples):
+        y, u, v = run[0][0]
+        assert y.shape == (FitSampler.WINDOW,) * 2 and u.shape == (FitSampler.WINDOW // 2,) * 2
+        assert y[0, 0] == u[0, 0] == v[0, 0], "luma and chroma of one place"
+        assert all(planes_equal(pair[k], run[0][0]) for pair in run for k in (0, 1))
+        corners.add(int(y[0, 0]))
+    assert len(corners) > 20, "at other places in every run"
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({"fit": 20.0}, 2),
+        ({"fit": 5.0}, 1),
+        ({"fit_steps": 30}, 3),
+        ({"fit_steps": 19}, 1),
+        ({}, 2),
+    ],
+)
+def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
+    assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
+
+
+def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
+    encoder = gvcodec.Encoder(
+        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=30), fitted=fitted
+    )
+    file = io.BytesIO()
+    writer = Writer(file, encoder.header)
+
+    def packets() -> Iterator[Packet]:
+        while (packet := encoder.receive_packet()) is not None:
+            yield packet
+
+    for planes in clip:
+        encoder.send_frame(planes)
+        for packet in packets():
+            writer.write(packet)
+    encoder.flush()
+    for packet in packets():
+        writer.write(packet)
+    writer.finish(encoder.base_hash)
+    return file.getvalue()
+
+
+def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(96, 80, 10, seed=1) * 20
+    asked: list[Part] = []
+    answer = {0: b"\0", 60: b"\0", 160: b"\1\0"}
+
+    def fit(parts: list[Part], *rest: object) -> tuple[dict[int, bytes], str]:
+        asked.extend(parts)
+        return answer, ""
+
+    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", fit)
+    data = stream(clip)
+    assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
+    assert data == stream(clip, fitted=answer), "as in a later pass of rate control"
+    found, frame = {}, 0
+    for packet in Reader(io.BytesIO(data)).packets():
+        if packet.kind is Kind.FIT:
+            found[frame] = packet.payload
+        frame += packet.is_frame
+    assert found == {0: b"\0", 160: b"\1\0"}, "nothing is sent twice in a row"
+    everything = list(gvcodec.decode_planes(data, fidelity=True))
+    assert planes_equal(
+        everything[160], next(gvcodec.decode_planes(data, fidelity=True, start=160))
+    )

@@ -1,0 +1,485 @@
+"""The painter: its definition against the C++ and the twin that is trained; what the definition
+promises; noise, motion and payloads of fitted weights."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import hashlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.painter import model as numbers
+from gvcodec.painter.cpu import CpuPainter
+from gvcodec.painter.device import DevicePainter
+from gvcodec.painter.model import DETAIL, Model, condition, find_painter, rate
+from gvcodec.painter.motion import block_grid, block_vectors
+from gvcodec.painter.noise import REFRESH, fresh, tile
+from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
+from gvcodec.painter.perceptual.bands import FilterBank
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.twin import condition as condition_row
+from gvcodec.painter.twin_layers import Layer, Numbers
+from gvcodec.painter.video import VideoPainter
+from gvcodec.painter.warp import warp
+from gvcodec.painter.weight_coder import Decoder, Encoder
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.models import CHECKPOINT_VARIABLE
+from tests.oracle import painter as oracle
+from tests.oracle.painter import OraclePainter, log8
+
+no_cuda = not torch.cuda.is_available()
+SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
+
+
+def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterTwin:
+    """A painter with weights of any size, with the layer `middle` or without."""
+    torch.manual_seed(seed)
+    made = PainterTwin({**SIZES, "middle": middle})
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, Layer):
+                module.weight.copy_(torch.randn_like(module.weight) * 40 * wild)
+                module.bias.copy_(torch.randn_like(module.bias) * 1000 * wild)
+            if isinstance(module, Numbers):
+                for part, low, high in (
+                    ("multiplier", 300, 1024),
+                    ("shift", 12, 18),
+                    ("step", 9, 13),
+                ):
+                    setattr(module, part, torch.randint(low, high, module.step.shape).float())
+        for block in made.blocks:
+            block.condition.copy_(torch.randn_like(block.condition) * 300)
+    return made.requires_grad_(False)
+
+
+def frames(width: int, height: int, count: int) -> list[Planes]:
+    """A texture that drifts."""
+    rng = np.random.default_rng(0)
+    ground = rng.normal(0, 1, (height + count, width + 2 * count))
+    for axis in (0, 1):
+        ground = sum(np.roll(ground, s, axis) for s in range(-2, 3)) / 5
+    found = []
+    for t in range(count):
+        y = 500 + 400 * ground[t : t + height, 2 * t : 2 * t + width]
+        u = 512 + 100 * ground[t : t + height : 2, t : t + width : 2]
+        planes = (y, u, 1023 - u)
+        found.append(tuple(p.clip(0, 1023).astype(np.uint16) for p in planes))
+    return found
+
+
+@pytest.mark.parametrize("middle", [0, 1])
+def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
+    width, height = 64, 48
+    rng, painted_twin = np.random.default_rng(1), twin(middle=middle).double()
+    painter = OraclePainter(Model.of(painted_twin.integers()), height, width)
+    painter.start(condition("av1", Fraction(1), 45), painter.model)
+    stream, state = condition_row("av1", Fraction(1), 45).double(), None
+    for t, base_frame in enumerate(frames(width, height, 3)):
+        vectors = (
+            rng.integers(-9, 9, (2, *block_grid(height, width))).astype(np.int16) if t else None
+        )
+        own = rate(300 + t, width, height)
+        wanted = painter.paint(base_frame, vectors, own)
+        luma, chroma = (
+            torch.from_numpy(np.stack(p).astype(float) / 1023)[None]
+            for p in (base_frame[:1], base_frame[1:])
+        )
+        entries = torch.cat([stream[:, :-1], torch.tensor([[own]]).double()], 1)
+        noise, redraw = fresh(height, width, t)
+        moved = None if vectors is None else torch.from_numpy(vectors)[None]
+        y, uv, state = painted_twin.step(
+            luma, chroma, moved, (noise.double(), redraw), state, entries
+        )
+        found = [(p * 1023).round().clamp(0, 1023).int().numpy() for p in (y[0, 0], *uv[0])]
+        assert np.abs(wanted[0].astype(int) - base_frame[0]).mean() > 5
+        for a, b in zip(wanted, found, strict=True):
+            assert np.array_equal(a, b), t
+
+
+def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
+    """What the C++ forms rely on: the definition computes in 32 bits and would hide it."""
+    model = Model.of(twin(3, wild=100).integers())
+    painter = OraclePainter(model, 32, 48)
+    painter.start(condition("av1", Fraction(1), 63), model)
+    rng, widest = np.random.default_rng(0), 0
+    for t in range(3):
+        y, u, v = (
+            rng.choice([0, 1023], s).astype(np.uint16) for s in ((32, 48), (16, 24), (16, 24))
+        )
+        vectors = rng.integers(-40, 40, (2, 2, 3)).astype(np.int16) if t else None
+        painted = painter.paint((y, u, v), vectors)
+        assert all(p.max() <= 1023 for p in painted)
+        assert painter.state is not None
+        widest = max(widest, int(np.abs(painter.state.detail).max()))
+    assert 1000 < widest <= DETAIL
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize(
+    "size", [(64, 48), (118, 70), (17, 33), (16, 16), (15, 1), (333, 100), (20, 590)], ids=str
+)
+def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None:
+    """In every form of the loops, on one thread and on three, whatever vectors and weights are."""
+    width, height = size
+    for wild, middle in ((1.0, 0), (1.0, 1), (30.0, 0), (30.0, 1)):
+        model = Model.of(twin(5, wild, middle).integers())
+        stream = condition("av1", Fraction(1, 2), 40)
+        painters = [OraclePainter(model, height, width)]
+        painters += [CpuPainter(height, width, threads) for threads in (1, 3)]
+        for painter in painters:
+            painter.start(stream, model)
+        rng = np.random.default_rng(2)
+        for t, base_frame in enumerate(frames(width, height, 4)):
+            reach = 32000 if t == 3 else 20
+            grid = block_grid(height, width)
+            vectors = rng.integers(-reach, reach, (2, *grid)).astype(np.int16) if t else None
+            if t == 2:
+                base_frame = tuple(
+                    rng.choice([0, 1023], p.shape).astype(np.uint16) for p in base_frame
+                )
+            wanted, *found = (painter.paint(base_frame, vectors, 17 * t) for painter in painters)
+            for planes in found:
+                for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
+                    assert np.array_equal(a, b), (wild, middle, t, plane, np.argwhere(a != b)[:5])
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(no_cuda, reason="no CUDA"))]
+)
+@pytest.mark.parametrize("size", [(118, 70), (16, 16), (15, 1)], ids=str)
+def test_torch_paints_on_any_device_what_the_core_does(
+    size: tuple[int, int], device: str, tmp_path
+) -> None:
+    """In double precision, fitted too, whatever vectors and weights are."""
+    width, height = size
+    rng = np.random.default_rng(3)
+    for wild, middle in ((1.0, 1), (30.0, 0)):
+        path = tmp_path / "painter.safetensors"
+        twin(5, wild, middle).save(path)
+        model = Model.load(path)
+        head = rng.integers(-30, 30, model.layers["head"].weight.size)
+        add_deltas = model.add_deltas({"head.weight": (head, 1), "head.bias": (np.full(15, 9), 6)})
+        painters = (CpuPainter(height, width, 2), DevicePainter(path, device))
+        for changed in (model, add_deltas, model):
+            for painter in painters:
+                painter.start(condition("vvc", Fraction(1), 33), changed)
+            for t, base_frame in enumerate(frames(width, height, 3)):
+                grid = block_grid(height, width)
+                vectors = rng.integers(-90, 90, (2, *grid)).astype(np.int16) if t else None
+                wanted, found = (p.paint(base_frame, vectors, 21 * t) for p in painters)
+                for a, b in zip(wanted, found, strict=True):
+                    assert np.array_equal(a, b), (wild, middle, t, np.argwhere(a != b)[:5])
+
+
+def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
+    path = tmp_path / "painter.safetensors"
+    made = twin()
+    made.save(path)
+    again, wanted = PainterTwin.load(path).integers(), made.integers()
+    assert again.keys() == wanted.keys()
+    assert all(np.array_equal(again[name], wanted[name]) for name in wanted)
+    for name, value in (
+        ("head.shift", 31),
+        ("gate.multiplier", 1024),
+        ("blocks.1.condition", 70000),
+    ):
+        broken = {**wanted, name: np.full_like(wanted[name], value)}
+        with pytest.raises(ValueError, match="range"):
+            Model.of(broken)
+    with pytest.raises(ValueError, match="fit"):
+        Model.of({name: values for name, values in wanted.items() if not name.startswith("gate")})
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(MediaError, match="not a painter"):
+        Model.load(path)
+
+
+def test_fitted_weights_are_cut_to_their_range() -> None:
+    model = Model.of(twin().integers())
+    n = model.layers["head"].weight.size
+    deltas = {"head.weight": (np.full(n, 127), 3), "head.bias": (np.full(15, -127), 20)}
+    changed = model.add_deltas(deltas).layers["head"]
+    assert (changed.weight == 127).all()
+    assert (changed.bias == model.layers["head"].bias - (127 << 20)).all()
+    assert model.layers["head"].weight.max() < 127 or (model.layers["head"].weight != 127).any()
+
+
+def test_bands_answer_to_waves_of_any_direction_alike() -> None:
+    """N alike, (P, Q) as (cos, sin) of twice the angle: nothing prefers rows or columns."""
+    y, x = np.mgrid[:64, :64]
+    for turn in range(8):
+        angle = turn * np.pi / 8
+        wave = 512 + 300 * np.cos(0.9 * (x * np.cos(angle) + y * np.sin(angle)))
+        found = oracle.bands(wave.round().astype(np.int32), fine=True)
+        inner = (slice(8, -8),) * 2
+        carrier = (wave[inner] - 512) / 300
+        n, p, q = (float((b[inner] * carrier).mean() * 2) for b in (found.iso, found.p, found.q))
+        if turn == 0:
+            first = n
+        assert abs(n / first - 1) < 0.06
+        assert abs(p - np.hypot(p, q) * np.cos(2 * angle)) < 0.12 * first
+        assert abs(q - np.hypot(p, q) * np.sin(2 * angle)) < 0.12 * first
+        assert 0.6 < np.hypot(p, q) / n < 1.05
+
+
+def test_directions_are_those_of_the_picture() -> None:
+    y, x = np.mgrid[:64, :64]
+    for angle in (0.0, 0.6, 1.2, 2.0, 2.9):
+        wave = 2000 + 800 * np.cos(0.8 * (x * np.cos(angle) + y * np.sin(angle)))
+        c, s = (part[2:-2, 2:-2].mean() for part in oracle.directions(wave.astype(np.int32)))
+        assert np.hypot(c - 64 * np.cos(2 * angle), s - 64 * np.sin(2 * angle)) < 6
+    flat = oracle.directions(np.full((32, 32), 900, np.int32))
+    assert not flat[0].any() and not flat[1].any()
+
+
+def test_a_logarithm_of_integers() -> None:
+    for value in (8, 9, 15, 16, 103, 1000, (1 << 24) - 1):
+        assert abs(int(log8(np.array(value))) - 8 * np.log2(value)) < 1.7
+
+
+SHOWN = VideoFormat(118, 70, Fraction(25), Fraction(1, 25))
+
+
+@pytest.fixture
+def lively(tmp_path):
+    """A painter whose every layer has something to say."""
+    twin(4, 0.3).save(tmp_path / "lively.safetensors")
+    return tmp_path / "lively.safetensors"
+
+
+def painted(path, base="av1", scale=Fraction(1), q=40, fitted=None):
+    painter = VideoPainter(SHOWN, base, scale, q, path, 1)
+    painter.start_gop(fitted)
+    return [painter.paint(planes) for planes in frames(118, 70, 3)]
+
+
+def equal(a, b):
+    return all(np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y))
+
+
+def test_painting_starts_anew_with_each_gop(lively):
+    painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, lively, 1)
+    passes = []
+    for _ in range(2):
+        painter.start_gop(None)
+        passes.append([painter.paint(planes) for planes in frames(118, 70, 3)])
+    assert equal(*passes) and not equal(passes[0], frames(118, 70, 3))
+
+
+def test_the_condition_matters(lively):
+    streams = (("av1", 1, 40), ("vvc", 1, 40), ("av1", 2, 40), ("av1", 1, 10))
+    found = [painted(lively, base, Fraction(1, scale), q)[0][0] for base, scale, q in streams]
+    assert len({plane.tobytes() for plane in found}) == 4
+
+
+@pytest.mark.parametrize("arguments", [("vp9", 1, 40), ("av1", 1, 64), ("av1", 1, -1)])
+def test_a_painter_refuses_arguments(lively, arguments):
+    base, scale, q = arguments
+    with pytest.raises(UsageError):
+        VideoPainter(SHOWN, base, Fraction(scale), q, lively, 1)
+
+
+def test_a_painter_refuses_frames_of_another_size(lively):
+    painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, lively, 1)
+    painter.start_gop(None)
+    with pytest.raises(UsageError, match="96×64"):
+        painter.paint(frames(96, 64, 1)[0])
+
+
+@pytest.mark.parametrize("device", ["warp:9", "meta", "cuda:99", "mkldnn"])
+def test_a_device_that_is_not_there_is_named(lively, device):
+    with pytest.raises(UsageError, match=f"no device {device} to paint on"):
+        DevicePainter(lively, device)
+
+
+def test_the_painters_file_is_found_or_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(numbers, "shipped_folders", lambda: [tmp_path / "none", tmp_path])
+    monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
+    with pytest.raises(MediaError, match=f"no painter here.*{CHECKPOINT_VARIABLE}"):
+        find_painter()
+    (tmp_path / "painter.safetensors").write_bytes(b"shipped")
+    (tmp_path / "other").write_bytes(b"named")
+    assert find_painter().read_bytes() == b"shipped"
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, str(tmp_path / "other"))
+    assert find_painter().read_bytes() == b"named"
+    with pytest.raises(MediaError, match="not a painter"):
+        Model.load(find_painter())
+
+
+def test_the_shipped_painter_loads_and_is_small():
+    shipped = PainterTwin.load(find_painter())
+    assert 10_000 < sum(p.numel() for p in shipped.parameters()) < 100_000
+
+
+def test_bands_add_up_to_the_picture():
+    bank, x = FilterBank(), torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+    fine, coarse, rest = bank(torch.nn.functional.pixel_unshuffle(x, 2))
+    assert fine.shape == (1, 12, 48, 48) and coarse.shape == (1, 6, 48, 48)
+    taps = torch.tensor([1.0, 4, 6, 4, 1]) / 16
+    low = torch.nn.functional.conv2d(x, torch.outer(taps, taps)[None, None], padding=2)
+    high = torch.nn.functional.pixel_shuffle(fine.unflatten(1, (3, 4)).sum(1), 2)
+    assert torch.allclose((high + low)[..., 4:-4, 4:-4], x[..., 4:-4, 4:-4], atol=1e-6)
+    taps = torch.tensor([1.0, 3, 3, 1]) / 8
+    half = torch.nn.functional.conv2d(x, torch.outer(taps, taps)[None, None], stride=2, padding=1)
+    assert torch.allclose(
+        (coarse.sum(1, keepdim=True) + rest)[..., 8:-8, 8:-8], half[..., 8:-8, 8:-8], atol=1e-6
+    )
+
+
+def test_noise_is_white_and_the_same_everywhere():
+    noise, redraw = fresh(256, 256, 5)
+    assert abs(float(noise.mean()) - 512) < 4 and abs(float(noise.std()) / 147.8 - 1) < 0.02
+    spectrum = torch.fft.rfft2(noise[0, 0]).abs().square().mean(0)[1:]
+    assert float(spectrum.max() / spectrum.min()) < 2
+    assert abs(float(redraw.float().mean()) * REFRESH - 1) < 0.2
+    assert not torch.equal(fresh(256, 256, 6)[0], noise)
+    digest = hashlib.sha256((noise - 2).to(torch.int16).numpy().tobytes()).hexdigest()
+    assert digest[:16] == "fa62e43f52fee6cc"
+    for ours, theirs in zip(tile(), oracle.tile(), strict=True):
+        assert np.array_equal(ours.numpy(), theirs)
+
+
+def test_motion_is_found_and_followed():
+    rng = np.random.default_rng(0)
+    texture = rng.integers(300, 700, (100, 130)).astype(np.uint16)
+    smooth = (
+        (texture[:-1, :-1] + texture[1:, :-1] + texture[:-1, 1:] + texture[1:, 1:]) >> 2
+    ).astype(np.uint16)
+    before, after = (
+        np.ascontiguousarray(smooth[10:74, 10:106]),
+        np.ascontiguousarray(smooth[7:71, 15:111]),
+    )
+    vectors = torch.from_numpy(block_vectors(after, before))
+    assert vectors.shape == (2, 4, 6)
+    assert vectors[:, 1:-1, 1:-1].flatten(1).float().median(1).values.tolist() == [-3, 5]
+    moved, inside = warp(torch.from_numpy(before.astype(np.float32))[None, None], vectors[None])
+    good = inside[0, 0, 16:48, 16:80].numpy()
+    assert np.abs(moved[0, 0, 16:48, 16:80].numpy() - after[16:48, 16:80])[good].mean() < 5
+
+
+def test_no_lattice_in_flat_areas(lively):
+    """Whatever the weights, a slow gradient must not come out with a pattern of the sampling grids
+    (2, 4, 8 pixels)."""
+    y, x = np.mgrid[0:128, 0:128]
+    flat = (400 + x + y).astype(np.uint16)  # y // 2 would be a pattern of its own
+    chroma = np.full((64, 64), 512, np.uint16)
+    for path in (lively, find_painter()):
+        fmt = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
+        painter = VideoPainter(fmt, "av1", Fraction(1), 50, path, 1)
+        total = np.zeros((64, 64))
+        for _ in range(3):
+            painter.start_gop(None)
+            for _ in range(3):
+                error = painter.paint((flat, chroma, chroma))[0].astype(float) - flat
+            window = np.outer(np.hanning(64), np.hanning(64))
+            for top in (16, 32, 48):
+                for left in (16, 32, 48):
+                    crop = error[top : top + 64, left : left + 64]
+                    total += np.abs(np.fft.fft2((crop - crop.mean()) * window)) ** 2
+        for period in (2, 4, 8):
+            for line in (64 // period, 64 - 64 // period):
+                for axis in (total[line], total[:, line]):
+                    neighbours = [np.roll(total, s, 0)[line].mean() for s in (-3, 3)]
+                    assert axis.mean() < 4 * max(max(neighbours), 1e-3 * total.mean()), (
+                        path,
+                        period,
+                    )
+
+
+values = st.lists(
+    st.tuples(st.integers(-30000, 30000) | st.integers(-3, 3), st.integers(0, 4)), max_size=300
+)
+
+
+@given(values)
+def test_coder_round_trip(pairs):
+    encoder = Encoder()
+    for value, kind in pairs:
+        encoder.put(value, kind)
+    decoder = Decoder(encoder.finish())
+    assert [decoder.get(kind) for _, kind in pairs] == [value for value, _ in pairs]
+    decoder.finish()
+
+
+def test_coder_comes_close_to_entropy():
+    values = np.round(np.random.default_rng(0).laplace(0, 1.2, 3000)).astype(int)
+    encoder = Encoder()
+    for value in values.tolist():
+        encoder.put(value)
+    _, counts = np.unique(values, return_counts=True)
+    entropy = -(counts * np.log2(counts / 3000)).sum() / 8
+    assert len(encoder.finish()) < 1.06 * entropy
+
+
+SHIPPED = PainterTwin.load(find_painter())
+
+
+def some_deltas(groups, scale=3.0):
+    weights, rng = dict(SHIPPED.named_parameters()), np.random.default_rng(0)
+    names = [name for i in groups for name in GROUPS[i] if name in weights]
+    values = (rng.normal(0, scale, weights[name].numel()) for name in names)
+    return [
+        Delta(name, np.round(v).clip(-127, 127).astype(np.int64), 4)
+        for name, v in zip(names, values, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("groups", [(0,), (0, 1), (1, 2), (0, 1, 2, 3)])
+def test_payload_round_trip(groups):
+    deltas, steps = some_deltas(groups), Steps(SHIPPED)
+    got = unpack(pack(deltas), SHIPPED)
+    assert got is not None and set(got) == {d.name for d in deltas}
+    for delta in deltas:
+        values = torch.from_numpy(delta.values).float().reshape(got[delta.name].shape)
+        assert torch.equal(got[delta.name], values * steps.unit(delta.name, 4))
+    assert unpack(IDENTITY, SHIPPED) is None
+    assert unpack(pack([Delta(d.name, d.values * 0, 4) for d in deltas]), SHIPPED) == {}
+
+
+def test_the_nearest_step_is_taken():
+    steps = Steps(SHIPPED)
+    for exponent in (0, 7, 20):
+        size = float(steps.unit("head.bias", exponent).mean())
+        assert steps.exponent("head.bias", 1.2 * size) == exponent
+    assert (steps.exponent("head.bias", 1e-30), steps.exponent("head.bias", 1e30)) == (0, 20)
+
+
+def test_fitted_weights_paint_and_do_not_stay():
+    base_frame, path = frames(118, 70, 1)[0], find_painter()
+    painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, path, 1)
+    painter.start_gop(None)
+    plain = painter.paint(base_frame)
+    painter.start_gop(pack(some_deltas((0, 1, 2))))
+    assert not np.array_equal(painter.paint(base_frame)[0], plain[0])
+    painter.start_gop(IDENTITY)
+    assert np.array_equal(painter.paint(base_frame)[0], base_frame[0])
+    painter.start_gop(None)
+    assert np.array_equal(painter.paint(base_frame)[0], plain[0])
+
+
+@settings(max_examples=300)
+@given(
+    st.binary(max_size=80)
+    | st.binary(max_size=60).map(lambda tail: bytes([1, 3, 4, 4, 4, 255, 4, 4, 4]) + tail)
+)
+def test_any_payload_is_read_or_refused(payload):
+    try:
+        deltas = unpack(payload, SHIPPED)
+    except DamagedStreamError:
+        return
+    assert deltas is None or all(torch.isfinite(d).all() for d in deltas.values())
+
+
+def test_cut_and_extended_payloads_are_refused():
+    payload = pack(some_deltas((0, 1)))
+    kinds = (b"", b"\2", bytes([1, 16]) + payload[2:], b"\0\0")
+    for damaged in (payload[:-8], payload + b"\1", payload[:5], *kinds):
+        with pytest.raises(DamagedStreamError):
+            unpack(damaged, SHIPPED)

@@ -1,0 +1,253 @@
+"""Painted streams: the painted hash at their end, on every form of the loops and
+number of threads; golden samples."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gvcodec
+from gvcodec import EncoderConfig, _core
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.errors import DamagedStreamError, VerificationError
+from gvcodec.painter.cpu import CpuPainter
+from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
+from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.video import VideoPainter
+from gvcodec.streams.cut import cut
+from gvcodec.types import VideoFormat
+from tests.conftest import planes_equal
+from tests.painter.test_painter import frames, twin
+
+WIDTH, HEIGHT = 80, 48
+FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
+#: SHA-256 over the painted samples (u16, Y U V) of `golden_clip` by `golden_model`.
+GOLDEN = "d3fc8a360f25aeb8a9ccee1b35b8e5eed08bc86047db3f581c5526250b9a1162"
+
+
+def golden_model() -> Model:
+    """Weights of a generator that is the same everywhere, of the sizes that trained ones have."""
+    rng = np.random.default_rng(20261122)
+    found: dict[str, Any] = {}
+    for name, values in twin().integers().items():
+        part = name.rsplit(".", 1)[1]
+        low, high = {
+            "weight": (-60, 61),
+            "bias": (-3000, 3001),
+            "multiplier": (512, 1024),
+            "shift": (15, 18),
+            "step": (9, 13),
+            "condition": (-2000, 2001),
+        }[part]
+        found[name] = rng.integers(low, high, values.shape)
+    return Model.of(found)
+
+
+def golden_clip() -> list[Any]:
+    """Blocks of noise that move, from integers alone."""
+    rng = np.random.default_rng(7)
+    ground = rng.integers(100, 900, (40, 60)).repeat(3, 0).repeat(3, 1) + rng.integers(
+        -40, 41, (120, 180)
+    )
+    found = []
+    for t in range(3):
+        y = ground[t : t + 70, 2 * t : 2 * t + 117].astype(np.uint16)
+        u = ground[t : t + 35, t : t + 59].astype(np.uint16)
+        found.append((y, u, 1023 - u))
+    return found
+
+
+def painted_golden(threads: int) -> str:
+    painter, digest = CpuPainter(70, 117, threads), hashlib.sha256()
+    painter.start(condition("av1", Fraction(1), 50), golden_model())
+    rng = np.random.default_rng(3)
+    for t, base_frame in enumerate(golden_clip()):
+        vectors = rng.integers(-20, 21, (2, 5, 8)).astype(np.int16) if t else None
+        for plane in painter.paint(base_frame, vectors, 40 * t - 100):
+            digest.update(np.ascontiguousarray(plane, "<u2").tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_golden_samples(threads: int) -> None:
+    assert painted_golden(threads) == GOLDEN
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch) -> Path:
+    """A painter of random weights that encoders take."""
+    path = tmp_path / "painter.safetensors"
+    made = twin(4, 0.3)
+    made.save(path)
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, str(path))
+    return path
+
+
+def encoded(count: int = 6, keyint: int = 3, **settings: Any) -> bytes:
+    config = EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0)
+    encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
+    out = io.BytesIO()
+    encode_stream(encoder, out, ((planes, None) for planes in frames(WIDTH, HEIGHT, count)))
+    return out.getvalue()
+
+
+def decoded(data: bytes, threads: int = 1, **options: Any) -> list[Any]:
+    reader = Reader(io.BytesIO(data))
+    decoder = gvcodec.Decoder(reader.header, threads=threads, **options)
+    found = [frame.planes for frame in decoder.frames_of(reader.packets())]
+    decoder.verify(reader.base_hash)
+    return found
+
+
+def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
+    """The stream with another payload of the packets of this kind."""
+    reader, out = Reader(io.BytesIO(data)), io.BytesIO()
+    writer = Writer(out, reader.header)
+    for packet in reader.packets():
+        writer.write(Packet(kind, payload) if packet.kind is kind else packet)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    return out.getvalue()
+
+
+@pytest.mark.usefixtures("model")
+def test_all_frames_before_a_broken_packet_are_given_out() -> None:
+    data = encoded()
+    wanted, reader = decoded(data), Reader(io.BytesIO(data))
+    packets = [packet for packet in reader.packets() if packet.is_frame]
+    packets[4] = Packet(packets[4].kind, b"\xff" * 10)
+    given = gvcodec.Decoder(reader.header, threads=1).frames_of(packets)
+    for before in wanted[:4]:
+        assert planes_equal(next(given).planes, before)
+    with pytest.raises(DamagedStreamError):
+        next(given)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> None:
+    data, before, found = encoded(base=base, preset=None if base == "vvc" else 10), _core.cpu(), []
+    try:
+        for form in _core.cpu_forms():
+            _core.use_cpu(form)
+            found += [decoded(data, threads) for threads in (1, 2)]
+    finally:
+        _core.use_cpu(before)
+    assert len(found) >= 2
+    for other in found[1:]:
+        assert all(planes_equal(a, b) for a, b in zip(found[0], other, strict=True))
+    base_frame = decoded(data, fidelity=True)
+    assert not planes_equal(base_frame[0], found[0][0])
+    kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+    assert kinds.count(Kind.PAINTED) == 1 and kinds[-1] is Kind.PAINTED
+
+
+@pytest.mark.usefixtures("model")
+def test_a_device_paints_the_same_samples() -> None:
+    """ "cpu:0" paints by torch, as a GPU does; the painted hash is checked unless tensors stay."""
+    torch = pytest.importorskip("torch")
+    data = encoded()
+    wanted, found = decoded(data), decoded(data, device="cpu:0")
+    tensors = decoded(data, device="cpu:0", tensors=True)
+    for ours, theirs, kept in zip(wanted, found, tensors, strict=True):
+        assert planes_equal(ours, theirs)
+        assert all(type(plane) is torch.Tensor for plane in kept)
+        assert planes_equal(ours, tuple(plane.numpy().astype(np.uint16) for plane in kept))
+    with pytest.raises(VerificationError, match="painted hash"):
+        decoded(with_payload(data, Kind.PAINTED, bytes(8)), device="cpu:0")
+
+
+@pytest.mark.usefixtures("model")
+def test_other_samples_than_the_encoders_are_noticed() -> None:
+    data = with_payload(encoded(), Kind.PAINTED, bytes(8))
+    with pytest.raises(VerificationError, match="painted hash"):
+        decoded(data)
+    with pytest.raises(VerificationError, match="painted hash"):
+        decoded(data, only_check=True)
+    assert len(decoded(data, fidelity=True)) == 6
+    assert VerificationError.exit_code == 5
+
+
+@pytest.mark.usefixtures("model")
+def test_a_piece_of_a_stream_has_no_painted_hash_and_paints_the_same() -> None:
+    data, out = encoded(), io.BytesIO()
+    cut(Reader(io.BytesIO(data)), out, Fraction(3, 25), None)
+    piece = out.getvalue()
+    assert Kind.PAINTED not in [packet.kind for packet in Reader(io.BytesIO(piece)).packets()]
+    for a, b in zip(decoded(piece), decoded(data)[3:], strict=True):
+        assert planes_equal(a, b)
+
+
+@pytest.mark.usefixtures("model")
+def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
+    """A decoder that takes another size paints another picture."""
+    data = encoded(keyint=0)
+    reader = Reader(io.BytesIO(data))
+    sizes = [len(p.payload) for p in reader.packets() if p.is_frame]
+    base_frames = decoded(data, fidelity=True)
+    video = VideoPainter(FORMAT, "av1", Fraction(1), 30, Path(model_path()), 1)
+    video.start_gop(None)
+    again = [
+        video.paint(base_frame, size) for base_frame, size in zip(base_frames, sizes, strict=True)
+    ]
+    assert all(planes_equal(a, b) for a, b in zip(again, decoded(data), strict=True))
+    video.start_gop(None)
+    assert not planes_equal(video.paint(base_frames[0], 20 * sizes[0]), again[0])
+    assert rate(0, WIDTH, HEIGHT) == 0 < rate(10**9, WIDTH, HEIGHT) <= 1024
+
+
+def model_path() -> str:
+    import os
+
+    return os.environ[CHECKPOINT_VARIABLE]
+
+
+def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
+    twin, numbers = PainterTwin.load(model), Model.load(model)
+    rng = np.random.default_rng(0)
+    names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias", "head.weight")
+    sizes = {name: parameter.numel() for name, parameter in twin.named_parameters()}
+    steps = {"head.weight": 3}
+    payload = pack([Delta(n, rng.integers(-127, 128, sizes[n]), steps.get(n, 4)) for n in names])
+    deltas = unpack(payload, twin)
+    assert deltas is not None
+    for name, parameter in twin.named_parameters():
+        if name in deltas:
+            parameter.add_(deltas[name])
+    found = read(payload, sizes)
+    assert found is not None
+    add_deltas = numbers.add_deltas({d.name: (d.values, d.exponent) for d in found})
+    wanted = twin.integers()
+    for name, layer in add_deltas.layers.items():
+        if name != "view":
+            assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name
+            assert np.array_equal(layer.bias, wanted[f"{name}.bias"]), name
+    assert read(IDENTITY, sizes) is None
+    head = bytes([1, 2, 21])
+    with pytest.raises(DamagedStreamError, match="step"):
+        read(head + payload[9:], sizes)
+
+
+@pytest.mark.usefixtures("model")
+def test_fitting_gives_weights_that_a_stream_carries() -> None:
+    """From the encoder's frames to a decoder's picture, led by the small network."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = encoded(keyint=0, fit=None, fit_steps=2, fit_by="small")
+    kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+    assert kinds.count(Kind.PAINTED) == 1
+    assert kinds[0] is Kind.FIT
+    decoded(data)

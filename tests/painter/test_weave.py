@@ -1,0 +1,103 @@
+"""What the painter adds to a texture without direction: no weave of lines, however it is fitted."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.payload import Delta, in_groups, pack
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.video import VideoPainter
+from gvcodec.types import Planes, VideoFormat
+from tests.oracle.painter import directions
+from tests.oracle.weave import anisotropy, by_direction, lines
+
+SIDE = 192
+FORMAT = VideoFormat(SIDE, SIDE, Fraction(25), Fraction(1, 25))
+
+
+def texture(stretch: int = 1) -> np.ndarray:
+    """Noise of all directions alike, or drawn out `stretch` times along rows."""
+    rng = np.random.default_rng(5)
+    spectrum = np.fft.fft2(rng.normal(0, 1, (SIDE, SIDE)))
+    v, u = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
+    radius = np.hypot(u * stretch, v)
+    plane = np.fft.ifft2(spectrum * (radius > 0.02) / (0.03 + radius)).real
+    return plane / plane.std()
+
+
+def frame(luma: np.ndarray) -> Planes:
+    half = np.full((SIDE // 2, SIDE // 2), 512, np.uint16)
+    return luma.clip(0, 1023).astype(np.uint16), half, half
+
+
+def base(source: np.ndarray) -> Planes:
+    """What a coder leaves of it: blurred, with little contrast."""
+    blurred = source
+    for axis in (0, 1):
+        blurred = sum(np.roll(blurred, s, axis) for s in range(-2, 3)) / 5
+    return frame(500 + 25 * blurred)
+
+
+def added(changes: dict[int, float], base_frame: Planes) -> np.ndarray:
+    """Luma added by the shipped painter after a fit that moves biases of its head by `changes`."""
+    path, exponent = find_painter(), 10
+    twin = PainterTwin.load(path)
+    sizes = {name: p.numel() for name, p in twin.named_parameters()}
+    grid = twin.grids()["head.bias"]
+    wanted = torch.zeros(sizes["head.bias"])
+    for number, change in changes.items():
+        wanted[number] = change / grid[number]
+    values = (wanted / 2**exponent).round().clamp(-127, 127).long().numpy()
+    deltas = [
+        Delta(n, values if n == "head.bias" else np.zeros(sizes[n], np.int64), exponent)
+        for n in in_groups(1, sizes)
+    ]
+    painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, path, 1)
+    painter.start_gop(pack(deltas))
+    painted = painter.paint(base_frame)
+    return (painted[0].astype(float) - base_frame[0])[16:-16, 16:-16]
+
+
+def test_measures_know_a_weave() -> None:
+    plain = texture()
+    assert 0.8 < anisotropy(plain) < 1.25 and 0.6 < lines(plain) < 1.4
+    rng = np.random.default_rng(0)
+    woven = np.repeat(rng.normal(0, 1, (SIDE, SIDE // 8)), 8, 1) + np.repeat(
+        rng.normal(0, 1, (SIDE // 8, SIDE)), 8, 0
+    )
+    assert anisotropy(woven) > 3 and lines(woven) > 2
+    turned = by_direction(texture(6))
+    assert turned.argmax() == len(turned) // 2
+
+
+#: Amplitudes as a fit raises them, with every ratio at its end.
+RAISED = {6: 0.5, 7: 0.5, 8: 0.5, 9: 9.0, 10: 9.0, 11: 9.0}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_fit_makes_the_painter_weave(sign: int) -> None:
+    changes = {n: change * (sign if n > 8 else 1) for n, change in RAISED.items()}
+    detail = added(changes, base(texture()))
+    assert detail.std() > 4
+    assert 0.7 < anisotropy(detail) < 1.45
+    assert 0.6 < lines(detail) < 1.5
+
+
+def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
+    """Drawn-out texture gets drawn-out noise, at most three times the amplitude across it."""
+    base_frame = base(texture(6))
+    half = 4 * base_frame[0][::2, ::2].astype(np.int32)
+    c, _ = directions(half)
+    assert c.mean() < -30  # vertical variation
+    along, across, none = (
+        by_direction(added({**RAISED, 9: r, 10: r, 11: r}, base_frame)) for r in (9.0, -9.0, 0.0)
+    )
+    ratio = [float(d[4] / d[0]) for d in (along, across, none)]
+    assert ratio[0] > 2 * ratio[2] > 4 * ratio[1]
+    assert ratio[0] < 9 * ratio[2] * 1.5 and ratio[1] > ratio[2] / 9 / 1.5

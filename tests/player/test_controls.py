@@ -1,0 +1,306 @@
+"""The page in a browser: frames, handle, seek bar, keys, drops, sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gvcodec
+from eval import browser
+from tests.conftest import moving_texture
+from tests.player_helpers import (
+    DIGEST,
+    GOLDEN,
+    ONSET,
+    PIXELS,
+    STREAMS,
+    as_mp4,
+    changed_page,
+    digest_of,
+    flat,
+    middle,
+    needs_browser,
+    opened,
+    painted_digest,
+    painted_stream,
+    running,
+    with_beep,
+)
+from tests.streams.test_tools import made
+
+
+@needs_browser
+@pytest.mark.parametrize("name", STREAMS)
+def test_browser_plays_and_shows_exactly_the_frames_of_decode(
+    tab: Callable[[str], browser.Page], name: str
+) -> None:
+    path, options = STREAMS[name]
+    with running(path, "--fidelity", *options) as server, opened(name) as video:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        last = len(video) - 1
+        for number in (last, 0, len(video) // 2):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            (frame,) = video.decode_range(number, number + 1)
+            assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined")
+        page.run("player.play()")
+        page.until(f"!player.playing && player.shown.frame === {last}")
+        if name == "av1":
+            page.until("player.verified !== null")
+            assert page.run("player.verified") == {"base": True}
+        assert page.run("player.byPage") == (name == "av1")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_browser_shows_what_is_left_of_a_broken_file(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    whole = made(moving_texture(64, 48, 18))
+    (tmp_path / "cut.gvc").write_bytes(whole[: len(whole) * 2 // 3])
+    with running(tmp_path / "cut.gvc") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert "file ends early" in page.run("document.getElementById('notes').textContent")
+        count = page.run("player.frames")
+        assert 5 <= count < 18
+        page.run("player.play()")
+        page.until(f"!player.playing && player.shown.frame === {count - 1}")
+        (frame,) = gvcodec.open(whole, fidelity=True).decode_range(count - 1, count)
+        assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
+        assert page.errors() == []
+
+
+def is_hidden(page: browser.Page, name: str) -> bool:
+    return bool(page.run(f"document.getElementById('{name}').hidden"))
+
+
+@needs_browser
+def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    (tmp_path / "a.gvc").write_bytes(made(moving_texture(64, 48, 6)))
+    with running(tmp_path / "a.gvc") as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted && !document.getElementById('handle').hidden")
+        left, y, width, _ = middle(page, "frame")
+        handle = middle(page, "handle")
+        assert handle[0] + handle[2] / 2 == pytest.approx(left + width / 2, abs=1)
+        assert [is_hidden(page, name) for name in ("sides", "left", "right")] == [False] * 3
+        shown = {0.5: page.run(PIXELS)}
+        page.mouse("mousePressed", left + width / 2, y)
+        page.mouse("mouseMoved", left + width / 4, y)
+        page.mouse("mouseReleased", left + width / 4, y)
+        assert page.run("player.place") == pytest.approx(0.25, abs=0.01)
+        page.key("ArrowRight")  # the handle has the focus: no seek
+        assert page.run("player.place") == pytest.approx(0.27, abs=0.01)
+        assert page.run("[player.at, player.playing]") == [0, False]
+        for key, place in (("Home", 0), ("End", 1)):
+            page.key(key)
+            assert page.run("document.getElementById('handle').ariaValueNow") == str(100 * place)
+            shown[place] = page.run(PIXELS)
+        assert len(set(shown.values())) == 3
+        page.key("c")  # all painted
+        assert page.run(PIXELS) == shown[0]
+        page.key("p")
+        page.until("!player.shown.painted && player.wanted === undefined")
+        assert page.run(PIXELS) == shown[1]
+        page.until("document.getElementById('handle').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.timeline?.times.size === 2")
+        assert page.run(
+            "[...document.getElementById('time').children].map((e) => e.textContent)"
+        ) == ["0:00.0", "0:00.4"]
+        x, y, width, _ = middle(page, "bar")
+        preview = "document.getElementById('preview')"
+        assert page.run(f"{preview}.hidden")
+        for share, time, gop in ((0.99, "0:00.4", 1), (0.01, "0:00.0", 0)):
+            page.mouse("mouseMoved", x + share * width, y)
+            assert page.run(f"[{preview}.hidden, {preview}.textContent.trim()]") == [False, time]
+            page.until(f"player.page.thumbnails.kept.has({gop})")
+        first, second = (
+            page.run("""[0, 1].map((gop) => { const { width, height, data } = player.page.thumbnails.kept.get(gop);
+            return [width, height, data.reduce((a, b) => a + b) / data.length, data.join()]; })""")
+        )
+        assert first[:2] == [96, 80] and first[3] != second[3]
+        (frame,) = gvcodec.open(path, fidelity=True).decode_range(0, 1)
+        assert first[2] == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
+        page.mouse("mouseMoved", x, 5)
+        assert page.run(f"{preview}.hidden")
+        page.mouse("mousePressed", x + 0.75 * width, y)
+        page.mouse("mouseReleased", x + 0.75 * width, y)
+        page.until("player.wanted === undefined && player.shown.frame === 8")
+        assert page.run("player.shown.painted === null") and page.errors() == []
+
+
+@needs_browser
+def test_keys_seek_and_explain_themselves(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        for key, frame in (("End", 11), ("ArrowLeft", 0), (".", 1), ("5", 6), (",", 5), ("L", 11)):
+            page.key(key)
+            page.until(f"player.wanted === undefined && player.shown.frame === {frame}")
+        page.key("?")
+        assert page.run("document.getElementById('help').open")
+        assert page.run("document.querySelectorAll('#keys div').length") > 15
+        page.key("Home")  # not while the help is read
+        assert page.run("player.at") == 11
+        page.key("?")
+        page.key("Home")
+        page.until("player.wanted === undefined && player.shown.frame === 0")
+        page.key(" ")
+        page.until("!player.playing && player.shown.frame === 11")
+        assert page.run("document.getElementById('play').ariaLabel") == "Play again"
+        assert page.errors() == []
+
+
+DROP = """(async () => { const data = new Uint8Array(await (await fetch("stream")).arrayBuffer());
+    const moved = new DataTransfer(); moved.items.add(new File([%s], %s));
+    const drop = (name) => document.body.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: moved }));
+    window.before = window.player; drop("dragenter"); const seen = !document.getElementById("drop").hidden; drop("drop");
+    return seen && document.getElementById("drop").hidden; })()"""
+
+
+@needs_browser
+def test_a_file_that_is_dropped_plays_whatever_its_name(
+    tab: Callable[[str], browser.Page],
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>\u202e.gvc"
+    with running(GOLDEN / "av1.bin", "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert page.run(DROP % ("data", json.dumps(hostile)))
+        page.until("player !== before && player.shown")
+        assert page.run("document.getElementById('name').textContent") == hostile
+        assert page.run("document.images.length") == 0
+        assert page.run(DROP % ("data.subarray(9)", "'b.gvc'"))
+        page.until("player.failed")
+        assert "not a gvcodec file" in page.run("document.getElementById('message').textContent")
+        assert not is_hidden(page, "empty")
+        assert page.run(DROP % ("data", "'c.gvc'"))
+        page.until("player.shown && document.getElementById('empty').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_an_mp4_that_is_dropped_is_painted_and_heard(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gvc"
+    source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.4)
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    data = list(as_mp4(path).read_bytes())
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.run(DROP % (f"new Uint8Array({data})", "'a.mp4'"))
+        page.until("player !== before && player.shown?.painted")
+        page.until("player.sound?.track || player.sound?.reason")
+        for number in (13, 24, 0):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            assert painted_digest(page) == digest_of(video, number)
+        page.run("player.insists = true, player.setSpeed(0.25), player.play()")
+        if page.run("Boolean(player.sound.track)"):
+            page.until(f"player.sound.running && {ONSET} !== null")
+            assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
+        page.until(
+            "player.verified || player.errors.some((each) => each.includes('too slow for it'))"
+        )
+        assert page.run("player.verified") in (None, {"base": True, "painted": True})
+        assert page.errors() == []
+
+
+@needs_browser
+def test_the_source_stands_left_of_the_handle_in_step(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    source = with_beep(tmp_path / "a.mp4", "aac", 44100, 0.4)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+    left = "document.getElementById('left').textContent"
+    with running(path, "--source", str(source)) as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        page.until("player.page.original.isThere || document.getElementById('source').error")
+        if page.run("Boolean(document.getElementById('source').error)"):
+            pytest.skip("a browser without H.264")
+        page.run("player.go(13)")
+        page.until(f"player.wanted === undefined && {left} === 'Source'")
+        page.until("Math.abs(document.getElementById('source').currentTime - 13.5 / 25) < 1e-3")
+        page.key("s")
+        page.until(f"{left} === 'Base layer' && document.getElementById('source').hidden")
+        # Another video that is dropped is compared with what plays.
+        film = f"new Uint8Array({list(source.read_bytes())})"
+        page.run(DROP % (film, "'b.mp4'"))
+        page.until(
+            f"document.getElementById('source').src.startsWith('blob:') && {left} === 'Source'"
+        )
+        assert page.run("player === before") and page.errors() == []
+
+
+@needs_browser
+def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paints = "    if (this.identity) return out.set(base);"
+    slow = "    await new Promise((done) => setTimeout(done, 1000));\n"
+    changed_page("painter.js", paints, slow + paints, tmp_path, monkeypatch)
+    with running(painted_stream(tmp_path / "a.gvc", 96, 80)) as server:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        assert is_hidden(page, "slow")
+        page.run("player.play()")
+        page.until("player.mode === 'base' && !player.shown.painted")
+        assert not is_hidden(page, "slow")
+        assert page.run("document.querySelector('#modes :checked').value") == "base"
+        page.until("!player.playing && player.shown.frame === 11")
+        page.run("document.getElementById('insist').click()")
+        assert is_hidden(page, "slow")
+        page.run("player.setPlace(0.5), player.go(0)")
+        page.until("player.shown.painted && player.wanted === undefined")
+        page.run("player.play()")
+        page.until("player.shown.frame >= 4")
+        assert page.run("[player.mode, Boolean(player.shown.painted)]") == ["compare", True]
+        assert page.errors() == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 390, 800, 1600])
+def test_no_width_scrolls_sideways(tab: Callable[[str], browser.Page], width: int) -> None:
+    with running(GOLDEN / "av1.bin") as server:
+        page = tab(server.address + "?gpu=off")
+        page.resize(width, 844)
+        page.until("window.player?.shown && player.painter !== undefined")
+        page.run("player.page.slow(), player.note('x'.repeat(500))")
+        page.run("document.getElementById('details').open = true")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        outside = """[...document.querySelectorAll("header *, #controls *, #slow *")].filter((each) => each.checkVisibility()
+            && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.id || each.tagName)"""
+        assert page.run(outside) == []
+        unnamed = """[...document.querySelectorAll("button, input, select")].filter((each) =>
+            !each.ariaLabel && !each.closest("label") && !each.textContent.trim()).map((each) => each.id)"""
+        assert page.run(unnamed) == []
+        page.resize(width, 844, "light")
+        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(244, 245, 248)"
+        assert page.errors() == []

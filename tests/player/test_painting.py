@@ -1,0 +1,253 @@
+"""Painting in the page: exact by WebAssembly and WebGPU, hashes checked, fallbacks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gvcodec
+from eval import browser
+from gvcodec.player import server as server_module
+from tests.player_helpers import (
+    DIGEST,
+    SHADERS,
+    changed_page,
+    digest_of,
+    flat,
+    needs_browser,
+    needs_node,
+    page_for_node,
+    painted_digest,
+    painted_stream,
+    running,
+)
+
+PAINT = """
+import fs from "node:fs";
+const [, , folder, model, given, fitted, width, height, q, base] = process.argv;
+const { Model, Painter } = await import(folder + "/painter.js");
+const { loadCore, samplesOf } = await import(folder + "/core.js");
+const header = { width: Number(width), height: Number(height), base, scale: 1, q: Number(q) };
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") });
+const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header);
+const painter = new Painter(core, numbers, header);
+const payload = fs.readFileSync(fitted);
+painter.startGop(payload.length ? new Uint8Array(payload) : null);
+const base_frames = new Uint16Array(new Uint8Array(fs.readFileSync(given)).buffer);
+const samples = samplesOf(header.width, header.height), out = new Uint16Array(samples);
+const began = performance.now();
+for (let n = 0; n < base_frames.length / samples; ++n) {
+  await painter.paint(base_frames.subarray(n * samples, (n + 1) * samples), 1000 * n, out);
+  fs.appendFileSync(given + ".painted", new Uint8Array(out.buffer));
+}
+console.log((base_frames.length / samples / (performance.now() - began)) * 1000);
+"""
+
+
+def painted_by_page(
+    tmp_path: Path, model: Path, base_frames: bytes, payload: bytes, *facts: object
+) -> bytes:
+    """Frames that the page's modules paint; `facts`: width, height, q, base."""
+    tmp_path.mkdir(exist_ok=True)
+    for name, data in (
+        ("paint.mjs", PAINT.encode()),
+        ("base_frames", base_frames),
+        ("fitted", payload),
+    ):
+        (tmp_path / name).write_bytes(data)
+    files = [
+        str(path)
+        for path in (
+            tmp_path / "paint.mjs",
+            page_for_node(tmp_path),
+            model,
+            tmp_path / "base_frames",
+            tmp_path / "fitted",
+        )
+    ]
+    command = ["node", *files, *map(str, facts)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    print("frames/s", done.stdout)
+    return (tmp_path / "base_frames.painted").read_bytes()
+
+
+@needs_node
+@pytest.mark.parametrize(("width", "height", "middle"), [(96, 80, 1), (75, 53, 0)])
+def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, middle: int) -> None:
+    pytest.importorskip("torch")
+    import numpy as np
+
+    from gvcodec.painter.cpu import CpuPainter
+    from gvcodec.painter.model import Model, condition, rate
+    from gvcodec.painter.motion import block_vectors
+    from gvcodec.painter.payload import IDENTITY, Delta, in_groups, pack
+    from tests.painter.test_painter import frames, twin
+
+    path = tmp_path / "model.safetensors"
+    twin(middle=middle).save(path)
+    model = Model.load(path)
+    base_frames = frames(width, height, 3)
+    unpainted = b"".join(map(flat, base_frames))
+    rng = np.random.default_rng(0)
+    deltas = {}
+    tensors = {f"{name}.{part}" for name in model.layers for part in ("weight", "bias")}
+    for name in in_groups(0b101, tensors):
+        layer, part = name.rsplit(".", 1)
+        count = getattr(model.layers[layer], part).size
+        deltas[name] = (
+            rng.integers(-20, 21, count) * (rng.random(count) < 0.4),
+            6 if part == "bias" else 1,
+        )
+    payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
+    for given, changed in ((b"", model), (payload, model.add_deltas(deltas))):
+        painter = CpuPainter(height, width, 1)
+        painter.start(condition("av1", 1, 40), changed)
+        wanted, before = b"", None
+        for number, planes in enumerate(base_frames):
+            vectors = None if before is None else block_vectors(planes[0], before)
+            own = rate(1000 * number, width, height)
+            wanted += flat(painter.paint(planes, vectors, own))
+            before = planes[0]
+        folder = tmp_path / ("fitted" if given else "plain")
+        assert painted_by_page(folder, path, unpainted, given, width, height, 40, "av1") == wanted
+    assert (
+        painted_by_page(tmp_path / "identity", path, unpainted, IDENTITY, width, height, 40, "av1")
+        == unpainted
+    )
+
+
+@needs_browser
+@pytest.mark.parametrize("painted", [False, True])
+def test_seeks_that_come_fast_do_not_disturb_each_other(
+    tab: Callable[[str], browser.Page], tmp_path: Path, painted: bool
+) -> None:
+    # There is one painter: a seek that came while another was painted mixed their frames.
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with (
+        running(path, *[] if painted else ["--fidelity"]) as server,
+        gvcodec.open(path, fidelity=not painted) as video,
+    ):
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted" if painted else "window.player?.shown")
+        page.run("""(async () => { for (let n = 0; n < 60; ++n) {
+            player.go((7 * n) % 12); await new Promise((done) => setTimeout(done, n % 4)); } })()""")
+        page.run("player.go(10)")
+        page.until("player.wanted === undefined && player.shown.frame === 10")
+        assert page.run("Boolean(player.shown.painted)") == painted
+        shown = painted_digest(page) if painted else page.run(DIGEST)
+        assert shown == digest_of(video, 10)
+        assert not any("keyframe" in note for note in page.run("player.errors"))
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("gpu", "width", "height"), [("off", 96, 80), ("any", 75, 53), ("any", 96, 80)]
+)
+def test_browser_paints_exactly_and_checks_the_painted_hash(
+    tab: Callable[[str], browser.Page], tmp_path: Path, gpu: str, width: int, height: int
+) -> None:
+    path = painted_stream(tmp_path / "a.gvc", width, height)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + f"?gpu={gpu}")
+        page.until("window.player?.shown?.painted")
+        assert page.run("player.paintsByPage")
+        if gpu == "any":
+            page.until("player.painter.reason || player.painter.name === 'WebGPU'", SHADERS)
+            if (reason := page.run("player.painter.reason")) and "no" in reason.split():
+                pytest.skip(reason)
+            assert page.run("player.painter") == {"name": "WebGPU"}
+        for number in (11, 4, 7):
+            page.run(f"player.go({number})")
+            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            assert painted_digest(page) == digest_of(video, number)
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined")
+        page.run("player.insists = true")  # a slow machine is to paint all of it
+        page.run("player.play()")
+        page.until("player.verified !== null")
+        assert page.run("player.verified") == {"base": True, "painted": True}
+        page.until("!document.getElementById('exact').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+def test_the_first_picture_waits_for_no_model(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    # A page that fetched the painter before it showed anything began seconds later.
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server:
+        name = next(name for name in server.files if name.startswith("/models/"))
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        server.files[name] = pipe
+        page = tab(server.address)
+        page.until("window.player?.shown")
+        assert page.run("player.shown.painted === null && player.painter === undefined")
+        writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # lets the server go on
+        page.until("player.painter !== undefined")
+        os.close(writer)
+
+
+@needs_browser
+def test_without_shared_memory_one_thread_paints(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=off")
+        page.until("window.player?.shown?.painted")
+        assert page.run("[crossOriginIsolated, player.painter.name]") == [False, "WebAssembly"]
+        page.run("player.go(8)")
+        page.until("player.wanted === undefined && player.shown.frame === 8")
+        assert painted_digest(page) == digest_of(video, 8)
+        assert page.errors() == []
+
+
+@needs_browser
+def test_a_lost_adapter_gives_way_to_the_core(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paints = "    const corner = mixed(this.position++);"
+    # The clip that it is tried with has three frames.
+    lost = '    if (this.position === 4) throw new Error("lost");\n'
+    changed_page("gpu.js", paints, lost + paints, tmp_path, monkeypatch)
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server, gvcodec.open(path) as video:
+        page = tab(server.address + "?gpu=any")
+        page.until(
+            "window.player?.painter?.reason || window.player?.painter?.name === 'WebGPU'", SHADERS
+        )
+        if reason := page.run("player.painter.reason"):
+            pytest.skip(reason)
+        page.run("player.insists = true")
+        page.run("player.go(0)")
+        page.until("player.wanted === undefined && player.shown.painted")
+        page.run("player.play()")
+        page.until("!player.playing && player.shown.frame === 11")
+        assert any("lost; painted by WebAssembly" in note for note in page.run("player.errors"))
+        assert page.run("player.statistics.shown + player.statistics.dropped") >= 12
+        assert painted_digest(page) == digest_of(video, 11)
+
+
+@needs_browser
+def test_an_adapter_that_counts_wrong_does_not_paint(
+    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_page("shader.js", "- inner) >> 2u)", "- inner) >> 1u)", tmp_path, monkeypatch)
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with running(path) as server:
+        page = tab(server.address + "?gpu=any")
+        page.until("window.player?.painter?.reason", SHADERS)
+        reason = page.run("player.painter.reason")
+        if "no" in reason.split():
+            pytest.skip(reason)
+        assert "differs" in reason
+        assert page.run("player.painter.name").startswith("WebAssembly")
+        page.until("player.shown?.painted")

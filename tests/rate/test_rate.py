@@ -1,0 +1,288 @@
+"""Rate control: files that fit a budget in real bytes, use it, and are no worse than files of
+constant quality."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from gvcodec import api
+from gvcodec.bitstream import Reader
+from gvcodec.codec.encoder import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.reader import Frame
+from gvcodec.media.writer import open_writer
+from gvcodec.painter.perceptual import find_weights
+from gvcodec.rate.budget import Budget, parse_amount
+from gvcodec.rate.one_pass import Open, Pass, run
+from gvcodec.rate.search import Fitted
+from gvcodec.rate.size import encode_to
+from gvcodec.rate.size_standard import Point, following_pass
+from gvcodec.rate.target import encode_for, parse_target
+from gvcodec.types import Planes, VideoFormat
+from tests.cli.test_cli import FORMAT, gvcodec
+from tests.clips import make_clip
+from tests.conftest import psnr
+from tests.media.test_media import with_audio
+
+FAST = EncoderConfig(fit=0, keyint=0, threads=1, preset=10)
+
+
+class Clip:
+    """A video in memory as rate control reads it."""
+
+    tracks = None
+    metadata = Metadata()
+    start_pts = 0
+
+    def __init__(self, planes: list[Planes]) -> None:
+        self.notes: list[str] = []
+        height, width = planes[0][0].shape
+        self.format = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 10)
+        self._planes = planes
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (Frame(planes, pts) for pts, planes in enumerate(self._planes))
+
+
+def opener(planes: list[Planes]) -> Open:
+    return lambda: contextlib.nullcontext(Clip(planes))
+
+
+def unwatched(frames: Iterable[Frame], what: str, total: int | None) -> Iterable[Frame]:
+    return frames
+
+
+def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
+    return encode_to(opener(planes), config, Budget(**budget), unwatched)
+
+
+def constant(planes: list[Planes], q: int) -> Pass:
+    return run(
+        opener(planes), dataclasses.replace(FAST, base_q=q), "constant", unwatched, len(planes)
+    )
+
+
+def test_amounts() -> None:
+    given_ = ["1500", "250k", "1.5M", "64Ki", "0.02", "2g"]
+    assert [parse_amount(text) for text in given_] == [1500, 250_000, 1_500_000, 65536, 0.02, 2e9]
+    for text in ("", "k", "-1", "0", "nan", "inf", "1kk", "12x", "1e999"):
+        with pytest.raises(ValueError):
+            parse_amount(text)
+
+
+def test_budgets() -> None:
+    fmt = VideoFormat(100, 50, Fraction(25), Fraction(1, 25))
+    assert Budget(size=1234.5).file_bytes(fmt, 50, 99) == 1234
+    assert Budget(bitrate=8000).file_bytes(fmt, 50, 99) == 2000 + 99
+    assert Budget(bpp=0.1).file_bytes(fmt, 50, 99) == 3125 + 99
+    for wrong in ({}, {"size": 1, "bpp": 1}, {"size": 0}, {"bpp": math.inf}):
+        with pytest.raises(UsageError):
+            Budget(**wrong)
+
+
+def test_a_rate_that_leaps_is_closed_in_on() -> None:
+    """An encoder that answers to a trim in leaps: once the slope has nothing new to say, the leap
+    is halved."""
+    config, goal = EncoderConfig(base="av1", fit=0), math.log(1000)
+
+    def coded(q: float, trim: float) -> float:
+        leap = 0.0 if trim < -0.23 else -0.02 if trim > -0.215 else -0.004
+        return goal + 0.006 - 0.07 * (q - 40) + leap
+
+    points: list[Point] = [Point(40.0, trim, coded(40.0, trim)) for trim in (-0.2, -0.2545)]
+    while abs(points[-1].log_bytes - goal) > 0.0045:
+        following = following_pass(config, points, goal, 0.07)
+        assert following is not None and following not in [(p.q, p.trim) for p in points]
+        points.append(Point(*following, coded(*following)))
+        assert len(points) <= 5
+
+
+def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
+    clip = make_clip(96, 80, 8, seed=1)
+    with pytest.raises(UsageError, match="smallest possible size is") as refused:
+        fit(clip, FAST, size=100)
+    smallest = int(re.findall(r"(\d+) bytes", str(refused.value))[1])
+    assert 100 < smallest < 2000
+    assert len(fit(clip, FAST, size=smallest).coded.data) <= smallest
+
+
+def test_a_budget_and_a_largest_rate_do_not_go_together() -> None:
+    with pytest.raises(UsageError, match="maxrate goes with q"):
+        fit(make_clip(48, 32, 3), dataclasses.replace(FAST, maxrate=10**6), size=1000)
+
+
+def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
+    clip = make_clip(48, 32, 4, seed=1)
+    fitted = fit(clip, FAST, size=10**6)
+    assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
+
+
+def test_fitted_weights_count(monkeypatch) -> None:
+    clip = make_clip(128, 96, 26, seed=2)
+    answers = [({0: b"weights" * 100}, ""), ({}, "fitting does not pay")]
+    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
+    monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", lambda *given: answers.pop(0))
+    config = dataclasses.replace(FAST, fit=1.0)
+    least = 6000 * 0.97  # so small a stream has coarse steps
+    fitted = fit(clip, config, size=6000)
+    assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
+    packets = list(Reader(io.BytesIO(fitted.coded.data)).packets())
+    assert packets[0].payload == b"weights" * 100
+    fitted = fit(clip, config, size=6000)
+    assert least <= len(fitted.coded.data) <= 6000 and not answers
+    assert fitted.coded.notes == ["fitting does not pay"]
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_standard_file_fits(base: str) -> None:
+    clip = make_clip(208, 160, 26, seed=2)
+    fitted = fit(clip, dataclasses.replace(FAST, base=base, preset=None), bpp=0.15)
+    assert 0.99 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
+    assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
+
+
+def test_command_line(tmp_path) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.bin"
+    with open_writer(source, FORMAT) as writer:
+        for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
+            writer.write(planes, 512 * number)
+    common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
+    done = gvcodec("encode", source, stream, "--size", "4k", *common)
+    assert 3960 <= stream.stat().st_size <= 4000
+    assert f"{stream.stat().st_size} bytes" in done.stderr.decode()
+    gvcodec("encode", "-", stream, "--bitrate", "40k", *common, data=source.read_bytes())
+    assert 0.98 * 6000 <= stream.stat().st_size <= 6000
+    gvcodec("decode", stream, tmp_path / "out.mkv", "--fidelity")
+    stream.unlink()
+    done = gvcodec("encode", source, stream, "--bpp", "0.0005", *common, fails=2)
+    assert done.stderr.decode().startswith(
+        "gvcodec: 14 bytes are not enough: the smallest possible size is "
+    )
+    assert not stream.exists()
+    gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
+
+
+def test_size_counts_audio_and_bitrate_does_not(tmp_path) -> None:
+    source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
+    with_audio(source, make_clip(96, 80, 30, seed=4))
+    common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
+    gvcodec("encode", source, stream, "--size", "20k", *common)
+    assert 19_800 <= stream.stat().st_size <= 20_000
+    gvcodec("encode", source, stream, "--bitrate", "40k", *common)
+    with stream.open("rb") as file:
+        reader = Reader(file)
+        list(reader.packets())
+    assert reader.track_size > 3000
+    assert 0.98 * 6000 <= reader.size - reader.track_size <= 6000 + 0.002 * reader.track_size
+
+
+@pytest.mark.parametrize("keyint", [0, 30])
+def test_the_mean_rate_stays_below_maxrate(keyint: int) -> None:
+    """Of a hard clip: grain that is new in every frame."""
+    rng = np.random.default_rng(1)
+    clip = [
+        (np.clip(y + rng.normal(0, 60, y.shape), 0, 1023).astype(np.uint16), u, v)
+        for y, u, v in make_clip(192, 128, 150, seed=2)
+    ]
+    free = dataclasses.replace(FAST, q=30, keyint=keyint)
+    capped = dataclasses.replace(free, maxrate=200_000, threads=2)
+    most = 200_000 * len(clip) / 25 / 8
+    assert len(api.encode(clip, frame_rate=25, config=free)) > 2 * most
+    data = api.encode(clip, frame_rate=25, config=capped)
+    assert 0.5 * most < len(data) < most
+    again = dataclasses.replace(capped, threads=1)
+    assert api.encode(clip, frame_rate=25, config=again) == data
+
+
+def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> None:
+    clip = make_clip(96, 80, 20, seed=2)
+    limited = dataclasses.replace(FAST, maxrate=10**9)
+    sizes = [len(api.encode(clip, config=config)) for config in (limited, FAST)]
+    assert abs(sizes[0] - sizes[1]) < 0.03 * sizes[1]
+    for wrong in (
+        {"maxrate": -1},
+        {"maxrate": 999},
+        {"maxrate": math.nan},
+        {"maxrate": math.inf},
+        {"maxrate": 9e5, "low_delay": True},
+        {"maxrate": 9e5, "base": "vvc", "preset": None},
+        {"maxrate": 9e5, "base": "tokens", "preset": None},
+    ):
+        with pytest.raises(UsageError, match="maxrate is"):
+            api.encode(clip, config=dataclasses.replace(FAST, **wrong))
+
+
+def test_target_is_met_by_no_more_than_needed() -> None:
+    clip = make_clip(128, 96, 12, seed=6)
+    config = FAST
+    reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
+    measured = [
+        psnr(a, b)
+        for a, b in zip(clip, api.decode_planes(reached.coded.data, fidelity=True), strict=True)
+    ]
+    assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
+    coarser = run(
+        opener(clip), dataclasses.replace(config, base_q=reached.base_q + 1), "", unwatched, 12
+    )
+    assert coarser.psnr_y < 33.3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_weights() is None, reason="no weights of the perceptual losses")
+def test_perceptual_target() -> None:
+    clip = make_clip(96, 80, 4, seed=6)
+    reached = encode_for(opener(clip), FAST, parse_target("lpips=0.2"), unwatched)
+    assert 0.15 < reached.value <= 0.2
+
+
+def test_targets_out_of_reach() -> None:
+    with pytest.raises(UsageError, match="psnr 90 is out of reach: the best is"):
+        encode_for(opener(make_clip(48, 32, 3)), FAST, parse_target("psnr=90"), unwatched)
+    for text in ("psnr", "psnr=", "psnr=-3", "vmaf=90", "lpips=nan"):
+        with pytest.raises(ValueError):
+            parse_target(text)
+
+
+def test_qualities_beyond_63_are_coded_smaller() -> None:
+    config = EncoderConfig(base="av1")
+    assert config.coarsest == 67 and EncoderConfig(base="vvc").coarsest == 63
+    assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
+    settled = [dataclasses.replace(config, q=q).resolve() for q in (0, 63, 64, 65, 67)]
+    wanted = [
+        (1, 0),
+        (1, 63),
+        (Fraction(3, 4), 62.5),
+        (Fraction(1, 2), 61.25),
+        (Fraction(1, 2), 63),
+    ]
+    assert [(c.scale, c.base_q) for c in settled] == wanted
+    assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).resolve().base_q == 50
+    assert all(one.resolve() == one for one in settled)
+    for wrong in (
+        {"base_q": 68},
+        {"base": "vvc", "preset": None, "base_q": 64},
+        {"q": 68},
+        {"q": 64, "scale": Fraction(1)},
+        {"q": math.nan},
+    ):
+        with pytest.raises(UsageError, match="q is 0…6[37] here, not"):
+            run(opener(make_clip(64, 48, 1)), dataclasses.replace(FAST, **wrong), "", unwatched, 1)
+
+
+def test_a_size_below_that_of_63_is_met_at_reduced_size() -> None:
+    planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
+    floor = run(opener(planes), dataclasses.replace(config, q=63), "", unwatched, len(planes))
+    fitted = fit(planes, config, size=0.85 * len(floor.data))
+    header = Reader(io.BytesIO(fitted.coded.data)).header
+    assert len(fitted.coded.data) <= 0.85 * len(floor.data) and header.scale < 1 and header.q <= 63

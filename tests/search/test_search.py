@@ -1,0 +1,468 @@
+"""Summaries: the packet, its place in the file, what tools keep of it, and searching by it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import types
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gvcodec.api.frames import decode_planes
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.retrieval import embedders, files
+from gvcodec.retrieval.making import SHARE, Budget, Summarizer
+from gvcodec.retrieval.ranking import best, distinct, scores
+from gvcodec.retrieval.summary import Summary, quantise
+from gvcodec.retrieval.thumbnails import area_mean
+from gvcodec.types import Colour, Planes, VideoFormat
+from tests.clips import make_clip
+from tests.conftest import planes_equal, run
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+ID = b"toytoyto"
+
+
+class Toy:
+    """Mean colours of 4 × 4 regions; words are made of what they are called after."""
+
+    id, dim, side, step = ID, 48, 16, 8
+
+    def frames(self, rgb: Any) -> Any:
+        return rgb.reshape(len(rgb), 4, 4, 4, 4, 3).mean((2, 4)).reshape(len(rgb), 16, 3)
+
+    def compress(self, tokens: Any) -> Any:
+        flat = np.asarray(tokens, np.float32).reshape(len(tokens), -1)
+        return embedders.normalise(flat - flat.mean(1, keepdims=True) + 1e-3)
+
+    def query(self, asked: Any) -> Any:
+        return (
+            np.eye(1, 48, dtype=np.float32)
+            if isinstance(asked, str)
+            else self.compress(self.frames(asked))
+        )
+
+
+@pytest.fixture(autouse=True)
+def toy() -> Iterator[None]:
+    known = dict(embedders._makers)
+    embedders.register("toy", Toy)
+    yield
+    embedders._makers.clear()
+    embedders._makers.update(known)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Planes]:
+    """Four scenes of ten frames, very different."""
+    found = [make_clip(64, 48, 10, seed) for seed in (1, 5, 9)]
+    found.append([(1023 - y, 1023 - u, 1023 - v) for y, u, v in found[0]])
+    return [planes for scene in found for planes in scene]
+
+
+def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
+    stream = io.BytesIO()
+    encoder = Encoder(
+        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, fit=0, threads=1)
+    )
+    maker = Summarizer(Toy(), FORMAT.colour) if summary else None
+    encode_stream(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
+    return stream.getvalue()
+
+
+def packets_of(data: bytes) -> list[Packet]:
+    return list(Reader(io.BytesIO(data)).packets())
+
+
+def payloads(data: bytes) -> list[bytes]:
+    return [packet.payload for packet in packets_of(data) if packet.kind is Kind.SUMMARY]
+
+
+def test_a_summary_comes_back_at_every_stride_and_shape() -> None:
+    rng = np.random.default_rng(0)
+    for dim, frames, stride in ((1, 1, 1), (64, 240, 8), (64, 7, 4), (3, 100, 1), (512, 9, 256)):
+        walk = np.cumsum(rng.normal(size=(-(-frames // stride), dim)), 0)
+        vectors = quantise((walk * 5).astype(np.float32), 4)
+        held = Summary.unpack(Summary(ID, stride, 4, vectors).pack(), frames)
+        assert (held.embedder, held.stride, held.step) == (ID, stride, 4)
+        assert np.array_equal(held.vectors, vectors)
+
+
+def test_vectors_that_hardly_move_cost_less_than_those_that_jump() -> None:
+    rng = np.random.default_rng(1)
+    still = np.repeat(rng.integers(-9, 10, (1, 64)), 30, 0)
+    jumping = rng.integers(-9, 10, (30, 64))
+    sizes = [len(Summary(ID, 8, 8, rows.astype(np.int8)).pack()) for rows in (still, jumping)]
+    assert sizes[0] < 90 and sizes[1] > 1000
+
+
+def test_what_is_not_a_number_becomes_zero() -> None:
+    values = np.array([[np.nan, np.inf, -np.inf, 1e9, 1.0]], np.float32)
+    assert quantise(values, 8).tolist() == [[0, 127, -127, 127, 2]]
+
+
+def head(
+    version: int = 1, dim: int = 4, stride: int = 1, step: int = 8, leak: int = 8, first: int = 30
+) -> bytes:
+    return (
+        bytes([version])
+        + ID
+        + encode_var(dim)
+        + encode_var(stride)
+        + bytes([step, leak, first, 30])
+    )
+
+
+HOSTILE = {
+    "version": head(version=2),
+    "no-dimension": head(dim=0),
+    "dimension": head(dim=5000),
+    "no-stride": head(stride=0),
+    "stride": head(stride=1 << 40),
+    "leak": head(leak=9),
+    "scale": head(first=64),
+    "short": b"\1" + ID[:3],
+    "empty": b"",
+    "bytes-behind": head() + bytes(range(1, 200)),
+    "escapes": head(first=63) + b"\xff" * 100,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_payloads_are_refused(name: str) -> None:
+    with pytest.raises(DamagedStreamError, match=r"summary|is above"):
+        Summary.unpack(HOSTILE[name], 10)
+
+
+def test_a_made_up_number_of_vectors_takes_no_memory() -> None:
+    with pytest.raises(DamagedStreamError, match="are above"):
+        Summary.unpack(head(dim=1024), 1 << 40)
+
+
+def test_random_payloads_end_well() -> None:
+    rng = np.random.default_rng(2)
+    good = Summary(ID, 1, 8, rng.integers(-5, 6, (20, 8)).astype(np.int8)).pack()
+    refused = 0
+    for _ in range(300):
+        data = bytearray(good)
+        data[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(0, 8))
+        try:
+            Summary.unpack(bytes(data), 20)
+        except DamagedStreamError:
+            refused += 1
+    assert refused > 50
+
+
+def test_every_gop_begins_with_its_summary_and_frames_stay(scenes: list[Planes]) -> None:
+    plain, summarised = made(scenes, summary=False), made(scenes)
+    assert [p.payload for p in packets_of(plain) if p.is_frame] == [
+        p.payload for p in packets_of(summarised) if p.is_frame
+    ]
+    reader = Reader(io.BytesIO(summarised))
+    for gop in reader.gops():
+        first = next(reader.packets_of(gop))
+        assert first.kind is Kind.SUMMARY
+        assert len(Summary.unpack(first.payload, gop.frames).vectors) >= 1
+    for left, right in zip(decode_planes(plain), decode_planes(summarised), strict=True):
+        assert planes_equal(left, right)
+
+
+def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) -> None:
+    plain = made(scenes[:20], summary=False)
+    stream = io.BytesIO()
+    writer = Writer(stream, Reader(io.BytesIO(plain)).header)
+    for number, packet in enumerate(packets_of(plain)):
+        if packet.kind is Kind.KEY:
+            for kind, payload in ((Kind.FIT, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
+                writer.write(Packet(kind, payload))
+        writer.write(packet)
+    writer.finish(bytes(8))
+    reader = Reader(io.BytesIO(stream.getvalue()))
+    found = [packet.kind for packet in reader.packets()]
+    assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
+    assert all(gop.fitted for gop in reader.gops())
+
+
+def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
+    rng = np.random.default_rng(3)
+    budget = Budget(Toy())
+    for size in (200_000, 9_000, 90_000):
+        vectors = rng.integers(-4, 5, (240, 48)).astype(np.int8)
+        before = budget.spent
+        payload = budget.packet(vectors, 1, size).payload
+        assert budget.spent - before == len(payload) + 5
+        assert budget.spent <= SHARE * budget._bytes
+    assert Summary.unpack(payload, 240).stride < 256
+    assert len(Summary.unpack(Budget(Toy()).packet(vectors, 1, 10).payload, 240).vectors) == 1
+
+
+def test_cut_cat_and_repair_keep_summaries(tmp_path, scenes: list[Planes]) -> None:
+    whole = tmp_path / "whole.gvc"
+    whole.write_bytes(made(scenes))
+    wanted = payloads(whole.read_bytes())
+    assert len(wanted) == 4
+    parts = [tmp_path / f"{n}.gvc" for n in range(2)]
+    run("cut", whole, parts[0], "--to", "0.8")
+    run("cut", whole, parts[1], "--from", "0.8")
+    assert [payloads(part.read_bytes()) for part in parts] == [wanted[:2], wanted[2:]]
+    joined = tmp_path / "joined.gvc"
+    run("cat", *map(str, parts), "-o", joined)
+    assert payloads(joined.read_bytes()) == wanted
+    damaged = bytearray(whole.read_bytes())
+    gop = Reader(io.BytesIO(bytes(damaged))).gops()[1]
+    damaged[gop.offset + gop.size - 40] ^= 1
+    (tmp_path / "damaged.gvc").write_bytes(damaged)
+    run("repair", tmp_path / "damaged.gvc", tmp_path / "mended.gvc")
+    mended = tmp_path / "mended.gvc"
+    assert payloads(mended.read_bytes()) == [wanted[0], *wanted[2:]]
+    begins = [
+        next(Reader(io.BytesIO(mended.read_bytes())).packets_of(g)).kind
+        for g in Reader(io.BytesIO(mended.read_bytes())).gops()
+    ]
+    assert [kind is Kind.SUMMARY for kind in begins] == [True, False, True, True]
+
+
+def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) -> None:
+    data = bytearray(made(scenes))
+    gops = Reader(io.BytesIO(bytes(data))).gops()
+    data[gops[2].offset + 8] ^= 1
+    from gvcodec.codec.gops import GopSource
+
+    salvage = Salvage(io.BytesIO(bytes(data)))
+    found = [gop.summary is not None for gop in GopSource(salvage.header, salvage.events())]
+    assert found == [True, True, False, True]
+
+
+def test_summarize_in_place_keeps_frames_and_replaces_summaries(
+    tmp_path, scenes: list[Planes]
+) -> None:
+    path = tmp_path / "a.gvc"
+    plain = made(scenes, summary=False)
+    path.write_bytes(plain)
+    for _ in range(2):
+        run("summarize", path, "-y", "--embedder", "toy", "--stride", "4")
+    data = path.read_bytes()
+    assert [len(Summary.unpack(p, 10).vectors) for p in payloads(data)] == [3] * 4
+    assert [p for p in packets_of(data) if p.kind is not Kind.SUMMARY] == packets_of(plain)
+    assert Reader(io.BytesIO(data)).gops()[-1].frames == 10
+
+
+def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes], capsys) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(scenes))
+    run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
+    found = json.loads(capsys.readouterr().out)
+    assert found["moments"][0]["gop"] == [20, 10]
+    assert found["moments"][0]["seconds"] == found["moments"][0]["frame"] / 25
+    assert found["bytes"] == len(path.read_bytes()) > 2 * found["bytes_read"]
+
+
+def test_a_time_in_a_summarised_file_needs_no_embedder(
+    tmp_path, scenes: list[Planes], capsys
+) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(scenes))
+    run("search", f"{path}@0.5", path, "--json", "-k", "1")
+    assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [10, 10]
+
+
+def test_words_go_to_an_embedder_that_takes_them(tmp_path, scenes: list[Planes], capsys) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(scenes))
+    run("search", "a red corner", path, "--embedder", "toy")
+    assert "frame" in capsys.readouterr().out
+
+
+def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
+    path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
+    path.write_bytes(made(scenes))
+    query.write_bytes(made(scenes[:5], summary=False))
+    run("search", query, path, code=4)
+    error = capsys.readouterr().err
+    assert ID.hex() in error and error.count("\n") == 1
+    run("search", query, path, "--embedder", "nothing", code=2)
+
+
+def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes], capsys) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(scenes[:5], summary=False))
+    run("search", f"{path}@0.1", path, code=2)
+    assert "gvcodec summarize adds one" in capsys.readouterr().err
+
+
+def test_a_refused_summary_is_a_line_and_the_others_are_searched(
+    tmp_path, scenes: list[Planes], capsys
+) -> None:
+    plain = made(scenes, summary=False)
+    good = payloads(made(scenes))
+    stream = io.BytesIO()
+    writer, keys = (
+        Writer(stream, Reader(io.BytesIO(plain)).header),
+        iter([HOSTILE["leak"], *good[1:]]),
+    )
+    for packet in packets_of(plain):
+        if packet.kind is Kind.KEY:
+            writer.write(Packet(Kind.SUMMARY, next(keys)))
+        writer.write(packet)
+    writer.finish(Reader(io.BytesIO(plain)).base_hash or bytes(8))
+    path = tmp_path / "a.gvc"
+    path.write_bytes(stream.getvalue())
+    run("search", f"{path}@0.96", path, "--json")
+    said = capsys.readouterr()
+    assert "GOP at frame 0: summary: field out of range; left out" in said.err
+    assert json.loads(said.out)["moments"][0]["gop"] == [20, 10]
+
+
+def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.gvc").write_bytes(made(scenes[10 * number : 10 * number + 20]))
+    (folder / "broken.gvc").write_bytes(b"no stream")
+    command = ["search", f"{folder / '1.gvc'}@0.1", str(folder), "--json", "-k", "2"]
+    run(*command)
+    said = capsys.readouterr()
+    assert "broken.gvc: not a gvcodec file" in said.err
+    moments = json.loads(said.out)["moments"]
+    assert {Path(moment["file"]).name for moment in moments} == {"0.gvc", "1.gvc"}
+
+
+def test_scores_take_the_largest_cosine_of_a_segment() -> None:
+    values = np.zeros((40, 8), np.float32)
+    values[:, 0] = 3.0
+    values[20] = [0, 3, 0, 0, 0, 0, 0, 0]
+    frames = 8 * np.arange(40)
+    found = scores(np.array([[0, 3.0, 0, 0, 0, 0, 0, 0]]), values, frames)
+    moments = best(found, frames, 3)
+    assert moments[0].frame == 160 and moments[0].score > 0.99
+    assert all(abs(moment.frame - 160) >= 64 for moment in moments[1:])
+    assert len(best(found, frames, 50)) <= 5
+
+
+def test_distinct_moments_are_far_from_each_other() -> None:
+    values = np.repeat(np.eye(4, dtype=np.float32), 5, 0)
+    assert sorted(place // 5 for place in distinct(values, 4)) == [0, 1, 2, 3]
+    assert len(distinct(values, 50)) == 20
+    assert distinct(values[:0], 3) == []
+
+
+def test_area_means_of_odd_sizes() -> None:
+    plane = np.arange(35, dtype=np.uint16).reshape(5, 7)
+    assert area_mean(plane, 1, 1)[0, 0] == 17
+    assert area_mean(plane, 5, 7).tolist() == plane.tolist()
+    assert area_mean(plane, 10, 14).shape == (10, 14)
+
+
+def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
+    source = tmp_path / "in.y4m"
+    source.write_bytes(b"YUV4MPEG2 W16 H16 F25:1\nFRAME\n" + bytes(384))
+    command = ["encode", str(source), str(tmp_path / "o.gvc")]
+    for more in (
+        ["--summary", "--size", "9k"],
+        ["--summary", "--low-delay"],
+        ["--embedder", "toy"],
+    ):
+        run(*command, *more, code=2)
+    assert not (tmp_path / "o.gvc").exists()
+
+
+def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.retrieval.thumbnails import thumbnail
+
+    small = embedders.make("small")
+    assert isinstance(small, embedders.Embedder) and small.id == embedders.default_id()
+    pictures = np.stack([thumbnail(scenes[n], Colour(), small.side) for n in (0, 2, 12, 22, 32)])
+    tokens = small.frames(pictures)
+    assert tuple(tokens.shape[:2]) == (5, 16)
+    vectors = small.compress(tokens)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 8, atol=1e-3)
+    cosines = vectors @ vectors.T / 64
+    assert cosines[0, 1] > cosines[0, 2:].max()
+    with pytest.raises(UsageError, match="not words"):
+        small.query("words")
+
+
+def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    other = tmp_path / "other.safetensors"
+    save_file({"centre": torch.zeros(3)}, other, {"network": "00"})
+    with pytest.raises(WrongModelError, match="other.safetensors"):
+        embedders.make(f"small:{other}")
+
+
+def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
+        embedders.make("clip:ViT-B-32:/nowhere")
+    with pytest.raises(UsageError, match="clip"):
+        embedders.make("clip")
+
+
+def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Model:
+        visual = types.SimpleNamespace(image_size=32, image_mean=(0.5,) * 3, image_std=(0.5,) * 3)
+        text_projection = torch.zeros(7, 12)
+
+        def eval(self) -> None: ...
+
+        def encode_image(self, x: Any) -> Any:
+            assert x.shape[1:] == (3, 32, 32) and float(x.abs().max()) <= 1
+            return x.mean((2, 3)).repeat(1, 4)
+
+        def encode_text(self, x: Any) -> Any:
+            return torch.ones(len(x), 12)
+
+    def create(model: str, pretrained: str) -> Any:
+        assert (model, pretrained) == ("tiny", str(weights))
+        return Model(), None, None
+
+    fake = types.SimpleNamespace(
+        get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create
+    )
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    weights = tmp_path / "weights.bin"
+    torch.save({}, weights)
+    clip = embedders.make(f"clip:tiny:{weights}")
+    assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
+        assert vectors.shape == (count, 12)
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
+
+
+def test_the_corpus_of_the_fuzz_target_holds_summaries_that_are_read() -> None:
+    import runpy
+
+    target = runpy.run_path(str(Path(__file__).parents[1] / "fuzz" / "stream_fuzz.py"))
+    data = (Path(__file__).parents[1] / "fuzz" / "stream" / "summary").read_bytes()
+    file = files.SummarisedFile(io.BytesIO(target["stream_of"](data)), "stream")
+    assert not file.notes and file.vectors[b"embedder"].frames.tolist() == [0, 1, 2, 3, 4]
+    target["one_input"](data)
+
+
+def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
+    from gvcodec.cli.play import serve
+
+    for summary in (True, False):
+        path = tmp_path / f"{summary}.gvc"
+        path.write_bytes(made(scenes, summary))
+        with serve(str(path), ["--fidelity"]) as server:
+            found = json.loads(server.facts)["moments"]
+        assert found == sorted(found) and bool(found) == summary
+        assert {number // 10 for number in found} == ({0, 1, 2, 3} if summary else set())

@@ -1,0 +1,205 @@
+"""`gvcodec decode --start --frames --scale`: pieces are those of the whole, and pictures of another
+size look the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Packet
+from gvcodec.codec.decoder import Decoder
+from gvcodec.media.planes import Scaler, to_eight_bits
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.siting import PLACES
+from gvcodec.types import Colour, Planes
+from tests.cli.test_decode import HEIGHT, WIDTH, form, stream_of
+from tests.conftest import moving_texture, planes_equal, run
+from tests.streams.test_tools import TIMES, contents, made, sound
+
+TICK = Fraction(1, 1000)
+
+
+@pytest.fixture(scope="module", params=["av1"])
+def piecewise(request) -> bytes:
+    """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
+    it."""
+    return made(moving_texture(64, 48, 18), request.param, TIMES, tracks=sound())
+
+
+def shown(path: Path) -> tuple[list[Planes], list[Fraction]]:
+    with VideoReader(path) as reader:
+        frames = list(reader)
+        return [frame.planes for frame in frames], [
+            frame.pts * reader.format.time_base for frame in frames
+        ]
+
+
+def sounds(path: Path) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
+        return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets]
+
+
+def eight_bits(planes: Planes) -> list[np.ndarray]:
+    """As a file of an 8-bit video holds them."""
+    return [to_eight_bits(plane) for plane in planes]
+
+
+def from_pipe(data: bytes, *arguments: object) -> None:
+    command = [sys.executable, "-m", "gvcodec", "decode", "-", *map(str, arguments)]
+    subprocess.run(command, input=data, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
+)
+def test_a_piece_is_that_of_the_whole(
+    tmp_path, piecewise: bytes, first: int, count: int | None
+) -> None:
+    whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
+    wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
+    begin = times[0] * TICK if first else 0
+    (tmp_path / "a.bin").write_bytes(piecewise)
+    start = float((TIMES[first] - TIMES[0]) * TICK)
+    words = [
+        "--fidelity",
+        "--lossless",
+        "--start",
+        f"{start:.6f}",
+        *(["--frames", count] if count else []),
+    ]
+    run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
+    from_pipe(piecewise, tmp_path / "b.mkv", *words)
+    for name in ("a.mkv", "b.mkv"):
+        found, at = shown(tmp_path / name)
+        assert len(found) == len(wanted)
+        assert all(
+            planes_equal(a, b)
+            for a, b in zip(map(eight_bits, found), map(eight_bits, wanted), strict=True)
+        )
+        # Matroska counts milliseconds.
+        assert all(
+            abs(a - (b * TICK - begin)) <= Fraction(1, 1000) for a, b in zip(at, times, strict=True)
+        )
+
+
+def test_only_the_gops_of_a_piece_are_decoded(tmp_path, piecewise: bytes, monkeypatch) -> None:
+    (tmp_path / "a.bin").write_bytes(piecewise)
+    sent: list[Packet] = []
+    send = Decoder.send_packet
+
+    def counting(self: Decoder, packet: Packet) -> None:
+        sent.append(packet)
+        send(self, packet)
+
+    monkeypatch.setattr(Decoder, "send_packet", counting)
+    start = float((TIMES[11] - TIMES[0]) * TICK)
+    piece = ["--start", start, "--frames", 2]
+    run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", *piece)
+    assert sum(packet.is_frame for packet in sent) <= 5
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_piece_has_its_sound(tmp_path, pipe: bool) -> None:
+    data = made(moving_texture(64, 48, 18), "av1", TIMES, tracks=sound())
+    begin, end = TIMES[7] * TICK, TIMES[12] * TICK
+    words = ["--fidelity", "--start", float(begin - TIMES[0] * TICK), "--frames", 5]
+    if pipe:
+        from_pipe(data, tmp_path / "a.mkv", *words)
+        # The stream is not read to its end to learn when the last frame ends: the rate says.
+        end = TIMES[11] * TICK + Fraction(1, 25)
+    else:
+        (tmp_path / "a.bin").write_bytes(data)
+        run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
+    wanted = [
+        packet for packet in contents(data)[2] if begin <= packet.pts * Fraction(1, 8000) < end
+    ]
+    found = sounds(tmp_path / "a.mkv")
+    assert len(wanted) > 3
+    assert [data for _, data in found] == [packet.data for packet in wanted]
+    for (at, _), packet in zip(found, wanted, strict=True):
+        assert abs(at - (packet.pts * Fraction(1, 8000) - begin)) <= Fraction(1, 500)
+
+
+def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes) -> None:
+    (tmp_path / "a.bin").write_bytes(piecewise)
+    for source in (tmp_path / "a.bin", "-"):
+        command = [
+            sys.executable,
+            "-m",
+            "gvcodec",
+            "decode",
+            source,
+            tmp_path / "a.mkv",
+            "--fidelity",
+            "--start",
+            "99",
+        ]
+        done = subprocess.run(command, input=piecewise, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert b"no frame is shown 99 s" in done.stderr and done.stderr.count(b"\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_piece_of_a_damaged_stream(tmp_path, piecewise: bytes) -> None:
+    (tmp_path / "a.bin").write_bytes(piecewise[: len(piecewise) * 7 // 8])
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", "--start", "0.1"]
+    words += ["--frames", "3"]
+    run(*words, code=3)
+    assert not (tmp_path / "a.y4m").exists()
+    run(*words, "--ignore-errors", code=3)
+    assert len(shown(tmp_path / "a.y4m")[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
+)
+def test_pictures_are_written_in_another_size(tmp_path, scale: str, size: tuple[int, int]) -> None:
+    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
+    run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        assert (reader.format.width, reader.format.height) == size
+        # The picture on the screen keeps its shape.
+        assert reader.format.sar * size[0] / size[1] == Fraction(WIDTH, HEIGHT)
+        assert len(list(reader)) == 3
+
+
+def ramp(width: int, height: int, location: int) -> Planes:
+    """A picture of `WIDTH`×`HEIGHT` at this size: a ramp that luma and chroma share."""
+    step = Fraction(2 * WIDTH, width)
+
+    def at(places: np.ndarray) -> np.ndarray:
+        return np.round(200 + float(step) * (places[0] + places[1] + 1)).astype(np.uint16)
+
+    luma = np.mgrid[:width, :height].transpose(0, 2, 1).astype(float)
+    right, down = PLACES[location]
+    chroma = 2 * luma[:, : height // 2, : width // 2] + np.array([right, down])[:, None, None]
+    return at(luma), at(chroma), at(chroma)
+
+
+@pytest.mark.parametrize("location", [0, 1, 2])
+@pytest.mark.parametrize("factor", [Fraction(1, 2), Fraction(2)])
+def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
+    scaler = Scaler(replace(form(10), colour=Colour(1, 1, 1, False, location)), factor)
+    found = scaler.apply(ramp(WIDTH, HEIGHT, location))
+    wanted = ramp(scaler.format.width, scaler.format.height, location)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.shape == b.shape
+        assert np.abs(a.astype(int) - b)[8:-8, 8:-8].max() <= 1
+
+
+@pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x5", "640x", "big", "99999x99999"])
+def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
+    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
+    words = ["decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", f"--scale={scale}"]
+    run(*words, code=2)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "a.mp4").exists()

@@ -1,0 +1,302 @@
+"""Streams in pieces: cut, cat, index, repair, info, verify. Coded frames are never touched, pixels
+stay the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Planes, VideoFormat
+from tests.conftest import moving_texture, planes_equal, run
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
+#: A frame is late, one is dropped, one comes early; keyframes at 0, 5, 10, 15.
+TIMES = [
+    40 * number
+    + (13 if number > 6 else 0)
+    + (40 if number > 11 else 0)
+    - (5 if number == 10 else 0)
+    for number in range(18)
+]
+
+
+def sound() -> TrackCopier:
+    """A copier with the head of one track of PCM, 8 kHz."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="wav") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    container = av.open(io.BytesIO(data.getvalue()))
+    return TrackCopier(container.streams.audio)
+
+
+def made(
+    clip: list[Planes],
+    base: str = "av1",
+    times: list[int] | None = None,
+    tunes: dict[int, bytes] | None = None,
+    tracks: TrackCopier | None = None,
+    start: int = 0,
+) -> bytes:
+    """A stream of `clip` with a keyframe every five frames, timestamps, `fit` payloads by frame
+    and 10 ms of sound each 10 ms."""
+    encoder = gvcodec.Encoder(
+        FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, fit=0, threads=1), start
+    )
+    stream = io.BytesIO()
+    writer = gvcodec.Writer(stream, encoder.header)
+    frames = 0
+    if tracks:
+        writer.write(Packet(Kind.TRACKS, tracks.take()))
+
+    def drain() -> None:
+        nonlocal frames
+        while (packet := encoder.receive_packet()) is not None:
+            if packet.kind is Kind.KEY and tunes and frames in tunes:
+                writer.write(Packet(Kind.FIT, tunes[frames]))
+            frames += packet.is_frame
+            writer.write(packet)
+
+    for number, planes in enumerate(clip):
+        encoder.send_frame(planes, start + (times[number] if times else 40 * number))
+        drain()
+        if tracks:
+            for ten in range(4 * number, 4 * number + 4):
+                tracks.send(TrackPacket(0, 8 * start + 80 * ten, 80, bytes([ten]) * 160))
+            writer.write(Packet(Kind.TRACKS, tracks.take()))
+    encoder.flush()
+    drain()
+    writer.finish(encoder.base_hash)
+    return stream.getvalue()
+
+
+def contents(data: bytes) -> tuple[list[Packet], list[int], list[TrackPacket]]:
+    """Coded packets with tunes, timestamps as decoded, and packets of sound."""
+    reader = Reader(io.BytesIO(data))
+    packets = list(reader.packets())
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    times = [frame.pts for frame in decoder.frames_of(packets)]
+    decoder.verify(reader.base_hash)
+    sounds: list[TrackPacket] = []
+    if decoder.tracks:
+        tracks = TrackReader(decoder.tracks.popleft())
+        for payload in decoder.tracks:
+            tracks.send(payload)
+        sounds = list(tracks.waiting)
+    return (
+        [packet for packet in packets if packet.is_frame or packet.kind is Kind.FIT],
+        times,
+        sounds,
+    )
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[Planes]:
+    return moving_texture(64, 48, 18)
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_cut_and_cat_give_the_file_back(tmp_path, clip: list[Planes], base: str) -> None:
+    (tmp_path / "a.bin").write_bytes(made(clip, base))
+    run("cut", tmp_path / "a.bin", tmp_path / "1.bin", "--to", 0.2)
+    run("cut", tmp_path / "a.bin", tmp_path / "2.bin", "--from", 0.2, "--to", 0.6)
+    run("cut", tmp_path / "a.bin", tmp_path / "3.bin", "--from", 0.6)
+    run("cat", *(tmp_path / f"{number}.bin" for number in (1, 2, 3)), "-o", tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "a.bin").read_bytes()
+    whole = list(gvcodec.decode_planes((tmp_path / "a.bin").read_bytes(), fidelity=True))
+    piece = list(gvcodec.decode_planes((tmp_path / "2.bin").read_bytes(), fidelity=True))
+    assert all(planes_equal(a, b) for a, b in zip(piece, whole[5:15], strict=True))
+
+
+def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
+    original = made(
+        clip, times=TIMES, tunes={0: b"first", 10: b"second"}, tracks=sound(), start=7000
+    )
+    (tmp_path / "a.bin").write_bytes(original)
+    cuts = [0.0, 0.2, (TIMES[10] + 1) / 1000, 9.0]
+    pieces = []
+    for number, (begin, end) in enumerate(pairwise(cuts)):
+        pieces.append(tmp_path / f"{number}.bin")
+        end = end if number != 1 else (TIMES[10] - 1) / 1000
+        run("cut", tmp_path / "a.bin", pieces[-1], "--from", begin, "--to", end)
+    packets, times, sounds = contents(original)
+    assert times == [7000 + time for time in TIMES]
+    _, middle, middle_sounds = contents(pieces[1].read_bytes())
+    assert middle == [time - TIMES[5] for time in TIMES[5:10]]
+    assert [packet.pts for packet in middle_sounds] == list(
+        range(0, 8 * (TIMES[10] - TIMES[5]), 80)
+    )
+    assert contents(pieces[2].read_bytes())[0][0] == Packet(Kind.FIT, b"second")
+    run("cat", *pieces, "-o", tmp_path / "b.bin")
+    assert contents((tmp_path / "b.bin").read_bytes()) == (packets, times, sounds)
+
+
+def test_painted_pictures_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.painter.payload import Delta, in_groups, pack
+
+    rng = np.random.default_rng(5)
+    layers = Model.load(find_painter()).layers
+    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
+    names = in_groups(1, sizes)
+    fitted = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
+    original = made(clip[:13], tunes={5: fitted})
+    (tmp_path / "a.bin").write_bytes(original)
+    (tmp_path / "plain.bin").write_bytes(made(clip[:5]))
+    whole = list(gvcodec.decode_planes(original))
+    assert not planes_equal(whole[6], list(gvcodec.decode_planes(made(clip[:13])))[6])
+    run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.4)
+    piece = list(gvcodec.decode_planes((tmp_path / "b.bin").read_bytes()))
+    assert all(planes_equal(a, b) for a, b in zip(piece, whole[10:], strict=True))
+    # After a fitted stream one without a fit is painted by the shipped weights, as by itself.
+    run("cat", tmp_path / "b.bin", tmp_path / "plain.bin", "-o", tmp_path / "c.bin")
+    joined = list(gvcodec.decode_planes((tmp_path / "c.bin").read_bytes()))
+    assert all(planes_equal(a, b) for a, b in zip(joined, whole[10:] + whole[:5], strict=True))
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes], capsys) -> None:
+    (tmp_path / "a.bin").write_bytes(made(clip[:3]))
+    (tmp_path / "b.bin").write_bytes(
+        gvcodec.encode(clip[:3], format=FORMAT, base_q=31, base="av1", preset=10, fit=0)
+    )
+    (tmp_path / "c.bin").write_bytes(made(clip[:3], tracks=sound()))
+    for other, what in (("b.bin", "q 31, not 30"), ("c.bin", "tracks")):
+        run("cat", tmp_path / "a.bin", tmp_path / other, "-o", tmp_path / "o.bin", code=2)
+        assert what in capsys.readouterr().err
+    run("cut", tmp_path / "a.bin", tmp_path / "o.bin", "--from", "9", code=2)
+    run("cut", tmp_path / "a.bin", tmp_path / "a.bin", code=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin", "c.bin"]
+
+
+def test_tools_work_on_pipes(tmp_path, clip: list[Planes], monkeypatch) -> None:
+    data = made(clip)
+    (tmp_path / "a.bin").write_bytes(data)
+
+    def piped(*arguments: object) -> bytes:
+        class Output(io.BytesIO):
+            def isatty(self) -> bool:
+                return False
+
+        output = Output()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+        monkeypatch.setattr(
+            sys, "stdout", type("Out", (), {"buffer": output, "isatty": output.isatty})()
+        )
+        run(*arguments)
+        return output.getvalue()
+
+    run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.3)
+    assert piped("cut", "-", "-", "--from", 0.3) == (tmp_path / "b.bin").read_bytes()
+    assert piped("repair", "-", "-") == data
+    assert piped("cat", "-", "-o", "-") == data
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_a_lost_footer_is_written_anew(tmp_path, clip: list[Planes], base: str) -> None:
+    data = made(clip, base)
+    last = Reader(io.BytesIO(data)).gops()[-1]
+    footer = last.offset + last.size
+    for size in (footer, footer + 2, footer + 9, len(data) - 15, len(data) - 1):
+        (tmp_path / "a.bin").write_bytes(data[:size])
+        run("repair", tmp_path / "a.bin", tmp_path / "b.bin", "-y")
+        assert (tmp_path / "b.bin").read_bytes() == data
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc"])
+def test_repair_keeps_every_frame_before_the_cut(tmp_path, clip: list[Planes], base: str) -> None:
+    data = made(clip, base, TIMES, tracks=sound())
+    reader = Reader(io.BytesIO(data))
+    ends = []
+    for packet in reader.packets():
+        if packet.is_frame:
+            ends.append(reader.size)
+    gops = Reader(io.BytesIO(data)).gops()
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    # A keyframe of H.266 is shown after others: without them nothing can be kept of its GOP.
+    first = gops[0].offset + gops[0].size if base == "vvc" else ends[0]
+    for size in range(first + 1, len(data), 211):
+        (tmp_path / "a.bin").write_bytes(data[:size])
+        run("repair", tmp_path / "a.bin", tmp_path / "b.bin", "-y")
+        repaired = (tmp_path / "b.bin").read_bytes()
+        kept = list(gvcodec.decode_planes(repaired, fidelity=True))
+        arrived = sum(end <= size for end in ends)
+        # Packets of H.265 and H.266 are not in display order: their last GOP may lose what came
+        # before a missing frame.
+        closed = sum(gop.frames for gop in gops if gop.offset + gop.size <= size)
+        assert closed <= len(kept) <= arrived
+        assert base in ("vvc",) or len(kept) == arrived
+        assert all(planes_equal(a, b) for a, b in zip(kept, whole, strict=False))
+        assert contents(repaired)[1] == TIMES[: len(kept)]
+
+
+def test_repair_leaves_a_gap_where_frames_are_lost(tmp_path, clip: list[Planes]) -> None:
+    data = bytearray(made(clip, times=TIMES))
+    reader = Reader(io.BytesIO(data))
+    for packet in reader.packets():
+        if packet.is_frame and reader.frames == 8:
+            data[reader.size - 9] ^= 16
+            break
+    (tmp_path / "a.bin").write_bytes(data)
+    run("repair", tmp_path / "a.bin", tmp_path / "b.bin")
+    _, times, _ = contents((tmp_path / "b.bin").read_bytes())
+    # In coding order the damaged frame is the third of its GOP; the first can be shown.
+    assert times == TIMES[:6] + TIMES[10:]
+
+
+def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> None:
+    data = made(clip, times=TIMES, tracks=sound())
+    (tmp_path / "a.bin").write_bytes(data)
+    run("info", tmp_path / "a.bin", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["frame"] for entry in found["packets"] if "frame" in entry] == list(range(18))
+    assert found["packet_bytes"]["tracks"] > 18 * 4 * 160
+    assert (
+        sum(found["packet_bytes"].values()) + found["framing_bytes"]
+        == len(data)
+        == found["file_bytes"]
+    )
+    for entry in found["packets"]:
+        if entry["type"] == "key":
+            head = data[entry["offset"] : entry["offset"] + 1]
+            assert head[0] & 3 == Kind.KEY
+    run("info", tmp_path / "a.bin")
+    text = capsys.readouterr().out
+    assert "tracks" in text
+
+
+def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys) -> None:
+    with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, 40 * number)
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--fit", "off", "--base-q", 30)
+    told = capsys.readouterr().err
+    run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
+    out = capsys.readouterr().out
+    assert told.split("PSNR-Y ")[1].split(" dB")[0] == out.split("Y ")[1].split()[0]
+    assert "18 frames" in out
+    with VideoReader(tmp_path / "in.mkv") as reader:
+        assert reader.expected == 18
+    with open_writer(
+        tmp_path / "other.mkv", VideoFormat(32, 48, Fraction(25), Fraction(1, 1000))
+    ) as writer:
+        writer.write(tuple(plane[:, : plane.shape[1] // 2] for plane in clip[0]), 0)
+    run("verify", tmp_path / "a.bin", "--source", tmp_path / "other.mkv", code=2)
+    damaged = bytearray((tmp_path / "a.bin").read_bytes())
+    damaged[-4] ^= 1
+    (tmp_path / "b.bin").write_bytes(damaged)
+    run("verify", tmp_path / "b.bin", code=3)
