@@ -31,10 +31,10 @@ REASONS = {
     r"^\./(demo|test)\.sh": "sets up a machine: .ci/run and the workflow `commands` run both",
     r"^(python3 -m venv|pip install|ray |\. \.venv)": "changes the machine",
     r"^ffmpeg -f v4l2": "needs a camera; tests/bitstream/test_pace.py has both ends of the pipe",
-    r"^gvcodec play": "serves until Ctrl-C: tests/test_player.py",
-    r"s3://|--cluster": "needs S3 or a cluster: tests/batch/test_batch_s3.py, test_batch_engines.py",
+    r"^gvcodec play": "serves until Ctrl-C: tests/player",
+    r"s3://|--cluster": "needs S3 or a cluster: tests/batch",
     r"^gvcodec compare": "needs the ffmpeg of the peers: tests/cli/test_compare.py",
-    r"^python -m gvcodec\.training": "hours, and folders of clips: tests/test_training*.py",
+    r"^python -m gvcodec\.training": "hours, and folders of clips: tests/training",
     r"^python -m eval weights": "downloads the original packages' weights",
     r"^python -m eval rd": "hours; its arguments are parsed, tests/eval/test_runs.py runs it",
 }
