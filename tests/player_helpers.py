@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -99,12 +99,6 @@ def as_mp4(path: Path) -> Path:
 
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
   Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[Callable[[str], browser.Page]]:
-    with browser.Browser() as chromium:
-        yield chromium.open
 
 
 #: The picture's pixels, joined.

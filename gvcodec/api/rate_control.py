@@ -51,7 +51,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             output.write(reached.coded.data)
         else:
             fitted = encode_to(open_source, job.config, rate, bar, bar, choose)
-            q = q_of(job.config.base, fitted.coded.base_q)
+            q = q_of(fitted.coded.base, fitted.coded.base_q)
             done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
             output.write(fitted.coded.data)
     return done

@@ -57,7 +57,7 @@ class Extent:
 @dataclass(frozen=True, slots=True)
 class Pass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
-    file. `base_q`: the base layer's index."""
+    file. `base_q`: the index of base layer `base`."""
 
     format: VideoFormat
     data: bytes
@@ -68,6 +68,7 @@ class Pass:
     fitted: Mapping[int, bytes]
     notes: list[str]
     base_q: float
+    base: str
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
 
@@ -102,7 +103,7 @@ def run(
 ) -> Pass:
     """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`. Raises
     what the encoder raises."""
-    stream = io.BytesIO()
+    stream, settings = io.BytesIO(), config.resolve()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
         sizes: list[int] = []
@@ -127,6 +128,7 @@ def run(
             encoder.psnr_y,
             encoder.fitted,
             [*source.notes, *encoder.notes],
-            config.resolve().base_q or 0.0,
+            settings.base_q or 0.0,
+            settings.base,
             source.tracks.kinds if source.tracks else "",
         )

@@ -104,7 +104,17 @@ def following_pass(
         trim = min(max(trim, 2 * least), 2 * most)
     if not any(p.q == q and abs(p.trim - trim) < _SAME_TRIM for p in points):
         return q, trim
-    return _find_bracket(points, goal)
+    return _find_bracket(points, goal) or _step_aside(config, points, near, excess / slope)
+
+
+def _step_aside(
+    config: EncoderConfig, points: list[Point], near: Point, step: float
+) -> tuple[float, float] | None:
+    """Another quality, where the trim does not do what it should."""
+    standard = standard_of(config.base)
+    q = _within(config, near.q + math.copysign(max(standard.grain, abs(step)), step))
+    usual = standard.trims[1]
+    return None if any(p.q == q for p in points) else (q, usual)
 
 
 def _find_bracket(points: list[Point], goal: float) -> tuple[float, float] | None:

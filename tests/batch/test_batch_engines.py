@@ -21,7 +21,7 @@ from tests.conftest import moving_texture
 
 
 def test_each_gives_every_outcome_with_its_task() -> None:
-    tasks = [Task("gvcodec.util.messages:counted", {"number": n, "one": "file"}) for n in range(5)]
+    tasks = [Task("gvcodec.util.messages:count_noun", {"number": n, "one": "file"}) for n in range(5)]
     with Inline() as engine:
         found = {
             task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))

@@ -209,7 +209,7 @@ def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) 
     from gvcodec.streams.info import facts
 
     with open(tmp_path / "a.gvc", "rb") as stream:
-        assert facts(Reader(stream))["source_start"] == 10
+        assert facts(Reader(stream)).source_start == 10
 
 
 def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
