@@ -21,7 +21,9 @@ from tests.conftest import moving_texture
 
 
 def test_each_gives_every_outcome_with_its_task() -> None:
-    tasks = [Task("gvcodec.util.messages:count_noun", {"number": n, "one": "file"}) for n in range(5)]
+    tasks = [
+        Task("gvcodec.util.messages:count_noun", {"number": n, "one": "file"}) for n in range(5)
+    ]
     with Inline() as engine:
         found = {
             task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))
@@ -41,7 +43,11 @@ def test_memory_and_cores_bound_what_runs_at_once(monkeypatch, tmp_path) -> None
             spans = [
                 outcome.value
                 for _, outcome in each(
-                    engine, [Task("test_batch_engines:span", nap, memory=memory) for _ in range(2)]
+                    engine,
+                    [
+                        Task("tests.batch.test_batch_engines:span", nap, memory=memory)
+                        for _ in range(2)
+                    ],
                 )
             ]
         (_, first), (second, _) = sorted(spans)
