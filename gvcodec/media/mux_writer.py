@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -33,6 +34,8 @@ POOL_PIXELS = 640 * 360
 #: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
 _PATIENCE, _ROOM = 2, 32 << 20
 _UNSPECIFIED = 2
+#: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
+_MOST_DELAY = 32
 
 
 class MuxWriter:
@@ -179,6 +182,7 @@ class MuxWriter:
             self._begin()
             return
         for packet in packets:
+            mend_dts(packet, self._fmt.frame_rate)
             assert packet.dts is not None and packet.pts is not None
             self._tracks.mux_until(packet.dts * packet.time_base)
             later = round(self._tracks.offset / packet.time_base)
@@ -296,6 +300,15 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
     if metadata.light is not None:
         options += f":{light}={metadata.light[0]},{metadata.light[1]}"
     return options
+
+
+def mend_dts(packet: av.Packet, frame_rate: Fraction) -> None:
+    """Give a packet of a video encoder a possible decoding time: x265 leaves any number there in a
+    video of fewer frames than its delay, which then has no reordered frames."""
+    assert packet.dts is not None and packet.pts is not None
+    earliest = packet.pts - round(_MOST_DELAY / frame_rate / packet.time_base)
+    if not earliest <= packet.dts <= packet.pts:
+        packet.dts = packet.pts
 
 
 @contextlib.contextmanager

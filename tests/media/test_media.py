@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.mux_writer import mend_dts
 from gvcodec.media.planes import planes_from_rgb, rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
@@ -355,3 +356,12 @@ def test_lossy_source_is_read_as_it_is(tmp_path, clip: list[Planes]) -> None:
         assert (
             min(psnr(frame.planes, planes) for frame, planes in zip(reader, clip, strict=True)) > 30
         )
+
+
+@pytest.mark.parametrize("dts", [1, 54325817272369283, -54325817272369283, 0, -8])
+def test_a_packet_is_decoded_when_that_is_possible(dts: int) -> None:
+    """x265 leaves any decoding time in a video of two frames."""
+    packet = av.Packet(b"x")
+    packet.time_base, packet.pts, packet.dts = Fraction(1, 24), 0, dts
+    mend_dts(packet, Fraction(24))
+    assert packet.dts == (dts if -32 <= dts <= 0 else 0)
