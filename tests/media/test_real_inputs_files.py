@@ -30,6 +30,7 @@ def made(kind: str, codec: str = "libx264", frames: int = 25, **options: str) ->
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height = 64, 48
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.thread_count = 2  # the size of MJPEG depends on it
         for _ in range(frames):
             image = rng.integers(0, 255, (48, 64, 3), np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
