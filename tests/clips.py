@@ -58,3 +58,20 @@ def make_clip(
         y, u, v = (np.clip(np.round(p), 0, 1023).astype(np.uint16) for p in (luma, u, v))
         clip.append((y, u, v))
     return clip
+
+
+def blurred_clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
+    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
+    blurred)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0 : side + frames]
+    texture = (
+        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
+    )
+    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
+    flat = np.full((side // 2, side // 2), 512, np.uint16)
+
+    def planes(picture: np.ndarray, t: int) -> Planes:
+        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
+
+    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]

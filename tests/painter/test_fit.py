@@ -18,6 +18,7 @@ from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
+from tests.clips import blurred_clip
 
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
@@ -199,25 +200,8 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     assert fitted(monkeypatch, moving(blur=True), 3)[:2] == quick[:2]
 
 
-def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
-    blurred)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:side, 0 : side + frames]
-    texture = (
-        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
-    )
-    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
-    flat = np.full((side // 2, side // 2), 512, np.uint16)
-
-    def planes(picture: np.ndarray, t: int) -> Planes:
-        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
-
-    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
-
-
 def samples(runs: int = 2) -> list[list[tuple[Planes, Planes]]]:
-    source, base_frame = clip(2 * runs, 128)
+    source, base_frame = blurred_clip(2 * runs, 128)
     whole = [[(base_frame[t], source[t]) for t in (2 * i, 2 * i + 1)] for i in range(runs)]
     return [*whole, [(base_frame[0], source[0])]]  # the last run of a clip may be cut short
 

@@ -9,11 +9,11 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 
-import av
 import numpy as np
 import pytest
 
 import gvcodec
+from eval.robustness.streams import sound
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
@@ -30,18 +30,6 @@ TIMES = [
     - (5 if number == 10 else 0)
     for number in range(18)
 ]
-
-
-def sound() -> TrackCopier:
-    """A copier with the head of one track of PCM, 8 kHz."""
-    data = io.BytesIO()
-    with av.open(data, "w", format="wav") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), layout="mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-    container = av.open(io.BytesIO(data.getvalue()))
-    return TrackCopier(container.streams.audio)
 
 
 def made(

@@ -24,24 +24,8 @@ from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.material import LENGTH, RECORD, WINDOW
 from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
 from gvcodec.training.settings import read_settings
-from gvcodec.types import Colour, Planes
-
-
-def clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
-    blurred)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:side, 0 : side + frames]
-    texture = (
-        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
-    )
-    blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
-    flat = np.full((side // 2, side // 2), 512, np.uint16)
-
-    def planes(picture: np.ndarray, t: int) -> Planes:
-        return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
-
-    return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
+from gvcodec.types import Colour
+from tests.clips import blurred_clip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +36,7 @@ def cache(tmp_path_factory) -> Path:
         for number, name in enumerate(("train", "held")):
             records = np.zeros(3, RECORD)
             for i, record in enumerate(records):
-                source, loop = clip(LENGTH, WINDOW, 10 * number + i)
+                source, loop = blurred_clip(LENGTH, WINDOW, 10 * number + i)
                 for t in range(LENGTH):
                     record["base"][t] = np.concatenate([p.ravel() for p in loop[t]])
                     record["source"][t] = np.concatenate([p.ravel() for p in source[t]]) >> 2
