@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("output", type=Path, metavar="OUT.webp")
     add("--video", type=Path, help="another clip, 48 frames of it (that of gvcodec.demo)")
     add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
-    add("--fit-steps", type=int, default=60, help="(60)")
+    add("--fit-steps", type=int, default=20, help="(20)")
 
 
 def run(options: argparse.Namespace) -> None:
