@@ -115,8 +115,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base",
         choices=(AUTO, *names()),
-        default="av1",
-        help="base layer; auto: av1 or tokens by size, rate and trials, -q then means av1's (av1)",
+        default=AUTO,
+        help="base layer; auto: av1, or tokens at low rates by size and trials; -q means av1's (auto)",
     )
     parser.add_argument(
         "--base-scale",

@@ -1,4 +1,4 @@
-"""`--base auto`: AV1 or tokens, by what a part of the video looks like in both at equal bytes.
+"""`--base auto`, the default: AV1 or tokens, by what a part of the video looks like in both at equal bytes.
 
     choice = choose_base("in.mp4", EncoderConfig(q=60))
     choice.config.base, choice.reason        # settings of the base that is chosen, one line of why
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 #: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which tokens
 #: have gained (docs/results.md).
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
+#: AV1's quality from which on trials are worth their time: finer ones are above that rate.
+LEAST_Q = 58
 #: Part of the distance by which tokens have to be nearer: they flicker more, and lose PSNR.
 _LEAST_GAIN = 0.01
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
@@ -104,7 +106,7 @@ def choose_base(
     `UsageError`."""
     given = config.base == AUTO and config.base_q is not None
     config = replace(config, base="av1")
-    if why := "its index is given" if given else _why_av1(config, path):
+    if why := _why_fine(config) or ("its index is given" if given else _why_av1(config, path)):
         return Choice(config, f"base av1: {why}")
     with VideoReader(path, start, 1, said=said) as reader:
         fmt = reader.format
@@ -125,6 +127,7 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     """By trials of a part with so many luma samples. `attempt` codes it, and paints where that is
     wanted; `judge` gives the distance of each trial from the source."""
 
+    config = replace(config, base="av1")
     size = attempt(replace(config, preset=_QUICK), False).size / _EXCESS
     if not too_dear(size, samples):
         av1 = attempt(config, True)
@@ -144,6 +147,12 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     index = _on_grid(tokens.base_q + excess / _slope(tokens), config)
     chosen = replace(config, base="tokens", base_q=index)
     return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
+
+
+def _why_fine(config: EncoderConfig) -> str:
+    """What is said of a quality at which tokens gain nothing, "" = it is coarser."""
+    q = config.q if config.base_q is None else q_of("av1", config.base_q)
+    return f"q {q:g} is finer than {LEAST_Q}" if q < LEAST_Q else ""
 
 
 def _why_av1(config: EncoderConfig, path: str) -> str:
