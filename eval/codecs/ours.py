@@ -2,11 +2,11 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=tokens`. What is not given is the program's own default. `fit=` is `--fit`, `parts=`
-`--fit-parts`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`
-and `keyint=` are options of those names; with `base-q` qualities are those of `--base-q` in place
-of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for
-without fitting; the file that counts is fitted.
+`gvcodec:base=tokens`. What is not given is the program's own default, but for the base, av1. `fit=`
+is `--fit`, `parts=` `--fit-parts`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`,
+`speed=`, `preset=` and `keyint=` are options of those names; with `base-q` qualities are those of
+`--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is
+searched for without fitting; the file that counts is fitted.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def gvcodec(word: str, options: Options) -> Codec:
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
-    flags = {name: f"{flag}={given[name]}" for name, flag in _FLAGS.items() if name in given}
+    # A row is of one base, whatever the program would choose.
+    said = {"base": "av1"} | given
+    flags = {name: f"{flag}={said[name]}" for name, flag in _FLAGS.items() if name in said}
     encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
     encode += tuple(f"--{name}" for name in _SWITCHES if name in given)
     fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)

@@ -116,7 +116,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--base",
         choices=(AUTO, *names()),
         default=AUTO,
-        help="base layer; auto: av1, or tokens at low rates by size and trials; -q means av1's (auto)",
+        help="base layer; auto: av1, or tokens at low rates by trials; -q means av1's (auto)",
     )
     parser.add_argument(
         "--base-scale",

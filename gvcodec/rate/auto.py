@@ -1,4 +1,5 @@
-"""`--base auto`, the default: AV1 or tokens, by what a part of the video looks like in both at equal bytes.
+"""`--base auto`, the default: AV1 or tokens, by what a part of the video looks like in both at
+equal bytes.
 
     choice = choose_base("in.mp4", EncoderConfig(q=60))
     choice.config.base, choice.reason        # settings of the base that is chosen, one line of why
