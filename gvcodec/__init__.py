@@ -8,6 +8,7 @@
     gvcodec.VideoEncoder(frames, frame_rate=30).to_file("out.gvc", q=40)
     gvcodec.info("out.gvc").kbps; gvcodec.verify("out.gvc", "in.mp4").base_psnr
     gvcodec.cut("out.gvc", "piece.gvc", 75, 105); gvcodec.cat(["a.gvc", "b.gvc"], "both.gvc")
+    gvcodec.repair("damaged.gvc", "mended.gvc").lost
     gvcodec.search("still.jpg", "films/").moments
 
 All errors are a `GvcodecError` (module `gvcodec.errors`); a missing file is a `FileNotFoundError`
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from gvcodec.api.frames import VideoEncoder, decode, decode_planes, encode
     from gvcodec.api.moments import search
     from gvcodec.api.results import Decoded, Encoded, Found, Moment
-    from gvcodec.api.streams import cat, cut, info, verify
+    from gvcodec.api.streams import cat, cut, info, repair, verify
     from gvcodec.bitstream import Reader, Writer
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.encoder import Encoder
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from gvcodec.streams.cat import Joined
     from gvcodec.streams.cut import Cut
     from gvcodec.streams.info import Info
+    from gvcodec.streams.repair import Repaired
     from gvcodec.streams.verify import Verified
     from gvcodec.util.progress import State
     from gvcodec.video import Video
@@ -76,6 +78,7 @@ __all__ = [
     "MissingFileError",
     "Moment",
     "Reader",
+    "Repaired",
     "State",
     "UsageError",
     "VerificationError",
@@ -93,6 +96,7 @@ __all__ = [
     "encode_file",
     "info",
     "open",
+    "repair",
     "search",
     "verify",
 ]
@@ -106,7 +110,7 @@ _PLACES = {
         "gvcodec.api.frames": ["VideoEncoder", "decode", "decode_planes", "encode"],
         "gvcodec.api.moments": ["search"],
         "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment"],
-        "gvcodec.api.streams": ["cat", "cut", "info", "verify"],
+        "gvcodec.api.streams": ["cat", "cut", "info", "repair", "verify"],
         "gvcodec.bitstream": ["Reader", "Writer"],
         "gvcodec.codec.decoder": ["Decoder"],
         "gvcodec.codec.encoder": ["Encoder"],
@@ -126,6 +130,7 @@ _PLACES = {
         "gvcodec.streams.cat": ["Joined"],
         "gvcodec.streams.cut": ["Cut"],
         "gvcodec.streams.info": ["Info"],
+        "gvcodec.streams.repair": ["Repaired"],
         "gvcodec.streams.verify": ["Verified"],
         "gvcodec.util.progress": ["State"],
         "gvcodec.video": ["Video"],

@@ -18,17 +18,19 @@ from gvcodec.api.sources import (
     open_sink,
     open_source,
 )
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import Reader, Salvage
 from gvcodec.codec.decoder import Decoder
-from gvcodec.errors import UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, held
 from gvcodec.media.reader import VideoReader
 from gvcodec.streams import cat as joining
 from gvcodec.streams import cut as cutting
+from gvcodec.streams import repair as repairing
 from gvcodec.streams import verify as verifying
 from gvcodec.streams.cat import Joined
 from gvcodec.streams.cut import Cut
 from gvcodec.streams.info import Info, facts
+from gvcodec.streams.repair import Repaired
 from gvcodec.streams.verify import Verified
 from gvcodec.util.file_io import protect_inputs
 
@@ -119,6 +121,34 @@ def cat(
         if hold:
             stack.enter_context(held(readers[0].header, False, limits))
         return joining.cat(readers, sink, threads, limits)
+
+
+def repair(
+    source: Source,
+    output: PathName | BinaryIO,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Repaired:
+    """Write all frames of a damaged or cut-off stream that can be decoded, at their times. Raises
+    `DamagedStreamError` where nothing is left, `LimitError`, `MissingFileError`, `MediaError`,
+    `UsageError`."""
+    name = name_of(source)
+    with (
+        protect_inputs(_names([source])),
+        open_source(source) as damaged,
+        open_sink(output, overwrite) as sink,
+    ):
+        try:
+            salvage = Salvage(damaged, name)
+            with held(salvage.header, False, limits) if hold else contextlib.nullcontext():
+                return repairing.repair(salvage, sink, threads, limits)
+        except DamagedStreamError as error:
+            if str(error).startswith(name):
+                raise
+            raise DamagedStreamError(f"{name}: {error}") from error
 
 
 def _names(sources: Sequence[Source]) -> list[str]:

@@ -8,12 +8,10 @@ import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits
-from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import parse_time
 from gvcodec.util.progress import MODES, Mode, ProgressOptions
 
@@ -236,21 +234,6 @@ def bytes_(text: str) -> int:
     if not digits.isdecimal() or len(text) - len(digits) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
     return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
-
-
-@contextlib.contextmanager
-def streams(options: argparse.Namespace) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    with (
-        open_stream(options.input) as source,
-        create_stream(options.output, options.overwrite) as output,
-    ):
-        try:
-            yield source, output
-        except DamagedStreamError as error:
-            name = display_name(options.input)
-            raise (
-                error if str(error).startswith(name) else DamagedStreamError(f"{name}: {error}")
-            ) from error
 
 
 @contextlib.contextmanager

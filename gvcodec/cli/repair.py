@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.bitstream import Salvage
-from gvcodec.cli._arguments import (
-    add_input,
-    add_limits,
-    add_output,
-    add_threads,
-    limits_of,
-    streams,
-)
-from gvcodec.limits import held
-from gvcodec.streams.repair import repair
+from gvcodec.api.streams import repair
+from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, limits_of
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say
 
@@ -30,10 +21,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with streams(options) as (source, output):
-        salvage = Salvage(source, display_name(options.input))
-        with held(salvage.header, False, limits_of(options)):
-            result = repair(salvage, output, options.threads, limits_of(options))
+    result = repair(
+        options.input,
+        options.output,
+        overwrite=options.overwrite,
+        threads=options.threads,
+        limits=limits_of(options),
+        hold=True,
+    )
     for line in result.losses:
         say(f"{display_name(options.input)}: {line}")
     say(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")

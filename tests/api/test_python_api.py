@@ -142,6 +142,25 @@ def test_pieces_are_those_of_the_commands(
     assert not (tmp_path / "e.gvc").exists()
 
 
+def test_a_cut_off_stream_is_repaired(
+    tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off = stream.read_bytes()[:-200]
+    with pytest.raises(gvcodec.DamagedStreamError):
+        gvcodec.verify(cut_off)
+    mended = io.BytesIO()
+    found = gvcodec.repair(cut_off, mended)
+    assert found.kept > 0 and found.kept + found.lost <= 4 and found.losses
+    assert gvcodec.verify(mended.getvalue()).frames == found.kept
+    (tmp_path / "cut-off.gvc").write_bytes(cut_off)
+    told(capsys, "repair", tmp_path / "cut-off.gvc", tmp_path / "mended.gvc")
+    assert (tmp_path / "mended.gvc").read_bytes() == mended.getvalue()
+    with pytest.raises(gvcodec.DamagedStreamError, match=str(tmp_path)):
+        (tmp_path / "nothing.gvc").write_bytes(b"nothing")
+        gvcodec.repair(tmp_path / "nothing.gvc", tmp_path / "b.gvc")
+    assert not (tmp_path / "b.gvc").exists()
+
+
 def test_an_exact_size_jobs_and_progress(tmp_path: Path, video: Path) -> None:
     states: list[gvcodec.State] = []
     done = gvcodec.encode_file(video, tmp_path / "b.gvc", size="3k", progress=states.append, **FAST)
@@ -204,6 +223,7 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path, stream: Path) 
         lambda: gvcodec.verify(stream, gone),
         lambda: gvcodec.cut(gone, out),
         lambda: gvcodec.cat([stream, gone], out),
+        lambda: gvcodec.repair(gone, out),
         lambda: gvcodec.open(gone),
         lambda: gvcodec.decode(gone),
         lambda: gvcodec.decode_file(gone, tmp_path / "out.mkv"),
