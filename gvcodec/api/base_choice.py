@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 from gvcodec.api.job import Job
 from gvcodec.api.sources import as_name
 from gvcodec.bases import AUTO
 from gvcodec.config import EncoderConfig
-from gvcodec.one_file.write import ONE_FILE
+from gvcodec.one_file.write import one_file_suffix
 from gvcodec.rate import auto
 from gvcodec.util.messages import say
 
 
 def without_choice(config: EncoderConfig, output: str | None, in_parts: bool) -> EncoderConfig:
     """`auto` is av1 where the output takes nothing else, and where chunks share a budget."""
-    only_av1 = in_parts or Path(output or "").suffix.lower() in ONE_FILE
+    only_av1 = in_parts or bool(one_file_suffix(output))
     return replace(config, base="av1") if config.base == AUTO and only_av1 else config
 
 

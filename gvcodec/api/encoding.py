@@ -23,7 +23,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import CHUNK
-from gvcodec.one_file.write import check_one_file
+from gvcodec.one_file.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.rate.budget import Budget, parse_amount
 from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
@@ -104,10 +104,14 @@ def encode_file(
         if jobs:
             from gvcodec.api.in_chunks import encode_in_chunks
 
-            return encode_in_chunks(settle_base(job), rate, jobs)
-        if rate is not None:
-            return encode_rated(job, rate)
-        return _encode_once(job, resume, summary, embedder)
+            done = encode_in_chunks(settle_base(job), rate, jobs)
+        elif rate is not None:
+            done = encode_rated(job, rate)
+        else:
+            done = _encode_once(job, resume, summary, embedder)
+    if names[1] is None or not one_file_suffix(names[1]):
+        return done
+    return replace(done, size=os.path.getsize(names[1]), tracks=tracks_in(names[1]))
 
 
 def _encode_once(job: Job, resume: bool, summary: bool, embedder: str | None) -> Encoded:

@@ -8,24 +8,32 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
 from gvcodec.api.base_choice import choose_base
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, open_sink
+from gvcodec.api.sources import PathName, as_name, open_sink
 from gvcodec.bases import q_of
 from gvcodec.codec.durations import plan_of, work_of
+from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
+from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
+from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
 from gvcodec.util.file_io import name_errors
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.signals import OnAbort, held
+
+#: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
+#: left over.
+_ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 
 
 def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
@@ -50,11 +58,34 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             done = _describe(reached.coded, reached.passes, q, reached=value)
             output.write(reached.coded.data)
         else:
-            fitted = encode_to(open_source, job.config, rate, bar, bar, choose)
+            encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
+            fitted = _fit_container(job, rate, partial(encode, choose=choose))
             q = q_of(fitted.coded.base, fitted.coded.base_q)
-            done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
+            limit = fitted.limit if rate.size is None else int(rate.size)
+            done = _describe(fitted.coded, fitted.full_passes, q, limit=limit)
             output.write(fitted.coded.data)
     return done
+
+
+def _fit_container(job: Job, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
+    """Encode so that the file meets a size with all that its container adds and leaves out."""
+    suffix = one_file_suffix(as_name(job.output))
+    if rate.size is None or not suffix:
+        return encode(rate)
+    added, passes = _ADDED, 0
+    best: Fitted | None = None
+    for _ in range(_TRIES):
+        fitted = encode(replace(rate, size=max(1.0, rate.size - added)))
+        passes += fitted.full_passes
+        size = container_size(fitted.coded.data, suffix)
+        added = size - len(fitted.coded.data)
+        if size <= rate.size and (best is None or len(fitted.coded.data) > len(best.coded.data)):
+            best = fitted
+        if (1 - _SPARE) * rate.size <= size <= rate.size:
+            break
+    if best is None:
+        raise UsageError(f"the file would be {size} bytes, more than {int(rate.size)}")
+    return replace(best, full_passes=passes)
 
 
 def _describe(

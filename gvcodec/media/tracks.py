@@ -164,7 +164,7 @@ class TrackCopier(TrackWriter):
         heads = {stream.index: fitting_head(stream) for stream in streams[:_MAX_TRACKS]}
         self.streams = [stream for stream in streams if heads.get(stream.index)]
         self.left_out = [stream for stream in streams if stream not in self.streams]
-        self.kinds = _kinds(self.streams)
+        self.kinds = kinds_of(self.streams)
         self._clocks = {stream.index: SoundClock(stream) for stream in self.streams}
         self._numbers = {stream.index: number for number, stream in enumerate(self.streams)}
         super().__init__(
@@ -232,7 +232,7 @@ class TrackReader:
                 raise DamagedStreamError("tracks: codec parameters of another number of tracks")
         self.ticks = [track.tick for track in self.tracks]
         self.streams: list[Stream] = [container.streams[0] for container in self._containers]
-        self.kinds = _kinds(self.streams)
+        self.kinds = kinds_of(self.streams)
         self._reset()
         self._latest: dict[int, int] = {}
         self._begin: Fraction | None = None
@@ -344,7 +344,8 @@ def without_hidden(packet: TrackPacket) -> TrackPacket:
     return TrackPacket(packet.track, packet.pts + begin, heard, data, (0, 0), packet.key)
 
 
-def _kinds(streams: Sequence[Stream]) -> str:
+def kinds_of(streams: Sequence[Stream]) -> str:
+    """ "audio", "subtitles" or both."""
     kinds = {stream.type for stream in streams}
     names = {"audio": "audio", "subtitle": "subtitles"}
     return " and ".join(name for kind, name in names.items() if kind in kinds)

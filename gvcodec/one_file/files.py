@@ -6,10 +6,9 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.one_file.write import ONE_FILE
+from gvcodec.one_file.write import one_file_suffix
 from gvcodec.util.file_io import display_name, open_input, open_output
 
 #: Bytes that tell what a file is, and those that a Matroska file begins with.
@@ -28,7 +27,7 @@ def open_stream(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
 def create_stream(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     """A stream to write, complete or absent afterwards; "-" is standard output. A name in
     `ONE_FILE` gets the stream in a container that plays everywhere. Raises `UsageError`."""
-    if Path(path).suffix.lower() in ONE_FILE:
+    if one_file_suffix(path):
         from gvcodec.one_file.write import open_sink
 
         with open_sink(path, overwrite) as sink:

@@ -29,7 +29,7 @@ from gvcodec.media.matroska_display import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
-from gvcodec.media.tracks import TrackReader, TrackWriter
+from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import say
 
@@ -48,11 +48,36 @@ _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 def check_one_file(path: str, base: str) -> None:
     """Raises `UsageError` for a name in `ONE_FILE` and a base other than av1."""
     suffix = Path(path).suffix
-    if suffix.lower() in ONE_FILE and base != "av1":
+    if one_file_suffix(path) and base != "av1":
         raise UsageError(
             f"{path}: a {suffix} file that plays everywhere has base av1, not {base} "
             f"({Path(path).with_suffix('.gvc')} holds any)"
         )
+
+
+def one_file_suffix(path: str | None) -> str:
+    """The ending of a name in `ONE_FILE`, in small letters, "" of any other."""
+    suffix = Path(path or "").suffix.lower()
+    return suffix if suffix in ONE_FILE else ""
+
+
+def container_size(stream: bytes, suffix: str) -> int:
+    """Bytes of the file that plays everywhere."""
+    with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+        path = Path(folder) / f"whole{suffix}"
+        write_one_file(Reader(io.BytesIO(stream)), path, False, UNLIMITED)
+        return path.stat().st_size
+
+
+def tracks_in(path: str) -> tuple[int, int, str] | None:
+    """Bytes and packets of the sound and subtitles in a file, and what they are; None where there
+    are none. Raises `MediaError`."""
+    with open(path, "rb") as file, name_errors(path), av.open(file, "r") as container:
+        streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        sizes = [packet.size for packet in container.demux(streams)] if streams else []
+        if not any(sizes):
+            return None
+        return sum(sizes), sum(size > 0 for size in sizes), kinds_of(streams)
 
 
 def write_one_file(
@@ -76,10 +101,9 @@ def open_sink(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         spool.seek(0)
         reader = Reader(spool, path)
         _, notes = _write(reader, pending, UNLIMITED)
-        size = pending.temporary.stat().st_size
         for note in notes:
             say(f"{path}: {note}")
-        say(f"{path}: AV1 that every player shows, with the packets for painting, {size} bytes")
+        say(f"{path}: AV1 that every player shows, with the packets for painting")
 
 
 class _Sink(io.RawIOBase):

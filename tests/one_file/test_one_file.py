@@ -461,6 +461,24 @@ def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> No
     assert len(gvcodec.open(tmp_path / "lib.mp4")) == 18
 
 
+def test_the_size_is_that_of_the_file(frames: list[Planes], tmp_path: Path) -> None:
+    """With sound that the container holds, and with sound that it leaves out."""
+    source = written(made([*frames, *frames], "av1", tracks=sound()), tmp_path / "in.mkv")
+    for suffix, kept in ((".mp4", True), (".webm", False)):
+        out = tmp_path / f"out{suffix}"
+        done = gvcodec.encode_file(source, out, size=30_000, preset=10, fit=0)
+        size = out.stat().st_size
+        assert (done.size, done.limit) == (size, 30_000) and 27_000 < size <= 30_000
+        assert (done.tracks is not None) == kept
+        if done.tracks:
+            with av.open(str(out)) as container:
+                sizes = [p.size for p in container.demux(audio=0) if p.size]
+            assert done.tracks == (sum(sizes), len(sizes), "audio")
+    with pytest.raises(UsageError, match="smallest"):
+        gvcodec.encode_file(source, tmp_path / "none.mp4", size=1500, preset=10, fit=0)
+    assert not (tmp_path / "none.mp4").exists()
+
+
 def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> None:
     data = made(frames[:2], "vvc")
     (tmp_path / "a.gvc").write_bytes(data)
