@@ -40,6 +40,7 @@ class EncoderOptions(TypedDict, total=False):
     fit_steps: int | None
     fit_parts: int
     fit_by: str
+    device: str
     keyint: int
     low_delay: bool
     threads: int
@@ -60,10 +61,11 @@ class EncoderConfig:
     they are None; `fit_steps` steps for fitting the painter to the video, however long they take;
     `fit` seconds instead, 0 = off; `fit_parts` how many parts of the
     painter may change, 1 … 4, 0 = as the size of the stream allows; `fit_by` the network whose
-    features it compares, "vgg" or "small", "" = the former where its weights are found; `keyint`
-    frames between keyframes at most, since a scene begins with one, 0 = only the first; `low_delay`
-    no B frames and no look-ahead; `threads` 0 = all cores. `maxrate` bits a second (av1, not in low
-    delay): quality falls where the mean rate so far would exceed it, 0 = no limit.
+    features it compares, "vgg" or "small", "" = the former where its weights are found; `device`
+    torch's name of where fitting and painting are done; `keyint` frames between keyframes at most,
+    since a scene begins with one, 0 = only the first; `low_delay` no B frames and no look-ahead;
+    `threads` 0 = all cores. `maxrate` bits a second (av1, not in low delay): quality falls where
+    the mean rate so far would exceed it, 0 = no limit.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
     … 10, or of VVenC (vvc), 0 … 4. `said_q`: the index that the header says instead, by
     which the painter is conditioned: that of a whole video of which this is a chunk."""
@@ -76,6 +78,7 @@ class EncoderConfig:
     fit_steps: int | None = None
     fit_parts: int = 0
     fit_by: str = ""
+    device: str = "cpu"
     keyint: int = 240
     low_delay: bool = False
     threads: int = 0

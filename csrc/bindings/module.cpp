@@ -24,8 +24,8 @@ namespace {
 // Copies a plane and repeats its edges up to whole blocks and into the margin.
 gv::Plane to_padded(const In<uint16_t, 2>& in) {
   const int h = static_cast<int>(in.shape(0)), w = static_cast<int>(in.shape(1));
-  gv::Plane plane(gv::ceil_div(w, gv::kBlock) * gv::kBlock, gv::ceil_div(h, gv::kBlock) * gv::kBlock,
-                  gv::kMargin);
+  gv::Plane plane(gv::ceil_div(w, gv::kBlock) * gv::kBlock,
+                  gv::ceil_div(h, gv::kBlock) * gv::kBlock, gv::kMargin);
   for (int y = 0; y < plane.height; ++y) {
     const uint16_t* src = in.data() + static_cast<size_t>(std::min(y, h - 1)) * w;
     uint16_t* dst = plane.row(y);
@@ -67,7 +67,8 @@ NB_MODULE(_core, m) {
   bind_tokens(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on ARM plain, neon, "
+        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on "
+        "ARM plain, neon, "
         "dotprod.");
   m.def("cpu", &gv::cpu_name,
         "What they run with: $GVCODEC_CPU, or the best. Raises `UsageError` when that cannot be.");
@@ -109,9 +110,9 @@ NB_MODULE(_core, m) {
                              static_cast<size_t>(gv::ceil_div(self.width, gv::kBlock))});
           },
           "y"_a,
-          "Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error float32 "
-          "(rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in the "
-          "first frame.");
+          "Takes the luma (H, W) of the next frame, 10 bits. Returns the mean squared error "
+          "float32 (rows, columns) of its 16×16 blocks, each predicted from the frame before; 0 in "
+          "the first frame.");
 
   struct Blocks {
     gv::BlockMotion motion;
@@ -149,8 +150,9 @@ NB_MODULE(_core, m) {
             return to_numpy(std::move(found), {(self.height + 15) / 16, (self.width + 15) / 16, 2});
           },
           "y"_a,
-          "Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, int16 "
-          "(rows, columns, 2), of its 16×16 blocks against the frame before, None for the first.");
+          "Takes the luma (H, W) of the next frame, 10 bits. Returns (dy, dx) in whole samples, "
+          "int16 (rows, columns, 2), of its 16×16 blocks against the frame before, None for the "
+          "first.");
 
   m.def(
       "motion_search",

@@ -48,7 +48,8 @@ gv::Batch to_batch(const Array& cells, const In<int32_t, 1>& counts) {
   for (size_t s = 0; s < counts.shape(0); ++s)
     check(counts(s) >= 0 && counts(s) <= static_cast<int64_t>(cells.shape(1)),
           "counts are 0…steps");
-  return {static_cast<int>(cells.shape(0)), static_cast<int>(cells.shape(1)), counts.data(), nullptr};
+  return {static_cast<int>(cells.shape(0)), static_cast<int>(cells.shape(1)), counts.data(),
+          nullptr};
 }
 
 template <class Left, class Right>

@@ -23,20 +23,35 @@ GV_SIMD(void, halve_rows, (const uint16_t* a, const uint16_t* b, int width, uint
 
 }  // namespace
 
-// Luma as motion is searched in it: padded by repeating the edges; an odd last row or column is left
-// out of the half size.
-Plane BlockMotion::taken(const uint16_t* luma) const {
-  const int w = width_ >> half_, h = height_ >> half_;
-  Plane p(ceil_div(w, kBlock) * kBlock, ceil_div(h, kBlock) * kBlock, kMargin);
-  parallel_for(p.height, threads_, [&](int y) {
-    const uint16_t* from = luma + (static_cast<size_t>(std::min(y, h - 1)) << half_) * width_;
+namespace {
+
+// A plane of whole blocks with margins, its edges repeated; `fill_row` makes row y up to `width`.
+template <class F>
+Plane padded(int width, int height, int threads, F fill_row) {
+  Plane p(ceil_div(width, kBlock) * kBlock, ceil_div(height, kBlock) * kBlock, kMargin);
+  parallel_for(p.height, threads, [&](int y) {
     uint16_t* row = p.row(y);
-    if (half_) halve_rows(from, from + width_, w, row);
-    else cut_row(from, w, row);
-    std::fill(row + w, row + p.width, row[w - 1]);
+    fill_row(std::min(y, height - 1), row);
+    std::fill(row + width, row + p.width, row[width - 1]);
   });
   p.extend();
   return p;
+}
+
+}  // namespace
+
+Plane half_size(const uint16_t* luma, int width, int height, int stride, int threads) {
+  return padded(width / 2, height / 2, threads, [&](int y, uint16_t* row) {
+    const uint16_t* from = luma + 2 * static_cast<ptrdiff_t>(y) * stride;
+    halve_rows(from, from + stride, width / 2, row);
+  });
+}
+
+Plane BlockMotion::taken(const uint16_t* luma) const {
+  if (half_) return half_size(luma, width_, height_, width_, threads_);
+  return padded(width_, height_, threads_, [&](int y, uint16_t* row) {
+    cut_row(luma + static_cast<ptrdiff_t>(y) * width_, width_, row);
+  });
 }
 
 std::vector<int16_t> BlockMotion::push(const uint16_t* luma) {
@@ -51,7 +66,8 @@ std::vector<int16_t> BlockMotion::push(const uint16_t* luma) {
       const int row = std::min(y >> half_, field.height - 1),
                 column = std::min(x >> half_, field.width - 1);
       const Mv v = field.mv[static_cast<size_t>(row) * field.width + column];
-      for (const int16_t part : {v.y, v.x}) out.push_back(static_cast<int16_t>(part >> (2 - half_)));
+      for (const int16_t part : {v.y, v.x})
+        out.push_back(static_cast<int16_t>(part >> (2 - half_)));
     }
   return out;
 }

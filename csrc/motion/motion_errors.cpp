@@ -1,27 +1,12 @@
 #include "motion/motion_errors.hpp"
 
 #include "common/pool.hpp"
+#include "motion/block_motion.hpp"
 
 namespace gv {
 namespace {
 
 constexpr int kPenalty = 64;  // of a vector bit in the half-size search, in 1/16
-
-// Mean of 2×2 samples, sides rounded up to whole blocks by repeating the edge.
-Plane half_size(const Plane& p, int threads) {
-  Plane out(ceil_div(p.width / 2, kBlock) * kBlock, ceil_div(p.height / 2, kBlock) * kBlock,
-            kMargin);
-  parallel_for(out.height, threads, [&](int y) {
-    const int from = 2 * std::min(y, p.height / 2 - 1);
-    const uint16_t *a = p.row(from), *b = p.row(from + 1);
-    uint16_t* o = out.row(y);
-    for (int x = 0; x < p.width / 2; ++x)
-      o[x] = static_cast<uint16_t>((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
-    std::fill(o + p.width / 2, o + out.width, o[p.width / 2 - 1]);
-  });
-  out.extend();
-  return out;
-}
 
 GV_SIMD(uint32_t, squares16, (const uint16_t* a, int stride_a, const uint16_t* b, int stride_b),
         (a, stride_a, b, stride_b)) {
@@ -40,7 +25,7 @@ MotionErrors::MotionErrors(int width, int height, int threads)
     : wide_(ceil_div(width, kBlock)), high_(ceil_div(height, kBlock)), threads_(threads) {}
 
 std::vector<float> MotionErrors::push(const Plane& luma) {
-  Plane half = half_size(luma, threads_);
+  Plane half = half_size(luma.row(0), luma.width, luma.height, luma.stride, threads_);
   std::vector<float> error(static_cast<size_t>(wide_) * high_, 0.f);
   if (!half_.data.empty()) {
     const MotionField field = search_motion(half, half_, half_mv_, kPenalty, 1, threads_);

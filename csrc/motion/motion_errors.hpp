@@ -1,5 +1,5 @@
-// What motion compensation leaves of each block of a video, source frame by source frame: scene cuts
-// are found by it.
+// What motion compensation leaves of each block of a video, source frame by source frame: scene
+// cuts are found by it.
 #pragma once
 
 #include "motion/motion_search.hpp"

@@ -112,8 +112,9 @@ GV_SIMD(void, sad8_lanes,
   std::copy_n(sum, kLanes, sums);
 }
 
-// Least that any of these neighbouring positions can cost without the rows' distance: four 4×4 blocks
-// leave at least the differences of their sums. `four`: sums of 4×4 samples from each position on.
+// Least that any of these neighbouring positions can cost without the rows' distance: four 4×4
+// blocks leave at least the differences of their sums. `four`: sums of 4×4 samples from each
+// position on.
 GV_SIMD(uint32_t, least_cost,
         (const uint16_t* block, int block_stride, const uint16_t* four, int stride),
         (block, block_stride, four, stride)) {
@@ -169,8 +170,8 @@ struct Quarter {
 };
 
 // Full search of ±64 samples around zero at quarter size, 8×8 windows (32×32 luma around the
-// block): the least cost, of equal ones that of the first row, then column. Rows that cannot have it are
-// left out.
+// block): the least cost, of equal ones that of the first row, then column. Rows that cannot have
+// it are left out.
 Mv coarse_search(const Quarter& cur, const Quarter& ref, int bx, int by) {
   const Plane& mean = cur.mean;
   const int x = clamp(bx * 4 - 2, 0, std::max(0, mean.width - 8)),

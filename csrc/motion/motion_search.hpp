@@ -1,9 +1,9 @@
-// Motion: compensation by quarter samples with integer filters, and the search of a vector for every
-// 16×16 block.
+// Motion: compensation by quarter samples with integer filters, and the search of a vector for
+// every 16×16 block.
 //
-// Vectors are in quarter luma samples. The interpolation filters are the 8-tap luma filters of H.265
-// (ITU-T H.265, table 8-11), as two passes with 14-bit intermediates. A block's whole-sample position
-// is clamped to at most kReach samples outside the picture.
+// Vectors are in quarter luma samples. The interpolation filters are the 8-tap luma filters of
+// H.265 (ITU-T H.265, table 8-11), as two passes with 14-bit intermediates. A block's whole-sample
+// position is clamped to at most kReach samples outside the picture.
 #pragma once
 
 #include "common/basics.hpp"

@@ -32,10 +32,9 @@ struct LineAllocator {
 template <class T>
 using Lines = std::vector<T, LineAllocator<T>>;
 
-// A layer as the loops read it: for each output, for each group of taps (see `Taps`), weights of the
-// four inputs of each quad, and zeros up to a whole line.
-// A sum begins with `start`, is cut to ±2^20 where it may be `large`, and becomes
-// (sum · multiplier + offset) >> shift.
+// A layer as the loops read it: for each output, for each group of taps (see `Taps`), weights of
+// the four inputs of each quad, and zeros up to a whole line. A sum begins with `start`, is cut to
+// ±2^20 where it may be `large`, and becomes (sum · multiplier + offset) >> shift.
 struct DotLayer {
   int outputs = 0;             // a multiple of four, those added give 0
   int group = 0, stride = 0;  // weights of a group, of an output
@@ -74,8 +73,8 @@ struct PainterForms {
   void (*view)(const int16_t* const* rows, const int32_t* multiplier, const int32_t* shift,
                int width, uint32_t* out);
   // Bands of a row from five rows, `step` samples apart: H, V, D, N, P, Q, low; null where not
-  // wanted. N, P, Q; or, with `sums` (three rows, else null) to which |H|, |V|, |D| are added, low with
-  // or N without H, V, D; or low or N alone.
+  // wanted. N, P, Q; or, with `sums` (three rows, else null) to which |H|, |V|, |D| are added, low
+  // with or N without H, V, D; or low or N alone.
   void (*bands)(const int16_t* const* rows, int step, bool fine, int width, int16_t* scratch,
                 int16_t* const* out, int16_t* const* sums);
   void (*decimate)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* out);

@@ -142,7 +142,8 @@ void FramePainter::fetch_row(const Samples16& plane, int channel, int y, int hal
   const int side = 16 >> half;
   const int16_t* v = motion + static_cast<size_t>(y / side) * w8_;
   for (int x = 0; x < plane.width; x += side, v += 2) {
-    const int16_t* from = plane.row(channel, clamp(y + ((v[0] + half) >> half), 0, plane.height - 1));
+    const int16_t* from =
+        plane.row(channel, clamp(y + ((v[0] + half) >> half), 0, plane.height - 1));
     const int left = x + ((v[1] + half) >> half);
     if (left >= 0 && left + side <= plane.width) std::memcpy(out + x, from + left, half ? 16 : 32);
     else
@@ -193,8 +194,8 @@ void FramePainter::split(int row8) {
   }
 }
 
-// Bands of the second or the third scale of a row of blocks that the trunk sees; of the third also the
-// signals, of the second gradients.
+// Bands of the second or the third scale of a row of blocks that the trunk sees; of the third also
+// the signals, of the second gradients.
 void FramePainter::coarse(int row8, bool third) {
   const Samples16& from = third ? low_ : half_;
   const int step = third ? 2 : 1;

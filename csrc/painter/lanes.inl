@@ -1,11 +1,13 @@
-// One set of instructions as a handful of operations on vectors V. Included by `forms.cpp` once for each form, inside
-// a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, with GV_DOT AVX-VNNI, 2 AVX-512 with VNNI, 3 SSE4.1, which
-// emscripten translates for WebAssembly (-msimd128 -msse4.1) and which then stands in for plain, 4 NEON, with GV_DOT that of
-// ARMv8.2, which has sums of products of bytes.
+// One set of instructions as a handful of operations on vectors V. Included by `forms.cpp` once for
+// each form, inside a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, with GV_DOT
+// AVX-VNNI, 2 AVX-512 with VNNI, 3 SSE4.1, which emscripten translates for WebAssembly (-msimd128
+// -msse4.1) and which then stands in for plain, 4 NEON, with GV_DOT that of ARMv8.2, which has sums
+// of products of bytes.
 //
-// 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to 65535 may stand in 16-bit
-// lanes, which `srl` then takes as unsigned. `pack` makes 16-bit lanes of two vectors, cut to their range, in an order
-// of its own: `as_packed` and `as_row` change between it and that of a row, `st_packed_pairs` stores as `st_pairs` does.
+// 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to
+// 65535 may stand in 16-bit lanes, which `srl` then takes as unsigned. `pack` makes 16-bit lanes of
+// two vectors, cut to their range, in an order of its own: `as_packed` and `as_row` change between
+// it and that of a row, `st_packed_pairs` stores as `st_pairs` does.
 
 #if GV_LANES == 2
 using V = __m512i;
@@ -33,7 +35,9 @@ inline V mul32(V a, V b) { return _mm512_mullo_epi32(a, b); }
 inline V small_mul32(V a, V b) { return _mm512_madd_epi16(a, b); }  // b in 0…32767, a fits 16 bits
 inline V sll32(V a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V sra32(V a, int n) { return _mm512_srav_epi32(a, set32(n)); }
-inline V cut32(V a, int low, int high) { return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low)); }
+inline V cut32(V a, int low, int high) {
+  return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low));
+}
 // As text: GCC 12 copies the sums about in registers around the intrinsic, for half of the time.
 inline V dot(V sum, V a, V w) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
@@ -44,19 +48,28 @@ inline V add_pairs(V sum, V a, V b) {
   __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
   return sum;
 }
-inline V widen(const int16_t* p) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-inline void narrow(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
+inline V widen(const int16_t* p) {
+  return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void narrow(int16_t* p, V v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
+}
 inline V add_cut(V a, V b) { return _mm512_adds_epi16(a, b); }
 inline V pack(V a, V b) { return _mm512_packs_epi32(a, b); }
-inline V as_packed(V v) { return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v); }
-inline V as_row(V v) { return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v); }
+inline V as_packed(V v) {
+  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v);
+}
+inline V as_row(V v) {
+  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
+}
 inline void st_packed_pairs(void* p, V a, V b) {
   st32(p, _mm512_unpacklo_epi16(a, b));
   st32(static_cast<uint32_t*>(p) + kLanes, _mm512_unpackhi_epi16(a, b));
 }
 inline void st_pairs(void* p, V a, V b) {
   const auto half = [&](int n, __m256i x, __m256i y) {
-    st32(static_cast<uint32_t*>(p) + n * kLanes, either(_mm512_cvtepu16_epi32(x), _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16)));
+    st32(static_cast<uint32_t*>(p) + n * kLanes,
+         either(_mm512_cvtepu16_epi32(x), _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16)));
   };
   half(0, _mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
   half(1, _mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
@@ -87,7 +100,9 @@ inline V mul32(V a, V b) { return _mm256_mullo_epi32(a, b); }
 inline V small_mul32(V a, V b) { return _mm256_madd_epi16(a, b); }
 inline V sll32(V a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V sra32(V a, int n) { return _mm256_srav_epi32(a, set32(n)); }
-inline V cut32(V a, int low, int high) { return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low)); }
+inline V cut32(V a, int low, int high) {
+  return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low));
+}
 inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
 #if GV_DOT
 inline V dot(V sum, V a, V w) {
@@ -104,7 +119,9 @@ inline V dot(V sum, V a, V w) {
 }
 inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
 #endif
-inline V widen(const int16_t* p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline V widen(const int16_t* p) {
+  return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 inline void narrow(int16_t* p, V v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
@@ -148,17 +165,24 @@ inline V mul32(V a, V b) { return _mm_mullo_epi32(a, b); }
 inline V small_mul32(V a, V b) { return _mm_madd_epi16(a, b); }
 inline V sll32(V a, int n) { return _mm_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 inline V sra32(V a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V cut32(V a, int low, int high) { return _mm_max_epi32(_mm_min_epi32(a, set32(high)), set32(low)); }
+inline V cut32(V a, int low, int high) {
+  return _mm_max_epi32(_mm_min_epi32(a, set32(high)), set32(low));
+}
 // Bytes 0, 2 and 1, 3 of each lane as pairs of int16: WebAssembly has no product of bytes.
 inline V dot(V sum, V a, V w) {
   const V odd = _mm_madd_epi16(_mm_srli_epi16(a, 8), _mm_srai_epi16(w, 8));
-  const V even = _mm_madd_epi16(_mm_and_si128(a, set16(255)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
+  const V even =
+      _mm_madd_epi16(_mm_and_si128(a, set16(255)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
   return add32(sum, add32(even, odd));
 }
 inline V madd(V a, V b) { return _mm_madd_epi16(a, b); }
 inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
-inline V widen(const int16_t* p) { return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
-inline void narrow(int16_t* p, V v) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v)); }
+inline V widen(const int16_t* p) {
+  return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline void narrow(int16_t* p, V v) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v));
+}
 inline V add_cut(V a, V b) { return _mm_adds_epi16(a, b); }
 inline V pack(V a, V b) { return _mm_packs_epi32(a, b); }
 inline V as_packed(V v) { return v; }
@@ -174,7 +198,9 @@ constexpr int kWide = 8, kLanes = 4, kColumns = 4;
 inline int16x8_t s16(V v) { return vreinterpretq_s16_s32(v); }
 inline V of16(int16x8_t v) { return vreinterpretq_s32_s16(v); }
 inline int8x16_t s8(V v) { return vreinterpretq_s8_s32(v); }
-inline V ld(const void* p) { return vreinterpretq_s32_u8(vld1q_u8(static_cast<const uint8_t*>(p))); }
+inline V ld(const void* p) {
+  return vreinterpretq_s32_u8(vld1q_u8(static_cast<const uint8_t*>(p)));
+}
 inline V ld16(const int16_t* p) { return ld(p); }
 inline V ld32(const void* p) { return ld(p); }
 inline void st16(int16_t* p, V v) { vst1q_s16(p, s16(v)); }
@@ -188,7 +214,8 @@ inline V mul(V a, V b) { return of16(vmulq_s16(s16(a), s16(b))); }
 inline V sll(V a, int n) { return of16(vshlq_s16(s16(a), vdupq_n_s16(static_cast<int16_t>(n)))); }
 inline V sra(V a, int n) { return sll(a, -n); }
 inline V srl(V a, int n) {
-  return vreinterpretq_s32_u16(vshlq_u16(vreinterpretq_u16_s32(a), vdupq_n_s16(static_cast<int16_t>(-n))));
+  return vreinterpretq_s32_u16(
+      vshlq_u16(vreinterpretq_u16_s32(a), vdupq_n_s16(static_cast<int16_t>(-n))));
 }
 inline V smaller(V a, V b) { return of16(vminq_s16(s16(a), s16(b))); }
 inline V larger(V a, V b) { return of16(vmaxq_s16(s16(a), s16(b))); }
@@ -259,7 +286,9 @@ inline V dot(V sum, V a, V w) {
 }
 inline V widen(const int16_t* p) { return *p; }
 inline void narrow(int16_t* p, V v) { *p = static_cast<int16_t>(v); }
-inline void st_pairs(uint32_t* p, V a, V b) { *p = (static_cast<uint32_t>(a) & 0xffff) | static_cast<uint32_t>(b) << 16; }
+inline void st_pairs(uint32_t* p, V a, V b) {
+  *p = (static_cast<uint32_t>(a) & 0xffff) | static_cast<uint32_t>(b) << 16;
+}
 #endif
 inline V cut(V a, int low, int high) { return larger(smaller(a, set16(high)), set16(low)); }
 // Stays in a register, where compilers would rather make it anew for each use.

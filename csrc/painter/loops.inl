@@ -14,18 +14,20 @@ inline V cut_sum(V sum) { return cut32(sum, -(1 << 20), 1 << 20); }
 #if GV_AMX
 constexpr int kSumVectors = 2;
 
-// Sums of outputs in tiles, one of each register: 16 quads of inputs at 16 places, 16 quads of weights of up to 16
-// outputs.
+// Sums of outputs in tiles, one of each register: 16 quads of inputs at 16 places, 16 quads of
+// weights of up to 16 outputs.
 class Tiles {
  public:
-  Tiles(const DotLayer& d, const Taps& t) : high(tile_height(d.outputs)), d_(d), t_(t), rest_(t.rows % 16) {
+  Tiles(const DotLayer& d, const Taps& t)
+      : high(tile_height(d.outputs)), d_(d), t_(t), rest_(t.rows % 16) {
     struct alignas(64) {
       uint8_t palette = 1, start = 0, unused[14] = {};
       uint16_t bytes[16] = {};
       uint8_t rows[16] = {};
     } shape;
     const auto set = [&](int tile, int rows, int bytes) {
-      shape.rows[tile] = static_cast<uint8_t>(rows), shape.bytes[tile] = static_cast<uint16_t>(bytes);
+      shape.rows[tile] = static_cast<uint8_t>(rows),
+      shape.bytes[tile] = static_cast<uint16_t>(bytes);
     };
     for (const int tile : {0, 1, 2}) set(tile, high, 64);
     set(3, 16, 64), set(4, 16, 64);
@@ -37,7 +39,8 @@ class Tiles {
 
   // `high` outputs from `first` on at 32 places.
   void add_up(int first, int x, int32_t* sums) {
-    const size_t of_weights = 4 * static_cast<size_t>(d_.stride), of_inputs = 4 * static_cast<size_t>(t_.stride);
+    const size_t of_weights = 4 * static_cast<size_t>(d_.stride),
+                 of_inputs = 4 * static_cast<size_t>(t_.stride);
     _tile_zero(0);
     _tile_zero(1);
     for (int g = 0; g < t_.groups; ++g) {
@@ -142,12 +145,16 @@ inline V scaled(const DotLayer& d, int o, V sum) {
 }
 
 #if GV_LANES
-// Two vectors of sums in 16 bits. A product of factors that stand `bits` too high in all, rounded and shifted by
-// 15 - bits, is exact: their own product has 19 bits, so it would not fit by itself.
-inline V scaled_two(const DotLayer& d, int o, const V* sum) { return pack(scaled(d, o, sum[0]), scaled(d, o, sum[1])); }
+// Two vectors of sums in 16 bits. A product of factors that stand `bits` too high in all, rounded
+// and shifted by 15 - bits, is exact: their own product has 19 bits, so it would not fit by itself.
+inline V scaled_two(const DotLayer& d, int o, const V* sum) {
+  return pack(scaled(d, o, sum[0]), scaled(d, o, sum[1]));
+}
 
-void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate, uint32_t* const* out) {
-  const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)), half = kept(set16(128));
+void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
+           uint32_t* const* out) {
+  const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)),
+          half = kept(set16(128));
   const V whole = kept(set16(256)), zero = kept(set16(8)), top = kept(set16(127));
   for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
     GV_UNROLL
@@ -164,15 +171,18 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
           factor = as_packed(ld16(gate[c] + x + j * kLanes));
           room = 4;
         }
-        v = times(bits > room ? sll(v, bits - room) : v, mul(factor, set32(0x10001 << (bits < room ? bits : room))));
+        v = times(bits > room ? sll(v, bits - room) : v,
+                  mul(factor, set32(0x10001 << (bits < room ? bits : room))));
         level[i] = between(add(v, zero), none, top);
       }
-      st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)), either(level[2], sll(level[3], 8)));
+      st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)),
+                      either(level[2], sll(level[3], 8)));
     }
   });
 }
 
-void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
+void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
+          int16_t* const* out) {
   for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
     GV_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -188,7 +198,8 @@ void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* 
   });
 }
 #else
-void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate, uint32_t* const* out) {
+void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
+           uint32_t* const* out) {
   for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
     for (int j = 0; j < kSumVectors; ++j) {
       V quad = set32(0);
@@ -205,7 +216,8 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
   });
 }
 
-void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit, int16_t* const* out) {
+void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
+          int16_t* const* out) {
   for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
     for (int i = 0; i < 4; ++i)
       for (int j = 0; j < kSumVectors && out[o + i]; ++j) {
@@ -218,8 +230,9 @@ void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* 
 }
 #endif
 
-void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
-               const int32_t* shift, int width, int16_t* scratch, uint32_t* const* out) {
+void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* bias,
+               const int32_t* multiplier, const int32_t* shift, int width, int16_t* scratch,
+               uint32_t* const* out) {
   const int stride = width + 2 * kRowMargin;
   for (int c = 0; c < 4; ++c) {
     const int8_t* w = weight + 25 * c;
@@ -230,11 +243,13 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
       return cut32(add32(scaled, set32(64)), 0, 127);
     };
 #if GV_LANES
-    // Pairs of taps: vectors of pairs (x, x + 1) give the sums of even and, one sample on, those of odd positions.
+    // Pairs of taps: vectors of pairs (x, x + 1) give the sums of even and, one sample on, those of
+    // odd positions.
     V pair[15];
     for (int i = 0; i < 15; ++i) {
       const int row = i / 3, tap = 2 * (i % 3), second = tap == 4 ? 0 : w[5 * row + tap + 1];
-      pair[i] = set32((w[5 * row + tap] & 0xffff) | static_cast<int>(static_cast<uint32_t>(second) << 16));
+      pair[i] = set32((w[5 * row + tap] & 0xffff) |
+                      static_cast<int>(static_cast<uint32_t>(second) << 16));
     }
     for (int x = 0; x < width; x += kWide) {
       V even[kDepthwiseRows], odd[kDepthwiseRows];
@@ -254,7 +269,8 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
         }
       }
       GV_UNROLL
-      for (int k = 0; k < kDepthwiseRows; ++k) st16(to + k * stride + x, either(level(even[k]), sll32(level(odd[k]), 16)));
+      for (int k = 0; k < kDepthwiseRows; ++k)
+        st16(to + k * stride + x, either(level(even[k]), sll32(level(odd[k]), 16)));
     }
 #else
     for (int k = 0; k < kDepthwiseRows; ++k)
@@ -266,7 +282,8 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
           const int16_t* at = r[k + i / 5] + first + i % 5 - 2;
           for (int x = 0; x < count; ++x) sum[x] += w[i] * at[x];
         }
-        for (int x = 0; x < count; ++x) to[k * stride + first + x] = static_cast<int16_t>(level(sum[x]));
+        for (int x = 0; x < count; ++x)
+          to[k * stride + first + x] = static_cast<int16_t>(level(sum[x]));
       }
 #endif
   }
@@ -277,11 +294,14 @@ void depthwise(const int16_t* const* from, const int8_t* weight, const int32_t* 
     }
 }
 
-void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* shift, int width, uint32_t* out) {
+void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* shift, int width,
+          uint32_t* out) {
   for (int x = 0; x < width; x += kLanes) {
     V quad = set32(0);
     for (int c = 0; c < 4; ++c) {
-      const V level = cut32(add32(halved32(mul32(widen(from[c] + x), set32(multiplier[c])), shift[c]), set32(64)), 0, 127);
+      const V level = cut32(
+          add32(halved32(mul32(widen(from[c] + x), set32(multiplier[c])), shift[c]), set32(64)), 0,
+          127);
       quad = either(quad, sll32(level, 8 * c));
     }
     st32(out + x, quad);
@@ -290,23 +310,30 @@ void view(const int16_t* const* from, const int32_t* multiplier, const int32_t* 
 
 // Which rows are wanted is known when this is compiled, and no pointer is read again in the loops.
 template <bool kThree, bool kStore, bool kIso, bool kSteered, bool kLow>
-void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
+void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch,
+              int16_t* const* out, int16_t* const* sums) {
   const int bits = fine ? 2 : 4, reach = 2 * step;
   const int16_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4];
   for (int x = -reach; x < width + reach; x += kWide)
-    st16(scratch + x, halved_up(smooth(ld16(r0 + x), ld16(r1 + x), ld16(r2 + x), ld16(r3 + x), ld16(r4 + x)), bits));
+    st16(scratch + x,
+         halved_up(smooth(ld16(r0 + x), ld16(r1 + x), ld16(r2 + x), ld16(r3 + x), ld16(r4 + x)),
+                   bits));
   const auto along_row = [&](const int16_t* p) {
     return smooth(ld16(p - 2 * step), ld16(p - step), ld16(p), ld16(p + step), ld16(p + 2 * step));
   };
   const auto band = [&](V v) { return cut(v, -1023, 1023); };
-  int16_t *const three_out[3] = {out[0], out[1], out[2]}, *const iso = out[3], *const p = out[4], *const q = out[5], *const low = out[6];
-  int16_t* const sum[3] = {kThree ? sums[0] : nullptr, kThree ? sums[1] : nullptr, kThree ? sums[2] : nullptr};
+  int16_t *const three_out[3] = {out[0], out[1], out[2]}, *const iso = out[3], *const p = out[4],
+                 *const q = out[5], *const low = out[6];
+  int16_t* const sum[3] = {kThree ? sums[0] : nullptr, kThree ? sums[1] : nullptr,
+                           kThree ? sums[2] : nullptr};
   for (int x = 0; x < width; x += kWide) {
-    const V centre = ld16(r2 + x), down = ld16(scratch + x), both = halved_up(along_row(scratch + x), 4);
+    const V centre = ld16(r2 + x), down = ld16(scratch + x),
+            both = halved_up(along_row(scratch + x), 4);
     const V along = kThree || kSteered ? halved_up(along_row(r2 + x), bits) : both;
     const V quarter = fine ? sll(centre, 2) : centre;
     if (kThree) {
-      const V three[3] = {band(sub(down, both)), band(sub(along, both)), band(add(sub(quarter, add(down, along)), both))};
+      const V three[3] = {band(sub(down, both)), band(sub(along, both)),
+                          band(add(sub(quarter, add(down, along)), both))};
       GV_UNROLL
       for (int i = 0; i < 3; ++i) {
         if (kStore) st16(three_out[i] + x, three[i]);
@@ -316,30 +343,38 @@ void bands_of(const int16_t* const* r, int step, bool fine, int width, int16_t* 
     if (kIso) st16(iso + x, band(sub(quarter, both)));
     if (kSteered) {
       st16(p + x, band(sub(down, along)));
-      const V turned = sub(sub(ld16(r3 + x - step), ld16(r1 + x - step)), sub(ld16(r3 + x + step), ld16(r1 + x + step)));
+      const V turned = sub(sub(ld16(r3 + x - step), ld16(r1 + x - step)),
+                           sub(ld16(r3 + x + step), ld16(r1 + x + step)));
       st16(q + x, band(fine ? turned : halved(turned, 2)));
     }
     if (kLow) st16(low + x, both);
   }
 }
 
-void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch, int16_t* const* out, int16_t* const* sums) {
+void bands(const int16_t* const* r, int step, bool fine, int width, int16_t* scratch,
+           int16_t* const* out, int16_t* const* sums) {
   const auto run = [&](auto form) { form(r, step, fine, width, scratch, out, sums); };
   if (out[4]) return run(bands_of<false, false, true, true, false>);
-  if (out[6]) return sums ? run(bands_of<true, true, false, false, true>) : run(bands_of<false, false, false, false, true>);
-  sums ? run(bands_of<true, false, true, false, false>) : run(bands_of<false, false, true, false, false>);
+  if (out[6])
+    return sums ? run(bands_of<true, true, false, false, true>)
+                : run(bands_of<false, false, false, false, true>);
+  sums ? run(bands_of<true, false, true, false, false>)
+       : run(bands_of<false, false, true, false, false>);
 }
 
 void decimate(const int16_t* const* r, int width, int16_t* scratch, int16_t* out) {
   for (int x = -1; x < 2 * width + 2; x += kWide) {
     const V middle = add(ld16(r[1] + x), ld16(r[2] + x));
-    st16(scratch + x, halved(add(add(ld16(r[0] + x), ld16(r[3] + x)), add(middle, sll(middle, 1))), 1));
+    st16(scratch + x,
+         halved(add(add(ld16(r[0] + x), ld16(r[3] + x)), add(middle, sll(middle, 1))), 1));
   }
 #if GV_LANES
   const V inner = set32(3 << 16 | 3), left = set32(1), right = set32(1 << 16);
   for (int x = 0; x < width; x += kLanes) {
     const int16_t* p = scratch + 2 * x;
-    narrow(out + x, halved32(add32(madd(ld(p), inner), add32(madd(ld(p - 1), left), madd(ld(p + 1), right))), 3));
+    narrow(out + x,
+           halved32(add32(madd(ld(p), inner), add32(madd(ld(p - 1), left), madd(ld(p + 1), right))),
+                    3));
   }
 #else
   for (int x = 0; x < width; ++x) {
@@ -356,13 +391,17 @@ inline V squeezed(V band) {
 
 void squeeze(const int16_t* const* r, int width, uint32_t* out) {
   for (int x = 0; x < width; x += kWide) {
-    const auto two = [&](int i) { return either(squeezed(ld16(r[i] + x)), sll(squeezed(ld16(r[i + 1] + x)), 8)); };
+    const auto two = [&](int i) {
+      return either(squeezed(ld16(r[i] + x)), sll(squeezed(ld16(r[i + 1] + x)), 8));
+    };
     st_pairs(out + x, two(0), two(2));
   }
 }
 
 void squeeze_phases(const int16_t* even, const int16_t* odd, bool grain, int width, uint32_t* out) {
-  const auto level = [grain](V band) { return grain ? cut(add(times(band, set16(1232)), set16(64)), 0, 127) : squeezed(band); };
+  const auto level = [grain](V band) {
+    return grain ? cut(add(times(band, set16(1232)), set16(64)), 0, 127) : squeezed(band);
+  };
 #if GV_LANES
   // Two samples of each row in a 32-bit lane: to bytes 0, 1 and 2, 3.
   const auto bytes = [&](V v) { return either(v, V(GV_SRL32(v, 8))); };
@@ -372,7 +411,9 @@ void squeeze_phases(const int16_t* even, const int16_t* odd, bool grain, int wid
   }
 #else
   for (int x = 0; x < width; ++x) {
-    const auto at = [&](const int16_t* row, int i) { return static_cast<uint32_t>(level(row[2 * x + i])); };
+    const auto at = [&](const int16_t* row, int i) {
+      return static_cast<uint32_t>(level(row[2 * x + i]));
+    };
     out[x] = at(even, 0) | at(even, 1) << 8 | at(odd, 0) << 16 | at(odd, 1) << 24;
   }
 #endif
@@ -388,7 +429,8 @@ void gradients(const int16_t* const* r, int width, int32_t* const* sums) {
   }
 #else
   for (int x = 0; x < width; ++x) {
-    const int gx = cut((r[1][x + 1] - r[1][x - 1]) >> 1, -511, 511), gy = cut((r[2][x] - r[0][x]) >> 1, -511, 511);
+    const int gx = cut((r[1][x + 1] - r[1][x - 1]) >> 1, -511, 511),
+              gy = cut((r[2][x] - r[0][x]) >> 1, -511, 511);
     sums[0][x / 2] += gx * gx;
     sums[1][x / 2] += gy * gy;
     sums[2][x / 2] += gx * gy;
@@ -396,10 +438,12 @@ void gradients(const int16_t* const* r, int width, int32_t* const* sums) {
 #endif
 }
 
-void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8, int16_t* scratch, int16_t* out) {
+void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8, int16_t* scratch,
+               int16_t* out) {
   const auto mixed = [&](V a, V b, V part) { return add(a, times(sub(b, a), part)); };
   const V part = set16(share << 12);
-  for (int x = -1; x < width8 + 1; x += kWide) st16(scratch + x, mixed(ld16(upper + x), ld16(lower + x), part));
+  for (int x = -1; x < width8 + 1; x += kWide)
+    st16(scratch + x, mixed(ld16(upper + x), ld16(lower + x), part));
 #if GV_LANES == 2
   alignas(64) static constexpr int16_t kFrom[32] = {0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4,
                                                     4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8, 8};
@@ -407,17 +451,22 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
   const V parts = _mm512_set1_epi64(0x3000100070005000);
   for (int x = 0; x < width8; x += 8) {
     const V v = ld(scratch + x - 1);
-    st16(out + 4 * x, mixed(_mm512_permutexvar_epi16(from, v), _mm512_permutexvar_epi16(next, v), parts));
+    st16(out + 4 * x,
+         mixed(_mm512_permutexvar_epi16(from, v), _mm512_permutexvar_epi16(next, v), parts));
   }
 #elif GV_LANES == 1
-  const V from = _mm256_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5, 4, 5, 4, 5, 6, 7, 6, 7, 6, 7, 6, 7, 8, 9, 8, 9);
-  const V next = _mm256_add_epi8(from, _mm256_set1_epi8(2)), parts = _mm256_set1_epi64x(0x3000100070005000);
+  const V from = _mm256_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5, 4, 5, 4, 5, 6, 7,
+                                  6, 7, 6, 7, 6, 7, 8, 9, 8, 9);
+  const V next = _mm256_add_epi8(from, _mm256_set1_epi8(2)),
+          parts = _mm256_set1_epi64x(0x3000100070005000);
   for (int x = 0; x < width8; x += 4) {
-    const V v = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scratch + x - 1)));
+    const V v = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(scratch + x - 1)));
     st16(out + 4 * x, mixed(_mm256_shuffle_epi8(v, from), _mm256_shuffle_epi8(v, next), parts));
   }
 #elif GV_LANES == 3
-  const V from = _mm_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5), next = _mm_add_epi8(from, _mm_set1_epi8(2));
+  const V from = _mm_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5),
+          next = _mm_add_epi8(from, _mm_set1_epi8(2));
   const V parts = _mm_setr_epi16(0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000);
   for (int x = 0; x < width8; x += 2) {
     const V v = ld(scratch + x - 1);
@@ -425,10 +474,13 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
   }
 #elif GV_LANES == 4
   alignas(16) static constexpr uint8_t kFrom[16] = {0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5};
-  alignas(16) static constexpr int16_t kParts[8] = {0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000};
+  alignas(16) static constexpr int16_t kParts[8] = {0x5000, 0x7000, 0x1000, 0x3000,
+                                                    0x5000, 0x7000, 0x1000, 0x3000};
   const uint8x16_t from = vld1q_u8(kFrom), next = vaddq_u8(from, vdupq_n_u8(2));
   const V parts = ld(kParts);
-  const auto taken = [](V v, uint8x16_t where) { return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(v), where)); };
+  const auto taken = [](V v, uint8x16_t where) {
+    return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(v), where));
+  };
   for (int x = 0; x < width8; x += 2) {
     const V v = ld(scratch + x - 1);
     st16(out + 4 * x, mixed(taken(v, from), taken(v, next), parts));
@@ -456,7 +508,8 @@ void twice(const int16_t* row, int width, int16_t* out) { join(row, row, width, 
 void below(const int16_t* const* seen, const int16_t* const* maps, int width, int16_t* out) {
   for (int x = 0; x < width; x += kWide) {
     V sum = set16(0);
-    for (int i = 0; i < 12; ++i) sum = add(sum, times(sll(ld16(seen[i] + x), i % 6 < 3 ? 3 : 2), ld16(maps[i] + x)));
+    for (int i = 0; i < 12; ++i)
+      sum = add(sum, times(sll(ld16(seen[i] + x), i % 6 < 3 ? 3 : 2), ld16(maps[i] + x)));
     st16(out + x, cut(sum, -2047, 2047));
   }
 }
@@ -468,7 +521,8 @@ void raise_row(const int16_t* near, const int16_t* far, int width, int16_t* scra
   }
   for (int x = 0; x < width; x += kWide) {
     const V n = ld16(scratch + x), three = add(n, add(n, n));
-    const V even = halved(add(three, ld16(scratch + x - 1)), 4), odd = halved(add(three, ld16(scratch + x + 1)), 4);
+    const V even = halved(add(three, ld16(scratch + x - 1)), 4),
+            odd = halved(add(three, ld16(scratch + x + 1)), 4);
 #if GV_LANES
     st_pairs(out + 2 * x, even, odd);
 #else
@@ -482,25 +536,31 @@ inline V blended(V value, const int16_t* fetched, const int16_t* keep, int x) {
   return fetched ? add(value, times(sub(ld16(fetched + x), value), ld16(keep + x))) : value;
 }
 
-void luma(const int16_t* loop, const int16_t* const* residual, const int16_t* const* seen, const int16_t* const* maps,
-          const int16_t* fetched, const int16_t* keep, int width, int16_t* scratch, int16_t* detail, int16_t* out) {
+void luma(const int16_t* loop, const int16_t* const* residual, const int16_t* const* seen,
+          const int16_t* const* maps, const int16_t* fetched, const int16_t* keep, int width,
+          int16_t* scratch, int16_t* detail, int16_t* out) {
   for (int x = -1; x < width + 1; x += kWide)
-    st16(scratch + x, add(add(ld16(residual[0] + x), ld16(residual[2] + x)), sll(ld16(residual[1] + x), 1)));
+    st16(scratch + x,
+         add(add(ld16(residual[0] + x), ld16(residual[2] + x)), sll(ld16(residual[1] + x), 1)));
   for (int x = 0; x < width; x += kWide) {
-    const V soft = add(add(ld16(scratch + x - 1), ld16(scratch + x + 1)), sll(ld16(scratch + x), 1));
+    const V soft =
+        add(add(ld16(scratch + x - 1), ld16(scratch + x + 1)), sll(ld16(scratch + x), 1));
     V sum = add(ld16(detail + x), halved(soft, 4));
-    for (int i = 0; i < 6; ++i) sum = add(sum, times(sll(ld16(seen[i] + x), i < 3 ? 3 : 2), ld16(maps[i] + x)));
+    for (int i = 0; i < 6; ++i)
+      sum = add(sum, times(sll(ld16(seen[i] + x), i < 3 ? 3 : 2), ld16(maps[i] + x)));
     sum = blended(sum, fetched, keep, x);
     st16(detail + x, sum);
     st16(out + x, cut(add(ld16(loop + x), halved(sum, 3)), 0, 1023));
   }
 }
 
-void colour(const int16_t* const* r, int width, int16_t* scratch, int16_t* high, int16_t* const* sums) {
+void colour(const int16_t* const* r, int width, int16_t* scratch, int16_t* high,
+            int16_t* const* sums) {
   for (int x = -1; x < width + 1; x += kWide)
     st16(scratch + x, add(add(ld16(r[0] + x), ld16(r[2] + x)), sll(ld16(r[1] + x), 1)));
   for (int x = 0; x < width; x += kWide) {
-    const V blur = halved(add(add(ld16(scratch + x - 1), ld16(scratch + x + 1)), sll(ld16(scratch + x), 1)), 2);
+    const V blur = halved(
+        add(add(ld16(scratch + x - 1), ld16(scratch + x + 1)), sll(ld16(scratch + x), 1)), 2);
     const V found = cut(sub(sll(ld16(r[1] + x), 2), blur), -1023, 1023);
     st16(high + x, found);
     st16(sums[0] + x, add(ld16(sums[0] + x), size_of(found)));
@@ -508,14 +568,16 @@ void colour(const int16_t* const* r, int width, int16_t* scratch, int16_t* high,
   }
 }
 
-void chroma(const int16_t* loop, const int16_t* high, const int16_t* tint, const int16_t* residual, const int16_t* fetched,
-            const int16_t* keep, int width, int16_t* detail, int16_t* out) {
+void chroma(const int16_t* loop, const int16_t* high, const int16_t* tint, const int16_t* residual,
+            const int16_t* fetched, const int16_t* keep, int width, int16_t* detail, int16_t* out) {
   for (int x = 0; x < width; x += kWide) {
-    const V sum = blended(add(times(sll(ld16(high + x), 3), ld16(tint + x)), ld16(residual + x)), fetched, keep, x);
+    const V sum = blended(add(times(sll(ld16(high + x), 3), ld16(tint + x)), ld16(residual + x)),
+                          fetched, keep, x);
     st16(detail + x, sum);
     st16(out + x, cut(add(ld16(loop + x), halved(sum, 3)), 0, 1023));
   }
 }
 
-const PainterForms kForms = {quads,     rows, depthwise, view,  bands, decimate, squeeze, squeeze_phases, gradients,
-                             widen_row, twice, join,     below, raise_row, luma, colour,  chroma};
+const PainterForms kForms = {quads,   rows,           depthwise, view,      bands, decimate,
+                             squeeze, squeeze_phases, gradients, widen_row, twice, join,
+                             below,   raise_row,      luma,      colour,    chroma};

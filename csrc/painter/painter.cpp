@@ -139,8 +139,8 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
 
 namespace {
 
-// Taps of a layer 3×3 with stride 2 on three rows of `count` quads from `above` on, which may be -1:
-// their even and odd columns in turns as `lines`.
+// Taps of a layer 3×3 with stride 2 on three rows of `count` quads from `above` on, which may be
+// -1: their even and odd columns in turns as `lines`.
 Taps halve(const Quads& rows, int count, int above, int width, uint32_t zero, Quads& lines) {
   lines = Quads(2, 3 * count, width, zero);
   for (int dy = above < 0; dy < 3; ++dy)
@@ -265,8 +265,8 @@ void FramePainter::make_maps(int row8) {
 }
 
 // What one thread needs for the rows of half resolution that it works on: three rows of each layer,
-// row y in place y mod 3; of what a layer 3×3 sees also in the place three further on, so that three
-// rows follow each other.
+// row y in place y mod 3; of what a layer 3×3 sees also in the place three further on, so that
+// three rows follow each other.
 struct FramePainter::Strip {
   Quads hidden, middle;
   Samples16 residual, below, gates, maps, bands, wide, full, scratch, pair;
@@ -335,7 +335,8 @@ void FramePainter::last_row(Strip& s, int y) {
     repeat(row, 2 * w_, 1);
   }
   const int16_t *seen[12], *maps[12];
-  for (int i = 0; i < 12; i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
+  for (int i = 0; i < 12;
+       i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
     const int step = 1 + i / 6;
     const int16_t* r[5];
     for (int k = 0; k < 5; ++k)
@@ -413,9 +414,9 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
   }
 }
 
-// All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks further
-// on: strips go through all stages with each row that is new, what stays in caches meanwhile; then follow the rows
-// at the borders of strips.
+// All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks
+// further on: strips go through all stages with each row that is new, what stays in caches
+// meanwhile; then follow the rows at the borders of strips.
 void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
   uint32_t bits = position_++;
   for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
@@ -482,7 +483,8 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
     for (int y = from - 2 - deep; y < to + 2 + deep; ++y) {
       // `outside`: rows beyond the picture that the next layer sees.
       const auto is_needed = [&](int row, int around, int outside) {
-        return row >= std::max(from - around, -outside) && row < std::min(to + around, h_ + outside);
+        return row >= std::max(from - around, -outside) &&
+               row < std::min(to + around, h_ + outside);
       };
       if (is_needed(y, 2 + deep, 1)) first_row(s, y);
       if (deep && is_needed(y - 1, 2, 1)) middle_row(s, y - 1);

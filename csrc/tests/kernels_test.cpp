@@ -19,8 +19,9 @@ int sample(const gv::Plane& ref, int x, int y, int fx, int fy) {
   for (int j = 0; j < 8; ++j) {
     int line = 0;
     for (int i = 0; i < 8; ++i)
-      line += kTaps[fx][i] *
-              ref.row(gv::clamp(y + j - 3, 0, ref.height - 1))[gv::clamp(x + i - 3, 0, ref.width - 1)];
+      line +=
+          kTaps[fx][i] *
+          ref.row(gv::clamp(y + j - 3, 0, ref.height - 1))[gv::clamp(x + i - 3, 0, ref.width - 1)];
     sum += kTaps[fy][j] * (line >> 2);
   }
   return gv::clamp((sum + 512) >> 10, 0, gv::kMaxSample);

@@ -4,7 +4,8 @@
 all; a ratio is taken within its round, and the median over rounds is shown, of wall and of
 processor time. Start of the programs, reading of the lossless source and writing of raw frames are
 part of every time. Where gvcodec's own time goes is read from one profiled run of each of its
-commands. With `--device cuda` frames are painted there, and the stream coder is measured on it.
+commands. With `--device cuda` fitting and painting are done there, and the stream coder is measured
+on it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import argparse
 import os
 import pstats
 import statistics
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,6 +24,8 @@ from eval import arguments as shared
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.ours import content_version
 from eval.codecs.peers import make
+from eval.rd import length
+from eval.rd.watch import Run, watch
 from eval.report.speed_table import speed_table
 from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
@@ -34,13 +36,6 @@ _CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
 #: rates begins: presets.
 PEERS = {"svtav1": ("-preset", "4"), "x265": ("-preset", "slow"), "vvenc": ("-preset", "medium")}
 _LINES = 8
-#: A program that runs its arguments and prints wall seconds, processor seconds, and the memory
-#: (KiB) that the largest process among them and their children held.
-_WATCHED = """import resource, subprocess, sys, time
-begin = time.perf_counter()
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss)"""
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
 
@@ -51,13 +46,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--codecs", type=shared.words, default=_CODECS, metavar="NAME,…", help="as in rd")
     add("--q", type=int, default=50)
     add("--rounds", type=int, default=3)
-    add("--device", default="cpu", metavar="NAME", help="where gvcodec paints: cpu, cuda (cpu)")
+    add(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where gvcodec fits and paints: cpu, cuda (cpu)",
+    )
+    minutes = "instead: memory and cost a minute of encodes so long, of the clip in a loop"
+    add("--minutes", type=shared.numbers, metavar="N,…", help=minutes)
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")
     shared.add_readme(parser, "speed and speed-profile")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.minutes:
+        clip = shared.largest(shared.clips(options))
+        codecs = resolve(options.codecs, Options(threads=options.threads))
+        print(length.measure(clip, codecs, options.q, options.minutes))
+        return 0
     equal = options.device == "cpu" or _device(options.rounds)
     clip = shared.largest(shared.clips(options))
     result = measure(
@@ -111,14 +118,14 @@ def measure(
     codecs = [(codec, q) for codec in resolve(words, options) if codec.family == "gvcodec"]
     peers = {name: make(name, "ra", options, preset) for name, preset in PEERS.items()}
     codecs += [(peer, peer.q_guess) for peer in peers.values()]
-    found: dict[str, list[_Run]] = {}
+    found: dict[str, list[Run]] = {}
     profiles: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in tqdm(range(rounds), unit="round", disable=None):
             for codec, quality in codecs:
                 for step, command in _commands(codec, quality, clip, folder, device).items():
-                    found.setdefault(step, []).append(_watch(command))
+                    found.setdefault(step, []).append(watch(command))
         sizes = {codec.name: _stream(codec, folder).stat().st_size for codec, _ in codecs}
         for codec, quality in codecs:
             if codec.family == "gvcodec":
@@ -158,19 +165,6 @@ def measure(
     return result
 
 
-class _Run(NamedTuple):
-    """Seconds, processor seconds, and bytes of the largest process."""
-
-    wall: float
-    processor: float
-    memory: int
-
-
-def _watch(command: list[str]) -> _Run:
-    wall, processor, peak = run_command([sys.executable, "-c", _WATCHED, *command])[1].split()
-    return _Run(float(wall), float(processor), 1024 * int(peak))
-
-
 def _stream(codec: Codec, folder: Path) -> Path:
     return folder / f"{codec.name}.{codec.extension}"
 
@@ -180,15 +174,16 @@ def _commands(
 ) -> dict[str, list[str]]:
     """Encoding and each way of decoding, in this order, by the name of the step."""
     stream, output = _stream(codec, folder), folder / "out.y4m"
-    found = {f"{codec.name} encode": codec.command(codec.encode, clip, q=q, stream=stream)}
     place = [f"--device={device}"] if codec.family == "gvcodec" and device != "cpu" else []
+    encode = codec.command(codec.encode, clip, q=q, stream=stream)
+    found = {f"{codec.name} encode": encode + place}
     for name, template in codec.outputs.items():
         command = codec.command(template, clip, stream=stream, output=output)
         found[f"{codec.row(name)} decode"] = command + place
     return found
 
 
-def _ratio(step: str, peer: str, found: dict[str, list[_Run]]) -> float:
+def _ratio(step: str, peer: str, found: dict[str, list[Run]]) -> float:
     """Median over rounds of (peer's time / this step's time): how many times as fast as the peer it
     is."""
     other = found[f"{peer}-ra {step.rsplit(' ', 1)[1]}"]

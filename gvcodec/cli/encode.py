@@ -154,6 +154,12 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "(vgg where its weights are found)",
     )
     parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where to fit and paint: cpu, cuda, cuda:1 (cpu)",
+    )
+    parser.add_argument(
         "--keyint",
         type=integer(0),
         default=240,
@@ -200,6 +206,7 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         fit_steps=options.fit[1],
         fit_parts=options.fit_parts,
         fit_by=options.fit_by,
+        device=options.device,
         keyint=options.keyint,
         low_delay=options.low_delay,
         threads=getattr(options, "threads", 0),

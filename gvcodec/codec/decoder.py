@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec import layers
+from gvcodec.base import BaseDecoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import (
     Kind,
@@ -80,9 +81,10 @@ class Decoder(Shared):
     reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
     other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
     painted, and the hash of painted frames is not checked. `read_only`: nobody changes a frame, so
-    it is hashed while the next ones are decoded, if there are threads for it. Raises `LimitError`
-    when the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device
-    that is not there.
+    it is hashed while the next ones are decoded, if there are threads for it. `base_codec` gives
+    base frames in place of the stream's own decoder; they are not hashed. Raises `LimitError` when
+    the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device that
+    is not there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,
@@ -102,6 +104,7 @@ class Decoder(Shared):
         only_check: bool = False,
         tensors: bool = False,
         read_only: bool = False,
+        base_codec: BaseDecoder | None = None,
     ) -> None:
         super().__init__()
         layers.check_settings()
@@ -116,7 +119,9 @@ class Decoder(Shared):
         #: Without the first of their packets the others mean nothing.
         self._tracks_lost = False
         self._tracks_held = 0
-        self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
+        self._base_codec = base_codec or layers.open_decoder(
+            header, threads, models, low_delay, device
+        )
         self._painter = open_painter(header, threads, models, device, tensors) if paints else None
         exact = self._painter is not None and self._painter.exact and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
@@ -139,7 +144,7 @@ class Decoder(Shared):
         self._shown = 0
         self._last: DecodedFrame | None = None
         self._frames: deque[DecodedFrame] = deque()
-        self._hash = FrameHash(aside)
+        self._hash = FrameHash(aside) if base_codec is None else None
         #: One line for everything that `frames_despite` could not decode.
         self.losses: list[str] = []
         #: Frames that may be wrong, although they were decoded: first and last number of each run.
@@ -156,8 +161,8 @@ class Decoder(Shared):
     @property
     @in_turn
     def base_hash(self) -> bytes:
-        """Hash of the base frames so far, as at the end of a stream."""
-        return self._hash.digest()
+        """Hash of the base frames so far, as at the end of a stream; empty with `base_codec`."""
+        return b"" if self._hash is None else self._hash.digest()
 
     @property
     @in_turn
@@ -282,8 +287,9 @@ class Decoder(Shared):
             yield self._frames.popleft()
 
     def _show(self, base_frames: list[Planes]) -> None:
-        for base_frame in base_frames:
-            self._hash.update(base_frame)
+        if self._hash is not None:
+            for base_frame in base_frames:
+                self._hash.update(base_frame)
         self._base_frames.extend(base_frames)
         while self._base_frames:
             if self._gops and self._gops[0][0] == self._shown:

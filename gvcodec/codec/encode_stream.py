@@ -6,11 +6,13 @@ out.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from gvcodec.bitstream import Kind, Packet, SequenceHeader, Writer
+from gvcodec import layers
+from gvcodec.bitstream import Kind, Packet, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.limits import UNLIMITED
@@ -49,7 +51,7 @@ def encode_stream(
     packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
     source raise."""
     writer = Writer(output, encoder.header)
-    painted = _Painted(encoder.header) if paints_exactly(encoder.header) else None
+    painted = _Painted(encoder) if paints_exactly(encoder.header) else None
 
     def drain(last: bool = False) -> None:
         before = writer.size
@@ -76,7 +78,8 @@ def encode_stream(
         drain()
     if tracks:
         encoder.send_tracks(tracks.take())
-    encoder.flush()
+    for _ in encoder.flush_in_steps():
+        drain()
     if painted is not None and encoder.progress is not None:
         painted.report = partial(_tell, encoder.progress, encoder.frames)
     drain(last=True)
@@ -86,11 +89,45 @@ def encode_stream(
     return writer
 
 
-class _Painted:
-    """Decodes and paints what was written, for the `painted` packet at its end."""
+class _Handed:
+    """In place of a base decoder: base frames that the encoder has decoded already, no earlier
+    than a decoder could give them."""
 
-    def __init__(self, header: SequenceHeader) -> None:
-        self._decoder = Decoder(header, limits=UNLIMITED)
+    def __init__(self, base_frames: deque[Planes]) -> None:
+        self._base_frames = base_frames
+        self._owed = 0
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        self._owed += 1
+        return self._take(self._owed)
+
+    def flush(self) -> list[Planes]:
+        return self._take(len(self._base_frames))
+
+    def abandon(self) -> list[Planes]:
+        return []
+
+    def _take(self, most: int) -> list[Planes]:
+        taken = [self._base_frames.popleft() for _ in range(min(most, len(self._base_frames)))]
+        self._owed -= len(taken)
+        return taken
+
+
+class _Painted:
+    """Paints what was written, for the `painted` packet at its end. Fitted weights are known when
+    all is coded: base frames are decoded again then, as memory does not hold those of a long video
+    (a fiftieth of the time that coding them takes)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        header, base_frames = encoder.header, encoder.share_base_frames()
+        self._decoder = Decoder(
+            header,
+            limits=UNLIMITED,
+            device=encoder.device,
+            base_codec=layers.open_decoder(header, 0)
+            if base_frames is None
+            else _Handed(base_frames),
+        )
         self._frames = 0
         #: Receives the number of frames that are painted.
         self.report: Callable[[int], None] | None = None

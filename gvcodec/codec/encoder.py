@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -30,8 +30,9 @@ from gvcodec.errors import UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.memory import return_memory
 from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
-from gvcodec.util.sharing import Shared, in_turn
+from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
 _MAX_PTS = 1 << 61
@@ -147,6 +148,8 @@ class Encoder(Shared):
         self._hash = hashlib.sha256()
         self._psnr = MeanPsnr()
         self._released = 0
+        #: Base frames for `share_base_frames`.
+        self._shared: deque[Planes] | None = None
         self._sent = 0
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
         #: another order.
@@ -205,20 +208,41 @@ class Encoder(Shared):
         if data:
             self._packets.append(Packet(Kind.TRACKS, data))
 
+    @property
+    def device(self) -> str:
+        """torch's name of where frames are painted."""
+        return self._config.device
+
     @in_turn
+    def share_base_frames(self) -> deque[Planes] | None:
+        """Where base frames go from now on, for the caller to take out. None where the painter is
+        to be fitted: no packet comes out before the last frame, and memory does not hold all of
+        them."""
+        if self._samples is None:
+            self._shared = deque()
+        return self._shared
+
     def flush(self) -> None:
         """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
         without any frame."""
+        for _ in self.flush_in_steps():
+            pass
+
+    @steps_in_turn
+    def flush_in_steps(self) -> Iterator[None]:
+        """`flush`, which goes on after each step; what is ready may be taken out between them."""
         if not self._sent:
             raise UsageError("there is no frame to encode")
         if isinstance(self._base_codec, Drains):
             for coded in self._base_codec.drain():
                 self._take(coded)
+                yield
         else:
             self._take(self._base_codec.flush())
         self._flushed = True
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
         del self._base_codec
+        return_memory()
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None
@@ -285,6 +309,8 @@ class Encoder(Shared):
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
                 self._samples.send_base(self._released, base_frame, size)
+            if self._shared is not None:
+                self._shared.append(base_frame)
             self._released += 1
 
     def _measure(self, base_frame: Planes, source: Plane) -> None:

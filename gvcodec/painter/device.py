@@ -4,7 +4,6 @@ everywhere."""
 from __future__ import annotations
 
 import copy
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.errors import UsageError
 from gvcodec.painter.model import CONDITION, Ints, Model
 from gvcodec.painter.noise import fresh
-from gvcodec.painter.tensors import to_codes, to_planes, to_tensors
+from gvcodec.painter.tensors import open_device, to_codes, to_planes, to_tensors
 from gvcodec.painter.twin import PainterTwin, State
 from gvcodec.types import Planes
 
@@ -28,13 +26,7 @@ class DevicePainter:
     not there, `MediaError` for a file that is no painter."""
 
     def __init__(self, checkpoint: Path, device: str, tensors: bool = False) -> None:
-        try:
-            self._device = torch.device(device)
-            torch.ones(1, device=self._device).add(1).item()
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(
-                f"no device {device} to paint on: {textwrap.shorten(str(error), 80)}"
-            ) from None
+        self._device = open_device(device)
         self._twin = self._painting = PainterTwin.load(checkpoint).double()
         self._give: Callable[..., Any] = to_codes if tensors else to_planes
         self._condition = torch.zeros(1, CONDITION, dtype=torch.float64)

@@ -41,6 +41,7 @@ from gvcodec.painter.payload import (
     pack,
     unpack,
 )
+from gvcodec.painter.tensors import open_device
 from gvcodec.painter.twin import PainterTwin, condition
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
@@ -79,7 +80,11 @@ def _apply_deltas(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwi
     return other
 
 
-def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -> Objective:
+def make_objective(
+    fmt: VideoFormat,
+    weights: dict[str, Tensor] | None = None,
+    device: torch.device | str = "cpu",
+) -> Objective:
     """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
     from gvcodec.painter.perceptual.losses import known_colour
     from gvcodec.painter.perceptual.objective import Objective
@@ -87,7 +92,8 @@ def make_objective(fmt: VideoFormat, weights: dict[str, Tensor] | None = None) -
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(
-        PerceptualLoss(weights=weights),
+        # One by one: what is kept of a source belongs to a crop, not to a batch.
+        PerceptualLoss(weights=weights, batched=False).to(device),
         energy=0.0,
         contrast=_CONTRAST,
         colour=colour,
@@ -194,14 +200,8 @@ class Fitter:
         for name, delta in self.deltas().items():
             unit = self.scheme.unit(name, exponents[name])
             values = torch.round(delta / unit).clamp(-LIMIT, LIMIT)
-            coded.append(Delta(name, values.long().flatten().numpy(), exponents[name]))
-        self.set_deltas(
-            {
-                d.name: torch.from_numpy(d.values).float().reshape(self.origin[d.name].shape)
-                * self.scheme.unit(d.name, d.exponent)
-                for d in coded
-            }
-        )
+            coded.append(Delta(name, values.long().flatten().cpu().numpy(), exponents[name]))
+        self.set_deltas({d.name: self.scheme.value(d, self.origin[d.name].shape) for d in coded})
         return pack(coded)
 
     def choose_steps(
@@ -239,6 +239,7 @@ def fit(
     before: bytes | None = None,
     leader: str = "",
     own: Sequence[Sequence[int]] | None = None,
+    device: str = "cpu",
 ) -> bytes | None:
     """Fit the painter to a video; returns the payload of a `fit` packet, or None where the shipped
     weights do as well.
@@ -254,7 +255,8 @@ def fit(
     `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
     bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
     without their weights a warning says so and None comes back. `own`: each sample's frames' own
-    entries of the condition, `model.rate` of their packets."""
+    entries of the condition, `model.rate` of their packets. `device`: torch's name of where it is
+    done. Raises `UsageError` for a device that is not there."""
     begin = time.monotonic()
     reason, leading = "", None
     if not samples:
@@ -288,11 +290,18 @@ def fit(
             progress(text)
         tell()
 
-    painter, size = PainterTwin.load(find_painter(checkpoint)), stream_bytes or DEFAULT_STREAM_BYTES
+    place = open_device(device)
+    painter = PainterTwin.load(find_painter(checkpoint)).to(place)
+    size = stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
-    objective = make_objective(fmt, leading[1])
     fitter = Fitter(
-        painter, prepare(samples, own), condition(base, scale, q), objective, groups, _RATE, seed
+        painter,
+        prepare(samples, own, place),
+        condition(base, scale, q).to(place),
+        make_objective(fmt, leading[1], place),
+        groups,
+        _RATE,
+        seed,
     )
     say(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
 

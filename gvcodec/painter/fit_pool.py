@@ -26,10 +26,12 @@ Run = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def prepare(
-    samples: Sequence[list[tuple[Planes, Planes]]], own: Sequence[Sequence[int]] | None = None
+    samples: Sequence[list[tuple[Planes, Planes]]],
+    own: Sequence[Sequence[int]] | None = None,
+    device: torch.device | str = "cpu",
 ) -> list[Run]:
-    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run. `own`: entries
-    of the condition that belong to the frames."""
+    """Samples as padded half-precision planes in 0…1 with motion, one tuple a run, on `device`.
+    `own`: entries of the condition that belong to the frames."""
     longest = max(len(sample) for sample in samples)
     runs = []
     for number, sample in enumerate(samples):
@@ -39,25 +41,17 @@ def prepare(
             [to_tensors(base_frame) for base_frame, _ in sample],
             [to_tensors(source) for _, source in sample],
         )
-        vectors = [
-            torch.zeros(
-                2,
-                base_frames[0][0].shape[2] // BLOCK,
-                base_frames[0][0].shape[3] // BLOCK,
-                dtype=torch.int16,
-            )
-        ]
-        vectors += [
-            torch.from_numpy(block_vectors(b[0], a[0]))
-            for (a, _), (b, _) in itertools.pairwise(sample)
-        ]
+        high, wide = (n // BLOCK for n in base_frames[0][0].shape[2:])
+        vectors = [np.zeros((2, high, wide), np.int16)]
+        vectors += [block_vectors(b[0], a[0]) for (a, _), (b, _) in itertools.pairwise(sample)]
         planes = [
-            torch.cat([pair[k] for pair in frames]).half()
+            torch.cat([pair[k] for pair in frames]).half().to(device)
             for frames in (base_frames, sources)
             for k in (0, 1)
         ]
-        entries = torch.tensor(own[number] if own else [0] * longest, dtype=torch.float32)
-        runs.append((planes[0], planes[1], planes[2], planes[3], torch.stack(vectors), entries))
+        entries = np.array(own[number] if own else [0] * longest, np.float32)
+        moved, own_entries = (torch.from_numpy(a).to(device) for a in (np.stack(vectors), entries))
+        runs.append((planes[0], planes[1], planes[2], planes[3], moved, own_entries))
     return runs
 
 
@@ -104,8 +98,8 @@ class Pool:
                     (source, source_tint),
                     vectors,
                     conditions,
-                    torch.zeros(1, dtype=torch.long),
-                    torch.zeros(1),
+                    conditions.new_zeros(1, dtype=torch.long),
+                    conditions.new_zeros(1),
                     runs[number][5][None],
                 )
             )

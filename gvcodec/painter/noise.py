@@ -10,6 +10,7 @@ the field stays white.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ from torch import Tensor
 REFRESH = 32
 _SIDE = 512
 _MASK = 0xFFFFFFFF
+Numbers = TypeVar("Numbers", Tensor, int)
 
 
-def _mix(x: Tensor) -> Tensor:
+def _mix(x: Numbers) -> Numbers:
     """32 well-mixed bits of each int64 value below 2³²; the products stay below 2⁶³."""
     for factor in (0x21F0AAAD, 0x735A2D97):
         x = ((x ^ (x >> 16)) * factor) & _MASK
@@ -41,7 +43,7 @@ def tile(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
 
 def corner(position: int) -> tuple[int, int]:
     """Row and column of the tile where the noise of frame `position` of a GOP begins."""
-    bits = int(_mix(torch.tensor(position & _MASK)))
+    bits = _mix(position & _MASK)
     return bits % _SIDE, (bits >> 16) % _SIDE
 
 

@@ -105,6 +105,7 @@ def fit_parts(
                 groups=config.fit_parts or None,
                 before=before,
                 leader=config.fit_by,
+                device=config.device,
                 own=[[rate(size, fmt.width, fmt.height) for size in run] for run in part.sizes],
             )
             if payload is not None:

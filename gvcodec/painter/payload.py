@@ -88,22 +88,23 @@ class Steps:
         """Size of a step, to be broadcast over the tensor."""
         return self._grids[name] * float(2**exponent)
 
+    def value(self, delta: Delta, shape: tuple[int, ...]) -> Tensor:
+        """What a delta adds to its tensor, which has this shape, where the painter is."""
+        import torch
+
+        unit = self.unit(delta.name, delta.exponent)
+        return torch.from_numpy(delta.values).to(unit).reshape(shape) * unit
+
 
 def unpack(payload: bytes, painter: PainterTwin) -> dict[str, Tensor] | None:
     """Bytes to deltas of the twin's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
-    import torch
-
     shapes = {name: weight.shape for name, weight in painter.named_parameters()}
     found = read(payload, {name: shape.numel() for name, shape in shapes.items()})
     if found is None:
         return None
     steps = Steps(painter)
-    return {
-        d.name: torch.from_numpy(d.values).float().reshape(shapes[d.name])
-        * steps.unit(d.name, d.exponent)
-        for d in found
-    }
+    return {d.name: steps.value(d, shapes[d.name]) for d in found}
 
 
 def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:

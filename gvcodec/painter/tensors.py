@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gvcodec.errors import UsageError
 from gvcodec.painter.model import PEAK
 from gvcodec.types import Planes
 
 _ALIGN = 16
+
+
+def open_device(name: str) -> torch.device:
+    """The device of this name. Raises `UsageError` where it is not there."""
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).add(1).item()
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"no device {name} to paint on: {textwrap.shorten(str(error), 80)}"
+        ) from None
+    return device
 
 
 def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:

@@ -124,6 +124,19 @@ def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
 
 
 @pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("settings", [{}, {"low_delay": True}, {"threads": 2}, {"keyint": 0}])
+def test_without_fitting_base_frames_are_decoded_once(monkeypatch, settings: Any) -> None:
+    opened: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("gvcodec.layers.open_decoder", lambda *given: opened.append(given))
+        data = encoded(**settings)
+    assert not opened
+    # Checks both hashes.
+    assert len(decoded(data)) == 6
+    assert Kind.PAINTED in [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+
+
+@pytest.mark.usefixtures("model")
 def test_all_frames_before_a_broken_packet_are_given_out() -> None:
     data = encoded()
     wanted, reader = decoded(data), Reader(io.BytesIO(data))

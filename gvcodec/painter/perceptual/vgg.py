@@ -175,7 +175,8 @@ class PerceptualLoss(nn.Module):
         for convolution in (*self.ahead.values(), *self.back.values()):
             convolution.weight = fn(convolution.weight)
             convolution.bias = None if convolution.bias is None else fn(convolution.bias)
-            convolution.integer = convolution.integer and convolution.weight.device.type == "cpu"
+            convolution.integer = convolution.integer and self.mean.device.type == "cpu"
+        self.integer = self.integer and self.mean.device.type == "cpu"
         return self
 
     def _pool(self, x: Tensor) -> Tensor:
@@ -192,7 +193,9 @@ class PerceptualLoss(nn.Module):
                 x = self._pool(x)
                 pooled.append(x)
             for index, _, _ in stage:
-                x = self.ahead[index](x, float(x.amax()), False, True)
+                # Its largest value is asked for only where it is of use: a device would wait.
+                limit = float(x.amax()) if self.ahead[index].integer else 0.0
+                x = self.ahead[index](x, limit, False, True)
                 outputs[index] = x
             stages.append(x)
         return stages, outputs, pooled
