@@ -46,6 +46,12 @@ def cuda_missing() -> str | None:
     return None
 
 
+def backend_of(device: str) -> Backend:
+    """Where to code by torch's name of a device; on the CPU where the CUDA code is missing, which
+    gives the same bytes."""
+    return "cuda" if device.startswith("cuda") and cuda_missing() is None else "cpu"
+
+
 def forward(
     layers: Sequence[Layer], activations: ArrayLike, backend: Backend = "cpu"
 ) -> NDArray[np.int32]:

@@ -658,14 +658,39 @@ def test_a_device_decodes_the_same_frames(monkeypatch) -> None:
         return decode(*given[:4], "emulated", *given[5:])
 
     monkeypatch.setattr(payload.streams, "decode_predicted", watched)
-    monkeypatch.setattr("gvcodec.base.tokens.decoder.cuda_missing", lambda: None)
+    monkeypatch.setattr(payload.streams, "cuda_missing", lambda: None)
     one = decoder()
     one.to_device("cuda:0")
     shown = [x for packet in packets for x in one.send(packet.payload, packet.keyframe)]
     shown += one.flush()
     assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
     assert asked and set(asked) == {"cuda"}
-    monkeypatch.setattr("gvcodec.base.tokens.decoder.cuda_missing", lambda: "none here")
+    monkeypatch.setattr(payload.streams, "cuda_missing", lambda: "none here")
     other = decoder()
     other.to_device("cuda")
     assert other._entropy.backend == "cpu"
+
+
+def test_a_device_encodes_the_same_bytes(monkeypatch) -> None:
+    """As above, for `encode --device`."""
+    from gvcodec import layers
+    from gvcodec.config import EncoderConfig
+
+    asked = []
+    encode = payload.streams.encode_predicted
+
+    def watched(*given: Any) -> Any:
+        asked.append(given[4])
+        return encode(*given[:4], "emulated", *given[5:])
+
+    def packets(device: str) -> list[bytes]:
+        config = EncoderConfig(base="tokens", q=50, threads=1, device=device).resolve()
+        encoder = layers.open_encoder(FORMAT, config)
+        made = [encoder.send(planes) for planes in clip(5)] + [encoder.flush()]
+        return [packet.payload for part in made for packet in part.packets]
+
+    wanted = packets("cpu")
+    monkeypatch.setattr(payload.streams, "encode_predicted", watched)
+    monkeypatch.setattr(payload.streams, "cuda_missing", lambda: None)
+    assert packets("cuda") == wanted
+    assert asked and set(asked) == {"cuda"}

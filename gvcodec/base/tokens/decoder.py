@@ -20,7 +20,7 @@ from gvcodec.base.tokens.payload import (
 )
 from gvcodec.base.tokens.pictures import MAX_Q, STILL, Shown, Sized, threads_of, windows
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.entropy.streams import Backend, cuda_missing
+from gvcodec.entropy.streams import Backend, backend_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Planes, VideoFormat
 
@@ -47,8 +47,7 @@ class TokenDecoder:
 
     def to_device(self, device: str) -> None:
         """Run the entropy network there: the same values."""
-        if device.startswith("cuda") and cuda_missing() is None:
-            self._entropy.backend = "cuda"
+        self._entropy.backend = backend_of(device)
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         if keyframe:

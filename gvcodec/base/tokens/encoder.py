@@ -39,6 +39,7 @@ from gvcodec.base.tokens.payload import (
 )
 from gvcodec.base.tokens.pictures import MAX_Q, STILL, WINDOW, Shown, Sized, threads_of, windows
 from gvcodec.config import EncoderConfig
+from gvcodec.entropy.streams import Backend, backend_of
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 
@@ -109,8 +110,8 @@ Trace = Callable[[Entropy, Values, Levels, Memory, Times], None]
 class TokenEncoder:
     """Encoder of the plug; packets leave `ahead` frames late and more. `q` 0…63; `keyint` frames
     between keyframes at most, fewer where a scene begins, 0 = only the first. Without `refreshes`
-    what drifts is left to the next keyframe. `trace` gets every frame of tokens. Raises
-    `UsageError`."""
+    what drifts is left to the next keyframe. `trace` gets every frame of tokens. `backend`: where
+    the entropy network runs. Raises `UsageError`."""
 
     def __init__(
         self,
@@ -123,6 +124,7 @@ class TokenEncoder:
         ahead: int = AHEAD,
         refreshes: bool = True,
         trace: Trace | None = None,
+        backend: Backend = "cpu",
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no token base with q {q:g} and a keyframe distance of {keyint}")
@@ -131,7 +133,8 @@ class TokenEncoder:
         self._threads = threads_of(threads)
         self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _END) / _DEARER)
         self._count, columns = windows(self._fmt)
-        self._entropy = Entropy(read_network(model or find_tokens()), self._count, columns)
+        network = read_network(model or find_tokens())
+        self._entropy = Entropy(network, self._count, columns, backend)
         self._entropy.q = round(q)
         self._price = bit_price(round(q))
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
@@ -309,5 +312,11 @@ def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> TokenEncoder:
     assert config.base_q is not None and config.scale is not None
     ahead = 0 if config.low_delay else AHEAD
     return TokenEncoder(
-        fmt, config.base_q, config.keyint, config.threads, scale=config.scale, ahead=ahead
+        fmt,
+        config.base_q,
+        config.keyint,
+        config.threads,
+        scale=config.scale,
+        ahead=ahead,
+        backend=backend_of(config.device),
     )
