@@ -1,5 +1,5 @@
 """Whether a long video takes the memory of a short one and costs as much a minute: a small clip in
-a loop, `python -m eval speed --minutes 1,10`. Where the clip begins anew there is a scene cut.
+a loop, `python -m eval speed --minutes 1,10`.
 """
 
 from __future__ import annotations
