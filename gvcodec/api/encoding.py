@@ -217,7 +217,9 @@ def _open_journal(job: Job) -> Journal:
         job.frames,
         job.input_options or InputOptions(),
     )
-    settings = replace(job.config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
+    settings = replace(
+        job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, fit_parts=0, fit_by=""
+    )
     return Journal(output, (video, settings), job.config.threads)
 
 
