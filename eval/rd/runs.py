@@ -17,6 +17,7 @@ key is taken from there. Tables and report read `curves/` and `runs/` only.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import itertools
 import multiprocessing
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -76,7 +77,26 @@ def run_all(
 ) -> list[str]:
     """Makes every missing run with `jobs` processes, or on a Ray cluster whose machines all see the
     folder; returns one line for each clip and codec that failed. Raises EvalError when one of the
-    processes is killed."""
+    processes is killed, and where another run writes to the folder."""
+    with _held(plan.out):
+        return _run_all(clips, codecs, plan, jobs, cluster)
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """One run at a time: each clears `tmp`. Raises EvalError."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EvalError(f"{out}: another run writes here") from None
+        yield
+
+
+def _run_all(
+    clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int, cluster: str | None
+) -> list[str]:
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
     (plan.out / "tmp").mkdir(parents=True)
     context = multiprocessing.get_context("spawn")

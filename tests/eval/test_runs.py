@@ -25,6 +25,7 @@ from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
 from eval.points import measured
+from eval.rd import runs
 from eval.rd.runs import Plan, _curve_key
 from eval.report import card, figures, page
 from eval.report.data import Results, plain
@@ -155,6 +156,17 @@ def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
     measured.restore(results / "out", ["grey"])
     assert json.loads(source.read_text()) == pictures
     assert main(["report", str(kept), "--kept", "grey,vp9"]) == 1
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path):
+    plan = Plan(tmp_path, (0.1,), {})
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "decoded").write_text("of the other run")
+    with runs._held(tmp_path), pytest.raises(EvalError, match="another run"):
+        runs.run_all([], [], plan, 1)
+    assert (tmp_path / "tmp" / "decoded").exists()
+    assert runs.run_all([], [], plan, 1) == []
+    assert not (tmp_path / "tmp").exists()
 
 
 def test_runs_resume_and_repeat_exactly(results):
