@@ -1,4 +1,4 @@
-"""`search`: moments found by summaries, without decoding."""
+"""`search`: moments found by summaries, and the exact frames of the best ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from gvcodec.api.results import Found, Moment
 from gvcodec.api.sources import PathName, as_name
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.retrieval import ranking
-from gvcodec.retrieval.embedders import DEFAULT, Embedder, default_id, make
+from gvcodec.retrieval.embedders import DEFAULT, Embedder, Ranking, default_id, make
+from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
-from gvcodec.retrieval.queries import Query
+from gvcodec.retrieval.queries import Query, Sought
 
 
 def search(
@@ -21,15 +22,19 @@ def search(
     files: PathName | Sequence[PathName],
     *,
     count: int = 5,
+    exact: int = 1,
     embedder: str | None = None,
+    threads: int = 0,
     watch: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Found:
-    """The `count` moments of streams with summaries that fit a query best; nothing is decoded.
+    """The `count` moments of streams with summaries that fit a query best.
 
-    `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them. `files`: streams
-    and folders of them. `watch` hands the paths on, as `tqdm` does. Raises `UsageError`,
-    `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be
-    searched.
+    Frames around the best `exact` of them are decoded to find the one that is meant; the others
+    are known to within the distance of a summary's vectors, and so are those of a time whose vector
+    is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
+    `files`: streams and folders of them. `watch` hands the paths on, as `tqdm` does. Raises
+    `UsageError`, `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no
+    file could be searched.
     """
     named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
     names = [str(as_name(name)) for name in named]
@@ -45,14 +50,18 @@ def search(
             else UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
         )
     moments = []
-    for path, moment in found:
+    for place, (path, moment) in enumerate(found):
         with open_summarised(path) as file:
             before = file.bytes_read
-            gop = file.gop_of(moment.frame)
-            seconds = round(file.seconds(moment.frame), 3)
+            frame, gap = moment.frame, asked.gap(file, moment.frame)
+            if place < exact and (near := asked.locate(path, frame, gap, threads)) is not None:
+                frame, gap = near, 0
+            gop = file.gop_of(frame)
+            seconds = round(file.seconds(frame), 3)
+            within = round(gap / 2 / float(file.reader.header.format.frame_rate), 3)
             span = (gop.first_frame, gop.frames)
-            moments.append(Moment(path, seconds, moment.frame, span, round(moment.score, 4)))
-            read += file.bytes_read - before
+            moments.append(Moment(path, seconds, frame, span, round(moment.score, 4), within))
+            read += file.bytes_read - before + (gop.size if not gap else 0)
     return Found(tuple(moments), len(paths), read, total, (*notes, *map(str, refused)))
 
 
@@ -73,10 +82,9 @@ def _best(
             with open_summarised(path) as file:
                 total += file.size
                 notes += file.notes
-                name, vectors = asked.of(file)
-                own = file.vectors[name]
-                scores = ranking.scores(vectors, own.values, own.frames)
-                moments += [(path, moment) for moment in ranking.best(scores, own.frames, count)]
+                name, scores = asked.rank(file)
+                frames = file.vectors[name].frames
+                moments += [(path, moment) for moment in ranking.best(scores, frames, count)]
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
@@ -85,16 +93,39 @@ def _best(
 
 
 class _Asked:
-    """Vectors of a query for the embedder that a file was summarised by; networks are loaded when
-    one needs them."""
+    """A query as the embedder sees it that a file was summarised by; networks are loaded when one
+    needs them."""
 
     def __init__(self, query: Query, named: str | None) -> None:
         self._query, self._named = query, named
-        self._stored: dict[bytes, NDArray[np.float32]] = query.stored()
+        self._stored: dict[bytes, Sought] = query.stored()
         self._embedder: Embedder | None = None
 
-    def of(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float32]]:
-        """Id and vectors. Raises `UsageError` for a file without summaries, `WrongModelError` for
+    def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
+        """Embedder's id, and scores of the file's vectors."""
+        name, sought = self.of(file)
+        own = file.vectors[name]
+        embedder = self._embedder
+        if embedder is None or embedder.id != name or not isinstance(embedder, Ranking):
+            return name, ranking.scores(sought.vectors, own.values, own.frames)
+        offsets = sought.seconds * float(file.reader.header.format.frame_rate)
+        return name, embedder.rank(sought.vectors, offsets, own.values, own.frames)
+
+    def gap(self, file: SummarisedFile, frame: int) -> int:
+        """Frames to the nearest other vector, or to the end of the file where there is none."""
+        frames = file.vectors[self.of(file)[0]].frames
+        others = np.abs(frames[frames != frame] - frame)
+        return int(others.min()) if len(others) else file.frames
+
+    def locate(self, path: str, frame: int, gap: int, threads: int) -> int | None:
+        """The exact frame; None where no network was needed."""
+        if self._embedder is None or self._embedder.id not in self._stored:
+            return None
+        sought = self._stored[self._embedder.id]
+        return locate(path, frame, gap, sought, self._embedder, threads)
+
+    def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
+        """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
         an unknown embedder."""
         if not file.vectors:
             raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
@@ -105,13 +136,13 @@ class _Asked:
         if embedder.id not in file.vectors:
             raise self._unknown_model_error(file)
         if embedder.id not in self._stored:
-            self._stored[embedder.id] = self._query.vectors(embedder)
-        vectors, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
-        if vectors.shape[1] != dim:
+            self._stored[embedder.id] = self._query.look(embedder)
+        sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
+        if sought.vectors.shape[1] != dim:
             raise DamagedStreamError(
                 f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
             )
-        return embedder.id, vectors
+        return embedder.id, sought
 
     def _make_embedder(self, file: SummarisedFile) -> Embedder:
         if self._embedder is None:

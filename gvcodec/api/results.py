@@ -87,13 +87,15 @@ class Decoded:
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A frame of `file` that fits a query: `seconds` after the first frame, `gop` = (first frame,
-    number of frames) of the GOP to decode for it; a `score` of 1 is best."""
+    number of frames) of the GOP to decode for it; a `score` of 1 is best. `within`: seconds by
+    which summaries may be off, 0 where frames were compared."""
 
     file: str
     seconds: float
     frame: int
     gop: tuple[int, int]
     score: float
+    within: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,15 +43,16 @@ class _Layer(nn.Module):
 
 class LpComp(nn.Module):
     """`forward(tokens)`: (N, 16, features) → (N, DIM) of length √DIM. Not `learned`: the mean of
-    the projected tokens."""
+    the projected tokens. Not `progressive`: all tokens go on to the last layer, whose last one
+    remains."""
 
     centre: Tensor
     spread: Tensor
     project: Tensor
 
-    def __init__(self, features: int, learned: bool = True) -> None:
+    def __init__(self, features: int, learned: bool = True, progressive: bool = True) -> None:
         super().__init__()
-        self.learned = learned
+        self.learned, self.progressive = learned, progressive
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
         self.register_buffer("project", torch.zeros(features, WIDTH))
@@ -77,7 +78,9 @@ class LpComp(nn.Module):
             return _lengthen(mean[:, :DIM])
         x = x + self.place[:TOKENS]
         for number, layer in enumerate(self.layers, 1):
-            x = layer(x)[:, -count_after(number) :]
+            x = layer(x)
+            if self.progressive:
+                x = x[:, -count_after(number) :]
         return _lengthen(self.last(mean + self.gate * x[:, -1]))
 
 

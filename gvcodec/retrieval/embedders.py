@@ -24,7 +24,7 @@ from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.util.models import model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
-CHECKPOINT = "summary-1.safetensors"
+CHECKPOINT = "summary.safetensors"
 DEFAULT = "small"
 #: Pixels of the pictures that it looks at.
 SMALL_SIDE = 128
@@ -57,6 +57,18 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class Ranking(Protocol):
+    """An embedder that ranks moments itself, not by cosines."""
+
+    def rank(
+        self, query: Vectors, offsets: NDArray[Any], values: Vectors, frames: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Scores (N,) of the vectors `values` (N, dim) of rising `frames` (N,), for the vectors (M,
+        dim) of a query that are taken `offsets` (M,) frames after its first."""
+        ...
+
+
 class Small:
     """Means and deviations of the small perceptual network's maps in 4 × 4 regions, through
     LP-Comp."""
@@ -73,6 +85,7 @@ class Small:
 
         from gvcodec.retrieval.compressor import DIM, LpComp
         from gvcodec.retrieval.features import PatchTokens
+        from gvcodec.retrieval.ranker import Ranker
 
         path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
         network = shipped_network()
@@ -82,8 +95,11 @@ class Small:
                     {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118
                     file.metadata() or {},
                 )
-            self._compressor = LpComp(len(weights["centre"]), "last.weight" in weights)
-            self._compressor.load_state_dict(weights)
+            self._compressor = LpComp(len(weights["compressor.centre"]))
+            self._ranker = Ranker()
+            for name, part in (("compressor.", self._compressor), ("ranker.", self._ranker)):
+                own = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+                part.load_state_dict(own)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
         if said.get("network") != model_id(network).hex():
@@ -98,6 +114,15 @@ class Small:
         with self._torch.inference_mode():
             vectors: Vectors = self._compressor(tokens).numpy()
         return vectors
+
+    def rank(
+        self, query: Vectors, offsets: NDArray[Any], values: Vectors, frames: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The learned ranking (`gvcodec.retrieval.ranker`)."""
+        given = (np.asarray(x, np.float32) for x in (query, offsets, values))
+        parts = (*map(self._torch.from_numpy, given), self._torch.from_numpy(frames))
+        scores: NDArray[np.float64] = self._ranker.rank(*parts).double().numpy()
+        return scores
 
     def query(self, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):

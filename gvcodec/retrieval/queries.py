@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,16 @@ from gvcodec.video import open_video
 
 #: Frames that stand for a clip.
 _OF_CLIP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What an embedder makes of a query: `vectors` (M, dim), taken `seconds` (M,) after the first
+    one; `tokens` (M, …) of pictures, None for words and for what was stored."""
+
+    vectors: NDArray[np.float32]
+    seconds: NDArray[np.float64]
+    tokens: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,49 +60,51 @@ class Query:
             raise UsageError("the query is empty")
         return Query(words=text)
 
-    def vectors(self, embedder: Embedder) -> NDArray[np.float32]:
-        """(M, dim)."""
+    def look(self, embedder: Embedder) -> Sought:
+        """What the embedder sees of it."""
         if self.words:
-            return embedder.query(self.words)
-        return embedder.query(
-            np.stack(
-                [thumbnail(planes, colour, embedder.side) for planes, colour in self._frames()]
-            )
-        )
+            vectors = embedder.query(self.words)
+            return Sought(vectors, np.zeros(len(vectors)))
+        frames = self._frames()
+        pictures = np.stack([thumbnail(planes, of, embedder.side) for planes, of, _ in frames])
+        tokens = embedder.frames(pictures)
+        seconds = np.array([at for _, _, at in frames])
+        return Sought(embedder.compress(tokens), seconds - seconds[0], tokens)
 
-    def stored(self) -> dict[bytes, NDArray[np.float32]]:
+    def stored(self) -> dict[bytes, Sought]:
         """Vectors (1, dim) by embedder that the stream has for this time; nothing for other
         queries."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with open_summarised(self.path) as file:
             return {
-                name: own.values[[_nearest(file, own.frames, self.at)]]
+                name: Sought(own.values[[_nearest(file, own.frames, self.at)]], np.zeros(1))
                 for name, own in file.vectors.items()
             }
 
-    def _frames(self) -> list[tuple[Planes, Colour]]:
+    def _frames(self) -> list[tuple[Planes, Colour, float]]:
+        """Pictures and when they are shown."""
         if self.path.lower().endswith(STREAMS):
             with open_video(self.path, fidelity=True) as video:
                 last = len(video) - 1
                 numbers = sorted({round(last * n / (_OF_CLIP - 1)) for n in range(_OF_CLIP)})
                 if self.at is not None:
                     numbers = [video.first_at(Fraction(self.at).limit_denominator(1_000_000))]
-                colour = video.header.format.colour
+                fmt = video.header.format
                 return [
-                    (frame.planes, colour)
+                    (frame.planes, fmt.colour, n / float(fmt.frame_rate))
                     for n in numbers
                     for frame in video.decode_range(n, n + 1)
                 ]
         with VideoReader(self.path, self.at or 0.0, 1 if self.at is not None else None) as reader:
-            kept: list[Planes] = []
-            stride = 1
+            kept: list[tuple[Planes, Colour, float]] = []
+            stride, fmt = 1, reader.format
             for number, frame in enumerate(reader):
                 if number % stride == 0:
-                    kept.append(frame.planes)
+                    kept.append((frame.planes, fmt.colour, number / float(fmt.frame_rate)))
                 if len(kept) == 2 * _OF_CLIP:
                     kept, stride = kept[::2], 2 * stride
-            return [(planes, reader.format.colour) for planes in kept[:: -(-len(kept) // _OF_CLIP)]]
+            return kept[:: -(-len(kept) // _OF_CLIP)]
 
 
 def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
