@@ -12,7 +12,7 @@ export const KEYS = [
   { keys: ["Home"], shown: ["Home"], does: "Beginning", act: (player) => player.go(0) },
   { keys: ["End"], shown: ["End"], does: "End", act: (player) => player.go(player.frames - 1) },
   { keys: [..."0123456789"], shown: ["0", "…", "9"], does: "Tenths of the video", act: (player, page, shift, key) => player.go((player.frames * key) / 10) },
-  { keys: ["m"], shown: ["M"], does: "Next moment of the summary", act: (player) => player.seekMoment() },
+  { keys: ["m"], shown: ["M"], does: "Next moment that was found, or of the summary", act: (player) => player.seekMoment() },
   { keys: ["c"], shown: ["C"], does: "Compare, or all painted", act: (player, page) => page.setMode(player.mode === "compare" ? "painted" : "compare") },
   { keys: ["p"], shown: ["P"], does: "Painted, or base layer", act: (player, page) => page.setMode(player.mode === "base" ? "painted" : "base") },
   { keys: ["s"], shown: ["S"], does: "Compare with the source, or the base layer", act: (player, page) => page.changeLeft() },

@@ -86,14 +86,16 @@ export class Player {
     }
     this.timeline = new Timeline(this);
     this.ahead = Math.max(2, Math.min(MOST_AHEAD, Math.floor(MOST_BYTES / (width * height * 6))));
-    this.moments = this.native?.moments ?? [];
+    this.hits = this.native?.hits ?? [];
+    this.moments = this.hits.length ? this.hits.map(({ frame }) => frame).sort((a, b) => a - b) : (this.native?.moments ?? []);
     this.sound = new Sound((startPts * tick[0]) / tick[1], (text) => this.note(text));
     this.canPaint = Boolean(painterId && this.native?.paints && !this.byPage);
     if (this.canPaint) this.mode = "compare";
     this.page.opened(this);
-    if (!this.byPage) return this.go(0);
+    const best = this.hits[0]?.frame ?? 0;
+    if (!this.byPage) return this.go(best);
     this.begins(0);
-    this.onfirst = () => this.engine.postMessage({ credit: this.ahead - 1 });
+    this.onfirst = () => best ? this.go(best) : this.engine.postMessage({ credit: this.ahead - 1 });
   }
 
   /** What paints in the page, { name, reason }; null: nothing, for which the machine may do it. It comes after the first frame. */
@@ -282,7 +284,7 @@ export class Player {
     this.go(forward ? (keys.find((key) => key > this.at) ?? this.frames - 1) : (keys.findLast((key) => key < this.at) ?? 0));
   }
 
-  /** The next of the moments that a summary names; after the last one the first. */
+  /** The next of the moments that were found, or that a summary names; after the last one the first. */
   seekMoment() {
     this.go(this.moments.find((number) => number > this.at) ?? this.moments[0] ?? this.at);
   }

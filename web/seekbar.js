@@ -19,12 +19,13 @@ export class SeekBar {
   }
 
   /** For another stream. `thumbnails`: null where there are none. */
-  open({ timeline, moments }, thumbnails) {
+  open({ timeline, moments, hits }, thumbnails) {
     Object.assign(this, { timeline, thumbnails });
     Object.assign(this.input, { max: timeline.frames - 1, disabled: false });
     this.bar.querySelector("#moments").replaceChildren(...moments.map((number) => {
       const mark = document.createElement("i");
       mark.style.setProperty("--at", this.share(number));
+      mark.classList.toggle("hit", hits.length > 0);
       return mark;
     }));
     this.leave();

@@ -10,6 +10,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
@@ -24,7 +25,9 @@ from gvcodec.util.models import find_model
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
-EXAMPLES = ("play film.gvc --source film.mp4", "play film.gvc --no-browser --port 8080")
+EXAMPLES = ("play film.gvc --source film.mp4", "play film.gvc --find still.jpg")
+#: Marks on the time line of what is searched for.
+_HITS = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source", metavar="VIDEO", help="compare with this video, which the browser plays"
+    )
+    parser.add_argument(
+        "--find",
+        metavar="QUERY",
+        help="begin where this is found: what search takes (needs a summary)",
     )
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     parser.add_argument(
@@ -90,6 +98,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "reason": reason,
         "source": bool(original),
         "moments": moments(options.input),
+        "hits": _hits(options),
     }
     frames = FrameServer(video) if video else None
     with (
@@ -103,6 +112,14 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         ) as server,
     ):
         yield server, reason
+
+
+def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
+    """Moments that are searched for, best first."""
+    if options.find is None:
+        return []
+    found = search(options.find, options.input, count=_HITS, exact=_HITS, threads=options.threads)
+    return [{"frame": moment.frame, "score": moment.score} for moment in found.moments]
 
 
 @contextlib.contextmanager

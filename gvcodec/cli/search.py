@@ -1,4 +1,4 @@
-"""`gvcodec search QUERY FILE…`: moments found by summaries, without decoding."""
+"""`gvcodec search QUERY FILE…`: moments found by summaries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_embedder, integer
+from gvcodec.cli._arguments import add_embedder, add_threads, integer
 from gvcodec.cli._standard_streams import out
 from gvcodec.util.messages import clock, count_noun, one_line, say
 
-HELP = "find moments by a picture, a clip, a time or words, without decoding"
+HELP = "find moments by a picture, a clip, a time or words"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
 
 
@@ -32,8 +32,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
     )
+    parser.add_argument(
+        "--exact",
+        type=integer(0, 1000),
+        default=1,
+        metavar="N",
+        help="decode around the best N of them for the exact frame; 0 = read summaries alone (1)",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_embedder(parser)
+    add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -41,6 +49,8 @@ def run(options: argparse.Namespace) -> None:
         options.query,
         options.inputs,
         count=options.k,
+        exact=options.exact,
+        threads=options.threads,
         embedder=options.embedder,
         watch=_with_bar,
     )
@@ -54,13 +64,17 @@ def run(options: argparse.Namespace) -> None:
     for moment in found.moments:
         out(
             f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
-            f"frame {moment.frame:<7} {one_line(moment.file)}"
+            f"frame {moment.frame:<7} {_tolerance(moment.within):>8} {one_line(moment.file)}"
         )
     share = 100 * found.bytes_read / found.bytes
     out(
         f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
         f"of {count_noun(found.files, 'file')}"
     )
+
+
+def _tolerance(seconds: float) -> str:
+    return f"± {seconds:.2g} s" if seconds else "exact"
 
 
 def _with_bar(paths: list[str]) -> Iterable[str]:

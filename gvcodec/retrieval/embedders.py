@@ -87,7 +87,7 @@ class Small:
         from gvcodec.retrieval.features import PatchTokens
         from gvcodec.retrieval.ranker import Ranker
 
-        path = Path(checkpoint) if checkpoint else _find_shipped(CHECKPOINT)
+        path = Path(checkpoint) if checkpoint else find_shipped(CHECKPOINT)
         network = shipped_network()
         try:
             with safe_open(path, "pt") as file:
@@ -229,15 +229,16 @@ def shipped_network() -> Path:
     """The small perceptual network."""
     from gvcodec.painter.perceptual import SMALL_NETWORK
 
-    return _find_shipped(SMALL_NETWORK)
+    return find_shipped(SMALL_NETWORK)
 
 
 def default_id() -> bytes:
     """What files name the shipped embedder by, without loading it."""
-    return model_id(_find_shipped(CHECKPOINT))
+    return model_id(find_shipped(CHECKPOINT))
 
 
-def _find_shipped(name: str) -> Path:
+def find_shipped(name: str) -> Path:
+    """A file of the shipped checkpoints. Raises `WrongModelError`."""
     found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
     if found is None:
         raise WrongModelError(

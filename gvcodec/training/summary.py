@@ -18,6 +18,7 @@ import csv
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from gvcodec.retrieval.embedders import Small, shipped_network
 from gvcodec.retrieval.ranker import Ranker
 from gvcodec.training.alarms import Alarm
 from gvcodec.training.loop import Loop, Schedule
-from gvcodec.training.summary_material import CLIP_STEP, FORMAT, QUALITIES, STRIDE, WAYS
+from gvcodec.training.summary_material import CLIP_STEP, QUALITIES, RATE, STRIDE, WAYS
 from gvcodec.util.models import model_id, save_weights
 
 TEMPERATURE, POOLED, COSINES = 0.07, 0.1, 0.5
@@ -42,7 +43,6 @@ FORMS = 1 + len(QUALITIES)
 _CLIPS, _QUESTIONS, _RATE = 20, 2, 1e-3
 #: Frames asked for, and sampled frames between two vectors of a file.
 _LENGTHS, _STRIDES, _GAPS = (1, 1, 4, 8), (1, 2, 4, 8), (1, 2, 3)
-RATE = float(FORMAT.frame_rate)
 _STEP = 2.0 ** (-Small.step / 8)
 #: Minutes after which learning has to find more than the mean of tokens, and least spread of the
 #: numbers of a vector between clips.
@@ -97,16 +97,14 @@ def read_material(folder: Path, manifest: Path) -> list[Clip]:
 
 
 def split(clips: Sequence[Clip], seed: int, held_out: float) -> tuple[list[Clip], list[Clip]]:
-    """Clips to learn from, and about a share `held_out` of other sources."""
-    sources = sorted({clip.source for clip in clips})
-    np.random.default_rng(seed).shuffle(sources)
-    kept: list[Clip] = []
-    for source in sources:
-        own = [clip for clip in clips if clip.source == source]
-        if len(kept) + len(own) <= held_out * len(clips):
-            kept += own
-    names = {clip.name for clip in kept}
-    return [clip for clip in clips if clip.name not in names], kept
+    """Clips to learn from, and those of about a share `held_out` of the sources: the same ones
+    whatever else there is."""
+    kept = {
+        clip.name
+        for clip in clips
+        if zlib.crc32(f"{seed} {clip.source}".encode()) < held_out * 2**32
+    }
+    return [c for c in clips if c.name not in kept], [c for c in clips if c.name in kept]
 
 
 def fit_projection(model: LpComp, clips: Sequence[Clip]) -> None:
@@ -185,14 +183,14 @@ class Summaries:
         self._mean = begin(clips, Variant(learned=False), seed)
         self._variant, self._rng = variant, np.random.default_rng(seed)
         self._held, self._out, self._card = list(held), out, card or {}
-        with torch.no_grad():
-            narrow = self._both.compressor.narrow
-            # The projection stays: it is taken once.
-            self._clips = [
-                torch.stack([narrow(form) for form in clip.forms])
-                for clip in clips
-                if not clip.turned
-            ]
+        self._forms = [clip.forms for clip in clips if not clip.turned]
+        self._project()
+
+    @torch.no_grad()
+    def _project(self) -> None:
+        """The projection of tokens stays as it began: it is taken once."""
+        narrow = self._both.compressor.narrow
+        self._clips = [torch.stack([narrow(form) for form in forms]) for forms in self._forms]
 
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
@@ -300,6 +298,7 @@ class Summaries:
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self._rng = np.random.default_rng(steps)
+        self._project()
 
 
 def _targets(files: Files, wanted: list[tuple[int, int]], hard: bool) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,8 @@ QUALITIES = (45, 60)
 STRIDE, LONGEST = 4, 128
 #: Frames of a clip that is asked for, and how far apart they are.
 CLIP_FRAMES, CLIP_STEP = 8, 3
-FORMAT = VideoFormat(640, 360, Fraction(25), Fraction(1, 25))
+RATE = 25
+FORMAT = VideoFormat(640, 360, Fraction(RATE), Fraction(1, RATE))
 _ASKED, _ASKED_CLIPS = 4, 2
 #: Frames of a moving photo, part of it that is seen.
 _PHOTO_FRAMES, _WINDOW = 48, 0.7
