@@ -43,6 +43,7 @@ from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.summary import (
     Both,
+    LEARNING_RATE,
     Clip,
     Summaries,
     Variant,
@@ -224,7 +225,9 @@ def answer(
         "recall@5": bool(right & set(order[:5])),
         "seconds": off,
         "near": off <= _NEAR,
-        "order": bool(best[own] > best[twin]) if twin != own and asked.kind in CLIPS else None,
+        "order": (1 + np.sign(best[own] - best[twin])) / 2
+        if twin != own and asked.kind in CLIPS
+        else None,
         "third": 3 * wanted // joined.total,
     }
 
@@ -285,7 +288,9 @@ def _mean(values: Sequence[float]) -> float:
 def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> Both:
     """A model for these clips; deterministic on one machine."""
     work = Summaries(clips, [], variant, seed)
-    schedule = Schedule(1e-3, 1.0, plan_steps=steps, average=0.99, decay=0.02, check_steps=1 << 30)
+    schedule = Schedule(
+        LEARNING_RATE, 1.0, plan_steps=steps, average=0.99, decay=0.05, check_steps=1 << 30
+    )
     loop = Loop(work, schedule)
     loop.run(0, steps)
     trained = loop.average

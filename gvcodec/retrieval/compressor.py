@@ -59,7 +59,7 @@ class LpComp(nn.Module):
         if learned:
             self.place = nn.Parameter(0.1 * torch.randn(TOKENS + 1, WIDTH))
             self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
-            self.gate = nn.Parameter(torch.tensor(0.1))
+            self.gate = nn.Parameter(torch.zeros(()))
             self.last = nn.Linear(WIDTH, DIM)
             nn.init.eye_(self.last.weight)
             nn.init.zeros_(self.last.bias)

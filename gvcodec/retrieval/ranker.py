@@ -38,9 +38,8 @@ class Ranker(nn.Module):
         self.local = local
         self.ask = nn.Parameter(torch.randn(HEADS, DIM, RANK) / DIM)
         self.look = nn.Parameter(torch.randn(HEADS, DIM, RANK) / DIM)
-        value = torch.zeros(HEADS, DIM, DIM)
-        value[0] = torch.eye(DIM)
-        self.value = nn.Parameter(value)
+        #: Added to the plain product of the first head.
+        self.value = nn.Parameter(torch.zeros(HEADS, DIM, DIM))
         self.slope = nn.Parameter(torch.tensor(_SLOPES).expm1().log())
         self.scale = nn.Parameter(torch.tensor(math.log(14.0)))
 
@@ -57,9 +56,9 @@ class Ranker(nn.Module):
             torch.einsum("bkd,hdr->bkhr", keys, self.look),
         )
         weight = content.clamp(-_MOST, _MOST).exp()
-        found = torch.einsum(
-            "qmhe,bke->qmbkh", torch.einsum("qmd,hde->qmhe", queries, self.value), keys
-        )
+        seen = torch.einsum("qmd,hde->qmhe", queries, self.value)
+        seen = torch.cat([seen[:, :, :1] + queries[:, :, None], seen[:, :, 1:]], 2)
+        found = torch.einsum("qmhe,bke->qmbkh", seen, keys)
         near = self._near(offsets, times, at, valid, radius)
         total = torch.einsum("qmbkh,bjmkh->qmbjh", weight, near)
         values = torch.einsum("qmbkh,bjmkh->qmbjh", weight * found, near)
