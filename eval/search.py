@@ -42,8 +42,8 @@ from gvcodec.retrieval.ranking import scores as by_segments
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.summary import (
-    Both,
     LEARNING_RATE,
+    Both,
     Clip,
     Summaries,
     Variant,
@@ -273,7 +273,7 @@ def _sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
         own = [row for row in rows if row["kind"] in kinds]
         for key in ("recall@1", "recall@5", "near"):
             found[name + key] = _mean([row[key] for row in own])
-        found[f"{name}seconds"] = float(np.median([row["seconds"] for row in own] or [np.nan]))
+        found[f"{name}seconds"] = _median([row["seconds"] for row in own])
     for kind in (*ASKED, *CLIPS):
         found[kind] = _mean([row["recall@1"] for row in rows if row["kind"] == kind])
     found["order"] = _mean([row["order"] for row in rows if row["order"] is not None])
@@ -281,8 +281,12 @@ def _sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if len(values) else None
 
 
 def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> Both:
@@ -299,9 +303,10 @@ def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> Bot
 
 
 def one_seed(
-    clips: Sequence[Clip], folder: Path, seed: int, steps: int, names: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Rows of all methods at all qualities."""
+    clips: Sequence[Clip], folder: Path, seed: int, steps: int, names: Sequence[str],
+    of: Sequence[int],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Rows of all methods at the qualities `of`."""
     learned, held = split(clips, seed, _HELD)
     rng = np.random.default_rng(seed)
     held = [held[n] for n in rng.permutation(len(held))]
@@ -320,7 +325,7 @@ def one_seed(
         lambda tokens: 3 * torch.randn(len(tokens), 64, generator=noise).numpy(), _by_cosines
     )
     rows = []
-    for form, q in enumerate(QUALITIES, 1):
+    for form, q in ((n, q) for n, q in enumerate(QUALITIES, 1) if q in of):
         sizes = [(folder / f"{clip.name}.q{q}.gvc").stat().st_size for clip in held]
         for name, method in methods.items():
             row = {"method": name, "q": q, "seed": seed, "clips": len(held)}
@@ -343,9 +348,9 @@ def _thumbnails(clips: Sequence[Clip], folder: Path, sizes: Sequence[int]) -> di
     return _figures(asked, _by_cosines, joined, _twins(clips))
 
 
-def interval(values: Sequence[float], scale: float = 100, digits: int = 1) -> str:
+def interval(values: Sequence[float | None], scale: float = 100, digits: int = 1) -> str:
     """Mean ± half of its 95 % interval."""
-    good = np.array([value for value in values if not math.isnan(value)]) * scale
+    good = np.array([v for v in values if v is not None and not math.isnan(v)]) * scale
     if not len(good):
         return ""
     half = (
@@ -374,7 +379,7 @@ def table(results: list[dict[str, Any]]) -> str:
             for key in ("seconds", "clip seconds"):
                 cells.append(interval([row[key] for row in rows], 1, 2))
             cells.append(f"{100 * np.mean([row['share'] for row in rows]):.2f}")
-            thirds = np.nanmean([row["thirds"] for row in rows], 0) * 100
+            thirds = np.mean([row["thirds"] for row in rows], 0) * 100
             lines.append([*cells, " / ".join(f"{value:.0f}" for value in thirds)])
         parts.append(f"**q {q}**\n\n{markdown(header, lines)}")
     return "\n\n".join(parts) + "\n"
@@ -470,6 +475,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, default=5, help="(5)")
     add("--ablations", type=int, default=2, metavar="SEEDS", help="seeds of ablations (2)")
     add("--hour", type=Path, metavar="CLIPS", help="search an hour instead; CLIPS: their sources")
+    add("--q", type=int, nargs="+", default=[60], help="of the streams (60)")
     add("--steps", type=int, default=1000, help="of training (1000)")
     add_out(parser)
 
@@ -489,7 +495,9 @@ def run(options: argparse.Namespace) -> None:
         if not kept.is_file():
             say(f"seed {seed}")
             names = list(LEARNED)[: None if seed < options.ablations else 2]
-            write_json(kept, one_seed(clips, options.material, seed, options.steps, names))
+            write_json(
+                kept, one_seed(clips, options.material, seed, options.steps, names, options.q)
+            )
         results += json.loads(kept.read_text())
     write_text(options.out / "table.md", table(results))
     print(table(results))

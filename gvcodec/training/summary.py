@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.retrieval.compressor import DIM, TOKENS, WIDTH, LpComp
+from gvcodec.retrieval.compressor import DIM, WIDTH, LpComp
 from gvcodec.retrieval.embedders import Small, shipped_network
 from gvcodec.retrieval.ranker import Ranker
 from gvcodec.training.alarms import Alarm
