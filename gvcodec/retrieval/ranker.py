@@ -50,6 +50,8 @@ class Ranker(nn.Module):
         """Queries (Q, M, DIM) at `offsets` (M,); vectors `keys` (B, K, DIM) of B files at `times`
         (B, K), those that are `valid` (B, K); candidates `at` (B, J). `radius`: of attention, in
         frames."""
+        # Rounding has changed their lengths.
+        queries, keys = (F.normalize(x, dim=-1) * math.sqrt(DIM) for x in (queries, keys))
         content = torch.einsum(
             "qmhr,bkhr->qmbkh",
             torch.einsum("qmd,hdr->qmhr", queries, self.ask),
