@@ -58,7 +58,7 @@ def search(
                 frame, gap = near, 0
             gop = file.gop_of(frame)
             seconds = round(file.seconds(frame), 3)
-            within = round(gap / 2 / float(file.reader.header.format.frame_rate), 3)
+            within = round(gap / float(file.reader.header.format.frame_rate), 3)
             span = (gop.first_frame, gop.frames)
             moments.append(Moment(path, seconds, frame, span, round(moment.score, 4), within))
             read += file.bytes_read - before + (gop.size if not gap else 0)
@@ -112,10 +112,11 @@ class _Asked:
         return name, embedder.rank(sought.vectors, offsets, own.values, own.frames)
 
     def gap(self, file: SummarisedFile, frame: int) -> int:
-        """Frames to the nearest other vector, or to the end of the file where there is none."""
+        """Frames to the vector before or after, whichever is farther, or to an end of the file."""
         frames = file.vectors[self.of(file)[0]].frames
-        others = np.abs(frames[frames != frame] - frame)
-        return int(others.min()) if len(others) else file.frames
+        at = int(np.searchsorted(frames, frame))
+        after = int(frames[at + 1]) if at + 1 < len(frames) else file.frames
+        return max(after - frame, frame - int(frames[at - 1]) if at else frame)
 
     def locate(self, path: str, frame: int, gap: int, threads: int) -> int | None:
         """The exact frame; None where no network was needed."""

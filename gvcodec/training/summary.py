@@ -220,6 +220,8 @@ class Summaries:
         """Of one batch of clips."""
         rng = self._rng
         length, stride, gap = (int(rng.choice(x)) for x in (_LENGTHS, _STRIDES, _GAPS))
+        if (length - 1) * gap >= max(forms.shape[1] for forms in self._clips):
+            length = gap = 1
         span = (length - 1) * gap + 1
         which = rng.choice(len(self._clips), min(_CLIPS, len(self._clips)), replace=False)
         tokens, places, asked, wanted = [], [], [], []
@@ -227,7 +229,7 @@ class Summaries:
             forms = self._clips[number]
             form, count = int(rng.integers(0, FORMS)), forms.shape[1]
             if count < span:
-                continue
+                continue  # others of the batch are as long
             kept = torch.arange(int(rng.integers(0, min(stride, count))), count, stride)
             tokens.append(forms[form, kept])
             places.append(kept.float() * STRIDE)

@@ -338,6 +338,44 @@ def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
     assert {Path(moment["file"]).name for moment in moments} == {"0.gvc", "1.gvc"}
 
 
+def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], capsys) -> None:
+    path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
+    path.write_bytes(made(scenes, summary=False))
+    run("summarize", path, "-y", "--embedder", "toy", "--stride", "8")
+    for frame in (3, 15, 26):
+        planes = [np.rint(plane / 4).astype(np.uint8).tobytes() for plane in scenes[frame]]
+        still.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + b"".join(planes))
+        found = {}
+        for exact in ("0", "1"):
+            run("search", still, path, "--embedder", "toy", "--json", "--exact", exact)
+            found[exact] = json.loads(capsys.readouterr().out)["moments"]
+        near, there = found["0"][0], found["1"][0]
+        assert near["within"] >= abs(near["frame"] - frame) / 25 > 0
+        assert (there["frame"], there["within"]) == (frame, 0)
+        assert found["1"][1:] == found["0"][1:]
+    run("search", still, path, "--embedder", "toy")
+    lines = capsys.readouterr().out.splitlines()
+    assert "exact" in lines[0] and "± " in lines[1]
+
+
+def test_an_embedder_may_rank_itself(tmp_path, scenes: list[Planes], capsys) -> None:
+    asked = []
+
+    class Own(Toy):
+        def rank(self, query: Any, offsets: Any, values: Any, frames: Any) -> Any:
+            asked.append((query.shape, offsets.tolist(), values.shape))
+            return np.arange(len(values)) / len(values)
+
+    embedders.register("own", Own)
+    path, clip = tmp_path / "a.gvc", tmp_path / "clip.gvc"
+    path.write_bytes(made(scenes))
+    clip.write_bytes(made(scenes[5:13], summary=False))
+    run("search", clip, path, "--embedder", "own", "--json", "-k", "1", "--exact", "0")
+    assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [30, 10]
+    (shape, offsets, _) = asked[0]
+    assert shape == (8, 48) and np.allclose(offsets, range(8))
+
+
 def test_scores_take_the_largest_cosine_of_a_segment() -> None:
     values = np.zeros((40, 8), np.float32)
     values[:, 0] = 3.0
