@@ -27,7 +27,6 @@ ROOTS = (
     "gvcodec.training.summary",
     "gvcodec.training.tokens",
     "gvcodec.training.__main__",
-    "gvcodec.training.latent",
     "gvcodec.training.material",
     "gvcodec.training.painter",
     "gvcodec.training.perceptual",

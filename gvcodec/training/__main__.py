@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-WHAT = ("painter", "perceptual", "material", "tokens", "latent")
+WHAT = ("painter", "perceptual", "material", "tokens")
 
 
 def main(words: list[str]) -> int:

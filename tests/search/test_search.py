@@ -353,9 +353,9 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
         assert near["within"] >= abs(near["frame"] - frame) / 25 > 0
         assert (there["frame"], there["within"]) == (frame, 0)
         assert found["1"][1:] == found["0"][1:]
-    run("search", still, path, "--embedder", "toy")
-    lines = capsys.readouterr().out.splitlines()
-    assert "exact" in lines[0] and "± " in lines[1]
+    for exact, word in (("1", " exact "), ("0", " ± 0.")):
+        run("search", still, path, "--embedder", "toy", "--exact", exact)
+        assert word in capsys.readouterr().out.splitlines()[0]
 
 
 def test_an_embedder_may_rank_itself(tmp_path, scenes: list[Planes], capsys) -> None:
