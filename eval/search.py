@@ -39,6 +39,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import CHECKPOINT, DEFAULT, Small, find_shipped, make, normalise
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget, summarize
 from gvcodec.retrieval.ranking import scores as by_segments
+from gvcodec.retrieval.ranking import scores_in_time
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.summary import (
@@ -168,15 +169,7 @@ def _by_cosines(query: Vectors, offsets: NDArray[Any], joined: Joined) -> NDArra
 
 
 def _in_time(query: Vectors, offsets: NDArray[Any], joined: Joined) -> NDArray[Any]:
-    """Mean cosine with the vectors next to each other in time."""
-    unit = joined.values / np.linalg.norm(joined.values, axis=1, keepdims=True)
-    found = np.zeros(len(unit))
-    for vector, offset in zip(query, offsets, strict=True):
-        wanted = joined.frames + offset
-        after = np.clip(np.searchsorted(joined.frames, wanted), 1, max(1, len(unit) - 1))
-        near = after - (wanted - joined.frames[after - 1] < joined.frames[after] - wanted)
-        found += unit[near] @ (vector / np.linalg.norm(vector))
-    return found / len(query)
+    return scores_in_time(query, offsets, joined.values, joined.frames)
 
 
 def tiny(pictures: NDArray[np.uint8]) -> Vectors:
@@ -328,6 +321,9 @@ def one_seed(
     starts = {by: begin(learned, Variant(learned=by), seed).eval() for by in (False, True)}
     mean = starts[False]
     methods |= {name: by_network(starts[by], ranked) for name, (by, ranked) in PLAIN.items()}
+    for name in ("discriminants", "mean of tokens"):
+        vectors = methods[f"{name}, cosines"].vectors
+        methods[f"{name}, interpolated in time"] = Method(vectors, _in_time)
     methods["16 tokens, not compressed"] = whole_tokens(mean)
     noise = torch.Generator().manual_seed(seed)
     methods["random"] = Method(

@@ -49,6 +49,33 @@ def scores(query: Floats, values: Floats, frames: NDArray[np.int64]) -> NDArray[
     return total / len(SHIFTS)
 
 
+def scores_in_time(
+    query: Floats, offsets: Floats, values: Floats, frames: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N,): how well the query fits if its first vector is at a frame: mean cosine of its vectors,
+    `offsets` (M,) frames after the first one, with those of the file at the same distances,
+    interpolated between two of them. What would lie behind the file counts as 0."""
+    if not len(values):
+        return np.zeros(0)
+    unit, asked = (
+        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+        for x in (np.asarray(values, np.float64), np.asarray(query, np.float64))
+    )
+    cosines = unit @ asked.T
+    if len(values) == 1:
+        return np.where(np.asarray(offsets) < SEGMENT, cosines, 0).mean(1)
+    last = frames[-1] + np.diff(frames).max()
+    total = np.zeros(len(values))
+    for column, offset in zip(cosines.T, offsets, strict=True):
+        wanted = frames + offset
+        after = np.clip(np.searchsorted(frames, wanted), 1, len(frames) - 1)
+        gap = frames[after] - frames[after - 1]
+        share = np.clip((wanted - frames[after - 1]) / gap, 0, 1)
+        between = (1 - share) * column[after - 1] + share * column[after]
+        total += np.where(wanted <= last, between, 0)
+    return total / len(asked)
+
+
 def best(
     found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0
 ) -> list[Moment]:
