@@ -2,9 +2,9 @@
 DIR`.
 
 MATERIAL is made by `python -m gvcodec.training.summary_material`. For every seed a third of the
-clips is held out by source, networks learn from the others, and the held-out clips are joined in
-random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that have
-vectors (as they are, cropped, mirrored and coded anew by x264) and clips of about a second
+clips is held out by source, the compressor learns from the others, and the held-out clips are
+joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that
+have vectors (as they are, cropped, mirrored and coded anew by x264) and clips of about a second
 (cropped, coded anew). Photos that move are there forwards and backwards: only the order of frames
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
 `gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
@@ -29,29 +29,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from eval.arguments import add_out
 from eval.tools import ffmpeg, markdown, say, write_json, write_text
 from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
-from gvcodec.retrieval.embedders import CHECKPOINT, DEFAULT, Small, find_shipped, make, normalise
+from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
+from gvcodec.retrieval.embedders import CHECKPOINT, DEFAULT, Small, find_shipped, make
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget, summarize
-from gvcodec.retrieval.ranking import scores as by_segments
-from gvcodec.retrieval.ranking import scores_in_time
+from gvcodec.retrieval.ranking import scores
 from gvcodec.retrieval.summary import Summary, quantise
-from gvcodec.training.loop import Loop, Schedule
-from gvcodec.training.summary import (
-    LEARNING_RATE,
-    Both,
-    Clip,
-    Summaries,
-    Variant,
-    begin,
-    read_material,
-    split,
-)
+from gvcodec.training.summary import Clip, learn, read_material, split
 from gvcodec.training.summary_material import CLIP_STEP, QUALITIES, RATE, STRIDE, WAYS
 from gvcodec.util.file_io import PendingFile
 
@@ -59,27 +48,10 @@ ASKED, CLIPS = ("frame", "crop", "mirrored recoding"), ("cropped clip", "recoded
 _HELD = 0.33
 #: Half of a 95 % interval in standard errors, by the number of seeds (Student's t).
 _T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
-#: What learns; all but the first are ablations. The second part: whether the ranking is used.
-LEARNED = {
-    "LP-Comp, learned ranking": (Variant(), True),
-    "LP-Comp, cosines": (Variant(), False),
-    "one step, not progressive": (Variant(progressive=False), True),
-    "global attention": (Variant(local=False), True),
-    "no hard negatives": (Variant(hard=False), True),
-}
-#: Nothing but the projection learned, and nothing at all.
-PLAIN = {
-    "discriminants, cosines in time": (True, True),
-    "discriminants, cosines": (True, False),
-    "mean of tokens, cosines in time": (False, True),
-    "mean of tokens, cosines": (False, False),
-}
 #: Right within so many seconds.
 _NEAR = 0.2
 
 Vectors = NDArray[np.float32]
-#: Scores (N,) of the vectors of a file for query vectors (M, dim) at offsets (M,) in frames.
-Rank = Callable[[Vectors, NDArray[Any], "Joined"], NDArray[Any]]
 
 
 @dataclass
@@ -129,47 +101,33 @@ def join(
 
 @dataclass(frozen=True)
 class Method:
-    """`vectors` of pictures as the embedder sees them, `rank`, and whether it is held to the
-    bytes."""
+    """`vectors` of tokens (N, 16, features), whether they are held to the bytes, and whether clips
+    are compared in their order or frame by frame with single moments."""
 
-    vectors: Callable[[torch.Tensor], Vectors]
-    rank: Rank
+    vectors: Callable[[Any], Vectors]
     limited: bool = True
+    in_order: bool = True
+
+    def rank(self, query: Vectors, joined: Joined) -> NDArray[np.float64]:
+        """Scores (N,) of all vectors of the file."""
+        offsets = float(CLIP_STEP) * np.arange(len(query)) * self.in_order
+        return scores(query, offsets, joined.values, joined.frames)
 
 
-def by_network(model: Both, ranked: bool) -> Method:
-    """Of a compressor, with the ranking of its checkpoint or by cosines within segments."""
-
-    def vectors(tokens: torch.Tensor) -> Vectors:
-        with torch.inference_mode():
-            found: Vectors = model.compressor(tokens).numpy()
-        return found
-
-    def rank(query: Vectors, offsets: NDArray[Any], joined: Joined) -> NDArray[Any]:
-        parts = (query, offsets.astype(np.float32), joined.values)
-        frames = torch.from_numpy(joined.frames)
-        scores: NDArray[Any] = model.ranker.rank(*map(torch.from_numpy, parts), frames).numpy()
-        return scores
-
-    return Method(vectors, rank if ranked else _by_cosines)
-
-
-def whole_tokens(model: Both) -> Method:
-    """All 16 tokens of a picture, neither compressed nor rounded."""
-
-    def vectors(tokens: torch.Tensor) -> Vectors:
-        with torch.inference_mode():
-            return normalise(model.compressor.narrow(tokens).flatten(1).numpy())
-
-    return Method(vectors, _in_time, limited=False)
-
-
-def _by_cosines(query: Vectors, offsets: NDArray[Any], joined: Joined) -> NDArray[Any]:
-    return by_segments(query, joined.values, joined.frames)
-
-
-def _in_time(query: Vectors, offsets: NDArray[Any], joined: Joined) -> NDArray[Any]:
-    return scores_in_time(query, offsets, joined.values, joined.frames)
+def methods_of(learned: Sequence[Clip], seed: int) -> dict[str, Method]:
+    """What is compared, learned from these clips."""
+    found = {}
+    for name, discriminants in (("discriminants", True), ("largest variance", False)):
+        compress = Compressor(learn(learned, discriminants))
+        found[name] = Method(compress)
+        found[f"{name}, clips without order"] = Method(compress, in_order=False)
+    standardise = compress.standardise
+    found["16 tokens, not compressed"] = Method(
+        lambda tokens: lengthen(standardise(tokens).reshape(len(tokens), -1)), limited=False
+    )
+    rng = np.random.default_rng(seed)
+    found["random"] = Method(lambda tokens: 3 * rng.normal(size=(len(tokens), DIM)))
+    return found
 
 
 def tiny(pictures: NDArray[np.uint8]) -> Vectors:
@@ -177,7 +135,7 @@ def tiny(pictures: NDArray[np.uint8]) -> Vectors:
     n, height, width, _ = pictures.shape
     grey = pictures.astype(np.float32) @ np.array([0.3, 0.59, 0.11], np.float32)
     cells = grey.reshape(n, 8, height // 8, 8, width // 8).mean((2, 4)).reshape(n, -1)
-    return normalise(cells - cells.mean(1, keepdims=True) + 1e-3)
+    return lengthen(cells - cells.mean(1, keepdims=True) + 1e-3)
 
 
 @dataclass(frozen=True)
@@ -242,17 +200,14 @@ def measure(
     else:
         joined = join([part[:, :8] for part in parts], frames, [1 << 30] * len(parts))
         joined.values = np.concatenate(parts)
-    return _figures(questions(clips, method), method.rank, joined, _twins(clips))
+    return _figures(questions(clips, method), method, joined, _twins(clips))
 
 
 def _figures(
-    asked: Sequence[Asked], rank: Rank, joined: Joined, twins: Sequence[int]
+    asked: Sequence[Asked], method: Method, joined: Joined, twins: Sequence[int]
 ) -> dict[str, Any]:
-    rows = []
-    for one in asked:
-        offsets = float(CLIP_STEP) * np.arange(len(one.vectors))
-        rows.append(answer(one, rank(one.vectors, offsets, joined), joined, twins))
-    return _sum_up(rows) | {"share": joined.spent / joined.size}
+    rows = [answer(one, method.rank(one.vectors, joined), joined, twins) for one in asked]
+    return _sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
 
 
 def _twins(clips: Sequence[Clip]) -> list[int]:
@@ -288,47 +243,15 @@ def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
-def train(clips: Sequence[Clip], variant: Variant, seed: int, steps: int) -> Both:
-    """A model for these clips; deterministic on one machine."""
-    work = Summaries(clips, [], variant, seed)
-    schedule = Schedule(
-        LEARNING_RATE, 1.0, plan_steps=steps, average=0.99, decay=0.05, check_steps=1 << 30
-    )
-    loop = Loop(work, schedule)
-    loop.run(0, steps)
-    trained = loop.average
-    assert isinstance(trained, Both)
-    return trained.eval()
-
-
 def one_seed(
-    clips: Sequence[Clip], folder: Path, seed: int, steps: int, names: Sequence[str],
-    of: Sequence[int],
-) -> list[dict[str, Any]]:  # fmt: skip
+    clips: Sequence[Clip], folder: Path, seed: int, of: Sequence[int]
+) -> list[dict[str, Any]]:
     """Rows of all methods at the qualities `of`."""
     learned, held = split(clips, seed, _HELD)
-    rng = np.random.default_rng(seed)
     twins = _twins(held)
     held = [c for n, c in enumerate(held) if twins[n] != n or c.name.rpartition("-")[2] not in WAYS]
-    held = [held[n] for n in rng.permutation(len(held))]
-    known: dict[Variant, Both] = {}
-    methods: dict[str, Method] = {}
-    for name in names:
-        variant, ranked = LEARNED[name]
-        if variant not in known:
-            known[variant] = train(learned, variant, seed, steps)
-        methods[name] = by_network(known[variant], ranked)
-    starts = {by: begin(learned, Variant(learned=by), seed).eval() for by in (False, True)}
-    mean = starts[False]
-    methods |= {name: by_network(starts[by], ranked) for name, (by, ranked) in PLAIN.items()}
-    for name in ("discriminants", "mean of tokens"):
-        vectors = methods[f"{name}, cosines"].vectors
-        methods[f"{name}, interpolated in time"] = Method(vectors, _in_time)
-    methods["16 tokens, not compressed"] = whole_tokens(mean)
-    noise = torch.Generator().manual_seed(seed)
-    methods["random"] = Method(
-        lambda tokens: 3 * torch.randn(len(tokens), 64, generator=noise).numpy(), _by_cosines
-    )
+    held = [held[n] for n in np.random.default_rng(seed).permutation(len(held))]
+    methods = methods_of(learned, seed)
     rows = []
     for form, q in ((n, q) for n, q in enumerate(QUALITIES, 1) if q in of):
         sizes = [(folder / f"{clip.name}.q{q}.gvc").stat().st_size for clip in held]
@@ -350,7 +273,7 @@ def _thumbnails(clips: Sequence[Clip], folder: Path, sizes: Sequence[int]) -> di
                 for vector, at in zip(tiny(pictures), held["asked_at"], strict=True):
                     asked.append(Asked(kind, vector[None], number, int(at)))
     joined = join(parts, [STRIDE * len(part) for part in parts], sizes)
-    return _figures(asked, _by_cosines, joined, _twins(clips))
+    return _figures(asked, Method(tiny), joined, _twins(clips))
 
 
 def interval(values: Sequence[float | None], scale: float = 100, digits: int = 1) -> str:
@@ -383,7 +306,7 @@ def table(results: list[dict[str, Any]]) -> str:
             cells += [interval([row[key] for row in rows]) for key in columns.values()]
             for key in ("seconds", "clip seconds"):
                 cells.append(interval([row[key] for row in rows], 1, 2))
-            cells.append(f"{100 * np.mean([row['share'] for row in rows]):.2f}")
+            cells.append(interval([row["share"] for row in rows], digits=2) or "no limit")
             thirds = np.mean([row["thirds"] for row in rows], 0) * 100
             lines.append([*cells, " / ".join(f"{value:.0f}" for value in thirds)])
         parts.append(f"**q {q}**\n\n{markdown(header, lines)}")
@@ -478,10 +401,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)
     add("--seeds", type=int, default=5, help="(5)")
-    add("--ablations", type=int, default=2, metavar="SEEDS", help="seeds of ablations (2)")
     add("--hour", type=Path, metavar="CLIPS", help="search an hour instead; CLIPS: their sources")
     add("--q", type=int, nargs="+", default=[60], help="of the streams (60)")
-    add("--steps", type=int, default=1000, help="of training (1000)")
     add_out(parser)
 
 
@@ -492,17 +413,13 @@ def run(options: argparse.Namespace) -> None:
         write_json(options.out / "hour.json", facts)
         print(json.dumps(facts, indent=1))
         return
-    torch.set_num_threads(1)
     clips = read_material(options.material, options.manifest)
     results: list[dict[str, Any]] = []
     for seed in range(options.seeds):
         kept = options.out / f"seed-{seed}.json"
         if not kept.is_file():
             say(f"seed {seed}")
-            names = list(LEARNED)[: None if seed < options.ablations else 2]
-            write_json(
-                kept, one_seed(clips, options.material, seed, options.steps, names, options.q)
-            )
+            write_json(kept, one_seed(clips, options.material, seed, options.q))
         results += json.loads(kept.read_text())
     write_text(options.out / "table.md", table(results))
     print(table(results))

@@ -11,7 +11,7 @@ from gvcodec.api.results import Found, Moment
 from gvcodec.api.sources import PathName, as_name
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.retrieval import ranking
-from gvcodec.retrieval.embedders import DEFAULT, Embedder, Ranking, default_id, make
+from gvcodec.retrieval.embedders import DEFAULT, Embedder, default_id, make
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
@@ -105,11 +105,8 @@ class _Asked:
         """Embedder's id, and scores of the file's vectors."""
         name, sought = self.of(file)
         own = file.vectors[name]
-        embedder = self._embedder
-        if embedder is None or embedder.id != name or not isinstance(embedder, Ranking):
-            return name, ranking.scores(sought.vectors, own.values, own.frames)
         offsets = sought.seconds * float(file.reader.header.format.frame_rate)
-        return name, embedder.rank(sought.vectors, offsets, own.values, own.frames)
+        return name, ranking.scores(sought.vectors, offsets, own.values, own.frames)
 
     def gap(self, file: SummarisedFile, frame: int) -> int:
         """Frames to the vector before or after, whichever is farther, or to an end of the file."""

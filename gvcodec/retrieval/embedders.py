@@ -1,6 +1,6 @@
 """What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
 
-    small   the shipped small perceptual network and LP-Comp: pictures and clips as queries, no
+    small   the shipped small perceptual network: pictures and clips as queries, no
         download
     clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
         `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
@@ -12,7 +12,6 @@ for a query that it cannot take.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
+from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.util.models import model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
@@ -57,21 +57,9 @@ class Embedder(Protocol):
         ...
 
 
-@runtime_checkable
-class Ranking(Protocol):
-    """An embedder that ranks moments itself, not by cosines."""
-
-    def rank(
-        self, query: Vectors, offsets: NDArray[Any], values: Vectors, frames: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Scores (N,) of the vectors `values` (N, dim) of rising `frames` (N,), for the vectors (M,
-        dim) of a query that are taken `offsets` (M,) frames after its first."""
-        ...
-
-
 class Small:
-    """Means and deviations of the small perceptual network's maps in 4 × 4 regions, through
-    LP-Comp."""
+    """Means and deviations of the small perceptual network's maps in 4 × 4 regions, compressed
+    (`gvcodec.retrieval.compressor`)."""
 
     side = SMALL_SIDE
     #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more
@@ -80,49 +68,28 @@ class Small:
 
     def __init__(self, checkpoint: str | Path | None = None) -> None:
         """`checkpoint`: another one than what is shipped."""
-        import torch
         from safetensors import SafetensorError, safe_open
 
-        from gvcodec.retrieval.compressor import DIM, LpComp
         from gvcodec.retrieval.features import PatchTokens
-        from gvcodec.retrieval.ranker import Ranker
 
         path = Path(checkpoint) if checkpoint else find_shipped(CHECKPOINT)
         network = shipped_network()
         try:
-            with safe_open(path, "pt") as file:
-                weights, said = (
-                    {key: file.get_tensor(key).float() for key in file.keys()},  # noqa: SIM118
-                    file.metadata() or {},
-                )
-            self._compressor = LpComp(len(weights["compressor.centre"]))
-            self._ranker = Ranker()
-            for name, part in (("compressor.", self._compressor), ("ranker.", self._ranker)):
-                own = {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-                part.load_state_dict(own)
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            with safe_open(path, "numpy") as file:
+                said = file.metadata() or {}
+                self._compressor = Compressor({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
         if said.get("network") != model_id(network).hex():
             raise WrongModelError(f"{path}: made for another network than {network}")
         self.id, self.dim = model_id(path), DIM
-        self._torch, self._features = torch, PatchTokens(network)
+        self._features = PatchTokens(network)
 
     def frames(self, rgb: Pictures) -> Any:
         return self._features(rgb)
 
     def compress(self, tokens: Any) -> Vectors:
-        with self._torch.inference_mode():
-            vectors: Vectors = self._compressor(tokens).numpy()
-        return vectors
-
-    def rank(
-        self, query: Vectors, offsets: NDArray[Any], values: Vectors, frames: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """The learned ranking (`gvcodec.retrieval.ranker`)."""
-        given = (np.asarray(x, np.float32) for x in (query, offsets, values))
-        parts = (*map(self._torch.from_numpy, given), self._torch.from_numpy(frames))
-        scores: NDArray[np.float64] = self._ranker.rank(*parts).double().numpy()
-        return scores
+        return self._compressor(tokens)
 
     def query(self, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):
@@ -170,13 +137,13 @@ class Clip:
             return self._model.encode_image((x - self._mean) / self._deviation)[:, None]
 
     def compress(self, tokens: Any) -> Vectors:
-        return normalise(tokens[:, 0].numpy())
+        return lengthen(tokens[:, 0].numpy())
 
     def query(self, asked: Pictures | str) -> Vectors:
         if not isinstance(asked, str):
             return self.compress(self.frames(asked))
         with self._torch.inference_mode():
-            return normalise(self._model.encode_text(self._words([asked])).numpy())
+            return lengthen(self._model.encode_text(self._words([asked])).numpy())
 
 
 def _check_weights(path: str) -> None:
@@ -193,12 +160,6 @@ def _check_weights(path: str) -> None:
             f"{path}: not a file of tensors alone, as .safetensors are "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from None
-
-
-def normalise(vectors: NDArray[Any]) -> Vectors:
-    """The same directions, of length √dim."""
-    lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-    return (vectors / lengths * math.sqrt(vectors.shape[-1])).astype(np.float32)
 
 
 _makers: dict[str, Callable[..., Embedder]] = {"small": Small, "clip": Clip}

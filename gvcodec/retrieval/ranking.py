@@ -1,5 +1,4 @@
-"""Which moments fit a query: cosines of vectors, by segments chosen by the query (QC-Comp), and the
-most distinct ones.
+"""Which moments fit a query: cosines of vectors in their order, and the most distinct ones.
 
 Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is
 asked for.
@@ -7,13 +6,14 @@ asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Frames of a segment, and by how many the repeats are shifted.
-SEGMENT, SHIFTS = 64, (0, 16, 32, 48)
+#: Frames between two moments at least.
+APART = 64
 
 Floats = NDArray[np.floating]
 
@@ -27,30 +27,8 @@ class Moment:
     frame: int
 
 
-def scores(query: Floats, values: Floats, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N,): in each segment of frames the largest cosine, at other frames less of it, as softmax(q
-    · z / √dim) falls off from its peak. Mean over shifted segments and over the vectors of the
-    query."""
-    if not len(values):
-        return np.zeros(0)
-    z, q = np.asarray(values, np.float64), np.asarray(query, np.float64)
-    products = z @ q.T
-    lengths = np.linalg.norm(z, axis=1)[:, None] * np.linalg.norm(q, axis=1)
-    cosines, logits = products / np.maximum(lengths, 1e-9), products / np.sqrt(z.shape[1])
-    total = np.zeros(len(z))
-    for shift in SHIFTS:
-        segments = (frames + shift) // SEGMENT
-        starts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
-        sizes = np.diff(starts, append=len(z))
-        best, peak = (
-            np.repeat(np.maximum.reduceat(x, starts), sizes, 0) for x in (cosines, logits)
-        )
-        total += (np.exp(logits - peak) * best).mean(1)
-    return total / len(SHIFTS)
-
-
-def scores_in_time(
-    query: Floats, offsets: Floats, values: Floats, frames: NDArray[np.int64]
+def scores(
+    query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(N,): how well the query fits if its first vector is at a frame: mean cosine of its vectors,
     `offsets` (M,) frames after the first one, with those of the file at the same distances,
@@ -63,7 +41,7 @@ def scores_in_time(
     )
     cosines = unit @ asked.T
     if len(values) == 1:
-        return np.where(np.asarray(offsets) < SEGMENT, cosines, 0).mean(1)
+        return np.where(np.asarray(offsets) < APART, cosines, 0).mean(1)
     last = frames[-1] + np.diff(frames).max()
     total = np.zeros(len(values))
     for column, offset in zip(cosines.T, offsets, strict=True):
@@ -79,7 +57,7 @@ def scores_in_time(
 def best(
     found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0
 ) -> list[Moment]:
-    """The `count` best moments of a file, a segment apart, best first."""
+    """The `count` best moments of a file, `APART` frames apart, best first."""
     left = found.copy()
     moments: list[Moment] = []
     while (
@@ -89,7 +67,7 @@ def best(
         and left[at] > -np.inf
     ):
         moments.append(Moment(float(found[at]), file, int(frames[at])))
-        left[np.abs(frames - frames[at]) < SEGMENT] = -np.inf
+        left[np.abs(frames - frames[at]) < APART] = -np.inf
     return moments
 
 

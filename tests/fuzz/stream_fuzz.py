@@ -111,7 +111,7 @@ def _take_apart(stream: bytes) -> None:
 def _search(stream: bytes) -> None:
     file = SummarisedFile(io.BytesIO(stream), "stream")
     for own in file.vectors.values():
-        found = scores(own.values[:1], own.values, own.frames)
+        found = scores(own.values[:1], [0.0], own.values, own.frames)
         for moment in best(found, own.frames, 3):
             file.seconds(moment.frame)
 

@@ -22,6 +22,7 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
+from gvcodec.retrieval.compressor import lengthen
 from gvcodec.retrieval.making import SHARE, Budget, Summarizer
 from gvcodec.retrieval.ranking import best, distinct, scores
 from gvcodec.retrieval.summary import Summary, quantise
@@ -44,7 +45,7 @@ class Toy:
 
     def compress(self, tokens: Any) -> Any:
         flat = np.asarray(tokens, np.float32).reshape(len(tokens), -1)
-        return embedders.normalise(flat - flat.mean(1, keepdims=True) + 1e-3)
+        return lengthen(flat - flat.mean(1, keepdims=True) + 1e-3)
 
     def query(self, asked: Any) -> Any:
         return (
@@ -358,30 +359,26 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
         assert word in capsys.readouterr().out.splitlines()[0]
 
 
-def test_an_embedder_may_rank_itself(tmp_path, scenes: list[Planes], capsys) -> None:
-    asked = []
-
-    class Own(Toy):
-        def rank(self, query: Any, offsets: Any, values: Any, frames: Any) -> Any:
-            asked.append((query.shape, offsets.tolist(), values.shape))
-            return np.arange(len(values)) / len(values)
-
-    embedders.register("own", Own)
-    path, clip = tmp_path / "a.gvc", tmp_path / "clip.gvc"
-    path.write_bytes(made(scenes))
-    clip.write_bytes(made(scenes[5:13], summary=False))
-    run("search", clip, path, "--embedder", "own", "--json", "-k", "1", "--exact", "0")
-    assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [30, 10]
-    (shape, offsets, _) = asked[0]
-    assert shape == (8, 48) and np.allclose(offsets, range(8))
+def test_clips_are_found_in_their_order() -> None:
+    rng = np.random.default_rng(0)
+    way = rng.normal(size=(6, 8))
+    values = np.concatenate([rng.normal(size=(20, 8)), way, way[::-1], rng.normal(size=(9, 8))])
+    frames = 8 * np.arange(len(values))
+    for asked, place in ((way, 20), (way[::-1], 26)):
+        found = scores(asked, 8.0 * np.arange(6), values, frames)
+        assert found.argmax() == place and found[place] == pytest.approx(1)
+    cut = scores(way, 8.0 * np.arange(6), values[:23], frames[:23])
+    assert cut[20] < 0.75
+    assert len(scores(way, 8.0 * np.arange(6), values[:0], frames[:0])) == 0
+    assert scores(way[:1], np.zeros(1), way[:1], frames[:1])[0] == pytest.approx(1)
 
 
-def test_scores_take_the_largest_cosine_of_a_segment() -> None:
+def test_best_moments_are_apart() -> None:
     values = np.zeros((40, 8), np.float32)
     values[:, 0] = 3.0
     values[20] = [0, 3, 0, 0, 0, 0, 0, 0]
     frames = 8 * np.arange(40)
-    found = scores(np.array([[0, 3.0, 0, 0, 0, 0, 0, 0]]), values, frames)
+    found = scores(np.array([[0, 3.0, 0, 0, 0, 0, 0, 0]]), np.zeros(1), values, frames)
     moments = best(found, frames, 3)
     assert moments[0].frame == 160 and moments[0].score > 0.99
     assert all(abs(moment.frame - 160) >= 64 for moment in moments[1:])
