@@ -121,13 +121,19 @@ def methods_of(learned: Sequence[Clip], seed: int) -> dict[str, Method]:
         compress = Compressor(learn(learned, discriminants))
         found[name] = Method(compress)
         found[f"{name}, clips without order"] = Method(compress, in_order=False)
-    standardise = compress.standardise
-    found["16 tokens, not compressed"] = Method(
-        lambda tokens: lengthen(standardise(tokens).reshape(len(tokens), -1)), limited=False
-    )
+    found["16 tokens, not pooled"] = Method(whole_tokens(Compressor(learn(learned))), limited=False)
     rng = np.random.default_rng(seed)
     found["random"] = Method(lambda tokens: 3 * rng.normal(size=(len(tokens), DIM)))
     return found
+
+
+def whole_tokens(compress: Compressor) -> Callable[[Any], Vectors]:
+    """All 16 tokens along the same directions, one after another, not rounded."""
+
+    def vectors(tokens: Any) -> Vectors:
+        return lengthen((compress.standardise(tokens) @ compress.project).reshape(len(tokens), -1))
+
+    return vectors
 
 
 def tiny(pictures: NDArray[np.uint8]) -> Vectors:

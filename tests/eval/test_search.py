@@ -26,7 +26,7 @@ def clips(count: int) -> list[Clip]:
 
     def noise(*shape: int) -> np.ndarray:
         own = rng.normal(size=(*shape, TOKENS, FEATURES))
-        return own / 2 + rng.normal(size=(*shape, 1, 10)) @ changing * 1.5
+        return own / 2 + rng.normal(size=(*shape, 1, 10)) @ changing * 2.5
 
     found = []
     for number in range(count):
@@ -76,7 +76,7 @@ def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> Non
     compress = Compressor(learn(apart))
     sizes = [20_000] * len(held)
     found = measure(held, Method(compress), 1, sizes)
-    assert found["recall@1"] > 0.9 and found["order"] > 0.75 and found["share"] <= 0.01
+    assert found["recall@1"] > 0.9 and found["order"] > 0.7 and found["share"] <= 0.01
     assert found["seconds"] < 0.4 and found["clip seconds"] < 0.4
     assert measure(held, Method(compress, in_order=False), 1, sizes)["order"] < 0.65
     rng = np.random.default_rng(0)
