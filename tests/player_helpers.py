@@ -180,9 +180,23 @@ def with_beep(path: Path, codec: str, rate: int, begins: float) -> Path:
     return path
 
 
-ONSET = """(() => { for (const { node, time } of player.sound.nodes) {
-    const place = node.buffer.getChannelData(0).findIndex((value) => Math.abs(value) > 0.1);
-    if (place >= 0) return time + place / node.buffer.sampleRate; } return null; })()"""
+#: Notes where silence becomes a tone in what is scheduled, in seconds of the picture, as `onset`. A run that begins with the tone says
+#: nothing of it: on a busy machine the picture may be further before sound begins.
+_LISTEN = """(() => { let quiet = null; window.onset = null;
+    player.sound.nodes.push = function (entry) {
+        const { buffer } = entry.node, place = buffer.getChannelData(0).findIndex((value) => Math.abs(value) > 0.1);
+        if (place >= 0 && quiet !== null && Math.abs(entry.time - quiet) < 0.005) window.onset ??= entry.time + place / buffer.sampleRate;
+        quiet = place < 0 ? entry.time + buffer.duration : null;
+        return Array.prototype.push.call(this, entry); }; })()"""
+
+
+def hear_onset(page: browser.Page) -> float:
+    """Where the tone begins, in seconds of the picture, which plays from the beginning until it was
+    heard."""
+    page.run(_LISTEN)
+    page.run("player.play()")
+    page.until("onset !== null || (player.playing || player.play(), false)")
+    return page.run("onset")
 
 
 def changed_page(

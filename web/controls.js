@@ -55,12 +55,12 @@ export class Controls {
   }
 
   opened(player) {
-    const { header, native, where, byPage, frames, timeline } = player;
+    const { header, native, where, frames, timeline } = player;
     const { width, height, sar } = header, name = where.file?.name ?? native?.name ?? "";
     element("viewer").style.setProperty("--shape", (width * sar[0]) / (height * sar[1]));
     element("name").textContent = element("name").title = name;
     document.title = name ? `${name} – gvcodec` : "gvcodec player";
-    this.thumbnails = byPage ? new Thumbnails(where) : null;
+    this.thumbnails = new Thumbnails(where);
     this.seekBar.open(player, this.thumbnails);
     this.graph = new Graph(element("graph"), timeline);
     this.compare.set(0.5);

@@ -1,14 +1,14 @@
 // Frames that `gvcodec play` decodes and paints on the machine itself and sends to the page.
 //
 // The answer of native?from=N is a row of { u32 frame, u32 parts, parts × planes }: the base frame and, where parts is 2,
-// the painted one. Planes are uint16, one behind the other.
+// the painted one. Planes are uint16, one after the other. That of keyframe?from=N is the base frame N alone.
 
 import { samplesOf } from "./core.js";
 
-export async function* nativeFrames(header, from, painted, wanted) {
+export async function* nativeFrames(header, from, painted, wanted, path = "native") {
   const size = 2 * samplesOf(header.width, header.height);
   const stop = new AbortController();
-  const answer = await fetch(new URL(`native?from=${from}&painted=${painted ? 1 : 0}`, import.meta.url), { signal: stop.signal });
+  const answer = await fetch(new URL(`${path}?from=${from}&painted=${painted ? 1 : 0}`, import.meta.url), { signal: stop.signal });
   if (!answer.ok) throw new Error((await answer.text()).trim() || `the server answers ${answer.status}`);
   const bytes = new Pieces(answer.body.getReader());
   try {

@@ -60,7 +60,7 @@ export class SeekBar {
     const canvas = this.preview.querySelector("canvas"), gop = this.gop;
     const image = this.thumbnails?.get(gop, () => gop === this.gop && !this.preview.hidden && this.picture());
     canvas.hidden = !this.thumbnails?.shape;
-    if (!image) return;
+    if (!image) return canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height); // not that of another place
     canvas.hidden = false;
     Object.assign(canvas, { width: image.width, height: image.height });
     canvas.getContext("2d").putImageData(image, 0, 0);

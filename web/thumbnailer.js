@@ -1,9 +1,10 @@
-// A worker that decodes keyframes, beside the engine, and makes them small: { open: { url | file } }, { gop } …; { gop, image } comes
-// back for the GOP asked for last. What cannot be decoded has no picture.
+// A worker that makes keyframes small: { open: { url | file, native } }, { gop } …; { gop, image } comes back for the GOP asked for last.
+// It decodes them beside the engine, or the server does (H.266, tokens). What cannot be decoded has no picture.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { toRgb } from "./colour.js";
 import { samplesOf } from "./core.js";
+import { nativeFrames } from "./native.js";
 import { openStream } from "./streams.js";
 
 /** CSS pixels of the longer side, twice for sharp screens. */
@@ -17,10 +18,19 @@ self.onmessage = ({ data }) => {
   if (!busy && wanted !== null) work();
 };
 
-async function open({ url, file }) {
-  const stream = await openStream(file ?? url);
-  const { config } = await av1Support(stream.header);
-  return { stream, decoder: new Av1Decoder(config, stream.header), samples: new Uint16Array(samplesOf(stream.header.width, stream.header.height)) };
+/** The header, and what gives the planes of a GOP's keyframe. */
+async function open({ url, file, native }) {
+  const stream = await openStream(file ?? url), { header } = stream;
+  const { config } = header.base === "av1" && header.scale === 1 ? await av1Support(header) : {};
+  if (!config && !native?.decodes) throw new Error("nothing decodes it");
+  if (!config) return { header, planesOf: (gop) => sent(header, stream.gops[gop].first) };
+  const decoder = new Av1Decoder(config, header), samples = new Uint16Array(samplesOf(header.width, header.height));
+  return { header, planesOf: async (gop) => decoder.first(await stream.firstUnit(gop), () => samples) };
+}
+
+async function sent(header, frame) {
+  for await (const { base } of nativeFrames(header, frame, false, () => true, "keyframe")) return base;
+  throw new Error("the server sends no keyframe");
 }
 
 async function work() {
@@ -29,9 +39,8 @@ async function work() {
     const gop = wanted;
     wanted = null;
     try {
-      const { stream, decoder, samples } = await opening;
-      const planes = await decoder.first(await stream.firstUnit(gop), () => samples);
-      self.postMessage({ gop, image: small(planes, stream.header) });
+      const { header, planesOf } = await opening;
+      self.postMessage({ gop, image: small(await planesOf(gop), header) });
     } catch (error) {
       console.debug(`no thumbnail: ${error.message}`);
     }

@@ -28,8 +28,8 @@ export class Thumbnails {
       if (this.kept.size > MOST_KEPT) this.kept.delete(this.kept.keys().next().value);
       this.arrived();
     };
-    const { url, file } = this.where;
-    this.worker.postMessage({ open: { url, file } });
+    const { url, file, native } = this.where;
+    this.worker.postMessage({ open: { url, file, native } });
   }
 
   close() {

@@ -40,7 +40,7 @@ def make(
         chart = figures.rd(results, metric, legend=True)
         write_text(folder / "figures" / f"{metric.name}.svg", picture := chart.svg() + "\n")
         write_bytes(folder / "figures" / f"{metric.name}.png", chart.png())
-        if charts is not None and metric.name in tables.HEADLINE:
+        if charts is not None and metric.name in tables.CHARTS:
             write_text(charts / f"{metric.name}.svg", picture)
     write_text(folder / "report.html", page.page(results))
     if unnamed := blind.page(results, seed):

@@ -26,6 +26,7 @@ def page(results: Results) -> str:
     parts = {
         name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")
     }
+    pictures = shots(results)
     return Template(parts["html"]).substitute(
         css=parts["css"],
         js=parts["js"],
@@ -37,6 +38,7 @@ def page(results: Results) -> str:
         bd=_bd(results),
         legend=_legend(results),
         order=_order(results),
+        no_pictures="" if pictures else " hidden",
         unnamed=_UNNAMED if blind.pairs(results, seed=1) else "",
         metric_buttons=_buttons("metric", [(m.name, m.marked_label) for m in results.metrics]),
         clip_options=_options(
@@ -51,7 +53,7 @@ def page(results: Results) -> str:
         files=_files(),
         speed=_speed(results),
         runs=_runs(results),
-        data=as_script({"shots": shots(results), "rows": _row_data(results)}),
+        data=as_script({"shots": pictures, "rows": _row_data(results)}),
     )
 
 

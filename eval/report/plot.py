@@ -167,6 +167,8 @@ def _draw(chart: Chart) -> Figure:
         axes.text(0.5, 0.5, "no points", ha="center", transform=axes.transAxes)
     for s in shown:
         _add(axes, s, chart.log_y)
+    if any(s.marker == "hollow" for s in shown):
+        axes.margins(y=0.1)  # room for the name above the highest point
     _scale(axes, chart)
     if named:
         axes.legend(

@@ -21,6 +21,8 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
+#: Metrics whose charts go beside the headline: flicker is what painting costs.
+CHARTS = (*HEADLINE, "flicker")
 #: Files of the folder tables/.
 FILES = {
     "points.csv": "every point",

@@ -24,7 +24,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
-from gvcodec.rate.search import Fitted
+from gvcodec.rate.search import Fitted, TooSmallError
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
 from gvcodec.util.file_io import name_errors
@@ -68,19 +68,26 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
 
 
 def _fit_container(job: Job, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
-    """Encode so that the file meets a size with all that its container adds and leaves out."""
+    """Encode so that the file meets a size with all that its container adds and leaves out: sound
+    that a `.webm` does not take makes room."""
     suffix = one_file_suffix(as_name(job.output))
     if rate.size is None or not suffix:
         return encode(rate)
     added, passes = _ADDED, 0
     best: Fitted | None = None
     for _ in range(_TRIES):
-        fitted = encode(replace(rate, size=max(1.0, rate.size - added)))
+        refused: TooSmallError | None = None
+        try:
+            fitted = encode(replace(rate, size=max(1.0, rate.size - added)))
+        except TooSmallError as error:
+            refused, fitted = error, error.smallest
         passes += fitted.full_passes
-        size = container_size(fitted.coded.data, suffix)
+        size, copied = container_size(fitted.coded.data, suffix)
         added = size - len(fitted.coded.data)
         if size <= rate.size and (best is None or len(fitted.coded.data) > len(best.coded.data)):
             best = fitted
+        if refused and size > rate.size:
+            raise TooSmallError(int(rate.size), fitted, size, copied) from refused
         if (1 - _SPARE) * rate.size <= size <= rate.size:
             break
     if best is None:

@@ -100,7 +100,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
         "moments": moments(options.input),
         "hits": _hits(options),
     }
-    frames = FrameServer(video) if video else None
+    frames = FrameServer(video, lambda: _open(options, fidelity=True)) if video else None
     with (
         _stream_file(options.input) as stream,
         held(header, painted, limits_of(options)),
@@ -155,10 +155,12 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
             find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
         except WrongModelError as error:
             paints, reason = False, str(error)
-    chosen = {"threads": options.threads, "models": options.model, "device": options.device}
     try:
-        return Video(
-            options.input, fidelity=not paints, limits=limits_of(options), **chosen
-        ), reason
+        return _open(options, fidelity=not paints), reason
     except DamagedStreamError as error:
         return None, f"{error}; the page shows what is left of it"
+
+
+def _open(options: argparse.Namespace, fidelity: bool) -> Video:
+    chosen = {"threads": options.threads, "models": options.model, "device": options.device}
+    return Video(options.input, fidelity=fidelity, limits=limits_of(options), **chosen)

@@ -21,7 +21,7 @@ Picture = NDArray[np.uint8]
 #: Pictures of a row at most, and their width: a page of some megabytes.
 _PICTURES, _WIDEST = 24, 960
 _QUALITY = 90
-_COLUMNS = ("codec", "bytes", "kb/s", "bits a pixel", "PSNR-Y, dB", "worst, dB")
+_COLUMNS = ("codec", "bytes", "kb/s", "bits a pixel", "PSNR-Y, dB", "worst frame, dB")
 
 
 @dataclass(frozen=True, slots=True)

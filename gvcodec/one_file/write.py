@@ -61,12 +61,13 @@ def one_file_suffix(path: str | None) -> str:
     return suffix if suffix in ONE_FILE else ""
 
 
-def container_size(stream: bytes, suffix: str) -> int:
-    """Bytes of the file that plays everywhere."""
+def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
+    """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
     with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
         path = Path(folder) / f"whole{suffix}"
         write_one_file(Reader(io.BytesIO(stream)), path, False, UNLIMITED)
-        return path.stat().st_size
+        copied = tracks_in(str(path))
+        return path.stat().st_size, copied[0] if copied else 0
 
 
 def tracks_in(path: str) -> tuple[int, int, str] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
@@ -19,10 +19,13 @@ from gvcodec.video import Video
 
 class FrameServer:
     """Frames of one stream, for one reader at a time: who asks ends what was sent to the one
-    before."""
+    before. Single keyframes come from a video of their own, which `open_keyframes` opens for the
+    first one: a thumbnail does not disturb what plays."""
 
-    def __init__(self, video: Video) -> None:
+    def __init__(self, video: Video, open_keyframes: Callable[[], Video]) -> None:
         self._video = video
+        self._open_keyframes = open_keyframes
+        self._keyframes: Video | None = None
         self._lock = threading.Lock()
         self._reader = 0
 
@@ -42,8 +45,24 @@ class FrameServer:
                 if painted:
                     yield _bytes(frame.planes)
         except (GvcodecError, MemoryError) as error:
-            text = (str(error) or "out of memory").encode()
-            yield struct.pack("<II", len(text), 0) + text
+            yield _describe(error)
+
+    def keyframe(self, number: int) -> Iterator[bytes]:
+        """Pieces of the answer with the base frame `number` alone; none where there is no such
+        frame."""
+        try:
+            with self._lock:
+                self._keyframes = video = self._keyframes or self._open_keyframes()
+            for frame in video.decode_range(number, min(number + 1, len(video))):
+                yield struct.pack("<II", number, 1)
+                yield _bytes(frame.base_frame)
+        except (GvcodecError, MemoryError) as error:
+            yield _describe(error)
+
+
+def _describe(error: Exception) -> bytes:
+    text = (str(error) or "out of memory").encode()
+    return struct.pack("<II", len(text), 0) + text
 
 
 def _bytes(planes: Planes) -> bytes:

@@ -119,8 +119,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif place.path == "/play.json":
             self._begin(HTTPStatus.OK, "application/json", len(self.server.facts))
             self._send(self.server.facts)
-        elif place.path == "/native":
-            self._frames(parse_qs(place.query))
+        elif place.path in ("/native", "/keyframe"):
+            self._frames(parse_qs(place.query), place.path == "/keyframe")
         elif place.path in self.server.files:
             self._file(self.server.files[place.path])
         else:
@@ -131,7 +131,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         """Nobody reads it."""
 
-    def _frames(self, query: Mapping[str, list[str]]) -> None:
+    def _frames(self, query: Mapping[str, list[str]], alone: bool) -> None:
         if self.server.frames is None:
             return self._say(HTTPStatus.NOT_FOUND, "this file is not decoded here")
         given = query.get("from", ["0"])[-1]
@@ -139,7 +139,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._say(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
         self.close_connection = True
         self._begin(HTTPStatus.OK, "application/octet-stream", None)
-        for piece in self.server.frames.frames(int(given), query.get("painted") == ["1"]):
+        frames, first = self.server.frames, int(given)
+        painted = query.get("painted") == ["1"]
+        for piece in frames.keyframe(first) if alone else frames.frames(first, painted):
             self.wfile.write(piece)
         return None
 

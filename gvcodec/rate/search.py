@@ -29,6 +29,18 @@ class Fitted:
     frames_coded: int
 
 
+class TooSmallError(UsageError):
+    """Nothing fits into `limit` bytes. `smallest`: the stream that comes nearest; `size`: bytes of
+    the file with it, of which so many are `copied` sound and subtitles."""
+
+    def __init__(self, limit: int, smallest: Fitted, size: int, copied: int) -> None:
+        self.smallest = smallest
+        text = f"{limit} bytes are not enough: the smallest possible size is {size} bytes"
+        if copied:
+            text += f", {copied} of them {smallest.coded.track_kinds}, copied as it is"
+        super().__init__(text)
+
+
 @dataclass(slots=True)
 class Search:
     """A video, how it is to be coded (its quality does not matter) and the bytes that the file may
@@ -60,8 +72,6 @@ class Search:
         )
         return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
 
-    def too_small(self, smallest: Pass) -> UsageError:
-        return UsageError(
-            f"{self.limit} bytes are not enough: the smallest possible size is "
-            f"{len(smallest.data)} bytes"
-        )
+    def too_small(self, smallest: Pass) -> TooSmallError:
+        size, copied = len(smallest.data), smallest.track_bytes
+        return TooSmallError(self.limit, self.fitted(smallest), size, copied)

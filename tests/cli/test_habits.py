@@ -1,4 +1,4 @@
-"""Command lines as people type them first: sixty that are wrong here, each answered in one line
+"""Command lines as people type them first: seventy that are wrong here, each answered in one line
 that names what is right, and those that are taken as they are."""
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ gvcodec cut a.gvc o.gvc --from x | is not a time like
 gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
 gvcodec frame a.gvc o.bmp -n 2 | .png
 gvcodec summarize a.gvc | -y adds
+gvcodec compare a.mp4 o.mp4 | the page is a .html file
+gvcodec compare missing.mp4 o.html | missing.mp4: No such file
+gvcodec extract missing.gvc o.ivf | missing.gvc: No such file
+gvcodec play missing.gvc | missing.gvc: No such file
+gvcodec info | IN
 gvcodec transcode a.mp4 o.gvc | invalid choice: 'transcode'
 """
 WRONG = [line.split(" | ") for line in _LINES.strip().splitlines()]

@@ -20,6 +20,7 @@ import pytest
 
 import gvcodec
 from gvcodec import cli
+from gvcodec.cli._habits import from_habits
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
 from tests.clips import make_clip
@@ -156,6 +157,20 @@ def test_every_reason_is_of_a_line() -> None:
     every = [line for _, text in SHELL for line in lines_of(text)]
     for pattern in REASONS:
         assert any(re.search(pattern, line) for line in every), pattern
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ln
+        for _, text in SHELL
+        for ln in lines_of(text)
+        if ln.startswith("gvcodec ") and reason(ln) is not None
+    ],
+)
+def test_arguments_of_what_does_not_run_are_parsed(line: str) -> None:
+    words = from_habits(shlex.split(line)[1:])
+    cli.parser(words).parse_args(words)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_claims import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.one_file.files import unwrap
-from gvcodec.one_file.write import write_one_file
+from gvcodec.one_file.write import tracks_in, write_one_file
 from gvcodec.types import Planes
 from tests.conftest import moving_texture, planes_equal, run
 from tests.player_helpers import answer, running
@@ -474,9 +474,23 @@ def test_the_size_is_that_of_the_file(frames: list[Planes], tmp_path: Path) -> N
             with av.open(str(out)) as container:
                 sizes = [p.size for p in container.demux(audio=0) if p.size]
             assert done.tracks == (sum(sizes), len(sizes), "audio")
-    with pytest.raises(UsageError, match="smallest"):
-        gvcodec.encode_file(source, tmp_path / "none.mp4", size=1500, preset=10, fit=0)
-    assert not (tmp_path / "none.mp4").exists()
+    for suffix, end in ((".mp4", r", \d+ of them audio, copied as it is"), (".webm", "")):
+        refused = rf"^1500 bytes are not enough: the smallest possible size is \d+ bytes{end}$"
+        with pytest.raises(UsageError, match=refused):
+            gvcodec.encode_file(source, tmp_path / f"no{suffix}", size=1500, preset=10, fit=0)
+        assert not (tmp_path / f"no{suffix}").exists()
+
+
+def test_sound_that_is_left_out_takes_no_part_of_the_size(
+    frames: list[Planes], tmp_path: Path
+) -> None:
+    """A size that the sound alone would exceed is enough for a .webm without it."""
+    source = written(made([*frames, *frames], "av1", tracks=sound()), tmp_path / "in.mkv")
+    size = tracks_in(str(source))[0] - 1
+    with pytest.raises(UsageError, match=f"^{size} bytes are not enough"):
+        gvcodec.encode_file(source, tmp_path / "a.mp4", size=size, preset=10, fit=0)
+    done = gvcodec.encode_file(source, tmp_path / "a.webm", size=size, preset=10, fit=0)
+    assert done.tracks is None and size / 2 < done.size <= size
 
 
 def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> None:

@@ -15,13 +15,13 @@ from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,
     GOLDEN,
-    ONSET,
     PIXELS,
     STREAMS,
     as_mp4,
     changed_page,
     digest_of,
     flat,
+    hear_onset,
     middle,
     needs_browser,
     opened,
@@ -113,6 +113,26 @@ def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
         page.until("!player.shown.painted && player.wanted === undefined")
         assert page.run(PIXELS) == shown[1]
         page.until("document.getElementById('handle').hidden")
+        assert page.errors() == []
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["vvc", "tokens"])
+def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
+    tab: Callable[[str], browser.Page], name: str
+) -> None:
+    path, options = STREAMS[name]
+    with running(path, "--fidelity", *options) as server, opened(name) as video:
+        page = tab(server.address)
+        page.until("window.player?.shown && !player.byPage")
+        x, y, width, _ = middle(page, "bar")
+        for gop, first in enumerate(video.key_frames):
+            page.mouse("mouseMoved", x + 8 + (width - 16) * first / (len(video) - 1), y)
+            page.until(f"player.page.thumbnails.kept.has({gop})")
+            mean = page.run(f"""(() => {{ const {{ data }} = player.page.thumbnails.kept.get({gop});
+                return data.reduce((a, b) => a + b) / data.length; }})()""")
+            (frame,) = video.decode_range(first, first + 1)
+            assert mean == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
         assert page.errors() == []
 
 
@@ -220,10 +240,10 @@ def test_an_mp4_that_is_dropped_is_painted_and_heard(
             page.run(f"player.go({number})")
             page.until(f"player.wanted === undefined && player.shown.frame === {number}")
             assert painted_digest(page) == digest_of(video, number)
-        page.run("player.insists = true, player.setSpeed(0.25), player.play()")
+        page.run("player.insists = true, player.setSpeed(0.25)")
         if page.run("Boolean(player.sound.track)"):
-            page.until(f"player.sound.running && {ONSET} !== null")
-            assert page.run(ONSET) == pytest.approx(0.4, abs=0.03)
+            assert hear_onset(page) == pytest.approx(0.4, abs=0.03)
+        page.run("player.setSpeed(4), player.go(0), player.play()")
         page.until(
             "player.verified || player.errors.some((each) => each.includes('too slow for it'))"
         )

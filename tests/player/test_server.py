@@ -85,6 +85,21 @@ def test_frames_are_sent_as_they_are_decoded(name: str) -> None:
             assert answer(server, f"/native?from={wrong}")[0].status == 400
 
 
+def test_a_keyframe_is_sent_alone_and_ends_nothing() -> None:
+    path, options = STREAMS["vvc"]
+    with running(path, "--fidelity", *options) as server, opened("vvc") as video:
+        assert server.frames is not None
+        playing = server.frames.frames(0, False)
+        next(playing)
+        last = video.key_frames[-1]
+        (frame,) = video.decode_range(last, last + 1)
+        _, data = answer(server, f"/keyframe?from={last}")
+        assert data == last.to_bytes(4, "little") + b"\1\0\0\0" + flat(frame.base_frame)
+        assert answer(server, f"/keyframe?from={len(video)}")[1] == b""
+        assert len(list(playing)) == 2 * len(video) - 1
+        assert answer(server, "/keyframe?from=x")[0].status == 400
+
+
 def test_what_cannot_be_played_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
