@@ -170,6 +170,30 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
 
 
 @needs_browser
+@pytest.mark.parametrize("native", [False, True])
+def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
+    tab: Callable[[str], browser.Page], tmp_path: Path, native: bool
+) -> None:
+    path, options = STREAMS["tokens"] if native else (tmp_path / "a.gvc", ())
+    if not native:
+        painted_stream(path, 96, 80)
+    with running(path, "--fidelity", *options) as server:
+        hits = [{"frame": 5, "score": 0.9}, {"frame": 2, "score": 0.8}]
+        server.facts = json.dumps(json.loads(server.facts) | {"hits": hits}).encode()
+        page = tab(server.address)
+        page.until("window.player?.shown?.frame === 5 && player.wanted === undefined")
+        marks = "[...document.querySelectorAll('#moments i.hit')]"
+        shares = page.run(f"{marks}.map((mark) => Number(mark.style.getPropertyValue('--at')))")
+        frames = page.run("player.frames")
+        assert shares == pytest.approx([2 / (frames - 1), 5 / (frames - 1)])
+        page.key("m")
+        page.until("player.shown.frame === 2")
+        page.key("m")
+        page.until("player.shown.frame === 5")
+        assert page.errors() == []
+
+
+@needs_browser
 def test_keys_seek_and_explain_themselves(
     tab: Callable[[str], browser.Page], tmp_path: Path
 ) -> None:

@@ -501,3 +501,16 @@ def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Plan
             found = json.loads(server.facts)["moments"]
         assert found == sorted(found) and bool(found) == summary
         assert {number // 10 for number in found} == ({0, 1, 2, 3} if summary else set())
+
+
+def test_the_player_begins_at_what_is_searched_for(tmp_path, scenes: list[Planes]) -> None:
+    from gvcodec.cli.play import serve
+
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(scenes))
+    with serve(str(path), ["--fidelity", "--find", f"{path}@0.96"]) as server:
+        hits = json.loads(server.facts)["hits"]
+    assert hits[0]["frame"] // 10 == 2 and hits == sorted(hits, key=lambda hit: -hit["score"])
+    plain = tmp_path / "plain.gvc"
+    plain.write_bytes(made(scenes[:5], summary=False))
+    run("play", plain, "--no-browser", "--find", f"{path}@0.1", code=2)
