@@ -4,13 +4,13 @@ file.
     summary      the payload of a `summary` packet: vectors as temporal differences through the
         stream coder
     embedders    what turns pictures into vectors, a plug-in named by eight bytes
-    compressor   LP-Comp: the 16 patch tokens of a picture become one vector
+    compressor   the 16 patch tokens of a picture become one vector
     making       summary packets for a stream, while it is encoded or later
     files        reads only the index and the summary packets of a file
     queries      what is searched for: a picture, a clip, a time in a file, words
     ranking      which moments fit a query best
-    single       one GOP as a stream of its own
+    exact        the frame that is meant, by decoding those around a moment
 
-`summary`, `files` and `ranking` need NumPy alone. Papers: XComp (one token a frame), QC-Comp
-(segments chosen by the query).
+Only `embedders` and what compares pictures need torch. One token a frame is XComp's idea; its
+learned compression by attention was measured and is not used (docs/log).
 """
