@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gvcodec.condense.clips import Clips, evenly
 from gvcodec.condense.coded import decode, encode, sizes
-from gvcodec.condense.gvset import spread
+from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
 
 #: Qualities that are tried, and the place where that begins.
@@ -29,37 +29,55 @@ _FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Numbers of the clips in the data set, frames of each, quality; the stream."""
+    """Numbers of the clips in the data set, places (N, K) of the frames kept of each, quality; the
+    stream."""
 
     clips: NDArray[np.int64]
-    count: int
+    places: NDArray[np.int64]
     q: float
     stream: bytes
 
+    @property
+    def count(self) -> int:
+        """Frames of each clip."""
+        return self.places.shape[1]
 
-def subsample(clips: Clips, count: int) -> list[NDArray[np.uint8]]:
-    """`count` frames of every clip, evenly spaced."""
-    places = evenly(clips.pictures.shape[1], count)
-    return [pictures[places] for pictures in clips.pictures]
+
+def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """The frames at these places (N, K) of every clip."""
+    return [pictures[own] for pictures, own in zip(clips.pictures, places, strict=True)]
 
 
 def decode_frames(stream: bytes, frames: int) -> NDArray[np.uint8]:
     """What a network sees of the clips of a stream: (N, frames, side, side, 3)."""
-    return np.stack([spread(clip, frames) for clip in decode(stream)])
+    return np.stack([repeat(clip, frames) for clip in decode(stream)])
 
 
-def fill_room(clips: Clips, order: Iterable[int], count: int, q: float, room: int) -> Choice:
-    """Clips in this order as long as their stream fits; one at least."""
-    chosen = list(order)
-    parts = subsample(clips.only(np.array(chosen)), count)
+def fill_room(
+    clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, room: int
+) -> Choice:
+    """Clips in this order, of each the frames at `places` (K) or (N, K), as long as their stream
+    fits; one at least."""
+    chosen = np.array(list(order))
+    every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[chosen]
     # The first few say about how many are worth looking at.
-    each = float(sizes(encode(parts[:_FEW], q)).mean())
-    parts = parts[: int(1.5 * room / each) + _FEW]
+    few = subsample(clips.only(chosen[:_FEW]), every[:_FEW])
+    most = int(1.5 * room / float(sizes(encode(few, q)).mean())) + _FEW
+    parts = subsample(clips.only(chosen[:most]), every[:most])
     spent = np.cumsum(sizes(encode(parts, q)))
     keep = max(1, int(np.searchsorted(spent, room - _FIXED, "right")))
-    while len(stream := encode(parts[:keep], q)) > room and keep > 1:
-        keep -= 1
-    return Choice(np.array(chosen[:keep]), count, q, stream)
+    return fit_in(parts[:keep], Choice(chosen, every, q, b""), room)
+
+
+def fit_in(parts: list[NDArray[np.uint8]], choice: Choice, room: int) -> Choice:
+    """These clips without the last ones until they take at most `room` bytes; one at least."""
+    keep = len(parts)
+    while True:
+        stream = encode(parts[:keep], choice.q)
+        made = Choice(choice.clips[:keep], choice.places[:keep], choice.q, stream)
+        if len(stream) <= room or keep == 1:
+            return made
+        keep -= max(1, int((len(stream) - room) / len(stream) * keep / 2))
 
 
 def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) -> list[int]:
@@ -88,7 +106,8 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
 def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int) -> float:
     """Validation loss of a network that learned from this choice alone. A regression on features
     of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
-    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
+    # Repeated frames are the same pairs again.
+    pictures = decode_frames(choice.stream, max(2, choice.count))
     network = fit(pictures, clips.labels[choice.clips], len(clips.classes), steps, seed)
     return loss(network, validation.pictures, validation.labels)
 
@@ -102,7 +121,7 @@ def choose_quality(
     known: dict[int, tuple[float, Choice]] = {}
 
     def tried(count: int, q: float) -> tuple[float, Choice]:
-        choice = fill_room(clips, order, count, q, room)
+        choice = fill_room(clips, order, evenly(clips.pictures.shape[1], count), q, room)
         return taught(clips, validation, choice, steps, seed), choice
 
     at, frames = _BEGIN, clips.pictures.shape[1]

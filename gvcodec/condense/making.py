@@ -7,15 +7,24 @@ from typing import Any
 import numpy as np
 
 from gvcodec.condense import gvset
-from gvcodec.condense.choosing import Choice, choose_quality, decode_frames, herding_order, taught
-from gvcodec.condense.clips import Clips
+from gvcodec.condense.choosing import (
+    Choice,
+    choose_quality,
+    decode_frames,
+    fill_room,
+    herding_order,
+    taught,
+)
+from gvcodec.condense.clips import Clips, evenly
+from gvcodec.condense.joint import optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
-from gvcodec.condense.pixels import optimise
 from gvcodec.errors import UsageError
 
 #: Part of the clips that validates, and steps of a network's training.
 _VALIDATION, _STEPS = 0.2, 300
+#: Frames of a clip that are tried, in this order.
+_COUNTS = (2, 4, 1)
 
 
 def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dict[str, Any]]:
@@ -39,7 +48,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
+    pictures = decode_frames(choice.stream, max(2, choice.count))
     judge = fit(pictures, labels, len(clips.classes), _STEPS, seed)
     return data, {
         "labels": labels,
@@ -53,16 +62,23 @@ def choose(
     learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
     steps: int | None = None,
 ) -> tuple[Choice, Choice]:  # fmt: skip
-    """Frames and quality, then pixels, kept where a network trained on them in `steps` validates
-    better. Without moved pixels, and the last."""
+    """The quality, then numbers of frames with `moves` steps of `optimise` each, kept where a
+    network trained on them in `steps` validates better. Before `optimise`, and the last."""
     steps = steps or _STEPS
     order = herding_order(learn, features(network, learn.pictures))
-    best, choice = choose_quality(learn, validation, order, room, steps, seed)
+    best, plain = choose_quality(learn, validation, order, room, steps, seed)
+    frames = learn.pictures.shape[1]
     if not moves:
-        return choice, choice
-    moved = optimise(learn, network, choice, room, moves, seed)
-    better = taught(learn, validation, moved, steps, seed) < best
-    return choice, moved if better else choice
+        return plain, plain
+    known = {0: (best, plain)}
+    for count in _COUNTS:
+        # A single frame is tried where two taught more than four.
+        if count >= frames or (count == 1 and min(known, key=lambda n: known[n][0]) != 2):
+            continue
+        start = fill_room(learn, order, evenly(frames, count), plain.q, room)
+        made = optimise(learn, network, start, room, moves, seed)
+        known[count] = taught(learn, validation, made, steps, seed), made
+    return plain, min(known.values(), key=lambda pair: pair[0])[1]
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:
