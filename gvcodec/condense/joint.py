@@ -58,63 +58,100 @@ def optimise(
     """The same clips, other frames of them with other contents, in at most `room` bytes."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    frames, classes = clips.pictures.shape[1], len(clips.classes)
-    source = torch.from_numpy(clips.pictures[choice.clips]).float().movedim(-1, 2)
-    labels = torch.from_numpy(clips.labels[choice.clips])
-    count, side = choice.places.shape[1], source.shape[-1]
-    logits = torch.zeros(len(source), frames).scatter_(1, torch.from_numpy(choice.places), 1.0)
-    offset = torch.zeros(frames, requires_grad=True)
-    logits.requires_grad_(True)
-    grid = side // (form.cell or side)
-    codes = torch.zeros(len(source), frames, 3, grid, grid, requires_grad=True)
+    classes, side = len(clips.classes), clips.pictures.shape[2]
+    stored = _Stored(clips, choice, form)
+    along = Pairs(classes, side)
+    learner = torch.optim.AdamW(along.parameters(), _NETWORK_RATE, weight_decay=0.01)
     optimiser = torch.optim.Adam(
         [
-            {"params": [logits, offset], "lr": _LOGIT_RATE},
-            {"params": [codes], "lr": _CODE_RATE},
+            {"params": [stored.logits, stored.offset], "lr": _LOGIT_RATE},
+            {"params": [stored.codes], "lr": _CODE_RATE},
         ]
     )
-    along = Pairs(classes, side)
-    network_optimiser = torch.optim.AdamW(along.parameters(), _NETWORK_RATE, weight_decay=0.01)
-    error, per_bit = torch.zeros_like(source), 0.0
-    can_select = form.select and count < frames
     for step in range(steps):
-        at = step / max(1, steps - 1)
-        selecting = can_select and (form.together or at < 0.5)
-        coding = form.cell and (form.together or at >= 0.5 or not can_select)
         if step % _ANEW == 0:
-            with torch.no_grad():
-                chosen = select(logits + offset, count, 1.0)[0]
-                error, per_bit = _look(source, codes, chosen, choice.q)
-        which = torch.from_numpy(rng.permutation(len(source))[:_BATCH])
-        noise = -torch.log(torch.empty(len(which), frames).exponential_())
-        temperature = _WARM * (_COLD / _WARM) ** at
-        scores = logits[which] + offset
-        chosen, soft = select(scores + noise * selecting * temperature, count, temperature)
-        if not selecting:
-            soft = soft.detach()
-        shown = source[which] + (synthesise(codes[which], side) if coding or at else 0)
-        if not coding:
-            shown = shown.detach()
-        shown = show(shown + error[which], chosen, soft)
-        # The network's step, then that of codes and logits.
-        seen = shown.movedim(2, -1)[:, torch.arange(max(2, count)) % count]
-        task = F.cross_entropy(along(seen.detach()), labels[which], label_smoothing=0.05)
-        network_optimiser.zero_grad()
+            stored.renew()
+        which = torch.from_numpy(rng.permutation(len(choice.clips))[:_BATCH])
+        labels = stored.labels[which]
+        kept = stored.draw(which, step / max(1, steps - 1))
+        seen = kept.movedim(2, -1)[:, torch.arange(max(2, choice.count)) % choice.count]
+        task = F.cross_entropy(along(seen.detach()), labels, label_smoothing=0.05)
+        learner.zero_grad()
         task.backward()
-        network_optimiser.step()
+        learner.step()
         real = rng.integers(0, len(clips), _REAL)
         pictures, wanted = glimpse(clips, real, rng), torch.from_numpy(clips.labels[real])
-        loss = _after_a_step(along, seen, labels[which], pictures, wanted)
+        loss = _after_a_step(along, seen, labels, pictures, wanted)
         judge = network if step % 2 else Pairs(classes, side)
-        loss = loss + _mismatch(judge, seen, labels[which].numpy(), clips, rng)
-        loss = loss + per_bit * estimate_bits(shown) * len(source) / len(which) / room
+        loss = loss + _mismatch(judge, seen, labels.numpy(), clips, rng)
+        share = len(choice.clips) / len(which) / room
+        loss = loss + stored.bytes_a_bit * estimate_bits(kept) * share
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    with torch.no_grad():
-        chosen = select(logits + offset, count, 1.0)[0]
-        parts = _parts(source, codes, chosen)
-    return fit_in(parts, replace(choice, places=chosen.numpy()), room)
+    places = stored.chosen()
+    return fit_in(stored.parts(places), replace(choice, places=places.numpy()), room)
+
+
+class _Stored:
+    """All frames of the chosen clips (N, T, 3, side, side), logits and codes that are learned."""
+
+    def __init__(self, clips: Clips, choice: Choice, form: Form) -> None:
+        self.form, self.q, self.count = form, choice.q, choice.count
+        self.source = torch.from_numpy(clips.pictures[choice.clips]).float().movedim(-1, 2)
+        self.labels = torch.from_numpy(clips.labels[choice.clips])
+        frames, side = self.source.shape[1], self.source.shape[-1]
+        self.selects = form.select and self.count < frames
+        begin = torch.zeros(len(self.source), frames)
+        self.logits = begin.scatter_(1, torch.from_numpy(choice.places), 1.0).requires_grad_(True)
+        self.offset = torch.zeros(frames, requires_grad=True)
+        grid = side // (form.cell or side)
+        self.codes = torch.zeros(len(self.source), frames, 3, grid, grid, requires_grad=True)
+        self.error = torch.zeros_like(self.source)
+        self.bytes_a_bit = 0.0
+
+    @torch.no_grad()
+    def chosen(self) -> Tensor:
+        """Places (N, K) without noise."""
+        return select(self.logits + self.offset, self.count, 1.0)[0]
+
+    @torch.no_grad()
+    def parts(self, places: Tensor) -> list[NDArray[np.uint8]]:
+        """Frames at these places as bytes: N of (K, side, side, 3)."""
+        clips = torch.arange(len(self.source))[:, None]
+        codes = synthesise(self.codes[clips, places], self.source.shape[-1])
+        moved = (self.source[clips, places] + codes).clamp(0, 255).round()
+        return list(moved.movedim(2, -1).to(torch.uint8).numpy())
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """Takes the codec's error, of frames that are not stored the clip's mean one, and real
+        bytes a unit of `estimate_bits`."""
+        places = self.chosen()
+        parts = self.parts(places)
+        stream = encode(parts, self.q)
+        wanted, found = (
+            torch.from_numpy(np.stack(pictures)).float().movedim(-1, 2)
+            for pictures in (parts, decode(stream))
+        )
+        error = (found - wanted).mean(1, keepdim=True).repeat(1, self.source.shape[1], 1, 1, 1)
+        error[torch.arange(len(error))[:, None], places] = found - wanted
+        self.error, self.bytes_a_bit = error, len(stream) / float(estimate_bits(wanted))
+
+    def draw(self, which: Tensor, at: float) -> Tensor:
+        """Decoded frames (n, K, 3, side, side) of these clips with gradients, `at` 0…1 of the
+        steps."""
+        early = at < 0.5
+        selecting = self.selects and (self.form.together or early)
+        coding = self.form.cell and (self.form.together or not early or not self.selects)
+        shown = self.source[which] + self.error[which]
+        if coding:
+            shown = shown + synthesise(self.codes[which], self.source.shape[-1])
+        scores = self.logits[which] + self.offset
+        noise = -torch.log(torch.empty(scores.shape).exponential_())
+        temperature = _WARM * (_COLD / _WARM) ** at
+        places, soft = select(scores + noise * selecting * temperature, self.count, temperature)
+        return show(shown, places, soft if selecting else soft.detach())
 
 
 def select(scores: Tensor, count: int, temperature: float) -> tuple[Tensor, Tensor]:
@@ -199,22 +236,3 @@ def _mismatch(
             wanted = network.features(glimpse(clips, real, rng)).mean(0)
         loss = loss + (ours[torch.from_numpy(labels == label)].mean(0) - wanted).square().sum()
     return loss / len(np.unique(labels))
-
-
-def _parts(source: Tensor, codes: Tensor, chosen: Tensor) -> list[NDArray[np.uint8]]:
-    """Chosen frames as bytes: N of (K, side, side, 3)."""
-    clips = torch.arange(len(source))[:, None]
-    moved = source[clips, chosen] + synthesise(codes[clips, chosen], source.shape[-1])
-    return list(moved.clamp(0, 255).round().movedim(2, -1).to(torch.uint8).numpy())
-
-
-def _look(source: Tensor, codes: Tensor, chosen: Tensor, q: float) -> tuple[Tensor, float]:
-    """The codec's error, of frames that are not stored the clip's mean one, and real bytes a unit
-    of `estimate_bits`."""
-    parts = _parts(source, codes, chosen)
-    stream = encode(parts, q)
-    wanted = torch.from_numpy(np.stack(parts)).float().movedim(-1, 2)
-    found = torch.from_numpy(np.stack(decode(stream))).float().movedim(-1, 2)
-    error = (found - wanted).mean(1, keepdim=True).repeat(1, source.shape[1], 1, 1, 1)
-    error[torch.arange(len(source))[:, None], chosen] = found - wanted
-    return error, len(stream) / float(estimate_bits(wanted))

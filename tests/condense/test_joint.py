@@ -107,3 +107,29 @@ def test_networks_work_at_larger_sides(side: int) -> None:
     network = Pairs(3, side)
     assert network(torch.zeros(2, 4, side, side, 3)).shape == (2, 3)
     assert len(network.body) == (5 if side == 112 else 4)
+
+
+@pytest.mark.parametrize(
+    "losses, tried, best",
+    [
+        ({8: 0.6, 2: 0.5, 4: 0.4}, [2, 4], 4),
+        ({8: 0.6, 2: 0.3, 4: 0.4, 1: 0.2}, [2, 4, 1], 1),
+        ({8: 0.1, 2: 0.3, 4: 0.4}, [2, 4], 8),
+    ],
+)
+def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, best) -> None:
+    from gvcodec.condense import making
+
+    clips, network, choice = started()
+    asked = []
+
+    def optimise(_: Clips, __: Pairs, start: choosing.Choice, *___: int) -> choosing.Choice:
+        asked.append(start.count)
+        return start
+
+    plain = replace(choice, places=np.arange(8)[None].repeat(len(choice.clips), 0))
+    monkeypatch.setattr(making, "optimise", optimise)
+    monkeypatch.setattr(making, "choose_quality", lambda *_: (losses[8], plain))
+    monkeypatch.setattr(making, "taught", lambda _, __, made, *___: losses[made.count])
+    before, after = making.choose(clips, clips, network, 1500, 5, 0)
+    assert (asked, before.count, after.count) == (tried, 8, best)
