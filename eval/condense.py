@@ -31,7 +31,7 @@ from eval.search import interval
 from eval.tools import EvalError, markdown, say, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
-from gvcodec.condense.clips import FRAMES, SIDE, Clips, evenly, list_clips, read
+from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.joint import Form, optimise
 from gvcodec.condense.learning import accuracy, features, fit
@@ -39,7 +39,7 @@ from gvcodec.condense.making import choose, split_validation
 from gvcodec.condense.networks import Pairs, prepare
 from gvcodec.errors import GvcodecError
 
-#: Ours with a part changed, at the frames and quality of ours.
+#: `optimise` with a part changed, from the best few frames that are the same for all clips.
 FORMS = {
     "joint": Form(),
     "frames, then codes": Form(together=False),
@@ -48,8 +48,8 @@ FORMS = {
     "pixels, not codes": Form(cell=1),
 }
 METHODS = (
-    "ours", *FORMS, "herding, quality searched", "herding", "k-centre", "random", "uniform",
-    "whole clips at low q",
+    "ours", *FORMS, "few frames, fixed", "herding, quality searched", "herding", "k-centre",
+    "random", "uniform", "whole clips at low q",
 )  # fmt: skip
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
 #: Steps of ours.
@@ -162,18 +162,14 @@ class Trial:
         too."""
         rest, seed = self.rest, self.seed
         own: dict[str, Choice] = {}
-        q, count = float(_USUAL_Q), 2
         if {"ours", "herding, quality searched", *FORMS} & set(methods):
-            plain, ours = choose(rest, self.validation, self.network, room, MOVES, seed, self.steps)
-            own = {"ours": ours, "herding, quality searched": plain}
-            # Where all frames were best there is nothing to select: two, as is usual.
-            q, count = plain.q, ours.count if ours.count < FRAMES else 2
-            if ours.count < FRAMES:
-                own["joint"] = ours
+            made = choose(rest, self.validation, self.network, room, MOVES, seed, self.steps)
+            own = {"ours": made.best, "herding, quality searched": made.whole}
+            own["few frames, fixed"] = self.start = made.start
         rows = []
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or self._chosen(method, q, count, room)
+            choice = own.get(method) or self._chosen(method, room)
             labels = rest.labels[choice.clips]
             facts = {
                 "share": share,
@@ -201,13 +197,12 @@ class Trial:
         )
         return rows
 
-    def _chosen(self, method: str, q: float, count: int, room: int) -> Choice:
+    def _chosen(self, method: str, room: int) -> Choice:
         """What a form of ours with a part left out keeps, or a simple way."""
-        if method not in FORMS:
-            return choose_by(method, self.rest, self.seen, room, self.seed)
-        order = choosing.herding_order(self.rest, self.seen)
-        start = choosing.fill_room(self.rest, order, evenly(FRAMES, count), q, room)
-        return optimise(self.rest, self.network, start, room, MOVES, self.seed, FORMS[method])
+        if method in FORMS:
+            form = FORMS[method]
+            return optimise(self.rest, self.network, self.start, room, MOVES, self.seed, form)
+        return choose_by(method, self.rest, self.seen, room, self.seed)
 
 
 def table(rows: list[dict[str, Any]], chance: float) -> str:

@@ -1,18 +1,18 @@
 """Which clips of a data set are kept, how many frames of each, at which quality, within so many
 bytes.
 
-Clips come in the order of `herding_order`; the quality and number of frames are those of `settled`:
+Clips come in the order of `herding_order`; quality and frames are those of `choose_quality`:
 networks are trained on what fits. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.condense.clips import Clips, evenly
+from gvcodec.condense.clips import Clips
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
@@ -62,7 +62,7 @@ def fill_room(
     every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[chosen]
     # The first few say about how many are worth looking at.
     few = subsample(clips.only(chosen[:_FEW]), every[:_FEW])
-    most = int(1.5 * room / float(sizes(encode(few, q)).mean())) + _FEW
+    most = max(0, int(1.5 * room / float(sizes(encode(few, q)).mean()))) + _FEW
     parts = subsample(clips.only(chosen[:most]), every[:most])
     spent = np.cumsum(sizes(encode(parts, q)))
     keep = max(1, int(np.searchsorted(spent, room - _FIXED, "right")))
@@ -113,23 +113,24 @@ def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: in
 
 
 def choose_quality(
-    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int
-) -> tuple[float, Choice]:
-    """The quality, then the number of frames, at which clips in this order teach most, and the
-    validation loss: along `QUALITIES` from `_BEGIN` as long as it falls, then half the frames."""
+    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int,
+    starts: Sequence[NDArray[np.int64]],
+) -> tuple[float, Choice]:  # fmt: skip
+    """The places of frames, one of `starts`, then the quality, at which clips in this order teach
+    most, and the validation loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
     order = list(order)
-    known: dict[int, tuple[float, Choice]] = {}
 
-    def tried(count: int, q: float) -> tuple[float, Choice]:
-        choice = fill_room(clips, order, evenly(clips.pictures.shape[1], count), q, room)
+    def tried(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:
+        choice = fill_room(clips, order, places, QUALITIES[at], room)
         return taught(clips, validation, choice, steps, seed), choice
 
-    at, frames = _BEGIN, clips.pictures.shape[1]
+    first = [tried(places, _BEGIN) for places in starts]
+    which = min(range(len(first)), key=lambda n: first[n][0])
+    at, known = _BEGIN, {_BEGIN: first[which]}
     while True:
-        for place in {at - 1, at, at + 1} & set(range(len(QUALITIES))) - known.keys():
-            known[place] = tried(frames, QUALITIES[place])
+        for place in {at - 1, at + 1} & set(range(len(QUALITIES))) - known.keys():
+            known[place] = tried(starts[which], place)
         best = min(known, key=lambda place: known[place][0])
         if best == at:
-            half = tried(max(1, frames // 2), QUALITIES[at])
-            return min(known[at], half, key=lambda pair: pair[0])
+            return known[at]
         at = best

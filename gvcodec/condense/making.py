@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.condense import gvset
 from gvcodec.condense.choosing import (
     Choice,
     choose_quality,
     decode_frames,
-    fill_room,
     herding_order,
     taught,
 )
@@ -37,7 +38,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = choose(learn, validation, network, room, steps, seed)[1]
+        choice = choose(learn, validation, network, room, steps, seed).best
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
         data = gvset.pack(
@@ -58,27 +59,46 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All frames; the best few frames that are the same for all clips; the choice that teaches
+    most, these or optimised ones."""
+
+    whole: Choice
+    start: Choice
+    best: Choice
+
+
 def choose(
     learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
     steps: int | None = None,
-) -> tuple[Choice, Choice]:  # fmt: skip
-    """The quality, then numbers of frames with `moves` steps of `optimise` each, kept where a
-    network trained on them in `steps` validates better. Before `optimise`, and the last."""
+) -> Candidates:  # fmt: skip
+    """Numbers of frames, each with its quality, then `moves` steps of `optimise`, by how a network
+    trained on them in `steps` validates."""
     steps = steps or _STEPS
     order = herding_order(learn, features(network, learn.pictures))
-    best, plain = choose_quality(learn, validation, order, room, steps, seed)
     frames = learn.pictures.shape[1]
-    if not moves:
-        return plain, plain
-    known = {0: (best, plain)}
+
+    def search(starts: list[NDArray[np.int64]]) -> tuple[float, Choice]:
+        return choose_quality(learn, validation, order, room, steps, seed, starts)
+
+    known = {frames: search([np.arange(frames)])}
+    begun: dict[int, tuple[float, Choice]] = {}
     for count in _COUNTS:
         # A single frame is tried where two taught more than four.
-        if count >= frames or (count == 1 and min(known, key=lambda n: known[n][0]) != 2):
+        if count >= frames or (count == 1 and min(begun, key=lambda n: known[n][0]) != 2):
             continue
-        start = fill_room(learn, order, evenly(frames, count), plain.q, room)
-        made = optimise(learn, network, start, room, moves, seed)
-        known[count] = taught(learn, validation, made, steps, seed), made
-    return plain, min(known.values(), key=lambda pair: pair[0])[1]
+        middle = (frames - count) // 2
+        known[count] = begun[count] = search(
+            [evenly(frames, count), np.arange(middle, middle + count)]
+        )
+        if moves:
+            made = optimise(learn, network, begun[count][1], room, moves, seed)
+            loss = taught(learn, validation, made, steps, seed)
+            known[count] = min(known[count], (loss, made), key=lambda pair: pair[0])
+    few = min(begun or known, key=lambda count: known[count][0])
+    best = min(known.values(), key=lambda pair: pair[0])[1]
+    return Candidates(known[frames][1], (begun or known)[few][1], best)
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:

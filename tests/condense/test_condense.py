@@ -163,10 +163,10 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> 
         return abs(choice.q - 57) + (0 if choice.count == 4 else 0.5)
 
     monkeypatch.setattr(choosing, "taught", taught)
-    order = list(range(len(clips)))
-    lost, choice = choosing.choose_quality(clips, clips, order, 2000, 1, 0)
+    starts = [np.arange(8), evenly(8, 4)]
+    lost, choice = choosing.choose_quality(clips, clips, range(len(clips)), 2000, 1, 0, starts)
     assert (lost, choice.count, choice.q) == (2, 4, 55) and len(choice.stream) <= 2000
-    assert sorted(asked) == [(4, 55), (8, 51), (8, 55), (8, 59)]
+    assert sorted(asked) == [(4, 51), (4, 55), (4, 59), (8, 55)]
 
 
 def test_a_choice_that_tells_nothing_teaches_less() -> None:

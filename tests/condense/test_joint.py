@@ -114,7 +114,7 @@ def test_networks_work_at_larger_sides(side: int) -> None:
     [
         ({8: 0.6, 2: 0.5, 4: 0.4}, [2, 4], 4),
         ({8: 0.6, 2: 0.3, 4: 0.4, 1: 0.2}, [2, 4, 1], 1),
-        ({8: 0.1, 2: 0.3, 4: 0.4}, [2, 4], 8),
+        ({8: 0.1, 2: 0.3, 4: 0.4, 1: 0.5}, [2, 4, 1], 8),
     ],
 )
 def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, best) -> None:
@@ -127,9 +127,14 @@ def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, bes
         asked.append(start.count)
         return start
 
-    plain = replace(choice, places=np.arange(8)[None].repeat(len(choice.clips), 0))
+    def search(*given: object) -> tuple[float, choosing.Choice]:
+        places = np.atleast_2d(given[-1][0])
+        found = replace(choice, places=places.repeat(len(choice.clips), 0))
+        return losses[found.count] + (found.count < 8), found
+
     monkeypatch.setattr(making, "optimise", optimise)
-    monkeypatch.setattr(making, "choose_quality", lambda *_: (losses[8], plain))
+    monkeypatch.setattr(making, "choose_quality", search)
     monkeypatch.setattr(making, "taught", lambda _, __, made, *___: losses[made.count])
-    before, after = making.choose(clips, clips, network, 1500, 5, 0)
-    assert (asked, before.count, after.count) == (tried, 8, best)
+    made = making.choose(clips, clips, network, 1500, 5, 0)
+    assert (asked, made.whole.count, made.best.count) == (tried, 8, best)
+    assert made.start.count == (best if best < 8 else 2)
