@@ -50,9 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
         type=integer(0, 100000),
-        default=60,
+        default=40,
         metavar="N",
-        help="of choosing frames and moving them, 0 = none (60)",
+        help="of choosing frames and moving them, 0 = none (40)",
     )
     parser.add_argument(
         "--seed",
