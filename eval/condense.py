@@ -1,11 +1,10 @@
 """What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or
-`--clips DIR --labels CSV`.
+`--clips DIR` with `--labels CSV` or `--splits DIR`.
 
-*Motion8*: photos of 96 × 96 seen through a window of 32 × 32 that goes left, right, up, down,
+*Motion8*: photos seen through a window of a third of their side that goes left, right, up, down,
 nearer, farther, or turns either way, in 8 frames; the frame in the middle is the same in all 8, so
 the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
-to test. *Hand labels*: `eval/labels.csv`, six classes of 105 clips, given by looking at them;
-folds by source, each is a seed.
+to test. A user's clips: folds by source, each is a seed. UCF101 and HMDB51: the authors' splits.
 
 Every method gets the same bytes, a share of those of all clips at q 28 with all
 frames; its clips are decoded from a real stream, and a network is trained on them from scratch."""
@@ -13,11 +12,11 @@ frames; its clips are decoded from a real stream, and a network is trained on th
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from eval import clip_sets
 from eval.arguments import add_out
 from eval.search import interval
 from eval.tools import EvalError, markdown, say, write_json, write_text
@@ -33,22 +33,27 @@ from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
+from gvcodec.condense.joint import Form, optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import choose, split_validation
 from gvcodec.condense.networks import Pairs, prepare
-from gvcodec.media.reader import VideoReader
-from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.errors import GvcodecError
 
-MOTIONS = ("left", "right", "up", "down", "nearer", "farther", "clockwise", "counter-clockwise")
+#: `optimise` with a part changed, from the best few frames that are the same for all clips.
+FORMS = {
+    "joint": Form(),
+    "frames, then codes": Form(together=False),
+    "selector off": Form(select=False),
+    "codes off": Form(cell=0),
+    "pixels, not codes": Form(cell=1),
+}
 METHODS = (
-    "ours", "ours, pixels not moved", "herding", "random", "uniform", "k-centre", "middle frame",
-    "whole clips at low q",
+    "ours", *FORMS, "few frames, fixed", "herding, quality searched", "herding", "k-centre",
+    "random", "uniform", "whole clips at low q",
 )  # fmt: skip
-_LEARN, _PHOTO = 200, 96
-#: A frame's shift in pixels, gain of scale, turn in radians.
-_STEP, _ZOOM, _TURN = 2.0, 1.07, 0.07
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
-_MOVES = 24
+#: Steps of ours.
+MOVES = 40
 #: Networks that are judged begin elsewhere than those that clips were chosen by.
 _OTHER = 1000
 _WIDTHS = (16, 32, 32)
@@ -57,11 +62,11 @@ _WIDTHS = (16, 32, 32)
 class Cubes(nn.Module):
     """Convolutions over space and time together, the mean over time."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, side: int) -> None:
         super().__init__()
-        widths = (3, *_WIDTHS)
+        widths = (3, *_WIDTHS, *_WIDTHS[-1:] * (side > 96))
         self.body = nn.Sequential(
-            *(self._block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)),
+            *(self._block(a, b) for a, b in pairwise(widths)),
             nn.AdaptiveAvgPool3d((1, 4, 4)),
         )
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
@@ -79,66 +84,6 @@ class Cubes(nn.Module):
 
 
 NETWORKS = {"Pairs": Pairs, "Cubes": Cubes}
-
-
-def motion8(images: Path) -> tuple[Clips, Clips]:
-    """Clips to learn from and to test by."""
-    paths = sorted(p for p in images.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if len(paths) <= _LEARN:
-        raise EvalError(f"{images}: more than {_LEARN} photos are needed")
-    paths = [paths[n] for n in np.random.default_rng(0).permutation(len(paths))]
-    photos = []
-    for path in paths:
-        with VideoReader(path, frames=1) as reader:
-            planes = next(iter(reader)).planes
-            photos.append(thumbnail(planes, reader.format.colour, _PHOTO))
-    pictures = np.stack([move(photo, motion) for photo in photos for motion in range(8)])
-    labels, names = (
-        np.tile(np.arange(8), len(photos)),
-        tuple(str(n) for n in range(8 * len(photos))),
-    )
-    cut = 8 * _LEARN
-    return (
-        Clips(pictures[:cut], labels[:cut], MOTIONS, names[:cut]),
-        Clips(pictures[cut:], labels[cut:], MOTIONS, names[cut:]),
-    )
-
-
-def move(photo: NDArray[np.uint8], motion: int) -> NDArray[np.uint8]:
-    """(8, 32, 32, 3): the photo through a window that moves; frame 4 is the middle of the photo in
-    all motions."""
-    out = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
-    rows, columns = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    for t in range(FRAMES):
-        n = t - FRAMES // 2
-        sign = 1 if motion % 2 == 0 else -1
-        scale = _ZOOM ** (-sign * n) if motion in (4, 5) else 1.0
-        angle = sign * n * _TURN if motion in (6, 7) else 0.0
-        down, right = (sign * n * _STEP * (motion in pair) for pair in ((2, 3), (0, 1)))
-        y = scale * (np.cos(angle) * rows - np.sin(angle) * columns) + (_PHOTO - 1) / 2 + down
-        x = scale * (np.sin(angle) * rows + np.cos(angle) * columns) + (_PHOTO - 1) / 2 + right
-        out[t] = _sample(photo, y, x)
-    return out
-
-
-def _sample(
-    photo: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    """Bilinear samples."""
-    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
-    fy, fx = (y - top)[..., None], (x - left)[..., None]
-    above = photo[top, left] * (1 - fx) + photo[top, left + 1] * fx
-    below = photo[top + 1, left] * (1 - fx) + photo[top + 1, left + 1] * fx
-    return np.rint(above * (1 - fy) + below * fy).astype(np.uint8)
-
-
-def hand_labelled(folder: Path, labels: Path) -> Iterator[tuple[Clips, Clips]]:
-    """Clips to learn from and to test by, for each fold."""
-    every = read(list_clips(folder, labels))
-    with open(labels, newline="", encoding="utf-8") as file:
-        folds = np.array([int(row["fold"]) for row in csv.DictReader(file)])
-    for fold in range(int(folds.max()) + 1):
-        yield every.only(np.flatnonzero(folds != fold)), every.only(np.flatnonzero(folds == fold))
 
 
 def random_order(clips: Clips, rng: np.random.Generator) -> list[int]:
@@ -182,16 +127,16 @@ def choose_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, s
     }
     rng = np.random.default_rng(100 + seed)
     order = orders.get(method, lambda: random_order(learn, rng))()
-    count, q = {"middle frame": (1, _USUAL_Q), "whole clips at low q": (FRAMES, _LOW_Q)}.get(
-        method, (FRAMES, _USUAL_Q)
-    )
-    return choosing.fill_room(learn, order, count, q, room)
+    q = _LOW_Q if method == "whole clips at low q" else _USUAL_Q
+    return choosing.fill_room(learn, order, np.arange(FRAMES), q, room)
 
 
-def with_all(learn: Clips, test: Clips, whole: int, seed: int, steps: int) -> list[dict[str, Any]]:
-    """Accuracies of both networks with all clips."""
+def with_all(
+    learn: Clips, test: Clips, whole: int, seed: int, steps: int, networks: int
+) -> list[dict[str, Any]]:
+    """Accuracies of the first so many networks with all clips."""
     rows = []
-    for name, make in NETWORKS.items():
+    for name, make in list(NETWORKS.items())[:networks]:
         network = fit(learn.pictures, learn.labels, len(learn.classes), steps, seed, make)
         right = accuracy(network, test.pictures, test.labels)
         row = {"method": "all clips", "network": name, "share": 1.0, "bytes": whole}
@@ -216,13 +161,15 @@ class Trial:
         """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network
         too."""
         rest, seed = self.rest, self.seed
-        plain, ours = choose(rest, self.validation, self.network, room, _MOVES, seed, self.steps)
-        own = {"ours": ours, "ours, pixels not moved": plain}
+        own: dict[str, Choice] = {}
+        if {"ours", "herding, quality searched", *FORMS} & set(methods):
+            made = choose(rest, self.validation, self.network, room, MOVES, seed, self.steps)
+            own = {"ours": made.best, "herding, quality searched": made.whole}
+            own["few frames, fixed"] = self.start = made.start
         rows = []
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or choose_by(method, rest, self.seen, room, seed)
-            pictures = choosing.decode_frames(choice.stream, FRAMES)
+            choice = own.get(method) or self._chosen(method, room)
             labels = rest.labels[choice.clips]
             facts = {
                 "share": share,
@@ -233,6 +180,9 @@ class Trial:
             }
             for name in list(NETWORKS)[: 1 + (transfer and method in ("ours", "random"))]:
                 if (choice.stream, name) not in known:
+                    # Pairs sees nothing else in frames that are repeated.
+                    shown = FRAMES if name != "Pairs" else max(2, choice.count)
+                    pictures = choosing.decode_frames(choice.stream, shown)
                     make = NETWORKS[name]
                     network = fit(pictures, labels, self.classes, self.steps, _OTHER + seed, make)
                     right = accuracy(network, self.test.pictures, self.test.labels)
@@ -246,6 +196,13 @@ class Trial:
             + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows)
         )
         return rows
+
+    def _chosen(self, method: str, room: int) -> Choice:
+        """What a form of ours with a part left out keeps, or a simple way."""
+        if method in FORMS:
+            form = FORMS[method]
+            return optimise(self.rest, self.network, self.start, room, MOVES, self.seed, form)
+        return choose_by(method, self.rest, self.seen, room, self.seed)
 
 
 def table(rows: list[dict[str, Any]], chance: float) -> str:
@@ -295,13 +252,19 @@ class _Size:
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made")
-    add("--clips", type=Path, metavar="DIR", help="videos that --labels names")
-    columns = "columns file, label, fold, as eval/labels.csv"
-    add("--labels", type=Path, metavar="CSV", help=columns)
+    add("--clips", type=Path, metavar="DIR", help="videos that --labels or --splits name")
+    add("--labels", type=Path, metavar="CSV", help="columns file and label")
+    add("--column", default="label", metavar="NAME", help="of --labels that has classes (label)")
+    sources = "columns file and source_repo: a source is learned from or tested by, not both"
+    add("--manifest", type=Path, metavar="CSV", help=sources)
+    add("--splits", type=Path, metavar="DIR", help="lists of UCF101 or HMDB51, for --clips")
+    add("--side", type=int, default=SIDE, help=f"of pictures in pixels ({SIDE})")
+    add("--transfer", action="store_true", help="train Cubes too, at the middle share")
+    add("--bfloat16", action="store_true", help="networks compute in bfloat16")
     shares = [0.005, 0.01, 0.02, 0.05]
     add("--shares", type=_shares, default=shares, help="of the bytes (0.5,1,2,5 %%)")
     add("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
-    add("--seeds", type=int, default=5, help="of Motion8 (5)")
+    add("--seeds", type=int, default=5, help="of Motion8, or folds of --labels (5)")
     add("--steps", type=int, default=300, help="of training on a condensed set (300)")
     add("--full", type=int, default=800, help="steps of training on all clips (800)")
     add("--full-seeds", type=int, default=2, help="seeds that do so (2)")
@@ -315,33 +278,49 @@ def _shares(text: str) -> list[float]:
 def run(options: argparse.Namespace) -> None:
     """Writes a JSON for each seed and share, and table.md; what is there is kept."""
     torch.set_num_threads(1)
-    if options.images:
-        learn, test = motion8(options.images)
-        tasks: Iterator[tuple[Clips, Clips]] = ((learn, test) for _ in range(options.seeds))
-    elif options.clips and options.labels:
-        tasks = hand_labelled(options.clips, options.labels)
-    else:
-        raise EvalError("condense needs --images, or --clips and --labels")
+    # Weights change between steps: none may be kept in its short form.
+    with torch.autocast("cpu", torch.bfloat16, options.bfloat16, cache_enabled=False):
+        try:
+            _run(options)
+        except GvcodecError as error:
+            raise EvalError(str(error)) from error
+
+
+def _run(options: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     chance, size = 0.0, _Size()
-    for seed, (learn, test) in enumerate(tasks):
+    for seed, (learn, test) in enumerate(_tasks(options)):
         chance = float(np.bincount(test.labels).max() / len(test))
         if seed < options.full_seeds:
             path = options.out / f"all-{seed}.json"
-            rows += _load_or_make(
-                path, partial(with_all, learn, test, size(learn), seed, options.full)
-            )
+            facts = (learn, test, size(learn), seed, options.full, 1 + options.transfer)
+            rows += _load_or_make(path, partial(with_all, *facts))
         trial: Trial | None = None
         for share in options.shares:
             path = options.out / f"seed{seed}-{100 * share:g}.json"
             if not path.is_file():
                 trial = trial or Trial(learn, test, seed, options.steps)
                 methods = tuple(options.methods or METHODS)
-                transfer = share == options.shares[len(options.shares) // 2]
+                transfer = options.transfer and share == options.shares[len(options.shares) // 2]
                 write_json(path, trial.at(share, int(share * size(learn)), methods, transfer))
             rows += json.loads(path.read_text())
     write_text(options.out / "table.md", table(rows, chance))
     print(table(rows, chance))
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[tuple[Clips, Clips]]:
+    """Clips to learn from and to test by, for each seed."""
+    if options.images:
+        pair = clip_sets.motion8(options.images, options.side)
+        return (pair for _ in range(options.seeds))
+    if options.clips and options.splits:
+        return clip_sets.in_splits(options.clips, options.splits, options.side)
+    if options.clips and options.labels:
+        videos = list_clips(options.clips, options.labels, options.column)
+        sources = clip_sets.read_sources(videos, options.clips, options.manifest)
+        every = read(videos, side=options.side)
+        return clip_sets.in_folds(every, sources, options.seeds)
+    raise EvalError("condense needs --images, or --clips and --labels or --splits")
 
 
 def _load_or_make(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:

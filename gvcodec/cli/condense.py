@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
+from gvcodec.condense.clips import SIDE
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import count_noun, say
@@ -40,11 +41,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="largest size of OUT: 500k, 64Ki",
     )
     parser.add_argument(
+        "--side",
+        type=integer(16, 256),
+        default=SIDE,
+        metavar="PIXELS",
+        help=f"of the pictures that are stored, even ({SIDE})",
+    )
+    parser.add_argument(
         "--steps",
         type=integer(0, 100000),
-        default=60,
+        default=40,
         metavar="N",
-        help="of moving pixels, 0 = none (60)",
+        help="of choosing frames and moving them, 0 = none (40)",
     )
     parser.add_argument(
         "--seed",
@@ -64,6 +72,8 @@ def run(options: argparse.Namespace) -> None:
     *given, output = options.names
     if options.data is None and len(given) != 2 or options.data is not None and given:
         raise UsageError("condense DIR LABELS OUT, or condense --data DIR OUT")
+    if options.side % 2:
+        raise UsageError(f"--side is even, not {options.side}")
     use_threads(options.threads)
     with PendingFile(output, options.overwrite) as pending:
         videos = (
@@ -71,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
             if options.data
             else reading.list_clips(Path(given[0]), Path(given[1]))
         )
-        clips = reading.read(videos)
+        clips = reading.read(videos, side=options.side)
         data, facts = condense(clips, int(options.size), options.steps, options.seed)
         pending.temporary.write_bytes(data)
     kept = np.bincount(facts["labels"], minlength=len(clips.classes))

@@ -1,20 +1,20 @@
 """Which clips of a data set are kept, how many frames of each, at which quality, within so many
 bytes.
 
-Clips come in the order of `herding_order`; the quality and number of frames are those of `settled`:
+Clips come in the order of `herding_order`; quality and frames are those of `choose_quality`:
 networks are trained on what fits. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.condense.clips import Clips, evenly
+from gvcodec.condense.clips import Clips
 from gvcodec.condense.coded import decode, encode, sizes
-from gvcodec.condense.gvset import spread
+from gvcodec.condense.gvset import repeat
 from gvcodec.condense.learning import fit, loss
 
 #: Qualities that are tried, and the place where that begins.
@@ -29,37 +29,55 @@ _FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Numbers of the clips in the data set, frames of each, quality; the stream."""
+    """Numbers of the clips in the data set, places (N, K) of the frames kept of each, quality; the
+    stream."""
 
     clips: NDArray[np.int64]
-    count: int
+    places: NDArray[np.int64]
     q: float
     stream: bytes
 
+    @property
+    def count(self) -> int:
+        """Frames of each clip."""
+        return self.places.shape[1]
 
-def subsample(clips: Clips, count: int) -> list[NDArray[np.uint8]]:
-    """`count` frames of every clip, evenly spaced."""
-    places = evenly(clips.pictures.shape[1], count)
-    return [pictures[places] for pictures in clips.pictures]
+
+def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """The frames at these places (N, K) of every clip."""
+    return [pictures[own] for pictures, own in zip(clips.pictures, places, strict=True)]
 
 
 def decode_frames(stream: bytes, frames: int) -> NDArray[np.uint8]:
     """What a network sees of the clips of a stream: (N, frames, side, side, 3)."""
-    return np.stack([spread(clip, frames) for clip in decode(stream)])
+    return np.stack([repeat(clip, frames) for clip in decode(stream)])
 
 
-def fill_room(clips: Clips, order: Iterable[int], count: int, q: float, room: int) -> Choice:
-    """Clips in this order as long as their stream fits; one at least."""
-    chosen = list(order)
-    parts = subsample(clips.only(np.array(chosen)), count)
+def fill_room(
+    clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, room: int
+) -> Choice:
+    """Clips in this order, of each the frames at `places` (K) or (N, K), as long as their stream
+    fits; one at least."""
+    chosen = np.array(list(order))
+    every = np.broadcast_to(places, (len(clips), np.shape(places)[-1]))[chosen]
     # The first few say about how many are worth looking at.
-    each = float(sizes(encode(parts[:_FEW], q)).mean())
-    parts = parts[: int(1.5 * room / each) + _FEW]
+    few = subsample(clips.only(chosen[:_FEW]), every[:_FEW])
+    most = max(0, int(1.5 * room / float(sizes(encode(few, q)).mean()))) + _FEW
+    parts = subsample(clips.only(chosen[:most]), every[:most])
     spent = np.cumsum(sizes(encode(parts, q)))
     keep = max(1, int(np.searchsorted(spent, room - _FIXED, "right")))
-    while len(stream := encode(parts[:keep], q)) > room and keep > 1:
-        keep -= 1
-    return Choice(np.array(chosen[:keep]), count, q, stream)
+    return fit_in(parts[:keep], Choice(chosen, every, q, b""), room)
+
+
+def fit_in(parts: list[NDArray[np.uint8]], choice: Choice, room: int) -> Choice:
+    """These clips without the last ones until they take at most `room` bytes; one at least."""
+    keep = len(parts)
+    while True:
+        stream = encode(parts[:keep], choice.q)
+        made = Choice(choice.clips[:keep], choice.places[:keep], choice.q, stream)
+        if len(stream) <= room or keep == 1:
+            return made
+        keep -= max(1, int((len(stream) - room) / len(stream) * keep / 2))
 
 
 def in_turns(labels: NDArray[np.int64], order: NDArray[np.int64], classes: int) -> list[int]:
@@ -88,29 +106,31 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
 def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int) -> float:
     """Validation loss of a network that learned from this choice alone. A regression on features
     of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
-    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
+    # Repeated frames are the same pairs again.
+    pictures = decode_frames(choice.stream, max(2, choice.count))
     network = fit(pictures, clips.labels[choice.clips], len(clips.classes), steps, seed)
     return loss(network, validation.pictures, validation.labels)
 
 
 def choose_quality(
-    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int
-) -> tuple[float, Choice]:
-    """The quality, then the number of frames, at which clips in this order teach most, and the
-    validation loss: along `QUALITIES` from `_BEGIN` as long as it falls, then half the frames."""
+    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int,
+    starts: Sequence[NDArray[np.int64]],
+) -> tuple[float, Choice]:  # fmt: skip
+    """The places of frames, one of `starts`, then the quality, at which clips in this order teach
+    most, and the validation loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
     order = list(order)
-    known: dict[int, tuple[float, Choice]] = {}
 
-    def tried(count: int, q: float) -> tuple[float, Choice]:
-        choice = fill_room(clips, order, count, q, room)
+    def tried(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:
+        choice = fill_room(clips, order, places, QUALITIES[at], room)
         return taught(clips, validation, choice, steps, seed), choice
 
-    at, frames = _BEGIN, clips.pictures.shape[1]
+    first = [tried(places, _BEGIN) for places in starts]
+    which = min(range(len(first)), key=lambda n: first[n][0])
+    at, known = _BEGIN, {_BEGIN: first[which]}
     while True:
-        for place in {at - 1, at, at + 1} & set(range(len(QUALITIES))) - known.keys():
-            known[place] = tried(frames, QUALITIES[place])
+        for place in {at - 1, at + 1} & set(range(len(QUALITIES))) - known.keys():
+            known[place] = tried(starts[which], place)
         best = min(known, key=lambda place: known[place][0])
         if best == at:
-            half = tried(max(1, frames // 2), QUALITIES[at])
-            return min(known[at], half, key=lambda pair: pair[0])
+            return known[at]
         at = best

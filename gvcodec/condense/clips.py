@@ -42,16 +42,16 @@ class Clips:
         )
 
 
-def list_clips(folder: Path, labels: Path) -> list[tuple[Path, str]]:
-    """Videos and classes of a CSV with columns `file` and `label`."""
+def list_clips(folder: Path, labels: Path, column: str = "label") -> list[tuple[Path, str]]:
+    """Videos and classes of a CSV with a column `file` and one of classes."""
     try:
         with open(labels, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"{labels}: {getattr(error, 'strerror', None) or error}") from error
-    if not rows or not {"file", "label"} <= rows[0].keys():
-        raise UsageError(f"{labels}: a list of labels has columns file and label")
-    return [(folder / row["file"], row["label"]) for row in rows]
+    if not rows or not {"file", column} <= rows[0].keys():
+        raise UsageError(f"{labels}: a list of labels has columns file and {column}")
+    return [(folder / row["file"], row[column]) for row in rows]
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:

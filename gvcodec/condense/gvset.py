@@ -5,7 +5,7 @@
 
     manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…}}
 
-A clip is a GOP of the stream, K frames evenly spaced over T; the stream's own index leads to them.
+A clip is a GOP of the stream, K of T frames; the stream's own index leads to them.
 
     data = CondensedSet("small.gvset")            # for torch.utils.data.DataLoader, too
     pictures, label = data[3]                     # (T, side, side, 3) uint8, int
@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.condense.clips import evenly
 from gvcodec.condense.coded import decode
 from gvcodec.errors import DamagedStreamError, MediaError
 
@@ -106,12 +105,11 @@ class CondensedSet:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        pictures = spread(self._clips[index], self.frames)
+        pictures = repeat(self._clips[index], self.frames)
         return (self._transform(pictures) if self._transform else pictures), self.labels[index]
 
 
-def spread(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
-    """K pictures as `frames`: each stays until the next one's time is nearer."""
-    places = evenly(frames, len(clip))
-    nearest = np.abs(np.arange(frames)[:, None] - places[None]).argmin(1)
-    return clip[nearest]
+def repeat(clip: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
+    """K pictures as `frames`: one after another, again and again, so that neighbours stay
+    neighbours."""
+    return clip[np.arange(frames) % len(clip)]

@@ -17,13 +17,13 @@ _BATCH, _RATE = 16, 2e-3
 
 def fit(
     pictures: NDArray[np.uint8], labels: NDArray[np.int64], classes: int, steps: int, seed: int,
-    make: Callable[[int], nn.Module] = Pairs,
+    make: Callable[[int, int], nn.Module] = Pairs,
 ) -> nn.Module:  # fmt: skip
     """A network trained on clips (N, T, side, side, 3). Pictures are shifted by up to two pixels
     and their brightness varies."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = make(classes)
+    network = make(classes, pictures.shape[2])
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps)
     x, y = torch.from_numpy(pictures), torch.from_numpy(labels)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.condense import gvset
-from gvcodec.condense.choosing import Choice, choose_quality, decode_frames, herding_order, taught
-from gvcodec.condense.clips import Clips
+from gvcodec.condense.choosing import (
+    Choice,
+    choose_quality,
+    decode_frames,
+    herding_order,
+    taught,
+)
+from gvcodec.condense.clips import Clips, evenly
+from gvcodec.condense.joint import optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
-from gvcodec.condense.pixels import optimise
 from gvcodec.errors import UsageError
 
 #: Part of the clips that validates, and steps of a network's training.
 _VALIDATION, _STEPS = 0.2, 300
+#: Frames of a clip that are tried, in this order.
+_COUNTS = (2, 4, 1)
 
 
 def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dict[str, Any]]:
@@ -28,7 +38,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = choose(learn, validation, network, room, steps, seed)[1]
+        choice = choose(learn, validation, network, room, steps, seed).best
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
         data = gvset.pack(
@@ -39,7 +49,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    pictures = decode_frames(choice.stream, clips.pictures.shape[1])
+    pictures = decode_frames(choice.stream, max(2, choice.count))
     judge = fit(pictures, labels, len(clips.classes), _STEPS, seed)
     return data, {
         "labels": labels,
@@ -49,20 +59,46 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All frames; the best few frames that are the same for all clips; the choice that teaches
+    most, these or optimised ones."""
+
+    whole: Choice
+    start: Choice
+    best: Choice
+
+
 def choose(
     learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
     steps: int | None = None,
-) -> tuple[Choice, Choice]:  # fmt: skip
-    """Frames and quality, then pixels, kept where a network trained on them in `steps` validates
-    better. Without moved pixels, and the last."""
+) -> Candidates:  # fmt: skip
+    """Numbers of frames, each with its quality, then `moves` steps of `optimise`, by how a network
+    trained on them in `steps` validates."""
     steps = steps or _STEPS
     order = herding_order(learn, features(network, learn.pictures))
-    best, choice = choose_quality(learn, validation, order, room, steps, seed)
-    if not moves:
-        return choice, choice
-    moved = optimise(learn, network, choice, room, moves, seed)
-    better = taught(learn, validation, moved, steps, seed) < best
-    return choice, moved if better else choice
+    frames = learn.pictures.shape[1]
+
+    def search(starts: list[NDArray[np.int64]]) -> tuple[float, Choice]:
+        return choose_quality(learn, validation, order, room, steps, seed, starts)
+
+    known = {frames: search([np.arange(frames)])}
+    begun: dict[int, tuple[float, Choice]] = {}
+    for count in _COUNTS:
+        # A single frame is tried where two taught more than four.
+        if count >= frames or (count == 1 and min(begun, key=lambda n: known[n][0]) != 2):
+            continue
+        middle = (frames - count) // 2
+        known[count] = begun[count] = search(
+            [evenly(frames, count), np.arange(middle, middle + count)]
+        )
+        if moves:
+            made = optimise(learn, network, begun[count][1], room, moves, seed)
+            loss = taught(learn, validation, made, steps, seed)
+            known[count] = min(known[count], (loss, made), key=lambda pair: pair[0])
+    few = min(begun or known, key=lambda count: known[count][0])
+    best = min(known.values(), key=lambda pair: pair[0])[1]
+    return Candidates(known[frames][1], (begun or known)[few][1], best)
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:

@@ -3,10 +3,14 @@ module imports torch."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 _WIDTHS = (16, 32, 32)
+#: Sides from which a fourth block keeps 4 × 4 places comparable.
+_LARGE = 96
 
 
 def prepare(pictures: Tensor) -> Tensor:
@@ -22,12 +26,11 @@ class Pairs(nn.Module):
     """Convolutions over two frames at a time, the mean over pairs, a linear layer over 4 × 4
     places."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, side: int = 32) -> None:
         super().__init__()
-        widths = (6, *_WIDTHS)
-        self.body = nn.Sequential(
-            *(_block(a, b) for a, b in zip(widths, _WIDTHS, strict=False)), nn.AdaptiveAvgPool2d(4)
-        )
+        widths = (6, *_WIDTHS, *_WIDTHS[-1:] * (side >= _LARGE))
+        blocks = (_block(a, b) for a, b in pairwise(widths))
+        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(4))
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
     def features(self, pictures: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from eval.condense import move
+from eval.clip_sets import move
 from eval.search import Asked, Method, answer, interval, join, measure
 from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.training.summary import Clip, learn, recall, split
@@ -101,7 +101,7 @@ def test_intervals() -> None:
 
 def test_motions_are_told_by_order_alone() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    all_of_them = [move(photo, motion) for motion in range(8)]
+    all_of_them = [move(photo, motion, 32) for motion in range(8)]
     for one in all_of_them:
         assert np.array_equal(one[4], all_of_them[0][4])
     assert np.array_equal(all_of_them[0][5:8], all_of_them[1][3:0:-1])
