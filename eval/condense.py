@@ -33,27 +33,16 @@ from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
-from gvcodec.condense.joint import Form, optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import choose, split_validation
 from gvcodec.condense.networks import Pairs, prepare
 from gvcodec.errors import GvcodecError
 
-#: `optimise` with a part changed, from the best few frames that are the same for all clips.
-FORMS = {
-    "joint": Form(),
-    "frames, then codes": Form(together=False),
-    "selector off": Form(select=False),
-    "codes off": Form(cell=0),
-    "pixels, not codes": Form(cell=1),
-}
 METHODS = (
-    "ours", *FORMS, "few frames, fixed", "herding, quality searched", "herding", "k-centre",
-    "random", "uniform", "whole clips at low q",
+    "ours", "herding, quality searched", "herding", "k-centre", "random", "uniform",
+    "whole clips at low q",
 )  # fmt: skip
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
-#: Steps of ours.
-MOVES = 40
 #: Networks that are judged begin elsewhere than those that clips were chosen by.
 _OTHER = 1000
 _WIDTHS = (16, 32, 32)
@@ -162,14 +151,13 @@ class Trial:
         too."""
         rest, seed = self.rest, self.seed
         own: dict[str, Choice] = {}
-        if {"ours", "herding, quality searched", *FORMS} & set(methods):
-            made = choose(rest, self.validation, self.network, room, MOVES, seed, self.steps)
-            own = {"ours": made.best, "herding, quality searched": made.whole}
-            own["few frames, fixed"] = self.start = made.start
+        if {"ours", "herding, quality searched"} & set(methods):
+            made = choose(rest, self.validation, self.network, room, seed, self.steps)
+            own = {"ours": made["best"], "herding, quality searched": made["whole"]}
         rows = []
         known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or self._chosen(method, room)
+            choice = own.get(method) or choose_by(method, rest, self.seen, room, seed)
             labels = rest.labels[choice.clips]
             facts = {
                 "share": share,
@@ -196,13 +184,6 @@ class Trial:
             + ", ".join(f"{row['method']} {row['accuracy']:.2f}" for row in rows)
         )
         return rows
-
-    def _chosen(self, method: str, room: int) -> Choice:
-        """What a form of ours with a part left out keeps, or a simple way."""
-        if method in FORMS:
-            form = FORMS[method]
-            return optimise(self.rest, self.network, self.start, room, MOVES, self.seed, form)
-        return choose_by(method, self.rest, self.seen, room, self.seed)
 
 
 def table(rows: list[dict[str, Any]], chance: float) -> str:

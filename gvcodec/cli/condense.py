@@ -48,13 +48,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the pictures that are stored, even ({SIDE})",
     )
     parser.add_argument(
-        "--steps",
-        type=integer(0, 100000),
-        default=40,
-        metavar="N",
-        help="of choosing frames and moving them, 0 = none (40)",
-    )
-    parser.add_argument(
         "--seed",
         type=integer(0),
         default=0,
@@ -82,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
             else reading.list_clips(Path(given[0]), Path(given[1]))
         )
         clips = reading.read(videos, side=options.side)
-        data, facts = condense(clips, int(options.size), options.steps, options.seed)
+        data, facts = condense(clips, int(options.size), options.seed)
         pending.temporary.write_bytes(data)
     kept = np.bincount(facts["labels"], minlength=len(clips.classes))
     per_class = ", ".join(

@@ -7,7 +7,6 @@
     networks     a small classifier that sees the order of frames
     learning     training, accuracy and loss
     choosing     which clips, how many frames of each, which quality
-    joint        which frames, and what they show, so that the decoded clips teach more
     gvset        the file and its reader, `CondensedSet`
 
 `gvset` needs NumPy and the core only, `clips` and `coded` no torch.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from gvcodec.condense.choosing import (
     choose_quality,
     decode_frames,
     herding_order,
-    taught,
 )
 from gvcodec.condense.clips import Clips, evenly
-from gvcodec.condense.joint import optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
 from gvcodec.errors import UsageError
@@ -28,7 +25,7 @@ _VALIDATION, _STEPS = 0.2, 300
 _COUNTS = (2, 4, 1)
 
 
-def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dict[str, Any]]:
+def condense(clips: Clips, size: int, seed: int) -> tuple[bytes, dict[str, Any]]:
     """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a
     clip fits."""
     rng = np.random.default_rng(seed)
@@ -38,7 +35,7 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = choose(learn, validation, network, room, steps, seed).best
+        choice = choose(learn, validation, network, room, seed)["best"]
         labels = learn.labels[choice.clips]
         info = {"names": len(clips), "q": choice.q, "frames": choice.count}
         data = gvset.pack(
@@ -59,46 +56,26 @@ def condense(clips: Clips, size: int, steps: int, seed: int) -> tuple[bytes, dic
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """All frames; the best few frames that are the same for all clips; the choice that teaches
-    most, these or optimised ones."""
-
-    whole: Choice
-    start: Choice
-    best: Choice
-
-
 def choose(
-    learn: Clips, validation: Clips, network: Pairs, room: int, moves: int, seed: int,
-    steps: int | None = None,
-) -> Candidates:  # fmt: skip
-    """Numbers of frames, each with its quality, then `moves` steps of `optimise`, by how a network
-    trained on them in `steps` validates."""
-    steps = steps or _STEPS
+    learn: Clips, validation: Clips, network: Pairs, room: int, seed: int, steps: int | None = None
+) -> dict[str, Choice]:
+    """`best`: the number of frames of a clip, and the quality, with which a network learns most in
+    `steps`, by validation; `whole`: the same with all frames."""
     order = herding_order(learn, features(network, learn.pictures))
     frames = learn.pictures.shape[1]
 
     def search(starts: list[NDArray[np.int64]]) -> tuple[float, Choice]:
-        return choose_quality(learn, validation, order, room, steps, seed, starts)
+        return choose_quality(learn, validation, order, room, steps or _STEPS, seed, starts)
 
     known = {frames: search([np.arange(frames)])}
-    begun: dict[int, tuple[float, Choice]] = {}
     for count in _COUNTS:
         # A single frame is tried where two taught more than four.
-        if count >= frames or (count == 1 and min(begun, key=lambda n: known[n][0]) != 2):
+        if count >= frames or (count == 1 and known[2][0] > known[min(4, frames)][0]):
             continue
         middle = (frames - count) // 2
-        known[count] = begun[count] = search(
-            [evenly(frames, count), np.arange(middle, middle + count)]
-        )
-        if moves:
-            made = optimise(learn, network, begun[count][1], room, moves, seed)
-            loss = taught(learn, validation, made, steps, seed)
-            known[count] = min(known[count], (loss, made), key=lambda pair: pair[0])
-    few = min(begun or known, key=lambda count: known[count][0])
+        known[count] = search([evenly(frames, count), np.arange(middle, middle + count)])
     best = min(known.values(), key=lambda pair: pair[0])[1]
-    return Candidates(known[frames][1], (begun or known)[few][1], best)
+    return {"best": best, "whole": known[frames][1]}
 
 
 def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Clips]:

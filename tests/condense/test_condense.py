@@ -204,6 +204,43 @@ def videos(folder: Path) -> None:
             container.mux(stream.encode(None))
 
 
+@pytest.mark.parametrize("side", (64, 112))
+def test_networks_work_at_larger_sides(side: int) -> None:
+    torch = pytest.importorskip("torch")
+    from gvcodec.condense.networks import Pairs
+
+    network = Pairs(3, side)
+    assert network(torch.zeros(2, 4, side, side, 3)).shape == (2, 3)
+    assert len(network.body) == (5 if side == 112 else 4)
+
+
+@pytest.mark.parametrize(
+    "losses, tried, best",
+    [
+        ({8: 0.6, 2: 0.5, 4: 0.4}, [8, 2, 4], 4),
+        ({8: 0.6, 2: 0.3, 4: 0.4, 1: 0.2}, [8, 2, 4, 1], 1),
+        ({8: 0.1, 2: 0.3, 4: 0.4, 1: 0.5}, [8, 2, 4, 1], 8),
+    ],
+)
+def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, best) -> None:
+    pytest.importorskip("torch")
+    from gvcodec.condense import choosing, making
+    from gvcodec.condense.learning import fit
+
+    clips = moving(30, 4)
+    network = fit(clips.pictures, clips.labels, 3, 2, 0)
+    asked = []
+
+    def search(*given: object) -> tuple[float, choosing.Choice]:
+        places = np.atleast_2d(given[-1][-1])
+        asked.append(places.shape[1])
+        return losses[asked[-1]], choosing.Choice(np.arange(1), places, 40, b"")
+
+    monkeypatch.setattr(making, "choose_quality", search)
+    made = making.choose(clips, clips, network, 1500, 0)
+    assert (asked, made["whole"].count, made["best"].count) == (tried, 8, best)
+
+
 def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import making
@@ -212,7 +249,7 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6
-    command = ["condense", "--data", tmp_path / "data", out, "--size", "1500", "--steps", "2"]
+    command = ["condense", "--data", tmp_path / "data", out, "--size", "1500"]
     command += ["--side", "48"]
     run(*command)
     data = CondensedSet(out)
@@ -229,10 +266,10 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
         + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down")))
     )
     other = tmp_path / "other.gvset"
-    run("condense", tmp_path / "data", labels, other, "--size", "1k", "--steps", "0")
+    run("condense", tmp_path / "data", labels, other, "--size", "1k")
     run("condense", tmp_path / "data", other, "--size", "1k", code=2)
     small = tmp_path / "c"
-    run("condense", tmp_path / "data", labels, small, "--size", "150", "--steps", "0", code=2)
+    run("condense", tmp_path / "data", labels, small, "--size", "150", code=2)
     assert not small.exists()
     run("condense", "--data", tmp_path / "data", small, "--size", "1k", "--side", "33", code=2)
     labels.write_text("name\n1\n")
