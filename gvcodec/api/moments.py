@@ -54,8 +54,12 @@ def search(
         with open_summarised(path) as file:
             before = file.bytes_read
             frame, gap = moment.frame, asked.gap(file, moment.frame)
-            if place < exact and (near := asked.locate(path, frame, gap, threads)) is not None:
-                frame, gap = near, 0
+            if place < exact:
+                try:
+                    near = asked.locate(path, frame, gap, threads)
+                    frame, gap = (frame, gap) if near is None else (near, 0)
+                except GvcodecError as error:
+                    notes.append(f"the exact frame is not known: {error}")
             gop = file.gop_of(frame)
             seconds = round(file.seconds(frame), 3)
             within = round(gap / float(file.reader.header.format.frame_rate), 3)

@@ -90,16 +90,15 @@ class _Window:
         )
 
     def _cosine(self, at: int, sought: Sought) -> float:
-        vector = self._embedder.compress(self._as_given(at))[0]
+        vector = self._embedder.compress(self._embedder.frames(self._pictures[at][None]))[0]
         return float(vector @ sought.vectors[0])
-
-    def _as_given(self, at: int) -> Any:
-        return self._embedder.frames(self._pictures[at][None])
 
 
 def _distance(tokens: NDArray[Any], asked: NDArray[Any], spread: NDArray[Any]) -> float:
     """Between the tokens (tokens, features) of two pictures, or of one and the other mirrored,
     where they form a square. Roots, since a part of the picture may be another one."""
     side = round(len(asked) ** 0.5)
-    turned = asked.reshape(side, side, -1)[:, ::-1].reshape(asked.shape)
-    return min(float(np.sqrt(np.abs(tokens - other) / spread).mean()) for other in (asked, turned))
+    others = [asked]
+    if side * side == len(asked):
+        others.append(asked.reshape(side, side, -1)[:, ::-1].reshape(asked.shape))
+    return min(float(np.sqrt(np.abs(tokens - other) / spread).mean()) for other in others)

@@ -359,6 +359,20 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
         assert word in capsys.readouterr().out.splitlines()[0]
 
 
+def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], capsys) -> None:
+    path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
+    data = bytearray(made(scenes))
+    gop = Reader(io.BytesIO(bytes(data))).gops()[1]
+    data[gop.offset + gop.size - 40] ^= 1
+    path.write_bytes(data)
+    planes = [np.rint(plane / 4).astype(np.uint8).tobytes() for plane in scenes[15]]
+    still.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + b"".join(planes))
+    run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
+    said = capsys.readouterr()
+    assert "the exact frame is not known" in said.err and said.err.count("\n") == 1
+    assert json.loads(said.out)["moments"][0]["gop"] == [10, 10]
+
+
 def test_clips_are_found_in_their_order() -> None:
     rng = np.random.default_rng(0)
     way = rng.normal(size=(6, 8))
