@@ -8,7 +8,6 @@ Clips are small pictures (`gvcodec.condense.clips`). Raises `EvalError`."""
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.tools import EvalError
-from gvcodec.condense.clips import FRAMES, Clips, read
+from gvcodec.condense.clips import FRAMES, Clips, read, read_rows
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
 
@@ -108,7 +107,7 @@ def read_sources(videos: Videos, folder: Path, manifest: Path | None) -> list[st
     by its last part; without a manifest each is its own source."""
     if manifest is None:
         return [str(path) for path, _ in videos]
-    rows = _rows(manifest, {"file", "source_repo"})
+    rows = read_rows(manifest, "source_repo", "columns file and source_repo are needed")
     known = {Path(row["file"]).name: row["source_repo"] for row in rows}
     known |= {str(folder / row["file"]): row["source_repo"] for row in rows}
     found = [known.get(str(path)) or known.get(path.name) for path, _ in videos]
@@ -170,14 +169,3 @@ def _lines(path: Path) -> list[list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise EvalError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return [line.split() for line in text.splitlines() if line.strip()]
-
-
-def _rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvalError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if not rows or not columns <= rows[0].keys():
-        raise EvalError(f"{path}: columns {' and '.join(sorted(columns))} are needed")
-    return rows

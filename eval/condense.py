@@ -241,7 +241,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--splits", type=Path, metavar="DIR", help="lists of UCF101 or HMDB51, for --clips")
     add("--side", type=int, default=SIDE, help=f"of pictures in pixels ({SIDE})")
     add("--transfer", action="store_true", help="train Cubes too, at the middle share")
-    add("--bfloat16", action="store_true", help="networks compute in bfloat16")
     shares = [0.005, 0.01, 0.02, 0.05]
     add("--shares", type=_shares, default=shares, help="of the bytes (0.5,1,2,5 %%)")
     add("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
@@ -259,12 +258,10 @@ def _shares(text: str) -> list[float]:
 def run(options: argparse.Namespace) -> None:
     """Writes a JSON for each seed and share, and table.md; what is there is kept."""
     torch.set_num_threads(1)
-    # Weights change between steps: none may be kept in its short form.
-    with torch.autocast("cpu", torch.bfloat16, options.bfloat16, cache_enabled=False):
-        try:
-            _run(options)
-        except GvcodecError as error:
-            raise EvalError(str(error)) from error
+    try:
+        _run(options)
+    except GvcodecError as error:
+        raise EvalError(str(error)) from error
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -66,17 +66,10 @@ def fill_room(
     parts = subsample(clips.only(chosen[:most]), every[:most])
     spent = np.cumsum(sizes(encode(parts, q)))
     keep = max(1, int(np.searchsorted(spent, room - _FIXED, "right")))
-    return fit_in(parts[:keep], Choice(chosen, every, q, b""), room)
-
-
-def fit_in(parts: list[NDArray[np.uint8]], choice: Choice, room: int) -> Choice:
-    """These clips without the last ones until they take at most `room` bytes; one at least."""
-    keep = len(parts)
     while True:
-        stream = encode(parts[:keep], choice.q)
-        made = Choice(choice.clips[:keep], choice.places[:keep], choice.q, stream)
+        stream = encode(parts[:keep], q)
         if len(stream) <= room or keep == 1:
-            return made
+            return Choice(chosen[:keep], every[:keep], q, stream)
         keep -= max(1, int((len(stream) - room) / len(stream) * keep / 2))
 
 

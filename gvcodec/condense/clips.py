@@ -44,14 +44,21 @@ class Clips:
 
 def list_clips(folder: Path, labels: Path, column: str = "label") -> list[tuple[Path, str]]:
     """Videos and classes of a CSV with a column `file` and one of classes."""
+    rows = read_rows(labels, column, f"a list of labels has columns file and {column}")
+    return [(folder / row["file"], row[column]) for row in rows]
+
+
+def read_rows(path: Path, column: str, complaint: str) -> list[dict[str, str]]:
+    """Rows of a CSV that has columns `file` and this one. Raises `MediaError`, or `UsageError` with
+    the complaint."""
     try:
-        with open(labels, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MediaError(f"{labels}: {getattr(error, 'strerror', None) or error}") from error
+        raise MediaError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not rows or not {"file", column} <= rows[0].keys():
-        raise UsageError(f"{labels}: a list of labels has columns file and {column}")
-    return [(folder / row["file"], row[column]) for row in rows]
+        raise UsageError(f"{path}: {complaint}")
+    return rows
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:

@@ -118,18 +118,18 @@ def recall(compress: Compressor, clips: Sequence[Clip], form: int = len(QUALITIE
     """Part of the questions of one frame whose nearest frame of a coded form is of the right
     clip, or of the same photo."""
     held = np.concatenate([compress(clip.forms[form]) for clip in clips])
-    sources = np.concatenate(
-        [
-            [clip.name.removesuffix("-back").removesuffix("-there")] * clip.forms.shape[1]
-            for clip in clips
-        ]
-    )
+    scenes = np.concatenate([[_scene(clip)] * clip.forms.shape[1] for clip in clips])
     right = []
     for clip in clips:
         asked = compress(clip.asked.reshape(-1, *clip.asked.shape[2:]))
-        name = clip.name.removesuffix("-back").removesuffix("-there")
-        right.append(sources[(asked @ held.T).argmax(1)] == name)
+        right.append(scenes[(asked @ held.T).argmax(1)] == _scene(clip))
     return float(np.concatenate(right).mean())
+
+
+def _scene(clip: Clip) -> str:
+    """Both clips of a photo are the same one."""
+    stem, _, way = clip.name.rpartition("-")
+    return stem if way in WAYS else clip.name
 
 
 def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, Any]) -> None:
