@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
             silent = getattr(options, "quiet", False)
-            with silence(silent), signals.guard_signals(), protect_inputs(_inputs(options)):
+            guard = signals.guard_signals(last=arguments is None)
+            with silence(silent), guard, protect_inputs(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
         say(str(error))

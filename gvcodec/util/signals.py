@@ -76,9 +76,10 @@ def held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guard_signals() -> Iterator[None]:
+def guard_signals(last: bool = False) -> Iterator[None]:
     """While the block runs, signals end it with `Interrupted`. A signal that is ignored (nohup)
-    stays so."""
+    stays so. `last`: the process ends after the block, and once that is through, signals are
+    ignored: its work is done, and its exit code says so."""
     global _caught, _raised
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -93,6 +94,8 @@ def guard_signals() -> Iterator[None]:
     threading.Thread(target=_watch, args=(reading, numbers), name="signals", daemon=True).start()
     try:
         yield
+        if last:
+            before = dict.fromkeys(numbers, signal.SIG_IGN)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
