@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.painter import perceptual
+from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import (
@@ -127,11 +128,14 @@ class Fitter:
             Pool(runs, _VALIDATION, conditions, rng, base, objective),
         )
         self.rng, self.rate = rng, rate
-        self.optimizer = torch.optim.AdamW(
-            self.weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.0
-        )
-        #: Steps taken, and looks at the held-out crops.
-        self.steps = self.judged = 0
+        self.optimizer = Adam(self.weights.values(), betas=(0.9, 0.98))
+        #: Looks at the held-out crops.
+        self.judged = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self.optimizer.steps
 
     def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
         """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
@@ -142,16 +146,13 @@ class Fitter:
         if exponents:
             self.quantise(exponents)
         loss = self.objective(self.painter, batch, seen, references)["total"].mean()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clear_gradients()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(exact[name])
-        self.optimizer.step()
-        self.steps += 1
+        self.optimizer.step(learning_rate)
         return float(loss.detach())
 
     @torch.no_grad()
@@ -184,10 +185,10 @@ class Fitter:
     def steps_for(self, factor: float) -> dict[str, int]:
         """Exponents of the steps: `factor` over the root of the mean second moment of each tensor's
         gradient."""
-        correction = 1 - 0.98**self.steps
+        correction = 1 - 0.98**self.optimizer.steps
         moments = {
-            name: self.optimizer.state[w]["exp_avg_sq"].mean() / correction
-            for name, w in self.weights.items()
+            name: square.mean() / correction
+            for name, square in zip(self.weights, self.optimizer.squares, strict=True)
         }
         return {
             name: self.scheme.exponent(name, factor * 3e-4 / math.sqrt(float(m) + 1e-12))
