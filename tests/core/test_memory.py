@@ -1,0 +1,36 @@
+"""Large blocks are the system's again as soon as they are free."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import ctypes, sys
+from gvcodec.util.memory import map_large_blocks
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "uu", "fsm", "uo", "fo", "keep")]
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+if sys.argv[1] == "mapped":
+    map_large_blocks()
+libc.free(libc.malloc(16 << 20))
+before = libc.mallinfo2().hblks
+libc.malloc(8 << 20)
+print(libc.mallinfo2().hblks - before)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.pythonapi, "mallinfo2"), reason="not a C library of GNU's from 2.33 on"
+)
+@pytest.mark.parametrize(("how", "mapped"), [("mapped", 1), ("usual", 0)])
+def test_a_freed_block_does_not_make_others_share_the_heap(how: str, mapped: int) -> None:
+    done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, check=True)
+    assert int(done.stdout) == mapped
