@@ -26,6 +26,7 @@ from gvcodec.painter.model import PAINTER_FILE
 from gvcodec.painter.perceptual.losses import SMALL
 from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, paint_run
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.tensors import open_device
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.training.alarms import Figures, features
 from gvcodec.training.card import write_card, write_sheet
@@ -58,9 +59,10 @@ class PainterWork:
     """The `Work` of `loop`. Raises `UsageError` without material, `MediaError` without a painter to
     begin with or weights to lead it."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str = "") -> None:
+        """`device`: torch's name of one; a GPU where there is one, else the processor."""
         self.config = config
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = open_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if config.threads:
             torch.set_num_threads(config.threads)
         self.out, cache = Path(config.out), Path(config.cache)
@@ -89,8 +91,7 @@ class PainterWork:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
         lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
+        parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])
@@ -191,16 +192,17 @@ def _pictures(
     return source, {"base": base, "painted": (painted[0].clamp(0, 1), painted[1].clamp(0, 1))}
 
 
-def make_loop(config: TrainConfig) -> Loop:
+def make_loop(config: TrainConfig, device: str = "") -> Loop:
     """A new run, or the one whose state is in `out`."""
-    return Loop(PainterWork(config), Schedule.of(config), Path(config.out))
+    return Loop(PainterWork(config, device), Schedule.of(config), Path(config.out))
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
     options, config = parse_run(parser, words, TrainConfig)
-    loop = make_loop(config)
+    loop = make_loop(config, options.device)
     loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
     loop.run(options.minutes)
     print(Path(config.out) / PAINTER_FILE)

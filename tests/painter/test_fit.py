@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import gvcodec
 from gvcodec.errors import UsageError
 from gvcodec.painter import fit as fitting
 from gvcodec.painter import perceptual
@@ -23,6 +20,7 @@ from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import blurred_clip
+from tests.two_devices import moved_whole, two_devices
 
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
@@ -167,69 +165,12 @@ def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wa
     assert fitted(monkeypatch, moving(), 2)[0] == wanted
 
 
-class OnHost(torch.Tensor):
-    """A tensor that was made without a device: `to` takes it there, with others it must not meet.
-    On one processor this is what tensors on two devices are to each other."""
-
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        flat = torch.utils._pytree.tree_leaves((args, kwargs))
-        given = [*args[1:], *kwargs.values()]
-        moves = func is torch.Tensor.to and any(
-            isinstance(value, torch.device | torch.Tensor) for value in given
-        )
-        if not moves:
-            strangers = [t for t in flat if isinstance(t, torch.Tensor) and not isinstance(t, cls)]
-            assert not strangers, f"{func.__name__} of tensors on two devices"
-        result = super().__torch_function__(func, types, args, kwargs)
-        return result.as_subclass(torch.Tensor) if moves else result
-
-
-def from_package() -> bool:
-    """Whether the caller's caller, torch left out, is the package."""
-    frame = sys._getframe(2)
-    while frame.f_back and "torch" in Path(frame.f_code.co_filename).parts:
-        frame = frame.f_back
-    return Path(gvcodec.__file__).parent in Path(frame.f_code.co_filename).parents
-
-
-MAKERS = {torch.tensor, torch.zeros, torch.ones, torch.full, torch.arange, torch.empty}
-MAKERS |= {torch.rand, torch.randn, torch.eye, torch.linspace}
-
-
-class MadeOnHost(torch.overrides.TorchFunctionMode):
-    """Makes tensors `OnHost` that the package makes without a device."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        result, bare = func(*args, **(kwargs or {})), not (kwargs or {}).get("device")
-        if func in MAKERS and bare and from_package():
-            return result.as_subclass(OnHost)
-        return result
-
-
 def test_all_of_fitting_is_done_on_the_device(monkeypatch, blank):
     samples = moving(3, blur=True)
     wanted = fitted(monkeypatch, samples, 12, blank)[0]
-    made, taken = [], torch.from_numpy
-
-    def from_numpy(array):
-        made.append(array)
-        return taken(array).as_subclass(OnHost)
-
-    def aside(load):
-        def loaded(*given):
-            with torch._C.DisableTorchFunction(), monkeypatch.context() as patch:
-                patch.setattr(torch, "from_numpy", taken)
-                return load(*given)
-
-        return loaded
-
-    # What files hold is moved as a whole.
-    monkeypatch.setattr(PainterTwin, "load", staticmethod(aside(PainterTwin.load)))
-    monkeypatch.setattr(fitting, "make_objective", aside(fitting.make_objective))
-    monkeypatch.setattr(torch, "from_numpy", from_numpy)
-    with MadeOnHost():
+    monkeypatch.setattr(PainterTwin, "load", staticmethod(moved_whole(PainterTwin.load)))
+    monkeypatch.setattr(fitting, "make_objective", moved_whole(fitting.make_objective))
+    with two_devices(monkeypatch) as made:
         found = fitted(monkeypatch, samples, 12, blank)[0]
     assert len(made) > 20 and wanted not in (None, IDENTITY)
     assert found == wanted

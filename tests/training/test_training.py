@@ -26,6 +26,7 @@ from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
 from gvcodec.training.settings import read_settings
 from gvcodec.types import Colour
 from tests.clips import blurred_clip
+from tests.two_devices import moved_whole, two_devices
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,21 @@ def test_training_lowers_the_loss(cache, tmp_path, some_weights):
     loop = make_loop(config(cache, tmp_path, learning_rate=5e-3, contrast=0.0))
     losses = [loop.step()["total"] for _ in range(20)]
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
+
+
+def test_all_of_training_is_done_on_the_device(cache, tmp_path, monkeypatch, some_weights):
+    wanted = PainterWork(config(cache, tmp_path)).loss(0)[0]
+    monkeypatch.setattr(PainterTwin, "load", staticmethod(moved_whole(PainterTwin.load)))
+    work = PainterWork(config(cache, tmp_path))
+    with two_devices(monkeypatch) as made:
+        found = work.loss(0)[0]
+        found.backward()
+    assert made and found.item() == wanted.item()
+
+
+def test_training_on_a_device_that_is_not_there_is_refused(cache, tmp_path):
+    with pytest.raises(UsageError, match="no device cuda:7"):
+        PainterWork(config(cache, tmp_path), "cuda:7")
 
 
 def test_two_networks_lead_in_turn(cache, tmp_path, monkeypatch, made_weights):
