@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
@@ -206,8 +206,9 @@ def number_of(kind: Type) -> int:
 
 def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     """What goes with a frame, by FFmpeg's number of its kind."""
-    # A container is a mapping to its kinds for the stubs, and gives what it holds.
-    parts = cast("Iterable[SideData]", frame.side_data)
+    # `frame.side_data` would be kept by the frame that it keeps: dozens of frames would wait for
+    # the garbage collector. The stubs know neither its argument nor that it gives what it holds.
+    parts: Iterable[SideData] = cast(Any, SideDataContainer)(frame)
     return {number_of(data.type): bytes(data) for data in parts}
 
 

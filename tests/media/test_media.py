@@ -3,6 +3,7 @@ read is refused in words."""
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -348,6 +349,19 @@ def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Pla
     with VideoReader(tmp_path / "a.h264") as reader:
         times = [float(frame.pts * reader.format.time_base) for frame in reader]
     assert np.allclose(np.diff(times), float(1 / reader.format.frame_rate), atol=1e-3)
+
+
+def test_frames_do_not_wait_for_the_garbage_collector(tmp_path, clip: list[Planes]) -> None:
+    path = tmp_path / "a.mkv"
+    save(path, form(96, 80, 8), clip * 3)
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoReader(path) as reader:
+            most = max(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()) for _ in reader)
+    finally:
+        gc.enable()
+    assert most <= 6 < 3 * len(clip)
 
 
 def test_lossy_source_is_read_as_it_is(tmp_path, clip: list[Planes]) -> None:
