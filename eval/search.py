@@ -10,7 +10,8 @@ tells these apart. Every method gets one hundredth of the bytes of the streams, 
 `gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
 
 With `--hour` the shipped embedder searches an hour of the same clips, files and commands as a user
-has them.
+has them; clips are also asked for among the moments of one place, where an action alone tells them
+apart: those of the same clip, and of a photo's clip those of its reverse.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.embedders import CHECKPOINT, DEFAULT, Small, find_shipped, make
+from gvcodec.retrieval.files import open_summarised
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget, summarize
 from gvcodec.retrieval.ranking import scores
 from gvcodec.retrieval.summary import Summary, quantise
@@ -206,7 +208,7 @@ def measure(
     else:
         joined = join([part[:, :8] for part in parts], frames, [1 << 30] * len(parts))
         joined.values = np.concatenate(parts)
-    return _figures(questions(clips, method), method, joined, _twins(clips))
+    return _figures(questions(clips, method), method, joined, _twins([c.name for c in clips]))
 
 
 def _figures(
@@ -216,13 +218,13 @@ def _figures(
     return _sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
 
 
-def _twins(clips: Sequence[Clip]) -> list[int]:
-    """By clip of a photo the number of its other one, else its own."""
-    names = {clip.name: number for number, clip in enumerate(clips)}
+def _twins(clips: Sequence[str]) -> list[int]:
+    """By name of a clip of a photo the number of its other one, else its own."""
+    names = {clip: number for number, clip in enumerate(clips)}
     other = dict(zip(WAYS, reversed(WAYS), strict=True))
     found = []
     for number, clip in enumerate(clips):
-        stem, _, way = clip.name.rpartition("-")
+        stem, _, way = clip.rpartition("-")
         found.append(names.get(f"{stem}-{other[way]}", number) if way in other else number)
     return found
 
@@ -254,7 +256,7 @@ def one_seed(
 ) -> list[dict[str, Any]]:
     """Rows of all methods at the qualities `of`."""
     learned, held = split(clips, seed, _HELD)
-    twins = _twins(held)
+    twins = _twins([clip.name for clip in held])
     held = [c for n, c in enumerate(held) if twins[n] != n or c.name.rpartition("-")[2] not in WAYS]
     held = [held[n] for n in np.random.default_rng(seed).permutation(len(held))]
     methods = methods_of(learned, seed)
@@ -279,7 +281,7 @@ def _thumbnails(clips: Sequence[Clip], folder: Path, sizes: Sequence[int]) -> di
                 for vector, at in zip(tiny(pictures), held["asked_at"], strict=True):
                     asked.append(Asked(kind, vector[None], number, int(at)))
     joined = join(parts, [STRIDE * len(part) for part in parts], sizes)
-    return _figures(asked, Method(tiny), joined, _twins(clips))
+    return _figures(asked, Method(tiny), joined, _twins([c.name for c in clips]))
 
 
 def interval(values: Sequence[float | None], scale: float = 100, digits: int = 1) -> str:
@@ -361,7 +363,42 @@ def hour(material: Path, clips: Path, seconds: int, count: int, out: Path) -> di
             rows[-1]["seconds"] = off if owners[0] == place else math.inf
     began = time.perf_counter()
     subprocess.run([sys.executable, "-m", "gvcodec", "search", query, joined], check=True)
-    return _sum_up_hour(rows, joined, int(starts[-1])) | {"command": time.perf_counter() - began}
+    facts = _sum_up_hour(rows, joined, int(starts[-1])) | {"command": time.perf_counter() - began}
+    embedder = make(DEFAULT)
+    with open_summarised(str(joined)) as file:
+        own = file.vectors[embedder.id]
+    once = own.frames < starts[-1]  # then all comes again
+    part = Joined(own.values[once], own.frames[once], starts[:-1], int(starts[-1]), 0, 1)
+    held = [name for name in card["held_out_clips"] if name in names]
+    place = ask_in_place(part, Method(embedder.compress), material, names, held)
+    return facts | {"same place": place}
+
+
+def ask_in_place(
+    joined: Joined, method: Method, material: Path, names: list[str], held: Sequence[str]
+) -> dict[str, Any]:
+    """Figures of the clips that the material asks for of those `held` out, among the moments of one
+    place. `names`: of all clips of the joined file."""
+    owners, twins = joined.owners(), _twins(names)
+    rows, chance = [], []
+    for name in held:
+        place = names.index(name)
+        frames = joined.frames[owners == place] - int(joined.starts[place])
+        with np.load(material / f"{name}.npz") as kept:
+            for kind, tokens in zip(CLIPS, kept["asked_clips"], strict=True):
+                for one, at in zip(tokens, kept["clips_at"].tolist(), strict=True):
+                    asked = Asked(kind, method.vectors(one), place, at)
+                    rows.append(answer(asked, method.rank(asked.vectors, joined), joined, twins))
+                    chance.append((np.abs(frames - at) <= _NEAR * RATE).mean())
+    found = _sum_up(rows)
+    return {
+        "questions": len(rows),
+        "recall@1": found["clip recall@1"],
+        "within 0.2 s": found["clip near"],
+        "within 0.2 s by chance": _mean(chance),
+        "before its reverse": found["order"],
+        "of these": sum(row["order"] is not None for row in rows),
+    }
 
 
 def _summarised(material: Path, out: Path) -> list[tuple[Path, int]]:

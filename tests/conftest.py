@@ -70,8 +70,8 @@ def weights_folder(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from gvcodec.painter.perceptual import _ALEX, SMALL_NETWORK
-    from gvcodec.util.models import shipped_folders
+    from gvcodec.painter.perceptual import _ALEX
+    from gvcodec.util.models import SMALL_NETWORK, shipped_folders
 
     folder = tmp_path_factory.mktemp("weights")
     shutil.copy(shipped_folders()[0] / SMALL_NETWORK, folder / "lpips_vgg.safetensors")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,24 +51,34 @@ def search(
             if refused
             else UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
         )
-    moments = []
-    for place, (path, moment) in enumerate(found):
+    moments: list[Moment] = []
+    for path, near in itertools.groupby(found, lambda one: one.path):
         with open_summarised(path) as file:
             before = file.bytes_read
-            frame, gap = moment.frame, asked.gap(file, moment.frame)
-            if place < exact:
-                try:
-                    near = asked.locate(path, frame, gap, threads)
-                    frame, gap = (frame, gap) if near is None else (near, 0)
-                except GvcodecError as error:
-                    notes.append(f"the exact frame is not known: {error}")
-            gop = file.gop_of(frame)
-            seconds = round(file.seconds(frame), 3)
-            within = round(gap / float(file.reader.header.format.frame_rate), 3)
-            span = (gop.first_frame, gop.frames)
-            moments.append(Moment(path, seconds, frame, span, round(moment.score, 4), within))
-            read += file.bytes_read - before + (gop.size if not gap else 0)
+            for score, frame, gap in ((one.score, one.frame, one.gap) for one in near):
+                if len(moments) < exact:
+                    try:
+                        there = asked.locate(path, frame, gap, threads)
+                        frame, gap = (frame, gap) if there is None else (there, 0)
+                    except GvcodecError as error:
+                        notes.append(f"the exact frame is not known: {error}")
+                gop = file.gop_of(frame)
+                seconds = round(file.seconds(frame), 3)
+                within = round(gap / float(file.reader.header.format.frame_rate), 3)
+                span = (gop.first_frame, gop.frames)
+                moments.append(Moment(path, seconds, frame, span, round(score, 4), within))
+                read += gop.size if not gap else 0
+            read += file.bytes_read - before
     return Found(tuple(moments), len(paths), read, total, (*notes, *map(str, refused)))
+
+
+class _Near(NamedTuple):
+    """A frame that has a vector, and how many frames away the one that is meant may be."""
+
+    path: str
+    score: float
+    frame: int
+    gap: int
 
 
 def _best(
@@ -74,10 +86,10 @@ def _best(
     paths: list[str],
     count: int,
     watch: Callable[[list[str]], Iterable[str]],
-) -> tuple[list[tuple[str, ranking.Moment]], int, int, list[str], list[GvcodecError]]:
+) -> tuple[list[_Near], int, int, list[str], list[GvcodecError]]:
     """The best moments and their files, bytes of all files and bytes read, notes, and errors of
     files that are left out."""
-    moments: list[tuple[str, ranking.Moment]] = []
+    moments: list[_Near] = []
     total = read = 0
     notes: list[str] = []
     refused: list[GvcodecError] = []
@@ -88,12 +100,22 @@ def _best(
                 notes += file.notes
                 name, scores = asked.rank(file)
                 frames = file.vectors[name].frames
-                moments += [(path, moment) for moment in ranking.best(scores, frames, count)]
+                for best in ranking.best(scores, frames, count):
+                    gap = _measure_gap(frames, best.frame, file.frames)
+                    moments.append(_Near(path, best.score, best.frame, gap))
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
-    moments.sort(key=lambda found: -found[1].score)
+    moments.sort(key=lambda near: -near.score)
     return moments[:count], total, read, notes, refused
+
+
+def _measure_gap(frames: NDArray[np.int64], frame: int, end: int) -> int:
+    """Frames from this one of a vector to the vector before or after, whichever is farther, or to
+    an end of the file."""
+    at = int(np.searchsorted(frames, frame))
+    after = int(frames[at + 1]) if at + 1 < len(frames) else end
+    return max(after - frame, frame - int(frames[at - 1]) if at else frame)
 
 
 class _Asked:
@@ -111,13 +133,6 @@ class _Asked:
         own = file.vectors[name]
         offsets = sought.seconds * float(file.reader.header.format.frame_rate)
         return name, ranking.scores(sought.vectors, offsets, own.values, own.frames)
-
-    def gap(self, file: SummarisedFile, frame: int) -> int:
-        """Frames to the vector before or after, whichever is farther, or to an end of the file."""
-        frames = file.vectors[self.of(file)[0]].frames
-        at = int(np.searchsorted(frames, frame))
-        after = int(frames[at + 1]) if at + 1 < len(frames) else file.frames
-        return max(after - frame, frame - int(frames[at - 1]) if at else frame)
 
     def locate(self, path: str, frame: int, gap: int, threads: int) -> int | None:
         """The exact frame; None where no network was needed."""

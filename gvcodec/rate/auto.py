@@ -36,6 +36,7 @@ from gvcodec.painter.model import find_painter
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.uris import is_uri, local_path
 
@@ -274,7 +275,7 @@ class Trials:
 
         leading = perceptual.leading_weights("small")
         if leading is None:
-            raise MediaError(f"{perceptual.SMALL_NETWORK}: no perceptual network here")
+            raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
         loss, totals = PerceptualLoss(weights=leading[1]), [0.0] * len(trials)
         threads = torch.get_num_threads()
         # Sums in another order would make the choice depend on the number of threads.

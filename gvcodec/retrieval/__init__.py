@@ -11,6 +11,6 @@ file.
     ranking      which moments fit a query best
     exact        the frame that is meant, by decoding those around a moment
 
-Only `embedders` and what compares pictures need torch. One token a frame is XComp's idea; its
+One token a frame is XComp's idea; its
 learned compression by attention was measured and is not used (docs/log).
 """

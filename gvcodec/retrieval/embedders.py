@@ -1,13 +1,13 @@
 """What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
 
     small   the shipped small perceptual network: pictures and clips as queries, no
-        download
+        download, NumPy alone
     clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
         `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
-`register` adds a maker of another one. Networks are imported when an embedder is made, torch with
-them. Raises `WrongModelError` (exit code 4) for a missing file or package, `UsageError`
-for a query that it cannot take.
+`register` adds a maker of another one. What one needs is imported when it is made. Raises
+`WrongModelError` (exit code 4) for a missing file or package, `UsageError` for a query that it
+cannot take.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
-from gvcodec.util.models import model_id, shipped_folders
+from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
 
 #: The checkpoint of embedder `small`.
 CHECKPOINT = "summary.safetensors"
@@ -188,8 +188,6 @@ def make(said: str) -> Embedder:
 
 def shipped_network() -> Path:
     """The small perceptual network."""
-    from gvcodec.painter.perceptual import SMALL_NETWORK
-
     return find_shipped(SMALL_NETWORK)
 
 

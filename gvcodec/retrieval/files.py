@@ -16,6 +16,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,8 +80,8 @@ class Vectors:
 
 
 class SummarisedFile:
-    """`vectors` by embedder id, `gops`, `frames`, `size` of the file in bytes, `notes` on packets
-    that were left out."""
+    """`gops`, `frames`, `size` of the file in bytes; read when they are asked for, `vectors` by
+    embedder id, and `notes` on packets that were left out."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._counted = _Counted(stream)
@@ -88,9 +89,14 @@ class SummarisedFile:
         self.gops = self.reader.gops()
         self.frames = sum(gop.frames for gop in self.gops)
         self.size = stream.seek(0, io.SEEK_END)
-        self.notes: list[str] = []
-        self.vectors: dict[bytes, Vectors] = {}
-        self._read()
+
+    @property
+    def vectors(self) -> dict[bytes, Vectors]:
+        return self._summaries[0]
+
+    @property
+    def notes(self) -> list[str]:
+        return self._summaries[1]
 
     @property
     def bytes_read(self) -> int:
@@ -126,7 +132,9 @@ class SummarisedFile:
             gop for gop in self.gops if gop.first_frame <= frame < gop.first_frame + gop.frames
         )
 
-    def _read(self) -> None:
+    @cached_property
+    def _summaries(self) -> tuple[dict[bytes, Vectors], list[str]]:
+        notes: list[str] = []
         found: dict[bytes, list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = {}
         for gop in self.gops:
             try:
@@ -142,19 +150,17 @@ class SummarisedFile:
                     raise DamagedStreamError("summary: another dimension than before")
                 same.append((numbers, summary.values))
             except DamagedStreamError as error:
-                self._note(f"{self.name}: GOP at frame {gop.first_frame}: {error}; left out")
-        self.vectors = {
+                if len(notes) <= _MOST_NOTES:
+                    notes.append(f"{self.name}: GOP at frame {gop.first_frame}: {error}; left out")
+        vectors = {
             name: Vectors(
                 np.concatenate([n for n, _ in parts]), np.concatenate([v for _, v in parts])
             )
             for name, parts in found.items()
         }
-
-    def _note(self, line: str) -> None:
-        if len(self.notes) < _MOST_NOTES:
-            self.notes.append(line)
-        elif len(self.notes) == _MOST_NOTES:
-            self.notes.append(f"{self.name}: more summaries are left out")
+        if len(notes) > _MOST_NOTES:
+            notes[_MOST_NOTES:] = [f"{self.name}: more summaries are left out"]
+        return vectors, notes
 
     def _head(self, at: int) -> tuple[Kind, int]:
         """Kind and whole size of the packet at an offset."""

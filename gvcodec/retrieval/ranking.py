@@ -20,10 +20,9 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame of the file with this number in the search, and how well it fits: 1 is best."""
+    """A frame and how well it fits: 1 is best."""
 
     score: float
-    file: int
     frame: int
 
 
@@ -54,9 +53,7 @@ def scores(
     return total / len(asked)
 
 
-def best(
-    found: NDArray[np.float64], frames: NDArray[np.int64], count: int, file: int = 0
-) -> list[Moment]:
+def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[Moment]:
     """The `count` best moments of a file, `APART` frames apart, best first."""
     left = found.copy()
     moments: list[Moment] = []
@@ -66,7 +63,7 @@ def best(
         and (at := int(np.argmax(left))) >= 0
         and left[at] > -np.inf
     ):
-        moments.append(Moment(float(found[at]), file, int(frames[at])))
+        moments.append(Moment(float(found[at]), int(frames[at])))
         left[np.abs(frames - frames[at]) < APART] = -np.inf
     return moments
 

@@ -40,7 +40,7 @@ from gvcodec.training.crops import Cache
 from gvcodec.training.loop import Loop, Schedule
 from gvcodec.training.perceptual_layers import CHANNELS, Weights, fit_layers
 from gvcodec.training.perceptual_pairs import Pairs, make_pairs
-from gvcodec.util.models import save_weights
+from gvcodec.util.models import SMALL_NETWORK, save_weights
 
 #: Steps, minutes, weights.
 Say = Callable[[int, float, Weights], None]
@@ -245,7 +245,7 @@ def main(words: Sequence[str] | None = None) -> None:
         save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
 
     curve: list[dict[str, float]] = []
-    made = options.out / perceptual.SMALL_NETWORK
+    made = options.out / SMALL_NETWORK
 
     def say(step: int, minutes: float, weights: Weights) -> None:
         save_weights(weights, made)

@@ -142,7 +142,7 @@ def material_of(
         return np.stack([thumbnail(planes, FORMAT.colour, side) for planes in some])
 
     def embedded(some: list[Planes]) -> NDArray[np.float16]:
-        return tokens(pictures(some)).numpy().astype(np.float16)
+        return tokens(pictures(some)).astype(np.float16)
 
     found: dict[str, NDArray[Any]] = {
         "small": pictures(frames, 64),
@@ -215,8 +215,6 @@ def move_photo(path: Path) -> list[Planes]:
 
 def main() -> None:
     """Make what is missing."""
-    import torch
-
     from gvcodec.retrieval.features import PatchTokens
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -227,7 +225,6 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="K/N: the K-th of N parts of the work (0/1)")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
     tokens = PatchTokens(shipped_network())
     clips = [(path.stem, path, 1) for path in sorted(options.clips.glob("*.mp4"))]
     if options.photos:

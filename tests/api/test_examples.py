@@ -13,7 +13,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 PARTS = ("made_clip",)
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PARTS)
-NEED_TORCH = ("arrays", "clip_dataset", "find_moment", "measure_lpips")
+NEED_TORCH = ("arrays", "clip_dataset", "measure_lpips")
 
 
 def test_the_gallery_lists_them_all() -> None:

@@ -116,8 +116,8 @@ def test_odd_sizes_keep_their_size(tmp_path, suffix: str, depth: int, exact: boo
     assert min(quality) > (90 if exact else 38)
 
 
-def test_the_painter_needs_no_torch(tmp_path, frames: list[Planes]) -> None:
-    """Encoded, checked and decoded by processes that cannot import torch: as with it."""
+def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) -> None:
+    """Encoded, checked, decoded and searched by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     with open_writer(str(y4m), form()) as writer:
         for number, planes in enumerate(frames[:4]):
@@ -131,12 +131,13 @@ def test_the_painter_needs_no_torch(tmp_path, frames: list[Planes]) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    told = call("encode", y4m, given, "-q", "50")
+    told = call("encode", y4m, given, "-q", "50", "--summary")
     # One line on standard error, with what mends it.
     (line,) = [line for line in told.splitlines() if "torch" in line]
     assert "painted, but not fitted" in line
     assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
     assert "right" in call("verify", given)
+    assert "exact" in call("search", y4m, given)
     call("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
     run("decode", given, tmp_path / "base.y4m", "--fidelity")
@@ -146,14 +147,11 @@ def test_the_painter_needs_no_torch(tmp_path, frames: list[Planes]) -> None:
     assert without == painted != base
 
 
-@pytest.mark.parametrize("options", [("--target", "lpips=0.2"), ("--summary",)])
-def test_what_torch_alone_can_do_says_so_in_a_line(
-    tmp_path, frames: list[Planes], options: tuple[str, ...]
-) -> None:
+def test_what_torch_alone_can_do_says_so_in_a_line(tmp_path, frames: list[Planes]) -> None:
     y4m = tmp_path / "in.y4m"
     with open_writer(str(y4m), form()) as writer:
         writer.write(frames[0], 0)
-    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), *options]
+    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), "--target", "lpips=0.2"]
     code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
     code += f"sys.exit(main({words}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

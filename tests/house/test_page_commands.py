@@ -124,8 +124,6 @@ def test_commands_of_a_block_run(
 ) -> None:
     shutil.copytree(files, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
-    if "search" in text or "summarize" in text:
-        pytest.importorskip("torch")
     if "--base vvc" in text:
         from gvcodec.base.standard.vvenc import find_ffmpeg
 

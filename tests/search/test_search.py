@@ -90,6 +90,12 @@ def payloads(data: bytes) -> list[bytes]:
     return [packet.payload for packet in packets_of(data) if packet.kind is Kind.SUMMARY]
 
 
+def write_still(path: Path, planes: Planes) -> None:
+    """A frame of 8 bits as y4m."""
+    data = b"".join(np.rint(plane / 4).astype(np.uint8).tobytes() for plane in planes)
+    path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + data)
+
+
 def test_a_summary_comes_back_at_every_stride_and_shape() -> None:
     rng = np.random.default_rng(0)
     for dim, frames, stride in ((1, 1, 1), (64, 240, 8), (64, 7, 4), (3, 100, 1), (512, 9, 256)):
@@ -344,8 +350,7 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
     path.write_bytes(made(scenes, summary=False))
     run("summarize", path, "-y", "--embedder", "toy", "--stride", "8")
     for frame in (3, 15, 26):
-        planes = [np.rint(plane / 4).astype(np.uint8).tobytes() for plane in scenes[frame]]
-        still.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + b"".join(planes))
+        write_still(still, scenes[frame])
         found = {}
         for exact in ("0", "1"):
             run("search", still, path, "--embedder", "toy", "--json", "--exact", exact)
@@ -365,8 +370,7 @@ def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], ca
     gop = Reader(io.BytesIO(bytes(data))).gops()[1]
     data[gop.offset + gop.size - 40] ^= 1
     path.write_bytes(data)
-    planes = [np.rint(plane / 4).astype(np.uint8).tobytes() for plane in scenes[15]]
-    still.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + b"".join(planes))
+    write_still(still, scenes[15])
     run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
     said = capsys.readouterr()
     assert "the exact frame is not known" in said.err and said.err.count("\n") == 1
@@ -427,7 +431,6 @@ def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
 
 
 def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
-    pytest.importorskip("torch")
     from gvcodec.retrieval.thumbnails import thumbnail
 
     small = embedders.make("small")
@@ -443,12 +446,33 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
         small.query("words")
 
 
-def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
+def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
-    from safetensors.torch import save_file
+    from gvcodec.painter.perceptual import Features, read_weights
+    from gvcodec.retrieval.features import PatchTokens
+    from gvcodec.retrieval.thumbnails import thumbnail
+
+    path = embedders.shipped_network()
+    rgb = np.stack([thumbnail(scenes[n], Colour(), 64) for n in (0, 30)])
+    x = torch.from_numpy(rgb).movedim(3, 1) / 255
+    x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    maps = list(Features("vgg", read_weights(path), blur_pool=True)(x))[1:4]
+    wanted = []
+    for stage in maps:
+        cells = stage.unflatten(3, (4, -1)).unflatten(2, (4, -1)).movedim(4, 3).flatten(4)
+        wanted += [cells.mean(4), cells.std(4, correction=0)]
+    tokens = torch.cat(wanted, 1).flatten(2).transpose(1, 2).numpy()
+    assert tokens.std() > 0.05
+    assert np.allclose(PatchTokens(path)(rgb), tokens, atol=2e-4)
+
+
+def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
+    from safetensors.numpy import save_file
 
     other = tmp_path / "other.safetensors"
-    save_file({"centre": torch.zeros(3)}, other, {"network": "00"})
+    save_file({"centre": np.zeros(3, np.float32)}, other, {"network": "00"})
     with pytest.raises(WrongModelError, match="other.safetensors"):
         embedders.make(f"small:{other}")
 

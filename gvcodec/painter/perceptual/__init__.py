@@ -31,13 +31,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gvcodec.errors import GvcodecError
-from gvcodec.util.models import shipped_folders
+from gvcodec.util.models import SMALL_NETWORK, shipped_folders
 
 #: Environment variable naming the folder of the weight files.
 WEIGHTS_VARIABLE = "GVCODEC_METRIC_WEIGHTS"
-#: A network of VGG16's form that was taught by it (`gvcodec.training.perceptual`), in the
-#: folders of shipped models.
-SMALL_NETWORK = "perceptual.safetensors"
 _FILES = {"alex": "lpips_alex.safetensors", "vgg": "lpips_vgg.safetensors"}
 
 # Stages of the two feature networks: (index of the convolution in the weight file, stride,
