@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: AV1's quality from which on trials are worth their time: finer ones are above that rate.
 LEAST_Q = 58
-#: Part of the distance by which tokens have to be nearer: they flicker more, and lose PSNR.
-_LEAST_GAIN = 0.01
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
 #: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
 #: common with AV1's hierarchy, is compared.
@@ -143,7 +141,7 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     index, distance = _at_size(av1.size, tokens, theirs)
     gain = 1 - distance / max(ours, 1e-9)
     what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
-    if gain < _LEAST_GAIN:
+    if gain <= 0:
         return Choice(config, f"base av1: tokens are {what} at {rate}")
     chosen = replace(config, base="tokens", base_q=_on_grid(index, config))
     return Choice(chosen, f"base tokens: {what} than av1 at {rate}")

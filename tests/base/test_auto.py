@@ -77,8 +77,9 @@ def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
     assert farther.config == EncoderConfig(q=60, base="av1")
 
 
-def test_a_small_gain_is_not_worth_flicker() -> None:
-    assert Made(0.995).choose().config.base == "av1"
+def test_tokens_have_to_be_nearer() -> None:
+    assert Made(0.995).choose().config.base == "tokens"
+    assert Made(1.005).choose().config.base == "av1"
 
 
 def test_high_rates_are_av1_without_trials_of_tokens() -> None:
