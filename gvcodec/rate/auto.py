@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: AV1's quality from which on trials are worth their time: finer ones are above that rate.
 LEAST_Q = 58
-#: Part of the distance by which tokens have to be nearer: they flicker more, and lose PSNR.
-_LEAST_GAIN = 0.01
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
 #: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
 #: common with AV1's hierarchy, is compared.
@@ -138,16 +136,15 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     if too_dear(size, samples):
         return Choice(config, f"base av1: {rate}, tokens gain below {MOST_BPP}")
     tokens = _tokens_near(av1, config, attempt)
-    excess = math.log(tokens.size / av1.size)
-    if abs(excess) > _FARTHEST:
+    if not tokens:
         return Choice(config, f"base av1: tokens do not come near {rate}")
-    ours, theirs = judge([av1, tokens])
-    gain = 1 - theirs * math.exp(_FALL * excess) / max(ours, 1e-9)
+    ours, *theirs = judge([av1, *tokens])
+    index, distance = _at_size(av1.size, tokens, theirs)
+    gain = 1 - distance / max(ours, 1e-9)
     what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
-    if gain < _LEAST_GAIN:
+    if gain <= 0:
         return Choice(config, f"base av1: tokens are {what} at {rate}")
-    index = _on_grid(tokens.base_q + excess / _slope(tokens), config)
-    chosen = replace(config, base="tokens", base_q=index)
+    chosen = replace(config, base="tokens", base_q=_on_grid(index, config))
     return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
 
 
@@ -211,23 +208,51 @@ def _on_grid(index: float, config: EncoderConfig) -> float:
     return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
 
 
-def _slope(tokens: Trial) -> float:
-    return _SLOPE if tokens.base_q < _BEND else _STEEP
-
-
-def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Trial:
-    """The trial of tokens that comes nearest to AV1's bytes."""
+def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Sequence[Trial]:
+    """The trial of tokens that comes nearest to AV1's bytes; where none comes near, the nearest
+    ones with more and with fewer bytes; none where there are not both."""
     q = q_of("av1", av1.base_q)
-    index = _on_grid(index_of("tokens", q) - _BELOW * (Q_END - q), config)
+    index = index_of("tokens", q) - _BELOW * (Q_END - q)
     tried: list[Trial] = []
-    while len(tried) < _TRIALS and all(index != trial.base_q for trial in tried):
-        tried.append(attempt(replace(config, base="tokens", base_q=index), True))
-        nearest = min(tried, key=lambda trial: abs(math.log(trial.size / av1.size)))
-        excess = math.log(nearest.size / av1.size)
-        if abs(excess) < _NEAR:
-            break
-        index = _on_grid(nearest.base_q + excess / _slope(nearest), config)
-    return nearest
+    while len(tried) < _TRIALS and _on_grid(index, config) not in {t.base_q for t in tried}:
+        base_q = _on_grid(index, config)
+        tried.append(attempt(replace(config, base="tokens", base_q=base_q), True))
+        nearest = min(tried, key=lambda trial: abs(_excess(trial, av1.size)))
+        if abs(_excess(nearest, av1.size)) < _NEAR:
+            return [nearest]
+        around = _around(tried, av1.size)
+        index, _ = _at_size(av1.size, around or [nearest])
+    return [nearest] if abs(_excess(nearest, av1.size)) <= _FARTHEST else around
+
+
+def _excess(trial: Trial, size: int) -> float:
+    """The log of its bytes over `size`."""
+    return math.log(trial.size / size)
+
+
+def _around(tried: Sequence[Trial], size: int) -> Sequence[Trial]:
+    """The nearest trials with more and with fewer bytes than `size`, none where either lacks."""
+    more = [trial for trial in tried if trial.size > size]
+    fewer = [trial for trial in tried if trial.size < size]
+    if not more or not fewer:
+        return []
+    return min(more, key=lambda t: t.size), max(fewer, key=lambda t: t.size)
+
+
+def _at_size(
+    size: int, trials: Sequence[Trial], distances: Sequence[float] = (1.0, 1.0)
+) -> tuple[float, float]:
+    """Index and distance of tokens with `size` bytes: from one trial by the usual slopes, from two
+    around it by the line through them."""
+    nearest, *others = trials
+    excess = _excess(nearest, size)
+    if not others:
+        slope = _SLOPE if nearest.base_q < _BEND else _STEEP
+        return nearest.base_q + excess / slope, distances[0] * math.exp(_FALL * excess)
+    part = excess / (excess - _excess(others[0], size))
+    near, far = (max(distance, 1e-9) for distance in distances)
+    index = nearest.base_q + part * (others[0].base_q - nearest.base_q)
+    return index, near * (far / near) ** part
 
 
 class Trials:

@@ -77,8 +77,9 @@ def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
     assert farther.config == EncoderConfig(q=60, base="av1")
 
 
-def test_a_small_gain_is_not_worth_flicker() -> None:
-    assert Made(0.995).choose().config.base == "av1"
+def test_tokens_have_to_be_nearer() -> None:
+    assert Made(0.995).choose().config.base == "tokens"
+    assert Made(1.005).choose().config.base == "av1"
 
 
 def test_high_rates_are_av1_without_trials_of_tokens() -> None:
@@ -106,6 +107,27 @@ def test_tokens_that_do_not_come_near_the_rate_are_not_compared() -> None:
     assert choice.config.base == "av1" and not made.judged
     assert "do not come near" in choice.reason
     assert len(made.tried) <= 5
+
+
+def test_tokens_whose_bytes_leap_are_compared_on_both_sides_of_the_rate() -> None:
+    """From index 59 on they take a third of the bytes of before, and none come near."""
+
+    class Leaping(Made):
+        def attempt(self, config: EncoderConfig, paint: bool) -> auto.Trial:
+            trial = super().attempt(config, paint)
+            steep = config.base == "tokens" and trial.base_q < 59
+            more = 1.5 if steep else 0.5 if config.base == "tokens" else 1
+            return dataclasses.replace(trial, size=round(trial.size * more))
+
+    for distance, base in ((0.9, "tokens"), (1.1, "av1")):
+        made = Leaping(distance, slope=0.02)
+        choice = made.choose()
+        tried = sorted(config.base_q or 0.0 for config in made.tried if config.base == "tokens")
+        assert choice.config.base == base and made.judged == 1 and 2 <= len(tried) <= 3
+        if base == "tokens":
+            assert choice.config.base_q is not None
+            assert tried[0] <= choice.config.base_q <= tried[-1]
+        assert "10." in choice.reason or "9." in choice.reason
 
 
 # What excludes tokens
