@@ -3,13 +3,11 @@
 import sys
 
 from gvcodec.util import programs
-from gvcodec.util.memory import map_large_blocks
 
 
 def run() -> int:
     """The exit code. An interrupt while modules are loaded is no reason for a traceback."""
     programs.leave_working_directory()
-    map_large_blocks()
     try:
         from gvcodec.cli import _standard_streams, main
 

@@ -15,7 +15,6 @@ from importlib import import_module
 
 from gvcodec.batch.task import Outcome
 from gvcodec.errors import GvcodecError
-from gvcodec.util.memory import map_large_blocks
 from gvcodec.util.uris import ConnectionLostError
 
 #: Seconds that a store that stopped answering is given.
@@ -58,7 +57,6 @@ def main() -> None:
     # Libraries print to standard output; outcomes go where it pointed to.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    map_large_blocks()
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     while True:

@@ -30,7 +30,7 @@ from gvcodec.errors import UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.memory import return_memory
+from gvcodec.util.memory import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
@@ -86,6 +86,7 @@ class Encoder(Shared):
         `gvcodec.streams.resume`). Raises `UsageError`."""
         super().__init__()
         layers.check_settings()
+        map_large_blocks()
         config = config or EncoderConfig()
         config = config.resolve()
         assert config.scale is not None and config.base_q is not None
@@ -243,6 +244,7 @@ class Encoder(Shared):
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
         del self._base_codec
         return_memory()
+        keep_large_blocks()
         if self._samples is not None:
             parts = self._samples.parts(self._gops, self._sent)
             self._samples = None

@@ -10,7 +10,7 @@ import pytest
 
 CODE = """
 import ctypes, sys
-from gvcodec.util.memory import map_large_blocks
+from gvcodec.util.memory import keep_large_blocks, map_large_blocks
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in
                 ("arena", "ordblks", "smblks", "hblks", "hblkhd", "uu", "fsm", "uo", "fo", "keep")]
@@ -18,8 +18,10 @@ libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = Info
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
-if sys.argv[1] == "mapped":
+if sys.argv[1] != "usual":
     map_large_blocks()
+if sys.argv[1] == "kept":
+    keep_large_blocks()
 libc.free(libc.malloc(16 << 20))
 before = libc.mallinfo2().hblks
 libc.malloc(8 << 20)
@@ -30,7 +32,7 @@ print(libc.mallinfo2().hblks - before)
 @pytest.mark.skipif(
     not hasattr(ctypes.pythonapi, "mallinfo2"), reason="not a C library of GNU's from 2.33 on"
 )
-@pytest.mark.parametrize(("how", "mapped"), [("mapped", 1), ("usual", 0)])
+@pytest.mark.parametrize(("how", "mapped"), [("mapped", 1), ("kept", 0), ("usual", 0)])
 def test_a_freed_block_does_not_make_others_share_the_heap(how: str, mapped: int) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, check=True)
     assert int(done.stdout) == mapped
