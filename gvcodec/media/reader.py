@@ -153,16 +153,19 @@ class VideoReader:
         if self._span is None and not self._pictures:
             self._set_tracks()
         self._restart()
-        self._first = next(self._timed, None)
+        opening = self._first = next(self._timed, None)
         if self._span is not None:
+            # The whole video has the format of its own first frame.
+            if opening is not None and opening[1] < self._span.shift:
+                opening = self._first_of(Span(self._span.shift, None))
             self._first = self._first_of(self._span)
         elif self._first is not None and self._start > 0:
-            self._first = self._first_since(self._first, self._start)
-        if self._first is None:
+            opening = self._first = self._first_since(self._first, self._start)
+        if self._first is None or opening is None:
             when = f" after {float(self._start):g} s" if self._start > 0 else ""
             why = ": the file is cut off" if self._is_cut_off() else ""
             raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
-        frame, pts = self._first
+        frame, pts = opening[0], self._first[1]
         #: Ticks that go from all timestamps: time begins with the first frame.
         self.shift = pts if self._span is None else self._span.shift
         self.start_pts = pts - self.shift

@@ -174,6 +174,37 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
 
 
+def test_chunks_have_the_format_of_the_whole(tmp_path, capsys) -> None:
+    """Two videos in one file, of other colour and size: as without jobs, the first one's holds."""
+    path, half = tmp_path / "in.ts", FRAMES // 2
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        for part, (side, matrix) in enumerate(((SIDE, 2), (SIDE // 2, 1))):
+            coder = av.CodecContext.create("libx264", "w")
+            coder.width = coder.height = side
+            coder.pix_fmt, coder.framerate, coder.time_base = "yuv420p", 25, Fraction(1, 25)
+            coder.colorspace = matrix
+            coder.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+            clip = moving_texture(side, side, half, 3 + part)
+            frames = [frame_from_planes(planes, 10).reformat(format="yuv420p") for planes in clip]
+            for number, frame in enumerate([*frames, None]):
+                if frame is not None:
+                    frame.pts, frame.time_base = part * half + number, Fraction(1, 25)
+                for packet in coder.encode(frame):
+                    packet.stream = stream
+                    container.mux(packet)
+    found = []
+    for jobs in ([], ["--jobs", "2"]):
+        words = [*jobs, "--keyint", "20", "--fit", "off", "--preset", "10", "-y"]
+        run("encode", path, tmp_path / "o.gvc", *words)
+        found.append(api.info(tmp_path / "o.gvc"))
+    whole, joined = ((x.frames, x.width, x.height, x.matrix) for x in found)
+    assert "chunks" in capsys.readouterr().err
+    assert whole == joined and whole[:3] == (FRAMES, SIDE, SIDE)
+
+
 def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     """Each has a row; what can be encoded is, and the exit code says that something could not."""
     folder, out = tmp_path / "in", tmp_path / "out"
