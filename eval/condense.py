@@ -266,9 +266,10 @@ def run(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
-    chance, size = 0.0, _Size()
+    chances: list[float] = []
+    size = _Size()
     for seed, (learn, test) in enumerate(_tasks(options)):
-        chance = float(np.bincount(test.labels).max() / len(test))
+        chances.append(float(np.bincount(test.labels).max() / len(test)))
         if seed < options.full_seeds:
             path = options.out / f"all-{seed}.json"
             facts = (learn, test, size(learn), seed, options.full, 1 + options.transfer)
@@ -282,8 +283,9 @@ def _run(options: argparse.Namespace) -> None:
                 transfer = options.transfer and share == options.shares[len(options.shares) // 2]
                 write_json(path, trial.at(share, int(share * size(learn)), methods, transfer))
             rows += json.loads(path.read_text())
-    write_text(options.out / "table.md", table(rows, chance))
-    print(table(rows, chance))
+    made = table(rows, float(np.mean(chances)))
+    write_text(options.out / "table.md", made)
+    print(made)
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[tuple[Clips, Clips]]:
