@@ -20,6 +20,7 @@ import gvcodec
 from gvcodec import api
 from gvcodec.base.standard.vvenc import find_ffmpeg
 from gvcodec.errors import UsageError
+from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import signals
@@ -96,7 +97,11 @@ def ended(process: subprocess.Popen[bytes], number: int, finished: Path | None =
         said = stderr.read()
     if finished is not None and finished.exists():
         assert code in (0, 128 + number)
-        assert gvcodec.open(finished)[-1].size
+        if finished.suffix == ".gvc":
+            assert gvcodec.verify(finished).frames
+        else:
+            with VideoReader(finished) as reader:
+                assert len(list(reader)) == 80
         pytest.skip("the machine was faster than the signal")
     assert code == 128 + number
     assert said.endswith(b"gvcodec: interrupted\n")
