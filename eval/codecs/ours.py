@@ -2,11 +2,12 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=tokens`. What is not given is the program's own default, but for the base, av1. `fit=`
-is `--fit`, `parts=` `--fit-parts`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`,
-`speed=`, `preset=` and `keyint=` are options of those names; with `base-q` qualities are those of
-`--base-q` in place of `-q`. `output=fidelity` or `output=rendered` keeps one of the rows. A rate is
-searched for without fitting; the file that counts is fitted.
+`gvcodec:base=tokens`. What is not given is the program's own default, but for the base, av1; with
+`base=auto` the program chooses for each file. `fit=` is `--fit`, `parts=` `--fit-parts`, `by=`
+`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=` and `keyint=` are options
+of those names; with `base-q` qualities are those of `--base-q` in place of `-q`. `output=fidelity`
+or `output=rendered` keeps one of the rows. A rate is searched for without fitting; the file that
+counts is fitted.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def gvcodec(word: str, options: Options) -> Codec:
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
-    # A row is of one base, whatever the program would choose.
+    # A row is of one base, unless it asks for what the program would choose.
     said = {"base": "av1"} | given
     flags = {name: f"{flag}={said[name]}" for name, flag in _FLAGS.items() if name in said}
     encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
@@ -104,12 +105,18 @@ def _options_of(word: str) -> dict[str, str]:
     return given
 
 
+def _rated_base(given: dict[str, str]) -> str:
+    """The base whose qualities count: with `auto`, those of av1."""
+    base = given.get("base", "av1")
+    return "av1" if base == "auto" else base
+
+
 def _check_base(word: str, given: dict[str, str]) -> None:
     from gvcodec.bases import base_of, names
 
-    base = given.get("base", "av1")
+    base = _rated_base(given)
     if base not in names():
-        raise EvalError(f"--codecs: {word}: base is {', '.join(names())}")
+        raise EvalError(f"--codecs: {word}: base is auto, {', '.join(names())}")
     has = {"scale": base_of(base).scales, "preset": base_of(base).presets}
     if unfit := [name for name, there in has.items() if name in given and not there]:
         raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
@@ -128,7 +135,7 @@ def _coarsest(given: dict[str, str]) -> int:
     from gvcodec.config import EncoderConfig
 
     scale = Fraction(given["scale"]) if "scale" in given else None
-    config = EncoderConfig(base=given.get("base", "av1"), scale=scale)
+    config = EncoderConfig(base=_rated_base(given), scale=scale)
     return int(config.coarsest if "base-q" in given else q_of(config.base, config.coarsest))
 
 

@@ -213,6 +213,13 @@ def test_tokens_are_a_base_of_the_codec_word():
             resolve([f"gvcodec:{word}"], Options())
 
 
+def test_the_program_may_choose_the_base_of_a_row():
+    codec = resolve(["gvcodec:base=auto"], Options())[0]
+    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
+    assert parser().parse_args(words).base == "auto"
+    assert (codec.name, codec.q_range) == ("gvcodec-auto", (0, 67))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
