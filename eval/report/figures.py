@@ -7,6 +7,7 @@ from eval.metrics import Metric
 from eval.report.data import OUTPUTS, Results
 from eval.report.plot import Chart, Series, styles
 from eval.report.published import anchors
+from gvcodec.util.messages import count_noun
 
 RATE_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 MEAN = "mean"
@@ -37,7 +38,8 @@ def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False)
         series.append(
             Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes)
         )
-    where = f"mean over {len(results.headline)} clips, {results.where}" if clip == MEAN else clip
+    counted = count_noun(len(results.headline), "clip")
+    where = f"mean over {counted}, {results.where}" if clip == MEAN else clip
     title = f"{metric.marked_label}, {where}"
     return Chart(title, series, "bits per pixel", _label(metric), True, RATE_TICKS, legend=legend)
 

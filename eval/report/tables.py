@@ -14,6 +14,7 @@ from eval.metrics import METRICS, Metric, looked_at
 from eval.points.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
 from eval.tools import latex, markdown
+from gvcodec.util.messages import count_noun
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
 WEAK_OVERLAP = 0.25
@@ -223,7 +224,7 @@ def notes(results: Results) -> list[str]:
     headline = results.headline
     frames = sorted({results.clips[c]["frames"] for c in headline})
     counts = f"{frames[0]}" if len(frames) == 1 else f"{frames[0]}–{frames[-1]}"
-    found = [f"Averages over {len(headline)} clip{'s' * (len(headline) > 1)} of {counts} frames."]
+    found = [f"Averages over {count_noun(len(headline), 'clip')} of {counts} frames."]
     if short := len(results.clips) - len(headline):
         found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
     if stand_ins := [c["set"] for c in results.clips.values() if c["stand_in"]]:
@@ -318,7 +319,8 @@ def results_latex(results: Results) -> str:
     for target in results.targets:
         header, rows, clips = means_table(results, target)
         if clips:
-            caption = f"Means at about {target} bpp over {len(clips)} clips, {results.where}."
+            counted = count_noun(len(clips), "clip")
+            caption = f"Means at about {target} bpp over {counted}, {results.where}."
             parts.append(latex(header, [row for row in rows if row[1] != "not reached"], caption))
     return "\n\n".join(parts)
 
