@@ -48,11 +48,13 @@ class CutFinder:
 
 
 def _reduce(luma: Plane, factor: int) -> Plane:
-    """Means of `factor`² samples, rounded down."""
+    """Means of `factor`² samples, rounded down; sums of a column fit 16 bits up to a factor of
+    64."""
     if factor == 1:
         return np.ascontiguousarray(luma)
     rows, columns = (n // factor for n in luma.shape)
     whole = luma[: rows * factor, : columns * factor]
-    down = sum((whole[i::factor] for i in range(1, factor)), whole[::factor].astype(np.uint32))
-    along = sum((down[:, i::factor] for i in range(1, factor)), down[:, ::factor])
+    first = whole[::factor] if factor <= 64 else whole[::factor].astype(np.uint32)
+    down = sum((whole[i::factor] for i in range(1, factor)), first)
+    along = sum((down[:, i::factor] for i in range(1, factor)), down[:, ::factor].astype(np.uint32))
     return (along // np.uint32(factor * factor)).astype(np.uint16)

@@ -126,6 +126,8 @@ class _Work:
         """Of these tasks, those of earlier runs too."""
         there = self.ledger.results(self.key)
         missing = [(n, task) for n, task in zip(names, tasks, strict=True) if n not in there]
+        # The longest first: at the end no core waits for one that began late.
+        missing.sort(key=lambda item: -self.plan.chunks[item[1].arguments["number"]].frames)
         if missing:
             found = yield [task for _, task in missing]
             there |= {name: result for (name, _), result in zip(missing, found, strict=True)}

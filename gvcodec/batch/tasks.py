@@ -120,7 +120,7 @@ def measure(
     quick = _QUICK.get(chosen.base, chosen.config["preset"])
     for q in qs:
         config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
-        coded = one_pass.run(opened, config, "trial", _frames, _ALL)
+        coded = one_pass.run(opened, config, "trial", _frames, _ALL, paints=False)
         sizes.append(len(coded.data))
     found = {"sizes": sizes, "frames": len(coded.frame_bytes)}
     store.write_json(keep, found)
@@ -219,7 +219,8 @@ def _code(
         return encode_for(opened, config, Target(*settings.rate["target"]), _frames).coded
     if limit is not None:
         return encode_to(opened, config, Budget(size=limit), _frames).coded
-    return one_pass.run(opened, config, "encode", _frames, _ALL)
+    # What is painted is hashed for the end of a stream, which does not come into the joined one.
+    return one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
 
 
 def _measure(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[str, Any]:

@@ -42,16 +42,18 @@ def encode_stream(
     chunk: int = 0,
     written: Callable[[Packet], None] | None = None,
     summary: Summary | None = None,
+    paints: bool = True,
 ) -> Writer:
     """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
     is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
     bytes. `written` receives every packet, `summary` every frame before its packet, and adds
-    packets of its own. Gives the writer, which knows the sizes. Raises what the encoder and the
-    source raise."""
+    packets of its own. Without `paints` there is no `painted` packet, for which all frames are
+    painted. Gives the writer, which knows the sizes. Raises what the encoder and the source
+    raise."""
     writer = Writer(output, encoder.header)
-    painted = _Painted(encoder) if paints_exactly(encoder.header) else None
+    painted = _Painted(encoder) if paints and paints_exactly(encoder.header) else None
 
     def drain(last: bool = False) -> None:
         before = writer.size
@@ -122,9 +124,11 @@ class _Painted:
         header, base_frames = encoder.header, encoder.share_base_frames()
         self._decoder = Decoder(
             header,
+            threads=encoder.threads,
             limits=UNLIMITED,
             device=encoder.device,
-            base_codec=layers.open_decoder(header, 0)
+            read_only=True,
+            base_codec=layers.open_decoder(header, encoder.threads)
             if base_frames is None
             else _Handed(base_frames),
         )

@@ -188,9 +188,9 @@ class Encoder(Shared):
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
         self._timing.send(self._timing.predict() if pts is None else pts)
-        self._sources.append(
-            y if fmt.bit_depth == 10 else (y >> 2).astype(np.uint8)
-        )  # eight bits are kept as such
+        if fmt.bit_depth == 8:  # eight bits are kept as such
+            y = np.right_shift(y, 2, out=np.empty(y.shape, np.uint8), casting="unsafe")
+        self._sources.append(y)
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
         self._sent += 1
@@ -213,6 +213,11 @@ class Encoder(Shared):
     def device(self) -> str:
         """torch's name of where frames are painted."""
         return self._config.device
+
+    @property
+    def threads(self) -> int:
+        """Of the painter, 0 = all cores."""
+        return self._config.threads
 
     @in_turn
     def share_base_frames(self) -> deque[Planes] | None:
@@ -319,5 +324,4 @@ class Encoder(Shared):
         """Base hash and PSNR of one base frame."""
         for part in bytes_to_hash(base_frame):
             self._hash.update(part)
-        kept = source if source.dtype == np.uint16 else source.astype(np.uint16) << np.uint16(2)
-        self._psnr.add(psnr(base_frame[0], kept))
+        self._psnr.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

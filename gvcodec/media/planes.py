@@ -138,10 +138,14 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     return planes_from_frame(converted)
 
 
-def frame_from_planes(planes: Planes, bit_depth: int) -> av.VideoFrame:
-    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`."""
+def frame_from_planes(
+    planes: Planes, bit_depth: int, again: av.VideoFrame | None = None
+) -> av.VideoFrame:
+    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`; `again`: one of that kind and size
+    whose samples nobody needs any more, to be filled anew."""
     height, width = planes[0].shape
-    frame = av.VideoFrame(width, height, "yuv420p" if bit_depth == 8 else "yuv420p10le")
+    frame = again or av.VideoFrame(width, height, "yuv420p" if bit_depth == 8 else "yuv420p10le")
+    frame.make_writable()
     for index, plane in enumerate(planes):
         samples = to_eight_bits(plane) if bit_depth == 8 else plane
         _samples(frame, index, samples.dtype.type)[:] = samples

@@ -100,9 +100,10 @@ def run(
     base_encoder: BaseEncoder | None = None,
     fitted: Mapping[int, bytes] | None = None,
     progress: Progress | None = None,
+    paints: bool = True,
 ) -> Pass:
-    """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`. Raises
-    what the encoder raises."""
+    """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`, `paints` as
+    for `encode_stream`. Raises what the encoder raises."""
     stream, settings = io.BytesIO(), config.resolve()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
@@ -117,7 +118,14 @@ def run(
             for frame in watch(itertools.islice(source, frames), what, frames)
         )
         writer = encode_stream(
-            encoder, stream, pieces, source.metadata.pack(), source.tracks, CHUNK, written
+            encoder,
+            stream,
+            pieces,
+            source.metadata.pack(),
+            source.tracks,
+            CHUNK,
+            written,
+            paints=paints,
         )
         return Pass(
             source.format,

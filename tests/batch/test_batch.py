@@ -174,6 +174,25 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
 
 
+def test_the_longest_chunk_is_begun_first_and_none_is_painted(
+    videos: Path, tmp_path, monkeypatch
+) -> None:
+    begun: list[int] = []
+
+    class Noting(Inline):
+        def submit(self, task: Task) -> Any:
+            begun.append(task.arguments.get("number", -1))
+            return super().submit(task)
+
+    # Nothing can be painted.
+    monkeypatch.setattr("gvcodec.codec.encode_stream._Painted", None)
+    driver = encode(tmp_path, videos / "b.mkv", settings=quick(start=0.2), engine=Noting())
+    assert not driver.errors
+    rows = [int(row["frames"]) for row in table_of(tmp_path)]
+    assert rows == [55, 15, 20, 20]
+    assert begun == [-1, 1, 2, 0, -1]
+
+
 def test_chunks_have_the_format_of_the_whole(tmp_path, capsys) -> None:
     """Two videos in one file, of other colour and size: as without jobs, the first one's holds."""
     path, half = tmp_path / "in.ts", FRAMES // 2

@@ -14,11 +14,17 @@ import pytest
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.mux_writer import mend_dts
-from gvcodec.media.planes import planes_from_rgb, rgb_from_planes
+from gvcodec.media.planes import (
+    frame_from_planes,
+    planes_from_frame,
+    planes_from_rgb,
+    rgb_from_planes,
+)
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
+from tests.clips import make_clip
 from tests.conftest import planes_equal, psnr
 
 BT709 = Colour(1, 1, 1)
@@ -379,3 +385,23 @@ def test_a_packet_is_decoded_when_that_is_possible(dts: int) -> None:
     packet.time_base, packet.pts, packet.dts = Fraction(1, 24), 0, dts
     mend_dts(packet, Fraction(24))
     assert packet.dts == (dts if -32 <= dts <= 0 else 0)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10])
+def test_a_frame_filled_anew_has_the_new_samples_and_spares_other_holders(bit_depth: int) -> None:
+    first, second = make_clip(70, 50, 2)
+    frame = frame_from_planes(first, bit_depth)
+    place = frame.planes[0].buffer_ptr
+    again = frame_from_planes(second, bit_depth, frame)
+    assert again is frame and frame.planes[0].buffer_ptr == place
+    wanted = frame_from_planes(second, bit_depth)
+    assert planes_equal(planes_from_frame(again), planes_from_frame(wanted))
+    # A filter holds what it was given.
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(width=70, height=50, format=frame.format, time_base=Fraction(1, 25)),
+        graph.add("buffersink"),
+    ).configure()
+    graph.push(frame)
+    frame_from_planes(first, bit_depth, frame)
+    assert planes_equal(planes_from_frame(graph.pull()), planes_from_frame(wanted))

@@ -96,11 +96,12 @@ def model(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def encoded(count: int = 6, keyint: int = 3, **settings: Any) -> bytes:
+def encoded(count: int = 6, keyint: int = 3, paints: bool = True, **settings: Any) -> bytes:
     config = EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0)
     encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
     out = io.BytesIO()
-    encode_stream(encoder, out, ((planes, None) for planes in frames(WIDTH, HEIGHT, count)))
+    clip = ((planes, None) for planes in frames(WIDTH, HEIGHT, count))
+    encode_stream(encoder, out, clip, paints=paints)
     return out.getvalue()
 
 
@@ -134,6 +135,28 @@ def test_without_fitting_base_frames_are_decoded_once(monkeypatch, settings: Any
     # Checks both hashes.
     assert len(decoded(data)) == 6
     assert Kind.PAINTED in [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_stream_that_is_joined_is_not_painted() -> None:
+    whole, bare = (
+        list(Reader(io.BytesIO(data)).packets()) for data in (encoded(), encoded(paints=False))
+    )
+    assert bare == [packet for packet in whole if packet.kind is not Kind.PAINTED] != whole
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_painting_while_encoding_has_the_threads_of_the_encoder(monkeypatch, threads: int) -> None:
+    seen: list[int] = []
+
+    def paint(*given: Any) -> VideoPainter:
+        seen.append(given[5])
+        return VideoPainter(*given)
+
+    monkeypatch.setattr("gvcodec.painter.open.VideoPainter", paint)
+    encoded(threads=threads)
+    assert seen == [threads]
 
 
 @pytest.mark.usefixtures("model")

@@ -130,6 +130,8 @@ class Av1Encoder(Shared):
         )
         self._settings = settings
         self._encoder = encoder
+        #: Filled anew for each picture: new memory for each takes longer than the samples.
+        self._frame: av.VideoFrame | None = None
         self._count = 0
 
     def after_fork(self) -> None:
@@ -145,7 +147,7 @@ class Av1Encoder(Shared):
         opens = self._count == 0
         if opens:
             self._encoder.options = _av1_options(self._settings, planes[0])
-        frame = frame_from_planes(planes, 10)
+        frame = self._frame = frame_from_planes(planes, 10, self._frame)
         frame.pict_type = _INTRA if key else 0
         frame.pts, frame.time_base = self._count, self._encoder.time_base
         self._count += 1
