@@ -35,7 +35,7 @@ from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.making import choose, split_validation
-from gvcodec.condense.networks import Pairs, prepare
+from gvcodec.condense.networks import Pairs
 from gvcodec.errors import GvcodecError
 
 METHODS = (
@@ -61,7 +61,7 @@ class Cubes(nn.Module):
         self.head = nn.Linear(16 * _WIDTHS[-1], classes)
 
     def features(self, pictures: Tensor) -> Tensor:
-        return self.body(prepare(pictures).transpose(1, 2)).flatten(1)
+        return self.body(pictures.movedim(-1, 1).float() / 64 - 2).flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.head(self.features(pictures))
