@@ -6,7 +6,8 @@ equal bytes.
 
 Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
 the middle of the video is coded by AV1, and by tokens at one to three qualities. Both are painted,
-with the painter that ships, and compared with the source through the small perceptual network.
+with the painter that ships, and compared with the source through the small perceptual network,
+which sees single frames and hardly what moves wrongly: tokens may lose little luma PSNR too.
 Trials need torch; without it AV1 is taken. `q` means AV1's: tokens get the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
 """
@@ -37,6 +38,8 @@ from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import SMALL_NETWORK
+from gvcodec.util.psnr import MeanPsnr
+from gvcodec.util.psnr import psnr as find_psnr
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.uris import is_uri, local_path
 
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: AV1's quality from which on trials are worth their time: finer ones are above that rate.
 LEAST_Q = 58
+#: Decibels of luma PSNR that tokens may lose against AV1.
+MOST_LOSS = 1.0
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
 #: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
 #: common with AV1's hierarchy, is compared.
@@ -67,11 +72,12 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The part in one base: the base's index, bytes of the frame packets, and frames as RGB
-    (H, W, 3) uint8, painted."""
+    """The part in one base: the base's index, bytes of the frame packets, mean luma PSNR of the
+    base frames in dB, and frames as RGB (H, W, 3) uint8, painted."""
 
     base_q: float
     size: int
+    psnr: float = 0.0
     shown: Sequence[NDArray[np.uint8]] = field(default=(), repr=False)
 
 
@@ -138,6 +144,9 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     tokens = _tokens_near(av1, config, attempt)
     if not tokens:
         return Choice(config, f"base av1: tokens do not come near {rate}")
+    loss = av1.psnr - _psnr_at(av1.size, tokens)
+    if loss > MOST_LOSS:
+        return Choice(config, f"base av1: tokens lose {loss:.1f} dB of PSNR-Y at {rate}")
     ours, *theirs = judge([av1, *tokens])
     index, distance = _at_size(av1.size, tokens, theirs)
     gain = 1 - distance / max(ours, 1e-9)
@@ -249,10 +258,22 @@ def _at_size(
     if not others:
         slope = _SLOPE if nearest.base_q < _BEND else _STEEP
         return nearest.base_q + excess / slope, distances[0] * math.exp(_FALL * excess)
-    part = excess / (excess - _excess(others[0], size))
+    part = _part(size, trials)
     near, far = (max(distance, 1e-9) for distance in distances)
     index = nearest.base_q + part * (others[0].base_q - nearest.base_q)
     return index, near * (far / near) ** part
+
+
+def _part(size: int, trials: Sequence[Trial]) -> float:
+    """Where `size` lies on the way from the first trial to the second one, in their logs."""
+    near, far = (_excess(trial, size) for trial in trials)
+    return near / (near - far)
+
+
+def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
+    """Luma PSNR of tokens with `size` bytes: of a trial so near, or by the line through two."""
+    near, *others = (trial.psnr for trial in trials)
+    return near + _part(size, trials) * (others[0] - near) if others else near
 
 
 class Trials:
@@ -277,6 +298,9 @@ class Trials:
         sizes = [len(packet.payload) for packet in coded.packets]
         if not paint:
             return Trial(index, sum(sizes))
+        psnr = MeanPsnr()
+        for source, base_frame in zip(self._part, coded.base_frames, strict=True):
+            psnr.add(find_psnr(base_frame[0], source[0]))
         q, threads = round(config.base_q), config.threads or os.cpu_count() or 1
         painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
         shown = []
@@ -288,7 +312,7 @@ class Trials:
             painted = painter.paint(base_frame, len(packet.payload))
             if number in self._looks:
                 shown.append(rgb_from_planes(painted, self._fmt.colour))
-        return Trial(index, sum(sizes), shown)
+        return Trial(index, sum(sizes), psnr.value, shown)
 
     @usual_torch()
     def judge(self, trials: Sequence[Trial]) -> list[float]:

@@ -41,8 +41,11 @@ class Made:
     """Trials that follow curves: log bytes fall with the index, `distance` is that of tokens over
     that of AV1 at equal bytes."""
 
-    def __init__(self, distance: float, bpp: float = 0.006, slope: float = 0.08) -> None:
+    def __init__(
+        self, distance: float, bpp: float = 0.006, slope: float = 0.08, loss: float = 0.5
+    ) -> None:
         self.distance, self.bytes, self.slope = distance, bpp * SAMPLES / 8, slope
+        self.loss = loss
         self.tried: list[EncoderConfig] = []
         self.judged = 0
 
@@ -50,9 +53,10 @@ class Made:
         self.tried.append(config)
         assert paint == (config.preset is None)
         if config.base == "av1":
-            return auto.Trial(config.q, round(self.bytes * (1.1 if config.preset else 1)))
+            return auto.Trial(config.q, round(self.bytes * (1.1 if config.preset else 1)), 30.0)
         index = config.q if config.base_q is None else config.base_q
-        return auto.Trial(index, round(self.bytes * math.exp(self.slope * (57.3 - index))))
+        more = self.slope * (57.3 - index)
+        return auto.Trial(index, round(self.bytes * math.exp(more)), 30 - self.loss + 2 * more)
 
     def judge(self, trials: Sequence[auto.Trial]) -> list[float]:
         self.judged += 1
@@ -80,6 +84,14 @@ def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
 def test_tokens_have_to_be_nearer() -> None:
     assert Made(0.995).choose().config.base == "tokens"
     assert Made(1.005).choose().config.base == "av1"
+
+
+def test_tokens_may_lose_a_decibel_at_most() -> None:
+    assert Made(0.5, loss=0.9).choose().config.base == "tokens"
+    made = Made(0.5, loss=1.2)
+    choice = made.choose()
+    assert choice.config.base == "av1" and not made.judged
+    assert "tokens lose 1.2 dB of PSNR-Y" in choice.reason
 
 
 def test_high_rates_are_av1_without_trials_of_tokens() -> None:
