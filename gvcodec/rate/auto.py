@@ -7,7 +7,7 @@ equal bytes.
 Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
 the middle of the video is coded by AV1, and by tokens at one to three qualities. Both are painted,
 with the painter that ships, and compared with the source through the small perceptual network,
-which sees single frames and hardly what moves wrongly: tokens may lose little luma PSNR too.
+which sees single frames and hardly what moves wrongly: much luma PSNR lost has to be paid for.
 Trials need torch; without it AV1 is taken. `q` means AV1's: tokens get the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
 """
@@ -51,8 +51,9 @@ if TYPE_CHECKING:
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: AV1's quality from which on trials are worth their time: finer ones are above that rate.
 LEAST_Q = 58
-#: Decibels of luma PSNR that tokens may lose against AV1.
-MOST_LOSS = 1.0
+#: Decibels of luma PSNR that tokens may lose against AV1 for nothing, and by how much nearer they
+#: have to be for each, where they lose more.
+FREE_LOSS, PRICE = 1.0, 0.1
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
 #: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
 #: common with AV1's hierarchy, is compared.
@@ -145,14 +146,15 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     if not tokens:
         return Choice(config, f"base av1: tokens do not come near {rate}")
     loss = av1.psnr - _psnr_at(av1.size, tokens)
-    if loss > MOST_LOSS:
-        return Choice(config, f"base av1: tokens lose {loss:.1f} dB of PSNR-Y at {rate}")
     ours, *theirs = judge([av1, *tokens])
     index, distance = _at_size(av1.size, tokens, theirs)
     gain = 1 - distance / max(ours, 1e-9)
     what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
     if gain <= 0:
         return Choice(config, f"base av1: tokens are {what} at {rate}")
+    if loss > FREE_LOSS and gain < PRICE * loss:
+        lost = f"lose {loss:.1f} dB of PSNR-Y"
+        return Choice(config, f"base av1: tokens are {what} but {lost} at {rate}")
     chosen = replace(config, base="tokens", base_q=_on_grid(index, config))
     return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
 

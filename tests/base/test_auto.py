@@ -86,12 +86,12 @@ def test_tokens_have_to_be_nearer() -> None:
     assert Made(1.005).choose().config.base == "av1"
 
 
-def test_tokens_may_lose_a_decibel_at_most() -> None:
-    assert Made(0.5, loss=0.9).choose().config.base == "tokens"
-    made = Made(0.5, loss=1.2)
-    choice = made.choose()
-    assert choice.config.base == "av1" and not made.judged
-    assert "tokens lose 1.2 dB of PSNR-Y" in choice.reason
+def test_more_than_a_decibel_has_to_be_paid_for() -> None:
+    assert Made(0.99, loss=0.9).choose().config.base == "tokens"
+    assert Made(0.8, loss=1.5).choose().config.base == "tokens"
+    choice = Made(0.9, loss=1.5).choose()
+    assert choice.config.base == "av1"
+    assert "nearer to the source but lose 1.5 dB of PSNR-Y" in choice.reason
 
 
 def test_high_rates_are_av1_without_trials_of_tokens() -> None:
