@@ -38,8 +38,7 @@ from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import SMALL_NETWORK
-from gvcodec.util.psnr import MeanPsnr
-from gvcodec.util.psnr import psnr as find_psnr
+from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.uris import is_uri, local_path
 
@@ -300,9 +299,9 @@ class Trials:
         sizes = [len(packet.payload) for packet in coded.packets]
         if not paint:
             return Trial(index, sum(sizes))
-        psnr = MeanPsnr()
+        fidelity = MeanPsnr()
         for source, base_frame in zip(self._part, coded.base_frames, strict=True):
-            psnr.add(find_psnr(base_frame[0], source[0]))
+            fidelity.add(psnr(base_frame[0], source[0]))
         q, threads = round(config.base_q), config.threads or os.cpu_count() or 1
         painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
         shown = []
@@ -314,7 +313,7 @@ class Trials:
             painted = painter.paint(base_frame, len(packet.payload))
             if number in self._looks:
                 shown.append(rgb_from_planes(painted, self._fmt.colour))
-        return Trial(index, sum(sizes), psnr.value, shown)
+        return Trial(index, sum(sizes), fidelity.value, shown)
 
     @usual_torch()
     def judge(self, trials: Sequence[Trial]) -> list[float]:
