@@ -32,6 +32,7 @@ from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
+from gvcodec.util.uris import absolute_path
 
 if TYPE_CHECKING:
     from gvcodec.retrieval.making import Summarizer
@@ -207,7 +208,7 @@ def _open_journal(job: Job) -> Journal:
     named, output = as_name(job.source), as_name(job.output)
     if output is None:
         raise UsageError("--resume needs the names of files")
-    source = "" if named in (None, "-") else os.path.abspath(named)
+    source = "" if named in (None, "-") else absolute_path(named)
     status = os.stat(source) if source and os.path.exists(source) else None
     video = (
         source,

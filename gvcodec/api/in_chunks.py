@@ -4,7 +4,6 @@ this process."""
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
 from gvcodec.util.signals import OnAbort, held
-from gvcodec.util.uris import is_uri
+from gvcodec.util.uris import absolute_path, is_uri
 
 
 def settings_of(rate: Budget | Target | None) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
         _work_folder(as_name(job.output)) as folder,
     ):
         notebook = ledger.Ledger(folder)
-        task = ledger.Job(os.path.abspath(path), settings)
+        task = ledger.Job(absolute_path(path), settings)
         engine = Inline() if jobs == 1 else open_engine(jobs)
         with engine, Bar(1, **job.progress) as bar:
             driver = Driver(engine, notebook, bar.heard)

@@ -9,7 +9,6 @@ ones the last."""
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -21,7 +20,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.pipes import Stream
 from gvcodec.media.reader import Span, VideoReader
 from gvcodec.media.timeline import Timeline, may_jump
-from gvcodec.util.uris import is_uri, open_uri
+from gvcodec.util.uris import absolute_path, is_uri, open_uri
 
 #: Seconds: half of it is how far the clock of a video may step back, however high its rate.
 _STEP = Fraction(1, 1000)
@@ -128,7 +127,7 @@ def _packets(source: str) -> tuple[set[int] | None, set[int]]:
         pipe = Stream(stack.enter_context(open_uri(source))) if is_uri(source) else None
         # What cannot be read ends the packets: those before it can be decoded.
         stack.enter_context(contextlib.suppress(av.FFmpegError, OSError))
-        container = stack.enter_context(av.open(pipe or os.path.abspath(source), "r"))
+        container = stack.enter_context(av.open(pipe or absolute_path(source), "r"))
         for packet in container.demux(container.streams.video[0]):
             if not packet.size:
                 continue

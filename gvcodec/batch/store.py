@@ -35,7 +35,7 @@ def in_this_process(path: str) -> bool:
 
 def local_path(path: str) -> str:
     """A path as one that does not depend on the working folder; URIs stay."""
-    return path if is_uri(path) else os.path.abspath(uris.local_path(path))
+    return path if is_uri(path) else uris.absolute_path(uris.local_path(path))
 
 
 def join(folder: str, *names: str) -> str:

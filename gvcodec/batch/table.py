@@ -14,6 +14,7 @@ from typing import Any
 from gvcodec.batch import store
 from gvcodec.batch.ledger import Job, Ledger
 
+TABLE = "batch.csv"
 COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y lpips
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 
@@ -42,4 +43,4 @@ def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows_of(ledger, jobs))
-    store.write_bytes(store.join(ledger.out, "batch.csv"), text.getvalue().encode())
+    store.write_bytes(store.join(ledger.out, TABLE), text.getvalue().encode())

@@ -112,8 +112,9 @@ def _write_errors() -> Iterator[None]:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """Files that a command reads and must not write."""
-    named = (getattr(options, name, None) for name in ("input", "source"))
-    return [*getattr(options, "inputs", ()), *(name for name in named if name is not None)]
+    named = (getattr(options, name, None) for name in ("input", "source", "stream"))
+    several = [*getattr(options, "inputs", ()), *getattr(options, "model", ())]
+    return [*several, *(name for name in named if name is not None)]
 
 
 class _Parser(argparse.ArgumentParser):

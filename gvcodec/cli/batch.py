@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -16,12 +17,15 @@ from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import METRICS, make_settings
+from gvcodec.batch.table import TABLE
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
 from gvcodec.cli.encode import coding_arguments, config_of
-from gvcodec.errors import BatchError, GvcodecError, UsageError
+from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
+from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say
+from gvcodec.util.uris import is_uri
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
 EXAMPLES = (
@@ -79,6 +83,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     ledger = Ledger(store.local_path(options.output))
+    if not is_uri(ledger.out) and os.pardir in ledger.out.split("/"):
+        # A folder that another one is reached through is missing; it is not made for that.
+        raise MissingFileError(options.output)
+    refuse_input(store.join(ledger.out, TABLE))
     jobs = jobs_of(options)
     with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
         driver = Driver(engine, ledger, bar.heard)
@@ -88,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
             say(driver.errors[job.name])
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
-        raise BatchError(f"{failed}; {store.join(options.output, 'batch.csv')} has a row for each")
+        raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")
     say(f"{options.output}: {count_noun(len(jobs), 'file')} done")
 
 

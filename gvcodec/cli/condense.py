@@ -10,7 +10,7 @@ import numpy as np
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
 from gvcodec.condense.clips import SIDE
 from gvcodec.errors import UsageError
-from gvcodec.util.file_io import PendingFile
+from gvcodec.util.file_io import PendingFile, protect_inputs
 from gvcodec.util.messages import count_noun, say
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
@@ -68,12 +68,15 @@ def run(options: argparse.Namespace) -> None:
     if options.side % 2:
         raise UsageError(f"--side is even, not {options.side}")
     use_threads(options.threads)
-    with PendingFile(output, options.overwrite) as pending:
-        videos = (
-            reading.in_folders(options.data)
-            if options.data
-            else reading.list_clips(Path(given[0]), Path(given[1]))
-        )
+    videos = (
+        reading.in_folders(options.data)
+        if options.data
+        else reading.list_clips(Path(given[0]), Path(given[1]))
+    )
+    with (
+        protect_inputs([*given[1:], *(str(path) for path, _ in videos)]),
+        PendingFile(output, options.overwrite) as pending,
+    ):
         clips = reading.read(videos, side=options.side)
         data, facts = condense(clips, int(options.size), options.seed)
         pending.temporary.write_bytes(data)

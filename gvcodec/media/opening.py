@@ -15,7 +15,7 @@ from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe, Stream
 from gvcodec.media.timeline import may_jump
-from gvcodec.util.uris import is_uri, local_path, open_uri
+from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -131,7 +131,7 @@ class Opened:
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
         options = {"pattern_type": "none"} | chosen.pop("options", {})
-        return av.open(os.path.abspath(path), options=options, metadata_errors="replace", **chosen)
+        return av.open(absolute_path(path), options=options, metadata_errors="replace", **chosen)
 
     def why(self, error: Exception) -> str:
         """What went wrong before there was a frame, in a few words."""

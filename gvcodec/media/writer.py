@@ -30,7 +30,7 @@ from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, name_errors
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import PendingFile, refuse_input
+from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
 #: frames that were written.
@@ -88,6 +88,7 @@ def open_writer(
 ) -> VideoWriter:
     """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
     "matroska" or "nut". Raises `UsageError` for an unknown kind."""
+    refuse_folder(path)
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (*FILES, ".gif", ".y4m", ".png"):
         raise UsageError(

@@ -22,7 +22,7 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import Metadata
-from gvcodec.util.file_io import PendingFile
+from gvcodec.util.file_io import PendingFile, refuse_folder
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".ivf": "ivf"}
 #: The bitstream alone, by what FFmpeg calls it.
@@ -44,6 +44,7 @@ def extract(
         raise UsageError(
             f"the base layer {header.base} is no standard bitstream, there is nothing to extract"
         )
+    refuse_folder(path)
     suffix = Path(path).suffix.lower()
     kind = _FORMATS.get(suffix)
     if kind is None and suffix not in _RAW:

@@ -18,12 +18,14 @@ from typing import BinaryIO, Protocol, Self
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.util.signals import OnAbort, held
-from gvcodec.util.uris import is_uri, local_path, open_uri
+from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 _POLL = 0.05
 _STDIN, _STDOUT = 0, 1
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
+#: Links one after another that Linux follows.
+_MOST_LINKS = 40
 #: Names of files that other programs open; a stream under one of them would only confuse.
 _VIDEO = frozenset(
     """.mp4 .m4v .mov .mkv .webm .avi .y4m .yuv .ts .m2ts .mpg .mpeg .flv .wmv .ogv .3gp .mxf .ivf
@@ -65,6 +67,7 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     """The stream to write, complete or absent afterwards; "-" is standard output. Raises
     `UsageError` for the name of a video."""
+    refuse_folder(path)
     suffix = Path(path).suffix
     if suffix.lower() in _VIDEO:
         better = Path(path).with_suffix(".gvc")
@@ -110,11 +113,12 @@ _inputs: dict[tuple[int, int], str] = {}
 @contextlib.contextmanager
 def protect_inputs(inputs: Iterable[str]) -> Iterator[None]:
     """While the block runs no output takes the place of one of these files, whatever link leads to
-    it."""
+    it. Of an archive in a URI (`zip://in.mp4::a.zip`) that is the archive."""
     before = dict(_inputs)
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
-            found = os.stat(_STDIN if name == "-" else name)
+            path = absolute_path(local_path(name.rsplit("::", 1)[-1] if is_uri(name) else name))
+            found = os.stat(_STDIN if name == "-" else path)
             if stat.S_ISREG(found.st_mode):
                 _inputs[found.st_dev, found.st_ino] = display_name(name)
     try:
@@ -132,6 +136,30 @@ def refuse_input(path: str | os.PathLike[str]) -> None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
             raise MediaError(f"{output}: is {which}, nothing was written")
+
+
+def refuse_folder(path: str | os.PathLike[str]) -> None:
+    """Raises `MediaError` where `path`, of a file to write, names a folder by how it ends."""
+    if os.path.basename(text := os.fspath(path)) in ("", os.curdir, os.pardir):
+        there = "is a folder" if os.path.isdir(text) else "names a folder, and there is none"
+        raise MediaError(f"{text}: {there}")
+
+
+def _resolve_output(path: str | os.PathLike[str]) -> Path:
+    """The absolute path, without links, of the file that the system writes for `path`, which need
+    not exist; its folder has to. Raises `OSError`, `MediaError`."""
+    text = os.fspath(path)
+    for _ in range(_MOST_LINKS):
+        refuse_folder(text)
+        folder, name = os.path.split(text)
+        if not stat.S_ISDIR(os.stat(folder or os.curdir).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+        place = os.path.realpath(folder or os.curdir, strict=True)
+        text = os.path.join(place, name)
+        if not os.path.islink(text):
+            return Path(text)
+        text = os.path.join(place, os.readlink(text))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
 
 
 class _Growing(io.RawIOBase):
@@ -211,13 +239,15 @@ class PendingFile:
         self.path = Path(path)
         self._overwrite = overwrite
         self._abort: OnAbort | None = None
-        refuse_input(self.path)
+        refuse_input(path)
         try:
+            refuse_folder(path)
             #: What is there now, None = nothing.
             self._old = self.path.stat() if self.path.exists() else None
             self.temporary = self.path.absolute()
             if self._old is None or self._replaces(self._old):
-                self._target = Path(os.path.realpath(self.path))
+                self._target = _resolve_output(path)
+                refuse_input(self._target)
                 with held():
                     self.temporary = self._create(self._old)
                     self._abort = OnAbort(partial(self.temporary.unlink, missing_ok=True))

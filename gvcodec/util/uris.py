@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -15,6 +16,8 @@ from urllib.parse import unquote
 from gvcodec.errors import GvcodecError, MediaError, MissingFileError, UsageError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Names of this machine's file system among fsspec's.
+_LOCAL = ("file://", "local://")
 #: Bytes that are read of a URI at once.
 _BLOCK = 1 << 20
 
@@ -25,14 +28,32 @@ class ConnectionLostError(MediaError):
 
 def is_uri(path: str) -> bool:
     """Whether fsspec opens it: `s3://…`, `https://…`, not a file of this machine."""
-    return bool(_SCHEME.match(path)) and not path.startswith("file://")
+    return bool(_SCHEME.match(path)) and not path.startswith(_LOCAL)
 
 
 def local_path(path: str) -> str:
     """The path of a `file://` URI; other paths stay."""
-    if not path.startswith("file://"):
+    prefix = next((prefix for prefix in _LOCAL if path.startswith(prefix)), None)
+    if prefix is None:
         return path
-    return unquote(path.removeprefix("file://localhost").removeprefix("file://"))
+    return unquote(path.removeprefix(prefix + "localhost").removeprefix(prefix))
+
+
+def absolute_path(path: str) -> str:
+    """An absolute path of the file that the system opens for `path`.
+
+    `a/../b` lies beside the folder that a link `a` leads to, and nowhere if there is no folder
+    `a`: such a path stays as it is, and so does a file's with a slash at its end.
+    """
+    whole = os.path.join(os.getcwd(), path)
+    folder, name = os.path.split(whole)
+    if name in ("", os.curdir, os.pardir):
+        folder, name = whole, ""
+    elif os.pardir not in whole.split(os.sep):
+        return os.path.normpath(whole)
+    if not os.path.isdir(folder):
+        return whole
+    return os.path.join(os.path.realpath(folder), name) if name else os.path.realpath(folder)
 
 
 @contextlib.contextmanager

@@ -452,3 +452,14 @@ def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
     ):
         run("batch", videos, "-o", tmp_path / "out", *words, code=2)
     assert not os.path.exists(tmp_path / "out")
+
+
+def test_a_table_of_inputs_is_not_replaced_by_the_table_of_results(tmp_path, capsys) -> None:
+    table = tmp_path / "batch.csv"
+    table.write_text("uri\nnone.mp4\n")
+    for out in (tmp_path, tmp_path / "nodir" / ".."):
+        run("batch", table, "-o", out, code=1)
+    said = capsys.readouterr().err.splitlines()
+    assert "is the input" in said[0] and "No such file" in said[1]
+    assert list(tmp_path.iterdir()) == [table]
+    assert table.read_text() == "uri\nnone.mp4\n"

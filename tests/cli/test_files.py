@@ -69,6 +69,74 @@ COMMANDS = {
 }
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_writes_through_a_folder_that_is_missing(
+    made: Path, tmp_path, command: str, capsys
+) -> None:
+    """`nodir/../a.gvc` is no other name of `a.gvc`, neither to write nor to read."""
+    name, output, arguments = COMMANDS[command]
+    target = copied(made, name, tmp_path, output)
+    before = target.read_bytes()
+    through = tmp_path / "nodir" / ".." / output
+    for given in ((target, through), (through, target), (through, through)):
+        run(*arguments(*given), "-y", code=1)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "No such file" in line or "is the input" in line
+        assert target.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_that_ends_in_a_slash_is_a_folder(
+    made: Path, tmp_path, command: str, capsys
+) -> None:
+    name, _, arguments = COMMANDS[command]
+    source = copied(made, name, tmp_path)
+    for end in ("/", "/."):
+        words = [str(word) for word in arguments(source, tmp_path / "newdir")]
+        words = [
+            str(tmp_path / "newdir") + end if "newdir" in w or "a%d" in w else w for w in words
+        ]
+        run(*words, code=1)
+        assert "names a folder, and there is none" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_link_before_two_dots_leads_where_the_system_goes(made: Path, tmp_path) -> None:
+    """`link/../a` lies beside the folder that the link leads to: to read, to write, to compare."""
+    (tmp_path / "far" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "inner")
+    source = copied(made, "in.mp4", tmp_path / "far")
+    run("encode", tmp_path / "link" / ".." / "in.mp4", tmp_path / "link" / ".." / "a.gvc", *ENCODE)
+    assert (tmp_path / "far" / "a.gvc").is_file()
+    stream = copied(made, "av1.gvc", tmp_path / "far")
+    run("cut", tmp_path / "link" / ".." / "av1.gvc", stream, "-y", code=1)
+    run(
+        "encode", f"file://{tmp_path}/link/../in.mp4", source.rename(tmp_path / "far/b.gvc"), code=1
+    )
+    assert stream.read_bytes() == (made / "av1.gvc").read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["file://", "file://localhost", "local://"])
+def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, capsys) -> None:
+    source = copied(made, "in.mp4", tmp_path, "a b.mkv")
+    run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
+    assert "is the input" in capsys.readouterr().err
+    assert source.read_bytes() == (made / "in.mp4").read_bytes()
+
+
+def test_a_picture_and_a_summary_go_through_no_missing_folder(made: Path, tmp_path) -> None:
+    stream = copied(made, "av1.gvc", tmp_path)
+    before = stream.read_bytes()
+    run("frame", stream, tmp_path / "nodir" / ".." / "f.png", "--fidelity", code=1)
+    run("frame", stream, f"{tmp_path}/f.png/", "--fidelity", code=1)
+    through = tmp_path / "nodir" / ".." / "av1.gvc"
+    run("summarize", stream, "-o", through, "-y", code=1)
+    run("summarize", through, "-y", code=1)
+    assert stream.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [stream]
+
+
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_overwrites_its_input(

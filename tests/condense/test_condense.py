@@ -292,3 +292,15 @@ def test_frames_are_evenly_spaced_over_a_video(tmp_path) -> None:
     assert pictures_of(tmp_path / "up/0.mp4", 8, 32).shape == (8, 32, 32, 3)
     with pytest.raises(UsageError):
         in_folders(tmp_path / "up")
+
+
+@pytest.mark.parametrize("output", ["labels.csv", "0.mp4", "nodir/../labels.csv"])
+def test_condense_writes_over_none_of_its_inputs(tmp_path, output: str, capsys) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n0.mp4,a\n1.mp4,b\n")
+    for name in ("0.mp4", "1.mp4"):
+        (tmp_path / name).write_bytes(b"a clip")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    words = (tmp_path, tmp_path / "labels.csv", tmp_path / output)
+    run("condense", *words, "--size", "20k", "-y", code=1)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
