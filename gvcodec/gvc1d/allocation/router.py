@@ -1,0 +1,144 @@
+"""InfoTok: a window gets tokens in proportion to its evidence lower bound.
+
+Ye et al., "InfoTok: Adaptive Discrete Video Tokenizer via Information-Theoretic Compression",
+ICLR 2026 (arXiv 2512.16975). -ELBO of a window is what it costs to code plus what coding it misses;
+the paper takes the L1 error of the decode of all tokens for the latter. With its mean over windows
+seen before, E[ELBO], a window gets
+
+    N = clip(β · ELBO / E[ELBO], K/16, K)        of K tokens
+
+so that code length follows information (Shannon). `Router` predicts -ELBO from encoder features, so
+that no decode is needed; the package `training` fits it. Shapes: W windows of K tokens with D
+features; a leading F for frames where there are several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Counts = NDArray[np.int64]
+
+#: Share of the old mean that a running mean keeps with each frame, as in the paper.
+DECAY = 0.95
+#: No window gets less than this part of all tokens, as in the paper.
+FLOOR = 16
+#: Parts of all tokens that training draws from, as in the paper.
+BASE_RATES = (1.0, 0.75, 0.5, 0.25)
+
+
+def negative_elbo(bits: Floats, distortion: Floats, bit_price: float) -> NDArray[np.float64]:
+    """-ELBO of windows in bits: code length, and L1 error over what a bit is worth, in its units
+    of distortion."""
+    return np.asarray(bits, np.float64) + np.asarray(distortion, np.float64) / bit_price
+
+
+class RunningMean:
+    """E[ELBO] of the windows so far: each frame moves it by 1 - `DECAY`, the first sets it."""
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def update(self, elbo: Floats) -> float:
+        """The mean with the windows of one more frame, (W,)."""
+        now = float(np.mean(elbo))
+        self.value = now if self.value is None else DECAY * self.value + (1 - DECAY) * now
+        return self.value
+
+
+def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
+    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape."""
+    wanted = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
+    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
+
+
+def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
+    """`route` with the β whose counts come to `total`, exactly where the clip allows it.
+
+    Where not even K/16 for each fits into `total`, the windows of least -ELBO get nothing."""
+    flat = np.asarray(elbo, np.float64).ravel()
+    least, total = max(1, tokens // FLOOR), min(total, tokens * flat.size)
+    open_windows = np.zeros(flat.size, bool)
+    open_windows[np.argsort(-flat, kind="stable")[: total // least]] = True
+    # A window of no information counts a little, so that no token is left.
+    shares = np.maximum(flat / max(float(flat.mean()), 1e-12), 1e-6)
+    low, high = 0.0, 2.0 * tokens / float(shares.min())
+    for _ in range(64):  # halves the interval, so to the last bit
+        beta = (low + high) / 2
+        wanted = np.where(open_windows, np.clip(beta * shares, least, tokens), 0.0)
+        low, high = (beta, high) if wanted.sum() <= total else (low, beta)
+    wanted = np.where(open_windows, np.clip(low * shares, least, tokens), 0.0)
+    counts = np.floor(wanted + 1e-9).astype(np.int64)
+    order = np.argsort(-(wanted - counts), kind="stable")
+    order = order[open_windows[order] & (counts[order] < tokens)]
+    counts[order[: total - int(counts.sum())]] += 1
+    return counts.reshape(np.shape(elbo))
+
+
+def keep_highest(errors: Floats, counts: Counts) -> NDArray[np.bool_]:
+    """The tokens to keep, (..., K): the `counts` (...) of highest error (..., K), which is what
+    leaving one out costs. The rest is zeroed after rounding, so a decoder sees zeros."""
+    rank = np.argsort(np.argsort(-errors, axis=-1, kind="stable"), axis=-1, kind="stable")
+    result: NDArray[np.bool_] = rank < np.asarray(counts)[..., None]
+    return result
+
+
+def training_counts(losses: Floats, mean: float, tokens: int, rng: np.random.Generator) -> Counts:
+    """Token counts for a step of training, of the shape of `losses`: a base rate r drawn for each
+    window, N = clip(r · K · loss / E[loss], K/16, K), so that a decoder meets every length with the
+    windows that will have it."""
+    rates = rng.choice(BASE_RATES, np.shape(losses))
+    wanted = rates * tokens * np.asarray(losses, np.float64) / max(mean, 1e-12)
+    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
+
+
+def pool(features: Floats) -> NDArray[np.float32]:
+    """What the router sees of windows (..., K, D): mean and mean magnitude over the tokens,
+    (..., 2 D)."""
+    wide = np.asarray(features, np.float32)
+    return np.concatenate([wide.mean(-2), np.abs(wide).mean(-2)], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Predicts log(-ELBO) of windows: pooled features, normalised, through one hidden layer.
+
+    `centre`, `scale` (2 D); `hidden` (H, 2 D), `hidden_bias` (H); `out` (H), `out_bias` (1)."""
+
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    hidden: NDArray[np.float32]
+    hidden_bias: NDArray[np.float32]
+    out: NDArray[np.float32]
+    out_bias: NDArray[np.float32]
+
+    @staticmethod
+    def read(path: Path) -> Router:
+        """Raises `ValueError` where a file holds something else."""
+        from safetensors.numpy import load_file
+
+        found = load_file(path)
+        names = Router.__slots__
+        if set(found) != set(names):
+            raise ValueError(f"{path} holds no router")
+        router = Router(*(np.asarray(found[name], np.float32) for name in names))
+        width, units = router.centre.size, router.out.size
+        shapes = [(width,), (width,), (units, width), (units,), (units,), (1,)]
+        if [getattr(router, name).shape for name in names] != shapes:
+            raise ValueError(f"{path}: the router's parts do not fit together")
+        return router
+
+    def predict(self, features: Floats) -> NDArray[np.float64]:
+        """-ELBO (...) of windows (..., K, D). Raises `ValueError` for another D."""
+        seen = pool(features)
+        if seen.shape[-1] != self.centre.size:
+            raise ValueError(
+                f"{seen.shape[-1] // 2} features, {self.centre.size // 2} are expected"
+            )
+        units = ((seen - self.centre) * self.scale) @ self.hidden.T + self.hidden_bias  # (..., H)
+        logs = np.maximum(units, 0) @ self.out + self.out_bias[0]
+        return np.exp(np.clip(logs.astype(np.float64), -30, 30))

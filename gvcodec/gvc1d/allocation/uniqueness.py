@@ -1,0 +1,173 @@
+"""UniComp: the tokens that others cannot stand in for are sent.
+
+Yuan et al., "UniComp: Rethinking Video Compression Through Informational Uniqueness", CVPR 2026
+(arXiv 2512.03575). Uniqueness of two tokens is u = 1 - cos of their features. Three parts, applied
+in this order to the frames of a GOP:
+
+    frames ─ Frame Group Fusion ─► leaders ─ Token Allocation ─► tokens a leader
+                                                └─ Spatial Dynamic Compression ─► kept tokens
+
+Shapes: F frames of N tokens (all windows of a frame side by side) with D features and C channels.
+Features are the outputs of the tokenizer's encoder, or the keys of its last attention. A feature of
+zeros resembles nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Features = NDArray[np.floating]
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+#: The paper's thresholds of u, for frames (U_f) and for tokens of a frame (U_c).
+FRAME_THRESHOLD, TOKEN_THRESHOLD = 0.005, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is sent of a GOP. `mask` (F, N): kept tokens. `values` (F, N, C): theirs, not rounded
+    yet; zero where a token is not kept."""
+
+    mask: Mask
+    values: NDArray[np.float64]
+
+
+def unit(features: Features) -> NDArray[np.float64]:
+    """Features (..., D) of length 1."""
+    wide = features.astype(np.float64)
+    norm = np.linalg.norm(wide, axis=-1, keepdims=True)
+    result: NDArray[np.float64] = wide / np.maximum(norm, 1e-12)
+    return result
+
+
+def uniqueness(features: Features, others: Features | None = None) -> NDArray[np.float64]:
+    """u (N, M) = 1 - cos of features (N, D) and (M, D), 0…2; by default of all with all."""
+    one = unit(features)
+    other = one if others is None else unit(others)
+    result: NDArray[np.float64] = 1 - one @ other.T
+    return result
+
+
+def frame_features(features: Features) -> NDArray[np.float64]:
+    """(F, D): the mean of each frame's tokens (F, ..., D)."""
+    frames, width = features.shape[0], features.shape[-1]
+    result: NDArray[np.float64] = features.reshape(frames, -1, width).mean(1, dtype=np.float64)
+    return result
+
+
+def fuse_frames(frames: Features, threshold: float, retain: float) -> Counts:
+    """Frame Group Fusion: for each frame (F, D) the first frame of its group, (F,).
+
+    A frame joins the open group if its u to the group's first frame is at most `threshold` and the
+    group has fewer than 1 / `retain` frames, `retain` being the share of all tokens that the budget
+    pays for. Only first frames send tokens."""
+    distance = uniqueness(frames)
+    leaders = np.zeros(len(frames), np.int64)
+    for t in range(1, len(frames)):
+        first = leaders[t - 1]
+        joins = distance[t, first] <= threshold and (t - first) * retain < 1 - 1e-9
+        leaders[t] = first if joins else t
+    return leaders
+
+
+def allocate_tokens(frames: Features, budget: int, most: int) -> Counts:
+    """Token Allocation: tokens of each frame (F, D), (F,), together `budget` at most.
+
+    s_t = mean cosine to all frames, U_t = (mean(s) - s_t) · √F, K_t = ⌊softmax(U)_t · budget⌋, none
+    above min(`most`, max(1, 2 · ⌊budget / F⌋)); what is left over is shared evenly among those
+    below."""
+    count = len(frames)
+    similarity = (1 - uniqueness(frames)).mean(1)
+    logits = (similarity.mean() - similarity) * math.sqrt(count)
+    weights = np.exp(logits - logits.max())
+    wanted = np.floor(weights / weights.sum() * budget + 1e-9).astype(np.int64)
+    caps = np.full(count, min(most, max(1, 2 * (budget // count))), np.int64)
+    return share_surplus(np.minimum(wanted, caps), caps, budget)
+
+
+def share_surplus(counts: Counts, caps: Counts, budget: int) -> Counts:
+    """`counts` (F,) and even shares of what they leave of `budget`, none above `caps`; what does
+    not divide goes to the earliest frames, from which others are predicted."""
+    counts = counts.copy()
+    while (left := budget - int(counts.sum())) > 0 and (counts < caps).any():
+        below = np.flatnonzero(counts < caps)
+        share = left // len(below)
+        counts[below if share else below[:left]] += max(1, share)
+        counts = np.minimum(counts, caps)
+    return counts
+
+
+def select_tokens(features: Features, threshold: float) -> tuple[list[int], Mask]:
+    """Candidates of Spatial Dynamic Compression among tokens (N, D), in order of selection, and
+    which tokens resemble which, (N, N), themselves included.
+
+    The most unique first (largest mean u to all tokens of the frame); one whose u to a token
+    selected before is below `threshold` is dropped."""
+    distance = uniqueness(features)
+    near = distance < threshold
+    np.fill_diagonal(near, True)
+    dropped = np.zeros(len(features), bool)
+    order = []
+    for i in np.argsort(-distance.mean(1), kind="stable"):
+        if not dropped[i]:
+            order.append(int(i))
+            dropped |= near[i]
+    return order, near
+
+
+def compress_frames(
+    features: Features, values: Features, budgets: Counts, threshold: float
+) -> Kept:
+    """Spatial Dynamic Compression of frames (F, N, D), whose latents before rounding are `values`
+    (F, N, C), to `budgets` (F,).
+
+    A selected token becomes (own + mean of its neighbourhood) / 2. The first K_t in order of
+    selection are kept; frames that select fewer pass the rest of their budget on, evenly, to those
+    that select more. A frame of budget 0 keeps nothing."""
+    selected = [select_tokens(frame, threshold) for frame in features]
+    found = np.array([len(order) for order, _ in selected], np.int64)
+    caps = np.where(budgets > 0, found, 0)
+    counts = share_surplus(np.minimum(budgets, caps), caps, int(budgets.sum()))
+    mask = np.zeros(features.shape[:2], bool)
+    merged = np.zeros(values.shape)
+    for t, (order, near) in enumerate(selected):
+        kept = order[: counts[t]]
+        mask[t, kept] = True
+        own = values[t].astype(np.float64)  # N, C
+        for i in kept:
+            merged[t, i] = (own[i] + own[near[i]].mean(0)) / 2
+    return Kept(mask, merged)
+
+
+def compress(
+    features: Features,
+    values: Features,
+    budget: int,
+    frame_threshold: float = FRAME_THRESHOLD,
+    token_threshold: float = TOKEN_THRESHOLD,
+) -> Kept:
+    """All three parts on a GOP: `features` (F, N, D), `values` (F, N, C), at most `budget` tokens.
+    Raises `ValueError` for a budget below 1."""
+    tokens = features.shape[1]
+    budgets = frame_budgets(features, budget, tokens, frame_threshold)
+    return compress_frames(features, values, budgets, token_threshold)
+
+
+def frame_budgets(
+    features: Features, budget: int, most: int, threshold: float = FRAME_THRESHOLD
+) -> Counts:
+    """Frame Group Fusion and Token Allocation: tokens a frame, (F,), of frames (F, ..., D) with
+    `most` tokens each; 0 for joined frames. Raises `ValueError` for a budget below 1."""
+    frames = len(features)
+    if budget < 1:
+        raise ValueError(f"a budget of {budget} tokens")
+    means = frame_features(features)
+    leaders = np.unique(fuse_frames(means, threshold, min(1.0, budget / (frames * most))))
+    budgets = np.zeros(frames, np.int64)
+    budgets[leaders] = allocate_tokens(means[leaders], budget, most)
+    return budgets
