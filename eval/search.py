@@ -1,7 +1,7 @@
 """Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out
 DIR`.
 
-MATERIAL is made by `python -m gvcodec.training.summary_material`. For every seed a third of the
+MATERIAL is made by `python -m training.summary_material`. For every seed a third of the
 clips is held out by source, the compressor learns from the others, and the held-out clips are
 joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that
 have vectors (as they are, cropped, mirrored and coded anew by x264) and clips of about a second
@@ -42,9 +42,9 @@ from gvcodec.retrieval.files import open_summarised
 from gvcodec.retrieval.making import SHARE, STRIDES, Budget, summarize
 from gvcodec.retrieval.ranking import scores
 from gvcodec.retrieval.summary import Summary, quantise
-from gvcodec.training.summary import Clip, learn, read_material, split
-from gvcodec.training.summary_material import CLIP_STEP, QUALITIES, RATE, STRIDE, WAYS
 from gvcodec.util.file_io import PendingFile
+from training.summary import Clip, learn, read_material, split
+from training.summary_material import CLIP_STEP, QUALITIES, RATE, STRIDE, WAYS
 
 ASKED, CLIPS = ("frame", "crop", "mirrored recoding"), ("cropped clip", "recoded clip")
 _HELD = 0.33
@@ -439,7 +439,7 @@ def _sum_up_hour(rows: list[dict[str, Any]], joined: Path, distinct: int) -> dic
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    made_by = "folder of python -m gvcodec.training.summary_material"
+    made_by = "folder of python -m training.summary_material"
     add("material", type=Path, help=made_by)
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)

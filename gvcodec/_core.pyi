@@ -67,38 +67,38 @@ def streams_encode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8
 def streams_decode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], packets: Sequence[bytes], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str, back: Annotated[NDArray[numpy.int32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None) -> tuple:
     """Inverse of streams_encode_predicted; returns as streams_decode."""
 
-TOKEN_VALUES: int = 206
+TREE_VALUES: int = 206
 
-TOKEN_LEVELS: int = 5
+TREE_LEVELS: int = 5
 
-TOKEN_SIDE: int = 25
+TREE_SIDE: int = 25
 
-TOKEN_BACK: int = 11
+TREE_BACK: int = 11
 
-TOKEN_UNIT: int = 2
+TREE_UNIT: int = 2
 
-TOKEN_MEMORY: tuple = (10, 11, 12, 13, 14, 15, 16, 22, 23)
+TREE_MEMORY: tuple = (10, 11, 12, 13, 14, 15, 16, 22, 23)
 
-def token_step(token: int) -> int:
+def tree_step(node: int) -> int:
     """
-    Where the step (dx, dy) of a token 1…31 is among the values of a window.
+    Where the step (dx, dy) of a node 1…31 is among the values of a window.
     """
 
-class TokenFrame:
+class MotionFrame:
     """
-    A frame of base tokens: its samples, and where its cells of 4×4 luma samples lie in the standard pictures around it.
+    A frame of base motion: its samples, and where its cells of 4×4 luma samples lie in the standard pictures around it.
     """
 
     @staticmethod
-    def still(y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], picture: int = 0) -> TokenFrame:
+    def still(y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], picture: int = 0) -> MotionFrame:
         """
         A standard picture, the one before (0) or after (1) the frames that go on from it.
         """
 
     @staticmethod
-    def follow(near: TokenFrame, far: TokenFrame | None, near_time: int, far_time: int, values: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> TokenFrame:
+    def follow(near: MotionFrame, far: MotionFrame | None, near_time: int, far_time: int, values: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> MotionFrame:
         """
-        The frame that values (N, TOKEN_VALUES) int16 make of its reference frames at so many frames from it; windows of level 0 are as in `near`.
+        The frame that values (N, TREE_VALUES) int16 make of its reference frames at so many frames from it; windows of level 0 are as in `near`.
         """
 
     def planes(self) -> tuple:
@@ -115,19 +115,19 @@ class TokenFrame:
     @property
     def window_columns(self) -> int: ...
 
-def token_search(source: TokenFrame, near: TokenFrame, far: TokenFrame | None, near_time: int, far_time: int, price: int, most: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> tuple:
+def tree_search(source: MotionFrame, near: MotionFrame, far: MotionFrame | None, near_time: int, far_time: int, price: int, most: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> tuple:
     """
-    Values (N, TOKEN_VALUES), levels (N,) and about their bits (N,) for a frame; `price` of a bit in sums of absolute differences of 8 bits, `most`: levels at most.
+    Values (N, TREE_VALUES), levels (N,) and about their bits (N,) for a frame; `price` of a bit in sums of absolute differences of 8 bits, `most`: levels at most.
     """
 
-def token_errors(a: TokenFrame, b: TokenFrame) -> NDArray[numpy.int64]:
+def tree_errors(a: MotionFrame, b: MotionFrame) -> NDArray[numpy.int64]:
     """
     Sums of absolute differences of all samples (10 bits) by window, int64 (N,).
     """
 
-def token_contexts(last: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], level: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], first: int, end: int, columns: int, q: int, near_time: int, far_time: int) -> tuple:
+def tree_contexts(last: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], level: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], first: int, end: int, columns: int, q: int, near_time: int, far_time: int) -> tuple:
     """
-    Activations (1, S, TOKEN_SIDE), values before (1, S, TOKEN_BACK) and index of the S values that the windows first…end - 1 put into a packet.
+    Activations (1, S, TREE_SIDE), values before (1, S, TREE_BACK) and index of the S values that the windows first…end - 1 put into a packet.
     """
 
 class FramePainter:

@@ -9,7 +9,7 @@ own, which a stream's header holds, 0 … `INDEX_END` at full size, and which pa
 on. The tables `q_map` lead from one to the other. That of vvc is measured (`python -m eval
 quality`): at each `q` below AV1 codes six training clips (24 frames, 416×240), and the index at
 which vvc has the same PSNR-Y is averaged; by it PSNR-Y is off by 1.1 dB on average over clips and
-q. That of tokens only stretches the end of its index to `Q_END`.
+q. That of motion only stretches the end of its index to `Q_END`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ for _base in (
         ),
     ),
     Base(
-        "tokens",
+        "motion",
         4,
         260,
         slot=1,  # painted like av1, which codes its pictures

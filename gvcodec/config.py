@@ -55,8 +55,8 @@ class EncoderOptions(TypedDict, total=False):
 class EncoderConfig:
     """How to encode. `q` 0 (best) … 67 (`gvcodec.bases.Q_END`), between two whole numbers too,
     about the same PSNR-Y in every base; `base_q` the base's own index instead; `base` "av1", "vvc",
-    "tokens" or "auto": av1, or tokens where `gvcodec.encode_file` chooses it at low rates;
-    `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and tokens,
+    "motion" or "auto": av1, or motion where `gvcodec.encode_file` chooses it at low rates;
+    `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and motion,
     whose `q` ends there where it is given; `speed` of `SPEEDS` gives `preset` and `fit_steps` where
     they are None; `fit_steps` steps for fitting the painter to the video, however long they take;
     `fit` seconds instead, 0 = off; `fit_parts` how many parts of the

@@ -92,29 +92,29 @@ def _standard_decoder(
     return open_decoder_of(header, threads, low_delay)
 
 
-def _tokens_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    from gvcodec.base.tokens.encoder import open_encoder as opened
+def _motion_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+    from gvcodec.base.motion.encoder import open_encoder as opened
 
     return opened(fmt, config)
 
 
-def _tokens_decoder(
+def _motion_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
 ) -> BaseDecoder:
-    from gvcodec.base.tokens.decoder import open_decoder as opened
+    from gvcodec.base.motion.decoder import open_decoder as opened
 
     return opened(header, threads, low_delay, model)
 
 
-def _tokens_model() -> Path:
-    from gvcodec.base.tokens.checkpoint import find_tokens
+def _motion_model() -> Path:
+    from gvcodec.base.motion.checkpoint import find_motion_model
 
-    return find_tokens()
+    return find_motion_model()
 
 
 #: By the names of `gvcodec.bases`.
 LAYERS: dict[str, Layer] = {
     "av1": Layer(_standard_encoder, _standard_decoder),
     "vvc": Layer(_standard_encoder, _standard_decoder),
-    "tokens": Layer(_tokens_encoder, _tokens_decoder, _tokens_model),
+    "motion": Layer(_motion_encoder, _motion_decoder, _motion_model),
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Lists package modules that nothing shipped imports: neither the library, nor the command line,
-nor training.
+"""Lists modules of the package and of training that nothing imports: neither the library, nor the
+command line, nor a training program.
 
     python scripts/unreachable.py        # exit 1 when there are any
 
-What is written as a string, as in `"gvcodec.training.cache:add_material"`, counts as imported
+What is written as a string, as in `"training.material:add"`, counts as imported
 too: that is how the package imports on first use.
 """
 
@@ -17,27 +17,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "gvcodec"
+PACKAGES = ("gvcodec", "training")
 #: Library, command line, and the programs that made what is shipped in checkpoints/, or that carry
 #: what it learns from.
 ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
-    "gvcodec.training.summary",
-    "gvcodec.training.tokens",
-    "gvcodec.training.__main__",
-    "gvcodec.training.material",
-    "gvcodec.training.painter",
-    "gvcodec.training.perceptual",
+    "training.summary",
+    "training.motion",
+    "training.__main__",
+    "training.material",
+    "training.painter",
+    "training.perceptual",
 )
-_NAMED = re.compile(rf"{PACKAGE}(\.\w+)+")
+_NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
-    """All modules of the package by name."""
+    """All modules by name."""
     found = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
+    for path in sorted(path for name in PACKAGES for path in (root / name).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -68,7 +68,7 @@ def unreachable(root: Path = ROOT) -> list[str]:
     # The command line finds its commands by their names.
     waiting = [
         *ROOTS,
-        *(name for name in known if re.fullmatch(rf"{PACKAGE}\.cli\.[a-z]\w*", name)),
+        *(name for name in known if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*", name)),
     ]
     while waiting:
         name = waiting.pop()
@@ -85,7 +85,7 @@ def main() -> int:
     lost = {name: len(known[name].read_text().splitlines()) for name in unreachable()}
     for name, lines in lost.items():
         print(f"{name}: {lines} lines")
-    print(f"{sum(lost.values())} of {total} lines of the package are out of reach")
+    print(f"{sum(lost.values())} of {total} lines are out of reach")
     return int(bool(lost))
 
 

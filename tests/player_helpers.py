@@ -30,7 +30,7 @@ GOLDEN = Path(__file__).parent / "golden"
 STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "av1": (GOLDEN / "av1.bin", ()),
     "vvc": (GOLDEN / "vvc.bin", ()),
-    "tokens": (GOLDEN / "tokens" / "tokens.bin", ("--model", str(GOLDEN / "tokens"))),
+    "motion": (GOLDEN / "motion" / "motion.bin", ("--model", str(GOLDEN / "motion"))),
 }
 
 

@@ -10,7 +10,7 @@ import { WeightDecoder } from "./weights.js";
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "leave"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
-const SLOTS = { av1: 1, vvc: 3, tokens: 1 };
+const SLOTS = { av1: 1, vvc: 3, motion: 1 };
 /** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
   ["head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"],

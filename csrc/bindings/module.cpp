@@ -16,7 +16,7 @@ using namespace nb::literals;
 
 void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
-void bind_tokens(nb::module_&);
+void bind_motion_tree(nb::module_&);
 void bind_painter(nb::module_&);
 
 namespace {
@@ -64,7 +64,7 @@ NB_MODULE(_core, m) {
   });
   bind_entropy(m);
   bind_streams(m);
-  bind_tokens(m);
+  bind_motion_tree(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on "

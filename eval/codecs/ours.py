@@ -2,7 +2,7 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=tokens`. What is not given is the program's own default, but for the base, av1; with
+`gvcodec:base=motion`. What is not given is the program's own default, but for the base, av1; with
 `base=auto` the program chooses for each file. `fit=` is `--fit`, `parts=` `--fit-parts`, `by=`
 `--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=` and `keyint=` are
 options of those names; with `base-q` qualities are those of `--base-q` in place of `-q`.

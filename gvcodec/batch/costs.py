@@ -29,7 +29,7 @@ class Cost:
 _ENCODING = {
     "av1": Cost(160 * _MIB, 1200),
     "vvc": Cost(200 * _MIB, 1100),
-    "tokens": Cost(160 * _MIB, 1200),
+    "motion": Cost(160 * _MIB, 1200),
 }
 #: torch and crops take 550 MiB, samples of the video up to 600 MB in all.
 _FITTING = Cost(1400 * _MIB, 100)

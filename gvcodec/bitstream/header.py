@@ -23,7 +23,7 @@ MAX_RATIO = 1 << 31
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
-#: What wrote and what reads format 0.n; formats 0.4 to 0.6 hold base tokens alone.
+#: What wrote and what reads format 0.n; formats 0.4 to 0.6 hold base motion alone.
 _WRITERS = {
     **dict.fromkeys((1, 2), ("gvcodec before its release 0.1.0", "release 0.1.0")),
     3: ("gvcodec 0.1.0", "release 0.1.0"),
@@ -83,8 +83,8 @@ class SequenceHeader:
         for model in (self.base_model_id, self.painter_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
-        if self.base == "tokens" and self.base_model_id is None:
-            raise UsageError("base tokens names its model")
+        if self.base == "motion" and self.base_model_id is None:
+            raise UsageError("base motion names its model")
         if self.tokens and self.painter_id is None:
             raise UsageError("tokens without a painter")
 

@@ -157,5 +157,5 @@ def _base(word: str, codec: str) -> list[str]:
         return ["--base", codec]
     base = _BASES[codec]
     if base is None:
-        raise UsageError(f"{word} {codec}: no base of that kind; --base is av1, vvc or tokens")
+        raise UsageError(f"{word} {codec}: no base of that kind; --base is av1, vvc or motion")
     return ["--base", base]

@@ -84,7 +84,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         default=50,
         metavar="N",
         help=f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
-        "tokens are smaller beyond 63 (50)",
+        "motion are smaller beyond 63 (50)",
     )
     rate.add_argument(
         "--base-q",
@@ -116,7 +116,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--base",
         choices=(AUTO, *names()),
         default=AUTO,
-        help="base layer; auto: av1, or tokens at low rates by trials; -q means av1's (auto)",
+        help="base layer; auto: av1, or motion at low rates by trials; -q means av1's (auto)",
     )
     parser.add_argument(
         "--base-scale",
@@ -157,7 +157,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where to fit, paint and run the network of tokens: cpu, cuda, cuda:1 (cpu)",
+        help="where to fit, paint and run the network of motion: cpu, cuda, cuda:1 (cpu)",
     )
     parser.add_argument(
         "--keyint",

@@ -18,7 +18,7 @@ from gvcodec.util.estimate import Work
 _CODING = {
     "av1": {0: 3.0, 2: 0.77, 4: 0.30, 6: 0.19, 8: 0.12, 10: 0.095},
     "vvc": {0: 5.0, 2: 1.3, 4: 0.35},
-    "tokens": {2: 0.25},
+    "motion": {2: 0.25},
 }
 _PAINTING = 0.05
 #: Of a step of fitting, and of a look at the held-out crops; looks without which nothing is fitted.

@@ -1,14 +1,14 @@
-"""`--base auto`, the default: AV1 or tokens, by what a part of the video looks like in both at
+"""`--base auto`, the default: AV1 or motion, by what a part of the video looks like in both at
 equal bytes.
 
     choice = choose_base("in.mp4", EncoderConfig(q=60))
     choice.config.base, choice.reason        # settings of the base that is chosen, one line of why
 
 Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
-the middle of the video is coded by AV1, and by tokens at one to three qualities. Both are painted,
+the middle of the video is coded by AV1, and by motion at one to three qualities. Both are painted,
 with the painter that ships, and compared with the source through the small perceptual network,
 which sees single frames and hardly what moves wrongly: much luma PSNR lost has to be paid for.
-Trials need torch; without it AV1 is taken. `q` means AV1's: tokens get the index at which the part
+Trials need torch; without it AV1 is taken. `q` means AV1's: motion gets the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
 """
 
@@ -45,12 +45,12 @@ from gvcodec.util.uris import is_uri, local_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which tokens
+#: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which motion
 #: have gained (docs/results.md).
 MOST_SAMPLES, MOST_BPP = 640 * 480, 0.015
 #: AV1's quality from which on trials are worth their time: finer ones are above that rate.
 LEAST_Q = 58
-#: Decibels of luma PSNR that tokens may lose against AV1 for nothing, and by how much nearer they
+#: Decibels of luma PSNR that motion may lose against AV1 for nothing, and by how much nearer it
 #: have to be for each, where they lose more.
 FREE_LOSS, PRICE = 1.0, 0.1
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
@@ -59,10 +59,10 @@ FREE_LOSS, PRICE = 1.0, 0.1
 PART, _LEAST, _EVERY = 48, 12, 9
 #: A fast preset of SVT-AV1, and the most bytes it takes over those of the usual one.
 _QUICK, _EXCESS = 8, 1.3
-#: Trials of tokens, how far from AV1's bytes one may be, in their log, to be the last, and how far
+#: Trials of motion, how far from AV1's bytes one may be, in their log, to be the last, and how far
 #: at all; the log of the distance falls by this part of the log of the bytes, about (0.2 … 0.7).
 _TRIALS, _NEAR, _FARTHEST, _FALL = 3, 0.06, 0.12, 0.4
-#: Steps of tokens' index that equal bytes are below AV1's `q`, for each that `q` is below the
+#: Steps of motion's index that equal bytes are below AV1's `q`, for each that `q` is below the
 #: coarsest; the log of the bytes that a step saves, up to index `_BEND` and beyond.
 _BELOW, _SLOPE, _BEND, _STEEP = 1.15, 0.08, 60.0, 0.17
 _GRAIN = 0.25
@@ -96,7 +96,7 @@ Judge = Callable[[Sequence[Trial]], Sequence[float]]
 
 
 def too_dear(size: float, samples: int) -> bool:
-    """Whether so many bytes for so many luma samples are a rate at which tokens gain nothing."""
+    """Whether so many bytes for so many luma samples are a rate at which motion gains nothing."""
     return 8 * size > MOST_BPP * samples
 
 
@@ -140,32 +140,32 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
         size = av1.size
     rate = f"{8 * size / samples:.4f} bits a pixel"
     if too_dear(size, samples):
-        return Choice(config, f"base av1: {rate}, tokens gain below {MOST_BPP}")
-    tokens = _tokens_near(av1, config, attempt)
-    if not tokens:
-        return Choice(config, f"base av1: tokens do not come near {rate}")
-    loss = av1.psnr - _psnr_at(av1.size, tokens)
-    ours, *theirs = judge([av1, *tokens])
-    index, distance = _at_size(av1.size, tokens, theirs)
+        return Choice(config, f"base av1: {rate}, motion gains below {MOST_BPP}")
+    motion = _motion_near(av1, config, attempt)
+    if not motion:
+        return Choice(config, f"base av1: motion does not come near {rate}")
+    loss = av1.psnr - _psnr_at(av1.size, motion)
+    ours, *theirs = judge([av1, *motion])
+    index, distance = _at_size(av1.size, motion, theirs)
     gain = 1 - distance / max(ours, 1e-9)
     what = f"painted {abs(gain):.1%} {'nearer to' if gain > 0 else 'farther from'} the source"
     if gain <= 0:
-        return Choice(config, f"base av1: tokens are {what} at {rate}")
+        return Choice(config, f"base av1: motion is {what} at {rate}")
     if loss > FREE_LOSS and gain < PRICE * loss:
         lost = f"lose {loss:.1f} dB of PSNR-Y"
-        return Choice(config, f"base av1: tokens are {what} but {lost} at {rate}")
-    chosen = replace(config, base="tokens", base_q=_on_grid(index, config))
-    return Choice(chosen, f"base tokens: {what} than av1 at {rate}")
+        return Choice(config, f"base av1: motion is {what} but {lost} at {rate}")
+    chosen = replace(config, base="motion", base_q=_on_grid(index, config))
+    return Choice(chosen, f"base motion: {what} than av1 at {rate}")
 
 
 def _why_fine(config: EncoderConfig) -> str:
-    """What is said of a quality at which tokens gain nothing, "" = it is coarser."""
+    """What is said of a quality at which motion gains nothing, "" = it is coarser."""
     q = config.q if config.base_q is None else q_of("av1", config.base_q)
     return f"q {q:g} is finer than {LEAST_Q}" if q < LEAST_Q else ""
 
 
 def _why_av1(config: EncoderConfig, path: str) -> str:
-    """What excludes tokens, or trials, "" = nothing."""
+    """What excludes motion, or trials, "" = nothing."""
     settings = {"low delay": config.low_delay, "maxrate": config.maxrate, "eye": config.eye}
     settings["preset"] = config.preset is not None
     for name, given in settings.items():
@@ -177,14 +177,14 @@ def _why_av1(config: EncoderConfig, path: str) -> str:
         return "trials need torch"
     try:
         find_painter()
-        layers.base_model_id("tokens")
+        layers.base_model_id("motion")
     except MediaError as error:
         return str(error)
     return ""
 
 
 def _why_large(fmt: VideoFormat) -> str:
-    """What excludes tokens in the video's format, "" = nothing."""
+    """What excludes motion in the video's format, "" = nothing."""
     if fmt.width * fmt.height > MOST_SAMPLES:
         return f"pictures of more than {MOST_SAMPLES:,} samples"
     if min(fmt.width, fmt.height) < _SMALLEST:
@@ -213,20 +213,20 @@ def _read(path: str, start: float, frames: int | None, said: InputOptions | None
 
 
 def _on_grid(index: float, config: EncoderConfig) -> float:
-    """The nearest index of tokens that there is."""
-    coarsest = replace(config, base="tokens").coarsest
+    """The nearest index of motion that there is."""
+    coarsest = replace(config, base="motion").coarsest
     return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
 
 
-def _tokens_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Sequence[Trial]:
-    """The trial of tokens that comes nearest to AV1's bytes; where none comes near, the nearest
+def _motion_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Sequence[Trial]:
+    """The trial of motion that comes nearest to AV1's bytes; where none comes near, the nearest
     ones with more and with fewer bytes; none where there are not both."""
     q = q_of("av1", av1.base_q)
-    index = index_of("tokens", q) - _BELOW * (Q_END - q)
+    index = index_of("motion", q) - _BELOW * (Q_END - q)
     tried: list[Trial] = []
     while len(tried) < _TRIALS and _on_grid(index, config) not in {t.base_q for t in tried}:
         base_q = _on_grid(index, config)
-        tried.append(attempt(replace(config, base="tokens", base_q=base_q), True))
+        tried.append(attempt(replace(config, base="motion", base_q=base_q), True))
         nearest = min(tried, key=lambda trial: abs(_excess(trial, av1.size)))
         if abs(_excess(nearest, av1.size)) < _NEAR:
             return [nearest]
@@ -252,7 +252,7 @@ def _around(tried: Sequence[Trial], size: int) -> Sequence[Trial]:
 def _at_size(
     size: int, trials: Sequence[Trial], distances: Sequence[float] = (1.0, 1.0)
 ) -> tuple[float, float]:
-    """Index and distance of tokens with `size` bytes: from one trial by the usual slopes, from two
+    """Index and distance of motion with `size` bytes: from one trial by the usual slopes, from two
     around it by the line through them."""
     nearest, *others = trials
     excess = _excess(nearest, size)
@@ -272,7 +272,7 @@ def _part(size: int, trials: Sequence[Trial]) -> float:
 
 
 def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
-    """Luma PSNR of tokens with `size` bytes: of a trial so near, or by the line through two."""
+    """Luma PSNR of motion with `size` bytes: of a trial so near, or by the line through two."""
     near, *others = (trial.psnr for trial in trials)
     return near + _part(size, trials) * (others[0] - near) if others else near
 

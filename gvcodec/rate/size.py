@@ -12,8 +12,8 @@ from gvcodec.rate.auto import Choose, too_dear
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Watch, measure
 from gvcodec.rate.search import Fitted, Search
+from gvcodec.rate.size_motion import encode_motion
 from gvcodec.rate.size_standard import encode_standard, find_quality
-from gvcodec.rate.size_tokens import encode_tokens
 
 
 def encode_to(
@@ -35,7 +35,7 @@ def encode_to(
     if config.base == AUTO:
         return _encode_auto(search, choose)
     return (
-        encode_tokens(search) if base_of(config.base).standard is None else encode_standard(search)
+        encode_motion(search) if base_of(config.base).standard is None else encode_standard(search)
     )
 
 
@@ -50,5 +50,5 @@ def _encode_auto(search: Search, choose: Choose | None) -> Fitted:
     config = choose(dataclasses.replace(search.config, base_q=found[0]))
     if config.base == "av1":
         return encode_standard(search, found)
-    tokens = dataclasses.replace(search, config=dataclasses.replace(config, base_q=None))
-    return encode_tokens(tokens, config.base_q)
+    motion = dataclasses.replace(search, config=dataclasses.replace(config, base_q=None))
+    return encode_motion(motion, config.base_q)

@@ -92,7 +92,7 @@ def encode_for(
     choose: Choose | None = None,
 ) -> Reached:
     """The quality of `config` does not matter. With base "auto" in av1, and where `choose` takes
-    tokens at the rate that came out, in tokens too: the smaller file counts. Raises `UsageError`
+    motion at the rate that came out, in motion too: the smaller file counts. Raises `UsageError`
     where even the best quality does not meet the target, and at once `MissingWeightsError` where
     LPIPS cannot be taken."""
     require_metric(target)
@@ -152,7 +152,7 @@ def _encode_auto(
     progress: Progress | None,
     choose: Choose | None,
 ) -> Reached:
-    """Tokens never need fewer bytes for a PSNR."""
+    """Motion never needs fewer bytes for a PSNR."""
     config = dataclasses.replace(config, base="av1")
     av1 = encode_for(open_source, config, target, watch, progress)
     fmt, sizes = av1.coded.format, av1.coded.frame_bytes
@@ -163,11 +163,11 @@ def _encode_auto(
     if chosen.base == "av1":
         return av1
     try:
-        tokens = encode_for(open_source, chosen, target, watch, progress)
-    except UsageError:  # out of reach for tokens
+        motion = encode_for(open_source, chosen, target, watch, progress)
+    except UsageError:  # out of reach for motion
         return av1
-    smaller = min(av1, tokens, key=lambda reached: len(reached.coded.data))
-    return dataclasses.replace(smaller, passes=av1.passes + tokens.passes)
+    smaller = min(av1, motion, key=lambda reached: len(reached.coded.data))
+    return dataclasses.replace(smaller, passes=av1.passes + motion.passes)
 
 
 @usual_torch()

@@ -25,7 +25,7 @@ MODELS_VARIABLE = "GVCODEC_MODELS"
 #: Environment variable that names another checkpoint for encoding than the one beside the package.
 CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
 #: Of the shipped models: a network of VGG16's form that was taught by it
-#: (`gvcodec.training.perceptual`).
+#: (`training.perceptual`).
 SMALL_NETWORK = "perceptual.safetensors"
 _ID_BYTES = 8
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.tokens.payload import REFRESH, WAITING
+from gvcodec.base.motion.payload import REFRESH, WAITING
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
 
 FOLDER = Path(__file__).parents[1]
-TOKENS = FOLDER / "golden" / "tokens"
-GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), *sorted(TOKENS.glob("*.bin"))]
+MOTION = FOLDER / "golden" / "motion"
+GOLDEN = [*sorted((FOLDER / "golden").glob("*.bin")), *sorted(MOTION.glob("*.bin"))]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
@@ -24,8 +24,8 @@ FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_golden_streams_decode(path: Path, threads: int, monkeypatch) -> None:
     data = path.read_bytes()
-    if path.parent == TOKENS:
-        monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
+    if path.parent == MOTION:
+        monkeypatch.setenv("GVCODEC_MODELS", str(MOTION))
     base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
@@ -45,13 +45,13 @@ def test_golden_streams_are_painted_as_their_hash_says(name: str, form: str) -> 
     "path", [path for path in GOLDEN if path.stem[:3] in ("tok",)], ids=lambda path: path.stem
 )
 def test_golden_streams_decode_in_every_form(path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GVCODEC_MODELS", str(TOKENS))
+    monkeypatch.setenv("GVCODEC_MODELS", str(MOTION))
     assert len(list(gvcodec.decode_planes(path.read_bytes(), fidelity=True))) == 10
 
 
-def test_golden_tokens_are_many_integers() -> None:
+def test_golden_motion_is_many_integers() -> None:
     """What is decoded are steps, from both sides too."""
-    data = io.BytesIO((TOKENS / "tokens.bin").read_bytes())
+    data = io.BytesIO((MOTION / "motion.bin").read_bytes())
     payloads = [p.payload for p in Reader(data).packets() if p.kind is Kind.INTER]
     assert len(payloads) == 8
     assert sum(len(payload) > 5 for payload in payloads) > 4
@@ -66,5 +66,5 @@ def test_faulty_streams_are_refused(path: Path) -> None:
 
 
 def test_there_is_something_to_test() -> None:
-    assert {path.stem for path in GOLDEN} == {"av1", "vvc", "tokens"}
+    assert {path.stem for path in GOLDEN} == {"av1", "vvc", "motion"}
     assert len(FAULTY) >= 5

@@ -236,9 +236,9 @@ def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) 
 
 
 def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:
-    header = Reader(io.BytesIO(made(clip[:2], "tokens"))).header
+    header = Reader(io.BytesIO(made(clip[:2], "motion"))).header
     assert header.base_model_id
-    shipped = ROOT / "checkpoints" / "tokens.safetensors"
+    shipped = ROOT / "checkpoints" / "motion.safetensors"
     monkeypatch.setattr("gvcodec.util.models.shipped_folders", lambda: [tmp_path / "nothing"])
     with pytest.raises(
         WrongModelError, match=f"{header.base_model_id.hex()} is missing; looked in .*nothing"

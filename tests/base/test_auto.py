@@ -27,7 +27,7 @@ from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Extent, Open, Pass
 from gvcodec.rate.size import encode_to
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.base.test_base_tokens import clip as sliding
+from tests.base.test_base_motion import clip as sliding
 from tests.cli.test_cli import gvcodec
 from tests.clips import make_clip
 from tests.conftest import planes_equal
@@ -38,7 +38,7 @@ SAMPLES = 1_000_000
 
 
 class Made:
-    """Trials that follow curves: log bytes fall with the index, `distance` is that of tokens over
+    """Trials that follow curves: log bytes fall with the index, `distance` is that of motion over
     that of AV1 at equal bytes."""
 
     def __init__(
@@ -70,8 +70,8 @@ class Made:
 
 def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
     nearer, farther = Made(0.9).choose(), Made(1.1).choose()
-    assert (nearer.config.base, farther.config.base) == ("tokens", "av1")
-    assert nearer.config.base_q == 57.25  # where tokens take AV1's bytes
+    assert (nearer.config.base, farther.config.base) == ("motion", "av1")
+    assert nearer.config.base_q == 57.25  # where motion takes AV1's bytes
     gains = []
     for choice, word in ((nearer, "nearer to"), (farther, "farther from")):
         found = re.search(rf"painted ([0-9.]+)% {word} the source .*at 0.0060 ", choice.reason)
@@ -81,20 +81,20 @@ def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
     assert farther.config == EncoderConfig(q=60, base="av1")
 
 
-def test_tokens_have_to_be_nearer() -> None:
-    assert Made(0.995).choose().config.base == "tokens"
+def test_motion_has_to_be_nearer() -> None:
+    assert Made(0.995).choose().config.base == "motion"
     assert Made(1.005).choose().config.base == "av1"
 
 
 def test_more_than_a_decibel_has_to_be_paid_for() -> None:
-    assert Made(0.99, loss=0.9).choose().config.base == "tokens"
-    assert Made(0.8, loss=1.5).choose().config.base == "tokens"
+    assert Made(0.99, loss=0.9).choose().config.base == "motion"
+    assert Made(0.8, loss=1.5).choose().config.base == "motion"
     choice = Made(0.9, loss=1.5).choose()
     assert choice.config.base == "av1"
     assert "nearer to the source but lose 1.5 dB of PSNR-Y" in choice.reason
 
 
-def test_high_rates_are_av1_without_trials_of_tokens() -> None:
+def test_high_rates_are_av1_without_trials_of_motion() -> None:
     made = Made(0.5, bpp=0.016)
     assert made.choose().config.base == "av1" and not made.judged
     made = Made(0.5, bpp=0.03)
@@ -102,7 +102,7 @@ def test_high_rates_are_av1_without_trials_of_tokens() -> None:
     assert [config.preset for config in made.tried] == [8]  # one of them, with the fast preset
 
 
-def test_tokens_that_do_not_come_near_the_rate_are_not_compared() -> None:
+def test_motion_that_does_not_come_near_the_rate_are_not_compared() -> None:
     made = Made(0.5, slope=0.001)
     made.bytes = 700
     flat = made.attempt
@@ -111,7 +111,7 @@ def test_tokens_that_do_not_come_near_the_rate_are_not_compared() -> None:
         trial = flat(config, paint)
         return (
             dataclasses.replace(trial, size=2 * trial.size)
-            if paint and made.tried[-1].base == ("tokens")
+            if paint and made.tried[-1].base == ("motion")
             else trial
         )
 
@@ -121,28 +121,28 @@ def test_tokens_that_do_not_come_near_the_rate_are_not_compared() -> None:
     assert len(made.tried) <= 5
 
 
-def test_tokens_whose_bytes_leap_are_compared_on_both_sides_of_the_rate() -> None:
+def test_motion_whose_bytes_leap_is_compared_on_both_sides_of_the_rate() -> None:
     """From index 59 on they take a third of the bytes of before, and none come near."""
 
     class Leaping(Made):
         def attempt(self, config: EncoderConfig, paint: bool) -> auto.Trial:
             trial = super().attempt(config, paint)
-            steep = config.base == "tokens" and trial.base_q < 59
-            more = 1.5 if steep else 0.5 if config.base == "tokens" else 1
+            steep = config.base == "motion" and trial.base_q < 59
+            more = 1.5 if steep else 0.5 if config.base == "motion" else 1
             return dataclasses.replace(trial, size=round(trial.size * more))
 
-    for distance, base in ((0.9, "tokens"), (1.1, "av1")):
+    for distance, base in ((0.9, "motion"), (1.1, "av1")):
         made = Leaping(distance, slope=0.02)
         choice = made.choose()
-        tried = sorted(config.base_q or 0.0 for config in made.tried if config.base == "tokens")
+        tried = sorted(config.base_q or 0.0 for config in made.tried if config.base == "motion")
         assert choice.config.base == base and made.judged == 1 and 2 <= len(tried) <= 3
-        if base == "tokens":
+        if base == "motion":
             assert choice.config.base_q is not None
             assert tried[0] <= choice.config.base_q <= tried[-1]
         assert "10." in choice.reason or "9." in choice.reason
 
 
-# What excludes tokens
+# What excludes motion
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_can_be_read_only_once_is_av1(tmp_path: Path) -> None:
         (64, 48, 11, 8, "fewer than 12"),
     ],
 )
-def test_videos_that_tokens_are_not_for(
+def test_videos_that_motion_is_not_for(
     width: int, height: int, frames: int, bits: int, why: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "in.y4m", make_clip(width, height, frames), bits)
@@ -212,7 +212,7 @@ def write(path: Path, planes: list[Planes], bits: int = 8) -> Path:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At q 67 tokens are an eighth nearer to it than AV1."""
+    """At q 67 motion is an eighth nearer to it than AV1."""
     return write(tmp_path_factory.mktemp("auto") / "in.mp4", make_clip(320, 192, 24))
 
 
@@ -221,10 +221,10 @@ def base_of_file(path: Path) -> str:
         return Reader(stream).header.base
 
 
-def test_a_clip_becomes_tokens_that_are_cut_joined_and_verified(
+def test_a_clip_becomes_motion_that_is_cut_joined_and_verified(
     source: Path, tmp_path: Path
 ) -> None:
-    """Without --base, as at any low rate. The file is that of --base tokens, on one thread and on
+    """Without --base, as at any low rate. The file is that of --base motion, on one thread and on
     two."""
     made = []
     for threads in (1, 2):
@@ -233,11 +233,11 @@ def test_a_clip_becomes_tokens_that_are_cut_joined_and_verified(
         done = gvcodec("encode", source, path, *words, "--threads", threads)
         made.append(path.read_bytes())
     assert made[0] == made[1]
-    (line,) = [line for line in done.stderr.decode().splitlines() if "base tokens: " in line]
+    (line,) = [line for line in done.stderr.decode().splitlines() if "base motion: " in line]
     assert "nearer to the source than av1 at 0.0" in line
-    assert b"tokens" in gvcodec("info", path).stdout
+    assert b"motion" in gvcodec("info", path).stdout
     chosen = auto.choose_base(str(source), EncoderConfig(q=67, base=AUTO, keyint=12)).config
-    assert chosen.base == "tokens" and chosen.base_q is not None
+    assert chosen.base == "motion" and chosen.base_q is not None
     same = api.encode_file(source, tmp_path / "same.gvc", config=dataclasses.replace(chosen, fit=0))
     assert same.frames == 24 and (tmp_path / "same.gvc").read_bytes() == made[0]
     parts = [tmp_path / "front.gvc", tmp_path / "rear.gvc"]
@@ -265,7 +265,7 @@ def chooser(base: str, asked: list[EncoderConfig]) -> auto.Choose:
     def choose(config: EncoderConfig) -> EncoderConfig:
         asked.append(config)
         assert config.base == "av1" and config.base_q is not None
-        # Tokens have no presets; AV1's passes are to be fast here.
+        # Motion has no presets; AV1's passes are to be fast here.
         return dataclasses.replace(config, base=base, preset=10 if base == "av1" else None)
 
     return choose
@@ -280,7 +280,7 @@ def in_memory(path: Path) -> Open:
 RATED = EncoderConfig(base=AUTO, fit=0, threads=1, preset=10)
 
 
-@pytest.mark.parametrize("base", ["av1", "tokens"])
+@pytest.mark.parametrize("base", ["av1", "motion"])
 def test_a_size_is_met_in_the_base_that_is_chosen(base: str, source: Path) -> None:
     asked: list[EncoderConfig] = []
     limit = round(0.0115 * 24 * 320 * 192 / 8)
@@ -300,7 +300,7 @@ def test_a_size_on_the_command_line(source: Path, tmp_path: Path) -> None:
     assert b"than av1 at 0.0" in done.stderr or b"from the source at 0.0" in done.stderr
 
 
-def test_tokens_of_a_size_are_fitted_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_motion_of_a_size_is_fitted_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
 
     def fit(*_: object) -> tuple[dict[int, bytes], str]:
@@ -308,7 +308,7 @@ def test_tokens_of_a_size_are_fitted_once(source: Path, monkeypatch: pytest.Monk
         return {}, "it does not pay"
 
     monkeypatch.setattr(encoder, "fit_parts", fit)
-    config = EncoderConfig(base="tokens", scale=Fraction(1), fit_steps=1, threads=1)
+    config = EncoderConfig(base="motion", scale=Fraction(1), fit_steps=1, threads=1)
     found = encode_to(in_memory(source), config, Budget(bpp=0.05), unwatched)
     assert found.full_passes > 1 and len(fits) == 1
     assert "it does not pay" in found.coded.notes
@@ -324,7 +324,7 @@ def test_a_large_size_is_av1_without_trials(source: Path) -> None:
 
 @pytest.mark.usefixtures("made_weights")
 def test_a_target_takes_the_smaller_file(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distance that depends on the base alone: at q 66 in AV1, and finer or coarser in tokens."""
+    """A distance that depends on the base alone: at q 66 in AV1, and finer or coarser in motion."""
     at = {"av1": 66.0}
 
     def distance(coded: Pass, open_source: Open, extent: Extent) -> float:
@@ -332,10 +332,10 @@ def test_a_target_takes_the_smaller_file(source: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(target, "lpips_of", distance)
     wanted, asked = target.Target("lpips", 0.3), []
-    for tokens, smaller in ((68.0, "tokens"), (50.0, "av1")):
-        at["tokens"] = tokens
+    for motion, smaller in ((68.0, "motion"), (50.0, "av1")):
+        at["motion"] = motion
         found = target.encode_for(
-            in_memory(source), RATED, wanted, unwatched, choose=chooser("tokens", asked)
+            in_memory(source), RATED, wanted, unwatched, choose=chooser("motion", asked)
         )
         assert found.base == Reader(io.BytesIO(found.coded.data)).header.base == smaller
     assert len(asked) == 2
@@ -345,6 +345,6 @@ def test_decibels_are_av1s(source: Path) -> None:
     wanted, asked = target.Target("psnr", 21.0), []
     open_source = in_memory(source)
     found = target.encode_for(
-        open_source, RATED, wanted, unwatched, choose=chooser("tokens", asked)
+        open_source, RATED, wanted, unwatched, choose=chooser("motion", asked)
     )
     assert found.base == "av1" and not asked

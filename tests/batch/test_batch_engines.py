@@ -63,11 +63,11 @@ def span(secs: float) -> list[float]:
     return [began, time.time()]
 
 
-@pytest.mark.parametrize("base", ["av1", "tokens"])
+@pytest.mark.parametrize("base", ["av1", "motion"])
 def test_training_material_is_made_by_workers(tmp_path, base: str) -> None:
     """Each has its line in the index, and is what the function makes here."""
     pytest.importorskip("torch")
-    from gvcodec.training.material import add_material, plan
+    from training.material import add_material, plan
 
     fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     (tmp_path / "data").mkdir()
@@ -76,7 +76,7 @@ def test_training_material_is_made_by_workers(tmp_path, base: str) -> None:
         for pts, planes in enumerate(moving_texture(272, 256, 4)):
             writer.write(planes, pts)
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "gvcodec.training", "material"]
+    command = [sys.executable, "-m", "training", "material"]
     command += ["--data", clip.parent, "--cache", cache]
     options = ["--frames", "4", "--bases", base, "--jobs", "2"]
     subprocess.run([*map(str, command), *options], check=True, capture_output=True)

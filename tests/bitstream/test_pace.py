@@ -169,16 +169,16 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
     assert decoder.frames <= 1
 
 
-def test_a_keyframe_of_tokens_that_shows_frames_again_is_refused_before_decoding(
+def test_a_keyframe_of_motion_that_shows_frames_again_is_refused_before_decoding(
     monkeypatch,
 ) -> None:
-    from gvcodec.base.tokens.checkpoint import find_tokens
-    from gvcodec.base.tokens.decoder import TokenDecoder
+    from gvcodec.base.motion.checkpoint import find_motion_model
+    from gvcodec.base.motion.decoder import MotionDecoder
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
-    decoder = TokenDecoder(reader.header.format, 1, find_tokens())
+    decoder = MotionDecoder(reader.header.format, 1, find_motion_model())
     bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send(b"\x28" + bomb, True)

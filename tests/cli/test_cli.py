@@ -155,7 +155,7 @@ def test_exit_codes(folder: Path, tmp_path) -> None:
         (("encode", folder / "in.mp4", tmp_path / "no" / "o.bin"), 1),
         (("encode", folder / "in.mp4", tmp_path), 1),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68"), 2),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "tokens"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "motion"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "64", "--base-scale", "1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "64", "--base-scale=1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),

@@ -38,11 +38,11 @@ gvcodec encode a.mp4 o.gvc -bufsize 800k | --maxrate caps
 gvcodec encode a.mp4 o.gvc -svtav1-params a=1 | not passed on
 gvcodec encode a.mp4 o.gvc -profile:v main | follows
 gvcodec encode a.mp4 o.gvc -lossless | decode --lossless
-gvcodec encode a.mp4 o.gvc -c:v libx264 | av1, vvc or tokens
-gvcodec encode a.mp4 o.gvc -vcodec h264 | av1, vvc or tokens
-gvcodec encode a.mp4 o.gvc --base avc | av1, vvc or tokens
-gvcodec encode a.mp4 o.gvc --base h264 | av1, vvc or tokens
-gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, vvc or tokens
+gvcodec encode a.mp4 o.gvc -c:v libx264 | av1, vvc or motion
+gvcodec encode a.mp4 o.gvc -vcodec h264 | av1, vvc or motion
+gvcodec encode a.mp4 o.gvc --base avc | av1, vvc or motion
+gvcodec encode a.mp4 o.gvc --base h264 | av1, vvc or motion
+gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, vvc or motion
 gvcodec encode a.mp4 o.gvc --base mpeg2 | av1
 gvcodec encode a.mp4 o.gvc -preset quick | not an integer, 0…10
 gvcodec encode a.mp4 o.gvc -preset 13 | 0…10

@@ -62,7 +62,7 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
             return packets
 
         # Other pictures of the right size are possible; then the base hash tells. The quality of a
-        # frame without tokens is of no consequence.
+        # frame without motion is of no consequence.
         try:
             found = decode_all(rebuilt(stream, change))
         except GvcodecError:
@@ -106,7 +106,7 @@ def test_command_line_stays_small_and_says_where(stream: bytes, tmp_path, subcom
             call.returncode = os.waitstatus_to_exitcode(status)
             message = call.stderr.read().decode()
         assert used.ru_maxrss * 1024 < TWO_GIGABYTES
-        if subcommand == "extract" and "tokens" in message:
+        if subcommand == "extract" and "motion" in message:
             assert call.returncode == 2
             continue
         assert call.returncode == 3, message
@@ -201,7 +201,7 @@ def dies_at_second_input(connection, data: bytes, flips: int, seed: int, start: 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 
 
-PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "tokens"]
+PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "motion"]
 PARTS += ["painting", "varint", "units"]
 
 

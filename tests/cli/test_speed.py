@@ -17,7 +17,7 @@ def settled(words: str) -> gvcodec.EncoderConfig:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-@pytest.mark.parametrize("base", ["av1", "vvc", "tokens"])
+@pytest.mark.parametrize("base", ["av1", "vvc", "motion"])
 def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     found = settled(f"--speed {speed} --base {base}")
     assert found.preset == SPEEDS[speed].presets.get(base)

@@ -124,7 +124,7 @@ def test_python_dash_m_runs_no_module_of_the_working_directory(folder: Path) -> 
         ("gvcodec", "encode", "a.mkv", "a.gvc", *QUICK),
         ("gvcodec", "batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"),
         ("gvcodec.demo", "--help"),
-        ("gvcodec.training", "--help"),
+        ("training", "--help"),
         ("eval", "rd", "--help"),
     ):
         _run([sys.executable, "-m", *words], folder, PYTHONPATH=place)

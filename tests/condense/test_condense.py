@@ -68,7 +68,7 @@ def test_the_reader_works_with_a_data_loader(tmp_path) -> None:
 def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
     code = (
         "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
-        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('gvcodec.training')]; "
+        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('training')]; "
         "sys.exit(str(bad) if bad else 0)"
     )
     done = subprocess.run(
@@ -278,7 +278,7 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
 
 def test_training_material_is_made_of_8_bit_videos(tmp_path) -> None:
     pytest.importorskip("torch")
-    from gvcodec.training.summary_material import FORMAT, frames_of
+    from training.summary_material import FORMAT, frames_of
 
     videos(tmp_path)
     frames = frames_of(tmp_path / "up/0.mp4")

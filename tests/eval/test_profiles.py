@@ -174,9 +174,9 @@ def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
 
 def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
     words = PROFILES["gvc1d"].low_delay(
-        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=tokens", "x265", "aom-ld"]
+        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=motion", "x265", "aom-ld"]
     )
-    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=tokens:low-delay"]
+    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=motion:low-delay"]
     codecs = resolve(words, Options())
     assert {codec.delay for codec in codecs} == {"low"}
     for codec in codecs[:3]:
@@ -198,16 +198,16 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
         assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)
 
 
-def test_tokens_are_a_base_of_the_codec_word():
-    codec = resolve(["gvcodec:base=tokens:fit=off"], Options())[0]
+def test_motion_is_a_base_of_the_codec_word():
+    codec = resolve(["gvcodec:base=motion:fit=off"], Options())[0]
     words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
-    assert parser().parse_args(words).base == "tokens"
-    assert (codec.name, codec.delay) == ("gvcodec-tokens-fitoff", "random")
+    assert parser().parse_args(words).base == "motion"
+    assert (codec.name, codec.delay) == ("gvcodec-motion-fitoff", "random")
     assert codec.q_range == (0, 67)
     assert list(codec.outputs) == ["fidelity", "rendered"]
     for word, wrong in (
-        ("base=token", "base is "),
-        ("base=tokens:preset=1", "no preset"),
+        ("base=motio", "base is "),
+        ("base=motion:preset=1", "no preset"),
     ):
         with pytest.raises(EvalError, match=wrong):
             resolve([f"gvcodec:{word}"], Options())

@@ -12,8 +12,8 @@ pytest.importorskip("torch")
 from eval.clip_sets import move
 from eval.search import Asked, Method, answer, ask_in_place, interval, join, measure
 from gvcodec.retrieval.compressor import DIM, Compressor
-from gvcodec.training.summary import Clip, learn, recall, split
-from gvcodec.training.summary_material import STRIDE
+from training.summary import Clip, learn, recall, split
+from training.summary_material import STRIDE
 
 TOKENS, FEATURES, FRAMES = 16, 100, 12
 

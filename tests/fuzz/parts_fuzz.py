@@ -38,10 +38,10 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
-    from gvcodec._core import TOKEN_BACK, TOKEN_LEVELS, TOKEN_SIDE, TokenFrame
+    from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, MotionFrame
+    from gvcodec.base.motion.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.base.standard.claims import check
     from gvcodec.base.standard.payloads import restore
-    from gvcodec.base.tokens.payload import LARGEST, Entropy, Memory, Times
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
     from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
@@ -64,7 +64,7 @@ with instrumented(__name__):
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
-#: Two windows of base tokens.
+#: Two windows of base motion.
 PICTURE = 270, 12
 _PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
@@ -153,25 +153,25 @@ def standard(data: bytes) -> None:
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 
 
-def tokens(data: bytes) -> None:
-    """u8 q, then payloads of base tokens, in turn from one and from two reference frames: what is
+def motion(data: bytes) -> None:
+    """u8 q, then payloads of base motion, in turn from one and from two reference frames: what is
     written of what was read reads the same, and frames are made of anything."""
     if not data:
         return
     width, height = PICTURE
     planes = [np.full((height // s, width // s), 4 * width // s, np.uint16) for s in (1, 2, 2)]
-    frame, far = (TokenFrame.still(*planes, i) for i in range(2))
+    frame, far = (MotionFrame.still(*planes, i) for i in range(2))
     coder = Entropy(network(), frame.windows, frame.window_columns)
     coder.q, memory = data[0] % 64, Memory.empty(frame.windows)
     for number, payload in enumerate(pieces(data[1:])):
         times = (Times(-1, 0), Times(-1, 1 + number % 16), Times(2, -1))[number % 3]
         found, levels = coder.decode(payload, memory, times)
-        assert np.abs(found).max(initial=0) <= LARGEST and levels.max() <= TOKEN_LEVELS
+        assert np.abs(found).max(initial=0) <= LARGEST and levels.max() <= TREE_LEVELS
         written = coder.encode(found, levels, memory, times)
         same, same_levels = coder.decode(written, memory, times)
         assert np.array_equal(found, same) and np.array_equal(levels, same_levels)
         other = far if times.far else None
-        frame = TokenFrame.follow(frame, other, *times, found, levels, 1)
+        frame = MotionFrame.follow(frame, other, *times, found, levels, 1)
         assert all(plane.max() < 1024 for plane in frame.planes())
         memory = memory.after(found, levels, times)
 
@@ -225,7 +225,7 @@ def small_painter() -> PainterTwin:
 def network() -> list[Layer]:
     """An integer network of two layers with made-up weights."""
     rng = np.random.default_rng(5)
-    inputs, hidden = TOKEN_SIDE + TOKEN_BACK, 8
+    inputs, hidden = TREE_SIDE + TREE_BACK, 8
     layers = []
     for shape, low, high in (((hidden, inputs), 0, 127), ((3, hidden), -(1 << 31), (1 << 31) - 1)):
         bias = rng.integers(-900, 900, shape[0]).astype(np.int32)
@@ -283,7 +283,7 @@ PARTS: dict[str, Callable[[bytes], None]] = {
         fitted,
         summary,
         standard,
-        tokens,
+        motion,
         painting,
         varint,
         units,

@@ -1,6 +1,6 @@
-"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc tokens`, or some of them.
+"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc motion`, or some of them.
 
-`tokens/` has a model of its own, random, so that every integer matters. It is made where it is not
+`motion/` has a model of its own, random, so that every integer matters. It is made where it is not
 there.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a
@@ -19,7 +19,7 @@ sys.path.insert(0, str(FOLDER.parents[1]))
 import numpy as np
 
 import gvcodec
-from gvcodec._core import TOKEN_BACK, TOKEN_SIDE
+from gvcodec._core import TREE_BACK, TREE_SIDE
 from gvcodec.types import Colour, VideoFormat
 from tests.conftest import moving_texture
 from tests.networks import make_layers
@@ -27,21 +27,21 @@ from tests.networks import make_layers
 CASES = {
     "av1": {"base": "av1", "q": 45},
     "vvc": {"base": "vvc", "base_q": 45},
-    "tokens": {"base": "tokens", "base_q": 45},
+    "motion": {"base": "motion", "base_q": 45},
 }
 
 
 def find_model() -> None:
     """With refreshes for nothing, so that frames lie between two pictures."""
-    from gvcodec.base.tokens import checkpoint, encoder
+    from gvcodec.base.motion import checkpoint, encoder
 
     encoder._REFRESH_PRICE = 1e-6
-    checkpoint.shipped_folders = lambda: [FOLDER / "tokens"]
-    path = FOLDER / "tokens" / checkpoint.NAME
+    checkpoint.shipped_folders = lambda: [FOLDER / "motion"]
+    path = FOLDER / "motion" / checkpoint.NAME
     if path.is_file():
         return
     path.parent.mkdir(exist_ok=True)
-    first, last = make_layers(np.random.default_rng(3), [TOKEN_SIDE + TOKEN_BACK, 8, 3])
+    first, last = make_layers(np.random.default_rng(3), [TREE_SIDE + TREE_BACK, 8, 3])
     checkpoint.write_network(path, [first, last._replace(low=0, high=30)])
 
 

@@ -35,7 +35,7 @@ REASONS = {
     r"^gvcodec play": "serves until Ctrl-C: tests/player",
     r"s3://|--cluster": "needs S3 or a cluster: tests/batch",
     r"^gvcodec compare": "needs the ffmpeg of the peers: tests/cli/test_compare.py",
-    r"^python -m gvcodec\.training": "hours, and folders of clips: tests/training",
+    r"^python -m training": "hours, and folders of clips: tests/training",
     r"^python -m eval weights": "downloads the original packages' weights",
     r"^python -m eval rd": "hours; its arguments are parsed, tests/eval/test_runs.py runs it",
 }

@@ -117,7 +117,7 @@ def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
 
 
 @needs_browser
-@pytest.mark.parametrize("name", ["vvc", "tokens"])
+@pytest.mark.parametrize("name", ["vvc", "motion"])
 def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
     tab: Callable[[str], browser.Page], name: str
 ) -> None:
@@ -174,7 +174,7 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
 def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
     tab: Callable[[str], browser.Page], tmp_path: Path, native: bool
 ) -> None:
-    path, options = STREAMS["tokens"] if native else (tmp_path / "a.gvc", ())
+    path, options = STREAMS["motion"] if native else (tmp_path / "a.gvc", ())
     if not native:
         painted_stream(path, 96, 80)
     with running(path, "--fidelity", *options) as server:

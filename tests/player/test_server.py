@@ -69,7 +69,7 @@ def test_server_is_for_this_machine_and_this_name() -> None:
         assert answer(server, "/stream", "POST")[0].status == 501
 
 
-@pytest.mark.parametrize("name", ["vvc", "tokens"])
+@pytest.mark.parametrize("name", ["vvc", "motion"])
 def test_frames_are_sent_as_they_are_decoded(name: str) -> None:
     path, options = STREAMS[name]
     with running(path, "--fidelity", *options) as server, opened(name) as video:

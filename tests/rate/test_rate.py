@@ -217,7 +217,7 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
         {"maxrate": math.inf},
         {"maxrate": 9e5, "low_delay": True},
         {"maxrate": 9e5, "base": "vvc", "preset": None},
-        {"maxrate": 9e5, "base": "tokens", "preset": None},
+        {"maxrate": 9e5, "base": "motion", "preset": None},
     ):
         with pytest.raises(UsageError, match="maxrate is"):
             api.encode(clip, config=dataclasses.replace(FAST, **wrong))

@@ -17,16 +17,16 @@ from gvcodec.painter.model import CONDITION, find_painter
 from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
 from gvcodec.painter.perceptual.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.painter.twin import PainterTwin
-from gvcodec.training import __main__ as training
-from gvcodec.training.alarms import Alarm, Figures, features
-from gvcodec.training.crops import Cache
-from gvcodec.training.loop import Loop, Schedule
-from gvcodec.training.material import LENGTH, RECORD, WINDOW
-from gvcodec.training.painter import PainterWork, TrainConfig, make_loop
-from gvcodec.training.settings import read_settings
 from gvcodec.types import Colour
 from tests.clips import blurred_clip
 from tests.two_devices import moved_whole, two_devices
+from training import __main__ as training
+from training.alarms import Alarm, Figures, features
+from training.crops import Cache
+from training.loop import Loop, Schedule
+from training.material import LENGTH, RECORD, WINDOW
+from training.painter import PainterWork, TrainConfig, make_loop
+from training.settings import read_settings
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def test_alarms_are_checked_and_end_the_run_with_all_saved(cache, tmp_path, monk
 
 
 def test_the_figures_of_a_run_are_logged_and_loops_cost_the_same(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("gvcodec.training.alarms.LEAST_SPREAD", 0.0)  # toy clips look alike
+    monkeypatch.setattr("training.alarms.LEAST_SPREAD", 0.0)  # toy clips look alike
     loop = make_loop(config(cache, tmp_path))
     first = loop.work.check(loop.average, 0)
     loop.step()
@@ -329,7 +329,7 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
 
 def test_material_for_a_small_perceptual_network(cache):
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
-    from gvcodec.training.perceptual_pairs import make_pairs
+    from training.perceptual_pairs import make_pairs
 
     leading = perceptual.leading_weights("small")
     assert leading is not None

@@ -8,11 +8,11 @@ torch = pytest.importorskip("torch")
 
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
-from gvcodec.training import perceptual_layers
-from gvcodec.training.perceptual import agreement, refine
-from gvcodec.training.perceptual_layers import fit_layers
-from gvcodec.training.perceptual_pairs import GRADIENT_UNIT, Pairs
 from gvcodec.util.models import save_weights
+from training import perceptual_layers
+from training.perceptual import agreement, refine
+from training.perceptual_layers import fit_layers
+from training.perceptual_pairs import GRADIENT_UNIT, Pairs
 
 WIDTHS = (6, 8, 10, 10, 8)
 

@@ -1,0 +1,118 @@
+"""What ends a training run of the painter that learns nothing, or something else than it should.
+
+A dead network is easily missed: its loss falls with the rest and its pictures look fine. Limits
+leave a factor of at least three to what the shipped painter shows (`python -m training
+painter` logs the figures every 200 steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gvcodec.errors import GvcodecError
+from gvcodec.painter.perceptual.objective import Batch, paint_run
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.painter.twin_layers import Numbers
+
+#: Least spread of features, in levels, between places of a picture and between clips.
+LEAST_SPREAD = 0.1
+#: Most that the largest channel of the trunk may be of the median one.
+MOST_PEAK = 100.0
+#: Largest share of units whose activation is always at its zero point.
+MOST_DEAD = 0.5
+#: Minutes after which a painter has to change the picture, by so many codes, and to improve it.
+PATIENCE_MINUTES, LEAST_CHANGE = 10.0, 0.1
+#: How far the figure of base frames may be from its first value: it depends on no network.
+SAME = 1e-3
+
+
+class Alarm(GvcodecError):
+    """The run is not worth going on with."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`places`, `clips`: spread of the style features between places of a picture and between
+    clips, in levels. `peak`: root mean square of the largest channel of the trunk over the
+    median's. `dead`: share of units that never leave their zero point. `change`: mean change of
+    luma by the painter, in codes. `zeroing`: held-out loss of base frames less that of painted
+    ones. `base`: held-out loss of base frames."""
+
+    places: float
+    clips: float
+    peak: float
+    dead: float
+    change: float
+    zeroing: float
+    base: float
+
+    def check(self, minutes: float, first_base: float) -> None:
+        """Raises `Alarm` with the figure that is out of bounds."""
+        for name, spread in (("places", self.places), ("clips", self.clips)):
+            if not spread >= LEAST_SPREAD:
+                raise Alarm(f"features hardly differ between {name}: {spread:.3g} levels")
+        if not self.peak <= MOST_PEAK:
+            raise Alarm(f"one channel of the trunk is {self.peak:.3g} times the median")
+        if not self.dead <= MOST_DEAD:
+            raise Alarm(f"{100 * self.dead:.0f} % of the units are dead")
+        if not abs(self.base - first_base) <= SAME * abs(first_base):
+            raise Alarm(f"base frames cost {self.base:.4f}, not {first_base:.4f} as before")
+        if minutes < PATIENCE_MINUTES:
+            return
+        if not self.change >= LEAST_CHANGE:
+            raise Alarm(f"the painter changes luma by {self.change:.3g} codes")
+        if not self.zeroing > 0:
+            raise Alarm(f"without the painter held-out clips cost {-self.zeroing:.4f} less")
+
+
+@torch.no_grad()
+def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, float, float]:
+    """`Figures` without the two losses, of a batch of several clips."""
+    with _record_activations(painter) as (levels, trunk):
+        painted, _ = paint_run(painter, batch, 0)
+    style = levels["style"][-1]  # (B, C, H/8, W/8)
+    places = float(style.std((2, 3)).mean())
+    clips = float(style.mean((2, 3)).std(0).mean())
+    size = trunk[-1].square().mean((0, 2, 3)).sqrt()
+    peak = float(size.max() / size.median().clamp(min=1e-6))
+    alive = [
+        torch.stack([x.abs().amax((0, 2, 3)) for x in found]).amax(0) for found in levels.values()
+    ]
+    units = torch.cat(alive)
+    change = float((painted[0] - batch.base[0][:, -1]).abs().mean()) * 1023
+    return places, clips, peak, float((units == 0).float().mean()), change
+
+
+@contextmanager
+def _record_activations(
+    painter: PainterTwin,
+) -> Iterator[tuple[dict[str, list[Tensor]], list[Tensor]]]:
+    """Activations of layers by name, and what leaves the last block, of all frames meanwhile."""
+    levels: dict[str, list[Tensor]] = {}
+    trunk: list[Tensor] = []
+    layers = {n: m for n, m in painter.named_modules() if isinstance(m, Numbers)}
+
+    def recording(name: str, layer: Numbers):  # type: ignore[no-untyped-def]
+        def recorded(value: Tensor) -> Tensor:
+            found = type(layer).levels(layer, value)
+            levels.setdefault(name, []).append(found)
+            return found
+
+        return recorded
+
+    hook = painter.blocks[-1].register_forward_hook(lambda module, given, out: trunk.append(out))
+    for name, layer in layers.items():
+        layer.levels = recording(name, layer)  # type: ignore[method-assign]
+    try:
+        yield levels, trunk
+    finally:
+        hook.remove()
+        for layer in layers.values():
+            del layer.levels

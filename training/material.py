@@ -1,0 +1,251 @@
+"""Training material on disk: short runs of base frames (what a base codec decodes) with their
+sources.
+
+One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record
+array with `RUNS` runs of `LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one
+line in `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields,
+4:2:0 with the planes flattened one after the other: `base` (LENGTH, 1.5·WINDOW²) uint16 10-bit,
+`source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
+`bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display
+order.
+
+`material.json` names the data set: `{"manifest_sha256"}` of the manifest beside the
+folder of clips.
+
+q is gvcodec's 0…63. Run as `python -m training material --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gvcodec.base import BaseEncoder
+from gvcodec.base.motion.encoder import MotionEncoder
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.bases import is_reordered
+from gvcodec.batch.engines import each, open_engine
+from gvcodec.batch.task import Task
+from gvcodec.media.planes import crop
+from gvcodec.media.reader import VideoReader
+from gvcodec.painter.motion import BLOCK, block_vectors
+from gvcodec.types import Planes, VideoFormat
+
+WINDOW, LENGTH, RUNS = 256, 3, 10
+#: Width and height of what motion codes of a clip.
+_MOST = 512, 256
+#: Bytes that a clip of 1080p takes.
+_MEMORY = 2 << 30
+RECORD = np.dtype(
+    [
+        ("base", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
+        ("source", "u1", (LENGTH, WINDOW * WINDOW * 3 // 2)),
+        ("motion", "<i2", (LENGTH, 2, WINDOW // BLOCK, WINDOW // BLOCK)),
+        ("bpp", "<f4", (LENGTH,)),
+    ]
+)
+
+
+def held_out(clip: str) -> bool:
+    """True for the training clips (about one in thirteen, by hash of the name) that are kept for
+    validation."""
+    return hashlib.sha256(clip.encode()).digest()[0] % 13 == 0
+
+
+def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
+    """The three planes of a window, flattened one after the other."""
+    return np.concatenate([plane.ravel() for plane in crop(planes, top, left, WINDOW, WINDOW)])
+
+
+def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
+    """The first frames of a clip. Raises `MediaError`."""
+    with VideoReader(clip, frames=frames) as reader:
+        return [frame.planes for frame in reader], reader.format
+
+
+def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> BaseEncoder:
+    if base == "motion":
+        return MotionEncoder(fmt, q, threads=1, scale=scale)
+    preset = 4 if base == "av1" else 2
+    return StandardEncoder(fmt, base, q, scale=scale, threads=1, preset=preset)
+
+
+def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFormat]:
+    """The middle of a clip, `_MOST` at most: motion takes long."""
+    width, height = min(fmt.width, _MOST[0]), min(fmt.height, _MOST[1])
+    top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
+    parts = (crop(planes, top, left, height, width) for planes in source)
+    whole: list[Planes] = [tuple(map(np.ascontiguousarray, part)) for part in parts]  # type: ignore[misc]
+    return whole, dataclasses.replace(fmt, width=width, height=height)
+
+
+def encode_clip(
+    source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
+) -> tuple[list[Planes], list[float]]:
+    """Base frames of one clip in one base layer, random access, one keyframe, and bpp of the
+    packets in their order."""
+    encoder = _encoder(fmt, base, q, scale)
+    base_frames, sizes = [], []
+    for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
+        base_frames += coded.base_frames
+        sizes += [len(packet.payload) * 8 / (fmt.width * fmt.height) for packet in coded.packets]
+    return base_frames, sizes
+
+
+def make_records(
+    source: list[Planes], base_frames: list[Planes], sizes: list[float], rng: random.Random
+) -> NDArray[np.void]:
+    """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`:
+    bpp of each frame."""
+    height, width = source[0][0].shape
+    records = np.zeros(RUNS, RECORD)
+    for record in records:
+        start = rng.randrange(len(base_frames) - LENGTH + 1)
+        top = rng.randrange((height - WINDOW) // BLOCK + 1) * BLOCK
+        left = rng.randrange((width - WINDOW) // BLOCK + 1) * BLOCK
+        rows, cols = (
+            slice(top // BLOCK, (top + WINDOW) // BLOCK),
+            slice(left // BLOCK, (left + WINDOW) // BLOCK),
+        )
+        for k in range(LENGTH):
+            record["base"][k] = _window(base_frames[start + k], top, left)
+            record["bpp"][k] = sizes[start + k]
+            record["source"][k] = np.minimum((_window(source[start + k], top, left) + 2) >> 2, 255)
+            if k:
+                moves = block_vectors(base_frames[start + k][0], base_frames[start + k - 1][0])
+                record["motion"][k] = moves[:, rows, cols]
+    return records
+
+
+#: Base, range of q, scale.
+_Kinds = list[tuple[str, int, int, Fraction]]
+_ONE, _HALF = Fraction(1), Fraction(1, 2)
+_KINDS: _Kinds = [
+    ("av1", 36, 50, _ONE),
+    ("av1", 44, 63, _ONE),
+    ("vvc", 36, 60, _ONE),
+    ("av1", 36, 58, _HALF),
+    ("av1", 52, 63, _ONE),
+    ("av1", 40, 63, Fraction(3, 4)),
+]
+_MOTION_KINDS: _Kinds = [
+    ("motion", 46, 60, _ONE),
+    ("motion", 54, 63, _ONE),
+    ("motion", 58, 63, Fraction(3, 4)),
+    ("motion", 58, 63, _HALF),
+]
+
+
+def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
+    """Every clip with every kind of base, in an order that mixes them: a stopped run still has all
+    kinds and rates. Those of motion come last."""
+    rng = random.Random(seed)
+    jobs = []
+    for kinds in (_KINDS, _MOTION_KINDS):
+        for turn in range(len(kinds)):
+            for number, clip in enumerate(rng.sample(clips, len(clips))):
+                base, low, high, scale = kinds[(number + turn) % len(kinds)]
+                jobs.append((clip, base, rng.randint(low, high), scale))
+    return jobs
+
+
+def describe_material(data: Path, cache: Path) -> None:
+    """Write `material.json`."""
+    manifest = data.parent / "manifest.csv"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+    (cache / "material.json").write_text(json.dumps({"manifest_sha256": digest}))
+
+
+def add_material(
+    clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str
+) -> dict[str, Any]:
+    """The records of one clip in one form, written to the cache; gives its line of the index, or
+    why it is left out. Raises `MediaError`."""
+    torch.set_num_threads(1)
+    path, ratio = Path(clip), Fraction(scale)
+    name = material_name(path, base, q, ratio)
+    source, fmt = read_clip(path, frames)
+    if base == "motion":
+        source, fmt = _cut(source, fmt)
+    if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
+        return {}
+    base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
+    shown = [0.0] * len(base_frames) if is_reordered(base) else sizes
+    records = make_records(source, base_frames, shown, random.Random(seed))
+    target = Path(cache, f"{name}.npy")
+    partial = target.with_suffix(".part")
+    with open(partial, "wb") as file:
+        np.save(file, records)
+    os.replace(partial, target)
+    return {
+        "name": name,
+        "clip": path.name,
+        "base": base,
+        "q": q,
+        "scale": scale,
+        "bpp": round(sum(sizes) / len(sizes), 5),
+        "held_out": held_out(path.name),
+    }
+
+
+def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
+    return f"{clip.stem}-{base}-q{q}-s{scale.denominator}"
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """What is not there yet, as long as there is time."""
+    end = time.monotonic() + 60 * options.minutes
+    bases = options.bases.split(",")
+    clips = sorted(options.data.absolute().glob("*.mp4"))
+    there = {path.stem for path in options.cache.glob("*.npy")}
+    for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
+        if time.monotonic() > end:
+            return
+        name = material_name(clip, base, q, scale)
+        if base in bases and name not in there:
+            there.add(name)
+            arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
+            arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
+            arguments |= {"cache": str(options.cache.absolute())}
+            yield Task("training.material:add_material", arguments, memory=_MEMORY)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Fill a cache; what is there already is kept, so a stopped run can be continued."""
+    parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="folder to write, outside the checkout"
+    )
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--bases", default="av1,vvc", help="kinds of base to add, motion too (default %(default)s)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
+    options = parser.parse_args(words)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    describe_material(options.data, options.cache)
+    with open_engine(options.jobs, options.cluster) as engine:
+        for task, outcome in each(engine, _tasks(options)):
+            if outcome.error:
+                print(f"left out: {task.arguments['clip']}: {outcome.error}", flush=True)
+            elif entry := outcome.value:
+                with open(options.cache / "index.jsonl", "a") as index:
+                    index.write(json.dumps(entry) + "\n")
+                print(f"{entry['name']} {entry['bpp']:.4f} bpp", flush=True)

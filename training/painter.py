@@ -1,0 +1,208 @@
+"""Training of the painter, from a painter that there is: `python -m training painter`.
+
+Two networks lead in turn: two steps by VGG16, one by the small network that fitting has on every
+machine. Written to the configured folder, beside what `loop` writes: `painter.safetensors`
+(averaged weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base
+frame | painted). Material: `python -m training material`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gvcodec.errors import MediaError
+from gvcodec.painter import perceptual
+from gvcodec.painter.model import PAINTER_FILE
+from gvcodec.painter.perceptual.losses import SMALL
+from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, paint_run
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.tensors import open_device
+from gvcodec.painter.twin import PainterTwin
+from gvcodec.util.psnr import db
+from training.alarms import Figures, features
+from training.card import write_card, write_sheet
+from training.crops import Cache
+from training.loop import Loop, Schedule
+from training.settings import RunConfig, parse_run
+
+#: Of as many steps the last is led by the small network, where there is VGG16 for the others.
+_TURN = 3
+_CHECKED = 8  # held-out crops of the alarms
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """The keys of a configuration file. `initial`: the painter that a new run begins with, which
+    gives the sizes; `pixel`, `energy`, `temporal`: weights of those losses. The rest: see
+    `RunConfig`."""
+
+    initial: str
+    batch: int = 4
+    size: int = 160
+    validate_minutes: float = 10.0
+    pixel: float = 4.0
+    energy: float = 0.03
+    temporal: float = 30.0
+
+
+class PainterWork:
+    """The `Work` of `loop`. Raises `UsageError` without material, `MediaError` without a painter to
+    begin with or weights to lead it."""
+
+    def __init__(self, config: TrainConfig, device: str = "") -> None:
+        """`device`: torch's name of one; a GPU where there is one, else the processor."""
+        self.config = config
+        self.device = open_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.out, cache = Path(config.out), Path(config.cache)
+        self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
+        self.held = Cache(cache, held_out=True, device=self.device)
+        twin = PainterTwin.load(Path(config.initial)).train().requires_grad_(True)
+        self.model: nn.Module = twin.to(self.device)
+        self.objectives = [self._objective(leader) for leader in _leaders()]
+        #: What samples of a rate cost on average.
+        self.class_loss = torch.ones(8, device=self.device)
+        self.first_base: float | None = None
+
+    def _objective(self, leader: str) -> Objective:
+        leading = perceptual.leading_weights(leader)
+        if leading is None:
+            raise MediaError("no weights of the perceptual losses found")
+        loss, config = PerceptualLoss(weights=leading[1]).to(self.device), self.config
+        return Objective(
+            loss, config.pixel, config.energy, config.temporal, config.guard, config.contrast
+        )
+
+    def groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.model.parameters())}]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
+        batch = self.data.batch(self.config.batch, self.config.size)
+        lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
+        parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
+        total, usual = parts["total"], self.class_loss
+        with torch.no_grad():
+            usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])
+        loss = (total / usual[batch.rate_class].clamp(min=1e-3)).mean()
+        return loss, {name: float(value.detach().mean()) for name, value in parts.items()}
+
+    def _picks(self, count: int) -> list[tuple[int, int]]:
+        """Records of held-out clips: evenly over them, several of a clip where there are few."""
+        entries = range(0, len(self.held.entries), max(1, len(self.held.entries) // count))
+        most = max(len(self.held.records[e][0]) for e in entries)
+        picks = [(e, (e + r) % len(self.held.records[e][0])) for r in range(most) for e in entries]
+        return picks[:count]
+
+    @torch.no_grad()
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        assert isinstance(average, PainterTwin)
+        batch = self.held.batch(1, 256, self._picks(_CHECKED))
+        lead = self.objectives[-1]
+        base, painted = (lead(who, batch, 0) for who in (None, average))
+        looks = [float((parts["lpips"] + parts["dists"]).mean()) for parts in (base, painted)]
+        places, clips, peak, dead, change = features(average, batch)
+        found = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
+        if self.first_base is None:
+            self.first_base = found.base
+        found.check(minutes, self.first_base)
+        return {name: round(value, 4) for name, value in asdict(found).items()}
+
+    @torch.inference_mode()
+    def validate(self, average: nn.Module) -> dict[str, float]:
+        """LPIPS-VGG, DISTS and PSNR (luma, dB) of base and painted frames of held-out clips; also
+        writes a sheet of crops. {} where the metrics' weights are not found."""
+        if not perceptual.find_weights():
+            return {}
+        metrics = {
+            "lpips_vgg": perceptual.lpips("vgg").to(self.device),
+            "dists": perceptual.dists().to(self.device),
+        }
+        totals: dict[str, list[float]] = {}
+        rows = []
+        for pick in self._picks(self.config.validate_samples):
+            batch = self.held.batch(1, 256, [pick])
+            source, pictures = _pictures(average, batch)
+            wanted = crop_rgb(source, SMALL).clamp(0, 1)
+            row = [wanted]
+            for name, planes in pictures.items():
+                rgb = crop_rgb(planes, SMALL).clamp(0, 1)
+                row.append(rgb)
+                for metric, module in metrics.items():
+                    totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))
+                error = float((planes[0] - source[0]).square().mean())
+                totals.setdefault(f"{name}_psnr", []).append(db(error, 1.0))
+            rows.append(torch.cat(row, 3)[0])
+        sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte()
+        write_sheet(self.out, sheet.cpu().numpy())
+        return {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        """`painter.safetensors`, and `painter.json` beside it."""
+        assert isinstance(average, PainterTwin)
+        path, material = self.out / PAINTER_FILE, Path(self.config.cache) / "material.json"
+        average.save(path)
+        described = self.config.describe()
+        write_card(
+            path.with_suffix(".json"),
+            average,
+            steps,
+            minutes,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            config=described | {"initial": Path(self.config.initial).name} | average.sizes,
+            data={
+                **(json.loads(material.read_text()) if material.is_file() else {}),
+                "cache_sha256": self.data.digest(),
+                "coded_clips": len(self.data.entries),
+            },
+            device=f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"class_loss": self.class_loss}
+
+    def resume(self, state: dict[str, Any], steps: int) -> None:
+        self.class_loss = state["class_loss"].to(self.device)
+        self.data.rng = np.random.default_rng((self.config.seed, steps))
+
+
+def _leaders() -> list[str]:
+    """VGG16 where its weights are found, then the small network."""
+    return ["vgg", "small"] if perceptual.find_weights() else ["small"]
+
+
+def _pictures(
+    average: nn.Module, batch: Batch
+) -> tuple[tuple[Tensor, Tensor], dict[str, tuple[Tensor, Tensor]]]:
+    """The last frames of a batch, (luma, chroma): source, and base and painted by name."""
+    assert isinstance(average, PainterTwin)
+    painted, _ = paint_run(average, batch, 0)
+    base, source = ((p[0][:, -1], p[1][:, -1]) for p in (batch.base, batch.source))
+    return source, {"base": base, "painted": (painted[0].clamp(0, 1), painted[1].clamp(0, 1))}
+
+
+def make_loop(config: TrainConfig, device: str = "") -> Loop:
+    """A new run, or the one whose state is in `out`."""
+    return Loop(PainterWork(config, device), Schedule.of(config), Path(config.out))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train for some minutes; goes on where the last call stopped."""
+    parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
+    options, config = parse_run(parser, words, TrainConfig)
+    loop = make_loop(config, options.device)
+    loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
+    loop.run(options.minutes)
+    print(Path(config.out) / PAINTER_FILE)

@@ -1,0 +1,272 @@
+"""A small network in place of VGG16 for the perceptual loss, taught by it: fitting then needs no
+weights from elsewhere.
+
+    python -m training perceptual --cache out/cache --out out/distil --minutes 60
+
+The student has the form of VGG16 with far fewer channels, so everything that computes LPIPS-VGG and
+DISTS from VGG's weights works with its own, and its file reads like theirs. It learns in three
+steps:
+
+1. Material: pictures on the way of fitting (base frames painted with weights, of those that
+   fitting may change, moved at random) beside their sources, and for each the teacher's distances
+   and the gradient of their sum by the painted picture.
+2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the
+   others are chosen (pivoted Cholesky of covariances), and the student's layer is fitted to what
+   they respond, given the student's layers below. Differences between painted picture and source
+   count most: they are what distances are made of, and a network may fit all of its maps well and
+   their differences not at all.
+3. By gradient descent, all layers and the weights of the distances, on the teacher's gradients and
+   distances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.painter import perceptual
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.util.models import SMALL_NETWORK, save_weights
+from training.crops import Cache
+from training.loop import Loop, Schedule
+from training.perceptual_layers import CHANNELS, Weights, fit_layers
+from training.perceptual_pairs import Pairs, make_pairs
+
+#: Steps, minutes, weights.
+Say = Callable[[int, float, Weights], None]
+_HEADS = 30  # times as fast the weights of the distances move as the layers do
+_REACH = (8, 32)  # sides of the blocks whose gains gradients are compared by
+
+
+def _local_gains(gradient: Tensor, picture: Tensor, side: int) -> Tensor:
+    """What a gradient says of gains of three bands of luma in blocks of `side`²: `(N, 3, H/side,
+    W/side)`."""
+    low = (picture * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    bands = []
+    for reach in (3, 7, 15):
+        lower = F.avg_pool2d(low, reach, 1, reach // 2, count_include_pad=False)
+        bands.append(low - lower)
+        low = lower
+    return F.avg_pool2d(gradient.sum(1, keepdim=True) * torch.cat(bands, 1), side)
+
+
+def _follow(
+    weights: Weights, painted: Tensor, source: Tensor, learning: bool
+) -> tuple[Tensor, Tensor]:
+    """Distances `(N, 2)` of a student and the gradient of their sum by the painted pictures."""
+    loss = PerceptualLoss(integer=False, batched=True, weights=weights)
+    painted = painted.detach().requires_grad_(True)
+    distances = torch.stack(loss(painted, list(loss.dists.maps(source))), 1)
+    (gradient,) = torch.autograd.grad(distances.sum(), painted, create_graph=learning)
+    return distances, gradient
+
+
+def _angles(ours: Tensor, theirs: Tensor, painted: Tensor) -> Tensor:
+    """One minus the cosine of two gradients `(3, N)`: of pixels, and of the gains of bands in
+    blocks."""
+    pairs = [
+        (ours, theirs),
+        *((_local_gains(ours, painted, s), _local_gains(theirs, painted, s)) for s in _REACH),
+    ]
+    return torch.stack(
+        [1 - F.cosine_similarity(a.flatten(1), b.flatten(1), eps=1e-12) for a, b in pairs]
+    )
+
+
+def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
+    """How a student's gradients and distances go with the teacher's: mean cosines of gradients (of
+    pixels, and of the gains of bands in blocks), correlation and ratio of the distances."""
+    cosines, found = [], []
+    for first in range(0, len(pairs), 4):
+        painted, source, _, gradient = pairs.take(slice(first, first + 4))
+        distances, ours = _follow(weights, painted, source, False)
+        cosines.append(1 - _angles(ours, gradient, painted))
+        found.append(distances.detach())
+    of = torch.cat(found)
+    wanted = pairs.distances.float()
+    report = dict(
+        zip(
+            ("pixels", *(f"gains{s}" for s in _REACH)),
+            torch.cat(cosines, 1).mean(1).tolist(),
+            strict=True,
+        )
+    )
+    for column, name in enumerate(("lpips", "dists")):
+        both = torch.stack([of[:, column], wanted[:, column]])
+        report[f"{name}_correlation"] = float(torch.corrcoef(both)[0, 1])
+        report[f"{name}_ratio"] = float(both[0].mean() / both[1].mean())
+    return {name: round(value, 3) for name, value in report.items()}
+
+
+class _Student(nn.Module):
+    """Free weights. Those of the distances are squares of what moves: they stay positive."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.names = list(weights)
+        self.squared = {n for n in weights if n in ("alpha", "beta") or n.startswith("lin")}
+        self.free = nn.ParameterList(
+            t.clamp(min=0).sqrt() if n in self.squared else t.clone() for n, t in weights.items()
+        )
+
+    def weights(self) -> Weights:
+        """By the names of the file."""
+        pairs = zip(self.names, self.free, strict=True)
+        return {n: t.square() if n in self.squared else t for n, t in pairs}
+
+
+class _Refining:
+    """The `Work` of `loop`: all weights on the teacher's gradients and distances. `say(step,
+    minutes, weights)` is called at every validation."""
+
+    def __init__(self, student: Weights, pairs: Pairs, batch: int, say: Say) -> None:
+        self.model: nn.Module = _Student(student)
+        self._pairs, self._batch, self._say = pairs, batch, say
+        self._rng = np.random.default_rng(0)
+        self._order: list[int] = []
+        self._began = time.monotonic()
+        self._steps = 0
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Rates are relative to the size of each tensor."""
+        student = self.model
+        assert isinstance(student, _Student)
+        return [
+            {
+                "params": [tensor],
+                "scale": (_HEADS if name in student.squared else 1)
+                * max(1e-4, float(tensor.detach().square().mean().sqrt())),
+            }
+            for name, tensor in zip(student.names, student.free, strict=True)
+        ]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        student = self.model
+        assert isinstance(student, _Student)
+        if len(self._order) < self._batch:
+            self._order = self._rng.permutation(len(self._pairs)).tolist()
+        numbers = [self._order.pop() for _ in range(self._batch)]
+        painted, source, wanted, gradient = self._pairs.take(numbers)
+        distances, ours = _follow(student.weights(), painted, source, True)
+        angles = _angles(ours, gradient, painted).sum(0)
+        length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
+        values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
+        total = (angles + 0.2 * length + 0.3 * values).mean()
+        self._steps = step + 1
+        return total, {"total": float(total.detach())}
+
+    def validate(self, average: nn.Module) -> dict[str, float]:
+        assert isinstance(average, _Student)
+        minutes = (time.monotonic() - self._began) / 60
+        self._say(self._steps, minutes, {n: t.detach() for n, t in average.weights().items()})
+        return {}
+
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        """Nothing: a student that learned nothing shows in `agreement`."""
+        return {}
+
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        """Nothing: `say` writes."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def resume(self, state: dict[str, Any], steps: int) -> None:
+        self._rng = np.random.default_rng(steps)
+
+
+def refine(
+    student: Weights,
+    pairs: Pairs,
+    minutes: float,
+    say: Say,
+    rate: float = 0.0005,
+    batch: int = 4,
+    steps: int = 0,
+    out: Path | None = None,
+) -> tuple[Weights, int]:
+    """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
+    `steps`: so many in place of the minutes; `out`: folder of the state, None = none. `say(step,
+    minutes, weights)` is called once a minute. Returns the averaged weights, and how many steps
+    there were."""
+    schedule = Schedule(
+        rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
+    )
+    loop = Loop(_Refining(student, pairs, batch, say), schedule, out)
+    loop.validated = loop.minutes
+    loop.run(minutes, steps)
+    average = loop.average
+    assert isinstance(average, _Student)
+    return {n: t.detach() for n, t in average.weights().items()}, loop.steps
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make material, fit, refine; what is in the folder already is taken from there."""
+    parser = argparse.ArgumentParser(prog="perceptual", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders of python -m training material",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for material and weights")
+    parser.add_argument(
+        "--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)"
+    )
+    parser.add_argument(
+        "--fitted", type=int, default=600, help="of them for the closed form (600: 6 GB of memory)"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="of gradient descent (60)")
+    options = parser.parse_args(words)
+    if not perceptual.find_weights():
+        parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")
+    options.out.mkdir(parents=True, exist_ok=True)
+    parts = {}
+    for name, held_out, count in (("held", True, 120), ("pairs", False, options.pairs)):
+        path = options.out / f"{name}.pt"
+        if not path.is_file():
+            caches = [Cache(folder, held_out=held_out) for folder in options.cache]
+            torch.save(vars(make_pairs(caches, PerceptualLoss(), count, seed=int(held_out))), path)
+        parts[name] = Pairs(**torch.load(path, weights_only=True))
+    fitted = options.out / "fitted.safetensors"
+    if not fitted.is_file():
+        some = Pairs(*(x[: options.fitted] for x in vars(parts["pairs"]).values()))
+        save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
+
+    curve: list[dict[str, float]] = []
+    made = options.out / SMALL_NETWORK
+
+    def say(step: int, minutes: float, weights: Weights) -> None:
+        save_weights(weights, made)
+        curve.append(
+            {"step": step, "minutes": round(minutes, 1), **agreement(weights, parts["held"])}
+        )
+        print(json.dumps(curve[-1]), flush=True)
+
+    start = perceptual.read_weights(fitted)
+    say(0, 0.0, start)
+    end, steps = refine(start, parts["pairs"], options.minutes, say, out=options.out)
+    say(steps, options.minutes, end)
+    description = {
+        "sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
+        "parameters": sum(tensor.numel() for tensor in end.values()),
+        "channels": CHANNELS,
+        "pairs": len(parts["pairs"]),
+        "fitted": options.fitted,
+        "data": {
+            "caches_sha256": [Cache(folder, held_out=False).digest() for folder in options.cache]
+        },
+        "curve": curve,
+    }
+    made.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")

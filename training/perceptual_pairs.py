@@ -1,0 +1,82 @@
+"""Material of `perceptual`: painted pictures and sources with the teacher's distances."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gvcodec.painter.model import find_painter
+from gvcodec.painter.payload import GROUPS
+from gvcodec.painter.perceptual.losses import SMALL
+from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, to_display_rgb
+from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.twin import PainterTwin
+from training.crops import Cache
+
+_LOOP_FRAMES = 0.15  # part of the material that is not painted
+_SPREAD = (0.01, 0.15)  # standard deviations of moved weights, drawn log-uniformly
+GRADIENT_UNIT = 1e-3  # of stored gradients
+
+
+@dataclass
+class Pairs:
+    """N painted and source pictures `(N, 3, H, W)` RGB in 0…1, the teacher's distances (LPIPS-like,
+    DISTS) `(N, 2)`, and the gradient of their sum by the painted picture in `GRADIENT_UNIT`; all
+    fp16."""
+
+    painted: Tensor
+    source: Tensor
+    distances: Tensor
+    gradient: Tensor
+
+    def __len__(self) -> int:
+        return len(self.painted)
+
+    def take(self, numbers: Sequence[int] | slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Some of them as fp32, gradients in true size."""
+        painted, source, distances, gradient = (x[numbers].float() for x in vars(self).values())
+        return painted, source, distances, gradient * GRADIENT_UNIT
+
+
+def make_pairs(
+    caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0
+) -> Pairs:
+    """Random crops of the caches in turn, painted with the weights that fitting may change
+    moved by a random amount."""
+    rng = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    names = {name for group in GROUPS for name in group}
+    painter = PainterTwin.load(find_painter())
+    origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
+    rows: list[tuple[Tensor, ...]] = []
+    for number in range(count):
+        cache = caches[number % len(caches)]
+        batch = cache.batch(1, 192)
+        spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
+        for name, parameter in painter.named_parameters():
+            if name in names:
+                # What is added to the picture itself is on another scale than what steers it.
+                scale = spread * (0.1 if name.startswith("leave") else 1.0)
+                parameter.copy_(
+                    origin[name] + scale * torch.randn(parameter.shape, generator=generator)
+                )
+        with torch.no_grad():
+            planes = (batch.base[0][:, -1], batch.base[1][:, -1])
+            if rng.random() >= _LOOP_FRAMES:
+                planes, _ = paint_run(painter, batch, rng.randrange(1000))
+            painted = to_display_rgb(planes, SMALL, 8).half().float()
+            source = (
+                crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
+            )
+        painted.requires_grad_(True)
+        distances = torch.stack(teacher(painted, teacher.reference(source)), 1)
+        (gradient,) = torch.autograd.grad(distances.sum(), painted)
+        rows.append(
+            tuple(x.detach().half() for x in (painted, source, distances, gradient / GRADIENT_UNIT))
+        )
+    return Pairs(*(torch.cat(column) for column in zip(*rows, strict=True)))

@@ -1,0 +1,173 @@
+"""Learns the compressor of summaries (`gvcodec.retrieval.compressor`).
+
+    python -m training.summary FOLDER --manifest manifest.csv --out summary.safetensors
+
+FOLDER is that of `training.summary_material`. Directions are Fisher's discriminants of
+pooled tokens: between all frames against between the forms of one frame (source, coded, parts of
+it, mirrored), divided by the fourth root of their ratio. They are found at once, in closed form.
+Clips are held out by source, the manifest's column `source_repo`; the clips of a photo are a
+source."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.retrieval.compressor import DIM, Compressor
+from gvcodec.retrieval.embedders import shipped_network
+from gvcodec.util.models import model_id
+from training.summary_material import QUALITIES, WAYS
+
+#: Part of the mean variance between forms that every direction has at least.
+_RIDGE = 1.0
+#: A frame in so many says what features are like.
+_EVERY = 6
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """`forms`: tokens (form, frames, 16, features), fp16. `asked`, `clips` and their places as in
+    the material."""
+
+    name: str
+    source: str
+    forms: Floats
+    asked: Floats
+    asked_at: NDArray[np.int64]
+    clips: Floats
+    clips_at: NDArray[np.int64]
+
+
+def read_material(folder: Path, manifest: Path) -> list[Clip]:
+    """All clips of the folder, by name."""
+    with open(manifest, newline="") as file:
+        sources = {Path(row["file"]).stem: row["source_repo"] for row in csv.DictReader(file)}
+    clips = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as held:
+            forms = np.concatenate(
+                [held["source"][None], *(held[f"q{q}"][None] for q in QUALITIES), held["crops"]]
+            )
+            rest = [held[key] for key in ("asked", "asked_at", "asked_clips", "clips_at")]
+        stem, _, way = path.stem.rpartition("-")
+        source = stem if way in WAYS else sources[path.stem]
+        clips.append(Clip(path.stem, source, forms, *rest))
+    return clips
+
+
+def split(clips: Sequence[Clip], seed: int, held_out: float) -> tuple[list[Clip], list[Clip]]:
+    """Clips to learn from, and those of about a share `held_out` of the sources: the same ones
+    whatever else there is."""
+    kept = {
+        clip.name
+        for clip in clips
+        if zlib.crc32(f"{seed} {clip.source}".encode()) < held_out * 2**32
+    }
+    return [c for c in clips if c.name not in kept], [c for c in clips if c.name in kept]
+
+
+def learn(clips: Sequence[Clip], discriminants: bool = True) -> dict[str, NDArray[np.float32]]:
+    """Weights of a `Compressor`. Not `discriminants`: directions of the largest variance, which
+    know nothing of forms."""
+    some = np.concatenate([_rows(clip.forms[:, ::_EVERY]) for clip in clips])
+    features = some.shape[1]
+    start = {
+        "centre": some.mean(0),
+        "spread": np.maximum(some.std(0), 1e-3),
+        "project": np.zeros((features, DIM), np.float32),
+    }
+    standardise = Compressor(start).standardise
+    # One vector a picture: its directions count, not those of the parts.
+    pooled = [standardise(clip.forms).mean(2).astype(np.float64) for clip in clips]
+    if discriminants:
+        within = _covariance(np.concatenate([_rows(own - own.mean(0)) for own in pooled]))
+        within += _RIDGE * np.trace(within) / features * np.eye(features)
+        inverse = np.linalg.inv(np.linalg.cholesky(within))
+        between = _covariance(np.concatenate([own.mean(0) for own in pooled]))
+        ratios, turned = np.linalg.eigh(inverse @ between @ inverse.T)
+        vectors = inverse.T @ turned
+    else:
+        ratios, vectors = np.linalg.eigh(_covariance(np.concatenate([_rows(p) for p in pooled])))
+    order = np.argsort(-ratios)[:DIM]
+    project = vectors[:, order] / np.maximum(ratios[order], 1e-6) ** 0.25
+    return {**start, "project": (project / project.std()).astype(np.float32)}
+
+
+def _rows(values: Floats) -> Floats:
+    return values.reshape(-1, values.shape[-1]).astype(np.float32)
+
+
+def _covariance(rows: Floats) -> Floats:
+    rows = rows - rows.mean(0)
+    return rows.T @ rows / len(rows)
+
+
+def recall(compress: Compressor, clips: Sequence[Clip], form: int = len(QUALITIES)) -> float:
+    """Part of the questions of one frame whose nearest frame of a coded form is of the right
+    clip, or of the same photo."""
+    held = np.concatenate([compress(clip.forms[form]) for clip in clips])
+    scenes = np.concatenate([[_scene(clip)] * clip.forms.shape[1] for clip in clips])
+    right = []
+    for clip in clips:
+        asked = compress(clip.asked.reshape(-1, *clip.asked.shape[2:]))
+        right.append(scenes[(asked @ held.T).argmax(1)] == _scene(clip))
+    return float(np.concatenate(right).mean())
+
+
+def _scene(clip: Clip) -> str:
+    """Both clips of a photo are the same one."""
+    stem, _, way = clip.name.rpartition("-")
+    return stem if way in WAYS else clip.name
+
+
+def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, Any]) -> None:
+    """Checkpoint and model card."""
+    from safetensors.numpy import save as packed
+
+    network = model_id(shipped_network()).hex()
+    path.write_bytes(packed(weights, {"network": network}))
+    card = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "network": network} | card
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def main() -> None:
+    """Learn from all clips but those of held-out sources, write checkpoint and card."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("folder", type=Path)
+    add("--manifest", type=Path, required=True)
+    add("--out", type=Path, required=True)
+    add("--held-out", type=float, default=0.2, help="share of the sources (0.2)")
+    add("--seed", type=int, default=0)
+    options = parser.parse_args()
+    clips = read_material(options.folder, options.manifest)
+    learned, kept = split(clips, options.seed, options.held_out)
+    weights = learn(learned)
+    figures = {
+        "parameters": sum(value.size for value in weights.values()),
+        "clips": len(learned),
+        "held_out_clips": [clip.name for clip in kept],
+        "manifest_sha256": hashlib.sha256(options.manifest.read_bytes()).hexdigest(),
+        "recall_at_1_of_held_out": round(recall(Compressor(weights), kept), 4),
+        "recall_at_1_of_largest_variance": round(
+            recall(Compressor(learn(learned, False)), kept), 4
+        ),
+    }
+    save(weights, options.out, figures)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
