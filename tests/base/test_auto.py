@@ -102,7 +102,7 @@ def test_high_rates_are_av1_without_trials_of_motion() -> None:
     assert [config.preset for config in made.tried] == [8]  # one of them, with the fast preset
 
 
-def test_motion_that_does_not_come_near_the_rate_are_not_compared() -> None:
+def test_motion_that_does_not_come_near_the_rate_is_not_compared() -> None:
     made = Made(0.5, slope=0.001)
     made.bytes = 700
     flat = made.attempt
@@ -117,7 +117,7 @@ def test_motion_that_does_not_come_near_the_rate_are_not_compared() -> None:
 
     choice = auto.compare(EncoderConfig(q=60), SAMPLES, attempt, made.judge)
     assert choice.config.base == "av1" and not made.judged
-    assert "do not come near" in choice.reason
+    assert "does not come near" in choice.reason
     assert len(made.tried) <= 5
 
 
