@@ -1,0 +1,111 @@
+"""Short-term context: what the last frame leaves for the next one.
+
+The last restored picture, the decoder's features before its output head and what tokens have added
+so far are moved by block motion, where the decoder has any, and trusted as far as the frames shown
+agree there. Nothing of it is sent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gvcodec.gvc1d.picture import Picture, grey
+from gvcodec.painter.motion import BLOCK
+from gvcodec.painter.warp import expand, warp
+
+#: Mean difference, in 8-bit levels, at which a block is trusted by 1/e.
+_SOFT = 4.0
+
+
+class State(NamedTuple):
+    """After a frame: `picture` as restored, `shown` before restoration (None without a base),
+    `added`: what tokens have added to it so far, `features` `[B, C, H/s, W/s]` of the decoder,
+    `memory` `[B, W, M, D]` (None: the network has none)."""
+
+    picture: Picture
+    shown: Picture | None
+    added: Picture
+    features: Tensor
+    memory: Tensor | None
+
+    def detach(self) -> State:
+        memory = None if self.memory is None else self.memory.detach()
+        shown = None if self.shown is None else self.shown.detach()
+        return State(
+            self.picture.detach(), shown, self.added.detach(), self.features.detach(), memory
+        )
+
+
+class Context(NamedTuple):
+    """Before a frame: `picture`, the best guess of it, to which the decoder adds; `shown` = the
+    frame to restore, or None; `last`: the moved last picture less the guess; `added`: moved,
+    weighted by trust; `features` moved, or None; `memory` `[B, W, M, D]` or None; `known`:
+    (is there a base, is there a last frame)."""
+
+    picture: Picture
+    shown: Picture | None
+    last: Picture
+    added: Picture
+    features: Tensor | None
+    memory: Tensor | None
+    known: tuple[bool, bool]
+
+
+def carry(shown: Picture | None, state: State | None, motion: Tensor | None, like: Tensor,
+          size: tuple[int, int, int]) -> Context:
+    """The context of a frame. `motion`: `[B, 2, H/16, W/16]` luma samples (dy, dx), None = no
+    motion. `size`: (B, H, W) where neither `shown` nor `state` is there."""
+    if state is None:
+        picture = grey(*size, like) if shown is None else shown
+        none = Picture(torch.zeros_like(picture.y), torch.zeros_like(picture.uv))
+        return Context(picture, shown, none, none, None, None, (shown is not None, False))
+    moved, inside = _move(state.picture, motion)
+    added, _ = _move(state.added, motion)
+    features = _move_features(state.features, motion, state.picture.y.shape[2])
+    if shown is None:
+        guess = moved
+        none = Picture(torch.zeros_like(guess.y), torch.zeros_like(guess.uv))
+        return Context(guess, None, none, added, features, state.memory, (False, True))
+    trust = torch.ones_like(shown.y[:, :, ::BLOCK, ::BLOCK])
+    if state.shown is not None:
+        before, _ = _move(state.shown, motion)
+        error = F.avg_pool2d((before.y - shown.y).abs(), BLOCK) * 255
+        trust = torch.exp(-error / _SOFT) * F.avg_pool2d(inside, BLOCK)
+    added = _weigh(added, trust)
+    guess = shown + added
+    last = _weigh(moved - guess, trust)
+    side = shown.y.shape[2] // features.shape[2]
+    features = features * _spread(trust, BLOCK // side).to(features.dtype)
+    return Context(guess, shown, last, added, features, state.memory, (True, True))
+
+
+def _move(picture: Picture, motion: Tensor | None) -> tuple[Picture, Tensor]:
+    """The picture fetched at the vectors' places, and 1 where they lie inside."""
+    if motion is None:
+        return picture, torch.ones_like(picture.y)
+    y, inside = warp(picture.y, motion)
+    return Picture(y, warp(picture.uv, motion, 2)[0]), inside.to(picture.y.dtype)
+
+
+def _move_features(x: Tensor, motion: Tensor | None, height: int) -> Tensor:
+    if motion is None:
+        return x
+    b, c, h, w = x.shape
+    rows, columns = expand(motion, h, w, height // h)
+    index = rows.clamp(0, h - 1) * w + columns.clamp(0, w - 1)
+    index = (index + torch.arange(b, device=x.device)[:, None, None] * (h * w)).flatten()
+    return x.permute(0, 2, 3, 1).reshape(-1, c)[index].view(b, h, w, c).permute(0, 3, 1, 2)
+
+
+def _weigh(picture: Picture, trust: Tensor) -> Picture:
+    return Picture(
+        picture.y * _spread(trust, BLOCK), picture.uv * _spread(trust, BLOCK // 2)
+    )
+
+
+def _spread(x: Tensor, times: int) -> Tensor:
+    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)

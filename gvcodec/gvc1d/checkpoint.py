@@ -1,0 +1,77 @@
+"""Weights of GVC1D on disk: `NAME.safetensors` (half precision) with its configuration in the
+file's metadata, and `NAME.json`, the model card, beside it.
+
+| name | what |
+|---|---|
+| `gvc1d-small` | `config.SMALL`, trained from this repository (`training/configs/gvc1d`) |
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvcodec.errors import MediaError
+from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.util.models import save_weights, shipped_folders
+
+if TYPE_CHECKING:
+    from gvcodec.gvc1d.model import GVC1D
+
+#: The model that files are coded with unless another is named.
+NAME = "gvc1d-small.safetensors"
+
+
+def find_shipped() -> Path:
+    """The shipped weights. Raises `MediaError` when they are not there."""
+    for folder in shipped_folders():
+        if (folder / NAME).is_file():
+            return folder / NAME
+    raise MediaError(f"{shipped_folders()[0] / NAME}: no weights of gvc1d here")
+
+
+def save_model(model: GVC1D, path: Path) -> None:
+    """Write weights and configuration, to a temporary name first."""
+    weights = {name: tensor for name, tensor in model.state_dict().items()}
+    save_weights(weights, path, {"config": model.config.to_json()})
+
+
+def read_config(path: Path) -> GVC1DConfig:
+    """Raises `MediaError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            text = (file.metadata() or {}).get("config", "")
+    except (OSError, SafetensorError) as error:
+        raise MediaError(f"{path}: not a model of gvc1d ({error})") from None
+    if not text:
+        raise MediaError(f"{path}: not a model of gvc1d (no configuration in it)")
+    return GVC1DConfig.from_json(text)
+
+
+def load_model(path: Path | None = None, device: str = "cpu") -> GVC1D:
+    """A network ready to code, frozen: the shipped one, or that of a file. The same file gives the
+    same object again. Raises `MediaError`."""
+    found = path or find_shipped()
+    status = found.stat() if found.is_file() else None
+    if status is None:
+        raise MediaError(f"{found}: no such model of gvc1d")
+    return _load(found, status.st_mtime_ns, device)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, changed: int, device: str) -> GVC1D:
+    from safetensors.torch import load_file
+
+    from gvcodec.gvc1d.model import GVC1D
+
+    model = GVC1D(read_config(path))
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        model.load_state_dict(weights)
+    except (RuntimeError, OSError) as error:
+        raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
+    return model.eval().requires_grad_(False).to(device)
+

@@ -1,0 +1,224 @@
+"""The direct path: what each token stands for before anything is learned.
+
+Tokens that reach the picture through features alone die: zeroed, shuffled or whole, the picture is
+the same after five minutes of training. So each integer also has a pattern of its own:
+
+* the first half of a window's tokens: the lowest patterns of the window's discrete cosine
+  transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
+* the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
+  cosine patterns of the region that follow in frequency, then four gains: of two octaves of the
+  context's luma detail and of the detail of its two chroma planes.
+
+`analyse` projects a difference to the context on them, `synthesise` is its transpose; in front of
+either a learned linear map, in the beginning the identity, mixes the integers of a window.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.picture import Picture
+
+#: Gains of detail that each token of the second half holds.
+GAINS = 4
+#: A gain's unit, in coefficients: one coefficient changes detail by so much.
+_GAIN_UNIT = 1 / 320
+
+
+def cosines(frequencies: int, samples: int) -> Tensor:
+    """Rows of the orthonormal discrete cosine transform, `[frequencies, samples]`."""
+    n = torch.arange(samples, dtype=torch.float64)
+    k = torch.arange(frequencies, dtype=torch.float64)[:, None]
+    rows = torch.cos(math.pi * k * (2 * n + 1) / (2 * samples)) * math.sqrt(2 / samples)
+    rows[0] /= math.sqrt(2)
+    return rows.float()
+
+
+def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
+    """The `count` lowest (vertical, horizontal) frequencies beyond the radius `above`."""
+    most = int(above) + count + 2
+    pairs = [(u, v) for u in range(most) for v in range(most) if math.hypot(u, v) > above]
+    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
+
+
+def region_grid(tokens: int) -> tuple[int, int]:
+    """Rows and columns of regions in a window."""
+    half = tokens // 2
+    rows = 1 << (half.bit_length() - 1) // 2
+    return rows, half // rows
+
+
+def token_regions(config: GVC1DConfig) -> Tensor:
+    """`[tokens, side²]` bool: the patches of each token's region. The first half is a pyramid of
+    1, 2, 4, … regions and once more the whole window; the second half is its last level."""
+    side, half = config.side, config.tokens // 2
+    levels = [(1, 1)]
+    while levels[-1][0] * levels[-1][1] < half:
+        rows, columns = levels[-1]
+        levels.append((rows, 2 * columns) if rows == columns else (2 * rows, columns))
+    masks = []
+    for rows, columns in (*levels[:-1], (1, 1), region_grid(config.tokens)):
+        r = torch.arange(side) * rows // side
+        c = torch.arange(side) * columns // side
+        at = (r[:, None] * columns + c).flatten()
+        masks += [at == i for i in range(rows * columns)]
+    return torch.stack(masks)
+
+
+class DirectPath(nn.Module):
+    """See the module. Differences are in 8-bit levels inside, coefficients are orthonormal."""
+
+    rows: Tensor
+    chroma_rows: Tensor
+    patterns: Tensor
+    tap: Tensor
+
+    def __init__(self, config: GVC1DConfig) -> None:
+        super().__init__()
+        self.window, self.tokens, self.channels = config.window, config.tokens, config.channels
+        half, chroma = self.tokens // 2, config.channels * 3 // 16
+        self.luma_count = (self.channels - 2 * chroma) * half
+        self.chroma_count = chroma * half
+        self.luma_at, self.chroma_at = lowest(self.luma_count), lowest(self.chroma_count)
+        self.highest = 1 + max(max(p) for p in self.luma_at)
+        self.chroma_highest = 1 + max(max(p) for p in self.chroma_at)
+        self.grid = region_grid(self.tokens)
+        self.register_buffer("rows", cosines(self.highest, self.window), persistent=False)
+        self.register_buffer(
+            "chroma_rows", cosines(self.chroma_highest, self.window // 2), persistent=False
+        )
+        self.register_buffer("patterns", self._region_patterns(), persistent=False)
+        taps = torch.tensor([1.0, 4, 6, 4, 1]) / 16
+        self.register_buffer("tap", taps[:, None] * taps, persistent=False)
+        size = self.tokens * self.channels
+        self.analysis = nn.Parameter(torch.zeros(size, size))
+        self.synthesis = nn.Parameter(torch.zeros(size, size))
+
+    def _region_patterns(self) -> Tensor:
+        """Luma patterns of a region, `[channels - GAINS, region rows, region columns]`."""
+        height, width = self.window // self.grid[0], self.window // self.grid[1]
+        last = max(math.hypot(*p) for p in self.luma_at)
+        above = last * min(height, width) / self.window
+        at = lowest(self.channels - GAINS, above)
+        most = 1 + max(max(p) for p in at)
+        down, along = cosines(most, height), cosines(most, width)
+        return torch.stack([down[u][:, None] * along[v] for u, v in at])
+
+    def analyse(self, difference: Picture, context: Picture) -> Tensor:
+        """Coefficients `[B, W, tokens, channels]` of a difference to the context."""
+        y = _windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
+        uv = _windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
+        low = self.rows @ y[:, :, 0] @ self.rows.T
+        low_uv = self.chroma_rows @ uv @ self.chroma_rows.T
+        half = self.tokens // 2
+        luma = _take(low, self.luma_at).unflatten(-1, (half, -1))
+        chroma = [_take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
+        first = torch.cat([luma, *chroma], -1)
+        regions = self._regions(y)  # [B, W, half, rows, columns]
+        second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
+        found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
+        flat = found.flatten(2)
+        return (flat + flat @ self.analysis).view_as(found)
+
+    def synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
+        """The difference that coefficients `[B, W, tokens, channels]` stand for."""
+        flat = coefficients.flatten(2)
+        mixed = (flat + flat @ self.synthesis).view_as(coefficients)
+        half = self.tokens // 2
+        first, second = mixed[:, :, :half], mixed[:, :, half:]
+        chroma = (self.channels - self.luma_count // half) // 2
+        luma, u, v = (t.flatten(2) for t in first.split([self.channels - 2 * chroma, chroma, chroma], -1))
+        low = _place(luma, self.luma_at, self.highest)  # [B, W, f, f]
+        low_uv = torch.stack([_place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
+        y = self.rows.T @ low @ self.rows
+        uv = self.chroma_rows.T @ low_uv @ self.chroma_rows
+        parts = torch.einsum("bwkc,cij->bwkij", second[..., :-GAINS], self.patterns)
+        y = y + self._whole(parts)
+        height, width = context.y.shape[2:]
+        columns = width // self.window
+        plane = Picture(_plane(y[:, :, None], columns), _plane(uv, columns)).scaled(1 / 255)
+        return plane + self._detail(second[..., -GAINS:], context, (height, width))
+
+    def _regions(self, y: Tensor) -> Tensor:
+        b, w, _, n, _ = y.shape
+        rows, columns = self.grid
+        y = y.reshape(b, w, rows, n // rows, columns, n // columns)
+        return y.transpose(3, 4).reshape(b, w, rows * columns, n // rows, n // columns)
+
+    def _whole(self, regions: Tensor) -> Tensor:
+        b, w, _, h, c = regions.shape
+        rows, columns = self.grid
+        y = regions.view(b, w, rows, columns, h, c).transpose(3, 4)
+        return y.reshape(b, w, rows * h, columns * c)
+
+    def _bands(self, context: Picture) -> Tensor:
+        """Two octaves of luma detail and detail of chroma at full size, `[B, GAINS, H, W]`."""
+        first = self._blur(context.y, 1)
+        second = self._blur(first, 2)
+        uv = context.uv - self._blur(context.uv, 2)
+        return torch.cat([context.y - first, first - second, F.interpolate(uv, scale_factor=2)], 1)
+
+    def _blur(self, x: Tensor, dilation: int) -> Tensor:
+        kernel = self.tap.expand(x.shape[1], 1, 5, 5)
+        x = F.pad(x, (2 * dilation,) * 4, mode="replicate")
+        return F.conv2d(x, kernel, dilation=dilation, groups=x.shape[1])
+
+    def _gains(self, difference: Picture, context: Picture) -> Tensor:
+        """The gains that fit a difference best in each region, `[B, W, half, GAINS]`."""
+        bands = self._bands(context)
+        uv = F.interpolate(difference.uv, scale_factor=2)
+        wanted = torch.cat([difference.y.expand(-1, 2, -1, -1), uv], 1)
+        size = self.window // self.grid[0], self.window // self.grid[1]
+        power = F.avg_pool2d(bands.square(), size)
+        gain = F.avg_pool2d(bands * wanted, size) / (power + (1 / 255) ** 2)
+        found = _windows_of(gain, self.grid)  # [B, W, half, GAINS]
+        return found.clamp(-1, 1) / _GAIN_UNIT
+
+    def _detail(self, gains: Tensor, context: Picture, size: tuple[int, int]) -> Picture:
+        """Detail of the context times its gains, which pass smoothly from region to region."""
+        rows, columns = self.grid
+        b, w = gains.shape[:2]
+        across = size[1] // self.window
+        field = gains.view(b, w // across, across, rows, columns, GAINS).permute(0, 5, 1, 3, 2, 4)
+        field = field.reshape(b, GAINS, (w // across) * rows, across * columns) * _GAIN_UNIT
+        field = F.interpolate(field, size, mode="bilinear", align_corners=False)
+        added = self._bands(context) * field
+        return Picture(added[:, :2].sum(1, keepdim=True), F.avg_pool2d(added[:, 2:], 2))
+
+
+def _windows(x: Tensor, side: int) -> Tensor:
+    """`[B, C, H, W]` → `[B, windows, C, side, side]`."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // side, side, w // side, side).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(b, -1, c, side, side)
+
+
+def _plane(x: Tensor, columns: int) -> Tensor:
+    """The inverse of `_windows`."""
+    b, n, c, h, w = x.shape
+    x = x.view(b, n // columns, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(b, c, (n // columns) * h, columns * w)
+
+
+def _windows_of(field: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A map with one place a region, `[B, C, h, w]` → `[B, windows, regions, C]`."""
+    b, c, h, w = field.shape
+    x = field.view(b, c, h // grid[0], grid[0], w // grid[1], grid[1]).permute(0, 2, 4, 3, 5, 1)
+    return x.reshape(b, -1, grid[0] * grid[1], c)
+
+
+def _take(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
+    """Coefficients `[…, f, f]` at those places, `[…, count]`."""
+    return x.flatten(-2)[..., [u * x.shape[-1] + v for u, v in at]]
+
+
+def _place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
+    """The inverse of `_take`; other places are 0."""
+    flat = x.new_zeros(*x.shape[:-1], highest * highest)
+    index = torch.tensor([u * highest + v for u, v in at], device=x.device)
+    return flat.index_copy(-1, index, x).unflatten(-1, (highest, highest))

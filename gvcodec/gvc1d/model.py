@@ -1,0 +1,166 @@
+"""The network of GVC1D, one for three uses: with a base it restores its frames, without one it is
+the codec of the paper, without any context the tokenizer of pictures.
+
+                  ┌────────── context c_t: any part may be missing ──────────┐
+                  │ shown frame (base av1, vvc, motion; painted)             │
+                  │ short-term buffer: last picture, decoder features, moved │
+                  │ 1-D memory: read out by learned queries                  │
+                  └────┬──────────────────────────────────────────────┬──────┘
+    source x_t ─► Encoder ─► y ─► round(y / step) = tokens ─► · step ─► Decoder ─► c_t + added = x̂_t
+                    ▲  [B, W, 32, 16]      │ entropy_model ─► rANS       │
+              direct path: patterns        ▼ packet LATENT               └─► buffer, memory of t + 1
+
+Paper: GVC1D, generative video compression with 1-D latent tokens. Its encoder and decoder are
+stacks of local and global attention; decoder features of the last frame and a memory are context;
+the entropy model is autoregressive within a window, windows in parallel. Here tokens have a direct
+path too (`gvcodec.gvc1d.direct`), since what is learned on one processor core has to begin alive.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.buffer import Context, State, carry
+from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.decoder import Decoder
+from gvcodec.gvc1d.direct import DirectPath
+from gvcodec.gvc1d.encoder import Encoder, Features
+from gvcodec.gvc1d.memory import Memory
+from gvcodec.gvc1d.picture import Picture
+from gvcodec.gvc1d.prior import Prior
+from gvcodec.gvc1d.quantise import StepSizes, round_latent
+
+
+class Frame(NamedTuple):
+    """A frame of a run: `source`, `shown` (None without a base), `motion` `[B, 2, H/16, W/16]` or
+    None."""
+
+    source: Picture
+    shown: Picture | None
+    motion: Tensor | None
+
+
+class Coded(NamedTuple):
+    """What became of it: `picture`, `tokens` `[B, W, K, C]`, `bits` `[B, W]`."""
+
+    picture: Picture
+    tokens: Tensor
+    bits: Tensor
+
+
+class GVC1D(nn.Module):
+    """See the module. Pictures are whole windows (`picture.pad`)."""
+
+    def __init__(self, config: GVC1DConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.memory = Memory(config) if config.memory else None
+        self.direct = DirectPath(config) if config.direct else None
+        self.steps, self.prior = StepSizes(config), Prior(config)
+        #: Of the last `analyse`.
+        self.features: Features | None = None
+
+    def context(
+        self,
+        shown: Picture | None,
+        state: State | None,
+        motion: Tensor | None = None,
+        size: tuple[int, int, int] = (1, 256, 256),
+    ) -> Context:
+        """What is known of a frame before its tokens. `size` = (B, H, W) counts where neither
+        `shown` nor `state` is given."""
+        if state is not None and not self.config.buffer and shown is not None:
+            state = state._replace(
+                shown=None, added=state.added.scaled(0.0), features=state.features * 0
+            )
+        known = carry(shown, state, motion, self.steps.log_step, size)
+        if self.memory is not None and known.memory is None:
+            b, _, h, w = known.picture.y.shape
+            windows = (h // self.config.window) * (w // self.config.window)
+            known = known._replace(memory=self.memory.fresh(b, windows))
+        return known
+
+    def analyse(
+        self, source: Picture, context: Context, rate: Tensor | int, masked: Tensor | None = None
+    ) -> Tensor:
+        """Tokens before rounding, `[B, W, K, C]`; their features stay in `features`. `rate`:
+        0 = fine … `config.rates` - 1, one or `[B]`. `masked`: see `Encoder`."""
+        rate = self._rates(rate, source)
+        read = None if self.memory is None else self.memory.read(_given(context.memory))[0]
+        found, self.features = self.encoder(source, context, rate, read, masked)
+        step = self.steps(rate)
+        if self.direct is None:
+            return found / step
+        measured = self.direct.analyse(source - context.picture, context.picture)
+        return measured / step + found
+
+    def synthesise(
+        self, tokens: Tensor, context: Context, rate: Tensor | int
+    ) -> tuple[Picture, State]:
+        """The restored picture, and what the next frame is given of it."""
+        rate = self._rates(rate, context.picture)
+        read = None if self.memory is None else self.memory.read(_given(context.memory))[1]
+        latent = tokens * self.steps(rate)
+        guess, added = context.picture, None
+        if self.direct is not None:
+            added = self.direct.synthesise(latent, guess)
+        given = latent if self.config.titok else tokens
+        made = self.decoder(given, added, context, rate, read)
+        if self.config.titok:
+            shown = context.shown
+            picture = made.picture if shown is None else guess
+            carried = picture - (guess if shown is None else shown)
+        else:
+            carried = context.added if added is None else context.added + added
+            picture = guess + made.picture
+            picture = picture if added is None else picture + added
+        picture = Picture(picture.y.clamp(0, 1023 / 1020), picture.uv.clamp(0, 1023 / 1020))
+        memory = None
+        if self.memory is not None:
+            memory = self.memory.update(_given(context.memory), made.slots, made.patches).float()
+        return picture, State(picture, context.shown, carried, made.features, memory)
+
+    def forward(
+        self,
+        frames: list[Frame],
+        rate: Tensor | int,
+        state: State | None = None,
+        noise: bool = False,
+        masked: Tensor | None = None,
+        keep: Tensor | None = None,
+        cut_memory: bool = False,
+    ) -> tuple[list[Coded], State]:
+        """A run of frames, for training. `keep` `[B, W, K]` or alike: 0 drops tokens after
+        rounding. `cut_memory`: each frame finds the memory fresh."""
+        coded: list[Coded] = []
+        before: Tensor | None = None
+        for frame in frames:
+            b, _, h, w = frame.source.y.shape
+            if cut_memory and state is not None:
+                state = state._replace(memory=None)
+            context = self.context(frame.shown, state, frame.motion, (b, h, w))
+            y = self.analyse(frame.source, context, rate, masked)
+            tokens = round_latent(y, noise)
+            if keep is not None:
+                tokens = tokens * keep[..., None]
+            rates = self._rates(rate, frame.source)
+            bits = self.prior(tokens, before, rates, context.known)
+            picture, state = self.synthesise(tokens, context, rate)
+            coded.append(Coded(picture, tokens, bits))
+            before = tokens.detach().round()
+        assert state is not None
+        return coded, state
+
+    def _rates(self, rate: Tensor | int, like: Picture) -> Tensor:
+        if isinstance(rate, int):
+            return torch.full((len(like.y),), rate, device=like.y.device)
+        return rate
+
+
+def _given(memory: Tensor | None) -> Tensor:
+    assert memory is not None
+    return memory

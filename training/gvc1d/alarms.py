@@ -1,0 +1,109 @@
+"""What ends a run of GVC1D that learns nothing, or something else than it should.
+
+A dead network is easily missed: its loss falls with the rest, and its pictures look fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.layers import Stack
+from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.transformer import Block
+from training.alarms import Alarm
+
+#: Least spread of features between places and between clips; they are of unit size.
+LEAST_SPREAD = 0.02
+#: Most that the largest channel of a residual stream may be of the median one.
+MOST_PEAK = 100.0
+#: Largest share of hidden units that no place of no clip moves.
+MOST_DEAD = 0.5
+#: An activation that counts as none.
+_SILENT = 1e-3
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`places`, `clips`: spread of the decoder's patch features between places and of the
+    encoder's slots between clips. `peak`: largest channel over the median. `dead`: share of hidden
+    units. `zeroed`, `shuffled`: held-out distortion without tokens, and with those of another
+    clip, over the whole one, less 1. `free`: distortion of the row without a network."""
+
+    places: float
+    clips: float
+    peak: float
+    dead: float
+    zeroed: float
+    shuffled: float
+    free: float
+
+    def check(self, late: bool, first_free: float) -> None:
+        """Raises `Alarm`. `late`: the run had the time to learn something."""
+        for name, spread in (("places", self.places), ("clips", self.clips)):
+            if not spread >= LEAST_SPREAD:
+                raise Alarm(f"features hardly differ between {name}: {spread:.3g}")
+        if not self.peak <= MOST_PEAK:
+            raise Alarm(f"one channel is {self.peak:.3g} times the median")
+        if not self.dead <= MOST_DEAD:
+            raise Alarm(f"{100 * self.dead:.0f} % of the units are dead")
+        if not abs(self.free - first_free) <= 1e-3 * abs(first_free):
+            raise Alarm(f"the row without a network is {self.free:.4f}, not {first_free:.4f}")
+        if late and not (self.zeroed > 0 and self.shuffled > 0):
+            raise Alarm(
+                f"tokens are dead: zeroed they cost {100 * self.zeroed:.2g} %, shuffled "
+                f"{100 * self.shuffled:.2g} %"
+            )
+
+
+@torch.no_grad()
+def spreads(model: GVC1D, run: Callable[[], object]) -> tuple[float, float, float, float]:
+    """`places`, `clips`, `peak`, `dead` while `run` codes several clips."""
+    with _record(model) as (streams, hidden):
+        run()
+    patches = streams["decoder"][0].float()  # [B, W, P, D]
+    slots = streams["encoder"][1].float()  # [B, W, K, D]
+    places = float(patches.std(2).mean())
+    clips = float(slots.mean((1, 2)).std(0).mean())
+    size = patches.square().mean((0, 1, 2)).sqrt()
+    peak = float(size.max() / size.median().clamp(min=1e-6))
+    dead = torch.cat([(units < _SILENT).float() for units in hidden.values()])
+    return places, clips, peak, float(dead.mean())
+
+
+@contextmanager
+def _record(
+    model: GVC1D,
+) -> Iterator[tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]]:
+    """The streams that leave each stack, and the largest activation of each hidden unit."""
+    streams: dict[str, tuple[Tensor, Tensor]] = {}
+    hidden: dict[str, Tensor] = {}
+    hooks = []
+
+    def keep_stream(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, given: object, out: tuple[Tensor, Tensor, Tensor]) -> None:
+            streams[name] = out[0], out[1]
+
+        return hook
+
+    def keep_units(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, given: object, out: Tensor) -> None:
+            most = torch.nn.functional.gelu(out.float()).abs().flatten(0, -2).amax(0)
+            hidden[name] = torch.maximum(hidden[name], most) if name in hidden else most
+
+        return hook
+
+    for name, module in model.named_modules():
+        if isinstance(module, Stack):
+            hooks.append(module.register_forward_hook(keep_stream(name.split(".")[0])))
+        elif isinstance(module, Block):
+            hooks.append(module.c_fc.register_forward_hook(keep_units(name)))
+    try:
+        yield streams, hidden
+    finally:
+        for hook in hooks:
+            hook.remove()

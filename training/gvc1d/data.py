@@ -1,0 +1,219 @@
+"""Runs of frames for training: from any tree of videos and pictures, with no preparation.
+
+Files are read by PyAV, in worker processes where `workers` says so. Vimeo-90k (folders of PNG
+septuplets) and OpenVid (a flat folder of .mp4) are such trees as they come; folders of numbered
+pictures count as one video. A picture becomes a run by a slow pan.
+
+Run number i of a seed is always the same, whichever process asks for it: a random file, place, scale
+and flip. Its base frames come from a real encode of the crop (AV1 at a random quality, painted),
+which `cache` keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gvcodec.errors import GvcodecError, UsageError
+from training.gvc1d.settings import TrainConfig
+
+VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".y4m", ".m4v", ".ts"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+#: Least pictures of a folder that is one video.
+_NUMBERED = 4
+#: A crop of `size`² is cut out of a picture whose shorter side is between one and so many times
+#: as long.
+_WIDEST = 2.0
+_TRIES = 20
+
+Run = dict[str, NDArray[Any]]
+
+
+def list_clips(folder: Path) -> list[Path]:
+    """Videos, pictures, and folders that are videos of numbered pictures. Raises `UsageError` where
+    there is none."""
+    clips: list[Path] = []
+    for place in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
+        files = sorted(f for f in place.iterdir() if f.is_file())
+        stills = [f for f in files if f.suffix.lower() in PICTURES]
+        clips += [f for f in files if f.suffix.lower() in VIDEOS]
+        numbered = len(stills) >= _NUMBERED and all(re.search(r"\d+$", f.stem) for f in stills)
+        alike = len({re.sub(r"\d+$", "", f.stem) for f in stills}) == 1
+        clips += [place] if numbered and alike else stills
+    if not clips:
+        raise UsageError(f"{folder}: no videos or pictures here")
+    return clips
+
+
+def is_held_out(path: Path, share: float) -> bool:
+    """Whether a clip is for validation: by its source, the first word of its name."""
+    source = re.split("[-_.]", path.name)[0]
+    return hashlib.sha256(source.encode()).digest()[0] < 256 * share
+
+
+class Runs(Dataset[Run]):
+    """Runs of one half of the material. `shown` and `motion` are there if `base`."""
+
+    def __init__(self, config: TrainConfig, held_out: bool = False, frames: int = 0) -> None:
+        self.config, self.held_out = config, held_out
+        self.frames = frames or config.frames
+        clips = list_clips(Path(config.data))
+        self.clips = [c for c in clips if is_held_out(c, config.held_out) == held_out] or clips
+
+    def __len__(self) -> int:
+        return self.config.samples or 1 << 31
+
+    def __getitem__(self, index: int) -> Run:
+        if self.config.samples:
+            index %= self.config.samples
+        kept = self._kept(index)
+        if kept is not None and kept.is_file():
+            with np.load(kept) as file:
+                return dict(file)
+        run = self._make(index)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            partial = kept.with_suffix(f".{index}.part")
+            with open(partial, "wb") as out:
+                np.savez(out, **run)
+            partial.rename(kept)
+        return run
+
+    def _kept(self, index: int) -> Path | None:
+        if not self.config.cache:
+            return None
+        name = f"{'held' if self.held_out else 'run'}-{self.config.seed}-{index}-{self.frames}.npz"
+        return Path(self.config.cache) / name
+
+    def _make(self, index: int) -> Run:
+        rng = np.random.default_rng((self.config.seed, int(self.held_out), index))
+        for _ in range(_TRIES):
+            clip = self.clips[int(rng.integers(len(self.clips)))]
+            try:
+                y, uv = self._crop(clip, rng)
+            except (OSError, ValueError, GvcodecError):
+                continue
+            q = int(rng.choice(self.config.qs))
+            return {"y": y, "uv": uv, "q": np.int64(q), **code_base(y, uv, q)}
+        raise UsageError(f"{self.config.data}: {_TRIES} files in a row cannot be read")
+
+    def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        size, frames = self.config.size, []
+        pan = rng.integers(-3, 4, 2)
+        begin, steps = float(rng.random()), int(rng.integers(1, 3))
+        zoom, at = float(rng.random()), rng.random(2)
+        flip = rng.random() < 0.5
+        still = clip.suffix.lower() in PICTURES
+        for picture in _decode(clip, begin, 1 if still else self.frames, steps):
+            frames.append(picture)
+        if still:
+            frames = frames * self.frames
+        if len(frames) < self.frames:
+            raise ValueError("too short")
+        cut = []
+        for t, frame in enumerate(frames):
+            short = min(frame.width, frame.height)
+            # Side of the square that is scaled to size², in samples of the frame.
+            least, most = min(size, short), min(short, int(_WIDEST * size))
+            side = int(least + zoom * (most - least)) // 2 * 2
+            free = np.array([frame.height - side, frame.width - side])
+            move = pan * t * side // size if still else 0
+            top, left = np.clip((at * (free + 1)).astype(int) + move, 0, free) // 2 * 2
+            cut.append(_scaled(frame, int(top), int(left), side, size))
+        planes = np.stack(cut)  # [T, 1.5·size, size]
+        y = planes[:, :size]
+        uv = planes[:, size:].reshape(len(cut), 2, size // 2, size // 2)
+        if flip:
+            y, uv = y[..., ::-1], uv[..., ::-1]
+        return np.ascontiguousarray(y), np.ascontiguousarray(uv)
+
+
+def _decode(clip: Path, begin: float, count: int, step: int) -> Iterator[Any]:
+    """`count` frames, every `step`-th, from a share `begin` of the clip's length on."""
+    import av
+
+    if clip.is_dir():
+        files = sorted(f for f in clip.iterdir() if f.suffix.lower() in PICTURES)
+        first = int(begin * max(1, len(files) - count * step))
+        for file in files[first : first + count * step : step]:
+            yield from _decode(file, 0, 1, 1)
+        return
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "SLICE"
+        if stream.duration and count > 1:
+            target = (stream.start_time or 0) + int(begin * 0.9 * stream.duration)
+            container.seek(target, stream=stream)
+        given = 0
+        for i, frame in enumerate(container.decode(stream)):
+            if i % step == 0:
+                yield frame
+                given += 1
+                if given == count:
+                    return
+
+
+def _scaled(frame: Any, top: int, left: int, side: int, size: int) -> NDArray[np.uint8]:
+    """A square of a frame as yuv420p of `size`², `[1.5·size, size]`."""
+    from av.filter import Graph
+
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name,
+                              time_base=Fraction(1, 25))
+    cut = graph.add("crop", f"{side}:{side}:{left}:{top}")
+    scale = graph.add("scale", f"{size}:{size}:flags=area:out_range=tv")
+    form, sink = graph.add("format", "yuv420p"), graph.add("buffersink")
+    for a, b in ((source, cut), (cut, scale), (scale, form), (form, sink)):
+        a.link_to(b)
+    graph.configure()
+    graph.push(frame)
+    return graph.pull().to_ndarray()
+
+
+def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
+    """What base av1 shows of a run: painted frames `shown_y`, `shown_uv` (uint8), `motion`
+    `[T, 2, h, w]` of base frames, `bits` of the file a frame."""
+    import gvcodec
+    from gvcodec.painter.motion import BlockMotion
+    from gvcodec.types import Colour, VideoFormat
+
+    height, width = y.shape[1:]
+    planes = [
+        tuple(np.ascontiguousarray(p.astype(np.uint16) << 2) for p in (a, b[0], b[1]))
+        for a, b in zip(y, uv, strict=True)
+    ]
+    fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 8, Colour())
+    data = gvcodec.encode(
+        planes, frame_rate=25, format=fmt, base="av1", fit=0, q=q, threads=1, preset=8
+    )
+    base, shown = (
+        list(gvcodec.decode_planes(data, fidelity=exact, threads=1)) for exact in (True, False)
+    )
+    motion, found = BlockMotion(width, height, 1), []
+    for frame in base:
+        vectors = motion.push(np.ascontiguousarray(frame[0]))
+        if vectors is None:
+            vectors = np.zeros((height // 16, width // 16, 2), np.int16)
+        found.append(vectors.transpose(2, 0, 1))
+    narrow = lambda p: ((p + 2) >> 2).clip(0, 255).astype(np.uint8)  # noqa: E731
+    return {
+        "shown_y": np.stack([narrow(f[0]) for f in shown]),
+        "shown_uv": np.stack([np.stack([narrow(f[1]), narrow(f[2])]) for f in shown]),
+        "motion": np.stack(found).astype(np.int16),
+        "bits": np.float32(8 * len(data) / len(y)),
+    }
+
+
+def collate(runs: Sequence[Run]) -> dict[str, Tensor]:
+    """A micro-batch: arrays `[B, T, …]`."""
+    return {key: torch.from_numpy(np.stack([run[key] for run in runs])) for key in runs[0]}

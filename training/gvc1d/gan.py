@@ -1,0 +1,67 @@
+"""The discriminator of the last stage: real or decoded, patch by patch, judged beside the guess.
+
+Hinge losses; the gradient reaches the decoder alone (`trains = "decoder"` in the stage's file).
+Material of one core is far from enough for it: the stage is here for those who have GPUs.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.picture import Picture
+
+
+class Discriminator(nn.Module):
+    """RGB `[B, 3, H, W]` in 0…1 → logits `[B, 1, H/16, W/16]`; convolutions of stride 2 with
+    spectral norm."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        sizes = [3, width, 2 * width, 4 * width, 4 * width]
+        layers: list[nn.Module] = []
+        for a, b in zip(sizes, sizes[1:], strict=False):
+            conv = nn.Conv2d(a, b, 4, 2, 1)
+            layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        found: Tensor = self.body(2 * rgb - 1)
+        return found
+
+
+class Adversary:
+    """Both sides of the game."""
+
+    def __init__(self, device: torch.device, rate: float) -> None:
+        self.network = Discriminator().to(device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), rate, betas=(0.5, 0.9))
+
+    def learn(self, real: Tensor, made: Tensor) -> float:
+        """A step of the discriminator; its loss."""
+        loss = (
+            F.relu(1 - self.network(real.detach())) + F.relu(1 + self.network(made.detach()))
+        ).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def cost(self, made: Tensor) -> Tensor:
+        """What the decoder pays, `[B]`."""
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(False)
+        found = -self.network(made).mean((1, 2, 3))
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(True)
+        return found
+
+
+def random_rgb(picture: Picture, top: int, left: int, side: int) -> Tensor:
+    """A crop of every sample as RGB `[B, 3, side, side]`."""
+    from gvcodec.painter.perceptual.losses import SMALL, to_rgb
+
+    y = picture.y[:, :, top : top + side, left : left + side]
+    half = picture.uv[:, :, top // 2 : (top + side) // 2, left // 2 : (left + side) // 2]
+    return to_rgb(y / 1.003, half / 1.003, SMALL)

@@ -1,0 +1,71 @@
+"""The keys of a configuration file of `python -m training gvc1d` (flat TOML)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """`data`: folder of videos and pictures, at any depth; `held_out`: share of sources kept out
+    for validation, by the first word of file names; `cache`: folder that keeps coded runs, "" =
+    none; `samples`: runs there are, which are seen again in each pass (0 = always new ones).
+    `model`: "small", "large" or the path of a configuration; `initial`: weights to begin with ("" =
+    none); `titok`: published TA-TiTok weights to begin with.
+
+    A step takes `accumulate` micro-batches of `batch` runs on each process. A run has `frames`
+    frames of `size`² luma samples. Of the micro-batches a share `no_base` has no base frames,
+    `no_memory` finds the memory fresh in every frame; `mask`: up to this share of the source's
+    patches is hidden from the encoder, in half of them; `prefix`: share in which only the first
+    tokens of each window are kept. `qs`: the base's qualities.
+
+    `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
+    (whose own bits count) and without; they rise from 0 between the shares `price_from` and
+    `price_to` of `plan_minutes`. `perceptual`: weight of the perceptual distance beside the pixels',
+    led by VGG16 in a share `vgg` of the steps where its weights are found. `gan`: weight of the
+    adversarial loss, for the decoder only. `trains`: "all", "new" (layers that published weights do
+    not have), "decoder", "no_global". `without`: parts left out in ablations, of "memory",
+    "buffer", "local", "global", "direct"."""
+
+    data: str
+    out: str
+    cache: str = ""
+    samples: int = 0
+    held_out: float = 0.12
+    model: str = "small"
+    initial: str = ""
+    titok: str = ""
+    trains: str = "all"
+    without: tuple[str, ...] = ()
+    seed: int = 1
+    batch: int = 4
+    accumulate: int = 2
+    frames: int = 2
+    size: int = 256
+    workers: int = 0
+    threads: int = 0
+    qs: tuple[int, ...] = (46, 50, 54, 58, 61, 63)
+    no_base: float = 0.4
+    no_memory: float = 0.3
+    mask: float = 0.6
+    prefix: float = 0.3
+    learning_rate: float = 3e-4
+    plan_minutes: float = 60.0
+    warm_up: int = 50
+    average: float = 0.995
+    price: float = 0.75
+    price_none: float = 0.2
+    price_from: float = 0.2
+    price_to: float = 0.5
+    pixel: float = 4.0
+    temporal: float = 10.0
+    perceptual: float = 1.0
+    vgg: float = 0.5
+    gan: float = 0.0
+    check_steps: int = 100
+    patience_minutes: float = 10.0
+
+    def describe(self) -> dict[str, Any]:
+        """All but the folders, for the card of what is trained."""
+        return {k: v for k, v in asdict(self).items() if k not in ("data", "out", "cache")}

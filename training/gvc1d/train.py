@@ -1,0 +1,443 @@
+"""The training program of GVC1D, top to bottom.
+
+    python -m training gvc1d training/configs/gvc1d/small-1.toml --minutes 60
+    torchrun --nproc-per-node=8 -m training gvc1d training/configs/gvc1d/large-2.toml
+
+One configuration is one stage; `initial` names what the stage before wrote. In `out`: `state.pt`
+(resumed from), `log.jsonl` (curve, alarms, validation), TensorBoard's files where it is installed,
+and `gvc1d.safetensors` with its card `gvc1d.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Sampler
+
+from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
+from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
+from gvcodec.gvc1d.model import GVC1D, Coded, Frame
+from gvcodec.gvc1d.picture import Picture
+from training.gvc1d.alarms import Figures, spreads
+from training.gvc1d.data import Runs, collate
+from training.gvc1d.gan import Adversary, random_rgb
+from training.gvc1d.losses import LOOK, Distortion, Weights
+from training.gvc1d.settings import TrainConfig
+from training.loop import Loop, Schedule
+from training.settings import read_settings
+
+#: Held-out runs of validation and alarms.
+_CHECKED = 8
+#: Classes of distortion that are normalised apart: rates without a base, qualities with one.
+_CLASSES = 32
+#: Rate that validation codes at.
+_MIDDLE = 3
+
+
+class Work:
+    """What `Loop` trains; see `training.loop.Work`."""
+
+    def __init__(self, config: TrainConfig, device: str = "") -> None:
+        self.config = config
+        self.rank, self.world = (
+            (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        )
+        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(name)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.model: nn.Module = make_model(config).to(self.device)
+        self.distributed = (
+            DistributedDataParallel(self.model, find_unused_parameters=True)
+            if self.world > 1
+            else self.model
+        )
+        self.runs, self.held = Runs(config), Runs(config, held_out=True, frames=4)
+        self.distortion = Distortion(
+            Weights(config.pixel, config.temporal, config.perceptual), self.device
+        )
+        self.adversary = Adversary(self.device, config.learning_rate) if config.gan else None
+        self.usual = torch.ones(2, _CLASSES, device=self.device)  # distortion, bits
+        self.sums = torch.zeros(3, _CLASSES, device=self.device)  # distortion, bits, count
+        self.batches: Iterator[dict[str, Tensor]] | None = None
+        self.share = 0.0
+        self.first_free: float | None = None
+
+    def groups(self) -> list[dict[str, Any]]:
+        model = cast(GVC1D, self.model)
+        own = {id(p) for p in [*model.steps.parameters(), *model.prior.parameters()]}
+        if model.direct is not None:
+            own |= {id(p) for p in model.direct.parameters()}
+        chosen = [p for n, p in model.named_parameters() if self._trains(n)]
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        # Step sizes and the prior are few numbers that many samples agree on.
+        fast = [p for p in chosen if id(p) in own]
+        slow = [p for p in chosen if id(p) not in own]
+        return [{"params": slow}, {"params": fast, "scale": 3.0, "weight_decay": 0.0}]
+
+    def _trains(self, name: str) -> bool:
+        part = self.config.trains
+        if part == "new":  # what published weights of pictures do not have
+            return any(w in name for w in ("context", "across", "memory", "steps", "prior"))
+        if part == "decoder":
+            return name.startswith("decoder")
+        return "across" not in name if part == "no_global" else True
+
+    # ------------------------------------------------------------------ data
+    def _number(self, step: int) -> int:
+        """Of a micro-batch among those of all processes."""
+        return step * self.world + self.rank
+
+    def _batch(self, step: int) -> dict[str, Tensor]:
+        if self.batches is None:
+            size = self.config.batch
+            order = _Order(
+                self._number(s) * size + i for s in range(step, 1 << 31) for i in range(size)
+            )
+            loader = DataLoader(
+                self.runs,
+                batch_size=size,
+                sampler=order,
+                num_workers=self.config.workers,
+                collate_fn=collate,
+            )
+            self.batches = iter(loader)
+        return next(self.batches)
+
+    def frames_of(self, batch: dict[str, Tensor], base: bool) -> list[Frame]:
+        """The frames of a micro-batch `[B, T, …]`, with or without their base."""
+
+        def picture(y: str, uv: str, t: int) -> Picture:
+            return Picture(
+                batch[y][:, t, None].to(self.device).float() / 255,
+                batch[uv][:, t].to(self.device).float() / 255,
+            )
+
+        frames = []
+        for t in range(batch["y"].shape[1]):
+            shown = picture("shown_y", "shown_uv", t) if base else None
+            motion = batch["motion"][:, t].to(self.device) if base else None
+            frames.append(Frame(picture("y", "uv", t), shown, motion))
+        return frames
+
+    # ------------------------------------------------------------------ a step
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Of one micro-batch. What it is made of is drawn from its number alone."""
+        config = self.config
+        rng = np.random.default_rng((config.seed, 77, self._number(step)))
+        torch.manual_seed(int(rng.integers(1 << 31)))
+        if step % config.accumulate == 0:
+            self._settle()
+        batch = self._batch(step)
+        base = bool(rng.random() >= config.no_base)
+        frames = self.frames_of(batch, base)
+        size = len(batch["y"])
+        rate = torch.from_numpy(rng.integers(0, self._rates, size)).to(self.device)
+        windows = self._windows
+        masked = keep = None
+        if config.mask and rng.random() < 0.5:
+            hidden = rng.random((size, windows, self._side**2)) < rng.random() * config.mask
+            masked = torch.from_numpy(hidden).to(self.device)
+        if rng.random() < config.prefix:
+            count = rng.choice(_prefixes(self._tokens), (size, windows))
+            kept = np.arange(self._tokens) < count[..., None]
+            keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
+        with self._half():
+            coded, _ = self.distributed(
+                frames,
+                rate,
+                None,
+                noise=bool(rng.random() < 0.5),
+                masked=masked,
+                keep=keep,
+                cut_memory=bool(rng.random() < config.no_memory),
+            )
+        lead = "vgg" if rng.random() < config.vgg and "vgg" in self.distortion.leads else "small"
+        costs = self.distortion(frames, coded, rng, lead)
+        bits = sum(c.bits.sum(1) for c in coded) / len(coded)
+        kind = self._kinds(batch, rate, base)
+        self._remember(kind, costs, bits)
+        total = costs / self.usual[0, kind].clamp(min=1e-3)
+        rise = (self.share - config.price_from) / max(1e-6, config.price_to - config.price_from)
+        price = min(1.0, max(0.0, rise)) * (config.price if base else config.price_none)
+        own = batch["bits"].to(self.device) if base else torch.zeros(size, device=self.device)
+        usual_bits = self.usual[1, kind].clamp(min=1.0)
+        total = total + price * (torch.log1p(bits / own) if base else bits / usual_bits)
+        loss = total.mean()
+        if self.adversary is not None:
+            loss = loss + config.gan * self._adversarial(frames, coded, rng)
+        name = "base" if base else "none"
+        return loss, {name: float(costs.detach().mean()), f"{name}_bits": float(bits.detach().mean())}
+
+    def _adversarial(
+        self, frames: list[Frame], coded: list[Coded], rng: np.random.Generator
+    ) -> Tensor:
+        assert self.adversary is not None
+        side = min(LOOK, frames[-1].source.y.shape[-1])
+        top, left = (int(rng.integers((n - side) // 16 + 1)) * 16
+                     for n in frames[-1].source.y.shape[2:])
+        made = random_rgb(coded[-1].picture, top, left, side)
+        self.adversary.learn(random_rgb(frames[-1].source, top, left, side), made)
+        return self.adversary.cost(made).mean()
+
+    def _kinds(self, batch: dict[str, Tensor], rate: Tensor, base: bool) -> Tensor:
+        if not base:
+            return rate
+        table = {q: i for i, q in enumerate(sorted(self.config.qs))}
+        found = [table[int(q)] for q in batch["q"]]
+        return torch.tensor(found, device=self.device) + self._rates
+
+    def _remember(self, kind: Tensor, costs: Tensor, bits: Tensor) -> None:
+        with torch.no_grad():
+            for row, values in enumerate((costs, bits, torch.ones_like(costs))):
+                self.sums[row].index_add_(0, kind, values.detach().float())
+
+    def _settle(self) -> None:
+        """What samples of a kind usually cost, from those of the last step on all processes."""
+        if self.world > 1:
+            dist.all_reduce(self.sums)
+        seen = self.sums[2] > 0
+        mean = self.sums[:2] / self.sums[2].clamp(min=1)
+        first = (self.usual[:, seen] == 1).all(0)
+        moved = torch.where(first, mean[:, seen], self.usual[:, seen].lerp(mean[:, seen], 0.1))
+        self.usual[:, seen] = moved
+        self.sums.zero_()
+
+    def _half(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @property
+    def _sizes(self) -> GVC1DConfig:
+        return cast(GVC1D, self.model).config
+
+    @property
+    def _rates(self) -> int:
+        return self._sizes.rates
+
+    @property
+    def _tokens(self) -> int:
+        return self._sizes.tokens
+
+    @property
+    def _side(self) -> int:
+        return self._sizes.side
+
+    @property
+    def _windows(self) -> int:
+        return (self.config.size // self._sizes.window) ** 2
+
+    # ------------------------------------------------------------------ held-out runs
+    @torch.no_grad()
+    def measure(self, model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
+        """Held-out distortion, PSNR-Y and bits a window; `change`: "zeroed" or "shuffled" tokens,
+        no "memory", no "buffer", "free" = no network."""
+        totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
+        for first in range(0, _CHECKED, 4):
+            batch = collate([self.held[first + i] for i in range(4)])
+            frames = self.frames_of(batch, base)
+            with self._half():
+                coded = code_run(model, frames, _MIDDLE, change)
+            costs = self.distortion(frames, coded, np.random.default_rng(first), "small")
+            totals["loss"].append(float(costs.mean()))
+            totals["bits"].append(float(torch.stack([c.bits.mean() for c in coded]).mean()))
+            error = [
+                (c.picture.y - f.source.y).square().mean((1, 2, 3))
+                for c, f in zip(coded, frames, strict=True)
+            ]
+            totals["psnr"].append(float(-10 * torch.log10(torch.stack(error)).mean()))
+        return {name: float(np.mean(values)) for name, values in totals.items()}
+
+    @torch.no_grad()
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        model = cast(GVC1D, average)
+        whole, zeroed, shuffled = (
+            self.measure(model, False, change)["loss"] for change in ("", "zeroed", "shuffled")
+        )
+        free = self.measure(model, True, "free")["loss"]
+        batch = collate([self.held[i] for i in range(4)])
+
+        def run() -> None:
+            with self._half():
+                code_run(model, self.frames_of(batch, False)[:2], _MIDDLE)
+
+        found = Figures(
+            *spreads(model, run), zeroed=zeroed / whole - 1, shuffled=shuffled / whole - 1, free=free
+        )
+        if self.first_free is None:
+            self.first_free = free
+        found.check(minutes >= self.config.patience_minutes, self.first_free)
+        return {name: round(value, 4) for name, value in asdict(found).items()}
+
+    @torch.no_grad()
+    def validate(self, average: nn.Module) -> dict[str, float]:
+        model, found = cast(GVC1D, average), {}
+        for base in (False, True):
+            name = "base" if base else "none"
+            for change in ("", "zeroed", "shuffled", "memory", "buffer", "free"):
+                row = self.measure(model, base, change)
+                found[f"{name}_{change or 'whole'}"] = round(row["loss"], 4)
+                if change in ("", "free"):
+                    found[f"{name}_{change or 'whole'}_psnr"] = round(row["psnr"], 2)
+            found[f"{name}_bits"] = round(self.measure(model, base)["bits"], 1)
+        return found
+
+    # ------------------------------------------------------------------ files
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        path = Path(self.config.out) / "gvc1d.safetensors"
+        save_model(cast(GVC1D, average), path)
+        card = {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "steps": steps,
+            "minutes": round(minutes, 1),
+            "window frames": steps * self.config.accumulate * self.config.batch
+            * self.config.frames * self._windows * self.world,
+            "config": self.config.describe(),
+            "clips": len(self.runs.clips),
+            "torch": torch.__version__,
+        }
+        path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+
+    def state(self) -> dict[str, Any]:
+        return {"usual": self.usual}
+
+    def resume(self, state: dict[str, Any], steps: int) -> None:
+        self.usual = state["usual"].to(self.device)
+
+
+class _Order(Sampler[int]):
+    """Endless indices of runs."""
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self.numbers = numbers
+
+    def __iter__(self) -> Iterator[int]:
+        return self.numbers
+
+
+def _prefixes(tokens: int) -> list[int]:
+    return [0, *(1 << i for i in range(tokens.bit_length()))]
+
+
+def code_run(model: GVC1D, frames: list[Frame], rate: int, change: str = "") -> list[Coded]:
+    """A run as a decoder shows it, with a part of the network spoilt: see `Work.measure`."""
+    coded: list[Coded] = []
+    state, before = None, None
+    for frame in frames:
+        b, _, h, w = frame.source.y.shape
+        if change == "buffer":
+            state = None if state is None or frame.shown is not None else state
+        if change == "memory" and state is not None:
+            state = state._replace(memory=None)
+        context = model.context(frame.shown, state, frame.motion, (b, h, w))
+        if change == "free":
+            empty = torch.zeros(b, 1, 1)
+            coded.append(Coded(context.picture, empty, empty))
+            continue
+        tokens = model.analyse(frame.source, context, rate).round()
+        bits = model.prior(tokens, before, model._rates(rate, frame.source), context.known)
+        before = tokens
+        if change == "zeroed":
+            tokens = torch.zeros_like(tokens)
+        elif change == "shuffled":
+            tokens = tokens.roll(1, 0)
+        picture, state = model.synthesise(tokens, context, rate)
+        coded.append(Coded(picture, tokens, bits))
+    return coded
+
+
+def make_model(config: TrainConfig) -> GVC1D:
+    """The network to train: of `initial`, of TA-TiTok's weights, or new."""
+    named = {"small": SMALL, "large": LARGE}.get(config.model)
+    if named is None:
+        named = GVC1DConfig.from_json(Path(config.model).read_text())
+    if "memory" in config.without:
+        named = replace(named, memory=0)
+    if "buffer" in config.without:
+        named = replace(named, buffer=False)
+    if "direct" in config.without:
+        named = replace(named, direct=False)
+    model = GVC1D(named)
+    if config.initial:
+        saved = load_model(Path(config.initial))
+        if read_config(Path(config.initial)) == named:
+            model.load_state_dict(saved.state_dict())
+        else:  # an ablation: what fits
+            mine = model.state_dict()
+            fits = {k: v for k, v in saved.state_dict().items()
+                    if k in mine and mine[k].shape == v.shape}
+            model.load_state_dict(fits, strict=False)
+    if config.titok:
+        from gvcodec.gvc1d.titok import load_titok
+
+        load_titok(model, Path(config.titok))
+    for stack in (model.encoder.stack, model.decoder.stack):
+        stack.uses_local = "local" not in config.without
+        stack.uses_global = "global" not in config.without
+    return model.train().requires_grad_(True)
+
+
+def schedule_of(config: TrainConfig) -> Schedule:
+    return Schedule(
+        rate=config.learning_rate,
+        plan_minutes=config.plan_minutes,
+        warm_up=config.warm_up,
+        average=config.average,
+        check_steps=config.check_steps,
+        accumulate=config.accumulate,
+        validate_minutes=15.0,
+        betas=(0.9, 0.99),
+    )
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train for some minutes; goes on where the last call stopped."""
+    parser = argparse.ArgumentParser(prog="gvc1d", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
+    parser.add_argument("--steps", type=int, default=0, help="stop at this step instead")
+    for name in ("data", "out", "cache", "initial"):
+        parser.add_argument(f"--{name}", help="overrides the file's")
+    parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
+    options = parser.parse_args(words)
+    given = {k: v for k in ("data", "out", "cache", "initial") if (v := getattr(options, k))}
+    config = replace(read_settings(options.config, TrainConfig), **given)
+    with _processes(options.device) as device:
+        work = Work(config, device)
+        loop = Loop(work, schedule_of(config), Path(config.out) if work.rank == 0 else None)
+        loop.log({"config": asdict(config)})
+        loop.run(options.minutes, options.steps)
+
+
+@contextlib.contextmanager
+def _processes(device: str) -> Iterator[str]:
+    """Joins the processes that torchrun started; the device of this one."""
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    gpu = device != "cpu" and torch.cuda.is_available()
+    dist.init_process_group("nccl" if gpu else "gloo")
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if gpu:
+        torch.cuda.set_device(local)
+    try:
+        yield f"cuda:{local}" if gpu else "cpu"
+    finally:
+        dist.destroy_process_group()
