@@ -37,8 +37,9 @@ SAVE_SECONDS, SHOW_SECONDS = 300.0, 20.0
 class Schedule:
     """`rate`: of AdamW, reached after `warm_up` steps, then falling by a cosine to `floor` of it
     over `plan_minutes`, or over `plan_steps` if there are any. `average`: share that the EMA keeps
-    of itself, once it has seen enough steps. `clip`: largest norm of a gradient. Validation every
-    `validate_minutes`, alarms every `check_steps`."""
+    of itself, once it has seen enough steps. `clip`: largest norm of a gradient. A step adds the
+    gradients of `accumulate` losses. Validation every `validate_minutes`, alarms every
+    `check_steps`."""
 
     rate: float
     plan_minutes: float
@@ -47,6 +48,7 @@ class Schedule:
     floor: float = 0.05
     average: float = 0.995
     clip: float = 1.0
+    accumulate: int = 1
     betas: tuple[float, float] = (0.9, 0.98)
     decay: float = 1e-4
     validate_minutes: float = 10.0
@@ -62,10 +64,14 @@ class Schedule:
             validate_minutes=config.validate_minutes,
         )
 
+    def share(self, step: int, minutes: float) -> float:
+        """How much of the plan is done, 0 to 1."""
+        done = step / self.plan_steps if self.plan_steps else minutes / self.plan_minutes
+        return min(1.0, done)
+
     def rate_at(self, step: int, minutes: float) -> float:
         """Learning rate of a step, counted from 0."""
-        share = step / self.plan_steps if self.plan_steps else minutes / self.plan_minutes
-        fall = max(self.floor, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share)))
+        fall = max(self.floor, 0.5 + 0.5 * math.cos(math.pi * self.share(step, minutes)))
         return self.rate * fall * min(1.0, (step + 1) / max(1, self.warm_up))
 
 
@@ -79,8 +85,11 @@ class Work(Protocol):
         ...
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The scalar to descend on, and what the curve shows of it."""
+        """The scalar to descend on, and what the curve shows of it; `step` counts losses."""
         ...
+
+    def follow_plan(self, share: float) -> None:
+        """How much of the plan is done."""
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """Figures of held-out material; {} where there is none."""
@@ -167,9 +176,13 @@ class Loop:
     def step(self) -> dict[str, float]:
         """One update; returns what the work shows of its loss."""
         tick, schedule = self._clock(), self.schedule
-        loss, parts = self.work.loss(self.steps)
+        self.work.follow_plan(schedule.share(self.steps, self.minutes))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        shown: dict[str, float] = {}
+        for part in range(schedule.accumulate):
+            loss, parts = self.work.loss(self.steps * schedule.accumulate + part)
+            (loss / schedule.accumulate).backward()
+            shown |= parts
         torch.nn.utils.clip_grad_norm_(self.work.model.parameters(), schedule.clip)
         rate = schedule.rate_at(self.steps, self.minutes)
         for group in self.optimizer.param_groups:
@@ -178,8 +191,8 @@ class Loop:
         self.steps += 1
         keep = min(schedule.average, self.steps / (self.steps + 20))
         follow(self.average, self.work.model, keep)
-        self.minutes += (self._clock() - tick) / 60
-        return parts
+        self.minutes = _together(self.minutes + (self._clock() - tick) / 60, self.device)
+        return shown
 
     def check(self) -> None:
         """Log the figures of the alarms. Raises `alarms.Alarm`, when all is saved."""
@@ -194,8 +207,10 @@ class Loop:
         sums: dict[str, list[float]] = {}
         with _stops() as stopped:
             try:
-                while not stopped and (
-                    self.steps < steps if steps else time.monotonic() - begin < 60 * minutes
+                while not _together(
+                    bool(stopped)
+                    or (self.steps >= steps if steps else time.monotonic() - begin > 60 * minutes),
+                    self.device,
                 ):
                     for name, value in self.step().items():
                         sums.setdefault(name, []).append(value)
@@ -214,6 +229,15 @@ class Loop:
                         saved = time.monotonic()
             finally:
                 self.save()
+
+
+def _together(value: float, device: torch.device) -> float:
+    """The first process's value, for all of them."""
+    if not torch.distributed.is_initialized():
+        return value
+    shared = torch.tensor(float(value), dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
 
 
 @contextlib.contextmanager

@@ -87,6 +87,9 @@ class PainterWork:
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": list(self.model.parameters())}]
 
+    def follow_plan(self, share: float) -> None:
+        pass
+
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)

@@ -150,6 +150,9 @@ class _Refining:
             for name, tensor in zip(student.names, student.free, strict=True)
         ]
 
+    def follow_plan(self, share: float) -> None:
+        pass
+
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         student = self.model
         assert isinstance(student, _Student)

@@ -14,7 +14,13 @@ from gvcodec.errors import UsageError
 
 Settings = TypeVar("Settings")
 Run = TypeVar("Run", bound="RunConfig")
-_TYPES: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "tuple[int, ...]": list}
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "tuple[int, ...]": list,
+    "tuple[str, ...]": list,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +80,8 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
             raise UsageError(f"{path}: {key} must be of type {name}")
         if isinstance(value, list):
-            if not all(type(v) is int for v in value):
+            kind_of = str if "str" in name else int
+            if not all(type(v) is kind_of for v in value):
                 raise UsageError(f"{path}: {key} must be of type {name}")
             values[key] = tuple(value)
     if missing := [n for n, f in known.items() if f.default is MISSING and n not in values]:

@@ -55,8 +55,13 @@ class Context(NamedTuple):
     known: tuple[bool, bool]
 
 
-def carry(shown: Picture | None, state: State | None, motion: Tensor | None, like: Tensor,
-          size: tuple[int, int, int]) -> Context:
+def carry(
+    shown: Picture | None,
+    state: State | None,
+    motion: Tensor | None,
+    like: Tensor,
+    size: tuple[int, int, int],
+) -> Context:
     """The context of a frame. `motion`: `[B, 2, H/16, W/16]` luma samples (dy, dx), None = no
     motion. `size`: (B, H, W) where neither `shown` nor `state` is there."""
     if state is None:
@@ -102,9 +107,7 @@ def _move_features(x: Tensor, motion: Tensor | None, height: int) -> Tensor:
 
 
 def _weigh(picture: Picture, trust: Tensor) -> Picture:
-    return Picture(
-        picture.y * _spread(trust, BLOCK), picture.uv * _spread(trust, BLOCK // 2)
-    )
+    return Picture(picture.y * _spread(trust, BLOCK), picture.uv * _spread(trust, BLOCK // 2))
 
 
 def _spread(x: Tensor, times: int) -> Tensor:

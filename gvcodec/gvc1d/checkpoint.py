@@ -74,4 +74,3 @@ def _load(path: Path, changed: int, device: str) -> GVC1D:
     except (RuntimeError, OSError) as error:
         raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
     return model.eval().requires_grad_(False).to(device)
-

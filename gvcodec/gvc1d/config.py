@@ -74,7 +74,7 @@ class GVC1DConfig:
             values: dict[str, Any] = json.loads(text)
             known = {field.name for field in fields(GVC1DConfig)}
             if unknown := set(values) - known:
-                raise ValueError(f"unknown field {sorted(unknown)[0]}")
+                raise ValueError(f"unknown field {min(unknown)}")
             for name in ("encoder", "decoder"):
                 if name in values:
                     values[name] = Transformer(**values[name])

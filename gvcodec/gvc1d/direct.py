@@ -132,7 +132,9 @@ class DirectPath(nn.Module):
         half = self.tokens // 2
         first, second = mixed[:, :, :half], mixed[:, :, half:]
         chroma = (self.channels - self.luma_count // half) // 2
-        luma, u, v = (t.flatten(2) for t in first.split([self.channels - 2 * chroma, chroma, chroma], -1))
+        luma, u, v = (
+            t.flatten(2) for t in first.split([self.channels - 2 * chroma, chroma, chroma], -1)
+        )
         low = _place(luma, self.luma_at, self.highest)  # [B, W, f, f]
         low_uv = torch.stack([_place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
         y = self.rows.T @ low @ self.rows

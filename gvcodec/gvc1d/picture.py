@@ -82,9 +82,7 @@ def pad(picture: Picture, window: int) -> Picture:
 
 
 def crop(picture: Picture, height: int, width: int) -> Picture:
-    return Picture(
-        picture.y[:, :, :height, :width], picture.uv[:, :, : height // 2, : width // 2]
-    )
+    return Picture(picture.y[:, :, :height, :width], picture.uv[:, :, : height // 2, : width // 2])
 
 
 def pack(picture: Picture, step: int) -> Tensor:

@@ -4,9 +4,9 @@ Files are read by PyAV, in worker processes where `workers` says so. Vimeo-90k (
 septuplets) and OpenVid (a flat folder of .mp4) are such trees as they come; folders of numbered
 pictures count as one video. A picture becomes a run by a slow pan.
 
-Run number i of a seed is always the same, whichever process asks for it: a random file, place, scale
-and flip. Its base frames come from a real encode of the crop (AV1 at a random quality, painted),
-which `cache` keeps.
+Run number i of a seed is always the same, whichever process asks for it: a random file, place,
+scale and flip. Its base frames come from a real encode of the crop (AV1 at a random quality,
+painted), which `cache` keeps.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def is_held_out(path: Path, share: float) -> bool:
 class Runs(Dataset[Run]):
     """Runs of one half of the material. `shown` and `motion` are there if `base`."""
 
-    def __init__(self, config: TrainConfig, held_out: bool = False, frames: int = 0) -> None:
+    def __init__(self, config: TrainConfig, held_out: bool = False) -> None:
         self.config, self.held_out = config, held_out
-        self.frames = frames or config.frames
+        self.frames = max(config.length, config.frames)
         clips = list_clips(Path(config.data))
         self.clips = [c for c in clips if is_held_out(c, config.held_out) == held_out] or clips
 
@@ -108,16 +108,15 @@ class Runs(Dataset[Run]):
         raise UsageError(f"{self.config.data}: {_TRIES} files in a row cannot be read")
 
     def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        size, frames = self.config.size, []
+        size = self.config.size
         pan = rng.integers(-3, 4, 2)
         begin, steps = float(rng.random()), int(rng.integers(1, 3))
         zoom, at = float(rng.random()), rng.random(2)
         flip = rng.random() < 0.5
         still = clip.suffix.lower() in PICTURES
-        for picture in _decode(clip, begin, 1 if still else self.frames, steps):
-            frames.append(picture)
+        frames = list(_decode(clip, begin, 1 if still else self.frames, steps))
         if still:
-            frames = frames * self.frames
+            frames *= self.frames
         if len(frames) < self.frames:
             raise ValueError("too short")
         cut = []
@@ -168,8 +167,9 @@ def _scaled(frame: Any, top: int, left: int, side: int, size: int) -> NDArray[np
     from av.filter import Graph
 
     graph = Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name,
-                              time_base=Fraction(1, 25))
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format.name, time_base=Fraction(1, 25)
+    )
     cut = graph.add("crop", f"{side}:{side}:{left}:{top}")
     scale = graph.add("scale", f"{size}:{size}:flags=area:out_range=tv")
     form, sink = graph.add("format", "yuv420p"), graph.add("buffersink")
@@ -205,7 +205,10 @@ def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
         if vectors is None:
             vectors = np.zeros((height // 16, width // 16, 2), np.int16)
         found.append(vectors.transpose(2, 0, 1))
-    narrow = lambda p: ((p + 2) >> 2).clip(0, 255).astype(np.uint8)  # noqa: E731
+
+    def narrow(plane: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        return ((plane + 2) >> 2).clip(0, 255).astype(np.uint8)
+
     return {
         "shown_y": np.stack([narrow(f[0]) for f in shown]),
         "shown_uv": np.stack([np.stack([narrow(f[1]), narrow(f[2])]) for f in shown]),

@@ -6,6 +6,8 @@ Material of one core is far from enough for it: the stage is here for those who 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ class Discriminator(nn.Module):
         super().__init__()
         sizes = [3, width, 2 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in pairwise(sizes):
             conv = nn.Conv2d(a, b, 4, 2, 1)
             layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))

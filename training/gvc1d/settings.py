@@ -14,19 +14,19 @@ class TrainConfig:
     `model`: "small", "large" or the path of a configuration; `initial`: weights to begin with ("" =
     none); `titok`: published TA-TiTok weights to begin with.
 
-    A step takes `accumulate` micro-batches of `batch` runs on each process. A run has `frames`
-    frames of `size`² luma samples. Of the micro-batches a share `no_base` has no base frames,
+    A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
+    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. Of the micro-batches a share `no_base` has no base frames,
     `no_memory` finds the memory fresh in every frame; `mask`: up to this share of the source's
     patches is hidden from the encoder, in half of them; `prefix`: share in which only the first
     tokens of each window are kept. `qs`: the base's qualities.
 
     `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
     (whose own bits count) and without; they rise from 0 between the shares `price_from` and
-    `price_to` of `plan_minutes`. `perceptual`: weight of the perceptual distance beside the pixels',
-    led by VGG16 in a share `vgg` of the steps where its weights are found. `gan`: weight of the
-    adversarial loss, for the decoder only. `trains`: "all", "new" (layers that published weights do
-    not have), "decoder", "no_global". `without`: parts left out in ablations, of "memory",
-    "buffer", "local", "global", "direct"."""
+    `price_to` of `plan_minutes`. `perceptual`: weight of the perceptual distance beside
+    the pixels', led by VGG16 in a share `vgg` of the steps where its weights are found. `gan`:
+    weight of the adversarial loss, for the decoder only. `trains`: "all", "new" (layers that
+    published weights do not have), "decoder", "no_global". `without`: parts left out in ablations,
+    of "memory", "buffer", "local", "global", "direct"."""
 
     data: str
     out: str
@@ -41,6 +41,7 @@ class TrainConfig:
     seed: int = 1
     batch: int = 4
     accumulate: int = 2
+    length: int = 4
     frames: int = 2
     size: int = 256
     workers: int = 0

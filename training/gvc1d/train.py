@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,7 +66,7 @@ class Work:
             if self.world > 1
             else self.model
         )
-        self.runs, self.held = Runs(config), Runs(config, held_out=True, frames=4)
+        self.runs, self.held = Runs(config), Runs(config, held_out=True)
         self.distortion = Distortion(
             Weights(config.pixel, config.temporal, config.perceptual), self.device
         )
@@ -138,6 +137,9 @@ class Work:
             frames.append(Frame(picture("y", "uv", t), shown, motion))
         return frames
 
+    def follow_plan(self, share: float) -> None:
+        self.share = share
+
     # ------------------------------------------------------------------ a step
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Of one micro-batch. What it is made of is drawn from its number alone."""
@@ -148,7 +150,7 @@ class Work:
             self._settle()
         batch = self._batch(step)
         base = bool(rng.random() >= config.no_base)
-        frames = self.frames_of(batch, base)
+        frames = self.frames_of(batch, base)[: config.frames]
         size = len(batch["y"])
         rate = torch.from_numpy(rng.integers(0, self._rates, size)).to(self.device)
         windows = self._windows
@@ -185,15 +187,19 @@ class Work:
         if self.adversary is not None:
             loss = loss + config.gan * self._adversarial(frames, coded, rng)
         name = "base" if base else "none"
-        return loss, {name: float(costs.detach().mean()), f"{name}_bits": float(bits.detach().mean())}
+        return loss, {
+            name: float(costs.detach().mean()),
+            f"{name}_bits": float(bits.detach().mean()),
+        }
 
     def _adversarial(
         self, frames: list[Frame], coded: list[Coded], rng: np.random.Generator
     ) -> Tensor:
         assert self.adversary is not None
         side = min(LOOK, frames[-1].source.y.shape[-1])
-        top, left = (int(rng.integers((n - side) // 16 + 1)) * 16
-                     for n in frames[-1].source.y.shape[2:])
+        top, left = (
+            int(rng.integers((n - side) // 16 + 1)) * 16 for n in frames[-1].source.y.shape[2:]
+        )
         made = random_rgb(coded[-1].picture, top, left, side)
         self.adversary.learn(random_rgb(frames[-1].source, top, left, side), made)
         return self.adversary.cost(made).mean()
@@ -279,7 +285,10 @@ class Work:
                 code_run(model, self.frames_of(batch, False)[:2], _MIDDLE)
 
         found = Figures(
-            *spreads(model, run), zeroed=zeroed / whole - 1, shuffled=shuffled / whole - 1, free=free
+            *spreads(model, run),
+            zeroed=zeroed / whole - 1,
+            shuffled=shuffled / whole - 1,
+            free=free,
         )
         if self.first_free is None:
             self.first_free = free
@@ -307,8 +316,12 @@ class Work:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "steps": steps,
             "minutes": round(minutes, 1),
-            "window frames": steps * self.config.accumulate * self.config.batch
-            * self.config.frames * self._windows * self.world,
+            "window frames": steps
+            * self.config.accumulate
+            * self.config.batch
+            * self.config.frames
+            * self._windows
+            * self.world,
             "config": self.config.describe(),
             "clips": len(self.runs.clips),
             "torch": torch.__version__,
@@ -381,8 +394,11 @@ def make_model(config: TrainConfig) -> GVC1D:
             model.load_state_dict(saved.state_dict())
         else:  # an ablation: what fits
             mine = model.state_dict()
-            fits = {k: v for k, v in saved.state_dict().items()
-                    if k in mine and mine[k].shape == v.shape}
+            fits = {
+                k: v
+                for k, v in saved.state_dict().items()
+                if k in mine and mine[k].shape == v.shape
+            }
             model.load_state_dict(fits, strict=False)
     if config.titok:
         from gvcodec.gvc1d.titok import load_titok
@@ -434,7 +450,7 @@ def _processes(device: str) -> Iterator[str]:
         return
     gpu = device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("nccl" if gpu else "gloo")
-    local = int(os.environ.get("LOCAL_RANK", 0))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
     if gpu:
         torch.cuda.set_device(local)
     try:
