@@ -15,10 +15,11 @@ class TrainConfig:
     none); `titok`: published TA-TiTok weights to begin with.
 
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
-    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. Of the micro-batches a share `no_base` has no base frames,
-    `no_memory` finds the memory fresh in every frame; `mask`: up to this share of the source's
-    patches is hidden from the encoder, in half of them; `prefix`: share in which only the first
-    tokens of each window are kept. `qs`: the base's qualities.
+    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. Of the
+    micro-batches a share `no_base` has no base frames, `no_memory` finds the memory fresh in every
+    frame; `mask`: up to this share of the source's patches is hidden from the encoder, in half of
+    them; `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
+    qualities.
 
     `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
     (whose own bits count) and without; they rise from 0 between the shares `price_from` and
