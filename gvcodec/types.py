@@ -12,6 +12,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+#: Luma pixels along a block that has a motion vector.
+BLOCK = 16
 Plane = NDArray[np.uint16]
 #: Y (H, W), U and V ((H+1)//2, (W+1)//2), uint16, 0…1023.
 Planes = tuple[Plane, Plane, Plane]

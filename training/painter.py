@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from gvcodec.errors import MediaError
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import PAINTER_FILE
-from gvcodec.painter.perceptual.losses import SMALL
 from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, paint_run
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.tensors import open_device
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.util.psnr import db
+from gvcodec.util.tensor_colour import SMALL
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.payload import GROUPS
-from gvcodec.painter.perceptual.losses import SMALL
 from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.twin import PainterTwin
+from gvcodec.util.tensor_colour import SMALL
 from training.crops import Cache
 
 _LOOP_FRAMES = 0.15  # part of the material that is not painted

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec.gvc1d.picture import Picture, grey
-from gvcodec.painter.motion import BLOCK
-from gvcodec.painter.warp import expand, warp
+from gvcodec.types import BLOCK
+from gvcodec.util.warp import expand, warp
 
 #: Mean difference, in 8-bit levels, at which a block is trusted by 1/e.
 _SOFT = 4.0

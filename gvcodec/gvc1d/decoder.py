@@ -154,8 +154,7 @@ class _Residual(nn.Module):
 
 
 def from_rgb(rgb: Tensor) -> Picture:
-    """RGB `[B, 3, H, W]` in 0…1 as BT.601 planes of limited range, as `losses.to_rgb` reads
-    them."""
+    """RGB `[B, 3, H, W]` in 0…1 as BT.601 planes of limited range, as `to_rgb` reads them."""
     kr, kb = 0.299, 0.114
     luma = kr * rgb[:, 0] + (1 - kr - kb) * rgb[:, 1] + kb * rgb[:, 2]
     u, v = (rgb[:, 2] - luma) / (2 * (1 - kb)), (rgb[:, 0] - luma) / (2 * (1 - kr))

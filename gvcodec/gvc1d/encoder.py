@@ -17,7 +17,7 @@ from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.direct import token_regions
 from gvcodec.gvc1d.layers import ContextEmbedding, Stack
 from gvcodec.gvc1d.picture import Picture, pack, split
-from gvcodec.painter.perceptual.losses import SMALL, to_rgb
+from gvcodec.util.tensor_colour import SMALL, to_rgb
 
 
 class Features(NamedTuple):

@@ -87,9 +87,9 @@ def make_objective(
     device: torch.device | str = "cpu",
 ) -> Objective:
     """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
-    from gvcodec.painter.perceptual.losses import known_colour
     from gvcodec.painter.perceptual.objective import Objective
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.util.tensor_colour import known_colour
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion
-from gvcodec.types import Plane
-
-BLOCK = 16
+from gvcodec.types import BLOCK, Plane
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:

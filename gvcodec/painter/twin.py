@@ -41,8 +41,8 @@ from gvcodec.painter.twin_filters import (
     upsample_maps,
 )
 from gvcodec.painter.twin_layers import Block, Layer, Numbers
-from gvcodec.painter.warp import warp
 from gvcodec.util.models import save_weights
+from gvcodec.util.warp import warp
 
 PEAK = I.PEAK
 

@@ -28,10 +28,10 @@ from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.twin import condition as condition_row
 from gvcodec.painter.twin_layers import Layer, Numbers
 from gvcodec.painter.video import VideoPainter
-from gvcodec.painter.warp import warp
 from gvcodec.painter.weight_coder import Decoder, Encoder
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import CHECKPOINT_VARIABLE
+from gvcodec.util.warp import warp
 from tests.oracle import painter as oracle
 from tests.oracle.painter import OraclePainter, log8
 

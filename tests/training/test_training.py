@@ -14,10 +14,11 @@ from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import CONDITION, find_painter
-from gvcodec.painter.perceptual.losses import SMALL, eight_bits, temporal_loss, to_rgb
+from gvcodec.painter.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.painter.perceptual.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.types import Colour
+from gvcodec.util.tensor_colour import SMALL, to_rgb
 from tests.clips import blurred_clip
 from tests.two_devices import moved_whole, two_devices
 from training import __main__ as training

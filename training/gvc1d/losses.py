@@ -13,14 +13,13 @@ from gvcodec.gvc1d.model import Coded, Frame
 from gvcodec.gvc1d.picture import PEAK, Picture
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.losses import (
-    SMALL,
     eight_bits,
     fidelity_guard,
     pixel_loss,
     temporal_loss,
-    to_rgb,
 )
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.util.tensor_colour import SMALL, to_rgb
 
 #: Side of the crop that perceptual distances see.
 LOOK = 128

@@ -12,18 +12,17 @@ from torch import Tensor
 from gvcodec.painter.noise import fresh
 from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.perceptual.losses import (
-    SMALL,
     band_energy,
     contrast_guard,
     eight_bits,
     fidelity_guard,
     pixel_loss,
     temporal_loss,
-    to_rgb,
 )
 from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.painter.twin import Observed, PainterTwin
 from gvcodec.types import Colour
+from gvcodec.util.tensor_colour import SMALL, to_rgb
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the painted crop.
 CROP = 128

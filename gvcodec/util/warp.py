@@ -1,4 +1,4 @@
-"""Whole-pixel motion compensation in torch, for the twin and its losses.
+"""Whole-pixel motion compensation in torch: for the painter, its losses and the buffer of GVC1D.
 
 A wrong vector is never fatal: every use is guarded by `warp`'s validity map.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gvcodec.painter.motion import BLOCK
+from gvcodec.types import BLOCK
 
 
 def expand(vectors: Tensor, height: int, width: int, step: int = 1) -> tuple[Tensor, Tensor]:
