@@ -31,6 +31,8 @@ DEFAULT_MEMORY = 1536 << 20
 #: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
 #: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
+#: Of restoring from tokens.
+_RESTORING = 600
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
 _SHARE = 4
@@ -79,12 +81,17 @@ class Header(Protocol):
     @property
     def base(self) -> str: ...
 
+    @property
+    def gvc1d_id(self) -> bytes | None: ...
+
 
 def memory_for(header: Header, painted: bool) -> int:
-    """Bytes that decoding takes, about."""
+    """Bytes that decoding takes, about. `painted`: frames are painted and restored, as far as the
+    stream says so."""
     pixels = header.format.width * header.format.height
-    base = base_of(header.base)
-    return _PROGRAM[painted or base.torch] + pixels * (base.bytes_a_pixel + _PAINTING * painted)
+    base, restored = base_of(header.base), painted and header.gvc1d_id is not None
+    each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
+    return _PROGRAM[painted or base.torch] + pixels * each
 
 
 def check(header: Header, painted: bool, limits: Limits) -> None:

@@ -25,3 +25,27 @@ def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:
             )
         )
     return layers
+
+
+def make_latent_network() -> list[Layer]:
+    """A small network for latent tokens, made by hand: the scale follows what the memory and the
+    values before have, the mean the last frame's value."""
+    from gvcodec.gvc1d.entropy_model import BACK, MEMORY, SIDE
+
+    rng = np.random.default_rng(58)
+    first = np.zeros((16, SIDE + BACK), np.int8)
+    first[:8, MEMORY] = rng.integers(0, 30, (8, MEMORY.stop - MEMORY.start))
+    first[8:12, SIDE:] = rng.integers(20, 60, (4, BACK))
+    first[12:] = rng.integers(-20, 20, (4, SIDE + BACK))
+    bias = np.full(16, -64 * 40, np.int32)
+    hidden = Layer(first, bias, np.full(16, 1 << 12, np.int32), 19)
+    last = rng.integers(-20, 20, (3, 16)).astype(np.int8)
+    out = Layer(
+        last,
+        np.array([127 * 64, 0, 127 * 10], np.int32),
+        np.array([1 << 8, 1 << 7, 1 << 7], np.int32),
+        16,
+        -(1 << 14),
+        1 << 14,
+    )
+    return [hidden, out]

@@ -60,7 +60,7 @@ def verify(
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None if original is None else stack.enter_context(VideoReader(original))
-        painted = reader.header.painter_id is not None and not fidelity
+        painted = reader.header.enhanced and not fidelity
         decoder = Decoder(
             reader.header, not painted, threads, models, limits=limits, only_check=video is None
         )

@@ -10,7 +10,7 @@ that of zlib.
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields
               u32 CRC-32                             of all bytes before it
     fields  = u8 flags                               1: base model id follows, 2: painter id follows,
-                                                     4: reserved, there are `tokens` packets
+                                                     4: gvc1d id follows, there may be `latent` packets
               var width  var height                  1…16384 each, at most 2^26 luma samples together
               var rate_num  var rate_den             nominal frames a second
               var tick_num  var tick_den             time base of timestamps, seconds
@@ -21,7 +21,8 @@ that of zlib.
               u8 base                                1 av1, 3 vvc, 4 motion (with a base model id)
               u8 scale                               base layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
-              [8 bytes base model id]  [8 bytes painter id]     first 8 bytes of the models' SHA-256
+              [8 bytes base model id]  [8 bytes painter id]  [8 bytes gvc1d id]
+                                                     first 8 bytes of the models' SHA-256 (gvc1d: gvcodec.gvc1d.files)
 
     packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
               u16 CRC-16                             of all bytes before it
@@ -54,7 +55,8 @@ that of zlib.
                                 8 comment, 16 lyrics, 32 karaoke, 64 forced, 128 hearing impaired,
                                 256 visual impaired, 512 clean effects, 2^16 captions, 2^17 descriptions.
                                 Texts are UTF-8 of up to 256 bytes
-            type 5    tokens    reserved: appearance tokens, as experiments wrote them; base frames do without
+            type 5    latent    latent tokens of one frame (payload: gvcodec.gvc1d.payload). That before the n-th
+                                frame packet of a GOP is of the n-th frame in display order
             type 64   summary   one vector for every few frames, for search (payload: gvcodec.retrieval.summary); first packet of its GOP
             type 65   score     reserved: quality scores
             type 66   metadata  before the first `key`: { u8 field  var size  size bytes }. Fields, all of which may be missing:
@@ -70,11 +72,12 @@ that of zlib.
             A reader skips types that it does not know. Those below 64 change the painted picture:
             without them there are base frames only.
 
-Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `tokens` and `gop` 2^20,
+Sizes of payloads: at most 2^26 bytes, `summary`, `fit`, `timing`, `latent` and `gop` 2^20,
 `metadata` 2^16.
 
 Frames in packets are in decode order. Every GOP holds exactly one `key`, only `summary`, `fit`,
-`timing`, `tracks` and `metadata` packets may come before it, and one `gop` closes it. `timing`
+`timing`, `tracks`, `metadata` and `latent` packets may come before it, and one `gop` closes it. At
+most one `latent` packet precedes a frame packet, and none the end of a GOP. `timing`
 precedes the packet whose decoding can release the frame it names. Each GOP makes sense by
 itself: once a frame has been late, a `timing` packet that begins with late = 0 precedes each
 `key`; a `tracks` packet after the first begins with count << 3 and holds whole packets.

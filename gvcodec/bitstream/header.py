@@ -34,14 +34,14 @@ _WRITERS = {
 _MAX_FIELDS = 256
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
-_HAS_TOKENS = 4
+_HAS_LATENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
-    bytes or None. `tokens`: the stream has packets of appearance tokens; such streams are no longer
-    made, and only their base frames are decoded."""
+    bytes or None. `gvc1d_id`: the model of the latent tokens (`gvcodec.gvc1d.files`), where the
+    stream has any."""
 
     format: VideoFormat
     base: str
@@ -50,7 +50,7 @@ class SequenceHeader:
     start_pts: int = 0
     base_model_id: bytes | None = None
     painter_id: bytes | None = None
-    tokens: bool = False
+    gvc1d_id: bytes | None = None
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -80,19 +80,23 @@ class SequenceHeader:
             raise UsageError(f"base layer {self.base} at scale {self.scale} is unknown")
         if not 0 <= self.q <= INDEX_END:
             raise UsageError(f"q is 0…{INDEX_END}, not {self.q}")
-        for model in (self.base_model_id, self.painter_id):
+        for model in (self.base_model_id, self.painter_id, self.gvc1d_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
         if self.base == "motion" and self.base_model_id is None:
             raise UsageError("base motion names its model")
-        if self.tokens and self.painter_id is None:
-            raise UsageError("tokens without a painter")
+
+    @property
+    def enhanced(self) -> bool:
+        """Whether other frames are shown than those of the base layer."""
+        return self.painter_id is not None or self.gvc1d_id is not None
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
-        flags |= (self.painter_id is not None) * _HAS_PAINTER_ID | self.tokens * _HAS_TOKENS
+        flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
+        flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -105,6 +109,7 @@ class SequenceHeader:
                 bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
                 self.base_model_id or b"",
                 self.painter_id or b"",
+                self.gvc1d_id or b"",
             )
         )
         head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
@@ -171,6 +176,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     base, scale, q = cursor.take(3)
     base_model_id = cursor.take(ID_BYTES) if flags & _HAS_BASE_MODEL_ID else None
     painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
+    gvc1d_id = cursor.take(ID_BYTES) if flags & _HAS_LATENTS else None
     name = base_of_wire(base)
     if base in GONE:
         raise FormatVersionError(
@@ -190,7 +196,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             start_pts,
             base_model_id,
             painter_id,
-            bool(flags & _HAS_TOKENS),
+            gvc1d_id,
         )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

@@ -47,7 +47,7 @@ class Kind(IntEnum):
     FIT = EXTENDED_AT + 2
     TIMING = EXTENDED_AT + 3
     TRACKS = EXTENDED_AT + 4
-    TOKENS = EXTENDED_AT + 5
+    LATENT = EXTENDED_AT + 5
     SUMMARY = _FIRST_SKIPPABLE
     SCORE = _FIRST_SKIPPABLE + 1
     METADATA = _FIRST_SKIPPABLE + 2
@@ -55,7 +55,7 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
-_SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.TOKENS, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
+_SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.LATENT, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
 
 #: What reading says of a file that is cut off.
 ENDS_EARLY = "file ends early"

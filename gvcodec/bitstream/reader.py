@@ -68,14 +68,14 @@ class Reader:
         self.track_size = 0
 
     def packets(self) -> Iterator[Packet]:
-        """`fit`, `timing`, `tracks`, `key` and `inter` packets up to the end of the file.
+        """All packets but `gop`, `index` and `end` up to the end of the file.
 
         Checks packet and GOP checksums, the order of packets, the index against what was read, and
         that nothing follows the end. Raises `DamagedStreamError`.
         """
         seen: list[GopEntry] = []
         crc, start, first, fitted = 0, self._header_size, 0, False
-        in_gop = False
+        in_gop = latent = False
         index: bytes | None = None
         index_size = 0
         while True:
@@ -89,6 +89,8 @@ class Reader:
                     return
                 if index is not None:
                     raise DamagedStreamError("follows the index")
+                if latent and kind in (Kind.LATENT, Kind.GOP, Kind.INDEX):
+                    raise DamagedStreamError("latent tokens without a frame")
                 if kind is Kind.GOP:
                     if (
                         not in_gop
@@ -120,6 +122,7 @@ class Reader:
             if packet is not None:
                 fitted = fitted or kind is Kind.FIT
                 in_gop = in_gop or kind is Kind.KEY
+                latent = kind is Kind.LATENT or latent and not packet.is_frame
                 self.track_size += len(data) * (kind is Kind.TRACKS)
                 self.frames += packet.is_frame
                 yield packet
@@ -229,8 +232,8 @@ class Reader:
             raise DamagedStreamError("keyframe inside a GOP")
         if kind is Kind.INTER and not in_gop:
             raise DamagedStreamError("inter frame without a keyframe before it")
-        if kind is Kind.TOKENS and not (in_gop and self.header.tokens):
-            raise DamagedStreamError("tokens outside a GOP, or in a stream without any")
+        if kind is Kind.LATENT and self.header.gvc1d_id is None:
+            raise DamagedStreamError("latent tokens in a stream without any")
         if kind is Kind.FIT and in_gop:
             raise DamagedStreamError("fit inside a GOP")
 

@@ -12,13 +12,17 @@ from gvcodec.bitstream.varint import encode_var
 HASH_BYTES = 8
 #: What a GOP begins with, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
+#: Which GOP these belong to is known only when the next frame packet comes.
+_HELD = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT}
+#: What needs a frame after it.
+_BEFORE_FRAME = {*_FIRST, Kind.LATENT}
 
 
 class Writer:
     """Writes to `stream`; the caller sends frame packets in decode order and `finish` once.
 
-    GOPs are closed here: a `key` (with the `summary`, `fit`, `timing`, `tracks` and `metadata`
-    packets directly before it) starts the next one.
+    GOPs are closed here: a `key` (with the packets of `_HELD` directly before it) starts the next
+    one.
     """
 
     def __init__(self, stream: BinaryIO, header: SequenceHeader) -> None:
@@ -42,10 +46,8 @@ class Writer:
         return self._frames
 
     def write(self, packet: Packet) -> None:
-        """Write a `summary`, `fit`, `timing`, `tracks`, `key` or `inter` packet (or one of the
-        skippable types)."""
-        if packet.kind in (Kind.SUMMARY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.METADATA):
-            # Which GOP these belong to is known only when the next frame packet comes.
+        """Write any packet but `gop`, `index` and `end`."""
+        if packet.kind in _HELD:
             self._held.append(packet)
             return
         if packet.kind is Kind.KEY:
@@ -65,8 +67,8 @@ class Writer:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
         if len(base_hash) != HASH_BYTES:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
-        if any(held.kind in _FIRST for held in self._held):
-            raise ValueError("a summary or fit packet without a key after it")
+        if any(held.kind in _BEFORE_FRAME for held in self._held):
+            raise ValueError("a summary, fit or latent packet without a frame after it")
         self._flush_held()
         self._close_gop()
         index = Packet(

@@ -1,4 +1,4 @@
-"""Packets to frames: base layer, painting, timestamps, base hash.
+"""Packets to frames: base layer, painting, restoration from tokens, timestamps, base hash.
 
     decoder = Decoder(reader.header)
     for frame in decoder.frames_of(reader.packets()): ...
@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from gvcodec.bitstream import (
     SequenceHeader,
 )
 from gvcodec.codec.hashing import FrameHash
+from gvcodec.codec.restoring import Restoring
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
@@ -52,7 +54,8 @@ _MAX_LOSSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: painted, or the base frame; `base_frame` is always the latter.
+    """A frame in display order: restored from tokens, painted, or the base frame, `base_frame` is
+    always the latter.
     `pts` in ticks of the format's time base. `concealed`: lost, replaced by the frame before."""
 
     planes: Planes
@@ -71,7 +74,7 @@ def note_loss(losses: list[str], line: str) -> None:
 
 
 class Decoder(Shared):
-    """One video. `fidelity` gives the base frames also where the stream has a painter.
+    """One video. `fidelity` gives the base frames also where the stream has a painter or tokens.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
@@ -109,7 +112,7 @@ class Decoder(Shared):
         super().__init__()
         layers.check_settings()
         paints = header.painter_id is not None and not fidelity
-        check(header, paints, limits)
+        check(header, header.enhanced and not fidelity, limits)
         self.header = header
         self.tracks: deque[bytes] = deque()
         self.metadata = b""
@@ -129,6 +132,9 @@ class Decoder(Shared):
         aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
         self._painted_hash = FrameHash(aside) if exact else None
         self.painted_wanted: bytes | None = None
+        self._restoring: Restoring | None = None
+        if header.gvc1d_id is not None and not fidelity:
+            self._restoring = Restoring(header, threads, models, device, only_check)
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -159,6 +165,16 @@ class Decoder(Shared):
         return self._shown
 
     @property
+    def notes(self) -> list[str]:
+        """A line for what this machine cannot show."""
+        return [] if self._restoring is None else self._restoring.notes
+
+    @property
+    def latents(self) -> int | None:
+        """LATENT packets read so far; None where the stream has none, or they are not looked at."""
+        return None if self._restoring is None else self._restoring.packets
+
+    @property
     @in_turn
     def base_hash(self) -> bytes:
         """Hash of the base frames so far, as at the end of a stream; empty with `base_codec`."""
@@ -187,6 +203,8 @@ class Decoder(Shared):
         self._fitted = None
         self._painted_hash = None
         self._sizes.clear()
+        if self._restoring is not None:
+            self._restoring.restart()
 
     @in_turn
     def send_packet(self, packet: Packet) -> None:
@@ -201,6 +219,9 @@ class Decoder(Shared):
             self._take_metadata(packet.payload)
         elif packet.kind is Kind.PAINTED:
             self.painted_wanted = packet.payload
+        elif packet.kind is Kind.LATENT:
+            if self._restoring is not None:
+                self._restoring.send(packet.payload)
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise WrongModelError(
                 "the painted picture needs a newer version of gvcodec; --fidelity gives the base "
@@ -218,6 +239,8 @@ class Decoder(Shared):
                 raise DamagedStreamError("decoding has to start at a keyframe")
             if not is_reordered(self.header.base):
                 self._sizes[self._sent] = len(packet.payload)
+            if self._restoring is not None:
+                self._restoring.send_frame(self._sent, key)
             self.painted_wanted = None
             self._sent += 1
             self._show(self._base_codec.send(packet.payload, key))
@@ -247,6 +270,8 @@ class Decoder(Shared):
         again, until the next keyframe that arrived. `losses` and `concealed` say where. Without a
         loss the base hash is checked."""
         broken = False
+        if self._restoring is not None:
+            self._restoring.forgive = partial(note_loss, self.losses)
         for event in salvage.events():
             if isinstance(event, Loss):
                 self._report(event)
@@ -296,9 +321,13 @@ class Decoder(Shared):
                 _, fitted = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
+                if self._restoring is not None:
+                    self._restoring.start_gop()
             base_frame = self._base_frames.popleft()
-            painted = self._paint(base_frame, self._sizes.pop(self._shown, 0))
-            self._last = DecodedFrame(painted, self._timing.receive(), base_frame)
+            picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
+            if self._restoring is not None:
+                picture = self._restoring.restore(self._shown, picture, base_frame)
+            self._last = DecodedFrame(picture, self._timing.receive(), base_frame)
             self._frames.append(self._last)
             self._shown += 1
 
@@ -357,6 +386,8 @@ class Decoder(Shared):
             note_loss(self.losses, line)
         if loss.side:
             self._timing.lose()
+        if self._restoring is not None and (loss.side or loss.broken) and not loss.wrong:
+            self._restoring.lose()
 
     def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
         """Frames that are ready, then fill up with the last frame: those sent whose picture is not

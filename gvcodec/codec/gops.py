@@ -26,11 +26,11 @@ BASE_WEIGHTS = b"\1\0"
 class Gop:
     """Frames from one `key` to the next.
 
-    `first`: number of the first frame. `packets`: frames in decode order, and packets that may be
-    skipped. `times`: of the frames in display order, in ticks. `fit`: payload in force, None =
+    `first`: number of the first frame. `packets`: frames in decode order, each after its LATENT
+    packet, and packets that may be skipped. `times`: of the frames in display order, in ticks. `fit`: payload in force, None =
     the shipped painter. `tracks`: payloads that stood among its packets. `summary`: payload of that
     packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is
-    known.
+    known. `latents_lost`: LATENT packets may be missing.
     """
 
     first: int
@@ -41,10 +41,15 @@ class Gop:
     summary: bytes | None = None
     damaged: bool = False
     lost: int = 0
+    latents_lost: bool = False
 
     @property
     def frames(self) -> int:
         return sum(packet.is_frame for packet in self.packets)
+
+    def drop_latents(self) -> None:
+        """Leave out LATENT packets: one without those before it means nothing."""
+        self.packets = [packet for packet in self.packets if packet.kind is not Kind.LATENT]
 
 
 class GopSource:
@@ -68,6 +73,9 @@ class GopSource:
         self._fit: bytes | None = None
         self._tracks: list[bytes] = []
         self._summary: bytes | None = None
+        #: LATENT packet of the next frame; one may be lost since the last frame.
+        self._latent: list[Packet] = []
+        self._latent_lost = False
         self._count = 0
         self.metadata = b""
         self.end = header.start_pts
@@ -82,6 +90,8 @@ class GopSource:
             if isinstance(event, Loss):
                 broken = broken or event.broken
                 self._summary = None
+                self._latent.clear()
+                self._latent_lost |= (event.side or event.broken) and not event.wrong
                 if event.side:
                     self._timing.lose()
                 if gop is not None and event.between:
@@ -105,17 +115,29 @@ class GopSource:
                 self.metadata = self.metadata or event.payload
             elif event.kind is Kind.TRACKS:
                 self._tracks.append(event.payload)
+            elif event.kind is Kind.LATENT:
+                self._latent = [event]
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finish(gop)
-                gop, broken = Gop(self._count, self._fit, [event], summary=self._summary), False
+                gop, broken = Gop(self._count, self._fit, summary=self._summary), False
+                self._add(gop, event)
                 self._summary = None
                 self._timing.start_gop()
             elif gop is not None and event.kind not in (Kind.UNKNOWN, Kind.PAINTED):
-                gop.packets.append(event)
+                self._add(gop, event)
         if gop is not None:
             yield self._finish(gop)
         self.end = self._times(1)[0]
+
+    def _add(self, gop: Gop, packet: Packet) -> None:
+        """The next packet of a GOP, after the LATENT packet that came before it."""
+        if packet.is_frame:
+            gop.packets += self._latent
+            self._latent = []
+            gop.latents_lost |= self._latent_lost
+            self._latent_lost = False
+        gop.packets.append(packet)
 
     def _read_timing(self, payload: bytes) -> None:
         try:
@@ -139,6 +161,8 @@ class GopSource:
             return [self._timing.receive() for _ in range(frames)]
 
     def _finish(self, gop: Gop) -> Gop:
+        if gop.latents_lost or gop.damaged:
+            gop.drop_latents()
         gop.times = self._times(gop.frames)
         self._count += gop.frames
         self._skip(gop.lost)

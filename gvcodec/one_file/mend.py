@@ -78,7 +78,7 @@ def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str
         header = SequenceHeader(demuxer.format(), "av1", Fraction(1), 0)
         lines.append("no sequence header can be read: size, times and colour are the container's")
     if not survey.trusted:
-        header = replace(header, painter_id=None, tokens=False)
+        header = replace(header, painter_id=None, gvc1d_id=None)
         lines.append("base frames only: the packets for painting are damaged")
     check(header, False, limits)
     tracks = demuxer.tracks()
@@ -110,23 +110,27 @@ class _Piece:
     summary: bytes | None = None
     metadata: bytes = b""
     crc: int = 0
+    frames: int = 0
+    latents_lost: bool = False
 
     def send(self, timed: TimedUnit) -> None:
         """Take the next unit. Raises `DamagedStreamError` for frames that are not those of the
         encoder."""
         unit = timed.unit
+        self.latents_lost |= bool(unit.damage)
         for entry in unit.entries:
             if entry.what in (What.PACKET, What.STATE):
                 self._take(entry.packet)
         payload = strip("av1", unit.payload)
-        self.packets.append(Packet(Kind.INTER if self.packets else Kind.KEY, payload))
+        self.packets.append(Packet(Kind.INTER if self.frames else Kind.KEY, payload))
+        self.frames += 1
         self.seconds.append(timed.seconds)
         self.crc = zlib.crc32(payload, self.crc)
         check = unit.data_of(What.GOP)
-        if check is not None and not closes(check, len(self.packets), self.crc):
+        if check is not None and not closes(check, self.frames, self.crc):
             first = self.place or 0
             raise DamagedStreamError(
-                f"frames {first} to {first + len(self.packets) - 1} are not those that were "
+                f"frames {first} to {first + self.frames - 1} are not those that were "
                 f"written (checksum of the GOP)"
             )
 
@@ -137,6 +141,8 @@ class _Piece:
             self.summary = packet.payload
         elif packet.kind is Kind.METADATA:
             self.metadata = self.metadata or packet.payload
+        elif packet.kind is Kind.LATENT:
+            self.packets.append(packet)
 
 
 def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
@@ -197,7 +203,10 @@ class _Spliced:
             self._tracks.copy_until(self._begin + self._expected)
         fit = piece.fit if self._header.painter_id is not None else None
         frames = splicer.writer.frames
-        splicer.write(Gop(frames, fit, piece.packets, times, summary=piece.summary))
+        gop = Gop(frames, fit, piece.packets, times, summary=piece.summary)
+        if piece.latents_lost or self._header.gvc1d_id is None:
+            gop.drop_latents()
+        splicer.write(gop)
         self._joined |= (
             bool(frames) and None not in (piece.place, self._next) and (piece.place != self._next)
         )
@@ -226,12 +235,13 @@ class _Spliced:
     def _fits(self, packed: bytes) -> bool:
         """Whether frames of this stream can follow."""
         other = read_header(packed)
-        painter = self._header.painter_id
+        painter, tokens = self._header.painter_id, self._header.gvc1d_id
         one, two = (
-            replace(header, start_pts=0, painter_id=None, tokens=False)
+            replace(header, start_pts=0, painter_id=None, gvc1d_id=None)
             for header in (other, self._header)
         )
-        return one == two and painter in (None, other.painter_id)
+        alike = painter in (None, other.painter_id) and tokens in (None, other.gvc1d_id)
+        return one == two and alike
 
     def _time(self, seconds: Fraction) -> int:
         """When the next frame is shown, in ticks of the new stream."""

@@ -52,15 +52,10 @@ def open_painter(
     tensors: bool = False,
 ) -> VideoPainter:
     """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
-    has none, its file is not found or it has appearance tokens, `UsageError` for a device that is
+    has none or its file is not found, `UsageError` for a device that is
     not there, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
-    if header.tokens:
-        raise WrongModelError(
-            "the stream has appearance tokens, which this version does not paint; --fidelity "
-            "gives the base frames"
-        )
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.q
     return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, device, tensors)

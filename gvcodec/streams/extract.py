@@ -60,6 +60,7 @@ def extract(
     keys: list[bool] = []
     metadata = Metadata()
     left_out = ["the painter"] if header.painter_id else []
+    left_out += ["latent tokens"] if header.gvc1d_id else []
     for packet in reader.packets():
         if packet.kind is Kind.METADATA and not metadata:
             metadata = Metadata.unpack(packet.payload)

@@ -125,7 +125,7 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
         video.hand_on_tracks()
     left_out += len(tracks.waiting) if tracks and not keeps else 0
     summary = [f"{count_noun(written, f'{video.kind} frame')} {shown.width}×{shown.height}"]
-    summary += [_outcome(decoder, video.whole), *writer.notes]
+    summary += [_outcome(decoder, video.whole), *writer.notes, *decoder.notes]
     if video.metadata and not keeps:
         summary.append(
             f"{', '.join(video.metadata.parts())} left out: {options.target} cannot hold them"
@@ -163,7 +163,7 @@ def _writer(
 class _Input:
     """A stream in decoding.
 
-    `frames`: those to write, `count`: how many, None when unknown, `kind`: "painted" or "base",
+    `frames`: those to write, `count`: how many, None when unknown, `kind`: see `_kind`,
     `shift`: ticks that go from all timestamps, `whole`: the base hash is checked, `rest`: what is
     not read once `frames` came to their end, None for nothing.
     """
@@ -197,7 +197,9 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     name = options.name
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
-    painted = header.painter_id is not None and not options.fidelity
+    painted = header.enhanced and not options.fidelity
+    if header.base == "none" and options.fidelity:
+        raise UsageError(f"{name}: a stream of base none has no base frames")
     most = options.limits
     decoder = Decoder(
         header,
@@ -212,7 +214,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     if options.hold:
         stack.enter_context(held(header, painted, most))
     # Older streams keep the clock of their source; files begin at 0.
-    video = _Input(reader, decoder, "painted" if painted else "base", shift=header.start_pts)
+    video = _Input(reader, decoder, _kind(decoder, painted), shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
     seeks = (
         isinstance(reader, Reader)
@@ -257,6 +259,13 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         video.metadata = video.metadata.during(begin, end, -(begin or Fraction(0)))
     video.frames = chain([first] if first else [], video.frames)
     return video
+
+
+def _kind(decoder: Decoder, enhanced: bool) -> str:
+    """What frames are called."""
+    if not enhanced:
+        return "base"
+    return "painted" if decoder.latents is None or decoder.notes else "restored"
 
 
 def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:

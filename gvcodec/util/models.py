@@ -39,15 +39,21 @@ def shipped_folders() -> list[Path]:
 def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> Path:
     """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError` that says where it
     was looked for."""
-    places = list(_places(given))
-    for place in places:
-        for file in _files(place):
+    places = list_models(given)
+    for _, files in places:
+        for file in files:
             if model_id(file) == identity:
                 return file
-    looked = ", ".join(str(place) for place in places)
+    looked = ", ".join(str(place) for place, _ in places)
     raise WrongModelError(
         f"{what} {identity.hex()} is missing; looked in {looked} (--model PATH names another place)"
     )
+
+
+def list_models(given: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]]]:
+    """Files and folders in the order in which they are looked through, each with its model files.
+    Raises `MediaError` for one in `given` that is not there."""
+    return [(place, _files(place)) for place in _places(given)]
 
 
 def model_id(path: Path) -> bytes:

@@ -76,7 +76,7 @@ class Video(Shared):
             self.header = reader.header
             self._gops = reader.gops()
         self._starts = [gop.first_frame for gop in self._gops]
-        self._options = (fidelity or self.header.painter_id is None, threads, tuple(models))
+        self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
         self._limits = limits
         check(self.header, not self._options[0], limits)
         self._decoder = decoder

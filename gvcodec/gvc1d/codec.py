@@ -1,0 +1,196 @@
+"""Latent tokens in a decoder: packets to integers, integers and shown frames to restored ones.
+
+Integers need no torch and are the same on every machine: `LatentReader` takes packets as they come,
+in the order of frames. Restored samples are floats until they are rounded, and may differ from
+machine to machine by that: `Restorer` takes frames as they are shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec._core import BlockMotion
+from gvcodec.entropy import streams
+from gvcodec.errors import LimitError
+from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
+from gvcodec.gvc1d.files import read_config, read_entropy
+from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
+from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gvcodec.gvc1d.buffer import Context, State
+    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.picture import Picture
+
+#: Luma samples of a side of the blocks that motion is given for.
+_BLOCK = 16
+#: Windows of a picture at most, as far as the format's limits go.
+_MOST_WINDOWS = 2048
+
+
+def window_grid(fmt: VideoFormat, window: int) -> tuple[int, int]:
+    """Rows and columns of windows that cover a picture."""
+    rows, columns = -(-fmt.height // window), -(-fmt.width // window)
+    if rows * columns > _MOST_WINDOWS:
+        raise LimitError(f"{rows * columns} windows of latent tokens, more than {_MOST_WINDOWS}")
+    return rows, columns
+
+
+def open_entropy_model(
+    fmt: VideoFormat, has_base: bool, model: Path, device: str = "cpu"
+) -> EntropyModel:
+    """The entropy model of a stream. Raises `MediaError`, `LimitError`."""
+    config = read_config(model)
+    grid = window_grid(fmt, config.window)
+    backend = streams.backend_of(device)
+    return EntropyModel(read_entropy(model), *grid, config.tokens, has_base, backend)
+
+
+class LatentReader:
+    """Reads LATENT payloads, in the order of frames."""
+
+    def __init__(self, model: EntropyModel) -> None:
+        self._model = model
+        self._memory = self._fresh()
+
+    def start_gop(self) -> None:
+        """Contexts begin anew."""
+        self._memory = self._fresh()
+
+    def read(self, payload: bytes) -> Latent:
+        """The tokens of the next packet. Raises `DamagedStreamError`."""
+        latent = unpack(payload, self._model, self._memory)
+        self._memory = self._memory.after(latent.values, latent.counts)
+        return latent
+
+    def _fresh(self) -> Memory:
+        return Memory.empty(self._model.windows, self._model.tokens)
+
+
+class FrameContext:
+    """What the network knows of frames: pictures as it takes them, motion of the frames shown.
+
+    `state` is that of the last restored frame, None where the next one begins anew."""
+
+    def __init__(self, fmt: VideoFormat, network: GVC1D, threads: int, device: str) -> None:
+        self._fmt, self._device, self.network = fmt, device, network
+        window = network.config.window
+        rows, columns = window_grid(fmt, window)
+        self._size = rows * window, columns * window
+        self._motion = BlockMotion(fmt.width, fmt.height, threads)
+        self.state: State | None = None
+
+    def forget(self) -> None:
+        """The next frame begins anew."""
+        self.state = None
+        self._motion.forget()
+
+    def picture(self, planes: Planes) -> Picture:
+        """Planes (10 bits) as whole windows."""
+        from gvcodec.gvc1d.picture import from_planes, pad
+
+        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        return pad(from_planes([(y, u, v)], self._device), self.network.config.window)
+
+    def planes(self, picture: Picture) -> Planes:
+        """Planes (10 bits, those of an 8-bit source rounded to it)."""
+        from gvcodec.gvc1d.picture import to_planes
+
+        fmt = self._fmt
+        return to_planes(picture, fmt.height, fmt.width, fmt.bit_depth)[0]
+
+    def context(self, shown: Picture | None, base_frame: Planes) -> Context:
+        """Of the next frame. `shown`: what is restored, None without base frames."""
+        motion = None
+        if shown is not None:
+            found = self._motion.push(np.ascontiguousarray(base_frame[0]))
+            motion = None if found is None or self.state is None else self._blocks(found)
+        return self.network.context(shown, self.state, motion, (1, *self._size))
+
+    def _blocks(self, vectors: NDArray[np.int16]) -> Tensor:
+        """(dy, dx) [1, 2, H/16, W/16] of whole windows."""
+        import torch
+
+        height, width = (side // _BLOCK for side in self._size)
+        blocks = np.zeros((1, 2, height, width), np.int16)
+        rows, columns = vectors.shape[:2]
+        blocks[0, :, :rows, :columns] = vectors.transpose(2, 0, 1)
+        return torch.from_numpy(blocks).to(self._device)
+
+
+class Restorer:
+    """Restores the shown frames of a stream from their tokens.
+
+        restorer = Restorer(fmt, has_base, model, threads, device)
+        restorer.start_gop()
+        planes = restorer.restore(shown, base_frame, latent)      # latent None: no packet
+
+    Gives the planes it was given where there is nothing to restore. Raises `MediaError` for files
+    that are no model."""
+
+    def __init__(
+        self, fmt: VideoFormat, has_base: bool, model: Path, threads: int, device: str = "cpu"
+    ) -> None:
+        self._fmt, self._has_base, self._path = fmt, has_base, model
+        self._threads, self._device = threads, device
+        self._frames: FrameContext | None = None
+        #: Frames without a packet that are still to be restored, and at what rate.
+        self._run = self._rate = 0
+        self.restored = 0
+
+    def start_gop(self) -> None:
+        self._stop()
+
+    def restore(self, shown: Planes, base_frame: Planes, latent: Latent | None) -> Planes:
+        """The picture of the next frame."""
+        import torch
+
+        if latent is None and not self._run:
+            self._stop()
+            return shown
+        frames = self._frames = self._frames or open_frames(
+            self._fmt, self._path, self._threads, self._device
+        )
+        if latent is not None:
+            self._run, self._rate = latent.run, latent.rate
+        elif self._run < ENDLESS:
+            self._run -= 1
+        network = frames.network
+        with torch.inference_mode():
+            picture = frames.picture(shown) if self._has_base else None
+            context = frames.context(picture, base_frame)
+            tokens = token_tensor(latent, network, context, self._device)
+            made, frames.state = network.synthesise(tokens, context, self._rate)
+            self.restored += 1
+            return frames.planes(made)
+
+    def _stop(self) -> None:
+        self._run = 0
+        if self._frames is not None:
+            self._frames.forget()
+
+
+def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> FrameContext:
+    """The network of a stream, loaded. Raises `MediaError`."""
+    from gvcodec.gvc1d.checkpoint import load_model
+
+    network = load_model(model).to(device).eval()
+    return FrameContext(fmt, network, threads, device)
+
+
+def token_tensor(latent: Latent | None, network: GVC1D, context: Context, device: str) -> Tensor:
+    """Tokens as the network takes them, [1, W, K, C]; zero without a packet."""
+    import torch
+
+    config = network.config
+    if latent is not None:
+        return torch.from_numpy(latent.values.astype(np.float32))[None].to(device)
+    height, width = context.picture.y.shape[2:]
+    windows = (height // config.window) * (width // config.window)
+    return torch.zeros(1, windows, config.tokens, config.channels, device=device)

@@ -1,0 +1,88 @@
+"""The two files of a model of latent tokens, and the id that streams name them by.
+
+`NAME.safetensors` holds the network, with its configuration in `NAME.json`; `NAME-entropy.safetensors`
+the integer network of its entropy model (`gvcodec.entropy.network_file`). A stream names both by
+eight bytes: the first of the SHA-256 of the two files' ids (`gvcodec.util.models`), joined. Nothing
+here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from gvcodec.entropy.network import Layer
+from gvcodec.entropy.network_file import read_network
+from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.entropy_model import BACK, CHANNELS, MOST_TOKENS, SIDE
+from gvcodec.util.models import list_models, model_id, shipped_folders
+
+NAME = "gvc1d.safetensors"
+#: Changes with what the activations of the entropy network mean.
+FORM = "gvc1d-1"
+WHAT = "the model of latent tokens"
+
+
+def entropy_file(model: Path) -> Path:
+    """The file of the integer network that belongs to a model."""
+    return model.with_name(f"{model.stem}-entropy.safetensors")
+
+
+def pair_id(model: Path) -> bytes:
+    """What streams name a model and its entropy network by. Raises `MediaError`."""
+    ids = model_id(model) + model_id(entropy_file(model))
+    return hashlib.sha256(ids).digest()[:8]
+
+
+def find_pair(identity: bytes, given: Sequence[str | Path] = ()) -> Path:
+    """The model that a stream names; `given`: files and folders to look in first. Raises
+    `WrongModelError` that says where it was looked for."""
+    places = []
+    for place, files in list_models(given):
+        places.append(str(place))
+        for file in files:
+            if entropy_file(file).is_file() and pair_id(file) == identity:
+                return file
+    raise WrongModelError(
+        f"{WHAT} {identity.hex()} is missing; looked in {', '.join(places)} (--model PATH names "
+        f"another place, --fidelity does without)"
+    )
+
+
+def choose_pair(given: str = "") -> Path:
+    """The model to encode with: `given`, or the shipped one. Raises `MediaError`."""
+    model = Path(given) if given else None
+    for folder in shipped_folders() if model is None else ():
+        if (folder / NAME).is_file():
+            model = folder / NAME
+            break
+    if model is None:
+        raise MediaError(f"{shipped_folders()[0] / NAME}: {WHAT} is missing (--model names one)")
+    for path in (model, entropy_file(model)):
+        if not path.is_file():
+            raise MediaError(f"{path}: no such file, which belongs to {WHAT}")
+    return model
+
+
+@lru_cache(maxsize=8)
+def read_config(model: Path) -> GVC1DConfig:
+    """The configuration beside a model. Raises `MediaError`."""
+    path = model.with_suffix(".json")
+    try:
+        config = GVC1DConfig.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"{path}: {error}") from None
+    if config.channels != CHANNELS or config.tokens > MOST_TOKENS:
+        raise MediaError(
+            f"{path}: streams hold up to {MOST_TOKENS} tokens of {CHANNELS} integers, not "
+            f"{config.tokens} of {config.channels}"
+        )
+    return config
+
+
+def read_entropy(model: Path) -> list[Layer]:
+    """The integer network that belongs to a model. Raises `MediaError`."""
+    return read_network(entropy_file(model), FORM, SIDE + BACK, "the entropy network of a model")
