@@ -36,7 +36,6 @@ from gvcodec.bitstream import (
     SequenceHeader,
 )
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.codec.restoring import Restoring
 from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
@@ -45,6 +44,7 @@ from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
+    from gvcodec.codec.restoring import Restoring
     from gvcodec.media.tracks import TrackReader
 
 _GREY = 512
@@ -134,6 +134,8 @@ class Decoder(Shared):
         self.painted_wanted: bytes | None = None
         self._restoring: Restoring | None = None
         if header.gvc1d_id is not None and not fidelity:
+            from gvcodec.codec.restoring import Restoring
+
             self._restoring = Restoring(header, threads, models, device, only_check)
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
@@ -279,6 +281,8 @@ class Decoder(Shared):
                 if event.broken:
                     yield from self._conceal(event.frames)
             elif broken and event.kind is Kind.INTER:
+                if self._restoring is not None:
+                    self._restoring.lose()
                 yield from self._conceal(1)
             else:
                 broken = broken and event.kind is not Kind.KEY
@@ -386,8 +390,8 @@ class Decoder(Shared):
             note_loss(self.losses, line)
         if loss.side:
             self._timing.lose()
-        if self._restoring is not None and (loss.side or loss.broken) and not loss.wrong:
-            self._restoring.lose()
+        if self._restoring is not None:
+            self._restoring.lose(packet=loss.side and not loss.wrong)
 
     def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
         """Frames that are ready, then fill up with the last frame: those sent whose picture is not

@@ -27,10 +27,10 @@ class Gop:
     """Frames from one `key` to the next.
 
     `first`: number of the first frame. `packets`: frames in decode order, each after its LATENT
-    packet, and packets that may be skipped. `times`: of the frames in display order, in ticks. `fit`: payload in force, None =
-    the shipped painter. `tracks`: payloads that stood among its packets. `summary`: payload of that
-    packet, None without one. `damaged`: its end is missing, `lost` frames of it as far as that is
-    known. `latents_lost`: LATENT packets may be missing.
+    packet, and packets that may be skipped. `times`: of the frames in display order, in ticks.
+    `fit`: payload in force, None = the shipped painter. `tracks`: payloads that stood among its
+    packets. `summary`: payload of that packet, None without one. `damaged`: its end is missing,
+    `lost` frames of it as far as that is known. `latents_lost`: LATENT packets may be missing.
     """
 
     first: int
@@ -91,7 +91,7 @@ class GopSource:
                 broken = broken or event.broken
                 self._summary = None
                 self._latent.clear()
-                self._latent_lost |= (event.side or event.broken) and not event.wrong
+                self._latent_lost |= event.side and not event.wrong
                 if event.side:
                     self._timing.lose()
                 if gop is not None and event.between:

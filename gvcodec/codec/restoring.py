@@ -1,5 +1,4 @@
-"""What a decoder does with LATENT packets: which frame each belongs to, and what happens after one is
-lost.
+"""LATENT packets in a decoder: which frame each belongs to, and what happens after one is lost.
 
 Damage to them costs the restoration of a GOP from there on, never its base frames.
 """
@@ -23,8 +22,9 @@ NOT_RESTORED = f"tokens are read, but not shown: torch is not installed ({INSTAL
 
 class Restoring:
     """LATENT packets of one stream, those of frames as they are sent, and frames as they are shown.
-    `only_check`: packets are read, and nothing is restored. Raises `WrongModelError` where the model
-    is missing, and torch where there is nothing else to show; `MediaError`, `LimitError`."""
+    `only_check`: packets are read, and nothing is restored. Raises `WrongModelError` where the
+    model is missing, and torch where there is nothing else to show; `MediaError`,
+    `LimitError`."""
 
     def __init__(
         self,
@@ -68,9 +68,10 @@ class Restoring:
         """Take the packet of the next frame."""
         self._waiting = payload
 
-    def lose(self) -> None:
-        """A packet may be missing here."""
-        self._lost, self._waiting = True, None
+    def lose(self, packet: bool = False) -> None:
+        """A frame is lost here, or (`packet`) LATENT packets may be."""
+        self._waiting = None
+        self._lost |= packet
 
     def send_frame(self, number: int, key: bool) -> None:
         """The packet of frame `number` in display order came, if there is one. Raises

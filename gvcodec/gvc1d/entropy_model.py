@@ -1,4 +1,4 @@
-"""The entropy model of latent tokens: autoregressive inside a frame, with a memory of frames before.
+"""Entropy model of latent tokens: autoregressive inside a frame, with a memory of frames before.
 
 An integer network chooses the probability table of every value (`gvcodec.entropy.streams`), so CPU
 and CUDA write the same bytes and no bit depends on a float. GVC1D codes the tokens of a window one
@@ -110,9 +110,7 @@ class EntropyModel:
             self._network, batch.side, rows, batch.counts, self.backend, batch.back
         )
 
-    def decode(
-        self, packets: Sequence[bytes], counts: Counts, memory: Memory, rate: int
-    ) -> Values:
+    def decode(self, packets: Sequence[bytes], counts: Counts, memory: Memory, rate: int) -> Values:
         """Inverse of `encode`. Raises `DamagedStreamError` for packets that no encoder makes."""
         values = np.zeros(self.windows * self.tokens * CHANNELS, np.int16)
         batch = self.contexts(counts, memory, rate)
@@ -234,7 +232,7 @@ def _parents_of(tokens: int) -> NDArray[np.int64]:
 
 
 def _beside(values: NDArray[np.int32], grid: tuple[int, ...], axis: int) -> NDArray[np.int32]:
-    """Of each window the values of the one before it along an axis of the grid, zero without one."""
+    """Of each window the values of the one before it along an axis of the grid, or zeros."""
     moved = np.zeros(grid, np.int32)
     whole = values.reshape(grid)
     if axis:

@@ -6,8 +6,8 @@
               tokens zero, 15 = all up to the next packet; those after them are shown as they are,
               and the context of the next packet is empty
     counts  = each 0: u8 tokens of every window, a prefix
-              each 1: u8 m  var size  an rANS packet of as many numbers as windows (Laplace table 45,
-              mean m)
+              each 1: u8 m  var size  an rANS packet of as many numbers as windows (Laplace table
+              45, mean m)
     packets = an rANS packet for every `entropy_model.GROUP` windows in order that have values, each
               but the last after its size (var)
 

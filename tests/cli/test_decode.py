@@ -19,7 +19,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
@@ -376,26 +376,3 @@ def test_an_extracted_base_has_title_and_chapters(tmp_path, frames: list[Planes]
     run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")
     assert metadata_in(tmp_path / "a.mp4")[0] == Metadata(WHOLE.title, WHOLE.chapters)
     assert "HDR metadata" in capsys.readouterr().err
-
-
-def test_appearance_tokens_are_not_painted_but_do_not_keep_from_the_loop_frames(frames) -> None:
-    """Experiments wrote them; their flag and their packets stay reserved."""
-    encoder = gvcodec.Encoder(
-        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
-    )
-    header = replace(encoder.header, painter_id=b"renderer", tokens=True)
-    with pytest.raises(UsageError, match="tokens without"):
-        replace(header, painter_id=None)
-    encoder.header = header
-    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
-    reader = Reader(io.BytesIO(data))
-    assert reader.header == header and Kind.TOKENS in {packet.kind for packet in reader.packets()}
-    with pytest.raises(WrongModelError, match="appearance tokens.*--fidelity"):
-        next(gvcodec.decode_planes(data))
-    assert len(list(gvcodec.decode_planes(data, fidelity=True))) == len(frames)
-    encoder = gvcodec.Encoder(
-        form(), gvcodec.EncoderConfig(q=20, base="av1", preset=10, fit=0, threads=1)
-    )
-    data = finished(encoder, frames, after_key=Packet(Kind.TOKENS, b"\0\1\2"))
-    with pytest.raises(DamagedStreamError, match="tokens"):
-        list(gvcodec.decode_planes(data, fidelity=True))

@@ -36,7 +36,7 @@ with instrumented(__name__):
 BASES = ("av1", "vvc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 RAW = 255
-_KINDS = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.TOKENS, Kind.SUMMARY)
+_KINDS = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING, Kind.TRACKS, Kind.LATENT, Kind.SUMMARY)
 _MAX_PIXELS = 1 << 14
 
 

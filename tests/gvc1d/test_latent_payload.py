@@ -121,7 +121,9 @@ def test_damage_is_one_line(payload: bytes, what: str) -> None:
         unpack(payload, make_model(), Memory.empty(WINDOWS, TOKENS))
 
 
-def _seen(counts: Counts, values: Values, memory: Memory) -> dict[int, tuple[np.ndarray, list[int]]]:
+def _seen(
+    counts: Counts, values: Values, memory: Memory
+) -> dict[int, tuple[np.ndarray, list[int]]]:
     """Of each value its activations, and the values before that the network sees."""
     batch = make_model().contexts(counts, memory, 3)
     flat, found = values.reshape(-1), {}
@@ -175,7 +177,9 @@ def test_tokens_that_are_not_sent_leave_what_is_known() -> None:
 
 
 GOLDEN = (
-    "8202020fb10dcefa5e002cd5ba23a14a12e4ae15908855345012e9ab4d2bc030684a1d79053b891a"
-    "555fa868ecaf4a7e02ae17ad",
+    (
+        "8202020fb10dcefa5e002cd5ba23a14a12e4ae15908855345012e9ab4d2bc030684a1d79053b891a"
+        "555fa868ecaf4a7e02ae17ad"
+    ),
     "7a010265fe1cb25b97ac56edfebb90c357f289639b1f5d",
 )
