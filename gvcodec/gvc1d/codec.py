@@ -17,7 +17,7 @@ from gvcodec._core import BlockMotion
 from gvcodec.entropy import streams
 from gvcodec.errors import LimitError
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
-from gvcodec.gvc1d.files import read_config, read_entropy
+from gvcodec.gvc1d.files import read_entropy, read_sizes
 from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
 from gvcodec.types import Planes, VideoFormat
 
@@ -46,7 +46,7 @@ def open_entropy_model(
     fmt: VideoFormat, has_base: bool, model: Path, device: str = "cpu"
 ) -> EntropyModel:
     """The entropy model of a stream. Raises `MediaError`, `LimitError`."""
-    config = read_config(model)
+    config = read_sizes(model)
     grid = window_grid(fmt, config.window)
     backend = streams.backend_of(device)
     return EntropyModel(read_entropy(model), *grid, config.tokens, has_base, backend)
@@ -180,8 +180,7 @@ def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> Fra
     """The network of a stream, loaded. Raises `MediaError`."""
     from gvcodec.gvc1d.checkpoint import load_model
 
-    network = load_model(model).to(device).eval()
-    return FrameContext(fmt, network, threads, device)
+    return FrameContext(fmt, load_model(model, device), threads, device)
 
 
 def token_tensor(latent: Latent | None, network: GVC1D, context: Context, device: str) -> Tensor:

@@ -1,8 +1,7 @@
 """The two files of a model of latent tokens, and the id that streams name them by.
 
-`NAME.safetensors` holds the network, with its configuration in `NAME.json`, and
-`NAME-entropy.safetensors` the integer network of its entropy model (see
-`gvcodec.entropy.network_file`). A stream names both by eight bytes: the first of the SHA-256 of the
+`NAME.safetensors` holds the network (`gvcodec.gvc1d.checkpoint`), `NAME-entropy.safetensors` the
+integer network of its entropy model (`gvcodec.entropy.network_file`). A stream names both by eight bytes: the first of the SHA-256 of the
 two files' ids (`gvcodec.util.models`), joined. Nothing here needs torch.
 """
 
@@ -10,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network
 from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.gvc1d.checkpoint import find_shipped, read_config
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.entropy_model import BACK, CHANNELS, MOST_TOKENS, SIDE
-from gvcodec.util.models import list_models, model_id, shipped_folders
+from gvcodec.gvc1d.payload import RATES
+from gvcodec.util.models import list_models, model_id
 
-NAME = "gvc1d.safetensors"
 #: Changes with what the activations of the entropy network mean.
 FORM = "gvc1d-1"
 WHAT = "the model of latent tokens"
@@ -54,30 +53,19 @@ def find_pair(identity: bytes, given: Sequence[str | Path] = ()) -> Path:
 
 def choose_pair(given: str = "") -> Path:
     """The model to encode with: `given`, or the shipped one. Raises `MediaError`."""
-    model = Path(given) if given else None
-    for folder in shipped_folders() if model is None else ():
-        if (folder / NAME).is_file():
-            model = folder / NAME
-            break
-    if model is None:
-        raise MediaError(f"{shipped_folders()[0] / NAME}: {WHAT} is missing (--model names one)")
+    model = Path(given) if given else find_shipped()
     for path in (model, entropy_file(model)):
         if not path.is_file():
             raise MediaError(f"{path}: no such file, which belongs to {WHAT}")
     return model
 
 
-@lru_cache(maxsize=8)
-def read_config(model: Path) -> GVC1DConfig:
-    """The configuration beside a model. Raises `MediaError`."""
-    path = model.with_suffix(".json")
-    try:
-        config = GVC1DConfig.from_json(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"{path}: {error}") from None
-    if config.channels != CHANNELS or config.tokens > MOST_TOKENS:
+def read_sizes(model: Path) -> GVC1DConfig:
+    """The configuration of a model whose tokens a stream can hold. Raises `MediaError`."""
+    config = read_config(model)
+    if config.channels != CHANNELS or config.tokens > MOST_TOKENS or config.rates > RATES:
         raise MediaError(
-            f"{path}: streams hold up to {MOST_TOKENS} tokens of {CHANNELS} integers, not "
+            f"{model}: streams hold up to {MOST_TOKENS} tokens of {CHANNELS} integers, not "
             f"{config.tokens} of {config.channels}"
         )
     return config
