@@ -25,7 +25,7 @@ from gvcodec.errors import UsageError
 Q_END = 67
 #: The coarsest index of every base at full size.
 INDEX_END = 63
-#: Slots for bases in a painter's condition; 0 and 2 belonged to those in `GONE`.
+#: Slots for bases in a painter's condition; 0 and 2 belonged to those in `RETIRED_BASES`.
 SLOTS = 4
 #: Not a base: the encoder chooses one (`gvcodec.rate.auto`).
 AUTO = "auto"
@@ -39,12 +39,18 @@ class Standard:
 
     `reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP while
     it works on the next, `low_delay`: the encoder has a form of it, `capped`: it keeps a maximum
-    rate. For files of a given size: `grain`, the steps of the index, `trials`, `quick_excess`, the
-    natural log of the frames' bytes at the full preset over those at the fast one (mean of training
-    clips), `trim_slope`, the fall of log rate by a `trim` of 1, and `trims`, the least, the usual
-    and the most. For more, up to twice as much, quality moves instead. At equal rate PSNR-Y gains
-    up to a per cent of rate from a trim of -0.5 and loses two to four from one of 0.5 (AV1, two
-    training clips)."""
+    rate. For files of a given size:
+
+    | field | meaning |
+    |---|---|
+    | `grain` | step of the index |
+    | `trials` | encodes at most |
+    | `quick_excess` | log of bytes at the full preset over those at the fast one (training clips) |
+    | `trim_slope` | fall of the log rate for a `trim` of 1 |
+    | `trims` | least, usual and largest trim; beyond, quality moves instead |
+
+    At equal rate PSNR-Y gains up to 1 % of rate from a trim of -0.5 and loses 2 to 4 % from one of
+    0.5 (AV1, two training clips)."""
 
     decoder: str
     raw: str
@@ -84,7 +90,7 @@ class Base:
 
 
 #: Wire numbers of bases that are no longer read; they are not used again.
-GONE = {0: "klt", 2: "hevc"}
+RETIRED_BASES = {0: "klt", 2: "hevc"}
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
 #: vvc 118 at 1080p) and rounded up.
 _BASES: dict[str, Base] = {}
@@ -182,15 +188,6 @@ def is_reordered(name: str) -> bool:
     """Whether packets of a base come in another order than its frames are shown."""
     standard = base_of(name).standard
     return standard is not None and standard.reordered
-
-
-def list_painted_bases() -> tuple[str, ...]:
-    """Those that painters know, by their slots; of several in one slot the first."""
-    first: dict[int, str] = {}
-    for base in _BASES.values():
-        if base.slot is not None:
-            first.setdefault(base.slot, base.name)
-    return tuple(first[slot] for slot in sorted(first))
 
 
 def base_of_wire(wire: int) -> str | None:

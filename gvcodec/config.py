@@ -48,7 +48,7 @@ class EncoderOptions(TypedDict, total=False):
     eye: bool
     speed: str
     preset: int | None
-    said_q: int | None
+    header_q: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class EncoderConfig:
     `threads` 0 = all cores. `maxrate` bits a second (av1, not in low delay): quality falls where
     the mean rate so far would exceed it, 0 = no limit.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
-    … 10, or of VVenC (vvc), 0 … 4. `said_q`: the index that the header says instead, by
+    … 10, or of VVenC (vvc), 0 … 4. `header_q`: the index that the header says instead, by
     which the painter is conditioned: that of a whole video of which this is a chunk."""
 
     q: float = 50
@@ -86,7 +86,7 @@ class EncoderConfig:
     eye: bool = False
     speed: str = DEFAULT_SPEED
     preset: int | None = None
-    said_q: int | None = None
+    header_q: int | None = None
 
     @property
     def fits(self) -> bool:

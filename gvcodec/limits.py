@@ -123,7 +123,7 @@ def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
 
 
 @contextlib.contextmanager
-def held(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
+def memory_limit(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
     """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail
     (`MemoryError`). Linux only."""
     if not sys.platform.startswith("linux"):

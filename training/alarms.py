@@ -17,7 +17,7 @@ from torch import Tensor
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.perceptual.objective import Batch, paint_run
 from gvcodec.painter.twin import PainterTwin
-from gvcodec.painter.twin_layers import Numbers
+from gvcodec.painter.twin_layers import Requantiser
 
 #: Least spread of features, in levels, between places of a picture and between clips.
 LEAST_SPREAD = 0.1
@@ -97,9 +97,9 @@ def _record_activations(
     """Activations of layers by name, and what leaves the last block, of all frames meanwhile."""
     levels: dict[str, list[Tensor]] = {}
     trunk: list[Tensor] = []
-    layers = {n: m for n, m in painter.named_modules() if isinstance(m, Numbers)}
+    layers = {n: m for n, m in painter.named_modules() if isinstance(m, Requantiser)}
 
-    def recording(name: str, layer: Numbers):  # type: ignore[no-untyped-def]
+    def recording(name: str, layer: Requantiser):  # type: ignore[no-untyped-def]
         def recorded(value: Tensor) -> Tensor:
             found = type(layer).levels(layer, value)
             levels.setdefault(name, []).append(found)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from gvcodec._core import TREE_BACK, TREE_MEMORY, TREE_SIDE
 from gvcodec.base.motion.checkpoint import read_network, write_network
 from gvcodec.base.motion.encoder import MotionEncoder
-from gvcodec.base.motion.payload import Entropy, Levels, Memory, Times, Values
+from gvcodec.base.motion.payload import Entropy, Levels, MotionStatistics, Times, Values
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
 from gvcodec.errors import GvcodecError, UsageError
@@ -73,7 +73,12 @@ class Collector:
         self.windows = 0
 
     def __call__(
-        self, entropy: Entropy, values: Values, levels: Levels, memory: Memory, times: Times
+        self,
+        entropy: Entropy,
+        values: Values,
+        levels: Levels,
+        memory: MotionStatistics,
+        times: Times,
     ) -> None:
         self.windows += int((levels > 0).sum())
         for side, back, index in entropy.rows(levels, memory, times):

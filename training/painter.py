@@ -76,7 +76,7 @@ class PainterWork:
         self.first_base: float | None = None
 
     def _objective(self, leader: str) -> Objective:
-        leading = perceptual.leading_weights(leader)
+        leading = perceptual.guide_network(leader)
         if leading is None:
             raise MediaError("no weights of the perceptual losses found")
         loss, config = PerceptualLoss(weights=leading[1]).to(self.device), self.config

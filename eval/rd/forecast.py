@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.points import measured
@@ -13,7 +14,6 @@ from eval.tools import read_json
 
 if TYPE_CHECKING:
     from eval.codecs import Codec
-    from eval.rd.runs import Plan
     from eval.video import Clip
 
 #: Encodes for each rate: seven find the usual five rates (mean of 300 searches over exponential
@@ -25,29 +25,32 @@ def describe(
     clips: Sequence[Clip],
     codecs: Sequence[Codec],
     missing: Sequence[tuple[Clip, Codec]],
-    plan: Plan,
+    targets: Sequence[float],
+    metrics: Sequence[str],
+    folder: Path,
 ) -> list[str]:
-    """A line for each thing that is measured, and the time of the curves that are `missing`."""
+    """A line for each thing that is measured at the rates `targets` (bpp), and the time of the
+    curves that are `missing` in `folder`."""
     sizes = sorted({f"{clip.raw.width}×{clip.raw.height}" for clip in clips})
     frames = sum(clip.raw.frames for clip in clips)
     names = ", ".join(dict.fromkeys(codec.name for codec in codecs))
-    rates = ", ".join(f"{target:g}" for target in plan.targets)
-    counts = len(clips), len(codecs), len(plan.targets)
+    rates = ", ".join(f"{target:g}" for target in targets)
+    counts = len(clips), len(codecs), len(targets)
     size = "{} clips × {} codecs × {} rates".format(*counts)
     lines = [
         f"clips: {', '.join(clip.name for clip in clips)} ({frames} frames of {', '.join(sizes)})",
         f"codecs: {names}",
         f"rates: {rates} bpp",
-        f"metrics: {', '.join(plan.every)}",
+        f"metrics: {', '.join(metrics)}",
         f"{size} = {math.prod(counts)} points, {len(missing) * counts[2]} of them to be made",
     ]
     if missing:
-        lines.append(_time(missing, plan))
+        lines.append(_time(missing, len(targets), folder))
     return lines
 
 
-def _time(missing: Sequence[tuple[Clip, Codec]], plan: Plan) -> str:
-    here = [run for p in (plan.out / "runs").glob("*.json") if (run := read_json(p))]
+def _time(missing: Sequence[tuple[Clip, Codec]], rates: int, folder: Path) -> str:
+    here = [run for p in (folder / "runs").glob("*.json") if (run := read_json(p))]
     known, source = _seconds(here), "the runs in this folder"
     kept = _seconds(measured.runs())
     if any(_of(codec, known) is None for _, codec in missing):
@@ -59,7 +62,7 @@ def _time(missing: Sequence[tuple[Clip, Codec]], plan: Plan) -> str:
             unknown.add(codec.name)
             continue
         pixels = clip.raw.width * clip.raw.height * clip.raw.frames / 1e6
-        total += pixels * seconds * len(plan.targets) * _ENCODES
+        total += pixels * seconds * rates * _ENCODES
     parts = [f"no time is known for {', '.join(sorted(unknown))}"] if unknown else []
     if total:
         words = f"about {duration(total)} of one core for encoding, by {source}"

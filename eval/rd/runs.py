@@ -113,7 +113,8 @@ def _run_all(
         waiting = _submit(pool, clips, codecs, plan, bar)
         pairs = itertools.product(clips, codecs)
         missing = [(c, k) for c, k in pairs if f"{c.name}, {k.name}" in waiting.values()]
-        for line in [*forecast.describe(clips, codecs, missing, plan), f"in {where}"]:
+        asked = plan.targets, list(plan.every), plan.out
+        for line in [*forecast.describe(clips, codecs, missing, *asked), f"in {where}"]:
             say(line)
         failures = _collect(waiting, progress, bar, 0 if cluster is None else len(plan.targets))
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended

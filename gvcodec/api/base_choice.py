@@ -14,7 +14,7 @@ from gvcodec.rate import auto
 from gvcodec.util.messages import say
 
 
-def without_choice(config: EncoderConfig, output: str | None, in_parts: bool) -> EncoderConfig:
+def resolve_auto_base(config: EncoderConfig, output: str | None, in_parts: bool) -> EncoderConfig:
     """`auto` is av1 where the output takes nothing else, and where chunks share a budget."""
     only_av1 = in_parts or bool(one_file_suffix(output))
     return replace(config, base="av1") if config.base == AUTO and only_av1 else config

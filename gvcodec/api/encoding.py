@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
 
-from gvcodec.api.base_choice import settle_base, without_choice
+from gvcodec.api.base_choice import resolve_auto_base, settle_base
 from gvcodec.api.job import Job
 from gvcodec.api.keywords import list_options, make_config
 from gvcodec.api.rate_control import encode_rated
@@ -87,7 +87,7 @@ def encode_file(
     if rate is not None and ("q" in options or "base_q" in options):
         raise UsageError("give either a quality or one of size, bitrate, bpp and target")
     names = as_name(source), as_name(output)
-    settings = without_choice(settings, names[1], bool(rate and jobs))
+    settings = resolve_auto_base(settings, names[1], bool(rate and jobs))
     if names[1] is not None:
         check_one_file(names[1], settings.base)
     _check(settings, rate, jobs, resume, summary, embedder)

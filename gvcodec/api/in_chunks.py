@@ -28,7 +28,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
-from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import absolute_path, is_uri
 
 
@@ -87,7 +87,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
 def _work_folder(output: str | None) -> Iterator[str]:
     """For the chunks, beside the output; gone afterwards."""
     beside = None if output in (None, "-") else Path(output).absolute().parent
-    with held():
+    with defer_signals():
         folder = tempfile.mkdtemp(prefix=".gvcodec-", dir=beside)
         undo = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
     try:

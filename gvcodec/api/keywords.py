@@ -13,7 +13,7 @@ from gvcodec.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., object])
 #: Set by rate control, not by callers.
-_INTERNAL = ("said_q",)
+_INTERNAL = ("header_q",)
 
 
 def list_options(function: _F) -> _F:

@@ -29,7 +29,7 @@ from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
 from gvcodec.util.file_io import name_errors
 from gvcodec.util.progress import ProgressBar
-from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, defer_signals
 
 #: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
 #: left over.
@@ -131,7 +131,7 @@ def reread(source: PathName | BinaryIO) -> Iterator[str]:
         return
     stream = sys.stdin.buffer if isinstance(source, str | os.PathLike) else source
     with contextlib.ExitStack() as stack:
-        with held():
+        with defer_signals():
             spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
             stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
         with name_errors(spool.name):

@@ -21,7 +21,7 @@ from gvcodec.api.sources import (
 from gvcodec.bitstream import Reader, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.limits import DEFAULT, Limits, held
+from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.reader import VideoReader
 from gvcodec.streams import cat as joining
 from gvcodec.streams import cut as cutting
@@ -65,7 +65,7 @@ def verify(
             reader.header, not painted, threads, models, limits=limits, only_check=video is None
         )
         if hold:
-            stack.enter_context(held(reader.header, painted, limits))
+            stack.enter_context(memory_limit(reader.header, painted, limits))
         return verifying.verify(reader, decoder, video, painted)
 
 
@@ -90,7 +90,7 @@ def cut(
         protect_inputs(_names([source])),
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
-        held(reader.header, False, limits) if hold else contextlib.nullcontext(),
+        memory_limit(reader.header, False, limits) if hold else contextlib.nullcontext(),
     ):
         return cutting.cut(reader, sink, begin, stop, threads, limits)
 
@@ -119,7 +119,7 @@ def cat(
         ]
         sink = stack.enter_context(open_sink(output, overwrite))
         if hold:
-            stack.enter_context(held(readers[0].header, False, limits))
+            stack.enter_context(memory_limit(readers[0].header, False, limits))
         return joining.cat(readers, sink, threads, limits)
 
 
@@ -143,7 +143,7 @@ def repair(
     ):
         try:
             salvage = Salvage(damaged, name)
-            with held(salvage.header, False, limits) if hold else contextlib.nullcontext():
+            with memory_limit(salvage.header, False, limits) if hold else contextlib.nullcontext():
                 return repairing.repair(salvage, sink, threads, limits)
         except DamagedStreamError as error:
             if str(error).startswith(name):

@@ -1,5 +1,4 @@
-"""Where a scene ends, for base layers whose encoders are not asked: a frame that the one
-before tells nothing of.
+"""Scene-cut detection for encoders that have none: a frame that motion compensation cannot predict.
 
 Every 16×16 block of a reduced picture is predicted from the frame before by motion compensation
 (`csrc/motion/motion_errors.hpp`). Within a scene what is left is a small part of what the block

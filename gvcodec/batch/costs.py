@@ -23,9 +23,8 @@ class Cost:
     a_pixel: int
 
 
-#: Resident memory at 320×180 and 640×360, 72 frames, one thread, follows a line: 70 MiB and so many
-# bytes a
-#: pixel (av1 at preset 2 780, vvc 715). Half as much again is asked for.
+#: Resident memory at 320×180 and 640×360 (72 frames, one thread) is 70 MiB and 780 bytes a pixel
+#: (av1 at preset 2) or 715 (vvc). Half as much again is asked for.
 _ENCODING = {
     "av1": Cost(160 * _MIB, 1200),
     "vvc": Cost(200 * _MIB, 1100),

@@ -29,8 +29,8 @@ _LIGHT = 256 << 20
 _LIGHT_A_PIXEL = 150
 #: Distance of the two qualities at which chunks are measured.
 _APART = 4.0
-#: Bytes that a chunk may take more in the joined file than by itself, and what is kept back of a
-# budget.
+#: Bytes that a chunk may take more in the joined file than by itself, and the share of a budget
+#: that is kept back.
 _JOINT, _KEPT = 24, 0.0005
 #: Rounds of sharing out bytes; the second one is for files that came out larger than their parts.
 _ROUNDS = 3
@@ -92,10 +92,10 @@ class _Work:
         if rate and "target" not in rate:
             rows, joined = yield from self._within(self._allow())
         else:
-            said_q = None
+            header_q = None
             if rate and len(self.numbers) > 1:
-                said_q = yield from self._usual_q()
-            rows, joined = yield from self._code(said_q, [None] * len(self.numbers))
+                header_q = yield from self._usual_q()
+            rows, joined = yield from self._code(header_q, [None] * len(self.numbers))
         output = self.ledger.output_name(self.job, self.key)
         return self.ledger.finish(self.job, self.key, output, self._rows(joined, rows, output))
 
@@ -103,8 +103,8 @@ class _Work:
         """Rows of the chunks and of the file that has so many bytes at most."""
         room = allowed - int(_KEPT * allowed) - _JOINT * len(self.numbers)
         for _ in range(_ROUNDS):
-            said_q, limits = yield from self._shares(max(1, room))
-            rows, joined = yield from self._code(said_q, limits, allowed)
+            header_q, limits = yield from self._shares(max(1, room))
+            rows, joined = yield from self._code(header_q, limits, allowed)
             if joined["excess"] <= 0:
                 return rows, joined
             room -= joined["excess"] + _JOINT
@@ -113,11 +113,11 @@ class _Work:
         )
 
     def _code(
-        self, said_q: int | None, limits: Sequence[int | None], allowed: int | None = None
+        self, header_q: int | None, limits: Sequence[int | None], allowed: int | None = None
     ) -> Flow[tuple[list[Row], Row]]:
         """Rows of the chunks, coded anew where they are missing, and of the joined file."""
         names = [f"{n:05d}" if limits[n] is None else f"{n:05d}-{limits[n]}" for n in self.numbers]
-        tasks = [self._encode(n, names[n], said_q, limits[n]) for n in self.numbers]
+        tasks = [self._encode(n, names[n], header_q, limits[n]) for n in self.numbers]
         rows = yield from self._results(names, tasks)
         (joined,) = yield [self._join(names, allowed)]
         return rows, joined
@@ -142,7 +142,7 @@ class _Work:
         }
         return Task(f"{_TASKS}:{call}", common | arguments, self.cores, memory)
 
-    def _encode(self, number: int, name: str, said_q: int | None, limit: int | None) -> Task:
+    def _encode(self, number: int, name: str, header_q: int | None, limit: int | None) -> Task:
         output, keep = (store.join(self.folder, f"{name}.{kind}") for kind in ("gvc", "json"))
         return self._task(
             "encode",
@@ -150,7 +150,7 @@ class _Work:
             number=number,
             output=output,
             keep=keep,
-            said_q=said_q,
+            header_q=header_q,
             limit=limit,
         )
 

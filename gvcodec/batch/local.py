@@ -16,14 +16,13 @@ from typing import BinaryIO, Self
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.worker import perform
 from gvcodec.util.programs import make_environment, python_command
-from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, defer_signals
 
 #: Part of the machine's memory that tasks may take together.
 _SHARE = 0.9
 _CGROUP = "/sys/fs/cgroup/memory.max"
-#: A worker whose task took fewer seconds takes another one: to start it may have taken as long. The
-# memory of the
-#: others goes back with them.
+#: A worker whose task took fewer seconds takes another one, since starting it may take as long.
+#: Others end, and their memory goes back to the system.
 _SHORT = 10.0
 
 
@@ -159,7 +158,7 @@ class _Worker:
         command = python_command("gvcodec.batch.worker")
         pipe = subprocess.PIPE
         self._said: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
-        with held():
+        with defer_signals():
             self.process = subprocess.Popen(
                 command,
                 stdin=pipe,

@@ -124,7 +124,7 @@ def make_settings(
 
 def _leader(config: EncoderConfig) -> str:
     """The network that leads fitting, by its name."""
-    from gvcodec.painter.perceptual import leading_weights
+    from gvcodec.painter.perceptual import guide_network
 
-    found = leading_weights(config.fit_by)
+    found = guide_network(config.fit_by)
     return found[0] if found else config.fit_by

@@ -69,15 +69,15 @@ def encode(
     cores: int,
     output: str,
     keep: str,
-    said_q: int | None = None,
+    header_q: int | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
-    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `said_q`: what its
+    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `header_q`: what its
     header says."""
     began, spent = time.monotonic(), cpu_seconds()
     chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
     opened = _Chunk(uri, chosen, cut, number)
-    coded = _code(opened, chosen, chosen.encoder_config(cores, said_q=said_q), limit)
+    coded = _code(opened, chosen, chosen.encoder_config(cores, header_q=header_q), limit)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     if ids != [chosen.base_model, chosen.painter]:

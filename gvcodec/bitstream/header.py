@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gvcodec.bases import GONE, INDEX_END, base_of, base_of_wire, names
+from gvcodec.bases import INDEX_END, RETIRED_BASES, base_of, base_of_wire, names
 from gvcodec.bitstream.packets import Source
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
@@ -178,10 +178,10 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     painter_id = cursor.take(ID_BYTES) if flags & _HAS_PAINTER_ID else None
     gvc1d_id = cursor.take(ID_BYTES) if flags & _HAS_LATENTS else None
     name = base_of_wire(base)
-    if base in GONE:
+    if base in RETIRED_BASES:
         raise FormatVersionError(
-            f"base {GONE[base]} was written by gvcodec before 0.7.0 and is read by release 0.1.0; "
-            f"this one reads {', '.join(names())}"
+            f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
+            f"release 0.1.0; this one reads {', '.join(names())}"
         )
     if len(cursor) or flags > 7 or bits >= 32 or name is None or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")

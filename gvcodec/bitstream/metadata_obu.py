@@ -87,8 +87,8 @@ _FIRST_SKIPPABLE = 64
 _MAX_FRAMES = 1 << 40
 
 
-class What(IntEnum):
-    """What an entry is."""
+class EntryType(IntEnum):
+    """Type of an entry."""
 
     HEADER = 0
     PLACE = 1
@@ -101,14 +101,14 @@ class What(IntEnum):
     SOUND = 8
 
 
-_KNOWN = frozenset(int(what) for what in What)
+_KNOWN = frozenset(int(what) for what in EntryType)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An entry without its framing."""
 
-    what: What
+    what: EntryType
     data: bytes
 
     @property
@@ -137,12 +137,12 @@ class Unit:
     entries: tuple[Entry, ...]
     damage: tuple[str, ...]
 
-    def data_of(self, what: What) -> bytes | None:
+    def data_of(self, what: EntryType) -> bytes | None:
         """Data of the first entry of this sort."""
         return next((entry.data for entry in self.entries if entry.what is what), None)
 
 
-def packet_entry(what: What, packet: Packet) -> Entry:
+def packet_entry(what: EntryType, packet: Packet) -> Entry:
     """An entry that holds an extended packet. Raises `ValueError` for other packets."""
     if packet.kind not in _COPIED:
         raise ValueError(f"a {packet.kind.name} packet is no entry")
@@ -239,7 +239,7 @@ def _entries(cursor: Cursor) -> list[Entry]:
     while len(cursor):
         what, data = cursor.uint(1), cursor.take(cursor.var())
         if what in _KNOWN:
-            entries.append(Entry(What(what), data))
+            entries.append(Entry(EntryType(what), data))
         elif what < _FIRST_SKIPPABLE:
             raise DamagedStreamError(f"metadata OBU: an entry {what} of a newer version")
         if len(entries) > _MAX_ENTRIES:

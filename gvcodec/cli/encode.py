@@ -58,8 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=integer(1, 1024),
         metavar="N",
-        help="code in chunks, so many at a time; the file is the same for every N (one video in "
-        "one go)",
+        help="encode N chunks in parallel; the output does not depend on N (one video in one go)",
     )
     parser.add_argument(
         "--summary", action="store_true", help="add a summary for search, at most 1 %% of the file"
@@ -109,14 +108,14 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--maxrate",
         type=amount,
         metavar="BITS",
-        help="with -q: largest mean bitrate of the picture, by SVT-AV1's capped CRF on one thread "
-        "(av1, not --low-delay); a first second of hard video may take half as much again",
+        help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
+        "--low-delay); the first second may exceed it by half",
     )
     parser.add_argument(
         "--base",
         choices=(AUTO, *names()),
         default=AUTO,
-        help="base layer; auto: av1, or motion at low rates by trials; -q means av1's (auto)",
+        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale (auto)",
     )
     parser.add_argument(
         "--base-scale",
@@ -150,8 +149,8 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--fit-by",
         choices=("vgg", "small"),
         default="",
-        help="network whose features tell how it looks: VGG16, or the small one that is shipped "
-        "(vgg where its weights are found)",
+        help="perceptual network used as fitting loss (vgg if its weights are installed, else the "
+        "small bundled one)",
     )
     parser.add_argument(
         "--device",

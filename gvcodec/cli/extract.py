@@ -9,7 +9,7 @@ from pathlib import Path
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import held
+from gvcodec.limits import memory_limit
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.streams.extract import extract
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
         notes: list[str] = []
         try:
             most = limits_of(options)
-            with held(reader.header, False, most):
+            with memory_limit(reader.header, False, most):
                 if reader.header.base == "av1" and suffix in ONE_FILE:
                     frames, notes = write_one_file(reader, options.output, options.overwrite, most)
                 else:

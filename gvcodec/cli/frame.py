@@ -15,7 +15,7 @@ from gvcodec.cli._arguments import (
     seconds,
 )
 from gvcodec.errors import UsageError
-from gvcodec.limits import held
+from gvcodec.limits import memory_limit
 from gvcodec.media.stills import SUFFIXES, still
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import clock, say
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     with (
         PendingFile(options.output, options.overwrite) as pending,
         Video(options.input, fidelity=options.fidelity, **chosen) as video,
-        held(video.header, video.painted, most),
+        memory_limit(video.header, video.painted, most),
     ):
         number = _at(video, options.time) if options.number is None else options.number
         if not number < len(video):

@@ -14,7 +14,7 @@ from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
-from gvcodec.limits import held
+from gvcodec.limits import memory_limit
 from gvcodec.one_file.files import open_stream
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
@@ -103,7 +103,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
     frames = FrameServer(video, lambda: _open(options, fidelity=True)) if video else None
     with (
         _stream_file(options.input) as stream,
-        held(header, painted, limits_of(options)),
+        memory_limit(header, painted, limits_of(options)),
         PlayerServer(
             options.port,
             page_files() | original | {"/stream": stream} | _models(options, header, painted),

@@ -121,7 +121,7 @@ class Encoder(Shared):
             fmt,
             config.base,
             config.scale,
-            round(config.base_q) if config.said_q is None else config.said_q,
+            round(config.base_q) if config.header_q is None else config.header_q,
             start_pts,
             layers.base_model_id(config.base),
             painter,

@@ -164,14 +164,14 @@ def location_of(stream: av.VideoStream, frame: av.VideoFrame, y4m: bytes | None)
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return _find_stored_rotation(stream)
+        return read_chroma_location(stream)
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
 
 
-def _find_stored_rotation(stream: av.VideoStream) -> int:
-    """What the codec parameters say, which PyAV does not show: the head of a Matroska file made of
-    them does. It has no words for chroma below its row."""
+def read_chroma_location(stream: av.VideoStream) -> int:
+    """PyAV hides the chroma location of codec parameters, so write a Matroska header from them and
+    read it there. Matroska has no word for chroma below its row."""
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format="matroska") as output:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
-from gvcodec.bitstream.metadata_obu import What, closes, read_header, read_place
+from gvcodec.bitstream.metadata_obu import EntryType, closes, read_header, read_place
 from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import OBJECT_BYTES, Limits, check
@@ -47,7 +47,7 @@ class _Survey:
         self.frames += 1
         self.ours = self.ours or bool(unit.entries or unit.damage)
         reasons = list(unit.damage)
-        packed = unit.data_of(What.HEADER)
+        packed = unit.data_of(EntryType.HEADER)
         if packed is not None:
             try:
                 self.header = self.header or read_header(packed)
@@ -119,14 +119,14 @@ class _Piece:
         unit = timed.unit
         self.latents_lost |= bool(unit.damage)
         for entry in unit.entries:
-            if entry.what in (What.PACKET, What.STATE):
+            if entry.what in (EntryType.PACKET, EntryType.STATE):
                 self._take(entry.packet)
         payload = strip("av1", unit.payload)
         self.packets.append(Packet(Kind.INTER if self.frames else Kind.KEY, payload))
         self.frames += 1
         self.seconds.append(timed.seconds)
         self.crc = zlib.crc32(payload, self.crc)
-        check = unit.data_of(What.GOP)
+        check = unit.data_of(EntryType.GOP)
         if check is not None and not closes(check, self.frames, self.crc):
             first = self.place or 0
             raise DamagedStreamError(
@@ -151,11 +151,11 @@ def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
     gop: _Piece | None = None
     held = 0
     for timed in demuxer.units():
-        packed = timed.unit.data_of(What.HEADER)
+        packed = timed.unit.data_of(EntryType.HEADER)
         if packed is not None or timed.key:
             if gop is not None:
                 yield gop
-            place = timed.unit.data_of(What.PLACE)
+            place = timed.unit.data_of(EntryType.PLACE)
             gop, held = _Piece(None if place is None else read_place(place), packed), 0
         if gop is not None:
             held += len(timed.unit.payload) + OBJECT_BYTES

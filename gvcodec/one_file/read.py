@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, Writer
-from gvcodec.bitstream.metadata_obu import Unit, What, closes, read_header, read_place
+from gvcodec.bitstream.metadata_obu import EntryType, Unit, closes, read_header, read_place
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
@@ -132,7 +132,7 @@ class _Copy:
     """Units of a whole file to packets."""
 
     def __init__(self, first: TimedUnit, tracks: Tracks | None, out: BinaryIO) -> None:
-        packed = first.unit.data_of(What.HEADER)
+        packed = first.unit.data_of(EntryType.HEADER)
         if packed is None:
             raise _ChangedError
         self._packed = packed
@@ -144,21 +144,21 @@ class _Copy:
         self._hash: bytes | None = None
         #: The container has tracks that were not in the stream.
         self._added = tracks is not None and not any(
-            entry.what is What.TRACKS for entry in first.unit.entries
+            entry.what is EntryType.TRACKS for entry in first.unit.entries
         )
         if tracks is not None:
             tracks.shift = first.seconds - header.start_pts * header.format.time_base
             if self._added:
                 self._write_tracks()
             else:
-                tracks.adopt(first.unit.data_of(What.SOUND) or b"")
+                tracks.adopt(first.unit.data_of(EntryType.SOUND) or b"")
 
     def send(self, timed: TimedUnit) -> None:
         """Take the next unit. Raises `_ChangedError`, `DamagedStreamError`."""
         unit = timed.unit
         if unit.damage or self._hash is not None:
             raise _ChangedError
-        key = unit.data_of(What.HEADER) is not None
+        key = unit.data_of(EntryType.HEADER) is not None
         if key:
             self._begin_gop(unit)
         elif timed.key:
@@ -167,9 +167,9 @@ class _Copy:
             self._tracks.copy_until(timed.seconds)
             self._write_tracks(CHUNK)
         for entry in unit.entries:
-            if entry.what is What.PACKET:
+            if entry.what is EntryType.PACKET:
                 self._writer.write(entry.packet)
-            elif entry.what is What.TRACKS and entry.data[:1] == b"\0":
+            elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._mark(entry.data)
         payload = strip("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
@@ -186,8 +186,8 @@ class _Copy:
         self._writer.finish(self._hash)
 
     def _begin_gop(self, unit: Unit) -> None:
-        place = unit.data_of(What.PLACE)
-        same = unit.data_of(What.HEADER) == self._packed
+        place = unit.data_of(EntryType.PLACE)
+        same = unit.data_of(EntryType.HEADER) == self._packed
         if self._gop_open or not same or place is None or read_place(place) != self._writer.frames:
             raise _ChangedError
         self._gop_frames = self._crc = 0
@@ -196,15 +196,15 @@ class _Copy:
     def _after(self, unit: Unit) -> None:
         """Entries that come after the frame."""
         for entry in unit.entries:
-            if entry.what is What.GOP:
+            if entry.what is EntryType.GOP:
                 if not closes(entry.data, self._gop_frames, self._crc):
                     raise _ChangedError
                 self._gop_open = False
-            elif entry.what is What.TRAILER:
+            elif entry.what is EntryType.TRAILER:
                 self._writer.write(entry.packet)
-            elif entry.what is What.TRACKS and entry.data[:1] == b"\1":
+            elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\1":
                 self._mark(entry.data)
-            elif entry.what is What.END:
+            elif entry.what is EntryType.END:
                 if len(entry.data) != _END_BYTES:
                     raise _ChangedError
                 self._hash = entry.data

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
-from gvcodec.bitstream.metadata_obu import Entry, What, packet_entry, put_in
+from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_in
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
@@ -213,7 +213,7 @@ class _Units:
         if not packet.is_frame:
             if packet.kind is Kind.UNKNOWN:
                 raise UsageError("the stream needs a newer version of gvcodec")
-            self._before.append(packet_entry(What.PACKET, packet))
+            self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
             return None
         key = packet.kind is Kind.KEY
@@ -223,10 +223,10 @@ class _Units:
             done.end = unit.pts
         if key:
             unit.entries = [
-                Entry(What.HEADER, self._header.pack()),
-                Entry(What.PLACE, encode_var(self._frames)),
+                Entry(EntryType.HEADER, self._header.pack()),
+                Entry(EntryType.PLACE, encode_var(self._frames)),
                 *(
-                    packet_entry(What.STATE, Packet(kind, payload))
+                    packet_entry(EntryType.STATE, Packet(kind, payload))
                     for kind, payload in self._state.items()
                     if kind not in self._fresh
                 ),
@@ -243,8 +243,8 @@ class _Units:
 
     def send_tracks(self, packets: int, head: bytes) -> None:
         """A `tracks` packet with so many packets after its `head` goes here."""
-        self._before += [Entry(What.SOUND, head)] if head else []
-        self._before.append(Entry(What.TRACKS, b"\0" + encode_var(packets)))
+        self._before += [Entry(EntryType.SOUND, head)] if head else []
+        self._before.append(Entry(EntryType.TRACKS, b"\0" + encode_var(packets)))
 
     def finish(self, base_hash: bytes) -> _Unit:
         """The last unit."""
@@ -252,11 +252,11 @@ class _Units:
         if unit is None:
             raise DamagedStreamError("the stream holds no frames")
         for entry in self._before:
-            if entry.what is What.TRACKS:
-                unit.entries.append(Entry(What.TRACKS, b"\1" + entry.data[1:]))
-            elif entry.what is What.PACKET:
-                unit.entries.append(Entry(What.TRAILER, entry.data))
-        unit.entries.append(Entry(What.END, base_hash))
+            if entry.what is EntryType.TRACKS:
+                unit.entries.append(Entry(EntryType.TRACKS, b"\1" + entry.data[1:]))
+            elif entry.what is EntryType.PACKET:
+                unit.entries.append(Entry(EntryType.TRAILER, entry.data))
+        unit.entries.append(Entry(EntryType.END, base_hash))
         unit.end = self._timing.receive()
         return unit
 
@@ -264,7 +264,7 @@ class _Units:
         unit, self._held = self._held, None
         if unit is not None and gop_ends:
             crc = self._crc.to_bytes(4, "little")
-            unit.entries.append(Entry(What.GOP, encode_var(self._gop_frames) + crc))
+            unit.entries.append(Entry(EntryType.GOP, encode_var(self._gop_frames) + crc))
         return unit
 
     def _note(self, packet: Packet) -> None:

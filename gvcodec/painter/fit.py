@@ -254,7 +254,7 @@ def fit(
     `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
     the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
     `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
-    bytes three. `leader`: whose features the losses compare, see `perceptual.leading_weights`;
+    bytes three. `leader`: whose features the losses compare, see `perceptual.guide_network`;
     without their weights a warning says so and None comes back. `own`: each sample's frames' own
     entries of the condition, `model.rate` of their packets. `device`: torch's name of where it is
     done. Raises `UsageError` for a device that is not there."""
@@ -266,7 +266,7 @@ def fit(
         reason = f"pictures smaller than {_SMALLEST} samples"
     elif _is_still(samples):
         reason = "nothing moves"
-    elif (leading := perceptual.leading_weights(leader)) is None:
+    elif (leading := perceptual.guide_network(leader)) is None:
         reason = "no weights of the perceptual losses found"
     if leading is None:
         warnings.warn(f"fitting is left out: {reason}", stacklevel=2)

@@ -1,5 +1,5 @@
-"""Block motion between consecutive base frames, as the painter needs it: display order, whole
-pixels, out of the coding base_frame. NumPy and the core only.
+"""Block motion between consecutive base frames in display order, whole pixels, estimated outside
+the coding loop. NumPy and the core only.
 
 A block of `BLOCK` luma pixels has a vector (dy, dx) in luma pixels: its content is looked for in
 the reference at position + vector.

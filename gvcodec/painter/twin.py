@@ -40,7 +40,7 @@ from gvcodec.painter.twin_filters import (
     upsample,
     upsample_maps,
 )
-from gvcodec.painter.twin_layers import Block, Layer, Numbers
+from gvcodec.painter.twin_layers import Block, Layer, Requantiser
 from gvcodec.util.models import save_weights
 from gvcodec.util.warp import warp
 
@@ -116,7 +116,7 @@ class PainterTwin(nn.Module):
         self.stem, self.stem2 = Layer(12, q, 3), Layer(q, c - 16, 3)
         self.statistics = Layer(16, 16, 1)
         self.blocks = nn.ModuleList([Block(c, sizes["wide"]) for _ in range(sizes["depth"])])
-        self.view = Numbers(c)
+        self.view = Requantiser(c)
         self.style = Layer(c, s, 1)
         self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
         self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
@@ -168,7 +168,7 @@ class PainterTwin(nn.Module):
         tinted = times(8 * x.colour, tint) + residual[:, 4:]
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
 
-    def look(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
+    def extract_features(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
         """`OraclePainter._trunk` of a batch, without `style`."""
         a = self.stem.levels(self.stem.silu(self.stem.sums(signal, 2)))
         parts = (
@@ -180,7 +180,7 @@ class PainterTwin(nn.Module):
             x = block(x, condition)
         return self.view.rescale(x).clamp(-I.MIDDLE, 127 - I.MIDDLE)
 
-    def observe(
+    def trunk(
         self,
         luma: Tensor,
         chroma: Tensor,
@@ -235,7 +235,7 @@ class PainterTwin(nn.Module):
             colour,
             signal,
             grain,
-            self.look(signal, beside, condition),
+            self.extract_features(signal, beside, condition),
             directions(half),
             trust,
         )
@@ -267,7 +267,7 @@ class PainterTwin(nn.Module):
         `vectors` `(B, 2, H/16, W/16)`: motion against the frame before (None together with `state`
         None). `fresh`: new noise and the pixels to redraw (`noise.fresh`). `condition` `(B,
         CONDITION)` in 1/256, the frame's own entry last."""
-        return self.paint(self.observe(luma, chroma, vectors, fresh, state, condition), state)
+        return self.paint(self.trunk(luma, chroma, vectors, fresh, state, condition), state)
 
     def grids(self) -> dict[str, Tensor]:
         """What one whole number of a parameter is worth, by name, to be broadcast."""
@@ -289,7 +289,7 @@ class PainterTwin(nn.Module):
                 weight, bias = module.whole()
                 found[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
                 found[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
-            if isinstance(module, Numbers):
+            if isinstance(module, Requantiser):
                 parts = (
                     ("multiplier", "shift", "step")
                     if not name.endswith("view")
@@ -340,7 +340,7 @@ class PainterTwin(nn.Module):
     def take(self, found: dict[str, Tensor]) -> None:
         """Integers and grids by name. Raises `KeyError`, `RuntimeError`."""
         for name, module in self.named_modules():
-            if isinstance(module, Numbers):
+            if isinstance(module, Requantiser):
                 for part in ("multiplier", "shift", "step"):
                     if f"{name}.{part}" in found:
                         getattr(module, part).copy_(found[f"{name}.{part}"])

@@ -10,7 +10,7 @@ from gvcodec.painter import model as I
 from gvcodec.painter.twin_filters import round_through, shift_right, whole
 
 
-class Numbers(nn.Module):
+class Requantiser(nn.Module):
     """What becomes of a layer's sums: `multiplier`, `shift`, `step`, each (outputs,)."""
 
     multiplier: Tensor
@@ -36,7 +36,7 @@ class Numbers(nn.Module):
         )
 
 
-class Layer(Numbers):
+class Layer(Requantiser):
     """A convolution. `grid`: of weights, `unit`: of biases, each (outputs,)."""
 
     grid: Tensor

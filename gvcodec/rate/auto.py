@@ -323,7 +323,7 @@ class Trials:
         from gvcodec.painter import perceptual
         from gvcodec.painter.perceptual.vgg import PerceptualLoss
 
-        leading = perceptual.leading_weights("small")
+        leading = perceptual.guide_network("small")
         if leading is None:
             raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
         loss, totals = PerceptualLoss(weights=leading[1]), [0.0] * len(trials)

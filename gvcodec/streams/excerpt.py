@@ -43,7 +43,7 @@ class Indexed:
     tracks: TrackReader | None
 
 
-def add_index(
+def find_piece(
     piece: Piece, path: str, reader: Reader, decoder: Decoder, with_tracks: bool, limits: Limits
 ) -> Indexed:
     """The piece of the stream at `path`, which `reader` reads from its start.

@@ -2,8 +2,6 @@
 
     with Journal(path, what) as journal:
         encoder = Encoder(fmt, config, wrap=journal.wrap)
-        ...
-        journal.done()
 
 The journal is 32 bytes that say what is being encoded with which settings, then a gvcodec stream
 without its end. After a restart its whole GOPs stand for the frames that they hold, which the
@@ -129,8 +127,7 @@ def _no_link(path: str, flags: int) -> int:
 
 
 class _Resumed:
-    """Structure encoder: packets from the journal while there are any, then those of a new
-    encoder."""
+    """Base encoder: packets from the journal while there are any, then those of a new encoder."""
 
     def __init__(
         self,

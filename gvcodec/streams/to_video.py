@@ -15,7 +15,7 @@ from typing import BinaryIO
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.limits import DEFAULT, Limits, held
+from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
@@ -27,7 +27,7 @@ from gvcodec.media.writer import (
     visually_lossless,
 )
 from gvcodec.one_file.files import open_stream, unwrap
-from gvcodec.streams.excerpt import Piece, add_index
+from gvcodec.streams.excerpt import Piece, find_piece
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, display_name
 from gvcodec.util.messages import count_noun
@@ -212,7 +212,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         read_only=True,
     )
     if options.hold:
-        stack.enter_context(held(header, painted, most))
+        stack.enter_context(memory_limit(header, painted, most))
     # Older streams keep the clock of their source; files begin at 0.
     video = _Input(reader, decoder, _kind(decoder, painted), shift=header.start_pts)
     piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
@@ -225,7 +225,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     )
     if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
         keeps = takes_tracks(options.target, options.form)
-        found = add_index(piece, options.input, reader, decoder, keeps, most)
+        found = find_piece(piece, options.input, reader, decoder, keeps, most)
         first = next(found.frames, None)
         video.frames, video.count, video.tracks, video.whole = (
             found.frames,

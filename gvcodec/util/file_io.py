@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 _POLL = 0.05
@@ -248,7 +248,7 @@ class PendingFile:
             if self._old is None or self._replaces(self._old):
                 self._target = _resolve_output(path)
                 refuse_input(self._target)
-                with held():
+                with defer_signals():
                     self.temporary = self._create(self._old)
                     self._abort = OnAbort(partial(self.temporary.unlink, missing_ok=True))
         except OSError as error:

@@ -3,7 +3,7 @@ half made stays.
 
 The first signal raises `Interrupted` in the main thread, so that `with` blocks clear up. A thread
 watches: when that takes longer than `_GRACE`, because the main thread is inside a library, or when
-a second signal comes, it runs what `on_abort` was given and ends the process. Exit codes are 128
+a second signal comes, it runs the actions of `OnAbort` and ends the process. Exit codes are 128
 and the signal's number, as in a shell.
 """
 
@@ -61,7 +61,7 @@ class OnAbort:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Signals wait until the end of the block: what it makes and the `OnAbort` that undoes it come
     together."""
     global _holding
@@ -106,7 +106,7 @@ def guard_signals(last: bool = False) -> Iterator[None]:
 
 
 def abort() -> None:
-    """Run what `on_abort` was given, once."""
+    """Run the actions of `OnAbort`, each once."""
     # An interrupt may have hit between taking the lock and keeping it.
     locked = _lock.acquire(timeout=_LOCKED)
     while _actions:

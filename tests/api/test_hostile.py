@@ -221,7 +221,7 @@ def test_the_hold_on_memory_ends_with_its_block(plain: bytes) -> None:
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with (
-        limits.held(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
+        limits.memory_limit(Reader(io.BytesIO(plain)).header, False, Limits(max_memory=64 << 20)),
         pytest.raises(MemoryError),
     ):
         np.ones(1 << 27)

@@ -241,7 +241,7 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path, stream: Path) 
 
 def test_signatures_name_every_option() -> None:
     fields = {f.name: f.default for f in dataclasses.fields(gvcodec.EncoderConfig)}
-    del fields["said_q"]
+    del fields["header_q"]
     methods = gvcodec.VideoEncoder.to_file, gvcodec.VideoEncoder.to_bytes
     for function in (gvcodec.encode, gvcodec.encode_file, *methods):
         shown = inspect.signature(function).parameters

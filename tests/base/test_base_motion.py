@@ -18,7 +18,7 @@ from gvcodec.base.motion import checkpoint, payload
 from gvcodec.base.motion.decoder import MotionDecoder
 from gvcodec.base.motion.drift import Drift
 from gvcodec.base.motion.encoder import MotionEncoder
-from gvcodec.base.motion.payload import REFRESH, WAITING, Entropy, Memory, Times
+from gvcodec.base.motion.payload import REFRESH, WAITING, Entropy, MotionStatistics, Times
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
@@ -204,7 +204,7 @@ def test_payloads_come_back(levels: list[int], backend: Any) -> None:
     rng = np.random.default_rng(1)
     one, other = Entropy(network(), 3, 2), Entropy(network(), 3, 2, backend)
     given = np.array(levels, np.uint8)
-    memory, remembered = Memory.empty(3), Memory.empty(3)
+    memory, remembered = MotionStatistics.empty(3), MotionStatistics.empty(3)
     for times in (Times(-1, 0), Times(-1, 4), Times(2, -1)):
         values = np.round(rng.laplace(0, 3, (3, TREE_VALUES))).clip(-127, 127).astype(np.int16)
         values[:, SOURCES] = rng.integers(0, 3, (3, 16)) * (times.far != 0)
@@ -223,16 +223,19 @@ def test_many_windows_are_several_packets() -> None:
     values = rng.integers(-2, 3, (35, TREE_VALUES)).astype(np.int16)
     values[:, SOURCES] = 1
     levels = np.full(35, 5, np.uint8)
-    assert [len(row.places) for row in coder.rows(levels, Memory.empty(35), Times(-1, 1))] == [
+    rows = coder.rows(levels, MotionStatistics.empty(35), Times(-1, 1))
+    assert [len(row.places) for row in rows] == [
         16 * TREE_VALUES, 16 * TREE_VALUES, 3 * TREE_VALUES
     ]  # fmt: skip
-    coded = coder.encode(values, levels, Memory.empty(35), Times(-1, 1))
-    assert np.array_equal(coder.decode(coded, Memory.empty(35), Times(-1, 1))[0], values)
+    coded = coder.encode(values, levels, MotionStatistics.empty(35), Times(-1, 1))
+    assert np.array_equal(coder.decode(coded, MotionStatistics.empty(35), Times(-1, 1))[0], values)
 
 
 def test_contexts_are_values_before_of_the_same_packet() -> None:
     rng = np.random.default_rng(8)
-    memory = Memory.empty(6).after(random_values(rng, 6, 5), np.full(6, 5, np.uint8), Times(-1, 0))
+    memory = MotionStatistics.empty(6).after(
+        random_values(rng, 6, 5), np.full(6, 5, np.uint8), Times(-1, 0)
+    )
     levels = np.array([5, 3, 0, 5, 5, 1], np.uint8)
     side, back, index = _core.tree_contexts(memory.values, memory.level, levels, 0, 6, 3, 40, -1, 2)
     assert side.max() <= 127 and side.shape[2] == TREE_SIDE
@@ -250,7 +253,7 @@ def test_contexts_are_values_before_of_the_same_packet() -> None:
 
 def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     values = random_values(np.random.default_rng(9), 2, 9)
-    memory = Memory.empty(2).after(values, np.array([5, 0], np.uint8), Times(-1, 0))
+    memory = MotionStatistics.empty(2).after(values, np.array([5, 0], np.uint8), Times(-1, 0))
     turned = memory.look_up(Times(3, -1))
     assert np.array_equal(turned[:, SOURCES], memory.values[:, SOURCES])
     steps = np.setdiff1d(np.arange(TREE_VALUES), SOURCES)
@@ -261,8 +264,8 @@ def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
 def test_a_frame_of_copies_is_no_bytes() -> None:
     coder = Entropy(network(), 5, 5)
     none = np.zeros((5, TREE_VALUES), np.int16), np.zeros(5, np.uint8)
-    assert coder.encode(*none, Memory.empty(5), Times(-1, 0)) == b""
-    assert not coder.decode(b"", Memory.empty(5), Times(-1, 0))[1].any()
+    assert coder.encode(*none, MotionStatistics.empty(5), Times(-1, 0)) == b""
+    assert not coder.decode(b"", MotionStatistics.empty(5), Times(-1, 0))[1].any()
 
 
 def test_any_bytes_decode_or_are_refused() -> None:
@@ -274,7 +277,7 @@ def test_any_bytes_decode_or_are_refused() -> None:
             int(rng.integers(0, 40))
         )
         try:
-            values, levels = coder.decode(data, Memory.empty(5), Times(-1, 2))
+            values, levels = coder.decode(data, MotionStatistics.empty(5), Times(-1, 2))
             assert np.abs(values).max() <= payload.LARGEST and levels.max() <= TREE_LEVELS
             decoded += 1
         except DamagedStreamError:

@@ -157,7 +157,7 @@ import hashlib, sys
 from gvcodec import cli
 from gvcodec.cli import info
 from gvcodec.util.file_io import open_output
-from gvcodec.util.signals import held
+from gvcodec.util.signals import defer_signals
 
 def run(options):
     with open_output(options.input, False) as output:
@@ -208,7 +208,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
 def test_what_is_made_and_what_undoes_it_come_together() -> None:
     undone: list[str] = []
     with pytest.raises(signals.Interrupted) as raised, signals.guard_signals():
-        with signals.held():
+        with signals.defer_signals():
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.05)
             signals.OnAbort(lambda: undone.append("made"))

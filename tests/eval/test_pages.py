@@ -84,16 +84,16 @@ def test_times_are_those_of_runs_by_name_then_family(tmp_path: Path) -> None:
     codec = SimpleNamespace(
         name="x265-ld", family="x265", outputs={"": ()}, row=lambda _: "x265-ld"
     )
-    plan = SimpleNamespace(out=tmp_path, targets=(0.01,), every={"psnr_y": 1})
+    plan = (0.01,), ["psnr_y"], tmp_path
     described = {"width": 1000, "height": 1000, "frames": 1}
     (tmp_path / "runs").mkdir()
     for number, seconds in enumerate((2, 3, 9)):
         run = {"clip": described, "codec": {"name": "x265-ra", "family": "x265"}}
         text = json.dumps(run | {"seconds": {"encode": seconds}})
         (tmp_path / f"runs/{number}.json").write_text(text)
-    (*_, line) = forecast.describe([clip], [codec], [(clip, codec)], plan)
+    (*_, line) = forecast.describe([clip], [codec], [(clip, codec)], *plan)
     assert line.startswith("about 42 s of one core for encoding, by the runs in this folder")
-    (*_, line) = forecast.describe([clip], [codec], [], plan)
+    (*_, line) = forecast.describe([clip], [codec], [], *plan)
     assert line.endswith("1 points, 0 of them to be made")
     assert forecast.duration(9000) == "2.5 h"
     assert forecast.duration(120) == "2 min"

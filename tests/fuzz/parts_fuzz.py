@@ -39,7 +39,7 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, MotionFrame
-    from gvcodec.base.motion.payload import LARGEST, Entropy, Memory, Times
+    from gvcodec.base.motion.payload import LARGEST, Entropy, MotionStatistics, Times
     from gvcodec.base.standard.claims import check
     from gvcodec.base.standard.payloads import restore
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
@@ -162,7 +162,7 @@ def motion(data: bytes) -> None:
     planes = [np.full((height // s, width // s), 4 * width // s, np.uint16) for s in (1, 2, 2)]
     frame, far = (MotionFrame.still(*planes, i) for i in range(2))
     coder = Entropy(network(), frame.windows, frame.window_columns)
-    coder.q, memory = data[0] % 64, Memory.empty(frame.windows)
+    coder.q, memory = data[0] % 64, MotionStatistics.empty(frame.windows)
     for number, payload in enumerate(pieces(data[1:])):
         times = (Times(-1, 0), Times(-1, 1 + number % 16), Times(2, -1))[number % 3]
         found, levels = coder.decode(payload, memory, times)

@@ -26,7 +26,7 @@ from eval import browser
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore, strip
 from gvcodec.bitstream import Kind, Packet, Reader, Writer, metadata_obu
-from gvcodec.bitstream.metadata_obu import Entry, What, pack, parse, put_in, take_apart
+from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, put_in, take_apart
 from gvcodec.cli import main
 from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
@@ -99,11 +99,16 @@ def test_the_example_of_the_specification() -> None:
     text = metadata_obu.__doc__ or ""
     (line,) = re.findall(r"^    (2a 1c [0-9a-f ]+)$", text, re.MULTILINE)
     obu = bytes.fromhex(line)
-    entries = [Entry(What.GOP, bytes([25, 1, 2, 3, 4])), Entry(What.END, bytes(range(0xA0, 0xA8)))]
+    entries = [
+        Entry(EntryType.GOP, bytes([25, 1, 2, 3, 4])),
+        Entry(EntryType.END, bytes(range(0xA0, 0xA8))),
+    ]
     assert obu == pack(entries) and parse(obu[2:]) == entries
 
 
-ENTRIES = st.lists(st.builds(Entry, st.sampled_from(What), st.binary(max_size=300)), max_size=6)
+ENTRIES = st.lists(
+    st.builds(Entry, st.sampled_from(EntryType), st.binary(max_size=300)), max_size=6
+)
 
 
 @given(ENTRIES, st.lists(st.binary(max_size=200), min_size=1, max_size=4))
@@ -123,7 +128,7 @@ def encoded(value: int) -> bytes:
 def test_a_unit_is_legal_av1(stream: bytes) -> None:
     """Delimiter, sequence header, metadata, frame; metadata ends with trailing bits."""
     key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
-    unit = put_in(restore("av1", key.payload), [Entry(What.PLACE, b"\0")])
+    unit = put_in(restore("av1", key.payload), [Entry(EntryType.PLACE, b"\0")])
     kinds = [kind for kind, _, _ in metadata_obu._obus(unit)]
     assert kinds == [2, 1, 5, 6]
     (ours,) = (body for kind, _, body in metadata_obu._obus(unit) if kind == 5)
@@ -176,10 +181,10 @@ def test_hostile_units_are_refused(unit: bytes) -> None:
 def test_foreign_metadata_and_padded_sizes_pass(stream: bytes) -> None:
     key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
     foreign = b"\x2a\x05\x16abc\x80"  # our type, not our magic
-    ours = pack([Entry(What.PLACE, b"\7")])
+    ours = pack([Entry(EntryType.PLACE, b"\7")])
     padded = ours[:1] + bytes([ours[1] | 0x80, 0x80, 0]) + ours[2:]
     unit = take_apart(b"\x12\x00" + foreign + padded + restore("av1", key.payload)[2:])
-    assert unit.entries == (Entry(What.PLACE, b"\7"),) and not unit.damage
+    assert unit.entries == (Entry(EntryType.PLACE, b"\7"),) and not unit.damage
     assert unit.payload.startswith(foreign)
 
 
@@ -189,7 +194,7 @@ def test_newer_versions_and_entries(stream: bytes) -> None:
     def sealed(inside: bytes) -> bytes:
         return b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
 
-    assert parse(sealed(b"\x89GVC\1\x40\2hi\1\1\5")) == [Entry(What.PLACE, b"\5")]
+    assert parse(sealed(b"\x89GVC\1\x40\2hi\1\1\5")) == [Entry(EntryType.PLACE, b"\5")]
     for inside in (b"\x89GVC\2", b"\x89GVC\1\x3f\0", b"\x89GVC\1\1\5"):
         with pytest.raises(DamagedStreamError):
             parse(sealed(inside))

@@ -283,7 +283,7 @@ def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, b
 def test_the_small_network_sees_what_vgg_sees():
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
 
-    leading = perceptual.leading_weights("small")
+    leading = perceptual.guide_network("small")
     assert leading is not None and leading[0] == "small"
     assert sum(w.numel() for w in leading[1].values()) <= 1_000_000
     small, vgg = PerceptualLoss(integer=False, weights=leading[1]), PerceptualLoss(integer=False)

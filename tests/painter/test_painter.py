@@ -26,7 +26,7 @@ from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
 from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.twin import condition as condition_row
-from gvcodec.painter.twin_layers import Layer, Numbers
+from gvcodec.painter.twin_layers import Layer, Requantiser
 from gvcodec.painter.video import VideoPainter
 from gvcodec.painter.weight_coder import Decoder, Encoder
 from gvcodec.types import Planes, VideoFormat
@@ -48,7 +48,7 @@ def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterTwin:
             if isinstance(module, Layer):
                 module.weight.copy_(torch.randn_like(module.weight) * 40 * wild)
                 module.bias.copy_(torch.randn_like(module.bias) * 1000 * wild)
-            if isinstance(module, Numbers):
+            if isinstance(module, Requantiser):
                 for part, low, high in (
                     ("multiplier", 300, 1024),
                     ("shift", 12, 18),

@@ -332,7 +332,7 @@ def test_material_for_a_small_perceptual_network(cache):
     from gvcodec.painter.perceptual.vgg import PerceptualLoss
     from training.perceptual_pairs import make_pairs
 
-    leading = perceptual.leading_weights("small")
+    leading = perceptual.guide_network("small")
     assert leading is not None
     teacher = PerceptualLoss(weights=leading[1])
     pairs, again = (

@@ -41,7 +41,7 @@ class Distortion:
         self.weights, self.device = weights, device
         self.leads: dict[str, PerceptualLoss] = {}
         for name in ("vgg", "small"):
-            found = perceptual.leading_weights(name)
+            found = perceptual.guide_network(name)
             if found is not None and weights.perceptual:
                 self.leads[name] = PerceptualLoss(weights=found[1]).to(device)
 

@@ -13,11 +13,11 @@ from gvcodec.base.motion.payload import (
     REFRESH,
     WAITING,
     Entropy,
-    Memory,
+    MotionStatistics,
     Times,
     schedule,
 )
-from gvcodec.base.motion.pictures import MAX_Q, STILL, Shown, Sized, threads_of, windows
+from gvcodec.base.motion.pictures import MAX_Q, PICTURE_CODEC, Shown, Sized, threads_of, windows
 from gvcodec.base.standard.codec import StandardDecoder
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.entropy.streams import Backend, backend_of
@@ -54,9 +54,11 @@ class MotionDecoder:
             if not payload or payload[0] > MAX_Q:
                 raise DamagedStreamError("keyframe without a quality")
             frozen = self.flush()
-            self._stills = StandardDecoder(self._fmt, STILL, threads=self._threads, low_delay=True)
+            self._stills = StandardDecoder(
+                self._fmt, PICTURE_CODEC, threads=self._threads, low_delay=True
+            )
             self._before = None
-            self._before = self._still(payload[1:], True, Memory.empty(self._count))
+            self._before = self._still(payload[1:], True, MotionStatistics.empty(self._count))
             self._entropy.q = payload[0]
             return [*frozen, self._up(self._before)]
         if self._before is None:
@@ -99,7 +101,7 @@ class MotionDecoder:
     def _up(self, shown: Shown) -> Planes:
         return self._sized.up(shown.frame.planes())
 
-    def _still(self, unit: bytes, keyframe: bool, memory: Memory) -> Shown:
+    def _still(self, unit: bytes, keyframe: bool, memory: MotionStatistics) -> Shown:
         """The next picture of the standard stream. Raises `DamagedStreamError`."""
         assert self._stills is not None
         base_frames = self._stills.send(unit, keyframe)
@@ -122,6 +124,6 @@ class MotionDecoder:
 def open_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
 ) -> MotionDecoder:
-    """As `gvcodec.bases` wants it."""
+    """See `gvcodec.layers`."""
     assert model is not None
     return MotionDecoder(header.format, threads, model, header.scale)

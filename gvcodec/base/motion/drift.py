@@ -1,13 +1,12 @@
-"""When base motion code a refresh: where it costs less than going on from pictures that have
-drifted."""
+"""When base motion codes a refresh: where it costs less than going on from drifted pictures."""
 
 from __future__ import annotations
 
 
 class Drift:
-    """A frame costs what it misses of the source and its bytes at `price` (of a byte, in mean
-    differences of a picture). As the last frame did, so will those that come, or more; around a
-    refresh they would do as those did since the last one, that one included."""
+    """Cost of a frame = distortion (mean differences of a picture) + `price` × bytes. Coming frames
+    are assumed to cost at least as much as the last; after a refresh, as much as the frames since
+    the previous refresh, that one included."""
 
     def __init__(self, price: float) -> None:
         self._price = price

@@ -31,12 +31,20 @@ from gvcodec.base.motion.payload import (
     WAITING,
     Entropy,
     Levels,
-    Memory,
+    MotionStatistics,
     Times,
     Values,
     schedule,
 )
-from gvcodec.base.motion.pictures import MAX_Q, STILL, WINDOW, Shown, Sized, threads_of, windows
+from gvcodec.base.motion.pictures import (
+    MAX_Q,
+    PICTURE_CODEC,
+    WINDOW,
+    Shown,
+    Sized,
+    threads_of,
+    windows,
+)
 from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.base.standard.codec import MIN_GOP, StandardEncoder
 from gvcodec.config import EncoderConfig
@@ -105,7 +113,7 @@ class _Made:
 
 #: What is coded of a frame, by which coder: values, levels, what is known before it, and times of
 #: its reference frames.
-Trace = Callable[[Entropy, Values, Levels, Memory, Times], None]
+Trace = Callable[[Entropy, Values, Levels, MotionStatistics, Times], None]
 
 
 class MotionEncoder:
@@ -209,7 +217,7 @@ class MotionEncoder:
         finer = _finer(quality)
         self._stills = StandardEncoder(
             fmt,
-            STILL,
+            PICTURE_CODEC,
             quality,
             threads=self._threads,
             low_delay=True,
@@ -217,7 +225,7 @@ class MotionEncoder:
             preset=_STILL_PRESET,
         )
         source = MotionFrame.still(*planes)
-        packet, shown = self._still(planes, Memory.empty(self._count))
+        packet, shown = self._still(planes, MotionStatistics.empty(self._count))
         area = self._fmt.width * self._fmt.height
         self._drift = Drift(self._refresh_price * self._price * 8 * WINDOW**2 / area)
         self._drift.add(self._distance(source, shown.frame), round(_FIRST_REFRESH * len(packet)))
@@ -226,7 +234,7 @@ class MotionEncoder:
         self._append(coded, bytes([self._entropy.q]) + packet, shown, key=True)
         return coded
 
-    def _still(self, planes: Planes, memory: Memory) -> tuple[bytes, Shown]:
+    def _still(self, planes: Planes, memory: MotionStatistics) -> tuple[bytes, Shown]:
         """The next picture of the standard stream, coded and decoded."""
         assert self._stills is not None
         coded = self._stills.send(planes)
@@ -311,7 +319,7 @@ def _join(parts: list[Coded]) -> Coded:
 
 
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> MotionEncoder:
-    """As `gvcodec.bases` wants it: `config` is settled."""
+    """See `gvcodec.layers`: `config` is settled."""
     assert config.base_q is not None and config.scale is not None
     ahead = 0 if config.low_delay else AHEAD
     return MotionEncoder(

@@ -28,9 +28,9 @@ A frame after another has that one as its near reference frame, at time -1. Of n
 refresh, frame i of 1…n has the reference frames that `schedule(n)` names, 0 the frame before all
 and n + 1 the refresh, at times j - i. csrc/motion_tree/frame.hpp says what samples come of that.
 
-Contexts come from the `Memory` of the near reference frame: that of a keyframe is empty, that of a
-refresh is the one of the frame shown before it. Raises `DamagedStreamError` for bytes that mean
-nothing.
+Contexts come from the `MotionStatistics` of the near reference frame: empty for a keyframe, and for a
+refresh those of the frame shown before it. Raises `DamagedStreamError` for bytes
+that mean nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Times(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MotionStatistics:
     """What is known of the windows after a frame: its values (zero where they were not coded), and
     their running mean magnitudes in 1/32, both (N, TREE_VALUES). `direction`: the sign of the time
     of the reference frame that its steps lead to."""
@@ -104,9 +104,9 @@ class Memory:
     direction: int = -1
 
     @staticmethod
-    def empty(windows: int) -> Memory:
+    def empty(windows: int) -> MotionStatistics:
         shape = windows, TREE_VALUES
-        return Memory(np.zeros(shape, np.int16), np.zeros(shape, np.int32))
+        return MotionStatistics(np.zeros(shape, np.int16), np.zeros(shape, np.int32))
 
     def look_up(self, times: Times) -> Values:
         """The values where time runs as for a frame at `times`: what moved moves back."""
@@ -116,12 +116,12 @@ class Memory:
         turned[:, _SOURCES] = self.values[:, _SOURCES]
         return turned
 
-    def after(self, values: Values, levels: Levels, times: Times) -> Memory:
+    def after(self, values: Values, levels: Levels, times: Times) -> MotionStatistics:
         """Copies leave what is known of them as it is."""
         there = (levels > 0)[:, None]
         size = np.minimum(np.abs(values.astype(np.int32)), _LARGE) * _UNIT
         level = self.level + ((size - self.level + (1 << _DECAY - 1)) >> _DECAY)
-        return Memory(
+        return MotionStatistics(
             np.where(there, values, self.look_up(times)),
             np.where(there, level, self.level).astype(np.int32),
             int(np.sign(times.near)),
@@ -152,7 +152,9 @@ class Entropy:
         self.backend: streams.Backend = backend
         self.q = 0
 
-    def encode(self, values: Values, levels: Levels, memory: Memory, times: Times) -> bytes:
+    def encode(
+        self, values: Values, levels: Levels, memory: MotionStatistics, times: Times
+    ) -> bytes:
         """The payload of a frame; values beyond the levels are zero."""
         if not levels.any():
             return b""
@@ -163,7 +165,9 @@ class Entropy:
         framed = [encode_var(len(packet)) + packet for packet in packets[:-1]] + packets[-1:]
         return self._head(levels) + b"".join(framed)
 
-    def decode(self, payload: bytes, memory: Memory, times: Times) -> tuple[Values, Levels]:
+    def decode(
+        self, payload: bytes, memory: MotionStatistics, times: Times
+    ) -> tuple[Values, Levels]:
         """Values, zero beyond the levels, and levels."""
         values = np.zeros(self._windows * TREE_VALUES, np.int16)
         if not payload:
@@ -185,7 +189,7 @@ class Entropy:
             raise DamagedStreamError("motion from no reference frame")
         return result, levels
 
-    def rows(self, levels: Levels, memory: Memory, times: Times) -> Iterator[Row]:
+    def rows(self, levels: Levels, memory: MotionStatistics, times: Times) -> Iterator[Row]:
         """The packets of a frame."""
         known = np.ascontiguousarray(memory.look_up(times))
         for first in range(0, self._windows, ROW):

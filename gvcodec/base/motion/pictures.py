@@ -10,13 +10,13 @@ from fractions import Fraction
 
 from gvcodec._core import MotionFrame
 from gvcodec.base.motion.payload import (
-    Memory,
+    MotionStatistics,
 )
 from gvcodec.base.resample import Resampler
 from gvcodec.types import Planes, VideoFormat
 
-#: What codes keyframes and refreshes.
-STILL = "av1"
+#: The codec of keyframes and refreshes.
+PICTURE_CODEC = "av1"
 MAX_Q = 63
 #: Samples a side.
 WINDOW = 256
@@ -27,7 +27,7 @@ class Shown:
     """A frame that others may go on from."""
 
     frame: MotionFrame
-    memory: Memory
+    memory: MotionStatistics
 
     def as_picture(self, picture: int) -> Shown:
         """A standard picture, as the one before (0) or after (1) other frames."""

@@ -22,7 +22,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.types import Colour, Planes
 from gvcodec.util.programs import find_program
-from gvcodec.util.signals import OnAbort, held
+from gvcodec.util.signals import OnAbort, defer_signals
 
 FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
 #: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after
@@ -132,7 +132,7 @@ class _Gop:
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
         try:
-            with held():
+            with defer_signals():
                 self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
                 self._abort = OnAbort(self._process.kill)
         except OSError as error:

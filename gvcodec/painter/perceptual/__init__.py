@@ -88,7 +88,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise MissingWeightsError(f"{path}: not a file of weights ({error})") from None
 
 
-def leading_weights(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
+def guide_network(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
     """What leads fitting and its weights: "vgg", or else "small", the network that is shipped with
     the painters; only `leader` where one is named. None where they are missing."""
     if leader != "small" and find_weights():

@@ -83,9 +83,7 @@ def observe_run(painter: PainterTwin, batch: Batch, position: int) -> list[Obser
         vectors, before = (batch.vectors[:, t], found[-1]) if t else (None, None)
         with torch.set_grad_enabled(learning and t == frames - 1):
             condition = batch.condition_of(t)
-            found.append(
-                painter.observe(luma[:, t], chroma[:, t], vectors, noise, before, condition)
-            )
+            found.append(painter.trunk(luma[:, t], chroma[:, t], vectors, noise, before, condition))
     return found
 
 
