@@ -101,7 +101,7 @@ def mirrored(planes: Planes) -> Planes:
     return y, u, v
 
 
-def _crop(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
+def crop_at_random(planes: Planes, rng: np.random.Generator, change: bool) -> Planes:
     """A part of the picture; with `change` it may be mirrored and brighter or darker."""
     height, width = planes[0].shape
     h, w = (int(side * rng.uniform(_LEAST, 0.95)) // 2 * 2 for side in (height, width))
@@ -157,14 +157,14 @@ def material_of(
         found[f"q{q}"] = embedded(decoded)
     found["crops"] = np.stack(
         [
-            embedded([_crop(f, rng, True) for f in some])
+            embedded([crop_at_random(f, rng, True) for f in some])
             for some in (frames[::STRIDE], decoded, decoded)
         ]
     )
     between = [n for n in range(len(frames)) if n % STRIDE]
     at = np.sort(rng.choice(between, _ASKED, replace=False))
     plain = [frames[n] for n in at]
-    asked = [plain, [_crop(f, rng, False) for f in plain]]
+    asked = [plain, [crop_at_random(f, rng, False) for f in plain]]
     asked.append([recode(mirrored(f)) for f in plain])
     found["asked"] = np.stack([embedded(some) for some in asked])
     found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
@@ -186,7 +186,7 @@ def _crop_alike(clip: list[Planes], rng: np.random.Generator) -> list[Planes]:
     cut = []
     for planes in clip:
         rng.bit_generator.state = state
-        cut.append(_crop(planes, rng, False))
+        cut.append(crop_at_random(planes, rng, False))
     return cut
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
 
@@ -55,8 +56,8 @@ def encode_file(
     start: float = 0.0,
     frames: int | None = None,
     resume: bool = False,
-    summary: bool = False,
-    embedder: str | None = None,
+    summary: bool | str = False,
+    summary_rate: Fraction | float | None = None,
     overwrite: bool = False,
     progress: Mode = "none",
     verbose: bool = False,
@@ -73,7 +74,8 @@ def encode_file(
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second, "80k") and `bpp`
     (bits per luma pixel), both without sound, and `target` ("psnr=38", "lpips=0.15") takes the
     place of `q`. `jobs`: code in chunks, so many at a time. `resume` goes on from OUTPUT.part.
-    `summary`: add one for search, by `embedder`. `progress`: a function that gets a `State` about
+    `summary`: add one for search, by this embedder (True: small), with `summary_rate` vectors a
+    frame (None: as many as take 1 %). `progress`: a function that gets a `State` about
     ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
     shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
     `input_options`: what the input does not say itself (frame rate, colour). Either `config`, or
@@ -90,7 +92,7 @@ def encode_file(
     settings = resolve_auto_base(settings, names[1], bool(rate and jobs))
     if names[1] is not None:
         check_one_file(names[1], settings.base)
-    _check(settings, rate, jobs, resume, summary, embedder)
+    _check(settings, rate, jobs, resume, summary, summary_rate)
     job = Job(
         source,
         output,
@@ -109,13 +111,15 @@ def encode_file(
         elif rate is not None:
             done = encode_rated(job, rate)
         else:
-            done = _encode_once(job, resume, summary, embedder)
+            done = _encode_once(job, resume, summary, summary_rate)
     if names[1] is None or not one_file_suffix(names[1]):
         return done
     return replace(done, size=os.path.getsize(names[1]), tracks=tracks_in(names[1]))
 
 
-def _encode_once(job: Job, resume: bool, summary: bool, embedder: str | None) -> Encoded:
+def _encode_once(
+    job: Job, resume: bool, summary: bool | str, summary_rate: Fraction | float | None
+) -> Encoded:
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_sink(job.output, job.overwrite))
@@ -133,7 +137,7 @@ def _encode_once(job: Job, resume: bool, summary: bool, embedder: str | None) ->
         video = bar(reader, "encode", reader.expected)
         given = ((frame.planes, frame.pts, frame.new_size) for frame in video)
         chunk = 0 if job.config.low_delay else CHUNK
-        made = _summarizer(embedder, reader.format) if summary else None
+        made = _summarizer(summary, reader.format, summary_rate) if summary else None
         writer = encode_stream(
             encoder, output, given, reader.metadata.pack(), reader.tracks, chunk, summary=made
         )
@@ -179,8 +183,8 @@ def _check(
     rate: Budget | Target | None,
     jobs: int | None,
     resume: bool,
-    summary: bool,
-    embedder: str | None,
+    summary: bool | str,
+    summary_rate: Fraction | float | None,
 ) -> None:
     """Raises `UsageError` for what does not go together."""
     if jobs is not None and jobs < 1:
@@ -195,8 +199,8 @@ def _check(
         raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
     if summary and config.low_delay:
         raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
-    if embedder and not summary:
-        raise UsageError("--embedder goes with --summary")
+    if summary_rate is not None and not summary:
+        raise UsageError("--summary-rate goes with --summary")
     if summary and jobs:
         raise UsageError(
             "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
@@ -224,11 +228,14 @@ def _open_journal(job: Job) -> Journal:
     return Journal(output, (video, settings), job.config.threads)
 
 
-def _summarizer(embedder: str | None, fmt: VideoFormat) -> Summarizer:
+def _summarizer(
+    summary: bool | str, fmt: VideoFormat, summary_rate: Fraction | float | None
+) -> Summarizer:
     from gvcodec.retrieval.embedders import DEFAULT, make
-    from gvcodec.retrieval.making import Summarizer
+    from gvcodec.retrieval.making import Summarizer, stride_of
 
-    return Summarizer(make(embedder or DEFAULT), fmt.colour)
+    stride = stride_of(summary_rate)
+    return Summarizer(make(DEFAULT if summary is True else str(summary)), fmt.colour, stride)
 
 
 def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:

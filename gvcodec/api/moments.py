@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gvcodec.api.results import Found, Moment
 from gvcodec.api.sources import PathName, as_name
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
-from gvcodec.retrieval import ranking
-from gvcodec.retrieval.embedders import DEFAULT, Embedder, default_id, make
+from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
+from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
 
 
 def search(
@@ -26,6 +26,7 @@ def search(
     count: int = 5,
     exact: int = 1,
     embedder: str | None = None,
+    ranking: str = "cosine",
     threads: int = 0,
     watch: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Found:
@@ -34,13 +35,16 @@ def search(
     Frames around the best `exact` of them are decoded to find the one that is meant; the others
     are known to within the distance of a summary's vectors, and so are those of a time whose vector
     is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
-    `files`: streams and folders of them. `watch` hands the paths on, as `tqdm` does. Raises
+    `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
+    segments (`gvcodec.retrieval.ranking`). `watch` hands the paths on, as `tqdm` does. Raises
     `UsageError`, `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no
     file could be searched.
     """
     named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
     names = [str(as_name(name)) for name in named]
-    asked = _Asked(Query.parse(str(as_name(query))), embedder)
+    if ranking not in RANKINGS:
+        raise UsageError(f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}")
+    asked = _Asked(Query.parse(str(as_name(query))), embedder, ranking)
     paths = [path for given in names for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
@@ -55,10 +59,11 @@ def search(
     for path, near in itertools.groupby(found, lambda one: one.path):
         with open_summarised(path) as file:
             before = file.bytes_read
-            for score, frame, gap in ((one.score, one.frame, one.gap) for one in near):
+            for one in near:
+                score, frame, gap = one.score, one.frame, one.gap
                 if len(moments) < exact:
                     try:
-                        there = asked.locate(path, frame, gap, threads)
+                        there = asked.locate(one, threads)
                         frame, gap = (frame, gap) if there is None else (there, 0)
                     except GvcodecError as error:
                         notes.append(f"the exact frame is not known: {error}")
@@ -73,9 +78,11 @@ def search(
 
 
 class _Near(NamedTuple):
-    """A frame that has a vector, and how many frames away the one that is meant may be."""
+    """A frame that has a vector, and how many frames away the one that is meant may be; `name`:
+    the embedder's id."""
 
     path: str
+    name: bytes
     score: float
     frame: int
     gap: int
@@ -98,11 +105,11 @@ def _best(
             with open_summarised(path) as file:
                 total += file.size
                 notes += file.notes
-                name, scores = asked.rank(file)
+                name, fits = asked.rank(file)
                 frames = file.vectors[name].frames
-                for best in ranking.best(scores, frames, count):
-                    gap = _measure_gap(frames, best.frame, file.frames)
-                    moments.append(_Near(path, best.score, best.frame, gap))
+                for one in best(fits, frames, count):
+                    gap = _measure_gap(frames, one.frame, file.frames)
+                    moments.append(_Near(path, name, one.score, one.frame, gap))
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
@@ -122,24 +129,27 @@ class _Asked:
     """A query as the embedder sees it that a file was summarised by; networks are loaded when one
     needs them."""
 
-    def __init__(self, query: Query, named: str | None) -> None:
-        self._query, self._named = query, named
+    def __init__(self, query: Query, named: str | None, ranking: str) -> None:
+        self._query, self._named, self._ranking = query, named, ranking
         self._stored: dict[bytes, Sought] = query.stored()
-        self._embedder: Embedder | None = None
+        self._embedders: dict[str, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
         """Embedder's id, and scores of the file's vectors."""
         name, sought = self.of(file)
         own = file.vectors[name]
         offsets = sought.seconds * float(file.reader.header.format.frame_rate)
-        return name, ranking.scores(sought.vectors, offsets, own.values, own.frames)
+        if self._ranking == "cosine":
+            return name, scores(sought.vectors, offsets, own.values, own.frames)
+        attention = attention_of(name)
+        return name, attend(sought.vectors, offsets, own.values, own.frames, attention)
 
-    def locate(self, path: str, frame: int, gap: int, threads: int) -> int | None:
+    def locate(self, near: _Near, threads: int) -> int | None:
         """The exact frame; None where no network was needed."""
-        if self._embedder is None or self._embedder.id not in self._stored:
+        made = next((e for e in self._embedders.values() if e.id == near.name), None)
+        if made is None:
             return None
-        sought = self._stored[self._embedder.id]
-        return locate(path, frame, gap, sought, self._embedder, threads)
+        return locate(near.path, near.frame, near.gap, self._stored[near.name], made, threads)
 
     def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
@@ -162,12 +172,14 @@ class _Asked:
         return embedder.id, sought
 
     def _make_embedder(self, file: SummarisedFile) -> Embedder:
-        if self._embedder is None:
-            # Before a network is loaded for nothing.
-            if not self._named and default_id() not in file.vectors:
-                raise self._unknown_model_error(file)
-            self._embedder = make(self._named or DEFAULT)
-        return self._embedder
+        shipped = shipped_ids()
+        own = next((shipped[name] for name in file.vectors if name in shipped), None)
+        named = self._named or own
+        if named is None:  # before a network is loaded for nothing
+            raise self._unknown_model_error(file)
+        if named not in self._embedders:
+            self._embedders[named] = make(named)
+        return self._embedders[named]
 
     def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))

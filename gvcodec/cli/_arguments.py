@@ -92,12 +92,43 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_EMBEDDERS = "small, lp (latent tokens, torch), or clip:MODEL:WEIGHTS of open_clip_torch"
+
+
 def add_embedder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         metavar="NAME",
-        help="small, or clip:MODEL:WEIGHTS of open_clip_torch, for words too (small)",
+        help=f"{_EMBEDDERS}, for words too (what the files were summarised by)",
     )
+
+
+def add_summary(parser: argparse.ArgumentParser) -> None:
+    """`--summary [NAME]` and `--summary-rate`."""
+    parser.add_argument(
+        "--summary",
+        nargs="?",
+        const="small",
+        metavar="NAME",
+        help=f"add a summary for search, at most 1 %% of the file, by {_EMBEDDERS} (small)",
+    )
+    parser.add_argument(
+        "--summary-rate",
+        type=summary_rate,
+        metavar="RATE",
+        help="tokens a frame, 1 or less as in 1/8, whatever they take (the most that take 1 %%)",
+    )
+
+
+def summary_rate(text: str) -> Fraction:
+    """Vectors a frame, above 0, at most 1."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share of the frames, as in 1 or 1/8")
+    return rate
 
 
 def use_threads(threads: int) -> None:

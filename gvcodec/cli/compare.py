@@ -19,7 +19,7 @@ from gvcodec.util.messages import say
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
 #: Options of `encode` that one file for a comparison has no use for.
-_ENCODE = {"resume": False, "jobs": None, "summary": False, "embedder": None, "threads": 0}
+_ENCODE = {"resume": False, "jobs": None, "summary": None, "summary_rate": None, "threads": 0}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from gvcodec.api.encoding import encode_file
 from gvcodec.bases import AUTO, Q_END, names
 from gvcodec.cli._arguments import (
-    add_embedder,
     add_overwrite,
     add_progress,
+    add_summary,
     add_threads,
     amount,
     fitting,
@@ -60,10 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="encode N chunks in parallel; the output does not depend on N (one video in one go)",
     )
-    parser.add_argument(
-        "--summary", action="store_true", help="add a summary for search, at most 1 %% of the file"
-    )
-    add_embedder(parser)
+    add_summary(parser)
     add_threads(parser)
     add_progress(parser)
     add_overwrite(parser)
@@ -240,8 +237,8 @@ def run(options: argparse.Namespace) -> None:
         start=options.start,
         frames=options.frames,
         resume=options.resume,
-        summary=options.summary,
-        embedder=options.embedder,
+        summary=options.summary or False,
+        summary_rate=options.summary_rate,
         overwrite=options.overwrite,
         progress=shown["mode"],
         verbose=shown["verbose"],

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from gvcodec.api.moments import search
 from gvcodec.cli._arguments import add_embedder, add_threads, integer
 from gvcodec.cli._standard_streams import out
+from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
 
 HELP = "find moments by a picture, a clip, a time or words"
@@ -39,6 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="decode around the best N of them for the exact frame; 0 = read summaries alone (1)",
     )
+    parser.add_argument(
+        "--ranking",
+        choices=RANKINGS,
+        default=RANKINGS[0],
+        help="by cosines in order, or by the query's attention inside short segments (cosine)",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_embedder(parser)
     add_threads(parser)
@@ -52,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
         exact=options.exact,
         threads=options.threads,
         embedder=options.embedder,
+        ranking=options.ranking,
         watch=_with_bar,
     )
     for note in found.notes:

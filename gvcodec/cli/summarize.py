@@ -7,24 +7,26 @@ import contextlib
 
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import (
-    add_embedder,
     add_limits,
     add_overwrite,
+    add_summary,
     add_threads,
-    integer,
     limits_of,
     use_threads,
 )
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.retrieval.embedders import DEFAULT, make
-from gvcodec.retrieval.making import SHARE, summarize
+from gvcodec.retrieval.making import SHARE, stride_of, summarize
 from gvcodec.util.file_io import PendingFile, protect_inputs
 from gvcodec.util.messages import count_noun, say
 from gvcodec.util.progress import ProgressBar
 
 HELP = "add a summary for search to a stream"
-EXAMPLES = ("summarize film.gvc -o found.gvc", "summarize film.gvc -y")
+EXAMPLES = (
+    "summarize film.gvc -o found.gvc",
+    "summarize film.gvc -y --summary lp --summary-rate 1",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
     )
-    parser.add_argument(
-        "--stride",
-        type=integer(1),
-        metavar="N",
-        help="frames between vectors (the fewest that take 1 %% of the file)",
-    )
-    add_embedder(parser)
+    add_summary(parser)
     add_overwrite(parser)
     add_threads(parser)
     add_limits(parser)
@@ -51,7 +47,8 @@ def run(options: argparse.Namespace) -> None:
         )
     if not options.output and not options.overwrite:
         raise UsageError(f"{options.file}: -y adds the summary to this file, -o OUT to a copy")
-    embedder = make(options.embedder or DEFAULT)
+    embedder = make(options.summary or DEFAULT)
+    stride = stride_of(options.summary_rate)
     use_threads(options.threads)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_stream(options.file))
@@ -66,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
         try:
             frames, spent, size = summarize(
-                reader, output, embedder, options.stride, options.threads, limits_of(options), bar
+                reader, output, embedder, stride, options.threads, limits_of(options), bar
             )
         except DamagedStreamError as error:
             raise reader.name_file(error) from error
@@ -75,5 +72,5 @@ def run(options: argparse.Namespace) -> None:
         f"{options.output or options.file}: {count_noun(frames, 'frame')}, "
         f"summary of {spent:,} bytes, {share:.2f} % of the file"
     )
-    if share > 100 * SHARE and not options.stride:
+    if share > 100 * SHARE and not stride:
         say("one vector for each GOP takes more than 1 % of a file as small as this")

@@ -33,6 +33,10 @@ class Compressor:
     def __call__(self, tokens: Any) -> NDArray[np.float32]:
         return lengthen(self.standardise(tokens).mean(1) @ self.project)
 
+    def narrow(self, tokens: Any) -> NDArray[np.float32]:
+        """(N, tokens, 64): every token along these directions."""
+        return (self.standardise(tokens) @ self.project).astype(np.float32)
+
     def standardise(self, tokens: Any) -> Floats:
         """Every feature by its mean and deviation."""
         unit = (np.asarray(tokens, np.float32) - self.centre) / self.spread

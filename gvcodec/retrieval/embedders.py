@@ -2,6 +2,8 @@
 
     small   the shipped small perceptual network: pictures and clips as queries, no
         download, NumPy alone
+    lp      LP-Comp of XComp on the tokenizer's latent tokens (`gvcodec.retrieval.lp_comp`),
+        torch
     clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
         `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
@@ -12,6 +14,8 @@ cannot take.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,10 +25,13 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
+from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
 
-#: The checkpoint of embedder `small`.
-CHECKPOINT = "summary.safetensors"
+#: The checkpoint of embedder `small`, that of `lp`, and the tokenizer that `lp` reads with.
+CHECKPOINT, LP_CHECKPOINT, TOKENIZER = (
+    "summary.safetensors", "lp_comp.safetensors", "gvc1d-small.safetensors",
+)  # fmt: skip
 DEFAULT = "small"
 #: Pixels of the pictures that it looks at.
 SMALL_SIDE = 128
@@ -90,6 +97,10 @@ class Small:
 
     def compress(self, tokens: Any) -> Vectors:
         return self._compressor(tokens)
+
+    def narrow(self, tokens: Any) -> Vectors:
+        """(N, 16, dim): tokens before they are pooled."""
+        return self._compressor.narrow(tokens)
 
     def query(self, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):
@@ -162,7 +173,13 @@ def _check_weights(path: str) -> None:
         ) from None
 
 
-_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "clip": Clip}
+def _make_lp(*arguments: str) -> Embedder:
+    from gvcodec.retrieval.lp_comp import Lp
+
+    return Lp(*arguments)
+
+
+_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": _make_lp, "clip": Clip}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:
@@ -191,9 +208,32 @@ def shipped_network() -> Path:
     return find_shipped(SMALL_NETWORK)
 
 
-def default_id() -> bytes:
-    """What files name the shipped embedder by, without loading it."""
-    return model_id(find_shipped(CHECKPOINT))
+def shipped_ids() -> dict[bytes, str]:
+    """Names of the shipped embedders by what files name them by, without loading any."""
+    found = {}
+    for name, of in (("small", lambda: model_id(find_shipped(CHECKPOINT))), ("lp", lp_id)):
+        with contextlib.suppress(WrongModelError):
+            found[of()] = name
+    return found
+
+
+def lp_id(checkpoint: Path | None = None) -> bytes:
+    """Id of embedder `lp`: of its checkpoint and of the tokenizer that it reads with, since its
+    vectors depend on both. Raises `WrongModelError`."""
+    files = checkpoint or find_shipped(LP_CHECKPOINT), find_shipped(TOKENIZER)
+    return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
+
+
+def attention_of(identity: bytes) -> Attention:
+    """The attention that ranks an embedder's vectors: LP-Comp's is trained, any other one's works
+    on the vectors themselves. Raises `WrongModelError`."""
+    from safetensors.numpy import load_file
+
+    if shipped_ids().get(identity) != "lp":
+        return Attention()
+    weights = load_file(find_shipped(LP_CHECKPOINT))
+    ask, look = (weights[name].astype(np.float64) for name in ("ask", "look"))
+    return Attention(ask, look, float(weights["sharpness"]))
 
 
 def find_shipped(name: str) -> Path:

@@ -8,6 +8,7 @@ the bytes so far; a GOP has one vector at least.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
@@ -90,12 +91,23 @@ class Budget:
         return Packet(Kind.SUMMARY, payload)
 
 
-class Summarizer:
-    """Puts summary packets before the GOPs of an encoder. Frames are sent before the packets that
-    hold them are taken."""
+def stride_of(rate: Fraction | float | None) -> int | None:
+    """Frames between vectors at so many vectors a frame; None: as `SHARE` allows. Raises
+    `UsageError`."""
+    if rate is None:
+        return None
+    if not 0 < rate <= 1:
+        raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}")
+    return round(1 / rate)
 
-    def __init__(self, embedder: Embedder, colour: Colour) -> None:
-        self._embedding, self._budget = Embedding(embedder, colour), Budget(embedder)
+
+class Summarizer:
+    """Puts summary packets before the GOPs of an encoder, with a vector every `stride` frames,
+    None: as `SHARE` allows. Frames are sent before the packets that hold them are taken."""
+
+    def __init__(self, embedder: Embedder, colour: Colour, stride: int | None = None) -> None:
+        strides = (stride,) if stride else STRIDES
+        self._embedding, self._budget = Embedding(embedder, colour), Budget(embedder, strides)
         self._vectors = self._embedding.none()
         self._packets: list[Packet] = []
 

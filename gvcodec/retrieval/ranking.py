@@ -1,26 +1,39 @@
-"""Which moments fit a query: cosines of vectors in their order, and the most distinct ones.
+"""Which moments fit a query: cosines of vectors in their order, or the attention that the query
+pays to them, and the most distinct moments.
 
 Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is
 asked for.
+
+    cosine   mean cosine of the query's vectors with those of the file (`scores`)
+    qc       QC-Comp of XComp (arXiv 2604.14149): cross-attention from the query to the frames of
+             one short segment at a time, segments of most attention first (`attend`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Frames between two moments at least.
 APART = 64
+#: Vectors of a segment that share one softmax; 0 in `attend` makes the file one segment.
+SEGMENT = 16
+#: A softmax of cosines at this inverse temperature, where no projections are learned.
+SHARPNESS = 14.0
+#: Largest logit beyond that of the query itself, so that nothing overflows.
+_MOST_LOGIT = 30.0
+RANKINGS = ("cosine", "qc")
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame and how well it fits: 1 is best."""
+    """A frame and how well it fits: a cosine, or a share of attention."""
 
     score: float
     frame: int
@@ -30,27 +43,84 @@ def scores(
     query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(N,): how well the query fits if its first vector is at a frame: mean cosine of its vectors,
-    `offsets` (M,) frames after the first one, with those of the file at the same distances,
-    interpolated between two of them. What would lie behind the file counts as 0."""
-    if not len(values):
-        return np.zeros(0)
-    unit, asked = (
-        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
-        for x in (np.asarray(values, np.float64), np.asarray(query, np.float64))
+    `offsets` (M,) frames after the first one, with those of the file at the same distances."""
+    return _in_order(_unit(values) @ _unit(query).T, offsets, frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Projections `ask` and `look` (dim, dim) of query and key, None for the vectors themselves;
+    `sharpness` multiplies their products."""
+
+    ask: Floats | None = None
+    look: Floats | None = None
+    sharpness: float = SHARPNESS
+
+    def logits(self, query: Floats, values: Floats) -> NDArray[np.float64]:
+        """(N, M): of every vector of the file, less the logit of the query's vector to itself."""
+        asked, unit = _unit(query), _unit(values)
+        sent = asked if self.ask is None else asked @ self.ask
+        keys, own = (x if self.look is None else x @ self.look for x in (unit, asked))
+        beyond = self.sharpness * (keys @ sent.T - (sent * own).sum(1))
+        return np.minimum(beyond, _MOST_LOGIT)
+
+    def mass(self, query: Floats, values: Floats, segment: int = SEGMENT) -> NDArray[np.float64]:
+        """(N, M): share of the attention of each vector of the query that goes to each frame. A
+        softmax runs over the `segment` frames of a segment and the query's vector itself, which
+        makes the shares of different segments comparable."""
+        weights = np.exp(self.logits(query, values))
+        starts = _starts(len(weights), segment)
+        sums = np.add.reduceat(weights, starts, axis=0) if len(weights) else weights
+        sizes = np.diff(starts, append=len(weights))
+        return weights / (1 + np.repeat(sums, sizes, axis=0))
+
+
+def attend(
+    query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64],
+    attention: Attention = Attention(), segment: int = SEGMENT,
+) -> NDArray[np.float64]:  # fmt: skip
+    """(N,): the score of QC-Comp. The best frame of a segment gets the attention that the whole
+    segment receives, so that the top segments come first; the others get it in proportion."""
+    mass = _in_order(attention.mass(query, values, segment), offsets, frames)
+    starts = _starts(len(mass), segment)
+    if not len(starts):
+        return mass
+    sizes = np.diff(starts, append=len(mass))
+    of_segment, most = (
+        np.repeat(over.reduceat(mass, starts), sizes) for over in (np.add, np.maximum)
     )
-    cosines = unit @ asked.T
-    if len(values) == 1:
-        return np.where(np.asarray(offsets) < APART, cosines, 0).mean(1)
+    return of_segment * mass / np.maximum(most, 1e-300)
+
+
+def _starts(count: int, segment: int) -> NDArray[np.int64]:
+    """Places at which segments begin."""
+    return np.arange(0, count, segment or max(1, count))
+
+
+def _unit(vectors: Floats) -> NDArray[np.float64]:
+    x = np.asarray(vectors, np.float64)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+
+
+def _in_order(
+    matches: NDArray[np.float64], offsets: Sequence[float] | Floats, frames: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N,): mean over the M columns of `matches` (N, M), each read `offsets` (M,) frames later,
+    interpolated between two frames. What would lie behind the file counts as 0."""
+    if not len(matches):
+        return np.zeros(0)
+    if len(matches) == 1:
+        return np.where(np.asarray(offsets) < APART, matches, 0).mean(1)
     last = frames[-1] + np.diff(frames).max()
-    total = np.zeros(len(values))
-    for column, offset in zip(cosines.T, offsets, strict=True):
+    total = np.zeros(len(matches))
+    for column, offset in zip(matches.T, offsets, strict=True):
         wanted = frames + offset
         after = np.clip(np.searchsorted(frames, wanted), 1, len(frames) - 1)
         gap = frames[after] - frames[after - 1]
         share = np.clip((wanted - frames[after - 1]) / gap, 0, 1)
         between = (1 - share) * column[after - 1] + share * column[after]
         total += np.where(wanted <= last, between, 0)
-    return total / len(asked)
+    return total / matches.shape[1]
 
 
 def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[Moment]:

@@ -203,7 +203,7 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
         ({"target": "vmaf=90"}, "psnr=DECIBEL"),
         ({"jobs": 0}, "jobs is 1 or more"),
         ({"jobs": 2, "resume": True}, "--resume goes without --jobs"),
-        ({"embedder": "small"}, "--embedder goes with --summary"),
+        ({"summary_rate": 1}, "--summary-rate goes with --summary"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )

@@ -258,7 +258,7 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
     plain = made(scenes, summary=False)
     path.write_bytes(plain)
     for _ in range(2):
-        run("summarize", path, "-y", "--embedder", "toy", "--stride", "4")
+        run("summarize", path, "-y", "--summary", "toy", "--summary-rate", "1/4")
     data = path.read_bytes()
     assert [len(Summary.unpack(p, 10).vectors) for p in payloads(data)] == [3] * 4
     assert [p for p in packets_of(data) if p.kind is not Kind.SUMMARY] == packets_of(plain)
@@ -348,7 +348,7 @@ def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
 def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], capsys) -> None:
     path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
     path.write_bytes(made(scenes, summary=False))
-    run("summarize", path, "-y", "--embedder", "toy", "--stride", "8")
+    run("summarize", path, "-y", "--summary", "toy", "--summary-rate", "1/8")
     for frame in (3, 15, 26):
         write_still(still, scenes[frame])
         found = {}
@@ -424,7 +424,9 @@ def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
     for more in (
         ["--summary", "--size", "9k"],
         ["--summary", "--low-delay"],
-        ["--embedder", "toy"],
+        ["--summary-rate", "1"],
+        ["--summary", "toy", "--summary-rate", "0"],
+        ["--summary", "nothing"],
     ):
         run(*command, *more, code=2)
     assert not (tmp_path / "o.gvc").exists()
@@ -434,7 +436,7 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
     from gvcodec.retrieval.thumbnails import thumbnail
 
     small = embedders.make("small")
-    assert isinstance(small, embedders.Embedder) and small.id == embedders.default_id()
+    assert isinstance(small, embedders.Embedder) and embedders.shipped_ids()[small.id] == "small"
     pictures = np.stack([thumbnail(scenes[n], Colour(), small.side) for n in (0, 2, 12, 22, 32)])
     tokens = small.frames(pictures)
     assert tuple(tokens.shape[:2]) == (5, 16)
@@ -552,3 +554,16 @@ def test_the_player_begins_at_what_is_searched_for(tmp_path, scenes: list[Planes
     plain = tmp_path / "plain.gvc"
     plain.write_bytes(made(scenes[:5], summary=False))
     run("play", plain, "--no-browser", "--find", f"{path}@0.1", code=2)
+
+
+def test_a_summary_holds_one_token_a_frame_when_asked(tmp_path, scenes: list[Planes]) -> None:
+    source = tmp_path / "in.y4m"
+    frames = (b"FRAME\n" + b"".join((p >> 2).astype(np.uint8).tobytes() for p in s) for s in scenes)
+    source.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n" + b"".join(frames))
+    command = ["encode", source, "--preset", "10", "--fit", "off", "--base", "av1", "-y"]
+    for rate, stride in (("1", 1), ("1/4", 4), ("0.3", 3)):
+        path = tmp_path / "out.gvc"
+        run(*command, path, "--summary", "toy", "--summary-rate", rate)
+        with files.open_summarised(str(path)) as file:
+            wanted = [g.first_frame + n for g in file.gops for n in range(0, g.frames, stride)]
+            assert file.vectors[ID].frames.tolist() == wanted

@@ -1,0 +1,151 @@
+"""LP-Comp of XComp (arXiv 2604.14149): all tokens of a frame become one token, layer by layer.
+
+    picture 256×256 ─► small perceptual network ─► 16 patch tokens ─┐
+                    └► tokenizer (gvc1d) ────────► 32 latent tokens ┴► L causal layers ─► 1 token
+
+A frame has K = 48 tokens, patches first. Layer i of L is causal self-attention and an MLP; after it
+the last `goal(i, K, L)` tokens remain (later ones have seen the earlier ones): 41, 25, 8, 1. What
+the last token says is added to the frame's discriminants (`gvcodec.retrieval.compressor`), with
+weights that begin at zero: before training the result equals embedder `small`. The picture is
+squeezed to one window of the tokenizer, so K does not depend on its size.
+
+Trained by `python -m training lp_comp`. Importing this module imports torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.media.planes import planes_from_rgb
+from gvcodec.retrieval.compressor import DIM
+from gvcodec.retrieval.embedders import LP_CHECKPOINT, Small, find_shipped, lp_id
+from gvcodec.util.torch_settings import usual_torch
+
+PATCHES, LATENTS = 16, 32
+LAYERS, HEADS = 4, 4
+
+
+def goal(layer: int, tokens: int, layers: int) -> int:
+    """Tokens that remain after layer 1…`layers` of `tokens`: the schedule of the paper."""
+    share = 0.5 * (1 + math.cos(math.pi * layer / layers))
+    return 1 + int((tokens - 1) * share + 0.5)
+
+
+class Layer(nn.Module):
+    """Causal self-attention and an MLP on (N, T, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, width = x.shape
+        # [3, N, heads, T, width / heads]
+        q, k, v = self.mix(self.before(x)).view(n, t, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(n, t, width))
+        return x + self.down(F.gelu(self.up(self.between(x))))
+
+
+class LpComp(nn.Module):
+    """Tokens (N, K, DIM) → vectors (N, DIM) of length √DIM. `enter` takes the features of latent
+    tokens (…, features) to DIM. `ask`, `look`, `sharpness` are the projections of QC-Comp
+    (`gvcodec.retrieval.ranking.Attention`), trained along."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(features, DIM)
+        self.place = nn.Parameter(0.1 * torch.randn(PATCHES + LATENTS, DIM))
+        self.layers = nn.ModuleList(Layer(DIM) for _ in range(LAYERS))
+        self.norm, self.last = nn.LayerNorm(DIM), nn.Linear(DIM, DIM)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.ask, self.look = nn.Parameter(torch.eye(DIM)), nn.Parameter(torch.eye(DIM))
+        self.sharpness = nn.Parameter(torch.tensor(14.0))
+
+    def tokens(self, patches: Tensor, latents: Tensor) -> Tensor:
+        """(N, K, DIM) of narrow patch tokens (N, 16, DIM) and features (N, 32, features)."""
+        latents = F.layer_norm(latents, latents.shape[-1:])
+        return torch.cat([patches, self.enter(latents)], 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        mean = _lengthen(tokens[:, :PATCHES].mean(1))  # [N, DIM], the discriminants
+        x = F.layer_norm(tokens, (DIM,)) + self.place
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x)[:, -goal(number, PATCHES + LATENTS, LAYERS) :]
+        return _lengthen(mean + self.last(self.norm(x[:, -1])))
+
+
+def _lengthen(x: Tensor) -> Tensor:
+    return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1])
+
+
+class Lp:
+    """Embedder `lp` (`gvcodec.retrieval.embedders.Embedder`)."""
+
+    side = 256
+    dim, step = DIM, Small.step
+
+    def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
+        """`checkpoint` and `tokenizer`: others than what is shipped. Raises `WrongModelError`."""
+        path = Path(checkpoint) if checkpoint else find_shipped(LP_CHECKPOINT)
+        self.model = load(path)
+        self.id = lp_id(path)
+        self._reader = FrameTokens(tokenizer)
+
+    def frames(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, 48, 64)"""
+        with usual_torch(), torch.inference_mode():
+            return self.model.tokens(*self._reader(rgb)).numpy()
+
+    def compress(self, tokens: Any) -> NDArray[np.float32]:
+        with usual_torch(), torch.inference_mode():
+            return self.model(torch.from_numpy(np.asarray(tokens, np.float32))).numpy()
+
+    def query(self, asked: NDArray[np.uint8] | str) -> NDArray[np.float32]:
+        if isinstance(asked, str):
+            raise UsageError("embedder lp takes pictures, not words (--summary clip:… takes both)")
+        return self.compress(self.frames(asked))
+
+
+class FrameTokens:
+    """RGB (N, 256, 256, 3) uint8 → narrow patch tokens (N, 16, DIM) and features of latent tokens
+    (N, 32, `tokenizer.dim`). Both networks are frozen."""
+
+    def __init__(self, tokenizer: Any = None) -> None:
+        if tokenizer is None:
+            from gvcodec.gvc1d.tokenizer import Tokenizer
+
+            tokenizer = Tokenizer()
+        self._tokenizer, self._small = tokenizer, Small()
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        half = rgb.reshape(len(rgb), 128, 2, 128, 2, 3).mean((2, 4))
+        patches = self._small.narrow(self._small.frames(np.rint(half).astype(np.uint8)))
+        latents = self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features
+        return torch.from_numpy(patches), torch.as_tensor(latents)[:, 0].float()
+
+
+def load(path: Path) -> LpComp:
+    """The network of a checkpoint. Raises `WrongModelError`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        model = LpComp(weights["enter.weight"].shape[1])
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WrongModelError(f"{path}: not a checkpoint of embedder lp ({reason})") from None
+    return model.eval()

@@ -1,0 +1,165 @@
+"""LP-Comp: the schedule, the layers by their formula, where it begins, and what was learned."""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.errors import WrongModelError
+from gvcodec.retrieval import embedders, lp_comp
+from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, FrameTokens, LpComp, goal
+from training.lp_comp import FRAMES, Clip, Frames, match_losses
+
+FEATURES = 24
+
+
+class Tokenizer:
+    """In place of the shipped one: tokens are means of cells of luma, weighed at random."""
+
+    def encode(self, pictures: list[Any]) -> Any:
+        luma = np.stack([y for y, _, _ in pictures]).astype(np.float32) / 1023
+        cells = luma.reshape(len(luma), 8, 32, 4, 64).mean((2, 4)).reshape(len(luma), 1, 32, 1)
+        weights = np.random.default_rng(0).normal(size=FEATURES)
+        return types.SimpleNamespace(features=np.float32(np.tanh(cells * 5 * weights)))
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    """A square of noise that moves over noise: (count, 256, 256, 3)."""
+    rng = np.random.default_rng(seed)
+    ground, square = (
+        np.kron(rng.integers(0, 256, (n, n, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+        for n in (16, 4)
+    )
+    frames = np.repeat(ground[None], count, 0)
+    for number, frame in enumerate(frames):
+        frame[64:128, 8 * number : 8 * number + 64] = square
+    return frames
+
+
+def test_the_schedule_is_that_of_the_paper() -> None:
+    for tokens in (32, 48, 196):
+        for layers in (1, 4, 28):
+            found = [goal(i, tokens, layers) for i in range(layers + 1)]
+            curve = 0.5 * (1 + np.cos(np.pi * np.arange(layers + 1) / layers))
+            wanted = 1 + np.floor((tokens - 1) * curve + 0.5 + 1e-12).astype(int)
+            assert found == wanted.tolist()
+            assert found[0] == tokens and found[-1] == 1 and sorted(found, reverse=True) == found
+    assert [goal(i, 48, 4) for i in (1, 2, 3, 4)] == [41, 25, 8, 1]
+
+
+def define(model: LpComp, tokens: np.ndarray) -> np.ndarray:
+    """One frame's vector of tokens (48, 64), by the formulas."""
+    w = {name: value.numpy().astype(np.float64) for name, value in model.state_dict().items()}
+
+    def norm(x: np.ndarray, name: str = "") -> np.ndarray:
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return x * w[f"{name}.weight"] + w[f"{name}.bias"] if name else x
+
+    def dense(x: np.ndarray, name: str) -> np.ndarray:
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def length(x: np.ndarray) -> np.ndarray:
+        return x / np.linalg.norm(x) * 8
+
+    x, k = norm(tokens) + w["place"], len(tokens)
+    for i in range(LAYERS):
+        q, key, v = np.split(dense(norm(x, f"layers.{i}.before"), f"layers.{i}.mix"), 3, 1)
+        heads = []
+        for a, b, c in zip(*(np.split(part, 4, 1) for part in (q, key, v)), strict=True):
+            weights = np.exp(a @ b.T / 4) * np.tri(len(x))  # causal
+            heads.append(weights / weights.sum(1, keepdims=True) @ c)
+        x = x + dense(np.concatenate(heads, 1), f"layers.{i}.out")
+        y = dense(norm(x, f"layers.{i}.between"), f"layers.{i}.up")
+        y = y * 0.5 * (1 + np.vectorize(math.erf)(y / math.sqrt(2)))
+        x = x + dense(y, f"layers.{i}.down")
+        remain = 1 + int((k - 1) * 0.5 * (1 + math.cos(math.pi * (i + 1) / LAYERS)) + 0.5)
+        x = x[-remain:]
+    return length(length(tokens[:16].mean(0)) + dense(norm(x[-1], "norm"), "last"))
+
+
+def random_model() -> LpComp:
+    torch.manual_seed(0)
+    model = LpComp(FEATURES)
+    torch.nn.init.normal_(model.last.weight, std=0.3)
+    return model.eval()
+
+
+def test_vectors_are_those_of_the_formula() -> None:
+    model = random_model()
+    tokens = np.random.default_rng(0).normal(size=(3, 48, 64)) * 5
+    with torch.no_grad():
+        found = model(torch.from_numpy(tokens).float()).numpy()
+    for vector, own in zip(found, tokens, strict=True):
+        assert np.allclose(vector, define(model, own), atol=1e-3)
+    assert not np.allclose(found[0], define(model, tokens[0][::-1]), atol=0.1)
+
+
+def test_it_begins_as_the_shipped_discriminants() -> None:
+    rgb = pictures(2)
+    half = np.uint8(np.rint(rgb.reshape(2, 128, 2, 128, 2, 3).mean((2, 4))))
+    wanted = embedders.make("small").query(half)
+    torch.manual_seed(1)
+    model = LpComp(FEATURES)
+    with torch.no_grad():
+        found = model(model.tokens(*FrameTokens(Tokenizer())(rgb))).numpy()
+    assert np.allclose(found, wanted, atol=1e-3)
+
+
+def clips(count: int) -> list[Clip]:
+    """Tokens that drift; the patches of forms differ by noise, the latent tokens do not."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        first, way = rng.normal(size=(2, LATENTS, FEATURES))
+        latents = first + way * np.linspace(0, 2, FRAMES)[:, None, None]
+        forms = np.stack([latents + 0.02 * rng.normal(size=latents.shape) for _ in range(3)])
+        patches = rng.normal(size=(3, FRAMES, PATCHES, 64)) + first[0, 0]
+        halves = (torch.from_numpy(np.float16(x)) for x in (patches, forms))
+        found.append(Clip(f"clip{number}", *halves))
+    return found
+
+
+def test_training_learns_what_latent_tokens_tell() -> None:
+    every = clips(12)
+    work = Frames((every[:8], every[8:10], every[10:]), 0)
+    optimiser = torch.optim.Adam(work.model.parameters(), 3e-3)
+    losses = []
+    for step in range(30):
+        loss, _ = work.loss(step)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1
+    figures = work.check(work.model, 10)
+    assert figures["zeroed"] > 0.5 and figures["latents shuffled"] > 0.5
+    assert work.validate(work.model)["source, cosine: frame"] <= 1
+
+
+def test_the_loss_is_a_cross_entropy_over_all_frames() -> None:
+    model = random_model()
+    rng = np.random.default_rng(0)
+    asked, keys = rng.normal(size=(3, 64)), rng.normal(size=(20, 64))
+    found = match_losses(
+        model, *(torch.from_numpy(x).float() for x in (asked, keys)), torch.tensor([4, 0, 19])
+    )
+    q, k = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (asked, keys))
+    for name, scale in (("attention", 14.0), ("cosine", 1 / 0.07)):
+        logits = scale * q @ k.T
+        log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        assert float(found[name]) == pytest.approx(-log[range(3), [4, 0, 19]].mean(), rel=1e-3)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
+    path = tmp_path / "x.safetensors"
+    for data in (b"", b"junk" * 9):
+        path.write_bytes(data)
+        with pytest.raises(WrongModelError, match="x.safetensors") as caught:
+            lp_comp.load(path)
+        assert "\n" not in str(caught.value)
