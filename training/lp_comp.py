@@ -34,12 +34,12 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import CHECKPOINT, LP_CHECKPOINT, Small, find_shipped
 from gvcodec.retrieval.lp_comp import FrameTokens, Lp, LpComp
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.util.messages import say
+from gvcodec.util.models import save_weights
 from training.alarms import Alarm
 from training.card import write_card
 from training.loop import Loop, Schedule
 from training.summary_material import crop_at_random
-from gvcodec.util.messages import say
-from gvcodec.util.models import save_weights
 
 #: Frames of a clip, so far apart.
 FRAMES, STRIDE = 16, 4
@@ -71,8 +71,8 @@ def cache_clip(path: Path, target: Path, reader: FrameTokens) -> None:
         for number, frame in enumerate(video):
             if number % stride or len(pictures[0]) == FRAMES:
                 continue
-            changed = crop_at_random(frame.planes, rng, True)
-            for kept, planes in zip(pictures, (frame.planes, changed), strict=True):
+            part = crop_at_random(frame.planes, rng, True)
+            for kept, planes in zip(pictures, (frame.planes, part), strict=True):
                 kept.append(thumbnail(planes, video.format.colour, Lp.side))
     if len(pictures[0]) < FRAMES:
         return
@@ -225,12 +225,12 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
     if not clips:
         return {}
     vectors = []
-    for form in range(len(FORMS)):
+    for number in range(len(FORMS)):
         patches, latents = (
-            torch.cat([getattr(clip, key)[form] for clip in clips]).float()
+            torch.cat([getattr(clip, key)[number] for clip in clips]).float()
             for key in ("patches", "latents")
         )
-        latents = latents.roll((FRAMES + 3) * form, 0) if shuffle else latents
+        latents = latents.roll((FRAMES + 3) * number, 0) if shuffle else latents
         vectors.append(model(model.tokens(patches, latents)))
     keys = quantised(vectors[FORMS.index("coded")])
     wanted = torch.arange(len(keys))
