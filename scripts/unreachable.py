@@ -24,6 +24,7 @@ ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
+    "training.lp_comp",
     "training.summary",
     "training.motion",
     "training.__main__",

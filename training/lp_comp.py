@@ -31,8 +31,15 @@ from torch import Tensor, nn
 
 from gvcodec.condense.coded import decode, encode
 from gvcodec.media.reader import VideoReader
-from gvcodec.retrieval.embedders import CHECKPOINT, LP_CHECKPOINT, Small, find_shipped
-from gvcodec.retrieval.lp_comp import FrameTokens, Lp, LpComp
+from gvcodec.retrieval.embedders import (
+    CHECKPOINT,
+    LP_CHECKPOINT,
+    FrameTokens,
+    Lp,
+    Small,
+    find_shipped,
+)
+from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.util.messages import say
 from gvcodec.util.models import save_weights
@@ -197,8 +204,6 @@ class Frames:
         path = self._out / LP_CHECKPOINT if self._out else None
         if path is None or not path.is_file():
             return
-        from gvcodec.retrieval.lp_comp import load
-
         best = load(path)
         figures = {
             name: judge(network, self._held)

@@ -24,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
+from gvcodec.media.planes import planes_from_rgb
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
+from gvcodec.util.torch_settings import usual_torch
 
 #: The checkpoint of embedder `small`, that of `lp`, and the tokenizer that `lp` reads with.
 CHECKPOINT, LP_CHECKPOINT, TOKENIZER = (
@@ -106,7 +108,61 @@ class Small:
         if isinstance(asked, str):
             raise UsageError(
                 "embedder small takes pictures, not words; "
-                "summaries made with --embedder clip:MODEL:WEIGHTS take both"
+                "summaries made with --summary clip:MODEL:WEIGHTS take both"
+            )
+        return self.compress(self.frames(asked))
+
+
+class FrameTokens:
+    """RGB (N, 256, 256, 3) uint8 → what LP-Comp makes one token of, as tensors: patch tokens of the
+    small perceptual network along the discriminants (N, 16, 64), and features of the latent tokens
+    (N, 32, features). `tokenizer`: another one than what is shipped."""
+
+    def __init__(self, tokenizer: Any = None) -> None:
+        if tokenizer is None:
+            from gvcodec.gvc1d.tokenizer import Tokenizer
+
+            tokenizer = Tokenizer()
+        self._tokenizer, self._small = tokenizer, Small()
+
+    def __call__(self, rgb: Pictures) -> tuple[Any, Any]:
+        import torch
+
+        half = rgb.reshape(len(rgb), SMALL_SIDE, 2, SMALL_SIDE, 2, 3).mean((2, 4))
+        patches = self._small.narrow(self._small.frames(np.rint(half).astype(np.uint8)))
+        latents = self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features
+        return torch.from_numpy(patches), torch.as_tensor(latents)[:, 0].float()
+
+
+class Lp:
+    """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures squeezed to one window of the tokenizer."""
+
+    side = 2 * SMALL_SIDE
+    dim, step = DIM, Small.step
+
+    def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
+        """`checkpoint` and `tokenizer`: others than what is shipped."""
+        import torch
+
+        from gvcodec.retrieval.lp_comp import load
+
+        path = Path(checkpoint) if checkpoint else find_shipped(LP_CHECKPOINT)
+        self.model, self.id, self._torch = load(path), lp_id(path), torch
+        self._read = FrameTokens(tokenizer)
+
+    def frames(self, rgb: Pictures) -> Any:
+        with usual_torch(), self._torch.inference_mode():
+            return self.model.tokens(*self._read(rgb)).numpy()
+
+    def compress(self, tokens: Any) -> Vectors:
+        with usual_torch(), self._torch.inference_mode():
+            return self.model(self._torch.as_tensor(np.asarray(tokens, np.float32))).numpy()
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        if isinstance(asked, str):
+            raise UsageError(
+                "embedder lp takes pictures, not words; "
+                "summaries made with --summary clip:MODEL:WEIGHTS take both"
             )
         return self.compress(self.frames(asked))
 
@@ -173,13 +229,7 @@ def _check_weights(path: str) -> None:
         ) from None
 
 
-def _make_lp(*arguments: str) -> Embedder:
-    from gvcodec.retrieval.lp_comp import Lp
-
-    return Lp(*arguments)
-
-
-_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": _make_lp, "clip": Clip}
+_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp, "clip": Clip}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:

@@ -15,19 +15,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.errors import UsageError, WrongModelError
-from gvcodec.media.planes import planes_from_rgb
+from gvcodec.errors import WrongModelError
 from gvcodec.retrieval.compressor import DIM
-from gvcodec.retrieval.embedders import LP_CHECKPOINT, Small, find_shipped, lp_id
-from gvcodec.util.torch_settings import usual_torch
 
 PATCHES, LATENTS = 16, 32
 LAYERS, HEADS = 4, 4
@@ -88,52 +82,6 @@ class LpComp(nn.Module):
 
 def _lengthen(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1])
-
-
-class Lp:
-    """Embedder `lp` (`gvcodec.retrieval.embedders.Embedder`)."""
-
-    side = 256
-    dim, step = DIM, Small.step
-
-    def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
-        """`checkpoint` and `tokenizer`: others than what is shipped. Raises `WrongModelError`."""
-        path = Path(checkpoint) if checkpoint else find_shipped(LP_CHECKPOINT)
-        self.model = load(path)
-        self.id = lp_id(path)
-        self._reader = FrameTokens(tokenizer)
-
-    def frames(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 48, 64)"""
-        with usual_torch(), torch.inference_mode():
-            return self.model.tokens(*self._reader(rgb)).numpy()
-
-    def compress(self, tokens: Any) -> NDArray[np.float32]:
-        with usual_torch(), torch.inference_mode():
-            return self.model(torch.from_numpy(np.asarray(tokens, np.float32))).numpy()
-
-    def query(self, asked: NDArray[np.uint8] | str) -> NDArray[np.float32]:
-        if isinstance(asked, str):
-            raise UsageError("embedder lp takes pictures, not words (--summary clip:… takes both)")
-        return self.compress(self.frames(asked))
-
-
-class FrameTokens:
-    """RGB (N, 256, 256, 3) uint8 → narrow patch tokens (N, 16, DIM) and features of latent tokens
-    (N, 32, `tokenizer.dim`). Both networks are frozen."""
-
-    def __init__(self, tokenizer: Any = None) -> None:
-        if tokenizer is None:
-            from gvcodec.gvc1d.tokenizer import Tokenizer
-
-            tokenizer = Tokenizer()
-        self._tokenizer, self._small = tokenizer, Small()
-
-    def __call__(self, rgb: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        half = rgb.reshape(len(rgb), 128, 2, 128, 2, 3).mean((2, 4))
-        patches = self._small.narrow(self._small.frames(np.rint(half).astype(np.uint8)))
-        latents = self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features
-        return torch.from_numpy(patches), torch.as_tensor(latents)[:, 0].float()
 
 
 def load(path: Path) -> LpComp:

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 
 from gvcodec.errors import WrongModelError
 from gvcodec.retrieval import embedders, lp_comp
-from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, FrameTokens, LpComp, goal
+from gvcodec.retrieval.embedders import FrameTokens
+from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
 from training.lp_comp import FRAMES, Clip, Frames, match_losses
 
 FEATURES = 24
@@ -153,7 +154,7 @@ def test_the_loss_is_a_cross_entropy_over_all_frames() -> None:
     for name, scale in (("attention", 14.0), ("cosine", 1 / 0.07)):
         logits = scale * q @ k.T
         log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        assert float(found[name]) == pytest.approx(-log[range(3), [4, 0, 19]].mean(), rel=1e-3)
+        assert found[name].item() == pytest.approx(-log[range(3), [4, 0, 19]].mean(), rel=1e-3)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
