@@ -150,6 +150,9 @@ class Frames:
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": list(self.model.parameters())}]
 
+    def follow_plan(self, share: float) -> None:
+        """Nothing changes on the way."""
+
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Of one batch of clips."""
         rng = self._rng

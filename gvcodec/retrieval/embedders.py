@@ -24,16 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
+from gvcodec.gvc1d.checkpoint import NAME as TOKENIZER
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
 from gvcodec.util.torch_settings import usual_torch
 
-#: The checkpoint of embedder `small`, that of `lp`, and the tokenizer that `lp` reads with.
-CHECKPOINT, LP_CHECKPOINT, TOKENIZER = (
-    "summary.safetensors", "lp_comp.safetensors", "gvc1d-small.safetensors",
-)  # fmt: skip
+#: The checkpoints of embedders `small` and `lp`.
+CHECKPOINT, LP_CHECKPOINT = "summary.safetensors", "lp_comp.safetensors"
 DEFAULT = "small"
 #: Pixels of the pictures that it looks at.
 SMALL_SIDE = 128
