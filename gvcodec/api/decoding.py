@@ -24,6 +24,7 @@ def decode_file(
     *,
     fidelity: bool = False,
     start: float = 0.0,
+    end: float | None = None,
     frames: int | None = None,
     scale: tuple[int, int] | Fraction | None = None,
     crf: float | None = None,
@@ -45,8 +46,8 @@ def decode_file(
     images like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output
     ("-") what `form` says.
 
-    `source` is a path or an open binary file. From `start` seconds on, at most `frames`; of size
-    `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
+    `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
+    of size `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
     `lossless` keeps the samples. `follow`: at the end wait so many seconds for the file to grow.
     With `ignore_errors` frames that are lost are shown by those before them. `progress` and
     `verbose` as for `encode_file`. `hold`: the system holds this process to the limit of memory
@@ -61,6 +62,7 @@ def decode_file(
         crf=crf,
         lossless=lossless,
         start=start,
+        end=end,
         frames=frames,
         scale=scale,
         form=form,

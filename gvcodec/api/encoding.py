@@ -23,6 +23,7 @@ from gvcodec.config import EncoderConfig, EncoderOptions
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.sound_coding import opus_rate
 from gvcodec.media.tracks import CHUNK
 from gvcodec.one_file.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.rate.budget import Budget, parse_amount
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
 _TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
+_SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 
 
 @list_options
@@ -54,7 +56,9 @@ def encode_file(
     target: str | Target | None = None,
     jobs: int | None = None,
     start: float = 0.0,
+    end: float | None = None,
     frames: int | None = None,
+    sound: str | None = None,
     resume: bool = False,
     summary: bool | str = False,
     summary_rate: Fraction | float | None = None,
@@ -69,16 +73,17 @@ def encode_file(
 
     `source` and `output` are paths ("-" = standard input and output) or open binary files, that of
     `source` can seek; `source` may be a URI, a folder of numbered pictures or raw samples too. From
-    `start` seconds on, at most `frames`.
+    `start` seconds on to `end`, at most `frames`. `sound`: "copy", "none", "opus" or "opus:24k".
 
-    At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second, "80k") and `bpp`
-    (bits per luma pixel), both without sound, and `target` ("psnr=38", "lpips=0.15") takes the
+    At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
+    `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15") takes the
     place of `q`. `jobs`: code in chunks, so many at a time. `resume` goes on from OUTPUT.part.
     `summary`: add one for search, by this embedder (True: small), with `summary_rate` vectors a
     frame (None: as many as take 1 %). `progress`: a function that gets a `State` about
     ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
     shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
-    `input_options`: what the input does not say itself (frame rate, colour). Either `config`, or
+    `input_options`: what the input does not say itself (frame rate, colour), and the size and frame
+    rate that are wanted. Either `config`, or
     fields of `EncoderConfig` by name.
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
@@ -93,6 +98,11 @@ def encode_file(
     if names[1] is not None:
         check_one_file(names[1], settings.base)
     _check(settings, rate, jobs, resume, summary, summary_rate)
+    wanted = input_options or InputOptions()
+    if end is not None:
+        wanted = replace(wanted, until=end)
+    if sound is not None:
+        wanted = replace(wanted, sound=_parse(parse_sound, sound, _SOUNDS))
     job = Job(
         source,
         output,
@@ -100,7 +110,7 @@ def encode_file(
         start,
         frames,
         overwrite,
-        input_options,
+        wanted,
         {"mode": progress, "verbose": verbose},
     )
     with protect_inputs([] if names[0] is None else [names[0]]):
@@ -176,6 +186,15 @@ def _parse(parse: Callable[[str], _T], text: str, wanted: str) -> _T:
         return parse(text)
     except ValueError:
         raise UsageError(f"{text!r} is not {wanted}") from None
+
+
+def parse_sound(text: str) -> str:
+    """As people write it, "opus:24k", with the rate as bits a second: "opus:24000". Raises
+    `ValueError`."""
+    name, colon, rate = text.partition(":")
+    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
+    opus_rate(sound)
+    return sound
 
 
 def _check(

@@ -21,10 +21,11 @@ from gvcodec.bases import q_of
 from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
-from gvcodec.rate.search import Fitted, TooSmallError
+from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
 from gvcodec.util.file_io import name_errors
@@ -34,6 +35,8 @@ from gvcodec.util.signals import OnAbort, defer_signals
 #: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
 #: left over.
 _ADDED, _TRIES, _SPARE = 1000, 3, 0.02
+#: How much longer than it says a file may be.
+_LENIENT = 1.05
 
 
 def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
@@ -50,6 +53,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
 
         with open_source() as source:
             work = work_of(source.format, job.config.resolve())
+            _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
         bar = stack.enter_context(ProgressBar(_plan(job, rate), work, **job.progress))
         if isinstance(rate, Target):
@@ -61,38 +65,52 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
             fitted = _fit_container(job, rate, partial(encode, choose=choose))
             q = q_of(fitted.coded.base, fitted.coded.base_q)
-            limit = fitted.limit if rate.size is None else int(rate.size)
-            done = _describe(fitted.coded, fitted.full_passes, q, limit=limit)
+            done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
             output.write(fitted.coded.data)
     return done
 
 
+def _refuse_early(source: VideoReader, rate: Budget | Target) -> None:
+    """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
+    decodes nothing. Sound that is coded anew is known after the first pass."""
+    if isinstance(rate, Target) or rate.bpp is not None or isinstance(source.tracks, SoundCoder):
+        return
+    limit = rate.size
+    if limit is None and source.expected is not None:
+        # An estimate: the passes know better.
+        limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
+    if limit is not None:
+        refuse_sound(limit, source.measure_tracks())
+
+
 def _fit_container(job: Job, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
-    """Encode so that the file meets a size with all that its container adds and leaves out: sound
-    that a `.webm` does not take makes room."""
+    """Encode so that the file meets its limit with all that its container adds and leaves out:
+    sound that a `.webm` does not take makes room."""
     suffix = one_file_suffix(as_name(job.output))
-    if rate.size is None or not suffix:
+    if rate.bpp is not None or not suffix:
         return encode(rate)
     added, passes = _ADDED, 0
+    limit = None if rate.size is None else int(rate.size)
     best: Fitted | None = None
     for _ in range(_TRIES):
         refused: TooSmallError | None = None
         try:
-            fitted = encode(replace(rate, size=max(1.0, rate.size - added)))
+            fitted = encode(rate if limit is None else Budget(size=max(1.0, limit - added)))
         except TooSmallError as error:
             refused, fitted = error, error.smallest
+        limit = fitted.limit if limit is None else limit
         passes += fitted.full_passes
         size, copied = container_size(fitted.coded.data, suffix)
         added = size - len(fitted.coded.data)
-        if size <= rate.size and (best is None or len(fitted.coded.data) > len(best.coded.data)):
+        if size <= limit and (best is None or len(fitted.coded.data) > len(best.coded.data)):
             best = fitted
-        if refused and size > rate.size:
-            raise TooSmallError(int(rate.size), fitted, size, copied) from refused
-        if (1 - _SPARE) * rate.size <= size <= rate.size:
+        if refused and size > limit:
+            raise TooSmallError(limit, fitted, size, copied) from refused
+        if (1 - _SPARE) * limit <= size <= limit:
             break
     if best is None:
-        raise UsageError(f"the file would be {size} bytes, more than {int(rate.size)}")
-    return replace(best, full_passes=passes)
+        raise UsageError(f"the file would be {size} bytes, more than {limit}")
+    return replace(best, full_passes=passes, limit=limit)
 
 
 def _describe(

@@ -75,24 +75,26 @@ def cut(
     start: float = 0.0,
     end: float | None = None,
     *,
+    exact: bool = False,
     overwrite: bool = False,
     threads: int = 0,
     limits: Limits = DEFAULT,
     hold: bool = False,
 ) -> Cut:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
-    (None = to the last). Nothing is coded again. Raises `UsageError` where nothing is left,
+    (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
+    only frames of that time are left. Raises `UsageError` where nothing is left,
     `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
     begin, stop = _exact(start), None if end is None else _exact(end)
     if stop is not None and stop <= begin:
-        raise UsageError("--to has to be later than --from")
+        raise UsageError("--to has to be later than --start")
     with (
         protect_inputs(_names([source])),
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
         memory_limit(reader.header, False, limits) if hold else contextlib.nullcontext(),
     ):
-        return cutting.cut(reader, sink, begin, stop, threads, limits)
+        return cutting.cut(reader, sink, begin, stop, threads, limits, exact)
 
 
 def cat(

@@ -22,6 +22,7 @@ from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import Plan
 from gvcodec.batch.task import Task
 from gvcodec.errors import GvcodecError
+from gvcodec.rate.search import refuse_sound
 
 _TASKS = "gvcodec.batch.tasks"
 #: Memory of tasks that do not encode: a decoder and a program.
@@ -168,12 +169,13 @@ class _Work:
         return round(row["q"])
 
     def _allow(self) -> int:
-        """Bytes that the file may have without its copied tracks."""
-        plan, rate = self.plan, self.job.settings.rate
-        if "size" in rate:
-            return int(rate["size"]) - int(self.record["side"])
-        if "bitrate" in rate:
-            return int(rate["bitrate"] * plan.seconds / 8)
+        """Bytes that the file may have without its sound and subtitles. Raises `UsageError` where
+        these leave nothing."""
+        plan, rate, side = self.plan, self.job.settings.rate, int(self.record["side"])
+        if "bpp" not in rate:
+            limit = int(rate.get("size") or rate["bitrate"] * plan.seconds / 8)
+            refuse_sound(limit, side)
+            return limit - side
         return int(rate["bpp"] * plan.frames * plan.width * plan.height / 8)
 
     def _shares(self, room: int) -> Flow[tuple[int | None, list[int]]]:

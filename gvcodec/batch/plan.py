@@ -75,7 +75,7 @@ def make_plan(
     `MediaError`."""
     with VideoReader(source, start, frames, said=said) as reader:
         fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
-        expected, tick = reader.expected, fmt.time_base
+        expected, tick, stop = reader.expected, fmt.time_base, reader.stop
     times, keys = _packets(source)
     size = fmt.width, fmt.height, str(fmt.frame_rate)
     if times is None or first not in times:
@@ -83,6 +83,9 @@ def make_plan(
         whole = (Chunk(0, count, 0, None),)
         return Plan(*size, float(count / fmt.frame_rate), whole, whole=True)
     places = sorted(time for time in times if time >= first)
+    if stop is not None:
+        within = sum(time < stop for time in places)
+        frames = within if frames is None else min(frames, within)
     after = places[frames] if frames is not None and frames < len(places) else None
     places = places[:frames]
     starts = boundaries([place in keys for place in places], length)

@@ -52,11 +52,14 @@ class Settings:
     @property
     def input(self) -> InputOptions:
         """What the user says of the video."""
-        rate, size = self.said.get("rate"), self.said.get("size")
-        return InputOptions(
-            **self.said
-            | {"rate": rate and Fraction(rate), "size": size and (int(size[0]), int(size[1]))}
-        )
+        said = dict(self.said)
+        for name in ("rate", "scale"):
+            if isinstance(said.get(name), str):
+                said[name] = Fraction(said[name])
+        for name in ("size", "scale"):
+            if isinstance(said.get(name), list):
+                said[name] = tuple(said[name])
+        return InputOptions(**said)
 
     def pack(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,6 +94,8 @@ def make_settings(
         raise UsageError(
             "--fit with seconds depends on the machine: in chunks it takes steps, as in --fit 60"
         )
+    if said is not None and said.fps is not None:
+        raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if rate and "target" in rate:
         require_metric(Target(*rate["target"]))
     if "lpips" in metrics:
@@ -115,7 +120,7 @@ def make_settings(
         base_model.hex() if base_model else "",
         painter.hex() if painter else "",
         said={
-            name: str(value) if name == "rate" else value
+            name: str(value) if isinstance(value, Fraction) else value
             for name, value in asdict(said or InputOptions()).items()
             if value is not None
         },

@@ -40,7 +40,8 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
     chosen = Settings.unpack(settings)
     stamp = store.stamp(uri)
     found = make_plan(uri, chosen.start, chosen.frames, chosen.chunk, chosen.input)
-    side = _side_bytes(uri, chosen) if "size" in chosen.rate else 0
+    counted = {"size", "bitrate"} & set(chosen.rate)
+    side = _side_bytes(uri, chosen) if counted else 0
     record = {
         "uri": uri,
         "stamp": stamp,
@@ -57,8 +58,7 @@ def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
 def _side_bytes(uri: str, settings: Settings) -> int:
     """Bytes of copied tracks, about."""
     with VideoReader(uri, settings.start, settings.frames, said=settings.input) as video:
-        video.copy_tracks(None)
-        return len(video.tracks.take()) if video.tracks else 0
+        return video.measure_tracks()
 
 
 def encode(
@@ -143,7 +143,8 @@ def join(
     with VideoReader(uri, chosen.start, chosen.frames, said=chosen.input) as video:
         try:
             with store.write_whole(output) as stream:
-                splicer = _splice(chunks, video, stream, cores, chosen.frames is not None)
+                partial = chosen.frames is not None or chosen.input.until is not None
+                splicer = _splice(chunks, video, stream, cores, partial)
                 size, tracks = splicer.writer.size, splicer.writer.track_size
                 excess = 0 if allowed is None else size - tracks - allowed
                 if excess > 0:
@@ -185,6 +186,8 @@ def _splice(
             splicer.write(gop)
     assert splicer is not None
     video.copy_tracks(end if partial else None)
+    if video.tracks:
+        video.tracks.finish()
     splicer.finish(gops.end)
     return splicer
 

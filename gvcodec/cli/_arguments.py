@@ -6,11 +6,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT_FPS, DEFAULT_MEMORY, Limits
 from gvcodec.util.messages import parse_time
 from gvcodec.util.progress import MODES, Mode, ProgressOptions
@@ -47,6 +45,33 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_threads, default=0, metavar="N", help="threads, 0 = all cores (0)"
     )
+
+
+def add_part(parser: argparse.ArgumentParser, *begins: str) -> None:
+    """Which part of a video. `begins`: other names of --start."""
+    parser.add_argument(
+        *begins,
+        "--start",
+        dest="start",
+        type=seconds,
+        default=0.0,
+        metavar="T",
+        help="begin at this time: 75, 1:15 or 0:01:15 (0)",
+    )
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--to", type=seconds, metavar="T", help="end before this time (the end)")
+    end.add_argument(
+        "--duration", type=seconds, metavar="T", help="how long the part is (to the end)"
+    )
+
+
+def end_of(options: argparse.Namespace) -> float | None:
+    """When the part of `add_part` ends, in seconds after the first frame; None = with the video.
+    Raises `UsageError` for a part of no length."""
+    end = options.to if options.duration is None else options.start + options.duration
+    if end is not None and end <= options.start:
+        raise UsageError(f"the part ends at {end:g} s, before it begins ({options.start:g} s)")
+    return end  # type: ignore[no-any-return]
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
@@ -202,6 +227,16 @@ def amount(text: str) -> float:
         ) from None
 
 
+def sound(text: str) -> str:
+    """copy, none, opus, or opus:RATE, whose rate becomes a number of bits a second."""
+    from gvcodec.api.encoding import parse_sound
+
+    try:
+        return parse_sound(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def parse_target(text: str) -> object:
     from gvcodec.rate.target import parse_target
 
@@ -231,14 +266,18 @@ def fitting(text: str) -> tuple[float | None, int]:
 
 
 def picture_size(text: str) -> tuple[int, int] | Fraction:
-    """Width and height, or a factor."""
-    width, by, height = text.partition("x")
+    """Width and height, one of them 0 where it is left out or negative (by the shape of the
+    picture), or a factor."""
+    width, by, height = text.replace(":", "x").partition("x")
     with contextlib.suppress(ValueError, ZeroDivisionError):
         if not by and (factor := Fraction(text)) > 0:
             return factor
-        if by and min(int(width), int(height)) > 0:
-            return int(width), int(height)
-    raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360 and no factor like 1/2")
+        size = max(0, int(width or 0)), max(0, int(height or 0))
+        if by and max(size) > 0:
+            return size
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no size like 640x360 or x360 and no factor like 1/2"
+    )
 
 
 def scale(text: str) -> Fraction:
@@ -265,12 +304,3 @@ def bytes_(text: str) -> int:
     if not digits.isdecimal() or len(text) - len(digits) > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M")
     return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
-
-
-@contextlib.contextmanager
-def name_errors(reader: Any) -> Iterator[None]:
-    """Errors with file, packet and time."""
-    try:
-        yield
-    except DamagedStreamError as error:
-        raise reader.named(error) from error

@@ -10,10 +10,21 @@ a --speed. What comes after "--" is no option.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 from gvcodec.errors import UsageError
 
+#: Which part of a video.
+_PART = {
+    "-ss": "--start",
+    "-to": "--to",
+    "-t": "--duration",
+    "-vframes": "--frames",
+    "-frames:v": "--frames",
+    "-frames": "--frames",
+}
 #: What takes a value and what does not, by command: our option, "" = the value alone.
 _VALUED: dict[str, dict[str, str]] = {
     "encode": {
@@ -24,10 +35,10 @@ _VALUED: dict[str, dict[str, str]] = {
         "-q:v": "-q",
         "-b:v": "--bitrate",
         "-b": "--bitrate",
-        "-ss": "--start",
-        "-vframes": "--frames",
-        "-frames:v": "--frames",
-        "-frames": "--frames",
+        **_PART,
+        "-s": "--scale",
+        "-r": "--fps",
+        "-framerate": "--rate",
         "-g": "--keyint",
         "-threads": "--threads",
         "-maxrate": "--maxrate",
@@ -36,41 +47,35 @@ _VALUED: dict[str, dict[str, str]] = {
     "decode": {
         "-i": "",
         "-crf": "--crf",
-        "-ss": "--start",
-        "-vframes": "--frames",
-        "-frames:v": "--frames",
-        "-frames": "--frames",
+        **_PART,
         "-s": "--scale",
         "-threads": "--threads",
     },
-    "cut": {"-i": "", "-ss": "--from", "-to": "--to"},
+    "cut": {"-i": "", "-ss": "--start", "-to": "--to", "-t": "--duration"},
     "frame": {"-i": "", "-ss": "-t"},
 }
+#: What takes no value, by command.
+_ALONE = {"encode": {"-an": "--no-sound", "-sn": "--no-subtitles"}}
 #: FFmpeg's words that change nothing here: with a value, and alone.
-_IGNORED_VALUED = {"-loglevel", "-v", "-movflags", "-stats_period"}
+_IGNORED_VALUED = {"-c:s", "-scodec", "-loglevel", "-v", "-movflags", "-stats_period"}
 _IGNORED = {"-hide_banner", "-nostdin", "-n", "-stats", "-nostats"}
-_COPIES_SOUND = "sound and subtitles are copied as they are"
+_SOUND = "--sound copy, opus, opus:32k or none says what becomes of sound"
+_KEEPS_SOUND = "decode copies sound and subtitles as they are; a .y4m has none"
 _NO_FILTERS = (
-    "there are no filters here; decode has --scale, and encode takes what "
-    "`ffmpeg … -f yuv4mpegpipe -` writes as IN -"
+    "there are no filters here but --scale, --fps, --start, --to and --duration; for others encode "
+    "takes what `ffmpeg … -f yuv4mpegpipe -` writes as IN -"
 )
+_FILTERS = ("-vf", "-filter:v", "-filter_complex", "-lavfi")
 #: What to say of options that there are not, by command.
 _BOTH = {
-    "-t": "how long is said in frames here, as in --frames 250",
-    "-to": "how far is said in frames here, as in --frames 250",
-    "-vf": _NO_FILTERS,
-    "-filter:v": _NO_FILTERS,
-    **dict.fromkeys(("-af", "-b:a", "-ar", "-ac", "-sn"), _COPIES_SOUND),
-    "-an": f"{_COPIES_SOUND}; a .y4m has none",
     "-vn": "a stream is a video",
     "-pix_fmt": "streams are 4:2:0 and keep the 8 or 10 bits of their source",
-    "-map": f"the first video is taken, {_COPIES_SOUND}",
+    "-map": "the first video is taken, with all sound and subtitles",
 }
 _ANSWERS: dict[str, dict[str, str]] = {
     "encode": {
         **_BOTH,
-        "-r": "every frame keeps its time; the rate of pictures and raw video is --rate",
-        "-s": "a stream has the size of its source; --base-scale 1/2 codes its base at half of it",
+        **dict.fromkeys(("-af", "-ar", "-ac", "-q:a", "-aq"), _SOUND),
         "-pass": "--size, --bitrate and --target make the passes that they need",
         "-tune": "--eye decides for the eye instead of PSNR",
         "-bufsize": "--maxrate caps the mean bitrate, without a buffer",
@@ -79,8 +84,11 @@ _ANSWERS: dict[str, dict[str, str]] = {
         "-profile:v": "the profile follows from the video",
         "-lossless": "streams are lossy; decode --lossless writes them out exactly",
     },
-    "decode": {**_BOTH, "-r": "every frame keeps its time"},
-    "cut": {"-t": "--from and --to say where a piece begins and ends"},
+    "decode": {
+        **_BOTH,
+        **dict.fromkeys(("-af", "-ar", "-ac", "-an", "-sn", "-b:a", "-q:a"), _KEEPS_SOUND),
+        "-r": "every frame keeps its time",
+    },
 }
 #: Names of presets of x264, x265 and VVenC, and the speed that means it. A number stays a preset.
 _SPEEDS = {
@@ -95,7 +103,8 @@ _BASES = {
     **dict.fromkeys(("h264", "avc", "libx264", "hevc", "h265", "libx265", "vp9", "libvpx-vp9")),
 }
 _VIDEO_CODEC = ("-c:v", "-vcodec", "-codec:v", "-c", "-codec", "--base")
-_SOUND_CODEC = ("-c:a", "-acodec", "-codec:a", "-c:s")
+_SOUND_CODEC = ("-c:a", "-acodec", "-codec:a")
+_SOUND_RATE = ("-b:a", "-ab")
 
 
 def from_habits(words: Sequence[str]) -> list[str]:
@@ -114,7 +123,7 @@ def from_habits(words: Sequence[str]) -> list[str]:
         if word == "--":
             return [*made, word, *rest]
         made += _replace(command, word, rest)
-    return made
+    return _sound(given, made) if command == "encode" else made
 
 
 def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
@@ -128,20 +137,23 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
 
     if command == "encode" and word in _VIDEO_CODEC:
         return _base(word, value())
-    if command in ("encode", "decode") and word in _SOUND_CODEC:
-        if (codec := value()) != "copy":
-            raise UsageError(f"{word} {codec}: {_COPIES_SOUND}")
+    if command == "encode" and word in (*_SOUND_CODEC, *_SOUND_RATE):
+        value()  # `_sound` puts them together
         return []
-    if command == "decode" and word in ("-vf", "-filter:v"):
-        if not (text := value()).startswith("scale="):
-            raise UsageError(f"{word}: {_NO_FILTERS}")
-        return ["--scale", text.removeprefix("scale=").replace(":", "x")]
+    if command == "decode" and word in _SOUND_CODEC:
+        if (codec := value()) != "copy":
+            raise UsageError(f"{word} {codec}: {_KEEPS_SOUND}")
+        return []
+    if command in ("encode", "decode") and word in _FILTERS:
+        return _filters(word, value(), command)
     if command == "encode" and word in ("-preset", "--preset"):
         name = value()
         return ["--speed", _SPEEDS[name]] if name in _SPEEDS else ["--preset", name]
     if word in _VALUED[command]:
         ours = _VALUED[command][word]
         return [ours, value()] if ours else [value()]
+    if ours := _ALONE.get(command, {}).get(word):
+        return [ours]
     if word in _IGNORED and command in ("encode", "decode"):
         return []
     if word in _IGNORED_VALUED:
@@ -150,6 +162,35 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
     if answer := _ANSWERS.get(command, {}).get(word):
         raise UsageError(f"{word}: {answer}")
     return [word]
+
+
+def _sound(given: Sequence[str], made: list[str]) -> list[str]:
+    """With --sound for FFmpeg's codec and rate of sound, which come in two options."""
+    values = dict(itertools.pairwise(given))
+    codec = next((values[word] for word in _SOUND_CODEC if word in values), None)
+    rate = next((values[word] for word in _SOUND_RATE if word in values), None)
+    if codec is None and rate is None:
+        return made
+    if codec == "copy" and rate is None:
+        return made
+    if codec not in (None, "opus", "libopus"):
+        raise UsageError(f"sound is copied or coded as Opus, not {codec}; {_SOUND}")
+    return [*made, "--sound", f"opus:{rate}" if rate else "opus"]
+
+
+def _filters(word: str, chain: str, command: str) -> list[str]:
+    """Options of ours for a chain of filters that scales and lowers the frame rate."""
+    made: list[str] = []
+    for step in chain.split(","):
+        name, _, value = step.partition("=")
+        size = value.partition(":flags")[0].replace("w=", "").replace("h=", "")
+        if name == "scale" and re.fullmatch(r"-?\d+[:x]-?\d+", size):
+            made += [f"--scale={size}"]
+        elif name == "fps" and command == "encode":
+            made += ["--fps", value.removeprefix("fps=")]
+        else:
+            raise UsageError(f"{word} {step}: {_NO_FILTERS}")
+    return made
 
 
 def _base(word: str, codec: str) -> list[str]:

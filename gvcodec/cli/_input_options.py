@@ -1,4 +1,4 @@
-"""Options of `encode` that say of an input what it does not say itself."""
+"""Options of `encode` that say of an input what it does not say itself, and its frame rate."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         metavar="FPS",
         help="frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="FPS",
+        help="at most so many frames a second: others are left out (all)",
     )
     parser.add_argument(
         "--picture-size", type=_size, metavar="WxH", help="size of raw samples (by name)"
@@ -63,6 +69,7 @@ def parse_input_options(options: argparse.Namespace) -> InputOptions:
         options.color_matrix,
         None if span is None else _RANGES[span],
         options.chroma_location,
+        fps=options.fps,
     )
 
 
@@ -91,6 +98,6 @@ def _rate(text: str) -> Fraction:
 
 def _size(text: str) -> tuple[int, int]:
     size = picture_size(text)
-    if isinstance(size, Fraction):
+    if isinstance(size, Fraction) or not min(size):
         raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360")
     return size

@@ -21,8 +21,9 @@ from gvcodec.batch.table import TABLE
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
-from gvcodec.cli.encode import coding_arguments, config_of
+from gvcodec.cli.encode import coding_arguments, config_of, wanted_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
+from gvcodec.media.inputs import InputOptions
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say
 from gvcodec.util.uris import is_uri
@@ -122,6 +123,7 @@ def _settings(options: argparse.Namespace) -> Any:
         options.frames,
         options.chunk,
         options.metrics,
+        wanted_of(options, InputOptions()),
     )
 
 

@@ -9,49 +9,62 @@ from gvcodec.cli._arguments import (
     add_input,
     add_limits,
     add_output,
+    add_part,
     add_threads,
+    end_of,
     limits_of,
-    seconds,
 )
+from gvcodec.streams.cut import Cut
 from gvcodec.util.messages import say
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"
 EXAMPLES = (
-    "cut film.gvc scene.gvc --from 1:15 --to 1:45",
+    "cut film.gvc scene.gvc --start 1:15 --to 1:45",
+    "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
 )
+#: Seconds by which a piece may begin earlier or end later before it is said.
+_NEAR = 0.1
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     add_output(parser)
+    add_part(parser, "--from")
     parser.add_argument(
-        "--from",
-        dest="begin",
-        type=seconds,
-        default=0.0,
-        metavar="T",
-        help="begin at the keyframe before",
-    )
-    parser.add_argument(
-        "--to", dest="end", type=seconds, metavar="T", help="end at the keyframe after (the end)"
+        "--exact",
+        action="store_true",
+        help="begin and end at these times, not at the keyframes around them: codes the first and "
+        "the last GOP again",
     )
     add_threads(parser)
     add_limits(parser)
 
 
 def run(options: argparse.Namespace) -> None:
+    end = end_of(options)
     kept = cut(
         options.input,
         options.output,
-        options.begin,
-        options.end,
+        options.start,
+        end,
+        exact=options.exact,
         overwrite=options.overwrite,
         threads=options.threads,
         limits=limits_of(options),
         hold=True,
     )
+    if not options.exact and (missed := _missed(kept, options.start, end)):
+        say(f"{missed} (--exact cuts there and codes the first and the last GOP again)")
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
     last = kept.first + kept.frames - 1
     which = f"frames {kept.first} to {last}" if kept.frames > 1 else f"frame {last}"
     say(f"{options.output}: {which}, {span}")
+
+
+def _missed(kept: Cut, start: float, end: float | None) -> str:
+    """How the piece differs from what was asked for, "" = it does not."""
+    early, late = start - kept.begin, 0.0 if end is None else kept.end - end
+    parts = [f"begins {early:.2f} s earlier"] * (early > _NEAR)
+    parts += [f"ends {late:.2f} s later"] * (late > _NEAR)
+    return f"without a keyframe there, the piece {' and '.join(parts)}" if parts else ""

@@ -10,14 +10,15 @@ from gvcodec.cli._arguments import (
     add_limits,
     add_model,
     add_overwrite,
+    add_part,
     add_progress,
     add_threads,
+    end_of,
     integer,
     limits_of,
     number,
     picture_size,
     progress_of,
-    seconds,
 )
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import display_name
@@ -54,9 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
     )
-    parser.add_argument(
-        "--start", type=seconds, default=0.0, metavar="T", help="leave out what is shown before T"
-    )
+    add_part(parser)
     parser.add_argument(
         "--frames", type=integer(1), metavar="N", help="number of frames to write (all)"
     )
@@ -98,6 +97,7 @@ def run(options: argparse.Namespace) -> None:
         options.output,
         fidelity=options.fidelity,
         start=options.start,
+        end=end_of(options),
         frames=options.frames,
         scale=options.scale,
         crf=options.crf,

@@ -6,27 +6,32 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from gvcodec.api.encoding import encode_file
 from gvcodec.bases import AUTO, Q_END, names
 from gvcodec.cli._arguments import (
     add_overwrite,
+    add_part,
     add_progress,
     add_summary,
     add_threads,
     amount,
+    end_of,
     fitting,
     integer,
     parse_target,
+    picture_size,
     progress_of,
     quality,
     scale,
-    seconds,
+    sound,
     use_threads,
 )
 from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.config import DEFAULT_SPEED, SPEEDS, EncoderConfig, Speed
 from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
 from gvcodec.util.messages import say
 
 HELP = "video to gvcodec stream"
@@ -92,9 +97,9 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=amount, metavar="BYTES", help="largest size of the file: 250k, 1.5M, 64Ki"
     )
     rate.add_argument(
-        "--bitrate", type=amount, metavar="BITS", help="largest bitrate without audio, as in 300k"
+        "--bitrate", type=amount, metavar="BITS", help="largest bitrate of the file, as in 300k"
     )
-    rate.add_argument("--bpp", type=amount, metavar="BITS", help="most bits a pixel, without audio")
+    rate.add_argument("--bpp", type=amount, metavar="BITS", help="most bits a pixel, without sound")
     rate.add_argument(
         "--target",
         type=parse_target,
@@ -181,14 +186,39 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh "
         "more at equal PSNR",
     )
-    parser.add_argument(
-        "--start",
-        type=seconds,
-        default=0.0,
-        metavar="T",
-        help="seconds to leave out at the beginning",
-    )
+    add_part(parser)
     parser.add_argument("--frames", type=integer(1), metavar="N", help="number of frames to encode")
+    parser.add_argument(
+        "--scale",
+        type=picture_size,
+        metavar="WxH|1/2",
+        help="size of the pictures; x480: the width by their shape (that of the source)",
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--sound",
+        type=sound,
+        metavar="copy|opus[:RATE]|none",
+        help="copy it, code it anew as Opus of so many bits a second (24k a channel), or leave it "
+        "out (copy)",
+    )
+    kinds.add_argument(
+        "--no-sound", dest="sound", action="store_const", const="none", help="as --sound none"
+    )
+    parser.add_argument(
+        "--no-subtitles", action="store_const", const=True, help="leave subtitles out"
+    )
+
+
+def wanted_of(options: argparse.Namespace, given: InputOptions) -> InputOptions:
+    """What the options of `coding_arguments` say of the source, beside what is `given` of it."""
+    return replace(
+        given,
+        until=end_of(options),
+        scale=options.scale,
+        sound=options.sound,
+        no_subtitles=options.no_subtitles,
+    )
 
 
 def config_of(options: argparse.Namespace) -> EncoderConfig:
@@ -242,7 +272,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         progress=shown["mode"],
         verbose=shown["verbose"],
-        input_options=parse_input_options(options),
+        input_options=wanted_of(options, parse_input_options(options)),
         config=config_of(options),
     )
     for note in done.notes:

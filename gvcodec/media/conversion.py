@@ -59,6 +59,10 @@ class Conversion:
             self.notes.append(f"{' and '.join(how)} as the file asks")
         self.format = self._format_of(first, stream, rate, tick)
         self.format = replace(self.format, colour=self._choose_colour(first, said))
+        self._first_size = self.format.width, self.format.height
+        if said.scale is not None:
+            self.format = Scaler(self.format, said.scale).format
+            self.notes.append("scaled from {}×{}".format(*self._first_size))
         marks = {
             ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
             STEREO: stream.metadata.get("stereo_mode", "mono") != "mono",
@@ -82,7 +86,7 @@ class Conversion:
         self._size = width, height
         if (width, height) != (self.format.width, self.format.height):
             planes = self._scaler(width, height).apply(planes)
-            if self._resized is None:
+            if self._resized is None and self._size != self._first_size:
                 self._resized = self._count, width, height
                 self.notes.append(
                     f"frames have another size from frame {self._count} on ({width}×{height}), "

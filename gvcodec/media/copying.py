@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 
+from gvcodec.media.sound_coding import COPY, NONE, SoundCoder, opus_rate
 from gvcodec.media.timeline import Timeline
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.util.messages import count_noun
@@ -16,10 +17,13 @@ DISCARD_ALL = 48
 
 
 def copier_of(
-    container: av.container.InputContainer, video: av.VideoStream
+    container: av.container.InputContainer,
+    video: av.VideoStream,
+    sound: str = COPY,
+    subtitles: bool = True,
 ) -> tuple[TrackCopier | None, list[str]]:
     """What copies the other tracks of a file, None where there is nothing to copy, and a line for
-    what is left out."""
+    what is left out. `sound` as for `InputOptions`; what the user drops is not reported."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
@@ -31,9 +35,12 @@ def copier_of(
     if len(others) > len(copied):
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
+    wanted = {"audio": sound != NONE, "subtitle": subtitles}
+    copied = [stream for stream in copied if wanted[stream.type]]
     if not copied:
         return None, notes
-    tracks = TrackCopier(copied)
+    rate = opus_rate(sound)
+    tracks = TrackCopier(copied) if rate is None else SoundCoder(copied, rate)
     if tracks.left_out:
         names = ", ".join(
             stream.codec_context.name if stream.codec_context else stream.type

@@ -42,11 +42,17 @@ _MOST_RATE = 1000
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What a user says of an input that does not say it itself, or not rightly.
+    """What a user says of an input that does not say it itself, or not rightly, and what is wanted
+    of it.
 
     `rate`: frames a second of pictures and raw samples. `size` (width, height) and `pixel_format`
     (FFmpeg's name) of raw samples. Code points of H.273 for `primaries`, `transfer` and `matrix`;
     `full_range`; `chroma_location` as in `Colour`.
+
+    Wanted: frames and sound before `until` (seconds after the first frame); pictures of size
+    `scale`, (width, height) with one of them 0 = by the shape of the picture, or a factor; at most
+    `fps` frames a second; `sound`: "copy" (None), "none", "opus" or "opus:RATE" with bits a second;
+    `no_subtitles`.
     """
 
     rate: Fraction | None = None
@@ -57,6 +63,11 @@ class InputOptions:
     matrix: int | None = None
     full_range: bool | None = None
     chroma_location: int | None = None
+    until: float | None = None
+    scale: tuple[int, int] | Fraction | None = None
+    fps: Fraction | None = None
+    sound: str | None = None
+    no_subtitles: bool | None = None
 
     def complete_colour(self, colour: Colour) -> Colour:
         """The same with what is said here."""

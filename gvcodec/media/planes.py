@@ -44,8 +44,8 @@ _GRAY_DEPTHS = {
 
 
 class Scaler:
-    """Pictures of another size: `wanted` is (width, height), or a factor that gives even sides.
-    Chroma stays at its location.
+    """Pictures of another size: `wanted` is (width, height), one of them 0 = by the shape of the
+    picture, or a factor that gives even sides. Chroma stays at its location.
 
     `format`: that of the scaled video, with the aspect ratio of its samples. Raises `UsageError`
     for sizes out of bounds.
@@ -57,6 +57,11 @@ class Scaler:
             sides = [max(2, 2 * round(side * factor / 2)) for side in (fmt.width, fmt.height)]
             wanted = sides[0], sides[1]
         width, height = wanted
+        display = fmt.sar * Fraction(fmt.width, fmt.height)
+        if not width:
+            width = max(2, 2 * round(height * display / 2))
+        if not height:
+            height = max(2, 2 * round(width / display / 2))
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
             raise UsageError(
                 f"a picture of {width}×{height} is outside the limits (side {MAX_SIDE}, "

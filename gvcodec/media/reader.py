@@ -16,7 +16,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO, Self, cast
 
@@ -28,6 +28,7 @@ from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures, raw_of
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
+from gvcodec.media.sound_coding import COPY
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
@@ -35,6 +36,8 @@ from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path
 
 _MAX_RATE = 1000
+#: Part of a period by which a frame may come early (Matroska rounds to milliseconds).
+_SLOT_JITTER = Fraction(1, 10)
 #: Frames that wait for a timestamp after them.
 _MOST_BETWEEN = 32
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
@@ -71,13 +74,14 @@ class VideoReader:
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
     `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
-    timestamps)."""
+    timestamps), `stop` (timestamp in the file before which frames are wanted, None = all)."""
 
     format: VideoFormat
     expected: int | None
     metadata: Metadata
     start_pts: int
     shift: int
+    stop: Fraction | None
     _first: tuple[av.VideoFrame, int] | None
     _conversion: Conversion
 
@@ -126,18 +130,37 @@ class VideoReader:
             raise MediaError(f"{self.name}: the frames have been read already")
         following: tuple[av.VideoFrame, int] | None = first
         last, count = 0, 0
-        while following is not None and (self._limit is None or count < self._limit):
+        while following is not None and self._wants(following[1], count):
             frame, last = following
             self._hand_on((last + 1 / self._rate / self._tick) * self._tick)
-            planes, new_size = self._conversion.apply(frame)
-            yield Frame(planes, last - self.shift, new_size)
-            count += 1
+            if (pts := self._slot(last - self.shift)) is not None:
+                planes, new_size = self._conversion.apply(frame)
+                yield Frame(planes, pts, new_size)
+                count += 1
             following = next(self._timed, None)
         if following is None:
             self._hand_on(None)
         elif self.tracks is not None:
             self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
+        if self.tracks is not None:
+            self.tracks.finish()
         self._finish_notes(count, following is None)
+
+    def _wants(self, pts: int, count: int) -> bool:
+        """Whether the frame of this timestamp is wanted after `count` others."""
+        within = self.stop is None or pts < self.stop
+        return within and (self._limit is None or count < self._limit)
+
+    def _slot(self, pts: int) -> int | None:
+        """The timestamp to give to a frame; None for one that a lower frame rate leaves out: of
+        those within one period the first stays."""
+        if not self._drops:
+            return pts
+        slot = math.floor(pts * self._tick * self.format.frame_rate + _SLOT_JITTER)
+        if slot <= self._last_slot:
+            return None
+        self._last_slot = slot
+        return slot
 
     @property
     def _container(self) -> av.container.InputContainer:
@@ -154,6 +177,10 @@ class VideoReader:
             self._set_tracks()
         self._restart()
         opening = self._first = next(self._timed, None)
+        self.stop = None
+        if self._said.until is not None and self._span is None and opening is not None:
+            until = Fraction(self._said.until).limit_denominator(1_000_000)
+            self.stop = opening[1] + until / self._tick
         if self._span is not None:
             # The whole video has the format of its own first frame.
             if opening is not None and opening[1] < self._span.shift:
@@ -161,6 +188,8 @@ class VideoReader:
             self._first = self._first_of(self._span)
         elif self._first is not None and self._start > 0:
             opening = self._first = self._first_since(self._first, self._start)
+        if self._first is not None and not self._wants(self._first[1], 0):
+            raise UsageError(f"{self.name}: the part that is wanted holds no frame")
         if self._first is None or opening is None:
             when = f" after {float(self._start):g} s" if self._start > 0 else ""
             why = ": the file is cut off" if self._is_cut_off() else ""
@@ -177,6 +206,11 @@ class VideoReader:
         self.notes += self._conversion.notes
         self._conversion.notes = self.notes
         self.format = self._conversion.format
+        fps, self._last_slot = self._said.fps, -1
+        self._drops = fps is not None and fps < self._rate
+        if fps is not None and self._drops:
+            self.format = replace(self.format, frame_rate=fps, time_base=1 / fps)
+            self.notes.append(f"{fps} of {self._rate} frames a second kept")
         self.metadata = self._metadata_of(frame)
         self.expected = self._estimate()
 
@@ -211,8 +245,12 @@ class VideoReader:
         return DEFAULT_RATE
 
     def _set_tracks(self) -> None:
-        self.tracks, notes = copier_of(self._container, self._stream)
+        self.tracks, notes = self._make_copier()
         self.notes += notes
+
+    def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
+        sound = self._said.sound or COPY
+        return copier_of(self._container, self._stream, sound, not self._said.no_subtitles)
 
     def _rising(self) -> Iterator[tuple[av.VideoFrame, int]]:
         """Decoded frames with timestamps that rise strictly, made up from the frame rate where the
@@ -306,7 +344,7 @@ class VideoReader:
         self._set_stream()
         if self.tracks is not None:
             # Packets know the container that they are of.
-            self.tracks, _ = copier_of(self._container, self._stream)
+            self.tracks, _ = self._make_copier()
         self._restart()
 
     def _first_of(self, span: Span) -> tuple[av.VideoFrame, int] | None:
@@ -405,6 +443,19 @@ class VideoReader:
                     behind.discard(packet.stream.index)
         self._hand_on(end)
 
+    def measure_tracks(self) -> int:
+        """Bytes of the sound and subtitles that go with the frames, about: no picture is decoded.
+        No frames can be read after that."""
+        if self.tracks is None:
+            return 0
+        end = None if self.stop is None else self.stop * self._tick
+        if self._limit is not None:
+            last = (self.shift + self.start_pts) * self._tick + self._limit / self.format.frame_rate
+            end = last if end is None else min(end, last)
+        self.copy_tracks(end)
+        self.tracks.finish()
+        return len(self.tracks.take())
+
     def _finish_notes(self, frames: int, ended: bool) -> None:
         """Lines on what was found on the way."""
         jumps = self._timeline.jumps
@@ -439,7 +490,11 @@ class VideoReader:
         begin = self.shift * self._tick
         end = None
         if self._limit is not None:
-            end = (self.shift + self.start_pts) * self._tick + self._limit / self._rate
+            rate = self.format.frame_rate
+            end = (self.shift + self.start_pts) * self._tick + self._limit / rate
+        if self.stop is not None:
+            stop = self.stop * self._tick
+            end = stop if end is None else min(end, stop)
         return found.during(begin, end, -begin)
 
     def _estimate(self) -> int | None:
@@ -448,6 +503,9 @@ class VideoReader:
             total = round(self._stream.duration * self._stream.time_base * self._rate)
         if total is None and self._container.duration:
             total = round(Fraction(self._container.duration, av.time_base) * self._rate)
+        if total is not None and self._said.until is not None:
+            total = min(total, math.ceil(self._said.until * self._rate))
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
+            total = math.ceil(total * min(1, self.format.frame_rate / self._rate))
         return total if self._limit is None else min(self._limit, total or self._limit)

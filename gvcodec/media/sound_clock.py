@@ -44,7 +44,7 @@ class SoundClock:
         duration = max(0, round((packet.duration or 0) * base / self.tick))
         if not self._rate:
             return round((begin * base - shift) / self.tick), duration, (0, 0)
-        skipped, end = _skips(packet)
+        skipped, end = skipped_samples(packet)
         if not duration:
             # Matroska need not say it.
             duration = self._frame or self._length or skipped
@@ -84,7 +84,7 @@ def hide_end(packet: av.Packet, samples: int) -> None:
     packet.set_sidedata(skip)
 
 
-def _skips(packet: av.Packet) -> tuple[int, int]:
+def skipped_samples(packet: av.Packet) -> tuple[int, int]:
     """Samples that a packet says to skip, from its start on (perhaps beyond its end) and before its
     end."""
     if not packet.has_sidedata(_SKIP):

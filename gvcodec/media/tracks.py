@@ -161,24 +161,22 @@ class TrackCopier(TrackWriter):
     `kinds`: "audio", "subtitles" or "audio and subtitles"."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
-        heads = {stream.index: fitting_head(stream) for stream in streams[:_MAX_TRACKS]}
-        self.streams = [stream for stream in streams if heads.get(stream.index)]
+        self._clocks: dict[int, SoundClock] = {}
+        tracks = {stream.index: self.describe(stream) for stream in streams[:_MAX_TRACKS]}
+        self.streams = [stream for stream in streams if tracks.get(stream.index)]
         self.left_out = [stream for stream in streams if stream not in self.streams]
         self.kinds = kinds_of(self.streams)
-        self._clocks = {stream.index: SoundClock(stream) for stream in self.streams}
         self._numbers = {stream.index: number for number, stream in enumerate(self.streams)}
-        super().__init__(
-            [
-                Track(
-                    self._clocks[stream.index].tick,
-                    heads[stream.index],
-                    int(stream.disposition) & _FLAGS,
-                    _language(stream),
-                    _text(stream.metadata.get("title", "")),
-                )
-                for stream in self.streams
-            ]
-        )
+        super().__init__([track for track in tracks.values() if track is not None])
+
+    def describe(self, stream: Stream) -> Track | None:
+        """What is said of a stream; None where no head holds its codec."""
+        clock = self._clocks[stream.index] = SoundClock(stream)
+        head = fitting_head(stream)
+        return track_of(stream, clock.tick, head) if head else None
+
+    def finish(self) -> None:
+        """The last packet has been copied."""
 
     def adopt(self, like: TrackReader) -> None:
         """Before the first packet: describe the tracks as another stream does, where they are the
@@ -342,6 +340,12 @@ def without_hidden(packet: TrackPacket) -> TrackPacket:
     data = packet.data[begin * size : packet.duration * size]
     heard = packet.duration - begin
     return TrackPacket(packet.track, packet.pts + begin, heard, data, (0, 0), packet.key)
+
+
+def track_of(stream: Stream, tick: Fraction, head: bytes) -> Track:
+    """The track with the name, language and dispositions of a stream of a file."""
+    flags, title = int(stream.disposition) & _FLAGS, _text(stream.metadata.get("title", ""))
+    return Track(tick, head, flags, _language(stream), title)
 
 
 def kinds_of(streams: Sequence[Stream]) -> str:

@@ -30,8 +30,8 @@ def parse_amount(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One of three: `size` bytes for the whole file with its audio, `bitrate` bits a second or
-    `bpp` bits a luma pixel for the file without its audio."""
+    """One of three: `size` bytes or `bitrate` bits a second for the whole file with its sound,
+    `bpp` bits a luma pixel for the file without it."""
 
     size: float | None = None
     bitrate: float | None = None
@@ -42,11 +42,15 @@ class Budget:
         if len(given) != 1 or not 0 < given[0] <= _MOST:
             raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
 
-    def file_bytes(self, fmt: VideoFormat, frames: int, track_bytes: int) -> int:
-        """Size that a file of so many frames may have at most; `track_bytes` of it are audio."""
+    def file_bytes(
+        self, fmt: VideoFormat, frames: int, track_bytes: int, seconds: float | None = None
+    ) -> int:
+        """Size that a file of so many frames may have at most; `track_bytes` of it are sound.
+        `seconds`: how long it lasts, by the frame rate where that is not known."""
         if self.size is not None:
             return int(self.size)
         if self.bitrate is not None:
-            return int(self.bitrate * frames / float(fmt.frame_rate) / 8) + track_bytes
+            seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
+            return int(self.bitrate * seconds / 8)
         assert self.bpp is not None
         return int(self.bpp * frames * fmt.width * fmt.height / 8) + track_bytes

@@ -47,11 +47,13 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What all passes share: number of frames and bytes of the copied tracks, roughly."""
+    """What all passes share: number of frames, bytes of the sound and subtitles, roughly, and how
+    long the video lasts (None: by its frame rate)."""
 
     format: VideoFormat
     frames: int
     track_bytes: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,14 @@ def measure(open_source: Open, watch: Watch) -> Extent:
         # In the pieces in which `run` sends them, since every piece costs something.
         tracks = source.tracks
         frames, track_bytes = 0, len(tracks.take()) if tracks else 0
-        for _ in watch(source, "count", None):
-            frames += 1
+        last = 0
+        for frame in watch(source, "count", None):
+            frames, last = frames + 1, frame.pts
             track_bytes += len(tracks.take(CHUNK)) if tracks else 0
         track_bytes += len(tracks.take()) if tracks else 0
-        return Extent(source.format, frames, track_bytes)
+        fmt = source.format
+        seconds = (last - source.start_pts) * fmt.time_base + 1 / fmt.frame_rate
+        return Extent(fmt, frames, track_bytes, float(seconds))
 
 
 def run(

@@ -29,6 +29,10 @@ class Fitted:
     frames_coded: int
 
 
+#: What to do about sound that takes too much of a file.
+SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
+
+
 class TooSmallError(UsageError):
     """Nothing fits into `limit` bytes. `smallest`: the stream that comes nearest; `size`: bytes of
     the file with it, of which so many are `copied` sound and subtitles."""
@@ -37,8 +41,17 @@ class TooSmallError(UsageError):
         self.smallest = smallest
         text = f"{limit} bytes are not enough: the smallest possible size is {size} bytes"
         if copied:
-            text += f", {copied} of them {smallest.coded.track_kinds}, copied as it is"
+            text += f", {copied} of them {smallest.coded.track_kinds} ({SMALLER_SOUND})"
         super().__init__(text)
+
+
+def refuse_sound(limit: float, track_bytes: int) -> None:
+    """Raises `UsageError` where sound and subtitles leave no room for a picture."""
+    if track_bytes >= limit:
+        raise UsageError(
+            f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
+            f"({SMALLER_SOUND})"
+        )
 
 
 @dataclass(slots=True)
@@ -71,6 +84,14 @@ class Search:
             / (self.extent.frames * fmt.width * fmt.height)
         )
         return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+
+    def refuse(self, smallest: int) -> UsageError:
+        """For a limit that a trial is far above at the coarsest quality."""
+        sound = self.extent.track_bytes
+        least = f"the smallest possible size is about {smallest} bytes"
+        text = f"{self.limit} bytes are not enough: {least}"
+        more = f", {sound} of them sound and subtitles ({SMALLER_SOUND})" if sound else ""
+        return UsageError(text + more)
 
     def too_small(self, smallest: Pass) -> TooSmallError:
         size, copied = len(smallest.data), smallest.track_bytes

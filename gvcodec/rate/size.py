@@ -11,7 +11,7 @@ from gvcodec.errors import UsageError
 from gvcodec.rate.auto import Choose, too_dear
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Watch, measure
-from gvcodec.rate.search import Fitted, Search
+from gvcodec.rate.search import Fitted, Search, refuse_sound
 from gvcodec.rate.size_motion import encode_motion
 from gvcodec.rate.size_standard import encode_standard, find_quality
 
@@ -30,7 +30,8 @@ def encode_to(
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
-    limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes)
+    limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes, extent.seconds)
+    refuse_sound(limit, extent.track_bytes)
     search = Search(open_source, config, extent, limit, watch, progress)
     if config.base == AUTO:
         return _encode_auto(search, choose)

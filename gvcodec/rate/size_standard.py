@@ -27,6 +27,9 @@ _GOAL, _ENOUGH = 0.9955, 0.99
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 _NEAR = 0.08
+#: Log of bytes above the limit, at the coarsest quality of the fast preset, that no slow preset
+#: and no trim makes up for.
+_HOPELESS = 0.7
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 
@@ -146,7 +149,7 @@ def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: floa
 
 def find_quality(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate
-    there."""
+    there. Raises `UsageError` for a limit far below what the coarsest quality takes."""
     base, q = search.config.base, _within(search.config, search.first_guess())
     slope = USUAL_SLOPE
     tried: dict[float, float] = {}  # quality: log of the rate over that wanted
@@ -155,6 +158,9 @@ def find_quality(search: Search) -> tuple[float, float]:
         wanted = _GOAL * max(1, search.limit - coded.other_bytes)
         excess = math.log(sum(coded.frame_bytes) / wanted) + standard_of(base).quick_excess
         tried[q] = excess
+        if q >= search.config.coarsest and excess > _HOPELESS:
+            # A slower preset takes fewer: as many are enough as a rule.
+            raise search.refuse(len(coded.data))
         larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
         if larger and smaller:
             left, right = max(larger), min(smaller)

@@ -1,5 +1,5 @@
-"""Cuts streams at keyframes, without encoding anything again: pixels stay equal, painted ones
-too."""
+"""Cuts streams at keyframes, without encoding anything again: pixels stay equal, painted ones too.
+An exact cut codes the first and the last GOP again as far as they are cut."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
-from gvcodec.bitstream import Reader, SequenceHeader
-from gvcodec.codec.gops import GopSource, Splicer, with_next
+from gvcodec import layers
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
@@ -32,9 +35,11 @@ def cut(
     end: Fraction | None,
     threads: int = 0,
     limits: Limits = DEFAULT,
+    exact: bool = False,
 ) -> Cut:
     """Write the GOPs that are on screen between `begin` and `end` (seconds since the first frame;
-    None = to the last).
+    None = to the last). `exact`: only the frames that begin then; base frames of GOPs that are cut
+    are coded again.
 
     Timestamps begin at 0 unless the first frame is kept. Raises `UsageError` when nothing is left,
     `DamagedStreamError`.
@@ -49,9 +54,18 @@ def cut(
     for gop, following in with_next(source):
         tracks.read(gop)
         stop = source.end if following is None else following.times[0]
-        if _seconds(stop, header) > begin and (end is None or _seconds(gop.times[0], header) < end):
+        inside = _on_screen(gop, stop, begin, end, header)
+        if exact and inside:
+            inside = [number for number in inside if _seconds(gop.times[number], header) >= begin]
+        if inside:
+            pieces, starts, cut_short = [gop], gop.times[0], False
+            if exact and len(inside) < gop.frames:
+                starts, last = gop.times[inside[0]], inside[-1] + 1
+                cut_short = last < gop.frames
+                stop = gop.times[last] if cut_short else stop
+                pieces = _code_again(gop, inside, header, threads, limits)
             if splicer is None:
-                first, left = gop.first, gop.times[0]
+                first, left = pieces[0].first, starts
                 shift = -left if first else 0
                 splicer = Splicer(output, replace(header, start_pts=left + shift), threads, limits)
                 begun = left * tick if first else None
@@ -60,10 +74,12 @@ def cut(
                 splicer.metadata = metadata.pack()
             # What comes before the first frame and after the last belongs to the piece that holds
             # them.
-            span = (left * tick if first else None, stop * tick if following is not None else None)
+            last_one = following is None and not cut_short
+            span = (left * tick if first else None, None if last_one else stop * tick)
             tracks.hand_on(splicer, *span, shift * tick)
-            splicer.write(gop, shift)
-            kept, ended = kept + gop.frames, stop
+            for piece in pieces:
+                splicer.write(piece, shift)
+            kept, ended = kept + len(inside), stop
         elif splicer is not None:
             tracks.hand_on(splicer, *span, shift * tick)
         else:
@@ -74,6 +90,43 @@ def cut(
         )
     splicer.finish(ended + shift)
     return Cut(first, kept, float(_seconds(left, header)), float(_seconds(ended, header)))
+
+
+def _on_screen(
+    gop: Gop, stop: int, begin: Fraction, end: Fraction | None, header: SequenceHeader
+) -> list[int]:
+    """Numbers within the GOP of its frames before `end`; none where it ends before `begin`."""
+    if _seconds(stop, header) <= begin:
+        return []
+    times = [_seconds(time, header) for time in gop.times]
+    if end is not None and times[0] >= end:
+        return []
+    return [number for number, time in enumerate(times) if end is None or time < end]
+
+
+def _code_again(
+    gop: Gop, inside: list[int], header: SequenceHeader, threads: int, limits: Limits
+) -> list[Gop]:
+    """GOPs of some frames of a GOP, in a row: its base frames, coded with the index of the stream.
+    The painter's weights stay."""
+    decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+    shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
+    config = EncoderConfig(
+        base=header.base, base_q=header.q, scale=header.scale, fit=0.0, threads=threads
+    ).resolve()
+    encoder = layers.open_encoder(header.format, config)
+    coded = [packet for number in inside for packet in encoder.send(shown[number], False).packets]
+    coded += encoder.flush().packets
+    gops: list[Gop] = []
+    times = [gop.times[number] for number in inside]
+    for packet in coded:
+        if packet.keyframe:
+            done = sum(earlier.frames for earlier in gops)
+            gops.append(Gop(gop.first + inside[0] + done, gop.fit))
+        gops[-1].packets.append(Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload))
+    for made in gops:
+        made.times, times = times[: made.frames], times[made.frames :]
+    return gops
 
 
 def _seconds(pts: int, header: SequenceHeader) -> Fraction:

@@ -7,13 +7,14 @@ damage is to be ignored, all frames are decoded and those before the piece are d
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
@@ -22,14 +23,15 @@ from gvcodec.video import Video
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames from `start` seconds after the first one on, at most `frames` of them (None = all);
-    true unless it is the whole."""
+    """Frames from `start` seconds after the first one on, before `end` (None = to the last), at
+    most `frames` of them (None = all); true unless it is the whole."""
 
     start: Fraction = Fraction(0)
     frames: int | None = None
+    end: Fraction | None = None
 
     def __bool__(self) -> bool:
-        return self.start > 0 or self.frames is not None
+        return self.start > 0 or self.frames is not None or self.end is not None
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ def find_piece(
     video = Video(path, decoder=decoder, limits=limits)
     first = video.first_at(piece.start)
     stop = len(video) if piece.frames is None else min(len(video), first + piece.frames)
+    if piece.end is not None:
+        with contextlib.suppress(UsageError):  # it is after the last frame
+            stop = min(stop, video.first_at(piece.end))
+    if stop <= first:
+        raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
     tick = reader.header.format.time_base
     begin = video.pts_of(first) * tick if piece.start > 0 else None
     end = None if stop == len(video) else video.pts_of(stop) * tick

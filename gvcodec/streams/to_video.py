@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +49,7 @@ class Request:
     crf: float | None = None
     lossless: bool = False
     start: float = 0.0
+    end: float | None = None
     frames: int | None = None
     scale: tuple[int, int] | Fraction | None = None
     form: str | None = None
@@ -215,7 +216,11 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         stack.enter_context(memory_limit(header, painted, most))
     # Older streams keep the clock of their source; files begin at 0.
     video = _Input(reader, decoder, _kind(decoder, painted), shift=header.start_pts)
-    piece = Piece(Fraction(options.start).limit_denominator(1_000_000), options.frames)
+    piece = Piece(
+        Fraction(options.start).limit_denominator(1_000_000),
+        options.frames,
+        None if options.end is None else Fraction(options.end).limit_denominator(1_000_000),
+    )
     seeks = (
         isinstance(reader, Reader)
         and isinstance(options.input, str)
@@ -254,7 +259,10 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     if piece and first is not None:
         begin = first.pts * header.format.time_base if piece.start else None
         length = None if piece.frames is None else piece.frames / header.format.frame_rate
-        end = None if length is None else (begin or Fraction(0)) + length
+        ends = [] if length is None else [(begin or Fraction(0)) + length]
+        if piece.end is not None:
+            ends.append(header.start_pts * header.format.time_base + piece.end)
+        end = min(ends, default=None)
         video.shift = first.pts if piece.start else header.start_pts
         video.metadata = video.metadata.during(begin, end, -(begin or Fraction(0)))
     video.frames = chain([first] if first else [], video.frames)
@@ -287,19 +295,25 @@ def _read_on(video: _Input, piece: Piece, most: Limits) -> DecodedFrame | None:
     if piece.start and video.tracks and first is not None:
         video.tracks.keep(first.pts * tick, None)
     video.frames = every
-    if piece.frames is not None:
+    if piece.frames is not None or piece.end is not None:
         # Damage after the piece is reported, too; otherwise a pipe is not waited for.
         rest = every if isinstance(reader, Salvage) else iter(())
-        video.frames = _first_of(every, piece.frames - 1, rest)
+        least = None if piece.end is None else start + piece.end / tick
+        video.frames = _first_of(every, piece.frames, least, rest)
         video.whole, video.rest = isinstance(reader, Salvage), packets
     return first
 
 
 def _first_of(
-    frames: Iterator[DecodedFrame], count: int, rest: Iterator[DecodedFrame]
+    frames: Iterator[DecodedFrame],
+    count: int | None,
+    end: Fraction | None,
+    rest: Iterator[DecodedFrame],
 ) -> Iterator[DecodedFrame]:
-    """So many frames; `rest` is decoded for nothing then."""
-    yield from islice(frames, count)
+    """At most `count` frames with the one that was taken out already, before timestamp `end`;
+    `rest` is decoded for nothing then."""
+    found = islice(frames, None if count is None else count - 1)
+    yield from found if end is None else takewhile(lambda frame: frame.pts < end, found)
     deque(rest, 0)
 
 

@@ -14,22 +14,22 @@ from gvcodec.rate.budget import parse_amount
 from tests.conftest import run
 
 _LINES = """
-gvcodec encode a.mp4 o.gvc -t 10 | --frames 250
-gvcodec encode a.mp4 o.gvc -to 10 | --frames 250
-gvcodec encode a.mp4 o.gvc -r 25 | --rate
-gvcodec encode a.mp4 o.gvc -vf scale=640:360 | --base-scale|--scale
+gvcodec encode a.mp4 o.gvc -to 10 -t 4 | not allowed with
+gvcodec encode a.mp4 o.gvc -ss 10 -to 4 | before it begins
+gvcodec encode a.mp4 o.gvc -r fast | frame rate
+gvcodec encode a.mp4 o.gvc -vf scale=iw/2:ih/2 | --scale
+gvcodec encode a.mp4 o.gvc -vf scale=640:-2,hflip | no filters here but --scale, --fps
 gvcodec encode a.mp4 o.gvc -filter:v hflip | no filters
-gvcodec encode a.mp4 o.gvc -s 640x360 | --base-scale 1/2
+gvcodec encode a.mp4 o.gvc -s large | no size like 640x360
 gvcodec encode a.mp4 o.gvc -pix_fmt yuv420p | 4:2:0
-gvcodec encode a.mp4 o.gvc -c:a aac | copied
-gvcodec encode a.mp4 o.gvc -acodec libopus | copied
-gvcodec encode a.mp4 o.gvc -b:a 64k | copied
-gvcodec encode a.mp4 o.gvc -ar 48000 | copied
-gvcodec encode a.mp4 o.gvc -ac 2 | copied
-gvcodec encode a.mp4 o.gvc -an | copied
-gvcodec encode a.mp4 o.gvc -sn | copied
+gvcodec encode a.mp4 o.gvc -c:a aac | --sound copy, opus
+gvcodec encode a.mp4 o.gvc -acodec mp3 | --sound copy, opus
+gvcodec encode a.mp4 o.gvc -b:a 64M | 6000 to 510000 bits
+gvcodec encode a.mp4 o.gvc -ar 48000 | --sound
+gvcodec encode a.mp4 o.gvc -ac 2 | --sound
+gvcodec encode a.mp4 o.gvc -an -b:a 64k | not allowed with
 gvcodec encode a.mp4 o.gvc -vn | a video
-gvcodec encode a.mp4 o.gvc -af volume=2 | copied
+gvcodec encode a.mp4 o.gvc -af volume=2 | --sound
 gvcodec encode a.mp4 o.gvc -map 0:v | first video
 gvcodec encode a.mp4 o.gvc -pass 1 | --bitrate
 gvcodec encode a.mp4 o.gvc -tune film | --eye
@@ -72,9 +72,9 @@ gvcodec decode a.gvc | OUT
 gvcodec decode a.gvc o.mp4 -vf hflip | --scale
 gvcodec decode a.gvc o.mp4 --scale big | no size like 640x360
 gvcodec decode a.gvc o.mp4 --crf 20 --lossless | not allowed with
-gvcodec decode a.gvc o.mp4 -t 4 | --frames
-gvcodec decode a.gvc o.mp4 -c:a aac | copied
-gvcodec cut a.gvc o.gvc -t 5 | --from and --to
+gvcodec decode a.gvc o.mp4 -an | copies sound
+gvcodec decode a.gvc o.mp4 -c:a aac | copies sound
+gvcodec cut a.gvc o.gvc -t 5 -to 6 | not allowed with
 gvcodec cut a.gvc o.gvc --from x | is not a time like
 gvcodec frame a.gvc o.png -t 1 -n 2 | not allowed with
 gvcodec frame a.gvc o.bmp -n 2 | .png
@@ -116,6 +116,15 @@ def test_a_wrong_usage_is_answered_in_one_line(
         ("encode a.mp4 -preset slow o.gvc", "encode a.mp4 --speed best o.gvc"),
         ("encode a.mp4 -preset slow -c:v vvc", "encode a.mp4 --speed best --base vvc"),
         ("encode --base vvc a.mp4 --preset medium", "encode --base vvc a.mp4 --speed balanced"),
+        ("encode -ss 5 -t 10 -i a.mp4 -an", "encode --start 5 --duration 10 a.mp4 --no-sound"),
+        (
+            "encode a.mp4 -s 640x360 -r 15 -sn",
+            "encode a.mp4 --scale 640x360 --fps 15 --no-subtitles",
+        ),
+        ("encode a.mp4 -vf scale=-2:480,fps=12", "encode a.mp4 --scale=-2:480 --fps 12"),
+        ("encode a.mp4 -c:a libopus -b:a 32k o.gvc", "encode a.mp4 o.gvc --sound opus:32k"),
+        ("decode a.gvc -ss 5 -to 10 o.mp4", "decode a.gvc --start 5 --to 10 o.mp4"),
+        ("cut a.gvc -ss 5 -t 10 o.gvc", "cut a.gvc --start 5 --duration 10 o.gvc"),
         ("encode -q 4 -- -i -crf", "encode -q 4 -- -i -crf"),
         ("frame a.gvc o.png -t 4", "frame a.gvc o.png -t 4"),
         ("encode a.mp4 --preset 7 o.gvc", "encode a.mp4 --preset 7 o.gvc"),
@@ -123,9 +132,9 @@ def test_a_wrong_usage_is_answered_in_one_line(
         ("encode a.mp4 -vframes 9 -threads 1", "encode a.mp4 --frames 9 --threads 1"),
         ("encode a.mp4 -fs 10MB", "encode a.mp4 --size 10MB"),
         ("decode -i a.gvc -crf 18 o.mp4", "decode a.gvc --crf 18 o.mp4"),
-        ("decode a.gvc -vf scale=640:360 o.mp4", "decode a.gvc --scale 640x360 o.mp4"),
+        ("decode a.gvc -vf scale=640:360 o.mp4", "decode a.gvc --scale=640:360 o.mp4"),
         ("decode a.gvc -s 640x360 o.mp4", "decode a.gvc --scale 640x360 o.mp4"),
-        ("cut -i a.gvc -ss 5 -to 9 o.gvc", "cut a.gvc --from 5 --to 9 o.gvc"),
+        ("cut -i a.gvc -ss 5 -to 9 o.gvc", "cut a.gvc --start 5 --to 9 o.gvc"),
         ("frame -ss 5 -i a.gvc o.png", "frame -t 5 a.gvc o.png"),
         ("help encode", "encode --help"),
         ("help", "--help"),

@@ -196,7 +196,7 @@ def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
         assert np.abs(a.astype(int) - b)[8:-8, 8:-8].max() <= 1
 
 
-@pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x5", "640x", "big", "99999x99999"])
+@pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x", "0x0", "big", "99999x99999"])
 def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
     words = ["decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", f"--scale={scale}"]

@@ -1,0 +1,221 @@
+"""Sound made smaller: decoded, resampled to 48 kHz and coded anew as Opus, with the times of its
+source.
+
+    SoundCoder(streams, 48_000)  # bits a second; in place of a `TrackCopier`
+
+Subtitles are copied. Sound that is Opus of at most this rate already is copied too. Samples that
+the source hides are gone; those that Opus puts before the sound (6.5 ms) are marked as hidden.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.stream import Stream
+from numpy.typing import NDArray
+
+from gvcodec.media.heads import fitting_head
+from gvcodec.media.sound_clock import skipped_samples
+from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
+
+#: What may become of sound, besides "opus" and "opus:RATE".
+COPY, NONE = "copy", "none"
+_OPUS = "opus"
+#: Bits a second of a channel where no rate is given: clear speech, and music without harm at a
+#: first hearing.
+_USUAL_RATE = 24_000
+#: Bits a second that libopus takes.
+LEAST_RATE, MOST_RATE = 6_000, 510_000
+_RATE = 48_000
+#: Samples of a packet of 20 ms.
+_FRAME = 960
+#: Samples by which times may be off before silence is put in or samples left out, and from which on
+#: a hole stays a hole.
+_JITTER, _HOLE = _RATE // 50, _RATE // 10
+#: Layouts that libopus takes, by channels.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+Samples = NDArray[np.float32]
+
+
+def opus_rate(sound: str) -> int | None:
+    """Bits a second of "opus:RATE", 0 of "opus" (by the number of channels), None of what is not
+    coded anew. Raises `ValueError`."""
+    if sound in (COPY, NONE):
+        return None
+    name, colon, rate = sound.partition(":")
+    if name != _OPUS or (colon and not rate.isdecimal()):
+        raise ValueError(f"{sound!r} is not copy, none, opus or opus:RATE")
+    if colon and not LEAST_RATE <= int(rate) <= MOST_RATE:
+        raise ValueError(f"Opus takes {LEAST_RATE} to {MOST_RATE} bits a second, not {rate}")
+    return int(rate) if colon else 0
+
+
+class SoundCoder(TrackCopier):
+    """Codes the sound of some streams with `rate` bits a second each, 0 = by its channels."""
+
+    def __init__(self, streams: Sequence[Stream], rate: int) -> None:
+        self._rate = rate
+        self._coders: dict[int, _OpusCoder] = {}
+        super().__init__(streams)
+
+    def describe(self, stream: Stream) -> Track | None:
+        context = stream.codec_context
+        if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
+            return super().describe(stream)
+        channels = context.layout.nb_channels
+        layout = _LAYOUTS.get(channels, "stereo")
+        rate = self._rate or min(MOST_RATE, _USUAL_RATE * max(1, min(channels, 8)))
+        if context.name in ("opus", "libopus") and 0 < (stream.bit_rate or 0) <= rate:
+            return super().describe(stream)
+        coder = self._coders[stream.index] = _OpusCoder(context, layout, rate)
+        head = fitting_head(coder.template.streams[0])
+        return track_of(stream, Fraction(1, _RATE), head) if head else None
+
+    def copy(self, packet: av.Packet, shift: Fraction) -> None:
+        if (coder := self._coders.get(packet.stream.index)) is None:
+            super().copy(packet, shift)
+            return
+        self._send_all(packet.stream.index, coder.send(packet, shift))
+
+    def finish(self) -> None:
+        for index, coder in self._coders.items():
+            self._send_all(index, coder.finish())
+
+    def _send_all(self, index: int, packets: Iterator[_OpusPacket]) -> None:
+        for pts, duration, hidden, data in packets:
+            self.send(TrackPacket(self._numbers[index], pts, duration, data, hidden))
+
+
+class _OpusCoder:
+    """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz."""
+
+    def __init__(self, source: av.AudioCodecContext, layout: str, rate: int) -> None:
+        self._source, self._layout, self._rate = source, layout, rate
+        self._channels = av.AudioLayout(layout).nb_channels
+        #: A file whose stream has the codec parameters.
+        self.template = _make_template(layout, rate)
+        self._resampler: av.AudioResampler | None = None
+        self._form: tuple[str, str, int] | None = None
+        self._encoder: av.AudioCodecContext | None = None
+        #: Where the encoder began, how much it got; what waits for a whole packet: (n, channels).
+        self._origin = self._given = 0
+        self._waiting = np.zeros((0, self._channels), np.float32)
+        #: When the sound that came so far ends.
+        self._end: Fraction | None = None
+
+    def send(self, packet: av.Packet, shift: Fraction) -> Iterator[_OpusPacket]:
+        """Sound that cannot be decoded becomes a hole."""
+        try:
+            frames = cast("list[av.AudioFrame]", packet.decode())
+        except av.FFmpegError:
+            return
+        for frame in frames:
+            yield from self._take(frame, shift)
+
+    def finish(self) -> Iterator[_OpusPacket]:
+        yield from self._end_run()
+
+    def _take(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
+        begin = self._end
+        if frame.pts is not None and frame.time_base is not None:
+            begin = (frame.pts * frame.time_base - shift) * _RATE
+        if begin is None or not frame.samples:
+            return
+        off = 0 if self._end is None else begin - self._end
+        if off < -_JITTER:
+            return
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._encoder is None or off > _HOLE:
+            yield from self._end_run()
+            self._begin_run(round(begin))
+            self._end = begin
+        elif off > _JITTER or form != self._form:
+            self._flush_resampler()
+            self._wait(np.zeros((max(0, round(off)), self._channels), np.float32))
+            self._end = begin
+        assert self._end is not None
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=_RATE)
+            self._form = form
+        self._end += Fraction(frame.samples * _RATE, frame.sample_rate)
+        frame.pts = None
+        for resampled in self._resampler.resample(frame):
+            self._wait(self._samples_of(resampled))
+        yield from self._encode(_FRAME)
+
+    def _samples_of(self, frame: av.AudioFrame) -> Samples:
+        return cast("Samples", frame.to_ndarray()).reshape(-1, self._channels)
+
+    def _wait(self, samples: Samples) -> None:
+        self._waiting = np.concatenate([self._waiting, samples])
+
+    def _flush_resampler(self) -> None:
+        if self._resampler is not None:
+            for frame in self._resampler.resample(None):
+                self._wait(self._samples_of(frame))
+        self._resampler = None
+
+    def _begin_run(self, origin: int) -> None:
+        """An encoder for what comes without a hole."""
+        self._encoder = encoder = _make_encoder(self._layout, self._rate)
+        encoder.open()
+        self._origin, self._given = origin, 0
+
+    def _end_run(self) -> Iterator[_OpusPacket]:
+        if self._encoder is None:
+            return
+        self._flush_resampler()
+        yield from self._encode(1)
+        for packet in self._encoder.encode(None):
+            yield self._place(packet)
+        self._encoder = None
+
+    def _encode(self, least: int) -> Iterator[_OpusPacket]:
+        """Encode what waits as long as it is `least` samples."""
+        assert self._encoder is not None
+        while len(self._waiting) >= least:
+            part, self._waiting = self._waiting[:_FRAME], self._waiting[_FRAME:]
+            packed = np.ascontiguousarray(part).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
+            frame.sample_rate, frame.time_base = _RATE, Fraction(1, _RATE)
+            frame.pts = self._given
+            self._given += len(part)
+            for packet in self._encoder.encode(frame):
+                yield self._place(packet)
+
+    def _place(self, packet: av.Packet) -> _OpusPacket:
+        pts, duration = packet.pts or 0, packet.duration or 0
+        hidden = min(max(0, -pts), duration), skipped_samples(packet)[1]
+        return self._origin + pts, duration, hidden, bytes(packet)
+
+
+#: Time, duration, samples hidden at the start and at the end, data.
+_OpusPacket = tuple[int, int, tuple[int, int], bytes]
+
+
+def _make_encoder(layout: str, rate: int) -> av.AudioCodecContext:
+    encoder = cast("av.AudioCodecContext", av.CodecContext.create("libopus", "w"))
+    encoder.sample_rate, encoder.format = _RATE, "flt"
+    encoder.layout, encoder.bit_rate, encoder.time_base = layout, rate, Fraction(1, _RATE)
+    # Rate control counts on about as many bytes for every second.
+    encoder.options = {"vbr": "constrained"}
+    return encoder
+
+
+def _make_template(layout: str, rate: int) -> av.container.InputContainer:
+    """A file of silence, for its codec parameters."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as output:
+        stream = output.add_stream("libopus", rate=_RATE, layout=layout)
+        stream.bit_rate = rate
+        silence = np.zeros((1, _FRAME * av.AudioLayout(layout).nb_channels), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=layout)
+        frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), 0
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    return av.open(io.BytesIO(data.getvalue()))

@@ -1,0 +1,162 @@
+"""Part of a source, its size and its frame rate: --start, --to, --duration, --scale, --fps; and
+pieces of streams cut between keyframes."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
+from gvcodec.media.reader import VideoReader
+from tests.conftest import run
+from tests.player_helpers import with_beep
+
+OPTIONS = ("--base", "av1", "--preset", "10", "--fit", "off", "-y")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """25 frames of 96×80, one second, luma 60 + 5 n."""
+    return with_beep(tmp_path_factory.mktemp("clip") / "a.mkv", "aac", 44100, 0.4)
+
+
+def frames_of(path: Path, start: float = 0.0, frames: int | None = None, **said) -> list:
+    with VideoReader(path, start, frames, said=InputOptions(**said)) as reader:
+        found = list(reader)
+        assert reader.expected is not None and abs(reader.expected - len(found)) <= 1
+        return found
+
+
+@pytest.mark.parametrize(
+    ("words", "end", "first", "count"),
+    [
+        (("--to", "0.4"), 0.4, 0, 10),
+        (("--start", "0.2", "--to", "0.4"), 0.4, 5, 5),
+        (("-ss", "0.2", "-t", "0.4"), 0.6, 5, 10),
+        (("--start", "0.2", "--duration", "9"), 9.2, 5, 20),
+        (("--start", "0.2", "--duration", "0.4", "--frames", "3"), 0.6, 5, 3),
+    ],
+)
+def test_a_part_is_named_by_times_on_both_ways(
+    clip: Path, tmp_path: Path, words: tuple[str, ...], end: float, first: int, count: int
+) -> None:
+    part, whole = tmp_path / "part.gvc", tmp_path / "whole.gvc"
+    run("encode", clip, part, *words, *OPTIONS)
+    run("encode", clip, whole, *OPTIONS)
+    run("decode", whole, tmp_path / "part.mkv", "--fidelity", *words)
+    with gvcodec.open(part, fidelity=True) as video:
+        assert len(video) == count
+        coded = float(next(video.decode_range(0, 1)).planes[0].mean()) / 4
+    shown = frames_of(tmp_path / "part.mkv")
+    assert len(shown) == count
+    luma = float(shown[0].planes[0].mean()) / 4
+    assert luma == pytest.approx(60 + 5 * first, abs=2)
+    assert coded == pytest.approx(luma, abs=2)
+    with open(whole, "rb") as file:  # in its order, as a pipe
+        most = count if "--frames" in words else None
+        done = gvcodec.decode_file(
+            file, tmp_path / "b.mkv", fidelity=True, start=first / 25, end=end, frames=most
+        )
+    assert done.frames == count
+
+
+def test_the_sound_ends_with_the_part(clip: Path, tmp_path: Path) -> None:
+    done = gvcodec.encode_file(
+        clip, tmp_path / "a.gvc", start=0.2, end=0.6, q=50, base="av1", preset=10, fit=0
+    )
+    assert done.frames == 10 and done.tracks is not None and 16 <= done.tracks[1] <= 20
+
+
+@pytest.mark.parametrize("jobs", [None, 1])
+def test_a_part_in_chunks_has_the_same_frames(clip: Path, jobs: int | None) -> None:
+    stream = io.BytesIO()
+    done = gvcodec.encode_file(
+        clip, stream, start=0.2, end=0.6, jobs=jobs, q=50, base="av1", preset=10, fit=0
+    )
+    assert done.frames == 10
+
+
+def test_a_part_without_frames_is_refused(clip: Path) -> None:
+    with pytest.raises(UsageError, match="holds no frame"):
+        gvcodec.encode_file(clip, io.BytesIO(), start=0.5, end=0.501)
+
+
+def test_pictures_get_the_wanted_size_and_keep_their_shape(clip: Path) -> None:
+    for wanted, size, sar in (
+        ((48, 40), (48, 40), 1),
+        ((0, 40), (48, 40), 1),
+        ((64, 0), (64, 54), 1),
+        (Fraction(1, 2), (48, 40), 1),
+        ((96, 40), (96, 40), Fraction(1, 2)),
+    ):
+        with VideoReader(clip, said=InputOptions(scale=wanted)) as reader:
+            (frame, *_) = reader
+            fmt = reader.format
+            assert (fmt.width, fmt.height) == size and frame.planes[0].shape == size[::-1]
+            assert abs(fmt.sar - sar) < 0.02
+            assert "scaled from 96×80" in reader.notes
+            assert not any("another size" in note for note in reader.notes)
+
+
+@pytest.mark.parametrize(("fps", "kept"), [(Fraction(25, 2), 13), (10, 10), (5, 5)])
+def test_a_lower_frame_rate_leaves_frames_out(clip: Path, fps: Fraction, kept: int) -> None:
+    """Matroska's times are rounded to milliseconds."""
+    fps = Fraction(fps)
+    found = frames_of(clip, fps=fps)
+    assert [frame.pts for frame in found] == list(range(kept))
+    numbers = [round((float(frame.planes[0].mean()) / 4 - 60) / 5) for frame in found]
+    assert numbers == [-(-n * 25 // fps) for n in range(kept)]
+
+
+def test_a_higher_frame_rate_changes_nothing(clip: Path) -> None:
+    assert len(frames_of(clip, fps=Fraction(50))) == 25
+    with pytest.raises(UsageError, match="--fps"):
+        gvcodec.encode_file(clip, io.BytesIO(), jobs=1, input_options=InputOptions(fps=Fraction(5)))
+
+
+@pytest.fixture(scope="module")
+def stream(clip: Path) -> Path:
+    path = clip.with_name("a.gvc")
+    run("encode", clip, path, "--keyint", "10", *OPTIONS)
+    return path
+
+
+def test_a_piece_without_a_keyframe_there_says_how_it_differs(
+    stream: Path, tmp_path: Path, capsys
+) -> None:
+    run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9")
+    said = capsys.readouterr().err
+    assert "the piece begins 0.20 s earlier (--exact" in said
+    run("cut", stream, tmp_path / "c.gvc", "--from", "0.4", "--to", "0.8")
+    assert "--exact" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "frames"),
+    [(0.6, 0.9, range(15, 23)), (0.2, None, range(5, 25)), (0.08, 0.2, range(2, 5))],
+)
+def test_an_exact_piece_has_the_frames_of_its_time(
+    stream: Path, tmp_path: Path, begin: float, end: float | None, frames: range
+) -> None:
+    piece = tmp_path / "b.gvc"
+    kept = gvcodec.cut(stream, piece, begin, end, exact=True)
+    assert (kept.first, kept.frames) == (frames[0], len(frames))
+    gvcodec.verify(piece, fidelity=True)
+    with gvcodec.open(stream, fidelity=True) as whole, gvcodec.open(piece, fidelity=True) as cut:
+        assert len(cut) == len(frames)
+        for number, original in enumerate(frames):
+            difference = np.abs(cut[number].astype(int) - whole[original]).mean()
+            same = any(number < original for number in (10, 20) if frames[0] < number)
+            assert difference < 1.5
+            assert cut.get_frame_at(number).pts_seconds == pytest.approx(number / 25, abs=0.002)
+            if same and original >= 20 and frames[-1] == 24:
+                assert difference == 0  # whole GOPs stay as they are
+    gvcodec.decode_file(piece, tmp_path / "b.mkv", fidelity=True)
+    with VideoReader(tmp_path / "b.mkv") as reader:
+        assert len(list(reader)) == len(frames) and reader.tracks is not None

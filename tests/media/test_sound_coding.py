@@ -1,0 +1,182 @@
+"""Sound that is dropped, or coded anew as Opus: times, rates, and its place in a budget."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec import cli
+from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.sound_coding import opus_rate
+from tests.conftest import run
+from tests.player_helpers import with_beep
+
+FAST = {"q": 55, "base": "av1", "preset": 10, "fit": 0}
+
+
+def decoded_sound(path: Path) -> np.ndarray:
+    """Samples at 48 kHz of the first track, (n,), from time 0 on."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
+        parts, first = [], None
+        for frame in container.decode(audio=0):
+            first = frame.pts * frame.time_base if first is None else first
+            frame.pts = None
+            parts += [made.to_ndarray().ravel() for made in resampler.resample(frame)]
+        parts += [made.to_ndarray().ravel() for made in resampler.resample(None)]
+    samples = np.concatenate(parts)
+    begin = round(first * 48000)
+    return samples[-begin:] if begin < 0 else np.concatenate([np.zeros(begin), samples])
+
+
+def onset(samples: np.ndarray) -> float:
+    return float(np.argmax(np.abs(samples) > 0.1)) / 48000
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("aac", 44100), ("pcm_s16le", 22050), ("flac", 48000), ("ac3", 48000)]
+)
+@pytest.mark.parametrize("suffix", [".gvc", ".mp4", ".webm"])
+def test_opus_keeps_the_times_of_the_sound(
+    tmp_path: Path, codec: str, rate: int, suffix: str
+) -> None:
+    source, stream = with_beep(tmp_path / "a.mkv", codec, rate, 0.4), tmp_path / f"a{suffix}"
+    done = gvcodec.encode_file(source, stream, sound="opus:32k", **FAST)
+    assert done.tracks is not None and done.tracks[2] == "audio"
+    if suffix == ".gvc":
+        gvcodec.decode_file(stream, tmp_path / "b.mkv")
+        stream = tmp_path / "b.mkv"
+    with av.open(str(stream)) as container:
+        assert container.streams.audio[0].codec_context.name == "opus"
+    before, after = decoded_sound(source), decoded_sound(stream)
+    assert onset(after) == pytest.approx(onset(before), abs=0.004)
+    assert len(after) == pytest.approx(len(before), abs=0.03 * 48000)
+
+
+def test_the_rate_is_kept_and_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.0)
+    sizes = []
+    for rate in ("12k", "48k"):
+        streams = [io.BytesIO(), io.BytesIO()]
+        for stream in streams:
+            done = gvcodec.encode_file(source, stream, sound=f"opus:{rate}", **FAST)
+        assert streams[0].getvalue() == streams[1].getvalue()
+        assert done.tracks is not None
+        sizes.append(done.tracks[0])
+    assert 1100 < sizes[0] < 2600 and 4000 < sizes[1] < 8000
+
+
+def test_opus_of_a_lower_rate_is_copied(tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"  # says the rate of its sound
+    with_beep(source, "libopus", 48000, 0.2)
+    with VideoReader(source, said=InputOptions(sound="opus:500000")) as reader:
+        list(reader)
+        copied = reader.tracks
+    with VideoReader(source) as reader:
+        list(reader)
+        assert copied is not None and reader.tracks is not None
+        assert copied.take() == reader.tracks.take()
+
+
+def test_a_hole_in_the_sound_stays(tmp_path: Path) -> None:
+    """A second of tone, half a second of nothing, a second of tone."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=48000, layout="mono")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 90, np.uint8), format="yuv420p")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        for first in [*range(0, 48000, 960), *range(72000, 120000, 960)]:
+            tone = (8000 * np.sin(0.1 * np.arange(first, first + 960))).astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, first, Fraction(1, 48000)
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+    gvcodec.encode_file(path, tmp_path / "a.gvc", sound="opus:48k", **FAST)
+    with gvcodec.open(tmp_path / "a.gvc") as video, video._source.reader() as reader:
+        from gvcodec.bitstream import Kind
+        from gvcodec.media.tracks import TrackReader
+
+        payloads = [p.payload for p in reader.packets() if p.kind is Kind.TRACKS]
+    tracks = TrackReader(payloads[0])
+    for payload in payloads[1:]:
+        tracks.send(payload)
+    heard = [(p.audible, p.pts + p.duration) for p in tracks.waiting if p.audible is not None]
+    ends = [end for (_, end), (begin, _) in itertools.pairwise(heard) if begin > end]
+    assert ends == [48000] and heard[-1][1] == 120000
+    assert 72000 in [begin for begin, _ in heard]
+
+
+def test_sound_and_subtitles_are_dropped(tmp_path: Path, capsys) -> None:
+    source, stream = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4), tmp_path / "a.gvc"
+    options = ["--base", "av1", "--preset", "10", "--fit", "off", "-y"]
+    run("encode", source, stream, "-an", *options)
+    assert "audio" not in capsys.readouterr().err
+    silent = stream.stat().st_size
+    run("encode", source, stream, "--sound", "none", "-sn", *options)
+    assert stream.stat().st_size == silent
+    run("encode", source, stream, *options)
+    assert stream.stat().st_size > silent + 5000
+
+
+@pytest.mark.parametrize("budget", [{"size": "9k"}, {"bitrate": "72k"}])
+@pytest.mark.parametrize("suffix", [".gvc", ".mp4"])
+def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
+    tmp_path: Path, budget: dict[str, str], suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, stream = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4), tmp_path / f"a{suffix}"
+    with monkeypatch.context() as patch:
+        patch.setattr("gvcodec.api.rate_control.encode_to", None)
+        with pytest.raises(UsageError, match="sound and subtitles alone.*--sound opus.*--no-sound"):
+            gvcodec.encode_file(source, stream, base="av1", preset=10, fit=0, **budget)
+    assert not stream.exists()
+    done = gvcodec.encode_file(
+        source, stream, base="av1", preset=10, fit=0, sound="opus:12k", **budget
+    )
+    assert stream.stat().st_size == done.size <= 9000
+
+
+def test_a_size_far_below_the_coarsest_quality_is_refused_after_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4)
+    from gvcodec.rate import size_standard
+
+    passes = []
+    code = size_standard._pass
+
+    def counted(search, q, trim, fitted, quick=False):
+        passes.append(quick)
+        return code(search, q, trim, fitted, quick)
+
+    monkeypatch.setattr(size_standard, "_pass", counted)
+    with pytest.raises(UsageError, match="smallest possible size is about"):
+        gvcodec.encode_file(source, io.BytesIO(), base="av1", fit=0, size=130, sound="none")
+    assert passes and all(passes)
+
+
+def test_rates_are_checked() -> None:
+    assert [opus_rate(text) for text in ("copy", "none", "opus", "opus:24000")] == [
+        None,
+        None,
+        0,
+        24000,
+    ]
+    for text in ("mp3", "opus:", "opus:fast", "opus:100", "opus:900000"):
+        with pytest.raises(ValueError, match="opus|Opus"):
+            opus_rate(text)
+    assert cli.main(["encode", "a.mp4", "a.gvc", "--sound", "opus:32k"]) == 1  # no such file
+    with pytest.raises(SystemExit):
+        cli.main(["encode", "a.mp4", "a.gvc", "--sound", "aac"])
