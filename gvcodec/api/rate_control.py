@@ -108,7 +108,7 @@ def _fit_container(job: Job, rate: Budget, encode: Callable[[Budget], Fitted]) -
             raise TooSmallError(limit, fitted, size, copied) from refused
         if (1 - _SPARE) * limit <= size <= limit:
             break
-    if best is None:
+    if best is None or limit is None:
         raise UsageError(f"the file would be {size} bytes, more than {limit}")
     return replace(best, full_passes=passes, limit=limit)
 

@@ -152,8 +152,8 @@ def _replace(command: str, word: str, rest: Iterator[str]) -> list[str]:
     if word in _VALUED[command]:
         ours = _VALUED[command][word]
         return [ours, value()] if ours else [value()]
-    if ours := _ALONE.get(command, {}).get(word):
-        return [ours]
+    if alone := _ALONE.get(command, {}).get(word):
+        return [alone]
     if word in _IGNORED and command in ("encode", "decode"):
         return []
     if word in _IGNORED_VALUED:

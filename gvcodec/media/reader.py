@@ -82,6 +82,8 @@ class VideoReader:
     start_pts: int
     shift: int
     stop: Fraction | None
+    _drops: bool
+    _last_slot: int
     _first: tuple[av.VideoFrame, int] | None
     _conversion: Conversion
 
@@ -507,5 +509,5 @@ class VideoReader:
             total = min(total, math.ceil(self._said.until * self._rate))
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
-            total = math.ceil(total * min(1, self.format.frame_rate / self._rate))
+            total = math.ceil(total * min(Fraction(1), self.format.frame_rate / self._rate))
         return total if self._limit is None else min(self._limit, total or self._limit)

@@ -71,7 +71,10 @@ class SoundCoder(TrackCopier):
         channels = context.layout.nb_channels
         layout = _LAYOUTS.get(channels, "stereo")
         rate = self._rate or min(MOST_RATE, _USUAL_RATE * max(1, min(channels, 8)))
-        if context.name in ("opus", "libopus") and 0 < (stream.bit_rate or 0) <= rate:
+        if (
+            context.name in ("opus", "libopus")
+            and 0 < (getattr(stream, "bit_rate", 0) or 0) <= rate
+        ):
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context, layout, rate)
         head = fitting_head(coder.template.streams[0])
@@ -200,7 +203,7 @@ _OpusPacket = tuple[int, int, tuple[int, int], bytes]
 
 
 def _make_encoder(layout: str, rate: int) -> av.AudioCodecContext:
-    encoder = cast("av.AudioCodecContext", av.CodecContext.create("libopus", "w"))
+    encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.format = _RATE, "flt"
     encoder.layout, encoder.bit_rate, encoder.time_base = layout, rate, Fraction(1, _RATE)
     # Rate control counts on about as many bytes for every second.
@@ -218,4 +221,4 @@ def _make_template(layout: str, rate: int) -> av.container.InputContainer:
         frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=layout)
         frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), 0
         output.mux([*stream.encode(frame), *stream.encode(None)])
-    return av.open(io.BytesIO(data.getvalue()))
+    return av.open(io.BytesIO(data.getvalue()), "r")
