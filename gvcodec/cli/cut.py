@@ -19,7 +19,6 @@ from gvcodec.util.messages import say
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"
 EXAMPLES = (
-    "cut film.gvc scene.gvc --start 1:15 --to 1:45",
     "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
 )

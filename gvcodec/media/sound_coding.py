@@ -71,10 +71,8 @@ class SoundCoder(TrackCopier):
         channels = context.layout.nb_channels
         layout = _LAYOUTS.get(channels, "stereo")
         rate = self._rate or min(MOST_RATE, _USUAL_RATE * max(1, min(channels, 8)))
-        if (
-            context.name in ("opus", "libopus")
-            and 0 < (getattr(stream, "bit_rate", 0) or 0) <= rate
-        ):
+        known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
+        if context.name in ("opus", "libopus") and known <= rate:
             return super().describe(stream)
         coder = self._coders[stream.index] = _OpusCoder(context, layout, rate)
         head = fitting_head(coder.template.streams[0])
