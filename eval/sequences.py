@@ -7,6 +7,8 @@
 * `devtest`: the project's own development clips, in `devtest/` of the folder named by
   `$GVCODEC_DATA` or in that of `--sequences`; a stand-in for the published test sets, and every
   table made from them says so.
+* `kept-out`: clips that nobody trained, fitted or tuned on, with the reason of each in
+  `eval/kept_out.csv`; in `train/` of the same folder, at most 416×240 samples (by area).
 * `procedural`: three small clips computed here.
 * a folder: every NAME_WxH_FPS[_420][_8bit|_10bit][_YUV].yuv, .y4m and ordinary video in it, and
   every folder of numbered PNGs. What cannot be read is named and left out.
@@ -14,6 +16,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections import Counter
@@ -55,7 +58,10 @@ NAMED: dict[str, dict[str, Fraction | None]] = {
 }
 #: Other names that the same clip goes by.
 _ALSO = {"Kimono1": ("Kimono",), "ReadySteadyGo": ("ReadySetGo",)}
-SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "procedural")
+SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "kept-out", "procedural")
+KEPT_OUT = Path(__file__).with_name("kept_out.csv")
+#: Luma samples of a kept-out picture at most: slow encoders take minutes a clip even so.
+KEPT_OUT_SAMPLES = 416 * 240
 #: Frames a second of PNGs, unless told.
 PNG_RATE = Fraction(25)
 
@@ -175,14 +181,33 @@ def folder_sources(
     ]
 
 
-def devtest_folder() -> Path:
-    """`devtest/` of $GVCODEC_DATA. Raises EvalError where that is not set."""
+def data_folder(set_name: str, inside: str) -> Path:
+    """A folder in $GVCODEC_DATA. Raises EvalError where that is not set."""
     named = os.environ.get(DATA_VARIABLE)
     if not named:
         raise EvalError(
-            f"--set devtest needs --sequences DIR, or the folder above devtest/ in ${DATA_VARIABLE}"
+            f"--set {set_name} needs --sequences DIR, or the folder above {inside}/ in "
+            f"${DATA_VARIABLE}"
         )
-    return Path(named) / "devtest"
+    return Path(named) / inside
+
+
+def kept_out_sources(folder: Path) -> list[Source]:
+    """The clips of `KEPT_OUT`, small. Raises EvalError that names those that are missing."""
+    with open(KEPT_OUT, newline="", encoding="utf-8") as file:
+        names = [row["clip"] for row in csv.DictReader(file)]
+    paths = [folder / f"{name}.mp4" for name in names]
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise EvalError(f"{folder}: {', '.join(missing)} missing")
+    return [
+        Source(
+            path.stem,
+            [path.name, path.stat().st_size, KEPT_OUT_SAMPLES],
+            lambda path=path: open_video(path, most=KEPT_OUT_SAMPLES),  # type: ignore[misc]
+            "kept-out",
+        )
+        for path in paths
+    ]
 
 
 def named_sources(
@@ -278,7 +303,10 @@ def select(
     """The sources a command line asks for; `only` keeps those whose name contains one of its words,
     `png_rate` is that of PNGs. Raises EvalError."""
     if set_name == "devtest":
-        sources = folder_sources(folder or devtest_folder(), "devtest", stand_in=True)
+        folder = folder or data_folder("devtest", "devtest")
+        sources = folder_sources(folder, "devtest", stand_in=True)
+    elif set_name == "kept-out":
+        sources = kept_out_sources(folder or data_folder("kept-out", "train"))
     elif set_name == "procedural":
         sources = procedural_sources()
     elif set_name is not None:

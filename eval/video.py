@@ -142,9 +142,10 @@ class Frames:
     full_range: bool = False
 
 
-def open_video(path: Path, convert: bool = True) -> Frames:
+def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
     """Frames of anything PyAV reads; 4:2:0 with 8 or 10 bits is taken as it is, the rest is
-    converted to 4:2:0, or refused where `convert` is False. Raises EvalError."""
+    converted to 4:2:0, or refused where `convert` is False. Pictures of more than `most` luma
+    samples are made smaller by area (0 = none). Raises EvalError."""
     import av
 
     try:
@@ -157,12 +158,18 @@ def open_video(path: Path, convert: bool = True) -> Frames:
     wanted = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}[depth]
     if not convert and context.format.name not in wanted:
         raise EvalError(f"{path}: {context.format.name} instead of 4:2:0")
+    width, height = context.width, context.height
+    if 0 < most < width * height:
+        factor = (most / (width * height)) ** 0.5
+        width, height = (max(2, 2 * round(side * factor / 2)) for side in (width, height))
 
     def planes() -> Iterator[Planes]:
         with container:
             try:
                 for frame in container.decode(stream):
-                    if frame.format.name not in wanted:
+                    if (frame.width, frame.height) != (width, height):
+                        frame = frame.reformat(width, height, wanted[0], interpolation="AREA")
+                    elif frame.format.name not in wanted:
                         frame = frame.reformat(format=wanted[0])
                     yield _frame_planes(frame, depth)
             except av.error.FFmpegError as error:
@@ -170,8 +177,8 @@ def open_video(path: Path, convert: bool = True) -> Frames:
 
     return Frames(
         planes(),
-        context.width,
-        context.height,
+        width,
+        height,
         Fraction(stream.average_rate or 25),
         depth,
         int(context.colorspace),

@@ -19,12 +19,13 @@ class Speed:
     fit_steps: int
 
 
-#: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 4 takes a third of the time
-#: of 2 and 6 to 12 % more bits; 60 steps of fitting gain little over 20.
+#: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 3 takes twice the time of 4
+#: and saves 3 to 5 % of the bytes, 2 takes twice that of 3 and saves 1 to 2 % more; 60 steps of
+#: fitting gain little over 20.
 SPEEDS = {
-    "fast": Speed({"av1": 6, "vvc": 4}, 10),
-    "balanced": Speed({"av1": 4, "vvc": 2}, 20),
-    "best": Speed({"av1": 2, "vvc": 2}, 60),
+    "fast": Speed({"av1": 5, "vvc": 4}, 10),
+    "balanced": Speed({"av1": 3, "vvc": 2}, 20),
+    "best": Speed({"av1": 2, "vvc": 1}, 60),
 }
 DEFAULT_SPEED = "balanced"
 

@@ -16,7 +16,7 @@ export async function av1Support(header) {
   const [width, height] = codedSize(header);
   const level = LEVELS.find(([most]) => width * height <= most)?.[1] ?? "16";
   const config = {
-    codec: `av01.0.${level}M.10`, codedWidth: width, codedHeight: height,
+    codec: `av01.0.${level}M.${header.bitDepth === 10 ? "10" : "08"}`, codedWidth: width, codedHeight: height,
     hardwareAcceleration: "prefer-software", optimizeForLatency: false,
   };
   try {
@@ -24,7 +24,7 @@ export async function av1Support(header) {
   } catch (error) {
     return { reason: `this browser does not know AV1 (${error.message})` };
   }
-  return { reason: "this browser does not decode AV1 with 10 bits" };
+  return { reason: `this browser does not decode AV1 with ${header.bitDepth} bits` };
 }
 
 /** As gvcodec/base/resample.py pads and scales. */
@@ -115,15 +115,19 @@ export class Av1Decoder {
       const { codedWidth, codedHeight } = frame;
       const [w, h] = this.size;
       const { x, y } = frame.visibleRect ?? { x: 0, y: 0 };
-      if (frame.format !== "I420P10") throw new Error(`the browser gives ${frame.format ?? "no"} samples instead of 10 bits`);
+      // Old streams of 8-bit sources have 10 bits.
+      const bytes = { I420: 1, I420P10: 2 }[frame.format];
+      if (!bytes) throw new Error(`the browser gives ${frame.format ?? "no"} samples instead of 8 or 10 bits`);
       if (codedWidth < w || codedHeight < h || x || y) throw new Damaged("the picture has another size than the header says");
       const half = w / 2, chroma = half * (h / 2);
       const layout = [
-        { offset: 0, stride: 2 * w },
-        { offset: 2 * w * h, stride: 2 * half },
-        { offset: 2 * (w * h + chroma), stride: 2 * half },
+        { offset: 0, stride: bytes * w },
+        { offset: bytes * w * h, stride: bytes * half },
+        { offset: bytes * (w * h + chroma), stride: bytes * half },
       ];
-      await frame.copyTo(this.scratch, { rect: { x: 0, y: 0, width: w, height: h }, layout });
+      const samples = bytes === 1 ? new Uint8Array(this.scratch.length) : this.scratch;
+      await frame.copyTo(samples, { rect: { x: 0, y: 0, width: w, height: h }, layout });
+      if (bytes === 1) for (let i = 0; i < samples.length; ++i) this.scratch[i] = samples[i] << 2;
     } finally {
       frame.close();
     }

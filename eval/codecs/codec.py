@@ -12,6 +12,7 @@ A template is a list of words in which these names are filled in:
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,9 +31,10 @@ class Codec:
     """One row of the tables (or several, when a stream has several `outputs`).
 
     `delay` is "low" (decoding order = display order), "random" (frames are reordered) or "intra".
-    `quicker` replaces `encode` while a rate is searched for, where the real command is slow and
-    gives nearly the same size. `version` is whatever, when it changes, makes old results
-    worthless."""
+    `below` is the highest rate (bpp) that is looked for, `part_of` the row whose curve its points
+    belong to: a smaller size of the same encoder. `quicker` replaces `encode` while a rate is
+    searched for, where the real command is slow and gives nearly the same size. `version` is
+    whatever, when it changes, makes old results worthless."""
 
     name: str
     label: str
@@ -49,6 +51,8 @@ class Codec:
     keyint: int = ENDLESS
     threads: int = 1
     notes: Mapping[str, Any] = field(default_factory=dict)
+    below: float = math.inf
+    part_of: str = ""
 
     def command(self, template: tuple[str, ...], clip: Clip, **names: Any) -> list[str]:
         values = {

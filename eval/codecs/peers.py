@@ -10,7 +10,9 @@ not to; `eval.codecs.intra` checks what came out.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from eval.codecs.codec import ENDLESS, Codec, Options
 from eval.tools import EvalError, ffmpeg_has, ffmpeg_version
@@ -21,7 +23,9 @@ class Peer:
     """One encoder library: words common to both forms, words of each form, presets by table name.
     `single` goes in for `{single}` where only the first frame is to be intra, and `{period}` is the
     encoder's own intra period. `quicker`: rates are searched for with the fast preset, whose size
-    at the same quality number differs by a few per cent only."""
+    at the same quality number differs by a few per cent only. `scale`: pictures are coded at this
+    part of their size, and shown at all of it (both Lanczos); such rows are looked for at low rates
+    alone and belong to the curve of the full size."""
 
     label: str
     library: str
@@ -34,6 +38,7 @@ class Peer:
     muxer: str
     single: str = ""
     quicker: bool = False
+    scale: Fraction = Fraction(1)
 
 
 _H264 = ("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}")
@@ -50,18 +55,24 @@ _VVENC = "threads=0:intraperiod={period}"
 _NEVER = 1 << 20
 
 
-def _svt(label: str, extra: str, preset: str = "4") -> Peer:
-    params = "lp={threads}:keyint={keyint}" + extra
+#: Rates (bpp) below which smaller sizes are tried.
+_LOW_RATES = 0.016
+
+
+def _svt(label: str, extra: str, preset: str = "4", scale: Fraction = Fraction(1)) -> Peer:
+    # FFmpeg's own option ends at 63, SVT-AV1's at 70.
+    params = "lp={threads}:keyint={keyint}:crf={q}" + extra
     return Peer(
         label,
         "libsvtav1",
         {"conditions": ("-preset", preset), "fast": ("-preset", "8")},
-        ("-crf", "{q}", "-svtav1-params"),
+        ("-svtav1-params",),
         (f"pred-struct=1:{params}",),
         (params,),
-        (1, 63),
+        (1, 70),
         50,
         "obu",
+        scale=scale,
     )
 
 
@@ -92,6 +103,8 @@ PEERS = {
         quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
+    "svtav1-3/4": _svt("SVT-AV1 at 3/4 size", "", scale=Fraction(3, 4)),
+    "svtav1-1/2": _svt("SVT-AV1 at 1/2 size", "", scale=Fraction(1, 2)),
     "svtav1-slow": _svt("SVT-AV1 preset 2", "", "2"),
     "svtav1-vq": _svt("SVT-AV1 tune VQ", ":tune=0"),
     "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),
@@ -155,14 +168,15 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
         for template in (*peer.common, *(peer.low if delay == "low" else peer.random))
         for word in template.replace("{single}", single).replace("{period}", str(period)).split()
     ]
-    before = ("{ffmpeg}", "-v", "error", "-y", "-i", "{input}", "-c:v", peer.library)
+    down, up = _scaling(peer.scale)
+    before = ("{ffmpeg}", "-v", "error", "-y", "-i", "{input}", *down, "-c:v", peer.library)
     after = (*words, "-f", peer.muxer, "{stream}")
     faster = peer.presets["fast"]
     return Codec(
-        f"{name}-{form}",
+        f"{name}-{form}".replace("/", "_"),
         f"{peer.label} {delay_label}",
         (*before, *preset, *after),
-        {"": (*_DECODE, *_TO_Y4M)},
+        {"": (*_DECODE, *up, *_TO_Y4M)},
         peer.q_range,
         peer.q_guess,
         peer.muxer,
@@ -174,4 +188,16 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
         keyint=options.keyint,
         threads=options.threads,
         notes={"preset": " ".join(preset)},
+        below=math.inf if peer.scale == 1 else _LOW_RATES,
+        part_of="" if peer.scale == 1 else f"{name.split('-')[0]}-{form}",
     )
+
+
+def _scaling(scale: Fraction) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words of ffmpeg that make pictures smaller, and those that show them at the clip's size."""
+    if scale == 1:
+        return (), ()
+    half = scale / 2
+    sides = [f"'trunc(i{side}*{half})*2'" for side in "wh"]
+    down = f"scale={':'.join(sides)}:flags=lanczos"
+    return ("-vf", down), ("-vf", "scale={width}:{height}:flags=lanczos")

@@ -110,4 +110,5 @@ def describe(codec: Codec, output: str) -> dict[str, Any]:
         "keyint": codec.keyint,
         "version": codec.version,
         **({"notes": dict(codec.notes)} if codec.notes else {}),
+        **({"part_of": codec.part_of} if codec.part_of else {}),
     }

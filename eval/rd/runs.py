@@ -224,6 +224,9 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
     name = f"{clip.name} {codec.name}"
     for target in sorted(plan.targets, reverse=True):
+        if target > codec.below:
+            _report(f"{name}: {target} bpp is not looked for", 1)
+            continue
         _report(f"{name}: looking for {target} bpp")
         q, reached = search(target)
         found[target] = q, reached

@@ -46,6 +46,10 @@ class Results:
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, dict[float, dict[str, Any] | None]]] = field(default_factory=dict)
+    #: By clip and row, runs by target of the same codec at smaller sizes.
+    parts: dict[tuple[str, str], list[dict[str, dict[str, Any] | None]]] = field(
+        default_factory=dict
+    )
     source_crops: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     #: Motion-compensated change of the sources themselves, see `eval.metrics.flicker.own_change`.
     source_change: dict[str, float] = field(default_factory=dict)
@@ -101,10 +105,12 @@ class Results:
         return [run for by_target in points for run in by_target.values() if run]
 
     def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
-        """(bpp, mean of the metric) of every distinct stream, by rate."""
-        points = self.runs.get(clip, {}).get(row, {})
+        """(bpp, mean of the metric) of every distinct stream, by rate, those of the row's smaller
+        sizes too: of those that cost more and are no better a BD-rate takes none."""
+        rows = [self.runs.get(clip, {}).get(row, {}), *self.parts.get((clip, row), [])]
         measured = {
             (r["bpp"], r["metrics"][metric]["mean"])
+            for points in rows
             for r in points.values()
             if r and metric in r["metrics"]
         }
@@ -136,12 +142,15 @@ def load(folder: Path) -> Results:
                 results.source_change[curve["clip"]["name"]] = curve["change"]
             continue
         clip, row = curve["clip"], curve["codec"]["name"]
+        if whole := curve["codec"].get("part_of"):
+            runs = {t: _run(folder, point) for t, point in curve["targets"].items()}
+            results.parts.setdefault((clip, whole), []).append(runs)
+            continue
         results.rows[row] = curve["codec"] | {"label": plain(curve["codec"]["label"])}
         profiles.add(curve.get("profile", ""))
         points: dict[float, dict[str, Any] | None] = {}
         for target, point in curve["targets"].items():
-            run = read_json(folder / "runs" / point["run"]) if "run" in point else None
-            points[float(target)] = run
+            run = points[float(target)] = _run(folder, point)
             if run:
                 results.clips[clip] = run["clip"]
         results.runs.setdefault(clip, {})[row] = points
@@ -157,6 +166,10 @@ def load(folder: Path) -> Results:
     ]
     results.failures = read_json(folder / "failures.json") or []
     return results
+
+
+def _run(folder: Path, point: dict[str, Any]) -> dict[str, Any] | None:
+    return read_json(folder / "runs" / point["run"]) if "run" in point else None
 
 
 #: The order of rows.

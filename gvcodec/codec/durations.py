@@ -16,7 +16,7 @@ from gvcodec.util.estimate import Work
 
 #: Seconds a megapixel, by base and preset; presets between two take what is between.
 _CODING = {
-    "av1": {0: 3.0, 2: 0.77, 4: 0.30, 6: 0.19, 8: 0.12, 10: 0.095},
+    "av1": {0: 2.5, 2: 0.65, 3: 0.34, 4: 0.20, 6: 0.12, 8: 0.09, 10: 0.07},
     "vvc": {0: 5.0, 2: 1.3, 4: 0.35},
     "motion": {2: 0.25},
 }

@@ -127,13 +127,13 @@ def encode(
     encoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.library, "w"))
     encoder.width, encoder.height = fmt.width, fmt.height
     encoder.framerate, encoder.time_base = fmt.frame_rate, 1 / fmt.frame_rate
-    encoder.pix_fmt = "yuv420p10le"
+    encoder.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
     # x265 crashes on small pictures now and then where it has a pool of threads.
     encoder.thread_count = 1 if fmt.width * fmt.height < POOL_PIXELS else threads
     encoder.options = peer.options | {"crf": f"{crf:.2f}" if peer.unit < 1 else str(round(crf))}
     packets = []
     for number, planes in enumerate(frames):
-        frame = frame_from_planes(planes, 10)
+        frame = frame_from_planes(planes, fmt.bit_depth)
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)

@@ -8,12 +8,12 @@ pytest.importorskip("imageio_ffmpeg")
 
 from eval.__main__ import main
 from eval.tools import read_json
-from gvcodec.base.standard.encoders import USUAL_PRESET
+from gvcodec.base.standard.encoders import USUAL_PRESETS
 from tests.eval_helpers import PAN
 
 
 def test_table(tmp_path, capsys, made_weights):
-    settings = [f"preset={USUAL_PRESET}", "preset=10:tune=0", "base=vvc:preset=4"]
+    settings = [f"preset={USUAL_PRESETS['av1']}", "preset=10:tune=0", "base=vvc:preset=4"]
     words = ["settings", *PAN, "--frames", "17", "--q", "44,52,60"]
     assert main([*words, "--settings", ",".join(settings), "--out", str(tmp_path)]) == 0
     same, quick, other = (read_json(tmp_path / "settings.json")["rows"][s][0] for s in settings)

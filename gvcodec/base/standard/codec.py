@@ -1,11 +1,11 @@
 """Base layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
 (VVenC, decoded by FFmpeg).
 
-Frames are coded with 10 bits, whatever the source has: at equal rate that is never worse and mostly
-better. At scale 3/4 or 1/2 the coded picture is smaller and base frames come back at full size
-through the filters of `gvcodec.base.resample`. All decoders are exact by standard, so base
-frames are the same everywhere; `StandardEncoder` gets its base frames from its own decoder. Sizes
-that the encoders cannot code are padded by edge replication.
+AV1 has as many bits a sample as the source, 8 or 10, H.266 always 10; base frames come out with 10
+bits, those of 8 shifted. At scale 3/4 or 1/2 the coded picture is smaller and base frames come back
+at full size through the filters of `gvcodec.base.resample`. All decoders are exact by standard, so
+base frames are the same everywhere; `StandardEncoder` gets its base frames from its own decoder.
+Sizes that the encoders cannot code are padded by edge replication.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
+#: Samples of decoded pictures. AV1 streams of before had 10 bits whatever their source had.
+_LAYOUTS = {"av1": ("yuv420p", "yuv420p10le"), "vvc": ("yuv420p10le",)}
 
 
 class StandardEncoder:
@@ -41,7 +43,7 @@ class StandardEncoder:
 
     `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
     `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
-    VVenC otherwise, 0 (slowest) … 10 or 4, None = 2. `params` are options of SVT-AV1 on top, such
+    VVenC otherwise, 0 (slowest) … 10 or 4, None = `USUAL_PRESETS`. `params` are options of SVT-AV1 on top, such
     as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
@@ -79,7 +81,9 @@ class StandardEncoder:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
-        settings = Settings(q, low_delay, threads, trim, quick, params, preset, maxrate)
+        settings = Settings(
+            q, low_delay, threads, trim, quick, params, preset, maxrate, fmt.bit_depth
+        )
         size = self._resampler.coded_width, self._resampler.coded_height
         self._encoder = open_encoder(codec, *size, fmt.frame_rate, fmt.colour, settings)
 
@@ -181,7 +185,7 @@ class StandardDecoder(Shared):
         for frame in frames:
             if (
                 (frame.width, frame.height) != self._size
-                or frame.format.name != "yuv420p10le"
+                or frame.format.name not in _LAYOUTS[self._codec]
                 or frame.is_corrupt
             ):
                 raise DamagedStreamError("the base layer is not the one that the header promises")

@@ -2,7 +2,9 @@
 program (`gvcodec.base.standard.vvenc`).
 
 They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
-come where the caller wants them.
+come where the caller wants them. SVT-AV1 codes as many bits a sample as the source has: 10 bits for
+8-bit sources cost it 1 to 11 % of the bytes at equal PSNR. VVenC works with 10 bits inside and
+always codes them.
 """
 
 from __future__ import annotations
@@ -16,18 +18,17 @@ from fractions import Fraction
 from typing import Protocol, cast
 
 import av
-import numpy as np
 
 from gvcodec.base.standard.vvenc import VvcEncoder
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
-from gvcodec.types import Colour, Plane, Planes
+from gvcodec.types import Colour, Planes
 from gvcodec.util.sharing import Shared, in_turn, keep
 
 _LIBRARY = "libsvtav1"
-#: As slow as 1080p at a frame a second on two cores allows: preset 4 takes a third of the time and
-#: 6 to 12 % more bits.
-USUAL_PRESET = 2
+#: Half the time of preset 2 for 1 to 2 % more bytes at equal LPIPS-Alex or PSNR-Y, twice that of
+#: preset 4 for 3 to 5 % fewer (docs/data/av1-settings.csv).
+USUAL_PRESETS = {"av1": 3, "vvc": 2}
 #: Presets for trials.
 _QUICK = {"av1": 8, "vvc": 4}
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
@@ -39,12 +40,6 @@ _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
 _EYE = ("tune=3", "enable-variance-boost=0")
 _EYE_LOW_DELAY = ("tune=0", "ac-bias=4", "enable-variance-boost=0")
 _EYE_CRF = 3.5
-#: More bits where little contrast hides nothing. On three training clips, painted, it saves 6 % of
-#: the bytes at equal loss of the small network, 5 % at equal LPIPS-Alex, costs 3 % at equal PSNR-Y,
-#: and no time. PSNR-Y, and with it what `q` means, stays the same with a CRF that is so much
-#: higher.
-_BOOST, _NO_BOOST = ("enable-variance-boost=1", "variance-boost-strength=1"), _EYE[-1]
-_BOOST_CRF = 1.5
 #: FFmpeg's own option ends there, as q does.
 _MOST_CRF = 63
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
@@ -58,9 +53,6 @@ _MIN_RATE = {"av1": Fraction(0), "vvc": Fraction(1)}
 #: own header knows.
 _TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
 _UNSPECIFIED = 2
-#: Screen-content test: block size, least range of a block in 8-bit steps, and
-#: the share of such blocks.
-_BLOCK, _FAR, _DRAWN = 16, 64, 0.08
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
 
@@ -77,6 +69,7 @@ class Settings:
     params: Sequence[str] = ()
     preset: int | None = None
     maxrate: float = 0
+    bit_depth: int = 8
 
 
 class UnitEncoder(Protocol):
@@ -119,7 +112,7 @@ class Av1Encoder(Shared):
         os.environ.setdefault("SVT_LOG", "0")
         encoder = cast("av.VideoCodecContext", av.CodecContext.create(_LIBRARY, "w"))
         encoder.width, encoder.height = width, height
-        encoder.pix_fmt = "yuv420p10le"
+        encoder.pix_fmt = "yuv420p" if settings.bit_depth == 8 else "yuv420p10le"
         encoder.framerate, encoder.time_base = rate, 1 / rate
         encoder.gop_size = _NEVER
         encoder.color_range = 2 if colour.full_range else 1
@@ -146,14 +139,14 @@ class Av1Encoder(Shared):
         # FFmpeg opens an encoder when it gets its first frame.
         opens = self._count == 0
         if opens:
-            self._encoder.options = _av1_options(self._settings, planes[0])
-        frame = self._frame = frame_from_planes(planes, 10, self._frame)
+            self._encoder.options = av1_options(self._settings)
+        frame = self._frame = frame_from_planes(planes, self._settings.bit_depth, self._frame)
         frame.pict_type = _INTRA if key else 0
         frame.pts, frame.time_base = self._count, self._encoder.time_base
         self._count += 1
         units = list(self._encode(frame))
         if opens:
-            _leave_realtime()
+            leave_realtime()
         return units
 
     def rest(self) -> Iterator[tuple[bytes, bool]]:
@@ -175,13 +168,13 @@ def _preset(codec: str, settings: Settings) -> int:
     return (
         _QUICK[codec]
         if settings.quick
-        else USUAL_PRESET
+        else USUAL_PRESETS[codec]
         if settings.preset is None
         else settings.preset
     )
 
 
-def _leave_realtime() -> None:
+def leave_realtime() -> None:
     """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they
     starve the machine."""
     if hasattr(os, "sched_setscheduler"):
@@ -200,43 +193,17 @@ def _colour_tags(colour: Colour) -> Colour:
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
 
 
-def looks_drawn(luma: Plane) -> bool:
-    """Whether a picture (10-bit luma) looks like a computer's screen: many blocks of which half has
-    one value and the rest others far from it.
-
-    SVT-AV1's own test takes smooth natural pictures for screens too, and then searches for
-    repetitions in them, in ten times the time."""
-    rows, columns = (n // _BLOCK * _BLOCK for n in luma.shape)
-    blocks = (
-        (luma[:rows, :columns] >> 2)
-        .astype(np.uint8)
-        .reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
-    )
-    values = np.sort(blocks.swapaxes(1, 2).reshape(-1, _BLOCK * _BLOCK), 1)
-    half = values.shape[1] // 2
-    flat = (values[:, half:] == values[:, :-half]).any(1)
-    return bool(
-        rows and columns and (flat & (values[:, -1] - values[:, 0] >= _FAR)).mean() > _DRAWN
-    )
-
-
 def for_the_eye(low_delay: bool) -> tuple[str, ...]:
     """Parameters of SVT-AV1 for what is judged by looking at it."""
     return _EYE_LOW_DELAY if low_delay else _EYE
 
 
-def _av1_options(settings: Settings, luma: Plane) -> dict[str, str]:
-    crf, drawn = settings.q, looks_drawn(luma)
+def av1_options(settings: Settings) -> dict[str, str]:
+    """Options of FFmpeg's wrapper of SVT-AV1."""
+    crf = settings.q
     # With threads what a capped CRF makes differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
-    params = (
-        [f"lp={threads}"] * (threads > 0)
-        + ["pred-struct=1"] * settings.low_delay
-        + [f"scm={int(drawn)}"]
-    )
-    if not drawn and _NO_BOOST not in settings.params:
-        params += _BOOST
-        crf += _BOOST_CRF
+    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay
     params += settings.params
     if settings.maxrate:
         # In 1000 bits a second. Without the second the mean rate comes out up to 29 % above it.
