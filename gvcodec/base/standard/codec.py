@@ -43,8 +43,9 @@ class StandardEncoder:
 
     `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
     `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
-    VVenC otherwise, 0 (slowest) … 10 or 4, None = `USUAL_PRESETS`. `params` are options of SVT-AV1 on top, such
-    as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
+    VVenC otherwise, 0 (slowest) … 10 or 4, None = `USUAL_PRESETS`. `params` are options of SVT-AV1
+    on top, such as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no
+    limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
