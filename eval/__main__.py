@@ -21,6 +21,7 @@ COMMANDS = {
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
     "settings": ("rd.settings", "what settings of the standard base layers are worth"),
     "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),
+    "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
     "robustness": ("robustness.command", "hostile streams, signals, threads, fuzzing"),
     "player": ("player", "the page of gvcodec play in a headless Chromium"),
     "search": ("search", "what summaries find, by method, rate and question"),

@@ -50,6 +50,8 @@ class EncoderOptions(TypedDict, total=False):
     speed: str
     preset: int | None
     header_q: int | None
+    alloc: str
+    gop_q: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ class EncoderConfig:
     the mean rate so far would exceed it, 0 = no limit.
     `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
     … 10, or of VVenC (vvc), 0 … 4. `header_q`: the index that the header says instead, by
-    which the painter is conditioned: that of a whole video of which this is a chunk."""
+    which the painter is conditioned: that of a whole video of which this is a chunk. `alloc` how
+    bits are shared among windows, frames and scenes, of `gvcodec.gvc1d.allocation.budget.METHODS`;
+    "" = what is best in each place. `gop_q`: what is added to the index of each GOP (av1, vvc)."""
 
     q: float = 50
     base_q: float | None = None
@@ -88,6 +92,8 @@ class EncoderConfig:
     speed: str = DEFAULT_SPEED
     preset: int | None = None
     header_q: int | None = None
+    alloc: str = ""
+    gop_q: tuple[float, ...] = ()
 
     @property
     def fits(self) -> bool:

@@ -1,5 +1,6 @@
 #include "motion_tree/search.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/pool.hpp"
@@ -256,25 +257,28 @@ Found choose_motion(const Still& source, const Frame& near, const Frame* far, Ti
   const int width = near.width(), height = near.height();
   const Luma8 now(source.plane[0], width, height);
   const Phases one(Luma8(near.shown().plane[0], width, height));
-  const MotionField field = block_search(source.plane[0], near.shown().plane[0], threads);
-  const std::vector<int32_t> detail = block_detail(now);
-  std::unique_ptr<Phases> other;
-  MotionField far_field;
-  if (far) {
-    other = std::make_unique<Phases>(Luma8(far->shown().plane[0], width, height));
-    far_field = block_search(source.plane[0], far->shown().plane[0], threads);
-  }
   const size_t windows = static_cast<size_t>(near.windows());
   Found found;
   found.values.resize(windows * kValues);
   found.levels.resize(windows), found.bits.resize(windows);
+  const int deepest = *std::max_element(most, most + windows);
+  if (deepest == 0) return found;
+  const MotionField field = block_search(source.plane[0], near.shown().plane[0], threads);
+  const std::vector<int32_t> detail = block_detail(now);
+  std::unique_ptr<Phases> other;
+  MotionField far_field;
+  if (far && deepest == kLevels) {
+    other = std::make_unique<Phases>(Luma8(far->shown().plane[0], width, height));
+    far_field = block_search(source.plane[0], far->shown().plane[0], threads);
+  }
   parallel_for(static_cast<int>(windows), threads, [&](int window) {
+    if (most[window] == 0) return;  // a copy
     const int row = window / near.window_columns(), column = window % near.window_columns();
     WindowSearch search(times, price);
     const int columns = now.width / 16;
     search.near = choose_candidates(field, row, column, detail, columns, kNearVectors);
     search.near_errors = quarter_errors(now, row, column, one, search.near, nullptr, nullptr);
-    if (far) {
+    if (other && most[window] == kLevels) {  // leaves alone take other sources
       search.far = choose_candidates(far_field, row, column, detail, columns, kFarVectors);
       search.far_errors = quarter_errors(now, row, column, *other, search.far, nullptr, nullptr);
       std::vector<Step> opposite;

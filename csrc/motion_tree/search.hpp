@@ -14,7 +14,7 @@ struct Found {
 // For each window the tree of steps with the least distortion + price · bits among vectors that
 // block search finds, the leaves first; distortion is the sum of absolute differences of luma, 8
 // bits. With `far` (or null) each leaf takes its source too. `most`: levels of the windows, at
-// most. Whether a copy (level 0) is better is for the caller to weigh.
+// most; a window of 0 is not searched, and the far frame only for those of kLevels. Whether a copy (level 0) is better is for the caller to weigh.
 Found choose_motion(const Still& source, const Frame& near, const Frame* far, Times times,
                     int price, const uint8_t* most, int threads);
 

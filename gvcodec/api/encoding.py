@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
 from gvcodec.api.base_choice import resolve_auto_base, settle_base
 from gvcodec.api.job import Job
 from gvcodec.api.keywords import list_options, make_config
-from gvcodec.api.rate_control import encode_rated
+from gvcodec.api.rate_control import encode_rated, reread
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
 from gvcodec.codec.durations import plan_of, work_of
@@ -27,6 +27,7 @@ from gvcodec.media.sound_coding import opus_rate
 from gvcodec.media.tracks import CHUNK
 from gvcodec.one_file.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.rate.budget import Budget, parse_amount
+from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
@@ -117,7 +118,10 @@ def encode_file(
         if jobs:
             from gvcodec.api.in_chunks import encode_in_chunks
 
-            done = encode_in_chunks(settle_base(job), rate, jobs)
+            job = settle_base(job)
+            if shares(job.config):
+                raise UsageError("alloc tries the whole video first: not with jobs")
+            done = encode_in_chunks(job, rate, jobs)
         elif rate is not None:
             done = encode_rated(job, rate)
         else:
@@ -134,6 +138,8 @@ def _encode_once(
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_sink(job.output, job.overwrite))
         job = settle_base(job)
+        if shares(job.config):
+            job = settle_scenes(replace(job, source=stack.enter_context(reread(job.source))))
         reader = stack.enter_context(
             VideoReader(job.source, job.start, job.frames, said=job.input_options)
         )
@@ -159,6 +165,16 @@ def _encode_once(
     notes += [*reader.notes, *encoder.notes]
     fmt, psnr = reader.format, encoder.psnr_y
     return Encoded(writer.frames, writer.size, tuple(notes), fmt, psnr, copied)
+
+
+def settle_scenes(job: Job) -> Job:
+    """The job with the quality of each GOP, after a trial of its video."""
+    with VideoReader(job.source, job.start, job.frames, said=job.input_options) as reader:
+        config = job.config.resolve()
+        planes = (frame.planes for frame in reader)
+        return replace(
+            job, config=replace(config, gop_q=gop_offsets(planes, reader.format, config))
+        )
 
 
 def rate_of(

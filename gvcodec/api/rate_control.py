@@ -25,6 +25,7 @@ from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
+from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
@@ -44,6 +45,8 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
     is not enough, and `MissingWeightsError` before anything is read."""
     if isinstance(rate, Target):
         require_metric(rate)
+        if shares(job.config):
+            raise UsageError("alloc goes with q or a size, not with a target")
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(open_sink(job.output, job.overwrite))
         path = stack.enter_context(reread(job.source))

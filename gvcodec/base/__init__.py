@@ -39,6 +39,11 @@ class Coded:
     packets: list[CodedFrame] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
 
+    def add(self, part: Coded) -> None:
+        """`part` came out next."""
+        self.packets += part.packets
+        self.base_frames += part.base_frames
+
 
 class BaseEncoder(Protocol):
     """Encoder side of a plug."""

@@ -11,6 +11,8 @@ import numpy as np
 
 from gvcodec.types import Plane
 
+#: Frames after a keyframe in which a cut makes no new one.
+MIN_GOP = 12
 _BLOCK = 16
 #: Pictures are reduced to about so many rows or columns, whichever are fewer.
 _SIDE = 270
@@ -44,6 +46,22 @@ class CutFinder:
         held = blocks.reshape(rows, _BLOCK, columns, _BLOCK).var((1, 3))
         missed = np.minimum(left[:rows, :columns], _MOST * held + _NOISE)
         return bool(missed.sum() > _CUT * (held + _NOISE).sum())
+
+
+class GopStarts:
+    """Where GOPs of a standard bitstream begin, frame by frame in display order: at scenes, at
+    most `keyint` frames apart, where it is forced; 0 = only at the first frame and where forced."""
+
+    def __init__(self, width: int, height: int, keyint: int) -> None:
+        self._keyint, self._since = keyint, 0  # 0 before the first frame only
+        self._cuts = CutFinder(width, height) if keyint else None
+
+    def begins(self, luma: Plane, force: bool = False) -> bool:
+        """Whether a GOP begins with this frame (10-bit luma of the full size)."""
+        cut = self._cuts is not None and self._cuts.begins(luma) and self._since >= MIN_GOP
+        key = force or not self._since or cut or self._since == self._keyint > 0
+        self._since = 1 if key else self._since + 1
+        return key
 
 
 def _reduce(luma: Plane, factor: int) -> Plane:

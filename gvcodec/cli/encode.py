@@ -31,6 +31,7 @@ from gvcodec.cli._arguments import (
 from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.config import DEFAULT_SPEED, SPEEDS, EncoderConfig, Speed
 from gvcodec.errors import UsageError
+from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.media.inputs import InputOptions
 from gvcodec.util.messages import say
 
@@ -64,6 +65,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=integer(1, 1024),
         metavar="N",
         help="encode N chunks in parallel; the output does not depend on N (one video in one go)",
+    )
+    parser.add_argument(
+        "--alloc",
+        choices=METHODS,
+        default="",
+        help="how windows and, in av1 and vvc, scenes share the bits; scenes are tried first "
+        "(windows of motion: elbo; scenes: uniform)",
     )
     add_summary(parser)
     add_threads(parser)
@@ -240,6 +248,7 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         eye=options.eye,
         speed=options.speed,
         preset=options.preset,
+        alloc=getattr(options, "alloc", ""),
     )
 
 

@@ -27,6 +27,7 @@ from gvcodec.bases import base_of, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -111,6 +112,8 @@ class Encoder(Shared):
             raise UsageError("keyint, fit, its steps and threads cannot be negative")
         if not 0 <= config.fit_parts <= 4:
             raise UsageError("fit_parts goes from 1 to 4")
+        if config.alloc not in ("", *METHODS):
+            raise UsageError(f"alloc is {', '.join(METHODS)}, not {config.alloc}")
         if config.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")
         self.notes: list[str] = []

@@ -20,6 +20,7 @@ from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.one_pass import Pass, run
+from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 
 #: Part of the limit that is aimed at, and that is enough.
@@ -48,6 +49,8 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     where the limit cannot be met."""
     base = search.config.base
     q, slope = found or find_quality(search)
+    if shares(search.config):
+        _share_scenes(search, q)
     trim = standard_of(base).trims[1]
     fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
     best: Pass | None = None
@@ -70,6 +73,16 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     if best is None:
         best = _any_that_fits(search, points[-1], fitted, slope)
     return search.fitted(best)
+
+
+def _share_scenes(search: Search, q: float) -> None:
+    """All passes give the GOPs the qualities that a trial around `q` finds."""
+    config = dataclasses.replace(search.config, base_q=q).resolve()
+    frames = search.extent.frames
+    with search.open_source() as source:
+        video = search.watch(itertools.islice(source, frames), "scenes", frames)
+        offsets = gop_offsets((frame.planes for frame in video), search.extent.format, config)
+    search.config = dataclasses.replace(search.config, gop_q=offsets)
 
 
 def _any_that_fits(
@@ -198,6 +211,7 @@ def _pass(
         quick,
         for_the_eye(config.low_delay) if config.eye else (),
         config.preset,
+        gop_q=() if quick else config.gop_q,
     )
     fit = not quick and config.scale not in fitted
     config = dataclasses.replace(config, fit=config.fit if fit else 0.0)

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gvcodec._core import TREE_LEVELS, MotionFrame, tree_errors, tree_search
+from gvcodec._core import MotionFrame, tree_errors, tree_search
 from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.motion.budgets import Budgets
 from gvcodec.base.motion.checkpoint import find_motion_model, read_network
 from gvcodec.base.motion.drift import Drift
 from gvcodec.base.motion.payload import (
@@ -45,8 +46,8 @@ from gvcodec.base.motion.pictures import (
     threads_of,
     windows,
 )
-from gvcodec.base.scene_cuts import CutFinder
-from gvcodec.base.standard.codec import MIN_GOP, StandardEncoder
+from gvcodec.base.scene_cuts import MIN_GOP, CutFinder
+from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.config import EncoderConfig
 from gvcodec.entropy.streams import Backend, backend_of
 from gvcodec.errors import UsageError
@@ -120,7 +121,7 @@ class MotionEncoder:
     """Encoder of the plug; packets leave `ahead` frames late and more. `q` 0…63; `keyint` frames
     between keyframes at most, fewer where a scene begins, 0 = only the first. Without `refreshes`
     what drifts is left to the next keyframe. `trace` gets every motion frame. `backend`: where
-    the entropy network runs. Raises `UsageError`."""
+    the entropy network runs. `alloc`: see `budgets`. Raises `UsageError`."""
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class MotionEncoder:
         refreshes: bool = True,
         trace: Trace | None = None,
         backend: Backend = "cpu",
+        alloc: str = "",
     ) -> None:
         if not 0 <= q <= MAX_Q or keyint < 0:
             raise UsageError(f"no motion base with q {q:g} and a keyframe distance of {keyint}")
@@ -146,6 +148,9 @@ class MotionEncoder:
         self._entropy = Entropy(network, self._count, columns, backend)
         self._entropy.q = round(q)
         self._price = bit_price(round(q))
+        #: Of a bit, in sums of differences of a window (10 bits).
+        self._window_price = self._price * _PEAK * WINDOW**2
+        self._budgets = Budgets(alloc, self._window_price)
         self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since_key, self._drift = 0, Drift(0.0)
         #: Frames whose kind is not known yet.
@@ -225,22 +230,25 @@ class MotionEncoder:
             preset=_STILL_PRESET,
         )
         source = MotionFrame.still(*planes)
-        packet, shown = self._still(planes, MotionStatistics.empty(self._count))
+        packet, shown = self._still(planes, source, MotionStatistics.empty(self._count))
         area = self._fmt.width * self._fmt.height
         self._drift = Drift(self._refresh_price * self._price * 8 * WINDOW**2 / area)
-        self._drift.add(self._distance(source, shown.frame), round(_FIRST_REFRESH * len(packet)))
+        self._drift.add(self._distance(shown), round(_FIRST_REFRESH * len(packet)))
         self._before = shown
         coded = Coded()
         self._append(coded, bytes([self._entropy.q]) + packet, shown, key=True)
         return coded
 
-    def _still(self, planes: Planes, memory: MotionStatistics) -> tuple[bytes, Shown]:
+    def _still(
+        self, planes: Planes, source: MotionFrame, memory: MotionStatistics
+    ) -> tuple[bytes, Shown]:
         """The next picture of the standard stream, coded and decoded."""
         assert self._stills is not None
         coded = self._stills.send(planes)
         if len(coded.packets) != 1 or len(coded.base_frames) != 1:
             raise UsageError("this SVT-AV1 holds pictures back in low delay")
-        return coded.packets[0].payload, Shown(MotionFrame.still(*coded.base_frames[0]), memory)
+        frame = MotionFrame.still(*coded.base_frames[0])
+        return coded.packets[0].payload, Shown(frame, memory, tree_errors(source, frame))
 
     def _refresh(self, frames: Sequence[Planes]) -> Coded:
         """The last of these frames as a refresh; those before it, and pending ones, come from both
@@ -251,7 +259,8 @@ class MotionEncoder:
         self._pending.clear()
         before, last = self._before, len(sources) + 1
         assert before is not None
-        packet, refresh = self._still(planes, before.memory)
+        source = MotionFrame.still(*planes)
+        packet, refresh = self._still(planes, source, before.memory)
         shown = {0: before, last: refresh.as_picture(1)}
         payloads = {last: REFRESH + packet}
         for turn in schedule(len(sources)):
@@ -264,8 +273,7 @@ class MotionEncoder:
             refresh = dataclasses.replace(refresh, memory=shown[last - 1].memory)
         self._before = shown[last] = refresh
         self._drift.restart()
-        distance = self._distance(MotionFrame.still(*planes), refresh.frame)
-        self._drift.add(distance, len(packet))
+        self._drift.add(self._distance(refresh), len(packet))
         coded = Coded()
         for i in range(1, last + 1):
             self._append(coded, payloads[i], shown[i])
@@ -278,37 +286,40 @@ class MotionEncoder:
         made = self._motion_frame(MotionFrame.still(*planes), before, None, Times(-1, 0))
         self._pending.append(made)
         if self._refreshes:
-            self._drift.add(self._distance(made.source, made.shown.frame), len(made.payload))
+            self._drift.add(self._distance(made.shown), len(made.payload))
 
     def _motion_frame(
         self, source: MotionFrame, near: Shown, far: Shown | None, times: Times
     ) -> _Made:
         """A motion frame, from its reference frames."""
         threads = self._threads
-        price = self._price * _PEAK * WINDOW**2  # in sums of differences, 10 bits
+        price = self._window_price
         other = None if far is None else far.frame
-        most = np.full(self._count, TREE_LEVELS, np.uint8)
+        copied = tree_errors(source, near.frame)
+        most = self._budgets.levels(source, near, copied)
         values, levels, bits = tree_search(
             source, near.frame, other, *times, round(price / 4), most, threads
         )
         frame = MotionFrame.follow(near.frame, other, *times, values, levels, threads)
-        cost = tree_errors(source, frame) + price * bits
-        copies = tree_errors(source, near.frame) <= cost
+        missed = tree_errors(source, frame)
+        copies = copied <= missed + price * bits
         if (copies & (levels > 0)).any():
             levels = np.where(copies, 0, levels).astype(np.uint8)
             values = np.where(copies[:, None], 0, values).astype(np.int16)
             frame = MotionFrame.follow(near.frame, other, *times, values, levels, threads)
+            missed = np.where(copies, copied, missed)
         if not levels.any():
-            return _Made(source, b"", near)
+            return _Made(source, b"", dataclasses.replace(near, missed=copied))
         if self._trace:
             self._trace(self._entropy, values, levels, near.memory, times)
         payload = self._entropy.encode(values, levels, near.memory, times)
-        return _Made(source, payload, Shown(frame, near.memory.after(values, levels, times)))
+        memory = near.memory.after(values, levels, times)
+        return _Made(source, payload, Shown(frame, memory, missed))
 
-    def _distance(self, source: MotionFrame, shown: MotionFrame) -> float:
+    def _distance(self, shown: Shown) -> float:
         """What a frame misses of its source, in mean differences of a picture."""
-        area = self._fmt.width * self._fmt.height * _PEAK
-        return float(tree_errors(source, shown).sum()) / area
+        assert shown.missed is not None
+        return float(shown.missed.sum()) / (self._fmt.width * self._fmt.height * _PEAK)
 
 
 def _join(parts: list[Coded]) -> Coded:
@@ -330,4 +341,5 @@ def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> MotionEncoder:
         scale=config.scale,
         ahead=ahead,
         backend=backend_of(config.device),
+        alloc=config.alloc,
     )

@@ -8,6 +8,9 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gvcodec._core import MotionFrame
 from gvcodec.base.motion.payload import (
     MotionStatistics,
@@ -24,15 +27,17 @@ WINDOW = 256
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A frame that others may go on from."""
+    """A frame that others may go on from. `missed`: what it misses of its source by window, sums of
+    absolute differences (N,), as its encoder knows."""
 
     frame: MotionFrame
     memory: MotionStatistics
+    missed: NDArray[np.int64] | None = None
 
     def as_picture(self, picture: int) -> Shown:
         """A standard picture, as the one before (0) or after (1) other frames."""
         y, u, v = self.frame.planes()
-        return Shown(MotionFrame.still(y, u, v, picture), self.memory)
+        return Shown(MotionFrame.still(y, u, v, picture), self.memory, self.missed)
 
 
 class Sized:

@@ -11,6 +11,7 @@ Sizes that the encoders cannot code are padded by edge replication.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -18,8 +19,8 @@ import av
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
-from gvcodec.base.scene_cuts import CutFinder
-from gvcodec.base.standard.encoders import Settings, for_the_eye, open_encoder
+from gvcodec.base.scene_cuts import GopStarts
+from gvcodec.base.standard.encoders import Settings, UnitEncoder, for_the_eye, open_encoder
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
@@ -31,8 +32,6 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.sharing import Shared, in_turn, keep
 
-#: Frames after a keyframe in which a cut makes no new one.
-MIN_GOP = 12
 #: Samples of decoded pictures. AV1 streams of before had 10 bits whatever their source had.
 _LAYOUTS = {"av1": ("yuv420p", "yuv420p10le"), "vvc": ("yuv420p10le",)}
 
@@ -49,7 +48,9 @@ class StandardEncoder:
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
-    `low_delay`, then every frame comes out at once. `threads` 0 = all cores.
+    `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `gop_q`: what is added
+    to `q` in each GOP, the last value in all that follow; a GOP of another quality has an encoder
+    of its own.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class StandardEncoder:
         params: Sequence[str] = (),
         preset: int | None = None,
         maxrate: float = 0,
+        gop_q: Sequence[float] = (),
     ) -> None:
         if preset is not None and preset not in range(base_of(codec).presets):
             raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
@@ -77,31 +79,45 @@ class StandardEncoder:
             )
         self._codec = codec
         self._q = q
-        self._keyint = keyint
-        self._since_key = 0  # before the first frame only
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
-        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
+        self._starts = GopStarts(fmt.width, fmt.height, keyint)
         settings = Settings(
             q, low_delay, threads, trim, quick, params, preset, maxrate, fmt.bit_depth
         )
         size = self._resampler.coded_width, self._resampler.coded_height
-        self._encoder = open_encoder(codec, *size, fmt.frame_rate, fmt.colour, settings)
+
+        def make(offset: float) -> UnitEncoder:
+            wanted = dataclasses.replace(settings, q=min(max(q + offset, 0.0), INDEX_END))
+            return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, wanted)
+
+        self._make = make
+        self._offsets, self._gop = tuple(gop_q) or (0.0,), -1  # before the first frame
+        self._encoder = make(self._offsets[0])
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
-        begins = (
-            self._cuts is not None and self._cuts.begins(planes[0]) and self._since_key >= MIN_GOP
-        )
-        key = force_key or not self._since_key or begins or self._since_key == self._keyint > 0
-        self._since_key = 1 if key else self._since_key + 1
-        return self._decode(self._encoder.encode(self._resampler.down(planes), key))
+        key = self._starts.begins(planes[0], force_key)
+        coded = self._begin_gop() if key else Coded()
+        coded.add(self._decode(self._encoder.encode(self._resampler.down(planes), key)))
+        return coded
+
+    def _begin_gop(self) -> Coded:
+        """Another encoder where the quality is another: what the one before held back."""
+        coded = Coded()
+        last = len(self._offsets) - 1
+        before, now = (self._offsets[min(max(i, 0), last)] for i in (self._gop, self._gop + 1))
+        self._gop += 1
+        if now != before:
+            for unit in self._encoder.rest():
+                coded.add(self._decode([unit]))
+            self._encoder = self._make(now)
+        return coded
 
     def flush(self) -> Coded:
         coded = Coded()
         for part in self.drain():
-            coded.packets += part.packets
-            coded.base_frames += part.base_frames
+            coded.add(part)
         return coded
 
     def drain(self) -> Iterator[Coded]:
@@ -207,6 +223,7 @@ def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
         params=for_the_eye(config.low_delay) if config.eye else (),
         preset=config.preset,
         maxrate=config.maxrate,
+        gop_q=config.gop_q,
     )
 
 

@@ -50,10 +50,14 @@ class RunningMean:
         return self.value
 
 
-def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
-    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape."""
+def route(
+    elbo: Floats, mean: float, tokens: int, beta: float, least: float | None = None
+) -> Counts:
+    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape.
+    `least` takes the place of K/16."""
     wanted = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
-    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
+    floor = tokens / FLOOR if least is None else least
+    return np.rint(np.clip(wanted, floor, tokens)).astype(np.int64)
 
 
 def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
@@ -92,8 +96,7 @@ def training_counts(losses: Floats, mean: float, tokens: int, rng: np.random.Gen
     window, N = clip(r · K · loss / E[loss], K/16, K), so that a decoder meets every length with the
     windows that will have it."""
     rates = rng.choice(BASE_RATES, np.shape(losses))
-    wanted = rates * tokens * np.asarray(losses, np.float64) / max(mean, 1e-12)
-    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
+    return route(rates * np.asarray(losses, np.float64), mean, tokens, tokens)
 
 
 def pool(features: Floats) -> NDArray[np.float32]:

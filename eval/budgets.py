@@ -1,0 +1,230 @@
+"""Budgets (`--alloc`) against each other: `python -m eval budgets CLIP… --what motion --out FILE`.
+
+`scenes`: the clips, made 640×360 and joined, are one video of as many scenes, coded by base `av1`
+with nothing fitted; each arm gives the GOPs other qualities (`gvcodec.rate.scenes`). `shuffled`
+gives the offsets by ELBO to the scenes in reverse order.
+
+`motion`: base `motion`, nothing fitted. Clips are made smaller to `--width`; every arm codes the
+same frames at the same q, and the file's bytes, LPIPS-Alex and PSNR-Y of the base frames and the
+processor time of the encode are written as one row. `shuffled` gives each frame's budgets by ELBO
+to its windows in random order, so it shows what knowing the place is worth; `half` searches every
+window to level 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+from unittest import mock
+
+import av
+import numpy as np
+
+from eval.colour import to_rgb
+from eval.frames import psnr_y
+from eval.metrics import network, sample
+from gvcodec.api.frames import decode_planes, encode
+from gvcodec.base.motion import budgets
+from gvcodec.config import EncoderConfig
+from gvcodec.media.planes import planes_from_frame
+from gvcodec.media.reader import VideoReader
+from gvcodec.rate.scenes import gop_offsets
+from gvcodec.types import Planes, VideoFormat
+
+EVERY = 8
+_BT709 = 1
+FIELDS = ("what", "clip", "size", "base q", "budgets", "bytes", "bpp", "LPIPS-Alex", "PSNR-Y")
+MORE = ("windows without nodes", "mean budget", "seconds")
+SCENE_FIELDS = (
+    *FIELDS, "DISTS", "worst LPIPS-Alex", "LPIPS-Alex painted", "worst LPIPS-Alex painted",
+    "seconds", "trial seconds", "offsets",
+)  # fmt: skip
+SCENE_ARMS = ("uniform", "elbo", "uniqueness", "both", "rd", "shuffled")
+SCENE = (640, 360)
+
+
+@dataclass
+class Seen:
+    """Budgets that an arm gave: nodes of each window of each frame."""
+
+    nodes: list[np.ndarray]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--what", choices=("motion", "scenes"), default="motion")
+    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--width", type=int, default=480, help="wider clips are made smaller")
+    parser.add_argument("--q", type=int, nargs="+", default=[56, 59, 62])
+    parser.add_argument("--out", type=Path, default=Path("budgets.csv"), help="rows are added")
+
+
+def run(options: argparse.Namespace) -> None:
+    new = not options.out.exists()
+    with open(options.out, "a", newline="") as file:
+        fields = SCENE_FIELDS if options.what == "scenes" else FIELDS + MORE
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        if options.what == "scenes":
+            parts = [read_scaled(path, options.frames) for path in options.clips]
+            starts = list(itertools.accumulate(map(len, parts), initial=0))[:-1]
+            frames = [planes for part in parts for planes in part]
+            for q, arm in itertools.product(options.q, SCENE_ARMS):
+                writer.writerow({"what": "scenes"} | scenes_row(frames, starts, q, arm))
+                file.flush()
+            return
+        for path in options.clips:
+            fmt, frames = read(path, options.frames, options.width)
+            for q, arm in itertools.product(options.q, ARMS):
+                writer.writerow({"what": "motion", "clip": path.stem} | row(fmt, frames, q, arm))
+                file.flush()
+
+
+def read_scaled(path: Path, count: int) -> list[Planes]:
+    """The first frames at 640×360, 10 bits."""
+    made: list[Planes] = []
+    with av.open(str(path)) as container:
+        for frame in itertools.islice(container.decode(video=0), count):
+            small = frame.reformat(*SCENE, format="yuv420p10le", interpolation="AREA")
+            made.append(planes_from_frame(small))
+    return made
+
+
+def scenes_row(
+    frames: Sequence[Planes], starts: Sequence[int], q: float, arm: str
+) -> dict[str, Any]:
+    """`starts`: where the clips begin."""
+    fmt = VideoFormat(*SCENE, Fraction(25), Fraction(1, 25))
+    method = "elbo" if arm == "shuffled" else arm
+    config = EncoderConfig(
+        q=q, base="av1", fit_steps=0, threads=1, keyint=240, alloc=method
+    ).resolve()
+    began = time.process_time()
+    offsets = () if arm == "uniform" else gop_offsets(frames, fmt, config)
+    tried = time.process_time() - began
+    offsets = offsets[::-1] if arm == "shuffled" else offsets
+    data = encode(frames, format=fmt, config=replace(config, gop_q=offsets))
+    seconds = time.process_time() - began
+    found: dict[str, Any] = {"size": "x".join(map(str, SCENE)), "base q": q, "budgets": arm}
+    found |= {"clip": f"{len(starts)} scenes", "bytes": len(data)}
+    found["bpp"] = f"{8 * len(data) / len(frames) / fmt.width / fmt.height:.5f}"
+    for fidelity in (True, False):
+        shown = list(decode_planes(data, fidelity=fidelity, threads=1))
+        ends = [*starts[1:], len(frames)]
+        each = [lpips(frames[a:b], shown[a:b]) for a, b in zip(starts, ends, strict=True)]
+        name = "LPIPS-Alex" if fidelity else "LPIPS-Alex painted"
+        found |= {name: f"{fmean(each):.4f}", f"worst {name}": f"{max(each):.4f}"}
+        if fidelity:
+            found["PSNR-Y"] = f"{psnr_y(frames, shown):.2f}"
+            found["DISTS"] = f"{judged('dists', frames, shown, 16):.4f}"
+    return found | {
+        "seconds": f"{seconds:.2f}",
+        "trial seconds": f"{tried:.2f}",
+        "offsets": " ".join(f"{x:g}" for x in offsets),
+    }
+
+
+def read(path: Path, count: int, width: int) -> tuple[VideoFormat, list[Planes]]:
+    """The first frames, at most `width` samples wide by means of whole blocks of samples."""
+    with VideoReader(path) as reader:
+        frames = [frame.planes for frame in itertools.islice(reader, count)]
+        part = -(-frames[0][0].shape[1] // width)
+        small = [tuple(_means(p, part) for p in planes) for planes in frames]
+        height, across = (n // 2 * 2 for n in small[0][0].shape)
+        cut = [
+            tuple(p[: height // (1 + (i > 0)), : across // (1 + (i > 0))] for i, p in enumerate(f))
+            for f in small
+        ]
+        rate = reader.format.frame_rate
+        return VideoFormat(across, height, rate, Fraction(1) / rate), cut  # type: ignore[return-value]
+
+
+def _means(plane: np.ndarray, part: int) -> np.ndarray:
+    rows, columns = (n // part for n in plane.shape)
+    blocks = plane[: rows * part, : columns * part].reshape(rows, part, columns, part)
+    return np.rint(blocks.mean((1, 3))).astype(np.uint16)
+
+
+def row(fmt: VideoFormat, frames: Sequence[Planes], q: int, arm: str) -> dict[str, Any]:
+    seen = Seen([])
+    with ARMS[arm](seen):
+        began = time.process_time()
+        data = encode(frames, format=fmt, q=q, base="motion", fit_steps=0, threads=1, keyint=0)
+        seconds = time.process_time() - began
+    shown = list(decode_planes(data, fidelity=True, threads=1))
+    nodes = np.stack(seen.nodes) if seen.nodes else np.full((1, 1), budgets.NODES)
+    size = len(data)
+    return {
+        "size": f"{fmt.width}x{fmt.height}",
+        "base q": q,
+        "budgets": arm,
+        "bytes": size,
+        "bpp": f"{8 * size / len(frames) / fmt.width / fmt.height:.5f}",
+        "LPIPS-Alex": f"{lpips(frames, shown):.4f}",
+        "PSNR-Y": f"{psnr_y(frames, shown):.2f}",
+        "windows without nodes": f"{(nodes == 0).mean():.3f}",
+        "mean budget": f"{nodes.mean():.1f}",
+        "seconds": f"{seconds:.2f}",
+    }
+
+
+def lpips(source: Sequence[Planes], shown: Sequence[Planes]) -> float:
+    """LPIPS-Alex, mean over one frame in `EVERY`."""
+    return judged("lpips_alex", source, shown, EVERY)
+
+
+def judged(name: str, source: Sequence[Planes], shown: Sequence[Planes], every: int) -> float:
+    import torch
+
+    judge = network(name, "cpu")
+
+    def picture(planes: Planes) -> torch.Tensor:
+        return torch.from_numpy(to_rgb(planes, _BT709, False, 10))[None]
+
+    with torch.no_grad():
+        return fmean(
+            float(judge(picture(shown[i]), picture(source[i]))) for i in sample(len(source), every)
+        )
+
+
+def arm(method: str, change: Callable[[np.ndarray], np.ndarray] | None = None) -> Callable:
+    """Runs an encode with a method whose levels `change` alters."""
+
+    @contextmanager
+    def give(seen: Seen) -> Iterator[None]:
+        plain = budgets.Budgets
+
+        class Watched(plain):  # type: ignore[misc, valid-type]
+            def __init__(self, _: str, price: float) -> None:
+                super().__init__(method, price)
+
+            def levels(self, *given: Any) -> np.ndarray:
+                found = super().levels(*given)
+                found = found if change is None else change(found)
+                seen.nodes.append((1 << found.astype(int)) - 1)
+                return found
+
+        with mock.patch("gvcodec.base.motion.encoder.Budgets", Watched):
+            yield
+
+    return give
+
+
+ARMS = {
+    "uniform": arm("uniform"),
+    "elbo": arm("elbo"),
+    "uniqueness": arm("uniqueness"),
+    "both": arm("both"),
+    "shuffled": arm("elbo", np.random.default_rng(1).permutation),
+    "half": arm("uniform", lambda levels: np.minimum(levels, 4)),
+}

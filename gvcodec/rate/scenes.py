@@ -1,0 +1,209 @@
+"""Quality of each scene: how a file's bytes are shared among its GOPs (`--alloc`, av1 and vvc).
+
+A GOP is the smallest part whose quality these encoders let us choose: FFmpeg's `libsvtav1` ignores
+regions of interest (side data of frames) and has no option for a map or a list of qualities. One
+constant quality gives all scenes about the same slope of squared error; viewers and perceptual
+metrics want more for what is cheap and less for what is dear.
+
+A fast trial at half the size measures bits and L1 error of each GOP at three qualities. Budgets,
+relative to what the GOPs take at constant quality and the same in sum:
+
+    elbo         N = clip(β · ELBO / E[ELBO], 1/16, …): -ELBO = bits + L1 error, in units of their
+                 means [InfoTok]
+    uniqueness   Token Allocation of the GOPs' mean features [UniComp]
+    both         the product of both
+    rd           least sum of L1 errors, on the convex hulls of the trial
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import GopStarts
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.bases import AUTO, INDEX_END, base_of
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
+from gvcodec.gvc1d.allocation.budget import METHODS, rate_distortion
+from gvcodec.gvc1d.allocation.patches import luma_features
+from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
+from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens
+from gvcodec.types import Planes, VideoFormat
+
+#: Qualities of the trial, relative to the one that is asked for, finest first.
+STEPS = (-6.0, 0.0, 3.0)
+#: No GOP is coded finer or coarser than by this.
+FARTHEST = 9.0
+#: Pictures smaller than this are tried as they are.
+_HALVED = 256
+#: Offsets are multiples of this; the parts that Token Allocation shares out.
+_GRAIN, _PARTS = 0.25, 10000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Scene:
+    """A GOP in the trial: its frames, the sum of their features, bytes and sums of absolute luma
+    errors at each quality."""
+
+    frames: int = 0
+    features: Floats = field(default_factory=lambda: np.zeros(1))
+    size: Floats = field(default_factory=lambda: np.zeros(len(STEPS)))
+    error: Floats = field(default_factory=lambda: np.zeros(len(STEPS)))
+
+
+def shares(config: EncoderConfig) -> bool:
+    """Whether `config` asks for qualities of scenes. Raises `UsageError` where nothing can wait for
+    a trial, or something else moves quality."""
+    base = base_of("av1" if config.base == AUTO else config.base)
+    if config.alloc not in METHODS[1:] or base.standard is None:
+        return False
+    if config.low_delay or config.maxrate:
+        raise UsageError(
+            f"alloc {config.alloc} tries the whole video first: not in low delay or with maxrate"
+        )
+    return True
+
+
+def gop_offsets(
+    frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig
+) -> tuple[float, ...]:
+    """What to add to the index of each GOP for `config.alloc`; empty for a single GOP. `config` is
+    settled; `frames` are those that will be coded."""
+    assert config.base_q is not None
+    scenes = try_scenes(frames, fmt, config)
+    if len(scenes) < 2:
+        return ()
+    least, most = base_of(config.base).finest, INDEX_END
+    return tuple(
+        min(max(config.base_q + offset, least), most) - config.base_q
+        for offset in share(scenes, config.alloc)
+    )
+
+
+def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig) -> list[Scene]:
+    """The trial. Its GOPs are those of the encode."""
+    assert config.base_q is not None
+    starts = GopStarts(fmt.width, fmt.height, config.keyint)
+    half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
+    small = Resampler(fmt.width, fmt.height, half)
+    fmt = replace(fmt, width=small.coded_width, height=small.coded_height)
+    trials = [_Trial(fmt, config, min(max(config.base_q + step, 1.0), INDEX_END)) for step in STEPS]
+    scenes: list[Scene] = []
+    for planes in frames:
+        key = starts.begins(planes[0])
+        reduced = small.down(planes)
+        if key:
+            scenes.append(Scene())
+        scene = scenes[-1]
+        scene.frames += 1
+        scene.features = scene.features + luma_features(reduced[0]).ravel()
+        for trial in trials:
+            trial.send(reduced, key)
+    for i, trial in enumerate(trials):
+        for scene, size, error in zip(scenes, *trial.finish(scenes), strict=True):
+            scene.size[i], scene.error[i] = size, error
+    return scenes
+
+
+class _Trial:
+    """One quality of the trial: bytes and luma errors of frames in the order of display."""
+
+    def __init__(self, fmt: VideoFormat, config: EncoderConfig, q: float) -> None:
+        self._encoder = StandardEncoder(
+            fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, quick=True
+        )
+        self._waiting: list[NDArray[np.uint16]] = []
+        self._sizes: list[int] = []
+        self._errors: list[float] = []
+
+    def send(self, planes: Planes, key: bool) -> None:
+        self._waiting.append(planes[0])
+        coded = self._encoder.send(planes, key)
+        self._sizes += [len(packet.payload) for packet in coded.packets]
+        self._measure(coded.base_frames)
+
+    def finish(self, scenes: list[Scene]) -> tuple[list[float], list[float]]:
+        """Bytes and errors of each scene. Packets of a GOP are together, whatever their order."""
+        for coded in self._encoder.drain():
+            self._sizes += [len(packet.payload) for packet in coded.packets]
+            self._measure(coded.base_frames)
+        starts = np.cumsum([0, *(scene.frames for scene in scenes)])[:-1]
+        sizes, errors = (np.add.reduceat(x, starts) for x in (self._sizes, self._errors))
+        return sizes.tolist(), errors.tolist()
+
+    def _measure(self, base_frames: list[Planes]) -> None:
+        for shown in base_frames:
+            source = self._waiting.pop(0).astype(np.int32)
+            self._errors.append(float(np.abs(source - shown[0]).sum()))
+
+
+def share(scenes: list[Scene], method: str) -> list[float]:
+    """Offsets of the GOPs' indices, which leave the sum of the trial's bytes as it is."""
+    usual = STEPS.index(0.0)
+    frames = np.array([scene.frames for scene in scenes], np.float64)
+    size = np.array([scene.size for scene in scenes])  # G, steps
+    if method == "rd":
+        return _by_slope(size, np.array([scene.error for scene in scenes]))
+    factor = np.ones(len(scenes))
+    if method in ("elbo", "both"):
+        factor *= _elbo_factor(frames, size[:, usual], np.array([s.error[usual] for s in scenes]))
+    if method in ("uniqueness", "both"):
+        factor *= _unique_factor(scenes)
+    wanted = size[:, usual] * factor
+    low, high = -5.0, 5.0
+    for _ in range(40):  # of the log of what all budgets are multiplied by
+        middle = (low + high) / 2
+        offsets = _offsets(size, wanted * math.exp(middle))
+        over = _bytes_at(size, offsets).sum() > size[:, usual].sum()
+        low, high = (low, middle) if over else (middle, high)
+    return [round(x / _GRAIN) * _GRAIN for x in _offsets(size, wanted * math.exp(low))]
+
+
+def _elbo_factor(frames: Floats, size: Floats, error: Floats) -> Floats:
+    bits, missed = size / frames, error / frames
+    mean_bits, mean_missed = size.sum() / frames.sum(), error.sum() / frames.sum()
+    elbo = negative_elbo(bits, missed, max(mean_missed / mean_bits, 1e-12))
+    expected = float((elbo * frames).sum() / frames.sum())
+    wanted = np.maximum(elbo / max(expected, 1e-12), 1 / FLOOR) * mean_bits
+    return wanted / np.maximum(bits, 1e-9)
+
+
+def _unique_factor(scenes: list[Scene]) -> Floats:
+    features = np.stack([scene.features / scene.frames for scene in scenes])
+    parts = allocate_tokens(features, _PARTS, _PARTS)
+    return np.maximum(parts * len(scenes) / _PARTS, 1 / FLOOR)
+
+
+def _by_slope(size: Floats, error: Floats) -> list[float]:
+    steps = np.arange(FARTHEST, -FARTHEST - _GRAIN, -_GRAIN)  # coarsest first: bytes rise
+    bits = np.stack([_bytes_at(size, np.full(len(size), step)) for step in steps], 1)
+    errors = np.stack([_bytes_at(error, np.full(len(size), step)) for step in steps], 1)
+    chosen = rate_distortion(bits, errors, float(size[:, STEPS.index(0.0)].sum()))
+    return [float(steps[i]) for i in chosen]
+
+
+def _bytes_at(size: Floats, offsets: Floats) -> Floats:
+    """Bytes (or errors) of each GOP at its offset: log-linear between and beyond the qualities of
+    the trial."""
+    logs = np.log(np.maximum(size, 1e-9))  # G, steps
+    steps = np.array(STEPS)
+    i = np.clip(np.searchsorted(steps, offsets) - 1, 0, len(steps) - 2)
+    g = np.arange(len(size))
+    slope = (logs[g, i + 1] - logs[g, i]) / (steps[i + 1] - steps[i])
+    return np.exp(logs[g, i] + slope * (offsets - steps[i]))
+
+
+def _offsets(size: Floats, wanted: Floats) -> Floats:
+    """The offset at which each GOP takes `wanted` bytes, within `FARTHEST`."""
+    grid = np.arange(-FARTHEST, FARTHEST + 0.05, 0.05)
+    at = np.stack([_bytes_at(size, np.full(len(size), step)) for step in grid], 1)  # G, grid
+    return grid[np.abs(np.log(at) - np.log(wanted)[:, None]).argmin(1)]
