@@ -2,8 +2,8 @@
 
 A window's sequence has S places: patches, latent slots, read-out of the memory. `LocalAttention`
 mixes the places of a window, `GlobalAttention` the latent slots of all windows of a picture, which
-stand for their windows. Residual branches are bounded (their root mean square, then a learned
-scale): unbounded ones let a trunk collapse into one channel.
+stand for their windows. Residual branches are bounded in root mean square: unbounded ones let a
+trunk collapse into one channel.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ _SHARPNESS = 6.0
 
 def bound(x: Tensor) -> Tensor:
     """Rows scaled so that their root mean square stays below `_BOUND`."""
-    power = x.float().square().mean(-1, keepdim=True)
-    return x * torch.rsqrt(1 + power / _BOUND**2).to(x.dtype)
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).float()
+    return x * torch.rsqrt(1 + size.square() / (x.shape[-1] * _BOUND**2)).to(x.dtype)
+
+
+def unit(x: Tensor, length: float = 1.0) -> Tensor:
+    """Rows of this length."""
+    return x * (length / (torch.linalg.vector_norm(x, dim=-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -43,7 +48,7 @@ class Attention(nn.Module):
             k, v = F.linear(y, weight[d:], offset[d:]).chunk(2, -1)
         q, k, v = (t.reshape(b, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
         if self.bounded:
-            q, k = _SHARPNESS * F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+            q, k = unit(q, _SHARPNESS), unit(k)
         else:
             q = q * (d // self.heads) ** -0.5
         if x.is_cuda:
@@ -59,28 +64,28 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each on normalised input, each a bounded residual branch with a
-    learned scale a channel."""
+    """Attention and a perceptron, each on normalised input, each a bounded residual branch."""
 
     def __init__(self, width: int, heads: int, scale: float = 0.3, plain: bool = False) -> None:
-        """`plain`: as ViT has it, neither bounds nor scales other than `scale`."""
+        """`scale`: of what a branch adds in the beginning. `plain`: without bounds, as ViT."""
         super().__init__()
         self.plain = plain
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads, not plain)
         self.c_fc, self.c_proj = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.gamma_1 = nn.Parameter(torch.full((width,), scale))
-        self.gamma_2 = nn.Parameter(torch.full((width,), scale))
+        with torch.no_grad():
+            for last in (self.attn.out_proj, self.c_proj):
+                last.weight.mul_(scale)
+                last.bias.mul_(scale)
 
     def forward(self, x: Tensor, y: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """`x` `[B, N, D]`; `y`: what it looks at (itself), `[B, S, D]`."""
         known = self.ln_1(x)
-        x = x + self._branch(self.attn(known, known if y is None else y, bias), self.gamma_1)
-        hidden = F.gelu(self.c_fc(self.ln_2(x)))
-        return x + self._branch(self.c_proj(hidden), self.gamma_2)
+        x = x + self._bounded(self.attn(known, known if y is None else y, bias))
+        return x + self._bounded(self.c_proj(F.gelu(self.c_fc(self.ln_2(x)))))
 
-    def _branch(self, x: Tensor, scale: Tensor) -> Tensor:
-        return (x if self.plain else bound(x)) * scale
+    def _bounded(self, x: Tensor) -> Tensor:
+        return x if self.plain else bound(x)
 
 
 class LocalAttention(Block):
