@@ -151,16 +151,47 @@ def painted_stream(path: Path, width: int, height: int) -> Path:
     return path
 
 
-def with_beep(path: Path, codec: str, rate: int, begins: float) -> Path:
-    """A second of video whose sound is silent until `begins` seconds, then a tone."""
+#: Codecs of subtitles, whose packets a test makes up.
+SUBTITLES = ("mov_text", "subrip", "ass", "webvtt", "dvd_subtitle")
+
+
+def with_beep(
+    path: Path, codec: str, rate: int, begins: float, others: tuple[str, ...] = ()
+) -> Path:
+    """A second of video whose sound is silent until `begins` seconds, then a tone. `others`: tracks
+    before it, AC-3 ("ac3") or subtitles."""
     import av
     import numpy as np
 
     size = 960 if codec == "libopus" else 1024
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 96, 80, "yuv420p"
+        earlier = {
+            container.add_mux_stream(other)
+            if other in SUBTITLES
+            else container.add_stream(other, rate=48000, layout="stereo"): other
+            for other in others
+        }
         audio = container.add_stream(codec, rate=rate, layout="stereo")
+        for stream, other in earlier.items():
+            if other in SUBTITLES:
+                stream.time_base = Fraction(1, 1000)
+        container.start_encoding()
+        for stream, other in earlier.items():
+            if other in SUBTITLES:
+                text = b"Bonjour"
+                packet = av.Packet(len(text).to_bytes(2, "big") + text)
+                packet.pts = packet.dts = 0
+                packet.duration, packet.time_base = 900, Fraction(1, 1000)
+                packet.stream = stream
+                container.mux(packet)
+            else:
+                silence = av.AudioFrame.from_ndarray(
+                    np.zeros((2, 48000), np.float32), format="fltp", layout="stereo"
+                )
+                silence.sample_rate, silence.pts = 48000, 0
+                container.mux([*stream.encode(silence), *stream.encode(None)])
         for number in range(25):
             frame = av.VideoFrame.from_ndarray(
                 np.full((120, 96), 60 + 5 * number, np.uint8), format="yuv420p"

@@ -1,12 +1,20 @@
 // Sound in time with the picture: packets from the engine, decoded by WebCodecs, played by Web Audio.
 
+import { PcmDecoder } from "./pcm.js";
 import { openTracks, packetsOf } from "./tracks.js";
 
 /** Seconds that are decoded ahead, that a decoder gets before what is heard, and by which sound may be out of step. */
 const AHEAD = 1, BEFORE = 0.1, STEP = 0.08;
 const MOST_IN_DECODER = 16;
+/** FFmpeg's mark of the track to play unless another is asked for. */
+const DEFAULT = 1;
 /** Seconds that are added to times in the decoder. */
 const SHIFT = 3600;
+
+const isPcm = ({ codec }) => codec.startsWith("pcm-");
+
+/** Whether the sound of this description can be decoded here. */
+const takes = async (config) => isPcm(config) || (globalThis.AudioDecoder && (await AudioDecoder.isConfigSupported(config).catch(() => null))?.supported);
 
 export class Sound {
   /** `start`: seconds on the clock of the timestamps where the video begins; `note` tells the reader what does not work. */
@@ -39,13 +47,13 @@ export class Sound {
     }
   }
 
-  /** The first track that the browser takes. */
+  /** The first track that the browser takes; those marked as default come first. */
   async choose() {
     const sounds = this.tracks.map((track, number) => ({ ...track, number })).filter(({ name }) => name);
+    sounds.sort((one, other) => (other.flags & DEFAULT) - (one.flags & DEFAULT));
     if (!sounds.length) return;
     for (const track of sounds) {
-      const taken = track.config && globalThis.AudioDecoder && (await AudioDecoder.isConfigSupported(track.config).catch(() => null))?.supported;
-      if (!taken) continue;
+      if (!(track.config && (await takes(track.config)))) continue;
       this.context = new AudioContext({ latencyHint: "playback" });
       this.gain = this.context.createGain();
       this.gain.connect(this.context.destination);
@@ -89,7 +97,7 @@ export class Sound {
 
   begin(time, speed) {
     this.stop();
-    const decoder = new AudioDecoder({
+    const decoder = new (isPcm(this.track.config) ? PcmDecoder : AudioDecoder)({
       output: (data) => (decoder === this.running?.decoder ? this.schedule(data) : data.close()),
       error: (error) => decoder === this.running?.decoder && this.refuse(error.message),
     });

@@ -42,11 +42,12 @@ function packetsFrom(cursor, count) {
   return packets;
 }
 
-/** What `openTracks` has of the track of a Matroska head; sound of MP4 heads has a name alone. */
+/** What `openTracks` has of the track of a Matroska head; of an MP4 head, which holds what Matroska does not, the name of sound. */
 function soundOfHead(head) {
   const cursor = new Cursor(head, "tracks: codec parameters");
-  if (cursor.left < 4 || number(new Cursor(head, cursor.what), true) !== EBML) {
-    return String.fromCharCode(...head.subarray(0, 4096)).includes("soun") ? { name: "sound out of MP4 heads" } : {};
+  if (head.length < 4 || new DataView(head.buffer, head.byteOffset).getUint32(0) !== EBML) {
+    const text = String.fromCharCode(...head.subarray(0, 4096)), entry = text.indexOf("stsd") + 16;
+    return text.includes("soun") ? { name: text.slice(entry, entry + 4) } : {};
   }
   const found = [];
   each(cursor, (id, body) => {
@@ -75,7 +76,9 @@ function soundOf(track) {
 function codecOf(named, description, bits) {
   const names = { A_OPUS: "opus", "A_MPEG/L3": "mp3", A_FLAC: "flac", A_VORBIS: "vorbis" };
   if (named === "A_AAC") return `mp4a.40.${(description?.[0] ?? 16) >> 3}`;
-  if (named === "A_PCM/INT/LIT") return { 8: "pcm-u8", 16: "pcm-s16", 24: "pcm-s24", 32: "pcm-s32" }[bits] ?? "";
+  const [, pcm, order] = named.match(/^A_PCM\/(INT|FLOAT)\/(LIT|BIG|IEEE)$/) ?? [];
+  const sample = pcm && { INT8: "u8", INT16: "s16", INT24: "s24", INT32: "s32", FLOAT32: "f32", FLOAT64: "f64" }[pcm + bits];
+  if (pcm) return sample ? `pcm-${sample}${order === "BIG" && bits > 8 ? "be" : ""}` : "";
   return names[named] ?? "";
 }
 

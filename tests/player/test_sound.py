@@ -42,6 +42,68 @@ def test_sound_is_in_time_with_the_picture(
         assert page.errors() == []
 
 
+#: Codec and sample rate, kind of file, tracks before the sound.
+KINDS = [
+    *(
+        (codec, 48000, ".mkv", ())
+        for codec in ("libmp3lame", "flac", "pcm_u8", "pcm_s16be", "pcm_s24le", "pcm_f32le")
+    ),
+    ("aac", 44100, ".mp4", ("mov_text",)),
+    ("aac", 44100, ".mkv", ("subrip", "ac3")),
+    ("aac", 22050, ".mkv", ("ass", "webvtt")),
+    ("libopus", 48000, ".mkv", ("ac3", "dvd_subtitle")),
+]
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join((kind[0], *kind[3])))
+def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(
+    tab: Callable[[str], browser.Page], tmp_path: Path, kind: tuple[str, int, str, tuple[str, ...]]
+) -> None:
+    codec, rate, suffix, others = kind
+    source = with_beep(tmp_path / f"a{suffix}", codec, rate, 0.0, others)
+    path = tmp_path / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0)
+    with running(path, "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
+        if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
+            pytest.skip(reason)  # a browser without the codec, which it says
+        assert page.run("player.sound.track.number") == len(others)
+        loud = "Math.max(...player.sound.nodes.map(({ node }) => Math.abs(node.buffer.getChannelData(0)[500])))"
+        page.run("player.setSpeed(0.25)")
+        page.until(f"{loud} > 0.001 || (player.playing || player.play(), false)")
+        assert page.errors() == [] and page.run("player.errors") == []
+
+
+@needs_browser
+def test_the_track_that_is_marked_as_default_is_played(
+    tab: Callable[[str], browser.Page], tmp_path: Path
+) -> None:
+    import av
+
+    source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.0)
+    with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv"), "w") as two:
+        outputs = [two.add_stream_from_template(one.streams[n]) for n in (0, 1, 1)]
+        outputs[2].disposition = 1
+        outputs[2].metadata["language"] = "fra"
+        for packet in one.demux():
+            if packet.pts is None:
+                continue
+            for output in outputs[:1] if packet.stream.type == "video" else outputs[1:]:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts = packet.pts, packet.dts
+                copy.time_base = packet.time_base
+                copy.is_keyframe = packet.is_keyframe
+                copy.stream = output
+                two.mux(copy)
+    gvcodec.encode_file(tmp_path / "b.mkv", tmp_path / "b.gvc", q=45, base="av1", preset=10, fit=0)
+    with running(tmp_path / "b.gvc", "--fidelity") as server:
+        page = tab(server.address)
+        page.until("window.player?.sound?.track")
+        assert page.run("[player.sound.track.number, player.sound.track.language]") == [1, "fra"]
+
+
 @needs_browser
 def test_sound_that_the_browser_does_not_take_is_named(
     tab: Callable[[str], browser.Page], tmp_path: Path
