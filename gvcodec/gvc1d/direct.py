@@ -119,7 +119,9 @@ class DirectPath(nn.Module):
         luma = _take(low, self.luma_at).unflatten(-1, (half, -1))
         chroma = [_take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
         first = torch.cat([luma, *chroma], -1)
-        regions = self._regions(y)  # [B, W, half, rows, columns]
+        # Patterns of regions are not at right angles to those of the window, so they get the rest.
+        smooth = self.rows.T @ _place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
+        regions = self._regions(y - smooth[:, :, None])  # [B, W, half, rows, columns]
         second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
         found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
         flat = found.flatten(2)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from gvcodec.base import CodedFrame
 from gvcodec.base.resample import DOWN, UP, Resampler
-from gvcodec.base.standard import encoders
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, for_the_eye
 from gvcodec.base.standard.payloads import restore, strip

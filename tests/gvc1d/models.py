@@ -1,0 +1,39 @@
+"""Networks of GVC1D that tests make: small, of random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from gvcodec.gvc1d.config import SMALL, GVC1DConfig, Transformer
+from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.picture import Picture
+
+TINY = replace(
+    SMALL,
+    encoder=Transformer(32, 2, 1, 1),
+    decoder=Transformer(32, 2, 1, 1),
+    window=64,
+    tokens=8,
+    memory=2,
+    queries=2,
+    head_width=8,
+    head_blocks=1,
+)
+
+
+def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> GVC1D:
+    torch.manual_seed(seed)
+    return GVC1D(config).eval()
+
+
+def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:
+    """Random pictures of low frequencies."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def plane(channels: int, h: int, w: int) -> torch.Tensor:
+        coarse = torch.rand(batch, channels, 4, 4, generator=generator)
+        return torch.nn.functional.interpolate(coarse, (h, w), mode="bicubic").clamp(0, 1)
+
+    return Picture(plane(1, height, width), plane(2, height // 2, width // 2))

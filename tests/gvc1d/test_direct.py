@@ -1,0 +1,75 @@
+"""What tokens stand for before anything is learned."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from gvcodec.gvc1d.config import SMALL
+from gvcodec.gvc1d.direct import GAINS, DirectPath, cosines, lowest, region_grid, token_regions
+from gvcodec.gvc1d.picture import Picture, grey
+from tests.gvc1d.models import TINY, smooth_picture
+
+
+def test_cosines_are_the_orthonormal_dct() -> None:
+    rows = cosines(16, 16)
+    assert torch.allclose(rows @ rows.T, torch.eye(16), atol=1e-5)
+    n = np.arange(16)
+    assert np.allclose(rows[3], np.sqrt(2 / 16) * np.cos(np.pi * 3 * (2 * n + 1) / 32), atol=1e-6)
+
+
+def test_lowest_frequencies_come_first_and_only_beyond_a_radius() -> None:
+    assert lowest(4) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert lowest(2, above=1.0) == [(1, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("tokens", [8, 16, 32, 64])
+def test_regions_are_a_pyramid(tokens: int) -> None:
+    from dataclasses import replace
+
+    regions = token_regions(replace(SMALL, tokens=tokens))
+    rows, columns = region_grid(tokens)
+    assert regions.shape == (tokens, 256) and rows * columns == tokens // 2
+    assert regions[0].all() and regions[tokens // 2 - 1].all()
+    # The second half tiles the window.
+    assert (regions[tokens // 2 :].sum(0) == 1).all()
+
+
+def test_a_low_pattern_comes_back_through_one_integer() -> None:
+    path, none = DirectPath(TINY), grey(1, 64, 64, torch.zeros(1))
+    latent = torch.zeros(1, 1, TINY.tokens, TINY.channels)
+    latent[0, 0, 0, 1] = 400.0
+    made = path.synthesise(latent, none)
+    assert made.y.abs().max() > 0.01 and made.uv.abs().max() == 0
+    half = TINY.tokens // 2  # patterns of regions are not at right angles to those of the window
+    assert torch.allclose(path.analyse(made, none)[:, :, :half], latent[:, :, :half], atol=0.5)
+
+
+def test_prefixes_of_tokens_come_nearer_and_nearer() -> None:
+    path, none = DirectPath(SMALL), grey(1, 256, 512, torch.zeros(1))
+    source = smooth_picture(256, 512, seed=3)
+    found = path.analyse(source - none, none)
+    errors: list[float] = []
+    for count in (0, 1, 4, 16, 32):
+        kept = found * (torch.arange(32) < count)[:, None]
+        made = none + path.synthesise(kept, none)
+        errors.append(float((made.y - source.y).square().mean().detach()))
+    assert all(a > b for a, b in pairwise(errors))
+    assert errors[-1] < 0.05 * errors[0]
+
+
+def test_gains_strengthen_what_the_context_blurred() -> None:
+    torch.manual_seed(0)
+    path = DirectPath(TINY)
+    detail = 0.1 * torch.randn(1, 1, 64, 64)
+    sharp = Picture(0.5 + detail, torch.full((1, 2, 32, 32), 0.5))
+    dull = Picture(0.5 + 0.6 * detail, sharp.uv)
+    found = path.analyse(sharp - dull, dull)
+    only = torch.zeros_like(found)
+    only[:, :, TINY.tokens // 2 :, -GAINS:] = found[:, :, TINY.tokens // 2 :, -GAINS:]
+    made = dull + path.synthesise(only, dull)
+    before, after = ((p.y - sharp.y).square().mean() for p in (dull, made))
+    assert after < 0.3 * before
