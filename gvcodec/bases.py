@@ -163,6 +163,8 @@ for _base in (
         coarsest_reduced=69.0,
         scales=True,
     ),
+    # Frames of latent tokens alone; see `gvcodec.base.none`.
+    Base("none", 5, bytes_a_pixel=40, q_map=((0, 0), (Q_END, INDEX_END))),
 ):
     _BASES[_base.name] = _base
 

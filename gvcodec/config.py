@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
-from gvcodec.bases import AUTO, INDEX_END, base_of, index_of, q_of
+from gvcodec.bases import AUTO, INDEX_END, Q_END, base_of, index_of, q_of
 from gvcodec.errors import UsageError
 
 
@@ -28,6 +28,8 @@ SPEEDS = {
     "best": Speed({"av1": 2, "vvc": 1}, 60),
 }
 DEFAULT_SPEED = "balanced"
+#: Steps of rounding of latent tokens, and most of them in a window.
+TOKEN_RATES, MOST_TOKENS = 8, 64
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -52,6 +54,10 @@ class EncoderOptions(TypedDict, total=False):
     header_q: int | None
     alloc: str
     gop_q: tuple[float, ...]
+    tokens: int | str
+    token_rate: int | None
+    search: int
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,11 @@ class EncoderConfig:
     … 10, or of VVenC (vvc), 0 … 4. `header_q`: the index that the header says instead, by
     which the painter is conditioned: that of a whole video of which this is a chunk. `alloc` how
     bits are shared among windows, frames and scenes, of `gvcodec.gvc1d.allocation.budget.METHODS`;
-    "" = what is best in each place. `gop_q`: what is added to the index of each GOP (av1, vvc)."""
+    "" = what is best in each place. `gop_q`: what is added to the index of each GOP (av1, vvc).
+    `tokens`: latent tokens a window of each frame, 1 … 64, "auto" by rate and distortion, "off";
+    base "none" then has all of them; `token_rate` how finely they are rounded, 0 … 7, None = as `q`
+    says; `search` steps of gradient descent on the tokens of each frame; `model` file of their
+    network, "" = the shipped one."""
 
     q: float = 50
     base_q: float | None = None
@@ -94,6 +104,22 @@ class EncoderConfig:
     header_q: int | None = None
     alloc: str = ""
     gop_q: tuple[float, ...] = ()
+    tokens: int | str = "off"
+    token_rate: int | None = None
+    search: int = 0
+    model: str = ""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether frames may have latent tokens."""
+        return self.tokens != "off" or self.base == "none"
+
+    @property
+    def finest_token_rate(self) -> int:
+        """How finely tokens are rounded, 0 … 7; of settled settings."""
+        if self.token_rate is not None:
+            return self.token_rate
+        return round((TOKEN_RATES - 1) * q_of(self.base, self.base_q or 0.0) / Q_END)
 
     @property
     def fits(self) -> bool:
@@ -122,6 +148,7 @@ class EncoderConfig:
         speed stands for. Raises `UsageError`."""
         if self.base == AUTO:
             return replace(self, base="av1").resolve()
+        self._check_tokens()
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:
             name, value, coarsest = "q", self.q, q_of(self.base, coarsest)
@@ -138,3 +165,15 @@ class EncoderConfig:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
         return replace(found, scale=scale, base_q=index)
+
+    def _check_tokens(self) -> None:
+        """Raises `UsageError`."""
+        number = isinstance(self.tokens, int) and 1 <= self.tokens <= MOST_TOKENS
+        if not number and self.tokens not in ("auto", "off"):
+            raise UsageError(f"tokens is auto, off or 1…{MOST_TOKENS}, not {self.tokens}")
+        if self.token_rate is not None and not 0 <= self.token_rate < TOKEN_RATES:
+            raise UsageError(f"token_rate is 0…{TOKEN_RATES - 1}, not {self.token_rate}")
+        if self.search < 0:
+            raise UsageError("search is 0 or more steps")
+        if self.has_tokens and self.low_delay:
+            raise UsageError("tokens are found once all is coded, which is not for low delay")

@@ -106,6 +106,20 @@ def _motion_decoder(
     return opened(header, threads, low_delay, model)
 
 
+def _none_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+    from gvcodec.base.none import NoneEncoder
+
+    return NoneEncoder(fmt, config.base_q or 0.0, config.keyint)
+
+
+def _none_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+) -> BaseDecoder:
+    from gvcodec.base.none import NoneDecoder
+
+    return NoneDecoder(header.format)
+
+
 def _motion_model() -> Path:
     from gvcodec.base.motion.checkpoint import find_motion_model
 
@@ -117,4 +131,5 @@ LAYERS: dict[str, Layer] = {
     "av1": Layer(_standard_encoder, _standard_decoder),
     "vvc": Layer(_standard_encoder, _standard_decoder),
     "motion": Layer(_motion_encoder, _motion_decoder, _motion_model),
+    "none": Layer(_none_encoder, _none_decoder),
 }

@@ -44,6 +44,8 @@ _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
 _TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
+#: Settings that what is coded does not depend on.
+_AFTER_CODING = ("fit_parts", "fit_by", "tokens", "token_rate", "search", "model")
 
 
 @list_options
@@ -257,9 +259,8 @@ def _open_journal(job: Job) -> Journal:
         job.frames,
         job.input_options or InputOptions(),
     )
-    settings = replace(
-        job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, fit_parts=0, fit_by=""
-    )
+    later = {name: getattr(EncoderConfig(), name) for name in _AFTER_CODING}
+    settings = replace(job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, **later)
     return Journal(output, (video, settings), job.config.threads)
 
 

@@ -36,6 +36,7 @@ class Settings:
     metrics: tuple[str, ...] = ()
     base_model: str = ""
     painter: str = ""
+    gvc1d: str = ""
     version: str = gvcodec.__version__
     #: Fields of `InputOptions` that are not None; rates as texts.
     said: dict[str, Any] = field(default_factory=dict)
@@ -119,12 +120,22 @@ def make_settings(
         metrics,
         base_model.hex() if base_model else "",
         painter.hex() if painter else "",
+        _tokens_model(config),
         said={
             name: str(value) if isinstance(value, Fraction) else value
             for name, value in asdict(said or InputOptions()).items()
             if value is not None
         },
     )
+
+
+def _tokens_model(config: EncoderConfig) -> str:
+    """The id of the model of latent tokens, "" without any. Raises `MediaError`."""
+    if not config.has_tokens:
+        return ""
+    from gvcodec.gvc1d.files import choose_pair, pair_id
+
+    return pair_id(choose_pair(config.model)).hex()
 
 
 def _leader(config: EncoderConfig) -> str:

@@ -11,6 +11,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from gvcodec.batch import costs, store
@@ -28,7 +29,7 @@ from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, lpips_of
-from gvcodec.streams.cat import check_alike
+from gvcodec.streams.cat import check_alike, tokens_of
 
 _ALL = 1 << 40
 #: Presets that tell which chunks cost more than others.
@@ -80,7 +81,8 @@ def encode(
     coded = _code(opened, chosen, chosen.encoder_config(cores, header_q=header_q), limit)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
-    if ids != [chosen.base_model, chosen.painter]:
+    tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == chosen.gvc1d
+    if ids != [chosen.base_model, chosen.painter] or not tokens:
         raise WrongModelError(
             "this machine has other models than the one that the work was ordered on"
         )
@@ -171,10 +173,11 @@ def _splice(
 ) -> Splicer:
     """`partial`: the video is a part of its file, and has that part of the sound."""
     splicer: Splicer | None = None
+    tokens = tokens_of(_read_chunk(path).header for path in chunks)
     for path in chunks:
-        reader = Reader(io.BytesIO(store.read_bytes(path) or b""), path)
+        reader = _read_chunk(path)
         if splicer is None:
-            head = reader.header
+            head = replace(reader.header, gvc1d_id=tokens)
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
         check_alike(head, reader)
@@ -190,6 +193,10 @@ def _splice(
         video.tracks.finish()
     splicer.finish(gops.end)
     return splicer
+
+
+def _read_chunk(path: str) -> Reader:
+    return Reader(io.BytesIO(store.read_bytes(path) or b""), path)
 
 
 class _Chunk:

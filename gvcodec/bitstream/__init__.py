@@ -18,7 +18,7 @@ that of zlib.
               u8 primaries  u8 transfer  u8 matrix   CICP (ITU-T H.273), 2 = unspecified
               u8 bits                                1: full range, 2: source has 10 bits (else 8), 4…: chroma location << 2
               var sar_num  var sar_den               sample aspect ratio
-              u8 base                                1 av1, 3 vvc, 4 motion (with a base model id)
+              u8 base                                1 av1, 3 vvc, 4 motion (with a base model id), 5 none (packets are empty)
               u8 scale                               base layer is coded at 0: 1, 1: 3/4, 2: 1/2 of the size
               u8 q                                   quality index, 0…63
               [8 bytes base model id]  [8 bytes painter id]  [8 bytes gvc1d id]

@@ -29,7 +29,14 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.cli._input_options import add_input_options, parse_input_options
-from gvcodec.config import DEFAULT_SPEED, SPEEDS, EncoderConfig, Speed
+from gvcodec.config import (
+    DEFAULT_SPEED,
+    MOST_TOKENS,
+    SPEEDS,
+    TOKEN_RATES,
+    EncoderConfig,
+    Speed,
+)
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.media.inputs import InputOptions
@@ -70,8 +77,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--alloc",
         choices=METHODS,
         default="",
-        help="how windows and, in av1 and vvc, scenes share the bits; scenes are tried first "
-        "(windows of motion: elbo; scenes: uniform)",
+        help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
+        "tried first (windows of motion: elbo; tokens, scenes: uniform)",
     )
     add_summary(parser)
     add_threads(parser)
@@ -162,6 +169,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         help="perceptual network used as fitting loss (vgg if its weights are installed, else the "
         "small bundled one)",
     )
+    _token_arguments(parser)
     parser.add_argument(
         "--device",
         default="cpu",
@@ -229,6 +237,38 @@ def wanted_of(options: argparse.Namespace, given: InputOptions) -> InputOptions:
     )
 
 
+def _token_arguments(parser: argparse.ArgumentParser) -> None:
+    """Latent tokens."""
+    parser.add_argument(
+        "--tokens",
+        type=_tokens,
+        default="off",
+        metavar="auto|off|N",
+        help="latent tokens that restore frames, N a window of 256×256; auto: by rate and "
+        "distortion, frame by frame (off; base none has nothing else)",
+    )
+    parser.add_argument(
+        "--token-rate",
+        type=integer(0, TOKEN_RATES - 1),
+        metavar="R",
+        help="how tokens are rounded, 0 finest … 7 (as -q says)",
+    )
+    parser.add_argument(
+        "--search",
+        type=integer(0),
+        default=0,
+        metavar="STEPS",
+        help="steps of gradient descent on the tokens of each frame (0)",
+    )
+    parser.add_argument(
+        "--model", default="", metavar="FILE", help="network of the tokens (the shipped one)"
+    )
+
+
+def _tokens(text: str) -> int | str:
+    return text if text in ("auto", "off") else integer(1, MOST_TOKENS)(text)
+
+
 def config_of(options: argparse.Namespace) -> EncoderConfig:
     """What the options of `coding_arguments` say, but for a budget or target."""
     return EncoderConfig(
@@ -249,6 +289,10 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
         speed=options.speed,
         preset=options.preset,
         alloc=getattr(options, "alloc", ""),
+        tokens=options.tokens,
+        token_rate=options.token_rate,
+        search=options.search,
+        model=options.model,
     )
 
 

@@ -19,6 +19,7 @@ _CODING = {
     "av1": {0: 2.5, 2: 0.65, 3: 0.34, 4: 0.20, 6: 0.12, 8: 0.09, 10: 0.07},
     "vvc": {0: 5.0, 2: 1.3, 4: 0.35},
     "motion": {2: 0.25},
+    "none": {2: 0.01},
 }
 _PAINTING = 0.05
 #: Of a step of fitting, and of a look at the held-out crops; looks without which nothing is fitted.

@@ -52,18 +52,22 @@ def encode_stream(
     packets of its own. Without `paints` there is no `painted` packet, for which all frames are
     painted. Gives the writer, which knows the sizes. Raises what the encoder and the source
     raise."""
-    writer = Writer(output, encoder.header)
-    painted = _Painted(encoder) if paints and paints_exactly(encoder.header) else None
+    exact = paints and paints_exactly(encoder.header)
+    # Where tokens are looked for everything is painted already, and the header is not known yet.
+    painted = _Painted(encoder) if exact and not encoder.looks_for_tokens else None
+    writer = None if encoder.looks_for_tokens else Writer(output, encoder.header)
 
     def drain(last: bool = False) -> None:
-        before = writer.size
+        nonlocal writer
+        before = 0 if writer is None else writer.size
         for packet in _packets(encoder, summary, last):
+            writer = writer or Writer(output, encoder.header)
             writer.write(packet)
             if painted is not None:
                 painted.send(packet)
             if written is not None:
                 written(packet)
-        if writer.size > before:
+        if writer is not None and writer.size > before:
             # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
             output.flush()
 
@@ -85,8 +89,11 @@ def encode_stream(
     if painted is not None and encoder.progress is not None:
         painted.report = partial(_tell, encoder.progress, encoder.frames)
     drain(last=True)
+    assert writer is not None  # `flush` refuses to have no frames
     if painted is not None:
         writer.write(painted.finish())
+    elif exact and encoder.painted_hash is not None:
+        writer.write(Packet(Kind.PAINTED, encoder.painted_hash))
     writer.finish(encoder.base_hash)
     return writer
 

@@ -1,4 +1,4 @@
-"""Frames to packets: base layer, fitting of the painter, base hash.
+"""Frames to packets: base layer, fitting of the painter, latent tokens, base hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -17,7 +17,8 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
 from gvcodec.bases import base_of, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
-from gvcodec.errors import UsageError
+from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
@@ -35,6 +36,9 @@ from gvcodec.util.memory import keep_large_blocks, map_large_blocks, return_memo
 from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
+
+if TYPE_CHECKING:
+    from gvcodec.codec.latents import LatentPass
 
 _MAX_PTS = 1 << 61
 
@@ -60,8 +64,9 @@ class Progress(Protocol):
 
 
 class Encoder(Shared):
-    """One video. With fitting every packet waits for `flush`, since fitted weights come before what
-    they are for.
+    """One video. With fitting, and with tokens, every packet waits for `flush`: fitted weights come
+    before what they are for, and tokens are found once all is painted. `header` is final once a
+    packet came out: it names the model of tokens if there are any.
 
     Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
     after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames; infinite when
@@ -144,6 +149,11 @@ class Encoder(Shared):
             self.notes.append(NOT_FITTED)
             wanted = False
         self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
+        self._latent_pass = self._open_latents(fmt, config) if config.has_tokens else None
+        #: LATENT payloads by the number of their frame.
+        self._latents: dict[int, bytes] = {}
+        #: Hash of the painted frames where tokens were looked for, which takes painting them.
+        self.painted_hash: bytes | None = None
         self.fitted: Mapping[int, bytes] = fitted or {}
         self._in_force: bytes | None = None
         #: Frame packets given out.
@@ -196,6 +206,8 @@ class Encoder(Shared):
         self._sources.append(y)
         if self._samples is not None:
             self._samples.send_source(self._sent, planes)
+        if self._latent_pass is not None:
+            self._latent_pass.send(planes)
         self._sent += 1
         self._take(self._base_codec.send(planes, force_key))
 
@@ -222,12 +234,21 @@ class Encoder(Shared):
         """Of the painter, 0 = all cores."""
         return self._config.threads
 
+    @property
+    def waits(self) -> bool:
+        """Whether all packets wait for `flush`."""
+        return self._samples is not None or self._latent_pass is not None
+
+    @property
+    def looks_for_tokens(self) -> bool:
+        """Whether `flush` looks for tokens, and paints all frames for that."""
+        return self._latent_pass is not None
+
     @in_turn
     def share_base_frames(self) -> deque[Planes] | None:
-        """Where base frames go from now on, for the caller to take out. None where the painter is
-        to be fitted: no packet comes out before the last frame, and memory does not hold all of
-        them."""
-        if self._samples is None:
+        """Where base frames go from now on, for the caller to take out. None where packets wait:
+        none comes out before the last frame, and memory does not hold all base frames."""
+        if not self.waits:
             self._shared = deque()
         return self._shared
 
@@ -270,17 +291,23 @@ class Encoder(Shared):
                 self.notes.append(reason)
         self.base_hash = self._hash.digest()[:HASH_BYTES]
         self.psnr_y = self._psnr.value
+        if self._latent_pass is not None:
+            self._code_latents(self._latent_pass)
+            self._latent_pass = None
 
     @in_turn
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
-        if not self._packets or self._samples is not None:
+        if not self._packets or self.waits:
             return None
         if (
             self._packets[0].kind is Kind.KEY
             and (fit := self._make_fit_packet(self._given)) is not None
         ):
             return fit
+        if self._packets[0].is_frame and self._given in self._latents:
+            # A GOP has as many packets as frames: the n-th of either belong together.
+            return Packet(Kind.LATENT, self._latents.pop(self._given))
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
@@ -295,6 +322,41 @@ class Encoder(Shared):
             return None
         self._in_force = wanted
         return Packet(Kind.FIT, wanted)
+
+    def _open_latents(self, fmt: VideoFormat, config: EncoderConfig) -> LatentPass | None:
+        """What finds tokens, None where it cannot be. Raises `UsageError`, `MediaError`."""
+        if not has_torch():
+            if config.tokens != "auto" or config.base == "none":
+                raise UsageError(f"latent tokens need torch ({INSTALL_TORCH})")
+            self.notes.append(f"no latent tokens: torch is not installed ({INSTALL_TORCH})")
+            return None
+        from gvcodec.codec.latents import LatentPass
+
+        return LatentPass(fmt, config)
+
+    def _code_latents(self, latent_pass: LatentPass) -> None:
+        """Tokens of all frames, which are coded and painted."""
+        packets, number = [], 0
+        for packet in self._packets:
+            if packet.kind is Kind.KEY and (fit := self._make_fit_packet(number)) is not None:
+                packets.append(fit)
+            number += packet.is_frame
+            packets.append(packet)
+        self._in_force = None
+        progress = self.progress
+        self._latents = latent_pass.run(
+            self.header,
+            packets,
+            self.coded_bytes / self.coded_frames,
+            None if progress is None else lambda n: progress.painted(n, self._sent),
+        )
+        self.painted_hash = latent_pass.painted_hash
+        if self._latents or self._config.base == "none":
+            self.header = replace(self.header, gvc1d_id=latent_pass.model_id)
+        if self._config.base == "none":
+            self.psnr_y = latent_pass.psnr_y
+        elif not self._latents:
+            self.notes.append("latent tokens do not pay for this video, they are left out")
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion
 from gvcodec.entropy import streams
@@ -95,7 +94,10 @@ class FrameContext:
         """Planes (10 bits) as whole windows."""
         from gvcodec.gvc1d.picture import from_planes, pad
 
-        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        y, u, v = (
+            np.asarray(plane.cpu() if hasattr(plane, "cpu") else plane, np.uint16)
+            for plane in planes
+        )
         return pad(from_planes([(y, u, v)], self._device), self.network.config.window)
 
     def planes(self, picture: Picture) -> Planes:
@@ -105,23 +107,23 @@ class FrameContext:
         fmt = self._fmt
         return to_planes(picture, fmt.height, fmt.width, fmt.bit_depth)[0]
 
-    def context(self, shown: Picture | None, base_frame: Planes) -> Context:
-        """Of the next frame. `shown`: what is restored, None without base frames."""
-        motion = None
-        if shown is not None:
-            found = self._motion.push(np.ascontiguousarray(base_frame[0]))
-            motion = None if found is None or self.state is None else self._blocks(found)
-        return self.network.context(shown, self.state, motion, (1, *self._size))
-
-    def _blocks(self, vectors: NDArray[np.int16]) -> Tensor:
-        """(dy, dx) [1, 2, H/16, W/16] of whole windows."""
+    def find_motion(self, base_frame: Planes) -> Tensor | None:
+        """(dy, dx) [1, 2, H/16, W/16] of the next base frame's whole windows against the one
+        before, None for the first."""
         import torch
 
+        vectors = self._motion.push(np.ascontiguousarray(base_frame[0]))
+        if vectors is None:
+            return None
         height, width = (side // _BLOCK for side in self._size)
         blocks = np.zeros((1, 2, height, width), np.int16)
         rows, columns = vectors.shape[:2]
         blocks[0, :, :rows, :columns] = vectors.transpose(2, 0, 1)
         return torch.from_numpy(blocks).to(self._device)
+
+    def context(self, shown: Picture | None, motion: Tensor | None) -> Context:
+        """Of the next frame. `shown`: what is restored, None without base frames."""
+        return self.network.context(shown, self.state, motion, (1, *self._size))
 
 
 class Restorer:
@@ -163,8 +165,10 @@ class Restorer:
             self._run -= 1
         network = frames.network
         with torch.inference_mode():
-            picture = frames.picture(shown) if self._has_base else None
-            context = frames.context(picture, base_frame)
+            picture, motion = None, None
+            if self._has_base:
+                picture, motion = frames.picture(shown), frames.find_motion(base_frame)
+            context = frames.context(picture, motion)
             tokens = token_tensor(latent, network, context, self._device)
             made, frames.state = network.synthesise(tokens, context, self._rate)
             self.restored += 1

@@ -1,8 +1,9 @@
 """The two files of a model of latent tokens, and the id that streams name them by.
 
 `NAME.safetensors` holds the network (`gvcodec.gvc1d.checkpoint`), `NAME-entropy.safetensors` the
-integer network of its entropy model (`gvcodec.entropy.network_file`). A stream names both by eight bytes: the first of the SHA-256 of the
-two files' ids (`gvcodec.util.models`), joined. Nothing here needs torch.
+integer network of its entropy model (`gvcodec.entropy.network_file`). A stream names both by eight
+bytes: the first of the SHA-256 of the two files' ids (`gvcodec.util.models`), joined. Nothing here
+needs torch.
 """
 
 from __future__ import annotations

@@ -215,6 +215,8 @@ def _pass(
     )
     fit = not quick and config.scale not in fitted
     config = dataclasses.replace(config, fit=config.fit if fit else 0.0)
+    if quick:
+        config = dataclasses.replace(config, tokens="off")
     what = "trial" if quick else f"pass {search.full + 1}"
     search.full += not quick
     search.frames_coded += search.extent.frames

@@ -3,7 +3,7 @@ too. Time bases may differ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -31,11 +31,17 @@ def cat(
 ) -> Joined:
     """Write streams one after another. Raises `UsageError` when they do not fit together."""
     first = readers[0].header
+    known = replace(first, gvc1d_id=tokens_of([reader.header for reader in readers]))
     for reader in readers[1:]:
-        check_alike(first, reader)
+        check_alike(known, reader)
     tick = _common_tick([reader.header.format.time_base for reader in readers])
     start = round(first.start_pts * first.format.time_base / tick)
-    header = replace(first, format=replace(first.format, time_base=tick), start_pts=start)
+    header = replace(
+        first,
+        format=replace(first.format, time_base=tick),
+        start_pts=start,
+        gvc1d_id=known.gvc1d_id,
+    )
     splicer = Splicer(output, header, threads, limits)
     end = start
     notes: list[str] = []
@@ -82,6 +88,11 @@ def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
     return common if common.denominator < MAX_RATIO else min(ticks)
 
 
+def tokens_of(headers: Iterable[SequenceHeader]) -> bytes | None:
+    """The model of the tokens in any of these streams."""
+    return next((header.gvc1d_id for header in headers if header.gvc1d_id is not None), None)
+
+
 def check_alike(first: SequenceHeader, reader: Reader) -> None:
     other = reader.header
     """Raises `UsageError` that says in what a stream differs."""
@@ -90,6 +101,8 @@ def check_alike(first: SequenceHeader, reader: Reader) -> None:
             if entry.name in ("start_pts", "format", "time_base"):
                 continue
             left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
+            if entry.name == "gvc1d_id" and None in (left, right):
+                continue  # a GOP without tokens needs no model
             if left != right:
                 shown = tuple(
                     value.hex() if isinstance(value, bytes) else value for value in (left, right)

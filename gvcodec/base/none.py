@@ -1,0 +1,57 @@
+"""Base none: no pictures at all. Frames are latent tokens alone, as in GVC1D; packets of frames are
+empty and only say where GOPs begin. Its base frames are grey."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.scene_cuts import CutFinder
+from gvcodec.errors import DamagedStreamError
+from gvcodec.types import Planes, VideoFormat
+
+_GREY = 512
+
+
+def grey_frame(fmt: VideoFormat) -> Planes:
+    """The base frame of every frame, 10 bits."""
+    half = (fmt.height + 1) // 2, (fmt.width + 1) // 2
+    y, u, v = (np.full(shape, _GREY, np.uint16) for shape in ((fmt.height, fmt.width), half, half))
+    return y, u, v
+
+
+class NoneEncoder:
+    """Encoder of the plug. `keyint` frames between keyframes at most, fewer where a scene begins, 0
+    = only the first."""
+
+    def __init__(self, fmt: VideoFormat, q: float, keyint: int = 0) -> None:
+        self._fmt, self._q, self._keyint = fmt, round(q), keyint
+        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
+        self._since = 0
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        cut = self._cuts is not None and self._cuts.begins(planes[0])
+        key = force_key or not self._since or cut or self._since == self._keyint
+        self._since = 1 if key else self._since + 1
+        return Coded([CodedFrame(b"", key, self._q)], [grey_frame(self._fmt)])
+
+    def flush(self) -> Coded:
+        return Coded()
+
+
+class NoneDecoder:
+    """Decoder of the plug."""
+
+    def __init__(self, fmt: VideoFormat) -> None:
+        self._fmt = fmt
+
+    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
+        if payload:
+            raise DamagedStreamError("a frame of base none has no bytes")
+        return [grey_frame(self._fmt)]
+
+    def flush(self) -> list[Planes]:
+        return []
+
+    def abandon(self) -> list[Planes]:
+        return []

@@ -1,0 +1,72 @@
+"""What a frame looks like, for decisions about tokens: the losses that fitting lowers (LPIPS and
+DISTS of the small perceptual network, pixels), of each window."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gvcodec.errors import MediaError
+from gvcodec.gvc1d.picture import PEAK, Picture
+from gvcodec.painter import perceptual
+from gvcodec.painter.perceptual.losses import eight_bits, pixel_loss
+from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
+from gvcodec.types import VideoFormat
+from gvcodec.util.models import SMALL_NETWORK
+from gvcodec.util.tensor_colour import known_colour, to_rgb
+
+#: Weight of pixels, as in fitting (`gvcodec.painter.perceptual.objective`).
+_PIXEL = 4.0
+
+
+class Source(NamedTuple):
+    """Windows of a source: luma `[W, 1, n, n]`, chroma `[W, 2, n/2, n/2]`, and what the network
+    says of them."""
+
+    picture: Picture
+    maps: list[Reference]
+
+
+class FrameLoss:
+    """`loss(picture, loss.source(source))` `[W]`, of pictures of whole windows `[1, …]`. Gradients
+    flow to `picture`. Raises `MediaError` where the network is missing."""
+
+    def __init__(self, fmt: VideoFormat, window: int, device: str = "cpu") -> None:
+        found = perceptual.leading_weights("small")
+        if found is None:
+            raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
+        self._network = PerceptualLoss(weights=found[1], batched=False).to(device)
+        self._colour, self._depth = known_colour(fmt.colour, fmt.height), fmt.bit_depth
+        self._window = window
+
+    @torch.no_grad()
+    def source(self, picture: Picture) -> Source:
+        """What pictures are compared with."""
+        windows = self._windows(picture)
+        return Source(windows, self._network.reference(self._rgb(windows)))
+
+    def __call__(self, picture: Picture, source: Source) -> Tensor:
+        """Of each window."""
+        windows = self._windows(picture)
+        lpips, dists = self._network(self._rgb(windows), source.maps)
+        pixels = pixel_loss(*windows, *source.picture)
+        total: Tensor = lpips + dists + _PIXEL * pixels
+        return total
+
+    def _windows(self, picture: Picture) -> Picture:
+        return Picture(*(_split(p, self._window >> i) for i, p in enumerate(picture)))
+
+    def _rgb(self, windows: Picture) -> Tensor:
+        planes = [plane * (PEAK / 1023) for plane in windows]
+        if self._depth == 8:
+            planes = [eight_bits(plane) for plane in planes]
+        return to_rgb(planes[0], planes[1], self._colour)
+
+
+def _split(plane: Tensor, side: int) -> Tensor:
+    """`[1, C, H, W]` → `[windows, C, side, side]`, row by row."""
+    _, c, h, w = plane.shape
+    x = plane.view(c, h // side, side, w // side, side).permute(1, 3, 0, 2, 4)
+    return x.reshape(-1, c, side, side)

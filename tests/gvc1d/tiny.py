@@ -1,0 +1,35 @@
+"""A tiny network of GVC1D with random weights and a hand-made entropy network, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gvcodec.entropy.network_file import write_network
+from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+from gvcodec.gvc1d.files import FORM, entropy_file
+from tests.networks import make_latent_network
+
+CONFIG = GVC1DConfig(
+    encoder=Transformer(32, 2, 1, 1),
+    decoder=Transformer(32, 2, 1, 1),
+    window=64,
+    tokens=8,
+    memory=2,
+    queries=2,
+    head_width=8,
+    head_blocks=1,
+)
+
+
+def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
+    """Both files of a model, in the folder."""
+    import torch
+
+    from gvcodec.gvc1d.checkpoint import save_model
+    from gvcodec.gvc1d.model import GVC1D
+
+    torch.manual_seed(seed)
+    path = folder / f"{name}.safetensors"
+    save_model(GVC1D(CONFIG), path)
+    write_network(entropy_file(path), make_latent_network(), FORM)
+    return path
