@@ -34,7 +34,7 @@ class FrameLoss:
     flow to `picture`. Raises `MediaError` where the network is missing."""
 
     def __init__(self, fmt: VideoFormat, window: int, device: str = "cpu") -> None:
-        found = perceptual.leading_weights("small")
+        found = perceptual.guide_network("small")
         if found is None:
             raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
         self._network = PerceptualLoss(weights=found[1], batched=False).to(device)
