@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
-from gvcodec.condense.clips import SIDE
+from gvcodec.condense.clips import METHODS, SIDE
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile, protect_inputs
 from gvcodec.util.messages import count_noun, say
@@ -48,6 +48,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the pictures that are stored, even ({SIDE})",
     )
     parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=METHODS[0],
+        help="few frames as AV1; those that a trained selector chooses; or selector and latent "
+        "codes optimised with the task (frames)",
+    )
+    parser.add_argument(
         "--seed",
         type=integer(0),
         default=0,
@@ -78,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         PendingFile(output, options.overwrite) as pending,
     ):
         clips = reading.read(videos, side=options.side)
-        data, facts = condense(clips, int(options.size), options.seed)
+        data, facts = condense(clips, int(options.size), options.seed, options.method)
         pending.temporary.write_bytes(data)
     kept = np.bincount(facts["labels"], minlength=len(clips.classes))
     per_class = ", ".join(
@@ -87,7 +94,8 @@ def run(options: argparse.Namespace) -> None:
     say(
         f"{output}: {len(data)} bytes, "
         f"{count_noun(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
-        f"{count_noun(facts['frames'], 'frame')} each, q {facts['q']:g}"
+        f"{count_noun(facts['frames'], 'frame')} each, "
+        f"{'rate' if options.method == 'joint' else 'q'} {facts['q']:g}"
     )
     say(
         f"validation accuracy of a network trained on it: "

@@ -16,6 +16,8 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
+#: How `gvcodec.condense.making` condenses.
+METHODS = ("frames", "selector", "joint")
 #: Frames of a clip, and pixels of their sides.
 FRAMES, SIDE = 8, 32
 

@@ -1,11 +1,13 @@
 """A condensed data set in one file: manifest, stream, and where each clip is in it.
 
-    file = 89 47 56 53  u8 version (1)  var size  zlib of a JSON manifest of this size  u32 CRC-32
-        of all before  a gvcodec stream
+    file = 89 47 56 53  u8 version  var size  zlib of a JSON manifest of this size  u32 CRC-32
+        of all before  a gvcodec stream (version 1) or codes (version 2)
 
-    manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…}}
+    manifest = {"classes": [names], "labels": [number of each clip], "frames": T, "info": {…},
+        "codes": {…}}
 
-A clip is a GOP of the stream, K of T frames; the stream's own index leads to them.
+A clip is a GOP of the stream, K of T frames; the stream's own index leads to them. `codes` is there
+in version 2 (`gvcodec.condense.codes`), which takes torch and the tokenizer to read.
 
     data = CondensedSet("small.gvset")            # for torch.utils.data.DataLoader, too
     pictures, label = data[3]                     # (T, side, side, 3) uint8, int
@@ -18,6 +20,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +29,40 @@ from numpy.typing import NDArray
 
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.condense.coded import decode
+from gvcodec.condense.codes import Form, pictures_of
+from gvcodec.condense.codes import unpack as unpack_codes
 from gvcodec.errors import DamagedStreamError, MediaError
 
-MAGIC, VERSION = b"\x89GVS", 1
+MAGIC, STREAM, CODES = b"\x89GVS", 1, 2
 _MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
 
 
 def pack(
-    stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any]
-) -> bytes:
-    """All bytes of the file."""
+    stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any],
+    form: Form | None = None,
+) -> bytes:  # fmt: skip
+    """All bytes of the file; with a `form`, `stream` is codes."""
     manifest = {
         "classes": list(classes),
         "labels": [int(n) for n in labels],
         "frames": frames,
         "info": info,
     }
+    if form is not None:
+        manifest["codes"] = asdict(form)
     packed = zlib.compress(json.dumps(manifest, separators=(",", ":")).encode(), 9)
-    head = MAGIC + bytes([VERSION]) + encode_var(len(packed)) + packed
+    head = MAGIC + bytes([STREAM if form is None else CODES]) + encode_var(len(packed)) + packed
     return head + zlib.crc32(head).to_bytes(4, "little") + stream
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Manifest and stream."""
+    """Manifest, with its codes as a `Form`, and stream or codes."""
     cursor = Cursor(data, "condensed set")
     if cursor.take(min(4, len(cursor))) != MAGIC:
         raise DamagedStreamError("not a condensed set (wrong first bytes)")
-    if (version := cursor.uint(1)) != VERSION:
+    if (version := cursor.uint(1)) not in (STREAM, CODES):
         raise DamagedStreamError(
-            f"condensed set of version {version}, this program reads {VERSION}"
+            f"condensed set of version {version}, this program reads {STREAM} and {CODES}"
         )
     packed = cursor.take(cursor.var(_MOST_MANIFEST))
     checked = len(data) - len(cursor)
@@ -75,6 +83,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
         raise DamagedStreamError(f"condensed set: manifest cannot be read ({error})") from None
     if not good:
         raise DamagedStreamError("condensed set: manifest out of range")
+    if version == CODES:
+        manifest["codes"] = Form.of(manifest.get("codes"))
     return manifest, cursor.take(len(cursor))
 
 
@@ -89,7 +99,12 @@ class CondensedSet:
             raise MediaError(f"{path}: {error.strerror}") from error
         try:
             manifest, stream = unpack(data)
-            clips = decode(stream)
+            form = manifest.get("codes")
+            clips = (
+                pictures_of(form, unpack_codes(stream, form))
+                if isinstance(form, Form)
+                else decode(stream)
+            )
             if len(clips) != len(manifest["labels"]):
                 raise DamagedStreamError(f"{len(clips)} clips for {len(manifest['labels'])} labels")
         except DamagedStreamError as error:

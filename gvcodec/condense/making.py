@@ -1,63 +1,154 @@
-"""From clips to the bytes of a `.gvset`. Imports torch."""
+"""From clips to the bytes of a `.gvset`. Imports torch.
+
+frames     clips in herding order, few frames of each as AV1; quality, number of frames and
+           whether they are spread or neighbours by what teaches most
+selector   the same with the frames that a trained selector chooses (`selector`)
+joint      selector and latent codes optimised with the task (`joint`)"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.condense import gvset
-from gvcodec.condense.choosing import (
-    Choice,
-    choose_quality,
-    decode_frames,
-    herding_order,
-)
-from gvcodec.condense.clips import Clips, evenly
+from gvcodec.condense import codes, gvset
+from gvcodec.condense.choosing import Choice, choose_quality, herding_order
+from gvcodec.condense.clips import METHODS, Clips, evenly
+from gvcodec.condense.coded import decode
+from gvcodec.condense.gvset import repeat
+from gvcodec.condense.joint import ALL, CodedSet, Parts, optimise
 from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
+from gvcodec.condense.selector import COUNTS, choose_places, train_selector
 from gvcodec.errors import UsageError
+from gvcodec.util.models import model_id
 
 #: Part of the clips that validates, and steps of a network's training.
 _VALIDATION, _STEPS = 0.2, 300
 #: Frames of a clip that are tried, in this order.
 _COUNTS = (2, 4, 1)
+#: Frames of a clip in codes, rate of the tokenizer.
+_JOINT_COUNT, _JOINT_RATE = 4, 5
 
 
-def condense(clips: Clips, size: int, seed: int) -> tuple[bytes, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is stored: numbers of the `clips` (N,), their frames as they are decoded, `kept`
+    (N, K, side, side, 3), and the bytes: a `stream` of quality `q`, or codes of a `form`."""
+
+    clips: NDArray[np.int64]
+    kept: NDArray[np.uint8]
+    q: float
+    stream: bytes
+    form: codes.Form | None = None
+
+    @staticmethod
+    def of(choice: Choice) -> Made:
+        return Made(choice.clips, np.stack(decode(choice.stream)), choice.q, choice.stream)
+
+    @property
+    def count(self) -> int:
+        """Frames of each clip."""
+        return self.kept.shape[1]
+
+    def shown(self, frames: int) -> NDArray[np.uint8]:
+        """(N, frames, side, side, 3): what a network sees."""
+        return np.stack([repeat(clip, frames) for clip in self.kept])
+
+
+def condense(
+    clips: Clips, size: int, seed: int, method: str = METHODS[0]
+) -> tuple[bytes, dict[str, Any]]:
     """The file of at most `size` bytes, and what it came to. Raises `UsageError` where not even a
     clip fits."""
-    rng = np.random.default_rng(seed)
-    learn, validation = split_validation(clips, rng)
+    learn, validation = split_validation(clips, np.random.default_rng(seed))
     network = fit(learn.pictures, learn.labels, len(clips.classes), _STEPS, seed)
     assert isinstance(network, Pairs)
+    make = MAKERS[method](learn, validation, network, seed, _STEPS)
     # The manifest is as large as a clip or two: what it takes is known only with the labels.
     room = size - len(gvset.pack(b"", clips.classes, [], clips.pictures.shape[1], {})) - 16
     for _ in range(4):
-        choice = choose(learn, validation, network, room, seed)["best"]
-        labels = learn.labels[choice.clips]
-        info = {"names": len(clips), "q": choice.q, "frames": choice.count}
+        made = make(room)
+        labels = learn.labels[made.clips]
+        info = {"names": len(clips), "q": made.q, "frames": made.count}
         data = gvset.pack(
-            choice.stream, clips.classes, list(map(int, labels)), clips.pictures.shape[1], info
+            made.stream, clips.classes, labels.tolist(), clips.pictures.shape[1], info, made.form
         )
         if len(data) <= size:
             break
         room -= len(data) - size
     else:
         raise UsageError(f"--size: {size} bytes are not enough for a clip, {len(data)} are")
-    pictures = decode_frames(choice.stream, max(2, choice.count))
-    judge = fit(pictures, labels, len(clips.classes), _STEPS, seed)
+    judge = fit(made.shown(max(2, made.count)), labels, len(clips.classes), _STEPS, seed)
     return data, {
         "labels": labels,
-        "frames": choice.count,
-        "q": choice.q,
+        "frames": made.count,
+        "q": made.q,
         "accuracy": accuracy(judge, validation.pictures, validation.labels),
     }
 
 
+#: What fits into so many bytes.
+Maker = Callable[[int], Made]
+
+
+def make_frames(learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int) -> Maker:
+    return lambda room: Made.of(choose(learn, validation, network, room, seed, steps)["best"])
+
+
+def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int) -> Maker:
+    """Frames by a selector: as many of each clip as teach most."""
+    selector = train_selector(learn, steps, seed)
+    order = herding_order(learn, features(network, learn.pictures))
+
+    def make(room: int) -> Made:
+        tried = [
+            choose_quality(
+                learn, validation, order, room, steps, seed, [choose_places(selector, learn, count)]
+            )
+            for count in COUNTS
+            if count <= learn.pictures.shape[1]
+        ]
+        return Made.of(min(tried, key=lambda pair: pair[0])[1])
+
+    return make
+
+
+def make_joint(
+    learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int, parts: Parts = ALL
+) -> Maker:
+    """Codes: optimised for the first room, later ones drop the last clips."""
+    from gvcodec.gvc1d.checkpoint import find_shipped
+    from gvcodec.gvc1d.tokenizer import Tokenizer
+
+    path = find_shipped()
+    tokenizer = Tokenizer(path, rate=_JOINT_RATE)
+    order = herding_order(learn, features(network, learn.pictures))
+    count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]
+    optimised: list[CodedSet] = []
+
+    def make(room: int) -> Made:
+        if not optimised:
+            optimised.append(optimise(learn, order, tokenizer, count, room, steps, seed, parts))
+        values = optimised[0].fitting(room)
+        form = codes.Form(
+            model_id(path).hex(), _JOINT_RATE, len(values), count, side, *values.shape[1:]
+        )
+        kept = np.stack(codes.pictures_of(form, values, tokenizer))
+        own = np.array(order[: len(values)])
+        return Made(own, kept, float(_JOINT_RATE), codes.pack(values), form)
+
+    return make
+
+
+MAKERS = {"frames": make_frames, "selector": make_selected, "joint": make_joint}
+
+
 def choose(
-    learn: Clips, validation: Clips, network: Pairs, room: int, seed: int, steps: int | None = None
+    learn: Clips, validation: Clips, network: Pairs, room: int, seed: int, steps: int
 ) -> dict[str, Choice]:
     """`best`: the number of frames of a clip, and the quality, with which a network learns most in
     `steps`, by validation; `whole`: the same with all frames."""
@@ -65,7 +156,7 @@ def choose(
     frames = learn.pictures.shape[1]
 
     def search(starts: list[NDArray[np.int64]]) -> tuple[float, Choice]:
-        return choose_quality(learn, validation, order, room, steps or _STEPS, seed, starts)
+        return choose_quality(learn, validation, order, room, steps, seed, starts)
 
     known = {frames: search([np.arange(frames)])}
     for count in _COUNTS:

@@ -1,0 +1,174 @@
+"""Frames and codes of a set, optimised together with a network that learns from them
+(VideoCompressa, arXiv 2511.18831). Imports torch.
+
+    selector   scores the frames of every clip; the K drawn ones are kept (`selector`)
+    codes      the tokens that the frozen tokenizer makes of the kept frames, then learned
+               themselves: rounded, decoded by the frozen decoder (`codes`)
+    task       a classifier, trained on real clips and on what is decoded
+
+One loss moves all three: the classifier's cross-entropy, and the codes' bits as a share of the
+bytes there are, a bit being worth what the rANS packet took of the estimate when it was last
+written. The gradient reaches the selector through the decoded frames as if they were the source's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gvcodec.condense import codes
+from gvcodec.condense.clips import Clips
+from gvcodec.condense.networks import Pairs
+from gvcodec.condense.selector import (
+    Selector,
+    choose_places,
+    draw,
+    gumbel,
+    show,
+    temperature_at,
+)
+
+if TYPE_CHECKING:
+    from gvcodec.gvc1d.tokenizer import Tokenizer
+
+_BATCH, _REAL = 8, 16
+#: Rates of codes (integers), and of selector and classifier.
+_CODE_RATE, _RATE = 0.2, 2e-3
+#: Steps between looks at the real bytes.
+_ANEW = 10
+#: Clips that are optimised for one that fits as the tokenizer codes them.
+_AGAIN = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is optimised, for ablations: which frames (else evenly spaced ones), the codes, and both
+    at once (else frames in the first half of the steps, codes in the second)."""
+
+    select: bool = True
+    learn: bool = True
+    together: bool = True
+
+
+ALL = Parts()
+
+
+class CodedSet:
+    """Codes of clips: `places` (N, K) of the kept frames and `values` (N, tokens, channels)."""
+
+    def __init__(
+        self, clips: Clips, tokenizer: Tokenizer, count: int, room: int, parts: Parts = ALL
+    ) -> None:
+        self.clips, self.count, self.parts = clips, count, parts
+        self._tokenizer, self._room = tokenizer, room
+        self._known: dict[tuple[int, ...], NDArray[np.int16]] = {}
+        self.selector = Selector()
+        self._source = torch.from_numpy(clips.pictures).float()
+        shape = codes.tokenize(tokenizer, clips.pictures[:1, :1]).shape[1:]
+        self.change = torch.zeros(len(clips), *shape, requires_grad=True)
+        self._bytes_a_bit = 1 / 8
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Frames that are kept, without noise."""
+        if self.parts.select:
+            return choose_places(self.selector.eval(), self.clips, self.count)
+        frames = self.clips.pictures.shape[1]
+        middle = np.arange(self.count) + (frames - self.count) // 2
+        return np.tile(middle, (len(self.clips), 1))
+
+    @property
+    def values(self) -> NDArray[np.int16]:
+        """The integers to store."""
+        begin = self._tokens(np.arange(len(self.clips)), self.places)
+        return (begin + self.change.detach()).round().numpy().astype(np.int16)
+
+    def fitting(self, room: int) -> NDArray[np.int16]:
+        """The integers of the first clips whose codes fit; of one at least."""
+        values = self.values
+        low, high = 1, len(values)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = len(codes.pack(values[:middle])) <= room
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return values[:low]
+
+    def weigh(self) -> None:
+        """Takes the real bytes a bit of the estimate."""
+        values = self.values
+        with torch.no_grad():
+            bits = float(self._tokenizer.bits(torch.from_numpy(values).float()[:, None]).sum())
+        self._bytes_a_bit = len(codes.pack(values)) / max(bits, 1.0)
+
+    def decode(self, which: NDArray[np.int64], share: float) -> tuple[Tensor, Tensor]:
+        """Pictures (n, K, side, side, 3) of these clips, and their bytes as a part of the room."""
+        source = self._source[torch.from_numpy(which)]
+        early = share < 0.5
+        selects = self.parts.select and (self.parts.together or early)
+        learns = self.parts.learn and (self.parts.together or not early)
+        if selects:
+            scores = self.selector(source)
+            chosen = draw(scores, self.count, temperature_at(share), gumbel(tuple(scores.shape)))
+            kept = torch.einsum("nkt,nthwc->nkhwc", chosen, source)
+            places = chosen.argmax(2).numpy()
+        else:
+            places = self.places[which]
+            kept = source[torch.arange(len(source))[:, None], torch.from_numpy(places)]
+        change = self.change[torch.from_numpy(which)]
+        values = self._tokens(which, places) + (change if learns else change.detach())
+        values = values + (values.round() - values).detach()
+        shown = codes.synthesise(self._tokenizer, values, self.count, source.shape[2])
+        bits = self._tokenizer.bits(values[:, None]).sum()
+        part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._room
+        return shown + kept - kept.detach(), part
+
+    def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
+        """What the tokenizer makes of these frames."""
+        keys = [(int(n), *map(int, own)) for n, own in zip(which, places, strict=True)]
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if missing:
+            kept = np.stack([self.clips.pictures[n][list(own)] for n, *own in missing])
+            self._known |= dict(zip(missing, codes.tokenize(self._tokenizer, kept), strict=True))
+        return torch.from_numpy(np.stack([self._known[key] for key in keys])).float()
+
+
+def optimise(
+    real: Clips, order: list[int], tokenizer: Tokenizer, count: int, room: int, steps: int,
+    seed: int, parts: Parts = ALL,
+) -> CodedSet:  # fmt: skip
+    """A set of the first clips in this order, some more than fit before the rate has worked;
+    selector, codes and the classifier that judges them are moved together."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    few = codes.tokenize(tokenizer, real.pictures[order[:_BATCH], :count])
+    most = int(_AGAIN * room * len(few) / len(codes.pack(few))) + 1
+    made = CodedSet(real.only(np.array(order[:most])), tokenizer, count, room, parts)
+    task = Pairs(len(real.classes), real.pictures.shape[2])
+    optimiser = torch.optim.Adam(
+        [
+            {"params": [*made.selector.parameters(), *task.parameters()], "lr": _RATE},
+            {"params": [made.change], "lr": _CODE_RATE},
+        ]
+    )
+    queue = np.empty(0, np.int64)
+    for step in range(steps):
+        if step % _ANEW == 0:
+            made.weigh()
+        if len(queue) < _BATCH:
+            queue = np.concatenate([queue, rng.permutation(len(made.clips))])
+        which, queue = queue[:_BATCH], queue[_BATCH:]
+        shown, part = made.decode(which, step / steps)
+        own = F.cross_entropy(task(show(shown)), torch.from_numpy(made.clips.labels[which]))
+        some = rng.integers(0, len(real), _REAL)
+        pictures, labels = (torch.from_numpy(x[some]) for x in (real.pictures, real.labels))
+        loss = own + F.cross_entropy(task(pictures), labels) + part
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return made
