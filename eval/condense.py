@@ -33,14 +33,22 @@ from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
 from gvcodec.condense.coded import encode
+from gvcodec.condense.joint import Parts
 from gvcodec.condense.learning import accuracy, features, fit
-from gvcodec.condense.making import choose, split_validation
+from gvcodec.condense.making import MAKERS, Made, choose, make_joint, split_validation
 from gvcodec.condense.networks import Pairs
 from gvcodec.errors import GvcodecError
 
+#: Those of `gvcodec condense`, VideoCompressa's parts one by one, and simple ways.
+CODED = {
+    "joint": Parts(),
+    "joint, selector off": Parts(select=False),
+    "joint, codes frozen": Parts(learn=False),
+    "joint, one after the other": Parts(together=False),
+}
 METHODS = (
-    "ours", "herding, quality searched", "herding", "k-centre", "random", "uniform",
-    "whole clips at low q",
+    "frames", "selector", *CODED, "herding, quality searched", "herding", "k-centre", "random",
+    "uniform", "whole clips at low q",
 )  # fmt: skip
 _FULL_Q, _LOW_Q, _USUAL_Q = 28, 60, 40
 #: Networks that are judged begin elsewhere than those that clips were chosen by.
@@ -144,38 +152,42 @@ class Trial:
         assert isinstance(network, Pairs)
         self.network, self.seen = network, features(network, self.rest.pictures)
 
+    def make(self, method: str, room: int) -> Made:
+        """What a method keeps of the clips."""
+        given = self.rest, self.validation, self.network, self.seed, self.steps
+        if method in CODED:
+            return make_joint(*given, CODED[method])(room)
+        if method in MAKERS:
+            return MAKERS[method](*given)(room)
+        if method == "herding, quality searched":
+            chosen = choose(self.rest, self.validation, self.network, room, self.seed, self.steps)
+            return Made.of(chosen["whole"])
+        return Made.of(choose_by(method, self.rest, self.seen, room, self.seed))
+
     def at(
         self, share: float, room: int, methods: tuple[str, ...], transfer: bool
     ) -> list[dict[str, Any]]:
         """Accuracies of all methods in `room` bytes; `transfer`: of some by the other network
         too."""
         rest, seed = self.rest, self.seed
-        own: dict[str, Choice] = {}
-        if {"ours", "herding, quality searched"} & set(methods):
-            made = choose(rest, self.validation, self.network, room, seed, self.steps)
-            own = {"ours": made["best"], "herding, quality searched": made["whole"]}
         rows = []
-        known: dict[tuple[bytes, str], float] = {}
         for method in methods:
-            choice = own.get(method) or choose_by(method, rest, self.seen, room, seed)
-            labels = rest.labels[choice.clips]
+            made = self.make(method, room)
+            labels = rest.labels[made.clips]
             facts = {
                 "share": share,
-                "bytes": len(choice.stream),
+                "bytes": len(made.stream),
                 "clips": len(labels),
-                "frames": choice.count,
-                "q": choice.q,
+                "frames": made.count,
+                "q": made.q,
             }
-            for name in list(NETWORKS)[: 1 + (transfer and method in ("ours", "random"))]:
-                if (choice.stream, name) not in known:
-                    # Pairs sees nothing else in frames that are repeated.
-                    shown = FRAMES if name != "Pairs" else max(2, choice.count)
-                    pictures = choosing.decode_frames(choice.stream, shown)
-                    make = NETWORKS[name]
-                    network = fit(pictures, labels, self.classes, self.steps, _OTHER + seed, make)
-                    right = accuracy(network, self.test.pictures, self.test.labels)
-                    known[choice.stream, name] = right
-                right = known[choice.stream, name]
+            for name in list(NETWORKS)[: 1 + (transfer and method in (*MAKERS, "random"))]:
+                # Pairs sees nothing else in frames that are repeated.
+                pictures = made.shown(FRAMES if name != "Pairs" else max(2, made.count))
+                network = fit(
+                    pictures, labels, self.classes, self.steps, _OTHER + seed, NETWORKS[name]
+                )
+                right = accuracy(network, self.test.pictures, self.test.labels)
                 rows.append(
                     {"method": method, "network": name, "accuracy": right, "seed": seed} | facts
                 )
@@ -202,20 +214,22 @@ def table(rows: list[dict[str, Any]], chance: float) -> str:
     whole = [row["bytes"] for row in rows if row["method"] == "all clips"]
     size = f" All clips take {np.mean(whole):,.0f} bytes." if whole else ""
     note = f"Accuracy in %, mean of {seeds} seeds with 95 % interval; chance {100 * chance:.1f}."
-    return f"{markdown(header, lines)}\n\n{note}{size}{_describe_ours(rows)}\n"
+    return f"{markdown(header, lines)}\n\n{note}{size}{_describe(rows)}\n"
 
 
-def _describe_ours(rows: list[dict[str, Any]]) -> str:
-    """What our own method keeps of the clips at each share."""
+def _describe(rows: list[dict[str, Any]]) -> str:
+    """What the methods of `gvcodec condense` keep of the clips at each share."""
     parts = []
-    ours = [row for row in rows if row["method"] == "ours" and row["network"] == "Pairs"]
-    for share in sorted({row["share"] for row in ours}):
-        mine = [row for row in ours if row["share"] == share]
-        frames = "/".join(map(str, sorted({row["frames"] for row in mine})))
-        qs = "/".join(f"{q:g}" for q in sorted({row["q"] for row in mine}))
-        count = np.mean([row["clips"] for row in mine])
-        parts.append(f"{100 * share:g} %: {count:.0f} clips of {frames} frames at q {qs}")
-    return f" Ours keeps, {', '.join(parts)}." if parts else ""
+    for method, share in sorted({(row["method"], row["share"]) for row in rows}):
+        own = [row for row in rows if (row["method"], row["share"]) == (method, share)]
+        own = [row for row in own if row["network"] == "Pairs"]
+        if method not in MAKERS or not own:
+            continue
+        frames = "/".join(map(str, sorted({row["frames"] for row in own})))
+        qs = "/".join(f"{q:g}" for q in sorted({row["q"] for row in own}))
+        count = np.mean([row["clips"] for row in own])
+        parts.append(f"{method} {100 * share:g} %: {count:.0f} clips of {frames} frames at {qs}")
+    return f" Kept: {', '.join(parts)}." if parts else ""
 
 
 class _Size:

@@ -237,7 +237,7 @@ def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, bes
         return losses[asked[-1]], choosing.Choice(np.arange(1), places, 40, b"")
 
     monkeypatch.setattr(making, "choose_quality", search)
-    made = making.choose(clips, clips, network, 1500, 0)
+    made = making.choose(clips, clips, network, 1500, 0, 1)
     assert (asked, made["whole"].count, made["best"].count) == (tried, 8, best)
 
 

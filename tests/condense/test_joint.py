@@ -1,0 +1,267 @@
+"""VideoCompressa: the selector, codes and their bytes, and the optimisation of both with a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gvcodec.condense import CondensedSet, codes, gvset, joint, making
+from gvcodec.condense.clips import Clips
+from gvcodec.condense.selector import (
+    COLD,
+    WARM,
+    choose_places,
+    draw,
+    gumbel,
+    temperature_at,
+    train_selector,
+)
+from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.gvc1d.checkpoint import NAME, save_model
+from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.util.models import model_id
+from tests.condense.test_condense import moving, videos
+from tests.conftest import run
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small tokenizer that has learned nothing."""
+    torch.manual_seed(0)
+    sizes = Transformer(32, 2, 1, 1)
+    path = tmp_path_factory.mktemp("models") / NAME
+    save_model(GVC1D(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
+    return path
+
+
+@pytest.fixture
+def shipped(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same in place of the shipped one."""
+    monkeypatch.setattr("gvcodec.gvc1d.checkpoint.find_shipped", lambda: weights)
+    monkeypatch.setenv("GVCODEC_MODELS", str(weights.parent))
+    yield weights
+
+
+def softmaxes(scores: np.ndarray, count: int, temperature: float, order: list[int]) -> np.ndarray:
+    """Rows of the relaxed choice when frames are drawn in this order, (count, T)."""
+    left, rows = scores.copy(), []
+    for at in order[:count]:
+        part = np.exp((left - left.max()) / temperature)
+        rows.append(part / part.sum())
+        left[at] = -1e9
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_frames_are_drawn_by_straight_through_gumbel_softmax(count: int) -> None:
+    rng = np.random.default_rng(count)
+    scores, noise, weights = rng.normal(size=6), rng.gumbel(size=6), rng.normal(size=(count, 6))
+    given = torch.tensor(scores[None], requires_grad=True)
+    chosen = draw(given, count, 0.7, torch.tensor(noise[None]))
+    order = list(np.argsort(-(scores + noise)))
+    wanted = np.zeros((count, 6))
+    wanted[range(count), sorted(order[:count])] = 1
+    assert np.allclose(chosen[0].detach().numpy(), wanted)
+    (chosen[0] * torch.tensor(weights)).sum().backward()
+    by_time = np.argsort(order[:count])
+
+    def relaxed(at: np.ndarray) -> float:
+        return float((softmaxes(at + noise, count, 0.7, order)[by_time] * weights).sum())
+
+    slopes = [(relaxed(scores + e) - relaxed(scores - e)) / 2e-5 for e in 1e-5 * np.eye(6)]
+    assert given.grad is not None and np.allclose(given.grad[0].numpy(), slopes, atol=1e-6)
+
+
+def test_noise_draws_as_often_as_a_softmax_says() -> None:
+    torch.manual_seed(0)
+    scores = torch.tensor([0.0, 1.0, 2.0]).expand(4000, 3)
+    found = draw(scores, 1, 1.0, gumbel((4000, 3)))[:, 0].mean(0)
+    assert np.allclose(found, np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum(), atol=0.03)
+
+
+def test_the_temperature_falls() -> None:
+    found = [temperature_at(share) for share in np.linspace(0, 1, 5)]
+    assert (found[0], found[-1]) == (WARM, pytest.approx(COLD))
+    ratios = np.array(found[1:]) / found[:-1]
+    assert np.allclose(ratios, ratios[0]) and ratios[0] < 1
+
+
+def telling(count: int) -> Clips:
+    """Two frames in eight show the class, the others noise."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 90, (count, 8, 32, 32, 3)).astype(np.uint8)
+    labels = np.arange(count) % 3
+    for clip, label in zip(pictures, labels, strict=True):
+        at = int(rng.integers(0, 7))
+        clip[at : at + 2, :, :, label] += 160
+    return Clips(pictures, labels, ("r", "g", "b"), tuple(map(str, range(count))))
+
+
+def test_the_selector_learns_which_frames_tell_the_class() -> None:
+    clips = telling(60)
+    places = choose_places(train_selector(clips, 60, 0), clips, 2)
+    means = clips.pictures.max(4).mean((2, 3))  # [N, T]
+    wanted = np.sort(np.argsort(-means, 1)[:, :2], 1)
+    assert (places == wanted).mean() > 0.8
+    assert (choose_places(train_selector(clips, 0, 0), clips, 2) == wanted).mean() < 0.6
+
+
+def values_of(count: int) -> np.ndarray:
+    """Codes whose spread falls from token to token: (count, 32, 16)."""
+    scale = np.linspace(4, 0.2, 512).reshape(32, 16)
+    found = np.random.default_rng(0).laplace(0, scale, (count, 32, 16))
+    return np.rint(found).astype(np.int16)
+
+
+def form_of(values: np.ndarray, tokenizer: str = "00" * 8, side: int = 32) -> codes.Form:
+    return codes.Form(tokenizer, 3, len(values), 4, side, *values.shape[1:])
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_codes_come_back_and_cost_about_their_entropy(count: int) -> None:
+    values = values_of(count)
+    data = codes.pack(values)
+    assert np.array_equal(codes.unpack(data, form_of(values)), values)
+    if count == 40:
+        scale = np.linspace(4, 0.2, 512)[:, None]
+        edges = np.arange(-60, 61) + 0.5
+        below = np.where(edges < 0, np.exp(edges / scale), 2 - np.exp(-edges / scale)) / 2
+        p = np.maximum(np.diff(below, axis=1), 1e-12)
+        bits = -(p * np.log2(p)).sum()  # of one clip
+        assert 0.95 * bits * count < 8 * len(data) < 1.15 * bits * count
+    assert len(codes.pack(np.zeros_like(values))) < 60
+
+
+def test_damaged_codes_are_refused() -> None:
+    values = values_of(3)
+    good, form = codes.pack(values), form_of(values)
+    for at in range(0, len(good), 7):
+        data = bytearray(good)
+        data[at] ^= 0x21
+        with pytest.raises(DamagedStreamError):
+            codes.unpack(bytes(data), form)
+    for cut in (0, 3, len(good) // 2, len(good) - 1):
+        with pytest.raises(DamagedStreamError):
+            codes.unpack(good[:cut], form)
+    with pytest.raises(DamagedStreamError):
+        codes.unpack(good, replace(form, clips=2))
+    known = asdict(form)
+    for change in (
+        {"clips": 0}, {"clips": 1 << 40}, {"count": 65}, {"side": 1 << 20}, {"tokens": True},
+        {"channels": 9.5}, {"tokenizer": "zz"}, {"rate": -1}, {"more": 1}, {"clips": 1 << 20},
+    ):  # fmt: skip
+        with pytest.raises(DamagedStreamError) as caught:
+            codes.Form.of(known | change)
+        assert "\n" not in str(caught.value)
+    for said in (None, [], 3, {}):
+        with pytest.raises(DamagedStreamError):
+            codes.Form.of(said)
+
+
+def test_frames_lie_side_by_side_and_come_back(weights: Path) -> None:
+    tokenizer = Tokenizer(weights, rate=0)
+    ramp = np.linspace(30, 220, 32)
+    clip = np.empty((4, 32, 32, 3), np.uint8)
+    for number, picture in enumerate(clip):
+        picture[:] = (ramp[:, None, None] if number % 2 else ramp[None, :, None]) / (1 + number / 3)
+    window = codes.lay_out(clip)
+    assert window.shape == (256, 256, 3)
+    assert abs(int(window[200, 64, 0]) - int(clip[2, 18, 16, 0])) < 8
+    values = torch.from_numpy(codes.tokenize(tokenizer, clip[None])).float()
+    values.requires_grad_(True)
+    shown = codes.synthesise(tokenizer, values, 4, 32)
+    assert shown.shape == (1, 4, 32, 32, 3)
+    error = np.abs(shown[0].detach().numpy() - clip).mean()
+    assert error < 0.35 * np.abs(clip.astype(float) - clip.mean()).mean()
+    shown.mean().backward()
+    assert values.grad is not None and float(values.grad.abs().sum()) > 0
+
+
+def test_codes_selector_and_task_move_together(weights: Path) -> None:
+    tokenizer, clips = Tokenizer(weights, rate=5), moving(12, 3)
+    order, room = list(range(12)), 1 << 20
+
+    def made(**parts: bool) -> joint.CodedSet:
+        return joint.optimise(clips, order, tokenizer, 2, room, 4, 0, joint.Parts(**parts))
+
+    torch.manual_seed(0)
+    begin = joint.CodedSet(clips, tokenizer, 2, room)
+    both, frozen, fixed, apart = (
+        made(), made(learn=False), made(select=False), made(together=False),
+    )  # fmt: skip
+
+    def moved(found: joint.CodedSet) -> bool:
+        pairs = zip(found.selector.parameters(), begin.selector.parameters(), strict=True)
+        return any(not torch.equal(a, b) for a, b in pairs)
+
+    assert [moved(one) for one in (both, frozen, fixed, apart)] == [True, True, False, True]
+    changed = [bool(one.change.detach().abs().sum() > 0) for one in (both, frozen, fixed, apart)]
+    assert changed == [True, False, True, True]
+    assert fixed.places.tolist() == [[3, 4]] * 12
+    assert both.values.shape == (12, 32, 16) and not np.array_equal(both.values, frozen.values)
+    # The task's gradient reaches the selector through what is decoded.
+    shown, part = both.decode(np.arange(4), 0.2)
+    slopes = torch.autograd.grad(shown.square().mean(), list(both.selector.parameters()))
+    assert sum(float(s.abs().sum()) for s in slopes) > 0 and float(part.detach()) > 0
+
+
+def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
+    made = joint.CodedSet(moving(6, 3), Tokenizer(weights, rate=5), 2, 1000)
+    made.weigh()
+    with torch.no_grad():
+        made.selector.eval()
+        values = torch.from_numpy(made.values).float()[:, None]
+        bits = float(Tokenizer(weights, rate=5).bits(values).sum())
+    assert made._bytes_a_bit == pytest.approx(len(codes.pack(made.values)) / bits, rel=1e-3)
+    fewer = made.fitting(len(codes.pack(made.values)) // 2)
+    assert 1 <= len(fewer) < 6
+    assert len(codes.pack(made.values[: len(fewer) + 1])) > len(codes.pack(made.values)) // 2
+
+
+@pytest.mark.parametrize("method", ["selector", "joint"])
+def test_condense_by_every_method(tmp_path, capsys, monkeypatch, shipped, method) -> None:
+    monkeypatch.setattr(making, "_STEPS", 6)
+    videos(tmp_path / "data")
+    out = tmp_path / "set.gvset"
+    command = ["condense", "--data", tmp_path / "data", out, "--size", "2500", "--method", method]
+    run(*command)
+    data = CondensedSet(out)
+    assert out.stat().st_size <= 2500 and data.classes == ("down", "up")
+    assert data[0][0].shape == (8, 32, 32, 3) and data[0][0].dtype == np.uint8
+    assert "validation accuracy" in capsys.readouterr().err
+    run(*command, code=1)  # exists
+    run(*command[:-1], "nothing", "-y", code=2)
+
+
+def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> None:
+    values = values_of(2) // 8
+    path = tmp_path / "a.gvset"
+    form = form_of(values, model_id(shipped).hex())
+
+    def write(form: codes.Form) -> None:
+        path.write_bytes(gvset.pack(codes.pack(values), ["a", "b"], [0, 1], 8, {}, form))
+
+    write(form)
+    data = CondensedSet(path)
+    tokenizer = Tokenizer(shipped, rate=3)
+    with torch.no_grad():
+        wanted = codes.synthesise(tokenizer, torch.from_numpy(values).float(), 4, 32)
+    assert np.abs(data[1][0][:4].astype(float) - wanted[1].numpy()).max() <= 0.51
+    assert np.array_equal(data[1][0][4:], data[1][0][:4])
+    write(replace(form, rate=60))
+    with pytest.raises(DamagedStreamError, match="a.gvset: .*not those of its tokenizer"):
+        CondensedSet(path)
+    write(replace(form, tokenizer="00" * 8))
+    with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):
+        CondensedSet(path)
+    head = json.dumps({"classes": ["a"], "labels": [0], "frames": 8, "info": {}})
+    assert "codes" not in head and gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]["info"] == {}
