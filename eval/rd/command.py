@@ -13,7 +13,7 @@ from eval.codecs import ENDLESS, Options, resolve
 from eval.metrics import DEFAULT, METRICS, missing, need, reasons, sampling
 from eval.points.profiles import PROFILES, Profile
 from eval.rd import speed
-from eval.rd.rates import TARGETS
+from eval.rd.rates import CLOSE, TARGETS
 from eval.rd.runs import Plan, run_all
 from eval.report import make
 from eval.tools import EvalError, say, write_json
@@ -38,6 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sampled = "one frame in N for the metrics"
     add("--every", type=_every, default={}, metavar="N|NAME=N,…", help=sampled)
     add("--targets", type=_parse_targets, default=TARGETS, metavar="BPP,…", help="rates to find")
+    near = f"a rate this many per cent off is near enough ({100 * CLOSE:g})"
+    add("--near", type=float, default=100 * CLOSE, metavar="PERCENT", help=near)
     period = "frames between intra frames"
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
     cores = os.cpu_count() or 1
@@ -84,6 +86,7 @@ def _measure(
     every = sampling(metrics, options.every, on_gpu=device == "cuda")
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
+    plan = replace(plan, near=options.near / 100)
     if profile:
         plan = replace(plan, profile=profile.name, pictures=profile.pictures)
     groups: dict[int, list[Clip]] = {}

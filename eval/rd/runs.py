@@ -45,7 +45,7 @@ from eval.points import measured
 from eval.rd import forecast, pictures
 from eval.rd.cluster import ClusterPool
 from eval.rd.encoding import Encoded, decode, describe, encode
-from eval.rd.rates import Search
+from eval.rd.rates import CLOSE, Search
 from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
 from eval.video import Clip
 
@@ -70,6 +70,8 @@ class Plan:
     pictures: tuple[float, ...] = PICTURE_TARGETS
     #: Name of the paper's conditions that hold (`eval.points.profiles`), "" = the project's own.
     profile: str = ""
+    #: A rate this near (in natural logarithm) is taken without looking for a nearer one.
+    near: float = CLOSE
 
 
 def run_all(
@@ -207,19 +209,20 @@ def _report(text: str, points: int = 0) -> None:
         _progress.put((text, points))
 
 
-def rate_search(codec: Codec, clip: Clip, streams: Path) -> Search:
+def rate_search(codec: Codec, clip: Clip, streams: Path, near: float = CLOSE) -> Search:
     """The search for rates of a codec on a clip; its encodes are kept in `streams`."""
     return Search(
         lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip),
         *codec.q_range,
         codec.q_guess,
+        near,
     )
 
 
 def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     """All points of one clip and codec, and the files that list them. Raises EvalError."""
     streams = plan.out / "streams"
-    search = rate_search(codec, clip, streams)
+    search = rate_search(codec, clip, streams, plan.near)
     found: dict[float, tuple[int, bool]] = {}
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
     name = f"{clip.name} {codec.name}"
@@ -263,6 +266,7 @@ def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
     ]
     parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs)]
     parts += [sorted(plan.targets), dict(plan.every)]
+    parts += [plan.near] * (plan.near != CLOSE)
     return digest(parts)
 
 
