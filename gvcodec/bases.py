@@ -116,7 +116,7 @@ for _base in (
             grain=0.25,
             trials=6,
             quick_excess=-0.15,
-            trim_slope=0.33,
+            trim_slope=0.25,
             trims=(-0.6, -0.2, 0.2),
         ),
     ),

@@ -1,7 +1,8 @@
 """An `av1` or `vvc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass
-reveals. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
+reveals; what it codes is not painted. Coarse files, where a fast answer counts more than the last
+bytes, end with the second full pass that fits. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
 to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one is off. The third
 corrects the rest by the trim alone, since the least change of quality shakes all frames.
 """
@@ -27,6 +28,10 @@ from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 _GOAL, _ENOUGH = 0.9955, 0.99
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
+#: Bytes of the packet that trials lack, as they are not painted, and a few more.
+_PAINTED = 24
+#: From this quality on, the part of the limit that is enough, and passes if one of them fits.
+_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, 0.95, 2
 _NEAR = 0.08
 #: Log of bytes above the limit, at the coarsest quality of the fast preset, that no slow preset
 #: and no trim makes up for.
@@ -61,8 +66,10 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
         room = search.limit - coded.other_bytes
+        enough = _ENOUGH_COARSE if q >= _COARSE else _ENOUGH
+        late = q >= _COARSE and len(points) >= _PASSES_COARSE
         filled = best is not None and (
-            len(best.data) >= _ENOUGH * search.limit or q <= base_of(base).finest
+            len(best.data) >= enough * search.limit or late or q <= base_of(base).finest
         )
         if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
@@ -173,7 +180,7 @@ def find_quality(search: Search) -> tuple[float, float]:
         tried[q] = excess
         if q >= search.config.coarsest and excess > _HOPELESS:
             # A slower preset takes fewer: as many are enough as a rule.
-            raise search.refuse(len(coded.data))
+            raise search.refuse(len(coded.data) + _PAINTED)
         larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
         if larger and smaller:
             left, right = max(larger), min(smaller)
@@ -229,6 +236,7 @@ def _pass(
         base_encoder,
         fitted.get(config.scale),
         search.progress,
+        paints=not quick,
     )
     if fit:
         fitted[config.scale] = coded.fitted

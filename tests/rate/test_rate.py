@@ -149,7 +149,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
 def test_standard_file_fits(base: str) -> None:
     clip = make_clip(208, 160, 26, seed=2)
     fitted = fit(clip, dataclasses.replace(FAST, base=base, preset=None), bpp=0.15)
-    assert 0.98 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
+    assert 0.97 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
     assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
 
 

@@ -33,7 +33,7 @@ USUAL_PRESETS = {"av1": 3, "vvc": 2}
 #: LPIPS-Alex and DISTS, none at equal PSNR-Y, in twice the time.
 _SCREEN_TOOLS = 2
 #: Presets for trials.
-_QUICK = {"av1": 8, "vvc": 4}
+_QUICK = {"av1": 10, "vvc": 4}
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
