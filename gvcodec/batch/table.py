@@ -1,13 +1,14 @@
 """The table of a batch, `batch.csv`: a row for each file and each of its chunks.
 
 `chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu`
-of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB, `lpips` (VGG)
-are means over frames; `q` is the base's index."""
+of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB (inf: exact),
+`lpips` (VGG) are means over frames; `q` is the base's index."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +32,9 @@ def rows_of(ledger: Ledger, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             found.append({"input": job.uri, "status": status, "error": error})
             continue
         for row in done["rows"]:
+            exact = {"psnr_y": math.inf} if row.get("psnr_y") is None else {}
             found.append(
-                row | {"input": job.uri, "status": "done", "notes": "; ".join(row["notes"])}
+                row | exact | {"input": job.uri, "status": "done", "notes": "; ".join(row["notes"])}
             )
     return found
 

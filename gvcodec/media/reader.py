@@ -476,6 +476,9 @@ class VideoReader:
             damaged -= bool(self._last_packet is not None and damaged)
         if damaged:
             self.notes.append(f"{count_noun(damaged, 'damaged packet')} of the source left out")
+        if self.tracks is not None and self.tracks.damaged:
+            lost = count_noun(self.tracks.damaged, "damaged packet")
+            self.notes.append(f"{lost} of sound in the source left out")
 
     def _is_cut_off(self) -> bool:
         last = self._last_packet

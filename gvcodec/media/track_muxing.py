@@ -18,7 +18,9 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.heads import delayed_head, make_head, open_head
+from gvcodec.media.sound_frames import is_frame
 from gvcodec.media.tracks import TrackPacket, TrackReader
+from gvcodec.util.messages import count_noun
 
 #: Options of the muxers. Matroska's would make the first track the default one where none is. The
 #: index of the others goes before the frames, so that a player can begin while the file comes.
@@ -61,6 +63,8 @@ class TrackMuxer:
         self._containers: list[InputContainer] = []
         #: When each track of sound begins to be heard, in its ticks.
         self._heard: dict[int, int] = {}
+        #: Packets of each track that the file does not take.
+        self._refused: dict[int, int] = {}
         self.offset = Fraction(0)
         self.notes: list[str] = []
 
@@ -117,12 +121,20 @@ class TrackMuxer:
             waiting.popleft()
             if first.track not in self._outputs or not self._is_kept(first):
                 continue
+            # What is refused later than here, in a muxer's queue, would end the file.
+            fits = is_frame(reader.streams[first.track], first.data)
             try:
-                self._container.mux(self._packet(first, self._outputs[first.track]))
+                if fits:
+                    self._container.mux(self._packet(first, self._outputs[first.track]))
             except av.FFmpegError:
-                del self._outputs[first.track]
-                stream = reader.streams[first.track]
-                self._leave_out(stream, f"is left out from where {self._suffix} refuses a packet")
+                fits = False
+            if not fits:
+                self._refused[first.track] = self._refused.get(first.track, 0) + 1
+        if time is None and reader:
+            for track, count in self._refused.items():
+                damaged = count_noun(count, "damaged packet")
+                self._leave_out(reader.streams[track], f"has {damaged}, left out")
+            self._refused.clear()
 
     def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None

@@ -24,6 +24,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.heads import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.sound_clock import SoundClock, hide_end
+from gvcodec.media.sound_frames import is_frame
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
 CHUNK = 1 << 14
@@ -158,9 +159,11 @@ class TrackWriter:
 
 class TrackCopier(TrackWriter):
     """Copies packets of the streams of a file. `left_out`: those whose codec no head can hold;
-    `kinds`: "audio", "subtitles" or "audio and subtitles"."""
+    `kinds`: "audio", "subtitles" or "audio and subtitles"; `damaged`: packets that are no frames of
+    their codec, left out."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
+        self.damaged = 0
         self._clocks: dict[int, SoundClock] = {}
         tracks = {stream.index: self.describe(stream) for stream in streams[:_MAX_TRACKS]}
         self.streams = [stream for stream in streams if tracks.get(stream.index)]
@@ -195,8 +198,12 @@ class TrackCopier(TrackWriter):
     def copy(self, packet: av.Packet, shift: Fraction) -> None:
         """Copy a packet that has a timestamp, `shift` seconds earlier."""
         index = packet.stream.index
+        data = bytes(packet)
+        if data and not is_frame(packet.stream, data):
+            self.damaged += 1
+            return
         pts, duration, hidden = self._clocks[index].place(packet, shift)
-        if data := bytes(packet):
+        if data:
             number, key = self._numbers[index], packet.is_keyframe
             found = TrackPacket(number, pts, duration, data, hidden, key)
             if self._clocks[index].is_pcm:

@@ -36,7 +36,7 @@ from gvcodec.util.messages import say
 #: FFmpeg's muxers by the extension of a file that plays everywhere.
 ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
-_EXACT = {"fflags": "bitexact"}
+_EXACT = {"fflags": "+bitexact"}
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
 #: Units wait for the first packets of the tracks, so many of them and so many bytes.
 _PATIENCE, _ROOM = 50, 32 << 20

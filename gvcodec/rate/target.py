@@ -38,19 +38,22 @@ _CLOSE = {"psnr": 0.05, "lpips": 0.002}
 _USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
 _GRAIN = 0.25
 _PASSES = 8
+#: Steps of q that are worth a bisection where the line goes astray.
+_WIDE = 4.0
 #: Frames that LPIPS looks at, evenly over the video.
 _LOOKS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`metric` is "psnr" (dB, mean over the frames' luma) or "lpips" (LPIPS-VGG, mean)."""
+    """`metric` is "psnr" (dB, mean over the frames' luma; infinite when exact) or "lpips"
+    (LPIPS-VGG, mean)."""
 
     metric: str
     value: float
 
     def __post_init__(self) -> None:
-        if self.metric not in _SIGN or not 0 < self.value < math.inf:
+        if self.metric not in _SIGN or not self.value > 0:
             raise UsageError("a target is psnr=DECIBEL or lpips=DISTANCE")
 
 
@@ -66,7 +69,9 @@ def parse_target(text: str) -> Target:
     """`psnr=32` or `lpips=0.15`. Raises `ValueError`."""
     metric, _, value = text.partition("=")
     try:
-        return Target(metric, float(value))
+        if math.isinf(number := float(value)):
+            raise UsageError("a target is finite")
+        return Target(metric, number)
     except UsageError as error:
         raise ValueError(str(error)) from None
 
@@ -99,15 +104,9 @@ def encode_for(
     if config.base == AUTO:
         return _encode_auto(open_source, config, target, watch, progress, choose)
     extent = measure(open_source, watch)
-    sign = _SIGN[target.metric]
-    usual, slope = _USUAL[target.metric]
-    finest = base_of(config.base).finest
-    fine: tuple[float, float] | None = (
-        None  # (q, value) of the coarsest known pass that meets the target
-    )
-    coarse: tuple[float, float] | None = None  # of the finest known one that does not
+    found = _Curve(target, base_of(config.base).finest, config.coarsest)
     best: Reached | None = None
-    q = _round_q(40 + (target.value - usual) / slope, finest, config.coarsest)
+    q: float | None = found.first()
     for number in range(1, _PASSES + 1):
         coded = run(
             open_source,
@@ -118,30 +117,98 @@ def encode_for(
             progress=progress,
         )
         value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
-        if sign * (value - target.value) >= 0:
-            fine = q, value
+        assert q is not None
+        if found.add(q, value) and (best is None or len(coded.data) <= len(best.coded.data)):
             best = Reached(coded, q, value, number, config.base)
-            if abs(value - target.value) <= _CLOSE[target.metric] or q >= config.coarsest:
-                break
-        else:
-            coarse = q, value
-            if q <= finest:
-                raise UsageError(
-                    f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}"
-                )
-        if fine and coarse:
-            if coarse[0] - fine[0] <= _GRAIN:
-                break
-            slope = (coarse[1] - fine[1]) / (coarse[0] - fine[0]) or slope
-            q = fine[0] + (target.value - fine[1]) / slope
-            # Inside the bracket, and away from its ends.
-            q = min(max(q, fine[0] + _GRAIN), coarse[0] - _GRAIN)
-        else:
-            q += (target.value - value) / slope + (-0.5 if coarse else 0.5)
-        q = _round_q(q, finest, config.coarsest)
+        q = found.following()
+        if q is None:
+            break
     if best is None:
-        raise UsageError(f"{target.metric} {target.value:g} was not met in {_PASSES} passes")
+        value = found.best
+        raise UsageError(
+            f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}"
+        )
     return dataclasses.replace(best, passes=number)
+
+
+class _Curve:
+    """Quality by q, as far as it is known, and where to look next.
+
+    Still pictures have leaps: a step of q takes them from lossless to 50 dB, so a pass may be
+    infinitely good, and says nothing about the slope then. And an encoder may be worse at a finer
+    q.
+    """
+
+    def __init__(self, target: Target, finest: float, coarsest: float) -> None:
+        self._target, self._ends = target, (finest, coarsest)
+        self._sign, self._close = _SIGN[target.metric], _CLOSE[target.metric]
+        self._slope = _USUAL[target.metric][1]
+        self._points: dict[float, float] = {}
+
+    def first(self) -> float:
+        usual = _USUAL[self._target.metric][0]
+        return self._round(40 + (self._target.value - usual) / self._slope)
+
+    def add(self, q: float, value: float) -> bool:
+        """Take note of a pass. Gives whether it meets the target."""
+        self._points[q] = value
+        return self._meets(value)
+
+    @property
+    def best(self) -> float:
+        return max(self._points.values(), key=lambda value: self._sign * value)
+
+    def following(self) -> float | None:
+        """The next q, None where there is no better one to try."""
+        _, coarsest = self._ends
+        meeting = [q for q, value in self._points.items() if self._meets(value)]
+        if not meeting:
+            return self._finer()
+        fine = max(meeting)
+        value = self._points[fine]
+        coarse = min((q for q in self._points if q > fine), default=None)
+        if abs(value - self._target.value) <= self._close or fine >= coarsest:
+            return None
+        if coarse is None:
+            lossless = math.isinf(value)
+            return coarsest if lossless else self._round(fine + self._distance(fine) + 0.5)
+        if coarse - fine <= _GRAIN:
+            return None
+        if math.isinf(value) or self._stalls(coarse - fine):
+            return self._round((fine + coarse) / 2)
+        self._slope = (self._points[coarse] - value) / (coarse - fine) or self._slope
+        # Inside the bracket, and away from its ends.
+        q = min(max(fine + self._distance(fine), fine + _GRAIN), coarse - _GRAIN)
+        return self._round(q)
+
+    def _finer(self) -> float | None:
+        """Nothing meets the target so far."""
+        finest, coarsest = self._ends
+        least = min(self._points)
+        if least > finest:
+            return self._round(least + min(-0.5, self._distance(least) - 0.5))
+        # The finest q is there. Where a coarser one is better, one between the best and the next.
+        q = max(self._points, key=lambda q: (self._sign * self._points[q], -q))
+        if q == finest:
+            return None
+        coarser = min((other for other in self._points if other > q), default=coarsest)
+        return self._round((q + coarser) / 2) if coarser - q > _GRAIN else None
+
+    def _distance(self, q: float) -> float:
+        """Steps of q from here to the target, along the line."""
+        return (self._target.value - self._points[q]) / self._slope
+
+    def _stalls(self, width: float) -> bool:
+        """Whether the line has missed twice on the same side of a bracket that is still wide."""
+        last = [self._meets(value) for value in self._points.values()][-2:]
+        return width > _WIDE and len(set(last)) == 1
+
+    def _meets(self, value: float) -> bool:
+        return self._sign * (value - self._target.value) >= 0
+
+    def _round(self, q: float) -> float:
+        finest, coarsest = self._ends
+        return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN
 
 
 def _encode_auto(
@@ -200,7 +267,3 @@ def _lpips() -> Lpips:
     from gvcodec.painter.perceptual import lpips
 
     return lpips("vgg")
-
-
-def _round_q(q: float, finest: float, coarsest: float) -> float:
-    return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN

@@ -27,7 +27,7 @@ from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
-from gvcodec.rate.target import encode_for, parse_target
+from gvcodec.rate.target import Target, _Curve, encode_for, parse_target
 from gvcodec.types import Planes, VideoFormat
 from tests.cli.test_cli import FORMAT, gvcodec
 from tests.clips import make_clip
@@ -243,6 +243,53 @@ def test_target_is_met_by_no_more_than_needed() -> None:
 
 
 @pytest.mark.slow
+def still(luma: np.ndarray) -> list[Planes]:
+    chroma = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 512, np.uint16)
+    return [(luma.astype(np.uint16), chroma, chroma)] * 4
+
+
+def slide() -> list[Planes]:
+    luma = np.full((96, 128), 900)
+    luma[20:30, 20:100] = luma[50:54, 20:90] = 200
+    return still(luma)
+
+
+@pytest.mark.parametrize("decibels", [30, 40, 48, 60, 120])
+@pytest.mark.parametrize("clip", [slide(), still(np.full((64, 64), 64))], ids=["slide", "black"])
+def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibels: float) -> None:
+    reached = encode_for(opener(clip), FAST, parse_target(f"psnr={decibels}"), unwatched)
+    assert reached.value >= decibels
+    if decibels <= 48:
+        # Not the first that is lossless.
+        finest = run(opener(clip), dataclasses.replace(FAST, base_q=0), "finest", unwatched, 4)
+        # Of a black clip every quality has the same bytes but for a few.
+        assert len(reached.coded.data) <= len(finest.data) + 8
+        assert reached.base_q > 45 or len(finest.data) < 200
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        lambda q: math.inf if q < 30 else 45 - 0.2 * q,
+        lambda q: math.inf if q < 70 else 10.0,
+        lambda q: 100 * (q - 5) / (1 + abs(q - 5)) if q < 40 else 60 - 0.5 * (q - 40),
+        lambda q: 52 - 0.33 * q - 12 * (q > 33),
+    ],
+    ids=["lossless when fine", "a cliff", "worse when finer", "a step"],
+)
+@pytest.mark.parametrize("decibels", [20, 35, 44])
+def test_a_target_is_found_on_curves_that_leap(curve, decibels: float) -> None:
+    found = _Curve(Target("psnr", decibels), 0.0, 75.0)
+    q, met = found.first(), False
+    for _ in range(8):
+        met = found.add(q, curve(q)) or met
+        q = found.following()
+        if q is None:
+            break
+        assert 0 <= q <= 75
+    assert met == any(curve(n / 4) >= decibels for n in range(301))
+
+
 @pytest.mark.skipif(find_weights() is None, reason="no weights of the perceptual losses")
 def test_perceptual_target() -> None:
     clip = make_clip(96, 80, 4, seed=6)
