@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from eval.colour import MATRICES, Picture, Planes, to_planes, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run_command, write_json
+from gvcodec.media.opening import video_of
 
 #: BT.470BG and SMPTE 170M share their coefficients.
 _SAME_MATRIX = {5: 6}
@@ -150,7 +151,7 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
 
     try:
         container = av.open(str(path))
-        stream = container.streams.video[0]
+        stream = video_of(container)
     except (av.error.FFmpegError, IndexError, OSError):
         raise EvalError(f"{path}: cannot be read as a video") from None
     context = stream.codec_context

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,8 @@ class Ledger:
     def output_name(self, job: Job, key: str) -> str:
         """The name of the source, as far as names may be long, and the beginning of the key."""
         stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
-        stem = stem.encode()[:_LONGEST].decode(errors="ignore")
+        while len(os.fsencode(stem)) > _LONGEST:
+            stem = stem[:-1]
         return f"{stem}-{key[:12]}.gvc"
 
     def plan(self, job: Job) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from typing import Any
 import av
 
 from gvcodec.media.inputs import InputOptions
+from gvcodec.media.opening import video_of
 from gvcodec.media.pipes import Stream
 from gvcodec.media.reader import Span, VideoReader
 from gvcodec.media.timeline import Timeline, may_jump
@@ -131,7 +132,7 @@ def _packets(source: str) -> tuple[set[int] | None, set[int]]:
         # What cannot be read ends the packets: those before it can be decoded.
         stack.enter_context(contextlib.suppress(av.FFmpegError, OSError))
         container = stack.enter_context(av.open(pipe or absolute_path(source), "r"))
-        for packet in container.demux(container.streams.video[0]):
+        for packet in container.demux(video_of(container)):
             if not packet.size:
                 continue
             if packet.pts is None:

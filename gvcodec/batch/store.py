@@ -109,7 +109,8 @@ def write_bytes(path: str, data: bytes) -> None:
 
 
 def write_json(path: str, value: Any) -> None:
-    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+    # In ASCII: names of files need not be UTF-8.
+    write_bytes(path, json.dumps(value, indent=1).encode())
 
 
 @contextlib.contextmanager

@@ -45,4 +45,14 @@ def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows_of(ledger, jobs))
-    store.write_bytes(store.join(ledger.out, TABLE), text.getvalue().encode())
+    store.write_bytes(store.join(ledger.out, TABLE), _as_utf8(text.getvalue()))
+
+
+def _as_utf8(text: str) -> bytes:
+    """Names of files as they are on the disk; where one is no UTF-8, its bytes by their numbers."""
+    data = text.encode(errors="surrogateescape")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return text.encode(errors="backslashreplace")
+    return data

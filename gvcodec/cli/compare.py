@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
         made = compare(
             Path(options.input), stream, peers, say, options.start, parse_input_options(options)
         )
-        page.temporary.write_text(made.html, encoding="utf-8")
+        page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
         say(note)
     say(f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB")

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 
+from gvcodec.media.opening import of_the_same_programme
 from gvcodec.media.sound_coding import COPY, NONE, SoundCoder, opus_rate
 from gvcodec.media.timeline import Timeline
 from gvcodec.media.tracks import TrackCopier
@@ -31,7 +32,11 @@ def copier_of(
         others = [
             stream for stream in others if stream.type != "data" or stream.discard != DISCARD_ALL
         ]
-    copied = [stream for stream in others if stream.type in ("audio", "subtitle")]
+    copied = [
+        stream
+        for stream in others
+        if stream.type in ("audio", "subtitle") and of_the_same_programme(stream, video)
+    ]
     if len(others) > len(copied):
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 import av
+from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.inputs import Raw
-from gvcodec.media.pipes import HEAD, Pipe, Stream
+from gvcodec.media.pipes import HEAD, Pipe
+from gvcodec.media.pipes import Stream as SeekablePipe
 from gvcodec.media.timeline import may_jump
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
@@ -22,6 +24,29 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 #: Boxes that an MP4 file begins with.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
 _MOST_BOXES = 100_000
+#: For FFmpeg's demuxers: a transport stream may name more of its tracks later, in another table.
+_DEMUXING = {"scan_all_pmts": "1"}
+#: Kinds of video that a viewer would not call the video.
+_NOT_MEANT = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+
+def video_of(container: av.container.InputContainer) -> av.VideoStream:
+    """The video that is meant, as players choose it: not a cover, the default one, the one with
+    more pictures. Raises `IndexError` where there is none."""
+    videos = container.streams.video
+    films = [stream for stream in videos if not stream.disposition & _NOT_MEANT]
+    # A thumbnail may be the default.
+    films = [stream for stream in films if stream.frames != 1] or films
+    best = container.streams.best("video")
+    return best if best in films else (films or list(videos))[0]  # type: ignore[return-value]
+
+
+def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
+    """Whether this stream belongs to the video, in a transport stream of several programmes."""
+    container = video.container
+    if len(container.streams.video) < 2 or container.format.name != "mpegts":
+        return True
+    return container.streams.best("video", related=stream) is video
 
 
 class Opened:
@@ -77,12 +102,12 @@ class Opened:
 
     @property
     def seekable(self) -> bool:
-        return self.pipe is None or isinstance(self.pipe, Stream)
+        return self.pipe is None or isinstance(self.pipe, SeekablePipe)
 
     @property
     def size(self) -> int | None:
         """Bytes, None where they are not known: of a pipe those read so far."""
-        if self.pipe is not None and not isinstance(self.pipe, Stream):
+        if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
         size = self.container.size
         return size if size > 0 else None
@@ -106,16 +131,16 @@ class Opened:
 
     def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
         path = str(source) if isinstance(source, str | os.PathLike) else None
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = {"options": _DEMUXING}
         if raw is not None:
             chosen = {"format": "rawvideo", "options": raw.options}
         if path == "-":
             self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
         elif path is None:
-            self.pipe = Stream(source)  # type: ignore[arg-type]
+            self.pipe = SeekablePipe(source)  # type: ignore[arg-type]
         elif is_uri(path):
             self._remote = open_uri(path)
-            self.pipe = Stream(self._remote)
+            self.pipe = SeekablePipe(self._remote)
         if self.pipe is not None:
             container = av.open(self.pipe, metadata_errors="replace", **chosen)
             self.head = self.pipe.head
@@ -130,7 +155,7 @@ class Opened:
                 self.cut_off = claims_more(file, self.head, os.path.getsize(path))
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
-        options = {"pattern_type": "none"} | chosen.pop("options", {})
+        options = {"pattern_type": "none"} | chosen.pop("options")
         return av.open(absolute_path(path), options=options, metadata_errors="replace", **chosen)
 
     def why(self, error: Exception) -> str:

@@ -27,7 +27,7 @@ from gvcodec.media.conversion import Conversion, location_of
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures, raw_of
 from gvcodec.media.metadata import Metadata, metadata_of
-from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format
+from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format, video_of
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
@@ -217,7 +217,7 @@ class VideoReader:
         self.expected = self._estimate()
 
     def _set_stream(self) -> None:
-        self._stream = self._container.streams.video[0]
+        self._stream = video_of(self._container)
         # With threads for frames what is damaged takes good frames before it along.
         self._stream.thread_type = "SLICE"
 
@@ -329,7 +329,7 @@ class VideoReader:
             return False
         opened = self._opened.again()
         try:
-            stream = opened.container.streams.video[0]
+            stream = video_of(opened.container)
             timeline = Timeline(True, 1 / self._rate)
             for packet in opened.container.demux(stream):
                 timeline.move(packet)

@@ -61,7 +61,7 @@ class FrameServer:
 
 
 def _describe(error: Exception) -> bytes:
-    text = (str(error) or "out of memory").encode()
+    text = (str(error) or "out of memory").encode(errors="backslashreplace")
     return struct.pack("<II", len(text), 0) + text
 
 

@@ -463,3 +463,27 @@ def test_a_table_of_inputs_is_not_replaced_by_the_table_of_results(tmp_path, cap
     assert "is the input" in said[0] and "No such file" in said[1]
     assert list(tmp_path.iterdir()) == [table]
     assert table.read_text() == "uri\nnone.mp4\n"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path, jobs) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    name = os.fsencode(folder) + b"/Caf\xe9.mkv"
+    Path(os.fsdecode(name)).write_bytes((videos / "a.mp4").read_bytes())
+    (folder / os.fsdecode(b"no\xe9.mkv")).write_bytes(b"no video")
+    (folder / "c.mkv").write_bytes((videos / "b.mkv").read_bytes())
+    words = ("--fit", "off", "--preset", "10", "--base", "av1", "--jobs", jobs)
+    run("batch", folder, "-o", tmp_path / "out", *words, code=6)
+    made = [entry for entry in os.listdir(os.fsencode(tmp_path / "out")) if entry.endswith(b".gvc")]
+    assert len(made) == 2 and any(entry.startswith(b"Caf\xe9-") for entry in made)
+    rows = [row for row in table_of(tmp_path / "out") if not row["chunk"]]
+    assert sorted(row["status"] for row in rows) == ["done", "done", "failed"]
+    assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
+
+
+def test_a_lossless_file_has_a_quality_in_the_table(tmp_path) -> None:
+    clip = tmp_path / "black.y4m"
+    clip.write_bytes(b"YUV4MPEG2 W32 H32 F25:1\n" + 4 * (b"FRAME\n" + bytes(1024) + 512 * b"\x80"))
+    encode(tmp_path / "out", clip, settings=quick(config={"q": 0}))
+    assert {row["psnr_y"] for row in table_of(tmp_path / "out")} == {"inf"}

@@ -1,0 +1,154 @@
+"""Which of several videos is coded, and which tracks go with it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from eval.sequences import file_source
+from gvcodec.batch.plan import make_plan
+from gvcodec.media.reader import VideoReader
+from tests.media.test_real_sound import QUICK, run
+
+COVER, FILM = (96, 80), (64, 48)
+DEFAULT, PICTURE = Disposition.default, Disposition.attached_pic
+
+
+def add(container, codec: str, size: tuple[int, int], flags: int = 0):
+    stream = container.add_stream(codec, rate=25)
+    stream.width, stream.height = size
+    stream.pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    stream.disposition = Disposition(flags)
+    return stream
+
+
+def fill(container, stream, count: int) -> None:
+    for number in range(count):
+        image = np.full((stream.height, stream.width, 3), 20 + 9 * number, np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame = frame.reformat(format=stream.pix_fmt)
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+CASES = {
+    "a thumbnail first": (".mkv", [("mjpeg", COVER, 0, 1), ("mpeg4", FILM, DEFAULT, 8)]),
+    "a picture first": (".mkv", [("mjpeg", COVER, PICTURE, 1), ("mpeg4", FILM, 0, 8)]),
+    "no flags": (".wmv", [("mjpeg", COVER, 0, 1), ("wmv2", FILM, 0, 8)]),
+    "a thumbnail by default": (".mov", [("mjpeg", COVER, DEFAULT, 1), ("h264", FILM, 0, 8)]),
+    "the default second": (".mkv", [("mpeg4", COVER, 0, 8), ("mpeg4", FILM, DEFAULT, 8)]),
+    "a cover last": (".mp4", [("mpeg4", FILM, 0, 8), ("mjpeg", COVER, PICTURE, 1)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_film_is_coded_not_what_stands_before_it(tmp_path: Path, case: str) -> None:
+    suffix, tracks = CASES[case]
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        streams = [add(container, *track[:3]) for track in tracks]
+        for stream, track in zip(streams, tracks, strict=True):
+            fill(container, stream, track[3])
+    with VideoReader(path) as reader:
+        assert (reader.format.width, reader.format.height) == FILM
+        assert len(list(reader)) == 8
+    with VideoReader(path, start=0.2) as reader:
+        assert len(list(reader)) == 3
+    assert make_plan(str(path), 0.0, None, 8).frames == 8
+    raw = file_source(path, "t").prepare(0, tmp_path / "eval").raw
+    assert (raw.width, raw.height, raw.frames) == (*FILM, 8)
+
+
+def test_sound_is_that_of_the_same_programme(tmp_path: Path) -> None:
+    """A transport stream of two programmes and a radio one, whose tables are written by hand:
+    PyAV names none."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w", format="mpegts") as container:
+        videos = [add(container, "mpeg2video", size) for size in (FILM, (32, 32))]
+        sounds = [container.add_stream("mp2", rate=48000, layout="mono") for _ in range(3)]
+        for stream in sounds:
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), "s16", "mono")
+            silence.sample_rate, silence.pts = 48000, 0
+            container.mux([*stream.encode(silence), *stream.encode(None)])
+        for stream in videos:
+            fill(container, stream, 8)
+    split_programmes(path, [[0x100, 0x102], [0x101, 0x103], [0x104]])
+    with VideoReader(path) as reader:
+        list(reader)
+        assert (reader.format.width, reader.format.height) == FILM
+        assert [stream.id for stream in reader.tracks.streams] == [0x102]
+        assert any(
+            note.startswith("3 other tracks (audio, video) left out") for note in reader.notes
+        )
+
+
+def crc(data: bytes) -> bytes:
+    """CRC-32 of MPEG-2 sections."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+    return value.to_bytes(4)
+
+
+def split_programmes(path: Path, programmes: list[list[int]]) -> None:
+    """Replace all tables of a transport stream: a programme for each list of PIDs."""
+    pmts = [0x1000 + number for number in range(len(programmes))]
+    types = {0x100: 2, 0x101: 2}
+
+    def packet(pid: int, table: int, body: bytes, number: int) -> bytes:
+        head = number.to_bytes(2) + b"\xc1\0\0"
+        section = bytes([table]) + (0xB000 | len(head) + len(body) + 4).to_bytes(2) + head + body
+        section += crc(section)
+        return (b"\x47" + (0x4000 | pid).to_bytes(2) + b"\x10\0" + section).ljust(188, b"\xff")
+
+    pat = b"".join(
+        number.to_bytes(2) + (0xE000 | pmt).to_bytes(2) for number, pmt in enumerate(pmts, 1)
+    )
+    tables = [packet(0, 0, pat, 1)]
+    for number, (pmt, pids) in enumerate(zip(pmts, programmes, strict=True), 1):
+        streams = b"".join(
+            bytes([types.get(pid, 3)]) + (0xE000 | pid).to_bytes(2) + b"\xf0\0" for pid in pids
+        )
+        body = (0xE000 | pids[0]).to_bytes(2) + b"\xf0\0" + streams
+        tables.append(packet(pmt, 2, body, number))
+    data = path.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    kept = [p for p in packets if int.from_bytes(p[1:3]) & 0x1FFF in (0x100, *range(0x101, 0x105))]
+    path.write_bytes(b"".join(tables + kept))
+
+
+def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
+    parts = []
+    for number in range(2):
+        path = tmp_path / f"{number}.ts"
+        with av.open(str(path), "w", format="mpegts", options={"pat_period": "0.1"}) as container:
+            video = add(container, "mpeg2video", FILM)
+            sound = container.add_stream("mp2", rate=48000, layout="mono") if number else None
+            for count in range(8):
+                image = np.full((*FILM[::-1], 3), 30 + 9 * count, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = count + 8 * number, Fraction(1, 25)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+            if sound is not None:
+                data = np.full((1, 48000 * 8 // 25), 900, np.int16)
+                heard = av.AudioFrame.from_ndarray(data, "s16", "mono")
+                heard.sample_rate, heard.pts = 48000, 48000 * 8 // 25
+                container.mux([*sound.encode(heard), *sound.encode(None)])
+        parts.append(path.read_bytes())
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(parts))
+    assert run("encode", whole, tmp_path / "a.gvc", *QUICK) == 0
+    assert run("decode", tmp_path / "a.gvc", tmp_path / "a.mkv") == 0
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
+    assert len(times) >= 12
+    assert float(times[0]) == pytest.approx(0.32, abs=0.05)
