@@ -152,7 +152,7 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
     try:
         container = av.open(str(path))
         stream = video_of(container)
-    except (av.error.FFmpegError, IndexError, OSError):
+    except (av.error.FFmpegError, ValueError, OSError):
         raise EvalError(f"{path}: cannot be read as a video") from None
     context = stream.codec_context
     depth = 10 if context.format.components[0].bits > 8 else 8

@@ -28,17 +28,26 @@ _MOST_BOXES = 100_000
 _DEMUXING = {"scan_all_pmts": "1"}
 #: Kinds of video that a viewer would not call the video.
 _NOT_MEANT = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+#: Codecs of covers and thumbnails, which are films now and then.
+_OF_PICTURES = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")
 
 
 def video_of(container: av.container.InputContainer) -> av.VideoStream:
     """The video that is meant, as players choose it: not a cover, the default one, the one with
-    more pictures. Raises `IndexError` where there is none."""
-    videos = container.streams.video
-    films = [stream for stream in videos if not stream.disposition & _NOT_MEANT]
-    # A thumbnail may be the default.
-    films = [stream for stream in films if stream.frames != 1] or films
+    more pictures. Raises `ValueError` where there is none."""
     best = container.streams.best("video")
-    return best if best in films else (films or list(videos))[0]  # type: ignore[return-value]
+
+    def rank(stream: av.VideoStream) -> tuple[bool, ...]:
+        return (
+            not stream.disposition & _NOT_MEANT,
+            # A thumbnail may be the default.
+            stream.frames != 1,
+            bool(stream.disposition & Disposition.default),
+            stream.codec_context.name not in _OF_PICTURES,
+            stream is best,
+        )
+
+    return max(container.streams.video, key=rank)
 
 
 def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
