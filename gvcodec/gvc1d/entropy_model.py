@@ -34,11 +34,11 @@ LARGEST = 127
 #: Windows that share a stream.
 GROUP = 8
 #: Kinds of tokens: levels of 1, 2, 4 … tokens, regions of the window, and the last one before them.
-_KINDS = 7
+KINDS = 7
 #: Activations known before the frame, and values before that the network sees.
-SIDE, BACK = _KINDS + 1 + CHANNELS + 15, 7
+SIDE, BACK = KINDS + 1 + CHANNELS + 15, 7
 #: Activations that come from frames before.
-MEMORY = slice(_KINDS + 1 + CHANNELS, _KINDS + 1 + CHANNELS + 11)
+MEMORY = slice(KINDS + 1 + CHANNELS, KINDS + 1 + CHANNELS + 12)
 #: Of the memory: a new frame has a weight of 1 / 2^_DECAY; magnitudes count up to _LARGE, in
 #: 1 / _UNIT. Frames are counted up to _OLD.
 _DECAY, _LARGE, _UNIT, _OLD = 2, 31, 32, 8
@@ -212,12 +212,12 @@ def _describe_places(tokens: int) -> _Bytes:
     inside = (token + 1 - (1 << level)) * 128 >> level
     kind = np.where(token < half, level, int(np.frexp(half)[1]) - 1)
     inside = np.where(token < half, inside, (token - half) * 128 // half)
-    kind[half - 1], inside[half - 1] = _KINDS - 1, 0
-    fixed = np.zeros((tokens, CHANNELS, _KINDS + 1 + CHANNELS), np.uint8)
+    kind[half - 1], inside[half - 1] = KINDS - 1, 0
+    fixed = np.zeros((tokens, CHANNELS, KINDS + 1 + CHANNELS), np.uint8)
     fixed[token, :, kind] = 127
-    fixed[:, :, _KINDS] = inside[:, None]
+    fixed[:, :, KINDS] = inside[:, None]
     channel = np.arange(CHANNELS)
-    fixed[:, channel, _KINDS + 1 + channel] = 127
+    fixed[:, channel, KINDS + 1 + channel] = 127
     return fixed
 
 

@@ -590,6 +590,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
     """Values and frames before, zeroed or taken from elsewhere, cost bits; so does a network that
     sees nothing."""
     torch = pytest.importorskip("torch")
+    from training import integer_network
     from training import motion as training
 
     collector = training.Collector()
@@ -599,17 +600,17 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
     encoder.flush()
     for number in range(40):
         name = f"clip{number}"
-        if training.held_out(name):
+        if integer_network.held_out(name):
             break
     collector.write(tmp_path / f"{name}.npz")
     material = training.load(tmp_path, True)
     network = checkpoint.read_network(checkpoint.find_motion_model())
-    whole = training.bits_a_window(network, material)
+    whole = integer_network.bits_a_window(network, material)
     for part, least in ((training.BACK, 1.06), (training.MEMORY, 1.05)):
-        for change in (training.without(part), training.shuffle_inputs(part)):
-            assert training.bits_a_window(network, material, change) > least * whole
+        for change in (integer_network.without(part), integer_network.shuffle_inputs(part)):
+            assert integer_network.bits_a_window(network, material, change) > least * whole
     blind = [layer._replace(weight=0 * layer.weight) for layer in network]
-    assert training.bits_a_window(blind, material) > 1.3 * whole
+    assert integer_network.bits_a_window(blind, material) > 1.3 * whole
     with pytest.raises(UsageError):
         training.load(tmp_path, False)
     assert torch.get_num_threads() >= 1
@@ -618,34 +619,35 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
 def test_training_lowers_bits_and_its_integers_agree_with_the_twin(tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from gvcodec.entropy import streams
+    from training import integer_network
     from training import motion as training
 
     torch.manual_seed(4)
     seen = torch.randint(0, 128, (6000, training.INPUTS), dtype=torch.uint8)
     value = (seen[:, 30].int() - 64).div(8).round().to(torch.int8)
-    material = training.Material(seen, value, 100, 1)
-    before = training.Twin()
-    after = training.train(material, 2.0)
+    material = integer_network.Material(seen, value, 100, 1)
+    before = integer_network.Twin(training.INPUTS)
+    after = integer_network.train(material, 2.0)
     bits = [twin.bits(seen, value.float()).mean().item() for twin in (before, after)]
     assert bits[1] < 0.6 * bits[0]
-    network = training.network_of(after)
+    network = integer_network.network_of(after)
     checkpoint.write_network(tmp_path / "n.safetensors", network)
     out = streams.forward(checkpoint.read_network(tmp_path / "n.safetensors"), seen.numpy())
     scale, mean, inflation = (t.detach().numpy() for t in after(seen))
     assert np.abs(out[:, 0].clip(0, 63) - scale).mean() < 1
     assert np.abs(out[:, 1] / 8 - mean).mean() < 0.5
     assert np.abs(out[:, 2].clip(0, 127) - inflation).mean() < 4
-    real = training.bits_a_window(network, material) / 60
+    real = integer_network.bits_a_window(network, material) / 60
     assert real < 0.7 * bits[0]
 
 
 @pytest.mark.parametrize("value", [127.0, -127.0, 0.0])
 def test_gradients_of_bits_are_finite_far_from_what_is_expected(value: float) -> None:
     torch = pytest.importorskip("torch")
-    from training import motion as training
+    from training import integer_network
 
-    twin = training.Twin()
-    seen = torch.full((4, training.INPUTS), 127, dtype=torch.uint8)
+    twin = integer_network.Twin(40)
+    seen = torch.full((4, 40), 127, dtype=torch.uint8)
     twin.bits(seen, torch.full((4,), value)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in twin.parameters())
 

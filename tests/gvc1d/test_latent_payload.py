@@ -178,8 +178,8 @@ def test_tokens_that_are_not_sent_leave_what_is_known() -> None:
 
 GOLDEN = (
     (
-        "8202020fb10dcefa5e002cd5ba23a14a12e4ae15908855345012e9ab4d2bc030684a1d79053b891a"
-        "555fa868ecaf4a7e02ae17ad"
+        "8202020fb1f733630780a7ff7b228ea1148244527df254c090f99a3a9226de5a2c7b68ffc963ac12"
+        "3da0e497cfe9ac561c4d72ece7bf4529d144c4"
     ),
-    "7a010265fe1cb25b97ac56edfebb90c357f289639b1f5d",
+    "7a0133800e038af6c399a1ebf80235fccd87744abbdccd82",
 )

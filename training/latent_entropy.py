@@ -1,0 +1,203 @@
+"""The entropy network of latent tokens, from zero in minutes.
+
+    python -m training latent_entropy material CLIPS FOLDER --model gvc1d-small.safetensors
+    python -m training latent_entropy train FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
+    python -m training latent_entropy card FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
+
+`material` codes parts of clips at random rates with a model, most of them over base av1, and keeps
+the integers: `NAME.N.npz` with `values` (T, W, K, C) int8, `counts` (T, W), `rate`, `grid` (rows,
+columns) and `base`. They depend on the model, not on the entropy network. `train` fits the float
+twin of the network and writes its integers. `card` prints what the network is worth, in bits a
+window on clips kept out by source: beside static tables and networks trained without the values
+before (AR), without the frames before (memory) and without both; and with these inputs zeroed or
+shuffled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gvcodec.entropy.network import Layer
+from gvcodec.entropy.network_file import read_network, write_network
+from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.gvc1d.codec import FrameContext
+from gvcodec.gvc1d.entropy_model import BACK, KINDS, LARGEST, MEMORY, SIDE, EntropyModel, Memory
+from gvcodec.gvc1d.files import FORM
+from gvcodec.types import Planes, VideoFormat
+from training import integer_network
+from training.integer_network import NONE, Material, held_out, network_of, see, train
+
+INPUTS = SIDE + BACK
+#: Frames and samples of a part at most, parts of a clip, and the share without a base.
+_FRAMES, _HEIGHT, _WIDTH, _PARTS, _BARE = 10, 512, 768, 2, 0.25
+#: Qualities of the base.
+_QUALITIES = (45, 50, 54, 57, 60, 62)
+#: Values that are held in memory at most: a gigabyte of what the network sees goes by in training.
+_MOST_VALUES = 6_000_000
+_CUTS = {
+    "AR": (slice(SIDE, INPUTS), torch.full((BACK,), NONE, dtype=torch.uint8)),
+    "memory": (
+        MEMORY,
+        torch.tensor(
+            [NONE, NONE, *[0] * (MEMORY.stop - MEMORY.start - 5), NONE, NONE, 0], dtype=torch.uint8
+        ),
+    ),
+}
+
+
+def collect(clip: Path, folder: Path, model: Path) -> None:
+    """Code parts of a clip. Raises `MediaError`."""
+    from gvcodec.media.reader import VideoReader
+
+    with VideoReader(clip, frames=_FRAMES * _PARTS) as reader:
+        fmt = reader.format
+        frames = [_crop(frame.planes) for frame in reader]
+    rng = np.random.default_rng(zlib.crc32(clip.name.encode()))
+    for number in range(_PARTS):
+        part = frames[number * _FRAMES : (number + 1) * _FRAMES]
+        if not part:
+            break
+        height, width = part[0][0].shape
+        cut = VideoFormat(width, height, fmt.frame_rate, fmt.time_base, fmt.bit_depth, fmt.colour)
+        has_base = bool(rng.random() >= _BARE)
+        rate, q = int(rng.integers(8)), int(rng.choice(_QUALITIES))
+        values, grid = code(part, cut, model, rate, q if has_base else None)
+        most = values.shape[2]
+        n = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
+        values[:, :, n:] = 0
+        found = {"values": values, "counts": np.full(values.shape[:2], n, np.uint8)}
+        found |= {"rate": np.int64(rate), "grid": np.array(grid), "base": np.bool_(has_base)}
+        with open(folder / f"{clip.stem}.{number}.npz", "wb") as file:
+            np.savez_compressed(file, **found)  # type: ignore[arg-type]
+
+
+def _crop(planes: Planes) -> Planes:
+    y, u, v = planes
+    half = slice(0, _HEIGHT // 2), slice(0, _WIDTH // 2)
+    return tuple(np.ascontiguousarray(p) for p in (y[:_HEIGHT, :_WIDTH], u[half], v[half]))  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def code(
+    frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int | None
+) -> tuple[NDArray[np.int8], tuple[int, int]]:
+    """All tokens of a part (T, W, K, C), over base av1 at `q` unless None; rows and columns of
+    windows."""
+    import gvcodec
+    from gvcodec.gvc1d.codec import open_frames, window_grid
+
+    shown: list[Planes | None] = [None] * len(frames)
+    base: Sequence[Planes | None] = shown
+    if q is not None:
+        options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
+        data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
+        base, shown = (
+            list(gvcodec.decode_planes(data, fidelity=exact, threads=1)) for exact in (True, False)
+        )
+    context: FrameContext = open_frames(fmt, model, 1, "cpu")
+    network, found = context.network, []
+    for source, picture, base_frame in zip(frames, shown, base, strict=True):
+        given = None if picture is None else context.picture(picture)
+        motion = None if base_frame is None else context.find_motion(base_frame)
+        known = context.context(given, motion)
+        y = network.analyse(context.picture(source), known, rate)
+        tokens = y.round().clamp(-LARGEST, LARGEST)
+        _, context.state = network.synthesise(tokens, known, rate)
+        found.append(tokens[0].to(torch.int8).cpu().numpy())
+    return np.stack(found), window_grid(fmt, network.config.window)
+
+
+def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:
+    """What the network sees of either part, of so many values at most: of a run of frames each with
+    its frames before. Raises `UsageError` where there is none."""
+    files = [f for f in sorted(folder.glob("*.npz")) if held_out(f.name) == kept_out]
+    if not files:
+        raise UsageError(f"{folder}: no material here")
+    order = np.random.default_rng(1).permutation(len(files))
+    seen, value, windows, taken, total = [], [], 0, 0, 0
+    for number in order:
+        if total >= most:
+            break
+        taken += 1
+        for inputs, row, coded in _frames(files[number]):
+            seen.append(inputs)
+            value.append(row)
+            windows += coded
+            total += len(row)
+    rows = np.concatenate(value).astype(np.int8)
+    both = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(rows)
+    return Material(*both, windows, taken)
+
+
+def _frames(file: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16], int]]:
+    """Of each frame of a run: inputs (S, INPUTS), values (S,), windows."""
+    with np.load(file) as found:
+        values, counts = found["values"].astype(np.int16), found["counts"]
+        rate, grid, base = int(found["rate"]), found["grid"], bool(found["base"])
+    model = EntropyModel([], int(grid[0]), int(grid[1]), values.shape[2], base)
+    memory = Memory.empty(model.windows, model.tokens)
+    for frame, kept in zip(values, counts, strict=True):
+        batch = model.contexts(kept, memory, rate)
+        for i, count in enumerate(batch.counts):
+            row = frame.reshape(-1)[batch.place[i, :count]]
+            # Windows of a frame are counted with its first stream.
+            yield see(batch.side[i, :count], batch.back[i, :count], row), row, len(kept) * (i == 0)
+        memory = memory.after(frame, kept)
+
+
+def read(path: Path) -> list[Layer]:
+    """The network in a file. Raises `MediaError`."""
+    return read_network(path, FORM, INPUTS, "the entropy network of a model")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="latent_entropy", description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("material", "train", "card"))
+    parser.add_argument("source", type=Path, help="clips, or the folder of material")
+    parser.add_argument("target", type=Path, help="the folder of material, or the network")
+    parser.add_argument("--model", type=Path, help="whose tokens are coded (the shipped one)")
+    parser.add_argument("--clips", type=int, default=0, help="of the folder at most (all)")
+    parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    if options.what == "material":
+        _collect_all(options)
+    elif options.what == "train":
+        twin = train(load(options.source, False), 60 * options.minutes)
+        write_network(options.target, network_of(twin), FORM)
+    else:
+        halves = load(options.source, False), load(options.source, True)
+        network = read(options.target)
+        card = integer_network.make_card(network, *halves, KINDS, _CUTS, options.minutes)
+        text = json.dumps(card, indent=2)
+        print(text)
+        options.target.with_suffix(".json").write_text(text + "\n")
+
+
+def _collect_all(options: argparse.Namespace) -> None:
+    from gvcodec.gvc1d.checkpoint import find_shipped
+
+    options.target.mkdir(parents=True, exist_ok=True)
+    model = options.model or find_shipped()
+    clips = sorted(options.source.glob("*.mp4"))
+    if options.clips and len(clips) > options.clips:
+        clips = clips[:: -(-len(clips) // options.clips)]
+    for clip in clips:
+        if any(options.target.glob(f"{clip.stem}.?.npz")):
+            continue
+        try:
+            collect(clip, options.target, model)
+        except GvcodecError as error:
+            print(f"left out: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
