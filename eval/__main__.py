@@ -25,6 +25,7 @@ COMMANDS = {
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
     "robustness": ("robustness.command", "hostile streams, signals, threads, fuzzing"),
     "player": ("player", "the page of gvcodec play in a headless Chromium"),
+    "xcomp": ("xcomp", "one token a frame, and attention to it"),
     "search": ("search", "what summaries find, by method, rate and question"),
     "condense": ("condense", "what a network learns from a condensed set"),
     "weights": ("metrics.weights", "make the weight files of LPIPS and DISTS"),

@@ -62,11 +62,13 @@ _PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """`patches` (forms, frames, 16, 64) and `latents` (forms, frames, 32, features), fp16."""
+    """`patches` (forms, frames, 16, 64), along the discriminants; `latents` (forms, frames, 32,
+    features); `pooled` (forms, frames, features), the mean patch. All fp16."""
 
     name: str
     patches: Tensor
     latents: Tensor
+    pooled: Tensor
 
 
 def cache_clip(path: Path, target: Path, reader: FrameTokens) -> None:
@@ -85,11 +87,18 @@ def cache_clip(path: Path, target: Path, reader: FrameTokens) -> None:
         return
     source, changed = (np.stack(kept) for kept in pictures)
     coded = decode(encode([source], _Q))[0]
-    tokens = [reader(form) for form in (source, coded, changed)]
-    patches, latents = (torch.stack(part).half().numpy() for part in zip(*tokens, strict=True))
+    patches, latents = (
+        np.stack(part) for part in zip(*map(reader, (source, coded, changed)), strict=True)
+    )
+    narrow = reader.small.narrow(patches.reshape(-1, *patches.shape[2:]))
     partial = target.with_suffix(".part")
     with open(partial, "wb") as file:
-        np.savez(file, patches=patches, latents=latents)
+        np.savez(
+            file,
+            patches=narrow.reshape(*patches.shape[:3], -1).astype(np.float16),
+            latents=latents.astype(np.float16),
+            pooled=patches.mean(2).astype(np.float16),
+        )
     partial.replace(target)
 
 
@@ -98,7 +107,7 @@ def read_clips(folder: Path) -> list[Clip]:
     clips = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as held:
-            parts = (torch.from_numpy(held[key]) for key in ("patches", "latents"))
+            parts = (torch.from_numpy(held[key]) for key in ("patches", "latents", "pooled"))
             clips.append(Clip(path.stem, *parts))
     return clips
 

@@ -113,24 +113,21 @@ class Small:
 
 
 class FrameTokens:
-    """RGB (N, 256, 256, 3) uint8 → what LP-Comp makes one token of, as tensors: patch tokens of the
-    small perceptual network along the discriminants (N, 16, 64), and features of the latent tokens
-    (N, 32, features). `tokenizer`: another one than what is shipped."""
+    """RGB (N, 256, 256, 3) uint8 → what LP-Comp makes one token of: patch tokens of the small
+    perceptual network (N, 16, features), and features of the latent tokens (N, 32, features).
+    `tokenizer`: another one than what is shipped."""
 
     def __init__(self, tokenizer: Any = None) -> None:
         if tokenizer is None:
             from gvcodec.gvc1d.tokenizer import Tokenizer
 
             tokenizer = Tokenizer()
-        self._tokenizer, self._small = tokenizer, Small()
+        self._tokenizer, self.small = tokenizer, Small()
 
-    def __call__(self, rgb: Pictures) -> tuple[Any, Any]:
-        import torch
-
+    def __call__(self, rgb: Pictures) -> tuple[Any, NDArray[np.float32]]:
         half = rgb.reshape(len(rgb), SMALL_SIDE, 2, SMALL_SIDE, 2, 3).mean((2, 4))
-        patches = self._small.narrow(self._small.frames(np.rint(half).astype(np.uint8)))
         latents = self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features
-        return torch.from_numpy(patches), torch.as_tensor(latents)[:, 0].float()
+        return self.small.frames(np.rint(half).astype(np.uint8)), latents[:, 0]
 
 
 class Lp:
@@ -150,8 +147,10 @@ class Lp:
         self._read = FrameTokens(tokenizer)
 
     def frames(self, rgb: Pictures) -> Any:
+        patches, latents = self._read(rgb)
+        narrow = self._read.small.narrow(patches)
         with usual_torch(), self._torch.inference_mode():
-            return self.model.tokens(*self._read(rgb)).numpy()
+            return self.model.tokens(*map(self._torch.from_numpy, (narrow, latents))).numpy()
 
     def compress(self, tokens: Any) -> Vectors:
         with usual_torch(), self._torch.inference_mode():
