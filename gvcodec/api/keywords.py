@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,6 +13,15 @@ from gvcodec.config import EncoderConfig, EncoderOptions
 from gvcodec.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., object])
+#: What other encoders call an option.
+_MEANT = {
+    "quality": "q",
+    "crf": "q",
+    "qp": "q",
+    "gop": "keyint",
+    "codec": "base",
+    "steps": "fit_steps",
+}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q",)
 
@@ -37,7 +47,10 @@ def make_config(config: EncoderConfig | None, options: EncoderOptions) -> Encode
     """Either `config` or its fields. Raises `UsageError`."""
     if config is not None and options:
         raise UsageError("give either config or its fields")
-    try:
-        return config or EncoderConfig(**options)
-    except TypeError as error:
-        raise UsageError(str(error)) from None
+    known = [field.name for field in fields(EncoderConfig) if field.name not in _INTERNAL]
+    for name in options:
+        if name not in known:
+            near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
+            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+            raise UsageError(f"there is no option {name}{meant}")
+    return config or EncoderConfig(**options)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import difflib
 import importlib.util
 import linecache
 import os
@@ -118,7 +119,12 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments. Files may stand among the options."""
+    """Says in one line what is wrong with the arguments. Files may stand among the options.
+
+    `command`: the one whose arguments these are, `options`: all that it has."""
+
+    command = ""
+    options: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """argparse takes an optional file only right after the one before it."""
@@ -150,10 +156,22 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage, which may be a screen long."""
-        command = self.prog.partition(" ")[2]
+        command = self.prog.partition(" ")[2] or self.command
         more = f"gvcodec help {command}" if command else "gvcodec --help"
-        text = message.replace("argument ", "")
-        self.exit(UsageError.exit_code, f"gvcodec: {text} ({more} says what there is)\n")
+        text = message.replace("argument ", "").replace("IN, OUT", "IN and OUT")
+        if (words := text.removeprefix("unrecognized arguments: ")) != text:
+            text = self._unknown(words.split())
+        self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} says what there is)\n")
+
+    def _unknown(self, words: list[str]) -> str:
+        """What is wrong with words that mean nothing here."""
+        first = words[0]
+        if not first.startswith("-") or not first.strip("-"):
+            many = "; gvcodec batch takes many videos" * (self.command == "encode")
+            return f"{' '.join(words)}: one file too many{many}"
+        near = difflib.get_close_matches(first.partition("=")[0], self.options, 1, 0.8)
+        meant = f", did you mean {near[0]}?" if near else ""
+        return f"there is no option {first}{meant}"
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
@@ -182,14 +200,15 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         module = _module(name)
         lines = [f"  gvcodec {line}" for line in getattr(module, "EXAMPLES", ())]
         examples = "\n".join(("examples:", *lines)) if lines else None
-        module.arguments(
-            places.add_parser(
-                name,
-                help=module.HELP,
-                epilog=examples,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
+        its = places.add_parser(
+            name,
+            help=module.HELP,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        module.arguments(its)
+        if arguments:
+            made.command, made.options = name, list(its._option_string_actions)
     return made
 
 

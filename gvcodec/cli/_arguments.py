@@ -201,7 +201,9 @@ class quality:
         except ValueError:
             value = math.nan
         if not 0 <= value <= self._coarsest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0…{self._coarsest:g}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number from 0 (best) to {self._coarsest:g} (smallest file)"
+            )
         # Settings are known by how they are written, and 45 is not written as 45.0.
         return int(value) if value.is_integer() else value
 

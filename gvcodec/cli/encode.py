@@ -40,9 +40,12 @@ from gvcodec.config import (
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.media.inputs import InputOptions
+from gvcodec.one_file.write import ONE_FILE
 from gvcodec.util.messages import say
 
 HELP = "video to gvcodec stream"
+#: Endings of a stream by itself.
+_STREAMS = (".gvc", ".bin")
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 
 
@@ -296,6 +299,17 @@ def config_of(options: argparse.Namespace) -> EncoderConfig:
     )
 
 
+def _check_ending(output: str) -> None:
+    """Raises `UsageError` for a name that promises another kind of file than is written."""
+    suffix = os.path.splitext(output)[1].lower()
+    pipe = os.path.exists(output) and not os.path.isfile(output)
+    if suffix and suffix not in (*_STREAMS, *ONE_FILE) and not pipe:
+        raise UsageError(
+            f"{output}: a stream is called .gvc, or .mp4, .mkv or .webm to play everywhere, "
+            f"not {suffix}; gvcodec decode writes other kinds"
+        )
+
+
 def _beside(source: str) -> str:
     """The stream's name where none is given. Raises `UsageError` where the input has none."""
     if source == "-":
@@ -305,6 +319,7 @@ def _beside(source: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
+    _check_ending(options.output)
     began = time.monotonic()
     if options.summary:
         use_threads(options.threads)

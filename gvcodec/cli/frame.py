@@ -16,12 +16,15 @@ from gvcodec.cli._arguments import (
 )
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_limit
+from gvcodec.media.planes import rgb_matrix
 from gvcodec.media.stills import SUFFIXES, still
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import clock, say
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"
+#: H.273's code point for a matrix that is not named.
+_UNSPECIFIED = 2
 EXAMPLES = ("frame film.gvc frame.png -t 1:15", "frame film.gvc first.avif -n 0")
 
 
@@ -70,7 +73,11 @@ def run(options: argparse.Namespace) -> None:
     ticks = video.pts_of(number) - video.pts_of(0)
     time = clock(float(ticks * video.header.format.time_base))
     kind = "painted" if video.painted else "base frame"
-    say(f"{options.output}: frame {number}, at {time}, {kind}")
+    fmt, matrix = video.header.format, ""
+    if fmt.colour.matrix == _UNSPECIFIED:
+        name = "BT.709" if rgb_matrix(fmt.height) == 1 else "BT.601"
+        matrix = f", colours by {name}: the video names no matrix"
+    say(f"{options.output}: frame {number}, at {time}, {kind}{matrix}")
 
 
 def _at(video: Video, time: float) -> int:

@@ -7,8 +7,12 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
+from av import AudioCodecContext
+from av.stream import Disposition, Stream
+
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.media.metadata import Metadata
+from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.util.html import table
 
 
@@ -16,7 +20,9 @@ from gvcodec.util.html import table
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. `packets`: a
-    dictionary each with offset, type, bytes, and frame where it is one."""
+    dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
+    numbers. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
+    of sound, language, title, default, and begin, seconds after the first frame (None: empty)."""
 
     width: int
     height: int
@@ -37,6 +43,7 @@ class Info:
     chapters: list[dict[str, Any]]
     mastering_display: Any
     content_light: Any
+    tracks: list[dict[str, Any]]
     base: str
     base_scale: str
     q: int
@@ -65,7 +72,7 @@ def facts(reader: Reader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
-    metadata = Metadata()
+    metadata, tracks = Metadata(), _Tracks(header.start_pts * header.format.time_base)
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.size - reader.packet_size,
@@ -74,6 +81,8 @@ def facts(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+        elif packet.kind is Kind.TRACKS:
+            tracks.send(packet.payload)
         elif packet.kind is Kind.METADATA and not metadata:
             metadata = Metadata.unpack(packet.payload)
         packets.append(entry)
@@ -109,6 +118,7 @@ def facts(reader: Reader) -> Info:
         ],
         mastering_display=metadata.mastering,
         content_light=metadata.light,
+        tracks=tracks.facts,
         base=header.base,
         base_scale=str(header.scale),
         q=header.q,
@@ -126,6 +136,37 @@ def facts(reader: Reader) -> Info:
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+class _Tracks:
+    """What is known of sound and subtitles; `zero`: seconds of the stream where its video begins."""
+
+    def __init__(self, zero: Fraction) -> None:
+        self.facts: list[dict[str, Any]] = []
+        self._zero = zero
+        self._reader: TrackReader | None = None
+
+    def send(self, payload: bytes) -> None:
+        if self._reader is None:
+            self._reader = TrackReader(payload)
+            pairs = zip(self._reader.tracks, self._reader.streams, strict=True)
+            self.facts = [_track_facts(track, stream) for track, stream in pairs]
+        elif any(track["begin"] is None for track in self.facts):
+            self._reader.send(payload)
+        for packet in self._reader.waiting:
+            fact, tick = self.facts[packet.track], self._reader.ticks[packet.track]
+            if fact["begin"] is None and packet.audible is not None:
+                fact["begin"] = round(float(packet.audible * tick - self._zero), 6)
+        self._reader.waiting.clear()
+
+
+def _track_facts(track: Track, stream: Stream) -> dict[str, Any]:
+    context = stream.codec_context
+    facts: dict[str, Any] = {"kind": stream.type, "codec": context.codec.name if context else None}
+    if isinstance(context, AudioCodecContext):
+        facts |= {"rate": context.sample_rate, "channels": context.layout.nb_channels}
+    facts |= {"language": track.language, "title": track.title}
+    return facts | {"default": bool(track.flags & Disposition.default), "begin": None}
 
 
 def text(found: Info) -> str:
@@ -152,7 +193,17 @@ CODE_POINTS = {
     "chroma_location": {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"},
 }  # fmt: skip
 #: Shown only where there is something.
-_OPTIONAL = ("source_start", "title", "tags", "chapters", "mastering_display", "content_light")
+_OPTIONAL = (
+    "source_start",
+    "title",
+    "tags",
+    "chapters",
+    "mastering_display",
+    "content_light",
+    "tracks",
+)
+#: Keyframes that are listed, from the first on.
+_MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
@@ -165,7 +216,22 @@ def _rows(found: Info) -> Iterator[tuple[str, str]]:
         words = CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
         if name == "tags":
             words = ", ".join(f"{tag}: {text}" for tag, text in value.items())
+        elif name == "keyframes":
+            more = " …" * (len(value) > _MOST_KEYFRAMES)
+            words = f"{len(value)}, at frames {_format(value[:_MOST_KEYFRAMES])}{more}"
+        elif name == "tracks":
+            words = "; ".join(map(_describe_track, value))
         yield name.replace("_", " "), words
+
+
+def _describe_track(track: dict[str, Any]) -> str:
+    parts = [str(track["codec"])]
+    if track["kind"] == "audio":
+        channels = {1: "mono", 2: "stereo"}.get(track["channels"], f"{track['channels']} channels")
+        parts += [channels, f"{track['rate']} Hz"]
+    parts += [word for word in (track["language"], track["title"]) if word]
+    begin = "empty" if track["begin"] is None else f"begins at {track['begin']:.3f} s"
+    return " ".join([f"{track['kind']}", ", ".join([*parts, begin])])
 
 
 def _describe_budget(found: Info) -> list[str]:

@@ -278,3 +278,10 @@ def test_search_gives_moments(tmp_path: Path, video: Path, frames: np.ndarray) -
     assert found.bytes == out.stat().st_size
     with pytest.raises(FileNotFoundError):
         gvcodec.search(f"{out}@0", tmp_path / "gone.gvc")
+
+
+def test_an_option_of_another_name_is_answered_with_ours() -> None:
+    with pytest.raises(gvcodec.UsageError, match="no option quality; did you mean q"):
+        gvcodec.encode(moving_texture(64, 48, 2), quality=3)
+    with pytest.raises(gvcodec.UsageError, match="no option keyin; did you mean keyint"):
+        gvcodec.encode(moving_texture(64, 48, 2), keyin=3)

@@ -86,7 +86,7 @@ def test_info_tells_what_the_file_holds(folder: Path) -> None:
     assert facts == facts | wanted
     assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
     assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
-    assert b"keyframes          0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
+    assert b"keyframes          3, at frames 0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])

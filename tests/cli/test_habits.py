@@ -46,10 +46,10 @@ gvcodec encode a.mp4 o.gvc -c:v libvpx-vp9 | av1, vvc or motion
 gvcodec encode a.mp4 o.gvc --base mpeg2 | av1
 gvcodec encode a.mp4 o.gvc -preset quick | not an integer, 0…10
 gvcodec encode a.mp4 o.gvc -preset 13 | 0…10
-gvcodec encode a.mp4 o.gvc -crf 90 | is not a number, 0…
-gvcodec encode a.mp4 o.gvc -q much | is not a number, 0…
-gvcodec encode a.mp4 o.gvc -q -3 | is not a number, 0…
-gvcodec encode a.mp4 o.gvc -q nan | is not a number, 0…
+gvcodec encode a.mp4 o.gvc -crf 90 | is not a number from 0 (best)
+gvcodec encode a.mp4 o.gvc -q much | is not a number from 0 (best)
+gvcodec encode a.mp4 o.gvc -q -3 | is not a number from 0 (best)
+gvcodec encode a.mp4 o.gvc -q nan | is not a number from 0 (best)
 gvcodec encode a.mp4 o.gvc -crf 40 -b:v 80k | --bitrate: not allowed with -q
 gvcodec encode a.mp4 o.gvc --size 5M --bitrate 80k | not allowed with --size
 gvcodec encode a.mp4 o.gvc --size 10MBps2 | not an amount
@@ -62,8 +62,12 @@ gvcodec encode a.mp4 o.gvc --target ssim=0.9 | psnr=DECIBEL
 gvcodec encode a.mp4 o.gvc --keyint 2s | not an integer
 gvcodec encode a.mp4 o.gvc --frames 0 | 1 or more
 gvcodec encode a.mp4 o.gvc --threads many | not an integer
-gvcodec encode a.mp4 o.gvc --fast | unrecognized arguments: --fast
-gvcodec encode a.mp4 o.gvc extra.gvc | unrecognized arguments: extra.gvc
+gvcodec encode a.mp4 o.gvc --fast | no option --fast (gvcodec help encode
+gvcodec encode a.mp4 o.gvc --kint 4 | no option --kint, did you mean --keyint? (gvcodec help encode
+gvcodec encode a.mp4 o.avi | a stream is called .gvc
+gvcodec encode a.mp4 o.gvc -q -80 | number from 0 (best)
+gvcodec encode a.mp4 o.gvc -q 80 | number from 0 (best) to 67
+gvcodec encode a.mp4 b.mp4 c.mp4 | c.mp4: one file too many; gvcodec batch
 gvcodec encode - | standard input has none
 gvcodec encode | IN
 gvcodec encode missing.mp4 o.gvc | missing.mp4: No such file
