@@ -21,6 +21,8 @@ _TABLE_EVERY = 30.0
 
 #: Told of every task that is done.
 Heard = Callable[[Task, Outcome], None]
+#: Told of every file that ended, with its error, "" = none.
+Ended = Callable[[Job, str], None]
 
 
 @dataclass(slots=True)
@@ -38,8 +40,14 @@ class _Running:
 class Driver:
     """Of one batch. `errors`: by the names of the jobs that failed."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, heard: Heard | None = None) -> None:
-        self.engine, self.ledger, self._heard = engine, ledger, heard
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        heard: Heard | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        self.engine, self.ledger, self._heard, self._ended = engine, ledger, heard, ended
         self.errors: dict[str, str] = {}
         self._futures: dict[Future[Outcome], _Running] = {}
         self._claimed: dict[str, deque[_Running]] = {}
@@ -50,6 +58,7 @@ class Driver:
     def run(self, jobs: Sequence[Job]) -> None:
         """Encode all that is not done yet. Errors of single files are in `errors`, and in the
         table."""
+        self.ledger.expect(jobs)
         waiting = deque(jobs)
         while waiting or self._futures or self._ready:
             while self._ready:
@@ -125,6 +134,8 @@ class Driver:
                 error = f"{running.job.uri}: {error}"
             self.errors[running.job.name] = error
             self.ledger.fail(running.job, error)
+        if self._ended is not None:
+            self._ended(running.job, error)
         followers = self._claimed.pop(running.claims, deque())
         if followers:
             self._ready.append(followers.popleft())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,12 +18,20 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl", ".parquet")
+NO_VIDEO = "no video, by its name"
+_ENDINGS = """
+    .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
+    .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .yuv .ivf .obu .h264 .264
+    .hevc .h265 .265 .av1 .vc1 .gif .apng .mjpeg .mjpg .amv .wtv
+"""
+#: What videos are called. Others are taken where they are named one by one, not out of a folder.
+VIDEOS = frozenset(_ENDINGS.split())
 
 
 def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
     """URI or path, options of its row, error in one line; in order, each URI and options once. A
-    name that matches nothing is an error of its own. What lies in the folder `out` is no
-    input."""
+    name that matches nothing is an error of its own, and `NO_VIDEO` marks what a folder or a glob
+    holds besides videos. What lies in the folder `out` is no input."""
     seen: set[str] = set()
     for name in inputs:
         for found in _find(name):
@@ -49,7 +58,12 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
     if not paths:
         yield store.local_path(name), {}, f"{name}: no such file"
     for path in paths:
-        yield path, {}, ""
+        yield path, {}, "" if len(paths) == 1 or is_video(path) else NO_VIDEO
+
+
+def is_video(path: str) -> bool:
+    """By its name."""
+    return posixpath.splitext(path)[1].lower() in VIDEOS
 
 
 def read_manifest(name: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
     inputs/NAME.json    an input: its version, plan and key, or the error that it ended with
     chunks/KEY/N.gvc    a coded chunk; N.json, written after it, its row of the table
     done/KEY.json       a finished file: its name and rows; its chunks are gone
+    names/STEM.json     whose KEY the output STEM.gvc is
 
 NAME is made of URI and settings, KEY of content and settings.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +44,13 @@ class Ledger:
 
     def __init__(self, out: str) -> None:
         self.out = out
+        #: Stems that several inputs of this batch have, in small letters.
+        self._shared: set[str] = set()
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """These will be encoded: outputs of those with one name get a suffix."""
+        stems = Counter(_stem(job).casefold() for job in jobs)
+        self._shared = {stem for stem, count in stems.items() if count > 1}
 
     def input_path(self, job: Job) -> str:
         return store.join(self.out, _FOLDER, "inputs", f"{job.name}.json")
@@ -49,11 +59,18 @@ class Ledger:
         return store.join(self.out, _FOLDER, "chunks", key)
 
     def output_name(self, job: Job, key: str) -> str:
-        """The name of the source, as far as names may be long, and the beginning of the key."""
-        stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
-        while len(os.fsencode(stem)) > _LONGEST:
-            stem = stem[:-1]
-        return f"{stem}-{key[:12]}.gvc"
+        """The name of the source, as far as names may be long. With the beginning of the key where
+        another input of the batch, or a file that is there already, has that name."""
+        stem = _stem(job)
+        plain, unique = f"{stem}.gvc", f"{stem}-{key[:12]}.gvc"
+        if stem.casefold() in self._shared:
+            return unique
+        path = store.join(self.out, _FOLDER, "names", f"{stem}.json")
+        owner = (store.read_json(path) or {}).get("key")
+        if owner is None and store.size_of(store.join(self.out, plain)) is None:
+            store.write_json(path, {"key": key})
+            owner = key
+        return plain if owner == key else unique
 
     def plan(self, job: Job) -> dict[str, Any] | None:
         """Of an earlier run, if the input has not changed since."""
@@ -95,3 +112,11 @@ class Ledger:
 
     def _done_path(self, key: str) -> str:
         return store.join(self.out, _FOLDER, "done", f"{key}.json")
+
+
+def _stem(job: Job) -> str:
+    """The name of the source without its folder and ending."""
+    stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
+    while len(os.fsencode(stem)) > _LONGEST:
+        stem = stem[:-1]
+    return stem

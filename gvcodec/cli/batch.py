@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 from gvcodec.api.encoding import rate_of
 from gvcodec.api.in_chunks import settings_of
-from gvcodec.batch import inputs, store
+from gvcodec.batch import inputs, store, table
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.local import Inline
 from gvcodec.batch.settings import METRICS, make_settings
-from gvcodec.batch.table import TABLE
+from gvcodec.batch.table import FOR_PEOPLE, TABLE
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
 from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
@@ -33,6 +33,8 @@ EXAMPLES = (
     "batch films/ -o streams/ --jobs 4",
     "batch s3://bucket/list.csv -o s3://bucket/streams --cluster auto",
 )
+#: Files that are no videos and are named.
+_NAMED = 5
 _RATES = ("base_q", "size", "bitrate", "bpp", "target")
 
 
@@ -88,30 +90,56 @@ def run(options: argparse.Namespace) -> None:
         # A folder that another one is reached through is missing; it is not made for that.
         raise MissingFileError(options.output)
     refuse_input(store.join(ledger.out, TABLE))
-    jobs = jobs_of(options)
+    jobs, skipped = jobs_of(options)
+    if skipped:
+        names = ", ".join(path.rsplit("/", 1)[-1] for path in skipped[:_NAMED])
+        more = ", …" * (len(skipped) > _NAMED)
+        no_video = count_noun(len(skipped), "file is no video", "files are no videos")
+        say(f"{no_video} and skipped: {names}{more}")
+    if not jobs:
+        raise UsageError("there is no video among the inputs")
     with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
-        driver = Driver(engine, ledger, bar.heard)
+
+        def ended(job: Job, error: str) -> None:
+            say(error or _done(ledger, job))
+
+        driver = Driver(engine, ledger, bar.heard, ended)
         driver.run(jobs)
-    for job in jobs:
-        if job.name in driver.errors:
-            say(driver.errors[job.name])
+    rows = table.rows_of(ledger, jobs)
+    for line in table.lines_of(rows):
+        say(line)
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
         raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")
-    say(f"{options.output}: {count_noun(len(jobs), 'file')} done")
+    tables = f"{FOR_PEOPLE}, and {TABLE} for machines"
+    say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({tables})")
 
 
-def jobs_of(options: argparse.Namespace) -> list[Job]:
-    """One for each input. What is wrong with the options of all is raised, with those of a row it
-    is in its job."""
+def _done(ledger: Ledger, job: Job) -> str:
+    """What is said of a file that is done."""
+    done = ledger.find_done(ledger.input(job).get("key", ""))
+    if done is None:
+        return f"{job.uri}: done"
+    row = done["rows"][0]
+    psnr = f", PSNR-Y {row['psnr_y']:.2f} dB" if row.get("psnr_y") else ""
+    size = f"{row['frames']} frames, {row['bytes']} bytes, {row['bpp']:.5f} bpp{psnr}"
+    return f"{job.uri}: {done['output']}, {size}"
+
+
+def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
+    """One for each video, and paths of what is none. What is wrong with the options of all is
+    raised, with those of a row it is in its job."""
     usual = _settings(options)
-    jobs = []
+    jobs, skipped = list[Job](), list[str]()
     for uri, row, error in inputs.find(options.inputs, store.local_path(options.output)):
+        if error == inputs.NO_VIDEO:
+            skipped.append(uri)
+            continue
         try:
             jobs.append(Job(uri, _settings(_change(options, row)) if row else usual, error))
         except GvcodecError as wrong:
             jobs.append(Job(uri, usual, f"{uri}: {wrong}"))
-    return jobs
+    return jobs, skipped
 
 
 def _settings(options: argparse.Namespace) -> Any:

@@ -150,9 +150,9 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     encode(tmp_path / "two", videos / "a.mp4", videos / "b.mkv", engine=Local(2, 8 << 30))
     assert len(streams_of(tmp_path / "one")) == 2
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
-    name = next(name for name in streams_of(tmp_path / "one") if name.startswith("a-"))
+    assert list(streams_of(tmp_path / "one")) == ["a.gvc", "b.gvc"]
     decoded = tmp_path / "back.mp4"
-    run("decode", tmp_path / "one" / name, decoded, "--fidelity")
+    run("decode", tmp_path / "one" / "a.gvc", decoded, "--fidelity")
     sound = []
     for path in (videos / "a.mp4", decoded):
         with av.open(str(path)) as container:
@@ -238,17 +238,19 @@ def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
     run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6)
-    assert "3 of 7 files failed" in capsys.readouterr().err.splitlines()[-1]
+    said = capsys.readouterr().err
+    assert "1 file is no video and skipped: notes.txt" in said
+    assert "2 of 6 files failed" in said.splitlines()[-1]
     rows = [row for row in table_of(out) if not row["chunk"]]
-    assert len(rows) == 7
+    assert len(rows) == 6
     failed = {Path(row["input"]).name for row in rows if row["status"] == "failed"}
-    assert failed == {"notes.txt", "empty.mp4", "cut off.mp4"}
+    assert failed == {"empty.mp4", "cut off.mp4"}
     assert all(row["error"] for row in rows if row["status"] == "failed")
     outputs = {row["output"] for row in rows if row["status"] == "done"}
     assert (
         outputs == set(streams_of(out)) and len(outputs) == 3
     )  # the copy needs no stream of its own
-    assert any(name.startswith("naïve 映画 🎬-") for name in outputs)
+    assert "naïve 映画 🎬.gvc" in outputs
     assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
 
 
@@ -384,7 +386,7 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path, capsys) -> 
     lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
     (videos / "list.csv").write_text("\n".join(lines))
     run("batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6)
-    assert "'99' is not a number, 0…67" in capsys.readouterr().err
+    assert "'99' is not a number from 0 (best) to 67" in capsys.readouterr().err
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
     assert [(row["status"], row["q"]) for row in rows] == [
         ("done", "40.0"),
@@ -476,7 +478,7 @@ def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path
     words = ("--fit", "off", "--preset", "10", "--base", "av1", "--jobs", jobs)
     run("batch", folder, "-o", tmp_path / "out", *words, code=6)
     made = [entry for entry in os.listdir(os.fsencode(tmp_path / "out")) if entry.endswith(b".gvc")]
-    assert len(made) == 2 and any(entry.startswith(b"Caf\xe9-") for entry in made)
+    assert len(made) == 2 and any(entry == b"Caf\xe9.gvc" for entry in made)
     rows = [row for row in table_of(tmp_path / "out") if not row["chunk"]]
     assert sorted(row["status"] for row in rows) == ["done", "done", "failed"]
     assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
@@ -487,3 +489,40 @@ def test_a_lossless_file_has_a_quality_in_the_table(tmp_path) -> None:
     clip.write_bytes(b"YUV4MPEG2 W32 H32 F25:1\n" + 4 * (b"FRAME\n" + bytes(1024) + 512 * b"\x80"))
     encode(tmp_path / "out", clip, settings=quick(config={"q": 0}))
     assert {row["psnr_y"] for row in table_of(tmp_path / "out")} == {"inf"}
+
+
+def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(
+    tmp_path: Path, capsys
+) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    write_video(films / "a.mp4", frames=12, seed=1)
+    write_video(films / "t.mp4", frames=12, seed=2)
+    write_video(films / "t.mkv", frames=12, seed=3)
+    (films / "notes.txt").write_text("no video")
+    (films / "cover.jpg").write_bytes(b"no video either")
+    run("batch", films, "-o", out, *QUICK)
+    said = capsys.readouterr().err
+    assert "2 files are no videos and skipped: cover.jpg, notes.txt" in said
+    names = sorted(streams_of(out))
+    assert names[0] == "a.gvc" and len(names) == 3
+    assert all(name.startswith("t-") and len(name) == 18 for name in names[1:])
+    assert f"{films / 'a.mp4'}: a.gvc, 12 frames, " in said
+    assert "3 done; " in said and f"{out}: 3 files done (batch.txt, and batch.csv" in said
+    table = (out / "batch.txt").read_text().splitlines()
+    assert table[0].split()[:4] == ["file", "output", "frames", "bytes"]
+    assert [line.split()[0] for line in table[1:4]] == ["a.mp4", "t.mkv", "t.mp4"]
+    before = streams_of(out)
+    run("batch", films / "a.mp4", "-o", out, *QUICK)
+    assert streams_of(out) == before
+    # Other settings: what is there stays.
+    run("batch", films / "a.mp4", "-o", out, *QUICK, "-q", 60)
+    assert before.items() < streams_of(out).items() and len(streams_of(out)) == 4
+
+
+def test_a_folder_without_videos_is_one_line(tmp_path: Path, capsys) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.txt", "b.pdf"):
+        (tmp_path / "in" / name).write_text(name)
+    run("batch", tmp_path / "in", "-o", tmp_path / "out", code=2)
+    assert "there is no video among the inputs" in capsys.readouterr().err
