@@ -4,8 +4,8 @@
 
 import { Damaged } from "./bytes.js";
 import { samplesIn, samplesOf, words } from "./core.js";
+import { IntegerDecoder } from "./rans.js";
 import { tensorsOf } from "./source.js";
-import { WeightDecoder } from "./weights.js";
 
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "leave"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
@@ -18,7 +18,7 @@ const GROUPS = [
   ["gate.weight", "leave.weight"],
   ["style.weight"],
 ];
-const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, EMPTY = 255;
+const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
 /** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
@@ -51,21 +51,22 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 2 || payload[0] !== 1 || payload[1] >> GROUPS.length) throw new Damaged("fitted weights: unknown kind or group");
+    if (payload.length < 2 || payload[0] !== 2 || payload[1] >> GROUPS.length) throw new Damaged("fitted weights: unknown kind or group");
     const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat().filter((name) => name in this.tensors);
-    const steps = payload.subarray(2, 2 + names.length);
-    if (steps.length < names.length || steps.some((step) => step !== EMPTY && step > MOST_STEP)) {
+    const head = payload.subarray(2, 2 + names.length);
+    if (head.length < names.length || head.some((byte) => byte !== EMPTY && byte >= (MOST_STEP + 1) * TABLES)) {
       throw new Damaged("fitted weights: a step is missing or out of range");
     }
-    const coder = new WeightDecoder(payload.subarray(2 + names.length));
+    const coder = new IntegerDecoder(payload.subarray(2 + names.length));
     const changes = new Map();
     names.forEach((name, place) => {
-      if (steps[place] === EMPTY) return;
-      const values = Int32Array.from({ length: this.tensors[name].values.length }, () => coder.get(changes.size));
+      if (head[place] === EMPTY) return;
+      const scale = 5 * (head[place] % TABLES) + 3;
+      const values = Int32Array.from({ length: this.tensors[name].values.length }, () => coder.get(scale));
       if (values.some((value) => Math.abs(value) > LIMIT)) throw new Damaged("fitted weights: a value is out of range");
-      changes.set(name, { values, step: steps[place] });
+      changes.set(name, { values, step: Math.floor(head[place] / TABLES) });
     });
-    coder.finish();
+    if (!coder.finished()) throw new Damaged("fitted weights: values are missing or followed by other bytes");
     return changes;
   }
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gvcodec
 from eval import browser
+from gvcodec import _core
 from gvcodec.player import server as server_module
 from tests.player_helpers import (
     DIGEST,
@@ -48,6 +51,34 @@ console.log((base_frames.length / samples / (performance.now() - began)) * 1000)
 """
 
 
+READ = """
+import fs from "node:fs";
+const [, , folder, data, scale, count] = process.argv;
+const { IntegerDecoder } = await import(folder + "/rans.js");
+const coder = new IntegerDecoder(new Uint8Array(fs.readFileSync(data)));
+const values = Array.from({ length: Number(count) }, () => coder.get(Number(scale)));
+console.log(JSON.stringify([values, coder.finished()]));
+"""
+
+
+@needs_node
+def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
+    """Tables of every width, small values and some far beyond the table."""
+    rng, folder = np.random.default_rng(1), page_for_node(tmp_path)
+    (tmp_path / "read.mjs").write_text(READ)
+    for scale in (3, 28, 58):
+        values = np.round(rng.laplace(0, 2 ** ((scale - 27) / 6), 60)).astype(np.int32)
+        values[::20] = (40_000, -(1 << 31), 700)
+        models = np.full(60, scale, np.uint8), np.zeros(60, np.int16)
+        coded = _core.cdf_encode(values, *models)
+        for data, whole in ((coded, True), (coded[:-1], False), (coded + b"\1", False)):
+            (tmp_path / "coded").write_bytes(data)
+            words = map(str, (tmp_path / "read.mjs", folder, tmp_path / "coded", scale, 60))
+            run = subprocess.run(["node", *words], check=True, capture_output=True, text=True)
+            read, finished = json.loads(run.stdout)
+            assert finished is whole and (not whole or read == values.tolist())
+
+
 def painted_by_page(
     tmp_path: Path, model: Path, base_frames: bytes, payload: bytes, *facts: object
 ) -> bytes:
@@ -80,7 +111,6 @@ def painted_by_page(
 @pytest.mark.parametrize(("width", "height", "middle"), [(96, 80, 1), (75, 53, 0)])
 def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, middle: int) -> None:
     pytest.importorskip("torch")
-    import numpy as np
 
     from gvcodec.painter.cpu import CpuPainter
     from gvcodec.painter.model import Model, condition, rate

@@ -28,9 +28,9 @@ A frame after another has that one as its near reference frame, at time -1. Of n
 refresh, frame i of 1…n has the reference frames that `schedule(n)` names, 0 the frame before all
 and n + 1 the refresh, at times j - i. csrc/motion_tree/frame.hpp says what samples come of that.
 
-Contexts come from the `MotionStatistics` of the near reference frame: empty for a keyframe, and for a
-refresh those of the frame shown before it. Raises `DamagedStreamError` for bytes
-that mean nothing.
+Contexts come from the `MotionStatistics` of the near reference frame: empty for a keyframe, and for
+a refresh those of the frame shown before it. Raises `DamagedStreamError` for bytes that mean
+nothing.
 """
 
 from __future__ import annotations
