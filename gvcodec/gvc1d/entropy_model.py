@@ -29,8 +29,8 @@ from gvcodec.errors import DamagedStreamError
 CHANNELS = 16
 #: Tokens of a window at most; a model may have fewer.
 MOST_TOKENS = 64
-#: Magnitude of a value at most.
-LARGEST = 127
+#: Magnitude of a value at most. The lowest patterns of a picture without context need it.
+LARGEST = 1023
 #: Windows that share a stream.
 GROUP = 8
 #: Kinds of tokens: levels of 1, 2, 4 … tokens, regions of the window, and the last one before them.

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.entropy_model import LARGEST
 
-#: Largest magnitude of an integer.
-LARGEST = 1023
 #: From a rate to the next coarser one the step grows by so many octaves: λ, which goes with its
 #: square, by twice as many.
 OCTAVES = 1 / 2

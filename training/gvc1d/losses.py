@@ -74,8 +74,8 @@ class Distortion:
         for i in range(len(frames[0].source.y)):
             t = int(rng.integers(len(frames)))
             height, width = frames[t].source.y.shape[2:]
-            top = int(rng.integers((height - LOOK) // 16 + 1)) * 16
-            left = int(rng.integers((width - LOOK) // 16 + 1)) * 16
+            top = int(rng.integers(max(0, height - LOOK) // 16 + 1)) * 16
+            left = int(rng.integers(max(0, width - LOOK) // 16 + 1)) * 16
             ours.append(cut_rgb(coded[t].picture, i, top, left))
             theirs.append(cut_rgb(frames[t].source, i, top, left))
         loss = self.leads[lead]

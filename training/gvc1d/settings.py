@@ -11,7 +11,8 @@ class TrainConfig:
     """`data`: folder of videos and pictures, at any depth; `held_out`: share of sources kept out
     for validation, by the first word of file names; `cache`: folder that keeps coded runs, "" =
     none; `samples`: runs there are, which are seen again in each pass (0 = always new ones).
-    `model`: "small", "large" or the path of a configuration; `initial`: weights to begin with ("" =
+    `network`: "small", "large" or the path of a configuration, with `tokens` tokens a window where
+    that is not 0; `initial`: weights to begin with ("" =
     none); `titok`: published TA-TiTok weights to begin with.
 
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
@@ -34,7 +35,8 @@ class TrainConfig:
     cache: str = ""
     samples: int = 0
     held_out: float = 0.12
-    model: str = "small"
+    network: str = "small"
+    tokens: int = 0
     initial: str = ""
     titok: str = ""
     trains: str = "all"

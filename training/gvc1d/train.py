@@ -378,9 +378,11 @@ def code_run(model: GVC1D, frames: list[Frame], rate: int, change: str = "") -> 
 
 def make_model(config: TrainConfig) -> GVC1D:
     """The network to train: of `initial`, of TA-TiTok's weights, or new."""
-    named = {"small": SMALL, "large": LARGE}.get(config.model)
+    named = {"small": SMALL, "large": LARGE}.get(config.network)
     if named is None:
-        named = GVC1DConfig.from_json(Path(config.model).read_text())
+        named = GVC1DConfig.from_json(Path(config.network).read_text())
+    if config.tokens:
+        named = replace(named, tokens=config.tokens)
     if "memory" in config.without:
         named = replace(named, memory=0)
     if "buffer" in config.without:
