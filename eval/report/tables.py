@@ -22,6 +22,8 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 #: Metrics of the headline: one that no codec here was made for, one that gvcodec is fitted by, and
 #: what painting costs.
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
+#: What stands beside them in the headline, as far as it was measured.
+BESIDE = ("ssimulacra2", "cvvdp", "flicker")
 #: Metrics whose charts go beside the headline: flicker is what painting costs.
 CHARTS = (*HEADLINE, "flicker")
 #: Files of the folder tables/.
@@ -61,10 +63,10 @@ def delta_text(delta: Delta) -> str:
 
 
 def anchors(results: Results) -> list[str]:
-    """Rows the others are compared with: x265 low delay, SVT-AV1 and VVenC random access where
-    present."""
+    """Rows the others are compared with: SVT-AV1, VVenC and x265 in random access, x265 in low
+    delay, where present."""
     peers = [r for r, codec in results.rows.items() if codec["family"] != "gvcodec"]
-    wanted = [r for r in ("x265-ld", "svtav1-ra", "vvenc-ra") if r in peers]
+    wanted = [r for r in ("svtav1-ra", "vvenc-ra", "x265-ra", "x265-ld") if r in peers]
     return wanted or peers[:1] or list(results.rows)[:1]
 
 
@@ -265,11 +267,11 @@ def _codec_notes(results: Results) -> list[str]:
 
 
 def summary_markdown(results: Results) -> str:
-    """What the README shows of the headline: painted frames against the first two anchors, and the
-    notes that it needs."""
+    """What the README shows of the headline: gvcodec against the first two anchors, and the notes
+    that it needs."""
     wanted = ("Averages", "The ", "Presets", MARKS)
     short = " ".join(note for note in notes(results) if note.startswith(wanted))
-    return f"{_headline_table(results, anchors(results)[:2], 'rendered')}\n\n{short} {_BRACKETS}"
+    return f"{_headline_table(results, anchors(results)[:2])}\n\n{short} {_BRACKETS}"
 
 
 def headline_markdown(results: Results) -> str:
@@ -277,12 +279,13 @@ def headline_markdown(results: Results) -> str:
     return f"{_headline_table(results, anchors(results))}\n\n{' '.join(notes(results))} {_BRACKETS}"
 
 
-def _headline_table(results: Results, against: list[str], output: str = "") -> str:
-    metrics = [m for m in results.metrics if m.name in HEADLINE]
+def _headline_table(results: Results, against: list[str]) -> str:
+    measured = {m.name: m for m in results.metrics}
+    metrics = [measured[name] for name in (*HEADLINE, *BESIDE) if name in measured]
     rows = []
     for anchor in against:
         for row, codec in reversed(results.rows.items()):
-            if codec["family"] == "gvcodec" and row != anchor and output in ("", codec["output"]):
+            if codec["family"] == "gvcodec" and row != anchor:
                 totals = _overalls(results, anchor, row, metrics)
                 rows.append([codec["label"], results.rows[anchor]["label"], *totals])
     header = [f"BD-rate, {results.where}", "against", *(m.marked_label for m in metrics)]

@@ -1,10 +1,11 @@
 """An `av1` or `vvc` file of a given size, in three full encodes as a rule.
 
 A fast preset finds the quality, up to a factor between the presets that the first full pass
-reveals; what it codes is not painted. Coarse files, where a fast answer counts more than the last
-bytes, end with the second full pass that fits. The second pass comes within a per cent or two: qualities have steps of two per cent, of up
-to nine among the coarsest (AV1), so a `trim` makes up for what the nearest one is off. The third
-corrects the rest by the trim alone, since the least change of quality shakes all frames.
+reveals; what it codes is not painted. The second pass comes within a per cent or two: qualities
+have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes up for what
+the nearest one is off. The third corrects the rest by the trim alone, since the least change of
+quality shakes all frames. Coarse files, where a fast answer counts more than the last bytes, end
+with the second pass.
 """
 
 from __future__ import annotations
