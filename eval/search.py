@@ -9,21 +9,15 @@ have vectors (as they are, cropped, mirrored and coded anew by x264) and clips o
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
 `gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
 
-With `--hour` the shipped embedder searches an hour of the same clips, files and commands as a user
-has them; clips are also asked for among the moments of one place, where an action alone tells them
-apart: those of the same clip, and of a photo's clip those of its reverse.
+`--hour`: `eval.search_hour`.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import json
 import math
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,16 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.arguments import add_out
-from eval.tools import ffmpeg, markdown, say, write_json, write_text
-from gvcodec.bitstream import Reader
-from gvcodec.media.reader import VideoReader
+from eval.tools import markdown, say, write_json, write_text
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
-from gvcodec.retrieval.embedders import CHECKPOINT, DEFAULT, Small, find_shipped, make
-from gvcodec.retrieval.files import open_summarised
-from gvcodec.retrieval.making import SHARE, STRIDES, Budget, summarize
+from gvcodec.retrieval.embedders import Small
+from gvcodec.retrieval.making import SHARE, STRIDES, Budget
 from gvcodec.retrieval.ranking import scores
 from gvcodec.retrieval.summary import Summary, quantise
-from gvcodec.util.file_io import PendingFile
 from training.summary import Clip, learn, read_material, split
 from training.summary_material import CLIP_STEP, QUALITIES, RATE, STRIDE, WAYS
 
@@ -51,7 +41,7 @@ _HELD = 0.33
 #: Half of a 95 % interval in standard errors, by the number of seeds (Student's t).
 _T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 #: Right within so many seconds.
-_NEAR = 0.2
+NEAR = 0.2
 
 Vectors = NDArray[np.float32]
 
@@ -138,14 +128,6 @@ def whole_tokens(compress: Compressor) -> Callable[[Any], Vectors]:
     return vectors
 
 
-def tiny(pictures: NDArray[np.uint8]) -> Vectors:
-    """Pictures (N, side, side, 3) of 8 × 8 cells as vectors (N, 64)."""
-    n, height, width, _ = pictures.shape
-    grey = pictures.astype(np.float32) @ np.array([0.3, 0.59, 0.11], np.float32)
-    cells = grey.reshape(n, 8, height // 8, 8, width // 8).mean((2, 4)).reshape(n, -1)
-    return lengthen(cells - cells.mean(1, keepdims=True) + 1e-3)
-
-
 @dataclass(frozen=True)
 class Asked:
     """A question: `kind`, vectors (M, dim), number of the clip and frame in it."""
@@ -189,7 +171,7 @@ def answer(
         "recall@1": order[0] in right,
         "recall@5": bool(right & set(order[:5])),
         "seconds": off,
-        "near": off <= _NEAR,
+        "near": off <= NEAR,
         "order": (1 + np.sign(best[own] - best[twin])) / 2
         if twin != own and asked.kind in CLIPS
         else None,
@@ -208,17 +190,17 @@ def measure(
     else:
         joined = join([part[:, :8] for part in parts], frames, [1 << 30] * len(parts))
         joined.values = np.concatenate(parts)
-    return _figures(questions(clips, method), method, joined, _twins([c.name for c in clips]))
+    return _figures(questions(clips, method), method, joined, twins_of([c.name for c in clips]))
 
 
 def _figures(
     asked: Sequence[Asked], method: Method, joined: Joined, twins: Sequence[int]
 ) -> dict[str, Any]:
     rows = [answer(one, method.rank(one.vectors, joined), joined, twins) for one in asked]
-    return _sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
+    return sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
 
 
-def _twins(clips: Sequence[str]) -> list[int]:
+def twins_of(clips: Sequence[str]) -> list[int]:
     """By name of a clip of a photo the number of its other one, else its own."""
     names = {clip: number for number, clip in enumerate(clips)}
     other = dict(zip(WAYS, reversed(WAYS), strict=True))
@@ -229,21 +211,21 @@ def _twins(clips: Sequence[str]) -> list[int]:
     return found
 
 
-def _sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, kinds in (("", ASKED), ("clip ", CLIPS)):
         own = [row for row in rows if row["kind"] in kinds]
         for key in ("recall@1", "recall@5", "near"):
-            found[name + key] = _mean([row[key] for row in own])
+            found[name + key] = mean_of([row[key] for row in own])
         found[f"{name}seconds"] = _median([row["seconds"] for row in own])
     for kind in (*ASKED, *CLIPS):
-        found[kind] = _mean([row["recall@1"] for row in rows if row["kind"] == kind])
-    found["order"] = _mean([row["order"] for row in rows if row["order"] is not None])
-    found["thirds"] = [_mean([r["recall@1"] for r in rows if r["third"] == n]) for n in range(3)]
+        found[kind] = mean_of([row["recall@1"] for row in rows if row["kind"] == kind])
+    found["order"] = mean_of([row["order"] for row in rows if row["order"] is not None])
+    found["thirds"] = [mean_of([r["recall@1"] for r in rows if r["third"] == n]) for n in range(3)]
     return found
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def mean_of(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
@@ -256,7 +238,7 @@ def one_seed(
 ) -> list[dict[str, Any]]:
     """Rows of all methods at the qualities `of`."""
     learned, held = split(clips, seed, _HELD)
-    twins = _twins([clip.name for clip in held])
+    twins = twins_of([clip.name for clip in held])
     held = [c for n, c in enumerate(held) if twins[n] != n or c.name.rpartition("-")[2] not in WAYS]
     held = [held[n] for n in np.random.default_rng(seed).permutation(len(held))]
     methods = methods_of(learned, seed)
@@ -266,22 +248,7 @@ def one_seed(
         for name, method in methods.items():
             row = {"method": name, "q": q, "seed": seed, "clips": len(held)}
             rows.append(row | measure(held, method, form, sizes))
-        row = {"method": "thumbnails of 8 × 8", "q": q, "seed": seed, "clips": len(held)}
-        rows.append(row | _thumbnails(held, folder, sizes))
     return rows
-
-
-def _thumbnails(clips: Sequence[Clip], folder: Path, sizes: Sequence[int]) -> dict[str, Any]:
-    """Figures of pictures of 8 × 8, which know no clips that are asked for."""
-    parts, asked = [], []
-    for number, clip in enumerate(clips):
-        with np.load(folder / f"{clip.name}.npz") as held:
-            parts.append(tiny(held["small"][::STRIDE]))
-            for kind, pictures in zip(ASKED, held["asked_small"], strict=True):
-                for vector, at in zip(tiny(pictures), held["asked_at"], strict=True):
-                    asked.append(Asked(kind, vector[None], number, int(at)))
-    joined = join(parts, [STRIDE * len(part) for part in parts], sizes)
-    return _figures(asked, Method(tiny), joined, _twins([c.name for c in clips]))
 
 
 def interval(values: Sequence[float | None], scale: float = 100, digits: int = 1) -> str:
@@ -321,122 +288,6 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def hour(material: Path, clips: Path, seconds: int, count: int, out: Path) -> dict[str, Any]:
-    """`gvcodec search` in a joined stream of so many seconds: the streams of the lowest quality,
-    one after another and from the beginning again. `count` moments of clips that the shipped
-    embedder has not learned from are asked for twice each: by a time of the source video, and by a
-    second of it, coded anew by x264."""
-    from gvcodec.api.moments import search
-    from gvcodec.api.streams import cat
-
-    out.mkdir(parents=True, exist_ok=True)
-    parts = _summarised(material, out)
-    every = [path for path, _ in parts]
-    starts = np.cumsum([0, *(frames for _, frames in parts)])
-    joined = out / "hour.gvc"
-    if not joined.is_file():
-        cat(every * math.ceil(seconds * RATE / int(starts[-1])), joined)
-    card = json.loads(find_shipped(CHECKPOINT).with_suffix(".json").read_text())
-    names = [path.stem for path in every]
-    asked = [name for name in card["held_out_clips"] if (clips / f"{name}.mp4").is_file()]
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(count):
-        name = asked[number % len(asked)]
-        place = names.index(name)
-        frames = int(starts[place + 1] - starts[place])
-        at = int(rng.integers(0, frames - RATE // 2))
-        source = clips / f"{name}.mp4"
-        with VideoReader(source) as reader:
-            rate = float(reader.format.frame_rate)
-        piece = out / "asked.mp4"
-        _recode(source, at / rate, piece)
-        for kind, query in (("frame", f"{source}@{at / rate:.4f}"), ("clip", str(piece))):
-            began = time.perf_counter()
-            found = search(query, joined, count=5, exact=1, threads=2)
-            rows.append({"kind": kind, "wall": time.perf_counter() - began})
-            rows[-1]["read"] = found.bytes_read / found.bytes
-            places = [moment.frame % int(starts[-1]) for moment in found.moments]
-            owners = [int(np.searchsorted(starts, n, "right")) - 1 for n in places]
-            rows[-1]["recall@1"] = owners[0] == place
-            off = abs(places[0] - int(starts[place]) - at) / RATE
-            rows[-1]["seconds"] = off if owners[0] == place else math.inf
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "gvcodec", "search", query, joined], check=True)
-    facts = _sum_up_hour(rows, joined, int(starts[-1])) | {"command": time.perf_counter() - began}
-    embedder = make(DEFAULT)
-    with open_summarised(str(joined)) as file:
-        own = file.vectors[embedder.id]
-    once = own.frames < starts[-1]  # then all comes again
-    part = Joined(own.values[once], own.frames[once], starts[:-1], int(starts[-1]), 0, 1)
-    held = [name for name in card["held_out_clips"] if name in names]
-    place = ask_in_place(part, Method(embedder.compress), material, names, held)
-    return facts | {"same place": place}
-
-
-def ask_in_place(
-    joined: Joined, method: Method, material: Path, names: list[str], held: Sequence[str]
-) -> dict[str, Any]:
-    """Figures of the clips that the material asks for of those `held` out, among the moments of one
-    place. `names`: of all clips of the joined file."""
-    owners, twins = joined.owners(), _twins(names)
-    rows, chance = [], []
-    for name in held:
-        place = names.index(name)
-        frames = joined.frames[owners == place] - int(joined.starts[place])
-        with np.load(material / f"{name}.npz") as kept:
-            for kind, tokens in zip(CLIPS, kept["asked_clips"], strict=True):
-                for one, at in zip(tokens, kept["clips_at"].tolist(), strict=True):
-                    asked = Asked(kind, method.vectors(one), place, at)
-                    rows.append(answer(asked, method.rank(asked.vectors, joined), joined, twins))
-                    chance.append((np.abs(frames - at) <= _NEAR * RATE).mean())
-    found = _sum_up(rows)
-    return {
-        "questions": len(rows),
-        "recall@1": found["clip recall@1"],
-        "within 0.2 s": found["clip near"],
-        "within 0.2 s by chance": _mean(chance),
-        "before its reverse": found["order"],
-        "of these": sum(row["order"] is not None for row in rows),
-    }
-
-
-def _summarised(material: Path, out: Path) -> list[tuple[Path, int]]:
-    """Streams with summaries by the shipped embedder, and their frames."""
-    embedder = make(DEFAULT)
-    found = []
-    for path in sorted(material.glob(f"*.q{max(QUALITIES)}.gvc")):
-        target = out / f"{path.name.split('.q')[0]}.gvc"
-        data = io.BytesIO(path.read_bytes())
-        if not target.is_file():
-            with PendingFile(target, False) as pending, open(pending.temporary, "wb") as file:
-                summarize(Reader(data, path.name), file, embedder)
-            data.seek(0)
-        found.append((target, sum(gop.frames for gop in Reader(data, path.name).gops())))
-    return found
-
-
-def _recode(source: Path, at: float, target: Path) -> None:
-    """A second of a video by x264 at low quality."""
-    command = [ffmpeg(), "-y", "-v", "error", "-ss", f"{at:.4f}", "-i", str(source), "-t", "1"]
-    subprocess.run([*command, "-an", "-crf", "38", str(target)], check=True)
-
-
-def _sum_up_hour(rows: list[dict[str, Any]], joined: Path, distinct: int) -> dict[str, Any]:
-    facts: dict[str, Any] = {"bytes": joined.stat().st_size, "distinct seconds": distinct / RATE}
-    for kind in ("frame", "clip"):
-        own = [row for row in rows if row["kind"] == kind]
-        facts[kind] = {
-            "questions": len(own),
-            "recall@1": float(np.mean([row["recall@1"] for row in own])),
-            "median seconds off": float(np.median([row["seconds"] for row in own])),
-            "within 0.2 s": float(np.mean([row["seconds"] <= _NEAR for row in own])),
-            "median wall": float(np.median([row["wall"] for row in own])),
-            "bytes read": float(np.mean([row["read"] for row in own])),
-        }
-    return facts
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     made_by = "folder of python -m training.summary_material"
@@ -452,6 +303,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Writes a JSON a seed, and table.md; what is there is kept."""
     if options.hour:
+        from eval.search_hour import hour
+
         facts = hour(options.material, options.hour, 3600, 40, options.out)
         write_json(options.out / "hour.json", facts)
         print(json.dumps(facts, indent=1))

@@ -48,11 +48,6 @@ def subsample(clips: Clips, places: NDArray[np.int64]) -> list[NDArray[np.uint8]
     return [pictures[own] for pictures, own in zip(clips.pictures, places, strict=True)]
 
 
-def decode_frames(stream: bytes, frames: int) -> NDArray[np.uint8]:
-    """What a network sees of the clips of a stream: (N, frames, side, side, 3)."""
-    return np.stack([repeat(clip, frames) for clip in decode(stream)])
-
-
 def fill_room(
     clips: Clips, order: Iterable[int], places: NDArray[np.int64], q: float, room: int
 ) -> Choice:
@@ -96,11 +91,14 @@ def herding_order(clips: Clips, seen: NDArray[np.float64]) -> list[int]:
     return in_turns(clips.labels, np.array(order), len(clips.classes))
 
 
-def taught(clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int) -> float:
+def validation_loss(
+    clips: Clips, validation: Clips, choice: Choice, steps: int, seed: int
+) -> float:
     """Validation loss of a network that learned from this choice alone. A regression on features
     of a network that has seen all clips is no judge of this: it asks for fewer, better clips."""
     # Repeated frames are the same pairs again.
-    pictures = decode_frames(choice.stream, max(2, choice.count))
+    frames = max(2, choice.count)
+    pictures = np.stack([repeat(clip, frames) for clip in decode(choice.stream)])
     network = fit(pictures, clips.labels[choice.clips], len(clips.classes), steps, seed)
     return loss(network, validation.pictures, validation.labels)
 
@@ -115,7 +113,7 @@ def choose_quality(
 
     def tried(places: NDArray[np.int64], at: int) -> tuple[float, Choice]:
         choice = fill_room(clips, order, places, QUALITIES[at], room)
-        return taught(clips, validation, choice, steps, seed), choice
+        return validation_loss(clips, validation, choice, steps, seed), choice
 
     first = [tried(places, _BEGIN) for places in starts]
     which = min(range(len(first)), key=lambda n: first[n][0])

@@ -158,11 +158,11 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> 
     clips = moving(60, 6)
     asked = []
 
-    def taught(_: Clips, __: Clips, choice: choosing.Choice, *___: int) -> float:
+    def validation_loss(_: Clips, __: Clips, choice: choosing.Choice, *___: int) -> float:
         asked.append((choice.count, choice.q))
         return abs(choice.q - 57) + (0 if choice.count == 4 else 0.5)
 
-    monkeypatch.setattr(choosing, "taught", taught)
+    monkeypatch.setattr(choosing, "validation_loss", validation_loss)
     starts = [np.arange(8), evenly(8, 4)]
     lost, choice = choosing.choose_quality(clips, clips, range(len(clips)), 2000, 1, 0, starts)
     assert (lost, choice.count, choice.q) == (2, 4, 55) and len(choice.stream) <= 2000
@@ -178,7 +178,7 @@ def test_a_choice_that_tells_nothing_teaches_less() -> None:
     whole, single = (
         choosing.fill_room(clips, order, evenly(8, count), 28, 20000) for count in (8, 1)
     )
-    losses = [choosing.taught(clips, clips, choice, 40, 0) for choice in (whole, single)]
+    losses = [choosing.validation_loss(clips, clips, choice, 40, 0) for choice in (whole, single)]
     assert losses[0] < losses[1] - 0.1
 
 

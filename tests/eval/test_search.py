@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("torch")
 
 from eval.clip_sets import move
-from eval.search import Asked, Method, answer, ask_in_place, interval, join, measure
+from eval.search import Asked, Method, answer, interval, join, measure
+from eval.search_hour import ask_in_place
 from gvcodec.retrieval.compressor import DIM, Compressor
 from training.summary import Clip, learn, recall, split
 from training.summary_material import STRIDE
