@@ -51,13 +51,13 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 2 || payload[0] !== 2 || payload[1] >> GROUPS.length) throw new Damaged("fitted weights: unknown kind or group");
-    const names = GROUPS.filter((_, group) => (payload[1] >> group) & 1).flat().filter((name) => name in this.tensors);
-    const head = payload.subarray(2, 2 + names.length);
+    if (payload.length < 1 || payload[0] >> GROUPS.length !== 1) throw new Damaged("fitted weights: unknown kind or group");
+    const names = GROUPS.filter((_, group) => (payload[0] >> group) & 1).flat().filter((name) => name in this.tensors);
+    const head = payload.subarray(1, 1 + names.length);
     if (head.length < names.length || head.some((byte) => byte !== EMPTY && byte >= (MOST_STEP + 1) * TABLES)) {
       throw new Damaged("fitted weights: a step is missing or out of range");
     }
-    const coder = new IntegerDecoder(payload.subarray(2 + names.length));
+    const coder = new IntegerDecoder(payload.subarray(1 + names.length));
     const changes = new Map();
     names.forEach((name, place) => {
       if (head[place] === EMPTY) return;

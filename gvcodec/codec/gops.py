@@ -19,7 +19,7 @@ from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
 #: Payload of a `fit` packet that changes nothing: back to the shipped painter.
-BASE_WEIGHTS = b"\2\0"
+BASE_WEIGHTS = bytes([16])
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
-    byte 0      0: paint nothing (output = base frame), no more bytes. 2: a delta to the painter
-    byte 1      bit i set: group i of `GROUPS` is present
+    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the painter,
+                bit i of m set: group i of `GROUPS` is present
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 IDENTITY = b"\0"
 #: The shipped weights, after a change of them.
-BASE = b"\2\0"
+BASE = bytes([16])
 #: Exchange rate of bytes and quality: one per cent more stream buys about so many per cent of
 #: perceptual loss in the base codec.
 RATE_SLOPE = 0.45
@@ -44,6 +44,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 LIMIT = 127
 _EMPTY = 255
 STEPS = range(21)
+_DELTA = 16
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
 #: A tensor is coded so often to compare tables, whose bytes are whole.
@@ -71,7 +72,7 @@ def pack(deltas: list[Delta]) -> bytes:
     given = {d.name: d for d in deltas}
     mask = sum(1 << i for i, group in enumerate(GROUPS) if any(name in given for name in group))
     ordered = [given[name] for name in in_groups(mask, given)]
-    head, coded = bytearray([2, mask]), []
+    head, coded = bytearray([_DELTA + mask]), []
     for delta in ordered:
         if not delta.values.any():
             head.append(_EMPTY)
@@ -145,16 +146,16 @@ def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
         raise FormatVersionError(
             "fitted weights as release 0.7.0 coded them, which paints them; --fidelity does without"
         )
-    if len(payload) < 2 or payload[0] != 2 or payload[1] >> len(GROUPS):
+    if not payload or payload[0] & -(1 << len(GROUPS)) != _DELTA:
         raise DamagedStreamError("fitted weights: unknown kind or group")
-    names = in_groups(payload[1], sizes)
-    head = payload[2 : 2 + len(names)]
+    names = in_groups(payload[0] - _DELTA, sizes)
+    head = payload[1 : 1 + len(names)]
     coded = [(name, byte) for name, byte in zip(names, head, strict=False) if byte != _EMPTY]
     if len(head) < len(names) or any(byte // len(_SCALES) not in STEPS for _, byte in coded):
         raise DamagedStreamError("fitted weights: a step is missing or out of range")
     counts = [sizes[name] for name, _ in coded]
     scales = [_SCALES[byte % len(_SCALES)] for _, byte in coded]
-    values, whole = cdf_decode(payload[2 + len(names) :], *_tables(counts, scales))
+    values, whole = cdf_decode(payload[1 + len(names) :], *_tables(counts, scales))
     if not whole or np.abs(values.astype(np.int64)).max(initial=0) > LIMIT:
         raise DamagedStreamError("fitted weights: a value is out of range or missing")
     parts = np.split(values.astype(np.int64), np.cumsum(counts)[:-1]) if coded else []
