@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gvcodec.gvc1d.buffer import Context
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.layers import ContextEmbedding, Stack
-from gvcodec.gvc1d.picture import Picture, join, pack, split, unpack
+from gvcodec.gvc1d.picture import Picture, from_rgb, join, pack, split, unpack
 
 #: What the head adds is scaled so in the beginning, with and without a base: perceptual losses
 #: answer to structure of one level, and Adam's own noise must stay below it.
@@ -151,13 +151,3 @@ class _Residual(nn.Module):
         gain, offset = about[:, :, None, None].chunk(2, 1)
         hidden = self.second(F.leaky_relu(self.first(x), 0.1))
         return x + hidden * (1 + gain) + offset
-
-
-def from_rgb(rgb: Tensor) -> Picture:
-    """RGB `[B, 3, H, W]` in 0…1 as BT.601 planes of limited range, as `to_rgb` reads them."""
-    kr, kb = 0.299, 0.114
-    luma = kr * rgb[:, 0] + (1 - kr - kb) * rgb[:, 1] + kb * rgb[:, 2]
-    u, v = (rgb[:, 2] - luma) / (2 * (1 - kb)), (rgb[:, 0] - luma) / (2 * (1 - kr))
-    y = (luma * 219 + 16) / 255
-    uv = F.avg_pool2d(torch.stack([u, v], 1), 2) * (224 / 255) + 128 / 255
-    return Picture(y[:, None], uv)

@@ -18,18 +18,24 @@ path too (`gvcodec.gvc1d.direct`), since what is learned on one processor core h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gvcodec.entropy.network import Layer
+from gvcodec.gvc1d import entropy_model
 from gvcodec.gvc1d.buffer import Context, State, carry
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.decoder import Decoder
 from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.encoder import Encoder, Features
+from gvcodec.gvc1d.entropy_model import EntropyModel
 from gvcodec.gvc1d.memory import Memory
-from gvcodec.gvc1d.picture import Picture
+from gvcodec.gvc1d.payload import Latent, pack, unpack
+from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.prior import Prior
 from gvcodec.gvc1d.quantise import StepSizes, round_latent
 
@@ -155,10 +161,69 @@ class GVC1D(nn.Module):
         assert state is not None
         return coded, state
 
+    @torch.no_grad()
+    def compress(self, frames: list[Frame], rate: int, entropy: Sequence[Layer]) -> list[bytes]:
+        """LATENT payloads of a run of one clip (B = 1) that begins a GOP. `entropy`: the integer
+        network that belongs to the weights (`files.read_entropy`)."""
+        known = _Entropy(self.config, frames[0].source, frames[0].shown is not None, entropy)
+        payloads, state = [], None
+        for frame in frames:
+            size = len(frame.source.y), *frame.source.y.shape[2:]
+            context = self.context(frame.shown, state, frame.motion, (size[0], size[1], size[2]))
+            tokens = round_latent(self.analyse(frame.source, context, rate))
+            payloads.append(known.pack(tokens, rate))
+            _, state = self.synthesise(tokens, context, rate)
+        return payloads
+
+    @torch.no_grad()
+    def decompress(
+        self,
+        payloads: list[bytes],
+        size: tuple[int, int],
+        entropy: Sequence[Layer],
+        shown: Sequence[Picture | None] = (),
+        motion: Sequence[Tensor | None] = (),
+    ) -> list[Picture]:
+        """The inverse. `size`: whole windows (H, W); `shown`, `motion` as in `compress`. Raises
+        `DamagedStreamError`."""
+        like = grey(1, *size, self.steps.log_step)
+        known = _Entropy(self.config, like, bool(shown), entropy)
+        pictures, state = [], None
+        for i, payload in enumerate(payloads):
+            tokens, rate = known.unpack(payload)
+            base = shown[i] if shown else None
+            context = self.context(base, state, motion[i] if motion else None, (1, *size))
+            picture, state = self.synthesise(tokens.to(like.y.device), context, rate)
+            pictures.append(picture)
+        return pictures
+
     def _rates(self, rate: Tensor | int, like: Picture) -> Tensor:
         if isinstance(rate, int):
             return torch.full((len(like.y),), rate, device=like.y.device)
         return rate
+
+
+class _Entropy:
+    """Tokens of a GOP as payloads and back, in order."""
+
+    def __init__(
+        self, config: GVC1DConfig, like: Picture, has_base: bool, network: Sequence[Layer]
+    ) -> None:
+        rows, columns = (n // config.window for n in like.y.shape[2:])
+        self._model = EntropyModel(network, rows, columns, config.tokens, has_base)
+        self._memory = entropy_model.Memory.empty(rows * columns, config.tokens)
+
+    def pack(self, tokens: Tensor, rate: int) -> bytes:
+        values = tokens[0].short().cpu().numpy()
+        counts = np.full(len(values), values.shape[1], np.uint8)
+        payload = pack(Latent(rate, 0, counts, values), self._model, self._memory)
+        self._memory = self._memory.after(values, counts)
+        return payload
+
+    def unpack(self, payload: bytes) -> tuple[Tensor, int]:
+        latent = unpack(payload, self._model, self._memory)
+        self._memory = self._memory.after(latent.values, latent.counts)
+        return torch.from_numpy(latent.values.astype(np.float32))[None], latent.rate
 
 
 def _given(memory: Tensor | None) -> Tensor:

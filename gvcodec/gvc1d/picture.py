@@ -71,6 +71,16 @@ def to_planes(picture: Picture, height: int, width: int, bit_depth: int = 8) -> 
     return [(a, c[0], c[1]) for a, c in zip(luma, chroma, strict=True)]
 
 
+def from_rgb(rgb: Tensor) -> Picture:
+    """RGB `[B, 3, H, W]` in 0…1 as BT.601 planes of limited range, as `to_rgb` reads them."""
+    kr, kb = 0.299, 0.114
+    luma = kr * rgb[:, 0] + (1 - kr - kb) * rgb[:, 1] + kb * rgb[:, 2]
+    u, v = (rgb[:, 2] - luma) / (2 * (1 - kb)), (rgb[:, 0] - luma) / (2 * (1 - kr))
+    y = (luma * 219 + 16) / 255
+    uv = F.avg_pool2d(torch.stack([u, v], 1), 2) * (224 / 255) + 128 / 255
+    return Picture(y[:, None], uv)
+
+
 def pad(picture: Picture, window: int) -> Picture:
     """To whole windows; the edge is repeated."""
     height, width = picture.y.shape[2:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gvcodec.errors import MediaError
+from gvcodec.errors import DamagedStreamError, MediaError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
 from gvcodec.gvc1d.model import GVC1D, Frame
@@ -259,3 +261,42 @@ def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
         hidden = torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs)))
         theirs = theirs + ours.c_proj(hidden)
         assert torch.allclose(ours(x[None])[0], theirs, atol=1e-5)
+
+
+def test_three_verbs(tmp_path: Path) -> None:
+    """What compress writes, decompress shows: without a base and with one."""
+    model, entropy = make_model(), make_network()
+    sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
+    for shown in ([], [smooth_picture(64, 128, seed=20 + t) for t in range(3)]):
+        bases = shown or [None] * 3
+        frames = [Frame(s, b, None) for s, b in zip(sources, bases, strict=True)]
+        payloads = model.compress(frames, 2, entropy)
+        pictures = model.decompress(payloads, (64, 128), entropy, shown)
+        with torch.no_grad():
+            coded, _ = model(frames, 2)
+        assert all(torch.equal(a.picture.y, b.y) for a, b in zip(coded, pictures, strict=True))
+    with pytest.raises(DamagedStreamError):
+        model.decompress([payloads[0][:-1]], (64, 128), entropy)
+
+
+def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gvcodec.entropy.network_file import write_network
+    from gvcodec.gvc1d.compressai import GVC1DPictures, register
+    from gvcodec.gvc1d.files import FORM
+
+    save_model(make_model(), tmp_path / "a.safetensors")
+    write_network(tmp_path / "a-entropy.safetensors", make_network(), FORM)
+    model = GVC1DPictures(tmp_path / "a.safetensors", rate=1)
+    rgb = torch.rand(2, 3, 50, 71)
+    packed = model.compress(rgb)
+    out, direct = model.decompress(**packed)["x_hat"], model(rgb)
+    assert out.shape == rgb.shape and torch.allclose(out, direct["x_hat"], atol=1e-6)
+    assert (direct["likelihoods"]["y"] <= 1).all()
+
+    known = {}
+    fake = types.ModuleType("compressai.registry")
+    fake.register_model = lambda name: lambda made: known.setdefault(name, made)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
+    monkeypatch.setitem(sys.modules, "compressai.registry", fake)
+    register()
+    assert known == {"gvc1d": GVC1DPictures}

@@ -32,6 +32,7 @@ from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D, Coded, Frame
 from gvcodec.gvc1d.picture import Picture
 from training.gvc1d.alarms import Figures, spreads
+from training.gvc1d.card import code_run, make_card
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb
 from training.gvc1d.losses import LOOK, Distortion, Weights
@@ -253,8 +254,8 @@ class Work:
     # ------------------------------------------------------------------ held-out runs
     @torch.no_grad()
     def measure(self, model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
-        """Held-out distortion, PSNR-Y and bits a window; `change`: "zeroed" or "shuffled" tokens,
-        no "memory", no "buffer", "free" = no network."""
+        """Held-out distortion, PSNR-Y and bits a window; `change`: one of `card.CHANGES`, or
+        "free" = no network."""
         totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
         for first in range(0, _CHECKED, 4):
             batch = collate([self.held[first + i] for i in range(4)])
@@ -349,33 +350,6 @@ def _prefixes(tokens: int) -> list[int]:
     return [0, *(1 << i for i in range(tokens.bit_length()))]
 
 
-def code_run(model: GVC1D, frames: list[Frame], rate: int, change: str = "") -> list[Coded]:
-    """A run as a decoder shows it, with a part of the network spoilt: see `Work.measure`."""
-    coded: list[Coded] = []
-    state, before = None, None
-    for frame in frames:
-        b, _, h, w = frame.source.y.shape
-        if change == "buffer":
-            state = None if state is None or frame.shown is not None else state
-        if change == "memory" and state is not None:
-            state = state._replace(memory=None)
-        context = model.context(frame.shown, state, frame.motion, (b, h, w))
-        if change == "free":
-            empty = torch.zeros(b, 1, 1)
-            coded.append(Coded(context.picture, empty, empty))
-            continue
-        tokens = model.analyse(frame.source, context, rate).round()
-        bits = model.prior(tokens, before, model._rates(rate, frame.source), context.known)
-        before = tokens
-        if change == "zeroed":
-            tokens = torch.zeros_like(tokens)
-        elif change == "shuffled":
-            tokens = tokens.roll(1, 0)
-        picture, state = model.synthesise(tokens, context, rate)
-        coded.append(Coded(picture, tokens, bits))
-    return coded
-
-
 def make_model(config: TrainConfig) -> GVC1D:
     """The network to train: of `initial`, of TA-TiTok's weights, or new."""
     named = {"small": SMALL, "large": LARGE}.get(config.network)
@@ -434,10 +408,17 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in ("data", "out", "cache", "initial"):
         parser.add_argument(f"--{name}", help="overrides the file's")
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
+    parser.add_argument(
+        "--card", metavar="WEIGHTS", help="print what its parts are worth"
+    )
     options = parser.parse_args(words)
     given = {k: v for k in ("data", "out", "cache", "initial") if (v := getattr(options, k))}
     config = replace(read_settings(options.config, TrainConfig), **given)
     with _processes(options.device) as device:
+        if options.card:
+            work = Work(replace(config, initial=options.card), device)
+            print(json.dumps(make_card(work.measure, cast(GVC1D, work.model.eval())), indent=2))
+            return
         work = Work(config, device)
         loop = Loop(work, schedule_of(config), Path(config.out) if work.rank == 0 else None)
         loop.log({"config": asdict(config)})
