@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
-from gvcodec.gvc1d.config import SMALL, GVC1DConfig, Transformer
+from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture
+from tests.gvc1d.tiny import CONFIG as TINY
 
-TINY = replace(
-    SMALL,
-    encoder=Transformer(32, 2, 1, 1),
-    decoder=Transformer(32, 2, 1, 1),
-    window=64,
-    tokens=8,
-    memory=2,
-    queries=2,
-    head_width=8,
-    head_blocks=1,
-)
+__all__ = ["TINY", "make_model", "smooth_picture"]
 
 
 def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> GVC1D:

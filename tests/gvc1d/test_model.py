@@ -30,6 +30,7 @@ from gvcodec.gvc1d.quantise import round_latent
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.gvc1d.models import TINY, make_model, smooth_picture
+from tests.networks import make_latent_network
 
 
 def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -265,7 +266,7 @@ def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
 
 def test_three_verbs(tmp_path: Path) -> None:
     """What compress writes, decompress shows: without a base and with one."""
-    model, entropy = make_model(), make_network()
+    model, entropy = make_model(), make_latent_network()
     sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
     for shown in ([], [smooth_picture(64, 128, seed=20 + t) for t in range(3)]):
         bases = shown or [None] * 3
@@ -285,7 +286,7 @@ def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     from gvcodec.gvc1d.files import FORM
 
     save_model(make_model(), tmp_path / "a.safetensors")
-    write_network(tmp_path / "a-entropy.safetensors", make_network(), FORM)
+    write_network(tmp_path / "a-entropy.safetensors", make_latent_network(), FORM)
     model = GVC1DPictures(tmp_path / "a.safetensors", rate=1)
     rgb = torch.rand(2, 3, 50, 71)
     packed = model.compress(rgb)
