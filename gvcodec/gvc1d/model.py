@@ -10,7 +10,8 @@ the codec of the paper, without any context the tokenizer of pictures.
                     ▲  [B, W, 32, 16]      │ entropy_model ─► rANS       │
               direct path: patterns        ▼ packet LATENT               └─► buffer, memory of t + 1
 
-Paper: GVC1D, generative video compression with 1-D latent tokens. Its encoder and decoder are
+Paper: "Generative Video Compression with One-Dimensional Latent Representation" (GVC1D, CVPR 2026,
+arXiv 2603.15302). Its encoder and decoder are
 stacks of local and global attention; decoder features of the last frame and a memory are context;
 the entropy model is autoregressive within a window, windows in parallel. Here tokens have a direct
 path too (`gvcodec.gvc1d.direct`), since what is learned on one processor core has to begin alive.
