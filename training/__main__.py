@@ -7,7 +7,16 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-WHAT = ("gvc1d", "lp_comp", "painter", "perceptual", "material", "motion", "latent_entropy")
+WHAT = (
+    "gvc1d",
+    "lp_comp",
+    "painter",
+    "perceptual",
+    "material",
+    "motion",
+    "latent_entropy",
+    "router",
+)
 
 
 def main(words: list[str]) -> int:

@@ -6,7 +6,8 @@
     encoder.start_gop()                          # before the next one
 
 `finish_gop` gives a payload, or None, for each frame that was sent. With a number of tokens every
-frame has as many a window, or on average with `alloc` (`gvcodec.gvc1d.allocation`). Without one,
+frame has as many a window, or on average with `alloc` (`gvcodec.gvc1d.allocation`; "elbo" goes
+by the shipped router, frame by frame, or without one by decodes of segments). Without a number,
 "auto", rate and distortion decide, frame by frame: shown as it is, restored without tokens after
 the last packet, a prefix of the tokens, or all. Bytes cost what they would be worth in the base
 (`SLOPE`), and a GOP that is no better for its tokens by that measure is left without.
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.gvc1d.allocation.budget import allocate
+from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.buffer import Context, State
 from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
 from gvcodec.gvc1d.entropy_model import LARGEST, Counts, Memory
@@ -34,6 +36,7 @@ from gvcodec.gvc1d.frame_loss import FrameLoss, Source
 from gvcodec.gvc1d.payload import ENDLESS, Latent, pack, with_run
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.models import model_id
 from gvcodec.util.psnr import MeanPsnr, psnr
 
 #: One per cent more bytes of AV1 lowers the loss by so many per cent (CRF 56 to 63).
@@ -121,6 +124,9 @@ class LatentEncoder:
         most = self._network.config.tokens
         self._auto, self._tokens = settings.tokens == 0, min(settings.tokens or most, most)
         self._rate = min(settings.rate, self._network.config.rates - 1)
+        routed = settings.alloc == "elbo" and not self._auto
+        self._router = Router.find(model_id(model)) if routed else None
+        self._mean_elbo = RunningMean()
         #: Of restored frames, where nothing else is shown.
         self.psnr = MeanPsnr()
         self.start_gop()
@@ -144,6 +150,9 @@ class LatentEncoder:
         if self._settings.alloc == "uniform" or self._auto:
             self._code(frame, np.full(self._entropy.windows, self._tokens, np.uint8))
             return
+        if self._router is not None:
+            self._code(frame, None)
+            return
         self._waiting.append(frame)
         if len(self._waiting) == _SEGMENT:
             self._code_segment()
@@ -157,9 +166,12 @@ class LatentEncoder:
             return [None] * len(self._payloads)
         return [payload or None for payload in self._payloads]
 
-    def _code(self, frame: _Frame, counts: Counts) -> None:
-        """Code the next frame, with these tokens or what is best."""
+    def _code(self, frame: _Frame, counts: Counts | None) -> None:
+        """Code the next frame, with these tokens (None: as many as the router gives it) or what is
+        best."""
         look, first = self._look(frame), self._frames.state is None
+        if counts is None:
+            counts = self._route()
         if self._auto and self._has_base:
             best = self._choose(look, first)
         elif counts.any() or first:
@@ -179,6 +191,14 @@ class LatentEncoder:
         price = SLOPE * plain / self._frame_bytes
         y = self._network.analyse(frame.picture, context, self._rate)
         return _Look(frame, context, source, plain, price, y)
+
+    def _route(self) -> Counts:
+        """Tokens of the windows that were looked at last [InfoTok]: no decode is needed."""
+        assert self._router is not None and self._network.features is not None
+        features = self._network.features.slots[0].float().cpu().numpy()
+        most = features.shape[1]
+        elbo = self._router.predict(features, self._tokens / most)
+        return route(elbo, self._mean_elbo.update(elbo), most, self._tokens).astype(np.uint8)
 
     def _choose(self, look: _Look, first: bool) -> _Option:
         """The option of least cost."""

@@ -20,9 +20,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.util.models import shipped_folders
+
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
+#: Weights, in the folders of shipped models.
+NAME = "router.safetensors"
 #: Share of the old mean that a running mean keeps with each frame, as in the paper.
 DECAY = 0.95
 #: No window gets less than this part of all tokens, as in the paper.
@@ -91,26 +95,27 @@ def keep_highest(errors: Floats, counts: Counts) -> NDArray[np.bool_]:
     return result
 
 
-def training_counts(losses: Floats, mean: float, tokens: int, rng: np.random.Generator) -> Counts:
-    """Token counts for a step of training, of the shape of `losses`: a base rate r drawn for each
-    window, N = clip(r · K · loss / E[loss], K/16, K), so that a decoder meets every length with the
-    windows that will have it."""
-    rates = rng.choice(BASE_RATES, np.shape(losses))
-    return route(rates * np.asarray(losses, np.float64), mean, tokens, tokens)
+def training_counts(losses: Floats, mean: float, tokens: int, rates: Floats) -> Counts:
+    """Token counts for training, of the shape of `losses`: each window's base rate r of
+    `BASE_RATES` varied by its loss, N = clip(r · K · loss / E[loss], K/16, K), so that every length
+    is seen with the windows that will have it."""
+    return route(np.asarray(rates) * np.asarray(losses, np.float64), mean, tokens, tokens)
 
 
-def pool(features: Floats) -> NDArray[np.float32]:
-    """What the router sees of windows (..., K, D): mean and mean magnitude over the tokens,
-    (..., 2 D)."""
+def pool(features: Floats, rate: float) -> NDArray[np.float32]:
+    """What the router sees of windows (..., K, D): mean and mean magnitude over the tokens, and
+    the share of all tokens that windows get on average, (..., 2 D + 1)."""
     wide = np.asarray(features, np.float32)
-    return np.concatenate([wide.mean(-2), np.abs(wide).mean(-2)], -1)
+    share = np.full((*wide.shape[:-2], 1), rate, np.float32)
+    return np.concatenate([wide.mean(-2), np.abs(wide).mean(-2), share], -1)
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Predicts log(-ELBO) of windows: pooled features, normalised, through one hidden layer.
+    """Predicts log(-ELBO) of windows: what `pool` gives, normalised, through one hidden layer.
 
-    `centre`, `scale` (2 D); `hidden` (H, 2 D), `hidden_bias` (H); `out` (H), `out_bias` (1)."""
+    `centre`, `scale` (2 D + 1); `hidden` (H, 2 D + 1), `hidden_bias` (H); `out` (H), `out_bias`
+    (1)."""
 
     centre: NDArray[np.float32]
     scale: NDArray[np.float32]
@@ -118,6 +123,19 @@ class Router:
     hidden_bias: NDArray[np.float32]
     out: NDArray[np.float32]
     out_bias: NDArray[np.float32]
+
+    @staticmethod
+    def find(tokenizer: bytes) -> Router | None:
+        """The shipped one, if it was trained for the tokenizer of this id."""
+        from safetensors import safe_open
+
+        for folder in shipped_folders():
+            path = folder / NAME
+            if path.is_file():
+                with safe_open(path, "np") as file:
+                    if (file.metadata() or {}).get("tokenizer") == tokenizer.hex():
+                        return Router.read(path)
+        return None
 
     @staticmethod
     def read(path: Path) -> Router:
@@ -135,9 +153,10 @@ class Router:
             raise ValueError(f"{path}: the router's parts do not fit together")
         return router
 
-    def predict(self, features: Floats) -> NDArray[np.float64]:
-        """-ELBO (...) of windows (..., K, D). Raises `ValueError` for another D."""
-        seen = pool(features)
+    def predict(self, features: Floats, rate: float = 1.0) -> NDArray[np.float64]:
+        """-ELBO (...), of any unit, of windows (..., K, D) that get the share `rate` of all tokens
+        on average. Raises `ValueError` for another D."""
+        seen = pool(features, rate)
         if seen.shape[-1] != self.centre.size:
             raise ValueError(
                 f"{seen.shape[-1] // 2} features, {self.centre.size // 2} are expected"

@@ -1,0 +1,61 @@
+"""Latent tokens by InfoTok's router: counts of a frame follow the prediction for its windows."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from gvcodec.gvc1d.allocation import router
+from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
+from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
+from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+from gvcodec.types import VideoFormat
+from gvcodec.util.models import model_id, save_weights
+from tests.clips import make_clip
+from tests.gvc1d.tiny import CONFIG, write_model
+
+FORMAT = VideoFormat(120, 70, Fraction(25), Fraction(1, 25))
+
+
+def write_router(folder, tokenizer: bytes) -> None:
+    import torch
+
+    rng = np.random.default_rng(3)
+    width = 2 * CONFIG.encoder.width + 1
+    shapes = {"centre": width, "scale": width, "hidden": (4, width), "hidden_bias": 4, "out": 4}
+    parts = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
+    weights = {name: torch.from_numpy(x) for name, x in (parts | {"out_bias": np.ones(1)}).items()}
+    save_weights(weights, folder / router.NAME, {"tokenizer": tokenizer.hex()})
+
+
+def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
+    model = write_model(tmp_path)
+    write_router(tmp_path, model_id(model))
+    monkeypatch.setattr(router, "shipped_folders", lambda: [tmp_path])
+    assert Router.find(b"another") is None
+    seen: list[np.ndarray] = []
+    plain = Router.predict
+
+    def watched(self: Router, features: np.ndarray, rate: float) -> np.ndarray:
+        assert rate == 4 / CONFIG.tokens
+        seen.append(plain(self, features, rate))
+        return seen[-1]
+
+    monkeypatch.setattr(Router, "predict", watched)
+    monkeypatch.setattr(LatentEncoder, "_survey", None)  # no decode beforehand
+    encoder = LatentEncoder(FORMAT, True, model, TokenSettings(4, 2, alloc="elbo"), 500.0)
+    for planes in make_clip(120, 70, 3):
+        encoder.send(planes, planes, planes)
+    payloads = encoder.finish_gop()
+    reader = LatentReader(open_entropy_model(FORMAT, True, model))
+    mean, different = RunningMean(), False
+    for elbo, payload in zip(seen, payloads, strict=True):
+        assert payload is not None and elbo.shape == (4,)
+        expected = route(elbo, mean.update(elbo), CONFIG.tokens, 4)
+        assert reader.read(payload).counts.tolist() == expected.tolist()
+        different |= len(set(expected.tolist())) > 1
+    assert different
