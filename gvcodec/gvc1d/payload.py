@@ -6,8 +6,8 @@
               tokens zero, 15 = all up to the next packet; those after them are shown as they are,
               and the context of the next packet is empty
     counts  = each 0: u8 tokens of every window, a prefix
-              each 1: u8 m  var size  an rANS packet of as many numbers as windows (Laplace table
-              45, mean m)
+              each 1: u8 m, their mean  var size  an rANS packet of as many numbers as windows
+              (Laplace table 45, mean m)
     packets = an rANS packet for every `entropy_model.GROUP` windows in order that have values, each
               but the last after its size (var)
 
@@ -91,6 +91,12 @@ def _read_counts(cursor: Cursor, each: bool, model: EntropyModel) -> Counts:
 def _count_tables(windows: int, mean: int) -> tuple[np.ndarray, np.ndarray]:
     shape = 1, windows
     return np.full(shape, _COUNT_SCALE, np.uint8), np.full(shape, 8 * mean, np.int16)
+
+
+def read_head(payload: bytes) -> tuple[int, int]:
+    """Rate, and tokens a window: of every one, or their mean, rounded."""
+    cursor = Cursor(payload, "latent tokens")
+    return cursor.uint(1) & RATES - 1, cursor.uint(1)
 
 
 def with_run(payload: bytes, run: int) -> bytes:

@@ -54,7 +54,7 @@ _SEGMENT = 16
 _PREFIXES = (0, 1, 2, 4, 8, 16, 32, 64)
 #: Of gradient descent: Adam's step in integers, and bits that an integer x takes, _BITS ·
 #: log2(1 + |x|), about.
-_STEP, _BITS = 0.1, 2.0
+_STEP, _BITS = 0.05, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class LatentEncoder:
             return look.y
         there = np.arange(look.y.shape[2]) < counts[:, None]
         mask = torch.from_numpy(there)[None, :, :, None].to(self._device)
-        x = look.y.clone()
+        x, moved, least = look.y.clone(), look.y, float("inf")
         with torch.enable_grad():
             x.requires_grad_(True)
             optimizer = torch.optim.Adam([x], lr=_STEP)
@@ -244,10 +244,11 @@ class LatentEncoder:
                 picture, _ = self._network.synthesise(rounded, look.context, self._rate)
                 bits = _BITS * torch.log2(1 + (x * mask).abs()).sum()
                 cost = self._loss(picture, look.source).mean() + look.price * bits / 8
+                if float(cost.detach()) < least:
+                    moved, least = x.detach().clone(), float(cost.detach())
                 optimizer.zero_grad(set_to_none=True)
                 cost.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-        moved = x.detach()
         before, after = (self._option(look, self._round(t, counts, 0)) for t in (look.y, moved))
         return moved if after.cost < before.cost else look.y
 

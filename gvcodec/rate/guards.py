@@ -26,9 +26,7 @@ def structure_error(shown: Plane, source: Plane) -> float:
     return float(errors[-max(1, round(_WORST * len(errors))) :].mean())
 
 
-def error_change(
-    shown: Plane, shown_before: Plane, source: Plane, source_before: Plane
-) -> float:
+def error_change(shown: Plane, shown_before: Plane, source: Plane, source_before: Plane) -> float:
     """Mean change of the error (half size) from the frame before to this one, in samples of 0…1023:
     what flickers, swims or stands still where it should move."""
     error, before = (

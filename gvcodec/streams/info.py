@@ -11,6 +11,7 @@ from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
 from gvcodec.bitstream import Kind, Reader
+from gvcodec.gvc1d.payload import read_head
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.util.html import table
@@ -19,8 +20,9 @@ from gvcodec.util.html import table
 @dataclass(frozen=True, slots=True)
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. `packets`: a
-    dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
+    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. Of latent
+    tokens: `token_frames` have so many a window (`window_tokens`, mean), rounded at `token_rates`.
+    `packets`: a dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
     numbers. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
     of sound, language, title, default, and begin, seconds after the first frame (None: empty)."""
 
@@ -49,6 +51,10 @@ class Info:
     q: int
     base_model_id: str | None
     painter_id: str | None
+    gvc1d_id: str | None
+    token_frames: int
+    window_tokens: float | None
+    token_rates: list[int]
     base_hash: str | None
     file_bytes: int
     track_bytes: int
@@ -73,6 +79,7 @@ def facts(reader: Reader) -> Info:
     header = reader.header
     packets: list[dict[str, Any]] = []
     metadata, tracks = Metadata(), _Tracks(header.start_pts * header.format.time_base)
+    latents: list[tuple[int, int]] = []
     for packet in reader.packets():
         entry: dict[str, Any] = {
             "offset": reader.size - reader.packet_size,
@@ -85,6 +92,8 @@ def facts(reader: Reader) -> Info:
             tracks.send(packet.payload)
         elif packet.kind is Kind.METADATA and not metadata:
             metadata = Metadata.unpack(packet.payload)
+        elif packet.kind is Kind.LATENT:
+            latents.append(read_head(packet.payload))
         packets.append(entry)
     sizes: dict[str, int] = {}
     counts: dict[str, int] = {}
@@ -124,6 +133,10 @@ def facts(reader: Reader) -> Info:
         q=header.q,
         base_model_id=header.base_model_id.hex() if header.base_model_id else None,
         painter_id=header.painter_id.hex() if header.painter_id else None,
+        gvc1d_id=header.gvc1d_id.hex() if header.gvc1d_id else None,
+        token_frames=len(latents),
+        window_tokens=sum(count for _, count in latents) / len(latents) if latents else None,
+        token_rates=sorted({rate for rate, _ in latents}),
         base_hash=reader.base_hash.hex() if reader.base_hash else None,
         file_bytes=reader.size,
         track_bytes=reader.track_size,

@@ -18,7 +18,9 @@ from gvcodec.util.psnr import MeanPsnr, psnr
 class Verified:
     """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
     was painted), where a source was given, whose first `compared` frames were compared. Hashes in
-    hexadecimal digits, which are right; of painted frames None where there is none."""
+    hexadecimal digits, which are right; of painted frames None where there is none. `latents`:
+    frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
+    is that of restored frames then."""
 
     frames: int
     base_hash: str
@@ -27,6 +29,7 @@ class Verified:
     compared: int = 0
     base_psnr: tuple[float, ...] | None = None
     painted_psnr: tuple[float, ...] | None = None
+    latents: int | None = None
 
 
 def verify(
@@ -60,6 +63,7 @@ def verify(
         base_frames.frames,
         base_frames.mean(),
         paintings.mean(),
+        decoder.latents,
     )
 
 

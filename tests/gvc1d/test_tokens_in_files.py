@@ -4,6 +4,9 @@ has random weights, but its direct path is there from the start: tokens mean som
 from __future__ import annotations
 
 import io
+import re
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,13 +16,20 @@ import pytest
 pytest.importorskip("torch")
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.base.none import grey_frame
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.errors import GvcodecError
+from gvcodec.gvc1d import search
+from gvcodec.gvc1d.frame_loss import FrameLoss
+from gvcodec.gvc1d.picture import from_planes, pad
+from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip
-from tests.gvc1d.tiny import write_model
+from tests.conftest import planes_equal, run
+from tests.gvc1d.tiny import CONFIG, write_model
 
 WIDTH, HEIGHT, FRAMES = 100, 72, 6
 FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
@@ -37,7 +47,7 @@ def frames() -> list[Planes]:
     return make_clip(WIDTH, HEIGHT, FRAMES, seed=7)
 
 
-def encode(frames: list[Planes], model: Path, **options: object) -> bytes:
+def encode(frames: list[Planes], model: Path | str, **options: object) -> bytes:
     config = gvcodec.EncoderConfig(**{**PLAIN, "model": str(model), **options})  # type: ignore[arg-type]
     stream = io.BytesIO()
     encode_stream(gvcodec.Encoder(FORMAT, config), stream, ((planes, None) for planes in frames))
@@ -87,3 +97,249 @@ def test_without_tokens_a_file_has_no_byte_more(frames, model, plain) -> None:
     grey = [tuple(np.full_like(p, 512) for p in planes) for planes in frames]
     assert encode(grey, model, tokens="auto") == encode(grey, model)  # type: ignore[arg-type]
     assert Reader(io.BytesIO(plain)).header.gvc1d_id is None
+
+
+def save(folder: Path, name: str, data: bytes) -> str:
+    (folder / name).write_bytes(data)
+    return str(folder / name)
+
+
+@pytest.fixture
+def here(model, monkeypatch) -> None:
+    """The model is among those that are looked for."""
+    monkeypatch.setenv("GVCODEC_MODELS", str(model.parent))
+
+
+@pytest.mark.usefixtures("here")
+def test_cut_and_cat_keep_tokens(coded, plain, model, tmp_path) -> None:
+    whole = save(tmp_path, "a.gvc", coded)
+    run("cut", whole, tmp_path / "b.gvc", "--from", "0.12")
+    shown = decode((tmp_path / "b.gvc").read_bytes(), model)
+    assert all(planes_equal(a, b) for a, b in zip(shown, decode(coded, model)[3:], strict=True))
+    # A stream without tokens goes with one that has some, in either order.
+    other = save(tmp_path, "c.gvc", plain)
+    for names in ((whole, other), (other, whole)):
+        run("cat", *names, "-o", tmp_path / "d.gvc", "-y")
+        both = decode((tmp_path / "d.gvc").read_bytes(), model)
+        parts = [f for name in names for f in decode(Path(name).read_bytes(), model)]
+        assert all(planes_equal(a, b) for a, b in zip(both, parts, strict=True))
+
+
+@pytest.mark.usefixtures("here")
+def test_info_and_verify_tell_of_tokens(coded, tmp_path, capsys) -> None:
+    path = save(tmp_path, "a.gvc", coded)
+    found = gvcodec.info(path)
+    assert (found.token_frames, found.window_tokens, found.token_rates) == (FRAMES, 8, [0])
+    run("info", path)
+    assert re.search(r"latent +6 ", capsys.readouterr().out)
+    run("verify", path)
+    assert f"tokens of {FRAMES} frames are exact" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_one_file_that_plays_everywhere_holds_tokens(
+    coded, frames, model, tmp_path, suffix
+) -> None:
+    source = tmp_path / "in.y4m"
+    with open_writer(str(source), FORMAT) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, number)
+    words = ["--base", "av1", "--base-q", "60", "--preset", "10", "--fit", "off", "--keyint", "3"]
+    words += ["--tokens", "8", "--token-rate", "0", "--model", str(model), "--threads", "1"]
+    run("encode", source, tmp_path / f"a{suffix}", *words)
+    run("decode", tmp_path / f"a{suffix}", tmp_path / "a.y4m")
+    run("encode", source, tmp_path / "b.gvc", *words)
+    run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m")
+    assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "b.y4m").read_bytes()
+
+
+@pytest.mark.usefixtures("here")
+def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
+    coded, plain, model, tmp_path
+) -> None:
+    packets = packets_of(coded)
+    second = [p for p in packets if p.kind is Kind.LATENT][1]
+    painted, restored = decode(plain, model), decode(coded, model)
+    at = coded.index(second.pack())
+    for change in ("checksum", "payload"):
+        if change == "checksum":
+            data = bytearray(coded)
+            data[at + len(second.pack()) - 1] ^= 1
+            broken = bytes(data)
+        else:
+            bad = Packet(Kind.LATENT, b"\xff" + bytes(30))
+            broken = rewrite(coded, {second: bad})
+        path = save(tmp_path, "a.gvc", broken)
+        run("decode", path, tmp_path / "no.y4m", code=3)
+        assert not (tmp_path / "no.y4m").exists()
+        salvage = Salvage(io.BytesIO(broken))
+        decoder = Decoder(salvage.header, models=[model], threads=1)
+        shown = list(decoder.frames_despite(salvage))
+        assert decoder.losses and not decoder.concealed
+        assert planes_equal(shown[0].planes, restored[0])
+        for number in (1, 2):
+            assert planes_equal(shown[number].planes, painted[number])
+        for number in (3, 4, 5):
+            assert planes_equal(shown[number].planes, restored[number])
+        if change == "checksum":
+            run("repair", path, tmp_path / "b.gvc")
+            mended = decode((tmp_path / "b.gvc").read_bytes(), model)
+            assert planes_equal(mended[0], painted[0]) and planes_equal(mended[3], restored[3])
+
+
+def rewrite(data: bytes, changes: dict[Packet, Packet]) -> bytes:
+    reader, stream = Reader(io.BytesIO(data)), io.BytesIO()
+    writer = Writer(stream, reader.header)
+    for packet in reader.packets():
+        writer.write(changes.get(packet, packet))
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    return stream.getvalue()
+
+
+def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:
+    whole = decode(coded, model)
+    with gvcodec.open(save(tmp_path, "a.gvc", coded), models=[model]) as video:
+        assert video.painted
+        found = [frame.planes for frame in video.decode_range(4, 6)]
+    assert all(planes_equal(a, b) for a, b in zip(found, whole[4:], strict=True))
+
+
+def test_base_none_is_tokens_alone(frames, model, tmp_path) -> None:
+    data = encode(frames, model, base="none", base_q=0.0, preset=None)
+    kinds = [packet.kind for packet in packets_of(data)]
+    assert kinds.count(Kind.LATENT) == FRAMES and kinds.count(Kind.KEY) == 2
+    shown = decode(data, model)
+    assert luma_error(shown, frames) > luma_error([grey_frame(FORMAT)] * FRAMES, frames) + 5
+    # Fewer tokens and a coarser rate take fewer bytes.
+    assert len(encode(frames, model, base="none", base_q=63.0, preset=None)) < len(data)
+    assert len(encode(frames, model, base="none", base_q=0.0, preset=None, tokens=2)) < len(data)
+    path = save(tmp_path, "a.gvc", data)
+    run("decode", path, tmp_path / "a.y4m", "--fidelity", "--model", model, code=2)
+    run("decode", path, tmp_path / "a.y4m", "--model", model)
+
+
+@pytest.mark.parametrize("alloc", ["uniqueness", "elbo", "both", "rd"])
+def test_budgets_share_tokens(frames, model, alloc: str) -> None:
+    data = encode(frames, model, base="none", base_q=0.0, preset=None, tokens=4, alloc=alloc)
+    heads = [packet.payload for packet in packets_of(data) if packet.kind is Kind.LATENT]
+    assert any(head[0] & 0x80 for head in heads) or len({head[1] for head in heads}) > 1
+    assert len(decode(data, model)) == FRAMES
+
+
+def test_search_moves_tokens_to_where_they_cost_less(frames, model) -> None:
+    """Gradient descent lowers loss and bytes together."""
+    words = {"base": "none", "preset": None, "token_rate": 2}
+    datas = [encode(frames[:1], model, search=steps, **words) for steps in (0, 12)]
+    loss = FrameLoss(FORMAT, CONFIG.window)
+    source = loss.source(pad(from_planes(frames[:1]), CONFIG.window))
+
+    def cost(data: bytes) -> float:
+        picture = pad(from_planes(decode(data, model)), CONFIG.window)
+        size = sum(len(p.payload) for p in packets_of(data) if p.kind is Kind.LATENT)
+        return float(loss(picture, source).mean()) + search.SLOPE * size / (200 * 4)
+
+    assert cost(datas[1]) < cost(datas[0]) - 0.001
+
+
+def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
+    """At a price of bytes that the tokens of this network are worth, and not at the real one."""
+    given = {"tokens": "auto", "token_rate": 2, "base_q": 63.0, "keyint": 0}
+    without = encode(frames, model, base_q=63.0, keyint=0)
+    monkeypatch.setattr(search, "SLOPE", 10.0)
+    assert encode(frames, model, **given) == without
+    monkeypatch.setattr(search, "SLOPE", 1e-3)
+    data = encode(frames, model, **given)
+    kinds = [packet.kind for packet in packets_of(data)]
+    assert 0 < kinds.count(Kind.LATENT) <= FRAMES
+    assert luma_error(decode(data, model), frames) > luma_error(decode(without, model), frames)
+
+
+def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monkeypatch) -> None:
+    """Runs without packets, frames without tokens: the encoder's pictures are the decoder's."""
+    seen = []
+    take = search.LatentEncoder._take
+
+    def watched(self, option) -> None:
+        planes = None if option.picture is None else self._frames.planes(option.picture)
+        seen.append(planes)
+        take(self, option)
+
+    picks = iter(["all", "run", "none", "all", "run", "run"])
+
+    def choose(self, look, first):
+        pick = next(picks)
+        if pick == "none":
+            return search._Option(look.plain, -1.0)
+        counts = np.full(self._entropy.windows, 8, np.uint8)
+        latent = self._round(look.y, counts, 0) if pick == "all" else None
+        return self._option(look, latent)._replace(cost=-1.0)
+
+    monkeypatch.setattr(search.LatentEncoder, "_take", watched)
+    monkeypatch.setattr(search.LatentEncoder, "_choose", choose)
+    data = encode(frames, model, tokens="auto", token_rate=1, keyint=0)
+    runs = [p.payload[0] >> 3 & 15 for p in packets_of(data) if p.kind is Kind.LATENT]
+    assert runs == [1, 2] and [planes is None for planes in seen] == [n == 2 for n in range(6)]
+    shown, painted = decode(data, model), decode(encode(frames, model, keyint=0), model)
+    for found, wanted, plain in zip(shown, seen, painted, strict=True):
+        assert planes_equal(found, plain if wanted is None else wanted)
+
+
+def test_without_torch_frames_are_painted_and_one_line_says_so(
+    coded, plain, model, tmp_path
+) -> None:
+    path, other = save(tmp_path, "a.gvc", coded), save(tmp_path, "p.gvc", plain)
+    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
+
+    def call(*words: object, code: int = 0) -> str:
+        program = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    told = call("decode", path, tmp_path / "a.y4m", "--model", model)
+    assert "tokens are read, but not shown: torch is not installed" in told
+    call("decode", other, tmp_path / "p.y4m")
+    assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "p.y4m").read_bytes()
+    assert "are exact" in call("verify", path, "--model", model)
+    words = ["--base", "none", "--model", model]
+    told = call("encode", tmp_path / "p.y4m", tmp_path / "n.gvc", *words, code=2)
+    assert told.count("\n") == 1 and "need torch" in told
+    bare = encode(
+        [(p[0], p[1], p[2]) for p in decode(plain, model)][:2], model, base="none", preset=None
+    )
+    told = call(
+        "decode", save(tmp_path, "b.gvc", bare), tmp_path / "b.y4m", "--model", model, code=4
+    )
+    assert told.count("\n") == 1 and "need torch" in told
+    assert not (tmp_path / "b.y4m").exists()
+
+
+def test_a_missing_model_is_one_line(coded, tmp_path, capsys) -> None:
+    path = save(tmp_path, "a.gvc", coded)
+    run("decode", path, tmp_path / "a.y4m", code=4)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "--fidelity does without" in told
+    run("decode", path, tmp_path / "a.y4m", "--fidelity")
+
+
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        ({"tokens": 0}, "tokens is auto, off or 1…64"),
+        ({"tokens": "many"}, "tokens is auto"),
+        ({"tokens": 4, "token_rate": 8}, "token_rate is 0…7"),
+        ({"tokens": 4, "low_delay": True}, "not for low delay"),
+        ({"tokens": 16}, "has 8 tokens a window"),
+    ],
+)
+def test_bad_settings_are_one_line(frames, model, options: dict[str, object], what: str) -> None:
+    with pytest.raises(GvcodecError, match=what):
+        encode(frames[:1], model, **options)
+
+
+def test_a_model_that_is_not_there_is_one_line(frames) -> None:
+    with pytest.raises(GvcodecError, match="nowhere.safetensors: no such"):
+        encode(frames[:1], "nowhere.safetensors", tokens=4)

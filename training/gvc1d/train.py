@@ -408,9 +408,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in ("data", "out", "cache", "initial"):
         parser.add_argument(f"--{name}", help="overrides the file's")
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
-    parser.add_argument(
-        "--card", metavar="WEIGHTS", help="print what its parts are worth"
-    )
+    parser.add_argument("--card", metavar="WEIGHTS", help="print what its parts are worth")
     options = parser.parse_args(words)
     given = {k: v for k in ("data", "out", "cache", "initial") if (v := getattr(options, k))}
     config = replace(read_settings(options.config, TrainConfig), **given)
