@@ -1,7 +1,7 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
-    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the painter,
-                bit i of m set: group i of `GROUPS` is present
+    byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the
+                painter, bit i of m set: group i of `GROUPS` is present
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
