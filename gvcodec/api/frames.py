@@ -133,8 +133,8 @@ def decode(
 ) -> Iterator[Image]:
     """Frames of a gvcodec file as RGB (H, W, 3) or (3, H, W) uint8, from frame `start` on.
 
-    `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`,
-    where painting is done too. From 0 on the base hash is checked at the end. `limits`: what the
+    `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`.
+    From 0 on the base hash is checked at the end. `limits`: what the
     stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
     `VerificationError`, `UsageError`.
     """
@@ -143,15 +143,15 @@ def decode(
     stream = _open(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
-    tensors, place = output == "torch", str(device)
-    decoded = _decode_frames(stream, fidelity, start, threads, place, limits, tensors)
+    decoded = _decode_frames(stream, fidelity, start, threads, str(device), limits)
     first = dimension_order == "NCHW"
-    if not tensors:
-        return (_to_channels_last(rgb_from_planes(planes, colour), first) for planes in decoded)
-    from gvcodec.painter.pictures import picture
+    images = (_to_channels_last(rgb_from_planes(planes, colour), first) for planes in decoded)
+    if output == "numpy":
+        return images
+    from gvcodec.painter.tensors import as_tensor, open_device
 
-    shown = (picture(planes, colour, place) for planes in decoded)
-    return (image.permute(2, 0, 1).contiguous() if first else image for image in shown)
+    place = open_device(str(device))
+    return (as_tensor(image, place) for image in images)
 
 
 def decode_planes(
@@ -164,7 +164,7 @@ def decode_planes(
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    return _decode_frames(_open(data), fidelity, start, threads, str(device), limits, False)
+    return _decode_frames(_open(data), fidelity, start, threads, str(device), limits)
 
 
 def _decode_frames(
@@ -174,12 +174,9 @@ def _decode_frames(
     threads: int,
     device: str,
     limits: Limits,
-    tensors: bool,
 ) -> Iterator[Planes]:
     reader = Reader(stream)
-    decoder = Decoder(
-        reader.header, fidelity, threads, device=device, limits=limits, tensors=tensors
-    )
+    decoder = Decoder(reader.header, fidelity, threads, device=device, limits=limits)
     number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
     for frame in decoder.frames_of(packets):
         decoder.tracks.clear()

@@ -177,7 +177,7 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where to fit, paint and run the network of motion: cpu, cuda, cuda:1 (cpu)",
+        help="where to fit and to run the networks of motion and tokens: cpu, cuda, cuda:1 (cpu)",
     )
     parser.add_argument(
         "--keyint",

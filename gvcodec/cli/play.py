@@ -50,7 +50,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="where to paint: cpu, cuda, cuda:1 (cpu)"
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
     )
     add_model(parser)
     add_threads(parser)

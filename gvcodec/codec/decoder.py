@@ -77,13 +77,11 @@ class Decoder(Shared):
     """One video. `fidelity` gives the base frames also where the stream has a painter or tokens.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
-    frames out as early as can be. `device` is torch's name of where painting is done. `tracks`
-    receives the payloads of `tracks` packets, for the caller to take out, `metadata` that of the
-    `metadata` packet; both are checked here; `painted_wanted` that of the `painted` packet, None
-    before it came. `limits`: what the stream may ask for. `only_check`
-    reads all that painting needs and gives base frames. `tensors`: what is painted on a `device`
-    other than "cpu" stays there: `planes` are then int16 tensors, but arrays where nothing was
-    painted, and the hash of painted frames is not checked. `read_only`: nobody changes a frame, so
+    frames out as early as can be. `device` is torch's name of where the networks of tokens run.
+    `tracks` receives the payloads of `tracks` packets, for the caller to take out, `metadata` that
+    of the `metadata` packet; both are checked here; `painted_wanted` that of the `painted` packet,
+    None before it came. `limits`: what the stream may ask for. `only_check`
+    reads all that painting needs and gives base frames. `read_only`: nobody changes a frame, so
     it is hashed while the next ones are decoded, if there are threads for it. `base_codec` gives
     base frames in place of the stream's own decoder; they are not hashed. Raises `LimitError` when
     the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device that
@@ -105,7 +103,6 @@ class Decoder(Shared):
         device: str = "cpu",
         limits: Limits = DEFAULT,
         only_check: bool = False,
-        tensors: bool = False,
         read_only: bool = False,
         base_codec: BaseDecoder | None = None,
     ) -> None:
@@ -125,8 +122,8 @@ class Decoder(Shared):
         self._base_codec = base_codec or layers.open_decoder(
             header, threads, models, low_delay, device
         )
-        self._painter = open_painter(header, threads, models, device, tensors) if paints else None
-        exact = self._painter is not None and self._painter.exact and paints_exactly(header)
+        self._painter = open_painter(header, threads, models) if paints else None
+        exact = self._painter is not None and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.
         aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None

@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion
-from gvcodec.types import BLOCK, Plane
-
-
-def block_grid(height: int, width: int) -> tuple[int, int]:
-    """Number of blocks (rows, columns) that cover a picture."""
-    return -(-height // BLOCK), -(-width // BLOCK)
+from gvcodec.types import Plane
 
 
 def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray[np.int16]:

@@ -1,5 +1,4 @@
-"""What encoder and decoder ask of the painter. torch is imported where something is fitted, or
-painted on a device."""
+"""What encoder and decoder ask of the painter. torch is imported where something is fitted."""
 
 from __future__ import annotations
 
@@ -48,17 +47,14 @@ def open_painter(
     header: SequenceHeader,
     threads: int,
     models: Sequence[str | Path] = (),
-    device: str = "cpu",
-    tensors: bool = False,
 ) -> VideoPainter:
     """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
-    has none or its file is not found, `UsageError` for a device that is
-    not there, `MediaError` for a file that is no painter."""
+    has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.q
-    return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, device, tensors)
+    return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:

@@ -1,4 +1,4 @@
-"""Planes of integers as what networks take, and back."""
+"""Planes of integers as what networks take, and the device that these run on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.errors import UsageError
@@ -22,9 +23,7 @@ def open_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).add(1).item()
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"no device {name} to paint on: {textwrap.shorten(str(error), 80)}"
-        ) from None
+        raise UsageError(f"no device {name} here: {textwrap.shorten(str(error), 80)}") from None
     return device
 
 
@@ -43,14 +42,6 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
-def to_codes(luma: Tensor, chroma: Tensor, like: Planes) -> tuple[Tensor, ...]:
-    """The inverse, of what a network gives: rounded to 10 bits (int16) and cut to the sizes of
-    `like`, where it is."""
-    codes = ((x * PEAK).round().clamp(0, PEAK).to(torch.int16) for x in (luma[0, 0], *chroma[0]))
-    return tuple(c[: p.shape[0], : p.shape[1]] for c, p in zip(codes, like, strict=True))
-
-
-def to_planes(luma: Tensor, chroma: Tensor, like: Planes) -> Planes:
-    """The same as arrays."""
-    y, u, v = (c.cpu().numpy().astype(np.uint16) for c in to_codes(luma, chroma, like))
-    return y, u, v
+def as_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """A picture on the device."""
+    return torch.from_numpy(np.ascontiguousarray(image)).to(device)

@@ -299,14 +299,6 @@ class PainterTwin(nn.Module):
                     found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
         return found
 
-    @torch.no_grad()
-    def set_integers(self, model: I.Model) -> None:
-        """Weights and biases of a model of this painter's sizes."""
-        for name, module in self.named_modules():
-            if isinstance(module, Layer):
-                layer = model.layers[name]
-                module.take(torch.from_numpy(layer.weight), torch.from_numpy(layer.bias))
-
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for
         fitting."""

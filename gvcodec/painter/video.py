@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.payload import read
 from gvcodec.types import Planes, VideoFormat
 
-if TYPE_CHECKING:
-    from gvcodec.painter.device import DevicePainter
-
 
 class VideoPainter:
     """Paints the base frames of one stream in display order.
@@ -26,11 +22,9 @@ class VideoPainter:
         painter.start_gop(fitted)                # payload of the `fit` packet, or None
         picture = painter.paint(frame, size)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the frames, `q` is 0…63. Samples are the same on every
-    `device`, and are checked (`exact`) except for `tensors` that stay there. Raises `UsageError`
-    for a base that is not painted, a q out of range, a device that is not there and frames of
-    another size, `MediaError` for a file that is no painter, `DamagedStreamError` in
-    `start_gop`."""
+    `base` and `scale` say what made the frames, `q` is 0…63. Samples are the same on every machine.
+    Raises `UsageError` for a base that is not painted, a q out of range and frames of another size,
+    `MediaError` for a file that is no painter, `DamagedStreamError` in `start_gop`."""
 
     def __init__(
         self,
@@ -40,8 +34,6 @@ class VideoPainter:
         q: int,
         checkpoint: Path,
         threads: int,
-        device: str = "cpu",
-        tensors: bool = False,
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
@@ -51,14 +43,7 @@ class VideoPainter:
             raise UsageError(str(error)) from None
         self._size = fmt.height, fmt.width
         self._model = Model.load(checkpoint)
-        self.exact = device == "cpu" or not tensors
-        self._frames: CpuPainter | DevicePainter
-        if device == "cpu":
-            self._frames = CpuPainter(*self._size, threads)
-        else:
-            from gvcodec.painter.device import DevicePainter
-
-            self._frames = DevicePainter(checkpoint, device, tensors)
+        self._frames = CpuPainter(*self._size, threads)
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self._identity = False
 

@@ -34,8 +34,7 @@ class Video(Shared):
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
-    for. `decoder`: one for this stream that is there already, its options hold. A `device` other
-    than "cpu" paints too, and of what it gives as tensors nothing goes to the processor.
+    for. `decoder`: one for this stream that is there already, its options hold.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
@@ -275,7 +274,6 @@ class Video(Shared):
                 models,
                 device=self._device,
                 limits=self._limits,
-                tensors=self._torch,
             )
         self._decoder.restart(gop.first_frame)
         if fit is not None:
@@ -337,15 +335,18 @@ class Video(Shared):
             return np.empty(shape, np.uint8)
         import torch
 
-        return torch.empty(shape, dtype=torch.uint8, device=self._device)
+        from gvcodec.painter.tensors import open_device
+
+        return torch.empty(shape, dtype=torch.uint8, device=open_device(self._device))
 
     def _picture(self, planes: Planes) -> Any:
         """(H, W, 3) uint8, on the device where tensors are given."""
+        image = rgb_from_planes(planes, self.header.format.colour)
         if not self._torch:
-            return rgb_from_planes(planes, self.header.format.colour)
-        from gvcodec.painter.pictures import picture
+            return image
+        from gvcodec.painter.tensors import as_tensor, open_device
 
-        return picture(planes, self.header.format.colour, self._device)
+        return as_tensor(image, open_device(self._device))
 
 
 def _plain(values: Any) -> Any:

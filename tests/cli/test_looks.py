@@ -14,7 +14,6 @@ import pytest
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.errors import UsageError
-from gvcodec.types import Colour
 from tests.conftest import moving_texture, run
 from tests.streams.test_tools import made
 
@@ -122,52 +121,11 @@ def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
         assert video[0].shape == (48, 64, 3)
 
 
-def test_the_device_of_a_video_paints(stream: Path) -> None:
-    pytest.importorskip("torch")
-    video = gvcodec.open(stream, device="cuda:99")
-    with pytest.raises(UsageError, match="cuda:99 to paint on"):
+def test_tensors_of_a_video_are_on_its_device(stream: Path) -> None:
+    torch = pytest.importorskip("torch")
+    video = gvcodec.open(stream, output="torch", device="cuda:99")
+    with pytest.raises(UsageError, match="no device cuda:99 here"):
         video[0]
-
-
-def test_what_a_device_paints_stays_there(stream: Path, monkeypatch) -> None:
-    """ "cpu:0" paints by torch, as a GPU does; "cpu" by the core."""
-    torch = pytest.importorskip("torch")
-    wanted = [image.astype(int) for image in gvcodec.open(stream)]
-    device = {"output": "torch", "device": "cpu:0"}
-
-    def refused(*_: object, **__: object) -> None:
-        raise AssertionError("a tensor went to the processor")
-
-    for name in ("cpu", "numpy", "tolist", "__array__"):
-        monkeypatch.setattr(torch.Tensor, name, refused)
-    found = [*gvcodec.decode(stream, **device), *gvcodec.open(stream, **device)]
-    whole = gvcodec.open(stream, dimension_order="NCHW", **device)[:]
-    (planes,) = [frame.planes for frame in gvcodec.open(stream, **device).decode_range(0, 1)]
-    monkeypatch.undo()
-    (same,) = [frame.planes for frame in gvcodec.open(stream).decode_range(0, 1)]
-    assert all(np.array_equal(a.numpy(), b) for a, b in zip(planes, same, strict=True))
-    assert len(found) == 2 * len(wanted) and all(type(part) is torch.Tensor for part in planes)
-    for image, other in zip(found, 2 * wanted, strict=True):
-        far = np.abs(image.numpy().astype(int) - other)
-        assert far.mean() < 0.8 and np.quantile(far, 0.99) <= 4
-    assert torch.equal(whole, torch.stack(found[: len(wanted)]).permute(0, 3, 1, 2))
-
-
-@pytest.mark.parametrize("location", range(6))
-@pytest.mark.parametrize(("matrix", "full"), [(1, False), (6, True), (9, False), (2, False)])
-def test_pictures_of_a_device_are_those_of_the_processor(
-    location: int, matrix: int, full: bool
-) -> None:
-    torch = pytest.importorskip("torch")
-    from gvcodec.media.planes import rgb_from_planes
-    from gvcodec.painter.pictures import picture as on_device
-
-    y, x = np.mgrid[:46, :62]
-    luma = (450 + 200 * np.sin(x / 7) + 150 * np.cos(y / 5)).astype(np.uint16)
-    u = (512 + 120 * np.sin(x / 9 + y / 8)).astype(np.uint16)[:23, :31]
-    planes = luma, u, np.ascontiguousarray(u[::-1, ::-1])
-    colour = Colour(matrix=matrix, full_range=full, chroma_location=location)
-    tensors = tuple(torch.from_numpy(plane.astype(np.int16)) for plane in planes)
-    found = on_device(tensors, colour, "cpu").numpy().astype(int)
-    far = np.abs(found - rgb_from_planes(planes, colour))
-    assert far.mean() < 0.8 and far.max() <= 4
+    video = gvcodec.open(stream, output="torch", device="cpu:0", dimension_order="NCHW")
+    wanted = [torch.from_numpy(image).permute(2, 0, 1) for image in gvcodec.open(stream)]
+    assert torch.equal(video[:], torch.stack(wanted))

@@ -192,21 +192,6 @@ def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> No
 
 
 @pytest.mark.usefixtures("model")
-def test_a_device_paints_the_same_samples() -> None:
-    """ "cpu:0" paints by torch, as a GPU does; the painted hash is checked unless tensors stay."""
-    torch = pytest.importorskip("torch")
-    data = encoded()
-    wanted, found = decoded(data), decoded(data, device="cpu:0")
-    tensors = decoded(data, device="cpu:0", tensors=True)
-    for ours, theirs, kept in zip(wanted, found, tensors, strict=True):
-        assert planes_equal(ours, theirs)
-        assert all(type(plane) is torch.Tensor for plane in kept)
-        assert planes_equal(ours, tuple(plane.numpy().astype(np.uint16) for plane in kept))
-    with pytest.raises(VerificationError, match="painted hash"):
-        decoded(with_payload(data, Kind.PAINTED, bytes(8)), device="cpu:0")
-
-
-@pytest.mark.usefixtures("model")
 def test_other_samples_than_the_encoders_are_noticed() -> None:
     data = with_payload(encoded(), Kind.PAINTED, bytes(8))
     with pytest.raises(VerificationError, match="painted hash"):
