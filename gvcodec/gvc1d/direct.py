@@ -111,6 +111,16 @@ class DirectPath(nn.Module):
 
     def analyse(self, difference: Picture, context: Picture) -> Tensor:
         """Coefficients `[B, W, tokens, channels]` of a difference to the context."""
+        with torch.autocast(difference.y.device.type, enabled=False):
+            return self._analyse(difference, context)
+
+    def synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
+        """The difference that coefficients `[B, W, tokens, channels]` stand for."""
+        with torch.autocast(coefficients.device.type, enabled=False):
+            return self._synthesise(coefficients.float(), context)
+
+    # In single precision: half of it has steps of half a level where samples are far from grey.
+    def _analyse(self, difference: Picture, context: Picture) -> Tensor:
         y = _windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
         uv = _windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
         low = self.rows @ y[:, :, 0] @ self.rows.T
@@ -127,8 +137,7 @@ class DirectPath(nn.Module):
         flat = found.flatten(2)
         return (flat + flat @ self.analysis).view_as(found)
 
-    def synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
-        """The difference that coefficients `[B, W, tokens, channels]` stand for."""
+    def _synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
         flat = coefficients.flatten(2)
         mixed = (flat + flat @ self.synthesis).view_as(coefficients)
         half = self.tokens // 2
