@@ -48,7 +48,8 @@ def open_entropy_model(
     config = read_sizes(model)
     grid = window_grid(fmt, config.window)
     backend = streams.backend_of(device)
-    return EntropyModel(read_entropy(model), *grid, config.tokens, has_base, backend)
+    network = read_entropy(model)
+    return EntropyModel(network, *grid, config.tokens, has_base, backend, config.rates)
 
 
 class LatentReader:

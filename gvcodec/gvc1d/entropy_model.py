@@ -85,8 +85,9 @@ class Streams(NamedTuple):
 
 
 class EntropyModel:
-    """Codes frames of `rows` × `columns` windows of `tokens` tokens. `has_base`: there are base
-    frames. `backend`: where the network runs (`gvcodec.entropy.streams`)."""
+    """Codes frames of `rows` × `columns` windows of `tokens` tokens, rounded at one of `rates`.
+    `has_base`: there are base frames. `backend`: where the network runs
+    (`gvcodec.entropy.streams`)."""
 
     def __init__(
         self,
@@ -96,9 +97,10 @@ class EntropyModel:
         tokens: int,
         has_base: bool,
         backend: streams.Backend = "cpu",
+        rates: int = 8,
     ) -> None:
         self._network, self._has_base, self.backend = network, has_base, backend
-        self.rows, self.columns, self.tokens = rows, columns, tokens
+        self.rows, self.columns, self.tokens, self.rates = rows, columns, tokens, rates
         self.windows = rows * columns
         self._fixed, self._parents = _describe_places(tokens), _parents_of(tokens)
 

@@ -62,6 +62,8 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
     cursor = Cursor(payload, "latent tokens")
     head = cursor.uint(1)
     rate, run = head & RATES - 1, head >> _RUN & ENDLESS
+    if rate >= model.rates:
+        raise DamagedStreamError("latent tokens: impossible rate")
     counts = _read_counts(cursor, bool(head & _EACH), model)
     if not counts.any():
         if len(cursor):

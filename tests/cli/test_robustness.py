@@ -202,7 +202,7 @@ FUZZ = Path(__file__).parents[1] / "fuzz"
 
 
 PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "motion"]
-PARTS += ["painting", "varint", "units"]
+PARTS += ["latent", "painting", "varint", "units"]
 
 
 @pytest.fixture

@@ -49,6 +49,10 @@ with instrumented(__name__):
     from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
+    from gvcodec.gvc1d.entropy_model import EntropyModel
+    from gvcodec.gvc1d.entropy_model import Memory as LatentMemory
+    from gvcodec.gvc1d.payload import pack as pack_latent
+    from gvcodec.gvc1d.payload import unpack as unpack_latent
     from gvcodec.layers import base_model_id
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
@@ -61,6 +65,7 @@ with instrumented(__name__):
     from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
     from gvcodec.util.models import model_id
+    from tests.networks import make_latent_network
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
@@ -176,6 +181,21 @@ def motion(data: bytes) -> None:
         memory = memory.after(found, levels, times)
 
 
+def latent(data: bytes) -> None:
+    """u8 rate limit, then LATENT payloads one after another: what is written of what was read reads
+    the same."""
+    if not data:
+        return
+    model = EntropyModel(make_latent_network(), 2, 5, 8, True, rates=1 + data[0] % 8)
+    memory = LatentMemory.empty(model.windows, model.tokens)
+    for payload in pieces(data[1:]):
+        found = unpack_latent(payload, model, memory)
+        same = unpack_latent(pack_latent(found, model, memory), model, memory)
+        assert np.array_equal(found.values, same.values) and found[:2] == same[:2]
+        assert np.array_equal(found.counts, same.counts)
+        memory = memory.after(found.values, found.counts)
+
+
 def painting(data: bytes) -> None:
     """u8 base, then { u8 kind, u16 size, payload }: packets of a stream whose frames
     are painted, the same ones on one thread and on two. Where packets are damaged, decoders of
@@ -284,6 +304,7 @@ PARTS: dict[str, Callable[[bytes], None]] = {
         summary,
         standard,
         motion,
+        latent,
         painting,
         varint,
         units,

@@ -176,6 +176,13 @@ def test_tokens_that_are_not_sent_leave_what_is_known() -> None:
     assert (later.values == memory.values).all() and (later.level == memory.level).all()
 
 
+def test_a_rate_that_the_model_does_not_have_is_damage() -> None:
+    memory = Memory.empty(WINDOWS, TOKENS)
+    with pytest.raises(DamagedStreamError, match="impossible rate"):
+        unpack(b"\x03\0", make_model(rates=3), memory)
+    assert unpack(b"\x02\0", make_model(rates=3), memory).rate == 2
+
+
 GOLDEN = (
     (
         "8202020fb1f733630780a7ff7b228ea1148244527df254c090f99a3a9226de5a2c7b68ffc963ac12"

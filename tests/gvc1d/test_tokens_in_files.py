@@ -343,3 +343,37 @@ def test_bad_settings_are_one_line(frames, model, options: dict[str, object], wh
 def test_a_model_that_is_not_there_is_one_line(frames) -> None:
     with pytest.raises(GvcodecError, match="nowhere.safetensors: no such"):
         encode(frames[:1], "nowhere.safetensors", tokens=4)
+
+
+@pytest.fixture(scope="module")
+def source(frames, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "in.y4m"
+    with open_writer(str(path), FORMAT) as writer:
+        for number, planes in enumerate(frames):
+            writer.write(planes, number)
+    return path
+
+
+@pytest.mark.usefixtures("here")
+def test_chunks_and_interrupted_encodes_give_the_same_file(source, model, tmp_path) -> None:
+    given = {**PLAIN, "tokens": 4, "model": str(model)}
+    chunked = {**given, "threads": 0}
+    for jobs in (1, 2):
+        gvcodec.encode_file(source, tmp_path / f"{jobs}.gvc", jobs=jobs, **chunked)
+    data = (tmp_path / "1.gvc").read_bytes()
+    assert data == (tmp_path / "2.gvc").read_bytes()
+    assert sum(packet.kind is Kind.LATENT for packet in packets_of(data)) == FRAMES
+    gvcodec.encode_file(source, tmp_path / "a.gvc", **given)
+    gvcodec.encode_file(source, tmp_path / "b.gvc", resume=True, **given)
+    assert (tmp_path / "a.gvc").read_bytes() == (tmp_path / "b.gvc").read_bytes()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_size_counts_tokens(source, model, tmp_path) -> None:
+    """Rate control meets a size with the tokens in it."""
+    given = {name: value for name, value in PLAIN.items() if name != "base_q"}
+    whole = {**given, "tokens": 2, "token_rate": 7, "model": str(model)}
+    done = gvcodec.encode_file(source, tmp_path / "a.gvc", size=2500, **whole)
+    data = (tmp_path / "a.gvc").read_bytes()
+    assert len(data) == done.size <= 2500
+    assert sum(packet.kind is Kind.LATENT for packet in packets_of(data)) == FRAMES
