@@ -41,8 +41,8 @@ from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
 from gvcodec.media.planes import crop
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.motion import BLOCK, block_vectors
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.painter.motion import block_vectors
+from gvcodec.types import BLOCK, Planes, VideoFormat
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
 #: Width and height of what motion codes of a clip.

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.painter.motion import BLOCK, block_vectors
+from gvcodec.painter.motion import block_vectors
 from gvcodec.painter.tensors import to_tensors
-from gvcodec.types import Planes
+from gvcodec.types import BLOCK, Planes
 
 if TYPE_CHECKING:
     from gvcodec.painter.perceptual.objective import Batch, Objective
