@@ -16,7 +16,6 @@ from gvcodec.api.keywords import list_options, make_config
 from gvcodec.api.rate_control import encode_rated, reread
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
-from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig, EncoderOptions
@@ -146,9 +145,8 @@ def _encode_once(
             VideoReader(job.source, job.start, job.frames, said=job.input_options)
         )
         journal = stack.enter_context(_open_journal(job)) if resume else None
-        work = work_of(reader.format, job.config)
         rate = partial(rate_so_far, reader.format)
-        bar = stack.enter_context(ProgressBar(plan_of(job.config), work, rate, **job.progress))
+        bar = stack.enter_context(ProgressBar(job.stages, rate, **job.progress))
         wrap = journal.wrap if journal else None
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
         known = journal.frames if journal else 0

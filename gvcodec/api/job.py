@@ -8,6 +8,7 @@ from typing import BinaryIO
 from gvcodec.api.sources import PathName
 from gvcodec.config import EncoderConfig
 from gvcodec.media.inputs import InputOptions
+from gvcodec.painter.open import has_torch
 from gvcodec.util.progress import ProgressOptions
 
 
@@ -23,3 +24,8 @@ class Job:
     overwrite: bool
     input_options: InputOptions | None
     progress: ProgressOptions
+
+    @property
+    def stages(self) -> list[str]:
+        """Those of one encode, for its bar."""
+        return ["code", "fit", "paint"] if self.config.fits and has_torch() else ["code"]

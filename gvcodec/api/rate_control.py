@@ -18,7 +18,6 @@ from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
 from gvcodec.bases import q_of
-from gvcodec.codec.durations import plan_of, work_of
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
@@ -55,10 +54,9 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             return VideoReader(path, job.start, job.frames, said=job.input_options)
 
         with open_source() as source:
-            work = work_of(source.format, job.config.resolve())
             _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
-        bar = stack.enter_context(ProgressBar(_plan(job, rate), work, **job.progress))
+        bar = stack.enter_context(ProgressBar(_plan(job, rate), **job.progress))
         if isinstance(rate, Target):
             reached = encode_for(open_source, job.config, rate, bar, bar, choose)
             value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)
@@ -136,7 +134,7 @@ def _describe(
 
 def _plan(job: Job, rate: Budget | Target) -> list[str]:
     """The stages that there are as a rule."""
-    once = plan_of(job.config)
+    once = job.stages
     if isinstance(rate, Target):
         return ["count", *4 * once]
     rest = 2 * [stage for stage in once if stage != "fit"]

@@ -1,31 +1,35 @@
 """How far a command is, on standard error: a bar on a terminal, a line every ten seconds elsewhere,
 or JSON.
 
-    with ProgressBar(["code", "fit"], Work(frame=1.1, fit=75)) as bar:
+    with ProgressBar(["code", "fit"]) as bar:
         bar.begin("encode", 300)
         ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
-The part that is done is time: that which went by over that and what is still to come (`estimate`).
-It never goes back, and is 100 % only at the end.
+Share done = work of the stages so far / work of all stages, by `COSTS`; it never goes back, and is
+100 % only at the end. Time left = time so far · (1 - share) / share.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar
 
-from gvcodec.util.estimate import COSTS, Estimate, Work, processor_seconds
 from gvcodec.util.messages import count_noun, say
 
 Item = TypeVar("Item")
+#: Work of a stage, where "code" is 1: SVT-AV1 at preset 4 on 100 frames of 960×540, fitted in 20
+#: steps; trials and probes code at preset 8.
+COSTS = {"count": 0.03, "probe": 0.15, "trial": 0.15, "code": 1.0, "fit": 1.0, "paint": 0.2}
+#: Seconds after which the time so far says something of the time left.
+_FIRST = 1.0
+#: Most of the bar before the end.
+_ALMOST = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,7 @@ class ProgressOptions(TypedDict):
 MODES = ("auto", "json", "none")
 #: Seconds between two looks of the bar, two objects of JSON, two lines.
 _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
-#: Seconds between two looks while nothing comes out of an encoder.
-_TICK = 0.5
-_BAR, _COUNT = "{desc} {percentage:3.0f}%|{bar:30}|{postfix}", "{desc}{postfix}"
+_BAR, _COUNT = "{desc} {percentage:3.0f}%|{bar}| {postfix}", "{desc}{postfix}"
 
 
 class Display:
@@ -100,11 +102,10 @@ class Display:
         if self._mode == "none":
             return False
         now, terminal = self._clock(), self._mode == "auto" and sys.stderr.isatty()
-        since = self._begun if self._shown is None else self._shown
         if terminal or self._mode != "auto":
             pause = _OBJECT if self._mode == "json" else _REDRAW
-            return self._shown is None or stage != self._stage or now - since >= pause
-        return now - since >= _LINE
+            return self._shown is None or stage != self._stage or now - self._shown >= pause
+        return now - (self._begun if self._shown is None else self._shown) >= _LINE
 
     def show(self, state: State) -> None:
         self._shown, self._stage = self._clock(), state.stage
@@ -122,22 +123,17 @@ class Display:
         """The end; `whole`: all is done."""
         if whole and self._mode not in ("auto", "none") and self._shown is not None:
             self.show(State(self._stage, 1.0, 0.0))
-        if self._bar is None:
-            return
-        if whole:
-            self._bar.n = 1.0
-            self._bar.bar_format = _BAR
-            self._bar.refresh()
-        self._bar.close()
+        if self._bar is not None:
+            if whole:
+                self._draw(State(self._stage, 1.0, 0.0))
+            self._bar.close()
 
     def _draw(self, state: State) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
             # A terminal may not know its size, and the size may change.
-            self._bar = tqdm(
-                total=1.0, leave=False, file=sys.stderr, bar_format=_BAR, ncols=80, nrows=24
-            )
+            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, ncols=80, nrows=24)
         self._bar.ncols = shutil.get_terminal_size().columns - 1
         self._bar.n = state.share
         self._bar.bar_format = _BAR if state.total or state.frames is None else _COUNT
@@ -146,39 +142,50 @@ class Display:
         self._bar.refresh()
 
 
-class ProgressBar:
-    """Shows an `Estimate`. It is the `Progress` of an encoder and the `Watch` of rate control.
+@dataclass(slots=True)
+class _Stage:
+    """`total`: frames, None = not known, 1 for "fit". `fed`: frames that went in, `done`: that came
+    out; for "fit" both are the share, 0…1."""
 
-    `plan` and `work` as for `Estimate`. `rate` gives kb/s and a note from the number of coded
-    frames and their bytes. `verbose`: a line for each stage that ended, and what fitting found."""
+    kind: str
+    what: str
+    total: int | None
+    began: float
+    fed: float = 0
+    done: float = 0
+
+    @property
+    def part(self) -> float:
+        """An encoder with look-ahead works on what went in, too."""
+        return min(1.0, (self.fed + self.done) / 2 / self.total) if self.total else 0.0
+
+
+class ProgressBar:
+    """The `Progress` of an encoder and the `Watch` of rate control. `plan`: kinds of `COSTS` that
+    are expected, in order. `rate` gives kb/s and a note from the number of coded frames and their
+    bytes. `verbose`: a line for each stage that ended, and what fitting found."""
 
     def __init__(
         self,
         plan: Sequence[str],
-        work: Work | None = None,
         rate: Callable[[int, int], tuple[float, str]] | None = None,
         mode: Mode = "auto",
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        processor: Callable[[], float] = processor_seconds,
     ) -> None:
-        self._estimate = Estimate(plan, work, clock, processor)
+        self._plan, self._rate, self._verbose, self._clock = list(plan), rate, verbose, clock
         self._display = Display(mode, clock)
-        self._rate, self._verbose = rate, verbose
+        self._began = clock()
+        self._stage: _Stage | None = None
+        #: Work of the stages that ended.
+        self._gone = 0.0
+        self._share = 0.0
         self._size = 0
-        self._lock, self._over = threading.RLock(), threading.Event()
-        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
-        self._shows = mode in ("auto", "json")
 
     def __enter__(self) -> Self:
-        if self._shows:
-            self._ticker.start()
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        self._over.set()
-        if self._shows:
-            self._ticker.join()
         self._display.close(kind is None)
         self._end()
 
@@ -188,8 +195,8 @@ class ProgressBar:
         self.begin(what, total)
         for number, frame in enumerate(frames, 1):
             yield frame
-            if self._estimate.stage is not None:
-                self._estimate.stage.fed = number
+            if self._stage is not None:
+                self._stage.fed = number
             if what in ("count", "probe"):
                 self.coded(number, 0)
             else:
@@ -200,73 +207,68 @@ class ProgressBar:
         self._next(what if what in COSTS else "code", what, total)
 
     def coded(self, frames: int, size: int) -> None:
-        if self._estimate.stage is not None:
-            self._estimate.stage.done = frames
+        if self._stage is not None:
             self._size = size
-            self._show()
+            self._take(self._stage, frames)
 
     def fitted(self, share: float) -> None:
-        stage = self._estimate.stage
-        if stage is None or stage.kind != "fit":
-            self._next("fit", "fit", None)
-            stage = self._estimate.stage
-        assert stage is not None
-        stage.fed = stage.done = share
-        self._show()
+        if self._stage is None or self._stage.kind != "fit":
+            self._next("fit", "fit", 1)
+        assert self._stage is not None
+        self._take(self._stage, share)
 
     def painted(self, frames: int, total: int) -> None:
         """So many frames are painted for the hash; while others are coded that is part of it."""
-        stage = self._estimate.stage
+        stage = self._stage
         if stage is None or (stage.kind not in ("fit", "paint") and stage.done < total):
             return
         if stage.kind != "paint":
             self._next("paint", "paint", total)
-            stage = self._estimate.stage
-        assert stage is not None
-        stage.fed = stage.done = frames
-        self._show()
+        assert self._stage is not None
+        self._take(self._stage, frames)
 
     def say(self, line: str) -> None:
         """What fitting finds is for those who look into it."""
         if self._verbose:
             say(line)
 
+    def _take(self, stage: _Stage, done: float) -> None:
+        stage.done, stage.fed = done, max(stage.fed, done)
+        self._show()
+
     def _next(self, kind: str, what: str, total: int | None) -> None:
-        with self._lock:
-            self._end()
-            self._size = 0
-            self._estimate.begin(kind, what, total)
-            self._look()
+        """Begin a stage; those of the plan before one of this kind are left out."""
+        self._end()
+        if kind in self._plan:
+            del self._plan[: self._plan.index(kind) + 1]
+        self._size = 0
+        self._stage = _Stage(kind, what, total, self._clock())
+        self._show()
 
     def _end(self) -> None:
-        stage = self._estimate.stage
-        took = self._estimate.end()
-        if stage is not None and self._verbose:
-            say(f"{stage.what}: {took:.1f} s")
-
-    def _tick(self) -> None:
-        """An encoder with look-ahead may be silent for minutes."""
-        while not self._over.wait(_TICK):
-            with contextlib.suppress(OSError, ValueError):  # nobody is there to see it
-                self._show()
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            self._gone += COSTS[stage.kind]
+            if self._verbose:
+                say(f"{stage.what}: {self._clock() - stage.began:.1f} s")
 
     def _show(self) -> None:
-        with self._lock:
-            self._look()
-
-    def _look(self) -> None:
-        stage = self._estimate.stage
+        stage = self._stage
         if stage is None or not self._display.wants(stage.what):
             return
-        left, share = self._estimate.remaining(), self._estimate.share()
+        own = COSTS[stage.kind]
+        whole = self._gone + own + sum(COSTS[kind] for kind in self._plan)
+        self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
+        elapsed = self._clock() - self._began
+        known = stage.total and elapsed >= _FIRST and self._share > 0
+        left = elapsed * (1 - self._share) / self._share if known else None
         if stage.kind == "fit":
-            self._display.show(State(stage.what, share, left))
+            self._display.show(State(stage.what, self._share, left))
             return
-        frames = int(stage.done)
-        kbps, note = None, ""
+        frames, kbps, note = int(stage.done), None, ""
         if self._rate and self._size and frames:
             kbps, note = self._rate(frames, self._size)
-        self._display.show(State(stage.what, share, left, frames, stage.total, note, kbps))
+        self._display.show(State(stage.what, self._share, left, frames, stage.total, note, kbps))
 
 
 def minutes(seconds: float) -> str:
