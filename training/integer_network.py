@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -211,7 +211,7 @@ def make_card(
     material: Material,
     kept_out: Material,
     kinds: int,
-    cuts: dict[str, Part],
+    cuts: Mapping[str, Part],
     minutes: float,
 ) -> dict[str, object]:
     """What a network is worth, in bits a window of `kept_out`: beside static tables, networks

@@ -99,9 +99,8 @@ def code(
     if q is not None:
         options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
         data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
-        base, shown = (
-            list(gvcodec.decode_planes(data, fidelity=exact, threads=1)) for exact in (True, False)
-        )
+        base = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
+        shown = [*gvcodec.decode_planes(data, threads=1)]
     context: FrameContext = open_frames(fmt, model, 1, "cpu")
     network, found = context.network, []
     for source, picture, base_frame in zip(frames, shown, base, strict=True):

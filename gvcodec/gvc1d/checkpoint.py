@@ -51,19 +51,19 @@ def read_config(path: Path) -> GVC1DConfig:
     return GVC1DConfig.from_json(text)
 
 
-def load_model(path: Path | None = None, device: str = "cpu", half: bool = False) -> GVC1D:
-    """A network ready to code, frozen: the shipped one, or that of a file; `half`: in half
+def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> GVC1D:
+    """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
     `MediaError`."""
     found = path or find_shipped()
     status = found.stat() if found.is_file() else None
     if status is None:
         raise MediaError(f"{found}: no such model of gvc1d")
-    return _load(found, status.st_mtime_ns, device, half)
+    return _load(found, status.st_mtime_ns, device, fast)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, changed: int, device: str, half: bool) -> GVC1D:
+def _load(path: Path, changed: int, device: str, fast: bool) -> GVC1D:
     from safetensors.torch import load_file
 
     from gvcodec.gvc1d.model import GVC1D
@@ -74,5 +74,5 @@ def _load(path: Path, changed: int, device: str, half: bool) -> GVC1D:
         model.load_state_dict(weights)
     except (RuntimeError, OSError) as error:
         raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
-    model.half = half
+    model.fast = fast
     return model.eval().requires_grad_(False).to(device)

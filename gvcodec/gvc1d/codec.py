@@ -185,7 +185,7 @@ def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> Fra
     """The network of a stream, loaded. Raises `MediaError`."""
     from gvcodec.gvc1d.checkpoint import load_model
 
-    return FrameContext(fmt, load_model(model, device, half=True), threads, device)
+    return FrameContext(fmt, load_model(model, device, fast=True), threads, device)
 
 
 def token_tensor(latent: Latent | None, network: GVC1D, context: Context, device: str) -> Tensor:

@@ -114,6 +114,7 @@ class ConvolutionalHead(nn.Module):
         self.scale = nn.Parameter(torch.tensor(_ADDED).log())
         nn.init.normal_(self.up.weight, std=0.05)
         nn.init.normal_(self.last.weight, std=0.002)
+        assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
     def forward(

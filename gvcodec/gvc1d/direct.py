@@ -77,6 +77,7 @@ class DirectPath(nn.Module):
     chroma_rows: Tensor
     patterns: Tensor
     tap: Tensor
+    usual: Tensor
 
     def __init__(self, config: GVC1DConfig) -> None:
         super().__init__()
@@ -95,6 +96,7 @@ class DirectPath(nn.Module):
         self.register_buffer("patterns", self._region_patterns(), persistent=False)
         taps = torch.tensor([1.0, 4, 6, 4, 1]) / 16
         self.register_buffer("tap", taps[:, None] * taps, persistent=False)
+        self.register_buffer("usual", self._usual_sizes(), persistent=False)
         size = self.tokens * self.channels
         self.analysis = nn.Parameter(torch.zeros(size, size))
         self.synthesis = nn.Parameter(torch.zeros(size, size))
@@ -134,12 +136,10 @@ class DirectPath(nn.Module):
         regions = self._regions(y - smooth[:, :, None])  # [B, W, half, rows, columns]
         second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
         found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
-        flat = found.flatten(2)
-        return (flat + flat @ self.analysis).view_as(found)
+        return self._mix(found, self.analysis)
 
     def _synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
-        flat = coefficients.flatten(2)
-        mixed = (flat + flat @ self.synthesis).view_as(coefficients)
+        mixed = self._mix(coefficients, self.synthesis)
         half = self.tokens // 2
         first, second = mixed[:, :, :half], mixed[:, :, half:]
         chroma = (self.channels - self.luma_count // half) // 2
@@ -156,6 +156,26 @@ class DirectPath(nn.Module):
         columns = width // self.window
         plane = Picture(_plane(y[:, :, None], columns), _plane(uv, columns)).scaled(1 / 255)
         return plane + self._detail(second[..., -GAINS:], context, (height, width))
+
+    def _mix(self, coefficients: Tensor, matrix: Tensor) -> Tensor:
+        """In units of their usual sizes: a mean is ten thousand times a gain, and every entry of a
+        matrix learns at the same pace."""
+        flat = coefficients.flatten(2)
+        return (flat + (flat / self.usual) @ matrix * self.usual).view_as(coefficients)
+
+    def _usual_sizes(self) -> Tensor:
+        """Deviation of each coefficient in pictures, roughly, `[tokens · channels]`."""
+        half, scale = self.tokens // 2, self.window / 256
+
+        def sizes(at: list[tuple[int, int]], first: float) -> Tensor:
+            radius = torch.tensor([math.hypot(*p) for p in at])
+            return (scale * first / (1 + radius) ** 1.4).view(half, -1)
+
+        chroma = sizes(self.chroma_at, 1500.0)
+        first = torch.cat([sizes(self.luma_at, 10000.0), chroma, chroma], 1)
+        second = torch.full((half, self.channels), 100.0)
+        second[:, -GAINS:] = 30.0
+        return torch.cat([first, second]).flatten()
 
     def _regions(self, y: Tensor) -> Tensor:
         b, w, _, n, _ = y.shape

@@ -77,7 +77,7 @@ class GVC1D(nn.Module):
         self.direct = DirectPath(config) if config.direct else None
         self.steps, self.prior = StepSizes(config), Prior(config)
         #: Whether analysis and synthesis multiply in half precision where that is faster.
-        self.half = False
+        self.fast = False
         #: Of the last `analyse`.
         self.features: Features | None = None
 
@@ -213,7 +213,7 @@ class GVC1D(nn.Module):
         return pictures
 
     def _precision(self, like: Picture) -> contextlib.AbstractContextManager[object]:
-        return half_precision(like.y.device) if self.half else contextlib.nullcontext()
+        return half_precision(like.y.device) if self.fast else contextlib.nullcontext()
 
     def _rates(self, rate: Tensor | int, like: Picture) -> Tensor:
         if isinstance(rate, int):

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
+from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.model import GVC1D, Coded, Frame
 
 #: What can be spoilt: all tokens zero, or those of another clip; the memory fresh in every frame,
@@ -38,7 +40,8 @@ def code_run(model: GVC1D, frames: list[Frame], rate: int, change: str = "") -> 
 
 
 def _code(model: GVC1D, frames: list[Frame], rate: int, change: str) -> Iterator[Coded]:
-    state, before = None, None
+    state: State | None = None
+    before: Tensor | None = None
     for frame in frames:
         b, _, h, w = frame.source.y.shape
         memory = None if state is None else state.memory

@@ -85,7 +85,7 @@ class Runs(Dataset[Run]):
             kept.parent.mkdir(parents=True, exist_ok=True)
             partial = kept.with_suffix(f".{index}.part")
             with open(partial, "wb") as out:
-                np.savez(out, **run)
+                np.savez(out, **run)  # type: ignore[arg-type]
             partial.rename(kept)
         return run
 
@@ -104,7 +104,7 @@ class Runs(Dataset[Run]):
             except (OSError, ValueError, GvcodecError):
                 continue
             q = int(rng.choice(self.config.qs))
-            return {"y": y, "uv": uv, "q": np.int64(q), **code_base(y, uv, q)}
+            return {"y": y, "uv": uv, "q": np.array(q), **code_base(y, uv, q)}
         raise UsageError(f"{self.config.data}: {_TRIES} files in a row cannot be read")
 
     def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -177,18 +177,18 @@ def _scaled(frame: Any, top: int, left: int, side: int, size: int) -> NDArray[np
         a.link_to(b)
     graph.configure()
     graph.push(frame)
-    return graph.pull().to_ndarray()
+    return graph.pull().to_ndarray().astype(np.uint8)
 
 
 def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
     """What base av1 shows of a run: painted frames `shown_y`, `shown_uv` (uint8), `motion`
     `[T, 2, h, w]` of base frames, `bits` of the file a frame."""
     import gvcodec
-    from gvcodec.painter.motion import BlockMotion
+    from gvcodec._core import BlockMotion
     from gvcodec.types import Colour, VideoFormat
 
     height, width = y.shape[1:]
-    planes = [
+    planes: list[Any] = [
         tuple(np.ascontiguousarray(p.astype(np.uint16) << 2) for p in (a, b[0], b[1]))
         for a, b in zip(y, uv, strict=True)
     ]
@@ -213,7 +213,7 @@ def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
         "shown_y": np.stack([narrow(f[0]) for f in shown]),
         "shown_uv": np.stack([np.stack([narrow(f[1]), narrow(f[2])]) for f in shown]),
         "motion": np.stack(found).astype(np.int16),
-        "bits": np.float32(8 * len(data) / len(y)),
+        "bits": np.array(8 * len(data) / len(y), np.float32),
     }
 
 

@@ -81,8 +81,6 @@ class Work:
     def groups(self) -> list[dict[str, Any]]:
         model = cast(GVC1D, self.model)
         own = {id(p) for p in [*model.steps.parameters(), *model.prior.parameters()]}
-        if model.direct is not None:
-            own |= {id(p) for p in model.direct.parameters()}
         chosen = [p for n, p in model.named_parameters() if self._trains(n)]
         for parameter in model.parameters():
             parameter.requires_grad_(False)
