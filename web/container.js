@@ -5,7 +5,7 @@
 import { Cursor, Damaged, crc16, crc32, hex, joined } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = { 1: "av1", 3: "vvc", 4: "motion" };
+const BASES = { 1: "av1", 3: "vvc", 4: "motion", 5: "none" };
 export const EXTENDED = 16;
 const INTER = 0, KEY = 1, GOP = 2;
 const END = EXTENDED, INDEX = EXTENDED + 1;
@@ -244,12 +244,13 @@ function parseFields(cursor) {
   const [base, scale, q] = cursor.take(3);
   const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
   const painterId = flags & 2 ? hex(cursor.take(8)) : "";
+  const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
   if (cursor.left || flags > 7 || bits >= 32 || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
-    width, height, rate, tick, startPts, sar, q, baseModelId, painterId,
-    base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale], tokens: (flags & 4) !== 0,
+    width, height, rate, tick, startPts, sar, q, baseModelId, painterId, gvc1dId,
+    base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };
 }

@@ -69,7 +69,7 @@ async function open({ url, file, native: offered, gpu }) {
     if (config) decoder = new Av1Decoder(config, header);
     else reason = why;
   } else if (header.base === "av1") reason = "this page does not scale pictures up yet";
-  else reason = `browsers do not decode ${{ vvc: "H.266", motion: "motion trees" }[header.base]}`;
+  else reason = `browsers do not decode ${{ vvc: "H.266", motion: "motion trees", none: "latent tokens" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
   if (problem) note(problem);
   self.postMessage({
@@ -84,7 +84,7 @@ async function open({ url, file, native: offered, gpu }) {
     await new Promise((resolve) => (began = resolve));
   }
   learnFacts().catch(() => {}); // what cannot be read is said when it is to play
-  const paints = decoder && header.painterId && !header.tokens && (!offered || offered.paints);
+  const paints = decoder && header.painterId && !header.gvc1dId && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
     note(`not painted by the page: ${message}`);

@@ -77,7 +77,7 @@ export class Player {
 
   start(opened) {
     Object.assign(this, opened);
-    const { width, height, painterId, startPts, tick } = this.header;
+    const { width, height, painterId, gvc1dId, startPts, tick } = this.header;
     if (!this.view) return;
     try {
       this.view.open(this.header);
@@ -89,7 +89,7 @@ export class Player {
     this.hits = this.native?.hits ?? [];
     this.moments = this.hits.length ? this.hits.map(({ frame }) => frame).sort((a, b) => a - b) : (this.native?.moments ?? []);
     this.sound = new Sound((startPts * tick[0]) / tick[1], (text) => this.note(text));
-    this.canPaint = Boolean(painterId && this.native?.paints && !this.byPage);
+    this.canPaint = Boolean((painterId || gvc1dId) && this.native?.paints && !this.byPage);
     if (this.canPaint) this.mode = "compare";
     this.page.opened(this);
     const best = this.hits[0]?.frame ?? 0;
@@ -102,11 +102,13 @@ export class Player {
   setPainter(painter) {
     const first = this.painter === undefined;
     Object.assign(this, { painter, paintsByPage: Boolean(painter) });
-    if (!first || !this.header.painterId) return;
+    const { painterId, gvc1dId } = this.header;
+    if (!first || !(painterId || gvc1dId)) return;
     this.canPaint = Boolean(painter || this.native?.paints);
-    const reason = this.native ? this.native.reason : "this page has the base layer only; `gvcodec play FILE` paints it";
+    const does = gvc1dId ? "restores it from its tokens" : "paints it";
+    const reason = this.native ? this.native.reason : `this page has the base layer only; \`gvcodec play FILE\` ${does}`;
     if (this.canPaint && this.byPage) this.setMode("compare");
-    else if (!this.canPaint && reason) this.note(reason);
+    else if ((!this.canPaint || gvc1dId) && reason) this.note(reason);
     this.page.painter(this);
   }
 

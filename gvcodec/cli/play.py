@@ -152,12 +152,19 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:
     """What decodes on this machine for the page, and why it does not, or does not paint."""
     reason = ""
-    paints = header.painter_id is not None and not options.fidelity
-    if paints and header.painter_id is not None:
-        try:
+    paints = header.enhanced and not options.fidelity
+    try:
+        if paints and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
-        except WrongModelError as error:
-            paints, reason = False, str(error)
+        if paints and header.gvc1d_id is not None:
+            from gvcodec.codec.restoring import Restoring
+
+            restoring = Restoring(header, options.threads, options.model, options.device)
+            reason = " ".join(restoring.notes)
+    except WrongModelError as error:
+        if header.base == "none":
+            raise
+        paints, reason = False, str(error)
     try:
         return _open(options, fidelity=not paints), reason
     except DamagedStreamError as error:

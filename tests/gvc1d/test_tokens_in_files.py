@@ -4,6 +4,7 @@ has random weights, but its direct path is there from the start: tokens mean som
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from gvcodec.util.psnr import psnr
 from tests.clips import make_clip
 from tests.conftest import planes_equal, run
 from tests.gvc1d.tiny import CONFIG, write_model
+from tests.player_helpers import answer, flat, running
 
 WIDTH, HEIGHT, FRAMES = 100, 72, 6
 FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
@@ -377,3 +379,19 @@ def test_a_size_counts_tokens(source, model, tmp_path) -> None:
     data = (tmp_path / "a.gvc").read_bytes()
     assert len(data) == done.size <= 2500
     assert sum(packet.kind is Kind.LATENT for packet in packets_of(data)) == FRAMES
+
+
+def test_the_player_is_given_restored_frames(coded, model, tmp_path) -> None:
+    path = save(tmp_path, "a.gvc", coded)
+    with running(Path(path), "--model", str(model)) as server:
+        _, data = answer(server, "/native?from=0&painted=1")
+        one = 2 * sum(plane.size for plane in coded_planes(coded, model))
+        first = data[8 + one : 8 + 2 * one]
+    assert first == flat(decode(coded, model)[0])
+    with running(Path(path)) as server:  # its model is not found: base frames, and why
+        facts = json.loads(answer(server, "/play.json")[1])
+    assert facts["paints"] is False and "is missing" in facts["reason"]
+
+
+def coded_planes(data: bytes, model: Path) -> Planes:
+    return decode(data, model, fidelity=True)[0]
