@@ -4,7 +4,7 @@
 CACHE is that of `python -m training lp_comp`. Clips that no method has learned from are joined in
 random order, a GOP each, as coded; every method gets the same bytes a clip for its vectors, which
 are unpacked from packets. Questions are single frames as they are and changed (another part of the
-picture, mirrored, brighter or darker), and clips of six frames in order. `begin / middle / end`:
+picture, mirrored, brighter or darker), and clips of four frames in order. `begin / middle / end`:
 by the third of the joined file that the answer lies in."""
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Rank = Callable[[Vectors, Sequence[float], Vectors, NDArray[np.int64]], NDArray[
 BYTES = (64, 128, 256)
 #: Kinds of questions, the form of their frames, how many, and frames between two questions.
 _QUESTIONS = (
-    ("frame", "source", 1, 3),
-    ("changed frame", "changed", 1, 3),
-    ("clip", "source", 6, 5),
+    ("frame", "source", 1, 1),
+    ("changed frame", "changed", 1, 1),
+    ("clip", "source", 4, 2),
 )
 
 

@@ -4,11 +4,11 @@
     python -m training lp_comp CLIPS --cache DIR --out DIR --minutes 4
 
 The frozen networks look once at `FRAMES` frames of each clip, 256×256, in three forms: as they are,
-coded, and changed (another part of the picture, mirrored, brighter or darker); the cache keeps
-their tokens, and what is there is kept. A step asks for single frames of some clips in one form
-among all frames of all these clips in another form, rounded as in a file. Its loss is the
-cross-entropy of the right frame, by attention and by cosines: other moments of the same clip are
-negatives like any other. Training begins at the shipped discriminants.
+coded, and changed (another part of the picture, mirrored, brighter or darker). The cache keeps
+pictures and tokens; with another tokenizer, its tokens are made anew. A step asks for single frames
+of some clips in one form among all frames of all these clips in another form, rounded as in a file.
+Its loss is the cross-entropy of the right frame, by attention and by cosines: other moments of the
+same clip are negatives like any other. Training begins at the shipped discriminants.
 
 Clips that the discriminants have not learned from are held out; of the others a sixth, by name,
 validates, and the weights of the best validation are written."""
@@ -31,9 +31,11 @@ from torch import Tensor, nn
 
 from gvcodec.condense.coded import decode, encode
 from gvcodec.media.reader import VideoReader
+from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import (
     CHECKPOINT,
     LP_CHECKPOINT,
+    TOKENIZER,
     FrameTokens,
     Lp,
     Small,
@@ -42,18 +44,18 @@ from gvcodec.retrieval.embedders import (
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.util.messages import say
-from gvcodec.util.models import save_weights
+from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
 from training.loop import Loop, Schedule
 from training.summary_material import crop_at_random
 
 #: Frames of a clip, so far apart.
-FRAMES, STRIDE = 16, 4
+FRAMES, STRIDE = 8, 8
 #: Forms of a frame; a file is made of one of the first two.
 FORMS = ("source", "coded", "changed")
 _Q = 55
-_CLIPS, _QUESTIONS, _STEPS, _RATE = 12, 4, 1200, 1e-3
+_CLIPS, _QUESTIONS, _STEPS, _RATE = 16, 3, 1200, 1e-3
 TEMPERATURE, _NOISE, _MISSING = 0.07, 0.1, 0.1
 _STEP = 2.0 ** (-Small.step / 8)
 #: Minutes after which the learned part has to be worth something.
@@ -71,44 +73,78 @@ class Clip:
     pooled: Tensor
 
 
-def cache_clip(path: Path, target: Path, reader: FrameTokens) -> None:
-    """Writes the tokens of a clip of at least `FRAMES` frames; of fewer nothing."""
+def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
+    """Writes the pictures of a clip and their patch tokens. Of a clip that is shorter, frames lie
+    nearer to each other."""
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    pictures: list[list[NDArray[np.uint8]]] = [[], []]
+    kept: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
     with VideoReader(path, frames=FRAMES * STRIDE) as video:
-        stride = STRIDE if (video.expected or STRIDE * FRAMES) >= STRIDE * FRAMES else 1
+        stride = max(1, min(STRIDE, (video.expected or FRAMES * STRIDE) // FRAMES))
         for number, frame in enumerate(video):
-            if number % stride or len(pictures[0]) == FRAMES:
-                continue
-            part = crop_at_random(frame.planes, rng, True)
-            for kept, planes in zip(pictures, (frame.planes, part), strict=True):
-                kept.append(thumbnail(planes, video.format.colour, Lp.side))
-    if len(pictures[0]) < FRAMES:
-        return
-    source, changed = (np.stack(kept) for kept in pictures)
+            if number % stride == 0 and len(kept) < FRAMES:
+                part = crop_at_random(frame.planes, rng, True)
+                colour = video.format.colour
+                kept.append(
+                    (thumbnail(frame.planes, colour, Lp.side), thumbnail(part, colour, Lp.side))
+                )
+    source, changed = (np.stack(pictures) for pictures in zip(*kept, strict=True))
     coded = decode(encode([source], _Q))[0]
-    patches, latents = (
-        np.stack(part) for part in zip(*map(reader, (source, coded, changed)), strict=True)
+    pictures = np.stack([source, coded, changed])
+    patches = reader.patches(pictures.reshape(-1, *pictures.shape[2:]))
+    shape = pictures.shape[:2]
+    _write(
+        target,
+        pictures=pictures,
+        patches=reader.small.narrow(patches).reshape(*shape, -1, DIM).astype(np.float16),
+        pooled=patches.mean(1).reshape(*shape, -1).astype(np.float16),
     )
-    narrow = reader.small.narrow(patches.reshape(-1, *patches.shape[2:]))
+
+
+def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
+    """Writes the features of latent tokens of the pictures in the cache."""
+    with np.load(path) as held:
+        pictures = held["pictures"]
+    latents = reader.latents(pictures.reshape(-1, *pictures.shape[2:]))
+    shape = *pictures.shape[:2], *latents.shape[1:]
+    _write(target, latents=latents.reshape(shape).astype(np.float16))
+
+
+def _write(target: Path, **arrays: NDArray[Any]) -> None:
     partial = target.with_suffix(".part")
     with open(partial, "wb") as file:
-        np.savez(
-            file,
-            patches=narrow.reshape(*patches.shape[:3], -1).astype(np.float16),
-            latents=latents.astype(np.float16),
-            pooled=patches.mean(2).astype(np.float16),
-        )
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     partial.replace(target)
 
 
-def read_clips(folder: Path) -> list[Clip]:
-    """All clips of the cache, by name."""
+def fill(clips: Path, cache: Path) -> None:
+    """Caches what is missing: pictures, and latent tokens by the shipped tokenizer."""
+    latents = latents_of(cache)
+    latents.mkdir(parents=True, exist_ok=True)
+    reader: FrameTokens | None = None
+    for path in sorted(clips.glob("*.mp4")):
+        pictures, features = cache / f"{path.stem}.npz", latents / f"{path.stem}.npz"
+        if features.is_file():
+            continue
+        reader = reader or FrameTokens()
+        if not pictures.is_file():
+            cache_pictures(path, pictures, reader)
+        cache_latents(pictures, features, reader)
+        say(path.name)
+
+
+def latents_of(cache: Path) -> Path:
+    """The folder of what the shipped tokenizer made."""
+    return cache / model_id(find_shipped(TOKENIZER)).hex()
+
+
+def read_clips(cache: Path) -> list[Clip]:
+    """All clips of the cache that have `FRAMES` frames, by name."""
     clips = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as held:
-            parts = (torch.from_numpy(held[key]) for key in ("patches", "latents", "pooled"))
-            clips.append(Clip(path.stem, *parts))
+    for path in sorted(latents_of(cache).glob("*.npz")):
+        with np.load(path) as features, np.load(cache / path.name) as held:
+            parts = held["patches"], features["latents"], held["pooled"]
+            if parts[0].shape[1] == FRAMES:
+                clips.append(Clip(path.stem, *map(torch.from_numpy, parts)))
     return clips
 
 
@@ -276,14 +312,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(words)
     torch.set_num_threads(1)
-    options.cache.mkdir(parents=True, exist_ok=True)
-    paths = sorted(options.clips.glob("*.mp4"))
-    missing = [p for p in paths if not (options.cache / f"{p.stem}.npz").is_file()]
-    reader = FrameTokens() if missing else None
-    for number, path in enumerate(missing, 1):
-        assert reader is not None
-        cache_clip(path, options.cache / f"{path.stem}.npz", reader)
-        say(f"{path.name} ({number} of {len(missing)})")
+    fill(options.clips, options.cache)
     if options.minutes:
         work = Frames(split(read_clips(options.cache)), options.seed, options.out)
         schedule = Schedule(_RATE, 0, _STEPS, 100, average=0.99, decay=0.05, validate_minutes=0.5)

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
 _BATCH, _REAL = 8, 16
-#: Rates of codes (integers), and of selector and classifier.
-_CODE_RATE, _RATE = 0.2, 2e-3
+#: Rates of codes (integers a step), and of selector and classifier.
+_CODE_RATE, _RATE = 0.3, 2e-3
 #: Steps between looks at the real bytes.
 _ANEW = 10
 #: Clips that are optimised for one that fits as the tokenizer codes them.
@@ -128,6 +128,16 @@ class CodedSet:
         part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._room
         return shown + kept - kept.detach(), part
 
+    @torch.no_grad()
+    def step(self, which: NDArray[np.int64]) -> None:
+        """Moves the codes of these clips by `_CODE_RATE` integers in the root mean square. A clip
+        is seen a few times only: moments of Adam would move it while it is not seen."""
+        if self.change.grad is not None:
+            slopes = self.change.grad[torch.from_numpy(which)]
+            length = slopes.square().mean((1, 2), keepdim=True).sqrt()
+            self.change[torch.from_numpy(which)] -= _CODE_RATE * slopes / (length + 1e-12)
+            self.change.grad = None
+
     def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
         """What the tokenizer makes of these frames."""
         keys = [(int(n), *map(int, own)) for n, own in zip(which, places, strict=True)]
@@ -150,12 +160,7 @@ def optimise(
     most = int(_AGAIN * room * len(few) / len(codes.pack(few))) + 1
     made = CodedSet(real.only(np.array(order[:most])), tokenizer, count, room, parts)
     task = Pairs(len(real.classes), real.pictures.shape[2])
-    optimiser = torch.optim.Adam(
-        [
-            {"params": [*made.selector.parameters(), *task.parameters()], "lr": _RATE},
-            {"params": [made.change], "lr": _CODE_RATE},
-        ]
-    )
+    optimiser = torch.optim.Adam([*made.selector.parameters(), *task.parameters()], _RATE)
     queue = np.empty(0, np.int64)
     for step in range(steps):
         if step % _ANEW == 0:
@@ -171,4 +176,5 @@ def optimise(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        made.step(which)
     return made

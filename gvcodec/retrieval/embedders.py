@@ -113,9 +113,9 @@ class Small:
 
 
 class FrameTokens:
-    """RGB (N, 256, 256, 3) uint8 → what LP-Comp makes one token of: patch tokens of the small
-    perceptual network (N, 16, features), and features of the latent tokens (N, 32, features).
-    `tokenizer`: another one than what is shipped."""
+    """What LP-Comp makes one token of, of RGB (N, 256, 256, 3) uint8: `patches` (N, 16, features)
+    of the small perceptual network, and features of `latents` (N, 32, features). `tokenizer`:
+    another one than what is shipped."""
 
     def __init__(self, tokenizer: Any = None) -> None:
         if tokenizer is None:
@@ -124,10 +124,12 @@ class FrameTokens:
             tokenizer = Tokenizer()
         self._tokenizer, self.small = tokenizer, Small()
 
-    def __call__(self, rgb: Pictures) -> tuple[Any, NDArray[np.float32]]:
+    def patches(self, rgb: Pictures) -> Any:
         half = rgb.reshape(len(rgb), SMALL_SIDE, 2, SMALL_SIDE, 2, 3).mean((2, 4))
-        latents = self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features
-        return self.small.frames(np.rint(half).astype(np.uint8)), latents[:, 0]
+        return self.small.frames(np.rint(half).astype(np.uint8))
+
+    def latents(self, rgb: Pictures) -> NDArray[np.float32]:
+        return self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features[:, 0]
 
 
 class Lp:
@@ -147,10 +149,10 @@ class Lp:
         self._read = FrameTokens(tokenizer)
 
     def frames(self, rgb: Pictures) -> Any:
-        patches, latents = self._read(rgb)
-        narrow = self._read.small.narrow(patches)
+        read = self._read
         with usual_torch(), self._torch.inference_mode():
-            return self.model.tokens(*map(self._torch.from_numpy, (narrow, latents))).numpy()
+            given = read.small.narrow(read.patches(rgb)), read.latents(rgb)
+            return self.model.tokens(*map(self._torch.from_numpy, given)).numpy()
 
     def compress(self, tokens: Any) -> Vectors:
         with usual_torch(), self._torch.inference_mode():

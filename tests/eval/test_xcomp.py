@@ -27,8 +27,8 @@ def test_every_summary_gets_the_same_bytes_and_noise_finds_nothing(monkeypatch) 
     assert begin["frame, 0.2 s"] < latent["frame, 0.2 s"]
     assert by_name["LP-Comp", "cosine"]["frame"] == begin["frame"]  # nothing is trained
     noise = xcomp.answers(
-        [np.random.default_rng(0).normal(size=(3, 16, 64)) for _ in range(8)],
-        xcomp.join([np.random.default_rng(1).normal(size=(16, 64))] * 8, [64] * 8, [12800] * 8),
+        [np.random.default_rng(0).normal(size=(3, 8, 64)) for _ in range(8)],
+        xcomp.join([np.random.default_rng(1).normal(size=(8, 64))] * 8, [64] * 8, [12800] * 8),
         xcomp.rankings_of(LpComp(FEATURES))["cosine"],
     )
     assert np.mean([answer.clip for answer in noise]) < 0.4

@@ -109,9 +109,8 @@ def test_it_begins_as_the_shipped_discriminants() -> None:
     model = LpComp(FEATURES)
     with torch.no_grad():
         read = FrameTokens(Tokenizer())
-        patches, latents = read(rgb)
-        narrow = torch.from_numpy(read.small.narrow(patches))
-        found = model(model.tokens(narrow, torch.from_numpy(latents))).numpy()
+        narrow = torch.from_numpy(read.small.narrow(read.patches(rgb)))
+        found = model(model.tokens(narrow, torch.from_numpy(read.latents(rgb)))).numpy()
     assert np.allclose(found, wanted, atol=1e-3)
 
 
