@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.coded import decode, encode
+from gvcodec.gvc1d.checkpoint import find_shipped as find_tokenizer
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import (
     CHECKPOINT,
     LP_CHECKPOINT,
-    TOKENIZER,
     FrameTokens,
     Lp,
     Small,
@@ -134,7 +134,7 @@ def fill(clips: Path, cache: Path) -> None:
 
 def latents_of(cache: Path) -> Path:
     """The folder of what the shipped tokenizer made."""
-    return cache / model_id(find_shipped(TOKENIZER)).hex()
+    return cache / model_id(find_tokenizer()).hex()
 
 
 def read_clips(cache: Path) -> list[Clip]:
