@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
 
 from gvcodec.api.base_choice import resolve_auto_base, settle_base
@@ -30,7 +29,7 @@ from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
-from gvcodec.types import VideoFormat
+from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
@@ -145,17 +144,25 @@ def _encode_once(
             VideoReader(job.source, job.start, job.frames, said=job.input_options)
         )
         journal = stack.enter_context(_open_journal(job)) if resume else None
-        rate = partial(rate_so_far, reader.format)
+        def rate(frames: int, size: int) -> tuple[float, str]:
+            shown = encoder.seconds * frames / max(1, encoder.frames)
+            return rate_so_far(reader.format, frames, size, shown)
+
         bar = stack.enter_context(ProgressBar(job.stages, rate, **job.progress))
         wrap = journal.wrap if journal else None
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
         known = journal.frames if journal else 0
         video = bar(reader, "encode", reader.expected)
-        given = ((frame.planes, frame.pts, frame.new_size) for frame in video)
+
+        def given() -> Iterator[tuple[Planes, int, bool]]:
+            for frame in video:
+                yield frame.planes, frame.pts, frame.new_size
+            encoder.send_end(reader.end)
+
         chunk = 0 if job.config.low_delay else CHUNK
         made = _summarizer(summary, reader.format, summary_rate) if summary else None
         writer = encode_stream(
-            encoder, output, given, reader.metadata.pack(), reader.tracks, chunk, summary=made
+            encoder, output, given(), reader.metadata.pack(), reader.tracks, chunk, summary=made
         )
     if journal:
         journal.remove()
@@ -164,7 +171,9 @@ def _encode_once(
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
     notes += [*reader.notes, *encoder.notes]
     fmt, psnr = reader.format, encoder.psnr_y
-    return Encoded(writer.frames, writer.size, tuple(notes), fmt, psnr, copied)
+    return Encoded(
+        writer.frames, writer.size, tuple(notes), fmt, psnr, copied, seconds=encoder.seconds
+    )
 
 
 def settle_scenes(job: Job) -> Job:
@@ -272,7 +281,7 @@ def _summarizer(
     return Summarizer(make(DEFAULT if summary is True else str(summary)), fmt.colour, stride)
 
 
-def rate_so_far(fmt: VideoFormat, frames: int, size: int) -> tuple[float, str]:
-    """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
-    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, frames, fmt.frame_rate)
+def rate_so_far(fmt: VideoFormat, frames: int, size: int, seconds: float) -> tuple[float, str]:
+    """Of the frames that are coded, shown for so long: kb/s, and a note with bits a pixel too."""
+    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, seconds)
     return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"

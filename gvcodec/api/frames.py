@@ -96,7 +96,14 @@ class VideoEncoder:
         encoder = Encoder(fmt, config)
         frames = ((planes_of(frame), None) for frame in itertools.chain([first], remaining))
         writer = encode_stream(encoder, stream, frames)
-        return Encoded(writer.frames, writer.size, tuple(encoder.notes), fmt, encoder.psnr_y)
+        return Encoded(
+            writer.frames,
+            writer.size,
+            tuple(encoder.notes),
+            fmt,
+            encoder.psnr_y,
+            seconds=encoder.seconds,
+        )
 
 
 @list_options

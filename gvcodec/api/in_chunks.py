@@ -28,6 +28,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
+from gvcodec.streams.info import duration_of
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import absolute_path, is_uri
 
@@ -68,7 +69,8 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
         done = notebook.find_done(notebook.input(task)["key"])
         assert done is not None
         with open(Path(folder, done["output"]), "rb") as joined:
-            fmt = Reader(joined).header.format
+            reader = Reader(joined)
+            fmt, seconds = reader.header.format, float(duration_of(reader))
             joined.seek(0)
             shutil.copyfileobj(joined, output)
     row = done["rows"][0]
@@ -80,6 +82,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
         row.get("psnr_y") or math.inf,
         tuple(row["tracks"]) if row["tracks"] else None,
         chunks=len(done["rows"]) - 1,
+        seconds=seconds,
     )
 
 

@@ -129,6 +129,7 @@ def _describe(
         q=q,
         limit=limit,
         reached=reached,
+        seconds=coded.seconds,
     )
 
 

@@ -16,7 +16,8 @@ class Encoded:
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
-    chose; `limit` in bytes, or `reached`, the value of the target's metric.
+    chose; `limit` in bytes, or `reached`, the value of the target's metric. `seconds`: how long the
+    frames are shown.
     """
 
     frames: int
@@ -30,11 +31,13 @@ class Encoded:
     q: float | None = None
     limit: int | None = None
     reached: Target | None = None
+    seconds: float = 0.0
 
     @property
     def kbps(self) -> float:
         """Kilobits a second, without sound and subtitles."""
-        return self._video_bits * float(self.format.frame_rate) / self.frames / 1000
+        seconds = self.seconds or self.frames / float(self.format.frame_rate)
+        return self._video_bits / seconds / 1000
 
     @property
     def bpp(self) -> float:

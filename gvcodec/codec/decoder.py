@@ -301,6 +301,10 @@ class Decoder(Shared):
         if not self.losses:
             self.verify(salvage.base_hash)
 
+    def receive_end(self) -> int:
+        """When the last frame ends, in ticks; after all frames. Raises `DamagedStreamError`."""
+        return self._timing.receive()
+
     def verify(self, base_hash: bytes | None) -> None:
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:

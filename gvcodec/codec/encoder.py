@@ -165,6 +165,7 @@ class Encoder(Shared):
         #: Base frames for `share_base_frames`.
         self._shared: deque[Planes] | None = None
         self._sent = 0
+        self._end: int | None = None
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -210,6 +211,18 @@ class Encoder(Shared):
             self._latent_pass.send(planes)
         self._sent += 1
         self._take(self._base_codec.send(planes, force_key))
+
+    @in_turn
+    def send_end(self, pts: int | None) -> None:
+        """When the last frame ends, in ticks, where it is not shown as long as the others; after
+        it."""
+        self._end = pts
+
+    @property
+    def seconds(self) -> float:
+        """How long the frames taken so far are shown."""
+        end = self._timing.predict() if self._end is None else self._end
+        return float((end - self.header.start_pts) * self.header.format.time_base)
 
     @in_turn
     def send_metadata(self, data: bytes) -> None:
@@ -270,6 +283,10 @@ class Encoder(Shared):
         else:
             self._take(self._base_codec.flush())
         self._flushed = True
+        if self._end is not None:
+            self._timing.send(self._end)
+            if late := self._timing.take():
+                self._packets.append(Packet(Kind.TIMING, late))
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
         del self._base_codec
         return_memory()

@@ -8,7 +8,9 @@ Raises `MediaError`.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Self
 
 import av
@@ -22,6 +24,9 @@ from gvcodec.util.file_io import PendingFile
 _TICK = Fraction(1, 100)
 #: Browsers show frames of less than two hundredths of a second for ten.
 _SHORTEST = 2
+#: Graphic control extension, of which the third byte on is a delay, before an image.
+_DELAY = re.compile(rb"\x21\xf9\x04.(..).\x00\x2c", re.DOTALL)
+_LONGEST = (1 << 16) - 1
 
 
 class GifWriter:
@@ -32,6 +37,8 @@ class GifWriter:
         self._pending, self._fmt = pending, fmt
         self._first: int | None = None
         self._last = -_SHORTEST
+        #: How long the last frame is shown, in hundredths of a second.
+        self._rest = round(1 / fmt.frame_rate / _TICK)
         self._left_out = 0
         with name_errors(pending.path):
             self._container = av.open(str(pending.temporary), "w", format="gif")
@@ -54,6 +61,7 @@ class GifWriter:
                 self._container.close()
             if value is not None:
                 raise value
+            _set_last_delay(self._pending.temporary, max(_SHORTEST, self._rest))
         if self._left_out:
             self.notes.append(f"{self._left_out} frames left out, a GIF shows 50 a second at most")
 
@@ -71,6 +79,10 @@ class GifWriter:
             self._graph.push(frame)
             self._drain()
 
+    def end(self, pts: int) -> None:
+        shown = round((pts - (self._first or 0)) * self._fmt.time_base / _TICK)
+        self._rest = shown - self._last
+
     def _drain(self) -> None:
         while True:
             try:
@@ -81,6 +93,17 @@ class GifWriter:
             # With a type of its own the encoder would begin a new picture each time.
             frame.pict_type = 0
             self._container.mux(self._stream.encode(frame))
+
+
+def _set_last_delay(path: Path, delay: int) -> None:
+    """FFmpeg repeats the delay of the frame before."""
+    data = bytearray(path.read_bytes())
+    found = None
+    for found in _DELAY.finditer(data):
+        pass
+    if found is not None:
+        data[found.start(1) : found.end(1)] = min(delay, _LONGEST).to_bytes(2, "little")
+        path.write_bytes(data)
 
 
 def _palette_graph(fmt: VideoFormat) -> Graph:

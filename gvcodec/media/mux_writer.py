@@ -58,6 +58,12 @@ class MuxWriter:
         self._name = str(target.path) if isinstance(target, PendingFile) else "standard output"
         #: Coded frames, until the header is written.
         self._held: list[av.Packet] | None = []
+        self._newest: av.VideoFrame | None = None
+        #: Timestamp of the frame that is shown last, and the packet that is decoded last.
+        self._last: tuple[int | None, av.Packet] | None = None
+        #: When the last frame ends; times of the first packet, for showing and decoding.
+        self._end: int | None = None
+        self._begun: tuple[int, int] | None = None
         with name_errors(self._name):
             options = {"live": "1"} if self._pipe and kind == "matroska" else {}
             file = self._pipe or str(self._pending and self._pending.temporary)
@@ -82,7 +88,12 @@ class MuxWriter:
         with self._pending or contextlib.nullcontext(), name_errors(self._name):
             try:
                 if value is None:
-                    self._mux(self._video.encode(None))
+                    newest = self._newest
+                    packets = self._video.encode(newest) if newest is not None else []
+                    packets += self._video.encode(None)
+                    if newest is not None and packets:
+                        self._last = newest.pts, packets[-1]
+                    self._mux(packets)
                     self._begin()
                     self._tracks.mux_until(None)
             finally:
@@ -100,6 +111,9 @@ class MuxWriter:
             ):
                 self.notes.append(_without_sar(self._fmt))
 
+    def end(self, pts: int) -> None:
+        self._end = pts
+
     def write(self, planes: Planes, pts: int) -> None:
         frame = frame_from_planes(planes, self._fmt.bit_depth)
         colour = self._fmt.colour
@@ -111,7 +125,10 @@ class MuxWriter:
             colour.transfer,
         )
         with name_errors(self._name):
-            self._mux(self._video.encode(frame))
+            # The last frame of a file waits for its end.
+            ready, self._newest = (frame, None) if self._pipe else (self._newest, frame)
+            if ready is not None:
+                self._mux(self._video.encode(ready))
             if self._pipe:
                 self._pipe.flush()
 
@@ -185,9 +202,23 @@ class MuxWriter:
             mend_dts(packet, self._fmt.frame_rate)
             assert packet.dts is not None and packet.pts is not None
             self._tracks.mux_until(packet.dts * packet.time_base)
+            self._begun = self._begun or (packet.pts, packet.dts)
+            if self._end is not None and self._last is not None:
+                self._set_duration(packet, self._end, *self._last)
             later = round(self._tracks.offset / packet.time_base)
             packet.pts, packet.dts = packet.pts + later, packet.dts + later
             self._container.mux(packet)
+
+    def _set_duration(
+        self, packet: av.Packet, end: int, shown_last: int | None, decoded_last: av.Packet
+    ) -> None:
+        """MP4 ends when the packet decoded last does, other files when the frame shown last."""
+        assert self._begun is not None and packet.pts is not None and packet.dts is not None
+        if packet.pts == shown_last:
+            packet.duration = max(1, end - packet.pts)
+        if packet is decoded_last and self._kind in ("mp4", "mov"):
+            pts, dts = self._begun
+            packet.duration = max(1, end - pts - (packet.dts - dts))
 
     def _wait_for(self, held: Sequence[av.Packet]) -> bool:
         """Whether the file begins without the first packets of all tracks."""

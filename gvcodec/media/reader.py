@@ -74,13 +74,15 @@ class VideoReader:
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
     `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
-    timestamps), `stop` (timestamp in the file before which frames are wanted, None = all)."""
+    timestamps), `end` (once all frames were read: when the last one ends, in ticks; None = by the
+    frame rate), `stop` (timestamp in the file before which frames are wanted, None = all)."""
 
     format: VideoFormat
     expected: int | None
     metadata: Metadata
     start_pts: int
     shift: int
+    end: int | None
     stop: Fraction | None
     _drops: bool
     _last_slot: int
@@ -105,7 +107,7 @@ class VideoReader:
         self._limit = frames
         self._span = span
         self._said = said or InputOptions()
-        self._undecodable = 0
+        self._undecodable, self.end = 0, None
         self._only_tracks: Iterator[av.Packet] | None = None
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self._pictures = list_pictures(local_path(name)) if named else None
@@ -140,6 +142,7 @@ class VideoReader:
                 yield Frame(planes, pts, new_size)
                 count += 1
             following = next(self._timed, None)
+        self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
         elif self.tracks is not None:
@@ -147,6 +150,31 @@ class VideoReader:
         if self.tracks is not None:
             self.tracks.finish()
         self._finish_notes(count, following is None)
+
+    def _end_of(self, frame: av.VideoFrame, last: int, following: int | None) -> int | None:
+        """When the last frame ends, as `end` says it."""
+        step = 1 / self._rate / self._tick
+        if following is not None:
+            end = Fraction(following)
+            if self.stop is not None and end > self.stop:
+                end = max(self.stop, last + step)
+        elif not frame.duration or self._untimed or self._pictures or self._raw is not None:
+            return None
+        else:
+            end = Fraction(max(last + frame.duration, self._end_of_track(step)))
+        # A field lasts half a frame; with three fields it is shown half a frame longer.
+        if step / 2 <= end - last <= step * 3 / 2:
+            return None
+        return round((end - self.shift) * self._tick / self.format.time_base)
+
+    def _end_of_track(self, step: Fraction) -> int:
+        """When an MP4 track ends, if its packet decoded last says that a frame stays longer: that
+        is not the frame shown last where there are B frames. Else 0."""
+        packet, length = self._last_packet, self._stream.duration
+        jumps = self._timeline.jumps or not self._container.format.name.startswith("mov")
+        if packet is None or jumps or length is None or (packet.duration or 0) <= step * 3 / 2:
+            return 0
+        return (self._stream.start_time or 0) + length
 
     def _wants(self, pts: int, count: int) -> bool:
         """Whether the frame of this timestamp is wanted after `count` others."""
@@ -244,7 +272,9 @@ class VideoReader:
         for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
             if rate and 0 < rate <= _MAX_RATE:
                 return Fraction(rate)
-        return DEFAULT_RATE
+        # A clock may pass for a rate, but not where frames are counted: a high-speed camera.
+        counted = self._stream.average_rate if self._stream.frames > 1 else None
+        return Fraction(counted) if counted and counted > 0 else DEFAULT_RATE
 
     def _set_tracks(self) -> None:
         self.tracks, notes = self._make_copier()

@@ -56,6 +56,11 @@ class VideoWriter(Protocol):
         """Next frame in display order; `pts` in ticks of the format's time base."""
         ...
 
+    def end(self, pts: int) -> None:
+        """After the last frame: when it ends, in the same ticks. Without, it is shown as long as
+        the frame rate says."""
+        ...
+
 
 def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
     """Whether the output can hold sound and subtitles. `form`: of standard output."""
@@ -176,6 +181,9 @@ class Y4mWriter:
                 # Whoever reads a pipe wants the frame now.
                 self._stream.flush()
 
+    def end(self, pts: int) -> None:
+        self._watch(pts)
+
     def _watch(self, pts: int) -> None:
         """Say once that frames are not shown when they should be."""
         rate, tick = self._format.frame_rate, self._format.time_base
@@ -217,6 +225,9 @@ class PngWriter:
         with PendingFile(name, self._overwrite) as pending, name_errors(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
         self._count += 1
+
+    def end(self, pts: int) -> None:
+        """Pictures have no times."""
 
 
 def png(rgb: NDArray[np.uint8]) -> bytes:

@@ -4,7 +4,6 @@ it."""
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
-from gvcodec.types import VideoFormat
+from gvcodec.types import Planes, VideoFormat
 
 
 class Source(Protocol):
@@ -26,6 +25,7 @@ class Source(Protocol):
 
     format: VideoFormat
     start_pts: int
+    end: int | None
     notes: list[str]
     tracks: TrackCopier | None
     metadata: Metadata
@@ -73,6 +73,7 @@ class Pass:
     base: str
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
+    seconds: float = 0.0
 
     @property
     def other_bytes(self) -> int:
@@ -93,6 +94,8 @@ def measure(open_source: Open, watch: Watch) -> Extent:
         track_bytes += len(tracks.take()) if tracks else 0
         fmt = source.format
         seconds = (last - source.start_pts) * fmt.time_base + 1 / fmt.frame_rate
+        if source.end is not None:
+            seconds = (source.end - source.start_pts) * fmt.time_base
         return Extent(fmt, frames, track_bytes, float(seconds))
 
 
@@ -118,14 +121,15 @@ def run(
             if packet.is_frame:
                 sizes.append(len(packet.pack()))
 
-        pieces = (
-            (frame.planes, frame.pts, frame.new_size)
-            for frame in watch(itertools.islice(source, frames), what, frames)
-        )
+        def pieces() -> Iterator[tuple[Planes, int, bool]]:
+            for frame in watch(_first(source, frames), what, frames):
+                yield frame.planes, frame.pts, frame.new_size
+            encoder.send_end(source.end)
+
         writer = encode_stream(
             encoder,
             stream,
-            pieces,
+            pieces(),
             source.metadata.pack(),
             source.tracks,
             CHUNK,
@@ -144,4 +148,14 @@ def run(
             settings.base_q or 0.0,
             settings.base,
             source.tracks.kinds if source.tracks else "",
+            encoder.seconds,
         )
+
+
+def _first(source: Source, count: int) -> Iterator[Frame]:
+    """The first `count` frames. Where these are all, the source comes to its end, with all of its
+    sound."""
+    for number, frame in enumerate(source):
+        if number == count:
+            return
+        yield frame

@@ -73,6 +73,7 @@ def extract(
         raise DamagedStreamError("the stream holds no frames")
     shown = _display_order(payloads, header)
     times = [timing.receive() for _ in payloads]
+    end = timing.receive()
     units = [restore(header.base, payload) for payload in payloads]
     if kind is None:
         with PendingFile(path, overwrite) as pending:
@@ -95,7 +96,7 @@ def extract(
                         units,
                         keys,
                         shown,
-                        times,
+                        [*times, end],
                         header.format.time_base,
                     )
                 finally:
@@ -140,11 +141,12 @@ def _copy(
     times: list[int],
     tick: Fraction,
 ) -> None:
-    """Mux the units; decoding times are display times earlier by the reordering delay."""
+    """Mux the units; decoding times are display times earlier by the reordering delay. `times`: of
+    the frames, and when the last ends."""
     stream = output.add_stream_from_template(template, opaque=True)
     stream.time_base = tick
     delay = max(number - place for number, place in enumerate(shown))
-    step = times[1] - times[0] if len(times) > 1 else 1
+    step = times[1] - times[0]
     for number, unit in enumerate(units):
         packet = packet_of(unit)
         packet.stream, packet.time_base = stream, tick
@@ -152,6 +154,6 @@ def _copy(
         packet.dts = (
             times[number - delay] if number >= delay else times[0] - (delay - number) * step
         )
-        packet.duration = step
+        packet.duration = max(1, times[shown[number] + 1] - packet.pts)
         packet.is_keyframe = keys[number]
         output.mux(packet)

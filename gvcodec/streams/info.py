@@ -10,8 +10,9 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.gvc1d.payload import read_head
+from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.util.html import table
@@ -74,13 +75,44 @@ class Info:
         return table(_rows(self))
 
 
+class _Length:
+    """How long the frames of a stream are shown, by its packets in order."""
+
+    def __init__(self, header: SequenceHeader) -> None:
+        fmt = header.format
+        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
+        self._start, self._tick = header.start_pts, fmt.time_base
+
+    def see(self, packet: Packet) -> None:
+        if packet.kind is Kind.TIMING:
+            self._timing.send(packet.payload)
+        elif packet.is_frame:
+            self._timing.receive()
+
+    @property
+    def seconds(self) -> Fraction:
+        """Once all packets were seen."""
+        return (self._timing.receive() - self._start) * self._tick
+
+
+def duration_of(reader: Reader) -> Fraction:
+    """Seconds that the frames of a stream are shown, which is read to its end. Raises
+    `DamagedStreamError`."""
+    length = _Length(reader.header)
+    for packet in reader.packets():
+        length.see(packet)
+    return length.seconds
+
+
 def facts(reader: Reader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
-    metadata, tracks = Metadata(), _Tracks(header.start_pts * header.format.time_base)
+    metadata, length = Metadata(), _Length(header)
+    tracks = _Tracks(header.start_pts * header.format.time_base)
     latents: list[tuple[int, int]] = []
     for packet in reader.packets():
+        length.see(packet)
         entry: dict[str, Any] = {
             "offset": reader.size - reader.packet_size,
             "type": packet.kind.name.lower(),
@@ -104,12 +136,13 @@ def facts(reader: Reader) -> Info:
     # Older streams keep the clock of the source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
     video = reader.size - reader.track_size
+    seconds = float(length.seconds) if frames else 0.0
     return Info(
         width=fmt.width,
         height=fmt.height,
         frames=frames,
         frame_rate=str(fmt.frame_rate),
-        duration=round(float(frames / fmt.frame_rate), 3),
+        duration=round(seconds, 3),
         time_base=str(fmt.time_base),
         bit_depth=fmt.bit_depth,
         primaries=fmt.colour.primaries,
@@ -142,7 +175,7 @@ def facts(reader: Reader) -> Info:
         track_bytes=reader.track_size,
         video_bytes=video,
         bpp=8 * video / (frames * fmt.width * fmt.height) if frames else None,
-        kbps=kbps(video, frames, fmt.frame_rate) if frames else None,
+        kbps=kbps(video, seconds) if seconds else None,
         keyframes=[entry["frame"] for entry in packets if entry["type"] == "key"],
         packet_counts=counts,
         packet_bytes=sizes,
@@ -189,9 +222,9 @@ def text(found: Info) -> str:
     return "\n".join(lines)
 
 
-def kbps(size: int, frames: int, rate: Fraction) -> float:
-    """Bytes of so many frames as kilobits a second."""
-    return 8 * size / 1000 / (frames / float(rate))
+def kbps(size: int, seconds: float) -> float:
+    """Bytes in so many seconds as kilobits a second."""
+    return 8 * size / 1000 / seconds if seconds else 0.0
 
 
 #: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.

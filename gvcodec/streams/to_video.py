@@ -117,6 +117,9 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
             if bar:
                 bar.coded(written, 0)
             end = (frame.pts - video.shift) * fmt.time_base + 1 / fmt.frame_rate
+        if not piece_ends(options) and written:
+            with _despite(decoder, video.reader):
+                writer.end(decoder.receive_end() - video.shift)
         if tracks and keeps and video.rest is not None:
             # Packets of sound may follow the frames that they belong to.
             for packet in video.rest:
@@ -137,6 +140,11 @@ def to_video(options: Request, bar: ProgressBar | None = None) -> Done:
             f"hold them"
         )
     return Done(written, summary, decoder.losses)
+
+
+def piece_ends(options: Request) -> bool:
+    """Whether frames after those that are wanted are left out."""
+    return options.frames is not None or options.end is not None
 
 
 def _writer(

@@ -43,6 +43,7 @@ class Clip:
     tracks = None
     metadata = Metadata()
     start_pts = 0
+    end = None
 
     def __init__(self, planes: list[Planes]) -> None:
         self.notes: list[str] = []
