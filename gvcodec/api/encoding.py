@@ -144,6 +144,7 @@ def _encode_once(
             VideoReader(job.source, job.start, job.frames, said=job.input_options)
         )
         journal = stack.enter_context(_open_journal(job)) if resume else None
+
         def rate(frames: int, size: int) -> tuple[float, str]:
             shown = encoder.seconds * frames / max(1, encoder.frames)
             return rate_so_far(reader.format, frames, size, shown)

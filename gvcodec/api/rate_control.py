@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,9 +28,10 @@ from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
-from gvcodec.util.file_io import name_errors
+from gvcodec.util.file_io import name_errors, open_input
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.signals import OnAbort, defer_signals
+from gvcodec.util.uris import local_path
 
 #: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
 #: left over.
@@ -144,17 +145,31 @@ def _plan(job: Job, rate: Budget | Target) -> list[str]:
 
 @contextlib.contextmanager
 def reread(source: PathName | BinaryIO) -> Iterator[str]:
-    """A file that can be read several times: standard input and file objects go to a temporary one
-    first."""
-    if isinstance(source, str | os.PathLike) and os.fspath(source) != "-":
-        yield os.fspath(source)
+    """A file that can be read several times: pipes, whatever their name, and file objects go to a
+    temporary one first. Its name is theirs, which may tell how raw samples are to be read."""
+    name = as_name(source)
+    if name is not None and name != "-" and not _is_pipe(name):
+        yield name
         return
-    stream = sys.stdin.buffer if isinstance(source, str | os.PathLike) else source
     with contextlib.ExitStack() as stack:
         with defer_signals():
-            spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="gvcodec-"))
-            stack.callback(OnAbort(partial(os.unlink, spool.name)).cancel)
-        with name_errors(spool.name):
-            shutil.copyfileobj(stream, spool)
-            spool.flush()
-        yield spool.name
+            folder = tempfile.mkdtemp(prefix="gvcodec-")
+            stack.callback(OnAbort(partial(shutil.rmtree, folder, ignore_errors=True)).cancel)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if name is None:
+            stream = source
+        else:
+            stream = stack.enter_context(open_input(name))  # type: ignore[assignment]
+        path = os.path.join(folder, os.path.basename(name or "").strip("-") or "input")
+        with name_errors(path), open(path, "wb") as spool:
+            shutil.copyfileobj(stream, spool)  # type: ignore[arg-type]
+        yield path
+
+
+def _is_pipe(name: str) -> bool:
+    """Whether what has this name can be read but once."""
+    try:
+        kind = os.stat(local_path(name)).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))

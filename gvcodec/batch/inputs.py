@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -49,7 +50,8 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
                 uri = str(row.pop("uri", None) or "")
                 if not uri:
                     raise UsageError(f"{name}: a row without uri")
-                yield _beside(name, uri), row, ""
+                path = _beside(name, uri)
+                yield path, row, _refuse_pipe(path)
             return
         paths = store.expand(name)
     except MediaError as error:
@@ -58,12 +60,20 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
     if not paths:
         yield store.local_path(name), {}, f"{name}: no such file"
     for path in paths:
-        yield path, {}, "" if len(paths) == 1 or is_video(path) else NO_VIDEO
+        other = "" if len(paths) == 1 or is_video(path) else NO_VIDEO
+        yield path, {}, other or _refuse_pipe(path)
 
 
 def is_video(path: str) -> bool:
     """By its name."""
     return posixpath.splitext(path)[1].lower() in VIDEOS
+
+
+def _refuse_pipe(path: str) -> str:
+    """Why an input that can be read but once is none; empty for others."""
+    if is_uri(path) or not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path):
+        return ""
+    return f"{path}: is a pipe or a device, a batch reads its inputs more than once"
 
 
 def read_manifest(name: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from gvcodec.api.rate_control import reread
 from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite, add_progress
 from gvcodec.cli._input_options import add_input_options, parse_input_options
@@ -48,15 +49,14 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("--stream has its own beginning; --start goes without it")
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(PendingFile(options.output, options.overwrite))
+        options.input = stack.enter_context(reread(options.input))
         stream = Path(options.stream or "")
         if not options.stream:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gvcodec-"))
             stream = Path(folder, "gvcodec.gvc")
             encode.run(argparse.Namespace(**vars(options) | _ENCODE | {"output": str(stream)}))
         peers = [name for name in options.peers.split(",") if name]
-        made = compare(
-            Path(options.input), stream, peers, say, options.start, parse_input_options(options)
-        )
+        made = compare(Path(options.input), stream, peers, say, parse_input_options(options))
         page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
         say(note)

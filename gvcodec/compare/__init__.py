@@ -21,6 +21,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
+from gvcodec.streams.originals import Originals
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 
@@ -45,13 +46,11 @@ def compare(
     stream: Path,
     peers: Sequence[str] = ("x265", "svtav1"),
     say: Callable[[str], None] = lambda line: None,
-    start: float = 0.0,
     said: InputOptions | None = None,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
-    `say` gets a line for each codec when it is done; `start`: seconds of the source that the stream
-    leaves out, `said`: what the source does not say itself. Raises `UsageError` for an unknown
+    `say` gets a line for each codec when it is done; `said`: what the source does not say itself. Raises `UsageError` for an unknown
     peer, a source of other frames, or a clip too long to hold in memory; `MediaError`,
     `DamagedStreamError`.
     """
@@ -67,11 +66,15 @@ def compare(
                 f"{source}: {frames} frames of {fmt.width}×{fmt.height} are too many to compare "
                 "at a time; --frames takes the first ones"
             )
-        ours = _decode(reader)
-    with VideoReader(str(source), start, len(ours.frames), said=said) as video:
-        originals = [frame.planes for frame in video]
+        ours, times, metadata = _decode(reader)
+    with VideoReader(str(source), said=said) as video:
+        found = Originals(video, reader.header)
+        given = [found.at(pts, metadata) for pts in times]
+    originals = [planes for planes in given if planes is not None]
     if len(originals) != len(ours.frames):
-        raise UsageError(f"{source}: has {len(originals)} frames, {stream} has {len(ours.frames)}")
+        raise UsageError(
+            f"{source}: has {len(originals)} of the {len(ours.frames)} frames of {stream}"
+        )
     size = sum(ours.sizes)
     rows, notes = [], list[str]()
     for name in ("", *peers):
@@ -92,9 +95,10 @@ def _row(title: str, coded: Coded, originals: Sequence[Planes], fmt: VideoFormat
     return Row(title, coded.sizes, values, shown)
 
 
-def _decode(reader: Reader) -> Coded:
+def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:
     """Shown frames of a stream and bytes of their packets, in the order of the packets; what
-    belongs to no frame (header, weights, index) counts to the first, sound does not count."""
+    belongs to no frame (header, weights, index) counts to the first, sound does not count. And the
+    frames' timestamps, and the `metadata` packet."""
     decoder = Decoder(reader.header, limits=UNLIMITED)
     sizes: list[int] = []
 
@@ -104,7 +108,8 @@ def _decode(reader: Reader) -> Coded:
                 sizes.append(len(packet.payload))
             yield packet
 
-    frames = [frame.planes for frame in decoder.frames_of(counted(reader.packets()))]
+    frames = list(decoder.frames_of(counted(reader.packets())))
     if sizes:
         sizes[0] += reader.size - reader.track_size - sum(sizes)
-    return Coded(sizes, frames)
+    coded = Coded(sizes, [frame.planes for frame in frames])
+    return coded, [frame.pts for frame in frames], decoder.metadata

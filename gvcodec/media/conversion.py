@@ -3,7 +3,6 @@ applied, other sizes are scaled, other pixel formats converted."""
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +14,8 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import ALPHA, STEREO, Losses, number_of, side_data
 from gvcodec.media.planes import Scaler, is_rgb, planes_from_frame, rgb_matrix
-from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, rotation_of
+from gvcodec.media.siting import CENTRE, LEFT, Rotation, rotation_of
+from gvcodec.media.stored import Stored
 from gvcodec.types import Colour, Planes, VideoFormat
 
 _FULL_RANGE = 2
@@ -23,9 +23,6 @@ _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
 _MATRIX = number_of(Type.DISPLAYMATRIX)
-#: Fields of Matroska for the place of chroma samples, each one byte: 1 at the first luma sample,
-#: 2 between two.
-_RIGHT, _DOWN = b"\x55\xb7\x81", b"\x55\xb8\x81"
 
 
 class Conversion:
@@ -37,6 +34,7 @@ class Conversion:
         first: av.VideoFrame,
         stream: av.VideoStream,
         location: int,
+        stored: Stored,
         rate: Fraction,
         tick: Fraction,
         said: InputOptions,
@@ -49,6 +47,16 @@ class Conversion:
         self._rotations: dict[tuple[int, int, int, bool], Rotation] = {}
         self._scalers: dict[tuple[int, int], Scaler] = {}
         self._location = location
+        self._crop = _usable(stored.crop, first)
+        if any(self._crop):
+            width, height = self._size_of(first)
+            self.notes.append(f"cropped to {width}×{height} as the file asks")
+        if stored.dolby_vision is not None and not stored.dolby_vision[1]:
+            profile = stored.dolby_vision[0]
+            self.notes.append(
+                f"Dolby Vision profile {profile} has no base layer of ordinary colours: without "
+                "its metadata they come out wrong"
+            )
         self._size: tuple[int, int] | None = None
         self._resized: tuple[int, int, int] | None = None
         self._count = 0
@@ -80,7 +88,7 @@ class Conversion:
         if is_rgb(frame) != is_rgb(self._first):
             # A folder of pictures may have both, and they have another range.
             frame = frame.reformat(format="rgb24" if is_rgb(self._first) else "gray", threads=1)
-        planes = self._rotation(frame).apply(planes_from_frame(frame))
+        planes = self._rotation(frame).apply(self._cropped(frame, planes_from_frame(frame)))
         height, width = planes[0].shape
         changed = self._size is not None and self._size != (width, height)
         self._size = width, height
@@ -95,6 +103,24 @@ class Conversion:
         self._count += 1
         return planes, changed
 
+    def _size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height as far as they are shown. Only frames of the first one's size are
+        cropped."""
+        left, top, right, bottom = self._crop
+        if (frame.width, frame.height) != (self._first.width, self._first.height):
+            return frame.width, frame.height
+        return frame.width - left - right, frame.height - top - bottom
+
+    def _cropped(self, frame: av.VideoFrame, planes: Planes) -> Planes:
+        width, height = self._size_of(frame)
+        if (width, height) == (frame.width, frame.height):
+            return planes
+        (y, *chroma), (left, top) = planes, self._crop[:2]
+        y = y[top : top + height, left : left + width]
+        high, wide, across, down = (height + 1) // 2, (width + 1) // 2, left // 2, top // 2
+        u, v = (plane[down : down + high, across : across + wide] for plane in chroma)
+        return y, u, v
+
     def _orient(self, matrix: bytes | None) -> None:
         found = (0, False) if matrix is None else rotation_of(matrix)
         if found is not None:
@@ -108,9 +134,7 @@ class Conversion:
         key = (frame.width, frame.height, *self._turn)
         if key not in self._rotations:
             turn, mirrored = self._turn
-            self._rotations[key] = Rotation(
-                turn, frame.width, frame.height, self._location, mirrored
-            )
+            self._rotations[key] = Rotation(turn, *self._size_of(frame), self._location, mirrored)
         return self._rotations[key]
 
     def _scaler(self, width: int, height: int) -> Scaler:
@@ -122,7 +146,7 @@ class Conversion:
     def _format_of(
         self, frame: av.VideoFrame, stream: av.VideoStream, rate: Fraction, tick: Fraction
     ) -> VideoFormat:
-        width, height = frame.width, frame.height
+        width, height = self._size_of(frame)
         sar = Fraction(stream.sample_aspect_ratio or 1)
         rotation = self._rotation(frame)
         if rotation.swaps:
@@ -162,30 +186,21 @@ class Conversion:
         return colour
 
 
-def location_of(stream: av.VideoStream, frame: av.VideoFrame, y4m: bytes | None) -> int:
+def _usable(crop: tuple[int, int, int, int], frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """The same where something is left of the picture."""
+    left, top, right, bottom = crop
+    return crop if left + right < frame.width and top + bottom < frame.height else (0, 0, 0, 0)
+
+
+def location_of(
+    stream: av.VideoStream, frame: av.VideoFrame, stored: int, y4m: bytes | None
+) -> int:
     """Where chroma samples of `Planes` stand. JPEG has them between four luma samples, and so has
-    what swscale makes of full chroma. `y4m`: the head of a file of this kind."""
+    what swscale makes of full chroma. `stored`: what the container says, `y4m`: the head of a file
+    of this kind."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:
-        return read_chroma_location(stream)
+        return stored
     kind = re.search(rb" C420(\w+)", y4m)
     return _Y4M_LOCATIONS.get(kind[1], LEFT) if kind else CENTRE
-
-
-def read_chroma_location(stream: av.VideoStream) -> int:
-    """PyAV hides the chroma location of codec parameters, so write a Matroska header from them and
-    read it there. Matroska has no word for chroma below its row."""
-    memory = io.BytesIO()
-    try:
-        with av.open(memory, "w", format="matroska") as output:
-            output.add_stream_from_template(stream, opaque=True)
-            output.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return LEFT
-    head = memory.getvalue()
-    places = [head.find(field) for field in (_RIGHT, _DOWN)]
-    if min(places) < 0:
-        return LEFT
-    right, down = ((head[place + 3] - 1) / 2 for place in places)
-    return next((code for code, place in PLACES.items() if place == (right, down)), LEFT)

@@ -29,6 +29,7 @@ from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures, raw_
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format, video_of
 from gvcodec.media.sound_coding import COPY
+from gvcodec.media.stored import read_stored
 from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
@@ -193,6 +194,13 @@ class VideoReader:
         return slot
 
     @property
+    def has_times(self) -> bool:
+        """Whether timestamps are the source's own; else they follow from its frame rate."""
+        name = self._container.format.name
+        known = not int(self._container.format.flags) & _NO_TIMESTAMPS and name not in _UNTIMED
+        return known and not (self._untimed or self._pictures or self._raw)
+
+    @property
     def _container(self) -> av.container.InputContainer:
         return self._opened.container
 
@@ -229,9 +237,10 @@ class VideoReader:
         self.shift = pts if self._span is None else self._span.shift
         self.start_pts = pts - self.shift
         y4m = self._opened.head if self._container.format.name == "yuv4mpegpipe" else None
-        location = location_of(self._stream, frame, y4m)
+        stored = read_stored(self._stream)
+        location = location_of(self._stream, frame, stored.chroma_location, y4m)
         self._conversion = Conversion(
-            frame, self._stream, location, self._rate, self._tick, self._said
+            frame, self._stream, location, stored, self._rate, self._tick, self._said
         )
         self.notes += self._conversion.notes
         self._conversion.notes = self.notes

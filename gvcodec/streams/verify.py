@@ -3,13 +3,12 @@ source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.errors import UsageError
-from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.media.reader import VideoReader
+from gvcodec.streams.originals import Originals
 from gvcodec.types import Planes
 from gvcodec.util.psnr import MeanPsnr, psnr
 
@@ -17,7 +16,7 @@ from gvcodec.util.psnr import MeanPsnr, psnr
 @dataclass(frozen=True, slots=True)
 class Verified:
     """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
-    was painted), where a source was given, whose first `compared` frames were compared. Hashes in
+    was painted), where a source was given, in which `compared` frames have the same time. Hashes in
     hexadecimal digits, which are right; of painted frames None where there is none. `latents`:
     frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
     is that of restored frames then."""
@@ -37,22 +36,15 @@ def verify(
 ) -> Verified:
     """Read, decode and compare everything; `painted`: the decoder paints. Raises
     `DamagedStreamError`, `VerificationError`, `UsageError` for a source of another size."""
-    fmt = reader.header.format
-    if source is not None and (source.format.width, source.format.height) != (
-        fmt.width,
-        fmt.height,
-    ):
-        found = f"{source.format.width}×{source.format.height}"
-        raise UsageError(f"{source.name} has {found} samples, the stream {fmt.width}×{fmt.height}")
-    originals: Iterator[Frame] = iter(source) if source is not None else iter(())
+    originals = None if source is None else Originals(source, reader.header)
     base_frames, paintings = _Psnr(), _Psnr()
     for frame in decoder.frames_of(reader.packets()):
         decoder.tracks.clear()
-        original = next(originals, None)
+        original = None if originals is None else originals.at(frame.pts, decoder.metadata)
         if original is not None:
-            base_frames.send(frame.base_frame, original.planes)
+            base_frames.send(frame.base_frame, original)
             if frame.planes is not frame.base_frame:
-                paintings.send(frame.planes, original.planes)
+                paintings.send(frame.planes, original)
     decoder.verify(reader.base_hash)
     wanted = decoder.painted_wanted if painted else None
     return Verified(
