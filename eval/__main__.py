@@ -7,10 +7,12 @@ None; `eval.arguments` has the options that several commands share.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
 from eval.tools import EvalError
+from gvcodec.util import signals
 
 #: Command → its module and its line in `--help`.
 COMMANDS = {
@@ -50,13 +52,21 @@ def main(arguments: list[str] | None = None) -> int:
                 modules[name] = import_module(f"eval.{path}")
                 modules[name].arguments(command)
         options = parser.parse_args(given)
-        return modules[options.command].run(options) or 0
+        signals.OnAbort(_say_resumes)
+        with signals.guard_signals(last=arguments is None):
+            return modules[options.command].run(options) or 0
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("eval: stopped; the same command resumes its work", file=sys.stderr)
-        return 130
+    except signals.Interrupted as interrupted:
+        if arguments is None:
+            signals.leave(interrupted.exit_code)
+        signals.abort()
+        return interrupted.exit_code
+
+
+def _say_resumes() -> None:
+    os.write(2, b"\neval: stopped; the same command resumes its work\n")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,62 @@
-"""`python -m eval weights`: makes the weight files of LPIPS and DISTS from the packages they were
-published with.
+"""`python -m eval weights`: the weight files of LPIPS and DISTS, from where they were published.
 
-Needs the extra `metrics`: `torchvision` (features, downloads its ImageNet weights), `lpips` (LPIPS
-v0.1) and `DISTS-pytorch`. Features of VGG16 are rounded to fp16 (values of the metrics change by
-less than 1e-4), the rest stays fp32. `gvcodec.painter.perceptual.find_weights` tells where the
-files are looked for.
+    trunks of AlexNet and VGG16   torchvision's weight files, by URL (download.pytorch.org)
+    linear layers of LPIPS v0.1   the wheel of `lpips`, by pip
+    weights of DISTS              the wheel of `DISTS-pytorch`, by pip
+
+Nothing of these packages is installed or imported, so any torch will do. What comes out is checked
+by its SHA-256. A trunk that lies in torch's cache (`~/.cache/torch/hub/checkpoints`) is not
+downloaded. Features of VGG16 are rounded to fp16 (values of the metrics change by less than 1e-4),
+the rest stays fp32. `gvcodec.painter.perceptual.find_weights` tells where the files are looked for.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.tools import EvalError, say
 
-_REMEDY = "in a checkout: pip install -e '.[metrics]'"
+_MODELS = "https://download.pytorch.org/models/"
+#: Wheels, and where their weights are inside.
+_LPIPS, _DISTS = "lpips==0.1.4", "DISTS-pytorch==0.1"
+
+
+@dataclass(frozen=True)
+class Network:
+    """`trunk`: address of torchvision's file, whose name ends with the beginning of its SHA-256.
+    `half`: features are rounded to fp16. `parts`: (wheel, file in it). `digest`: see
+    `digest_of`."""
+
+    trunk: str
+    half: bool
+    parts: tuple[tuple[str, str], ...]
+    digest: str
+
+
+NETWORKS = {
+    "alex": Network(
+        _MODELS + "alexnet-owt-7be5be79.pth",
+        False,
+        ((_LPIPS, "lpips/weights/v0.1/alex.pth"),),
+        "54d05c0a4dc87b92a5d049f1a45bb7a936f4fe477481f89989f1b46a2e24a1fd",
+    ),
+    "vgg": Network(
+        _MODELS + "vgg16-397923af.pth",
+        True,
+        ((_LPIPS, "lpips/weights/v0.1/vgg.pth"), (_DISTS, "DISTS_pytorch/weights.pt")),
+        "b3716b208f6496b1b919c7e4ea6a9cb052b8dced8ac9eee74c76c8c70b8733c7",
+    ),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,50 +69,72 @@ def run(options: argparse.Namespace) -> None:
 
 
 def export(folder: Path) -> list[Path]:
-    """Writes both files into `folder`. Raises EvalError that names the missing package."""
-    import torch
+    """Writes both files into `folder`. Raises EvalError for what cannot be had, or is not what it
+    was."""
     from safetensors.torch import save_file
-
-    def package(name: str, file: str) -> Any:
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.submodule_search_locations:
-            raise EvalError(f"{name} is not installed ({_REMEDY})")
-        return torch.load(
-            Path(spec.submodule_search_locations[0]) / file, map_location="cpu", weights_only=True
-        )
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for network, model in (("alex", "alexnet"), ("vgg", "vgg16")):
-        say(f"weights of LPIPS-{network}, with features of {model}")
-        linear = package("lpips", f"weights/v0.1/{network}.pth")
-        tensors = {key.replace(".model.1.", "."): tensor for key, tensor in linear.items()}
-        if network == "vgg":
-            tensors |= package("DISTS_pytorch", "weights.pt")
-        tensors |= _features(model, half=network == "vgg")
-        path = folder / f"lpips_{network}.safetensors"
-        temporary = path.with_suffix(".tmp")
-        save_file(
-            {key: tensor.contiguous() for key, tensor in tensors.items()},
-            temporary,
-            metadata={"format": "pt"},
-        )
-        temporary.replace(path)
-        written.append(path)
+    with tempfile.TemporaryDirectory(prefix="gvcodec-") as place:
+        wheels = _download_wheels(Path(place))
+        for name, network in NETWORKS.items():
+            say(f"weights of LPIPS-{name}{' and DISTS' * (name == 'vgg')}: {network.trunk}")
+            tensors = _load_trunk(network)
+            for wheel, file in network.parts:
+                found = _load(zipfile.ZipFile(wheels[wheel]).read(file))
+                tensors |= {key.replace(".model.1.", "."): value for key, value in found.items()}
+            if digest_of(tensors) != network.digest:
+                raise EvalError(f"{network.trunk}: its weights are not those that were published")
+            path = folder / f"lpips_{name}.safetensors"
+            temporary = path.with_suffix(".tmp")
+            whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
+            save_file(whole, temporary, metadata={"format": "pt"})
+            temporary.replace(path)
+            written.append(path)
     return written
 
 
-def _features(model: str, half: bool) -> dict[str, Any]:
-    if importlib.util.find_spec("torchvision") is None:
-        raise EvalError(f"torchvision is not installed ({_REMEDY})")
+def digest_of(tensors: Mapping[str, Any]) -> str:
+    """SHA-256 over names and values, in the order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _download_wheels(folder: Path) -> dict[str, Path]:
+    """The wheels by their requirement."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    found = {}
+    for wheel in (_LPIPS, _DISTS):
+        target = folder / wheel.partition("=")[0]
+        words = [*command, "--only-binary=:all:", "--dest", str(target), wheel]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip() or "pip is missing").splitlines()[-1]
+            raise EvalError(f"{wheel} cannot be downloaded: {last}")
+        (found[wheel],) = target.glob("*.whl")
+    return found
+
+
+def _load_trunk(network: Network) -> dict[str, Any]:
+    from torch.hub import load_state_dict_from_url
+
     try:
-        import torchvision
-    except (ImportError, OSError, RuntimeError) as error:
+        state = load_state_dict_from_url(
+            network.trunk, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise EvalError(f"torchvision does not fit the torch that is here: {reason}") from None
-    try:
-        state = getattr(torchvision.models, model)(weights="IMAGENET1K_V1").state_dict()
-    except OSError as error:
-        raise EvalError(f"the weights of {model} could not be downloaded: {error}") from None
+        raise EvalError(
+            f"{network.trunk} could not be downloaded: {reason} (the file may be put into "
+            "~/.cache/torch/hub/checkpoints by hand)"
+        ) from None
     found = {key: tensor for key, tensor in state.items() if key.startswith("features.")}
-    return {key: tensor.half() if half else tensor for key, tensor in found.items()}
+    return {key: tensor.half() if network.half else tensor for key, tensor in found.items()}
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    import torch
+
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # type: ignore[no-any-return]

@@ -185,6 +185,8 @@ def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points:
 
 
 _progress: Any = None
+#: Seconds between two looks of a worker at its parent: Ctrl-C ends all within two.
+_WATCH = 0.3
 
 
 def _start_worker(progress: Any, threads: int) -> None:
@@ -198,7 +200,7 @@ def _leave_with(parent: int) -> None:
     """A worker whose parent was killed would go on, and the encoder that it waits for, beside those
     of the next call."""
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(_WATCH)
     end_commands()
     os._exit(1)
 

@@ -219,6 +219,10 @@ def _unsteadiness(runs: list[Any], change: float | None) -> list[str]:
     ]
 
 
+#: What begins the sentence on headline metrics that this machine could not measure.
+_ABSENT = "Not measured:"
+
+
 def notes(results: Results) -> list[str]:
     """Sentences that stand with every table: what the clips are, how metrics are sampled, which
     presets."""
@@ -226,7 +230,11 @@ def notes(results: Results) -> list[str]:
     headline = results.headline
     frames = sorted({results.clips[c]["frames"] for c in headline})
     counts = f"{frames[0]}" if len(frames) == 1 else f"{frames[0]}–{frames[-1]}"
-    found = [f"Averages over {count_noun(len(headline), 'clip')} of {counts} frames."]
+    measured = {metric.name for metric in results.metrics}
+    absent = [METRICS[name].label for name in HEADLINE if name not in measured]
+    # First: without them a table says little about how pictures look.
+    found = [f"{_ABSENT} {', '.join(absent)}."] * bool(absent)
+    found.append(f"Averages over {count_noun(len(headline), 'clip')} of {counts} frames.")
     if short := len(results.clips) - len(headline):
         found.append(f"{short} more of fewer than {HEADLINE_FRAMES} frames shown by clip only.")
     if stand_ins := [c["set"] for c in results.clips.values() if c["stand_in"]]:
@@ -234,9 +242,6 @@ def notes(results: Results) -> list[str]:
             f"The {stand_ins[0]} clips are a stand-in for HEVC Class B and UVG: not comparable "
             "with published tables."
         )
-    measured = {metric.name for metric in results.metrics}
-    if absent := [METRICS[name].label for name in HEADLINE if name not in measured]:
-        found.append(f"Not measured: {', '.join(absent)}.")
     if profile := results.profile:
         thinned = f", one in {profile.step} taken as {profile.fps} a second" if profile.fps else ""
         found.append(
@@ -310,7 +315,10 @@ def results_markdown(results: Results) -> str:
     if rows:
         parts += ["**What painting saves**:", markdown(*make_own_table(results))]
         parts += [f"**What painting does** ({PAINTING_NOTE}):", markdown(header, rows)]
-    return "\n\n".join([*parts, " ".join(notes(results))])
+    first, *others = notes(results)
+    if first.startswith(_ABSENT):
+        return "\n\n".join([first, *parts, " ".join(others)])
+    return "\n\n".join([*parts, " ".join([first, *others])])
 
 
 def results_latex(results: Results) -> str:

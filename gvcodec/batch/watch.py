@@ -11,6 +11,8 @@ from gvcodec.util.messages import say
 from gvcodec.util.progress import Display, Mode, State
 
 _ALMOST = 0.99
+#: Part of all frames that has to be coded before the rest is foretold.
+_EARLY = 0.03
 
 
 class Bar:
@@ -56,6 +58,7 @@ class Bar:
         known = sum(self._planned.values())
         total = max(self._coded, known * self._files // len(self._planned))
         gone = self._clock() - self._began
-        left = gone * (total - self._coded) / self._coded if self._coded else None
+        # The first files may be short ones.
+        left = gone * (total - self._coded) / self._coded if self._coded > _EARLY * total else None
         share = min(_ALMOST, self._coded / total) if total else 0.0
         return State("encode", share, left, self._coded, total)

@@ -25,7 +25,7 @@ from gvcodec.cli.encode import coding_arguments, config_of, wanted_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.util.file_io import refuse_input
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, say, write_lines
 from gvcodec.util.uris import is_uri
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
@@ -106,8 +106,7 @@ def run(options: argparse.Namespace) -> None:
         driver = Driver(engine, ledger, bar.heard, ended)
         driver.run(jobs)
     rows = table.rows_of(ledger, jobs)
-    for line in table.lines_of(rows):
-        say(line)
+    write_lines(table.lines_of(rows))
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
         raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")

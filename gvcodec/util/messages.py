@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _quiet = False
+#: Writes a line above a progress bar; None: there is no bar.
+_above_bar: Callable[[str], None] | None = None
 
 
 def count_noun(number: int, one: str, many: str = "") -> str:
@@ -26,11 +28,27 @@ def silence(wanted: bool = True) -> Iterator[None]:
         _quiet = before
 
 
+def write_above(bar: Callable[[str], None] | None) -> None:
+    """From now on lines are written by `bar`, which draws itself anew below them; None: as
+    usual."""
+    global _above_bar
+    _above_bar = bar
+
+
 def say(line: str) -> None:
     """One line on standard error: standard output is for data."""
+    write_lines([f"gvcodec: {line}"])
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Lines of a table, on standard error."""
     if _quiet:
         return
-    print(f"gvcodec: {one_line(line)}", file=sys.stderr)
+    for line in map(one_line, lines):
+        if _above_bar is not None:
+            _above_bar(line)
+        else:
+            print(line, file=sys.stderr)
 
 
 def one_line(text: str) -> str:

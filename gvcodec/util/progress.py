@@ -6,13 +6,15 @@ or JSON.
         ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
 Share done = work of the stages so far / work of all stages, by `COSTS`; it never goes back, and is
-100 % only at the end. Time left = time so far · (1 - share) / share.
+100 % only at the end. Time left = time so far · (1 - share) / share, once enough is coded here to
+say so: "estimating…" until then.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -20,22 +22,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar
 
-from gvcodec.util.messages import count_noun, say
+from gvcodec.util.messages import count_noun, say, write_above
 
 Item = TypeVar("Item")
 #: Work of a stage, where "code" is 1: SVT-AV1 at preset 4 on 100 frames of 960×540, fitted in 20
 #: steps; trials and probes code at preset 8.
 COSTS = {"count": 0.03, "probe": 0.15, "trial": 0.15, "code": 1.0, "fit": 1.0, "paint": 0.2}
-#: Seconds after which the time so far says something of the time left.
-_FIRST = 1.0
+#: Seconds, and part of the frames that went in, after which the time so far says something of the
+#: time left: nobody knows what those inside an encoder with look-ahead will cost.
+_FIRST, _ENOUGH = 2.0, 0.3
 #: Most of the bar before the end.
 _ALMOST = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far it is: `share` 0…1 of all, `left` seconds (None = unknown). `frames` of `total` (None
-    = unknown) are coded or painted, None where fitting is done. `kbps`: of the coded frames."""
+    """How far it is: `share` 0…1 of all, `left` seconds (None = not known yet). `frames` of `total`
+    (None = unknown) are coded or painted, None where fitting is done. `kbps`: of the coded
+    frames."""
 
     stage: str
     share: float
@@ -46,13 +50,20 @@ class State:
     kbps: float | None = None
 
     @property
-    def words(self) -> str:
+    def parts(self) -> list[str]:
+        """In words, what matters most first."""
         frames = self.frames
         count = "" if frames is None else count_noun(frames, "frame")
         if frames is not None and self.total:
             count = f"{frames}/{self.total} frames"
         left = "" if self.left is None else f"{minutes(self.left)} left"
-        return "  ".join(filter(None, (left, count, self.note)))
+        if self.left is None and (self.total or frames is None):
+            left = "estimating…"
+        return [part for part in (left, count, self.note) if part]
+
+    @property
+    def words(self) -> str:
+        return "  ".join(self.parts)
 
     def json(self) -> str:
         """One object, in one line."""
@@ -84,7 +95,9 @@ class ProgressOptions(TypedDict):
 MODES = ("auto", "json", "none")
 #: Seconds between two looks of the bar, two objects of JSON, two lines.
 _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
-_BAR, _COUNT = "{desc} {percentage:3.0f}%|{bar}| {postfix}", "{desc}{postfix}"
+_COUNT = "{desc}{postfix}"
+#: Columns of the bar at most and at least, and of what stands around it.
+_WIDEST, _NARROWEST, _AROUND, _USUAL_COLUMNS = 30, 8, 10, 80
 
 
 class Display:
@@ -124,6 +137,7 @@ class Display:
         if whole and self._mode not in ("auto", "none") and self._shown is not None:
             self.show(State(self._stage, 1.0, 0.0))
         if self._bar is not None:
+            write_above(None)
             if whole:
                 self._draw(State(self._stage, 1.0, 0.0))
             self._bar.close()
@@ -132,14 +146,39 @@ class Display:
         if self._bar is None:
             from tqdm import tqdm
 
-            # A terminal may not know its size, and the size may change.
-            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, ncols=80, nrows=24)
-        self._bar.ncols = shutil.get_terminal_size().columns - 1
+            # A terminal may not know its size, and the size may change. Nothing is drawn before
+            # there is something to say.
+            self._bar = tqdm(
+                total=1.0, leave=False, file=sys.stderr, ncols=80, nrows=24, delay=1e-9
+            )
+            write_above(self._write_above)
+        self._bar.ncols = _columns() - 1
+        parts = state.parts
+        room = self._bar.ncols - len(state.stage) - _AROUND - _NARROWEST
+        while len(parts) > 1 and len("  ".join(parts)) > room:
+            parts.pop()
+        words = "  ".join(parts)
+        width = min(_WIDEST, max(_NARROWEST, room + _NARROWEST - len(words)))
+        bar = f"{{desc}} {{percentage:3.0f}}%|{{bar:{width}}}|{{postfix}}"
         self._bar.n = state.share
-        self._bar.bar_format = _BAR if state.total or state.frames is None else _COUNT
+        self._bar.bar_format = bar if state.total or state.frames is None else _COUNT
         self._bar.set_description_str(state.stage, refresh=False)
-        self._bar.set_postfix_str(state.words, refresh=False)
+        self._bar.set_postfix_str(words, refresh=False)
         self._bar.refresh()
+
+    def _write_above(self, line: str) -> None:
+        """A line where the bar was, and the bar below it."""
+        self._bar.clear()
+        print(line, file=sys.stderr)
+        self._bar.refresh()
+
+
+def _columns() -> int:
+    """Of the terminal that standard error is."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError, AttributeError):
+        return shutil.get_terminal_size().columns
 
 
 @dataclass(slots=True)
@@ -177,8 +216,8 @@ class ProgressBar:
         self._display = Display(mode, clock)
         self._began = clock()
         self._stage: _Stage | None = None
-        #: Work of the stages that ended.
-        self._gone = 0.0
+        #: Work of the stages that ended, and whether one of them coded.
+        self._gone, self._has_coded = 0.0, False
         self._share = 0.0
         self._size = 0
 
@@ -249,6 +288,7 @@ class ProgressBar:
         stage, self._stage = self._stage, None
         if stage is not None:
             self._gone += COSTS[stage.kind]
+            self._has_coded = self._has_coded or stage.kind == "code"
             if self._verbose:
                 say(f"{stage.what}: {self._clock() - stage.began:.1f} s")
 
@@ -260,7 +300,8 @@ class ProgressBar:
         whole = self._gone + own + sum(COSTS[kind] for kind in self._plan)
         self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
         elapsed = self._clock() - self._began
-        known = stage.total and elapsed >= _FIRST and self._share > 0
+        coding = stage.kind == "code" and stage.done >= max(1, _ENOUGH * stage.fed)
+        known = stage.total and elapsed >= _FIRST and (coding or self._has_coded)
         left = elapsed * (1 - self._share) / self._share if known else None
         if stage.kind == "fit":
             self._display.show(State(stage.what, self._share, left))

@@ -18,7 +18,7 @@ from gvcodec.batch.watch import Bar
 from gvcodec.codec import encoder
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
-from gvcodec.util import progress
+from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State, minutes
 from tests.conftest import moving_texture, run
 
@@ -109,7 +109,26 @@ def test_nothing_is_foretold_in_the_first_second_nor_of_a_pipe() -> None:
         clock.now = 20.0
         bar.coded(50, 0)
     assert seen[1].left is None and seen[2].left == pytest.approx(40)
+    assert "estimating…" in seen[1].words and "estimating" not in seen[2].words
     assert seen[4].left is None and seen[4].frames == 50
+
+
+def test_what_is_left_is_said_once_enough_is_coded() -> None:
+    """Not while most frames wait inside the encoder."""
+    clock = Clock()
+    seen: list[State] = []
+    with ProgressBar(["code", "fit"], mode=seen.append, clock=clock) as bar:
+        done = 0
+        for fed, _ in enumerate(bar(range(100), "encode", 100), 1):
+            clock.now += 1
+            if fed > 60:
+                done += 2
+                bar.coded(min(done, fed), 0)
+        bar.fitted(0.1)
+    known = [(state.frames or 0) > 0 and state.left is not None for state in seen]
+    first = next(n for n, left in enumerate(known) if left)
+    assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
+    assert all("estimating…" in state.words for state in seen[1:first])
 
 
 def test_stages_that_are_left_out_do_not_count() -> None:
@@ -223,6 +242,36 @@ def test_json_is_an_object_a_second(capsys) -> None:
 
 def test_none_says_nothing(capsys) -> None:
     assert not without_terminal(capsys, "none")
+
+
+def test_a_line_is_written_above_the_bar(terminal: Terminal) -> None:
+    """Nothing is printed into the bar: it goes, the line is written, it comes back."""
+    with ProgressBar(["code"], clock=Clock()) as bar:
+        bar.begin("encode", 100)
+        bar.coded(40, 0)
+        messages.say("a note")
+        before, _, after = terminal.getvalue().rpartition("gvcodec: a note\n")
+        last = before.split("\r")
+        assert last[-1] == "" and not last[-2].strip()
+        assert "encode" in after and "40/100 frames" in after
+    messages.say("later")
+    assert "later" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_the_bar_fits_the_terminal(terminal: Terminal, monkeypatch, columns: int) -> None:
+    monkeypatch.setattr(progress, "_columns", lambda: columns)
+    clock = Clock()
+    with ProgressBar(["code"], lambda *_: (80.0, "80.0 kb/s, 0.01234 bpp"), clock=clock) as bar:
+        bar.begin("encode", 100)
+        bar.coded(1, 100)
+        clock.now = 30.0
+        bar.coded(90, 100)
+    drawn = [line for line in re.split(r"[\r\n]", terminal.getvalue()) if "|" in line]
+    assert max(map(len, drawn)) < columns
+    assert "90/100 frames" in drawn[-2] or columns < 50
+    assert ("bpp" in drawn[-2]) == (columns >= 80)
+    assert "estimating" in drawn[0]
 
 
 def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:

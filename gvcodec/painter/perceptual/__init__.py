@@ -68,8 +68,7 @@ def require_weights() -> Path:
     folder = find_weights()
     if folder is None:
         raise MissingWeightsError(
-            "no weights for LPIPS and DISTS: in a checkout, pip install -e '.[metrics]' and "
-            "python -m eval weights make them; "
+            "no weights for LPIPS and DISTS: in a checkout, python -m eval weights downloads them; "
             f"or name the folder of {' and '.join(_FILES.values())} in ${WEIGHTS_VARIABLE}"
         )
     return folder
