@@ -24,6 +24,8 @@ ROOTS = (
     "gvcodec",
     "gvcodec.__main__",
     "gvcodec.demo",
+    "training.gvc1d",
+    "training.latent_entropy",
     "training.lp_comp",
     "training.summary",
     "training.motion",

@@ -78,12 +78,13 @@ class _Frame(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """A frame to decide on: what is known of it, what it is compared with, `plain`: the loss of
-    what is shown without tokens, `price` of a byte, `y` `[1, W, K, C]` before rounding."""
+    """A frame to decide on: what is known of it, what it is compared with (None: nothing is to
+    decide), `plain`: the loss of what is shown without tokens, `price` of a byte, `y`
+    `[1, W, K, C]` before rounding."""
 
     frame: _Frame
     context: Context
-    source: Source
+    source: Source | None
     plain: float
     price: float
     y: Tensor
@@ -169,7 +170,8 @@ class LatentEncoder:
     def _code(self, frame: _Frame, counts: Counts | None) -> None:
         """Code the next frame, with these tokens (None: as many as the router gives it) or what is
         best."""
-        look, first = self._look(frame), self._frames.state is None
+        judged = self._auto and self._has_base or self._settings.search > 0
+        look, first = self._look(frame, judged), self._frames.state is None
         if counts is None:
             counts = self._route()
         if self._auto and self._has_base:
@@ -184,10 +186,10 @@ class LatentEncoder:
         if not self._has_base and best.picture is not None:
             self.psnr.add(psnr(self._frames.planes(best.picture)[0], frame.luma))
 
-    def _look(self, frame: _Frame) -> _Look:
-        source = self._loss.source(frame.picture)
+    def _look(self, frame: _Frame, judged: bool) -> _Look:
+        source = self._loss.source(frame.picture) if judged else None
         context = self._frames.context(frame.shown, frame.motion)
-        plain = 1.0 if frame.shown is None else float(self._loss(frame.shown, source).mean())
+        plain = 1.0 if frame.shown is None else self._judge(frame.shown, source)
         price = SLOPE * plain / self._frame_bytes
         y = self._network.analyse(frame.picture, context, self._rate)
         return _Look(frame, context, source, plain, price, y)
@@ -219,10 +221,13 @@ class LatentEncoder:
     def _option(self, look: _Look, latent: Latent | None) -> _Option:
         tokens = token_tensor(latent, self._network, look.context, self._device)
         picture, state = self._network.synthesise(tokens, look.context, self._rate)
-        loss = float(self._loss(picture, look.source).mean())
+        loss = self._judge(picture, look.source)
         payload = b"" if latent is None else pack(latent, self._entropy, self._memory)
         size = len(payload) + _FRAMING if payload else 0
         return _Option(loss, loss + look.price * size, payload, latent, state, picture)
+
+    def _judge(self, picture: Picture, source: Source | None) -> float:
+        return 0.0 if source is None else float(self._loss(picture, source).mean())
 
     def _round(self, y: Tensor, counts: Counts, run: int) -> Latent:
         values = y[0].round().clamp(-LARGEST, LARGEST).to(torch.int16).cpu().numpy()
@@ -231,7 +236,7 @@ class LatentEncoder:
 
     def _descend(self, look: _Look, counts: Counts) -> Tensor:
         """Latents of these tokens that gradient descent has moved, if they cost less for it."""
-        if not self._settings.search:
+        if not self._settings.search or look.source is None:
             return look.y
         there = np.arange(look.y.shape[2]) < counts[:, None]
         mask = torch.from_numpy(there)[None, :, :, None].to(self._device)
@@ -281,8 +286,8 @@ class LatentEncoder:
 
     def _survey(self, frame: _Frame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Features (W, K, D) of a frame with all tokens, and the errors that `allocate` wants."""
-        look = self._look(frame)
-        assert self._network.features is not None
+        look = self._look(frame, True)
+        assert self._network.features is not None and look.source is not None
         features = self._network.features.slots[0].cpu().numpy()
         most = look.y.shape[2]
         prefixes = [n for n in _PREFIXES if n <= most] if self._settings.alloc == "rd" else [most]
