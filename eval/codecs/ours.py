@@ -4,8 +4,9 @@ frames ("rendered") of the same file.
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
 `gvcodec:base=motion`. What is not given is the program's own default, but for the base, av1; with
 `base=auto` the program chooses for each file. `fit=` is `--fit`, `parts=` `--fit-parts`, `by=`
-`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=` and `keyint=` are
-options of those names; with `base-q` qualities are those of `--base-q` in place of `-q`.
+`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
+`token-rate=`, `alloc=` and `search=` are options of those names, `model=` is a file; with `base-q`
+qualities are those of `--base-q` in place of `-q`.
 `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
 fitting; the file that counts is fitted.
 """
@@ -37,6 +38,7 @@ _FLAGS = {
     "fit": "--fit",
     "parts": "--fit-parts",
     "by": "--fit-by",
+    **{name: f"--{name}" for name in ("tokens", "token-rate", "alloc", "search", "model")},
 }
 _FITTING = ("fit", "parts", "by")
 _SWITCHES = ("low-delay", "eye")
@@ -62,6 +64,8 @@ def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = _options_of(word)
     outputs = {given["output"]: _OUTPUTS[given["output"]]} if "output" in given else _OUTPUTS
+    if given.get("base") == "none":  # it has no base frames
+        outputs = {"rendered": ()}
     command = ("{python}", "-m", "gvcodec")
     quality = "--base-q" if "base-q" in given else "-q"
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
@@ -74,7 +78,9 @@ def gvcodec(word: str, options: Options) -> Codec:
     encode += tuple(f"--{name}" for name in _SWITCHES if name in given)
     fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
     decode = (*command, "decode", "{stream}", "{output}", "--threads", "{threads}", "-y")
-    shown = [(k, v) for k, v in given.items() if k not in ("output", "base-q")]
+    decode += (f"--model={given['model']}",) if "model" in given else ()
+    shown = [(k, Path(v).stem if k == "model" else v) for k, v in given.items()]
+    shown = [(k, v) for k, v in shown if k not in ("output", "base-q")]
     name = "-".join(["gvcodec", *(f"fit{v}" if k == "fit" else v or k for k, v in shown)])
     return Codec(
         name.replace("/", "_"),
@@ -156,5 +162,5 @@ def stream_facts(stream: Path) -> dict[str, Any]:
     info = json.loads(text)
     return {
         key: info.get(key)
-        for key in ("base", "base_scale", "base_model_id", "painter_id", "packet_bytes")
+        for key in ("base", "base_scale", "base_model_id", "painter_id", "gvc1d_id", "packet_bytes")
     }

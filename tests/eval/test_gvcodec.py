@@ -85,3 +85,12 @@ def test_longer_videos_are_loops_of_a_clip(tmp_path):
 
 def test_content_version_is_stable():
     assert content_version() == content_version() and len(content_version()) == 16
+
+
+def test_latent_tokens_are_options_of_a_row() -> None:
+    word = "gvcodec:base=none:token-rate=3:model=/m/gvc1d-tiny.safetensors"
+    codec = resolve([word], Options())[0]
+    model = "--model=/m/gvc1d-tiny.safetensors"
+    assert "--token-rate=3" in codec.encode and model in codec.encode
+    assert list(codec.outputs) == ["rendered"] and model in codec.outputs["rendered"]
+    assert codec.name == "gvcodec-none-3-gvc1d-tiny"
