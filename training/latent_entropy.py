@@ -20,6 +20,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,10 +74,10 @@ def collect(clip: Path, folder: Path, model: Path) -> None:
         most = values.shape[2]
         n = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
         values[:, :, n:] = 0
-        found = {"values": values, "counts": np.full(values.shape[:2], n, np.uint8)}
-        found |= {"rate": np.int64(rate), "grid": np.array(grid), "base": np.bool_(has_base)}
+        found: dict[str, Any] = {"values": values, "counts": np.full(values.shape[:2], n, np.uint8)}
+        found |= {"rate": rate, "grid": np.array(grid), "base": has_base}
         with open(folder / f"{clip.stem}.{number}.npz", "wb") as file:
-            np.savez_compressed(file, **found)  # type: ignore[arg-type]
+            np.savez_compressed(file, **found)
 
 
 def _crop(planes: Planes) -> Planes:

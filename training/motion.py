@@ -31,7 +31,7 @@ from gvcodec.base.motion.encoder import MotionEncoder
 from gvcodec.base.motion.payload import Entropy, Levels, MotionStatistics, Times, Values
 from gvcodec.errors import GvcodecError, UsageError
 from training import integer_network
-from training.integer_network import NONE, Material, held_out, network_of, see, train
+from training.integer_network import NONE, Material, Part, held_out, network_of, see, train
 
 INPUTS = TREE_SIDE + TREE_BACK
 #: Qualities that material is coded at, and frames and luma rows of a clip at most.
@@ -111,7 +111,7 @@ MEMORY = (
 
 def make_card(folder: Path, model: Path, minutes: float) -> dict[str, object]:
     """What the network is worth, in bits a window of clips that were kept out."""
-    cuts = {"AR": BACK, "memory": MEMORY}
+    cuts: dict[str, Part] = {"AR": BACK, "memory": MEMORY}
     network, halves = read_network(model), (load(folder, False), load(folder, True))
     return integer_network.make_card(network, *halves, _KINDS, cuts, minutes)
 
