@@ -13,5 +13,8 @@ source=${given[0]:-out/demo.y4m}
 "$venv/bin/gvcodec" decode out/demo.bin out/demo.mkv --lossless -y
 "$venv/bin/gvcodec" verify out/demo.bin --source "$source"
 say "coding the same with x265 and SVT-AV1, at equal bytes"
-"$venv/bin/python" -m eval panels out/demo.png --source "$source" --stream out/demo.bin --decoded out/demo.mkv
-say "the picture is out/demo.png"
+if "$venv/bin/gvcodec" compare "$source" out/demo.html --stream out/demo.bin -y; then
+    say "out/demo.html shows them side by side; next, a clip of yours: $venv/bin/gvcodec compare YOUR_CLIP.mp4 page.html --frames 100"
+else
+    say "next, in the browser: $venv/bin/gvcodec play out/demo.bin"
+fi

@@ -6,21 +6,33 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 
 from gvcodec.api.rate_control import reread
 from gvcodec.cli import encode
-from gvcodec.cli._arguments import add_overwrite, add_progress
+from gvcodec.cli._arguments import add_overwrite, add_progress, progress_of
 from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import say
+from gvcodec.util.progress import Display, Mode, State
 
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
 #: Options of `encode` that one file for a comparison has no use for.
-_ENCODE = {"resume": False, "jobs": None, "summary": None, "summary_rate": None, "threads": 0}
+_ENCODE = {
+    "resume": False,
+    "jobs": None,
+    "summary": None,
+    "summary_rate": None,
+    "threads": 0,
+    "sound": "none",
+    "no_subtitles": True,
+}
+#: Attempts that a peer takes to come near the bytes, about, and the most of the bar before the end.
+_USUAL, _ALMOST = 5, 0.99
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +68,37 @@ def run(options: argparse.Namespace) -> None:
             stream = Path(folder, "gvcodec.gvc")
             encode.run(argparse.Namespace(**vars(options) | _ENCODE | {"output": str(stream)}))
         peers = [name for name in options.peers.split(",") if name]
-        made = compare(Path(options.input), stream, peers, say, parse_input_options(options))
+        said = encode.wanted_of(options, parse_input_options(options))
+        shown = _Attempts(len(peers), progress_of(options)["mode"])
+        try:
+            made = compare(Path(options.input), stream, peers, say, said, shown.watch)
+        finally:
+            shown.display.close(False)
         page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
         say(note)
+    say(made.verdict)
     say(f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB")
+
+
+class _Attempts:
+    """How far the peers are."""
+
+    def __init__(self, peers: int, mode: Mode) -> None:
+        self.display = Display(mode)
+        self._peers, self._titles = max(1, peers), list[str]()
+        self._began, self._share = time.monotonic(), 0.0
+
+    def watch(self, title: str, attempt: int, done: int, total: int) -> None:
+        if title not in self._titles:
+            self._titles.append(title)
+        stage = f"{title}, attempt {attempt}"
+        part = min(1.0, (attempt - 1 + done / total) / _USUAL)
+        share = (len(self._titles) - 1 + part) / self._peers
+        self._share = max(self._share, min(_ALMOST, share))
+        if self.display.wants(stage):
+            elapsed = time.monotonic() - self._began
+            # The first peer shows how long the others take.
+            known = len(self._titles) > 1
+            left = elapsed * (1 - self._share) / self._share if known else None
+            self.display.show(State(stage, self._share, left, done, total))

@@ -6,7 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib import resources
 
@@ -21,18 +21,22 @@ Picture = NDArray[np.uint8]
 #: Pictures of a row at most, and their width: a page of some megabytes.
 _PICTURES, _WIDEST = 24, 960
 _QUALITY = 90
-_COLUMNS = ("codec", "bytes", "kb/s", "bits a pixel", "PSNR-Y, dB", "worst frame, dB")
+_SIZES, _QUALITY_COLUMNS = (
+    ("codec", "bytes", "kb/s", "bits a pixel"),
+    ("PSNR-Y, dB", "worst frame, dB"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One codec: bytes of its packets, PSNR-Y (dB, infinite for equal frames) and pictures
-    (H, W, 3) uint8 of its frames."""
+    (H, W, 3) uint8 of its frames; `distances` from the source by their names (0 = equal)."""
 
     title: str
     sizes: list[int]
     psnr: list[float]
     pictures: list[Picture]
+    distances: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean_psnr(self) -> float:
@@ -49,8 +53,10 @@ def write_page(
     rows: Sequence[Row],
     frame_rate: Fraction,
     notes: Sequence[str],
+    verdict: str = "",
 ) -> str:
-    """The page. `originals`: pictures of the source, `notes`: lines under the table."""
+    """The page. `originals`: pictures of the source, `notes`: lines under the table, `verdict`:
+    who is nearest."""
     count = len(originals)
     chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(_PICTURES, count))})
     data = {
@@ -73,7 +79,8 @@ def write_page(
     page = resources.files("gvcodec.compare").joinpath("page.html").read_text(encoding="utf-8")
     parts = {
         "TITLE": html.escape(heading),
-        "HEADINGS": "".join(f"<th>{heading}" for heading in _COLUMNS),
+        "VERDICT": html.escape(verdict),
+        "HEADINGS": "".join(f"<th>{html.escape(name)}" for name in _columns(rows)),
         "TABLE": _table(rows, frame_rate, width * height),
         "NOTES": "".join(f"<p>{html.escape(note)}</p>" for note in notes),
         "DATA": json.dumps(data).replace("<", "\\u003c"),
@@ -81,6 +88,11 @@ def write_page(
     for key, value in parts.items():
         page = page.replace(f"<!--{key}-->", value)
     return page
+
+
+def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Distances before PSNR: the smaller, the nearer to the source."""
+    return (*_SIZES, *(f"{name} ↓" for name in rows[0].distances), *_QUALITY_COLUMNS)
 
 
 def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
@@ -93,11 +105,16 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{size:,}",
             f"{kbps:.1f}",
             f"{8 * size / frames / pixels:.5f}",
+            *(f"{value:.4f}" for value in row.distances.values()),
             f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )
-        named = zip(_COLUMNS, cells, strict=True)
-        lines.append("<tr>" + "".join(f'<td data-name="{n}">{c}</td>' for n, c in named) + "</tr>")
+        named = zip(_columns(rows), cells, strict=True)
+        lines.append(
+            "<tr>"
+            + "".join(f'<td data-name="{html.escape(n)}">{c}</td>' for n, c in named)
+            + "</tr>"
+        )
     return "".join(lines)
 
 

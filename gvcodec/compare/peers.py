@@ -10,13 +10,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from fractions import Fraction
+from functools import cache, partial
 from typing import TypeVar, cast
 
 import av
 
 from gvcodec.media.mux_writer import POOL_PIXELS
-from gvcodec.media.planes import frame_from_planes, planes_from_frame
+from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 
 Result = TypeVar("Result")
@@ -24,6 +25,8 @@ Result = TypeVar("Result")
 #: More than the wanted bytes a peer may have, and the least where the search ends.
 SLACK, _NEAR = 1.02, 0.985
 _FINEST, STEPS = 10.0, 7
+#: SVT-AV1 crashes on smaller pictures.
+_SMALLEST = 64
 #: Bytes halve about every so many steps of CRF: the first guess.
 _HALVES = 6.0
 
@@ -31,7 +34,8 @@ _HALVES = 6.0
 @dataclass(frozen=True, slots=True)
 class Peer:
     """`library` and `decoder`: FFmpeg's names of the encoder and of what reads its packets;
-    `coarsest`: the end of its CRF, `unit`: what CRF is rounded to."""
+    `coarsest`: the end of its CRF, `unit`: what CRF is rounded to; `parameters`: the option of
+    FFmpeg that CRF is a part of, "" = it is one itself."""
 
     title: str
     library: str
@@ -39,6 +43,7 @@ class Peer:
     options: dict[str, str]
     coarsest: float
     unit: float
+    parameters: str = ""
 
 
 #: Slow presets: nobody who compares codes in real time.
@@ -55,7 +60,7 @@ PEERS = {
         "x265, preset slow",
         "libx265",
         "hevc",
-        {"preset": "slow", "x265-params": "log-level=none:keyint=-1"},
+        {"preset": "slow", "x265-params": "log-level=none:keyint=-1:info=0"},
         51.0,
         0.01,
     ),
@@ -64,32 +69,59 @@ PEERS = {
         "libsvtav1",
         "libdav1d",
         {"preset": "4", "svtav1-params": "keyint=-1"},
-        63.0,
+        70.0,  # FFmpeg's own option ends at 63
         1.0,
+        "svtav1-params",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """`sizes`: bytes of the packets in decode order; `frames`: decoded planes in display order."""
+    """`sizes`: bytes of the packets in decode order; `frames`: decoded planes in display order;
+    `scale`: part of their size at which they were coded."""
 
     sizes: list[int]
     frames: list[Planes]
+    scale: Fraction = Fraction(1)
 
 
-def encode_at(name: str, frames: Sequence[Planes], fmt: VideoFormat, size: int) -> Coded | None:
-    """The most bytes of peer `name` that are not more than `size` by 2 %; None where even its
-    coarsest quality has more."""
+def encode_at(
+    name: str,
+    frames: Sequence[Planes],
+    fmt: VideoFormat,
+    size: int,
+    watch: Callable[[int, int], None] = lambda attempt, done: None,
+) -> Coded | None:
+    """The most bytes of peer `name` that are not more than `size` by 2 %; at half the size where
+    even its coarsest quality has more, and None where that has more too. `watch` gets the number
+    of the attempt, from 1 on, and of the frames it has coded."""
+    attempts = 0
+    for scale in (Fraction(1), Fraction(1, 2)):
+        down = Scaler(fmt, scale)
+        if scale < 1 and min(down.format.width, down.format.height) < _SMALLEST:
+            break
+        small = frames if scale == 1 else [down.apply(planes) for planes in frames]
+        up = Scaler(down.format, (fmt.width, fmt.height))
 
-    @cache
-    def coded(crf: float) -> tuple[int, Coded]:
-        made = encode(name, frames, fmt, crf)
-        return sum(made.sizes), made
+        @cache
+        def coded(crf: float) -> tuple[int, Coded]:
+            nonlocal attempts
+            attempts += 1
+            seen = partial(watch, attempts)
+            made = encode(name, small, down.format, crf, watch=seen)  # noqa: B023
+            return sum(made.sizes), made
 
-    unit = PEERS[name].unit
-    found, made = nearest(lambda crf: coded(round(crf / unit) * unit), size, PEERS[name].coarsest)
-    return made if found <= SLACK * size else None
+        unit = PEERS[name].unit
+        found, made = nearest(
+            lambda crf: coded(round(crf / unit) * unit),  # noqa: B023
+            size,
+            PEERS[name].coarsest,
+        )
+        if found <= SLACK * size:
+            shown = made.frames if scale == 1 else [up.apply(planes) for planes in made.frames]
+            return Coded(made.sizes, shown, scale)
+    return None
 
 
 def nearest(
@@ -118,9 +150,15 @@ def nearest(
 
 
 def encode(
-    name: str, frames: Sequence[Planes], fmt: VideoFormat, crf: float, threads: int = 0
+    name: str,
+    frames: Sequence[Planes],
+    fmt: VideoFormat,
+    crf: float,
+    threads: int = 0,
+    watch: Callable[[int], None] = lambda done: None,
 ) -> Coded:
-    """Code frames of `fmt` by peer `name` and decode them; `threads` 0 = as many as it likes."""
+    """Code frames of `fmt` by peer `name` and decode them; `threads` 0 = as many as it likes.
+    `watch` gets the number of frames that went in."""
     peer = PEERS[name]
     # SVT-AV1 prints its settings unless it is asked for errors alone.
     os.environ.setdefault("SVT_LOG", "1")
@@ -130,12 +168,18 @@ def encode(
     encoder.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
     # x265 crashes on small pictures now and then where it has a pool of threads.
     encoder.thread_count = 1 if fmt.width * fmt.height < POOL_PIXELS else threads
-    encoder.options = peer.options | {"crf": f"{crf:.2f}" if peer.unit < 1 else str(round(crf))}
+    shown_crf = f"{crf:.2f}" if peer.unit < 1 else str(round(crf))
+    encoder.options = peer.options | (
+        {peer.parameters: f"{peer.options[peer.parameters]}:crf={shown_crf}"}
+        if peer.parameters
+        else {"crf": shown_crf}
+    )
     packets = []
     for number, planes in enumerate(frames):
         frame = frame_from_planes(planes, fmt.bit_depth)
         frame.pts = number
         packets += encoder.encode(frame)
+        watch(number + 1)
     packets += encoder.encode(None)
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.decoder, "r"))
     shown = [f for packet in packets for f in decoder.decode(av.Packet(bytes(packet)))]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gvcodec.compare import PEERS, compare
+from gvcodec.compare import PEERS, compare, tell_nearest
+from gvcodec.compare.distance import distances
 from gvcodec.compare.page import Row, write_page
-from gvcodec.compare.peers import encode_at
+from gvcodec.compare.peers import encode, encode_at
+from gvcodec.media.planes import Scaler
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.conftest import run
+from tests.conftest import moving_texture, run
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 
@@ -43,6 +47,56 @@ def test_a_peer_that_cannot_be_that_small_says_so(clip: list[Planes]) -> None:
     assert encode_at("x265", clip[:2], FORMAT, 20) is None
 
 
+@pytest.mark.parametrize("name", ["x265", "svtav1"])
+def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size(name: str) -> None:
+    fmt, film = replace(FORMAT, width=192, height=160), moving_texture(192, 160, 6)
+    least = sum(encode(name, film, fmt, PEERS[name].coarsest).sizes)
+    down = Scaler(fmt, Fraction(1, 2))
+    smaller = [down.apply(planes) for planes in film]
+    size = (least + sum(encode(name, smaller, down.format, PEERS[name].coarsest).sizes)) // 2
+    seen: list[tuple[int, int]] = []
+    coded = encode_at(name, film, fmt, size, lambda *at: seen.append(at))
+    assert coded is not None and coded.scale == Fraction(1, 2)
+    assert sum(coded.sizes) <= 1.02 * size
+    assert coded.frames[0][0].shape == (160, 192)
+    assert np.corrcoef(coded.frames[3][0].ravel(), film[3][0].ravel())[0, 1] > 0.5
+    assert seen[:6] == [(1, done) for done in range(1, 7)] and seen[-1][0] > 1
+
+
+def test_the_sentence_says_who_is_nearest_whoever_it_is() -> None:
+    picture = [np.zeros((48, 48, 3), np.uint8)]
+    ours = Row("gvcodec", [1000], [30.0], picture, {"LPIPS-Alex": 0.10, "DISTS": 0.30})
+    other = Row("x265", [990], [33.0], picture, {"LPIPS-Alex": 0.20, "DISTS": 0.24})
+    assert tell_nearest([ours, other]) == (
+        "At 1,000 bytes gvcodec is nearest to the source by LPIPS-Alex: 50 % nearer than x265. "
+        "There x265 is nearest to the source by DISTS: 20 % nearer than gvcodec."
+    )
+    ours.distances.clear()
+    assert "x265 has the highest PSNR-Y: 3.00 dB above gvcodec" in tell_nearest([ours, other])
+    assert "nothing to compare" in tell_nearest([ours])
+
+
+def test_distances_are_those_of_the_weights_that_are_there(
+    weights_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    source = rng.integers(0, 256, (64, 96, 3), np.uint8)
+    near = np.clip(source + rng.normal(0, 4, source.shape), 0, 255).astype(np.uint8)
+    far = np.clip(source + rng.normal(0, 40, source.shape), 0, 255).astype(np.uint8)
+    for folder, names in (
+        (weights_folder, ["LPIPS-Alex", "DISTS"]),
+        (tmp_path, ["small network's distance"]),
+    ):
+        monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(folder))
+        found = distances(64, 96)
+        assert [metric.name for metric in found] == names
+        for metric in found:
+            values = [metric.of(picture, source) for picture in (source, near, far)]
+            assert values[0] == pytest.approx(0, abs=1e-4) and values[0] < values[1] < values[2]
+    assert distances(16, 16) == []
+
+
 def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, capsys) -> None:
     page = tmp_path / "film.html"
     words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
@@ -58,6 +112,9 @@ def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, caps
     assert "<!--" not in text.partition("<script")[0]
     said = capsys.readouterr().err
     assert f"gvcodec: gvcodec: {sizes[0]:,} bytes" in said
+    verdict = re.search(r'<p id="verdict">(.*?)</p>', text)
+    assert verdict is not None and verdict[1].startswith(f"At {sizes[0]:,} bytes ")
+    assert f"gvcodec: {html.unescape(verdict[1])}" in said.splitlines()
     run(*words, "--with", "x264", code=1)  # the page is there already
 
 

@@ -1,0 +1,90 @@
+"""How far decoded pictures are from their source, by networks: LPIPS-Alex and DISTS where their
+weights are found, otherwise the small network that ships with gvcodec.
+
+    for metric in distances():
+        metric.name, metric.of(picture, source)  # (H, W, 3) uint8 each; 0 = equal
+
+Nothing where torch is missing. gvcodec's painter is trained and fitted with DISTS and the small
+network as losses; LPIPS-Alex is kept for judging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.painter.open import has_torch
+from gvcodec.util.torch_settings import usual_torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Picture = NDArray[np.uint8]
+#: Frames that are looked at, evenly over the clip.
+_LOOKS = 12
+#: Networks take no smaller pictures.
+_SMALLEST = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """`name` as tables have it; `trained`: a loss of gvcodec's training or fitting."""
+
+    name: str
+    trained: bool
+    of: Callable[[Picture, Picture], float]
+
+
+def distances(height: int, width: int) -> list[Distance]:
+    """What can be taken here of pictures of this size, the one that counts most first."""
+    if not has_torch() or min(height, width) < _SMALLEST:
+        return []
+    from gvcodec.painter import perceptual
+    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+
+    if perceptual.find_weights():
+        return [
+            Distance("LPIPS-Alex", False, _taken(perceptual.lpips("alex"))),
+            Distance("DISTS", True, _taken(perceptual.dists())),
+        ]
+    if (small := perceptual.guide_network("small")) is None:
+        return []
+    loss = PerceptualLoss(weights=small[1])
+
+    def both(picture: Tensor, source: Tensor) -> Any:
+        return sum(loss(picture, loss.reference(source)))
+
+    return [Distance("small network's distance", True, _taken(both))]
+
+
+def mean_distance(
+    metric: Distance, pictures: Sequence[Picture], source: Sequence[Picture]
+) -> float:
+    """Over frames of a clip that are spread evenly."""
+    count = len(source)
+    chosen = sorted({round(n) for n in np.linspace(0, count - 1, min(_LOOKS, count))})
+    return float(np.mean([metric.of(pictures[n], source[n]) for n in chosen]))
+
+
+def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
+    """A network as a function of pictures."""
+
+    @usual_torch()
+    def take(picture: Picture, source: Picture) -> float:
+        import torch
+
+        with torch.inference_mode():
+            return float(measure(_tensor(picture), _tensor(source)))
+
+    return take
+
+
+def _tensor(picture: Picture) -> Tensor:
+    """(1, 3, H, W) in 0…1."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
