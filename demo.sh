@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 say "encoding and decoding"
 mkdir -p out
 source=${given[0]:-out/demo.y4m}
-[ $# -ne 0 ] || "$venv/bin/python" -m gvcodec.demo "$source"
+[ $# -ne 0 ] || "$venv/bin/python" scripts/demo_clip.py "$source"
 "$venv/bin/gvcodec" encode "$source" out/demo.bin -y
 "$venv/bin/gvcodec" decode out/demo.bin out/demo.mkv --lossless -y
 "$venv/bin/gvcodec" verify out/demo.bin --source "$source"

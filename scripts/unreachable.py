@@ -18,22 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gvcodec", "training")
-#: Library, command line, and the programs that made what is shipped in checkpoints/, or that carry
-#: what it learns from.
-ROOTS = (
-    "gvcodec",
-    "gvcodec.__main__",
-    "gvcodec.demo",
-    "training.gvc1d",
-    "training.latent_entropy",
-    "training.lp_comp",
-    "training.summary",
-    "training.motion",
-    "training.__main__",
-    "training.material",
-    "training.painter",
-    "training.perceptual",
-)
+#: Library, command line, and what other programs import.
+ROOTS = ("gvcodec", "gvcodec.__main__", "gvcodec.gvc1d.compressai", "training.__main__")
 _NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 
 
@@ -68,11 +54,14 @@ def unreachable(root: Path = ROOT) -> list[str]:
     """Names of modules that cannot be come to from `ROOTS`."""
     known = modules(root)
     reached: set[str] = set()
-    # The command line finds its commands by their names.
-    waiting = [
-        *ROOTS,
-        *(name for name in known if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*", name)),
-    ]
+    # Commands are found by their names; every program of training has `main`.
+    programs = {
+        name
+        for name, path in known.items()
+        if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*", name)
+        or (name.startswith("training.") and "def main(" in path.read_text(encoding="utf-8"))
+    }
+    waiting = [*ROOTS, *programs]
     while waiting:
         name = waiting.pop()
         if name not in reached:

@@ -1,7 +1,7 @@
 """`python -m eval loop OUT.webp`: a clip of gvcodec, x265 and SVT-AV1 at equal bytes, side by side,
 as a picture that repeats.
 
-Needs no clip from elsewhere: without `--video` it is the one that `gvcodec.demo` draws.
+Without `--video` it is the clip of demo.sh.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 import gvcodec
 from eval.report.panels import LABEL, Frames, of_peers, rgb_frames
 from eval.tools import EvalError
-from gvcodec import demo
 
 #: A page loads it at once.
 _MOST_BYTES = 600_000
@@ -27,7 +26,7 @@ _SAVINGS = ((1, 85), (1, 75), (2, 85), (2, 75), (3, 75), (4, 70))
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("output", type=Path, metavar="OUT.webp")
-    add("--video", type=Path, help="another clip, 48 frames of it (that of gvcodec.demo)")
+    add("--video", type=Path, default=Path("out/demo.y4m"), help="(out/demo.y4m)")
     add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
     add("--fit-steps", type=int, default=20, help="(20)")
 
@@ -51,9 +50,9 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
         yield sheet
 
 
-def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str]:
+def make(output: Path, video: Path, q: float, fit_steps: int) -> list[str]:
     """Write the picture; a line for each panel."""
-    frames, rate = rgb_frames(video, 48) if video else (list(demo.frames()), demo.RATE)
+    frames, rate = rgb_frames(video, 48)
     data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
@@ -68,7 +67,7 @@ def make(output: Path, video: Path | None, q: float, fit_steps: int) -> list[str
             save_all=True,
             append_images=shown[1:],
             duration=round(1000 * every / rate),
-            base_frame=0,
+            loop=0,
             quality=quality,
             method=4,
         )

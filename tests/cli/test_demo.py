@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from gvcodec.demo import HEIGHT, WIDTH, frames
+from scripts.demo_clip import HEIGHT, WIDTH, frames
 
 
 def test_the_clip_is_the_same_every_time_and_moves() -> None:

@@ -123,7 +123,6 @@ def test_python_dash_m_runs_no_module_of_the_working_directory(folder: Path) -> 
     for words in (
         ("gvcodec", "encode", "a.mkv", "a.gvc", *QUICK),
         ("gvcodec", "batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"),
-        ("gvcodec.demo", "--help"),
         ("training", "--help"),
         ("eval", "rd", "--help"),
     ):

@@ -40,10 +40,10 @@ def test_every_module_is_used_by_what_is_shipped(tmp_path) -> None:
     package.mkdir()
     for name in script.ROOTS:
         path = tmp_path.joinpath(*name.split("."))
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         (path / "__init__.py" if name == "gvcodec" else path.with_suffix(".py")).write_text("")
     (tmp_path / "training" / "__init__.py").write_text("")
-    (package / "demo.py").write_text(
+    (package / "__main__.py").write_text(
         '"""Not gvcodec.lost."""\nfrom gvcodec import used\nNAMED = "gvcodec.named:thing"\n'
     )
     for name in ("used", "named", "lost"):
