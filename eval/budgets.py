@@ -2,7 +2,13 @@
 
 `scenes`: the clips, made 640×360 and joined, are one video of as many scenes, coded by base `av1`
 with nothing fitted; each arm gives the GOPs other qualities (`gvcodec.rate.scenes`). `shuffled`
-gives the offsets by ELBO to the scenes in reverse order.
+gives the offset by ELBO of each scene to the one before.
+
+`latents`: base `none`, so that tokens are all there is; clips are made 512×384 (four windows).
+`uniform` at several numbers of tokens is the curve that the other arms, of `--tokens` on average,
+are compared with at equal bytes. `router`: ELBO as the shipped router predicts it, without a
+decode. `shuffled`: the counts by ELBO, at random places. `oracle`: the best counts of all for the
+errors that `rd` measures (dynamic programming).
 
 `motion`: base `motion`, nothing fitted. Clips are made smaller to `--width`; every arm codes the
 same frames at the same q, and the file's bytes, LPIPS-Alex and PSNR-Y of the base frames and the
@@ -35,6 +41,8 @@ from eval.metrics import network, sample
 from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
 from gvcodec.config import EncoderConfig
+from gvcodec.gvc1d import search
+from gvcodec.gvc1d.allocation.router import Router
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate.scenes import gop_offsets
@@ -49,7 +57,7 @@ SCENE_FIELDS = (
     "seconds", "trial seconds", "offsets",
 )  # fmt: skip
 SCENE_ARMS = ("uniform", "elbo", "uniqueness", "both", "rd", "shuffled")
-SCENE = (640, 360)
+SCENE, LATENT = (640, 360), (512, 384)
 
 
 @dataclass
@@ -61,7 +69,9 @@ class Seen:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--what", choices=("motion", "scenes"), default="motion")
+    parser.add_argument("--what", choices=("motion", "scenes", "latents"), default="motion")
+    parser.add_argument("--tokens", type=int, default=8, help="tokens a window (latents)")
+    parser.add_argument("--model", help="weights of gvc1d (latents; the shipped ones)")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--width", type=int, default=480, help="wider clips are made smaller")
     parser.add_argument("--q", type=int, nargs="+", default=[56, 59, 62])
@@ -71,7 +81,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     new = not options.out.exists()
     with open(options.out, "a", newline="") as file:
-        fields = SCENE_FIELDS if options.what == "scenes" else FIELDS + MORE
+        fields = {"scenes": SCENE_FIELDS, "latents": FIELDS, "motion": FIELDS + MORE}[options.what]
         writer = csv.DictWriter(file, fields, lineterminator="\n")
         if new:
             writer.writeheader()
@@ -83,6 +93,14 @@ def run(options: argparse.Namespace) -> None:
                 writer.writerow({"what": "scenes"} | scenes_row(frames, starts, q, arm))
                 file.flush()
             return
+        if options.what == "latents":
+            for path in options.clips:
+                frames = read_scaled(path, options.frames, LATENT)
+                for arm, tokens in latent_arms(options.tokens):
+                    found = latents_row(frames, tokens, arm, options.model)
+                    writer.writerow({"what": "latents", "clip": path.stem} | found)
+                    file.flush()
+            return
         for path in options.clips:
             fmt, frames = read(path, options.frames, options.width)
             for q, arm in itertools.product(options.q, ARMS):
@@ -90,14 +108,74 @@ def run(options: argparse.Namespace) -> None:
                 file.flush()
 
 
-def read_scaled(path: Path, count: int) -> list[Planes]:
-    """The first frames at 640×360, 10 bits."""
+def read_scaled(path: Path, count: int, size: tuple[int, int] = SCENE) -> list[Planes]:
+    """The first frames at this size, 10 bits."""
     made: list[Planes] = []
     with av.open(str(path)) as container:
         for frame in itertools.islice(container.decode(video=0), count):
-            small = frame.reformat(*SCENE, format="yuv420p10le", interpolation="AREA")
+            small = frame.reformat(*size, format="yuv420p10le", interpolation="AREA")
             made.append(planes_from_frame(small))
     return made
+
+
+def latent_arms(tokens: int) -> list[tuple[str, int]]:
+    """Names, and tokens a window on average."""
+    curve = sorted({max(1, tokens * part // 4) for part in (2, 3, 4, 5, 6)})
+    others = ("uniqueness", "elbo", "router", "both", "rd", "shuffled", "oracle")
+    return [("uniform", n) for n in curve] + [(name, tokens) for name in others]
+
+
+def latents_row(
+    frames: Sequence[Planes], tokens: int, arm: str, model: str | None
+) -> dict[str, Any]:
+    fmt = VideoFormat(*LATENT, Fraction(25), Fraction(1, 25))
+    method = {"router": "elbo", "shuffled": "elbo", "oracle": "rd"}.get(arm, arm)
+    config = EncoderConfig(
+        base="none", tokens=tokens, alloc=method, fit_steps=0, threads=1, model=model
+    )
+    plain, find = search.allocate, Router.find
+
+    def allocate(*given: Any) -> np.ndarray:
+        if arm == "oracle":
+            return best_counts(given[1], given[3])
+        counts = plain(*given)
+        if arm == "shuffled":
+            counts = np.random.default_rng(1).permutation(counts.ravel()).reshape(counts.shape)
+        return counts
+
+    with (
+        mock.patch.object(search, "allocate", allocate),
+        mock.patch.object(Router, "find", find if arm == "router" else lambda _: None),
+    ):
+        data = encode(frames, format=fmt, config=config)
+    shown = list(decode_planes(data, threads=1))
+    return {
+        "size": "x".join(map(str, LATENT)),
+        "budgets": arm,
+        "base q": tokens,
+        "bytes": len(data),
+        "bpp": f"{8 * len(data) / len(frames) / fmt.width / fmt.height:.5f}",
+        "LPIPS-Alex": f"{judged('lpips_alex', frames, shown, 2):.4f}",
+        "PSNR-Y": f"{psnr_y(frames, shown):.3f}",
+    }
+
+
+def best_counts(errors: np.ndarray, total: int) -> np.ndarray:
+    """The counts (F, W) of least sum of errors (F, W, K + 1), of all that come to `total` tokens at
+    most."""
+    flat = errors.reshape(-1, errors.shape[-1])
+    least = np.zeros(total + 1)  # by tokens that are left, of the windows so far
+    chosen = np.zeros((len(flat), total + 1), np.int64)
+    for i, window in enumerate(flat):
+        options = np.full((flat.shape[1], total + 1), np.inf)
+        for n, error in enumerate(window[: total + 1]):
+            options[n, n:] = least[: total + 1 - n] + error
+        chosen[i], least = options.argmin(0), options.min(0)
+    counts, left = np.zeros(len(flat), np.int64), total
+    for i in reversed(range(len(flat))):
+        counts[i] = chosen[i, left]
+        left -= counts[i]
+    return counts.reshape(errors.shape[:-1])
 
 
 def scenes_row(
@@ -112,7 +190,7 @@ def scenes_row(
     began = time.process_time()
     offsets = () if arm == "uniform" else gop_offsets(frames, fmt, config)
     tried = time.process_time() - began
-    offsets = offsets[::-1] if arm == "shuffled" else offsets
+    offsets = offsets[1:] + offsets[:1] if arm == "shuffled" else offsets
     data = encode(frames, format=fmt, config=replace(config, gop_q=offsets))
     seconds = time.process_time() - began
     found: dict[str, Any] = {"size": "x".join(map(str, SCENE)), "base q": q, "budgets": arm}

@@ -81,7 +81,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         default="",
         help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
-        "tried first (windows of motion: elbo; tokens, scenes: uniform)",
+        "tried first (uniform)",
     )
     add_summary(parser)
     add_threads(parser)

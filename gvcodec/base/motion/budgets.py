@@ -28,7 +28,7 @@ NODES = (1 << TREE_LEVELS) - 1
 #: U_f of windows. The paper's 0.005 is for features of a language model's encoder; features of luma
 #: lie closer together.
 FUSED = 0.0003
-DEFAULT = "elbo"
+DEFAULT = "uniform"
 
 Levels = NDArray[np.uint8]
 
