@@ -25,7 +25,7 @@ COMMANDS = {
     "settings": ("rd.settings", "what settings of the standard base layers are worth"),
     "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
-    "robustness": ("robustness.command", "hostile streams, signals, threads, fuzzing"),
+    "robustness": ("robustness.command", "hostile streams, fuzzing"),
     "player": ("player", "the page of gvcodec play in a headless Chromium"),
     "xcomp": ("xcomp", "one token a frame, and attention to it"),
     "search": ("search", "what summaries find, by method, rate and question"),

@@ -114,19 +114,18 @@ def summary(found: dict[str, Any], limit: int = LIMIT) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def to_words(found: dict[str, Any]) -> str:
     """The summary in words."""
     opened = f"{found['sockets']} sockets, {found['foreign']} foreign files"
     ended = ", ".join(f"{found[name]} {name}" for name in ("crashes", "hangs", "tracebacks"))
     peak, limit = found["peak_bytes"] >> 20, found["limit"] >> 20
-    text = (
+    return (
         f"{found['files']} hostile files through {len(worker.COMMANDS)} commands each: "
         f"{found['tried']} tried, {ended}, {found['silent']} silent changes, "
         f"{found['leftovers']} leftovers, {opened if found['traced'] else 'not traced'}; "
         f"longest {found['longest']:.1f} s, peak memory {peak} MiB beside the program "
         f"(limit {limit} MiB)."
     )
-    return [text]
 
 
 def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[dict[str, Any]], str]:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.robustness import attacks, fuzz, mutations, trials
+from eval.robustness import commands, fuzz, mutations, trials
 from eval.robustness.streams import streams
 from eval.tools import group_digits, markdown, write_json
 
-PARTS = ("trials", "fuzz", "attacks")
+PARTS = ("trials", "fuzz", "commands")
+#: Mutations of each stream that go through every command.
+_MUTATIONS = 60
 #: Outcomes of `trials` in the order of the columns, and their headings.
 _OUTCOMES = {
     "refused": "refused",
@@ -40,26 +42,21 @@ def measure(
     if "fuzz" in parts:
         for name in fuzz.TARGETS:
             _once(folder / f"fuzz-{name}.json", say, lambda n=name: fuzz.run(n, fuzz_seconds))
-    for name, part in attacks.PARTS.items() if "attacks" in parts else ():
-        _once(folder / f"attacks-{name}.json", say, part)
+    if "commands" in parts:
+        _once(folder / "commands.json", say, _commands)
     findings = [
         line
         for part in _find(folder, "trials")
         for tally in part["tallies"].values()
         for line in tally["findings"]
     ]
-    return findings + [
-        line for part in _find(folder, "attacks") for line in part.get("findings", [])
-    ]
+    return findings + [line for part in _find(folder, "commands") for line in part["findings"]]
 
 
 def to_markdown(folder: Path) -> str:
     """The tables of all that was measured."""
     found = [_trials_table(_find(folder, "trials"), _find(folder, "fuzz"))]
-    paths = folder.glob("attacks-*.json")
-    measured = {p.stem.removeprefix("attacks-"): json.loads(p.read_text()) for p in paths}
-    if measured:
-        found.append("\n".join(f"* {line}" for line in attacks.lines(measured)))
+    found += [f"* {commands.to_words(part)}" for part in _find(folder, "commands")]
     return "\n\n".join(found)
 
 
@@ -67,6 +64,10 @@ def _once(path: Path, say: Callable[[str], None], make: Callable[[], dict[str, A
     if not path.exists():
         say(f"{path.stem} …")
         write_json(path, make())
+
+
+def _commands() -> dict[str, Any]:
+    return commands.summary(commands.try_command(commands.inputs(_MUTATIONS)))
 
 
 def _trial(name: str, data: bytes, flips: int) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _trial(name: str, data: bytes, flips: int) -> dict[str, Any]:
 
 
 def _find(folder: Path, part: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{part}-*.json"))]
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{part}*.json"))]
 
 
 def _trials_table(parts: list[dict[str, Any]], fuzzed: list[dict[str, Any]]) -> str:
