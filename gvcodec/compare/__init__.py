@@ -105,8 +105,8 @@ def compare(
         for metric in metrics:
             value = mean_distance(metric, rows[-1].pictures, pictures)
             rows[-1].distances[metric.name] = value
-        found = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
-        say(f"{title}: {sum(coded.sizes):,} bytes{found}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
+        shown = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
+        say(f"{title}: {sum(coded.sizes):,} bytes{shown}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
     html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
@@ -132,7 +132,7 @@ def tell_nearest(rows: Sequence[Row]) -> str:
             if row is not best
         )
         return f"{size} {best.title} has the highest PSNR-Y: {others}. Looks were not measured."
-    sentences = []
+    sentences: list[str] = []
     for name in ours.distances:
         best = min(rows, key=lambda row: row.distances[name])
         near = best.distances[name]
