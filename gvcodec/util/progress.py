@@ -6,8 +6,9 @@ or JSON.
         ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
 Share done = work of the stages so far / work of all stages, by `COSTS`; it never goes back, and is
-100 % only at the end. Time left = time so far · (1 - share) / share, once enough is coded here to
-say so: "estimating…" until then.
+100 % only at the end. Time left = that of this stage, by the part of it that is done, and of those
+to come, by the time that one of their kind took, or else by `COSTS`: "estimating…" until enough is
+done here to say so.
 """
 
 from __future__ import annotations
@@ -95,7 +96,6 @@ class ProgressOptions(TypedDict):
 MODES = ("auto", "json", "none")
 #: Seconds between two looks of the bar, two objects of JSON, two lines.
 _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
-_COUNT = "{desc}{postfix}"
 #: Columns of the bar at most and at least, and of what stands around it.
 _WIDEST, _NARROWEST, _AROUND, _USUAL_COLUMNS = 30, 8, 10, 80
 
@@ -159,11 +159,11 @@ class Display:
             parts.pop()
         words = "  ".join(parts)
         width = min(_WIDEST, max(_NARROWEST, room + _NARROWEST - len(words)))
-        bar = f"{{desc}} {{percentage:3.0f}}%|{{bar:{width}}}|{{postfix}}"
+        bar = f"{{percentage:3.0f}}%|{{bar:{width}}}| " * (
+            bool(state.total) or state.frames is None
+        )
         self._bar.n = state.share
-        self._bar.bar_format = bar if state.total or state.frames is None else _COUNT
-        self._bar.set_description_str(state.stage, refresh=False)
-        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.bar_format = f"{state.stage} {bar}{words}"
         self._bar.refresh()
 
     def _write_above(self, line: str) -> None:
@@ -216,8 +216,10 @@ class ProgressBar:
         self._display = Display(mode, clock)
         self._began = clock()
         self._stage: _Stage | None = None
-        #: Work of the stages that ended, and whether one of them coded.
-        self._gone, self._has_coded = 0.0, False
+        #: Work of the stages that ended.
+        self._gone = 0.0
+        #: Seconds of those that ended, by kind.
+        self._took: dict[str, list[float]] = {}
         self._share = 0.0
         self._size = 0
 
@@ -287,10 +289,11 @@ class ProgressBar:
     def _end(self) -> None:
         stage, self._stage = self._stage, None
         if stage is not None:
+            took = self._clock() - stage.began
+            self._took.setdefault(stage.kind, []).append(took)
             self._gone += COSTS[stage.kind]
-            self._has_coded = self._has_coded or stage.kind == "code"
             if self._verbose:
-                say(f"{stage.what}: {self._clock() - stage.began:.1f} s")
+                say(f"{stage.what}: {took:.1f} s")
 
     def _show(self) -> None:
         stage = self._stage
@@ -299,10 +302,7 @@ class ProgressBar:
         own = COSTS[stage.kind]
         whole = self._gone + own + sum(COSTS[kind] for kind in self._plan)
         self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
-        elapsed = self._clock() - self._began
-        coding = stage.kind == "code" and stage.done >= max(1, _ENOUGH * stage.fed)
-        known = stage.total and elapsed >= _FIRST and (coding or self._has_coded)
-        left = elapsed * (1 - self._share) / self._share if known else None
+        left = self._left(stage)
         if stage.kind == "fit":
             self._display.show(State(stage.what, self._share, left))
             return
@@ -310,6 +310,28 @@ class ProgressBar:
         if self._rate and self._size and frames:
             kbps, note = self._rate(frames, self._size)
         self._display.show(State(stage.what, self._share, left, frames, stage.total, note, kbps))
+
+    def _left(self, stage: _Stage) -> float | None:
+        """Seconds, None where too little is done to say."""
+        elapsed, part = self._clock() - self._began, stage.part
+        coding = stage.kind == "code" and stage.done >= max(1, _ENOUGH * stage.fed)
+        fitting = stage.kind == "fit" and part < _ENOUGH
+        if not stage.total or elapsed < _FIRST or fitting or not (coding or "code" in self._took):
+            return None
+        here = self._clock() - stage.began
+        if part > 0:
+            own = here * (1 - part) / part
+        else:
+            own = max(0.0, self._expect(stage.kind, here) - here)
+        unit = here / part if part > 0 and stage.kind == "code" else 0.0
+        return own + sum(self._expect(kind, unit) for kind in self._plan)
+
+    def _expect(self, kind: str, coding: float) -> float:
+        """Seconds of a stage; `coding`: of one that codes, where none has ended."""
+        if took := self._took.get(kind):
+            return sum(took) / len(took)
+        known = self._took.get("code")
+        return COSTS[kind] * (sum(known) / len(known) if known else coding)
 
 
 def minutes(seconds: float) -> str:
