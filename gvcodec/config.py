@@ -20,12 +20,12 @@ class Speed:
 
 
 #: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 3 takes twice the time of 4
-#: and saves 3 to 5 % of the bytes, 2 takes twice that of 3 and saves 1 to 2 % more; 60 steps of
-#: fitting gain little over 20.
+#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %.
+#: Steps of fitting are of eight crops each.
 SPEEDS = {
-    "fast": Speed({"av1": 5, "vvc": 4}, 10),
-    "balanced": Speed({"av1": 3, "vvc": 2}, 20),
-    "best": Speed({"av1": 2, "vvc": 1}, 60),
+    "fast": Speed({"av1": 5, "vvc": 4}, 5),
+    "balanced": Speed({"av1": 3, "vvc": 2}, 8),
+    "best": Speed({"av1": 2, "vvc": 1}, 30),
 }
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.

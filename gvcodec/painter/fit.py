@@ -1,15 +1,18 @@
 """Fitting: change a small part of the painter for one video and send the change as integers.
 
 The encoder holds base frames and sources, so it can measure what the painter should have done.
-`fit` takes random crops of short runs, lowers the perceptual losses of `Objective` on them over the
-tensors of `payload.GROUPS`, and then quantises: steps follow the sensitivity of each tensor (Adam's
-second moments), their common factor is chosen by validation crops and real bytes, and the rest of
-the time is spent with rounded weights (straight-through). Only the last layers move, so what the
-others see of a crop is computed once (`fit_pool`). Bytes are weighed at the exchange rate
-`RATE_SLOPE`: one per cent more stream would have bought about so many per cent of perceptual loss
-in the base codec. The result is sent only if it beats the shipped weights and the base frames
-themselves on crops that were not used for fitting; where the first steps make it worse, the rest is
-saved.
+`fit` takes random crops of short runs, lowers the logarithm of the perceptual losses of `Objective`
+on them, so that no crop counts more than another, over the tensors of `payload.GROUPS`, and then
+quantises: steps follow the sensitivity of each tensor (Adam's second moments), their common factor
+is chosen by validation crops and real bytes, and the rest of the time is spent with rounded weights
+(straight-through). Only the last layers move, so what the others see of a crop is computed once
+(`fit_pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
+have bought about so many per cent of perceptual loss in the base codec.
+
+The result is sent only if it beats the shipped weights and the base frames themselves on crops of
+runs that were not used for fitting, and if a measure that does not lead, the gap of the sub-bands'
+energies, stays: a network that is led to texture it likes moves that gap. Where the first steps
+gain too little for the rest to pay, they are the last.
 """
 
 from __future__ import annotations
@@ -55,14 +58,17 @@ DEFAULT_STREAM_BYTES = 60_000
 _LARGE_STREAM = 150_000
 _SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
-_POOL, _VALIDATION, _BATCH = 24, 8, 4
+_POOL, _VALIDATION, _BATCH = 24, 8, 8
+#: One run in so many is for validation, if there are twice as many.
+_VALIDATED = 4
 _FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
-_FACTORS = (0.1, 0.25, 0.6)
+_FACTORS = (0.1, 0.3)
 _HURRIED_FACTOR = 0.2
-#: A look at the held-out crops after so many steps is a forecast: what has made them worse by this
-#: part of the loss, bytes left out, will not pay. At the rate of the first steps a video that gains
-#: in the end may still be a little worse.
-_LOOK, _HOPELESS = 6, 0.01
+#: A look at the held-out crops after so many steps is a forecast: what has lowered the loss by less
+#: than this part, bytes left out, will not pay.
+_LOOK, _LEAST_GAIN = 5, 0.015
+#: By how much the energies of the sub-bands may move away from the source's.
+_GAP = 1.05
 #: Looks at the held-out crops in all: two before the first step, `_LOOK`, `_FACTORS`, the last.
 _JUDGED = 4 + len(_FACTORS)
 
@@ -99,6 +105,7 @@ def make_objective(
         contrast=_CONTRAST,
         colour=colour,
         bit_depth=fmt.bit_depth,
+        watches=True,
     )
 
 
@@ -123,9 +130,10 @@ class Fitter:
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.objective = objective
         rng = np.random.default_rng(seed)
+        learned, validated = _split(runs)
         self.pool, self.held = (
-            Pool(runs, _POOL, conditions, rng, base, objective),
-            Pool(runs, _VALIDATION, conditions, rng, base, objective),
+            Pool(learned, _POOL, conditions, rng, base, objective),
+            Pool(validated, _VALIDATION, conditions, rng, base, objective),
         )
         self.rng, self.rate = rng, rate
         self.optimizer = Adam(self.weights.values(), betas=(0.9, 0.98))
@@ -140,20 +148,20 @@ class Fitter:
     def update(self, learning_rate: float, exponents: dict[str, int] | None) -> float:
         """One step; with `exponents` (steps of the tensors) the forward pass sees rounded
         deltas."""
-        numbers = [int(n) for n in self.rng.integers(0, len(self.pool.crops), _BATCH)]
+        crops = len(self.pool.crops)
+        numbers = [int(n) for n in self.rng.permutation(crops)[:_BATCH]]
         batch, seen, references = self.pool.batch(numbers)
         exact = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if exponents:
             self.quantise(exponents)
-        loss = self.objective(self.painter, batch, seen, references)["total"].mean()
+        loss = self.objective(self.painter, batch, seen, references)["total"]
         self.optimizer.clear_gradients()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        loss.log().mean().backward()
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(exact[name])
         self.optimizer.step(learning_rate)
-        return float(loss.detach())
+        return float(loss.detach().mean())
 
     @torch.no_grad()
     def set_deltas(self, deltas: dict[str, Tensor]) -> None:
@@ -207,17 +215,18 @@ class Fitter:
 
     def choose_steps(
         self, cost: Callable[[float, bytes], float], say: Progress
-    ) -> tuple[float, bytes, dict[str, int]]:
-        """Cost on the held-out crops, payload and exponents of the factor that costs least; the
-        deltas stay as they are."""
+    ) -> tuple[float, bytes, dict[str, int], float]:
+        """Cost on the held-out crops, payload, exponents and energy gap of the factor that costs
+        least; the deltas stay as they are."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
             exponents = self.steps_for(factor)
             payload = self.quantise(exponents)
-            loss = self.judge(self.painter)
-            trials.append((cost(loss, payload), payload, exponents))
-            say(f"fitting: step factor {factor}: {loss:.4f}, {len(payload)} bytes")
+            parts = self.parts(self.painter)
+            price = cost(parts["total"], payload)
+            trials.append((price, payload, exponents, parts["energy_gap"]))
+            say(f"fitting: step factor {factor}: {parts['total']:.4f}, {len(payload)} bytes")
         self.set_deltas(exact)
         return min(trials, key=lambda trial: trial[0])
 
@@ -327,33 +336,46 @@ def fit(
         if candidates[-1][0] < plain:
             fitter.set_deltas(deltas)
 
+    def offer(price: float, payload: bytes, gap: float) -> None:
+        if gap <= _GAP * parts["energy_gap"]:
+            candidates.append((price, payload))
+
     exponents: dict[str, int] | None = None
     while share() < 1:
         if fitter.steps == _LOOK and share() < _FIT_SHARE:
             loss = fitter.judge(fitter.painter)
             say(f"fitting: {loss:.4f} after {_LOOK} steps")
-            if loss > (1 + _HOPELESS) * min(known for known, _ in candidates):
-                say(f"fitting: no gain after {_LOOK} steps")
+            if loss > (1 - _LEAST_GAIN) * min(known for known, _ in candidates):
+                say(f"fitting: too little gain after {_LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and fitter.steps and share() > _FIT_SHARE:
             if hurried:
                 exponents = fitter.steps_for(_HURRIED_FACTOR)
             else:
-                price, payload, exponents = fitter.choose_steps(cost, say)
-                candidates.append((price, payload))
+                price, payload, exponents, gap = fitter.choose_steps(cost, say)
+                offer(price, payload, gap)
         fitter.update(
             fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
         )
         tell()
     if fitter.steps:
         payload = fitter.quantise(exponents or fitter.steps_for(_HURRIED_FACTOR))
-        fitted = fitter.judge(fitter.painter)
-        candidates.append((cost(fitted, payload), payload))
+        fitted = fitter.parts(fitter.painter)
+        offer(cost(fitted["total"], payload), payload, fitted["energy_gap"])
+        gap = fitted["energy_gap"] / max(1e-9, parts["energy_gap"]) - 1
         say(
-            f"fitting: {count_noun(fitter.steps, 'step')}, {fitted:.4f}, {len(payload)} bytes, "
-            f"{time.monotonic() - begin:.0f} s"
+            f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "
+            f"energy gap {gap:+.1%}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
         )
     return min(candidates, key=lambda c: c[0])[1]
+
+
+def _split(runs: list[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs to fit to, and others to judge by; of few runs all are for both."""
+    if len(runs) < 2 * _VALIDATED:
+        return runs, runs
+    validated = runs[_VALIDATED // 2 :: _VALIDATED]
+    return [run for n, run in enumerate(runs) if n % _VALIDATED != _VALIDATED // 2], validated
 
 
 def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Sample = list[tuple[Planes, Planes]]
 
 #: Least seconds and steps of fitting for a part, least frames in it, and most parts.
-_SECONDS, _STEPS, _FRAMES, _MOST = 10.0, 10, 48, 64
+_SECONDS, _STEPS, _FRAMES, _MOST = 10.0, 5, 48, 64
 #: Runs that memory should hold for each part; once the stride has doubled there are half as many.
 _RUNS = 6
 #: Steps in parts of the picture from a window to the next, which spread them evenly (down, along).

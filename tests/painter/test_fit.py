@@ -151,7 +151,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
     assert (
-        steps == LOOK and "fitting: no gain after 6 steps" in said and payload in (None, IDENTITY)
+        steps == LOOK and "fitting: too little gain after 6 steps" in said and payload in (None, IDENTITY)
     )
 
 
@@ -160,7 +160,8 @@ def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wa
     """Painting comes with 0.5 of it here, and looks better, or worse, without counting that."""
     from gvcodec.painter import fit as fitting
 
-    found = {True: {"total": 1.0}, False: {"total": painted, "contrast": 0.5}}
+    gap = {"energy_gap": 0.2}
+    found = {True: gap | {"total": 1.0}, False: gap | {"total": painted, "contrast": 0.5}}
     monkeypatch.setattr(fitting.Fitter, "parts", lambda self, twin: found[twin is None])
     assert fitted(monkeypatch, moving(), 2)[0] == wanted
 
@@ -183,7 +184,16 @@ def test_fitting_on_a_device_that_is_not_there_is_refused():
 
 def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
     _, steps, said = fitted(monkeypatch, moving(blur=True), 12, blank)
-    assert steps == 12 and not any("no gain" in line for line in said)
+    assert steps == 12 and not any("too little gain" in line for line in said)
+
+
+def test_fitting_that_moves_textures_away_is_left_out(monkeypatch, blank):
+    gaps = iter([0.2, 0.2, *[0.25] * 20])
+    real = fitting.Fitter.parts
+    monkeypatch.setattr(
+        fitting.Fitter, "parts", lambda *given: real(*given) | {"energy_gap": next(gaps)}
+    )
+    assert fitted(monkeypatch, moving(blur=True), 12, blank)[0] in (None, IDENTITY)
 
 
 def test_a_still_picture_is_not_fitted(monkeypatch):
@@ -205,7 +215,7 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
-    assert 2 * fitting._LOOK < plain.steps
+    assert fitting._LOOK < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
     assert parser().parse_args(command).fit == (None, plain.fit_steps)

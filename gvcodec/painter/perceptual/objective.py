@@ -125,7 +125,10 @@ class Objective:
         contrast: float = 0.0,
         colour: Colour = SMALL,
         bit_depth: int = 8,
+        watches: bool = False,
     ) -> None:
+        """`watches`: a part `energy_gap` that is no part of the total."""
+        self.watches = watches
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
         self.contrast = contrast
@@ -157,10 +160,12 @@ class Objective:
             (luma, chroma), before = paint_observed(painter, observed)
         source_luma, source_chroma = batch.source[0][:, -1], batch.source[1][:, -1]
         parts = {"pixel": self.pixel * pixel_loss(luma, chroma, source_luma, source_chroma)}
-        if self.energy and painter is not None:
+        if (self.energy and painter is not None) or self.watches:
             self.bank.to(luma.device)
             gap = band_energy(self.bank, luma) - band_energy(self.bank, source_luma)
-            parts["energy"] = self.energy * gap.abs().mean((1, 2, 3))
+            gap = gap.abs().mean((1, 2, 3))
+        if self.energy and painter is not None:
+            parts["energy"] = self.energy * gap
         if before is not None and self.temporal:
             source_before = batch.source[0][:, -2]
             parts["temporal"] = self.temporal * temporal_loss(
@@ -180,4 +185,6 @@ class Objective:
                 to_display_rgb((luma, chroma), self.colour, self.bit_depth), wanted
             )
         parts["total"] = torch.stack(list(parts.values())).sum(0)
+        if self.watches:
+            parts["energy_gap"] = gap.detach()
         return parts
