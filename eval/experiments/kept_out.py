@@ -53,9 +53,9 @@ FRAMES, SAMPLES = 48, 352 * 200
 TARGETS = (0.007, 0.02, 0.06)
 EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 16, "ssimulacra2": 16, "flicker": 4}
 FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *EVERY, "seconds")
-CODECS = ("svtav1", "gvcodec", "vvenc", "vvc", "best")
-#: Only where the rate is low.
+#: Only where the rate is low: part of the size, and how much finer.
 SMALLER = {"svtav1-3/4": (0.75, 1.5), "svtav1-1/2": (0.5, 3.75)}
+CODECS = ("svtav1", *SMALLER, "gvcodec", "vvenc", "vvc", "best")
 #: VVenC's index at which it has about AV1's bytes.
 _VVC = 1.0
 
@@ -112,6 +112,7 @@ def code(
         return _peer(codec, frames, fmt, q)
     settings = {"vvc": {"base": "vvc"}, "best": {"base": "av1", "speed": "best"}}
     given = {"base": "av1"} | settings.get(codec, {})
+    q = min(q, 67.0)
     config = EncoderConfig(**given, q=q, keyint=0, threads=1, fit_by="small")  # type: ignore[arg-type]
     stream = io.BytesIO()
     encode_stream(Encoder(fmt, config), stream, ((_wide(planes), None) for planes in frames))
@@ -160,25 +161,29 @@ def measure(options: argparse.Namespace) -> None:
         av1.TARGETS = TARGETS
         print(",".join(map(str, av1.crfs_of(frames, rate))))
         return
-    begun = time.process_time()
-    size, outputs = code(options.codec, frames, fmt, options.q)
-    seconds = time.process_time() - begun
-    measurer, bpp = Measurer(frames), 8 * size / (len(frames) * width * height)
-    with open(options.out, "a") as file:
-        if not file.tell():
-            file.write(",".join(FIELDS) + "\n")
+    measurer = Measurer(frames)
+    for q in options.q:
+        begun = time.process_time()
+        size, outputs = code(options.codec, frames, fmt, q)
+        seconds = time.process_time() - begun
+        bpp = 8 * size / (len(frames) * width * height)
+        lines = []
         for output, shown in outputs.items():
             values = measurer(shown)
             cells = [f"{values[name]:.5f}" if name in values else "" for name in EVERY]
-            head = [options.clip, options.codec, output, options.q, size, f"{bpp:.6f}"]
-            file.write(",".join(map(str, [*head, *cells, f"{seconds:.2f}"])) + "\n")
+            head = [options.clip, options.codec, output, q, size, f"{bpp:.6f}"]
+            lines.append(",".join(map(str, [*head, *cells, f"{seconds:.2f}"])) + "\n")
+        with open(options.out, "a") as file:
+            if not file.tell():
+                file.write(",".join(FIELDS) + "\n")
+            file.writelines(lines)
 
 
 def everything(options: argparse.Namespace) -> None:
     """One process for each piece, so that none takes long."""
     call = [*options.prefix, sys.executable, "-m", "eval.experiments.kept_out"]
     call += ["--data", str(options.data), "--out", str(options.out)]
-    clips = names()[: options.first] if options.first else names()
+    clips = [name for name in names() if options.only in name]
     for clip, codec in itertools.product(clips, options.codecs):
         done = {(r["clip"], r["codec"], r["q"]) for r in av1.rows_of(options.out)}
         known = sorted({float(q) for c, _, q in done if c == clip})
@@ -187,8 +192,9 @@ def everything(options: argparse.Namespace) -> None:
             text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             known = sorted(float(q) for q in text.strip().split(","))
         low = known[-1:] if codec in SMALLER else known
-        for q in (q for q in low if (clip, codec, str(q)) not in done):
-            words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", str(q)]
+        missing = [str(q) for q in low if (clip, codec, str(q)) not in done]
+        for part in [",".join(missing)] if codec == "svtav1" and missing else missing:
+            words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", part]
             subprocess.run(words, check=True)
 
 
@@ -203,12 +209,6 @@ def report(options: argparse.Namespace) -> None:
     against = [row for row in curves if row[0] in ("svtav1", "vvenc")]
     lines = []
     for anchor, row in itertools.product(against, shown):
-        if (
-            (anchor[0] == "vvenc") != (row[0] == "vvc")
-            and anchor[0] == "vvenc"
-            and row[0] == "best"
-        ):
-            continue
         clips = sorted(set(curves[anchor]) & set(curves[row]))
         cells = [_overall(curves[anchor], curves[row], clips, name) for name in EVERY]
         lines.append([" ".join(row), anchor[0], str(len(clips)), *cells])
@@ -245,11 +245,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the clips")
     parser.add_argument("--out", type=Path, default=Path("docs/data/kept-out.csv"))
     parser.add_argument("--codecs", type=lambda t: t.split(","), default=list(CODECS))
-    parser.add_argument("--first", type=int, default=0, help="only so many clips")
+    parser.add_argument("--only", default="", help="clips whose names contain this")
     parser.add_argument("--prefix", type=str.split, default=[], help="words before each command")
     parser.add_argument("--clip")
     parser.add_argument("--codec")
-    parser.add_argument("--q", type=float)
+    parser.add_argument("--q", type=lambda t: [float(q) for q in t.split(",")])
     options = parser.parse_args()
     {"measure": measure, "all": everything, "report": report}[options.command](options)
 
