@@ -31,8 +31,8 @@ DEFAULT_MEMORY = 1536 << 20
 #: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
 #: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
-#: Of restoring from tokens.
-_RESTORING = 600
+#: Of restoring from tokens by the shipped network, measured at 1080p (about 250) and rounded up.
+_RESTORING = 300
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
 _SHARE = 4
