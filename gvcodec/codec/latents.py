@@ -14,6 +14,7 @@ from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
+from gvcodec.gvc1d.codec import torch_threads
 from gvcodec.gvc1d.files import choose_pair, pair_id, read_entropy, read_sizes
 from gvcodec.limits import UNLIMITED
 from gvcodec.types import Planes, VideoFormat
@@ -41,7 +42,6 @@ class LatentPass:
         """The next source frame."""
         self._sources.write(planes)
 
-    @usual_torch()
     def run(
         self,
         header: SequenceHeader,
@@ -51,6 +51,16 @@ class LatentPass:
     ) -> dict[int, bytes]:
         """Payloads by the number of their frame, for a stream of these packets; `frame_bytes`: mean
         bytes of a frame. `done` receives how many frames are through."""
+        with usual_torch(), torch_threads(self._config.threads):
+            return self._run(header, packets, frame_bytes, done)
+
+    def _run(
+        self,
+        header: SequenceHeader,
+        packets: Iterable[Packet],
+        frame_bytes: float,
+        done: Callable[[int], None] | None,
+    ) -> dict[int, bytes]:
         from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
 
         config = self._config

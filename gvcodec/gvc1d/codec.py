@@ -7,6 +7,8 @@ machine to machine by that: `Restorer` takes frames as they are shown.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,7 +167,7 @@ class Restorer:
         elif self._run < ENDLESS:
             self._run -= 1
         network = frames.network
-        with torch.inference_mode():
+        with torch.inference_mode(), torch_threads(self._threads):
             picture, motion = None, None
             if self._has_base:
                 picture, motion = frames.picture(shown), frames.find_motion(base_frame)
@@ -179,6 +181,20 @@ class Restorer:
         self._run = 0
         if self._frames is not None:
             self._frames.forget()
+
+
+@contextlib.contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Networks keep to so many threads inside, 0 = as many as they like."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> FrameContext:

@@ -1,7 +1,8 @@
 """The two files of a model of latent tokens, and the id that streams name them by.
 
 `NAME.safetensors` holds the network (`gvcodec.gvc1d.checkpoint`), `NAME-entropy.safetensors` the
-integer network of its entropy model (`gvcodec.entropy.network_file`). A stream names both by eight
+integer network of its entropy model (`gvcodec.entropy.network_file`), without which the shipped one
+serves. A stream names both by eight
 bytes: the first of the SHA-256 of the two files' ids (`gvcodec.util.models`), joined. Nothing here
 needs torch.
 """
@@ -15,20 +16,27 @@ from pathlib import Path
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network
 from gvcodec.errors import MediaError, WrongModelError
-from gvcodec.gvc1d.checkpoint import find_shipped, read_config
+from gvcodec.gvc1d.checkpoint import NAME, find_shipped, read_config
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.entropy_model import BACK, CHANNELS, MOST_TOKENS, SIDE
 from gvcodec.gvc1d.payload import RATES
-from gvcodec.util.models import list_models, model_id
+from gvcodec.util.models import list_models, model_id, shipped_folders
 
 #: Changes with what the activations of the entropy network mean.
 FORM = "gvc1d-1"
 WHAT = "the model of latent tokens"
 
 
-def entropy_file(model: Path) -> Path:
-    """The file of the integer network that belongs to a model."""
+def entropy_beside(model: Path) -> Path:
+    """Where the integer network of a model is, if it has its own."""
     return model.with_name(f"{model.stem}-entropy.safetensors")
+
+
+def entropy_file(model: Path) -> Path:
+    """The file of the integer network that goes with a model: its own, else the shipped one."""
+    beside = entropy_beside(model)
+    places = [beside, *(entropy_beside(folder / NAME) for folder in shipped_folders())]
+    return next((place for place in places if place.is_file()), beside)
 
 
 def pair_id(model: Path) -> bytes:
@@ -57,7 +65,10 @@ def choose_pair(given: str = "") -> Path:
     model = Path(given) if given else find_shipped()
     for path in (model, entropy_file(model)):
         if not path.is_file():
-            raise MediaError(f"{path}: no such file, which belongs to {WHAT}")
+            raise MediaError(
+                f"{path}: no such file, which belongs to {WHAT} (python -m training "
+                f"latent_entropy makes the entropy network)"
+            )
     return model
 
 

@@ -158,6 +158,8 @@ def test_pictures_that_fit_are_as_large_as_written_down(
 
     def taken(pixels: int) -> int:
         fmt = VideoFormat(pixels // 1000, 1000, Fraction(25), Fraction(1, 25))
-        return limits.memory_for(type("H", (), {"format": fmt, "base": base, "gvc1d_id": None})(), painted)
+        return limits.memory_for(
+            type("H", (), {"format": fmt, "base": base, "gvc1d_id": None})(), painted
+        )
 
     assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)

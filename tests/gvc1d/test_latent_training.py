@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 from gvcodec.gvc1d.entropy_model import CHANNELS, EntropyModel, Memory
-from gvcodec.gvc1d.files import entropy_file, pair_id
+from gvcodec.gvc1d.files import entropy_beside, pair_id
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
 from tests.gvc1d.tiny import write_model
@@ -70,5 +70,5 @@ def test_material_from_a_model(tmp_path) -> None:
         values, grid = latent_entropy.code(frames, fmt, model, 2, q)
         assert values.shape == (2, 2, 8, CHANNELS) and grid == (1, 2) and values.any()
     before = pair_id(model)
-    entropy_file(model).write_bytes(entropy_file(model).read_bytes() + b" ")
+    entropy_beside(model).write_bytes(entropy_beside(model).read_bytes() + b" ")
     assert pair_id(model) != before

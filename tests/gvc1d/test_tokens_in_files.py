@@ -22,7 +22,7 @@ from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import GvcodecError
-from gvcodec.gvc1d import search
+from gvcodec.gvc1d import files, search
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
 from gvcodec.media.writer import open_writer
@@ -395,3 +395,17 @@ def test_the_player_is_given_restored_frames(coded, model, tmp_path) -> None:
 
 def coded_planes(data: bytes, model: Path) -> Planes:
     return decode(data, model, fidelity=True)[0]
+
+
+def test_a_model_without_an_entropy_network_takes_the_shipped_one(tmp_path, monkeypatch) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    model = write_model(shipped, Path(files.NAME).stem)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(model.read_bytes())
+    monkeypatch.setattr(files, "shipped_folders", lambda: [shipped])
+    assert files.entropy_file(other) == files.entropy_file(model) == files.entropy_beside(model)
+    assert files.find_pair(files.pair_id(other), [other]) == other
+    files.entropy_beside(model).unlink()
+    with pytest.raises(GvcodecError, match="training latent_entropy"):
+        files.choose_pair(str(other))

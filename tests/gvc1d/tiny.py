@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gvcodec.entropy.network_file import write_network
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.files import FORM, entropy_file
+from gvcodec.gvc1d.files import FORM, entropy_beside
 from tests.networks import make_latent_network
 
 CONFIG = GVC1DConfig(
@@ -31,5 +31,5 @@ def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
     torch.manual_seed(seed)
     path = folder / f"{name}.safetensors"
     save_model(GVC1D(CONFIG), path)
-    write_network(entropy_file(path), make_latent_network(), FORM)
+    write_network(entropy_beside(path), make_latent_network(), FORM)
     return path

@@ -151,7 +151,9 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
     assert (
-        steps == LOOK and "fitting: too little gain after 6 steps" in said and payload in (None, IDENTITY)
+        steps == LOOK
+        and "fitting: too little gain after 6 steps" in said
+        and payload in (None, IDENTITY)
     )
 
 
