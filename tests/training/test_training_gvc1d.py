@@ -24,7 +24,7 @@ from training.alarms import Alarm
 from training.gvc1d.alarms import Figures
 from training.gvc1d.data import Runs, list_clips
 from training.gvc1d.settings import TrainConfig
-from training.gvc1d.train import Work, schedule_of
+from training.gvc1d.train import Work, schedule_of, there_and_back
 from training.loop import Loop
 from training.settings import read_settings
 
@@ -87,6 +87,8 @@ def config(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 def test_material_is_found_as_it_lies(tree: Path, tmp_path: Path) -> None:
     found = {p.name for p in list_clips(tree)}
     assert found == {"one.mp4", "two-b.mp4", "0001", "photo.jpg"}
+    without = {p.name for p in list_clips(tree, ("sequences",))}
+    assert without == found - {"0001"}
     with pytest.raises(UsageError, match="no videos or pictures"):
         list_clips(tmp_path)
 
@@ -241,3 +243,13 @@ def test_alarms_measure_a_network(config: TrainConfig) -> None:
     work = Work(replace(config, size=128), "cpu")
     found = work.check(work.model, 0.0)
     assert found["zeroed"] > 0 and found["places"] > 0.02 and found["peak"] < 100
+
+
+def test_runs_go_there_and_back() -> None:
+    from gvcodec.gvc1d.model import Frame
+
+    run = [Frame(i, None, 10 + i) for i in range(4)]  # type: ignore[arg-type]
+    found = there_and_back(run, 5)
+    assert [f.source for f in found] == [1, 2, 3, 2, 1]
+    assert [f.motion for f in found] == [None, 12, 13, None, None]
+    assert [f.source for f in there_and_back(run[:1], 2)] == [0, 0]

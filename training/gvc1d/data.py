@@ -39,11 +39,13 @@ _TRIES = 20
 Run = dict[str, NDArray[Any]]
 
 
-def list_clips(folder: Path) -> list[Path]:
-    """Videos, pictures, and folders that are videos of numbered pictures. Raises `UsageError` where
-    there is none."""
+def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
+    """Videos, pictures, and folders that are videos of numbered pictures, but for what lies in
+    folders named in `skip`. Raises `UsageError` where there is none."""
     clips: list[Path] = []
     for place in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
+        if set(place.relative_to(folder).parts) & set(skip):
+            continue
         files = sorted(f for f in place.iterdir() if f.is_file())
         stills = [f for f in files if f.suffix.lower() in PICTURES]
         clips += [f for f in files if f.suffix.lower() in VIDEOS]
@@ -67,7 +69,7 @@ class Runs(Dataset[Run]):
     def __init__(self, config: TrainConfig, held_out: bool = False) -> None:
         self.config, self.held_out = config, held_out
         self.frames = max(config.length, config.frames)
-        clips = list_clips(Path(config.data))
+        clips = list_clips(Path(config.data), config.skip)
         self.clips = [c for c in clips if is_held_out(c, config.held_out) == held_out] or clips
 
     def __len__(self) -> int:

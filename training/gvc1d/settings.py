@@ -8,7 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """`data`: folder of videos and pictures, at any depth; `held_out`: share of sources kept out
+    """`data`: folder of videos and pictures, at any depth but for folders named in `skip`;
+    `held_out`: share of sources kept out
     for validation, by the first word of file names; `cache`: folder that keeps coded runs, "" =
     none; `samples`: runs there are, which are seen again in each pass (0 = always new ones).
     `network`: "small", "large" or the path of a configuration, with `tokens` tokens a window where
@@ -16,7 +17,9 @@ class TrainConfig:
     none); `titok`: published TA-TiTok weights to begin with.
 
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
-    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. Of the
+    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. In half of
+    the micro-batches up to `preroll` frames go before them, without gradients, there and back
+    through the run: what a network adds must not pile up from frame to frame. Of the
     micro-batches a share `no_base` has no base frames, `no_memory` finds the memory fresh in every
     frame; `mask`: up to this share of the source's patches is hidden from the encoder, in half of
     them; `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
@@ -31,6 +34,7 @@ class TrainConfig:
     of "memory", "buffer", "local", "global", "direct"."""
 
     data: str
+    skip: tuple[str, ...] = ("devtest",)
     out: str
     cache: str = ""
     samples: int = 0
@@ -46,6 +50,7 @@ class TrainConfig:
     accumulate: int = 2
     length: int = 4
     frames: int = 2
+    preroll: int = 0
     size: int = 256
     workers: int = 0
     threads: int = 0

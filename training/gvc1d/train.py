@@ -44,6 +44,8 @@ from training.settings import read_settings
 _CHECKED = 8
 #: Classes of distortion that are normalised apart: rates without a base, qualities with one.
 _CLASSES = 32
+#: Frames of validation besides a run's own, to see what piles up.
+_LONG = 6
 #: Rate that validation codes at.
 _MIDDLE = 3
 
@@ -149,7 +151,8 @@ class Work:
             self._settle()
         batch = self._batch(step)
         base = bool(rng.random() >= config.no_base)
-        frames = self.frames_of(batch, base)[: config.frames]
+        run = self.frames_of(batch, base)
+        frames, state = run[: config.frames], None
         size = len(batch["y"])
         rate = torch.from_numpy(rng.integers(0, self._rates, size)).to(self.device)
         windows = self._windows
@@ -161,11 +164,16 @@ class Work:
             count = rng.choice(_prefixes(self._tokens), (size, windows))
             kept = np.arange(self._tokens) < count[..., None]
             keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
+        if config.preroll and rng.random() < 0.5:
+            before = there_and_back(run, int(rng.integers(1, config.preroll + 1)))
+            with self._half(), torch.no_grad():
+                state = cast(GVC1D, self.model)(before, rate)[1].detach()
+            frames[0] = frames[0]._replace(motion=None)
         with self._half():
             coded, _ = self.distributed(
                 frames,
                 rate,
-                None,
+                state,
                 noise=bool(rng.random() < 0.5),
                 masked=masked,
                 keep=keep,
@@ -257,7 +265,9 @@ class Work:
         totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
         for first in range(0, _CHECKED, 4):
             batch = collate([self.held[first + i] for i in range(4)])
-            frames = self.frames_of(batch, base)
+            run = self.frames_of(batch, base)
+            frames = there_and_back(run, _LONG) + run
+            frames[_LONG] = frames[_LONG]._replace(motion=None)
             with self._half():
                 coded = code_run(model, frames, _MIDDLE, change)
             costs = self.distortion(frames, coded, np.random.default_rng(first), "small")
@@ -342,6 +352,22 @@ class _Order(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return self.numbers
+
+
+def there_and_back(run: list[Frame], count: int) -> list[Frame]:
+    """`count` frames that end beside the run's first one, there and back through it; backwards no
+    motion is known."""
+    last = max(1, len(run) - 1)
+
+    def at(step: int) -> int:
+        return min(last - abs(step % (2 * last) - last), len(run) - 1)
+
+    frames = []
+    for step in range(count, 0, -1):
+        forwards = step < count and at(step) == at(step + 1) + 1
+        frame = run[at(step)]
+        frames.append(frame if forwards else frame._replace(motion=None))
+    return frames
 
 
 def _prefixes(tokens: int) -> list[int]:
