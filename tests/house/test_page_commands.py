@@ -30,7 +30,7 @@ PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md")), ROOT / "examples/R
 #: Lines that do not run here.
 REASONS = {
     r"^\./(demo|test)\.sh": "sets up a machine: .ci/run and the workflow `commands` run both",
-    r"^(python3 -m venv|pip install|ray |\. \.venv)": "changes the machine",
+    r"^(git clone|cd |python3 -m venv|pip install|ray |\. \.venv)": "changes the machine",
     r"^ffmpeg -f v4l2": "needs a camera; tests/bitstream/test_pace.py has both ends of the pipe",
     r"^gvcodec play": "serves until Ctrl-C: tests/player",
     r"s3://|--cluster": "needs S3 or a cluster: tests/batch",
