@@ -30,7 +30,7 @@ from eval.colour import to_rgb
 from eval.metrics import METRICS, network
 from eval.metrics.pixel import psnr
 from eval.points.bd import bd_rate
-from gvcodec.base.standard.encoders import leave_realtime
+from gvcodec.util.process import leave_realtime
 
 FRAMES = 32
 #: Largest pictures: 416×240, or as many samples in another shape.

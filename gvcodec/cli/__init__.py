@@ -24,7 +24,6 @@ import contextlib
 import difflib
 import importlib.util
 import linecache
-import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,6 +38,7 @@ from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelEr
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import one_line, say, silence
+from gvcodec.util.process import let_threads_sleep
 
 #: Listed first; the others come in alphabetical order.
 _FIRST = ("encode", "decode")
@@ -54,9 +54,7 @@ def commands() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, return the exit code."""
-    # OpenMP threads that spin while they wait make torch many times slower on a machine that has
-    # other work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     try:
         with _write_errors() if arguments is None else contextlib.nullcontext():
             given = from_habits(sys.argv[1:] if arguments is None else arguments)

@@ -32,7 +32,7 @@ from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.memory import keep_large_blocks, map_large_blocks, return_memory
+from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch

@@ -7,7 +7,6 @@ following the line of log bytes over CRF.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +18,7 @@ import av
 from gvcodec.media.mux_writer import POOL_PIXELS
 from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.process import quiet_svt
 
 Result = TypeVar("Result")
 
@@ -160,8 +160,7 @@ def encode(
     """Code frames of `fmt` by peer `name` and decode them; `threads` 0 = as many as it likes.
     `watch` gets the number of frames that went in."""
     peer = PEERS[name]
-    # SVT-AV1 prints its settings unless it is asked for errors alone.
-    os.environ.setdefault("SVT_LOG", "1")
+    quiet_svt()
     encoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.library, "w"))
     encoder.width, encoder.height = fmt.width, fmt.height
     encoder.framerate, encoder.time_base = fmt.frame_rate, 1 / fmt.frame_rate

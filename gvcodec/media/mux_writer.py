@@ -8,7 +8,6 @@ or NUT.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +23,7 @@ from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
+from gvcodec.util.process import quiet_svt
 
 #: Kinds of files and of pipes, as FFmpeg calls them.
 FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
@@ -316,7 +316,7 @@ def _encoder(
 
 def codes_av1(fmt: VideoFormat) -> bool:
     """Whether SVT-AV1 takes pictures of this size; it is kept from writing messages of its own."""
-    os.environ.setdefault("SVT_LOG", "0")
+    quiet_svt()
     return fmt.width % 2 == 0 and fmt.height % 2 == 0 and min(fmt.width, fmt.height) >= 64
 
 

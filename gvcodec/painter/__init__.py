@@ -2,15 +2,11 @@
 coding loop.
 
 `open` has what encoder and decoder call. `model` is the file, `cpu` the C++ painter, `video` paints
-a stream; `twin` is the same in torch, for fitting (`fit`), training and other devices (`device`).
-torch is imported by the last four only.
+a stream; `twin` is the same in torch, for fitting (`fit`) and training, which alone import torch.
 """
 
 from __future__ import annotations
 
-import os
+from gvcodec.util.process import let_threads_sleep
 
-# torch's worker threads spin while they wait. On a machine with anything else to do that costs up
-# to fifteen times the time of the work itself (measured on two cores), and sleeping instead costs
-# nothing. Read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+let_threads_sleep()

@@ -12,7 +12,7 @@ from gvcodec.types import Plane
 #: Largest sample of 10-bit planes.
 PEAK = 1023
 #: Samples that are compared at a time: they stay in cache, and in memory that is not given back
-#: (`util.memory`), which takes a quarter of the time of whole planes.
+#: (`util.process`), which takes a quarter of the time of whole planes.
 _STRIP = 1 << 15
 
 

@@ -10,7 +10,7 @@ import pytest
 
 CODE = """
 import ctypes, sys
-from gvcodec.util.memory import keep_large_blocks, map_large_blocks
+from gvcodec.util.process import keep_large_blocks, map_large_blocks
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in
                 ("arena", "ordblks", "smblks", "hblks", "hblkhd", "uu", "fsm", "uo", "fo", "keep")]

@@ -9,9 +9,7 @@ always codes them.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +21,7 @@ from gvcodec.base.standard.vvenc import VvcEncoder
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.types import Colour, Planes
+from gvcodec.util.process import leave_realtime, quiet_svt
 from gvcodec.util.sharing import Shared, in_turn, keep
 
 _LIBRARY = "libsvtav1"
@@ -111,8 +110,7 @@ class Av1Encoder(Shared):
         settings: Settings,
     ) -> None:
         super().__init__()
-        # SVT-AV1 prints its settings unless forbidden, before its own options are read.
-        os.environ.setdefault("SVT_LOG", "0")
+        quiet_svt()
         encoder = cast("av.VideoCodecContext", av.CodecContext.create(_LIBRARY, "w"))
         encoder.width, encoder.height = width, height
         encoder.pix_fmt = "yuv420p" if settings.bit_depth == 8 else "yuv420p10le"
@@ -175,16 +173,6 @@ def _preset(codec: str, settings: Settings) -> int:
         if settings.preset is None
         else settings.preset
     )
-
-
-def leave_realtime() -> None:
-    """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they
-    starve the machine."""
-    if hasattr(os, "sched_setscheduler"):
-        tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
-        for task in tasks:
-            with contextlib.suppress(OSError):
-                os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
 
 
 def _colour_tags(colour: Colour) -> Colour:

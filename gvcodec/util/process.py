@@ -1,0 +1,67 @@
+"""State of the whole process that libraries read or change: variables of the environment, glibc's
+memory, the class in which the system runs threads. Nothing happens where a system has none of it.
+
+Two more are elsewhere: `gvcodec.limits` bounds the memory of a process, `gvcodec.media.metadata`
+gives names to the side data that PyAV does not know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+#: Bytes. A plane of 1080p is larger, what lives long beside it is smaller.
+_LARGE = 1 << 20
+#: Where glibc itself stops.
+_LARGEST = 32 << 20
+
+
+def quiet_svt() -> None:
+    """SVT-AV1 prints its settings unless forbidden, before its own options are read."""
+    os.environ.setdefault("SVT_LOG", "0")
+
+
+def let_threads_sleep() -> None:
+    """OpenMP threads of torch spin while they wait. On a machine with anything else to do that
+    costs up to fifteen times the time of the work itself (two cores), sleeping costs nothing. Read
+    when torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def leave_realtime() -> None:
+    """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they
+    starve the machine."""
+    if hasattr(os, "sched_setscheduler"):
+        tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+        for task in tasks:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
+
+
+def map_large_blocks() -> None:
+    """From now on a block of more than a megabyte is the system's again as soon as it is free.
+    By itself glibc raises its limit to the largest block freed so far, planes then share its
+    heap with what encoders keep, and the holes stay: 1.68 in place of 1.24 GB at 1080p."""
+    _set(_LARGE, _LARGE)
+
+
+def keep_large_blocks() -> None:
+    """The opposite, for many large blocks that come and go in several threads: giving them back
+    takes longer than filling them."""
+    _set(_LARGEST, 2 * _LARGEST)
+
+
+def _set(largest: int, kept: int) -> None:
+    option = getattr(ctypes.pythonapi, "mallopt", None)
+    if option is not None:
+        option(_M_MMAP_THRESHOLD, largest)
+        option(_M_TRIM_THRESHOLD, kept)
+
+
+def return_memory() -> None:
+    """Give what was freed back to the system, where the C library would keep it."""
+    trim = getattr(ctypes.pythonapi, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
