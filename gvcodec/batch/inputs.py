@@ -6,7 +6,6 @@ alone; an empty cell says nothing."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 from gvcodec.batch import store
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.util.tables import read_table
 from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl", ".parquet")
@@ -84,15 +84,15 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
     kind = name.lower().rsplit(".", 1)[-1]
     try:
         if kind == "csv":
-            rows = list(
-                csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-            )
+            rows = [row for _, row in read_table(data)]
         elif kind == "jsonl":
-            rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+            rows = [
+                json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()
+            ]
         else:
             rows = _read_parquet(data, name)
         return [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
-    except (ValueError, csv.Error, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
 
 

@@ -18,6 +18,7 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import memory_limit
 from gvcodec.media.planes import rgb_matrix
 from gvcodec.media.stills import SUFFIXES, still
+from gvcodec.media.writer import without_tag
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import clock, say
 from gvcodec.video import Video
@@ -77,6 +78,8 @@ def run(options: argparse.Namespace) -> None:
     if fmt.colour.matrix == _UNSPECIFIED:
         name = "BT.709" if rgb_matrix(fmt.height) == 1 else "BT.601"
         matrix = f", colours by {name}: the video names no matrix"
+    for line in without_tag(fmt.colour, suffix) if suffix in (".jpg", ".jpeg") else ():
+        say(f"{options.output}: {line}; .png and .avif have one")
     say(f"{options.output}: frame {number}, at {time}, {kind}{matrix}")
 
 

@@ -3,7 +3,6 @@ Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.util.tables import read_table
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
 #: How `gvcodec.condense.making` condenses.
@@ -51,16 +51,19 @@ def list_clips(folder: Path, labels: Path, column: str = "label") -> list[tuple[
 
 
 def read_rows(path: Path, column: str, complaint: str) -> list[dict[str, str]]:
-    """Rows of a CSV that has columns `file` and this one. Raises `MediaError`, or `UsageError` with
-    the complaint."""
+    """Rows of a CSV that has columns `file` and this one, both with something in every row. Raises
+    `MediaError`, or `UsageError` with the complaint or the row."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = read_table(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if not rows or not {"file", column} <= rows[0].keys():
+    if not rows or not {"file", column} <= rows[0][1].keys():
         raise UsageError(f"{path}: {complaint}")
-    return rows
+    for line, row in rows:
+        for name in ("file", column):
+            if not row[name]:
+                raise UsageError(f"{path}: line {line} has no {name}")
+    return [row for _, row in rows]
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:

@@ -9,6 +9,7 @@ Raises `MediaError`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -32,8 +33,8 @@ _LONGEST = (1 << 16) - 1
 class GifWriter:
     """`notes`: what could not be kept, one line each (complete after the `with` block)."""
 
-    def __init__(self, pending: PendingFile, fmt: VideoFormat) -> None:
-        self.notes: list[str] = ["256 colours a frame"]
+    def __init__(self, pending: PendingFile, fmt: VideoFormat, notes: Sequence[str] = ()) -> None:
+        self.notes = ["256 colours a frame", *notes]
         self._pending, self._fmt = pending, fmt
         self._first: int | None = None
         self._last = -_SHORTEST

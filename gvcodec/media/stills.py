@@ -1,5 +1,5 @@
 """One decoded frame as a picture file: .png (RGB, 8 bits), .jpg or .avif (4:2:0 with the bits and
-colours of the video).
+colours of the video). JPEG has no tag of HDR, PNG and AVIF have.
 
     still(".avif", planes, fmt)
 """
@@ -27,7 +27,7 @@ def still(suffix: str, planes: Planes, fmt: VideoFormat) -> bytes:
     """The bytes of a file of this kind, of `SUFFIXES`. Raises `MediaError`."""
     try:
         if suffix == ".png":
-            return png(rgb_from_planes(planes, fmt.colour))
+            return png(rgb_from_planes(planes, fmt.colour), fmt.colour)
         return _avif(planes, fmt) if suffix == ".avif" else _jpeg(planes, fmt)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

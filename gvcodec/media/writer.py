@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
@@ -29,7 +30,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, name_errors
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
@@ -39,6 +40,11 @@ _CRF_VP9 = 10.0
 _UNSPECIFIED = 2
 #: Frames that the time of a frame in y4m may be off.
 _MOST_OFF = Fraction(1, 2)
+#: Transfer functions and primaries of H.273 that need a tag to look right.
+_TRANSFERS = {16: "PQ", 17: "SMPTE 428", 18: "HLG"}
+_GAMUTS = {9: "BT.2020", 10: "SMPTE 428", 11: "DCI-P3", 12: "Display P3"}
+#: Signature and `IHDR` chunk of a PNG file.
+_PNG_HEAD = 8 + 25
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
@@ -117,7 +123,7 @@ def open_writer(
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
         if suffix == ".gif":
-            return GifWriter(pending, fmt)
+            return GifWriter(pending, fmt, without_tag(fmt.colour, ".gif"))
         kind = FILES[suffix]
         return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
@@ -223,17 +229,35 @@ class PngWriter:
         file = self._name % self._count if numbered else self._name.replace("%%", "%")
         name = os.path.join(self._folder, file)
         with PendingFile(name, self._overwrite) as pending, name_errors(name):
-            pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour)))
+            pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour), self._colour))
         self._count += 1
 
     def end(self, pts: int) -> None:
         """Pictures have no times."""
 
 
-def png(rgb: NDArray[np.uint8]) -> bytes:
-    """An image (H, W, 3) as the bytes of a PNG file."""
+def png(rgb: NDArray[np.uint8], colour: Colour | None = None) -> bytes:
+    """An image (H, W, 3) as the bytes of a PNG file, with a `cICP` chunk where `colour` is not what
+    every viewer assumes."""
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
+    data = b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
+    if colour is None or not name_hdr(colour):
+        return data
+    # RGB of full range: PNG third edition, 11.3.2.6.
+    body = b"cICP" + bytes([colour.primaries, colour.transfer, 0, 1])
+    chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
+    return data[:_PNG_HEAD] + chunk + data[_PNG_HEAD:]
+
+
+def name_hdr(colour: Colour) -> str:
+    """What viewers have to know of samples that are not of SDR; empty for others."""
+    return _TRANSFERS.get(colour.transfer) or _GAMUTS.get(colour.primaries, "")
+
+
+def without_tag(colour: Colour, suffix: str) -> list[str]:
+    """A line on pictures of a kind that has no tag of colours."""
+    name = name_hdr(colour)
+    return [f"HDR ({name}) in a {suffix} without a tag looks washed out"] if name else []

@@ -526,3 +526,28 @@ def test_a_folder_without_videos_is_one_line(tmp_path: Path, capsys) -> None:
         (tmp_path / "in" / name).write_text(name)
     run("batch", tmp_path / "in", "-o", tmp_path / "out", code=2)
     assert "there is no video among the inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"uri,q\nb.mkv,40,\n",
+        b"\xef\xbb\xbfuri;q;\r\nb.mkv;40;\r\n;;\r\n",
+        "uri\tq\r\nb.mkv\t40\r\n".encode("utf-16"),
+        b"sep=;\r\nuri;q\r\nb.mkv;40\r\n\r\n",
+        b" uri , q \nb.mkv , 40\n",
+    ],
+    ids=["a comma more", "semicolons, a mark", "UTF-16", "sep=", "spaces"],
+)
+def test_a_manifest_is_read_as_spreadsheets_write_it(videos: Path, tmp_path, table) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(table)
+    assert inputs.read_manifest(str(path)) == [{"uri": "b.mkv", "q": "40"}]
+
+
+def test_a_row_with_a_cell_too_many_is_named(tmp_path, capsys) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("uri,q\nb.mkv,40,more\n")
+    run("batch", path, "-o", tmp_path / "out", code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "list.csv" in line and "line 2 has 3 cells" in line

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gvcodec import cli
 from gvcodec.condense import CondensedSet, gvset
-from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
+from gvcodec.condense.clips import Clips, evenly, in_folders, list_clips, pictures_of
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from tests.conftest import run
@@ -304,3 +305,37 @@ def test_condense_writes_over_none_of_its_inputs(tmp_path, output: str, capsys) 
     run("condense", *words, "--size", "20k", "-y", code=1)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        (b"file,label\n0.mp4,a\n1.mp4\n", "line 3 has no label"),
+        (b"file,label\n0.mp4,a\n1.mp4,\n", "line 3 has no label"),
+        (b"file,label\n0.mp4,a\n,b\n", "line 3 has no file"),
+        (b"file,label\n0.mp4,a,b\n", "line 2 has 3 cells"),
+        (b"file,label\n0.mp4,\xe4\n", "codec can't decode"),
+        (b"name,label\n0.mp4,a\n", "has columns file and label"),
+        (b"", "has columns file and label"),
+    ],
+)
+def test_a_table_of_labels_that_is_wrong_is_a_line(tmp_path, table, complaint, capsys) -> None:
+    (tmp_path / "labels.csv").write_bytes(table)
+    words = (tmp_path, tmp_path / "labels.csv", tmp_path / "a.gvset", "--size", "20k")
+    assert cli.main([str(word) for word in ("condense", *words)]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"\xef\xbb\xbffile,label\r\n0.mp4,cat\r\n1.mp4,dog\r\n",
+        b"file;label;\r\n0.mp4;cat;\r\n1.mp4;dog;\r\n;;\r\n",
+        "file\tlabel\r\n0.mp4\tcat\r\n1.mp4\tdog\r\n".encode("utf-16"),
+    ],
+)
+def test_labels_are_read_as_spreadsheets_write_them(tmp_path, table: bytes) -> None:
+    (tmp_path / "labels.csv").write_bytes(table)
+    found = list_clips(tmp_path, tmp_path / "labels.csv")
+    assert found == [(tmp_path / "0.mp4", "cat"), (tmp_path / "1.mp4", "dog")]
