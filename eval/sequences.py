@@ -175,10 +175,20 @@ def folder_sources(
     if not sources:
         raise EvalError("; ".join(left_out))
     twice = {name for name, n in Counter(source.name for _, source in sources).items() if n > 1}
-    return [
+    found = [
         replace(source, name=path.stem) if source.name in twice else source
         for path, source in sources
     ]
+    # Files of one name and two kinds, or a folder beside them.
+    twice = {name for name, n in Counter(source.name for source in found).items() if n > 1}
+    found = [
+        replace(source, name=path.name.replace(".", "-")) if source.name in twice else source
+        for source, (path, _) in zip(found, sources, strict=True)
+    ]
+    ((name, count),) = Counter(source.name for source in found).most_common(1)
+    if count > 1:
+        raise EvalError(f"{folder}: two clips are called {name}, rename one")
+    return found
 
 
 def data_folder(set_name: str, inside: str) -> Path:

@@ -23,6 +23,9 @@ from gvcodec.media.opening import video_of
 
 #: BT.470BG and SMPTE 170M share their coefficients.
 _SAME_MATRIX = {5: 6}
+#: Matrices of H.273 by swscale's numbers, and its ranges.
+_SWSCALE = {1: 1, 6: 5}
+_LIMITED, _FULL = 1, 2
 
 
 def sample_type(depth: int) -> np.dtype[Any]:
@@ -164,14 +167,19 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
         factor = (most / (width * height)) ** 0.5
         width, height = (max(2, 2 * round(side * factor / 2)) for side in (width, height))
 
+    rgb = context.format.is_rgb or context.format.has_palette
+    full = not rgb and (int(context.color_range) == _FULL or context.format.name.startswith("yuvj"))
+    assumed = _assumed_matrix(context.width, context.height) if rgb else None
+
     def planes() -> Iterator[Planes]:
         with container:
             try:
                 for frame in container.decode(stream):
-                    if (frame.width, frame.height) != (width, height):
-                        frame = frame.reformat(width, height, wanted[0], interpolation="AREA")
-                    elif frame.format.name not in wanted:
-                        frame = frame.reformat(format=wanted[0])
+                    same = (frame.width, frame.height) == (width, height)
+                    if not same or frame.format.name not in wanted:
+                        how = {} if same else {"interpolation": "AREA"}
+                        how |= _colours(full, assumed)
+                        frame = frame.reformat(width, height, wanted[0], **how)
                     yield _frame_planes(frame, depth)
             except av.error.FFmpegError as error:
                 raise EvalError(f"{path}: damaged: {error}") from None
@@ -182,9 +190,23 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
         height,
         Fraction(stream.average_rate or 25),
         depth,
-        int(context.colorspace),
-        int(context.color_range) == 2 or context.format.name.startswith("yuvj"),
+        int(context.colorspace) if assumed is None else assumed,
+        full,
     )
+
+
+def _colours(full: bool, matrix: int | None) -> dict[str, Any]:
+    """How a frame is converted to 4:2:0: RGB by this matrix, as players assume it, to limited
+    range; other frames keep their matrix and range."""
+    if matrix is not None:
+        return {"dst_colorspace": _SWSCALE[matrix], "dst_color_range": _LIMITED}
+    span, same = _FULL if full else _LIMITED, _SWSCALE[6]
+    return {
+        "src_colorspace": same,
+        "dst_colorspace": same,
+        "src_color_range": span,
+        "dst_color_range": span,
+    }
 
 
 def _frame_planes(frame: Any, depth: int) -> Planes:

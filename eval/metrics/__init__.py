@@ -222,7 +222,7 @@ class Measurer:
         values: dict[str, list[float]] = {name: [] for name in frames}
         for name, whole in (("vmaf", filters.vmaf), ("xpsnr", filters.xpsnr)):
             if name in frames:
-                every_frame = whole(decoded, self.clip.raw)
+                every_frame = whole(decoded, self.clip.raw, self.clip.fps)
                 values[name] = [every_frame[i] for i in frames[name]]
         if "cvvdp" in frames:
             values["cvvdp"] = [self._whole(decoded, frames["cvvdp"])]
@@ -231,6 +231,9 @@ class Measurer:
             pair = FramePair(self.clip, decoded, index)
             for name in wanted:
                 values[name].append(self._one(name, pair))
+        for name, found in values.items():
+            if not np.isfinite(found).all():
+                raise EvalError(f"{METRICS[name].label} gives no number for {self.clip.name}")
         return {name: summary(name, frames[name], values[name]) for name in frames}
 
     def _one(self, name: str, pair: FramePair) -> float:

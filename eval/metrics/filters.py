@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
@@ -14,31 +15,35 @@ from eval.video import RawVideo
 FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
 
 
-def apply_filter(decoded: RawVideo, source: RawVideo, text: str) -> None:
-    """Runs one of ffmpeg's filters that compare two videos. Raises EvalError."""
+def apply_filter(decoded: RawVideo, source: RawVideo, text: str, fps: Fraction) -> None:
+    """Runs one of ffmpeg's filters that compare two videos of this frame rate. Raises EvalError."""
     name = text.split("=")[0]
     if not ffmpeg_has("filters", name):
         raise EvalError(
             f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
         )
-    inputs = [*decoded.as_input(), *source.as_input()]
+    inputs = [*decoded.as_input("-r", str(fps)), *source.as_input("-r", str(fps))]
     run_command([ffmpeg(), "-v", "error", *inputs, "-lavfi", text, "-f", "null", "-"])
 
 
-def vmaf(decoded: RawVideo, source: RawVideo, threads: int = 1) -> list[float]:
-    """VMAF (v0.6.1, 0…100) of every frame."""
+def vmaf(
+    decoded: RawVideo, source: RawVideo, fps: Fraction = Fraction(25), threads: int = 1
+) -> list[float]:
+    """VMAF (v0.6.1, 0…100) of every frame, which does not depend on the frame rate."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "vmaf.json"
-        apply_filter(decoded, source, f"libvmaf=log_fmt=json:log_path={log}:n_threads={threads}")
+        text = f"libvmaf=log_fmt=json:log_path={log}:n_threads={threads}"
+        apply_filter(decoded, source, text, fps)
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]
 
 
-def xpsnr(decoded: RawVideo, source: RawVideo) -> list[float]:
-    """XPSNR of every frame in dB, Y, U and V weighted 6 : 1 : 1, at most 100."""
+def xpsnr(decoded: RawVideo, source: RawVideo, fps: Fraction) -> list[float]:
+    """XPSNR of every frame in dB, Y, U and V weighted 6 : 1 : 1, at most 100. It weighs change from
+    frame to frame by the frame rate: other weights hold above 32 a second."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "xpsnr.txt"
-        apply_filter(decoded, source, f"xpsnr=stats_file={log}")
+        apply_filter(decoded, source, f"xpsnr=stats_file={log}", fps)
         lines = re.findall(r"XPSNR y: *(\S+) +XPSNR u: *(\S+) +XPSNR v: *(\S+)", log.read_text())
     values = [[min(100.0, float(v)) for v in line] for line in lines]
     return [(6 * y + u + v) / 8 for y, u, v in values]

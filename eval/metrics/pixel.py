@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.tools import EvalError
 from eval.video import Planes
 
 #: PSNR of equal pictures, instead of infinity, so that means exist.
 PSNR_CAP = 100.0
+#: Side of MS-SSIM's window.
+WINDOW = 11
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SCALES = len(_SCALE_WEIGHTS)
 
 
 def psnr(a: NDArray[Any], b: NDArray[Any], peak: float) -> float:
     """Peak signal-to-noise ratio in dB, at most PSNR_CAP."""
     error = float(np.mean(np.square(a.astype(np.float64) - b.astype(np.float64))))
-    return min(PSNR_CAP, 10 * np.log10(peak * peak / error)) if error > 0 else PSNR_CAP
+    if error == 0:
+        return PSNR_CAP
+    return min(10 * float(np.log10(peak * peak / error)), PSNR_CAP)
 
 
 def psnr_planes(decoded: Planes, source: Planes, depth: int) -> tuple[float, float, float]:
@@ -27,10 +33,16 @@ def psnr_planes(decoded: Planes, source: Planes, depth: int) -> tuple[float, flo
     return y, u, v
 
 
+def scales_of(height: int, width: int) -> int:
+    """How many of its five scales MS-SSIM has at this size."""
+    return max(1, min(SCALES, int(np.log2(min(height, width) / WINDOW)) + 1))
+
+
 def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
     """Multi-scale SSIM of two (3, H, W) pictures in [0, 1], mean of the channels (Wang, Simoncelli,
     Bovik 2003: Gaussian window of 11 with σ = 1.5, five scales). Pictures too small for five scales
-    use as many as fit, weights renormalised."""
+    use as many as fit, weights renormalised. Raises EvalError for those that are smaller than the
+    window."""
     import torch
     import torch.nn.functional as F
 
@@ -49,8 +61,13 @@ def ms_ssim(decoded: NDArray[np.float32], source: NDArray[np.float32]) -> float:
             x = total
         return x
 
+    if min(source.shape[1:]) < WINDOW:
+        height, width = source.shape[1:]
+        raise EvalError(
+            f"MS-SSIM needs pictures of {WINDOW} samples each way, not {width}×{height}"
+        )
     x, y = (torch.from_numpy(np.ascontiguousarray(p))[:, None] for p in (decoded, source))
-    scales = max(1, min(5, int(np.log2(min(x.shape[2:]) / 11)) + 1))
+    scales = scales_of(*x.shape[2:])
     weights = np.array(_SCALE_WEIGHTS[:scales]) / sum(_SCALE_WEIGHTS[:scales])
     result = torch.ones(x.shape[0])
     for scale, weight in enumerate(weights):

@@ -181,6 +181,10 @@ def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points:
                     "a process of the run was killed, perhaps for want of memory: take fewer "
                     "--jobs; the same command resumes its work"
                 ) from None
+            except Exception as error:  # noqa: BLE001 (one clip does not end a run of days)
+                said = str(error).partition("\n")[0]
+                failures.append(f"{name}: {type(error).__name__}: {said}")
+                bar.tqdm.write(failures[-1], file=sys.stderr)
     return failures
 
 
@@ -269,7 +273,13 @@ def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
     parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs)]
     parts += [sorted(plan.targets), dict(plan.every)]
     parts += [plan.near] * (plan.near != CLOSE)
-    return digest(parts)
+    return digest(parts + _changed(clip, plan))
+
+
+def _changed(clip: Clip, plan: Plan) -> list[str]:
+    """Marks of metrics that older runs measured wrongly: XPSNR has had the clip's frame rate since
+    2026-11, which matters above 32 frames a second."""
+    return ["xpsnr 2"] * ("xpsnr" in plan.every and clip.fps > 32)
 
 
 def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
@@ -299,7 +309,7 @@ def make_run(
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
     shows = _choose_frames(clip, plan) if set(targets) & set(plan.pictures) else []
     identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
-    identity += [dict(plan.every), shows]
+    identity += [dict(plan.every), shows, *_changed(clip, plan)]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
     known = read_json(path)

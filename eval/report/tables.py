@@ -11,6 +11,7 @@ from typing import Any
 
 from eval.codecs import ENDLESS
 from eval.metrics import METRICS, Metric, looked_at
+from eval.metrics.pixel import SCALES, WINDOW, scales_of
 from eval.points.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
 from eval.tools import latex, markdown
@@ -250,6 +251,11 @@ def notes(results: Results) -> list[str]:
         )
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
+    sizes = [(clip["height"], clip["width"]) for clip in results.clips.values()]
+    if "ms_ssim" in measured and min(map(scales_of, *zip(*sizes, strict=True))) < SCALES:
+        found.append(
+            f"MS-SSIM of clips below {WINDOW << SCALES - 1} pixels has fewer than {SCALES} scales."
+        )
     return [*found, *_codec_notes(results), MARKS]
 
 

@@ -357,3 +357,19 @@ def test_svtav1_has_not_become_worse() -> None:
     for quality, size in KNOWN_POINTS:
         assert qualities[0] <= quality <= qualities[-1]
         assert np.exp(np.interp(quality, qualities, sizes)) <= 1.03 * size
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+@pytest.mark.parametrize("preset", [8, 10])
+@pytest.mark.parametrize("q", [0, 10, 22])
+def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(
+    low_delay: bool, preset: int, q: int
+) -> None:
+    """Black and white in turn, which SVT-AV1 turns into 5 dB there."""
+    chroma = np.full((48, 64), 512, np.uint16)
+    clip = [(np.full((96, 128), y, np.uint16), chroma, chroma) for y in (64, 940) * 3]
+    fmt = dataclasses.replace(form(128, 96), bit_depth=10)
+    encoder = StandardEncoder(fmt, "av1", q, preset=preset, low_delay=low_delay, threads=1)
+    parts = [encoder.send(planes, False) for planes in clip] + [encoder.flush()]
+    shown = [frame for part in parts for frame in part.base_frames]
+    assert min(psnr(*pair) for pair in zip(shown, clip, strict=True)) > 45

@@ -8,10 +8,13 @@ import pytest
 
 pytest.importorskip("imageio_ffmpeg")
 
+import av
+
 from eval.colour import to_planes, to_rgb
-from eval.sequences import NAMED, file_source, known_rate, select
+from eval.sequences import NAMED, file_source, folder_sources, known_rate, select
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
+from gvcodec.media.writer import png
 from tests.eval_helpers import frames_of, small_clip
 
 
@@ -102,3 +105,58 @@ def test_grey_levels_are_the_standards():
     assert to_rgb(grey, 1, False, 8).max() == pytest.approx(1) and to_rgb(
         grey, 1, False, 8
     ).min() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (1280, 720)])
+@pytest.mark.parametrize(
+    ("codec", "layout"), [("libx264rgb", "bgr24"), ("ffv1", "bgr0"), ("png", "rgb24")]
+)
+def test_rgb_is_converted_by_the_matrix_that_it_is_said_to_have(tmp_path, size, codec, layout):
+    """Players take BT.709 for HD, BT.601 below."""
+    path, (width, height) = tmp_path / "rgb.mov", size
+    wanted = (192, 32, 64)
+    picture = np.full((height, width, 3), wanted, np.uint8)
+    path = path.with_suffix(".mkv") if codec == "ffv1" else path
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, layout
+        stream.options = {"crf": "0"} if codec == "libx264rgb" else {}
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=layout)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    clip = file_source(path, "t").prepare(0, tmp_path / "out")
+    assert (clip.matrix, clip.full_range) == (1 if height >= 720 else 6, False)
+    shown = 255 * clip.rgb(clip.raw.planes(0))[:, height // 2, width // 2]
+    assert np.abs(shown - wanted).max() < 4
+
+
+def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
+    with av.open(str(tmp_path / "full.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj422p"
+        frame = av.VideoFrame(64, 48, "yuvj422p")
+        for plane, value in zip(frame.planes, (250, 128, 128), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    frames = open_video(tmp_path / "full.mkv")
+    assert frames.full_range
+    assert abs(int(next(frames.planes)[0][24, 32]) - 250) <= 2
+
+
+def test_clips_of_one_name_get_names_of_their_own(tmp_path):
+    for name, width in (("a.mkv", 32), ("a.mp4", 64), ("b.mkv", 32)):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, 32, "yuv420p"
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, width, 3), np.uint8), "rgb24")
+            container.mux([*stream.encode(frame.reformat(format="yuv420p")), *stream.encode(None)])
+    (tmp_path / "a").mkdir()
+    for number in range(2):
+        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+        (tmp_path / "a" / f"{number}.png").write_bytes(png(image.to_ndarray()))
+    found = folder_sources(tmp_path, "t")
+    assert sorted(source.name for source in found) == ["a", "a-mkv", "a-mp4", "b"]
+    widths = {s.name: s.prepare(1, tmp_path / "out").raw.width for s in found}
+    assert (widths["a-mkv"], widths["a-mp4"]) == (32, 64)
+    (tmp_path / "a-mkv.mov").write_bytes((tmp_path / "a.mkv").read_bytes())
+    with pytest.raises(EvalError, match="two clips are called a-mkv"):
+        folder_sources(tmp_path, "t")

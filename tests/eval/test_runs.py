@@ -334,6 +334,22 @@ def test_a_failing_codec_does_not_stop_the_others(results):
     assert "bad: exit code 1" in (results / "bad" / "report.html").read_text()
 
 
+def test_a_clip_that_is_too_small_does_not_stop_the_others(tmp_path):
+    frame = b"FRAME\n" + b"\x50" * (8 * 8 * 3 // 2)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "tiny.y4m").write_bytes(b"YUV4MPEG2 W8 H8 F25:1\n" + 3 * frame)
+    noise = np.random.default_rng(1).integers(30, 220, (3, 64 * 48 * 3 // 2), np.uint8)
+    frames = b"".join(b"FRAME\n" + frame.tobytes() for frame in noise)
+    (tmp_path / "clips" / "good.y4m").write_bytes(b"YUV4MPEG2 W64 H48 F25:1\n" + frames)
+    words = ["rd", "--sequences", tmp_path / "clips", "--frames", 3, "--codecs", "x264-ld"]
+    words += ["--presets", "fast", "--metrics", "psnr_y,ms_ssim", "--targets", "1,4"]
+    done = run_eval(*words, "--jobs", 1, "--out", tmp_path / "out", code=1)
+    assert "Traceback" not in done.stderr
+    assert "MS-SSIM needs pictures of 11 samples each way, not 8×8" in done.stderr
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "good" in report and "fewer than 5 scales" in report
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

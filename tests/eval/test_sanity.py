@@ -4,6 +4,8 @@ grey is worst."""
 import json
 import re
 import subprocess
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
-from eval.metrics import METRICS, Measurer, missing, sample
+from eval.metrics import METRICS, Measurer, missing, pixel, sample
 from eval.metrics.filters import apply_filter
 from eval.points.bd import bd_rate, bootstrap
 from eval.rd.encoding import decode, encode
-from eval.tools import ffmpeg
-from tests.eval_helpers import altered, quick_x264, small_clip
+from eval.sequences import procedural
+from eval.tools import EvalError, ffmpeg
+from eval.video import prepare
+from tests.eval_helpers import HEIGHT, WIDTH, altered, quick_x264, small_clip
 
 #: Every metric that can be measured here, the networks on two frames.
 EVERY = {
@@ -109,7 +113,7 @@ def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
 def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
     _, measured, decoded = coded[32]
     log = folder / "psnr.txt"
-    apply_filter(decoded, clip.raw, f"psnr=stats_file={log}")
+    apply_filter(decoded, clip.raw, f"psnr=stats_file={log}", clip.fps)
     by_ffmpeg = [float(v) for v in re.findall(r"psnr_y:(\S+)", log.read_text())]
     assert np.allclose(measured["psnr_y"]["values"], by_ffmpeg, atol=0.01)
     stream = next((folder / "streams").glob("*x264-ld-32-*.h264"))
@@ -151,3 +155,34 @@ def test_sampling_covers_all_phases():
     assert len(frames) == 24 and {i % 4 for i in frames} == {0, 1, 2, 3}
     assert [i // 4 for i in frames] == list(range(24))
     assert sample(3, 16) == [2] and sample(5, 1) == [0, 1, 2, 3, 4]
+
+
+def test_xpsnr_goes_by_the_frame_rate_of_the_clip(folder):
+    """Above 32 frames a second the filter weighs change over time by second differences."""
+    found = {}
+    for fps in (25, 60):
+
+        def opened(fps=fps):
+            return replace(procedural("noise", WIDTH, HEIGHT, 6), fps=Fraction(fps))
+
+        clip = prepare(f"fast-{fps}", fps, opened, 0, folder)
+        decoded = altered(clip, folder / f"{fps}.yuv", lambda f: [f[0], *f[:-1]])
+        found[fps] = Measurer(clip, {"xpsnr": 1})(decoded)["xpsnr"]["mean"]
+    assert abs(found[25] - found[60]) > 1e-3
+
+
+@pytest.mark.parametrize("side", [8, 10])
+def test_ms_ssim_refuses_pictures_below_its_window(side):
+    picture = np.random.default_rng(0).random((3, side, 200), np.float32)
+    with pytest.raises(EvalError, match="MS-SSIM needs pictures of 11 samples"):
+        pixel.ms_ssim(picture, picture)
+    large = np.random.default_rng(0).random((3, 11, 40), np.float32)
+    assert pixel.ms_ssim(large, large) == pytest.approx(1)
+
+
+def test_what_is_no_number_is_no_value(folder, monkeypatch):
+    assert np.isnan(pixel.psnr(np.full((4, 4), np.nan), np.ones((4, 4)), 1.0))
+    clip = small_clip(folder, frames=1)
+    monkeypatch.setattr(pixel, "ms_ssim", lambda *pair: float("nan"))
+    with pytest.raises(EvalError, match="MS-SSIM gives no number"):
+        Measurer(clip, {"ms_ssim": 1})(clip.raw)
