@@ -2,6 +2,8 @@
 
     python -m training gvc1d CONFIG --card WEIGHTS
 
+The same rows of the built-in clip need no material: tests compare them with the shipped card.
+
 Distortions are those of training (pixels, steadiness and the small perceptual network), without and
 with a base; a part costs what they rise by, in per cent. What training without a part costs is
 measured by the configurations in `training/configs/gvc1d/ablations`.
@@ -9,14 +11,23 @@ measured by the configurations in `training/configs/gvc1d/ablations`.
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.model import GVC1D, Coded, Frame
+from gvcodec.gvc1d.picture import Picture, from_rgb, pad
+from training.gvc1d.losses import Distortion, Weights
+
+#: Rate that the built-in clip is coded at.
+_RATE = 3
 
 #: What can be spoilt: all tokens zero, or those of another clip; the memory fresh in every frame,
 #: or that of another clip; the decoder's features of the last frame zero; nothing known of the last
@@ -84,6 +95,46 @@ def _layers(model: GVC1D, change: str) -> Iterator[None]:
     finally:
         for stack, (local, across) in zip(stacks, before, strict=True):
             stack.uses_local, stack.uses_global = local, across
+
+
+def measure_built_in(model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
+    """Distortion, PSNR-Y and bits a window of eight frames of the built-in clip, four by four;
+    its stand-in for a base is the source at a quarter of its size."""
+    distortion = Distortion(Weights(4.0, 10.0, 1.0), torch.device("cpu"))
+    source = _built_in()
+    frames = []
+    for t in range(len(source.y) // 2):
+        picture = Picture(source.y[[t, t + 4]], source.uv[[t, t + 4]])
+        shown = Picture(*(_coarse(plane) for plane in picture)) if base else None
+        frames.append(Frame(picture, shown, None))
+    with torch.no_grad():
+        coded = code_run(model, frames, _RATE, change)
+        costs = distortion(frames, coded, np.random.default_rng(0), "small")
+    error = torch.stack(
+        [
+            (c.picture.y - f.source.y).square().mean((1, 2, 3))
+            for c, f in zip(coded, frames, strict=True)
+        ]
+    )
+    return {
+        "loss": float(costs.mean()),
+        "psnr": float(-10 * torch.log10(error).mean()),
+        "bits": float(torch.stack([c.bits.mean() for c in coded]).mean()),
+    }
+
+
+def _built_in() -> Picture:
+    """Two runs of four frames of the demo's clip, whole windows."""
+    script = Path(__file__).parents[2] / "scripts/demo_clip.py"
+    frames = list(runpy.run_path(str(script))["frames"](28))
+    chosen = np.stack([*frames[:4], *frames[24:]])
+    rgb = torch.from_numpy(chosen).permute(0, 3, 1, 2).float() / 255
+    return pad(from_rgb(rgb), 256)
+
+
+def _coarse(plane: Tensor) -> Tensor:
+    small = F.avg_pool2d(plane, 4)
+    return F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False)
 
 
 def make_card(

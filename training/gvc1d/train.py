@@ -32,7 +32,7 @@ from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D, Coded, Frame
 from gvcodec.gvc1d.picture import Picture
 from training.gvc1d.alarms import Figures, spreads
-from training.gvc1d.card import code_run, make_card
+from training.gvc1d.card import code_run, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb
 from training.gvc1d.losses import LOOK, Distortion, Weights
@@ -439,7 +439,10 @@ def main(words: Sequence[str] | None = None) -> None:
     with _processes(options.device) as device:
         if options.card:
             work = Work(replace(config, initial=options.card), device)
-            print(json.dumps(make_card(work.measure, cast(GVC1D, work.model.eval())), indent=2))
+            model = cast(GVC1D, work.model.eval())
+            card = make_card(work.measure, model)
+            built_in = make_card(measure_built_in, model)
+            print(json.dumps({"held out": card, "built-in clip": built_in}, indent=2))
             return
         work = Work(config, device)
         loop = Loop(work, schedule_of(config), Path(config.out) if work.rank == 0 else None)

@@ -1,0 +1,49 @@
+"""The shipped weights: alive in every part that the model card names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from gvcodec.gvc1d.checkpoint import find_shipped, load_model
+from gvcodec.gvc1d.config import SMALL
+from gvcodec.gvc1d.model import GVC1D
+from training.gvc1d.card import measure_built_in
+
+PARTS = ("zeroed", "shuffled", "features", "local", "global")
+
+
+@pytest.fixture(scope="module")
+def model() -> GVC1D:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def card() -> dict:
+    return json.loads(find_shipped().with_suffix(".json").read_text())
+
+
+def test_the_card_is_that_of_the_weights(card: dict) -> None:
+    assert card["sha256"] == hashlib.sha256(find_shipped().read_bytes()).hexdigest()
+    assert load_model().config == SMALL
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, base: bool) -> None:
+    row = card["built-in clip"]["base" if base else "no base"]
+    whole = measure_built_in(model, base)
+    assert whole["loss"] == pytest.approx(row["loss"], rel=0.02)
+    assert whole["bits"] == pytest.approx(row["bits"], rel=0.02)
+    for part in PARTS:
+        cost = 100 * (measure_built_in(model, base, part)["loss"] / whole["loss"] - 1)
+        assert cost == pytest.approx(row[f"{part}, %"], abs=1 + 0.05 * abs(cost))
+
+
+def test_tokens_are_alive(model: GVC1D) -> None:
+    """Without a base zeroed and shuffled tokens cost far more than whole ones."""
+    whole, zeroed, shuffled = (
+        measure_built_in(model, False, change)["loss"] for change in ("", "zeroed", "shuffled")
+    )
+    assert zeroed > 1.3 * whole and shuffled > 1.3 * whole
