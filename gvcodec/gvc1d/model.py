@@ -154,16 +154,23 @@ class GVC1D(nn.Module):
         masked: Tensor | None = None,
         keep: Tensor | None = None,
         cut_memory: bool = False,
+        cut_buffer: bool = False,
     ) -> tuple[list[Coded], State]:
         """A run of frames, for training. `keep` `[B, W, K]` or alike: 0 drops tokens after
-        rounding. `cut_memory`: each frame finds the memory fresh."""
+        rounding. `cut_memory`: each frame finds the memory fresh. `cut_buffer`: the first frame
+        finds nothing of `state` but its memory."""
         coded: list[Coded] = []
         before: Tensor | None = None
         for frame in frames:
             b, _, h, w = frame.source.y.shape
             if cut_memory and state is not None:
                 state = state._replace(memory=None)
-            context = self.context(frame.shown, state, frame.motion, (b, h, w))
+            memory = state.memory if state is not None and cut_buffer else None
+            known = None if cut_buffer else state
+            context = self.context(frame.shown, known, frame.motion, (b, h, w))
+            if memory is not None:
+                context = context._replace(memory=memory)
+            cut_buffer = False
             y = self.analyse(frame.source, context, rate, masked)
             tokens = round_latent(y, noise)
             if keep is not None:

@@ -31,7 +31,7 @@ _RATE = 3
 
 #: What can be spoilt: all tokens zero, or those of another clip; the memory fresh in every frame,
 #: or that of another clip; the decoder's features of the last frame zero; nothing known of the last
-#: frame but the memory; no local, no global layers.
+#: frame but the memory, and not even that; no local, no global layers.
 CHANGES = (
     "zeroed",
     "shuffled",
@@ -39,6 +39,7 @@ CHANGES = (
     "shuffled memory",
     "features",
     "buffer",
+    "buffer and memory",
     "local",
     "global",
 )
@@ -62,7 +63,7 @@ def _code(model: GVC1D, frames: list[Frame], rate: int, change: str) -> Iterator
             state = state._replace(memory=memory.roll(1, 0))
         elif state is not None and change == "features":
             state = state._replace(features=torch.zeros_like(state.features))
-        elif change == "buffer":
+        elif change.startswith("buffer"):
             state = None
         context = model.context(frame.shown, state, frame.motion, (b, h, w))
         if change == "buffer" and memory is not None:
@@ -148,7 +149,9 @@ def make_card(
         row = {key: round(value, 4) for key, value in whole.items()}
         row["no network"] = round(free["loss"], 4)
         for change in CHANGES:
-            cost = measure(model, base, change)["loss"] / whole["loss"] - 1
-            row[f"{change}, %"] = round(100 * cost, 2)
+            found = measure(model, base, change)
+            row[f"{change}, %"] = round(100 * (found["loss"] / whole["loss"] - 1), 2)
+            if found["bits"] != whole["bits"]:
+                row[f"{change}, bits %"] = round(100 * (found["bits"] / whole["bits"] - 1), 2)
         card[name] = row
     return card

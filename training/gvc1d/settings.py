@@ -19,10 +19,11 @@ class TrainConfig:
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
     as `length` frames of `size`² luma samples, of which a step sees the first `frames`. In half of
     the micro-batches up to `preroll` frames go before them, without gradients, there and back
-    through the run: what a network adds must not pile up from frame to frame. Of the
-    micro-batches a share `no_base` has no base frames, `no_memory` finds the memory fresh in every
-    frame; `mask`: up to this share of the source's patches is hidden from the encoder, in half of
-    them; `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
+    through the run: what a network adds must not pile up from frame to frame. Of the micro-batches
+    a share `no_base` has no base frames, `no_memory` finds the memory fresh in every frame, and of
+    those with frames before them `no_buffer` has no other context than the memory at first.
+    `mask`: up to this share of the source's patches is hidden from the encoder, in half of them;
+    `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
     qualities.
 
     `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
@@ -57,6 +58,7 @@ class TrainConfig:
     qs: tuple[int, ...] = (46, 50, 54, 58, 61, 63)
     no_base: float = 0.4
     no_memory: float = 0.3
+    no_buffer: float = 0.3
     mask: float = 0.6
     prefix: float = 0.3
     learning_rate: float = 3e-4

@@ -164,7 +164,9 @@ class Work:
             count = rng.choice(_prefixes(self._tokens), (size, windows))
             kept = np.arange(self._tokens) < count[..., None]
             keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
+        cut_buffer = False
         if config.preroll and rng.random() < 0.5:
+            cut_buffer = bool(rng.random() < config.no_buffer)
             before = there_and_back(run, int(rng.integers(1, config.preroll + 1)))
             with self._half(), torch.no_grad():
                 state = cast(GVC1D, self.model)(before, rate)[1].detach()
@@ -177,7 +179,8 @@ class Work:
                 noise=bool(rng.random() < 0.5),
                 masked=masked,
                 keep=keep,
-                cut_memory=bool(rng.random() < config.no_memory),
+                cut_memory=bool(rng.random() < config.no_memory) and not cut_buffer,
+                cut_buffer=cut_buffer,
             )
         lead = "vgg" if rng.random() < config.vgg and "vgg" in self.distortion.leads else "small"
         costs = self.distortion(frames, coded, rng, lead)
