@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class BaseCodec:
     """`encoder`: of a format and a settled `EncoderConfig`. `decoder`: of a header, a number of
     threads (0 = all cores), whether it is for low delay, and the model's path or None. `model`: the
     path of the model to encode with, whose id streams then hold; None = the base has none."""
@@ -72,7 +72,7 @@ def base_model_id(name: str) -> bytes | None:
     return model_id(model()) if model is not None else None
 
 
-def _layer_of(name: str) -> Layer:
+def _layer_of(name: str) -> BaseCodec:
     if name not in LAYERS:
         raise UsageError(f"base layer {name} is unknown; there are {', '.join(LAYERS)}")
     return LAYERS[name]
@@ -127,9 +127,9 @@ def _motion_model() -> Path:
 
 
 #: By the names of `gvcodec.bases`.
-LAYERS: dict[str, Layer] = {
-    "av1": Layer(_standard_encoder, _standard_decoder),
-    "vvc": Layer(_standard_encoder, _standard_decoder),
-    "motion": Layer(_motion_encoder, _motion_decoder, _motion_model),
-    "none": Layer(_none_encoder, _none_decoder),
+LAYERS: dict[str, BaseCodec] = {
+    "av1": BaseCodec(_standard_encoder, _standard_decoder),
+    "vvc": BaseCodec(_standard_encoder, _standard_decoder),
+    "motion": BaseCodec(_motion_encoder, _motion_decoder, _motion_model),
+    "none": BaseCodec(_none_encoder, _none_decoder),
 }

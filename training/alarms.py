@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import GvcodecError
+from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.network_layers import Requantiser
 from gvcodec.painter.perceptual.objective import Batch, paint_run
-from gvcodec.painter.twin import PainterTwin
-from gvcodec.painter.twin_layers import Requantiser
 
 #: Least spread of features, in levels, between places of a picture and between clips.
 LEAST_SPREAD = 0.1
@@ -73,7 +73,7 @@ class Figures:
 
 
 @torch.no_grad()
-def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, float, float]:
+def features(painter: PainterNetwork, batch: Batch) -> tuple[float, float, float, float, float]:
     """`Figures` without the two losses, of a batch of several clips."""
     with _record_activations(painter) as (levels, trunk):
         painted, _ = paint_run(painter, batch, 0)
@@ -92,7 +92,7 @@ def features(painter: PainterTwin, batch: Batch) -> tuple[float, float, float, f
 
 @contextmanager
 def _record_activations(
-    painter: PainterTwin,
+    painter: PainterNetwork,
 ) -> Iterator[tuple[dict[str, list[Tensor]], list[Tensor]]]:
     """Activations of layers by name, and what leaves the last block, of all frames meanwhile."""
     levels: dict[str, list[Tensor]] = {}

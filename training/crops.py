@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gvcodec.errors import UsageError
 from gvcodec.painter.model import rate
+from gvcodec.painter.network import condition
 from gvcodec.painter.perceptual.objective import Batch
-from gvcodec.painter.twin import condition
 from gvcodec.types import BLOCK
 from training.material import LENGTH, WINDOW
 

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from gvcodec.errors import MediaError
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import PAINTER_FILE
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, paint_run
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.painter.tensors import open_device
-from gvcodec.painter.twin import PainterTwin
 from gvcodec.util.psnr import db
 from gvcodec.util.tensor_colour import SMALL
 from training.alarms import Figures, features
@@ -68,7 +68,7 @@ class PainterWork:
         self.out, cache = Path(config.out), Path(config.cache)
         self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
         self.held = Cache(cache, held_out=True, device=self.device)
-        twin = PainterTwin.load(Path(config.initial)).train().requires_grad_(True)
+        twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
         self.model: nn.Module = twin.to(self.device)
         self.objectives = [self._objective(leader) for leader in _leaders()]
         #: What samples of a rate cost on average.
@@ -94,7 +94,7 @@ class PainterWork:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
         lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
-        parts = lead(cast(PainterTwin, self.model), batch, 3 * step)
+        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])
@@ -110,7 +110,7 @@ class PainterWork:
 
     @torch.no_grad()
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        assert isinstance(average, PainterTwin)
+        assert isinstance(average, PainterNetwork)
         batch = self.held.batch(1, 256, self._picks(_CHECKED))
         lead = self.objectives[-1]
         base, painted = (lead(who, batch, 0) for who in (None, average))
@@ -153,7 +153,7 @@ class PainterWork:
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`painter.safetensors`, and `painter.json` beside it."""
-        assert isinstance(average, PainterTwin)
+        assert isinstance(average, PainterNetwork)
         path, material = self.out / PAINTER_FILE, Path(self.config.cache) / "material.json"
         average.save(path)
         described = self.config.describe()
@@ -189,7 +189,7 @@ def _pictures(
     average: nn.Module, batch: Batch
 ) -> tuple[tuple[Tensor, Tensor], dict[str, tuple[Tensor, Tensor]]]:
     """The last frames of a batch, (luma, chroma): source, and base and painted by name."""
-    assert isinstance(average, PainterTwin)
+    assert isinstance(average, PainterNetwork)
     painted, _ = paint_run(average, batch, 0)
     base, source = ((p[0][:, -1], p[1][:, -1]) for p in (batch.base, batch.source))
     return source, {"base": base, "painted": (painted[0].clamp(0, 1), painted[1].clamp(0, 1))}

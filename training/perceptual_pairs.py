@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gvcodec.painter.model import find_painter
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import GROUPS
 from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
-from gvcodec.painter.twin import PainterTwin
 from gvcodec.util.tensor_colour import SMALL
 from training.crops import Cache
 
@@ -51,7 +51,7 @@ def make_pairs(
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
-    painter = PainterTwin.load(find_painter())
+    painter = PainterNetwork.load(find_painter())
     origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):

@@ -13,7 +13,7 @@ from eval.robustness.mutations import EXTREMES, header_fields, header_of, sealed
 from eval.robustness.streams import streams
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.media.heads import make_head
+from gvcodec.media.codec_parameters import make_head
 
 #: A file that some heads name; nobody may open it.
 FOREIGN = "foreign.wav"

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from gvcodec.api.job import Job
 from gvcodec.api.sources import as_name
+from gvcodec.av1_mux.write import one_file_suffix
 from gvcodec.bases import AUTO
 from gvcodec.config import EncoderConfig
-from gvcodec.one_file.write import one_file_suffix
 from gvcodec.rate import auto
 from gvcodec.util.messages import say
 

@@ -15,6 +15,7 @@ from gvcodec.api.keywords import list_options, make_config
 from gvcodec.api.rate_control import encode_rated, reread
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
+from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig, EncoderOptions
@@ -23,7 +24,6 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import opus_rate
 from gvcodec.media.tracks import CHUNK
-from gvcodec.one_file.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.rate.budget import Budget, parse_amount
 from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.target import Target, parse_target

@@ -20,6 +20,7 @@ from gvcodec.api.arrays import Frame, frames_of, planes_of
 from gvcodec.api.keywords import list_options, make_config
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, Source, open_sink, open_source
+from gvcodec.av1_mux.files import unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
@@ -29,7 +30,6 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
-from gvcodec.one_file.files import unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
 

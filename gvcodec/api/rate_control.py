@@ -17,11 +17,11 @@ from gvcodec.api.base_choice import choose_base
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
+from gvcodec.av1_mux.write import container_size, one_file_suffix
 from gvcodec.bases import q_of
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
-from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
 from gvcodec.rate.scenes import shares

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, TypeAlias
 
+from gvcodec.av1_mux.files import create_stream, open_stream, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
-from gvcodec.one_file.files import create_stream, open_stream, unwrap
 from gvcodec.util.file_io import Borrowed, Readable, display_name
 
 PathName: TypeAlias = str | os.PathLike[str]

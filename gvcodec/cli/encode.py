@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gvcodec.api.encoding import encode_file
+from gvcodec.av1_mux.write import ONE_FILE
 from gvcodec.bases import AUTO, Q_END, names
 from gvcodec.cli._arguments import (
     add_overwrite,
@@ -40,7 +41,6 @@ from gvcodec.config import (
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.media.inputs import InputOptions
-from gvcodec.one_file.write import ONE_FILE
 from gvcodec.util.messages import say
 
 HELP = "video to gvcodec stream"

@@ -6,12 +6,12 @@ import argparse
 import shutil
 from pathlib import Path
 
+from gvcodec.av1_mux.files import create_stream, open_stream
+from gvcodec.av1_mux.write import ONE_FILE, write_one_file
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
-from gvcodec.one_file.files import create_stream, open_stream
-from gvcodec.one_file.write import ONE_FILE, write_one_file
 from gvcodec.streams.extract import extract
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say

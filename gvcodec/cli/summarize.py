@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 
+from gvcodec.av1_mux.files import create_stream, open_stream
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import (
     add_limits,
@@ -15,7 +16,6 @@ from gvcodec.cli._arguments import (
     use_threads,
 )
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.one_file.files import create_stream, open_stream
 from gvcodec.retrieval.embedders import DEFAULT, make
 from gvcodec.retrieval.making import SHARE, stride_of, summarize
 from gvcodec.util.file_io import PendingFile, protect_inputs

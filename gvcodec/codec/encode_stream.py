@@ -98,17 +98,16 @@ def encode_stream(
     return writer
 
 
-class _Handed:
-    """In place of a base decoder: base frames that the encoder has decoded already, no earlier
-    than a decoder could give them."""
+class ReplayDecoder:
+    """Replays frames that the encoder has decoded already, with the decoder's delay."""
 
     def __init__(self, base_frames: deque[Planes]) -> None:
         self._base_frames = base_frames
-        self._owed = 0
+        self._pending_frames = 0
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        self._owed += 1
-        return self._take(self._owed)
+        self._pending_frames += 1
+        return self._take(self._pending_frames)
 
     def flush(self) -> list[Planes]:
         return self._take(len(self._base_frames))
@@ -118,7 +117,7 @@ class _Handed:
 
     def _take(self, most: int) -> list[Planes]:
         taken = [self._base_frames.popleft() for _ in range(min(most, len(self._base_frames)))]
-        self._owed -= len(taken)
+        self._pending_frames -= len(taken)
         return taken
 
 
@@ -137,7 +136,7 @@ class _Painted:
             read_only=True,
             base_codec=layers.open_decoder(header, encoder.threads)
             if base_frames is None
-            else _Handed(base_frames),
+            else ReplayDecoder(base_frames),
         )
         self._frames = 0
         #: Receives the number of frames that are painted.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.heads import SEGMENT, TRACK, TRACKS, ebml_number, element, elements
+from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, ebml_number, element, elements
 
 _CHECKSUM, _VOID, _VIDEO = 0xBF, 0xEC, 0xE0
 _UNIT, _WIDTH, _HEIGHT = 0x54B2, 0x54B0, 0x54BA

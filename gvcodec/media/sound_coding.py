@@ -19,7 +19,7 @@ import numpy as np
 from av.stream import Stream
 from numpy.typing import NDArray
 
-from gvcodec.media.heads import fitting_head
+from gvcodec.media.codec_parameters import fitting_head
 from gvcodec.media.sound_clock import skipped_samples
 from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
 

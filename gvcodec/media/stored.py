@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import av
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.heads import SEGMENT, TRACK, TRACKS, elements
+from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, elements
 from gvcodec.media.siting import LEFT, PLACES
 
 _VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4

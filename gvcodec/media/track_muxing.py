@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.heads import delayed_head, make_head, open_head
+from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
 from gvcodec.media.sound_frames import is_frame
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun

@@ -22,7 +22,7 @@ from av.stream import Stream
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
-from gvcodec.media.heads import MAX_HEAD, alike, fitting_head, open_head
+from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.sound_clock import SoundClock, hide_end
 from gvcodec.media.sound_frames import is_frame
 

@@ -2,7 +2,7 @@
 coding loop.
 
 `open` has what encoder and decoder call. `model` is the file, `cpu` the C++ painter, `video` paints
-a stream; `twin` is the same in torch, for fitting (`fit`) and training, which alone import torch.
+a stream; `network` is the same in torch, for fitting (`fit`) and training, which alone import it.
 """
 
 from __future__ import annotations

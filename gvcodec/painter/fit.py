@@ -34,6 +34,7 @@ from gvcodec.painter import perceptual
 from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.model import find_painter
+from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
     IDENTITY,
@@ -46,7 +47,6 @@ from gvcodec.painter.payload import (
     unpack,
 )
 from gvcodec.painter.tensors import open_device
-from gvcodec.painter.twin import PainterTwin, condition
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 
@@ -77,7 +77,7 @@ Progress = Callable[[str], None]
 _CONTRAST = 0.5
 
 
-def _apply_deltas(painter: PainterTwin, deltas: dict[str, Tensor]) -> PainterTwin:
+def _apply_deltas(painter: PainterNetwork, deltas: dict[str, Tensor]) -> PainterNetwork:
     """A painter with these deltas added."""
     other = copy.deepcopy(painter)
     with torch.no_grad():
@@ -114,7 +114,7 @@ class Fitter:
 
     def __init__(
         self,
-        base: PainterTwin,
+        base: PainterNetwork,
         runs: list[Run],
         conditions: Tensor,
         objective: Objective,
@@ -173,13 +173,13 @@ class Fitter:
         """What the weights have moved by."""
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
-    def judge(self, painter: PainterTwin | None) -> float:
+    def judge(self, painter: PainterNetwork | None) -> float:
         """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a painter or (None) of the
         base frames."""
         return self.parts(painter)["total"]
 
     @torch.inference_mode()
-    def parts(self, painter: PainterTwin | None) -> dict[str, float]:
+    def parts(self, painter: PainterNetwork | None) -> dict[str, float]:
         """The parts of `judge`, as `Objective` names them."""
         self.judged += 1
         sums: dict[str, float] = {}
@@ -301,7 +301,7 @@ def fit(
         tell()
 
     place = open_device(device)
-    painter = PainterTwin.load(find_painter(checkpoint)).to(place)
+    painter = PainterNetwork.load(find_painter(checkpoint)).to(place)
     size = stream_bytes or DEFAULT_STREAM_BYTES
     groups = groups or (3 if size > _LARGE_STREAM else 2)
     fitter = Fitter(

@@ -15,9 +15,9 @@ from gvcodec.painter.tensors import to_tensors
 from gvcodec.types import BLOCK, Planes
 
 if TYPE_CHECKING:
+    from gvcodec.painter.network import Observed, PainterNetwork
     from gvcodec.painter.perceptual.objective import Batch, Objective
     from gvcodec.painter.perceptual.vgg import Reference
-    from gvcodec.painter.twin import Observed, PainterTwin
 
 #: Side of the crops that are painted, as in training; the perceptual losses see 128² of it.
 SIZE = 160
@@ -65,7 +65,7 @@ class Pool:
         count: int,
         conditions: Tensor,
         rng: np.random.Generator,
-        painter: PainterTwin,
+        painter: PainterNetwork,
         objective: Objective,
     ) -> None:
         from gvcodec.painter.perceptual.objective import Batch
@@ -107,8 +107,8 @@ class Pool:
     def batch(self, numbers: Sequence[int]) -> tuple[Batch, list[Observed], list[Reference]]:
         """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
         their sources."""
+        from gvcodec.painter.network import Observed
         from gvcodec.painter.perceptual.objective import observe_run
-        from gvcodec.painter.twin import Observed
 
         for n in numbers:
             if n not in self.known:

@@ -1,5 +1,5 @@
 """Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
-painter (csrc/painter), the page's (web/shader.js) and the twin share.
+painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
 `tests/oracle/painter.py` defines in NumPy what these numbers paint.
 

@@ -25,7 +25,7 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gvcodec.painter.twin import PainterTwin
+    from gvcodec.painter.network import PainterNetwork
 
 IDENTITY = b"\0"
 #: The shipped weights, after a change of them.
@@ -34,7 +34,7 @@ BASE = bytes([16])
 #: perceptual loss in the base codec.
 RATE_SLOPE = 0.45
 #: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
-#: `PainterTwin.state_dict()`.
+#: `PainterNetwork.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"),
     ("head.weight",),
@@ -106,7 +106,7 @@ def _choose_table(values: np.ndarray) -> int:
 class Steps:
     """Steps of a painter's deltas: whole numbers of its grids times powers of two."""
 
-    def __init__(self, painter: PainterTwin) -> None:
+    def __init__(self, painter: PainterNetwork) -> None:
         self._grids = painter.grids()
 
     def exponent(self, name: str, step: float) -> int:
@@ -126,8 +126,8 @@ class Steps:
         return torch.from_numpy(delta.values).to(unit).reshape(shape) * unit
 
 
-def unpack(payload: bytes, painter: PainterTwin) -> dict[str, Tensor] | None:
-    """Bytes to deltas of the twin's tensors (float, to be added); None for the identity. Raises
+def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
+    """Bytes to deltas of the network's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
     shapes = {name: weight.shape for name, weight in painter.named_parameters()}
     found = read(payload, {name: shape.numel() for name, shape in shapes.items()})

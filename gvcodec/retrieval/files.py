@@ -23,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.av1_mux.files import open_stream
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
@@ -34,7 +35,6 @@ from gvcodec.bitstream.packets import (
 )
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
-from gvcodec.one_file.files import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
 

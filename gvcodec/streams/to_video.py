@@ -12,6 +12,7 @@ from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+from gvcodec.av1_mux.files import open_stream, unwrap
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -26,7 +27,6 @@ from gvcodec.media.writer import (
     takes_tracks,
     visually_lossless,
 )
-from gvcodec.one_file.files import open_stream, unwrap
 from gvcodec.streams.excerpt import Piece, find_piece
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, display_name

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from gvcodec.av1_mux.files import open_stream, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.one_file.files import open_stream, unwrap
 from gvcodec.util.file_io import Borrowed, Readable
 
 Source: TypeAlias = str | Path | bytes | bytearray | memoryview | Readable

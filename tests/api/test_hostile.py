@@ -26,7 +26,7 @@ from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.gops import BASE_WEIGHTS, GopSource
 from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageError
 from gvcodec.limits import Limits
-from gvcodec.media.heads import make_head, open_head
+from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
 from tests.conftest import moving_texture, run
 
@@ -385,7 +385,7 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     from safetensors.numpy import save_file
 
     from gvcodec.painter.model import find_painter
-    from gvcodec.painter.twin import PainterTwin
+    from gvcodec.painter.network import PainterNetwork
 
     with safe_open(find_painter(), "np") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -393,4 +393,4 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file(found, path, {"painter": json.dumps(known | json.loads(sizes))})
     with pytest.raises(MediaError, match="not a painter"):
-        PainterTwin.load(path)
+        PainterNetwork.load(path)

@@ -19,7 +19,7 @@ from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media import heads, tracks
-from gvcodec.media.heads import make_head
+from gvcodec.media.codec_parameters import make_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, run

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gvcodec import api
+from gvcodec.av1_mux.files import open_stream
 from gvcodec.bases import AUTO
 from gvcodec.batch.settings import make_settings
 from gvcodec.bitstream import Reader
@@ -21,7 +22,6 @@ from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
-from gvcodec.one_file.files import open_stream
 from gvcodec.rate import auto, target
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Extent, Open, Pass

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.claims import check
+from gvcodec.base.standard.bitstream_limits import check
 from gvcodec.base.standard.payloads import nals_of, restore
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.bitstream.timing import PtsDecoder

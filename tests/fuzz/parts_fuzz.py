@@ -39,8 +39,10 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, MotionFrame
+    from gvcodec.av1_mux.demux import TimedUnit
+    from gvcodec.av1_mux.read import read_units
     from gvcodec.base.motion.payload import LARGEST, Entropy, MotionStatistics, Times
-    from gvcodec.base.standard.claims import check
+    from gvcodec.base.standard.bitstream_limits import check
     from gvcodec.base.standard.payloads import restore
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION
@@ -57,11 +59,9 @@ with instrumented(__name__):
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
-    from gvcodec.one_file.demux import TimedUnit
-    from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
     from gvcodec.painter.model import find_painter
-    from gvcodec.painter.twin import PainterTwin
+    from gvcodec.painter.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
     from gvcodec.util.models import model_id
@@ -236,9 +236,9 @@ def varint(data: bytes) -> None:
 
 
 @cache
-def small_painter() -> PainterTwin:
+def small_painter() -> PainterNetwork:
     sizes = {"channels": 20, "depth": 1, "style": 4, "residual": 4, "stem": 4, "wide": 8}
-    return PainterTwin(sizes).requires_grad_(False)
+    return PainterNetwork(sizes).requires_grad_(False)
 
 
 @cache

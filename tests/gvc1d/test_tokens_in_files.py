@@ -140,9 +140,7 @@ def test_info_and_verify_tell_of_tokens(coded, tmp_path, capsys) -> None:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_one_file_that_plays_everywhere_holds_tokens(
-    coded, frames, model, tmp_path, suffix
-) -> None:
+def test_av1_mux_that_plays_everywhere_holds_tokens(coded, frames, model, tmp_path, suffix) -> None:
     source = tmp_path / "in.y4m"
     with open_writer(str(source), FORMAT) as writer:
         for number, planes in enumerate(frames):

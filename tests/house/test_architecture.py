@@ -83,7 +83,7 @@ def raw_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Pa
 
 def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
     bases.register(bases.Base("raw", 99, 10))
-    monkeypatch.setitem(layers.LAYERS, "raw", layers.Layer(raw_encoder, raw_decoder))
+    monkeypatch.setitem(layers.LAYERS, "raw", layers.BaseCodec(raw_encoder, raw_decoder))
     try:
         planes = make_clip(50, 34, 3)
         fmt = VideoFormat(50, 34, Fraction(25), Fraction(1, 25), 10)

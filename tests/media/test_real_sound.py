@@ -431,7 +431,7 @@ def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path) -> None:
 def test_a_head_with_samples_is_refused() -> None:
     """A table of sound that is not there would take memory; PCM's head has an empty entry."""
     from gvcodec.errors import DamagedStreamError
-    from gvcodec.media.heads import make_head, open_head
+    from gvcodec.media.codec_parameters import make_head, open_head
 
     data = io.BytesIO()
     with av.open(data, "w", format="mov") as container:

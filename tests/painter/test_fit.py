@@ -15,8 +15,8 @@ from gvcodec.painter import fit as fitting
 from gvcodec.painter import perceptual
 from gvcodec.painter.fit import fit
 from gvcodec.painter.model import find_painter
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
-from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import blurred_clip
@@ -30,7 +30,7 @@ needs_weights = pytest.mark.skipif(
 @pytest.fixture
 def blank(tmp_path):
     """The shipped painter with nothing in its last layers: it adds nothing."""
-    twin = PainterTwin.load(find_painter())
+    twin = PainterNetwork.load(find_painter())
     for layer in (twin.head, twin.leave):
         layer.weight.zero_()
         layer.bias.zero_()
@@ -171,7 +171,7 @@ def test_the_contrast_guard_does_not_choose_loop_frames(monkeypatch, painted, wa
 def test_all_of_fitting_is_done_on_the_device(monkeypatch, blank):
     samples = moving(3, blur=True)
     wanted = fitted(monkeypatch, samples, 12, blank)[0]
-    monkeypatch.setattr(PainterTwin, "load", staticmethod(moved_whole(PainterTwin.load)))
+    monkeypatch.setattr(PainterNetwork, "load", staticmethod(moved_whole(PainterNetwork.load)))
     monkeypatch.setattr(fitting, "make_objective", moved_whole(fitting.make_objective))
     with two_devices(monkeypatch) as made:
         found = fitted(monkeypatch, samples, 12, blank)[0]
@@ -260,7 +260,7 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     assert fit(*arguments, stream_bytes=50, steps=4) is None
     # What is in force costs nothing: it stays, unless it does harm.
     assert fit(*arguments, stream_bytes=50, steps=4, before=payload) == payload
-    biases = in_groups(1, PainterTwin.load(blank).state_dict())
+    biases = in_groups(1, PainterNetwork.load(blank).state_dict())
     bias = Delta("head.bias", np.full(15, -127), 8)
     others = [Delta(name, np.zeros(1, np.int64), 8) for name in biases if name != "head.bias"]
     assert fit(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE

@@ -20,13 +20,13 @@ from gvcodec.painter import model as numbers
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import DETAIL, Model, condition, find_painter, rate
 from gvcodec.painter.motion import block_vectors
+from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.network import condition as condition_row
+from gvcodec.painter.network_layers import Layer, Requantiser
 from gvcodec.painter.noise import REFRESH, fresh, tile
 from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
 from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.tensors import open_device
-from gvcodec.painter.twin import PainterTwin
-from gvcodec.painter.twin import condition as condition_row
-from gvcodec.painter.twin_layers import Layer, Requantiser
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import CHECKPOINT_VARIABLE
@@ -37,10 +37,10 @@ from tests.oracle.painter import OraclePainter, log8
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
 
 
-def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterTwin:
+def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterNetwork:
     """A painter with weights of any size, with the layer `middle` or without."""
     torch.manual_seed(seed)
-    made = PainterTwin({**SIZES, "middle": middle})
+    made = PainterNetwork({**SIZES, "middle": middle})
     with torch.no_grad():
         for module in made.modules():
             if isinstance(module, Layer):
@@ -152,7 +152,7 @@ def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
     path = tmp_path / "painter.safetensors"
     made = twin()
     made.save(path)
-    again, wanted = PainterTwin.load(path).integers(), made.integers()
+    again, wanted = PainterNetwork.load(path).integers(), made.integers()
     assert again.keys() == wanted.keys()
     assert all(np.array_equal(again[name], wanted[name]) for name in wanted)
     for name, value in (
@@ -283,7 +283,7 @@ def test_the_painters_file_is_found_or_named(tmp_path, monkeypatch):
 
 
 def test_the_shipped_painter_loads_and_is_small():
-    shipped = PainterTwin.load(find_painter())
+    shipped = PainterNetwork.load(find_painter())
     assert 10_000 < sum(p.numel() for p in shipped.parameters()) < 100_000
 
 
@@ -362,7 +362,7 @@ def test_no_lattice_in_flat_areas(lively):
                     )
 
 
-SHIPPED = PainterTwin.load(find_painter())
+SHIPPED = PainterNetwork.load(find_painter())
 
 
 def some_deltas(groups, scale=3.0):

@@ -23,8 +23,8 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError, VerificationError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
-from gvcodec.painter.twin import PainterTwin
 from gvcodec.painter.video import VideoPainter
 from gvcodec.streams.cut import cut
 from gvcodec.types import VideoFormat
@@ -237,7 +237,7 @@ def model_path() -> str:
 
 
 def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:
-    twin, numbers = PainterTwin.load(model), Model.load(model)
+    twin, numbers = PainterNetwork.load(model), Model.load(model)
     rng = np.random.default_rng(0)
     names = ("head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias", "head.weight")
     sizes = {name: parameter.numel() for name, parameter in twin.named_parameters()}

@@ -14,9 +14,9 @@ from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.painter import perceptual
 from gvcodec.painter.model import CONDITION, find_painter
+from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.painter.perceptual.objective import Objective, crop_rgb, to_display_rgb
-from gvcodec.painter.twin import PainterTwin
 from gvcodec.types import Colour
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 from tests.clips import blurred_clip
@@ -157,7 +157,7 @@ def test_training_lowers_the_loss(cache, tmp_path, some_weights):
 
 def test_all_of_training_is_done_on_the_device(cache, tmp_path, monkeypatch, some_weights):
     wanted = PainterWork(config(cache, tmp_path)).loss(0)[0]
-    monkeypatch.setattr(PainterTwin, "load", staticmethod(moved_whole(PainterTwin.load)))
+    monkeypatch.setattr(PainterNetwork, "load", staticmethod(moved_whole(PainterNetwork.load)))
     work = PainterWork(config(cache, tmp_path))
     with two_devices(monkeypatch) as made:
         found = work.loss(0)[0]
@@ -213,7 +213,7 @@ def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
     assert signal.getsignal(signal.SIGTERM) is before
     out = tmp_path / "out"
     assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
-    made, shipped = (PainterTwin.load(p) for p in (out / "painter.safetensors", find_painter()))
+    made, shipped = (PainterNetwork.load(p) for p in (out / "painter.safetensors", find_painter()))
     assert made.sizes == shipped.sizes
     description = json.loads((out / "painter.json").read_text())
     assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
@@ -253,24 +253,24 @@ def test_a_new_run_has_time_to_learn():
 
 def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
     batch = Cache(cache, held_out=True).batch(2, 128, [(0, 0), (0, 1)])
-    shipped = PainterTwin.load(find_painter())
+    shipped = PainterNetwork.load(find_painter())
     places, _, peak, dead, change = features(shipped, batch)
     assert places > 0.3 and peak < 33 and dead < 0.17 and change > 0.3
     assert "levels" not in vars(shipped.style)
-    blind = PainterTwin.load(find_painter())
+    blind = PainterNetwork.load(find_painter())
     blind.style.weight.zero_()
     assert features(blind, batch)[0] < 0.1
-    still = PainterTwin.load(find_painter())
+    still = PainterNetwork.load(find_painter())
     for layer in (still.head, still.leave):
         layer.weight.zero_()
         layer.bias.zero_()
     assert features(still, batch)[4] < 1e-3
-    deaf = PainterTwin.load(find_painter())
+    deaf = PainterNetwork.load(find_painter())
     for block in deaf.blocks:
         block.expand.weight.zero_()
         block.expand.bias.zero_()
     assert features(deaf, batch)[3] > 0.5
-    loud = PainterTwin.load(find_painter())
+    loud = PainterNetwork.load(find_painter())
     loud.blocks[-1].project.bias[0] += 1e6 * loud.blocks[-1].project.unit[0]
     assert features(loud, batch)[2] > 3 * peak
 

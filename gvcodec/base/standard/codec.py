@@ -153,7 +153,7 @@ class StandardDecoder(Shared):
         self._decoder = open_decoder(codec, *self._size, threads, low_delay)
         self._in_display_order = not standard_of(codec).reordered
         self._holds_back = standard_of(codec).holds_back
-        self._owed = 0
+        self._pending_frames = 0
 
     def after_fork(self) -> None:
         super().after_fork()
@@ -164,10 +164,10 @@ class StandardDecoder(Shared):
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
         base_frames: list[Planes] = []
-        if keyframe and self._holds_back and self._owed:
+        if keyframe and self._holds_back and self._pending_frames:
             base_frames = self._decode(None)
             self._decoder.flush_buffers()
-        self._owed += 1
+        self._pending_frames += 1
         return base_frames + self._decode(packet)
 
     @in_turn
@@ -175,9 +175,10 @@ class StandardDecoder(Shared):
         """Release the rest. Raises `DamagedStreamError` when there are not as many frames as
         packets."""
         base_frames = self._decode(None)
-        if self._owed:
+        if self._pending_frames:
             raise DamagedStreamError(
-                f"{count_noun(abs(self._owed), 'frame')} of the base layer could not be decoded"
+                f"{count_noun(abs(self._pending_frames), 'frame')} of the base layer could not be "
+                "decoded"
             )
         return base_frames
 
@@ -186,18 +187,18 @@ class StandardDecoder(Shared):
         base_frames: list[Planes] = []
         # AV1 packets come in display order; H.266 ones do not, and one of those held back may
         # follow a lost one.
-        if self._in_display_order and self._owed:
+        if self._in_display_order and self._pending_frames:
             with contextlib.suppress(DamagedStreamError):
                 base_frames = self._decode(None)
         with contextlib.suppress(av.FFmpegError):
             self._decoder.flush_buffers()
-        self._owed = 0
+        self._pending_frames = 0
         return base_frames
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
         frames = decode(self._decoder, packet)
-        self._owed -= len(frames)
-        if self._owed < 0:
+        self._pending_frames -= len(frames)
+        if self._pending_frames < 0:
             raise DamagedStreamError("the base layer has more frames than packets")
         for frame in frames:
             if (

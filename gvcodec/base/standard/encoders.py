@@ -57,7 +57,7 @@ _MAX_RATE = Fraction(240)
 _MIN_RATE = {"av1": Fraction(0), "vvc": Fraction(1)}
 #: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's
 #: own header knows.
-_TAKEN = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
+_SUPPORTED_CICP = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
 _UNSPECIFIED = 2
 #: Keyframes are placed here, not by the encoders: their own period is out of reach.
 _NEVER = 1 << 20
@@ -185,7 +185,8 @@ def _colour_tags(colour: Colour) -> Colour:
     """Colour tags that the encoders take."""
     codes = (colour.primaries, colour.transfer, colour.matrix)
     p, t, m = (
-        code if code in taken else _UNSPECIFIED for code, taken in zip(codes, _TAKEN, strict=True)
+        code if code in taken else _UNSPECIFIED
+        for code, taken in zip(codes, _SUPPORTED_CICP, strict=True)
     )
     return Colour(p, t, m, colour.full_range, colour.chroma_location)
 

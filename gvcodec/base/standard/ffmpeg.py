@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from gvcodec.base.standard.claims import check, pad
+from gvcodec.base.standard.bitstream_limits import check, pad
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bases import standard_of
 from gvcodec.errors import DamagedStreamError

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.noise import fresh
 from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.perceptual.losses import (
@@ -20,7 +21,6 @@ from gvcodec.painter.perceptual.losses import (
     temporal_loss,
 )
 from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
-from gvcodec.painter.twin import Observed, PainterTwin
 from gvcodec.types import Colour
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 
@@ -71,7 +71,7 @@ def to_display_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int
     )
 
 
-def observe_run(painter: PainterTwin, batch: Batch, position: int) -> list[Observed]:
+def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[Observed]:
     """What `style` sees of each frame of a batch; gradients flow through the last one only.
     `position` seeds the noise."""
     luma, chroma = batch.base
@@ -88,7 +88,7 @@ def observe_run(painter: PainterTwin, batch: Batch, position: int) -> list[Obser
 
 
 def paint_observed(
-    painter: PainterTwin, observed: Sequence[Observed]
+    painter: PainterNetwork, observed: Sequence[Observed]
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
     """Paint a run. Gradients flow through the last frame only.
 
@@ -105,7 +105,7 @@ def paint_observed(
 
 
 def paint_run(
-    painter: PainterTwin, batch: Batch, position: int
+    painter: PainterNetwork, batch: Batch, position: int
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
     """Both of a batch."""
     return paint_observed(painter, observe_run(painter, batch, position))
@@ -143,7 +143,7 @@ class Objective:
 
     def __call__(
         self,
-        painter: PainterTwin | None,
+        painter: PainterNetwork | None,
         batch: Batch,
         seen: int | Sequence[Observed],
         references: list[Reference] | None = None,

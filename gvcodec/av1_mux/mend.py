@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import BinaryIO
 
+from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.bitstream.metadata_obu import EntryType, closes, read_header, read_place
@@ -20,7 +21,6 @@ from gvcodec.codec.gops import Gop, Splicer
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import OBJECT_BYTES, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
-from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.util.messages import count_noun
 
 _MICRO = Fraction(1, 1_000_000)

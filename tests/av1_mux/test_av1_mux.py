@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 
 import gvcodec
 from eval import browser
+from gvcodec.av1_mux.files import unwrap
+from gvcodec.av1_mux.write import tracks_in, write_one_file
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore, strip
 from gvcodec.bitstream import Kind, Packet, Reader, Writer, metadata_obu
@@ -30,10 +32,8 @@ from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, put_in
 from gvcodec.cli import main
 from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
-from gvcodec.media.mp4_claims import check_mp4
+from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.one_file.files import unwrap
-from gvcodec.one_file.write import tracks_in, write_one_file
 from gvcodec.types import Planes
 from tests.conftest import moving_texture, planes_equal, run
 from tests.player_helpers import answer, running

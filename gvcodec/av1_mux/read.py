@@ -20,6 +20,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import BinaryIO
 
+from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks, View
+from gvcodec.av1_mux.mend import mend
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, Writer
 from gvcodec.bitstream.metadata_obu import EntryType, Unit, closes, read_header, read_place
@@ -27,8 +29,6 @@ from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.tracks import CHUNK
-from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks, View
-from gvcodec.one_file.mend import mend
 from gvcodec.util.messages import say
 
 #: Streams of files that were taken apart, by what `os.fstat` says of the file.

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from gvcodec.errors import MediaError
 from gvcodec.painter import model as I
-from gvcodec.painter.twin_filters import (
+from gvcodec.painter.filters import (
     Bands,
     compand,
     decimate,
@@ -40,7 +40,7 @@ from gvcodec.painter.twin_filters import (
     upsample,
     upsample_maps,
 )
-from gvcodec.painter.twin_layers import Block, Layer, Requantiser
+from gvcodec.painter.network_layers import Block, Layer, Requantiser
 from gvcodec.util.models import save_weights
 from gvcodec.util.warp import warp
 
@@ -105,7 +105,7 @@ class Observed:
         return Observed(*(one([getattr(part, name) for part in parts]) for name in names))
 
 
-class PainterTwin(nn.Module):
+class PainterNetwork(nn.Module):
     """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
     `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
 
@@ -308,7 +308,7 @@ class PainterTwin(nn.Module):
         save_weights({}, path, {"painter": json.dumps(self.sizes)}, self.integers() | grids)
 
     @staticmethod
-    def load(path: Path) -> PainterTwin:
+    def load(path: Path) -> PainterNetwork:
         """What `save` wrote, in evaluation mode. Raises `MediaError`."""
         from safetensors import SafetensorError, safe_open
 
@@ -322,7 +322,7 @@ class PainterTwin(nn.Module):
                 if sizes["depth"] != depth:
                     raise ValueError("depth differs from the tensors")
                 found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            made = PainterTwin(sizes)
+            made = PainterNetwork(sizes)
             made.take(found)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None

@@ -21,7 +21,7 @@ from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import Unit, take_apart
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.mp4_claims import check_mp4
+from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.types import Colour, VideoFormat
 

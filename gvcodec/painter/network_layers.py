@@ -1,4 +1,4 @@
-"""Layers of the painter in torch (`twin`), whose parameters stand for integers."""
+"""Layers of the painter in torch (`network`), whose parameters stand for integers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.painter import model as I
-from gvcodec.painter.twin_filters import round_through, shift_right, whole
+from gvcodec.painter.filters import round_through, shift_right, whole
 
 
 class Requantiser(nn.Module):

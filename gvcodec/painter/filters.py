@@ -1,4 +1,4 @@
-"""Arithmetic, filters and bands of the painter in torch (`twin`), integers held in floats."""
+"""Arithmetic, filters and bands of the painter in torch (`network`), integers held in floats."""
 
 from __future__ import annotations
 

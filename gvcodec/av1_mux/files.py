@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gvcodec.one_file.write import one_file_suffix
+from gvcodec.av1_mux.write import one_file_suffix
 from gvcodec.util.file_io import display_name, open_input, open_output
 
 #: Bytes that tell what a file is, and those that a Matroska file begins with.
@@ -28,7 +28,7 @@ def create_stream(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     """A stream to write, complete or absent afterwards; "-" is standard output. A name in
     `ONE_FILE` gets the stream in a container that plays everywhere. Raises `UsageError`."""
     if one_file_suffix(path):
-        from gvcodec.one_file.write import open_sink
+        from gvcodec.av1_mux.write import open_sink
 
         with open_sink(path, overwrite) as sink:
             yield sink
@@ -52,6 +52,6 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
         kind = "mov"
     else:
         return source
-    from gvcodec.one_file.read import as_stream
+    from gvcodec.av1_mux.read import as_stream
 
     return as_stream(source, kind, name)
