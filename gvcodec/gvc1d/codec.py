@@ -198,10 +198,13 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> FrameContext:
-    """The network of a stream, loaded. Raises `MediaError`."""
+    """The network of a stream, loaded. Raises `MediaError`, `UsageError` for a device that is not
+    there."""
     from gvcodec.gvc1d.checkpoint import load_model
+    from gvcodec.painter.tensors import open_device
 
-    return FrameContext(fmt, load_model(model, device, fast=True), threads, device)
+    open_device(device)
+    return FrameContext(fmt, load_model(model, device), threads, device)
 
 
 def token_tensor(latent: Latent | None, network: GVC1D, context: Context, device: str) -> Tensor:

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,11 +22,14 @@ from gvcodec.base.none import grey_frame
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.latents import LatentPass
 from gvcodec.errors import GvcodecError
 from gvcodec.gvc1d import files, search
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
+from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
+from gvcodec.one_file.write import write_one_file
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip
@@ -407,3 +411,56 @@ def test_a_model_without_an_entropy_network_takes_the_shipped_one(tmp_path, monk
     files.entropy_beside(model).unlink()
     with pytest.raises(GvcodecError, match="training latent_entropy"):
         files.choose_pair(str(other))
+
+
+def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, monkeypatch) -> None:
+    """H.266 codes frames in another order; the n-th LATENT packet is of the n-th frame shown."""
+    data = (Path(__file__).parents[1] / "golden" / "vvc.bin").read_bytes()
+    reader = Reader(io.BytesIO(data))
+    packets, header = list(reader.packets()), reader.header
+    given = gvcodec.EncoderConfig(base="vvc", tokens=8, token_rate=1, model=str(model), threads=1)
+    latents = LatentPass(header.format, given)
+    painted = decode(data, model)
+    for planes in painted:  # each has a colour of its own, which its tokens bring
+        latents.send((planes[0], planes[1] // 8 * 4, planes[2] // 8 * 4))
+    seen = []
+    take = search.LatentEncoder._take
+
+    def watched(self, option) -> None:
+        seen.append(self._frames.planes(option.picture))
+        take(self, option)
+
+    monkeypatch.setattr(search.LatentEncoder, "_take", watched)
+    payloads = latents.run(header, packets, 100.0)
+    assert sorted(payloads) == list(range(len(painted)))
+    stream, number = io.BytesIO(), 0
+    writer = Writer(stream, replace(header, gvc1d_id=latents.model_id))
+    for packet in packets:
+        if packet.is_frame:
+            writer.write(Packet(Kind.LATENT, payloads[number]))
+            number += 1
+        writer.write(packet)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    shown = decode(stream.getvalue(), model)
+    assert all(planes_equal(a, b) for a, b in zip(shown, seen, strict=True))
+    assert not any(planes_equal(a, b) for a, b in zip(shown, painted, strict=True))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_piece_of_a_file_that_plays_everywhere_keeps_its_tokens(coded, model, tmp_path) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    whole = tmp_path / "a.mp4"
+    write_one_file(Reader(io.BytesIO(coded)), whole, False)
+    words = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-ss", "0.121", "-i", str(whole)]
+    subprocess.run([*words, "-c", "copy", str(tmp_path / "b.mp4")], check=True)
+    run("decode", tmp_path / "b.mp4", tmp_path / "b.y4m")
+    with VideoReader(str(tmp_path / "b.y4m")) as reader:
+        found = [frame.planes for frame in reader]
+    wanted = decode(coded, model)[3:]
+    assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_device_that_is_not_there_is_one_line(coded, model) -> None:
+    with pytest.raises(GvcodecError, match="no device"):
+        decode(coded, model, device="cuda:99")
