@@ -11,8 +11,15 @@
     quantise      rounding at eight rates
     allocation/   how many tokens each window gets (UniComp, InfoTok)
     model         the whole network: forward, compress, decompress
+    entropy_model contexts of tokens as integers, for the integer network and rANS
+    payload       bytes of a LATENT packet
+    codec         tokens in a decoder: packets to integers, shown frames to restored ones
+    search        decisions of the encoder: which frames have tokens, how many, which integers
+    frame_loss    the loss that they lower
     checkpoint    weights and configuration on disk
+    files         network and entropy network as streams name them
     tokenizer     tokens of single pictures, for search and condensed sets
 
-Importing a module here imports torch, except `config`.
+`config`, `checkpoint`, `entropy_model`, `payload`, `codec` and `files` do without torch until they
+restore something.
 """
