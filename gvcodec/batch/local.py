@@ -8,9 +8,8 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import BinaryIO, Self
 
 from gvcodec.batch.task import Outcome, Task
@@ -70,22 +69,18 @@ class Local:
 
     def __init__(self, cores: int, memory: int) -> None:
         self.cores, self.memory = cores, memory
+        self._threads = ThreadPoolExecutor(cores, "batch")
+        #: Held by the task that waits for room, so that small ones do not overtake large ones.
+        self._turn = threading.Lock()
         self._free = threading.Condition()
         self._cores, self._memory = cores, memory
-        self._queue: deque[tuple[Task, Future[Outcome]]] = deque()
         self._workers: set[_Worker] = set()
         #: Those that have nothing to do, by their threads.
         self._idle: defaultdict[int, list[_Worker]] = defaultdict(list)
         self._closed = False
-        self._dispatcher = threading.Thread(target=self._dispatch, name="batch", daemon=True)
-        self._dispatcher.start()
 
     def submit(self, task: Task) -> Future[Outcome]:
-        future: Future[Outcome] = Future()
-        with self._free:
-            self._queue.append((task, future))
-            self._free.notify_all()
-        return future
+        return self._threads.submit(self._serve, task)
 
     def __enter__(self) -> Self:
         return self
@@ -99,29 +94,16 @@ class Local:
             worker.process.kill()
         for worker in workers:
             worker.process.wait()
-        self._dispatcher.join()
+        self._threads.shutdown(cancel_futures=True)
 
-    def _dispatch(self) -> None:
-        while True:
-            with self._free:
-                self._free.wait_for(lambda: self._closed or self._queue)
-                if self._closed:
-                    return
-                task, future = self._queue.popleft()
-                if not future.set_running_or_notify_cancel():
-                    continue
-                needs = min(task.cores, self.cores), min(task.memory, self.memory)
-                self._free.wait_for(partial(self._has_room, *needs))
-                if self._closed:
-                    return
-                self._cores -= needs[0]
-                self._memory -= needs[1]
-            threading.Thread(target=self._serve, args=(task, future, *needs), daemon=True).start()
-
-    def _has_room(self, cores: int, memory: int) -> bool:
-        return self._closed or (self._cores >= cores and self._memory >= memory)
-
-    def _serve(self, task: Task, future: Future[Outcome], cores: int, memory: int) -> None:
+    def _serve(self, task: Task) -> Outcome:
+        cores, memory = min(task.cores, self.cores), min(task.memory, self.memory)
+        with self._turn, self._free:
+            self._free.wait_for(
+                lambda: self._closed or (self._cores >= cores and self._memory >= memory)
+            )
+            self._cores -= cores
+            self._memory -= memory
         outcome = Outcome()
         for tries in range(1, task.tries + 1):
             outcome = self._try(task, tries)
@@ -131,7 +113,7 @@ class Local:
             self._cores += cores
             self._memory += memory
             self._free.notify_all()
-        future.set_result(outcome)
+        return outcome
 
     def _try(self, task: Task, tries: int) -> Outcome:
         with self._free:
