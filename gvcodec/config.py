@@ -23,9 +23,9 @@ class Speed:
 #: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %.
 #: Steps of fitting are of eight crops each.
 SPEEDS = {
-    "fast": Speed({"av1": 5, "vvc": 4}, 5),
-    "balanced": Speed({"av1": 3, "vvc": 2}, 8),
-    "best": Speed({"av1": 2, "vvc": 1}, 30),
+    "fast": Speed({"av1": 5, "vvc": 4}, 3),
+    "balanced": Speed({"av1": 3, "vvc": 2}, 5),
+    "best": Speed({"av1": 2, "vvc": 1}, 20),
 }
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.

@@ -66,7 +66,7 @@ _FACTORS = (0.1, 0.3)
 _HURRIED_FACTOR = 0.2
 #: A look at the held-out crops after so many steps is a forecast: what has lowered the loss by less
 #: than this part, bytes left out, will not pay.
-_LOOK, _LEAST_GAIN = 5, 0.015
+_LOOK, _LEAST_GAIN = 3, 0.005
 #: By how much the energies of the sub-bands may move away from the source's.
 _GAP = 1.05
 #: Looks at the held-out crops in all: two before the first step, `_LOOK`, `_FACTORS`, the last.
@@ -342,7 +342,7 @@ def fit(
 
     exponents: dict[str, int] | None = None
     while share() < 1:
-        if fitter.steps == _LOOK and share() < _FIT_SHARE:
+        if fitter.steps == _LOOK and exponents is None:
             loss = fitter.judge(fitter.painter)
             say(f"fitting: {loss:.4f} after {_LOOK} steps")
             if loss > (1 - _LEAST_GAIN) * min(known for known, _ in candidates):

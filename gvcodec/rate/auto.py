@@ -7,7 +7,9 @@ equal bytes.
 Large pictures, high rates and settings that only AV1 has take AV1 at once. Otherwise a part from
 the middle of the video is coded by AV1, and by motion at one to three qualities. Both are painted,
 with the painter that ships, and compared with the source through the small perceptual network,
-which sees single frames and hardly what moves wrongly: much luma PSNR lost has to be paid for.
+which sees single frames and hardly what moves wrongly: much luma PSNR lost has to be paid for, and
+motion is not taken where its worst blocks are torn more, or its errors change more from frame to
+frame, than AV1's (`gvcodec.rate.guards`).
 Trials need torch; without it AV1 is taken. `q` means AV1's: motion gets the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
 """
@@ -20,6 +22,7 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +39,8 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.rate.guards import error_change, structure_error
+from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.torch_settings import usual_torch
@@ -53,6 +57,10 @@ LEAST_Q = 58
 #: Decibels of luma PSNR that motion may lose against AV1 for nothing, and by how much nearer it
 #: have to be for each, where they lose more.
 FREE_LOSS, PRICE = 1.0, 0.1
+#: How many times AV1's the structure error of the worst blocks, and the change of the error from
+#: frame to frame, may be. On a face they were 0.7 and 1.2 at about AV1's bytes, 2.0 and 1.4 with
+#: two fifths fewer.
+MOST_TORN, MOST_CHANGE = 1.15, 1.25
 #: Frames of the part, and the least for which trials are worth it; on half as many, in which the
 #: keyframe weighs more, the choice is wrong more often. One in `_EVERY`, which has no factor in
 #: common with AV1's hierarchy, is compared.
@@ -73,11 +81,14 @@ _SMALLEST = 48
 @dataclass(frozen=True, slots=True)
 class Trial:
     """The part in one base: the base's index, bytes of the frame packets, mean luma PSNR of the
-    base frames in dB, and frames as RGB (H, W, 3) uint8, painted."""
+    base frames in dB, frames as RGB (H, W, 3) uint8, painted, and of painted frames the structure
+    error of the worst blocks and the change of the error from frame to frame."""
 
     base_q: float
     size: int
     psnr: float = 0.0
+    torn: float = 0.0
+    change: float = 0.0
     shown: Sequence[NDArray[np.uint8]] = field(default=(), repr=False)
 
 
@@ -154,8 +165,19 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     if loss > FREE_LOSS and gain < PRICE * loss:
         lost = f"lose {loss:.1f} dB of PSNR-Y"
         return Choice(config, f"base av1: motion is {what} but {lost} at {rate}")
+    if flaw := _flaw(av1, motion[0]):
+        return Choice(config, f"base av1: motion is {what} but {flaw} at {rate}")
     chosen = replace(config, base="motion", base_q=_on_grid(index, config))
     return Choice(chosen, f"base motion: {what} than av1 at {rate}")
+
+
+def _flaw(av1: Trial, motion: Trial) -> str:
+    """What a network that sees single frames forgives and people do not, "" = nothing."""
+    if motion.torn > MOST_TORN * av1.torn > 0:
+        return f"torn ({motion.torn:.2f}, av1 {av1.torn:.2f})"
+    if motion.change > MOST_CHANGE * av1.change > 0:
+        return f"unsteady ({motion.change:.1f}, av1 {av1.change:.1f})"
+    return ""
 
 
 def _why_fine(config: EncoderConfig) -> str:
@@ -304,16 +326,23 @@ class Trials:
             fidelity.add(psnr(base_frame[0], source[0]))
         q, threads = round(config.base_q), config.threads or os.cpu_count() or 1
         painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
-        shown = []
+        shown, torn, changes = [], [], []
+        before: Plane | None = None
         for number, (packet, base_frame) in enumerate(
             zip(coded.packets, coded.base_frames, strict=True)
         ):
             if packet.keyframe:
                 painter.start_gop(None)
             painted = painter.paint(base_frame, len(packet.payload))
+            luma, source = painted[0], self._part[number][0]
+            if before is not None:
+                changes.append(error_change(luma, before, source, self._part[number - 1][0]))
+            before = luma
             if number in self._looks:
                 shown.append(rgb_from_planes(painted, self._fmt.colour))
-        return Trial(index, sum(sizes), fidelity.value, shown)
+                torn.append(structure_error(luma, source))
+        means = (fmean(values) if values else 0.0 for values in (torn, changes))
+        return Trial(index, sum(sizes), fidelity.value, *means, shown)
 
     @usual_torch()
     def judge(self, trials: Sequence[Trial]) -> list[float]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gvcodec import api
@@ -24,13 +25,14 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.rate import auto, target
 from gvcodec.rate.budget import Budget
+from gvcodec.rate.guards import error_change, structure_error
 from gvcodec.rate.one_pass import Extent, Open, Pass
 from gvcodec.rate.size import encode_to
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.base.test_base_motion import clip as sliding
 from tests.cli.test_cli import gvcodec
 from tests.clips import make_clip
-from tests.conftest import planes_equal
+from tests.conftest import moving_texture, planes_equal
 from tests.rate.test_rate import opener, unwatched
 
 pytest.importorskip("torch")
@@ -92,6 +94,31 @@ def test_more_than_a_decibel_has_to_be_paid_for() -> None:
     choice = Made(0.9, loss=1.5).choose()
     assert choice.config.base == "av1"
     assert "nearer to the source but lose 1.5 dB of PSNR-Y" in choice.reason
+
+
+@pytest.mark.parametrize(("torn", "change", "word"), [(0.3, 5, "torn"), (0.2, 7, "unsteady")])
+def test_motion_that_tears_or_flickers_is_not_taken(torn: float, change: float, word: str) -> None:
+    made = Made(0.8)
+
+    def attempt(config: EncoderConfig, paint: bool) -> auto.Trial:
+        found = dataclasses.replace(made.attempt(config, paint), torn=0.2, change=5.0)
+        motion = dataclasses.replace(found, torn=torn, change=change)
+        return motion if config.base == "motion" else found
+
+    choice = auto.compare(EncoderConfig(q=60), SAMPLES, attempt, made.judge)
+    assert choice.config.base == "av1" and f"nearer to the source but {word}" in choice.reason
+
+
+def test_guards_see_what_is_doubled_and_what_flickers() -> None:
+    clip = [planes[0] for planes in moving_texture(96, 64, 3)]
+    source, before = clip[2], clip[1]
+    doubled = ((source.astype(int) + np.roll(source, 5, 1)) // 2).astype(np.uint16)
+    darker = (source - 40).astype(np.uint16)
+    assert structure_error(source, source) == 0
+    assert structure_error(darker, source) < 1e-3
+    assert structure_error(doubled, source) > 0.05
+    still = error_change(darker, (before - 40).astype(np.uint16), source, before)
+    assert still == 0 and error_change(darker, before, source, before) == pytest.approx(40)
 
 
 def test_high_rates_are_av1_without_trials_of_motion() -> None:
