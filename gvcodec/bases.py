@@ -4,7 +4,8 @@ What encodes and decodes it is a record of `gvcodec.layers`; this module imports
 errors. A new base is a record here, one there, and the module with its encoder and decoder.
 
 One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` gives about equal PSNR-Y.
-Up to 63 it is the CRF of SVT-AV1; beyond, AV1's pictures get smaller. A base has an index of its
+Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
+smaller. A base has an index of its
 own, which a stream's header holds, 0 … `INDEX_END` at full size, and which painters are conditioned
 on. The tables `q_map` lead from one to the other. That of vvc is measured (`python -m eval
 quality`): at each `q` below AV1 codes six training clips (24 frames, 416×240), and the index at
@@ -70,9 +71,9 @@ class Base:
     """`wire`: the number in stream headers. `slot`: its number in the painter's condition, which
     bases may share, None = no painter has learned its pictures. `bytes_a_pixel` that decoding
     takes. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
-    `reduced`: (index above which, scale, how much lower the index is there), coarsest first, which
-    go as far as `coarsest_reduced`. `scales`: there are reduced sizes, `presets`: so many, `eye`:
-    there are these settings."""
+    `coarsest_full`: the coarsest index at full size. `reduced`: (index above which, scale, how much
+    lower the index is there), coarsest first, which go as far as `coarsest_reduced`. `scales`:
+    there are reduced sizes, `presets`: so many, `eye`: there are these settings."""
 
     name: str
     wire: int
@@ -83,6 +84,7 @@ class Base:
     q_map: tuple[tuple[float, float], ...] = ()
     reduced: tuple[tuple[float, Fraction, float], ...] = ()
     coarsest_reduced: float = INDEX_END
+    coarsest_full: float = INDEX_END
     scales: bool = False
     presets: int = 0
     eye: bool = False
@@ -101,7 +103,8 @@ for _base in (
         120,
         slot=1,
         finest=1.0,
-        reduced=((64.5, Fraction(1, 2), 3.75), (63.0, Fraction(3, 4), 1.5)),
+        coarsest_full=66.0,
+        reduced=((66.0, Fraction(1, 2), 4.0),),
         coarsest_reduced=67.0,
         scales=True,
         presets=11,

@@ -141,7 +141,9 @@ class EncoderConfig:
     def coarsest(self) -> float:
         """The largest `base_q` there is."""
         base = base_of("av1" if self.base == AUTO else self.base)
-        return base.coarsest_reduced if base.reduced and self.scale is None else INDEX_END
+        if base.reduced and self.scale is None:
+            return base.coarsest_reduced
+        return base.coarsest_full if self.scale == 1 else INDEX_END
 
     def resolve(self) -> EncoderConfig:
         """The same with a scale and the base layer's index that belongs to it, and with what its

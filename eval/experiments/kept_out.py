@@ -112,7 +112,8 @@ def code(
         return _peer(codec, frames, fmt, q)
     settings = {"vvc": {"base": "vvc"}, "best": {"base": "av1", "speed": "best"}}
     given = {"base": "av1"} | settings.get(codec, {})
-    q = min(q, 67.0)
+    # `q` 66 is CRF 70.
+    q = q if q <= 63 else 63 + (q - 63) * 3 / 7
     config = EncoderConfig(**given, q=q, keyint=0, threads=1, fit_by="small")  # type: ignore[arg-type]
     stream = io.BytesIO()
     encode_stream(Encoder(fmt, config), stream, ((_wide(planes), None) for planes in frames))

@@ -24,7 +24,7 @@ import numpy as np
 
 from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
-from gvcodec.bases import base_of, is_reordered
+from gvcodec.bases import INDEX_END, base_of, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, UsageError
@@ -129,7 +129,7 @@ class Encoder(Shared):
             fmt,
             config.base,
             config.scale,
-            round(config.base_q) if config.header_q is None else config.header_q,
+            min(INDEX_END, round(config.base_q)) if config.header_q is None else config.header_q,
             start_pts,
             layers.base_model_id(config.base),
             painter,

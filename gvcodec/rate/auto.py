@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from gvcodec import layers
 from gvcodec.base import Coded
-from gvcodec.bases import AUTO, Q_END, index_of, q_of
+from gvcodec.bases import AUTO, INDEX_END, Q_END, index_of, q_of
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.media.inputs import InputOptions, list_pictures
@@ -324,7 +324,8 @@ class Trials:
         fidelity = MeanPsnr()
         for source, base_frame in zip(self._part, coded.base_frames, strict=True):
             fidelity.add(psnr(base_frame[0], source[0]))
-        q, threads = round(config.base_q), config.threads or os.cpu_count() or 1
+        q = min(INDEX_END, round(config.base_q))
+        threads = config.threads or os.cpu_count() or 1
         painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
         shown, torn, changes = [], [], []
         before: Plane | None = None

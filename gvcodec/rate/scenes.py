@@ -82,11 +82,16 @@ def gop_offsets(
     scenes = try_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
-    least, most = base_of(config.base).finest, INDEX_END
+    least, most = base_of(config.base).finest, _coarsest(config)
     return tuple(
         min(max(config.base_q + offset, least), most) - config.base_q
         for offset in share(scenes, config.alloc)
     )
+
+
+def _coarsest(config: EncoderConfig) -> float:
+    """The largest index at the size that is coded."""
+    return base_of(config.base).coarsest_full if config.scale == 1 else INDEX_END
 
 
 def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig) -> list[Scene]:
@@ -96,7 +101,8 @@ def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig
     half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)
     fmt = replace(fmt, width=small.coded_width, height=small.coded_height)
-    trials = [_Trial(fmt, config, min(max(config.base_q + step, 1.0), INDEX_END)) for step in STEPS]
+    most = _coarsest(config)
+    trials = [_Trial(fmt, config, min(max(config.base_q + step, 1.0), most)) for step in STEPS]
     scenes: list[Scene] = []
     for planes in frames:
         key = starts.begins(planes[0])

@@ -306,18 +306,12 @@ def test_targets_out_of_reach() -> None:
             parse_target(text)
 
 
-def test_qualities_beyond_63_are_coded_smaller() -> None:
+def test_qualities_beyond_66_are_coded_smaller() -> None:
     config = EncoderConfig(base="av1")
     assert config.coarsest == 67 and EncoderConfig(base="vvc").coarsest == 63
     assert EncoderConfig(scale=Fraction(1, 2)).coarsest == 63
-    settled = [dataclasses.replace(config, q=q).resolve() for q in (0, 63, 64, 65, 67)]
-    wanted = [
-        (1, 0),
-        (1, 63),
-        (Fraction(3, 4), 62.5),
-        (Fraction(1, 2), 61.25),
-        (Fraction(1, 2), 63),
-    ]
+    settled = [dataclasses.replace(config, q=q).resolve() for q in (0, 63, 66, 66.5, 67)]
+    wanted = [(1, 0), (1, 63), (1, 66), (Fraction(1, 2), 62.5), (Fraction(1, 2), 63)]
     assert [(c.scale, c.base_q) for c in settled] == wanted
     assert dataclasses.replace(config, scale=Fraction(3, 4), q=50).resolve().base_q == 50
     assert all(one.resolve() == one for one in settled)
@@ -325,16 +319,17 @@ def test_qualities_beyond_63_are_coded_smaller() -> None:
         {"base_q": 68},
         {"base": "vvc", "preset": None, "base_q": 64},
         {"q": 68},
-        {"q": 64, "scale": Fraction(1)},
+        {"q": 66.5, "scale": Fraction(1)},
+        {"q": 64, "scale": Fraction(1, 2)},
         {"q": math.nan},
     ):
-        with pytest.raises(UsageError, match="q is 0…6[37] here, not"):
+        with pytest.raises(UsageError, match="q is 0…6[367] here, not"):
             run(opener(make_clip(64, 48, 1)), dataclasses.replace(FAST, **wrong), "", unwatched, 1)
 
 
-def test_a_size_below_that_of_63_is_met_at_reduced_size() -> None:
+def test_a_size_below_that_of_66_is_met_at_reduced_size() -> None:
     planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
-    floor = run(opener(planes), dataclasses.replace(config, q=63), "", unwatched, len(planes))
-    fitted = fit(planes, config, size=0.85 * len(floor.data))
+    floor = run(opener(planes), dataclasses.replace(config, q=66), "", unwatched, len(planes))
+    fitted = fit(planes, config, size=0.92 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header
-    assert len(fitted.coded.data) <= 0.85 * len(floor.data) and header.scale < 1 and header.q <= 63
+    assert len(fitted.coded.data) <= 0.92 * len(floor.data) and header.scale < 1 and header.q <= 63

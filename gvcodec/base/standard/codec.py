@@ -73,7 +73,8 @@ class StandardEncoder:
             raise UsageError("preset is for the av1 base layer, 0 to 10, and for vvc, 0 to 4")
         if low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"the {codec} base layer has no form of low delay")
-        if not 0 <= q <= INDEX_END or keyint < 0:
+        coarsest = base_of(codec).coarsest_full
+        if not 0 <= q <= coarsest or keyint < 0:
             raise UsageError(
                 f"no {codec} base layer with q {q} and a keyframe distance of {keyint}"
             )
@@ -88,7 +89,7 @@ class StandardEncoder:
         size = self._resampler.coded_width, self._resampler.coded_height
 
         def make(offset: float) -> UnitEncoder:
-            wanted = dataclasses.replace(settings, q=min(max(q + offset, 0.0), INDEX_END))
+            wanted = dataclasses.replace(settings, q=min(max(q + offset, 0.0), coarsest))
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, wanted)
 
         self._make = make
@@ -129,7 +130,7 @@ class StandardEncoder:
         coded = Coded()
         for unit, key in units:
             payload = strip(self._codec, unit)
-            coded.packets.append(CodedFrame(payload, key, round(self._q)))
+            coded.packets.append(CodedFrame(payload, key, min(INDEX_END, round(self._q))))
             coded.base_frames += self._decoder.send(payload, key)
         return coded
 
