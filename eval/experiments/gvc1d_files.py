@@ -1,0 +1,165 @@
+"""What latent tokens are worth in files: `python -m eval.experiments.gvc1d_files`.
+
+Each row is one encode by the command line, decoded by another process, of the first frames of a
+clip at one size: bytes of the whole file and the metrics of `kept_out`. `ROWS` are the settings by
+name; those without tokens are the curve that the others are held against (`report`: how many per
+cent more or less LPIPS-Alex and DISTS at equal bytes, interpolated in logarithms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from eval.experiments import av1_settings as av1
+from eval.experiments import kept_out
+from eval.tools import markdown
+
+_COMMON = ["--fit", "off", "--threads", "1", "-y"]
+#: Settings of `encode`.
+ROWS = {
+    "av1 q 54": "--base av1 -q 54",
+    "av1 q 58": "--base av1 -q 58",
+    "av1 q 62": "--base av1 -q 62",
+    "av1 q 66": "--base av1 -q 66",
+    "av1 q 58, 32 tokens": "--base av1 -q 58 --tokens 32",
+    "av1 q 58, auto": "--base av1 -q 58 --tokens auto",
+    "av1 q 66, auto": "--base av1 -q 66 --tokens auto",
+    "motion q 62": "--base motion -q 62",
+    "motion q 62, auto": "--base motion -q 62 --tokens auto",
+    "none, rate 1": "--base none --token-rate 1",
+    "none, rate 3": "--base none --token-rate 3",
+    "none, rate 5": "--base none --token-rate 5",
+    "none, rate 7": "--base none --token-rate 7",
+}
+FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
+          "decode_s")  # fmt: skip
+
+
+def read(clip: Path, height: int, count: int) -> list[av1.Planes]:
+    """The first frames, scaled to so many rows, 8-bit planes."""
+    frames: list[av1.Planes] = []
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        width = round(stream.width * height / stream.height / 2) * 2
+        for frame in container.decode(stream):
+            scaled = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+            planes = scaled.to_ndarray()
+            half = planes[height:].reshape(2, height // 2, width // 2)
+            frames.append((planes[:height], half[0], half[1]))
+            if len(frames) == count:
+                break
+    return frames
+
+
+def write(path: Path, frames: Sequence[av1.Planes]) -> None:
+    """As y4m, 25 frames a second."""
+    height, width = frames[0][0].shape
+    with open(path, "wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C420mpeg2\n".encode())
+        for planes in frames:
+            file.writelines([b"FRAME\n", *(np.ascontiguousarray(p).tobytes() for p in planes)])
+
+
+def measure(clip: Path, height: int, count: int, rows: Sequence[str], out: Path) -> None:
+    """Append a line for each row."""
+    torch.set_num_threads(1)
+    frames = read(clip, height, count)
+    measurer = kept_out.Measurer(frames)
+    size = f"{frames[0][0].shape[1]}x{height}"
+    with tempfile.TemporaryDirectory() as folder:
+        source, stream, shown = (Path(folder) / n for n in ("source.y4m", "a.gvc", "shown.mkv"))
+        write(source, frames)
+        for row in rows:
+            begun = time.monotonic()
+            _run(["encode", source, stream, *ROWS[row].split(), *_COMMON])
+            coded = time.monotonic()
+            _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y"])
+            seconds = coded - begun, time.monotonic() - coded
+            share = _token_bytes(stream)
+            values = measurer(_decoded(shown, height))
+            bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)
+            cells = [f"{values[n]:.5f}" if n in values else "" for n in kept_out.EVERY]
+            head = [clip.stem, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
+            with open(out, "a") as file:
+                if not file.tell():
+                    file.write(",".join(FIELDS) + "\n")
+                line = [*head, *cells, *(f"{s:.1f}" for s in seconds)]
+                file.write(",".join('"' + str(c) + '"' if "," in str(c) else str(c) for c in line))
+                file.write("\n")
+
+
+def _run(words: Sequence[object]) -> None:
+    subprocess.run([sys.executable, "-m", "gvcodec", *map(str, words)], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+
+
+def _token_bytes(stream: Path) -> int:
+    """Bytes of LATENT packets."""
+    from gvcodec.bitstream import Kind, Reader
+
+    with open(stream, "rb") as file:
+        reader = Reader(file)
+        return sum(len(packet.pack()) for packet in reader.packets() if packet.kind is Kind.LATENT)
+
+
+def _decoded(path: Path, height: int) -> list[av1.Planes]:
+    return read(path, height, 1 << 30)
+
+
+def report(path: Path) -> str:
+    """Rows with tokens beside the AV1 curve of the same clip at equal bytes."""
+    found = _rows(path)
+    lines = []
+    for row in found:
+        same = [r for r in found if all(r[k] == row[k] for k in ("clip", "size", "frames"))]
+        plain = [r for r in same if r["row"].startswith("av1") and "," not in r["row"]]
+        curve = sorted(((float(r["bytes"]), r) for r in plain), key=lambda pair: pair[0])
+        cells = [f"{row['clip'][:28]} {row['size']} × {row['frames']}", row["row"], row["bytes"]]
+        cells += [row["bpp"], row["lpips_alex"], row["dists"], row["psnr_y"], row["flicker"]]
+        for metric in ("lpips_alex", "dists"):
+            x = np.log([size for size, _ in curve])
+            y = np.log([float(r[metric]) for _, r in curve])
+            at = np.log(float(row["bytes"]))
+            inside = len(x) > 1 and x[0] <= at <= x[-1]
+            change = np.exp(np.log(float(row[metric])) - np.interp(at, x, y)) - 1
+            cells.append(f"{100 * change:+.1f} %" if inside else "beyond")
+        lines.append(cells)
+    head = ["clip", "settings", "bytes", "bpp", "LPIPS-Alex", "DISTS", "PSNR-Y", "flicker"]
+    return markdown([*head, "LPIPS-Alex at equal bytes", "DISTS at equal bytes"], lines)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    import csv
+
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("measure", "report"))
+    parser.add_argument("--clips", type=Path, nargs="*", default=[])
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--rows", default=";".join(ROWS), help="names, separated by semicolons")
+    parser.add_argument("--out", type=Path, default=Path("docs/data/gvc1d-files.csv"))
+    options = parser.parse_args()
+    if options.what == "report":
+        print(report(options.out))
+        return
+    for clip in options.clips:
+        measure(clip, options.height, options.frames, options.rows.split(";"), options.out)
+
+
+if __name__ == "__main__":
+    main()
