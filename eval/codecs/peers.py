@@ -103,8 +103,8 @@ PEERS = {
         quicker=True,
     ),
     "svtav1": _svt("SVT-AV1", ""),
-    "svtav1-3/4": _svt("SVT-AV1 at 3/4 size", "", scale=Fraction(3, 4)),
-    "svtav1-1/2": _svt("SVT-AV1 at 1/2 size", "", scale=Fraction(1, 2)),
+    "svtav1-0.75": _svt("SVT-AV1 at 3/4 size", "", scale=Fraction(3, 4)),
+    "svtav1-0.5": _svt("SVT-AV1 at 1/2 size", "", scale=Fraction(1, 2)),
     "svtav1-slow": _svt("SVT-AV1 preset 2", "", "2"),
     "svtav1-vq": _svt("SVT-AV1 tune VQ", ":tune=0"),
     "svtav1-grain": _svt("SVT-AV1 + film grain", ":film-grain=8"),
@@ -173,7 +173,7 @@ def make(name: str, form: str, options: Options, preset: tuple[str, ...] | None 
     after = (*words, "-f", peer.muxer, "{stream}")
     faster = peer.presets["fast"]
     return Codec(
-        f"{name}-{form}".replace("/", "_"),
+        f"{name}-{form}",
         f"{peer.label} {delay_label}",
         (*before, *preset, *after),
         {"": (*_DECODE, *up, *_TO_Y4M)},
