@@ -13,6 +13,8 @@ from typing import Any, Final
 import av
 from av.stream import Stream
 
+from gvcodec.media.sound_frames import sample_bytes
+
 _SKIP: Final = "skip_samples"
 
 
@@ -28,6 +30,7 @@ class SoundClock:
         self.tick = Fraction(1, rate) if rate else source
         self._rate = rate
         self.is_pcm = is_pcm(stream)
+        self._sample_bytes = sample_bytes(stream)
         self._frame = sound.frame_size or 0 if sound and rate else 0
         #: Samples that a tick of the source lasts, where that is more than one.
         self._coarse = source * rate if source * rate > 1 else Fraction(0)
@@ -45,10 +48,12 @@ class SoundClock:
         if not self._rate:
             return round((begin * base - shift) / self.tick), duration, (0, 0)
         skipped, end = skipped_samples(packet)
+        if self._sample_bytes:
+            duration = max(0, packet.size // self._sample_bytes - end)
         if not duration:
             # Matroska need not say it.
             duration = self._frame or self._length or skipped
-        for likely in (self._frame - end, self._length - end):
+        for likely in () if self._sample_bytes else (self._frame - end, self._length - end):
             if likely > 0 and abs(duration - likely) <= self._coarse:
                 duration = likely
                 break

@@ -6,10 +6,39 @@ ADTS is in ISO/IEC 13818-7, LOAS in 14496-3, MPEG audio in 11172-3, AC-3 in ETSI
 
 from __future__ import annotations
 
+import re
+
+import av
 from av.stream import Stream
 
 #: Layers of MPEG audio; MP4 calls all of them MP3.
 _LAYERS = ("mp3", "mp2", "mp1")
+#: PCM with its bits, of which the logarithmic kinds have eight.
+_PCM = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?|alaw|mulaw)")
+#: Samples of silence that are not 0.
+_SILENCE = {
+    "pcm_alaw": b"\xd5",
+    "pcm_mulaw": b"\xff",
+    "pcm_u8": b"\x80",
+    "pcm_u16le": b"\0\x80",
+    "pcm_u16be": b"\x80\0",
+}
+
+
+def sample_bytes(stream: Stream) -> int:
+    """Bytes of a sample of all channels, of PCM; 0 for other codecs."""
+    context = stream.codec_context
+    if not isinstance(context, av.AudioCodecContext):
+        return 0
+    found = _PCM.fullmatch(context.name)
+    bits = int(found[1] or 8) if found else 0
+    return bits // 8 * context.layout.nb_channels
+
+
+def silence(stream: Stream) -> bytes:
+    """A sample of silence of all channels, of PCM; nothing for other codecs."""
+    one = _SILENCE.get(stream.codec_context.name, b"\0") if stream.codec_context else b"\0"
+    return one * (sample_bytes(stream) // len(one))
 
 
 def is_frame(stream: Stream, data: bytes) -> bool:

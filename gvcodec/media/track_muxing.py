@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -18,7 +19,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.sound_frames import is_frame
+from gvcodec.media.sound_frames import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
 
@@ -37,6 +38,8 @@ _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron
 _OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: The usual channels, by their number.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+#: Seconds without sound that are a hole.
+_HOLE = Fraction(1, 50)
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 4
 
@@ -63,6 +66,8 @@ class TrackMuxer:
         self._containers: list[InputContainer] = []
         #: When each track of sound begins to be heard, in its ticks.
         self._heard: dict[int, int] = {}
+        #: Where each track ends so far, in its ticks.
+        self._ends: dict[int, int] = {}
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
         self.offset = Fraction(0)
@@ -121,20 +126,43 @@ class TrackMuxer:
             waiting.popleft()
             if first.track not in self._outputs or not self._is_kept(first):
                 continue
-            # What is refused later than here, in a muxer's queue, would end the file.
-            fits = is_frame(reader.streams[first.track], first.data)
-            try:
-                if fits:
-                    self._container.mux(self._packet(first, self._outputs[first.track]))
-            except av.FFmpegError:
-                fits = False
-            if not fits:
-                self._refused[first.track] = self._refused.get(first.track, 0) + 1
+            for packet in (*self._silence_before(first), first):
+                self._mux(packet)
         if time is None and reader:
             for track, count in self._refused.items():
                 damaged = count_noun(count, "damaged packet")
                 self._leave_out(reader.streams[track], f"has {damaged}, left out")
             self._refused.clear()
+
+    def _mux(self, packet: TrackPacket) -> None:
+        assert self._reader is not None
+        # What is refused later than here, in a muxer's queue, would end the file.
+        fits = is_frame(self._reader.streams[packet.track], packet.data)
+        try:
+            if fits:
+                self._container.mux(self._packet(packet, self._outputs[packet.track]))
+        except av.FFmpegError:
+            fits = False
+        if not fits:
+            self._refused[packet.track] = self._refused.get(packet.track, 0) + 1
+
+    def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
+        """What fills a hole before a packet of PCM where the file counts samples and knows no other
+        times."""
+        assert self._reader is not None
+        number, tick = packet.track, self._reader.ticks[packet.track]
+        begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
+        silent = silence(self._reader.streams[number])
+        if begin is None or not silent or self._kind not in ("mp4", "mov"):
+            return
+        if (packet.pts - begin) * tick < _HOLE:
+            # Clocks of containers are coarse: samples come one after the other.
+            self._ends[number] = begin + packet.duration
+            return
+        while begin < packet.pts:
+            length = min(packet.pts - begin, round(1 / tick))
+            yield TrackPacket(number, begin, length, silent * length)
+            begin += length
 
     def _add(self, number: int, template: Stream, language: str) -> None:
         assert self._reader is not None

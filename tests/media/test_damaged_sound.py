@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from gvcodec.media import track_muxing, tracks
+from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
+from tests.conftest import moving_texture
 from tests.media.test_real_sound import QUICK, run, samples, write_source
 
 LENGTH = 1.9
@@ -111,3 +113,54 @@ def test_one_packet_that_a_muxer_refuses_does_not_end_the_track(tmp_path, monkey
     assert run("decode", tmp_path / "a.gvc", tmp_path / "a.mkv") == 0
     assert heard(tmp_path / "a.mkv") > LENGTH - 0.1
     assert np.abs(samples(tmp_path / "a.mkv")[:, -2000:]).max() > 1000
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s24le"])
+@pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv"])
+def test_a_hole_in_pcm_does_not_make_sound_early(tmp_path, codec: str, suffix: str) -> None:
+    """A camera that stops recording sound from 0.5 to 1 s; a beep at 1.5 s."""
+    time = np.arange(48000 * LENGTH) / 48000
+    beep = np.where((time > 1.5) & (time < 1.6), np.sin(2 * np.pi * 880 * time), 0)
+    path = tmp_path / ("hole.nut" if "law" in codec else "hole.mkv")
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 48, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=48000, layout="mono")
+        for number, planes in enumerate(moving_texture(48, 48, 12)):
+            frame = frame_from_planes(planes, 8)
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        kind = sound.codec_context.codec.audio_formats[0]
+        for begin in range(0, len(beep) - 480, 480):
+            if 0.5 <= begin / 48000 < 1:
+                continue
+            piece = (20000 * beep[begin : begin + 480]).astype(np.int16)[None]
+            heard = av.AudioFrame.from_ndarray(piece, "s16", "mono")
+            heard.sample_rate, heard.pts = 48000, begin
+            for frame in av.AudioResampler(kind, "mono", 48000).resample(heard):
+                frame.pts = begin
+                container.mux(sound.encode(frame))
+    assert run("encode", path, tmp_path / "a.gvc", *QUICK) == 0
+    outputs = [tmp_path / f"a.{suffix}"]
+    assert run("decode", tmp_path / "a.gvc", outputs[0], "-y") == 0
+    if suffix != "mov" and codec in ("pcm_s16le", "pcm_s24le"):
+        outputs += [tmp_path / f"one.{suffix}", tmp_path / "again.mkv"]
+        assert run("encode", path, outputs[1], *QUICK) == 0
+        assert run("decode", outputs[1], outputs[2], "-y") == 0
+    for out in outputs:
+        with av.open(str(out)) as container:
+            if not container.streams.audio:
+                assert suffix != "mov"  # MP4 and Matroska take few kinds of PCM
+                continue
+            loud = [
+                float(frame.pts * frame.time_base) + n / 48000
+                for frame in container.decode(audio=0)
+                for n in np.flatnonzero(np.abs(loudness(frame)) > 0.3)[:1]
+            ]
+        assert loud[0] == pytest.approx(1.5, abs=0.02)
+
+
+def loudness(frame: av.AudioFrame) -> np.ndarray:
+    data = frame.to_ndarray().astype(float).reshape(-1)
+    return {"u8": (data - 128) / 128, "s16": data / 2**15, "s32": data / 2**31}[frame.format.name]
