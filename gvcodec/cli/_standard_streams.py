@@ -15,7 +15,7 @@ _STREAMS = (
     ("stdout", "standard output"),
     ("stderr", "standard error"),
 )
-_STDOUT = 1
+_STDOUT, _STDERR = 1, 2
 
 
 class _Closed(io.RawIOBase):
@@ -43,6 +43,21 @@ class _Closed(io.RawIOBase):
         return OSError(errno.EBADF, "is closed", self._name)
 
 
+class _Lenient(io.RawIOBase):
+    """Standard error: that a message cannot be written ends no work."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return _STDERR
+
+    def write(self, data: object, /) -> int:
+        with contextlib.suppress(OSError):
+            return os.write(_STDERR, data)  # type: ignore[arg-type]
+        return len(data)  # type: ignore[arg-type]
+
+
 def prepare() -> None:
     """Make the standard streams fit for use. Files that are opened later do not get the number of a
     closed one, which libraries would write their messages to."""
@@ -64,6 +79,8 @@ def prepare() -> None:
         # the last one off unnoticed.
         encoding = sys.stdout.encoding
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.detach()), encoding)  # type: ignore[arg-type]
+    if not sys.stderr.isatty():
+        sys.stderr = io.TextIOWrapper(_Lenient(), sys.stderr.encoding, write_through=True)  # type: ignore[type-var]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -41,6 +41,8 @@ _MAX_RATE = 1000
 _SLOT_JITTER = Fraction(1, 10)
 #: Frames that wait for a timestamp after them.
 _MOST_BETWEEN = 32
+#: Packets among which those before the first keyframe are looked for.
+_OPENING = 2000
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
 _NO_TIMESTAMPS = 128
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
@@ -265,6 +267,8 @@ class VideoReader:
         self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
+        #: Timestamps of the first packets.
+        self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
         self._timed = self._rising()
 
@@ -419,6 +423,9 @@ class VideoReader:
                 self._last_packet = packet
                 self._timeline.move(packet)
                 self._times.send(packet)
+                if len(self._opening) < _OPENING and packet.pts is not None:
+                    # What an edit list leaves out is decoded, but not shown.
+                    self._opening += [packet.pts] * (not packet.is_discard)
                 if packet.is_corrupt and not transport:
                     # Not read to its end: a decoder would fill it with gray.
                     self._undecodable += 1
@@ -508,6 +515,12 @@ class VideoReader:
                 + ": what follows goes on without a gap"
             )
         damaged = self._undecodable
+        if early := self._count_early():
+            self.notes.append(
+                f"{count_noun(early, 'frame')} before the first picture that can be decoded left "
+                "out: the recording begins between keyframes"
+            )
+            damaged = max(0, damaged - early)
         if ended and self._is_cut_off():
             total = self._stream.frames if self._container.format.name.startswith("mov") else 0
             of = f" of {total}" if self._start <= 0 and total > frames else ""
@@ -518,6 +531,13 @@ class VideoReader:
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             self.notes.append(f"{lost} of sound in the source left out")
+
+    def _count_early(self) -> int:
+        """Frames before the first one that could be decoded, of a file that is read from its
+        beginning."""
+        if self._start > 0 or self._span is not None or self._times.by_packet or self._untimed:
+            return 0
+        return sum(pts < self.shift for pts in self._opening)
 
     def _is_cut_off(self) -> bool:
         last = self._last_packet

@@ -153,7 +153,7 @@ class DisplayTimes:
     are decoded, not as they are shown: the frame that is shown n-th then has the n-th smallest
     timestamp.
 
-    `by_packet`: it is known to be so; else it is found out.
+    `by_packet`: whether it is known to be so; else it is found out.
     """
 
     def __init__(self, by_packet: bool = False) -> None:
@@ -163,7 +163,7 @@ class DisplayTimes:
         #: While timestamps rise from packet to packet: those that no frame has, in order.
         self._free: list[int] = []
         self._rising, self._highest = True, -(1 << 63)
-        self._by_packet = by_packet
+        self.by_packet = by_packet
         #: From the time of decoding to what such files say is the time of showing.
         self._delay: int | None = None
 
@@ -172,7 +172,7 @@ class DisplayTimes:
         self._sent += 1
         pts, dts = packet.pts, packet.dts
         if pts is None or dts is None or pts < self._highest:
-            self._rising = self._by_packet
+            self._rising = self.by_packet
         if pts is not None:
             self._highest = max(self._highest, pts)
             self._pending[pts] = self._sent
@@ -195,13 +195,13 @@ class DisplayTimes:
         decoder may change the order of frames at all."""
         pts = frame.pts
         number = None if pts is None else self._pending.pop(pts, None)
-        if self._by_packet and self._free:
+        if self.by_packet and self._free:
             return self._free.pop(0)
         if number is None:
             return pts
         if reorders and self._rising and any(sent < number for sent in self._pending.values()):
             # One that was sent earlier is shown later, and yet its timestamp is lower.
-            self._by_packet = True
+            self.by_packet = True
             return self._free.pop(0)
         self._forget(pts)
         return pts

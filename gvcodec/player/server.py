@@ -149,12 +149,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             with open(path, "rb") as file:
                 size = file.seek(0, 2)
-                first, last = self._range(size)
-                if first > last and size:
-                    return self._say(
-                        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"the file has {size} bytes"
-                    )
-                part = "Range" in self.headers and size > 0
+                asked = self._range(size)
+                first, last = asked or (0, size - 1)
+                if asked is not None and first > last:
+                    text = f"the file has {size} bytes"
+                    place = {"Content-Range": f"bytes */{size}"}
+                    return self._say(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, place)
+                part = asked is not None
                 status = HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK
                 kind = _TYPES.get(path.suffix, "application/octet-stream")
                 extra = {"Content-Range": f"bytes {first}-{last}/{size}"} if part else {}
@@ -172,19 +173,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._say(HTTPStatus.NOT_FOUND, error.strerror or "cannot be read")
         return None
 
-    def _range(self, size: int) -> tuple[int, int]:
-        """First and last byte that are asked for; the whole file where nothing is, or what is
-        cannot be read."""
+    def _range(self, size: int) -> tuple[int, int] | None:
+        """First and last byte that are asked for, the last before the first where the file has none
+        of them; None = the whole file: nothing is asked for, or what is cannot be read (RFC 9110,
+        14.2)."""
         found = self._RANGE.fullmatch(self.headers.get("Range", ""))
         if found is None or not (found[1] or found[2]):
-            return 0, size - 1
+            return None
         if not found[1]:
-            return max(0, size - int(found[2])), size - 1
-        return int(found[1]), min(size - 1, int(found[2] or size - 1))
+            return (max(0, size - int(found[2])), size - 1) if int(found[2]) else (0, -1)
+        first, last = int(found[1]), int(found[2] or size - 1)
+        if found[2] and last < first:
+            return None
+        return first, min(size - 1, last)
 
-    def _say(self, status: HTTPStatus, text: str) -> None:
-        self._begin(status, "text/plain; charset=utf-8", len(text))
-        self._send(text.encode())
+    def _say(self, status: HTTPStatus, text: str, extra: Mapping[str, str] | None = None) -> None:
+        data = text.encode(errors="backslashreplace")
+        self._begin(status, "text/plain; charset=utf-8", len(data), extra)
+        self._send(data)
 
     def _begin(
         self,

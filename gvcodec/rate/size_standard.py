@@ -37,6 +37,9 @@ _NEAR = 0.08
 #: Log of bytes above the limit, at the coarsest quality of the fast preset, that no slow preset
 #: and no trim makes up for.
 _HOPELESS = 0.7
+#: Part of the bytes of finer passes above which the coarsest one saves nothing, and qualities that
+#: are tried then.
+_FLAT, _FINER = 0.9, 4
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 
@@ -79,7 +82,7 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
             break
         q, trim = following
     if best is None:
-        best = _any_that_fits(search, points[-1], fitted, slope)
+        best = _any_that_fits(search, points, fitted, slope)
     return search.fitted(best)
 
 
@@ -94,17 +97,29 @@ def _share_scenes(search: Search, q: float) -> None:
 
 
 def _any_that_fits(
-    search: Search, last: Point, fitted: dict[Fraction | None, Mapping[int, bytes]], slope: float
+    search: Search,
+    points: list[Point],
+    fitted: dict[Fraction | None, Mapping[int, bytes]],
+    slope: float,
 ) -> Pass:
-    """All passes were too large: coarser and coarser ones."""
-    q, step = last.q, 0.03 / slope
-    while True:
+    """All passes were too large: coarser and coarser ones, and where that makes nothing smaller, as
+    in a black clip, finer ones."""
+    q, step = points[-1].q, 0.03 / slope
+    finest, coarsest = base_of(search.config.base).finest, search.config.coarsest
+    tried: list[Pass] = []
+    while not tried or q < coarsest:
         q, step = _within(search.config, q + step), 2 * step
-        coded = _pass(search, q, 0.0, fitted)
-        if len(coded.data) <= search.limit:
-            return coded
-        if q >= search.config.coarsest:
-            raise search.too_small(coded)
+        tried.append(_pass(search, q, 0.0, fitted))
+        if len(tried[-1].data) <= search.limit:
+            return tried[-1]
+    least = min(math.exp(point.log_bytes) for point in points)
+    if sum(tried[-1].frame_bytes) > _FLAT * least:
+        for part in range(_FINER):
+            q = _within(search.config, finest + part * (coarsest - finest) / _FINER)
+            tried.append(_pass(search, q, 0.0, fitted))
+            if len(tried[-1].data) <= search.limit:
+                return tried[-1]
+    raise search.too_small(min(tried, key=lambda coded: len(coded.data)))
 
 
 def following_pass(

@@ -27,6 +27,11 @@ from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.types import Planes
 from gvcodec.util.file_io import PendingFile, name_errors
 
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
+
 _DIGEST_BYTES = 32
 
 
@@ -65,12 +70,26 @@ class Journal:
         self.frames = len(coded)
         with PendingFile(self.path, overwrite=True) as pending, name_errors(self.path):
             self._stream = open(pending.temporary, "wb")  # noqa: SIM115 (closed by __exit__)
+            self._hold(self._stream)
             self._stream.write(digest)
             self._writer = Writer(self._stream, header)
             for frame in coded:
                 self._keep(frame)
             self._stream.flush()
         return _Resumed(header, coded, make, self._keep, self._threads)
+
+    def _hold(self, stream: BinaryIO) -> None:
+        """Raises `MediaError` where another encode writes this journal, and lets no other one until
+        the stream is closed."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MediaError(f"{self.path}: another encode is writing it") from None
+        except OSError:
+            # A file system without locks.
+            return
 
     def _read(self, digest: bytes, header: SequenceHeader) -> list[CodedFrame]:
         """Frames of the whole GOPs in the journal that can be decoded."""
@@ -81,6 +100,7 @@ class Journal:
             raise MediaError(f"{self.path}: is a link or no regular file; remove it to begin anew")
         try:
             with open(self.path, "rb", opener=_no_link) as stream:
+                self._hold(stream)
                 found = stream.read(_DIGEST_BYTES)
                 if len(found) == _DIGEST_BYTES and found != digest:
                     raise UsageError(

@@ -15,7 +15,7 @@ import pytest
 
 import gvcodec
 from gvcodec import api
-from gvcodec.bitstream import Kind, Packet, Salvage, Writer
+from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import MediaError
 from gvcodec.media.writer import open_writer
 from gvcodec.streams import resume
@@ -386,3 +386,35 @@ def test_a_journal_is_named_when_it_cannot_be_written(
     monkeypatch.setattr(resume, "Writer", full)
     resumed(made, journal, code=1)
     assert f"{journal}: cannot be written: No space" in capsys.readouterr().err
+
+
+def test_two_encodes_do_not_write_one_journal(made: Path, tmp_path, capsys) -> None:
+    with Journal(str(tmp_path / "a.gvc"), "video and settings") as journal:
+        header = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
+        journal.wrap(header, lambda: pytest.fail("nothing is coded"))
+        with (
+            Journal(str(tmp_path / "a.gvc"), "video and settings") as other,
+            pytest.raises(MediaError, match="another encode is writing it"),
+        ):
+            other.wrap(header, lambda: pytest.fail("nothing is coded"))
+        journal.remove()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_messages_that_cannot_be_written_end_no_work(made: Path, tmp_path) -> None:
+    for progress in ("auto", "json"):
+        words = [
+            "encode",
+            made / "in.mp4",
+            tmp_path / "a.gvc",
+            *ENCODE,
+            "-y",
+            "--progress",
+            progress,
+        ]
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "gvcodec", *map(str, words)]
+            done = subprocess.run(command, stderr=full, timeout=60, check=False)
+        assert done.returncode == 0
+        assert gvcodec.info(tmp_path / "a.gvc").frames == 5

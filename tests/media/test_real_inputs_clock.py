@@ -240,3 +240,23 @@ def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
     run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")
     assert "irregular times" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_frames_before_the_first_keyframe_are_said(tmp_path, codec: str) -> None:
+    """A recording that begins in the middle of a broadcast."""
+    first, second = (recording("mpegts", 10, begin=36_000 * n, codec=codec) for n in (0, 1))
+    packets = [first[at : at + 188] for at in range(0, len(first), 188)]
+    video = [n for n, p in enumerate(packets) if int.from_bytes(p[1:3]) & 0x1FFF == 0x100]
+    starts = [n for n in video if packets[n][1] & 0x40]
+    # The tables stay, the keyframe at the beginning is lost.
+    cut = b"".join(packets[: starts[0]] + packets[starts[2] :])
+    path = tmp_path / "cut.ts"
+    path.write_bytes(cut + second)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) < 20
+        assert any("before the first picture that can be decoded" in n for n in reader.notes)
+    path.write_bytes(first)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 10
+        assert not reader.notes

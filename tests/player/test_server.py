@@ -27,6 +27,14 @@ def test_server_gives_ranges_of_the_stream() -> None:
             assert (response.status, data) == (206, whole[part])
         assert answer(server, "/stream", Range="bytes=nonsense")[1] == whole
         assert answer(server, "/stream", Range=f"bytes={len(whole)}-")[0].status == 416
+        for asked in (f"bytes={len(whole)}-", "bytes=-0"):
+            response, _ = answer(server, "/stream", Range=asked)
+            assert response.status == 416
+            assert response.headers["Content-Range"] == f"bytes */{len(whole)}"
+        for asked in ("bytes=nonsense", "bytes=9-3", "bytes=0-1,3-4", "lines=0-1", "bytes=-"):
+            response, data = answer(server, "/stream", Range=asked)
+            assert (response.status, data) == (200, whole)
+            assert response.headers["Content-Range"] is None
         assert answer(server, "/stream", "HEAD")[0].getheader("Content-Length") == str(len(whole))
 
 

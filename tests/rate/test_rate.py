@@ -333,3 +333,19 @@ def test_a_size_below_that_of_66_is_met_at_reduced_size() -> None:
     fitted = fit(planes, config, size=0.92 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header
     assert len(fitted.coded.data) <= 0.92 * len(floor.data) and header.scale < 1 and header.q <= 63
+
+    assert len(fitted.coded.data) <= 0.85 * len(floor.data) and header.scale < 1 and header.q <= 63
+
+
+def test_the_smallest_size_of_a_black_clip_is_not_that_of_the_coarsest_quality() -> None:
+    """Its bytes do not fall with q."""
+    clip = still(np.full((64, 64), 64))
+    sizes = [
+        len(run(opener(clip), dataclasses.replace(FAST, base_q=q), "x", unwatched, 4).data)
+        for q in (0, 67)
+    ]
+    assert len(fit(clip, FAST, size=min(sizes)).coded.data) <= min(sizes)
+    with pytest.raises(UsageError, match="smallest possible size is") as caught:
+        fit(clip, FAST, size=min(sizes) - 12)
+    named = re.search(r"size is (\d+) bytes", str(caught.value))
+    assert named is None or int(named[1]) <= min(sizes)

@@ -32,6 +32,8 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.sharing import Shared, in_turn, keep
 
+#: Width and height that SVT-AV1 takes.
+_AV1_MOST = (16384, 8704)
 #: Samples of decoded pictures. AV1 streams of before had 10 bits whatever their source had.
 _LAYOUTS = {"av1": ("yuv420p", "yuv420p10le"), "vvc": ("yuv420p10le",)}
 
@@ -87,6 +89,11 @@ class StandardEncoder:
             q, low_delay, threads, trim, quick, params, preset, maxrate, fmt.bit_depth
         )
         size = self._resampler.coded_width, self._resampler.coded_height
+        if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
+            raise UsageError(
+                f"base av1 codes pictures of {_AV1_MOST[0]}×{_AV1_MOST[1]} at most, not "
+                f"{fmt.width}×{fmt.height}"
+            )
 
         def make(offset: float) -> UnitEncoder:
             wanted = dataclasses.replace(settings, q=min(max(q + offset, 0.0), coarsest))

@@ -32,8 +32,8 @@ USUAL_PRESETS = {"av1": 3, "vvc": 2}
 #: LPIPS-Alex and DISTS, none at equal PSNR-Y, in twice the time.
 _SCREEN_TOOLS = 2
 #: With more than 8 bits, SVT-AV1 at presets above this one makes wrong pictures of strong change at
-#: qualities as fine as this: black and white in turn have 5 dB at q 0, 18 at q 10, 36 at q 22, where
-#: preset 7 is lossless or above 50.
+#: qualities as fine as this: black and white in turn have 5 dB at q 0, 18 at q 10, 36 at q 22;
+#: preset 7 has 50 or more.
 _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
 #: Presets for trials.
 _QUICK = {"av1": 10, "vvc": 4}
