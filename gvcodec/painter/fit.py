@@ -10,8 +10,9 @@ is chosen by validation crops and real bytes, and the rest of the time is spent 
 have bought about so many per cent of perceptual loss in the base codec.
 
 The result is sent only if it beats the shipped weights and the base frames themselves on crops of
-runs that were not used for fitting, and if a measure that does not lead, the gap of the sub-bands'
-energies, stays: a network that is led to texture it likes moves that gap. Where the first steps
+runs that were not used for fitting, in all of the loss and in its perceptual parts, which pixels
+and steadiness must not pay for, and if a measure that does not lead stays: the gap of the
+sub-bands' energies, which a network that is led to texture it likes moves. Where the first steps
 gain too little for the rest to pay, they are the last.
 """
 
@@ -215,20 +216,19 @@ class Fitter:
 
     def choose_steps(
         self, cost: Callable[[float, bytes], float], say: Progress
-    ) -> tuple[float, bytes, dict[str, int], float]:
-        """Cost on the held-out crops, payload, exponents and energy gap of the factor that costs
-        least; the deltas stay as they are."""
+    ) -> tuple[bytes, dict[str, int], dict[str, float]]:
+        """Payload, exponents and parts on the held-out crops of the factor that costs least; the
+        deltas stay as they are."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
             exponents = self.steps_for(factor)
             payload = self.quantise(exponents)
             parts = self.parts(self.painter)
-            price = cost(parts["total"], payload)
-            trials.append((price, payload, exponents, parts["energy_gap"]))
+            trials.append((payload, exponents, parts))
             say(f"fitting: step factor {factor}: {parts['total']:.4f}, {len(payload)} bytes")
         self.set_deltas(exact)
-        return min(trials, key=lambda trial: trial[0])
+        return min(trials, key=lambda trial: cost(trial[2]["total"], trial[0]))
 
 
 def fit(
@@ -336,9 +336,10 @@ def fit(
         if candidates[-1][0] < plain:
             fitter.set_deltas(deltas)
 
-    def offer(price: float, payload: bytes, gap: float) -> None:
-        if gap <= _GAP * parts["energy_gap"]:
-            candidates.append((price, payload))
+    def offer(payload: bytes, found: dict[str, float]) -> None:
+        seen, shipped = (sum(p.get(n, 0.0) for n in ("lpips", "dists")) for p in (found, parts))
+        if cost(seen, payload) <= shipped and found["energy_gap"] <= _GAP * parts["energy_gap"]:
+            candidates.append((cost(found["total"], payload), payload))
 
     exponents: dict[str, int] | None = None
     while share() < 1:
@@ -352,8 +353,8 @@ def fit(
             if hurried:
                 exponents = fitter.steps_for(_HURRIED_FACTOR)
             else:
-                price, payload, exponents, gap = fitter.choose_steps(cost, say)
-                offer(price, payload, gap)
+                payload, exponents, found = fitter.choose_steps(cost, say)
+                offer(payload, found)
         fitter.update(
             fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
         )
@@ -361,7 +362,7 @@ def fit(
     if fitter.steps:
         payload = fitter.quantise(exponents or fitter.steps_for(_HURRIED_FACTOR))
         fitted = fitter.parts(fitter.painter)
-        offer(cost(fitted["total"], payload), payload, fitted["energy_gap"])
+        offer(payload, fitted)
         gap = fitted["energy_gap"] / max(1e-9, parts["energy_gap"]) - 1
         say(
             f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "

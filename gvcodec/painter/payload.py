@@ -32,7 +32,7 @@ IDENTITY = b"\0"
 BASE = bytes([16])
 #: Exchange rate of bytes and quality: one per cent more stream buys about so many per cent of
 #: perceptual loss in the base codec.
-RATE_SLOPE = 0.45
+RATE_SLOPE = 0.75
 #: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
 #: `PainterNetwork.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (
