@@ -55,7 +55,10 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             return VideoReader(path, job.start, job.frames, said=job.input_options)
 
         with open_source() as source:
-            _refuse_early(source, rate)
+            # A .webm leaves out what it does not take, and has room for pictures then.
+            suffix = one_file_suffix(as_name(job.output))
+            if suffix != ".webm":
+                _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
         bar = stack.enter_context(ProgressBar(_plan(job, rate), **job.progress))
         if isinstance(rate, Target):
@@ -65,7 +68,8 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             output.write(reached.coded.data)
         else:
             encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
-            fitted = _fit_container(job, rate, partial(encode, choose=choose))
+            encode = partial(encode, choose=choose, is_file=not suffix)
+            fitted = _fit_container(suffix, rate, encode)
             q = q_of(fitted.coded.base, fitted.coded.base_q)
             done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
             output.write(fitted.coded.data)
@@ -85,10 +89,9 @@ def _refuse_early(source: VideoReader, rate: Budget | Target) -> None:
         refuse_sound(limit, source.measure_tracks())
 
 
-def _fit_container(job: Job, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
+def _fit_container(suffix: str, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
     """Encode so that the file meets its limit with all that its container adds and leaves out:
     sound that a `.webm` does not take makes room."""
-    suffix = one_file_suffix(as_name(job.output))
     if rate.bpp is not None or not suffix:
         return encode(rate)
     added, passes = _ADDED, 0

@@ -65,6 +65,8 @@ class Search:
     limit: int
     watch: Watch
     progress: Progress | None = None
+    #: Whether a trial that is far too large ends the search.
+    gives_up: bool = True
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0

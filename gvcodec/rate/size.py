@@ -23,16 +23,19 @@ def encode_to(
     watch: Watch,
     progress: Progress | None = None,
     choose: Choose | None = None,
+    is_file: bool = True,
 ) -> Fitted:
     """Encode within a budget; the quality of `config` does not matter. `choose`: chooses the base
-    of "auto", which is av1 without it. Raises `UsageError` with the
-    smallest possible size where the budget cannot be met."""
+    of "auto", which is av1 without it. `is_file`: the stream is the file that counts;
+    otherwise a container adds to it, or leaves sound out, and nothing is refused without a full
+    pass. Raises `UsageError` with the smallest possible size where the budget cannot be met."""
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
     limit = budget.file_bytes(extent.format, extent.frames, extent.track_bytes, extent.seconds)
-    refuse_sound(limit, extent.track_bytes)
-    search = Search(open_source, config, extent, limit, watch, progress)
+    if is_file:
+        refuse_sound(limit, extent.track_bytes)
+    search = Search(open_source, config, extent, limit, watch, progress, is_file)
     if config.base == AUTO:
         return _encode_auto(search, choose)
     return (

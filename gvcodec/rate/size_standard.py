@@ -194,7 +194,7 @@ def find_quality(search: Search) -> tuple[float, float]:
         wanted = _GOAL * max(1, search.limit - coded.other_bytes)
         excess = math.log(sum(coded.frame_bytes) / wanted) + standard_of(base).quick_excess
         tried[q] = excess
-        if q >= search.config.coarsest and excess > _HOPELESS:
+        if search.gives_up and q >= search.config.coarsest and excess > _HOPELESS:
             # A slower preset takes fewer: as many are enough as a rule.
             raise search.refuse(len(coded.data) + _PAINTED)
         larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
