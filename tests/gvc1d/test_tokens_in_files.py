@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("torch")
 
 import gvcodec
+from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.none import grey_frame
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import Decoder
@@ -29,7 +30,6 @@ from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
-from gvcodec.one_file.write import write_one_file
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip
