@@ -25,6 +25,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import opus_rate
 from gvcodec.media.tracks import CHUNK
 from gvcodec.rate.budget import Budget, parse_amount
+from gvcodec.rate.one_pass import Watch
 from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
@@ -138,18 +139,21 @@ def _encode_once(
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_sink(job.output, job.overwrite))
         job = settle_base(job)
-        if shares(job.config):
-            job = settle_scenes(replace(job, source=stack.enter_context(reread(job.source))))
-        reader = stack.enter_context(
-            VideoReader(job.source, job.start, job.frames, said=job.input_options)
-        )
-        journal = stack.enter_context(_open_journal(job)) if resume else None
+        tries = shares(job.config)
 
         def rate(frames: int, size: int) -> tuple[float, str]:
             shown = encoder.seconds * frames / max(1, encoder.frames)
             return rate_so_far(reader.format, frames, size, shown)
 
-        bar = stack.enter_context(ProgressBar(job.stages, rate, **job.progress))
+        stages = ["probe"] * tries + job.stages
+        bar = stack.enter_context(ProgressBar(stages, rate, **job.progress))
+        if tries:
+            job = replace(job, source=stack.enter_context(reread(job.source)))
+            job = settle_scenes(job, bar)
+        reader = stack.enter_context(
+            VideoReader(job.source, job.start, job.frames, said=job.input_options)
+        )
+        journal = stack.enter_context(_open_journal(job)) if resume else None
         wrap = journal.wrap if journal else None
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
         known = journal.frames if journal else 0
@@ -177,11 +181,11 @@ def _encode_once(
     )
 
 
-def settle_scenes(job: Job) -> Job:
+def settle_scenes(job: Job, watch: Watch) -> Job:
     """The job with the quality of each GOP, after a trial of its video."""
     with VideoReader(job.source, job.start, job.frames, said=job.input_options) as reader:
         config = job.config.resolve()
-        planes = (frame.planes for frame in reader)
+        planes = (frame.planes for frame in watch(reader, "probe", reader.expected))
         return replace(
             job, config=replace(config, gop_q=gop_offsets(planes, reader.format, config))
         )

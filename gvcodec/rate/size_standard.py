@@ -91,7 +91,7 @@ def _share_scenes(search: Search, q: float) -> None:
     config = dataclasses.replace(search.config, base_q=q).resolve()
     frames = search.extent.frames
     with search.open_source() as source:
-        video = search.watch(itertools.islice(source, frames), "scenes", frames)
+        video = search.watch(itertools.islice(source, frames), "probe", frames)
         offsets = gop_offsets((frame.planes for frame in video), search.extent.format, config)
     search.config = dataclasses.replace(search.config, gop_q=offsets)
 

@@ -133,7 +133,15 @@ def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
     source = y4m(tmp_path / "in.y4m", two_scenes())
     usual = {"base": "av1", "q": 45, "fit_steps": 0, "threads": 1, "preset": 10}
     gvcodec.encode_file(source, tmp_path / "plain.gvc", **usual)
-    gvcodec.encode_file(source, tmp_path / "elbo.gvc", alloc="elbo", **usual)
+    states: list[gvcodec.State] = []
+    made = gvcodec.encode_file(
+        source, tmp_path / "elbo.gvc", alloc="elbo", progress=states.append, **usual
+    )
+    assert made.frames == 28
+    stages = list(dict.fromkeys(state.stage for state in states))
+    assert stages[0] == "probe" and "encode" in stages
+    shares_done = [state.share for state in states]
+    assert shares_done == sorted(shares_done)
     plain, elbo = ((tmp_path / name).read_bytes() for name in ("plain.gvc", "elbo.gvc"))
     assert plain != elbo
     assert len(list(decode_planes(io.BytesIO(elbo)))) == 28  # verified to the end
