@@ -514,6 +514,10 @@ class VideoReader:
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
             )
+        if ended and (end := self._end_before_next()) is not None:
+            self.notes.append(
+                f"the video ends after {end:.2f} s, where another one begins, which is left out"
+            )
         damaged = self._undecodable
         if early := self._count_early():
             self.notes.append(
@@ -531,6 +535,23 @@ class VideoReader:
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             self.notes.append(f"{lost} of sound in the source left out")
+
+    def _end_before_next(self) -> float | None:
+        """When the video ends, if another one of a transport stream begins then: its number may
+        change within a recording."""
+        last = self._last_packet
+        if last is None or last.pts is None or not may_jump(self._container):
+            return None
+        others = (
+            stream.start_time * stream.time_base
+            for stream in self._container.streams.video
+            if stream is not self._stream and stream.start_time is not None
+        )
+        # Where a stream begins may be a time of decoding.
+        end = last.pts * self._tick
+        if not any(begin >= end for begin in others):
+            return None
+        return float(end - self.shift * self._tick + 1 / self._rate)
 
     def _count_early(self) -> int:
         """Frames before the first one that could be decoded, of a file that is read from its

@@ -152,3 +152,24 @@ def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
         times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
     assert len(times) >= 12
     assert float(times[0]) == pytest.approx(0.32, abs=0.05)
+
+
+def test_a_video_that_goes_on_under_another_number_is_said(tmp_path: Path) -> None:
+    parts = []
+    for number in range(2):
+        path = tmp_path / f"{number}.ts"
+        options = {"mpegts_start_pid": str(0x100 + 0x20 * number)}
+        with av.open(str(path), "w", format="mpegts", options=options) as container:
+            video = add(container, "mpeg2video", FILM)
+            for count in range(8):
+                image = np.full((*FILM[::-1], 3), 30 + 9 * count, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = count + 8 * number, Fraction(1, 25)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+        parts.append(path.read_bytes())
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(parts))
+    with VideoReader(whole) as reader:
+        assert len(list(reader)) == 8
+        assert any(note.startswith("the video ends after 0.32 s") for note in reader.notes)
