@@ -40,7 +40,8 @@ that of zlib.
             type 3    timing    { var skip  svar late }: of the frames in display order after the last one named, skip as
                                 many, then the next one is `late` ticks later than predicted. late =
                                 0 means: forget what was named; var frame  svar time follow, frame
-                                number `frame` is shown at start + time
+                                number `frame` is shown at start + time. An entry for the frame after
+                                the last says when the last one ends
             type 4    tracks    next bytes of: var count  { var tick_num  var tick_den  var flags
                                 var size  language  var size  title  var size  head } for each track,
                                 then { var track << 3 | form  svar pts - end before  [var duration, if form & 1]

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, BinaryIO, cast
 
 import av
@@ -16,7 +17,7 @@ from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.inputs import Raw
 from gvcodec.media.pipes import HEAD, Pipe
 from gvcodec.media.pipes import Stream as SeekablePipe
-from gvcodec.media.timeline import may_jump
+from gvcodec.media.timeline import Timeline, may_jump
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -101,6 +102,24 @@ class Opened:
     def again(self) -> Opened:
         """The same once more, to look ahead. Only for files."""
         return Opened(self._source, self._name)
+
+    def has_jumps(self, start: Fraction, step: Fraction) -> bool:
+        """Whether seeking may go wrong since the clock of the file jumps before this time; `step`:
+        seconds of a frame. Reads up to there, without decoding."""
+        if not may_jump(self.container):
+            return False
+        opened = self.again()
+        try:
+            timeline = Timeline(True, step)
+            for packet in opened.container.demux(video_of(opened.container)):
+                timeline.move(packet)
+                if timeline.jumps or timeline.length > start:
+                    break
+            return bool(timeline.jumps)
+        except (av.FFmpegError, OSError):
+            return True
+        finally:
+            opened.close()
 
     def reopen(self, raw: Raw | None = None) -> Opened:
         """The same from its beginning; this one is closed."""

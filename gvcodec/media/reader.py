@@ -30,22 +30,22 @@ from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format, video_of
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
-from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump
+from gvcodec.media.stream_clock import (
+    end_of_track,
+    ends_before_another,
+    has_timestamps,
+    rate_of_stream,
+)
+from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump, rising
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path
 
-_MAX_RATE = 1000
 #: Part of a period by which a frame may come early (Matroska rounds to milliseconds).
 _SLOT_JITTER = Fraction(1, 10)
-#: Frames that wait for a timestamp after them.
-_MOST_BETWEEN = 32
 #: Packets among which those before the first keyframe are looked for.
 _OPENING = 2000
-#: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
-_NO_TIMESTAMPS = 128
-_UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ class VideoReader:
                 yield Frame(planes, pts, new_size)
                 count += 1
             following = next(self._timed, None)
+        self._length = float((last - self.shift) * self._tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
@@ -164,20 +165,13 @@ class VideoReader:
         elif not frame.duration or self._untimed or self._pictures or self._raw is not None:
             return None
         else:
-            end = Fraction(max(last + frame.duration, self._end_of_track(step)))
+            end = Fraction(last + frame.duration)
+            if not self._timeline.jumps:
+                end = max(end, Fraction(end_of_track(self._stream, self._last_packet, step)))
         # A field lasts half a frame; with three fields it is shown half a frame longer.
         if step / 2 <= end - last <= step * 3 / 2:
             return None
         return round((end - self.shift) * self._tick / self.format.time_base)
-
-    def _end_of_track(self, step: Fraction) -> int:
-        """When an MP4 track ends, if its packet decoded last says that a frame stays longer: that
-        is not the frame shown last where there are B frames. Else 0."""
-        packet, length = self._last_packet, self._stream.duration
-        jumps = self._timeline.jumps or not self._container.format.name.startswith("mov")
-        if packet is None or jumps or length is None or (packet.duration or 0) <= step * 3 / 2:
-            return 0
-        return (self._stream.start_time or 0) + length
 
     def _wants(self, pts: int, count: int) -> bool:
         """Whether the frame of this timestamp is wanted after `count` others."""
@@ -198,9 +192,8 @@ class VideoReader:
     @property
     def has_times(self) -> bool:
         """Whether timestamps are the source's own; else they follow from its frame rate."""
-        name = self._container.format.name
-        known = not int(self._container.format.flags) & _NO_TIMESTAMPS and name not in _UNTIMED
-        return known and not (self._untimed or self._pictures or self._raw)
+        own = has_timestamps(self._container)
+        return own and not (self._untimed or self._pictures or self._raw)
 
     @property
     def _container(self) -> av.container.InputContainer:
@@ -270,24 +263,19 @@ class VideoReader:
         #: Timestamps of the first packets.
         self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
-        self._timed = self._rising()
+        frames = read_pictures(self._pictures) if self._pictures else self._decode()
+        self._timed = rising(frames, max(1, round(1 / self._rate / self._tick)))
 
     def _frame_rate(self) -> Fraction:
-        flags = int(self._container.format.flags)
         said, self._untimed = self._said.rate, False
         if self._pictures:
             return said or DEFAULT_RATE
         if said is not None and self._raw is None:
-            if not flags & _NO_TIMESTAMPS and self._container.format.name not in _UNTIMED:
+            if has_timestamps(self._container):
                 raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
             self._untimed = True
             return said
-        for rate in (self._stream.guessed_rate, self._stream.average_rate, self._stream.base_rate):
-            if rate and 0 < rate <= _MAX_RATE:
-                return Fraction(rate)
-        # A clock may pass for a rate, but not where frames are counted: a high-speed camera.
-        counted = self._stream.average_rate if self._stream.frames > 1 else None
-        return Fraction(counted) if counted and counted > 0 else DEFAULT_RATE
+        return rate_of_stream(self._stream)
 
     def _set_tracks(self) -> None:
         self.tracks, notes = self._make_copier()
@@ -296,34 +284,6 @@ class VideoReader:
     def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
         sound = self._said.sound or COPY
         return copier_of(self._container, self._stream, sound, not self._said.no_subtitles)
-
-    def _rising(self) -> Iterator[tuple[av.VideoFrame, int]]:
-        """Decoded frames with timestamps that rise strictly, made up from the frame rate where the
-        file has none."""
-        step = max(1, round(1 / self._rate / self._tick))
-        last: int | None = None
-        timed = False
-        #: Frames without a timestamp between two that have one are spread evenly.
-        between: list[av.VideoFrame] = []
-        for frame, pts in read_pictures(self._pictures) if self._pictures else self._decode():
-            if pts is None and timed and len(between) < _MOST_BETWEEN:
-                between.append(frame)
-                continue
-            timed = timed or pts is not None
-            even = step
-            if between and pts is not None and last is not None:
-                even = max(1, (pts - last) // (len(between) + 1))
-            for earlier in between:
-                last = 0 if last is None else last + even
-                yield earlier, last
-            between.clear()
-            if pts is None:
-                pts = 0 if last is None else last + step
-            last = pts if last is None or pts > last else last + max(1, step // 2)
-            yield frame, last
-        for earlier in between:
-            last = 0 if last is None else last + step
-            yield earlier, last
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
@@ -349,7 +309,11 @@ class VideoReader:
             self._timed = read_pictures(self._pictures, math.ceil(start * self._rate))
             return next(self._timed, None)
         found: tuple[av.VideoFrame, int] | None = first
-        if self._opened.seekable and not self._untimed and not self._has_jumps(start):
+        if (
+            self._opened.seekable
+            and not self._untimed
+            and not self._opened.has_jumps(start, 1 / self._rate)
+        ):
             try:
                 self._container.seek(math.floor(wanted), stream=self._stream)
             except av.FFmpegError:
@@ -364,25 +328,6 @@ class VideoReader:
         while found is not None and found[1] < wanted:
             found = next(self._timed, None)
         return found
-
-    def _has_jumps(self, start: Fraction) -> bool:
-        """Whether seeking may go wrong since the clock of the file jumps before this time. Reads up
-        to there, without decoding."""
-        if not may_jump(self._container):
-            return False
-        opened = self._opened.again()
-        try:
-            stream = video_of(opened.container)
-            timeline = Timeline(True, 1 / self._rate)
-            for packet in opened.container.demux(stream):
-                timeline.move(packet)
-                if timeline.jumps or timeline.length > start:
-                    break
-            return bool(timeline.jumps)
-        except (av.FFmpegError, OSError):
-            return True
-        finally:
-            opened.close()
 
     def _reopen(self) -> None:
         self._opened = self._opened.reopen(self._raw)
@@ -514,9 +459,10 @@ class VideoReader:
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
             )
-        if ended and (end := self._end_before_next()) is not None:
+        if ended and ends_before_another(self._container, self._stream, self._last_packet):
             self.notes.append(
-                f"the video ends after {end:.2f} s, where another one begins, which is left out"
+                f"the video ends after {self._length:.2f} s, where another one begins, which is "
+                "left out"
             )
         damaged = self._undecodable
         if early := self._count_early():
@@ -535,23 +481,6 @@ class VideoReader:
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             self.notes.append(f"{lost} of sound in the source left out")
-
-    def _end_before_next(self) -> float | None:
-        """When the video ends, if another one of a transport stream begins then: its number may
-        change within a recording."""
-        last = self._last_packet
-        if last is None or last.pts is None or not may_jump(self._container):
-            return None
-        others = (
-            stream.start_time * stream.time_base
-            for stream in self._container.streams.video
-            if stream is not self._stream and stream.start_time is not None
-        )
-        # Where a stream begins may be a time of decoding.
-        end = last.pts * self._tick
-        if not any(begin >= end for begin in others):
-            return None
-        return float(end - self.shift * self._tick + 1 / self._rate)
 
     def _count_early(self) -> int:
         """Frames before the first one that could be decoded, of a file that is read from its

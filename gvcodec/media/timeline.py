@@ -7,6 +7,7 @@ Times between streams are in seconds, those of packets in ticks of their stream.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -19,6 +20,8 @@ _BACK, _FORWARD = Fraction(1, 10), 10
 _TS_DISCONT = 512
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
+#: Frames that wait for a timestamp after them.
+_MOST_BETWEEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +218,32 @@ class DisplayTimes:
     def _forget(self, pts: int | None) -> None:
         if pts in self._free:
             self._free.remove(pts)
+
+
+def rising(
+    frames: Iterable[tuple[av.VideoFrame, int | None]], step: int
+) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Frames with timestamps that rise strictly, made up where there are none: `step` ticks apart.
+    Frames without a timestamp between two that have one are spread evenly."""
+    last: int | None = None
+    timed = False
+    between: list[av.VideoFrame] = []
+    for frame, pts in frames:
+        if pts is None and timed and len(between) < _MOST_BETWEEN:
+            between.append(frame)
+            continue
+        timed = timed or pts is not None
+        even = step
+        if between and pts is not None and last is not None:
+            even = max(1, (pts - last) // (len(between) + 1))
+        for earlier in between:
+            last = 0 if last is None else last + even
+            yield earlier, last
+        between.clear()
+        if pts is None:
+            pts = 0 if last is None else last + step
+        last = pts if last is None or pts > last else last + max(1, step // 2)
+        yield frame, last
+    for earlier in between:
+        last = 0 if last is None else last + step
+        yield earlier, last
