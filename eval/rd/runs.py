@@ -25,6 +25,7 @@ import os
 import platform
 import queue
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -101,6 +102,8 @@ def _run_all(
 ) -> list[str]:
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
     (plan.out / "tmp").mkdir(parents=True)
+    # Who leaves at once leaves the queue's locks to the tracker, which need not say so.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
     pool: Executor = (
@@ -112,7 +115,10 @@ def _run_all(
     where = f"{jobs} process{'es' * (jobs > 1)}" if cluster is None else f"cluster {cluster}"
     bar = _Bar(total)
     try:
+        # Ctrl-C is for this process; workers, and what they start, inherit that and end with it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         waiting = _submit(pool, clips, codecs, plan, bar)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         pairs = itertools.product(clips, codecs)
         missing = [(c, k) for c, k in pairs if f"{c.name}, {k.name}" in waiting.values()]
         asked = plan.targets, list(plan.every), plan.out
