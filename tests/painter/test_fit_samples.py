@@ -88,9 +88,9 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
     [
         ({"fit": 20.0}, 2),
         ({"fit": 5.0}, 1),
-        ({"fit_steps": 30}, 3),
-        ({"fit_steps": 19}, 1),
-        ({}, 2),
+        ({"fit_steps": 30}, 6),
+        ({"fit_steps": 9}, 1),
+        ({}, 1),
     ],
 )
 def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
