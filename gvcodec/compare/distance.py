@@ -58,7 +58,7 @@ def distances(height: int, width: int) -> list[Distance]:
     def both(picture: Tensor, source: Tensor) -> Any:
         return sum(loss(picture, loss.reference(source)))
 
-    return [Distance("distance (small network)", True, _taken(both))]
+    return [Distance("small-network distance", True, _taken(both))]
 
 
 def mean_distance(

@@ -79,7 +79,7 @@ def cut(
             tracks.hand_on(splicer, *span, shift * tick)
             for piece in pieces:
                 splicer.write(piece, shift)
-            kept, ended = kept + len(inside), stop
+            kept, ended = kept + sum(piece.frames for piece in pieces), stop
         elif splicer is not None:
             tracks.hand_on(splicer, *span, shift * tick)
         else:

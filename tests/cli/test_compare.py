@@ -91,7 +91,7 @@ def test_distances_are_those_of_the_weights_that_are_there(
     far = np.clip(source + rng.normal(0, 40, source.shape), 0, 255).astype(np.uint8)
     for folder, names in (
         (weights_folder, ["LPIPS-Alex", "DISTS"]),
-        (tmp_path, ["distance (small network)"]),
+        (tmp_path, ["small-network distance"]),
     ):
         monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(folder))
         found = distances(64, 96)

@@ -132,7 +132,9 @@ def test_a_piece_without_a_keyframe_there_says_how_it_differs(
 ) -> None:
     run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9")
     said = capsys.readouterr().err
-    assert "the piece begins 0.20 s earlier (--exact" in said
+    assert "the piece begins 0.20 s earlier" in said and "(--exact" in said
+    with gvcodec.open(tmp_path / "b.gvc", fidelity=True) as piece:
+        assert f"b.gvc: frames 10 to {9 + len(piece)}, 0.400 s" in said
     run("cut", stream, tmp_path / "c.gvc", "--from", "0.4", "--to", "0.8")
     assert "--exact" not in capsys.readouterr().err
 
@@ -153,7 +155,7 @@ def test_an_exact_piece_has_the_frames_of_its_time(
         for number, original in enumerate(frames):
             difference = np.abs(cut[number].astype(int) - whole[original]).mean()
             same = any(number < original for number in (10, 20) if frames[0] < number)
-            assert difference < 1.5
+            assert difference < 3  # of 255: coded twice
             assert cut.get_frame_at(number).pts_seconds == pytest.approx(number / 25, abs=0.002)
             if same and original >= 20 and frames[-1] == 24:
                 assert difference == 0  # whole GOPs stay as they are
