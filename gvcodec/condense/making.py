@@ -34,6 +34,8 @@ _COUNTS = (2, 4, 1)
 #: limited by their number, not by their steps (at rates 3, 5, 7 mean squared errors of 1044, 1057,
 #: 1104 in 208, 148, 95 bytes).
 _JOINT_COUNT, _JOINT_RATE = 4, 7
+#: Steps of a network's training for one of codes, which takes a second.
+_JOINT_EVERY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ def make_joint(
 
     def make(room: int) -> Made:
         if not optimised:
-            optimised.append(optimise(learn, order, tokenizer, count, room, steps, seed, parts))
+            some = steps // _JOINT_EVERY
+            optimised.append(optimise(learn, order, tokenizer, count, room, some, seed, parts))
         values = optimised[0].fitting(room)
         form = codes.Form(
             model_id(path).hex(), _JOINT_RATE, len(values), count, side, *values.shape[1:]
