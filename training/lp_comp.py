@@ -55,7 +55,7 @@ FRAMES, STRIDE = 8, 8
 #: Forms of a frame; a file is made of one of the first two.
 FORMS = ("source", "coded", "changed")
 _Q = 55
-_CLIPS, _QUESTIONS, _STEPS, _RATE = 16, 3, 1200, 1e-3
+_CLIPS, _QUESTIONS, _STEPS, _RATE = 16, 3, 600, 1e-3
 TEMPERATURE, _NOISE, _MISSING = 0.07, 0.1, 0.1
 _STEP = 2.0 ** (-Small.step / 8)
 #: Minutes after which the learned part has to be worth something.
@@ -258,9 +258,10 @@ class Frames:
             for name, network in (("begin", LpComp(best.enter.in_features)), ("trained", best))
         }
         held = [clip.name for clip in self._held]
+        tokenizer = model_id(find_tokenizer()).hex()
         write_card(
             path.with_suffix(".json"), best, steps, minutes,
-            clips=len(self._learn), held_out=figures, held_out_clips=held,
+            tokenizer=tokenizer, clips=len(self._learn), held_out=figures, held_out_clips=held,
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -315,5 +316,5 @@ def main(words: Sequence[str] | None = None) -> None:
     fill(options.clips, options.cache)
     if options.minutes:
         work = Frames(split(read_clips(options.cache)), options.seed, options.out)
-        schedule = Schedule(_RATE, 0, _STEPS, 100, average=0.99, decay=0.05, validate_minutes=0.5)
+        schedule = Schedule(_RATE, 0, _STEPS, 50, average=0.98, decay=0.05, validate_minutes=0.4)
         Loop(work, schedule, options.out).run(options.minutes)

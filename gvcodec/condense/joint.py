@@ -73,6 +73,8 @@ class CodedSet:
         shape = codes.tokenize(tokenizer, clips.pictures[:1, :1]).shape[1:]
         self.change = torch.zeros(len(clips), *shape, requires_grad=True)
         self._bytes_a_bit = 1 / 8
+        #: Codes that were decoded.
+        self.seen: list[NDArray[np.int16]] = []
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -99,9 +101,8 @@ class CodedSet:
             low, high = (middle, high) if fits else (low, middle - 1)
         return values[:low]
 
-    def weigh(self) -> None:
-        """Takes the real bytes a bit of the estimate."""
-        values = self.values
+    def weigh(self, values: NDArray[np.int16]) -> None:
+        """Takes the real bytes a bit of the estimate from these codes."""
         with torch.no_grad():
             bits = float(self._tokenizer.bits(torch.from_numpy(values).float()[:, None]).sum())
         self._bytes_a_bit = len(codes.pack(values)) / max(bits, 1.0)
@@ -123,6 +124,7 @@ class CodedSet:
         change = self.change[torch.from_numpy(which)]
         values = self._tokens(which, places) + (change if learns else change.detach())
         values = values + (values.round() - values).detach()
+        self.seen.append(values.detach().numpy().astype(np.int16))
         shown = codes.synthesise(self._tokenizer, values, self.count, source.shape[2])
         bits = self._tokenizer.bits(values[:, None]).sum()
         part = bits * self._bytes_a_bit * len(self.clips) / len(which) / self._room
@@ -164,7 +166,8 @@ def optimise(
     queue = np.empty(0, np.int64)
     for step in range(steps):
         if step % _ANEW == 0:
-            made.weigh()
+            made.weigh(np.concatenate(made.seen or [few]))
+            made.seen = []
         if len(queue) < _BATCH:
             queue = np.concatenate([queue, rng.permutation(len(made.clips))])
         which, queue = queue[:_BATCH], queue[_BATCH:]

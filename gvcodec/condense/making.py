@@ -35,7 +35,7 @@ _COUNTS = (2, 4, 1)
 #: 1104 in 208, 148, 95 bytes).
 _JOINT_COUNT, _JOINT_RATE = 4, 7
 #: Steps of a network's training for one of codes, which takes a second.
-_JOINT_EVERY = 3
+_JOINT_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)

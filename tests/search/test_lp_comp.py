@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
 import types
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from gvcodec.condense.coded import decode, encode
+from gvcodec.demo import frames as demo_frames
 from gvcodec.errors import WrongModelError
+from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.retrieval import embedders, lp_comp
 from gvcodec.retrieval.embedders import FrameTokens
+from gvcodec.retrieval.files import open_summarised
 from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
-from training.lp_comp import FRAMES, Clip, Frames, match_losses
+from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.types import Colour
+from tests.conftest import run
+from training.lp_comp import FRAMES, Clip, Frames, judge, match_losses
 
 FEATURES = 24
 
@@ -166,3 +175,63 @@ def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
         with pytest.raises(WrongModelError, match="x.safetensors") as caught:
             lp_comp.load(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Clip:
+    """The built-in clip as the shipped networks see it: as it is, coded, and another part of it."""
+    kept = [picture for n, picture in enumerate(demo_frames()) if n % 6 == 0]
+    assert len(kept) == FRAMES
+    source, part = (
+        np.stack([np.asarray(thumbnail_of(picture)) for picture in pictures])
+        for pictures in (kept, [picture[24:, :256] for picture in kept])
+    )
+    forms = [source, decode(encode([source], 50))[0], part]
+    read = FrameTokens()
+    patches, latents = (
+        torch.from_numpy(np.stack([np.asarray(look(form), np.float32) for form in forms]))
+        for look in (lambda rgb: read.small.narrow(read.patches(rgb)), read.latents)
+    )
+    return Clip("demo", patches, latents, patches.mean(2))
+
+
+def thumbnail_of(picture: np.ndarray) -> np.ndarray:
+    return thumbnail(planes_from_rgb(picture), Colour(matrix=rgb_matrix(1)), 256)
+
+
+def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
+    shipped = lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT))
+    whole = judge(shipped, [demo])["loss"]
+    zeroed, mixed = (lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT)) for _ in "ab")
+    with torch.no_grad():
+        zeroed.last.weight.zero_()
+        zeroed.last.bias.zero_()
+        rows = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+        mixed.last.weight.copy_(mixed.last.weight[rows])
+    assert judge(zeroed, [demo])["loss"] > whole + 0.01
+    assert judge(mixed, [demo])["loss"] > whole + 0.01
+    assert judge(shipped, [demo], shuffle=True)["loss"] > whole  # little is learned of latents
+
+
+def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
+    with av.open(source, "w") as container:
+        video = container.add_stream("ffv1", rate=24)
+        video.width, video.height, video.pix_fmt = 320, 192, "yuv420p"
+        for picture in demo_frames(12):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(video.encode(None))
+    command = ["encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1"]
+    run(*command, "--summary", "lp", "--summary-rate", "1")
+    with open_summarised(str(stream)) as file:
+        ((name, own),) = file.vectors.items()
+    assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))
+    for ranking in ("cosine", "qc"):
+        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0")
+        found = json.loads(capsys.readouterr().out)["moments"][0]
+        assert abs(found["frame"] - 6) <= 2
+    run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
+    with open_summarised(str(stream)) as file:
+        assert file.vectors[name].frames.tolist() == [0, 6]
+    run("search", "a balloon", stream, code=2)
+    assert "embedder lp takes pictures, not words" in capsys.readouterr().err
