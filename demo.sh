@@ -3,7 +3,7 @@
 
 given=()
 [ $# -eq 0 ] || given=("$(realpath -m -- "$1")")
-EXTRAS=demo
+EXTRAS=fit
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/setup.sh"
 say "encoding and decoding"
 mkdir -p out

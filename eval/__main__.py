@@ -33,7 +33,6 @@ COMMANDS = {
     "weights": ("metrics.weights", "make the weight files of LPIPS and DISTS"),
     "loop": ("report.loop", "a clip of gvcodec, x265 and SVT-AV1 at equal bytes, moving"),
     "failures": ("report.failures", "parts of videos that painting makes worse"),
-    "panels": ("report.panels", "one frame of gvcodec, x265 and SVT-AV1 at equal bytes"),
 }
 
 
