@@ -55,7 +55,6 @@ VALUES = [
     (2, *ENCODE, "--size", "1e308"),
     (2, *ENCODE, "--bitrate", "1e308"),
     (2, *ENCODE, "--bpp", "1e308"),
-    (2, *ENCODE, "--target", "psnr=1e308"),
     (2, "encode", "SOURCE", "", "-y"),
     (1, "encode", "SOURCE.none", "OUT"),
 ]
