@@ -335,15 +335,15 @@ class Trials:
             if packet.keyframe:
                 painter.start_gop(None)
             painted = painter.paint(base_frame, len(packet.payload))
-            luma, source = painted[0], self._part[number][0]
+            luma, wanted = painted[0], self._part[number][0]
             if before is not None:
-                changes.append(error_change(luma, before, source, self._part[number - 1][0]))
+                changes.append(error_change(luma, before, wanted, self._part[number - 1][0]))
             before = luma
             if number in self._looks:
                 shown.append(rgb_from_planes(painted, self._fmt.colour))
-                torn.append(structure_error(luma, source))
-        means = (fmean(values) if values else 0.0 for values in (torn, changes))
-        return Trial(index, sum(sizes), fidelity.value, *means, shown)
+                torn.append(structure_error(luma, wanted))
+        tears, change = (fmean(values) if values else 0.0 for values in (torn, changes))
+        return Trial(index, sum(sizes), fidelity.value, tears, change, shown)
 
     @usual_torch()
     def judge(self, trials: Sequence[Trial]) -> list[float]:

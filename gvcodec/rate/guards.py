@@ -38,7 +38,8 @@ def error_change(shown: Plane, shown_before: Plane, source: Plane, source_before
 def _halve(plane: Plane) -> NDArray[np.float32]:
     rows, columns = (n // 2 * 2 for n in plane.shape)
     x = plane[:rows, :columns].astype(np.float32)
-    return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
+    quarters: NDArray[np.float32] = x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]
+    return np.multiply(quarters, 0.25, dtype=np.float32)
 
 
 def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
