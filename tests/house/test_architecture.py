@@ -41,8 +41,8 @@ def test_every_module_is_used_by_what_is_shipped(tmp_path) -> None:
     for name in script.ROOTS:
         path = tmp_path.joinpath(*name.split("."))
         path.parent.mkdir(exist_ok=True, parents=True)
+        (path.parent / "__init__.py").touch()
         (path / "__init__.py" if name == "gvcodec" else path.with_suffix(".py")).write_text("")
-    (tmp_path / "training" / "__init__.py").write_text("")
     (package / "__main__.py").write_text(
         '"""Not gvcodec.lost."""\nfrom gvcodec import used\nNAMED = "gvcodec.named:thing"\n'
     )
