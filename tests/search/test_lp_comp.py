@@ -13,8 +13,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.condense.coded import decode, encode
 from gvcodec.demo import frames as demo_frames
+
+from gvcodec.condense.coded import decode, encode
 from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import planes_from_rgb, rgb_matrix
 from gvcodec.retrieval import embedders, lp_comp
