@@ -4,11 +4,17 @@
 with nothing fitted; each arm gives the GOPs other qualities (`gvcodec.rate.scenes`). `shuffled`
 gives the offset by ELBO of each scene to the one before.
 
-`latents`: base `none`, so that tokens are all there is; clips are made 512×384 (four windows).
+`latents`: base `none`, so that tokens are all there is; clips are made 512×512 (four windows).
 `uniform` at several numbers of tokens is the curve that the other arms, of `--tokens` on average,
 are compared with at equal bytes. `router`: ELBO as the shipped router predicts it, without a
 decode. `shuffled`: the counts by ELBO, at random places. `oracle`: the best counts of all for the
 errors that `rd` measures (dynamic programming).
+
+`windows`: no files. The tokenizer decodes windows of single pictures from prefixes of 0, 1, 2, 3 …
+tokens, and each arm is a choice among them, those between interpolated: PSNR-Y at equal numbers of
+tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
+predicted; `oracle` by the squared errors themselves; `uniqueness` without fusion of frames, which
+needs what was shown before.
 
 `motion`: base `motion`, nothing fitted. Clips are made smaller to `--width`; every arm codes the
 same frames at the same q, and the file's bytes, LPIPS-Alex and PSNR-Y of the base frames and the
@@ -42,13 +48,21 @@ from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
 from gvcodec.config import EncoderConfig
 from gvcodec.gvc1d import search
-from gvcodec.gvc1d.allocation.router import Router
+from gvcodec.gvc1d.allocation.budget import allocate
+from gvcodec.gvc1d.allocation.patches import WINDOW
+from gvcodec.gvc1d.allocation.router import Router, negative_elbo
+from gvcodec.gvc1d.allocation.uniqueness import compress
+from gvcodec.gvc1d.checkpoint import find_shipped
+from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate.scenes import gop_offsets
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.models import model_id
 
 EVERY = 8
+#: Tokens that windows are decoded with.
+_PREFIXES = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 _BT709 = 1
 FIELDS = ("what", "clip", "size", "base q", "budgets", "bytes", "bpp", "LPIPS-Alex", "PSNR-Y")
 MORE = ("windows without nodes", "mean budget", "seconds")
@@ -57,7 +71,7 @@ SCENE_FIELDS = (
     "seconds", "trial seconds", "offsets",
 )  # fmt: skip
 SCENE_ARMS = ("uniform", "elbo", "uniqueness", "both", "rd", "shuffled")
-SCENE, LATENT = (640, 360), (512, 384)
+SCENE, LATENT = (640, 360), (512, 512)
 
 
 @dataclass
@@ -69,7 +83,9 @@ class Seen:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--what", choices=("motion", "scenes", "latents"), default="motion")
+    parser.add_argument(
+        "--what", choices=("motion", "scenes", "latents", "windows"), default="motion"
+    )
     parser.add_argument("--tokens", type=int, default=8, help="tokens a window (latents)")
     parser.add_argument("--model", help="weights of gvc1d (latents; the shipped ones)")
     parser.add_argument("--frames", type=int, default=48)
@@ -81,7 +97,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     new = not options.out.exists()
     with open(options.out, "a", newline="") as file:
-        fields = {"scenes": SCENE_FIELDS, "latents": FIELDS, "motion": FIELDS + MORE}[options.what]
+        fields = {
+            "scenes": SCENE_FIELDS,
+            "latents": FIELDS,
+            "windows": FIELDS,
+            "motion": FIELDS + MORE,
+        }[options.what]
         writer = csv.DictWriter(file, fields, lineterminator="\n")
         if new:
             writer.writeheader()
@@ -91,6 +112,13 @@ def run(options: argparse.Namespace) -> None:
             frames = [planes for part in parts for planes in part]
             for q, arm in itertools.product(options.q, SCENE_ARMS):
                 writer.writerow({"what": "scenes"} | scenes_row(frames, starts, q, arm))
+                file.flush()
+            return
+        if options.what == "windows":
+            for path in options.clips:
+                frames = read_scaled(path, options.frames, LATENT)
+                for found in window_rows(frames, options.tokens, options.model):
+                    writer.writerow({"what": "windows", "clip": path.stem} | found)
                 file.flush()
             return
         if options.what == "latents":
@@ -135,7 +163,7 @@ def latents_row(
     )
     plain, find = search.allocate, Router.find
 
-    def allocate(*given: Any) -> np.ndarray:
+    def give(*given: Any) -> np.ndarray:
         if arm == "oracle":
             return best_counts(given[1], given[3])
         counts = plain(*given)
@@ -144,7 +172,7 @@ def latents_row(
         return counts
 
     with (
-        mock.patch.object(search, "allocate", allocate),
+        mock.patch.object(search, "allocate", give),
         mock.patch.object(Router, "find", find if arm == "router" else lambda _: None),
     ):
         data = encode(frames, format=fmt, config=config)
@@ -158,6 +186,60 @@ def latents_row(
         "LPIPS-Alex": f"{judged('lpips_alex', frames, shown, 2):.4f}",
         "PSNR-Y": f"{psnr_y(frames, shown):.3f}",
     }
+
+
+def window_rows(
+    frames: Sequence[Planes], tokens: int, model: str | None
+) -> Iterator[dict[str, Any]]:
+    """PSNR-Y of each arm at `tokens` a window on average."""
+    path = Path(model) if model else find_shipped()
+    tokenizer = Tokenizer(path)
+    values, features = tokenizer.encode(frames)
+    count = values.shape[2]
+    prefixes = [n for n in _PREFIXES if n <= count]
+    squared, absolute = [], []
+    for n in prefixes:
+        kept = values * (np.arange(count) < n)[:, None]
+        shown = tokenizer.decode(kept, *LATENT)[0].numpy()[:, 0]
+        missed = np.stack([planes[0] for planes in frames]) / 1020 - shown
+        squared.append(_by_window(missed**2))
+        absolute.append(_by_window(np.abs(missed)))
+    curves = np.stack(squared, -1), np.stack(absolute, -1)  # F, W, prefixes
+    error, missed = (
+        np.apply_along_axis(lambda c: np.interp(np.arange(count + 1), prefixes, c), -1, curve)
+        for curve in curves
+    )
+    bits = tokenizer.bits(values).numpy().astype(np.float64)
+    price = float(missed[..., -1].mean() / max(bits.mean(), 1e-9))
+    elbo = negative_elbo(bits, missed[..., -1], price)
+    router = Router.find(model_id(path))
+    total = tokens * bits.size
+    arms = {name: allocate(features, elbo, name, total) for name in ("uniform", "elbo")}
+    flat = features.reshape(len(features), -1, features.shape[-1])
+    kept = compress(flat, flat, total, frame_threshold=-1.0).mask
+    arms["uniqueness"] = kept.reshape(values.shape[:3]).sum(-1)
+    arms["rd (L1)"] = allocate(features, missed, "rd", total)
+    shuffled = np.random.default_rng(1).permutation(arms["elbo"].ravel())
+    arms["shuffled"] = shuffled.reshape(bits.shape)
+    arms["oracle"] = best_counts(error, total)
+    if router is not None:
+        predicted = router.predict(features, tokens / count)
+        arms["router"] = allocate(features, predicted, "elbo", total)
+    for name, counts in arms.items():
+        left = np.take_along_axis(error, counts[..., None], -1).mean()
+        yield {
+            "size": "x".join(map(str, LATENT)),
+            "base q": tokens,
+            "budgets": name,
+            "PSNR-Y": f"{-10 * np.log10(left):.3f}",
+        } | {"bytes": "", "bpp": f"{counts.mean():.2f} tokens"}
+
+
+def _by_window(values: np.ndarray) -> np.ndarray:
+    """Means of pictures (F, H, W) by window, (F, windows)."""
+    frames, height, width = values.shape
+    split = values.reshape(frames, height // WINDOW, WINDOW, width // WINDOW, WINDOW)
+    return split.mean((2, 4)).reshape(frames, -1)
 
 
 def best_counts(errors: np.ndarray, total: int) -> np.ndarray:

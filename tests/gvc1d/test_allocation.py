@@ -35,6 +35,22 @@ def test_uniqueness_is_one_less_the_cosine() -> None:
     assert uniqueness.uniqueness(zeros, b) == pytest.approx(np.ones((1, 3)))
 
 
+def test_frames_are_compared_token_by_token() -> None:
+    features = features_of(15, 3, 5, 8).astype(float)
+    whole = uniqueness.frame_features(features)
+    for i, j in itertools.product(range(3), repeat=2):
+        alike = np.mean([cosine(a, b) for a, b in zip(features[i], features[j], strict=True)])
+        assert cosine(whole[i], whole[j]) == pytest.approx(alike)
+
+
+def test_what_all_tokens_share_counts_for_nothing() -> None:
+    features = features_of(16, 6, 12, 8)
+    shared = features + 100 * np.ones(8, np.float32)
+    assert uniqueness.uniqueness(shared[0]).max() < 0.01
+    one, other = (uniqueness.compress(f, features, 30) for f in (features, shared))
+    assert np.array_equal(one.mask, other.mask) and one.mask.sum() > 10
+
+
 def groups(frames: np.ndarray, threshold: float, retain: float) -> list[int]:
     """Frame Group Fusion in its own words."""
     firsts, members = [0], 1
@@ -137,9 +153,9 @@ def test_a_gop_never_sends_more_than_its_budget() -> None:
     for total in (1, 7, 40, 100, 192):
         found = uniqueness.compress(features, features, total)
         assert 0 < found.mask.sum() <= total
-        joined = uniqueness.fuse_frames(
-            uniqueness.frame_features(features), 0.005, total / features[..., 0].size
-        ) != np.arange(12)
+        whole = uniqueness.frame_features(uniqueness.centred(features))
+        firsts = uniqueness.fuse_frames(whole, 0.005, total / features[..., 0].size)
+        joined = firsts != np.arange(12)
         assert not found.mask[joined].any() and (total > 96 or joined.any())
     with pytest.raises(ValueError, match="budget of 0"):
         uniqueness.compress(features, features, 0)
