@@ -22,11 +22,13 @@ _SOFT = 4.0
 
 
 class State(NamedTuple):
-    """After a frame: `picture` as restored, `shown` before restoration (None without a base),
-    `added`: what tokens have added to it so far, `features` `[B, C, H/s, W/s]` of the decoder,
+    """After a frame: `picture` as restored, `reference`: the same without what the network added,
+    which would pile up; `shown` before restoration (None without a base), `added`: what tokens have
+    added to it so far, `features` `[B, C, H/s, W/s]` of the decoder,
     `memory` `[B, W, M, D]` (None: the network has none)."""
 
     picture: Picture
+    reference: Picture
     shown: Picture | None
     added: Picture
     features: Tensor
@@ -36,7 +38,12 @@ class State(NamedTuple):
         memory = None if self.memory is None else self.memory.detach()
         shown = None if self.shown is None else self.shown.detach()
         return State(
-            self.picture.detach(), shown, self.added.detach(), self.features.detach(), memory
+            self.picture.detach(),
+            self.reference.detach(),
+            shown,
+            self.added.detach(),
+            self.features.detach(),
+            memory,
         )
 
 
@@ -72,9 +79,8 @@ def carry(
     added, _ = _move(state.added, motion)
     features = _move_features(state.features, motion, state.picture.y.shape[2])
     if shown is None:
-        guess = moved
-        none = Picture(torch.zeros_like(guess.y), torch.zeros_like(guess.uv))
-        return Context(guess, None, none, added, features, state.memory, (False, True))
+        guess, _ = _move(state.reference, motion)
+        return Context(guess, None, moved - guess, added, features, state.memory, (False, True))
     trust = torch.ones_like(shown.y[:, :, ::BLOCK, ::BLOCK])
     if state.shown is not None:
         before, _ = _move(state.shown, motion)

@@ -139,11 +139,12 @@ class GVC1D(nn.Module):
             carried = context.added if added is None else context.added + added
             picture = guess + made.picture
             picture = picture if added is None else picture + added
+        reference = picture if added is None else guess + added
         picture = Picture(picture.y.clamp(0, 1023 / 1020), picture.uv.clamp(0, 1023 / 1020))
         memory = None
         if self.memory is not None:
             memory = self.memory.update(_given(context.memory), made.slots, made.patches).float()
-        return picture, State(picture, context.shown, carried, made.features, memory)
+        return picture, State(picture, reference, context.shown, carried, made.features, memory)
 
     def forward(
         self,
