@@ -59,3 +59,34 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
         assert reader.read(payload).counts.tolist() == expected.tolist()
         different |= len(set(expected.tolist())) > 1
     assert different
+
+
+def test_the_shipped_router_knows_busy_windows() -> None:
+    """Windows of more and more contrast and detail: its order is the measured one, and is lost
+    where features are zeroed or those of other windows."""
+    from gvcodec.gvc1d.checkpoint import find_shipped
+    from gvcodec.gvc1d.tokenizer import Tokenizer
+    from training.router import _errors
+
+    tokenizer, head = Tokenizer(), Router.find(model_id(find_shipped()))
+    if head is None:
+        pytest.skip("no router is shipped for the shipped tokenizer")
+    rng = np.random.default_rng(5)
+    luma = np.full((512, 1024), 500.0)
+    for i in range(8):
+        row, column = i // 4 * 256, i % 4 * 256
+        grain = 2 ** (5 - i // 2)
+        noise = rng.normal(0, 12 * (i + 1), (256 // grain, 256 // grain))
+        luma[row : row + 256, column : column + 256] += noise.repeat(grain, 0).repeat(grain, 1)
+    grey = np.full((256, 512), 512, np.uint16)
+    planes = (luma.clip(0, 1023).astype(np.uint16), grey, grey)
+    values, features = tokenizer.encode([planes])
+    errors, bits = _errors(tokenizer, values, planes)[0], tokenizer.bits(values)[0].numpy()
+    measured = np.log(errors / errors.mean() + bits / bits.mean())
+
+    def agreement(seen: np.ndarray) -> float:
+        return float(np.corrcoef(np.log(head.predict(seen)), measured)[0, 1])
+
+    assert agreement(features[0]) > 0.5
+    assert agreement(features[0][[5, 2, 7, 0, 3, 6, 1, 4]]) < agreement(features[0]) - 0.3
+    assert np.ptp(head.predict(np.zeros_like(features[0]))) == 0
