@@ -11,7 +11,8 @@ scaled to at most `SAMPLES`) is coded at the same few qualities, which span 0.00
     vvenc          VVenC at preset slow, without anything of gvcodec's
 
 `measure` makes one codec on one clip at one quality and appends rows to a CSV, `all` calls it for
-everything that is missing, `report` compares the rows.
+everything that is missing, `report` compares the rows. `check` fails where gvcodec's rows of a new
+CSV take over 2 % more bits than those that came with the checkout.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *EVERY, "seconds")
 #: Only where the rate is low: part of the size, and how much finer.
 SMALLER = {"svtav1-3/4": (0.75, 1.5), "svtav1-1/2": (0.5, 3.75)}
 CODECS = ("svtav1", *SMALLER, "gvcodec", "vvenc", "vvc", "best")
+#: What `check` compares with, and per cent of bits that it allows.
+LANDED, ALLOWED = Path("docs/data/kept-out.csv"), 2.0
 #: VVenC's index at which it has about AV1's bytes.
 _VVC = 1.0
 
@@ -217,6 +220,29 @@ def report(options: argparse.Namespace) -> None:
     print(markdown(header, lines))
 
 
+def check(options: argparse.Namespace) -> None:
+    """Ends with 1 and a line where a mean is worse."""
+    before, now = (
+        [r for r in av1.rows_of(path) if r["codec"] == "gvcodec"] for path in (LANDED, options.out)
+    )
+    worse = []
+    for output, name in itertools.product(("base", "painted"), ("psnr_y", "lpips_alex", "dists")):
+        old, new = (_by_clip([r for r in rows if r["output"] == output]) for rows in (before, now))
+        text = _overall(old, new, sorted(set(old) & set(new)), name)
+        print(output, METRICS[name].label, text)
+        if not text.startswith("–") and float(text.split(" ")[0]) > ALLOWED:
+            worse.append(f"{output} {METRICS[name].label}")
+    if worse:
+        sys.exit(f"{', '.join(worse)}: more than {ALLOWED:g} % more bits than before")
+
+
+def _by_clip(rows: Sequence[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        found[row["clip"]].append(row)
+    return found
+
+
 def _overall(
     anchor: dict[str, list[dict[str, str]]],
     row: dict[str, list[dict[str, str]]],
@@ -242,7 +268,7 @@ def _overall(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("command", choices=("measure", "all", "report"))
+    parser.add_argument("command", choices=("measure", "all", "report", "check"))
     parser.add_argument("--data", type=Path, help="folder of the clips")
     parser.add_argument("--out", type=Path, default=Path("docs/data/kept-out.csv"))
     parser.add_argument("--codecs", type=lambda t: t.split(","), default=list(CODECS))
@@ -252,7 +278,8 @@ def main() -> None:
     parser.add_argument("--codec")
     parser.add_argument("--q", type=lambda t: [float(q) for q in t.split(",")])
     options = parser.parse_args()
-    {"measure": measure, "all": everything, "report": report}[options.command](options)
+    commands = {"measure": measure, "all": everything, "report": report, "check": check}
+    commands[options.command](options)
 
 
 if __name__ == "__main__":
