@@ -18,7 +18,7 @@ from eval.robustness.hostile import audio_stream, tracks_payload
 from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media import heads, tracks
+from gvcodec.media import codec_parameters, tracks
 from gvcodec.media.codec_parameters import make_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
@@ -140,7 +140,7 @@ def test_limits_are_those_that_are_written_down() -> None:
     assert told["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
     assert told["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
-    assert heads.MAX_HEAD == 1 << 20
+    assert codec_parameters.MAX_HEAD == 1 << 20
     assert told["timestamps ahead of their frames"] == "2^19"
     assert timing._MAX_WAITING == 1 << 19
     assert told["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
