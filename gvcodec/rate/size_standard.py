@@ -5,7 +5,7 @@ reveals; what it codes is not painted. The second pass comes within a per cent o
 have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes up for what
 the nearest one is off. The third corrects the rest by the trim alone, since the least change of
 quality shakes all frames. Coarse files, where a fast answer counts more than the last bytes, end
-with the second pass.
+with the third pass, or where 95 % are used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PASSES = 5
 #: Bytes of the packet that trials lack, as they are not painted, and a few more.
 _PAINTED = 24
 #: From this quality on, the part of the limit that is enough, and passes if one of them fits.
-_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, 0.95, 2
+_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, 0.95, 3
 _NEAR = 0.08
 #: Log of bytes above the limit, at the coarsest quality of the fast preset, that no slow preset
 #: and no trim makes up for.
