@@ -45,6 +45,7 @@ CODED = {
     "joint, selector off": Parts(select=False),
     "joint, codes frozen": Parts(learn=False),
     "joint, one after the other": Parts(together=False),
+    "joint, nothing optimised": Parts(select=False, learn=False),
 }
 METHODS = (
     "frames", "selector", *CODED, "herding, quality searched", "herding", "k-centre", "random",
