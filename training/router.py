@@ -59,17 +59,18 @@ class Windows(NamedTuple):
 
 
 class Head(nn.Module):
-    """The router as torch trains it."""
+    """The router as torch trains it; it begins by saying `usual` of every window."""
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, seen: Tensor) -> None:
+    def __init__(self, seen: Tensor, usual: float) -> None:
         super().__init__()
         centre, spread = seen.mean(0), seen.std(0)
         self.register_buffer("centre", centre)
         self.register_buffer("scale", 1 / spread.clamp(min=1e-3))
         self.hidden, self.out = nn.Linear(seen.shape[1], _HIDDEN), nn.Linear(_HIDDEN, 1)
+        nn.init.constant_(self.out.bias, usual)
 
     def forward(self, seen: Tensor) -> Tensor:
         """log(-ELBO) (M,)."""
@@ -160,7 +161,7 @@ def train(windows: Windows, seed: int = 1) -> Head:
     torch.manual_seed(seed)
     learn = ~windows.held_out
     seen, wanted = windows.seen[learn], windows.wanted[learn]
-    head = Head(seen)
+    head = Head(seen, float(wanted.mean()))
     optimizer = torch.optim.AdamW(head.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
     for _ in range(_STEPS):
