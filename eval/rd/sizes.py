@@ -23,7 +23,7 @@ from eval.video import Clip
 
 SPAN, STEPS = 20.0, 4
 TOP_Q = {"av1": 24, "vvc": 20}
-_SMALLEST = re.compile(r"smallest possible size is (\d+) bytes")
+_SMALLEST = re.compile(r"smallest possible size is (?:about )?(\d+) bytes")
 _ROOM = 1.02
 
 

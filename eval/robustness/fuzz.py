@@ -18,7 +18,7 @@ from eval.tools import EvalError
 _ROOT = Path(__file__).parents[2]
 _NATIVE = {"streams": "stream coder, two back-ends", "painter": "painter"}
 _PARTS = ("header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "motion")
-_PARTS += ("painting", "varint", "units")
+_PARTS += ("latent", "painting", "varint", "units")
 _PROGRAMS = _ROOT / "tests" / "fuzz"
 #: Target → command, what it fuzzes.
 _TARGETS = {

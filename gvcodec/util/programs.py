@@ -56,7 +56,8 @@ def python_command(module: str) -> list[str]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     folders = list(getattr(sys.modules["gvcodec"], "__path__", [package]))
     file = os.path.join(package, "__init__.py")
-    code = _START.format(path=safe_path(), file=file, folders=folders, module=module)
+    path = [*safe_path(), *_running_package()]
+    code = _START.format(path=path, file=file, folders=folders, module=module)
     options = [option for flag, option in _OPTIONS.items() if getattr(sys.flags, flag)]
     return [sys.executable, *options, "-P", "-c", code]
 
@@ -98,6 +99,17 @@ def _is_here(entry: str) -> bool:
         return os.path.samefile(entry, os.curdir)
     except OSError:
         return False
+
+
+def _running_package() -> list[str]:
+    """The folder of the package that `python -m` runs here, such as `training` of a checkout: what
+    it starts imports it too, after everything else."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = spec.name.split(".")[0] if spec is not None else "gvcodec"
+    package = sys.modules.get(name) if name != "gvcodec" else None
+    file = getattr(package, "__file__", None)
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(file))) if file else ""
+    return [folder] if folder and folder not in safe_path() else []
 
 
 def _list_installed() -> list[str]:

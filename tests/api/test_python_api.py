@@ -110,7 +110,7 @@ def test_facts_are_those_of_the_commands(
     assert (found.frames, found.keyframes, found.file_bytes) == (4, [0, 2], len(data))
     assert gvcodec.info(data) == gvcodec.info(io.BytesIO(data)) == found
     assert json.loads(told(capsys, "info", stream, "--json")) == dataclasses.asdict(found)
-    assert "keyframes          0, 2" in str(found)
+    assert "keyframes          2, at frames 0, 2" in str(found)
     verified = gvcodec.verify(stream, video, fidelity=True)
     assert verified.frames == verified.compared == 4
     assert verified.base_hash == found.base_hash
@@ -260,7 +260,7 @@ def test_notebooks_show_a_table_and_a_picture(stream: Path, data: bytes) -> None
         shown = video._repr_html_()
     assert "64×48" in shown
     assert 'src="data:image/jpeg;base64,/9j/' in shown
-    assert "<th>keyframes</th><td>0, 2</td>" in gvcodec.info(data)._repr_html_()
+    assert "<th>keyframes</th><td>2, at frames 0, 2</td>" in gvcodec.info(data)._repr_html_()
     damaged = bytearray(data)
     damaged[len(data) // 3] ^= 8
     broken = gvcodec.open(bytes(damaged), fidelity=True)._repr_html_()

@@ -203,7 +203,7 @@ def test_a_stream_of_another_size_is_refused(clip: list[Planes]) -> None:
         decode(packets, 160, 96, "av1")
 
 
-@pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 64), ("av1", -1), ("vvc", -1)])
+@pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 71), ("av1", -1), ("vvc", -1)])
 def test_wrong_arguments_are_refused(arguments: tuple[str, int]) -> None:
     with pytest.raises(UsageError):
         StandardEncoder(form(64, 64), *arguments)

@@ -119,7 +119,7 @@ def test_kept_peers_were_made_by_the_commands_that_hold():
         run, curve = next(iter(entry["runs"].values())), next(iter(entry["curves"].values()))
         plan = Plan(Path(), tuple(map(float, curve["targets"])), run["every"])
         (codec,) = resolve([entry["codec"]], Options())
-        clip = SimpleNamespace(sha256=run["clip"]["sha256"])
+        clip = SimpleNamespace(sha256=run["clip"]["sha256"], fps=25)
         assert entry["key"] == _curve_key(clip, codec, plan), (name, entry["codec"])
         for point in entry["runs"].values():
             words = codec.command(codec.encode, FAKE, q=point["q"], stream="-")[6:-1]

@@ -28,7 +28,7 @@ def test_table(tmp_path, capsys, made_weights):
     for wrong, message in (
         ("preset=fast", "a preset is a number"),
         ("preset=11", "0 to 10"),
-        ("base=none", "none is unknown"),
+        ("base=klt", "klt is unknown"),
         ("base=vvc:tune=0", "tune=0 is for SVT-AV1"),
     ):
         assert main([*words, "--settings", wrong, "--out", str(tmp_path)]) == 1

@@ -20,7 +20,7 @@ import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.errors import DamagedStreamError, VerificationError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
 from gvcodec.painter.network import PainterNetwork
@@ -257,9 +257,11 @@ def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -
             assert np.array_equal(layer.weight, wanted[f"{name}.weight"]), name
             assert np.array_equal(layer.bias, wanted[f"{name}.bias"]), name
     assert read(IDENTITY, sizes) is None
-    head = bytes([1, 2, 21])
+    head = bytes([payload[0], 12 * 21])  # a step of 2^21
     with pytest.raises(DamagedStreamError, match="step"):
-        read(head + payload[9:], sizes)
+        read(head + payload[2:], sizes)
+    with pytest.raises(FormatVersionError, match="0.7.0"):
+        read(bytes([1]) + payload[1:], sizes)
 
 
 @pytest.mark.usefixtures("model")

@@ -263,9 +263,9 @@ def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibel
     if decibels <= 48:
         # Not the first that is lossless.
         finest = run(opener(clip), dataclasses.replace(FAST, base_q=0), "finest", unwatched, 4)
-        # Of a black clip every quality has the same bytes but for a few.
+        # Of these clips every quality has about the same bytes, lossless ones too.
         assert len(reached.coded.data) <= len(finest.data) + 8
-        assert reached.base_q > 45 or len(finest.data) < 200
+        assert reached.base_q > 45 or len(finest.data) < 300
 
 
 @pytest.mark.parametrize(
