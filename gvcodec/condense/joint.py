@@ -72,6 +72,8 @@ class CodedSet:
         self._source = torch.from_numpy(clips.pictures).float()
         shape = codes.tokenize(tokenizer, clips.pictures[:1, :1]).shape[1:]
         self.change = torch.zeros(len(clips), *shape, requires_grad=True)
+        #: The frames that each clip's change was learned for.
+        self._learned = np.full((len(clips), count), -1)
         self._bytes_a_bit = 1 / 8
         #: Codes that were decoded.
         self.seen: list[NDArray[np.int16]] = []
@@ -88,7 +90,9 @@ class CodedSet:
     @property
     def values(self) -> NDArray[np.int16]:
         """The integers to store."""
-        begin = self._tokens(np.arange(len(self.clips)), self.places)
+        every, places = np.arange(len(self.clips)), self.places
+        begin = self._tokens(every, places)
+        self._forget(every, places)
         return (begin + self.change.detach()).round().numpy().astype(np.int16)
 
     def fitting(self, room: int) -> NDArray[np.int16]:
@@ -121,6 +125,7 @@ class CodedSet:
         else:
             places = self.places[which]
             kept = source[torch.arange(len(source))[:, None], torch.from_numpy(places)]
+        self._forget(which, places)
         change = self.change[torch.from_numpy(which)]
         values = self._tokens(which, places) + (change if learns else change.detach())
         values = values + (values.round() - values).detach()
@@ -139,6 +144,13 @@ class CodedSet:
             length = slopes.square().mean((1, 2), keepdim=True).sqrt()
             self.change[torch.from_numpy(which)] -= _CODE_RATE * slopes / (length + 1e-12)
             self.change.grad = None
+
+    @torch.no_grad()
+    def _forget(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+        """What was learned for other frames of a clip says nothing of these."""
+        other = (self._learned[which] != places).any(1)
+        self.change[torch.from_numpy(which[other])] = 0
+        self._learned[which] = places
 
     def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
         """What the tokenizer makes of these frames."""

@@ -214,6 +214,16 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
     assert sum(float(s.abs().sum()) for s in slopes) > 0 and float(part.detach()) > 0
 
 
+def test_codes_learned_for_other_frames_are_forgotten(weights: Path) -> None:
+    made = joint.CodedSet(moving(6, 3), Tokenizer(weights, rate=5), 2, 1000)
+    which, places = np.array([1, 4]), np.array([[0, 2], [1, 2]])
+    made._forget(which, places)
+    with torch.no_grad():
+        made.change[:] = 5
+    made._forget(which, np.array([[0, 2], [0, 1]]))
+    assert made.change[[0, 1]].min() == 5 and made.change[4].abs().max() == 0
+
+
 def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
     made = joint.CodedSet(moving(6, 3), Tokenizer(weights, rate=5), 2, 1000)
     made.weigh(made.values)
