@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypedDict
 
-from gvcodec.bases import AUTO, INDEX_END, Q_END, base_of, index_of, q_of
+from gvcodec.bases import AUTO, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
+from gvcodec.util.options import (
+    amount,
+    documented,
+    fitting,
+    integer,
+    option,
+    quality,
+    scale,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,84 +38,159 @@ SPEEDS = {
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.
 TOKEN_RATES, MOST_TOKENS = 8, 64
+#: Libraries count threads in small integers, and hardly any machine has more.
+MOST_THREADS = 1024
 
 
-class EncoderOptions(TypedDict, total=False):
-    """Fields of `EncoderConfig` by name, for type checkers."""
-
-    q: float
-    base_q: float | None
-    base: str
-    scale: Fraction | None
-    fit: float | None
-    fit_steps: int | None
-    fit_parts: int
-    fit_by: str
-    device: str
-    keyint: int
-    low_delay: bool
-    threads: int
-    maxrate: float
-    eye: bool
-    speed: str
-    preset: int | None
-    header_q: int | None
-    alloc: str
-    gop_q: tuple[float, ...]
-    tokens: int | str
-    token_rate: int | None
-    search: int
-    model: str
+#: How bits are shared; see `gvcodec.gvc1d.allocation.budget`.
+METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 
+def _by_speed(value: Callable[[Speed], int]) -> str:
+    """Defaults of an option that follows from the speed."""
+    return ", ".join(f"{name} {value(row)}" for name, row in SPEEDS.items())
+
+
+def _tokens(text: str) -> int | str:
+    return text if text in ("auto", "off") else integer(1, MOST_TOKENS)(text)
+
+
+@documented
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `q` 0 (best) … 67 (`gvcodec.bases.Q_END`), between two whole numbers too,
-    about the same PSNR-Y in every base; `base_q` the base's own index instead; `base` "av1", "vvc",
-    "motion" or "auto": av1, or motion where `gvcodec.encode_file` chooses it at low rates;
-    `scale` 1, 3/4 or 1/2, None = 1, but smaller beyond `q` 63 with av1 and motion,
-    whose `q` ends there where it is given; `speed` of `SPEEDS` gives `preset` and `fit_steps` where
-    they are None; `fit_steps` steps for fitting the painter to the video, however long they take;
-    `fit` seconds instead, 0 = off; `fit_parts` how many parts of the
-    painter may change, 1 … 4, 0 = as the size of the stream allows; `fit_by` the network whose
-    features it compares, "vgg" or "small", "" = the former where its weights are found; `device`
-    torch's name of where fitting and painting are done; `keyint` frames between keyframes at most,
-    since a scene begins with one, 0 = only the first; `low_delay` no B frames and no look-ahead;
-    `threads` 0 = all cores. `maxrate` bits a second (av1, not in low delay): quality falls where
-    the mean rate so far would exceed it, 0 = no limit.
-    `eye` makes av1 decide for the eye instead of PSNR, `preset` is that of SVT-AV1 (av1), 0 slowest
-    … 10, or of VVenC (vvc), 0 … 4. `header_q`: the index that the header says instead, by
-    which the painter is conditioned: that of a whole video of which this is a chunk. `alloc` how
-    bits are shared among windows, frames and scenes, of `gvcodec.gvc1d.allocation.budget.METHODS`;
-    "" = what is best in each place. `gop_q`: what is added to the index of each GOP (av1, vvc).
-    `tokens`: latent tokens a window of each frame, 1 … 64, "auto" by rate and distortion, "off";
-    base "none" then has all of them; `token_rate` how finely they are rounded, 0 … 7, None = as `q`
-    says; `search` steps of gradient descent on the tokens of each frame; `model` file of their
-    network, "" = the shipped one."""
+    """How to encode. `base_q` goes before `q`; `fit` is in seconds here, 0 = off, and `fit_steps`
+    are the steps where it is None, however long they take; None in `preset`, `fit_steps`, `scale`
+    and `token_rate`: as speed and `q` say. `maxrate` 0 = no limit, `fit_parts` 0 = as the size of
+    the stream allows. `header_q`: the index that the header says instead, by which the painter is
+    conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
+    of each GOP (av1, vvc)."""
 
-    q: float = 50
-    base_q: float | None = None
-    base: str = AUTO
-    scale: Fraction | None = None
-    fit: float | None = None
+    q: float = option(
+        50,
+        "-q",
+        group="rate",
+        either="rate",
+        type=quality(Q_END),
+        metavar="N",
+        help=f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
+        "motion are smaller beyond 63 (50)",
+    )
+    base_q: float | None = option(
+        None,
+        group="rate",
+        either="rate",
+        type=quality(255),
+        metavar="N",
+        help="quality by the base layer's own index, 0 best",
+    )
+    maxrate: float = option(
+        0,
+        type=amount,
+        metavar="BITS",
+        help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
+        "--low-delay); the first second may exceed it by half",
+    )
+    base: str = option(
+        AUTO,
+        choices=(AUTO, *names()),
+        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale (auto)",
+    )
+    scale: Fraction | None = option(
+        None,
+        "--base-scale",
+        type=scale,
+        metavar="1|3/4|1/2",
+        help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
+    )
+    speed: str = option(
+        DEFAULT_SPEED,
+        choices=tuple(SPEEDS),
+        help=f"preset and steps of fitting together ({DEFAULT_SPEED})",
+    )
+    fit: float | None = option(
+        None,
+        type=fitting,
+        metavar="STEPS|SECONDSs|off",
+        help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
+        f"on the machine ({_by_speed(lambda row: row.fit_steps)})",
+    )
     fit_steps: int | None = None
-    fit_parts: int = 0
-    fit_by: str = ""
-    device: str = "cpu"
-    keyint: int = 240
-    low_delay: bool = False
-    threads: int = 0
-    maxrate: float = 0
-    eye: bool = False
-    speed: str = DEFAULT_SPEED
-    preset: int | None = None
+    fit_parts: int = option(
+        0,
+        type=integer(1, 4),
+        metavar="N",
+        help="how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
+    )
+    fit_by: str = option(
+        "",
+        choices=("vgg", "small"),
+        help="perceptual network used as fitting loss (vgg if its weights are installed, else the "
+        "small bundled one)",
+    )
+    tokens: int | str = option(
+        "off",
+        type=_tokens,
+        metavar="auto|off|N",
+        help="latent tokens that restore frames, N a window of 256×256; auto: by rate and "
+        "distortion, frame by frame (off; base none has nothing else)",
+    )
+    token_rate: int | None = option(
+        None,
+        type=integer(0, TOKEN_RATES - 1),
+        metavar="R",
+        help="how tokens are rounded, 0 finest … 7 (as -q says)",
+    )
+    search: int = option(
+        0,
+        type=integer(0),
+        metavar="STEPS",
+        help="steps of gradient descent on the tokens of each frame (0)",
+    )
+    model: str = option("", metavar="FILE", help="network of the tokens (the shipped one)")
+    device: str = option(
+        "cpu",
+        metavar="NAME",
+        help="where to fit and to run the networks of motion and tokens: cpu, cuda, cuda:1 (cpu)",
+    )
+    keyint: int = option(
+        240,
+        type=integer(0),
+        metavar="N",
+        help="frames between keyframes at most; a new scene has one too; 0 = only the first (240)",
+    )
+    low_delay: bool = option(
+        False,
+        help="no B frames and no look-ahead: every packet leaves with its frame",
+    )
+    preset: int | None = option(
+        None,
+        type=integer(0, 10),
+        metavar="N",
+        help="of SVT-AV1 (av1): 0 slowest … 10 fastest "
+        f"({_by_speed(lambda row: row.presets['av1'])}); of VVenC (vvc): 0 … 4 "
+        f"({_by_speed(lambda row: row.presets['vvc'])})",
+    )
+    eye: bool = option(
+        False,
+        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh "
+        "more at equal PSNR",
+    )
+    alloc: str = option(
+        "",
+        group="whole",
+        choices=METHODS,
+        help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
+        "tried first (uniform)",
+    )
+    threads: int = option(
+        0,
+        group="threads",
+        type=integer(0, MOST_THREADS),
+        metavar="N",
+        help="threads, 0 = all cores (0)",
+    )
     header_q: int | None = None
-    alloc: str = ""
     gop_q: tuple[float, ...] = ()
-    tokens: int | str = "off"
-    token_rate: int | None = None
-    search: int = 0
-    model: str = ""
 
     @property
     def has_tokens(self) -> bool:

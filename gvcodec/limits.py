@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from gvcodec.bases import base_of
 from gvcodec.errors import LimitError
 from gvcodec.util.messages import count_noun
+from gvcodec.util.options import bytes_, count, documented, option
 
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
@@ -47,18 +48,28 @@ _WRITING = 512
 _A_PROCESSOR = 64 << 20
 
 
+@documented
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`max_pixels`: luma samples of a picture, `max_memory`: bytes that decoding may take; None:
-    `DEFAULT_MEMORY` decides.
+    """In luma samples, bytes that decoding may take, and frames for each second that the timestamps
+    span. `max_pixels` alone takes the place of `DEFAULT_MEMORY`: pictures up to there are decoded
+    whatever memory they take."""
 
-    `max_pixels` alone takes the place of the default: pictures up to there are decoded whatever
-    memory they take. `max_fps`: frames for each second that the timestamps span.
-    """
-
-    max_pixels: int | None = None
-    max_memory: int | None = None
-    max_fps: int = DEFAULT_FPS
+    max_pixels: int | None = option(
+        None, type=count, metavar="N", help="refuse larger pictures (what the memory has room for)"
+    )
+    max_memory: int | None = option(
+        None,
+        type=bytes_,
+        metavar="BYTES",
+        help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
+    )
+    max_fps: int = option(
+        DEFAULT_FPS,
+        type=count,
+        metavar="N",
+        help=f"refuse more frames for each second of the video ({DEFAULT_FPS})",
+    )
 
     @property
     def side_memory(self) -> int:

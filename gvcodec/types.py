@@ -31,6 +31,19 @@ class Colour:
     chroma_location: int = 0
 
 
+#: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.
+CODE_POINTS = {
+    "primaries": {1: "bt709", 2: "unspecified", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",
+                  9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"},
+    "transfer": {1: "bt709", 2: "unspecified", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear",
+                 9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10",
+                 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
+    "matrix": {0: "gbr", 1: "bt709", 2: "unspecified", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco",
+               9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp"},
+    "chroma_location": {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"},
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
     """What a decoder needs to know of the video besides its samples. `bit_depth` (8 or 10) is that

@@ -34,7 +34,7 @@ def choose_base(job: Job, config: EncoderConfig, path: str = "") -> EncoderConfi
     be read again."""
     source = path or os.fspath(job.source)  # type: ignore[arg-type]
     choice = auto.choose_base(str(source), config, job.start, job.frames, job.input_options)
-    shown = choice.config.base == "motion" and job.progress["mode"] != "none"
-    if job.progress["verbose"] or shown:
+    shown = choice.config.base == "motion" and job.progress != "none"
+    if job.verbose or shown:
         say(choice.reason)
     return choice.config

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import Any, BinaryIO
 
+from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.api.sources import PathName, as_name
-from gvcodec.limits import DEFAULT, Limits
 from gvcodec.streams.to_video import Request, to_video
 from gvcodec.util.file_io import Readable, protect_inputs
 from gvcodec.util.progress import Mode, ProgressBar
 
-if TYPE_CHECKING:
-    import torch
 
-
+@list_options(Request)
 def decode_file(
     source: PathName | Readable,
     output: PathName | BinaryIO,
     *,
-    fidelity: bool = False,
-    start: float = 0.0,
-    end: float | None = None,
-    frames: int | None = None,
-    scale: tuple[int, int] | Fraction | None = None,
-    crf: float | None = None,
-    lossless: bool = False,
-    form: Literal["y4m", "matroska", "nut"] | None = None,
-    low_delay: bool = False,
-    follow: float | None = None,
-    ignore_errors: bool = False,
-    overwrite: bool = False,
     progress: Mode = "none",
     verbose: bool = False,
-    threads: int = 0,
-    models: Sequence[str | Path] = (),
-    device: str | torch.device = "cpu",
-    limits: Limits = DEFAULT,
-    hold: bool = False,
+    **options: Any,
 ) -> Decoded:
     """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .gif, .y4m or
     images like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output
@@ -55,26 +34,11 @@ def decode_file(
     `WrongModelError`, `VerificationError`, `UsageError`.
     """
     named, written = as_name(source), as_name(output)
+    (settings,) = split_options(options, Request)
     request = Request(
         source if named is None else named,  # type: ignore[arg-type]
         output if written is None else written,  # type: ignore[arg-type]
-        fidelity=fidelity,
-        crf=crf,
-        lossless=lossless,
-        start=start,
-        end=end,
-        frames=frames,
-        scale=scale,
-        form=form,
-        low_delay=low_delay,
-        follow=follow,
-        ignore_errors=ignore_errors,
-        overwrite=overwrite,
-        threads=threads,
-        models=models,
-        device=str(device),
-        limits=limits,
-        hold=hold,
+        **settings,
     )
     with (
         protect_inputs([] if named is None else [named]),

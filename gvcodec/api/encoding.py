@@ -4,72 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gvcodec.api.base_choice import resolve_auto_base, settle_base
-from gvcodec.api.job import Job
-from gvcodec.api.keywords import list_options, make_config
+from gvcodec.api.job import Job, parse
+from gvcodec.api.keywords import list_options, make_config, split_options
 from gvcodec.api.rate_control import encode_rated, reread
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import PathName, as_name, open_sink
 from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
-from gvcodec.config import EncoderConfig, EncoderOptions
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.sound_coding import opus_rate
+from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
-from gvcodec.rate.budget import Budget, parse_amount
 from gvcodec.rate.one_pass import Watch
 from gvcodec.rate.scenes import gop_offsets, shares
-from gvcodec.rate.target import Target, parse_target
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import count_noun
-from gvcodec.util.progress import Mode, ProgressBar
+from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path
 
 if TYPE_CHECKING:
     from gvcodec.retrieval.making import Summarizer
 
-_T = TypeVar("_T")
-_AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
-_TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 #: Settings that what is coded does not depend on.
 _AFTER_CODING = ("fit_parts", "fit_by", "tokens", "token_rate", "search", "model")
 
 
-@list_options
+@list_options(Job, EncoderConfig)
 def encode_file(
     source: PathName | BinaryIO,
     output: PathName | BinaryIO,
     *,
-    size: float | str | None = None,
-    bitrate: float | str | None = None,
-    bpp: float | str | None = None,
-    target: str | Target | None = None,
-    jobs: int | None = None,
-    start: float = 0.0,
     end: float | None = None,
-    frames: int | None = None,
     sound: str | None = None,
-    resume: bool = False,
-    summary: bool | str = False,
-    summary_rate: Fraction | float | None = None,
-    overwrite: bool = False,
-    progress: Mode = "none",
-    verbose: bool = False,
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
-    **options: Unpack[EncoderOptions],
+    **options: Any,
 ) -> Encoded:
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
@@ -91,50 +72,42 @@ def encode_file(
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
     needs weights that are not found.
     """
-    settings = make_config(config, options)
-    rate = rate_of(size, bitrate, bpp, target)
-    if rate is not None and ("q" in options or "base_q" in options):
-        raise UsageError("give either a quality or one of size, bitrate, bpp and target")
-    names = as_name(source), as_name(output)
-    settings = resolve_auto_base(settings, names[1], bool(rate and jobs))
-    if names[1] is not None:
-        check_one_file(names[1], settings.base)
-    _check(settings, rate, jobs, resume, summary, summary_rate)
+    others, coding = split_options(options, Job, EncoderConfig)
     wanted = input_options or InputOptions()
     if end is not None:
         wanted = replace(wanted, until=end)
     if sound is not None:
-        wanted = replace(wanted, sound=_parse(parse_sound, sound, _SOUNDS))
-    job = Job(
-        source,
-        output,
-        settings,
-        start,
-        frames,
-        overwrite,
-        wanted,
-        {"mode": progress, "verbose": verbose},
-    )
-    with protect_inputs([] if names[0] is None else [names[0]]):
-        if jobs:
+        wanted = replace(wanted, sound=parse(parse_sound, sound, _SOUNDS))
+    job = Job(source, output, make_config(config, coding), wanted, **others)
+    if job.rate is not None and ("q" in options or "base_q" in options):
+        raise UsageError("give either a quality or one of size, bitrate, bpp and target")
+    return encode_job(job)
+
+
+def encode_job(job: Job) -> Encoded:
+    """The same. Raises what `encode_file` raises."""
+    source, output = as_name(job.source), as_name(job.output)
+    in_parts = bool(job.rate and job.jobs)
+    job = replace(job, config=resolve_auto_base(job.config, output, in_parts))
+    if output is not None:
+        check_one_file(output, job.config.base)
+    _check(job)
+    with protect_inputs([] if source is None else [source]):
+        if job.jobs:
             from gvcodec.api.in_chunks import encode_in_chunks
 
             job = settle_base(job)
             if shares(job.config):
                 raise UsageError("alloc tries the whole video first: not with jobs")
-            done = encode_in_chunks(job, rate, jobs)
-        elif rate is not None:
-            done = encode_rated(job, rate)
+            done = encode_in_chunks(job)
         else:
-            done = _encode_once(job, resume, summary, summary_rate)
-    if names[1] is None or not one_file_suffix(names[1]):
+            done = _encode_once(job) if job.rate is None else encode_rated(job, job.rate)
+    if output is None or not one_file_suffix(output):
         return done
-    return replace(done, size=os.path.getsize(names[1]), tracks=tracks_in(names[1]))
+    return replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
 
 
-def _encode_once(
-    job: Job, resume: bool, summary: bool | str, summary_rate: Fraction | float | None
-) -> Encoded:
+def _encode_once(job: Job) -> Encoded:
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_sink(job.output, job.overwrite))
@@ -146,14 +119,14 @@ def _encode_once(
             return rate_so_far(reader.format, frames, size, shown)
 
         stages = ["probe"] * tries + job.stages
-        bar = stack.enter_context(ProgressBar(stages, rate, **job.progress))
+        bar = stack.enter_context(ProgressBar(stages, rate, **job.shown))
         if tries:
             job = replace(job, source=stack.enter_context(reread(job.source)))
             job = settle_scenes(job, bar)
         reader = stack.enter_context(
             VideoReader(job.source, job.start, job.frames, said=job.input_options)
         )
-        journal = stack.enter_context(_open_journal(job)) if resume else None
+        journal = stack.enter_context(_open_journal(job)) if job.resume else None
         wrap = journal.wrap if journal else None
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
         known = journal.frames if journal else 0
@@ -165,7 +138,7 @@ def _encode_once(
             encoder.send_end(reader.end)
 
         chunk = 0 if job.config.low_delay else CHUNK
-        made = _summarizer(summary, reader.format, summary_rate) if summary else None
+        made = _summarizer(job, reader.format) if job.summary else None
         writer = encode_stream(
             encoder, output, given(), reader.metadata.pack(), reader.tracks, chunk, summary=made
         )
@@ -191,66 +164,23 @@ def settle_scenes(job: Job, watch: Watch) -> Job:
         )
 
 
-def rate_of(
-    size: float | str | None,
-    bitrate: float | str | None,
-    bpp: float | str | None,
-    target: str | Target | None,
-) -> Budget | Target | None:
-    """What rate control is to reach. Raises `UsageError`."""
-    amounts = [
-        value if not isinstance(value, str) else _parse(parse_amount, value, _AMOUNTS)
-        for value in (size, bitrate, bpp)
-    ]
-    if sum(value is not None for value in (*amounts, target)) > 1:
-        raise UsageError("give one of size, bitrate, bpp and target")
-    if isinstance(target, str):
-        return _parse(parse_target, target, _TARGETS)
-    if target is not None or amounts == [None] * 3:
-        return target
-    return Budget(*amounts)
-
-
-def _parse(parse: Callable[[str], _T], text: str, wanted: str) -> _T:
-    try:
-        return parse(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not {wanted}") from None
-
-
-def parse_sound(text: str) -> str:
-    """As people write it, "opus:24k", with the rate as bits a second: "opus:24000". Raises
-    `ValueError`."""
-    name, colon, rate = text.partition(":")
-    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
-    opus_rate(sound)
-    return sound
-
-
-def _check(
-    config: EncoderConfig,
-    rate: Budget | Target | None,
-    jobs: int | None,
-    resume: bool,
-    summary: bool | str,
-    summary_rate: Fraction | float | None,
-) -> None:
+def _check(job: Job) -> None:
     """Raises `UsageError` for what does not go together."""
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs is 1 or more, not {jobs}")
-    if resume and (rate is not None or config.maxrate):
+    if job.jobs is not None and job.jobs < 1:
+        raise UsageError(f"jobs is 1 or more, not {job.jobs}")
+    if job.resume and (job.rate is not None or job.config.maxrate):
         raise UsageError("--resume goes with -q, not with rate control")
-    if resume and jobs:
+    if job.resume and job.jobs:
         raise UsageError(
             "--resume goes without --jobs; gvcodec batch goes on where it was interrupted"
         )
-    if summary and rate is not None:
+    if job.summary and job.rate is not None:
         raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
-    if summary and config.low_delay:
+    if job.summary and job.config.low_delay:
         raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
-    if summary_rate is not None and not summary:
+    if job.summary_rate is not None and not job.summary:
         raise UsageError("--summary-rate goes with --summary")
-    if summary and jobs:
+    if job.summary and job.jobs:
         raise UsageError(
             "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
         )
@@ -269,21 +199,19 @@ def _open_journal(job: Job) -> Journal:
         status and status.st_mtime_ns,
         job.start,
         job.frames,
-        job.input_options or InputOptions(),
+        job.input_options,
     )
     later = {name: getattr(EncoderConfig(), name) for name in _AFTER_CODING}
     settings = replace(job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, **later)
     return Journal(output, (video, settings), job.config.threads)
 
 
-def _summarizer(
-    summary: bool | str, fmt: VideoFormat, summary_rate: Fraction | float | None
-) -> Summarizer:
+def _summarizer(job: Job, fmt: VideoFormat) -> Summarizer:
     from gvcodec.retrieval.embedders import DEFAULT, make
     from gvcodec.retrieval.making import Summarizer, stride_of
 
-    stride = stride_of(summary_rate)
-    return Summarizer(make(DEFAULT if summary is True else str(summary)), fmt.colour, stride)
+    name = DEFAULT if job.summary is True else str(job.summary)
+    return Summarizer(make(name), fmt.colour, stride_of(job.summary_rate))
 
 
 def rate_so_far(fmt: VideoFormat, frames: int, size: int, seconds: float) -> tuple[float, str]:

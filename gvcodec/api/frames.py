@@ -11,7 +11,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, Literal, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
-from gvcodec.config import EncoderConfig, EncoderOptions
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import rgb_from_planes, rgb_matrix
@@ -63,14 +63,14 @@ class VideoEncoder:
         what = f"frames {tuple(shape)}" if shape is not None else type(self._frames).__name__
         return f"VideoEncoder({what}, frame_rate={float(self._frame_rate):g})"
 
-    @list_options
+    @list_options(EncoderConfig)
     def to_file(
         self,
         output: PathName | BinaryIO,
         *,
         overwrite: bool = False,
         config: EncoderConfig | None = None,
-        **options: Unpack[EncoderOptions],
+        **options: Any,
     ) -> Encoded:
         """Write the stream to a path, complete or not at all, or to an open binary file. Raises
         `UsageError`, `MediaError`."""
@@ -78,10 +78,8 @@ class VideoEncoder:
         with open_sink(output, overwrite) as stream:
             return self._run(stream, settings)
 
-    @list_options
-    def to_bytes(
-        self, *, config: EncoderConfig | None = None, **options: Unpack[EncoderOptions]
-    ) -> bytes:
+    @list_options(EncoderConfig)
+    def to_bytes(self, *, config: EncoderConfig | None = None, **options: Any) -> bytes:
         """The stream as bytes. Raises `UsageError`."""
         stream = io.BytesIO()
         self._run(stream, make_config(config, options))
@@ -106,14 +104,14 @@ class VideoEncoder:
         )
 
 
-@list_options
+@list_options(EncoderConfig)
 def encode(
     frames: Image | Iterable[Image | Planes],
     *,
     frame_rate: Fraction | float = 30,
     format: VideoFormat | None = None,
     config: EncoderConfig | None = None,
-    **options: Unpack[EncoderOptions],
+    **options: Any,
 ) -> bytes:
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 

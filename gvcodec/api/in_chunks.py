@@ -41,7 +41,7 @@ def settings_of(rate: Budget | Target | None) -> dict[str, Any]:
     return {name: value for name, value in budgets.items() if value is not None}
 
 
-def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encoded:
+def encode_in_chunks(job: Job) -> Encoded:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
@@ -51,7 +51,7 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
     if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
         raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
     settings = make_settings(
-        job.config, settings_of(rate), job.start, job.frames, said=job.input_options
+        job.config, settings_of(job.rate), job.start, job.frames, said=job.input_options
     )
     with (
         open_sink(job.output, job.overwrite) as output,
@@ -60,8 +60,8 @@ def encode_in_chunks(job: Job, rate: Budget | Target | None, jobs: int) -> Encod
     ):
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
-        engine = Inline() if jobs == 1 else open_engine(jobs)
-        with engine, Bar(1, **job.progress) as bar:
+        engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
+        with engine, Bar(1, **job.shown) as bar:
             driver = Driver(engine, notebook, bar.heard)
             driver.run([task])
         if driver.errors:

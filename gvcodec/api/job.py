@@ -2,30 +2,116 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from fractions import Fraction
+from typing import BinaryIO, TypeVar
 
 from gvcodec.api.sources import PathName
 from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch
-from gvcodec.util.progress import ProgressOptions
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.target import Target, parse_target
+from gvcodec.util.messages import parse_amount
+from gvcodec.util.options import amount, documented, integer, option, typed
+from gvcodec.util.progress import Mode, ProgressOptions
+
+_T = TypeVar("_T")
+_AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
+_TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 
 
+@documented
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`start` in seconds, `frames` at most (None = all)."""
+    """`start` in seconds; `frames` None = all; `summary` True = by the small embedder."""
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO
     config: EncoderConfig
-    start: float
-    frames: int | None
-    overwrite: bool
-    input_options: InputOptions | None
-    progress: ProgressOptions
+    input_options: InputOptions
+    size: float | str | None = option(
+        None,
+        group="rate",
+        either="rate",
+        type=amount,
+        metavar="BYTES",
+        help="largest size of the file: 250k, 1.5M, 64Ki",
+    )
+    bitrate: float | str | None = option(
+        None,
+        group="rate",
+        either="rate",
+        type=amount,
+        metavar="BITS",
+        help="largest bitrate of the file, as in 300k",
+    )
+    bpp: float | str | None = option(
+        None,
+        group="rate",
+        either="rate",
+        type=amount,
+        metavar="BITS",
+        help="most bits a pixel, without sound",
+    )
+    target: str | Target | None = option(
+        None,
+        group="rate",
+        either="rate",
+        type=typed(parse_target, f"not {_TARGETS}"),
+        metavar="METRIC=VALUE",
+        help=f"smallest file with {_TARGETS} (VGG)",
+    )
+    start: float = 0.0
+    frames: int | None = option(
+        None, group="part", type=integer(1), metavar="N", help="number of frames to encode"
+    )
+    resume: bool = option(
+        False,
+        group="whole",
+        help="keep what is coded in OUT.part, and go on from there if it exists",
+    )
+    jobs: int | None = option(
+        None,
+        group="whole",
+        type=integer(1, 1024),
+        metavar="N",
+        help="encode N chunks in parallel; the output does not depend on N (one video in one go)",
+    )
+    summary: bool | str | None = False
+    summary_rate: Fraction | float | None = None
+    overwrite: bool = False
+    progress: Mode = "none"
+    verbose: bool = False
+
+    @property
+    def shown(self) -> ProgressOptions:
+        """How to show progress."""
+        return {"mode": self.progress, "verbose": self.verbose}
 
     @property
     def stages(self) -> list[str]:
         """Those of one encode, for its bar."""
         return ["code", "fit", "paint"] if self.config.fits and has_torch() else ["code"]
+
+    @property
+    def rate(self) -> Budget | Target | None:
+        """What rate control is to reach. Raises `UsageError`."""
+        amounts = [
+            parse(parse_amount, value, _AMOUNTS) for value in (self.size, self.bitrate, self.bpp)
+        ]
+        if sum(value is not None for value in (*amounts, self.target)) > 1:
+            raise UsageError("give one of size, bitrate, bpp and target")
+        if self.target is None and any(value is not None for value in amounts):
+            return Budget(*amounts)
+        return parse(parse_target, self.target, _TARGETS)
+
+
+def parse(read: Callable[[str], _T], given: str | _T, wanted: str) -> _T:
+    """What `read` makes of a text; anything else as it is. Raises `UsageError`."""
+    try:
+        return read(given) if isinstance(given, str) else given
+    except ValueError:
+        raise UsageError(f"{given!r} is not {wanted}") from None

@@ -1,15 +1,15 @@
-"""Fields of `EncoderConfig` as keywords of a function: static types come from
-`Unpack[EncoderOptions]`, and `help()` shows the names, types and defaults."""
+"""Fields of dataclasses as keywords of a function, whose `help()` shows their names, types and
+defaults. Static types come with the dataclass: `config=EncoderConfig(q=40)`."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar
 
-from gvcodec.config import EncoderConfig, EncoderOptions
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -26,31 +26,47 @@ _MEANT = {
 _INTERNAL = ("header_q",)
 
 
-def list_options(function: _F) -> _F:
-    """Show the encoder's options in the signature, in place of `**options`."""
-    signature = inspect.signature(function)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+def list_options(*kinds: type) -> Callable[[_F], _F]:
+    """Show the options in the signature, in place of `**options`."""
+
+    def decorate(function: _F) -> _F:
+        signature = inspect.signature(function)
+        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        options = [
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+            )
+            for kind in kinds
+            for f in _keywords(kind)
+            if f.name not in own
+        ]
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*own.values(), *options]
         )
-        for field in fields(EncoderConfig)
-        if field.name not in _INTERNAL
-    ]
-    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*own, *options]
-    )
-    return function
+        return function
+
+    return decorate
 
 
-def make_config(config: EncoderConfig | None, options: EncoderOptions) -> EncoderConfig:
-    """Either `config` or its fields. Raises `UsageError`."""
-    if config is not None and options:
-        raise UsageError("give either config or its fields")
-    known = [field.name for field in fields(EncoderConfig) if field.name not in _INTERNAL]
+def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, Any]]:
+    """The options of each kind. Raises `UsageError` for others."""
+    names = [[field.name for field in _keywords(kind)] for kind in kinds]
+    known = [name for some in names for name in some]
     for name in options:
         if name not in known:
             near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
             raise UsageError(f"there is no option {name}{meant}")
-    return config or EncoderConfig(**options)
+    return [{name: options[name] for name in some if name in options} for some in names]
+
+
+def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:
+    """Either `config` or its fields. Raises `UsageError`."""
+    if config is not None and options:
+        raise UsageError("give either config or its fields")
+    return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
+
+
+def _keywords(kind: type) -> list[Field[Any]]:
+    """Fields that have a default."""
+    return [f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL]

@@ -60,7 +60,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             if suffix != ".webm":
                 _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
-        bar = stack.enter_context(ProgressBar(_plan(job, rate), **job.progress))
+        bar = stack.enter_context(ProgressBar(_plan(job, rate), **job.shown))
         if isinstance(rate, Target):
             reached = encode_for(open_source, job.config, rate, bar, bar, choose)
             value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)

@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from gvcodec.api.encoding import rate_of
 from gvcodec.api.in_chunks import settings_of
 from gvcodec.batch import inputs, store, table
 from gvcodec.batch.driver import Driver
@@ -20,12 +19,12 @@ from gvcodec.batch.settings import METRICS, make_settings
 from gvcodec.batch.table import FOR_PEOPLE, TABLE
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
-from gvcodec.cli._arguments import add_progress, bytes_, integer, progress_of
-from gvcodec.cli.encode import coding_arguments, config_of, wanted_of
+from gvcodec.cli._arguments import add_progress, progress_of
+from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
-from gvcodec.media.inputs import InputOptions
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say, write_lines
+from gvcodec.util.options import bytes_, integer
 from gvcodec.util.uris import is_uri
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
@@ -142,15 +141,15 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    rate = rate_of(options.size, options.bitrate, options.bpp, options.target)
+    job = job_of(options)
     return make_settings(
-        config_of(options),
-        settings_of(rate),
-        options.start,
-        options.frames,
+        job.config,
+        settings_of(job.rate),
+        job.start,
+        job.frames,
         options.chunk,
         options.metrics,
-        wanted_of(options, InputOptions()),
+        job.input_options,
     )
 
 

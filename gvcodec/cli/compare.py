@@ -12,25 +12,16 @@ from pathlib import Path
 from gvcodec.api.rate_control import reread
 from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite, add_progress, progress_of
-from gvcodec.cli._input_options import add_input_options, parse_input_options
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
+from gvcodec.media.inputs import InputOptions
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import say
+from gvcodec.util.options import add_options
 from gvcodec.util.progress import Display, Mode, State
 
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
-#: Options of `encode` that one file for a comparison has no use for.
-_ENCODE = {
-    "resume": False,
-    "jobs": None,
-    "summary": None,
-    "summary_rate": None,
-    "threads": 0,
-    "sound": "none",
-    "no_subtitles": True,
-}
 #: Attempts that a peer takes to come near the bytes, about, and the most of the bar before the end.
 _USUAL, _ALMOST = 5, 0.99
 
@@ -49,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stream", metavar="FILE", help="a stream made of IN already, instead of coding it now"
     )
     encode.coding_arguments(parser)
-    add_input_options(parser)
+    add_options(parser, InputOptions, group="input")
     add_progress(parser)
     add_overwrite(parser)
 
@@ -66,9 +57,10 @@ def run(options: argparse.Namespace) -> None:
         if not options.stream:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gvcodec-"))
             stream = Path(folder, "gvcodec.gvc")
-            encode.run(argparse.Namespace(**vars(options) | _ENCODE | {"output": str(stream)}))
+            alone = {"sound": "none", "no_subtitles": True, "output": str(stream)}
+            encode.run(argparse.Namespace(**vars(options) | alone))
         peers = [name for name in options.peers.split(",") if name]
-        said = encode.wanted_of(options, parse_input_options(options))
+        said = encode.job_of(options).input_options
         shown = _Attempts(len(peers), progress_of(options)["mode"])
         try:
             made = compare(Path(options.input), stream, peers, say, said, shown.watch)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gvcodec.cli._arguments import add_overwrite, add_threads, amount, integer, use_threads
+from gvcodec.cli._arguments import add_overwrite, add_threads, use_threads
 from gvcodec.condense.clips import METHODS, SIDE
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import PendingFile, protect_inputs
 from gvcodec.util.messages import count_noun, say
+from gvcodec.util.options import amount, integer
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (

@@ -10,9 +10,7 @@ from gvcodec.cli._arguments import (
     add_model,
     add_overwrite,
     add_threads,
-    integer,
     limits_of,
-    seconds,
 )
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_limit
@@ -21,6 +19,7 @@ from gvcodec.media.stills import SUFFIXES, still
 from gvcodec.media.writer import without_tag
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import clock, say
+from gvcodec.util.options import integer, seconds
 from gvcodec.video import Video
 
 HELP = "one frame as a picture"

@@ -13,7 +13,7 @@ from pathlib import Path
 from gvcodec.api.moments import search
 from gvcodec.av1_mux.files import open_stream
 from gvcodec.bitstream import Reader, SequenceHeader
-from gvcodec.cli._arguments import add_limits, add_model, add_threads, integer, limits_of
+from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.limits import memory_limit
 from gvcodec.painter.open import PAINTER_OF_STREAM
@@ -22,6 +22,7 @@ from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.messages import say
 from gvcodec.util.models import find_model
+from gvcodec.util.options import integer
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"

@@ -12,10 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_embedder, add_threads, integer
+from gvcodec.cli._arguments import add_embedder, add_threads
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
+from gvcodec.util.options import integer
 
 HELP = "find moments by a picture, a clip, a time or words"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")

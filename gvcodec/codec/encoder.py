@@ -26,9 +26,8 @@ from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
 from gvcodec.bases import INDEX_END, base_of, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.config import EncoderConfig
+from gvcodec.config import METHODS, EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, UsageError
-from gvcodec.gvc1d.allocation.budget import METHODS
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Plane, Planes, VideoFormat

@@ -8,15 +8,19 @@ Raises `MediaError`, `UsageError`."""
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.types import Colour
+from gvcodec.media.sound_coding import parse_sound
+from gvcodec.types import CODE_POINTS, Colour
+from gvcodec.util.options import documented, option, picture_size
 
 PICTURES = frozenset(
     ".png .jpg .jpeg .webp .bmp .tif .tiff .avif .exr .dpx .pgm .ppm .pnm .jp2 .tga".split()  # noqa: SIM905
@@ -38,36 +42,129 @@ _NAMED_SIZES = {
 _NTSC = {"23.976", "23.98", "29.97", "59.94", "119.88", "2397", "2398", "2997", "5994"}
 _LAYOUTS = {"400": "gray", "420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
 _MOST_RATE = 1000
+_RANGES = {"limited": False, "tv": False, "full": True, "pc": True}
+_MOST_CODE = 255
 
 
+def rate_of(text: str) -> Fraction | None:
+    """A frame rate as people write it: 25, 29.97, 30000/1001; None where it is none."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+    if text in _NTSC:
+        rate = Fraction(round(float(rate) / (100 if float(rate) > _MOST_RATE else 1)) * 1000, 1001)
+    return rate if 0 < rate <= _MOST_RATE else None
+
+
+def _frame_rate(text: str) -> Fraction:
+    if (rate := rate_of(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate like 24 or 30000/1001")
+    return rate
+
+
+def _raw_size(text: str) -> tuple[int, int]:
+    size = picture_size(text)
+    if isinstance(size, Fraction) or not min(size):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360")
+    return size
+
+
+def _sound(text: str) -> str:
+    try:
+        return parse_sound(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _code_point(kind: str, flag: str) -> Any:
+    """An option whose values are code points by name or number."""
+    names = {name: code for code, name in CODE_POINTS[kind].items()}
+    most = _MOST_CODE if kind != "chroma_location" else max(names.values())
+
+    def parse(text: str) -> int:
+        if text in names:
+            return names[text]
+        if text.isdecimal() and int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}")
+
+    text = f"colour {kind} of the input, as bt709 or a code point of H.273 (what it says)"
+    if kind == "chroma_location":
+        text = "where the input has chroma samples, as left, center, topleft (what it says)"
+    return option(None, flag, group="input", type=parse, metavar="NAME", help=text)
+
+
+@documented
 @dataclass(frozen=True, slots=True)
 class InputOptions:
     """What a user says of an input that does not say it itself, or not rightly, and what is wanted
-    of it.
+    of it; None = nothing.
 
-    `rate`: frames a second of pictures and raw samples. `size` (width, height) and `pixel_format`
-    (FFmpeg's name) of raw samples. Code points of H.273 for `primaries`, `transfer` and `matrix`;
-    `full_range`; `chroma_location` as in `Colour`.
+    Code points of H.273 for `primaries`, `transfer` and `matrix`; `chroma_location` as in `Colour`.
+    Frames and sound before `until` seconds after the first frame are wanted; a `scale` (width,
+    height) may have one of them 0; `sound` is "copy", "none", "opus" or "opus:RATE" with bits a
+    second."""
 
-    Wanted: frames and sound before `until` (seconds after the first frame); pictures of size
-    `scale`, (width, height) with one of them 0 = by the shape of the picture, or a factor; at most
-    `fps` frames a second; `sound`: "copy" (None), "none", "opus" or "opus:RATE" with bits a second;
-    `no_subtitles`.
-    """
-
-    rate: Fraction | None = None
-    size: tuple[int, int] | None = None
-    pixel_format: str | None = None
-    primaries: int | None = None
-    transfer: int | None = None
-    matrix: int | None = None
-    full_range: bool | None = None
-    chroma_location: int | None = None
+    rate: Fraction | None = option(
+        None,
+        group="input",
+        type=_frame_rate,
+        metavar="FPS",
+        help="frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
+    )
+    fps: Fraction | None = option(
+        None,
+        group="input",
+        type=_frame_rate,
+        metavar="FPS",
+        help="at most so many frames a second: others are left out (all)",
+    )
+    size: tuple[int, int] | None = option(
+        None,
+        "--picture-size",
+        group="input",
+        type=_raw_size,
+        metavar="WxH",
+        help="size of raw samples (by name)",
+    )
+    pixel_format: str | None = option(
+        None,
+        group="input",
+        metavar="NAME",
+        help="layout of raw samples, as yuv420p, yuv422p10le (by name, as NAME_1920x1080_50_10bit_"
+        "422.yuv)",
+    )
+    primaries: int | None = _code_point("primaries", "--color-primaries")
+    transfer: int | None = _code_point("transfer", "--color-trc")
+    matrix: int | None = _code_point("matrix", "--color-matrix")
+    full_range: bool | None = option(
+        None,
+        "--color-range",
+        group="input",
+        means=_RANGES,
+        choices=tuple(_RANGES),
+        help="range of the input's samples (what it says)",
+    )
+    chroma_location: int | None = _code_point("chroma_location", "--chroma-location")
     until: float | None = None
-    scale: tuple[int, int] | Fraction | None = None
-    fps: Fraction | None = None
-    sound: str | None = None
-    no_subtitles: bool | None = None
+    scale: tuple[int, int] | Fraction | None = option(
+        None,
+        type=picture_size,
+        metavar="WxH|1/2",
+        help="size of the pictures; x480: the width by their shape (that of the source)",
+    )
+    no_subtitles: bool | None = option(
+        None, action="store_const", const=True, help="leave subtitles out"
+    )
+    sound: str | None = option(
+        None,
+        either="sound",
+        type=_sound,
+        metavar="copy|opus[:RATE]|none",
+        help="copy it, code it anew as Opus of so many bits a second (24k a channel), or leave it "
+        "out (copy)",
+    )
 
     def complete_colour(self, colour: Colour) -> Colour:
         """The same with what is said here."""
@@ -202,17 +299,6 @@ def _rate_of(words: list[str]) -> Fraction | None:
     if re.fullmatch(r"\d+(\.\d+)?p?", after) and after not in _LAYOUTS:
         return rate_of(after.rstrip("p"))
     return None
-
-
-def rate_of(text: str) -> Fraction | None:
-    """A frame rate as people write it: 25, 29.97, 30000/1001; None where it is none."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        return None
-    if text in _NTSC:
-        rate = Fraction(round(float(rate) / (100 if float(rate) > _MOST_RATE else 1)) * 1000, 1001)
-    return rate if 0 < rate <= _MOST_RATE else None
 
 
 def _layout_of(words: list[str]) -> str:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gvcodec.media.codec_parameters import fitting_head
 from gvcodec.media.sound_clock import skipped_samples
 from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
+from gvcodec.util.messages import parse_amount
 
 #: What may become of sound, besides "opus" and "opus:RATE".
 COPY, NONE = "copy", "none"
@@ -54,6 +55,15 @@ def opus_rate(sound: str) -> int | None:
     if colon and not LEAST_RATE <= int(rate) <= MOST_RATE:
         raise ValueError(f"Opus takes {LEAST_RATE} to {MOST_RATE} bits a second, not {rate}")
     return int(rate) if colon else 0
+
+
+def parse_sound(text: str) -> str:
+    """As people write it, "opus:24k", with the rate as bits a second: "opus:24000". Raises
+    `ValueError`."""
+    name, colon, rate = text.partition(":")
+    sound = name + (f":{round(parse_amount(rate))}" if colon else "")
+    opus_rate(sound)
+    return sound
 
 
 class SoundCoder(TrackCopier):

@@ -29,9 +29,9 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import AUTO, INDEX_END, base_of
-from gvcodec.config import EncoderConfig
+from gvcodec.config import METHODS, EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.allocation.budget import METHODS, rate_distortion
+from gvcodec.gvc1d.allocation.budget import rate_distortion
 from gvcodec.gvc1d.allocation.patches import luma_features
 from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
 from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens

@@ -31,35 +31,79 @@ from gvcodec.streams.excerpt import Piece, find_piece
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, display_name
 from gvcodec.util.messages import count_noun
+from gvcodec.util.options import documented, integer, number, option, picture_size
 from gvcodec.util.progress import ProgressBar
 
 
+@documented
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be decoded, where to, and how; as the options of `gvcodec decode` say it.
+    """What is to be decoded, where to, and how.
 
-    `input` may be an open binary file, `output` one that gets y4m. `form`: of standard output,
-    "y4m", "matroska" or "nut". `hold`: the system holds this process to the limit of memory
-    meanwhile.
-    """
+    `input` may be an open binary file, `output` one that gets y4m. From `start` seconds on to
+    `end`. `hold`: the system holds this process to the limit of memory meanwhile."""
 
     input: str | Readable
     output: str | BinaryIO
-    fidelity: bool = False
-    crf: float | None = None
-    lossless: bool = False
+    fidelity: bool = option(False, help="base frames, without the painter")
+    form: str | None = option(
+        None,
+        "-f",
+        "--format",
+        choices=("y4m", "matroska", "nut"),
+        metavar="NAME",
+        help="of standard output: y4m, matroska or nut; these keep colour tags and sound (y4m)",
+    )
+    crf: float | None = option(
+        None,
+        either="quality",
+        type=number,
+        metavar="N",
+        help=".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
+    )
+    lossless: bool = option(
+        False,
+        either="quality",
+        help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
+    )
     start: float = 0.0
     end: float | None = None
-    frames: int | None = None
-    scale: tuple[int, int] | Fraction | None = None
-    form: str | None = None
-    low_delay: bool = False
-    follow: float | None = None
-    ignore_errors: bool = False
+    frames: int | None = option(
+        None,
+        group="shown",
+        type=integer(1),
+        metavar="N",
+        help="number of frames to write (all)",
+    )
+    scale: tuple[int, int] | Fraction | None = option(
+        None,
+        group="shown",
+        type=picture_size,
+        metavar="WxH|1/2",
+        help="write pictures of this size, or so many times as large",
+    )
+    low_delay: bool = option(False, group="shown", help="give every frame out as soon as it can be")
+    follow: float | None = option(
+        None,
+        group="shown",
+        type=number,
+        metavar="SECONDS",
+        help="IN is still being written: at its end wait so long for more",
+    )
+    ignore_errors: bool = option(
+        False,
+        group="shown",
+        help="where frames are lost show the last one until the next keyframe",
+    )
     overwrite: bool = False
     threads: int = 0
-    models: Sequence[str | Path] = ()
-    device: str = "cpu"
+    models: Sequence[str | Path] = option((), "--model")
+    device: str = option(
+        "cpu",
+        group="device",
+        metavar="NAME",
+        help="where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
+    )
     limits: Limits = DEFAULT
     hold: bool = False
 

@@ -82,3 +82,23 @@ def parse_time(text: str) -> float | None:
         return None
     seconds = math.fsum(value * 60**place for place, value in enumerate(reversed(values)))
     return seconds if seconds <= MOST_SECONDS else None
+
+
+#: An exabyte: what is multiplied with it stays a number.
+MOST_AMOUNT = 1e18
+#: Names of what is counted; which it is follows from the option.
+_COUNTED = ("bits/s", "bit/s", "bps", "b/s", "bytes", "byte", "bits", "bit", "b")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def parse_amount(text: str) -> float:
+    """A positive number with k, M, G (thousands) or Ki, Mi, Gi after it, and with the unit or
+    without: `1.5M`, `10MB`, `80 kbps`, `300kbit/s`. Raises `ValueError`."""
+    number = text.lower().replace(" ", "")
+    number = number.removesuffix(next((name for name in _COUNTED if number.endswith(name)), ""))
+    digits = number.rstrip("kmgi")
+    factor = _UNITS.get(number[len(digits) :], math.nan)
+    amount = float(digits) * factor
+    if not 0 < amount <= MOST_AMOUNT:
+        raise ValueError(f"{text!r} is not an amount")
+    return amount

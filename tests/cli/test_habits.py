@@ -10,7 +10,7 @@ import pytest
 from gvcodec import cli
 from gvcodec.cli import parser
 from gvcodec.cli._habits import from_habits
-from gvcodec.rate.budget import parse_amount
+from gvcodec.util.messages import parse_amount
 from tests.conftest import run
 
 _LINES = """

@@ -7,13 +7,14 @@ import pytest
 import gvcodec
 from gvcodec.bases import base_of
 from gvcodec.cli import parser
-from gvcodec.cli.encode import config_of
+from gvcodec.cli.encode import job_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
 
 
 def settled(words: str) -> gvcodec.EncoderConfig:
-    return config_of(parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])).resolve()
+    options = parser(["encode"]).parse_args(["encode", "a", "b", *words.split()])
+    return job_of(options).config.resolve()
 
 
 @pytest.mark.parametrize("speed", SPEEDS)

@@ -213,8 +213,8 @@ def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) 
 
 
 def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
-    from gvcodec.cli._arguments import seconds
     from gvcodec.retrieval.queries import Query
+    from gvcodec.util.options import seconds
 
     for text, wanted in (("75", 75.0), ("1:15", 75.0), ("0:01:15.5", 75.5), ("0:00.6", 0.6)):
         assert seconds(text) == Query.parse(f"{late}@{text}").at == wanted

@@ -22,13 +22,14 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.writer import open_writer
 from gvcodec.painter.perceptual import find_weights
-from gvcodec.rate.budget import Budget, parse_amount
+from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
 from gvcodec.rate.target import Target, _Curve, encode_for, parse_target
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import parse_amount
 from tests.cli.test_cli import FORMAT, gvcodec
 from tests.clips import make_clip
 from tests.conftest import psnr

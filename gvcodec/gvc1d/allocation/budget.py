@@ -16,16 +16,14 @@ Shapes: F frames of W windows of K tokens; D features.
 from __future__ import annotations
 
 import itertools
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.config import METHODS
 from gvcodec.gvc1d.allocation.router import route_to
 from gvcodec.gvc1d.allocation.uniqueness import Kept, compress, frame_budgets
 
-Method = Literal["uniform", "uniqueness", "elbo", "both", "rd"]
-METHODS: tuple[str, ...] = get_args(Method)
 #: Tokens of a window.
 TOKENS = 32
 

@@ -1,0 +1,187 @@
+"""Options once: a field of a dataclass is a keyword of the library and an option of the command.
+
+    @documented
+    @dataclass(frozen=True)
+    class Settings:
+        q: float = option(50, "-q", type=quality(67), metavar="N", help="quality, 0 best")
+
+    add_options(parser, Settings)
+    Settings(**values_of(Settings, parser.parse_args()))
+
+And the types of their arguments, which raise `argparse.ArgumentTypeError`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from dataclasses import MISSING, field, fields
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from gvcodec.util.messages import parse_amount, parse_time
+
+_T = TypeVar("_T")
+#: The largest number, of seconds too: thirty years.
+_MOST = 1e9
+#: The largest integer unless another one is given, and more bytes than any machine has.
+_LARGEST, _MOST_BYTES = 1 << 31, 1 << 60
+
+
+def option(
+    default: Any,
+    *flags: str,
+    group: str = "",
+    either: str = "",
+    means: dict[str, Any] | None = None,
+    **argument: Any,
+) -> Any:
+    """A field. `flags`: names of the option (the field's), `group`: of the options that it is
+    listed with, `either`: a word that options which exclude each other share, `means`: values by
+    the words that stand for them, `argument`: what `add_argument` takes. Without `help` a command
+    lists the option itself, or has none."""
+    if default is False:
+        argument.setdefault("action", "store_true")
+    what = {"flags": flags, "group": group, "either": either, "means": means or {}}
+    return field(default=default, metadata=what | {"argument": argument})
+
+
+def documented(kind: type[_T]) -> type[_T]:
+    """The class, whose docstring lists what the options' help says."""
+    helped = [(f.name, f.metadata.get("argument", {}).get("help")) for f in fields(kind)]  # type: ignore[arg-type]
+    lines = [f"    {name}: {text.replace('%%', '%')}" for name, text in helped if text]
+    kind.__doc__ = "\n".join([f"{kind.__doc__}\n", *lines])
+    return kind
+
+
+def add_options(
+    parser: argparse._ActionsContainer, *kinds: type, group: str = ""
+) -> dict[str, argparse._ActionsContainer]:
+    """Add the options of a group. Gives the groups of those that exclude each other."""
+    places: dict[str, argparse._ActionsContainer] = {"": parser}
+    for found in (found for kind in kinds for found in fields(kind)):
+        meta = found.metadata
+        if not meta or meta["group"] != group or "help" not in meta["argument"]:
+            continue
+        if meta["either"] not in places:
+            places[meta["either"]] = parser.add_mutually_exclusive_group()
+        flags = meta["flags"] or (f"--{found.name.replace('_', '-')}",)
+        default = {} if found.default is False else {"default": found.default}
+        places[meta["either"]].add_argument(*flags, **default | meta["argument"])
+    return places
+
+
+def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
+    """The fields of `kind` as the options say them; `others` go before. A type that gives a dict
+    sets several fields."""
+    values: dict[str, Any] = {}
+    for found in fields(kind):
+        flags = found.metadata.get("flags") or [found.name]
+        value = getattr(options, flags[-1].lstrip("-").replace("-", "_"), MISSING)
+        if isinstance(value, dict):
+            values |= value
+        elif value is not MISSING and found.name not in values:
+            with contextlib.suppress(KeyError, TypeError):
+                value = found.metadata.get("means", {})[value]
+            values[found.name] = value
+    return values | others
+
+
+def typed(read: Callable[[str], _T], wanted: str) -> Callable[[str], _T]:
+    """Argument type: what `read` makes of a text, unless it raises `ValueError`."""
+
+    def parse(text: str) -> _T:
+        try:
+            return read(text)
+        except (ValueError, KeyError, ZeroDivisionError):
+            raise argparse.ArgumentTypeError(f"{text!r} is {wanted}") from None
+
+    return parse
+
+
+def integer(low: int, high: int = _LARGEST) -> Callable[[str], int]:
+    """Argument type: an integer within bounds."""
+
+    def read(text: str) -> int:
+        value = int(text) if text.lstrip("-").isdecimal() else low - 1
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    bounds = f"{low} or more" if high >= _LARGEST else f"{low}…{high}"
+    return typed(read, f"not an integer, {bounds}")
+
+
+def within(most: float) -> Callable[[str], float]:
+    """A number from 0 to `most`. Raises `ValueError`."""
+
+    def read(text: str) -> float:
+        if not 0 <= (value := float(text)) <= most:
+            raise ValueError
+        return value
+
+    return read
+
+
+def quality(coarsest: float) -> Callable[[str], float]:
+    """Argument type: a number from 0 to `coarsest`, whole or not."""
+
+    def read(text: str) -> float:
+        value = within(coarsest)(text)
+        # Settings are known by how they are written, and 45 is not written as 45.0.
+        return int(value) if value.is_integer() else value
+
+    return typed(read, f"not a number from 0 (best) to {coarsest:g} (smallest file)")
+
+
+def _time(text: str) -> float:
+    """Seconds, or minutes and hours before them with colons."""
+    if (found := parse_time(text)) is None:
+        raise ValueError
+    return found
+
+
+number = typed(within(_MOST), f"not a number, 0…{_MOST:.0e}")
+amount = typed(parse_amount, "not an amount, as in 1500, 250k, 1.5M or 64Ki")
+seconds = typed(_time, "not a time like 75, 1:15 or 0:01:15")
+scale = typed(
+    {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}.__getitem__,
+    "not 1, 3/4 or 1/2",
+)
+
+
+def fitting(text: str) -> dict[str, float | None]:
+    """Fields of the settings: `60` is 60 steps, `30s` 30 seconds, `off` none."""
+    if text == "off":
+        return {"fit": 0.0, "fit_steps": 0}
+    if text.endswith("s") and not text.endswith("steps"):
+        return {"fit": number(text.removesuffix("s")), "fit_steps": 0}
+    return {"fit": None, "fit_steps": integer(1)(text.removesuffix("steps"))}
+
+
+def _picture_size(text: str) -> tuple[int, int] | Fraction:
+    width, by, height = text.replace(":", "x").partition("x")
+    if not by and (factor := Fraction(text)) > 0:
+        return factor
+    size = max(0, int(width or 0)), max(0, int(height or 0))
+    if not by or not max(size):
+        raise ValueError
+    return size
+
+
+#: Width and height, one of them 0 where it is left out or negative (by the shape of the picture),
+#: or a factor.
+picture_size = typed(_picture_size, "no size like 640x360 or x360 and no factor like 1/2")
+
+
+def _bytes(text: str) -> int:
+    digits = text.rstrip("kKmMgG")
+    if not digits.isdecimal() or len(text) - len(digits) > 1:
+        raise ValueError
+    return min(int(digits) << (10 * " KMG".index(text[len(digits) :].upper() or " ")), _MOST_BYTES)
+
+
+#: A number of bytes, with K, M or G for its powers of 1024.
+bytes_ = typed(_bytes, "not a size like 500M")
+count = integer(1, _MOST_BYTES)
