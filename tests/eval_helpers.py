@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval import browser
 from eval.codecs import Options
 from eval.codecs.peers import make
 from eval.sequences import procedural
 from eval.video import Frames, RawVideo, prepare
+from tests import browser
 
 WIDTH, HEIGHT = 176, 144
 #: Words of a command: the small clip.

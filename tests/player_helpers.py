@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from eval import browser
 from gvcodec.cli import main
 from gvcodec.cli.play import serve
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat
+from tests import browser
 from tests.conftest import moving_texture
 
 GOLDEN = Path(__file__).parent / "golden"

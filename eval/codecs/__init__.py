@@ -1,10 +1,10 @@
-"""Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`), CompressAI's image models
-(`zoo`) and those of TOML files (`external`); `codec` says what a codec is, `intra` checks streams.
+"""Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`) and those of TOML
+files (`external`); `codec` says what a codec is, `intra` checks streams.
 """
 
 from __future__ import annotations
 
-from eval.codecs import external, ours, peers, zoo
+from eval.codecs import external, ours, peers
 from eval.codecs.codec import ENDLESS, Codec, Options
 from eval.tools import EvalError
 
@@ -20,14 +20,12 @@ def resolve(words: list[str], options: Options) -> list[Codec]:
         head = word.split(":", 1)[0]
         if head == "gvcodec":
             codecs.append(ours.gvcodec(word, options))
-        elif head.startswith("compressai"):
-            codecs.append(zoo.compressai(word, options))
         elif word in extra:
             codecs.append(extra[word])
         elif found := peers.find(word, options):
             codecs.extend(found)
         else:
-            known = ["gvcodec[:OPTION=VALUE…]", *peers.names(), "compressai:MODEL", *extra]
+            known = ["gvcodec[:OPTION=VALUE…]", *peers.names(), *extra]
             raise EvalError(f"--codecs: no codec {word!r}; there are {', '.join(known)}")
     names = [c.name for c in codecs]
     if twice := {n for n in names if names.count(n) > 1}:

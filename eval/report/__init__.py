@@ -1,6 +1,6 @@
 """Makes the report of an output folder, from its JSONs alone.
 
-`report.html` is one self-contained page, `blind.html` another, for judging pairs without names;
+`report.html` is one self-contained page;
 `tables/` gets results as Markdown, LaTeX and CSV, `figures/` one SVG and one PNG for each metric.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.report import blind, card, figures, page, tables
+from eval.report import figures, page, tables
 from eval.report.data import load
 from eval.tools import fill_marks, write_bytes, write_text
 
@@ -17,13 +17,10 @@ from eval.tools import fill_marks, write_bytes, write_text
 def make(
     folder: Path,
     readme: Sequence[Path] = (),
-    checkpoint: Path | None = None,
     charts: Path | None = None,
-    seed: int = 1,
 ) -> str:
     """Writes the report and returns a line that says where; its tables also to files with marks for
-    them (`headline`, `results`), points to the description of a `checkpoint`, the charts of the
-    headline's metrics to the folder `charts`; `seed` draws sides and order of the blind page.
+    them (`headline`, `results`), the charts of the headline's metrics to the folder `charts`.
     Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
@@ -43,10 +40,6 @@ def make(
         if charts is not None and metric.name in tables.CHARTS:
             write_text(charts / f"{metric.name}.svg", picture)
     write_text(folder / "report.html", page.page(results))
-    if unnamed := blind.page(results, seed):
-        write_text(folder / "blind.html", unnamed)
-    else:
-        (folder / "blind.html").unlink(missing_ok=True)
     texts = {
         "headline": tables.headline_markdown(results),
         "summary": tables.summary_markdown(results),
@@ -54,6 +47,4 @@ def make(
     }
     for path in readme:
         fill_marks(path, texts)
-    if checkpoint is not None:
-        card.describe(results, checkpoint)
     return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"

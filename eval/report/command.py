@@ -14,17 +14,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     shared.add_readme(parser, "summary, headline and results")
-    card = "also put the points of a checkpoint into its description"
-    add("--card", type=Path, metavar="JSON", help=card)
     charts = "also put the charts of the headline there, as eval/charts"
     add("--charts", type=Path, metavar="DIR", help=charts)
     kept = "first put the points of these codecs in eval/measured into DIR"
     add("--kept", type=shared.words, default=[], metavar="NAME,…", help=kept)
-    seed = "draws sides and order of the pairs in blind.html (1)"
-    add("--seed", type=int, default=1, metavar="N", help=seed)
 
 
 def run(options: argparse.Namespace) -> None:
     if options.kept:
         print(restore(options.dir, options.kept))
-    print(make(options.dir, options.readme, options.card, options.charts, options.seed))
+    print(make(options.dir, options.readme, options.charts))

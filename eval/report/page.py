@@ -8,16 +8,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from eval.report import blind, figures, tables
+from eval.report import figures, tables
 from eval.report.data import Results
 from eval.report.plot import styles
 from eval.report.speed_table import speed_table
 from eval.report.visual import shots
 
-_UNNAMED = (
-    " The same pictures in pairs without names, for an unbiased eye: "
-    "<code>blind.html</code> beside this page."
-)
 _HERE = Path(__file__).resolve().parent
 
 
@@ -39,7 +35,6 @@ def page(results: Results) -> str:
         legend=_legend(results),
         order=_order(results),
         no_pictures="" if pictures else " hidden",
-        unnamed=_UNNAMED if blind.pairs(results, seed=1) else "",
         metric_buttons=_buttons("metric", [(m.name, m.marked_label) for m in results.metrics]),
         clip_options=_options(
             [(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]

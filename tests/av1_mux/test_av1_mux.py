@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gvcodec
-from eval import browser
 from gvcodec.av1_mux.files import unwrap
 from gvcodec.av1_mux.write import tracks_in, write_one_file
 from gvcodec.base.resample import Resampler
@@ -35,6 +34,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
+from tests import browser
 from tests.conftest import moving_texture, planes_equal, run
 from tests.player_helpers import answer, running
 from tests.streams.test_tools import FORMAT, TIMES, made, sound

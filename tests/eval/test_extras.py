@@ -2,7 +2,6 @@
 packages."""
 
 import hashlib
-import importlib
 import io
 import sys
 import types
@@ -18,47 +17,9 @@ pytest.importorskip("imageio_ffmpeg")
 
 from safetensors.torch import load_file
 
-from eval.codecs import Options, resolve
-from eval.codecs import zoo as zoo_codec
 from eval.metrics import weights
 from eval.tools import EvalError
-from eval.video import decode_raw
 from gvcodec.painter import perceptual
-from tests.eval_helpers import small_clip
-
-#: One "latent" a 64×64 tile: its mean colour. A quality is the number of bits of a channel.
-COMPRESSAI = """
-import torch
-class Model:
-    def __init__(self, quality): self.quality = quality
-    def eval(self): return self
-    def compress(self, x):
-        tiles = torch.nn.functional.avg_pool2d(x, 64)
-        levels = (1 << self.quality) - 1
-        data = bytes((tiles * levels).round().to(torch.uint8).flatten().tolist())
-        return {"strings": [[data], [b"!"]], "shape": tiles.shape[2:]}
-    def decompress(self, strings, shape):
-        assert strings[1] == [b"!"]
-        tiles = torch.tensor(list(strings[0][0])).view(1, 3, *shape) / ((1 << self.quality) - 1)
-        return {"x_hat": tiles.repeat_interleave(64, 2).repeat_interleave(64, 3)}
-models = {"tile": lambda quality, metric, pretrained: Model(quality)}
-"""
-MODEL_URLS = """
-urls = {q: f"https://nowhere.invalid/tile-{q}.pth.tar" for q in range(1, 9)}
-model_urls = {"tile": {"mse": urls}}
-"""
-
-
-@pytest.fixture
-def stand_ins(tmp_path, monkeypatch):
-    """A folder on the import path; packages put there are forgotten afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
-    yield tmp_path / "packages"
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] == "compressai":
-            del sys.modules[name]
-    importlib.invalidate_caches()
 
 
 def published(folder, monkeypatch):
@@ -133,37 +94,6 @@ def test_what_cannot_be_downloaded_is_said_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(weights.subprocess, "run", lambda *_, **__: broken)
     with pytest.raises(EvalError, match="lpips==0.1.4 cannot be downloaded: ERROR: no network"):
         weights.export(tmp_path / "made")
-
-
-def test_missing_packages_are_named():
-    if importlib.util.find_spec("compressai") is None:
-        with pytest.raises(EvalError, match="compressai is not installed"):
-            resolve(["compressai:mbt2018-mean"], Options())
-
-
-def test_compressai_models_as_intra_peers(stand_ins, tmp_path, monkeypatch):
-    (stand_ins / "compressai" / "zoo").mkdir(parents=True)
-    (stand_ins / "compressai" / "__init__.py").write_text("")
-    (stand_ins / "compressai" / "zoo" / "__init__.py").write_text(COMPRESSAI)
-    (stand_ins / "compressai" / "zoo" / "image.py").write_text(MODEL_URLS)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    with pytest.raises(EvalError, match="no weights"):
-        resolve(["compressai:tile"], Options())
-    cache = tmp_path / "hub" / "hub" / "checkpoints"
-    cache.mkdir(parents=True)
-    for quality in (2, 7):
-        (cache / f"tile-{quality}.pth.tar").write_bytes(b"")
-    codec = resolve(["compressai:tile"], Options())[0]
-    assert codec.q_range == (2, 7) and codec.keyint == 1
-    clip = small_clip(tmp_path, frames=2)
-    zoo_codec.encode("tile", 9 - 7, clip.file, tmp_path / "stream")
-    zoo_codec.decode("tile", tmp_path / "stream", tmp_path / "out.y4m")
-    decoded = decode_raw(tmp_path / "out.y4m", clip, tmp_path / "out.yuv")
-    tile = np.s_[64:128, 64:128]
-    want, got = clip.rgb(clip.raw.planes(1)), clip.rgb(decoded.planes(1))
-    for channel in range(3):
-        assert got[channel][tile].mean() == pytest.approx(want[channel][tile].mean(), abs=0.02)
-    assert got[0][tile].std() < 0.02
 
 
 def test_painting_is_compared_within_files():

@@ -27,7 +27,7 @@ from eval.metrics import METRICS
 from eval.points import measured
 from eval.rd import runs
 from eval.rd.runs import Plan, _curve_key
-from eval.report import card, figures, page
+from eval.report import figures, page
 from eval.report.data import Results, plain
 from eval.report.plot import Chart, Series
 from eval.tools import EvalError, ffmpeg_version
@@ -289,25 +289,6 @@ def test_published_points_have_axes_of_their_own():
     assert charts.count("GLC-Video") == from_papers.count("GLC-Video")
     assert "GLC-Video" not in figures.rd_chart(results, METRICS["lpips_alex"], legend=True)
     assert "published" not in page._legend(results)
-
-
-def test_points_go_to_the_description_of_their_checkpoint(tmp_path):
-    clip = {"frames": 2, "set": "a", "stand_in": False}
-    run = {"q": 40, "bpp": 0.01, "clip": {"frames": 2}}
-    run |= {"stream": {"painter_id": "ab" * 8}, "metrics": {"dists": {"mean": 0.25}}}
-    points = {"ours": {0.01: run, 0.02: run}, "x": {0.01: run | {"stream": {}}}}
-    results = Results({"pan": clip}, {}, {"pan": points})
-    path = tmp_path / "base.json"
-    with pytest.raises(EvalError, match="does not describe a checkpoint"):
-        card.describe(results, path)
-    path.write_text(json.dumps({"sha256": "ab" * 32, "steps": 7}))
-    card.describe(results, path)
-    point = {"clip": "pan", "frames": 2, "row": "ours", "q": 40, "bpp": 0.01, "dists": 0.25}
-    rd = {"clips": "a", "points": [point]}
-    assert json.loads(path.read_text()) == {"sha256": "ab" * 32, "steps": 7, "rd": rd}
-    path.write_text(json.dumps({"sha256": "cd" * 32}))
-    with pytest.raises(EvalError, match="no stream"):
-        card.describe(results, path)
 
 
 def test_runs_say_how_they_were_made(results):

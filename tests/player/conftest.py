@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from eval import browser
+from tests import browser
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from eval import browser
+from tests import browser
 from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import gvcodec
-from eval import browser
 from gvcodec import _core
 from gvcodec.player import server as server_module
+from tests import browser
 from tests.player_helpers import (
     DIGEST,
     SHADERS,

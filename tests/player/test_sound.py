@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from eval import browser
+from tests import browser
 from tests.player_helpers import hear_onset, needs_browser, running, with_beep
 
 #: Sound runs, past so many seconds of the picture, and in step with its clock.
