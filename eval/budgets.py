@@ -223,7 +223,7 @@ def window_rows(
     arms["shuffled"] = shuffled.reshape(bits.shape)
     arms["oracle"] = best_counts(error, total)
     if router is not None:
-        predicted = router.predict(features, tokens / count)
+        predicted = router.predict(values, tokens / count)
         arms["router"] = allocate(features, predicted, "elbo", total)
     for name, counts in arms.items():
         left = np.take_along_axis(error, counts[..., None], -1).mean()

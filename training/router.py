@@ -1,13 +1,14 @@
-"""Trains InfoTok's router (`gvcodec.gvc1d.allocation.router`): from encoder features to -ELBO.
+"""Trains InfoTok's router (`gvcodec.gvc1d.allocation.router`): from tokens to -ELBO.
 
-    python -m training router CLIPS --out DIR --minutes 3
+    python -m training router FOLDER --out DIR --minutes 3
 
-The frozen tokenizer codes `FRAMES` pictures of each clip, clips in an order drawn by name, as
-far as the processor minutes go. Each is decoded from the prefixes that
-windows get at each base rate, varied by their loss; bits and L1 error of that decode are the
-window's -ELBO. One hidden layer learns its logarithm from the pooled features. A fifth of the
-clips, by the first word of their names, is held out; the card tells what the router explains of
-them, and what is left with zeroed and with shuffled features. Alarm: less than `_ALIVE` explained.
+The frozen tokenizer codes a picture of each video and photo below FOLDER, in an order drawn by
+name, as far as the processor minutes go, and decodes it from all tokens and from the prefixes that
+windows get at one of the lower base rates, varied by their loss; bits and L1 error of a decode are
+the window's -ELBO. The head begins as the ridge regression of its logarithm; what a hidden layer
+adds is kept as far as it helps windows of other sources. Sources that the tokenizer has not learned
+from are held out; the card tells what the router explains of them, and what is left with zeroed
+and with shuffled tokens. Alarm: less than `_ALIVE` explained.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import itertools
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ from gvcodec.errors import UsageError
 from gvcodec.gvc1d.allocation.router import (
     BASE_RATES,
     NAME,
+    magnitudes,
     negative_elbo,
-    pool,
     training_counts,
 )
 from gvcodec.gvc1d.checkpoint import find_shipped
@@ -42,84 +43,102 @@ from gvcodec.util.messages import say
 from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
+from training.gvc1d.data import is_held_out, list_clips
 
-#: Pictures of a clip, taken at these shares of its length, in at most so many windows.
-FRAMES, _WINDOWS = (0.2, 0.7), (3, 2)
-_HIDDEN, _STEPS, _RATE, _DECAY = 32, 400, 3e-3, 1e-3
+#: The picture of a clip is one of its first `_FIRST`, made to fit into so many windows.
+_FIRST, _WINDOWS = 48, (3, 2)
+#: Share of the sources that the tokenizer never learned from (`TrainConfig.held_out`), and with
+#: those that decide how long the head learns.
+_HELD_OUT, _APART = 0.12, 0.3
+#: Weights of the ridge, a share of the inputs' variance.
+_RIDGES = (0.001, 0.01, 0.1, 0.3, 1.0)
+_HIDDEN, _STEPS, _LOOK, _RATE, _DECAY = 32, 200, 10, 1e-3, 0.1
 #: Share of the variance of log(-ELBO) between windows that the router has to explain.
 _ALIVE = 0.2
 
 
 class Windows(NamedTuple):
-    """Of M windows: what the router sees (M, 2 D + 1), log(-ELBO) (M,), whether held out (M,)."""
+    """Of M windows: what the router sees (M, K + 1) and log(-ELBO) (M,)."""
 
     seen: Tensor
     wanted: Tensor
-    held_out: Tensor
+
+
+class Material(NamedTuple):
+    """Windows by source: to learn from, to decide by, held out."""
+
+    learn: Windows
+    validate: Windows
+    held_out: Windows
 
 
 class Head(nn.Module):
-    """The router as torch trains it; it begins by saying `usual` of every window."""
+    """The router as torch trains it; it begins as the ridge regression of `learn`."""
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, seen: Tensor, usual: float) -> None:
+    def __init__(self, learn: Windows, ridge: float) -> None:
         super().__init__()
-        centre, spread = seen.mean(0), seen.std(0)
-        self.register_buffer("centre", centre)
-        self.register_buffer("scale", 1 / spread.clamp(min=1e-3))
-        self.hidden, self.out = nn.Linear(seen.shape[1], _HIDDEN), nn.Linear(_HIDDEN, 1)
-        nn.init.constant_(self.out.bias, usual)
+        width = learn.seen.shape[1]
+        self.register_buffer("centre", learn.seen.mean(0))
+        self.register_buffer("scale", 1 / learn.seen.std(0).clamp(min=1e-3))
+        self.linear, self.hidden = nn.Linear(width, 1), nn.Linear(width, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, 1, bias=False)
+        nn.init.zeros_(self.out.weight)
+        seen, usual = self._normalise(learn.seen), learn.wanted.mean()
+        products = seen.T @ seen / len(seen) + ridge * torch.eye(width)
+        solved = torch.linalg.solve(products, seen.T @ (learn.wanted - usual) / len(seen))
+        self.linear.weight.data[0], self.linear.bias.data[0] = solved, usual
 
     def forward(self, seen: Tensor) -> Tensor:
         """log(-ELBO) (M,)."""
-        logs: Tensor = self.out(self.hidden((seen - self.centre) * self.scale).relu())[:, 0]
+        seen = self._normalise(seen)
+        logs: Tensor = (self.linear(seen) + self.out(self.hidden(seen).relu()))[:, 0]
         return logs
 
-    def weights(self) -> dict[str, NDArray[np.float32]]:
+    def _normalise(self, seen: Tensor) -> Tensor:
+        return (seen - self.centre) * self.scale
+
+    def weights(self) -> dict[str, Tensor]:
         """As the router reads them."""
-        named = {
+        return {
             "centre": self.centre,
             "scale": self.scale,
+            "linear": self.linear.weight[0],
             "hidden": self.hidden.weight,
             "hidden_bias": self.hidden.bias,
             "out": self.out.weight[0],
-            "out_bias": self.out.bias,
+            "out_bias": self.linear.bias,
         }
-        return {name: tensor.detach().float().numpy() for name, tensor in named.items()}
 
 
-def held_out(name: str) -> bool:
-    """By the first word, which clips of one source share."""
-    return zlib.crc32(name.split("-")[0].encode()) % 5 == 0
-
-
-def pictures(path: Path, window: int) -> Iterator[Planes]:
-    """Of a clip (10 bits), reduced to about as many windows as `_WINDOWS`."""
+def picture(path: Path, window: int) -> Planes:
+    """Of a clip or photo (10 bits), reduced to about as many windows as `_WINDOWS`."""
+    number = zlib.crc32(path.name.encode()) % _FIRST
     with av.open(str(path)) as container:
-        frames = [frame for frame in itertools.islice(container.decode(video=0), 64)]
-    for share in FRAMES:
-        frame = frames[int(share * (len(frames) - 1))]
-        across, down = (side * window for side in _WINDOWS)
-        part = min(1.0, across / frame.width, down / frame.height)
-        width, height = (max(16, int(n * part) // 2 * 2) for n in (frame.width, frame.height))
-        small = frame.reformat(width, height, format="yuv420p10le", interpolation="AREA")
-        yield planes_from_frame(small)
+        *_, frame = itertools.islice(container.decode(video=0), number + 1)
+    across, down = (side * window for side in _WINDOWS)
+    part = min(1.0, across / frame.width, down / frame.height)
+    width, height = (max(16, int(n * part) // 2 * 2) for n in (frame.width, frame.height))
+    small = frame.reformat(width, height, format="yuv420p10le", interpolation="AREA")
+    return planes_from_frame(small)
 
 
 @torch.no_grad()
-def survey(tokenizer: Tokenizer, planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Of one picture at each of R base rates: features pooled (R, W, 2 D + 1), bits and L1 errors
-    (2, R, W), errors as sums over a window's samples in 0…1."""
-    values, features = tokenizer.encode([planes])
+def survey(
+    tokenizer: Tokenizer, planes: Planes, rates: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Of one picture at each of R rates: magnitudes (R, W, K + 1), bits and L1 errors (2, R, W),
+    errors as sums over a window's samples in 0…1."""
+    values = tokenizer.encode([planes]).values
     tokens = values.shape[2]
     everything = _errors(tokenizer, values, planes)
     seen, found = [], []
-    for rate in BASE_RATES:
+    for rate in rates:
         counts = training_counts(everything, everything.mean(), tokens, np.array(rate))
         kept = values * (np.arange(tokens) < counts[..., None])[..., None]
-        seen.append(pool(features[0], rate))
+        seen.append(magnitudes(values[0], rate))
         bits = tokenizer.bits(kept)[0].numpy().astype(np.float64)
         found.append((bits, _errors(tokenizer, kept, planes)[0]))
     return np.stack(seen), np.stack(found, 1)
@@ -135,49 +154,68 @@ def _errors(tokenizer: Tokenizer, values: NDArray[np.int16], planes: Planes) -> 
     return np.add.reduceat(rows, np.arange(0, width, side), 1).reshape(1, -1).astype(np.float64)
 
 
-def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple[Windows, float]:
+def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple[Material, float]:
     """Windows of the clips, as far as the time goes, and the price of a bit: with it bits and
-    errors weigh the same on average."""
+    errors weigh the same on average. What cannot be read is left out."""
     began = time.process_time()
-    seen, found, apart = [], [], []
-    for path in clips:
+    seen, found, groups = [], [], []
+    for number, path in enumerate(clips):
         if time.process_time() - began > 60 * minutes:
             break
-        for planes in pictures(path, tokenizer.model.config.window):
-            features, costs = survey(tokenizer, planes)
-            seen.append(features.reshape(-1, features.shape[-1]))
-            found.append(costs.reshape(2, -1))
-            apart.append(np.full(found[-1].shape[1], held_out(path.name)))
-    if not seen or np.concatenate(apart).all() or not np.concatenate(apart).any():
-        raise UsageError("too few clips: some are learned from, some held out")
+        try:
+            planes = picture(path, tokenizer.model.config.window)
+        except (av.FFmpegError, ValueError, IndexError) as error:
+            say(f"{path}: {error}")
+            continue
+        rates = BASE_RATES[0], BASE_RATES[1 + number % (len(BASE_RATES) - 1)]
+        inputs, costs = survey(tokenizer, planes, rates)
+        seen.append(inputs.reshape(-1, inputs.shape[-1]))
+        found.append(costs.reshape(2, -1))
+        groups.append(np.full(len(seen[-1]), group_of(path)))
+    group = np.concatenate(groups) if groups else np.zeros(0)
+    if len(np.unique(group)) < len(Material._fields):
+        raise UsageError("too few clips: some are learned from, some decide, some are held out")
     bits, errors = np.concatenate(found, 1)
     price = float(errors.mean() / max(bits.mean(), 1e-9))
     wanted = np.log(np.maximum(negative_elbo(bits, errors, price), 1e-3)).astype(np.float32)
-    kept = np.concatenate(apart)
-    return Windows(*map(torch.from_numpy, (np.concatenate(seen), wanted, kept))), price
+    every = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(wanted)
+    parts = [Windows(*(x[torch.from_numpy(group == n)] for x in every)) for n in range(3)]
+    return Material(*parts), price
 
 
-def train(windows: Windows, seed: int = 1) -> Head:
+def group_of(path: Path) -> int:
+    """Place in `Material`, the same for all clips of a source."""
+    return 2 if is_held_out(path, _HELD_OUT) else int(is_held_out(path, _APART))
+
+
+def fit_ridge(material: Material) -> Head:
+    """The ridge regression that explains most of the windows to decide by."""
+    heads = [Head(material.learn, ridge) for ridge in _RIDGES]
+    return max(heads, key=lambda head: explained(head, material.validate))
+
+
+def train(material: Material, seed: int = 1) -> Head:
+    """The head that explains most of the windows to decide by, the ridge or one that goes on."""
     torch.manual_seed(seed)
-    learn = ~windows.held_out
-    seen, wanted = windows.seen[learn], windows.wanted[learn]
-    head = Head(seen, float(wanted.mean()))
+    learn, validate, head = material.learn, material.validate, fit_ridge(material)
+    most, best = explained(head, validate), {k: v.clone() for k, v in head.state_dict().items()}
     optimizer = torch.optim.AdamW(head.parameters(), _RATE, weight_decay=_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-    for _ in range(_STEPS):
-        loss = nn.functional.smooth_l1_loss(head(seen), wanted)
+    for step in range(1, _STEPS + 1):
+        loss = nn.functional.mse_loss(head(learn.seen), learn.wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
+        if step % _LOOK == 0 and (now := explained(head, validate)) > most:
+            most, best = now, {k: v.clone() for k, v in head.state_dict().items()}
+    head.load_state_dict(best)
     return head
 
 
 @torch.no_grad()
 def explained(head: Head, windows: Windows, change: str = "") -> float:
-    """Share of the variance of held-out log(-ELBO) that is predicted; `change`: "zeroed" or
-    "shuffled" features."""
-    seen, wanted = windows.seen[windows.held_out].clone(), windows.wanted[windows.held_out]
+    """Share of the variance of log(-ELBO) that is predicted; `change`: tokens "zeroed" (all
+    windows are the mean one) or "shuffled"."""
+    seen, wanted = windows.seen.clone(), windows.wanted
     if change == "zeroed":
         seen[:, :-1] = head.centre[:-1]
     elif change == "shuffled":
@@ -188,34 +226,37 @@ def explained(head: Head, windows: Windows, change: str = "") -> float:
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training router", description=__doc__)
-    parser.add_argument("clips", type=Path)
+    parser.add_argument("clips", type=Path, metavar="FOLDER", help="of videos and photos")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, default=3.0, help="of looking at clips (3)")
     parser.add_argument("--model", type=Path, help="weights of the tokenizer (the shipped ones)")
     options = parser.parse_args(words)
+    torch.set_num_threads(1)
     began = time.process_time()
     model = options.model or find_shipped()
-    tokenizer = Tokenizer(model)
-    clips = sorted(options.clips.glob("*.mp4"), key=lambda path: zlib.crc32(path.name.encode()))
-    windows, price = gather(clips, tokenizer, options.minutes)
-    head = train(windows)
-    figures = {change: explained(head, windows, change) for change in ("", "zeroed", "shuffled")}
+    clips = list_clips(options.clips, ("devtest",))
+    clips = [path for path in clips if path.is_file()]
+    clips.sort(key=lambda path: zlib.crc32(path.name.encode()))
+    material, price = gather(clips, Tokenizer(model), options.minutes)
+    head = train(material)
+    held = material.held_out
+    figures = {change: explained(head, held, change) for change in ("", "zeroed", "shuffled")}
     say(", ".join(f"{change or 'explained'} {value:.3f}" for change, value in figures.items()))
-    if figures[""] < _ALIVE:
+    if not figures[""] >= _ALIVE:
         raise Alarm(f"the router explains {figures['']:.2f} of held-out windows' variance")
     options.out.mkdir(parents=True, exist_ok=True)
-    weights = {name: torch.from_numpy(value) for name, value in head.weights().items()}
     identity = model_id(model).hex()
-    save_weights(weights, options.out / NAME, {"tokenizer": identity})
+    save_weights(head.weights(), options.out / NAME, {"tokenizer": identity})
     write_card(
         (options.out / NAME).with_suffix(".json"),
         head,
         _STEPS,
         (time.process_time() - began) / 60,
         tokenizer=identity,
-        windows=len(windows.seen),
+        windows={name: len(part.wanted) for name, part in material._asdict().items()},
         bit_price=price,
         explained=round(figures[""], 3),
+        ridge_alone=round(explained(fit_ridge(material), held), 3),
         zeroed=round(figures["zeroed"], 3),
         shuffled=round(figures["shuffled"], 3),
     )

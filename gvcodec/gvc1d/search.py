@@ -173,7 +173,7 @@ class LatentEncoder:
         judged = self._auto and self._has_base or self._settings.search > 0
         look, first = self._look(frame, judged), self._frames.state is None
         if counts is None:
-            counts = self._route()
+            counts = self._route(look.y)
         if self._auto and self._has_base:
             best = self._choose(look, first)
         elif counts.any() or first:
@@ -194,12 +194,11 @@ class LatentEncoder:
         y = self._network.analyse(frame.picture, context, self._rate)
         return _Look(frame, context, source, plain, price, y)
 
-    def _route(self) -> Counts:
-        """Tokens of the windows that were looked at last [InfoTok]: no decode is needed."""
-        assert self._router is not None and self._network.features is not None
-        features = self._network.features.slots[0].float().cpu().numpy()
-        most = features.shape[1]
-        elbo = self._router.predict(features, self._tokens / most)
+    def _route(self, y: Tensor) -> Counts:
+        """Tokens of windows whose latents are `y` `[1, W, K, C]` [InfoTok]: no decode is needed."""
+        assert self._router is not None
+        most = y.shape[2]
+        elbo = self._router.predict(y[0].round().cpu().numpy(), self._tokens / most)
         return route(elbo, self._mean_elbo.update(elbo), most, self._tokens).astype(np.uint8)
 
     def _choose(self, look: _Look, first: bool) -> _Option:

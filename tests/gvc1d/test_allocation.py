@@ -213,21 +213,21 @@ def test_router_predicts_as_written_down(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(1)
-    shapes = {"centre": (9,), "scale": (9,), "hidden": (5, 9), "hidden_bias": (5,), "out": (5,)}
+    shapes = {"centre": 9, "scale": 9, "linear": 9, "hidden": (5, 9), "hidden_bias": 5, "out": 5}
     parts = {k: rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
     parts["out_bias"] = np.array([0.5], np.float32)
     save_file(parts, tmp_path / "router.safetensors")
     head = router.Router.read(tmp_path / "router.safetensors")
-    features = rng.normal(size=(2, 3, 32, 4))
-    found = head.predict(features, 0.75)
+    values = rng.integers(-9, 10, (2, 3, 8, 4))
+    found = head.predict(values, 0.75)
     assert found.shape == (2, 3)
-    window = features[1, 2]
-    seen = np.concatenate([window.mean(0), np.abs(window).mean(0), [0.75]])
-    units = parts["hidden"] @ ((seen - parts["centre"]) * parts["scale"]) + parts["hidden_bias"]
-    expected = np.exp(np.maximum(units, 0) @ parts["out"] + 0.5)
+    seen = np.append(np.log(1 + np.abs(values[1, 2])).mean(1), 0.75)
+    seen = (seen - parts["centre"]) * parts["scale"]
+    units = parts["hidden"] @ seen + parts["hidden_bias"]
+    expected = np.exp(parts["linear"] @ seen + np.maximum(units, 0) @ parts["out"] + 0.5)
     assert found[1, 2] == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(ValueError, match="4 are expected"):
-        head.predict(features[..., :3])
+    with pytest.raises(ValueError, match="8 are expected"):
+        head.predict(values[:, :, :3])
     save_file(parts | {"out": np.zeros(4, np.float32)}, tmp_path / "odd.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
         router.Router.read(tmp_path / "odd.safetensors")

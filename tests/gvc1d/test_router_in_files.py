@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +15,7 @@ from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
 from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
 from gvcodec.types import VideoFormat
-from gvcodec.util.models import model_id, save_weights
+from gvcodec.util.models import model_id, save_weights, shipped_folders
 from tests.clips import make_clip
 from tests.gvc1d.tiny import CONFIG, write_model
 
@@ -25,8 +26,9 @@ def write_router(folder, tokenizer: bytes) -> None:
     import torch
 
     rng = np.random.default_rng(3)
-    width = 2 * CONFIG.encoder.width + 1
-    shapes = {"centre": width, "scale": width, "hidden": (4, width), "hidden_bias": 4, "out": 4}
+    width = CONFIG.tokens + 1
+    shapes = {"centre": width, "scale": width, "linear": width, "hidden": (4, width)}
+    shapes |= {"hidden_bias": 4, "out": 4}
     parts = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
     weights = {name: torch.from_numpy(x) for name, x in (parts | {"out_bias": np.ones(1)}).items()}
     save_weights(weights, folder / router.NAME, {"tokenizer": tokenizer.hex()})
@@ -40,16 +42,17 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
     seen: list[np.ndarray] = []
     plain = Router.predict
 
-    def watched(self: Router, features: np.ndarray, rate: float) -> np.ndarray:
+    def watched(self: Router, values: np.ndarray, rate: float) -> np.ndarray:
         assert rate == 4 / CONFIG.tokens
-        seen.append(plain(self, features, rate))
+        seen.append(plain(self, values, rate))
         return seen[-1]
 
     monkeypatch.setattr(Router, "predict", watched)
     monkeypatch.setattr(LatentEncoder, "_survey", None)  # no decode beforehand
     encoder = LatentEncoder(FORMAT, True, model, TokenSettings(4, 2, alloc="elbo"), 500.0)
     for planes in make_clip(120, 70, 3):
-        encoder.send(planes, planes, planes)
+        grey = tuple(np.full_like(plane, 512) for plane in planes)
+        encoder.send(planes, grey, grey)
     payloads = encoder.finish_gop()
     reader = LatentReader(open_entropy_model(FORMAT, True, model))
     mean, different = RunningMean(), False
@@ -63,7 +66,7 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
 
 def test_the_shipped_router_knows_busy_windows() -> None:
     """Windows of more and more contrast and detail: its order is the measured one, and is lost
-    where features are zeroed or those of other windows."""
+    where tokens are zeroed or those of other windows."""
     from gvcodec.gvc1d.checkpoint import find_shipped
     from gvcodec.gvc1d.tokenizer import Tokenizer
     from training.router import _errors
@@ -80,13 +83,20 @@ def test_the_shipped_router_knows_busy_windows() -> None:
         luma[row : row + 256, column : column + 256] += noise.repeat(grain, 0).repeat(grain, 1)
     grey = np.full((256, 512), 512, np.uint16)
     planes = (luma.clip(0, 1023).astype(np.uint16), grey, grey)
-    values, features = tokenizer.encode([planes])
+    values = tokenizer.encode([planes]).values
     errors, bits = _errors(tokenizer, values, planes)[0], tokenizer.bits(values)[0].numpy()
     measured = np.log(errors / errors.mean() + bits / bits.mean())
 
     def agreement(seen: np.ndarray) -> float:
         return float(np.corrcoef(np.log(head.predict(seen)), measured)[0, 1])
 
-    assert agreement(features[0]) > 0.5
-    assert agreement(features[0][[5, 2, 7, 0, 3, 6, 1, 4]]) < agreement(features[0]) - 0.3
-    assert np.ptp(head.predict(np.zeros_like(features[0]))) == 0
+    assert agreement(values[0]) > 0.7
+    assert agreement(values[0][[5, 2, 7, 0, 3, 6, 1, 4]]) < agreement(values[0]) - 0.3
+    assert np.ptp(head.predict(np.zeros_like(values[0]))) == 0
+
+
+def test_the_shipped_router_says_what_it_explains() -> None:
+    """Its card: held-out variance, and that nothing is left of it with other tokens."""
+    card = json.loads((shipped_folders()[0] / router.NAME).with_suffix(".json").read_text())
+    assert card["explained"] > 0.5
+    assert card["zeroed"] < 0.2 and card["shuffled"] < 0.2
