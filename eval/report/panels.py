@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -40,9 +39,8 @@ def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, 
 
     def one(name: str) -> tuple[int, Frames]:
         chosen = peers.PEERS[PEERS[name]]
-        coded = functools.cache(lambda crf: peer(name, frames, rate, crf))
         found, shown = peers.nearest(
-            lambda crf: coded(round(crf / chosen.unit) * chosen.unit), size, chosen.coarsest
+            lambda crf: peer(name, frames, rate, crf), size, chosen.coarsest, chosen.unit
         )
         if found > peers.SLACK * size:
             raise EvalError(

@@ -1,22 +1,24 @@
 """Other encoders at a number of bytes: x264, x265 and SVT-AV1 as PyAV carries them.
 
 Sizes are those of the packets; no container counts. Each encoder decides by CRF, found by
-following the line of log bytes over CRF.
+`gvcodec.rate.bracket`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 from typing import TypeVar, cast
 
 import av
 
 from gvcodec.media.mux_writer import POOL_PIXELS
 from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
+from gvcodec.rate.bracket import Bracket
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import quiet_svt
 
@@ -104,7 +106,6 @@ def encode_at(
         small = frames if scale == 1 else [down.apply(planes) for planes in frames]
         up = Scaler(down.format, (fmt.width, fmt.height))
 
-        @cache
         def coded(crf: float) -> tuple[int, Coded]:
             nonlocal attempts
             attempts += 1
@@ -112,12 +113,7 @@ def encode_at(
             made = encode(name, small, down.format, crf, watch=seen)  # noqa: B023
             return sum(made.sizes), made
 
-        unit = PEERS[name].unit
-        found, made = nearest(
-            lambda crf: coded(round(crf / unit) * unit),  # noqa: B023
-            size,
-            PEERS[name].coarsest,
-        )
+        found, made = nearest(coded, size, PEERS[name].coarsest, PEERS[name].unit)
         if found <= SLACK * size:
             shown = made.frames if scale == 1 else [up.apply(planes) for planes in made.frames]
             return Coded(made.sizes, shown, scale)
@@ -125,27 +121,20 @@ def encode_at(
 
 
 def nearest(
-    coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float
+    coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float, unit: float = 0.01
 ) -> tuple[int, Result]:
     """What has the most bytes that are not more than `size` by `SLACK`; the coarsest where there is
-    nothing. `coded`: (bytes, result) at a CRF. The logarithm of the bytes is taken as a line over
-    CRF, anew after each try."""
-    low, high = _FINEST, coarsest
-    best = coded(high)
-    last, slope = (high, best[0]), -1 / _HALVES
-    for _ in range(STEPS):
+    nothing. `coded`: (bytes, result) at a CRF, a multiple of `unit`."""
+    bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
+    best: tuple[int, Result] | None = None
+    for crf in itertools.islice(bracket, STEPS + 1):
+        found = coded(crf)
+        bracket.known[crf] = math.log(found[0] / size)
+        if best is None or best[0] < found[0] <= SLACK * size:
+            best = found
         if _NEAR * size <= best[0] <= SLACK * size:
             break
-        guess = last[0] + math.log2(size / last[1]) / slope
-        crf = guess if low < guess < high else (low + high) / 2
-        found = coded(crf)
-        if found[0] != last[1] and crf != last[0]:
-            slope = min(-0.02, math.log2(found[0] / last[1]) / (crf - last[0]))
-        last = (crf, found[0])
-        if found[0] <= SLACK * size:
-            best, high = max(best, found, key=lambda pair: pair[0]), crf
-        else:
-            low = crf
+    assert best is not None
     return best
 
 

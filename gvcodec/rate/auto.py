@@ -16,6 +16,7 @@ has as many bytes. Memory: the frames of the part, three times.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import stat
@@ -39,6 +40,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
+from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.guards import error_change, structure_error
 from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.models import SMALL_NETWORK
@@ -245,30 +247,27 @@ def _motion_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Sequenc
     ones with more and with fewer bytes; none where there are not both."""
     q = q_of("av1", av1.base_q)
     index = index_of("motion", q) - _BELOW * (Q_END - q)
-    tried: list[Trial] = []
-    while len(tried) < _TRIALS and _on_grid(index, config) not in {t.base_q for t in tried}:
-        base_q = _on_grid(index, config)
+    coarsest = replace(config, base="motion").coarsest
+    slope = _SLOPE if index < _BEND else _STEEP
+    bracket, tried = Bracket(0.0, coarsest, slope, index), list[Trial]()
+    for base_q in itertools.islice(bracket, _TRIALS):
         tried.append(attempt(replace(config, base="motion", base_q=base_q), True))
+        bracket.known[base_q] = _excess(tried[-1], av1.size)
         nearest = min(tried, key=lambda trial: abs(_excess(trial, av1.size)))
         if abs(_excess(nearest, av1.size)) < _NEAR:
             return [nearest]
-        around = _around(tried, av1.size)
-        index, _ = _at_size(av1.size, around or [nearest])
-    return [nearest] if abs(_excess(nearest, av1.size)) <= _FARTHEST else around
+    if abs(_excess(nearest, av1.size)) <= _FARTHEST:
+        return [nearest]
+    more = [trial for trial in tried if trial.size > av1.size]
+    fewer = [trial for trial in tried if trial.size < av1.size]
+    if not more or not fewer:
+        return []
+    return min(more, key=lambda t: t.size), max(fewer, key=lambda t: t.size)
 
 
 def _excess(trial: Trial, size: int) -> float:
     """The log of its bytes over `size`."""
     return math.log(trial.size / size)
-
-
-def _around(tried: Sequence[Trial], size: int) -> Sequence[Trial]:
-    """The nearest trials with more and with fewer bytes than `size`, none where either lacks."""
-    more = [trial for trial in tried if trial.size > size]
-    fewer = [trial for trial in tried if trial.size < size]
-    if not more or not fewer:
-        return []
-    return min(more, key=lambda t: t.size), max(fewer, key=lambda t: t.size)
 
 
 def _at_size(

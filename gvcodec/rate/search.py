@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+from gvcodec.base import BaseEncoder
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.rate.one_pass import Extent, Open, Pass, Watch
+from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, run
 
 #: Quality and bits a pixel that go together on average, to begin a search.
 _USUAL_Q, _USUAL_BPP = 40.0, 0.045
@@ -70,8 +73,33 @@ class Search:
     #: Encodes of the whole video, and frames coded, so far.
     full: int = 0
     frames_coded: int = 0
-    #: What the pass that fitted the painter had to say.
+    #: What the pass that fitted the painter had to say, and what fitting came to at each scale.
     notes: list[str] = field(default_factory=list)
+    fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
+
+    def run(
+        self, config: EncoderConfig, encoder: BaseEncoder | None = None, trial: bool = False
+    ) -> Pass:
+        """A pass over the video, or a trial that is not painted; the first pass at a scale fits.
+        `config` is settled."""
+        fits = not trial and config.scale not in self.fits
+        coded = run(
+            self.open_source,
+            config if fits else dataclasses.replace(config, fit=0.0),
+            "trial" if trial else f"pass {self.full + 1}",
+            self.watch,
+            self.extent.frames,
+            encoder,
+            None if trial else self.fits.get(config.scale),
+            self.progress,
+            paints=not trial,
+        )
+        if fits:
+            self.fits[config.scale] = coded.fitted
+            self.notes += coded.notes
+        self.full += not trial
+        self.frames_coded += self.extent.frames
+        return coded
 
     def fitted(self, coded: Pass) -> Fitted:
         coded = dataclasses.replace(coded, notes=list(dict.fromkeys([*coded.notes, *self.notes])))

@@ -13,15 +13,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
-from gvcodec.rate.one_pass import Pass, run
+from gvcodec.rate.bracket import Bracket
+from gvcodec.rate.one_pass import Pass
 from gvcodec.rate.scenes import gop_offsets, shares
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 
@@ -61,11 +61,10 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     if shares(search.config):
         _share_scenes(search, q)
     trim = standard_of(base).trims[1]
-    fitted: dict[Fraction | None, Mapping[int, bytes]] = {}
     best: Pass | None = None
     points: list[Point] = []
     while len(points) < _PASSES:
-        coded = _pass(search, q, trim, fitted)
+        coded = _pass(search, q, trim)
         if len(coded.data) <= search.limit and (best is None or len(coded.data) > len(best.data)):
             best = coded
         points.append(Point(q, trim, math.log(sum(coded.frame_bytes))))
@@ -82,7 +81,7 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
             break
         q, trim = following
     if best is None:
-        best = _any_that_fits(search, points, fitted, slope)
+        best = _any_that_fits(search, points, slope)
     return search.fitted(best)
 
 
@@ -99,7 +98,6 @@ def _share_scenes(search: Search, q: float) -> None:
 def _any_that_fits(
     search: Search,
     points: list[Point],
-    fitted: dict[Fraction | None, Mapping[int, bytes]],
     slope: float,
 ) -> Pass:
     """All passes were too large: coarser and coarser ones, and where that makes nothing smaller, as
@@ -109,14 +107,14 @@ def _any_that_fits(
     tried: list[Pass] = []
     while not tried or q < coarsest:
         q, step = _within(search.config, q + step), 2 * step
-        tried.append(_pass(search, q, 0.0, fitted))
+        tried.append(_pass(search, q, 0.0))
         if len(tried[-1].data) <= search.limit:
             return tried[-1]
     least = min(math.exp(point.log_bytes) for point in points)
     if sum(tried[-1].frame_bytes) > _FLAT * least:
         for part in range(_FINER):
             q = _within(search.config, finest + part * (coarsest - finest) / _FINER)
-            tried.append(_pass(search, q, 0.0, fitted))
+            tried.append(_pass(search, q, 0.0))
             if len(tried[-1].data) <= search.limit:
                 return tried[-1]
     raise search.too_small(min(tried, key=lambda coded: len(coded.data)))
@@ -186,40 +184,30 @@ def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: floa
 def find_quality(search: Search) -> tuple[float, float]:
     """The quality that the limit means, going by the fast preset, and the slope of log rate
     there. Raises `UsageError` for a limit far below what the coarsest quality takes."""
-    base, q = search.config.base, _within(search.config, search.first_guess())
-    slope = USUAL_SLOPE
-    tried: dict[float, float] = {}  # quality: log of the rate over that wanted
-    while len(tried) < standard_of(base).trials and q not in tried:
-        coded = _pass(search, q, standard_of(base).trims[1], {}, quick=True)
+    base = standard_of(search.config.base)
+    finest, coarsest = base_of(search.config.base).finest, search.config.coarsest
+    # Of the logs of the rate over that wanted.
+    bracket = Bracket(finest, coarsest, USUAL_SLOPE, search.first_guess(), base.grain)
+    for q in itertools.islice(bracket, base.trials):
+        coded = _pass(search, q, base.trims[1], quick=True)
         wanted = _GOAL * max(1, search.limit - coded.other_bytes)
-        excess = math.log(sum(coded.frame_bytes) / wanted) + standard_of(base).quick_excess
-        tried[q] = excess
-        if search.gives_up and q >= search.config.coarsest and excess > _HOPELESS:
+        excess = math.log(sum(coded.frame_bytes) / wanted) + base.quick_excess
+        bracket.known[q] = excess
+        if search.gives_up and q >= coarsest and excess > _HOPELESS:
             # A slower preset takes fewer: as many are enough as a rule.
             raise search.refuse(len(coded.data) + _PAINTED)
-        larger, smaller = [p for p in tried if tried[p] > 0], [p for p in tried if tried[p] <= 0]
-        if larger and smaller:
-            left, right = max(larger), min(smaller)
-            if right > left:
-                slope = (tried[left] - tried[right]) / (right - left)
-        elif len(tried) > 1:
-            other = min((p for p in tried if p != q), key=lambda p: abs(p - q))
-            slope = (tried[other] - excess) / (q - other)
-        slope = min(max(slope, USUAL_SLOPE / 3), USUAL_SLOPE * 2)
-        q = _within(search.config, q + excess / slope)
         if abs(excess) < _NEAR:
             break
-    return q, slope
+    slope = min(bracket.fall, USUAL_SLOPE * 2)
+    return _within(search.config, q + excess / slope), slope
 
 
 def _pass(
     search: Search,
     q: float,
     trim: float,
-    fitted: dict[Fraction | None, Mapping[int, bytes]],
     quick: bool = False,
 ) -> Pass:
-    """`fitted`: what fitting came to at each scale; the first full pass at a scale adds to it."""
     config, fmt = dataclasses.replace(search.config, base_q=q).resolve(), search.extent.format
     assert config.scale is not None and config.base_q is not None
     base_encoder = StandardEncoder(
@@ -236,28 +224,9 @@ def _pass(
         config.preset,
         gop_q=() if quick else config.gop_q,
     )
-    fit = not quick and config.scale not in fitted
-    config = dataclasses.replace(config, fit=config.fit if fit else 0.0)
     if quick:
         config = dataclasses.replace(config, tokens="off")
-    what = "trial" if quick else f"pass {search.full + 1}"
-    search.full += not quick
-    search.frames_coded += search.extent.frames
-    coded = run(
-        search.open_source,
-        config,
-        what,
-        search.watch,
-        search.extent.frames,
-        base_encoder,
-        fitted.get(config.scale),
-        search.progress,
-        paints=not quick,
-    )
-    if fit:
-        fitted[config.scale] = coded.fitted
-        search.notes += coded.notes
-    return coded
+    return search.run(config, base_encoder, trial=quick)
 
 
 def _within(config: EncoderConfig, q: float) -> float:

@@ -1,8 +1,5 @@
 """The smallest file of a given quality: `--target psnr=32` (of the base frames) or `lpips=0.15`
 (LPIPS-VGG of what `decode` shows).
-
-Quality falls with q nearly linearly, so the passes, five at most as a rule, follow the line through
-the two nearest known points.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.rate.auto import Choose, too_dear
+from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 from gvcodec.util.torch_settings import usual_torch
 
@@ -35,11 +33,8 @@ if TYPE_CHECKING:
 #: change by a step of q.
 _SIGN = {"psnr": 1, "lpips": -1}
 _CLOSE = {"psnr": 0.05, "lpips": 0.002}
-_USUAL = {"psnr": (32.2, -0.33), "lpips": (0.2, 0.007)}
-_GRAIN = 0.25
+_USUAL = {"psnr": (32.2, 0.33), "lpips": (0.2, 0.007)}
 _PASSES = 8
-#: Steps of q that are worth a bisection where the line goes astray.
-_WIDE = 4.0
 #: Frames that LPIPS looks at, evenly over the video.
 _LOOKS = 12
 
@@ -104,10 +99,11 @@ def encode_for(
     if config.base == AUTO:
         return _encode_auto(open_source, config, target, watch, progress, choose)
     extent = measure(open_source, watch)
-    found = _Curve(target, base_of(config.base).finest, config.coarsest)
+    bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
     best: Reached | None = None
-    q: float | None = found.first()
     for number in range(1, _PASSES + 1):
+        if (q := next_q(bracket)) is None:
+            break
         coded = run(
             open_source,
             dataclasses.replace(config, base_q=q),
@@ -117,98 +113,38 @@ def encode_for(
             progress=progress,
         )
         value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
-        assert q is not None
-        if found.add(q, value) and (best is None or len(coded.data) <= len(best.coded.data)):
+        excess = bracket.known[q] = _SIGN[target.metric] * (value - target.value)
+        passes = number
+        if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
             best = Reached(coded, q, value, number, config.base)
-        q = found.following()
-        if q is None:
+        if 0 <= excess <= _CLOSE[target.metric]:
             break
     if best is None:
-        value = found.best
+        value = target.value + _SIGN[target.metric] * max(bracket.known.values())
         raise UsageError(
             f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}"
         )
-    return dataclasses.replace(best, passes=number)
+    return dataclasses.replace(best, passes=passes)
 
 
-class _Curve:
-    """Quality by q, as far as it is known, and where to look next.
+def bracket_of(target: Target, finest: float, coarsest: float) -> Bracket:
+    """Of what a pass exceeds the target by."""
+    usual, slope = _USUAL[target.metric]
+    guess = 40 + _SIGN[target.metric] * (usual - target.value) / slope
+    return Bracket(finest, coarsest, slope, guess, beyond=0.5)
 
-    Still pictures have leaps: a step of q takes them from lossless to 50 dB, so a pass may be
-    infinitely good, and says nothing about the slope then. And an encoder may be worse at a finer
-    q.
-    """
 
-    def __init__(self, target: Target, finest: float, coarsest: float) -> None:
-        self._target, self._ends = target, (finest, coarsest)
-        self._sign, self._close = _SIGN[target.metric], _CLOSE[target.metric]
-        self._slope = _USUAL[target.metric][1]
-        self._points: dict[float, float] = {}
-
-    def first(self) -> float:
-        usual = _USUAL[self._target.metric][0]
-        return self._round(40 + (self._target.value - usual) / self._slope)
-
-    def add(self, q: float, value: float) -> bool:
-        """Take note of a pass. Gives whether it meets the target."""
-        self._points[q] = value
-        return self._meets(value)
-
-    @property
-    def best(self) -> float:
-        return max(self._points.values(), key=lambda value: self._sign * value)
-
-    def following(self) -> float | None:
-        """The next q, None where there is no better one to try."""
-        _, coarsest = self._ends
-        meeting = [q for q, value in self._points.items() if self._meets(value)]
-        if not meeting:
-            return self._finer()
-        fine = max(meeting)
-        value = self._points[fine]
-        coarse = min((q for q in self._points if q > fine), default=None)
-        if abs(value - self._target.value) <= self._close or fine >= coarsest:
-            return None
-        if coarse is None:
-            lossless = math.isinf(value)
-            return coarsest if lossless else self._round(fine + self._distance(fine) + 0.5)
-        if coarse - fine <= _GRAIN:
-            return None
-        if math.isinf(value) or self._stalls(coarse - fine):
-            return self._round((fine + coarse) / 2)
-        self._slope = (self._points[coarse] - value) / (coarse - fine) or self._slope
-        # Inside the bracket, and away from its ends.
-        q = min(max(fine + self._distance(fine), fine + _GRAIN), coarse - _GRAIN)
-        return self._round(q)
-
-    def _finer(self) -> float | None:
-        """Nothing meets the target so far."""
-        finest, coarsest = self._ends
-        least = min(self._points)
-        if least > finest:
-            return self._round(least + min(-0.5, self._distance(least) - 0.5))
-        # The finest q is there. Where a coarser one is better, one between the best and the next.
-        q = max(self._points, key=lambda q: (self._sign * self._points[q], -q))
-        if q == finest:
-            return None
-        coarser = min((other for other in self._points if other > q), default=coarsest)
-        return self._round((q + coarser) / 2) if coarser - q > _GRAIN else None
-
-    def _distance(self, q: float) -> float:
-        """Steps of q from here to the target, along the line."""
-        return (self._target.value - self._points[q]) / self._slope
-
-    def _stalls(self, width: float) -> bool:
-        """Whether the line has missed twice on the same side of a bracket that is still wide."""
-        last = [self._meets(value) for value in self._points.values()][-2:]
-        return width > _WIDE and len(set(last)) == 1
-
-    def _meets(self, value: float) -> bool:
-        return self._sign * (value - self._target.value) >= 0
-
-    def _round(self, q: float) -> float:
-        finest, coarsest = self._ends
-        return round(min(max(q, finest), coarsest) / _GRAIN) * _GRAIN
+def next_q(bracket: Bracket) -> float | None:
+    """The next to try, None where no better one is left. Where not even the finest q meets the
+    target and a coarser one is better, as with still pictures, it is between the best and the
+    next."""
+    known = bracket.known
+    if bracket.low not in known or max(known.values()) >= 0:
+        return bracket.next()
+    q = max(known, key=lambda q: (known[q], -q))
+    coarser = min((other for other in known if other > q), default=bracket.high)
+    narrow = q == bracket.low or coarser - q <= bracket.grain
+    return None if narrow else bracket.round((q + coarser) / 2)
 
 
 def _encode_auto(

@@ -27,7 +27,7 @@ from gvcodec.rate.one_pass import Open, Pass, run
 from gvcodec.rate.search import Fitted
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
-from gvcodec.rate.target import Target, _Curve, encode_for, parse_target
+from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import parse_amount
 from tests.cli.test_cli import FORMAT, gvcodec
@@ -281,14 +281,13 @@ def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibel
 )
 @pytest.mark.parametrize("decibels", [20, 35, 44])
 def test_a_target_is_found_on_curves_that_leap(curve, decibels: float) -> None:
-    found = _Curve(Target("psnr", decibels), 0.0, 75.0)
-    q, met = found.first(), False
+    bracket, met = bracket_of(Target("psnr", decibels), 0.0, 75.0), False
     for _ in range(8):
-        met = found.add(q, curve(q)) or met
-        q = found.following()
-        if q is None:
+        if (q := next_q(bracket)) is None:
             break
-        assert 0 <= q <= 75
+        assert 0 <= q <= 75 and q not in bracket.known
+        bracket.known[q] = curve(q) - decibels
+        met = met or curve(q) >= decibels
     assert met == any(curve(n / 4) >= decibels for n in range(301))
 
 

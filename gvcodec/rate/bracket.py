@@ -1,0 +1,91 @@
+"""One search for sizes, bitrates, targets and comparisons: the `q` at which a value that falls with
+it meets the wanted one.
+
+    bracket = Bracket(0, 63, slope=0.1, guess=40)
+    for q in bracket:
+        bracket.known[q] = log(size(q) / limit)      # above 0: q has to rise
+        if ...: break
+
+Beyond what is known it follows the line through the nearest points; between two points around the
+wanted value it interpolates, and halves the interval where the last guess hardly narrowed it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+#: Steps of q that are worth a bisection where the line goes astray.
+_WIDE = 4.0
+#: How far measured slopes may be from the usual one.
+_STRAY = 3.0
+
+
+@dataclass(slots=True)
+class Bracket:
+    """q from `low` to `high` in steps of `grain`; `slope`: usual fall of the excess by a step of 1;
+    `guess`: where to begin; `beyond`: steps of q that are added to those over the edge of what is
+    known. `known`: excess over the wanted value by q."""
+
+    low: float
+    high: float
+    slope: float
+    guess: float
+    grain: float = 0.25
+    beyond: float = 0.0
+    known: dict[float, float] = field(default_factory=dict)
+    _width: float = math.inf
+    _halved: bool = False
+
+    def __iter__(self) -> Iterator[float]:
+        while (q := self.next()) is not None:
+            yield q
+
+    def round(self, q: float) -> float:
+        """The nearest q that there is."""
+        q = min(max(q, self.low), self.high)
+        return min(max(round(q / self.grain) * self.grain, self.low), self.high)
+
+    def next(self) -> float | None:
+        """The next q to try, None where none is left that could be nearer."""
+        if not self.known:
+            return self.round(self.guess)
+        fine, coarse = self.sides
+        if fine is not None and coarse is not None:
+            return self._inside(fine, coarse)
+        near = fine if coarse is None else coarse
+        assert near is not None
+        step = max(abs(self.known[near] / self.fall), 1.0) + self.beyond
+        q = self.round(near + (step if coarse is None else -step))
+        return None if q in self.known else q
+
+    @property
+    def sides(self) -> tuple[float | None, float | None]:
+        """The coarsest q that has to rise, and the next coarser one."""
+        fine = max((q for q, excess in self.known.items() if excess > 0), default=None)
+        coarse = min((q for q in self.known if fine is None or q > fine), default=None)
+        return fine, coarse
+
+    @property
+    def fall(self) -> float:
+        """Fall of the excess by a step of q, where it is nearest to what is wanted."""
+        points = sorted(self.known, key=lambda q: abs(self.known[q]))[:2]
+        fine, coarse = self.sides
+        if fine is not None and coarse is not None:
+            points = [fine, coarse]
+        if len(points) < 2 or any(math.isinf(self.known[q]) for q in points):
+            return self.slope
+        a, b = points
+        slope = (self.known[a] - self.known[b]) / (b - a)
+        return min(max(slope, self.slope / _STRAY), self.slope * _STRAY)
+
+    def _inside(self, fine: float, coarse: float) -> float | None:
+        width, at, to = coarse - fine, self.known[fine], self.known[coarse]
+        if width <= 1.001 * self.grain:
+            return None
+        self._halved = not self._halved and width > max(_WIDE, self._width / 2)
+        self._width = width
+        part = 0.5 if self._halved or math.isinf(at) else at / (at - to)
+        q = min(max(fine + part * width, fine + self.grain), coarse - self.grain)
+        return self.round(q)
