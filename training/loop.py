@@ -76,13 +76,14 @@ class Schedule:
 
 
 class Work(Protocol):
-    """What is trained. `model` learns."""
+    """What is trained: `model` learns by `loss`; a class that inherits says the rest where it is
+    more than nothing."""
 
     model: nn.Module
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups; "scale" multiplies the rate of a group."""
-        ...
+        return [{"params": list(self.model.parameters())}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The scalar to descend on, and what the curve shows of it; `step` counts losses."""
@@ -90,26 +91,27 @@ class Work(Protocol):
 
     def follow_plan(self, share: float) -> None:
         """How much of the plan is done."""
+        return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """Figures of held-out material; {} where there is none."""
-        ...
+        return {}
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
         """Figures of the alarms. Raises `alarms.Alarm`."""
-        ...
+        return {}
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """The trained file."""
-        ...
+        return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
     def state(self) -> dict[str, Any]:
         """What resuming needs beside weights and moments; tensors and numbers."""
-        ...
+        return {}
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
         """Takes what `state` gave."""
-        ...
+        return None  # noqa: RET501 (mypy takes an empty body for abstract)
 
 
 @torch.no_grad()

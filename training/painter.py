@@ -32,7 +32,7 @@ from gvcodec.util.tensor_colour import SMALL
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache
-from training.loop import Loop, Schedule
+from training.loop import Loop, Schedule, Work
 from training.settings import RunConfig, parse_run
 
 #: Of as many steps the last is led by the small network, where there is VGG16 for the others.
@@ -55,7 +55,7 @@ class TrainConfig(RunConfig):
     temporal: float = 30.0
 
 
-class PainterWork:
+class PainterWork(Work):
     """The `Work` of `loop`. Raises `UsageError` without material, `MediaError` without a painter to
     begin with or weights to lead it."""
 
@@ -83,12 +83,6 @@ class PainterWork:
         return Objective(
             loss, config.pixel, config.energy, config.temporal, config.guard, config.contrast
         )
-
-    def groups(self) -> list[dict[str, Any]]:
-        return [{"params": list(self.model.parameters())}]
-
-    def follow_plan(self, share: float) -> None:
-        pass
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""

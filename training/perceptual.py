@@ -38,7 +38,7 @@ from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.vgg import PerceptualLoss
 from gvcodec.util.models import SMALL_NETWORK, save_weights
 from training.crops import Cache
-from training.loop import Loop, Schedule
+from training.loop import Loop, Schedule, Work
 from training.perceptual_layers import CHANNELS, Weights, fit_layers
 from training.perceptual_pairs import Pairs, make_pairs
 
@@ -125,8 +125,8 @@ class _Student(nn.Module):
         return {n: t.square() if n in self.squared else t for n, t in pairs}
 
 
-class _Refining:
-    """The `Work` of `loop`: all weights on the teacher's gradients and distances. `say(step,
+class _Refining(Work):
+    """All weights on the teacher's gradients and distances. `say(step,
     minutes, weights)` is called at every validation."""
 
     def __init__(self, student: Weights, pairs: Pairs, batch: int, say: Say) -> None:
@@ -150,9 +150,6 @@ class _Refining:
             for name, tensor in zip(student.names, student.free, strict=True)
         ]
 
-    def follow_plan(self, share: float) -> None:
-        pass
-
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         student = self.model
         assert isinstance(student, _Student)
@@ -172,16 +169,6 @@ class _Refining:
         assert isinstance(average, _Student)
         minutes = (time.monotonic() - self._began) / 60
         self._say(self._steps, minutes, {n: t.detach() for n, t in average.weights().items()})
-        return {}
-
-    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        """Nothing: a student that learned nothing shows in `agreement`."""
-        return {}
-
-    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
-        """Nothing: `say` writes."""
-
-    def state(self) -> dict[str, Any]:
         return {}
 
     def resume(self, state: dict[str, Any], steps: int) -> None:

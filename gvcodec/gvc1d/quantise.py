@@ -1,4 +1,5 @@
-"""Rounding of latents at eight rates: a step size a channel, log-spaced over the rates."""
+"""Variable rate: latents are rounded, with straight-through gradients, at eight rates. Each channel
+has its step size, log-spaced over the rates."""
 
 from __future__ import annotations
 
