@@ -1,7 +1,7 @@
 """Facts about each base ("base layer") as pure data: wire numbers, scales of quality, limits.
 
-What encodes and decodes it is a record of `gvcodec.layers`; this module imports nothing but
-errors. A new base is a record here, one there, and the module with its encoder and decoder.
+This module imports nothing but errors. A new base is a record here, and the module with its encoder
+and decoder (see `gvcodec.layers`).
 
 One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` gives about equal PSNR-Y.
 Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
@@ -68,18 +68,22 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`wire`: the number in stream headers. `slot`: its number in the painter's condition, which
-    bases may share, None = no painter has learned its pictures. `bytes_a_pixel` that decoding
-    takes. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
+    """`wire`: the number in stream headers. `module`: where its functions are, in `gvcodec.base`.
+    `bytes_a_pixel` that decoding takes, `encoding`: bytes, and more of them a pixel. `slot`: its
+    number in the painter's condition, which bases may share, None = no painter has learned its
+    pictures. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
     `coarsest_full`: the coarsest index at full size. `reduced`: (index above which, scale, how much
     lower the index is there), coarsest first, which go as far as `coarsest_reduced`. `scales`:
     there are reduced sizes, `presets`: so many, `eye`: there are these settings."""
 
     name: str
     wire: int
+    module: str
     bytes_a_pixel: int
+    #: Bytes that encoding takes, and more of them a pixel: half as much again as was measured at
+    #: 320×180 and 640×360 (72 frames, one thread; 780 bytes a pixel with av1 at preset 2).
+    encoding: tuple[int, int] = (160 << 20, 1200)
     slot: int | None = None
-    torch: bool = False
     finest: float = 0.0
     q_map: tuple[tuple[float, float], ...] = ()
     reduced: tuple[tuple[float, Fraction, float], ...] = ()
@@ -95,11 +99,11 @@ class Base:
 RETIRED_BASES = {0: "klt", 2: "hevc"}
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
 #: vvc 118 at 1080p) and rounded up.
-_BASES: dict[str, Base] = {}
-for _base in (
+_ALL = (
     Base(
         "av1",
         1,
+        "standard.codec",
         120,
         slot=1,
         finest=1.0,
@@ -126,7 +130,9 @@ for _base in (
     Base(
         "vvc",
         3,
+        "standard.codec",
         140,
+        (200 << 20, 1100),
         slot=3,
         q_map=(
             (0, 0),
@@ -158,6 +164,7 @@ for _base in (
     Base(
         "motion",
         4,
+        "motion",
         260,
         slot=1,  # painted like av1, which codes its pictures
         q_map=((0, 0), (63, 63), (Q_END, 69)),
@@ -167,21 +174,9 @@ for _base in (
         scales=True,
     ),
     # Frames of latent tokens alone; see `gvcodec.base.none`.
-    Base("none", 5, bytes_a_pixel=40, q_map=((0, 0), (Q_END, INDEX_END))),
-):
-    _BASES[_base.name] = _base
-
-
-def register(base: Base) -> None:
-    """Make a base known. Raises `ValueError` for a name or a number that is taken."""
-    if base.name in _BASES or any(base.wire == other.wire for other in _BASES.values()):
-        raise ValueError(f"there is a base {base.name} or number {base.wire} already")
-    _BASES[base.name] = base
-
-
-def forget(name: str) -> None:
-    """The opposite of `register`."""
-    del _BASES[name]
+    Base("none", 5, "none", bytes_a_pixel=40, q_map=((0, 0), (Q_END, INDEX_END))),
+)
+_BASES = {base.name: base for base in _ALL}
 
 
 def names() -> tuple[str, ...]:

@@ -1,18 +1,19 @@
-"""What encodes and decodes each base: the registry of its functions, and their one way in.
+"""What encodes and decodes each base: the one way to its functions.
 
-Each function imports its base on first use, so a stream loads the libraries of its own base only.
-Facts about bases (wire numbers, limits) are in `gvcodec.bases`.
+A base's module (`gvcodec.bases.Base.module`) is imported on first use, so a stream loads the
+libraries of its own base only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gvcodec.base import BaseDecoder, BaseEncoder, OnDevice
-from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.bases import base_of
+from gvcodec.errors import WrongModelError
 from gvcodec.util.models import find_model, model_id
 
 if TYPE_CHECKING:
@@ -21,15 +22,19 @@ if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
 
 
-@dataclass(frozen=True, slots=True)
-class BaseCodec:
-    """`encoder`: of a format and a settled `EncoderConfig`. `decoder`: of a header, a number of
-    threads (0 = all cores), whether it is for low delay, and the model's path or None. `model`: the
-    path of the model to encode with, whose id streams then hold; None = the base has none."""
+class BaseModule(Protocol):
+    """What the module of a base has; `find_model() -> Path` too where the base has a model, whose
+    id streams hold."""
 
-    encoder: Callable[[VideoFormat, EncoderConfig], BaseEncoder]
-    decoder: Callable[[SequenceHeader, int, bool, Path | None], BaseDecoder]
-    model: Callable[[], Path] | None = None
+    def base_encoder(self, fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+        """`config` is settled."""
+        ...
+
+    def base_decoder(
+        self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+    ) -> BaseDecoder:
+        """`threads` 0 = all cores."""
+        ...
 
 
 def check_settings() -> None:
@@ -41,7 +46,7 @@ def check_settings() -> None:
 
 def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
     """The encoder of `config.base`; `config` is settled. Raises `UsageError`."""
-    return _layer_of(config.base).encoder(fmt, config)
+    return _module_of(config.base).base_encoder(fmt, config)
 
 
 def open_decoder(
@@ -55,12 +60,12 @@ def open_decoder(
     `device`:
     where the base's entropy coder runs. Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
-    layer = _layer_of(name)
-    if layer.model is not None:
+    module = _module_of(name)
+    if hasattr(module, "find_model"):
         if header.base_model_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
-    made = layer.decoder(header, threads, low_delay, model)
+    made = module.base_decoder(header, threads, low_delay, model)
     if isinstance(made, OnDevice):
         made.to_device(device)
     return made
@@ -68,68 +73,9 @@ def open_decoder(
 
 def base_model_id(name: str) -> bytes | None:
     """Eight bytes that name the base's model; None for a base that has none."""
-    model = _layer_of(name).model
-    return model_id(model()) if model is not None else None
+    find = getattr(_module_of(name), "find_model", None)
+    return None if find is None else model_id(find())
 
 
-def _layer_of(name: str) -> BaseCodec:
-    if name not in LAYERS:
-        raise UsageError(f"base layer {name} is unknown; there are {', '.join(LAYERS)}")
-    return LAYERS[name]
-
-
-def _standard_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    from gvcodec.base.standard.codec import open_encoder_of
-
-    return open_encoder_of(fmt, config)
-
-
-def _standard_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> BaseDecoder:
-    from gvcodec.base.standard.codec import open_decoder_of
-
-    return open_decoder_of(header, threads, low_delay)
-
-
-def _motion_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    from gvcodec.base.motion.encoder import open_encoder as opened
-
-    return opened(fmt, config)
-
-
-def _motion_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> BaseDecoder:
-    from gvcodec.base.motion.decoder import open_decoder as opened
-
-    return opened(header, threads, low_delay, model)
-
-
-def _none_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    from gvcodec.base.none import NoneEncoder
-
-    return NoneEncoder(fmt, config.base_q or 0.0, config.keyint)
-
-
-def _none_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> BaseDecoder:
-    from gvcodec.base.none import NoneDecoder
-
-    return NoneDecoder(header.format)
-
-
-def _motion_model() -> Path:
-    from gvcodec.base.motion.checkpoint import find_motion_model
-
-    return find_motion_model()
-
-
-#: By the names of `gvcodec.bases`.
-LAYERS: dict[str, BaseCodec] = {
-    "av1": BaseCodec(_standard_encoder, _standard_decoder),
-    "vvc": BaseCodec(_standard_encoder, _standard_decoder),
-    "motion": BaseCodec(_motion_encoder, _motion_decoder, _motion_model),
-    "none": BaseCodec(_none_encoder, _none_decoder),
-}
+def _module_of(name: str) -> BaseModule:
+    return cast(BaseModule, import_module(f"gvcodec.base.{base_of(name).module}"))

@@ -102,7 +102,7 @@ def memory_for(header: Header, painted: bool) -> int:
     pixels = header.format.width * header.format.height
     base, restored = base_of(header.base), painted and header.gvc1d_id is not None
     each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
-    return _PROGRAM[painted or base.torch] + pixels * each
+    return _PROGRAM[painted] + pixels * each
 
 
 def check(header: Header, painted: bool, limits: Limits) -> None:

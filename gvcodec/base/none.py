@@ -3,12 +3,18 @@ empty and only say where GOPs begin. Its base frames are grey."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Planes, VideoFormat
+
+if TYPE_CHECKING:
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.config import EncoderConfig
 
 _GREY = 512
 
@@ -55,3 +61,13 @@ class NoneDecoder:
 
     def abandon(self) -> list[Planes]:
         return []
+
+
+def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> NoneEncoder:
+    """See `gvcodec.layers`."""
+    return NoneEncoder(fmt, config.base_q or 0.0, config.keyint)
+
+
+def base_decoder(header: SequenceHeader, *_: object) -> NoneDecoder:
+    """See `gvcodec.layers`."""
+    return NoneDecoder(header.format)

@@ -59,7 +59,7 @@ def open_painter(
 
 def paints_exactly(header: SequenceHeader) -> bool:
     """Whether painted samples are the same on every machine: they are where the base's are."""
-    return header.painter_id is not None and not base_of(header.base).torch
+    return header.painter_id is not None
 
 
 def fit_parts(

@@ -1,1 +1,43 @@
 """Base motion: standard pictures, and between them frames as trees of motion steps, in integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvcodec.base import BaseDecoder, BaseEncoder
+from gvcodec.base.motion.checkpoint import find_motion_model as find_model  # noqa: F401
+from gvcodec.entropy.streams import backend_of
+
+if TYPE_CHECKING:
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.config import EncoderConfig
+    from gvcodec.types import VideoFormat
+
+
+def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+    """See `gvcodec.layers`."""
+    from gvcodec.base.motion.encoder import AHEAD, MotionEncoder
+
+    assert config.base_q is not None and config.scale is not None
+    ahead = 0 if config.low_delay else AHEAD
+    return MotionEncoder(
+        fmt,
+        config.base_q,
+        config.keyint,
+        config.threads,
+        scale=config.scale,
+        ahead=ahead,
+        backend=backend_of(config.device),
+        alloc=config.alloc,
+    )
+
+
+def base_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+) -> BaseDecoder:
+    """See `gvcodec.layers`."""
+    from gvcodec.base.motion.decoder import MotionDecoder
+
+    assert model is not None
+    return MotionDecoder(header.format, threads, model, header.scale)

@@ -19,7 +19,6 @@ from gvcodec.base.motion.payload import (
 )
 from gvcodec.base.motion.pictures import MAX_Q, PICTURE_CODEC, Shown, Sized, threads_of, windows
 from gvcodec.base.standard.codec import StandardDecoder
-from gvcodec.bitstream import SequenceHeader
 from gvcodec.entropy.streams import Backend, backend_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Planes, VideoFormat
@@ -119,11 +118,3 @@ class MotionDecoder:
     def abandon(self) -> list[Planes]:
         self._before, self._waiting = None, []
         return []
-
-
-def open_decoder(
-    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
-) -> MotionDecoder:
-    """See `gvcodec.layers`."""
-    assert model is not None
-    return MotionDecoder(header.format, threads, model, header.scale)

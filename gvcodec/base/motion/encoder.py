@@ -48,8 +48,7 @@ from gvcodec.base.motion.pictures import (
 )
 from gvcodec.base.scene_cuts import MIN_GOP, CutFinder
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.config import EncoderConfig
-from gvcodec.entropy.streams import Backend, backend_of
+from gvcodec.entropy.streams import Backend
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 
@@ -326,20 +325,4 @@ def _join(parts: list[Coded]) -> Coded:
     return Coded(
         [p for part in parts for p in part.packets],
         [base_frame for part in parts for base_frame in part.base_frames],
-    )
-
-
-def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> MotionEncoder:
-    """See `gvcodec.layers`: `config` is settled."""
-    assert config.base_q is not None and config.scale is not None
-    ahead = 0 if config.low_delay else AHEAD
-    return MotionEncoder(
-        fmt,
-        config.base_q,
-        config.keyint,
-        config.threads,
-        scale=config.scale,
-        ahead=ahead,
-        backend=backend_of(config.device),
-        alloc=config.alloc,
     )

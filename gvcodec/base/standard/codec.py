@@ -218,7 +218,7 @@ class StandardDecoder(Shared):
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 
-def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
+def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
     """The encoder of `config.base`; `config` is settled."""
     assert config.base_q is not None and config.scale is not None
     return StandardEncoder(
@@ -236,6 +236,8 @@ def open_encoder_of(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
     )
 
 
-def open_decoder_of(header: SequenceHeader, threads: int, low_delay: bool) -> StandardDecoder:
+def base_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: object = None
+) -> StandardDecoder:
     """The decoder of a stream's base."""
     return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)
