@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -250,6 +251,31 @@ class EncoderConfig:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
         return replace(found, scale=scale, base_q=index)
+
+    def check(self) -> None:
+        """Of settled settings. Raises `UsageError` for what cannot be encoded."""
+        base = base_of(self.base)
+        if self.eye and not base.eye:
+            raise UsageError("eye is for the av1 base layer")
+        if self.scale != 1 and not base.scales:
+            raise UsageError(f"the {self.base} base layer has no reduced scale")
+        if self.preset is not None and base.standard is None:
+            raise UsageError("preset is for av1 and vvc")
+        if self.maxrate and not (base.standard is not None and base.standard.capped):
+            raise UsageError("maxrate is for base av1")
+        if self.maxrate and self.low_delay:
+            raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
+        if self.maxrate and not 1000 <= self.maxrate < 1 << 41:
+            raise UsageError("maxrate is in bits a second, from 1000")
+        least = min(self.keyint, self.fit or 0, self.threads, self.steps)
+        if least < 0 or not (self.fit or 0) < math.inf:
+            raise UsageError("keyint, fit, its steps and threads cannot be negative")
+        if not 0 <= self.fit_parts <= 4:
+            raise UsageError("fit_parts goes from 1 to 4")
+        if self.alloc not in ("", *METHODS):
+            raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
+        if self.fit_by not in ("", "vgg", "small"):
+            raise UsageError("fit_by is vgg or small")
 
     def _check_tokens(self) -> None:
         """Raises `UsageError`."""

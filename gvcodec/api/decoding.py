@@ -6,9 +6,9 @@ from typing import Any, BinaryIO
 
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
-from gvcodec.api.sources import PathName, as_name
+from gvcodec.api.sources import PathName
 from gvcodec.streams.to_video import Request, to_video
-from gvcodec.util.file_io import Readable, protect_inputs
+from gvcodec.util.file_io import Readable, as_name, protect_inputs
 from gvcodec.util.progress import Mode, ProgressBar
 
 

@@ -6,14 +6,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gvcodec.api.base_choice import resolve_auto_base, settle_base
 from gvcodec.api.job import Job, parse
 from gvcodec.api.keywords import list_options, make_config, split_options
-from gvcodec.api.rate_control import encode_rated, reread
+from gvcodec.api.rate_control import encode_rated, reread, resolve_auto_base, settle_base
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, as_name, open_sink
+from gvcodec.api.sources import PathName, open_sink
 from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -23,12 +23,11 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
-from gvcodec.rate.one_pass import Watch
-from gvcodec.rate.scenes import gop_offsets, shares
+from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.file_io import as_name, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path
@@ -122,10 +121,8 @@ def _encode_once(job: Job) -> Encoded:
         bar = stack.enter_context(ProgressBar(stages, rate, **job.shown))
         if tries:
             job = replace(job, source=stack.enter_context(reread(job.source)))
-            job = settle_scenes(job, bar)
-        reader = stack.enter_context(
-            VideoReader(job.source, job.start, job.frames, said=job.input_options)
-        )
+            job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
+        reader = stack.enter_context(_open(job))
         journal = stack.enter_context(_open_journal(job)) if job.resume else None
         wrap = journal.wrap if journal else None
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
@@ -154,14 +151,8 @@ def _encode_once(job: Job) -> Encoded:
     )
 
 
-def settle_scenes(job: Job, watch: Watch) -> Job:
-    """The job with the quality of each GOP, after a trial of its video."""
-    with VideoReader(job.source, job.start, job.frames, said=job.input_options) as reader:
-        config = job.config.resolve()
-        planes = (frame.planes for frame in watch(reader, "probe", reader.expected))
-        return replace(
-            job, config=replace(config, gop_q=gop_offsets(planes, reader.format, config))
-        )
+def _open(job: Job) -> VideoReader:
+    return VideoReader(job.source, job.start, job.frames, said=job.input_options)
 
 
 def _check(job: Job) -> None:

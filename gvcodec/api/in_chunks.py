@@ -16,7 +16,7 @@ from typing import Any
 from gvcodec.api.job import Job
 from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import as_name, open_sink
+from gvcodec.api.sources import open_sink
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import open_engine
@@ -29,6 +29,7 @@ from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
 from gvcodec.streams.info import duration_of
+from gvcodec.util.file_io import as_name
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import absolute_path, is_uri
 

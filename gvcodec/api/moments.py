@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.results import Found, Moment
-from gvcodec.api.sources import PathName, as_name
+from gvcodec.api.sources import PathName
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
+from gvcodec.util.file_io import as_name
 
 
 def search(

@@ -1,5 +1,5 @@
-"""`encode_file` with a size, bitrate, bits a pixel or a target: several passes over the input, one
-file."""
+"""`encode_file` with several passes over the input: the base of `--base auto`, and a size, bitrate,
+bits a pixel or a target."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
-from gvcodec.api.base_choice import choose_base
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, as_name, open_sink
+from gvcodec.api.sources import PathName, open_sink
 from gvcodec.av1_mux.write import container_size, one_file_suffix
-from gvcodec.bases import q_of
+from gvcodec.bases import AUTO, q_of
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
+from gvcodec.rate import auto
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
 from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
-from gvcodec.util.file_io import name_errors, open_input
+from gvcodec.util.file_io import as_name, name_errors, open_input
+from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import local_path
@@ -38,6 +40,32 @@ from gvcodec.util.uris import local_path
 _ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 #: How much longer than it says a file may be.
 _LENIENT = 1.05
+
+
+def resolve_auto_base(config: EncoderConfig, output: str | None, in_parts: bool) -> EncoderConfig:
+    """`auto` is av1 where the output takes nothing else, and where chunks share a budget."""
+    only_av1 = in_parts or bool(one_file_suffix(output))
+    return replace(config, base="av1") if config.base == AUTO and only_av1 else config
+
+
+def settle_base(job: Job) -> Job:
+    """The job with a base, chosen where it is `auto`."""
+    if job.config.base != AUTO:
+        return job
+    if as_name(job.source) is None:
+        return replace(job, config=replace(job.config, base="av1"))
+    return replace(job, config=choose_base(job, job.config))
+
+
+def choose_base(job: Job, config: EncoderConfig, path: str = "") -> EncoderConfig:
+    """The settings with the base that is chosen for the input, of which `path` is a copy that can
+    be read again."""
+    source = path or os.fspath(job.source)  # type: ignore[arg-type]
+    choice = auto.choose_base(str(source), config, job.start, job.frames, job.input_options)
+    shown = choice.config.base == "motion" and job.progress != "none"
+    if job.verbose or shown:
+        say(choice.reason)
+    return choice.config
 
 
 def encode_rated(job: Job, rate: Budget | Target) -> Encoded:

@@ -11,22 +11,11 @@ from typing import BinaryIO, TypeAlias
 from gvcodec.av1_mux.files import create_stream, open_stream, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
-from gvcodec.util.file_io import Borrowed, Readable, display_name
+from gvcodec.util.file_io import Borrowed, Readable, name_of
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
-
-
-def as_name(given: object) -> str | None:
-    """The path as a string; None for what has none."""
-    return os.fspath(given) if isinstance(given, str | os.PathLike) else None
-
-
-def name_of(source: object) -> str:
-    """How messages call an input."""
-    name = as_name(source) or getattr(source, "name", None)
-    return display_name(name) if isinstance(name, str) else "stream"
 
 
 @contextlib.contextmanager

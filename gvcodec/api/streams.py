@@ -9,15 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.api.sources import (
-    PathName,
-    Source,
-    as_name,
-    name_of,
-    open_reader,
-    open_sink,
-    open_source,
-)
+from gvcodec.api.sources import PathName, Source, open_reader, open_sink, open_source
 from gvcodec.bitstream import Reader, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -32,7 +24,7 @@ from gvcodec.streams.cut import Cut
 from gvcodec.streams.info import Info, facts
 from gvcodec.streams.repair import Repaired
 from gvcodec.streams.verify import Verified
-from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.file_io import as_name, name_of, protect_inputs
 
 
 def info(source: Source) -> Info:

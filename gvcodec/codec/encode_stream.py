@@ -54,8 +54,8 @@ def encode_stream(
     raise."""
     exact = paints and paints_exactly(encoder.header)
     # Where tokens are looked for everything is painted already, and the header is not known yet.
-    painted = _Painted(encoder) if exact and not encoder.looks_for_tokens else None
-    writer = None if encoder.looks_for_tokens else Writer(output, encoder.header)
+    painted = _Painted(encoder) if exact and encoder.latent_pass is None else None
+    writer = None if encoder.latent_pass else Writer(output, encoder.header)
 
     def drain(last: bool = False) -> None:
         nonlocal writer
@@ -130,11 +130,11 @@ class _Painted:
         header, base_frames = encoder.header, encoder.share_base_frames()
         self._decoder = Decoder(
             header,
-            threads=encoder.threads,
+            threads=encoder.config.threads,
             limits=UNLIMITED,
-            device=encoder.device,
+            device=encoder.config.device,
             read_only=True,
-            base_codec=layers.open_decoder(header, encoder.threads)
+            base_codec=layers.open_decoder(header, encoder.config.threads)
             if base_frames is None
             else ReplayDecoder(base_frames),
         )

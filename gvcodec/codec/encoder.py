@@ -14,7 +14,6 @@ The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which i
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,9 +23,9 @@ import numpy as np
 
 from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
-from gvcodec.bases import INDEX_END, base_of, is_reordered
+from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.config import METHODS, EncoderConfig
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
@@ -67,10 +66,11 @@ class Encoder(Shared):
     before what they are for, and tokens are found once all is painted. `header` is final once a
     packet came out: it names the model of tokens if there are any.
 
-    Attributes: `header` (`SequenceHeader`), `notes` (one line for everything that was left out),
-    after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames; infinite when
-    all are exact). Calls of several threads are made in turn. It does not follow into a child
-    process made by `fork`.
+    Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
+    (one line for everything that was left out), `latent_pass` (what finds tokens in `flush`, or
+    None), after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames;
+    infinite when all are exact). Calls of several threads are made in turn. It does not follow into
+    a child process made by `fork`.
     """
 
     @usual_torch()
@@ -92,34 +92,9 @@ class Encoder(Shared):
         super().__init__()
         layers.check_settings()
         map_large_blocks()
-        config = config or EncoderConfig()
-        config = config.resolve()
+        config = (config or EncoderConfig()).resolve()
+        config.check()
         assert config.scale is not None and config.base_q is not None
-        base = base_of(config.base)
-        if config.eye and not base.eye:
-            raise UsageError("eye is for the av1 base layer")
-        if config.scale != 1 and not base.scales:
-            raise UsageError(f"the {config.base} base layer has no reduced scale")
-        if config.preset is not None and base.standard is None:
-            raise UsageError("preset is for av1 and vvc")
-        if config.maxrate and not (base.standard is not None and base.standard.capped):
-            raise UsageError("maxrate is for base av1")
-        if config.maxrate and config.low_delay:
-            raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
-        if config.maxrate and not 1000 <= config.maxrate < 1 << 41:
-            raise UsageError("maxrate is in bits a second, from 1000")
-        if (
-            config.keyint < 0
-            or not 0 <= (config.fit or 0) < math.inf
-            or min(config.threads, config.steps) < 0
-        ):
-            raise UsageError("keyint, fit, its steps and threads cannot be negative")
-        if not 0 <= config.fit_parts <= 4:
-            raise UsageError("fit_parts goes from 1 to 4")
-        if config.alloc not in ("", *METHODS):
-            raise UsageError(f"alloc is {', '.join(METHODS)}, not {config.alloc}")
-        if config.fit_by not in ("", "vgg", "small"):
-            raise UsageError("fit_by is vgg or small")
         self.notes: list[str] = []
         painter, reason = painter_id(config.base)
         if reason:
@@ -133,7 +108,7 @@ class Encoder(Shared):
             layers.base_model_id(config.base),
             painter,
         )
-        self._config = config
+        self.config = config
         self.progress = progress
 
         def make() -> BaseEncoder:
@@ -148,7 +123,7 @@ class Encoder(Shared):
             self.notes.append(NOT_FITTED)
             wanted = False
         self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
-        self._latent_pass = self._open_latents(fmt, config) if config.has_tokens else None
+        self.latent_pass = self._open_latents(fmt, config) if config.has_tokens else None
         #: LATENT payloads by the number of their frame.
         self._latents: dict[int, bytes] = {}
         #: Hash of the painted frames where tokens were looked for, which takes painting them.
@@ -163,7 +138,7 @@ class Encoder(Shared):
         self._released = 0
         #: Base frames for `share_base_frames`.
         self._shared: deque[Planes] | None = None
-        self._sent = 0
+        self.frames = 0
         self._end: int | None = None
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
         #: another order.
@@ -172,11 +147,6 @@ class Encoder(Shared):
         self.coded_frames = 0
         self.coded_bytes = 0
         self._flushed = False
-
-    @property
-    def frames(self) -> int:
-        """Frames taken so far."""
-        return self._sent
 
     @in_turn
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
@@ -188,15 +158,15 @@ class Encoder(Shared):
         if self._flushed:
             raise UsageError("the encoder has been flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
-            raise UsageError(f"frame {self._sent} is not of {width}×{height} samples in 4:2:0")
+            raise UsageError(f"frame {self.frames} is not of {width}×{height} samples in 4:2:0")
         if any(
             plane.dtype.kind not in "ui" or plane.min() < 0 or plane.max() > PEAK
             for plane in planes
         ):
-            raise UsageError(f"frame {self._sent}: samples are integers 0…{PEAK}")
+            raise UsageError(f"frame {self.frames}: samples are integers 0…{PEAK}")
         if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
             raise UsageError(
-                f"frame {self._sent}: a timestamp is an integer within ±2^61, not {pts!r}"
+                f"frame {self.frames}: a timestamp is an integer within ±2^61, not {pts!r}"
             )
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
@@ -205,10 +175,10 @@ class Encoder(Shared):
             y = np.right_shift(y, 2, out=np.empty(y.shape, np.uint8), casting="unsafe")
         self._sources.append(y)
         if self._samples is not None:
-            self._samples.send_source(self._sent, planes)
-        if self._latent_pass is not None:
-            self._latent_pass.send(planes)
-        self._sent += 1
+            self._samples.send_source(self.frames, planes)
+        if self.latent_pass is not None:
+            self.latent_pass.send(planes)
+        self.frames += 1
         self._take(self._base_codec.send(planes, force_key))
 
     @in_turn
@@ -237,24 +207,9 @@ class Encoder(Shared):
             self._packets.append(Packet(Kind.TRACKS, data))
 
     @property
-    def device(self) -> str:
-        """torch's name of where frames are painted."""
-        return self._config.device
-
-    @property
-    def threads(self) -> int:
-        """Of the painter, 0 = all cores."""
-        return self._config.threads
-
-    @property
     def waits(self) -> bool:
         """Whether all packets wait for `flush`."""
-        return self._samples is not None or self._latent_pass is not None
-
-    @property
-    def looks_for_tokens(self) -> bool:
-        """Whether `flush` looks for tokens, and paints all frames for that."""
-        return self._latent_pass is not None
+        return self._samples is not None or self.latent_pass is not None
 
     @in_turn
     def share_base_frames(self) -> deque[Planes] | None:
@@ -273,7 +228,7 @@ class Encoder(Shared):
     @steps_in_turn
     def flush_in_steps(self) -> Iterator[None]:
         """`flush`, which goes on after each step; what is ready may be taken out between them."""
-        if not self._sent:
+        if not self.frames:
             raise UsageError("there is no frame to encode")
         if isinstance(self._base_codec, Drains):
             for coded in self._base_codec.drain():
@@ -291,7 +246,7 @@ class Encoder(Shared):
         return_memory()
         keep_large_blocks()
         if self._samples is not None:
-            parts = self._samples.parts(self._gops, self._sent)
+            parts = self._samples.parts(self._gops, self.frames)
             self._samples = None
             progress = self.progress
             if progress is not None:
@@ -299,7 +254,7 @@ class Encoder(Shared):
             self.fitted, reason = fit_parts(
                 parts,
                 self.header,
-                self._config,
+                self.config,
                 None if progress is None else progress.say,
                 None if progress is None else progress.fitted,
             )
@@ -307,9 +262,9 @@ class Encoder(Shared):
                 self.notes.append(reason)
         self.base_hash = self._hash.digest()[:HASH_BYTES]
         self.psnr_y = self._psnr.value
-        if self._latent_pass is not None:
-            self._code_latents(self._latent_pass)
-            self._latent_pass = None
+        if self.latent_pass is not None:
+            self._code_latents(self.latent_pass)
+            self.latent_pass = None
 
     @in_turn
     def receive_packet(self) -> Packet | None:
@@ -364,12 +319,12 @@ class Encoder(Shared):
             self.header,
             packets,
             self.coded_bytes / self.coded_frames,
-            None if progress is None else lambda n: progress.painted(n, self._sent),
+            None if progress is None else lambda n: progress.painted(n, self.frames),
         )
         self.painted_hash = latent_pass.painted_hash
-        if self._latents or self._config.base == "none":
+        if self._latents or self.config.base == "none":
             self.header = replace(self.header, gvc1d_id=latent_pass.model_id)
-        if self._config.base == "none":
+        if self.config.base == "none":
             self.psnr_y = latent_pass.psnr_y
         elif not self._latents:
             self.notes.append("latent tokens do not pay for this video, they are left out")
@@ -386,7 +341,7 @@ class Encoder(Shared):
             self._packets.append(
                 Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
             )
-            if not is_reordered(self._config.base):
+            if not is_reordered(self.config.base):
                 self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)

@@ -139,7 +139,7 @@ class VideoReader:
         last, count = 0, 0
         while following is not None and self._wants(following[1], count):
             frame, last = following
-            self._hand_on((last + 1 / self._rate / self._tick) * self._tick)
+            self._hand_on(last * self._tick + 1 / self._rate)
             if (pts := self._slot(last - self.shift)) is not None:
                 planes, new_size = self._conversion.apply(frame)
                 yield Frame(planes, pts, new_size)
@@ -150,7 +150,7 @@ class VideoReader:
         if following is None:
             self._hand_on(None)
         elif self.tracks is not None:
-            self._read_tracks((last + 1 / self._rate / self._tick) * self._tick)
+            self.copy_tracks(last * self._tick + 1 / self._rate)
         if self.tracks is not None:
             self.tracks.finish()
         self._finish_notes(count, following is None)
@@ -207,7 +207,8 @@ class VideoReader:
         if self._pictures or self._untimed:
             self._tick = 1 / self._rate
         if self._span is None and not self._pictures:
-            self._set_tracks()
+            self.tracks, notes = self._make_copier()
+            self.notes += notes
         self._restart()
         opening = self._first = next(self._timed, None)
         self.stop = None
@@ -276,10 +277,6 @@ class VideoReader:
             self._untimed = True
             return said
         return rate_of_stream(self._stream)
-
-    def _set_tracks(self) -> None:
-        self.tracks, notes = self._make_copier()
-        self.notes += notes
 
     def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
         sound = self._said.sound or COPY
@@ -396,21 +393,6 @@ class VideoReader:
         """Copy the packets of tracks that begin before `end` (seconds on the clock of the file)."""
         self._waiting.copy(self.tracks, self.shift * self._tick, end, self._start <= 0)
 
-    def _read_tracks(self, end: Fraction) -> None:
-        """The frames ended before the file: read on for the sound and subtitles that belong to
-        them."""
-        streams = self.tracks.streams if self.tracks else []
-        # Subtitles are rare: waiting for one after the end would mean to read all of the file.
-        pending = {stream.index for stream in streams if stream.type == "audio"}
-        for packet in self._container.demux(streams):
-            if packet.pts is not None and packet.pts * packet.time_base < end:
-                self._waiting.take(packet)
-            else:
-                pending.discard(packet.stream.index)
-                if not pending:
-                    break
-        self._hand_on(end)
-
     def copy_tracks(self, end: Fraction | None) -> None:
         """Hand on the packets of copied tracks that begin before `end` (seconds on the clock of the
         file; None = all of those that belong to the frames), without decoding. No frames can be
@@ -423,7 +405,9 @@ class VideoReader:
             else:
                 self._stream.discard = cast("av.stream.Discard", DISCARD_ALL)
             self._only_tracks = self._read(streams) if streams else iter(())
-        behind = {stream.index for stream in streams if stream.type == "audio"}
+        # Subtitles are rare: beside sound none is waited for, which would take the whole file.
+        kinds = {s.type for s in streams} & {"audio"} or {"subtitle"}
+        behind = {stream.index for stream in streams if stream.type in kinds}
         while behind or end is None:
             packet = next(self._only_tracks, None)
             if packet is None:
@@ -441,11 +425,7 @@ class VideoReader:
         No frames can be read after that."""
         if self.tracks is None:
             return 0
-        end = None if self.stop is None else self.stop * self._tick
-        if self._limit is not None:
-            last = (self.shift + self.start_pts) * self._tick + self._limit / self.format.frame_rate
-            end = last if end is None else min(end, last)
-        self.copy_tracks(end)
+        self.copy_tracks(self._last_end())
         self.tracks.finish()
         return len(self.tracks.take())
 
@@ -502,14 +482,16 @@ class VideoReader:
         if found.tags:
             self.notes.append(f"kept as metadata: {', '.join(name for name, _ in found.tags)}")
         begin = self.shift * self._tick
-        end = None
+        return found.during(begin, self._last_end(), -begin)
+
+    def _last_end(self) -> Fraction | None:
+        """When the frames that are wanted end, in seconds on the clock of the file; None = with
+        it."""
+        ends = [] if self.stop is None else [self.stop * self._tick]
         if self._limit is not None:
-            rate = self.format.frame_rate
-            end = (self.shift + self.start_pts) * self._tick + self._limit / rate
-        if self.stop is not None:
-            stop = self.stop * self._tick
-            end = stop if end is None else min(end, stop)
-        return found.during(begin, end, -begin)
+            begin = (self.shift + self.start_pts) * self._tick
+            ends.append(begin + self._limit / self.format.frame_rate)
+        return min(ends, default=None)
 
     def _estimate(self) -> int | None:
         total = len(self._pictures) if self._pictures else self._stream.frames or None

@@ -17,6 +17,7 @@ relative to what the GOPs take at constant quality and the same in sum:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from gvcodec.gvc1d.allocation.budget import rate_distortion
 from gvcodec.gvc1d.allocation.patches import luma_features
 from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
 from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens
+from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
 
 #: Qualities of the trial, relative to the one that is asked for, finest first.
@@ -71,6 +73,17 @@ def shares(config: EncoderConfig) -> bool:
             f"alloc {config.alloc} tries the whole video first: not in low delay or with maxrate"
         )
     return True
+
+
+def share_scenes(
+    open_source: Open, config: EncoderConfig, watch: Watch, frames: int | None = None
+) -> EncoderConfig:
+    """The settings with the quality of each GOP that a trial of the first `frames` frames finds."""
+    with open_source() as source:
+        total = frames or getattr(source, "expected", None)
+        video = watch(itertools.islice(source, frames), "probe", total)
+        planes = (frame.planes for frame in video)
+        return replace(config, gop_q=gop_offsets(planes, source.format, config.resolve()))
 
 
 def gop_offsets(

@@ -22,7 +22,7 @@ from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Pass
-from gvcodec.rate.scenes import gop_offsets, shares
+from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search
 
 #: Part of the limit that is aimed at, and that is enough.
@@ -59,7 +59,9 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     base = search.config.base
     q, slope = found or find_quality(search)
     if shares(search.config):
-        _share_scenes(search, q)
+        config = dataclasses.replace(search.config, base_q=q)
+        frames = search.extent.frames
+        search.config = share_scenes(search.open_source, config, search.watch, frames)
     trim = standard_of(base).trims[1]
     best: Pass | None = None
     points: list[Point] = []
@@ -83,16 +85,6 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     if best is None:
         best = _any_that_fits(search, points, slope)
     return search.fitted(best)
-
-
-def _share_scenes(search: Search, q: float) -> None:
-    """All passes give the GOPs the qualities that a trial around `q` finds."""
-    config = dataclasses.replace(search.config, base_q=q).resolve()
-    frames = search.extent.frames
-    with search.open_source() as source:
-        video = search.watch(itertools.islice(source, frames), "probe", frames)
-        offsets = gop_offsets((frame.planes for frame in video), search.extent.format, config)
-    search.config = dataclasses.replace(search.config, gop_q=offsets)
 
 
 def _any_that_fits(

@@ -29,7 +29,7 @@ from gvcodec.media.writer import (
 )
 from gvcodec.streams.excerpt import Piece, find_piece
 from gvcodec.types import VideoFormat
-from gvcodec.util.file_io import Borrowed, Readable, display_name
+from gvcodec.util.file_io import Borrowed, Readable, name_of
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import documented, integer, number, option, picture_size
 from gvcodec.util.progress import ProgressBar
@@ -106,14 +106,6 @@ class Request:
     )
     limits: Limits = DEFAULT
     hold: bool = False
-
-    @property
-    def name(self) -> str:
-        """How messages call the input."""
-        if isinstance(self.input, str):
-            return display_name(self.input)
-        name = getattr(self.input, "name", None)
-        return name if isinstance(name, str) else "stream"
 
     @property
     def target(self) -> str:
@@ -243,11 +235,11 @@ class _Input:
 
 def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
     """The stream, and the frames of it that are wanted; the first one is decoded."""
+    name = name_of(options.input)
     if isinstance(options.input, str):
         source = stack.enter_context(open_stream(options.input, options.follow))
     else:
-        source = unwrap(io.BufferedReader(Borrowed(options.input)), options.name)
-    name = options.name
+        source = unwrap(io.BufferedReader(Borrowed(options.input)), name)
     reader = Salvage(source, name) if options.ignore_errors else Reader(source, name)
     header = reader.header
     painted = header.enhanced and not options.fidelity

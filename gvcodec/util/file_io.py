@@ -324,3 +324,14 @@ class PendingFile:
 def _reason(error: OSError) -> str:
     """What went wrong, in a few words."""
     return error.strerror or os.strerror(error.errno or errno.EIO)
+
+
+def as_name(given: object) -> str | None:
+    """The path as a string; None for what has none."""
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else None
+
+
+def name_of(source: object) -> str:
+    """How messages call an input."""
+    name = as_name(source) or getattr(source, "name", None)
+    return display_name(name) if isinstance(name, str) else "stream"
