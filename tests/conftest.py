@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gvcodec import _core, cli
-from gvcodec.bitstream import Kind, Reader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.types import Planes
 
 
@@ -36,16 +36,35 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
     return clip
 
 
+def stream_of(
+    header: SequenceHeader, packets: Iterable[Packet], base_hash: bytes | None = bytes(8)
+) -> bytes:
+    """A stream of these packets, every checksum right."""
+    stream = io.BytesIO()
+    writer = Writer(stream, header)
+    for packet in packets:
+        writer.write(packet)
+    assert base_hash is not None
+    writer.finish(base_hash)
+    return stream.getvalue()
+
+
+def rewritten(data: bytes, change: Callable[[list[Packet]], Iterable[Packet]]) -> bytes:
+    """The stream with `change` applied to its packets, every checksum right."""
+    reader = Reader(io.BytesIO(data))
+    packets = list(reader.packets())
+    return stream_of(reader.header, change(packets), reader.base_hash)
+
+
+def before_keys(packets: Iterable[Packet], new: Iterable[Sequence[Packet]]) -> list[Packet]:
+    """The packets, and before each keyframe the next ones of `new`."""
+    each = iter(new)
+    return [p for old in packets for p in ([*next(each), old] if old.kind is Kind.KEY else [old])]
+
+
 def without_painted_hash(data: bytes) -> bytes:
     """The stream as `cut`, `cat` and `repair` write it: they decode, but do not paint."""
-    reader, stream = Reader(io.BytesIO(data)), io.BytesIO()
-    writer = Writer(stream, reader.header)
-    for packet in reader.packets():
-        if packet.kind is not Kind.PAINTED:
-            writer.write(packet)
-    assert reader.base_hash is not None
-    writer.finish(reader.base_hash)
-    return stream.getvalue()
+    return rewritten(data, lambda packets: [p for p in packets if p.kind is not Kind.PAINTED])
 
 
 def run(*words: object, code: int = 0) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.errors import DamagedStreamError, UsageError, VerificationError, WrongModelError
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import planes_equal, psnr
 
@@ -65,6 +66,8 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     while (frame := decoder.receive_frame()) is not None:
         shown.append(frame)
     decoder.verify(encoder.base_hash)
+    with pytest.raises(VerificationError, match="base hash"):
+        decoder.verify(b"8 others")
     assert [frame.pts for frame in shown] == [3000 * number for number in range(20)]
     mean = np.mean([psnr(frame.planes, planes) for frame, planes in zip(shown, clip, strict=True)])
     assert encoder.psnr_y == pytest.approx(mean, abs=1e-6)
@@ -87,33 +90,10 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     times = [3000 * number + (1700 if number > 7 else 0) + number % 3 for number in range(20)]
     encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0, keyint=6), start_pts=times[0])
     stream = io.BytesIO()
-    writer = gvcodec.Writer(stream, encoder.header)
-    for planes, pts in zip(clip, times, strict=True):
-        encoder.send_frame(planes, pts)
-    encoder.flush()
-    while (packet := encoder.receive_packet()) is not None:
-        writer.write(packet)
-    writer.finish(encoder.base_hash)
+    encode_stream(encoder, stream, zip(clip, times, strict=True), paints=False)
     reader = Reader(io.BytesIO(stream.getvalue()))
     decoder = gvcodec.Decoder(reader.header, fidelity=True)
     assert [frame.pts for frame in decoder.frames_of(reader.packets())] == times
-
-
-def test_samples_for_fitting_are_even_and_bounded(clip: list[Planes]) -> None:
-    from gvcodec.painter.fit_samples import FitSampler, Gop
-
-    reservoir = FitSampler(FORMAT)
-    for number in range(1000):
-        reservoir.send_source(number, clip[number % 20])
-        if number >= 30:
-            reservoir.send_base(number - 30, clip[(number - 30) % 20])
-        assert len(reservoir._pairs) <= reservoir.RUN * reservoir.RUNS
-    (part,) = reservoir.parts([Gop(0, 500), Gop(500, 700)], 1000)
-    runs = part.samples
-    assert part.first == 0 and part.size == 1200
-    assert reservoir.RUNS // 2 <= len(runs) <= reservoir.RUNS
-    assert {len(run) for run in runs} == {reservoir.RUN}
-    assert planes_equal(runs[1][0][0], runs[1][0][1])
 
 
 @pytest.mark.parametrize(
@@ -133,21 +113,6 @@ def test_samples_for_fitting_are_even_and_bounded(clip: list[Planes]) -> None:
 def test_wrong_use_is_refused_in_words(frames: list, options: dict, what: str) -> None:
     with pytest.raises(UsageError, match=what):
         gvcodec.encode(frames, **{"fit": 0, **options})
-
-
-def test_damage_and_other_models_are_refused(clip: list[Planes]) -> None:
-    data = bytearray(gvcodec.encode(clip[:4], format=FORMAT, fit=0))
-    data[len(data) // 2] ^= 4
-    with pytest.raises(DamagedStreamError):
-        list(gvcodec.decode(bytes(data), fidelity=True))
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0))
-    from dataclasses import replace
-
-    with pytest.raises(WrongModelError):
-        gvcodec.Decoder(replace(encoder.header, painter_id=b"8 others"))
-    decoder = gvcodec.Decoder(encoder.header, fidelity=True)
-    with pytest.raises(VerificationError):
-        decoder.verify(b"8 others")
 
 
 def test_import_loads_nothing_heavy_and_no_torch_at_all() -> None:

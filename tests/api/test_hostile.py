@@ -4,12 +4,8 @@ stays within its budget."""
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -20,7 +16,7 @@ from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_pa
 from gvcodec import cli, limits
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import restore
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer, recovery
+from gvcodec.bitstream import Kind, Packet, Reader, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.gops import BASE_WEIGHTS, GopSource
@@ -28,7 +24,7 @@ from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageErro
 from gvcodec.limits import Limits
 from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
-from tests.conftest import moving_texture, run
+from tests.conftest import moving_texture, run, stream_of
 
 
 @pytest.fixture(scope="module")
@@ -59,59 +55,8 @@ def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
             open_head(head[:size] + b"\0" * 9)
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-@pytest.mark.parametrize(
-    ("command", "kind"), [("decode", "sdp"), ("cut", "ffconcat"), ("cat", "hls"), ("repair", "sdp")]
-)
-def test_no_socket_and_no_foreign_file_is_opened(
-    plain: bytes, tmp_path, command: str, kind: str
-) -> None:
-    with av.open(str(tmp_path / "foreign.wav"), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(
-            np.zeros((1, 800), np.int16), format="s16", layout="mono"
-        )
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-    (tmp_path / "a.bin").write_bytes(
-        with_packets(plain, Packet(Kind.TRACKS, tracks_payload(HEADS[kind]())))
-    )
-    output = ["-o", "o.bin"] if command == "cat" else ["o.mkv" if command == "decode" else "o.bin"]
-    trace = ["strace", "-f", "-qq", "-o", "trace.txt", "-e", "trace=network,open,openat"]
-    program = [sys.executable, "-m", "gvcodec", command, "a.bin", *output, "--threads", "1"]
-    done = subprocess.run(
-        [*trace, *program],
-        cwd=tmp_path,
-        env=path_to_package(),
-        capture_output=True,
-        timeout=100,
-        check=False,
-    )
-    calls = (tmp_path / "trace.txt").read_text()
-    assert "a.bin" in calls
-    assert "foreign.wav" not in calls
-    assert not [line for line in calls.splitlines() if "socket(AF_INET" in line or "bind(" in line]
-    assert done.returncode in (0, 3), done.stderr
-    assert done.returncode == 3 or command == "repair"
-
-
-def path_to_package() -> dict[str, str]:
-    import os
-
-    return os.environ | {"PYTHONPATH": str(Path(gvcodec.__file__).parents[1])}
-
-
 def frame_payloads(stream: bytes) -> list[Packet]:
     return [packet for packet in Reader(io.BytesIO(stream)).packets() if packet.is_frame]
-
-
-def stream_of(header: SequenceHeader, packets: list[Packet]) -> bytes:
-    output = io.BytesIO()
-    writer = Writer(output, header)
-    for packet in packets:
-        writer.write(packet)
-    writer.finish(bytes(8))
-    return output.getvalue()
 
 
 def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:

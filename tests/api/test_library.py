@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import doctest
 import importlib
-import inspect
 import io
 import pydoc
 import re
@@ -98,15 +96,6 @@ def test_a_path_can_be_decoded(tmp_path, data: bytes) -> None:
         gvcodec.decode(tmp_path / "none.gvc")
 
 
-def test_tensors_in_either_order_are_the_same_stream(frames: np.ndarray, data: bytes) -> None:
-    torch = pytest.importorskip("torch")
-    tensors = torch.from_numpy(frames)
-    for given in (tensors, tensors.permute(0, 3, 1, 2), list(tensors), iter(tensors)):
-        assert gvcodec.encode(given, frame_rate=25, **FAST) == data
-    with pytest.raises(UsageError, match="uint8, or floats from 0 to 1, not from"):
-        gvcodec.encode(tensors.float(), **FAST)
-
-
 def test_tensors_out_are_on_the_device(data: bytes) -> None:
     torch = pytest.importorskip("torch")
     order = {"output": "torch", "device": "cpu:0", "dimension_order": "NCHW"}
@@ -140,15 +129,6 @@ def test_video_encoder_writes_files_whole_or_not_at_all(
     with pytest.raises(UsageError, match="either"):
         encoder.to_bytes(config=EncoderConfig(), q=4)
     assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]
-
-
-def test_options_are_the_fields_of_the_configuration() -> None:
-    for function in (gvcodec.encode, gvcodec.encode_file):
-        shown = inspect.signature(function).parameters
-        for field in dataclasses.fields(EncoderConfig):
-            if field.name != "header_q":  # of rate control alone
-                assert shown[field.name].default == field.default
-    assert "quality, 0 best" in (EncoderConfig.__doc__ or "")
 
 
 def test_names_are_listed_and_helped() -> None:

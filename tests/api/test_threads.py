@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import gvcodec
 from gvcodec import _core
 from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
@@ -328,13 +329,7 @@ def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
         fmt, gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
     )
     with open(tmp_path / "a.bin", "wb") as file:
-        writer = gvcodec.Writer(file, encoder.header)
-        for planes in moving_texture(960, 544, 2):
-            encoder.send_frame(planes)
-        encoder.flush()
-        for packet in iter(encoder.receive_packet, None):
-            writer.write(packet)
-        writer.finish(encoder.base_hash)
+        encode_stream(encoder, file, ((p, None) for p in moving_texture(960, 544, 2)), paints=False)
     program = [sys.executable, "-m", "gvcodec", "decode", "--fidelity", "--threads", "64"]
     program += ["--max-memory", "180M", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]
     done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
@@ -371,10 +366,3 @@ def test_a_form_that_the_machine_lacks() -> None:
     for form in {"plain", "avx2", "avxvnni", "avx512"} - set(forms):
         with pytest.raises(GvcodecError, match=f"has no {form}"):
             _core.use_cpu(form)
-
-
-@pytest.mark.parametrize("base", BASES)
-def test_painted_frames_are_the_same_in_every_form(base: str, form: str) -> None:
-    assert _core.cpu() == form
-    found = np.stack(list(gvcodec.decode(stream(base))))
-    assert np.array_equal(found, pictures(base, False))

@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,18 +120,3 @@ def test_what_cannot_be_opened_is_refused(tmp_path, clip: list[Planes]) -> None:
     damaged[len(data) // 2] ^= 1
     with pytest.raises(DamagedStreamError, match="GOP at frame"):
         list(gvcodec.open(bytes(damaged), fidelity=True))
-
-
-@pytest.mark.slow
-def test_example_of_a_dataset(tmp_path, clip: list[Planes]) -> None:
-    torch = pytest.importorskip("torch")
-    paths = [tmp_path / f"{number}.bin" for number in range(2)]
-    for path in paths:
-        path.write_bytes(made(clip[:11], "av1"))
-    example = Path(__file__).parents[2] / "examples" / "clip_dataset.py"
-    clips = runpy.run_path(str(example))["ClipDataset"](paths, frames=4, step=2)
-    assert (len(clips), clips[1].shape, clips[1].dtype) == (2, (4, 3, 48, 64), torch.uint8)
-    done = subprocess.run(
-        [sys.executable, example, *paths], capture_output=True, timeout=120, check=True, text=True
-    )
-    assert done.stdout == "(2, 8, 3, 48, 64) torch.uint8\n"

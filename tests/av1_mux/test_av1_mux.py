@@ -26,7 +26,7 @@ from gvcodec.av1_mux.files import unwrap
 from gvcodec.av1_mux.write import tracks_in, write_one_file
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore, strip
-from gvcodec.bitstream import Kind, Packet, Reader, Writer, metadata_obu
+from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, put_in, take_apart
 from gvcodec.cli import main
 from gvcodec.codec.gops import BASE_WEIGHTS
@@ -35,7 +35,7 @@ from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
 from tests import browser
-from tests.conftest import moving_texture, planes_equal, run
+from tests.conftest import moving_texture, planes_equal, rewritten, run
 from tests.player_helpers import answer, running
 from tests.streams.test_tools import FORMAT, TIMES, made, sound
 
@@ -216,16 +216,11 @@ def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path) 
     from gvcodec.media.metadata import Chapter, Metadata
 
     told = Metadata("Alps", (Chapter(0, 400_000, "one"),), light=(1000, 400))
-    source = Reader(io.BytesIO(made(frames, "av1", TIMES, FITS, speech())))
-    out = io.BytesIO()
-    writer = Writer(out, source.header)
-    writer.write(Packet(Kind.METADATA, told.pack()))
-    for packet in source.packets():
-        writer.write(packet)
-    writer.write(Packet(Kind.PAINTED, b"painted!"))
-    writer.finish(source.base_hash or b"")
-    path = written(out.getvalue(), tmp_path / "a.mp4")
-    assert read(path) == out.getvalue()
+    first, last = Packet(Kind.METADATA, told.pack()), Packet(Kind.PAINTED, b"painted!")
+    data = made(frames, "av1", TIMES, FITS, speech())
+    data = rewritten(data, lambda packets: [first, *packets, last])
+    path = written(data, tmp_path / "a.mp4")
+    assert read(path) == data
     with av.open(str(path)) as container:
         assert container.metadata["title"] == "Alps"
         assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["one"]

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, PtsEncoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
+from tests.conftest import stream_of
 
 FORMAT = VideoFormat(1920, 1080, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40, 0, b"12345678", b"abcdefgh")
@@ -23,13 +24,7 @@ HASH = b"loophash"
 
 
 def write(header: SequenceHeader, packets: list[Packet]) -> bytes:
-    stream = io.BytesIO()
-    writer = Writer(stream, header)
-    for packet in packets:
-        writer.write(packet)
-    writer.finish(HASH)
-    assert writer.size == len(stream.getvalue())
-    return stream.getvalue()
+    return stream_of(header, packets, HASH)
 
 
 def read(data: bytes) -> tuple[Reader, list[Packet]]:

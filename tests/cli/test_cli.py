@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from gvcodec import api
+from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.conftest import moving_texture, planes_equal, psnr
+from tests.conftest import moving_texture, planes_equal, psnr, stream_of
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 
@@ -180,17 +181,11 @@ def test_exit_codes(folder: Path, tmp_path) -> None:
 
 def repacked(path: Path, target: Path, **changes: object) -> None:
     """The stream of `path` with another header, well-formed in itself."""
-    from dataclasses import replace
-
-    from gvcodec.bitstream import Reader, Writer
-
-    with open(path, "rb") as source, open(target, "wb") as output:
+    with open(path, "rb") as source:
         reader = Reader(source)
-        base_hash = changes.pop("base_hash", None)
-        writer = Writer(output, replace(reader.header, **changes))
-        for packet in reader.packets():
-            writer.write(packet)
-        writer.finish(base_hash or reader.base_hash)
+        packets, base_hash = list(reader.packets()), changes.pop("base_hash", None)
+    header = replace(reader.header, **changes)
+    target.write_bytes(stream_of(header, packets, base_hash or reader.base_hash))
 
 
 def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path) -> None:

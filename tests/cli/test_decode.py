@@ -17,8 +17,9 @@ import av
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream import Kind, Reader
 from gvcodec.bitstream.varint import encode_var
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import frame_from_planes
@@ -46,20 +47,9 @@ def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> byte
     return finished(gvcodec.Encoder(fmt, config, **options), frames)
 
 
-def finished(
-    encoder: gvcodec.Encoder, frames: list[Planes], after_key: Packet | None = None
-) -> bytes:
-    """The stream of these frames, with a packet put in after each keyframe."""
+def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
     stream = io.BytesIO()
-    writer = gvcodec.Writer(stream, encoder.header)
-    for planes in frames:
-        encoder.send_frame(planes)
-    encoder.flush()
-    while (packet := encoder.receive_packet()) is not None:
-        writer.write(packet)
-        if after_key is not None and packet.kind is Kind.KEY:
-            writer.write(after_key)
-    writer.finish(encoder.base_hash)
+    encode_stream(encoder, stream, ((planes, None) for planes in frames), paints=False)
     return stream.getvalue()
 
 

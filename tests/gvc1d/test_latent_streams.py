@@ -9,10 +9,11 @@ from fractions import Fraction
 
 import pytest
 
-from gvcodec.bitstream import Kind, Loss, Packet, Reader, Salvage, SequenceHeader, Writer
+from gvcodec.bitstream import Kind, Loss, Packet, Reader, Salvage, SequenceHeader
 from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import VideoFormat
+from tests.conftest import stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=b"tokens!!")
@@ -36,15 +37,6 @@ PACKETS = [
 ]
 
 
-def stream_of(packets: list[Packet], header: SequenceHeader = HEADER) -> bytes:
-    stream = io.BytesIO()
-    writer = Writer(stream, header)
-    for packet in packets:
-        writer.write(packet)
-    writer.finish(bytes(8))
-    return stream.getvalue()
-
-
 def test_a_header_without_tokens_has_no_byte_more() -> None:
     plain = replace(HEADER, gvc1d_id=None)
     assert len(HEADER.pack()) == len(plain.pack()) + 8
@@ -53,7 +45,7 @@ def test_a_header_without_tokens_has_no_byte_more() -> None:
 
 
 def test_packets_come_back_in_order_and_belong_to_their_gop() -> None:
-    data = stream_of(PACKETS)
+    data = stream_of(HEADER, PACKETS)
     reader = Reader(io.BytesIO(data))
     assert list(reader.packets()) == PACKETS
     first, second = Reader(io.BytesIO(data)).gops()
@@ -75,18 +67,18 @@ def test_packets_come_back_in_order_and_belong_to_their_gop() -> None:
 )
 def test_packets_out_of_place_are_refused(packets, header: SequenceHeader, what: str) -> None:
     with pytest.raises(DamagedStreamError, match=what):
-        list(Reader(io.BytesIO(stream_of(packets, header))).packets())
+        list(Reader(io.BytesIO(stream_of(header, packets))).packets())
 
 
 def test_a_latent_packet_needs_a_frame_to_write() -> None:
     with pytest.raises(ValueError, match="latent packet without a frame"):
-        stream_of([*PACKETS, latent(9)])
+        stream_of(HEADER, [*PACKETS, latent(9)])
 
 
 @pytest.mark.parametrize("hit, kept", [(0, [1]), (3, [1]), (5, [0]), (8, [0])])
 def test_a_damaged_packet_costs_the_tokens_of_its_gop(hit: int, kept: list[int]) -> None:
     """Frames stay, and so do the tokens of the other GOP."""
-    data = bytearray(stream_of(PACKETS))
+    data = bytearray(stream_of(HEADER, PACKETS))
     at = data.index(PACKETS[hit].pack())
     data[at + 3] ^= 1
     salvage = Salvage(io.BytesIO(bytes(data)))

@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 import gvcodec
 from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.none import grey_frame
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.latents import LatentPass
@@ -33,7 +33,7 @@ from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip
-from tests.conftest import planes_equal, run
+from tests.conftest import planes_equal, run, stream_of
 from tests.gvc1d.tiny import CONFIG, write_model
 from tests.player_helpers import answer, flat, running
 
@@ -173,7 +173,9 @@ def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
             broken = bytes(data)
         else:
             bad = Packet(Kind.LATENT, b"\xff" + bytes(30))
-            broken = rewrite(coded, {second: bad})
+            reader = Reader(io.BytesIO(coded))
+            packets = [bad if packet == second else packet for packet in reader.packets()]
+            broken = stream_of(reader.header, packets, reader.base_hash)
         path = save(tmp_path, "a.gvc", broken)
         run("decode", path, tmp_path / "no.y4m", code=3)
         assert not (tmp_path / "no.y4m").exists()
@@ -190,16 +192,6 @@ def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
             run("repair", path, tmp_path / "b.gvc")
             mended = decode((tmp_path / "b.gvc").read_bytes(), model)
             assert planes_equal(mended[0], painted[0]) and planes_equal(mended[3], restored[3])
-
-
-def rewrite(data: bytes, changes: dict[Packet, Packet]) -> bytes:
-    reader, stream = Reader(io.BytesIO(data)), io.BytesIO()
-    writer = Writer(stream, reader.header)
-    for packet in reader.packets():
-        writer.write(changes.get(packet, packet))
-    assert reader.base_hash is not None
-    writer.finish(reader.base_hash)
-    return stream.getvalue()
 
 
 def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:
@@ -433,16 +425,10 @@ def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, m
     monkeypatch.setattr(search.LatentEncoder, "_take", watched)
     payloads = latents.run(header, packets, 100.0)
     assert sorted(payloads) == list(range(len(painted)))
-    stream, number = io.BytesIO(), 0
-    writer = Writer(stream, replace(header, gvc1d_id=latents.model_id))
-    for packet in packets:
-        if packet.is_frame:
-            writer.write(Packet(Kind.LATENT, payloads[number]))
-            number += 1
-        writer.write(packet)
-    assert reader.base_hash is not None
-    writer.finish(reader.base_hash)
-    shown = decode(stream.getvalue(), model)
+    own = (Packet(Kind.LATENT, payloads[number]) for number in range(len(painted)))
+    together = [p for old in packets for p in ([next(own), old] if old.is_frame else [old])]
+    header = replace(header, gvc1d_id=latents.model_id)
+    shown = decode(stream_of(header, together, reader.base_hash), model)
     assert all(planes_equal(a, b) for a, b in zip(shown, seen, strict=True))
     assert not any(planes_equal(a, b) for a, b in zip(shown, painted, strict=True))
 

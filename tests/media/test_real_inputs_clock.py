@@ -227,15 +227,16 @@ def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.time_base = TICK
+        stream.codec_context.time_base, stream.codec_context.colorspace = TICK, 1
         for number, at in enumerate((0, 1, 2, 8, 9, 20)):
             frame = picture(number)
-            frame.pts, frame.time_base = 3600 * at, TICK
+            frame.pts, frame.time_base, frame.colorspace = 3600 * at, TICK, 1
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
-    assert "irregular times left out" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "colour tags left out" in said and "irregular times left out" in said
     recording("mp4", path=tmp_path / "even.mp4")
     api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
     run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")

@@ -399,26 +399,6 @@ def test_pipes_keep_colour_and_sound(
     assert first_picture(piped) == 0
 
 
-def test_y4m_says_what_it_loses(tmp_path, capsys) -> None:
-    source = tmp_path / "in.mkv"
-    with av.open(str(source), "w") as container:
-        video = container.add_stream("ffv1", rate=25)
-        video.width = video.height = SIDE
-        video.codec_context.colorspace = 1
-        video.codec_context.time_base = Fraction(1, 1000)
-        for number, planes in enumerate(moving_texture(SIDE, SIDE, 8, seed=2)):
-            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-            frame.pts, frame.time_base = 40 * number + 200 * (number > 3), Fraction(1, 1000)
-            frame.colorspace = 1
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-    encode(source, tmp_path / "a.gvc")
-    capsys.readouterr()
-    decode(tmp_path / "a.gvc", tmp_path / "o.y4m")
-    said = capsys.readouterr().err
-    assert "colour tags left out" in said and "irregular times left out" in said
-
-
 def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path) -> None:
     assert write_source(tmp_path / "in.mkv", "pcm_s16le")
     encode(tmp_path / "in.mkv", tmp_path / "a.gvc")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream import Kind, Reader
+from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.painter.fit_samples import FitSampler, Gop, Part, part_limit
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
@@ -102,20 +102,7 @@ def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
         FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=30), fitted=fitted
     )
     file = io.BytesIO()
-    writer = Writer(file, encoder.header)
-
-    def packets() -> Iterator[Packet]:
-        while (packet := encoder.receive_packet()) is not None:
-            yield packet
-
-    for planes in clip:
-        encoder.send_frame(planes)
-        for packet in packets():
-            writer.write(packet)
-    encoder.flush()
-    for packet in packets():
-        writer.write(packet)
-    writer.finish(encoder.base_hash)
+    encode_stream(encoder, file, ((planes, None) for planes in clip), paints=False)
     return file.getvalue()
 
 

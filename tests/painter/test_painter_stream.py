@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 import gvcodec
 from gvcodec import EncoderConfig, _core
-from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.painter.cpu import CpuPainter
@@ -26,9 +26,8 @@ from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
 from gvcodec.painter.video import VideoPainter
-from gvcodec.streams.cut import cut
 from gvcodec.types import VideoFormat
-from tests.conftest import planes_equal
+from tests.conftest import planes_equal, rewritten, without_painted_hash
 from tests.painter.test_painter import frames, twin
 
 WIDTH, HEIGHT = 80, 48
@@ -113,17 +112,6 @@ def decoded(data: bytes, threads: int = 1, **options: Any) -> list[Any]:
     return found
 
 
-def with_payload(data: bytes, kind: Kind, payload: bytes) -> bytes:
-    """The stream with another payload of the packets of this kind."""
-    reader, out = Reader(io.BytesIO(data)), io.BytesIO()
-    writer = Writer(out, reader.header)
-    for packet in reader.packets():
-        writer.write(Packet(kind, payload) if packet.kind is kind else packet)
-    assert reader.base_hash is not None
-    writer.finish(reader.base_hash)
-    return out.getvalue()
-
-
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("settings", [{}, {"low_delay": True}, {"threads": 2}, {"keyint": 0}])
 def test_without_fitting_base_frames_are_decoded_once(monkeypatch, settings: Any) -> None:
@@ -193,23 +181,14 @@ def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> No
 
 @pytest.mark.usefixtures("model")
 def test_other_samples_than_the_encoders_are_noticed() -> None:
-    data = with_payload(encoded(), Kind.PAINTED, bytes(8))
+    data = without_painted_hash(encoded())
+    data = rewritten(data, lambda packets: [*packets, Packet(Kind.PAINTED, bytes(8))])
     with pytest.raises(VerificationError, match="painted hash"):
         decoded(data)
     with pytest.raises(VerificationError, match="painted hash"):
         decoded(data, only_check=True)
     assert len(decoded(data, fidelity=True)) == 6
     assert VerificationError.exit_code == 5
-
-
-@pytest.mark.usefixtures("model")
-def test_a_piece_of_a_stream_has_no_painted_hash_and_paints_the_same() -> None:
-    data, out = encoded(), io.BytesIO()
-    cut(Reader(io.BytesIO(data)), out, Fraction(3, 25), None)
-    piece = out.getvalue()
-    assert Kind.PAINTED not in [packet.kind for packet in Reader(io.BytesIO(piece)).packets()]
-    for a, b in zip(decoded(piece), decoded(data)[3:], strict=True):
-        assert planes_equal(a, b)
 
 
 @pytest.mark.usefixtures("model")

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from gvcodec.api.frames import decode_planes
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -29,7 +30,7 @@ from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.retrieval.thumbnails import area_mean
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
-from tests.conftest import planes_equal, run
+from tests.conftest import before_keys, planes_equal, rewritten, run
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 ID = b"toytoyto"
@@ -187,15 +188,8 @@ def test_every_gop_begins_with_its_summary_and_frames_stay(scenes: list[Planes])
 
 def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) -> None:
     plain = made(scenes[:20], summary=False)
-    stream = io.BytesIO()
-    writer = Writer(stream, Reader(io.BytesIO(plain)).header)
-    for number, packet in enumerate(packets_of(plain)):
-        if packet.kind is Kind.KEY:
-            for kind, payload in ((Kind.FIT, b"\1\0"), (Kind.SUMMARY, bytes([number]))):
-                writer.write(Packet(kind, payload))
-        writer.write(packet)
-    writer.finish(bytes(8))
-    reader = Reader(io.BytesIO(stream.getvalue()))
+    new = Packet(Kind.FIT, b"\1\0"), Packet(Kind.SUMMARY, b"\7")
+    reader = Reader(io.BytesIO(rewritten(plain, lambda packets: before_keys(packets, repeat(new)))))
     found = [packet.kind for packet in reader.packets()]
     assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
     assert all(gop.fitted for gop in reader.gops())
@@ -313,18 +307,9 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(
 ) -> None:
     plain = made(scenes, summary=False)
     good = payloads(made(scenes))
-    stream = io.BytesIO()
-    writer, keys = (
-        Writer(stream, Reader(io.BytesIO(plain)).header),
-        iter([HOSTILE["leak"], *good[1:]]),
-    )
-    for packet in packets_of(plain):
-        if packet.kind is Kind.KEY:
-            writer.write(Packet(Kind.SUMMARY, next(keys)))
-        writer.write(packet)
-    writer.finish(Reader(io.BytesIO(plain)).base_hash or bytes(8))
+    given = [[Packet(Kind.SUMMARY, payload)] for payload in (HOSTILE["leak"], *good[1:])]
     path = tmp_path / "a.gvc"
-    path.write_bytes(stream.getvalue())
+    path.write_bytes(rewritten(plain, lambda packets: before_keys(packets, given)))
     run("search", f"{path}@0.96", path, "--json")
     said = capsys.readouterr()
     assert "GOP at frame 0: summary: field out of range; left out" in said.err
