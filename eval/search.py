@@ -1,7 +1,7 @@
 """Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out
 DIR`.
 
-MATERIAL is made by `python -m training.summary_material`. For every seed a third of the
+MATERIAL is made by `python -m training summary_material`. For every seed a third of the
 clips is held out by source, the compressor learns from the others, and the held-out clips are
 joined in random order, a GOP each, as `gvcodec cat` would. Questions are frames between those that
 have vectors (as they are, cropped, mirrored and coded anew by x264) and clips of about a second
@@ -290,7 +290,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    made_by = "folder of python -m training.summary_material"
+    made_by = "folder of python -m training summary_material"
     add("material", type=Path, help=made_by)
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)

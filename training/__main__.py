@@ -16,6 +16,8 @@ WHAT = (
     "motion",
     "latent_entropy",
     "router",
+    "summary",
+    "summary_material",
 )
 
 

@@ -1,6 +1,6 @@
 """Learns the compressor of summaries (`gvcodec.retrieval.compressor`).
 
-    python -m training.summary FOLDER --manifest manifest.csv --out summary.safetensors
+    python -m training summary FOLDER --manifest manifest.csv --out summary.safetensors
 
 FOLDER is that of `training.summary_material`. Directions are Fisher's discriminants of
 pooled tokens: between all frames against between the forms of one frame (source, coded, parts of
@@ -142,16 +142,16 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, An
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Learn from all clips but those of held-out sources, write checkpoint and card."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="summary", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=Path)
     add("--manifest", type=Path, required=True)
     add("--out", type=Path, required=True)
     add("--held-out", type=float, default=0.2, help="share of the sources (0.2)")
     add("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     clips = read_material(options.folder, options.manifest)
     learned, kept = split(clips, options.seed, options.held_out)
     weights = learn(learned)
@@ -167,7 +167,3 @@ def main() -> None:
     }
     save(weights, options.out, figures)
     print(json.dumps(figures))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Training material of summaries: patch tokens of clips, coded, cropped and mirrored, and questions
 about them.
 
-    python -m training.summary_material CLIPS FOLDER [--photos DIR]
+    python -m training summary_material CLIPS FOLDER [--photos DIR]
 
 Every clip is cut to 16:9, scaled to 640 × 360, taken as 25 frames a second and coded at `QUALITIES`
 (AV1, preset 10, nothing painted). A photo is seen through a moving window, which gives two clips of
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import io
 import zlib
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -213,17 +214,17 @@ def move_photo(path: Path) -> list[Planes]:
     return frames
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Make what is missing."""
     from gvcodec.retrieval.features import PatchTokens
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="summary_material", description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of videos")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos to be moved")
     parser.add_argument("--every", type=int, default=4, help="of the photos, one in so many (4)")
     parser.add_argument("--part", default="0/1", help="K/N: the K-th of N parts of the work (0/1)")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     options.folder.mkdir(parents=True, exist_ok=True)
     tokens = PatchTokens(shipped_network())
     clips = [(path.stem, path, 1) for path in sorted(options.clips.glob("*.mp4"))]
@@ -245,7 +246,3 @@ def main() -> None:
             str(len((options.folder / f"{name}.q{q}.gvc").read_bytes())) for q in QUALITIES
         )
         say(f"{name}: {len(found['small'])} frames, {sizes} bytes")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The patch tokens of a picture become one vector of 64 numbers: their mean along the directions in
 which frames differ most against how much codings and parts of one frame differ (Fisher's linear
-discriminants), found by `training.summary`. NumPy alone."""
+discriminants), found by `training/summary.py`. NumPy alone."""
 
 from __future__ import annotations
 
