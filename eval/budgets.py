@@ -10,11 +10,13 @@ are compared with at equal bytes. `router`: ELBO as the shipped router predicts 
 decode. `shuffled`: the counts by ELBO, at random places. `oracle`: the best counts of all for the
 errors that `rd` measures (dynamic programming).
 
+With several clips `latents` and `windows` do all of them together, too: budgets among scenes.
+
 `windows`: no files. The tokenizer decodes windows of single pictures from prefixes of 0, 1, 2, 3 …
 tokens, and each arm is a choice among them, those between interpolated: PSNR-Y at equal numbers of
 tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
-predicted; `oracle` by the squared errors themselves; `uniqueness` without fusion of frames, which
-needs what was shown before.
+predicted; `oracle` by the squared errors themselves; `uniqueness` (of the encoder's outputs, and of
+its keys) without fusion of frames, which needs what was shown before.
 
 `motion`: base `motion`, nothing fitted. Clips are made smaller to `--width`; every arm codes the
 same frames at the same q, and the file's bytes, LPIPS-Alex and PSNR-Y of the base frames and the
@@ -114,19 +116,15 @@ def run(options: argparse.Namespace) -> None:
                 writer.writerow({"what": "scenes"} | scenes_row(frames, starts, q, arm))
                 file.flush()
             return
-        if options.what == "windows":
-            for path in options.clips:
-                frames = read_scaled(path, options.frames, LATENT)
-                for found in window_rows(frames, options.tokens, options.model):
-                    writer.writerow({"what": "windows", "clip": path.stem} | found)
-                file.flush()
-            return
-        if options.what == "latents":
-            for path in options.clips:
-                frames = read_scaled(path, options.frames, LATENT)
-                for arm, tokens in latent_arms(options.tokens):
-                    found = latents_row(frames, tokens, arm, options.model)
-                    writer.writerow({"what": "latents", "clip": path.stem} | found)
+        if options.what in ("windows", "latents"):
+            rows = window_rows if options.what == "windows" else latent_rows
+            parts = [read_scaled(path, options.frames, LATENT) for path in options.clips]
+            videos = [(path.stem, part) for path, part in zip(options.clips, parts, strict=True)]
+            if len(parts) > 1:  # a number of scenes, which differ more than windows of one do
+                videos.append((f"{len(parts)} clips", list(itertools.chain(*parts))))
+            for name, frames in videos:
+                for found in rows(frames, options.tokens, options.model):
+                    writer.writerow({"what": options.what, "clip": name} | found)
                     file.flush()
             return
         for path in options.clips:
@@ -151,6 +149,14 @@ def latent_arms(tokens: int) -> list[tuple[str, int]]:
     curve = sorted({max(1, tokens * part // 4) for part in (2, 3, 4, 5, 6)})
     others = ("uniqueness", "elbo", "router", "both", "rd", "shuffled", "oracle")
     return [("uniform", n) for n in curve] + [(name, tokens) for name in others]
+
+
+def latent_rows(
+    frames: Sequence[Planes], tokens: int, model: str | None
+) -> Iterator[dict[str, Any]]:
+    """Files of each arm."""
+    for arm, count in latent_arms(tokens):
+        yield latents_row(frames, count, arm, model)
 
 
 def latents_row(
@@ -194,7 +200,7 @@ def window_rows(
     """PSNR-Y of each arm at `tokens` a window on average."""
     path = Path(model) if model else find_shipped()
     tokenizer = Tokenizer(path)
-    values, features = tokenizer.encode(frames)
+    values, features, keys = look(tokenizer, frames)
     count = values.shape[2]
     prefixes = [n for n in _PREFIXES if n <= count]
     squared, absolute = [], []
@@ -215,9 +221,10 @@ def window_rows(
     router = Router.find(model_id(path))
     total = tokens * bits.size
     arms = {name: allocate(features, elbo, name, total) for name in ("uniform", "elbo")}
-    flat = features.reshape(len(features), -1, features.shape[-1])
-    kept = compress(flat, flat, total, frame_threshold=-1.0).mask
-    arms["uniqueness"] = kept.reshape(values.shape[:3]).sum(-1)
+    for name, seen in (("uniqueness", features), ("uniqueness of keys", keys)):
+        flat = seen.reshape(len(seen), -1, seen.shape[-1])
+        kept = compress(flat, flat, total, frame_threshold=-1.0).mask
+        arms[name] = kept.reshape(values.shape[:3]).sum(-1)
     arms["rd (L1)"] = allocate(features, missed, "rd", total)
     shuffled = np.random.default_rng(1).permutation(arms["elbo"].ravel())
     arms["shuffled"] = shuffled.reshape(bits.shape)
@@ -233,6 +240,20 @@ def window_rows(
             "budgets": name,
             "PSNR-Y": f"{-10 * np.log10(left):.3f}",
         } | {"bytes": "", "bpp": f"{counts.mean():.2f} tokens"}
+
+
+def look(
+    tokenizer: Tokenizer, frames: Sequence[Planes]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of frames by themselves: tokens (F, W, K, C), the encoder's outputs and the keys of its last
+    local layer (F, W, K, D)."""
+    found = []
+    for planes in frames:
+        values, features = tokenizer.encode([planes])
+        assert tokenizer.model.features is not None
+        found.append((values[0], features[0], tokenizer.model.features.keys[0].numpy()))
+    values, features, keys = map(np.stack, zip(*found, strict=True))
+    return values, features, keys
 
 
 def _by_window(values: np.ndarray) -> np.ndarray:

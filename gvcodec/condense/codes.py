@@ -165,18 +165,14 @@ def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> T
     return small.clamp(0, 255).view(len(values), count, 3, side, side).permute(0, 1, 3, 4, 2)
 
 
-def pictures_of(
-    form: Form, values: Values, tokenizer: Tokenizer | None = None
-) -> list[NDArray[np.uint8]]:
-    """The clips (K, side, side, 3) that codes stand for; `tokenizer`: that of the form, where it is
-    loaded."""
+def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
+    """The clips (K, side, side, 3) that codes stand for."""
     import torch
 
-    if tokenizer is None:
-        from gvcodec.gvc1d.tokenizer import Tokenizer
+    from gvcodec.gvc1d.tokenizer import Tokenizer
 
-        path = find_model(bytes.fromhex(form.tokenizer), "the tokenizer of a condensed set")
-        tokenizer = Tokenizer(path, rate=form.rate)
+    path = find_model(bytes.fromhex(form.tokenizer), "the tokenizer of a condensed set")
+    tokenizer = Tokenizer(path, rate=form.rate)
     config = tokenizer.model.config
     if (form.tokens, form.channels) != (config.tokens, config.channels) or (
         form.rate >= config.rates

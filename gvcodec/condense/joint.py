@@ -176,7 +176,7 @@ def optimise(
     task = Pairs(len(real.classes), real.pictures.shape[2])
     optimiser = torch.optim.Adam([*made.selector.parameters(), *task.parameters()], _RATE)
     queue = np.empty(0, np.int64)
-    for step in range(steps):
+    for step in range(steps if parts.select or parts.learn else 0):
         if step % _ANEW == 0:
             made.weigh(np.concatenate(made.seen or [few]))
             made.seen = []

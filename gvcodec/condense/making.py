@@ -129,7 +129,7 @@ def make_joint(
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
     path = find_shipped()
-    tokenizer = Tokenizer(path, rate=_JOINT_RATE)
+    tokenizer = Tokenizer(path, rate=_JOINT_RATE, fast=True)
     order = herding_order(learn, features(network, learn.pictures))
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]
     optimised: list[CodedSet] = []
@@ -142,7 +142,7 @@ def make_joint(
         form = codes.Form(
             model_id(path).hex(), _JOINT_RATE, len(values), count, side, *values.shape[1:]
         )
-        kept = np.stack(codes.pictures_of(form, values, tokenizer))
+        kept = np.stack(codes.pictures_of(form, values))
         own = np.array(order[: len(values)])
         return Made(own, kept, float(_JOINT_RATE), codes.pack(values), form)
 

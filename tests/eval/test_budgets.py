@@ -12,6 +12,7 @@ pytest.importorskip("av")
 
 from eval import budgets
 from gvcodec.base.motion.budgets import Budgets
+from tests.clips import make_clip
 
 
 @pytest.mark.parametrize("total", [0, 1, 5, 9, 12])
@@ -50,3 +51,23 @@ def test_shuffled_budgets_are_the_same_at_other_places(monkeypatch) -> None:
 def test_means_of_blocks() -> None:
     plane = np.arange(24, dtype=np.uint16).reshape(4, 6)
     assert budgets._means(plane, 2).tolist() == [[4, 6, 8], [16, 18, 20]]
+
+
+def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
+    """Windows decoded by a network of random weights, whose direct path knows pictures."""
+    import torch
+
+    from gvcodec.gvc1d.checkpoint import save_model
+    from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+    from gvcodec.gvc1d.model import GVC1D
+
+    torch.manual_seed(0)
+    sizes = Transformer(32, 2, 1, 1)
+    save_model(GVC1D(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
+    frames = make_clip(*budgets.LATENT, 2)
+    rows = {row["budgets"]: row for row in budgets.window_rows(frames, 6, str(tmp_path / "m"))}
+    assert {"uniform", "elbo", "uniqueness", "uniqueness of keys", "oracle"} <= set(rows)
+    most = float(rows["oracle"]["PSNR-Y"])
+    assert all(float(row["PSNR-Y"]) <= most + 1e-9 for row in rows.values())
+    assert all(float(row["bpp"].split()[0]) <= 6 for row in rows.values())
+    assert rows["uniform"]["bpp"] == "6.00 tokens"
