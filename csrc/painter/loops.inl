@@ -1,4 +1,5 @@
-// The loops of `forms.hpp`, written once with the operations of `lanes.inl`.
+// The loops of `forms.hpp`, written once with the operations of `lanes.inl`: one file, since each
+// form of the core includes all of them.
 
 inline V between(V a, V low, V high) { return larger(smaller(a, high), low); }
 inline V halved(V a, int n) { return sra(add(a, set16(1 << (n - 1))), n); }

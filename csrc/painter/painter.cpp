@@ -1,3 +1,6 @@
+// The painter from base frame to painted frame, stage after stage: one file, since all stages work in
+// the same buffers.
+
 #include "painter/painter.hpp"
 
 #include <stdexcept>

@@ -8,6 +8,8 @@ A template is a list of words in which these names are filled in:
     {q}       the codec's own quality number          {keyint}  frames between intra frames
     {stream}  the file whose size is the rate         {threads} {ffmpeg} {python}
     {output}  decoded video, .y4m with 4:2:0 of 8 or 10 bits
+
+`Codec` has a field for each thing that a row of the tables depends on.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.report import figures, page, tables
+from eval.report import csv_tables, figures, page, tables
 from eval.report.data import load
 from eval.tools import fill_marks, write_bytes, write_text
 
@@ -27,9 +27,9 @@ def make(
     made = {
         "results.md": text + "\n",
         "results.tex": tables.results_latex(results) + "\n",
-        "points.csv": tables.points_csv(results),
-        "bd.csv": tables.bd_csv(results),
-        "frames.csv": tables.frames_csv(results),
+        "points.csv": csv_tables.points_csv(results),
+        "bd.csv": csv_tables.bd_csv(results),
+        "frames.csv": csv_tables.frames_csv(results),
     }
     for name in tables.FILES:
         write_text(folder / "tables" / name, made[name])

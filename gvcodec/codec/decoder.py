@@ -9,7 +9,8 @@ packet.
 
 Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
 `fit` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
-damaged stream.
+damaged stream. One class holds the state of base, painter and tokens, since packets of all of them
+come interleaved.
 """
 
 from __future__ import annotations

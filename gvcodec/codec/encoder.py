@@ -8,7 +8,7 @@
     while (packet := encoder.receive_packet()) is not None: ...
 
 The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
-`encoder.base_hash`.
+`encoder.base_hash`. One class holds the state of all layers: a packet waits for the latest of them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,10 @@ as frames of `Planes` with timestamps.
 Time begins with the first frame, whatever the clock of the file says. Orientation is applied,
 frames of another size are scaled to that of the first, other pixel formats are converted
 (`gvcodec.media.planes`). `reader.notes` says what is changed or left out, one line
-each. Raises `MediaError`, `UsageError`."""
+each. Raises `MediaError`, `UsageError`.
+
+One class of many fields, and so one long file: what is found when a file is opened decides how each
+of its frames is read."""
 
 from __future__ import annotations
 

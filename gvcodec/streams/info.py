@@ -1,4 +1,5 @@
-"""What a stream holds: facts for people and programs."""
+"""What a stream holds: facts for people and programs, one field of `Info` for each line of
+`info --json`."""
 
 from __future__ import annotations
 

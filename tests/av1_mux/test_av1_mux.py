@@ -1,5 +1,6 @@
 """One file that plays everywhere: streams in MP4, Matroska and WebM come back byte for byte,
-players see the base frames, FFmpeg's copies and cuts can be painted, and damage is one line."""
+players see the base frames, FFmpeg's copies and cuts can be painted, and damage is one line. One
+file, since all of it is about the same few streams."""
 
 from __future__ import annotations
 

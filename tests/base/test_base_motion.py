@@ -1,4 +1,5 @@
-"""Base motion: integers from end to end, with the shipped network or a random one."""
+"""Base motion: integers from end to end, with the shipped network or a random one. One file, since
+coding, search and refreshes share its clips and networks."""
 
 from __future__ import annotations
 

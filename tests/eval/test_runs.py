@@ -1,5 +1,5 @@
 """`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
-the page works."""
+the page works. One file, since a run of the evaluation is made once for all tests."""
 
 import io
 import json

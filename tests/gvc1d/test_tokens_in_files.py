@@ -1,5 +1,6 @@
 """Latent tokens from an encoder to a decoder, through everything that handles streams. The network
-has random weights, but its direct path is there from the start: tokens mean something."""
+has random weights, but its direct path is there from the start: tokens mean something. One file,
+since a made network codes the clip of all tests."""
 
 from __future__ import annotations
 

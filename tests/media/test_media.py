@@ -1,5 +1,5 @@
 """Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
-read is refused in words."""
+read is refused in words. One file, since all of it is about the same clip."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Sound and subtitles as real files have them: every codec, hidden samples, joins, flags. What
-cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`."""
+cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`.
+One file, since all tests write their sources alike."""
 
 from __future__ import annotations
 
@@ -38,6 +39,26 @@ def sound_codecs() -> list[str]:
         if codec.type == "audio":
             found.append(name)
     return found
+
+
+def add_video(container: av.container.OutputContainer, codec: str) -> av.VideoStream:
+    stream = container.add_stream(codec, rate=25)
+    stream.width = stream.height = SIDE
+    stream.pix_fmt = "yuv420p"
+    return stream
+
+
+def show(
+    container: av.container.OutputContainer, video: av.VideoStream, first: int = 0, **tags: int
+) -> None:
+    """All frames, from the time of frame `first` on."""
+    for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2), first):
+        frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        for name, value in tags.items():
+            setattr(frame, name, value)
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
 
 
 def _tone(rate: int, channels: int, length: float) -> NDArray[np.int16]:
@@ -80,16 +101,10 @@ def write_source(path: Path, codec: str, kind: str | None = None, length: float 
     for tried in [kind] if kind else SOURCES:
         try:
             with av.open(str(path), "w", format=tried) as container:
-                video = container.add_stream("mpeg4", rate=25)
-                video.width = video.height = SIDE
-                video.pix_fmt = "yuv420p"
+                video = add_video(container, "mpeg4")
                 audio, packets = _add_sound(container, codec, length)
                 assert audio.type == "audio" and packets
-                for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
-                    frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-                    frame.pts, frame.time_base = number, Fraction(1, 25)
-                    container.mux(video.encode(frame))
-                container.mux(video.encode(None))
+                show(container, video)
                 container.mux(packets)
             samples(path)
             return True
@@ -239,14 +254,9 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
 def test_sound_that_begins_before_the_pictures_is_heard(tmp_path) -> None:
     source = tmp_path / "early.mkv"
     with av.open(str(source), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width = video.height = SIDE
+        video = add_video(container, "mpeg4")
         _, packets = _add_sound(container, "pcm_s16le", LENGTH)
-        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
-            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number + 5, Fraction(1, 25)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        show(container, video, first=5)
         container.mux(packets)
     encode(source, tmp_path / "a.gvc")
     for kind in OUTPUTS:
@@ -260,18 +270,13 @@ def _with_flags(path: Path) -> None:
     """Two languages, the second is the default one, a third for the hearing impaired."""
     facts = [("eng", 0, "Main"), ("deu", FLAG.default, ""), ("fra", FLAG.hearing_impaired, "SDH")]
     with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width = video.height = SIDE
+        video = add_video(container, "mpeg4")
         added = [_add_sound(container, "aac", LENGTH) for _ in facts]
         for (stream, _), (language, flags, title) in zip(added, facts, strict=True):
             stream.metadata["language"], stream.disposition = language, flags
             if title:
                 stream.metadata["title"] = title
-        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
-            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        show(container, video)
         for _, packets in added:
             container.mux(packets)
 
@@ -310,19 +315,14 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
         av.open(str(tmp_path / "in.srt")) as texts,
         av.open(str(source), "w", options={"default_mode": "passthrough"}) as container,
     ):
-        video = container.add_stream("mpeg4", rate=25)
-        video.width = video.height = SIDE
+        video = add_video(container, "mpeg4")
         shown = container.add_stream_from_template(texts.streams.subtitles[0])
         shown.metadata["language"], shown.disposition = "fra", FLAG.forced
-        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
-            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(video.encode(frame))
+        show(container, video)
         for packet in texts.demux():
             if packet.pts is not None:
                 packet.stream = shown
                 container.mux(packet)
-        container.mux(video.encode(None))
     encode(source, tmp_path / "a.gvc")
     said = capsys.readouterr().err
     assert "of subtitles (1 packet)" in said and "audio" not in said
@@ -371,19 +371,12 @@ def test_pipes_keep_colour_and_sound(
 ) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
-        video = container.add_stream("ffv1", rate=25)
-        video.width = video.height = SIDE
-        video.pix_fmt = "yuv420p"
+        video = add_video(container, "ffv1")
         context = video.codec_context
         context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
         context.color_range = 2
         _, packets = _add_sound(container, "pcm_s16le", LENGTH)
-        for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
-            frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            frame.colorspace, frame.color_range = 1, 2
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        show(container, video, colorspace=1, color_range=2)
         container.mux(packets)
     encode(source, tmp_path / "a.gvc")
     capfdbinary.readouterr()

@@ -22,8 +22,7 @@ noise and a pair (P, Q) with the responses cos 2φ and sin 2φ to a wave of dire
 gives each scale a gain g and a ratio r within ±1/2, and what is painted is
 g·(N + r·(c·P + s·Q)), where (c, s), length ≤ 1, comes from the structure tensor of the base frame:
 a wave along the picture's own direction gets at most three times what one across it gets, and
-where the picture has no direction all get the same.
-"""
+where the picture has no direction all get the same. One file: it is the definition of one network."""
 
 from __future__ import annotations
 

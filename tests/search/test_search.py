@@ -1,4 +1,5 @@
-"""Summaries: the packet, its place in the file, what tools keep of it, and searching by it."""
+"""Summaries: the packet, its place in the file, what tools keep of it, and searching by it. One
+file, since all of it is about the same scenes."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ between, from both sides. Packets come as frames are shown; `payload` says which
 refresh.
 
 Samples are made by integers (`csrc/motion_tree`), so base frames are the same on every machine.
+`MotionEncoder` has the state of both its coders, of the frames that wait and of its rate.
 """
 
 from __future__ import annotations
