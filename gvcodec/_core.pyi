@@ -61,11 +61,16 @@ def streams_decode(packets: Sequence[bytes], scale: Annotated[NDArray[numpy.uint
 
 def streams_encode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str, back: Annotated[NDArray[numpy.int32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None) -> list:
     """
-    As streams_encode, with tables that an integer network predicts from side (streams, steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, or the latest ones.
+    As streams_encode, with tables that an integer network predicts from side (streams, steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, below 0 the magnitude of a span, or the latest ones.
     """
 
 def streams_decode_predicted(layers: Sequence[tuple[Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], int, int, int]], side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], packets: Sequence[bytes], counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], backend: str, back: Annotated[NDArray[numpy.int32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None) -> tuple:
     """Inverse of streams_encode_predicted; returns as streams_decode."""
+
+def streams_contexts(side: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], back: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> NDArray[numpy.uint8]:
+    """
+    What a predicting network sees of each value of a stream (steps): (steps, n + m) uint8 from side (steps, n) and back (steps, m).
+    """
 
 TREE_VALUES: int = 206
 

@@ -36,21 +36,12 @@ _PACKET = 1 << 16
 
 
 class Material(NamedTuple):
-    """Values of many frames: `seen` (S, inputs) uint8, `value` (S,) int8; windows coded."""
+    """Values of many frames: `seen` (S, inputs) uint8, `value` (S,) integers; windows coded."""
 
     seen: Tensor
     value: Tensor
     windows: int
     files: int
-
-
-def see(
-    side: NDArray[np.uint8], back: NDArray[np.int32], row: NDArray[np.integer]
-) -> NDArray[np.uint8]:
-    """Inputs (S, inputs) of a stream `row` (S,) from activations (S, n) and distances (S, m)."""
-    at = np.arange(len(row))[:, None] - back
-    before = np.where(back > 0, row[at], 0).clip(-64, 63) + NONE
-    return np.concatenate([side, before.astype(np.uint8)], 1)
 
 
 def held_out(name: str) -> bool:
@@ -198,10 +189,11 @@ def shuffle_inputs(part: Part) -> Callable[[Tensor], Tensor]:
 def static_bits(material: Material, kept_out: Material, kinds: int) -> float:
     """Bits a window with the frequencies of each kind of value in the material; the first `kinds`
     activations tell which kind a value is."""
-    total = 0.0
+    total, low = 0.0, min(int(m.value.min()) for m in (material, kept_out))
+    span = max(int(m.value.max()) for m in (material, kept_out)) - low + 2
     for kind in range(kinds):
-        known, asked = (m.value[m.seen[:, kind] > 0].long() + 128 for m in (material, kept_out))
-        counts = torch.bincount(known, minlength=257).double() + 0.01
+        known, asked = (m.value[m.seen[:, kind] > 0].long() - low for m in (material, kept_out))
+        counts = torch.bincount(known, minlength=span).double() + 0.01
         total -= float((counts / counts.sum()).log2()[asked].sum())
     return total / kept_out.windows
 

@@ -5,7 +5,7 @@
     python -m training latent_entropy card FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
 
 `material` codes parts of clips at random rates with a model, most of them over base av1, and keeps
-the integers: `NAME.N.npz` with `values` (T, W, K, C) int8, `counts` (T, W), `rate`, `grid` (rows,
+the integers: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `rate`, `grid` (rows,
 columns) and `base`. They depend on the model, not on the entropy network. `train` fits the float
 twin of the network and writes its integers. `card` prints what the network is worth, in bits a
 window on clips kept out by source: beside static tables and networks trained without the values
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network, write_network
 from gvcodec.errors import GvcodecError, UsageError
@@ -34,7 +35,7 @@ from gvcodec.gvc1d.entropy_model import BACK, KINDS, LARGEST, MEMORY, SIDE, Entr
 from gvcodec.gvc1d.files import FORM
 from gvcodec.types import Planes, VideoFormat
 from training import integer_network
-from training.integer_network import NONE, Material, held_out, network_of, see, train
+from training.integer_network import NONE, Material, held_out, network_of, train
 
 INPUTS = SIDE + BACK
 #: Frames and samples of a part at most, parts of a clip, and the share without a base.
@@ -89,7 +90,7 @@ def _crop(planes: Planes) -> Planes:
 @torch.no_grad()
 def code(
     frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int | None
-) -> tuple[NDArray[np.int8], tuple[int, int]]:
+) -> tuple[NDArray[np.int16], tuple[int, int]]:
     """All tokens of a part (T, W, K, C), over base av1 at `q` unless None; rows and columns of
     windows."""
     import gvcodec
@@ -111,7 +112,7 @@ def code(
         y = network.analyse(context.picture(source), known, rate)
         tokens = y.round().clamp(-LARGEST, LARGEST)
         _, context.state = network.synthesise(tokens, known, rate)
-        found.append(tokens[0].to(torch.int8).cpu().numpy())
+        found.append(tokens[0].to(torch.int16).cpu().numpy())
     return np.stack(found), window_grid(fmt, network.config.window)
 
 
@@ -132,8 +133,7 @@ def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:
             value.append(row)
             windows += coded
             total += len(row)
-    rows = np.concatenate(value).astype(np.int8)
-    both = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(rows)
+    both = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(np.concatenate(value))
     return Material(*both, windows, taken)
 
 
@@ -149,7 +149,8 @@ def _frames(file: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16], 
         for i, count in enumerate(batch.counts):
             row = frame.reshape(-1)[batch.place[i, :count]]
             # Windows of a frame are counted with its first stream.
-            yield see(batch.side[i, :count], batch.back[i, :count], row), row, len(kept) * (i == 0)
+            seen = streams.contexts(batch.side[i, :count], row, batch.back[i, :count])
+            yield seen, row, len(kept) * (i == 0)
         memory = memory.after(frame, kept)
 
 

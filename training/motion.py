@@ -29,9 +29,10 @@ from gvcodec._core import TREE_BACK, TREE_MEMORY, TREE_SIDE
 from gvcodec.base.motion.checkpoint import read_network, write_network
 from gvcodec.base.motion.encoder import MotionEncoder
 from gvcodec.base.motion.payload import Entropy, Levels, MotionStatistics, Times, Values
+from gvcodec.entropy import streams
 from gvcodec.errors import GvcodecError, UsageError
 from training import integer_network
-from training.integer_network import NONE, Material, Part, held_out, network_of, see, train
+from training.integer_network import NONE, Material, Part, held_out, network_of, train
 
 INPUTS = TREE_SIDE + TREE_BACK
 #: Qualities that material is coded at, and frames and luma rows of a clip at most.
@@ -59,7 +60,7 @@ class Collector:
         self.windows += int((levels > 0).sum())
         for side, back, index in entropy.rows(levels, memory, times):
             row = values.reshape(-1)[index]
-            self._parts.append((see(side[0], back[0], row), row))
+            self._parts.append((streams.contexts(side[0], row, back[0]), row))
 
     def write(self, path: Path) -> None:
         """All of it, as one file."""

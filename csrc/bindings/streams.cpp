@@ -198,6 +198,23 @@ nb::tuple decode_predicted(const std::vector<Layer>& layers, const In<uint8_t, 3
   return std::move(out).to_tuple(batch);
 }
 
+Out<uint8_t> contexts(const In<uint8_t, 2>& side, const In<int32_t, 1>& values,
+                      const In<int32_t, 2>& back) {
+  const size_t steps = values.shape(0), sides = side.shape(1), inputs = sides + back.shape(1);
+  check(steps <= INT32_MAX && side.shape(0) == steps && back.shape(0) == steps,
+        "side information and values before for each value");
+  std::vector<uint32_t> sums{0};
+  std::vector<uint8_t> out(steps * inputs);
+  for (size_t i = 0; i < steps; ++i) {
+    for (size_t k = 0; k < inputs; ++k)
+      out[i * inputs + k] = gv::context(side.data() + i * sides, static_cast<int>(sides),
+                                        {values.data(), sums.data()}, static_cast<int>(i),
+                                        static_cast<int>(k), back.data() + i * back.shape(1));
+    sums.push_back(gv::sum_after(sums.back(), values(i)));
+  }
+  return to_numpy(std::move(out), {steps, inputs});
+}
+
 }  // namespace
 
 void bind_streams(nb::module_& m) {
@@ -217,9 +234,12 @@ void bind_streams(nb::module_& m) {
   m.def("streams_encode_predicted", &encode_predicted, "layers"_a, "side"_a, "values"_a, "counts"_a,
         "backend"_a, "back"_a = nb::none(),
         "As streams_encode, with tables that an integer network predicts from side (streams, "
-        "steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, or the "
-        "latest ones.");
+        "steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, below 0 the "
+        "magnitude of a span, or the latest ones.");
   m.def("streams_decode_predicted", &decode_predicted, "layers"_a, "side"_a, "packets"_a,
         "counts"_a, "backend"_a, "back"_a = nb::none(),
         "Inverse of streams_encode_predicted; returns as streams_decode.");
+  m.def("streams_contexts", &contexts, "side"_a, "values"_a, "back"_a,
+        "What a predicting network sees of each value of a stream (steps): (steps, n + m) uint8 "
+        "from side (steps, n) and back (steps, m).");
 }

@@ -121,10 +121,17 @@ class DeviceBackend final : public StreamBackend {
     Buffer<int16_t> mean(cells);
     const std::vector<uint8_t> none(cells);
     Buffer<uint8_t> inflation(none.data(), cells);
+    std::vector<uint32_t> sums;
+    for (int s = 0; s < batch.streams; ++s) {
+      sums.push_back(0);
+      for (int i = 0; i < batch.steps; ++i)
+        sums.push_back(sum_after(sums.back(), values[batch.at(s, i)]));
+    }
+    const Buffer<uint32_t> device_sums(sums.data(), sums.size());
     run(net,
-        PredictedRows{device_side.get(), device_values.get(), scale.get(), mean.get(),
-                      inflation.get(), side_count, batch.steps, batch.back ? back.get() : nullptr,
-                      back_count},
+        PredictedRows{device_side.get(), device_values.get(), device_sums.get(), scale.get(),
+                      mean.get(), inflation.get(), side_count, batch.steps,
+                      batch.back ? back.get() : nullptr, back_count},
         cells);
     return code(batch, device_values, scale.get(), mean.get(), inflation.get());
   }
@@ -142,10 +149,13 @@ class DeviceBackend final : public StreamBackend {
         device_side(side, cells * side_count);
     const Buffer<uint64_t> start(packets.start.data(), packets.start.size());
     Buffer<int32_t> out(cells);
+    const std::vector<uint32_t> zeros(cells + static_cast<size_t>(batch.streams));
+    Buffer<uint32_t> sums(zeros.data(), zeros.size());
     Buffer<uint8_t> flags(static_cast<size_t>(batch.streams));
     const PredictedDecodeKernel kernel{
         streams.tables,    streams.batch, net.view(), {bytes.get(), start.get()},
-        device_side.get(), side_count,    out.get(),  flags.get()};
+        device_side.get(), side_count,    out.get(),  sums.get(),
+        flags.get()};
     const int threads = std::min(256, ceil_div(network.widest(), 32) * 32);
     Machine::launch(kernel, batch.streams, threads,
                     2 * static_cast<size_t>(net.view().stride) + kMostOutputs);

@@ -80,6 +80,7 @@ struct GivenRows {
 struct PredictedRows {
   const uint8_t* side;
   const int32_t* values;
+  const uint32_t* sums;  // streams × (steps + 1), as History
   uint8_t* scale;
   int16_t* mean;
   uint8_t* inflation;  // zeros at first
@@ -88,7 +89,9 @@ struct PredictedRows {
   int32_t back_count;
   GV_DEVICE uint8_t load(size_t row, int i) const {
     const int step = static_cast<int>(row % steps);
-    return context(side + row * side_count, side_count, values + (row - step), step, i,
+    const size_t first = row - step;
+    const History history{values + first, sums + first + row / steps};
+    return context(side + row * side_count, side_count, history, step, i,
                    back ? back + row * back_count : nullptr);
   }
   GV_DEVICE void store(size_t row, int o, int32_t value) const {
@@ -233,6 +236,7 @@ struct PredictedDecodeKernel {
   const uint8_t* side;
   int32_t side_count;
   int32_t* values;
+  uint32_t* sums;  // streams × (steps + 1), zeros at first
   uint8_t* whole;
 
   template <class Group>
@@ -240,6 +244,7 @@ struct PredictedDecodeKernel {
     uint32_t *const now = shared, *const next = now + net.stride;
     int32_t* const model = reinterpret_cast<int32_t*>(next + net.stride);
     int32_t* const row = values + batch.at(s, 0);
+    uint32_t* const sum = sums + batch.at(s, s);
     const int count = batch.counts[s];
     group.each(batch.steps - count, [&](int i) { row[count + i] = 0; });
     RansDecoder coder = packets.reader(s);  // every thread has one; that of group.one() counts
@@ -248,11 +253,14 @@ struct PredictedDecodeKernel {
       const int32_t* back =
           batch.back ? batch.back + batch.at(s, step) * (net.inputs - side_count) : nullptr;
       group.each(net.inputs, [&](int i) {
-        reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, row, step, i, back);
+        reinterpret_cast<uint8_t*>(now)[i] = context(known, side_count, {row, sum}, step, i, back);
       });
       run_network<1>(group, net, now, next, 1,
                      [&](int, int o, int32_t value) { model[o] = value; });
-      group.one([&] { row[step] = get_integer(coder, tables, predicted(model, net.outputs)); });
+      group.one([&] {
+        row[step] = get_integer(coder, tables, predicted(model, net.outputs));
+        sum[step + 1] = sum_after(sum[step], row[step]);
+      });
     }
     group.one([&] { whole[s] = coder.finished(); });
   }

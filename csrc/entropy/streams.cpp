@@ -41,13 +41,16 @@ class CpuBackend final : public StreamBackend {
     const int inputs = network.inputs(), outputs = network.outputs();
     std::vector<uint8_t> contexts(static_cast<size_t>(batch.steps) * inputs);
     std::vector<int32_t> models(static_cast<size_t>(batch.steps) * outputs);
+    std::vector<uint32_t> sums(static_cast<size_t>(batch.steps) + 1);
     Packets packets;
     for (int s = 0; s < batch.streams; ++s) {
       const int32_t* row = values + batch.at(s, 0);
-      for (int i = 0; i < batch.counts[s]; ++i)
-        gather(side + batch.at(s, i) * side_count, side_count, row, i, inputs,
+      for (int i = 0; i < batch.counts[s]; ++i) {
+        gather(side + batch.at(s, i) * side_count, side_count, {row, sums.data()}, i, inputs,
                back_of(batch, batch.at(s, i), inputs - side_count),
                contexts.data() + static_cast<size_t>(i) * inputs);
+        sums[i + 1] = sum_after(sums[i], row[i]);
+      }
       network.forward(contexts.data(), batch.counts[s], models.data());
       RansEncoder coder;
       for (int i = 0; i < batch.counts[s]; ++i)
@@ -68,20 +71,26 @@ class CpuBackend final : public StreamBackend {
     const int inputs = network.inputs(), outputs = network.outputs();
     std::vector<uint8_t> contexts(static_cast<size_t>(batch.streams) * inputs);
     std::vector<int32_t> models(static_cast<size_t>(batch.streams) * outputs);
+    const size_t stride = static_cast<size_t>(batch.steps) + 1;
+    std::vector<uint32_t> sums(static_cast<size_t>(batch.streams) * stride);
     std::vector<int> active;
     for (int i = 0; i < batch.steps; ++i) {
       active.clear();
       for (int s = 0; s < batch.streams; ++s) {
         if (i >= batch.counts[s]) continue;
         uint8_t* to = contexts.data() + active.size() * inputs;
-        gather(side + batch.at(s, i) * side_count, side_count, values + batch.at(s, 0), i, inputs,
+        gather(side + batch.at(s, i) * side_count, side_count,
+               {values + batch.at(s, 0), sums.data() + s * stride}, i, inputs,
                back_of(batch, batch.at(s, i), inputs - side_count), to);
         active.push_back(s);
       }
       network.forward(contexts.data(), static_cast<int>(active.size()), models.data());
       const int32_t* model = models.data();
       for (const int s : active) {
-        values[batch.at(s, i)] = decode_integer(coders[s], predicted(model, outputs));
+        const int32_t value = decode_integer(coders[s], predicted(model, outputs));
+        values[batch.at(s, i)] = value;
+        uint32_t* const sum = sums.data() + s * stride + i;
+        sum[1] = sum_after(sum[0], value);
         model += outputs;
       }
     }
@@ -97,9 +106,9 @@ class CpuBackend final : public StreamBackend {
     return {packets.bytes.data() + packets.start[s],
             static_cast<size_t>(packets.start[s + 1] - packets.start[s])};
   }
-  static void gather(const uint8_t* side, int side_count, const int32_t* values, int step,
+  static void gather(const uint8_t* side, int side_count, const History& history, int step,
                      int inputs, const int32_t* back, uint8_t* to) {
-    for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, values, step, k, back);
+    for (int k = 0; k < inputs; ++k) to[k] = context(side, side_count, history, step, k, back);
   }
   static const int32_t* back_of(const Batch& batch, size_t at, int count) {
     return batch.back ? batch.back + at * static_cast<size_t>(count) : nullptr;

@@ -17,8 +17,9 @@ namespace gv {
 struct Batch {
   int streams = 0, steps = 0;
   const int32_t* counts = nullptr;  // streams; 0…steps
-  // Which values a predicting network sees, streams × steps × (its inputs - side_count): so many
-  // values before, 0 = none; null: those just before, latest first.
+  // Which values a predicting network sees, streams × steps × (its inputs - side_count): above 0
+  // the one so many values before, 0 = none, below 0 the mean magnitude of a span (`Span`); null:
+  // those just before, latest first.
   const int32_t* back = nullptr;
   GV_BOTH size_t at(int stream, int step) const {
     return static_cast<size_t>(stream) * static_cast<size_t>(steps) + static_cast<size_t>(step);
@@ -32,8 +33,9 @@ struct Packets {
 };
 
 // A predicting network has the outputs (scale index, mean in eighths, zero inflation or not),
-// clamped, and these inputs: `side` activations of the step, then values before it (`Batch::back`)
-// as activations around 64 (where there is none: 64).
+// clamped, and these inputs: `side` activations of the step, then what went before it
+// (`Batch::back`): values as activations around 64 (where there is none: 64), magnitudes of spans
+// by their logarithm (none: 0).
 constexpr int kFewestOutputs = 2, kMostOutputs = 3;
 GV_BOTH inline uint8_t value_activation(int32_t value) {
   return static_cast<uint8_t>(clamp(value, -64, 63) + 64);
@@ -41,12 +43,46 @@ GV_BOTH inline uint8_t value_activation(int32_t value) {
 GV_BOTH inline uint8_t known_activation(uint8_t side) {
   return side < kMaxActivation ? side : static_cast<uint8_t>(kMaxActivation);
 }
+
+// The values of a stream, and sums[i]: the magnitudes of the first i of them, modulo 2^32.
+struct History {
+  const int32_t* values;
+  const uint32_t* sums;
+};
+constexpr int32_t kLoudest = 1023;  // a magnitude counts as that at most
+GV_BOTH inline uint32_t sum_after(uint32_t sum, int32_t value) {
+  const int32_t limited = clamp(value, -kLoudest, kLoudest);
+  return sum + static_cast<uint32_t>(limited < 0 ? -limited : limited);
+}
+
+// `length` values, the first of them `far` before this one; as an entry of `back`
+// -(far · 2^kSpanBits + length).
+constexpr int kSpanBits = 14;
+constexpr uint32_t kSpanUnit = 32;
+// Of a mean magnitude, in 1 / kSpanUnit: eight steps an octave of it plus one, below 2^15.
+GV_BOTH inline uint8_t span_activation(const uint32_t* sums, int step, int32_t entry) {
+  const uint32_t span = 0u - static_cast<uint32_t>(entry);
+  const int far = static_cast<int>(span >> kSpanBits),
+            length = static_cast<int>(span & ((1u << kSpanBits) - 1));
+  if (far > step || length == 0 || length > far) return 0;
+  const uint32_t sum = sums[step - far + length] - sums[step - far];
+  if (sum == 0) return 0;
+  // At most 2^14 · 1023 · 32 < 2^29.
+  const uint32_t mean = sum * kSpanUnit / static_cast<uint32_t>(length);
+  const uint32_t n = (mean < (1u << 15) - 1 ? mean : (1u << 15) - 1) + 1;
+  int octave = 0;
+  while (n >> (octave + 1) != 0) ++octave;
+  const uint32_t activation = 8 * static_cast<uint32_t>(octave) + (n << 3 >> octave & 7);
+  return known_activation(static_cast<uint8_t>(activation));
+}
+
 // `back`: the entries of this step, or null.
-GV_BOTH inline uint8_t context(const uint8_t* side, int side_count, const int32_t* values, int step,
-                               int input, const int32_t* back) {
+GV_BOTH inline uint8_t context(const uint8_t* side, int side_count, const History& history,
+                               int step, int input, const int32_t* back) {
   if (input < side_count) return known_activation(side[input]);
-  const int far = back ? back[input - side_count] : input - side_count + 1;
-  return value_activation(far > 0 && far <= step ? values[step - far] : 0);
+  const int entry = back ? back[input - side_count] : input - side_count + 1;
+  if (entry < 0) return span_activation(history.sums, step, entry);
+  return value_activation(entry > 0 && entry <= step ? history.values[step - entry] : 0);
 }
 GV_BOTH inline int predicted_scale(int32_t output) { return clamp(output, 0, kScales - 1); }
 GV_BOTH inline int predicted_mean(int32_t output) { return clamp(output, INT16_MIN, INT16_MAX); }

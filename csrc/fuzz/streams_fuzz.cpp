@@ -43,7 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (int s = 0; s < batch.streams; ++s) counts.push_back(in.below(batch.steps + 1));
   batch.counts = counts.data();
   const size_t cells = static_cast<size_t>(batch.streams) * batch.steps;
-  const bool predicted = in.byte() & 1, made = in.byte() & 1;
+  const uint8_t choice = in.byte();
+  const bool predicted = choice & 1, spans = choice & 2, made = in.byte() & 1;
   const int sides = in.below(4);
   std::vector<uint8_t> scale(cells), side(cells * sides);
   std::vector<int16_t> mean(cells);
@@ -54,6 +55,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const gv::IntegerNetwork net = network(in, sides + in.below(4) + 1);
   std::vector<int32_t> values(cells);
+  std::vector<int32_t> back(spans ? cells * static_cast<size_t>(net.inputs() - sides) : 0);
+  for (int32_t& entry : back) {
+    const int far = in.below(25);
+    entry = far & 1 ? far : -(far << gv::kSpanBits | in.below(25));
+  }
+  if (spans) batch.back = back.data();
   gv::Packets packets;
   gv::StreamBackend* const machines[] = {&gv::cpu_backend(), &gv::cuda::emulated_backend()};
   if (made) {

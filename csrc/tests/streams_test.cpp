@@ -141,7 +141,7 @@ struct Outcome {
 
 void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int steps) {
   gv::StreamBackend& plain = gv::cpu_backend();
-  const Case c(random, streams, steps);
+  Case c(random, streams, steps);
   Outcome sent(c.batch);
   for (int s = 0; s < streams; ++s) {
     sent.whole[s] = 1;
@@ -162,9 +162,17 @@ void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int st
     EXPECT(!good || b == sent);
   });
 
+  const int before = uniform(random, 1, 6);
   const gv::IntegerNetwork network =
-      random_network(random, {c.side_count + uniform(random, 1, 6), uniform(random, 1, 50),
+      random_network(random, {c.side_count + before, uniform(random, 1, 50),
                               uniform(random, gv::kFewestOutputs, gv::kMostOutputs)});
+  // Values and spans before, some of which reach beyond the first value.
+  std::vector<int32_t> back(c.values.size() * static_cast<size_t>(before));
+  for (int32_t& entry : back)
+    entry = uniform(random, 0, 1) == 0
+                ? uniform(random, 0, steps)
+                : -(uniform(random, 0, steps) << gv::kSpanBits | uniform(random, 0, steps));
+  if (uniform(random, 0, 2) > 0) c.batch.back = back.data();
   const gv::Packets predicted =
       kernels.encode_predicted(c.batch, network, c.side.data(), c.side_count, c.values.data());
   const gv::Packets also =

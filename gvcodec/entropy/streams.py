@@ -7,7 +7,9 @@ the core). Its scale index and mean are given, or a network of `gvcodec.entropy.
 them from `side` (streams, steps, n), uint8 0…127, which both sides know, and from the values of its
 stream that went before: its inputs after the n are those values, latest first, or the ones that
 `back` (streams, steps, m) names by how many values before they are, 0 = none, as `clip(value,
--64, 63) + 64`; its outputs are scale index, mean in eighths and, where there is a third, zero
+-64, 63) + 64`. An entry of `back` below 0, -(far · 2^14 + length), is the mean magnitude of a span
+of `length` values of which the first is `far` before, by its logarithm (`span_activation` of the
+core). Its outputs are scale index, mean in eighths and, where there is a third, zero
 inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
 zero), clipped to what tables there are.
 
@@ -59,6 +61,14 @@ def forward(
     result: NDArray[np.int32] = _call(
         _core.intnet_forward, list(layers), _array(activations, np.uint8), backend
     )
+    return result
+
+
+def contexts(side: ArrayLike, values: ArrayLike, back: ArrayLike) -> NDArray[np.uint8]:
+    """What a network sees of each value of one stream (steps): `side` (steps, n) and what `back`
+    (steps, m) names, (steps, n + m)."""
+    given = _array(side, np.uint8), _array(values, np.int32), _array(back, np.int32)
+    result: NDArray[np.uint8] = _call(_core.streams_contexts, *given)
     return result
 
 

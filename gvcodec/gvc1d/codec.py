@@ -17,10 +17,11 @@ import numpy as np
 from gvcodec._core import BlockMotion
 from gvcodec.entropy import streams
 from gvcodec.errors import LimitError
+from gvcodec.gvc1d import motion as block_motion
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import read_entropy, read_sizes
 from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import BLOCK, Planes, VideoFormat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from gvcodec.gvc1d.model import GVC1D
     from gvcodec.gvc1d.picture import Picture
 
-#: Luma samples of a side of the blocks that motion is given for.
-_BLOCK = 16
 #: Windows of a picture at most, as far as the format's limits go.
 _MOST_WINDOWS = 2048
 
@@ -51,7 +50,8 @@ def open_entropy_model(
     grid = window_grid(fmt, config.window)
     backend = streams.backend_of(device)
     network = read_entropy(model)
-    return EntropyModel(network, *grid, config.tokens, has_base, backend, config.rates)
+    blocks = None if has_base else block_motion.grid_of(fmt)
+    return EntropyModel(network, *grid, config.tokens, has_base, backend, config.rates, blocks)
 
 
 class LatentReader:
@@ -115,14 +115,28 @@ class FrameContext:
         before, None for the first."""
         import torch
 
-        vectors = self._motion.push(np.ascontiguousarray(base_frame[0]))
+        vectors = self.search_motion(base_frame)
         if vectors is None:
             return None
-        height, width = (side // _BLOCK for side in self._size)
+        height, width = (side // BLOCK for side in self._size)
         blocks = np.zeros((1, 2, height, width), np.int16)
-        rows, columns = vectors.shape[:2]
-        blocks[0, :, :rows, :columns] = vectors.transpose(2, 0, 1)
+        rows, columns = vectors.shape[1:]
+        blocks[0, :, :rows, :columns] = vectors
         return torch.from_numpy(blocks).to(self._device)
+
+    def search_motion(self, planes: Planes) -> block_motion.Vectors | None:
+        """(dy, dx) [2, rows, columns] of the 16×16 blocks of the next frame against the one before,
+        None for the first."""
+        vectors = self._motion.push(np.ascontiguousarray(planes[0]))
+        return None if vectors is None else vectors.transpose(2, 0, 1)
+
+    def spread_motion(self, vectors: block_motion.Vectors | None) -> Tensor | None:
+        """Motion of a packet as `find_motion` gives it."""
+        import torch
+
+        if vectors is None:
+            return None
+        return torch.from_numpy(block_motion.spread(vectors, *self._size))[None].to(self._device)
 
     def context(self, shown: Picture | None, motion: Tensor | None) -> Context:
         """Of the next frame. `shown`: what is restored, None without base frames."""
@@ -171,6 +185,8 @@ class Restorer:
             picture, motion = None, None
             if self._has_base:
                 picture, motion = frames.picture(shown), frames.find_motion(base_frame)
+            elif latent is not None:
+                motion = frames.spread_motion(latent.motion)
             context = frames.context(picture, motion)
             tokens = token_tensor(latent, network, context, self._device)
             made, frames.state = network.synthesise(tokens, context, self._rate)

@@ -87,7 +87,8 @@ class Streams(NamedTuple):
 class EntropyModel:
     """Codes frames of `rows` × `columns` windows of `tokens` tokens, rounded at one of `rates`.
     `has_base`: there are base frames. `backend`: where the network runs
-    (`gvcodec.entropy.streams`)."""
+    (`gvcodec.entropy.streams`). `blocks`: rows and columns of the motion that frames may have
+    (`gvcodec.gvc1d.motion`), None with a base."""
 
     def __init__(
         self,
@@ -98,9 +99,11 @@ class EntropyModel:
         has_base: bool,
         backend: streams.Backend = "cpu",
         rates: int = 8,
+        blocks: tuple[int, int] | None = None,
     ) -> None:
         self._network, self._has_base, self.backend = network, has_base, backend
         self.rows, self.columns, self.tokens, self.rates = rows, columns, tokens, rates
+        self.blocks = blocks
         self.windows = rows * columns
         self._fixed, self._parents = _describe_places(tokens), _parents_of(tokens)
 

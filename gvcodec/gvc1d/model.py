@@ -36,10 +36,12 @@ from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.encoder import Encoder, Features
 from gvcodec.gvc1d.entropy_model import EntropyModel
 from gvcodec.gvc1d.memory import Memory
+from gvcodec.gvc1d.motion import FARTHEST, SIDE, Vectors, spread
 from gvcodec.gvc1d.payload import Latent, pack, unpack
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.prior import Prior
 from gvcodec.gvc1d.quantise import StepSizes, round_latent
+from gvcodec.types import BLOCK
 
 
 def half_precision(device: torch.device | str) -> torch.autocast:
@@ -187,14 +189,16 @@ class GVC1D(nn.Module):
     @torch.no_grad()
     def compress(self, frames: list[Frame], rate: int, entropy: Sequence[Layer]) -> list[bytes]:
         """LATENT payloads of a run of one clip (B = 1) that begins a GOP. `entropy`: the integer
-        network that belongs to the weights (`files.read_entropy`)."""
+        network that belongs to the weights (`files.read_entropy`). Without a base they hold motion,
+        a vector for every 32×32 samples."""
         known = _Entropy(self.config, frames[0].source, frames[0].shown is not None, entropy)
         payloads, state = [], None
         for frame in frames:
             size = len(frame.source.y), *frame.source.y.shape[2:]
-            context = self.context(frame.shown, state, frame.motion, (size[0], size[1], size[2]))
+            sent, motion = known.limit(frame.motion)
+            context = self.context(frame.shown, state, motion, (size[0], size[1], size[2]))
             tokens = round_latent(self.analyse(frame.source, context, rate))
-            payloads.append(known.pack(tokens, rate))
+            payloads.append(known.pack(tokens, rate, sent))
             _, state = self.synthesise(tokens, context, rate)
         return payloads
 
@@ -207,15 +211,16 @@ class GVC1D(nn.Module):
         shown: Sequence[Picture | None] = (),
         motion: Sequence[Tensor | None] = (),
     ) -> list[Picture]:
-        """The inverse. `size`: whole windows (H, W); `shown`, `motion` as in `compress`. Raises
-        `DamagedStreamError`."""
+        """The inverse. `size`: whole windows (H, W); `shown` as in `compress`, then with `motion`.
+        Raises `DamagedStreamError`."""
         like = grey(1, *size, self.steps.log_step)
         known = _Entropy(self.config, like, bool(shown), entropy)
         pictures, state = [], None
         for i, payload in enumerate(payloads):
-            tokens, rate = known.unpack(payload)
+            tokens, rate, sent = known.unpack(payload)
             base = shown[i] if shown else None
-            context = self.context(base, state, motion[i] if motion else None, (1, *size))
+            moved = motion[i] if shown and motion else sent
+            context = self.context(base, state, moved, (1, *size))
             picture, state = self.synthesise(tokens.to(like.y.device), context, rate)
             pictures.append(picture)
         return pictures
@@ -235,21 +240,36 @@ class _Entropy:
     def __init__(
         self, config: GVC1DConfig, like: Picture, has_base: bool, network: Sequence[Layer]
     ) -> None:
-        rows, columns = (n // config.window for n in like.y.shape[2:])
-        self._model = EntropyModel(network, rows, columns, config.tokens, has_base)
+        self._size = like.y.shape[2], like.y.shape[3]
+        rows, columns = (n // config.window for n in self._size)
+        blocks = None if has_base else (self._size[0] // SIDE, self._size[1] // SIDE)
+        self._model = EntropyModel(network, rows, columns, config.tokens, has_base, blocks=blocks)
+        self._device = like.y.device
         self._memory = entropy_model.Memory.empty(rows * columns, config.tokens)
 
-    def pack(self, tokens: Tensor, rate: int) -> bytes:
+    def limit(self, motion: Tensor | None) -> tuple[Vectors | None, Tensor | None]:
+        """What a payload holds of motion `[1, 2, H/16, W/16]`, and what comes of it."""
+        if motion is None or self._model.blocks is None:
+            return None, motion
+        limited = motion.clamp(-FARTHEST, FARTHEST)
+        sent = limited[0, :, :: SIDE // BLOCK, :: SIDE // BLOCK].cpu().numpy().astype(np.int16)
+        return sent, self._spread(sent, motion.device)
+
+    def _spread(self, sent: Vectors, device: torch.device) -> Tensor:
+        return torch.from_numpy(spread(sent, *self._size))[None].to(device)
+
+    def pack(self, tokens: Tensor, rate: int, motion: Vectors | None = None) -> bytes:
         values = tokens[0].short().cpu().numpy()
         counts = np.full(len(values), values.shape[1], np.uint8)
-        payload = pack(Latent(rate, 0, counts, values), self._model, self._memory)
+        payload = pack(Latent(rate, 0, counts, values, motion), self._model, self._memory)
         self._memory = self._memory.after(values, counts)
         return payload
 
-    def unpack(self, payload: bytes) -> tuple[Tensor, int]:
+    def unpack(self, payload: bytes) -> tuple[Tensor, int, Tensor | None]:
         latent = unpack(payload, self._model, self._memory)
         self._memory = self._memory.after(latent.values, latent.counts)
-        return torch.from_numpy(latent.values.astype(np.float32))[None], latent.rate
+        motion = None if latent.motion is None else self._spread(latent.motion, self._device)
+        return torch.from_numpy(latent.values.astype(np.float32))[None], latent.rate, motion
 
 
 def _given(memory: Tensor | None) -> Tensor:

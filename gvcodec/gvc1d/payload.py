@@ -1,6 +1,6 @@
 """Bytes of a LATENT packet: the tokens of one frame.
 
-    payload = u8 head  counts  packets
+    payload = u8 head  counts  motion  packets
     head    = rate 0…7 | run << 3 | each << 7
     run       so many frames after this one, as far as they have no packet, are restored with all
               tokens zero, 15 = all up to the next packet; those after them are shown as they are,
@@ -8,6 +8,7 @@
     counts  = each 0: u8 tokens of every window, a prefix
               each 1: u8 m, their mean  var size  an rANS packet of as many numbers as windows
               (Laplace table 45, mean m)
+    motion  = without a base: var size, bytes (`gvcodec.gvc1d.motion`); 0 = nothing has moved
     packets = an rANS packet for every `entropy_model.GROUP` windows in order that have values, each
               but the last after its size (var)
 
@@ -24,6 +25,7 @@ import numpy as np
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
+from gvcodec.gvc1d import motion
 from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
 
 RATES = 8
@@ -34,12 +36,13 @@ _RUN, _EACH, _COUNT_SCALE = 3, 1 << 7, 45
 
 class Latent(NamedTuple):
     """The tokens of a frame: values [W, T, C], zero beyond the counts [W]; `rate` and `run` as in
-    the head."""
+    the head; `motion` of blocks, None with a base or where nothing has moved."""
 
     rate: int
     run: int
     counts: Counts
     values: Values
+    motion: motion.Vectors | None = None
 
 
 def pack(latent: Latent, model: EntropyModel, memory: Memory) -> bytes:
@@ -52,6 +55,9 @@ def pack(latent: Latent, model: EntropyModel, memory: Memory) -> bytes:
         mean = round(float(counts.mean()))
         coded = streams.encode(counts[None].astype(np.int32), *_count_tables(len(counts), mean))[0]
         front = bytes([head | _EACH, mean]) + encode_var(len(coded)) + coded
+    if model.blocks is not None:
+        moved = motion.pack(latent.motion)
+        front += encode_var(len(moved)) + moved
     packets = model.encode(latent.values, counts, memory, latent.rate) if counts.any() else []
     framed = [encode_var(len(packet)) + packet for packet in packets[:-1]] + packets[-1:]
     return front + b"".join(framed)
@@ -65,14 +71,17 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
     if rate >= model.rates:
         raise DamagedStreamError("latent tokens: impossible rate")
     counts = _read_counts(cursor, bool(head & _EACH), model)
+    moved = None
+    if model.blocks is not None:
+        moved = motion.unpack(cursor.take(cursor.var()), *model.blocks)
     if not counts.any():
         if len(cursor):
             raise DamagedStreamError("latent tokens: bytes follow the last value")
-        return Latent(rate, run, counts, Memory.empty(model.windows, model.tokens).values)
+        return Latent(rate, run, counts, Memory.empty(model.windows, model.tokens).values, moved)
     groups = len(model.groups_of(counts))
     packets = [cursor.take(cursor.var()) for _ in range(groups - 1)]
     packets.append(cursor.take(len(cursor)))
-    return Latent(rate, run, counts, model.decode(packets, counts, memory, rate))
+    return Latent(rate, run, counts, model.decode(packets, counts, memory, rate), moved)
 
 
 def _read_counts(cursor: Cursor, each: bool, model: EntropyModel) -> Counts:

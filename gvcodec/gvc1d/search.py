@@ -33,6 +33,7 @@ from gvcodec.gvc1d.buffer import Context, State
 from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
 from gvcodec.gvc1d.entropy_model import LARGEST, Counts, Memory
 from gvcodec.gvc1d.frame_loss import FrameLoss, Source
+from gvcodec.gvc1d.motion import Vectors, choose
 from gvcodec.gvc1d.payload import ENDLESS, Latent, pack, with_run
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -69,18 +70,20 @@ class TokenSettings:
 
 
 class _Frame(NamedTuple):
-    """Before it is coded. `shown` None without base frames."""
+    """Before it is coded. `shown` and `motion` None without base frames; `moved`: without them,
+    how source blocks have moved, None for the first."""
 
     luma: Plane
     picture: Picture
     shown: Picture | None
     motion: Tensor | None
+    moved: Vectors | None
 
 
 class _Look(NamedTuple):
     """A frame to decide on: what is known of it, what it is compared with (None: nothing is to
     decide), `plain`: the loss of what is shown without tokens, `price` of a byte, `y`
-    `[1, W, K, C]` before rounding."""
+    `[1, W, K, C]` before rounding, `motion` that is sent."""
 
     frame: _Frame
     context: Context
@@ -88,6 +91,7 @@ class _Look(NamedTuple):
     plain: float
     price: float
     y: Tensor
+    motion: Vectors | None
 
 
 class _Option(NamedTuple):
@@ -144,10 +148,12 @@ class LatentEncoder:
     @torch.no_grad()
     def send(self, source: Planes, shown: Planes, base_frame: Planes) -> None:
         """The next frame: source, what is shown of it without tokens, base frame."""
-        picture, motion = None, None
+        picture, motion, moved = None, None, None
         if self._has_base:
             picture, motion = self._frames.picture(shown), self._frames.find_motion(base_frame)
-        frame = _Frame(source[0], self._frames.picture(source), picture, motion)
+        else:
+            moved = self._frames.search_motion(source)
+        frame = _Frame(source[0], self._frames.picture(source), picture, motion, moved)
         if self._settings.alloc == "uniform" or self._auto:
             self._code(frame, np.full(self._entropy.windows, self._tokens, np.uint8))
             return
@@ -176,7 +182,7 @@ class LatentEncoder:
             counts = self._route(look.y)
         if self._auto and self._has_base:
             best = self._choose(look, first)
-        elif counts.any() or first:
+        elif counts.any() or first or look.motion is not None:
             y = self._descend(look, counts)
             best = self._option(look, self._round(y, counts, ENDLESS))
         else:
@@ -188,11 +194,17 @@ class LatentEncoder:
 
     def _look(self, frame: _Frame, judged: bool) -> _Look:
         source = self._loss.source(frame.picture) if judged else None
-        context = self._frames.context(frame.shown, frame.motion)
+        motion, state = frame.motion, self._frames.state
+        sent = None
+        if frame.moved is not None and state is not None and self._entropy.blocks is not None:
+            luma = frame.picture.y, state.reference.y
+            sent = choose(frame.moved, *luma, self._entropy.blocks)
+            motion = self._frames.spread_motion(sent)
+        context = self._frames.context(frame.shown, motion)
         plain = 1.0 if frame.shown is None else self._judge(frame.shown, source)
         price = SLOPE * plain / self._frame_bytes
         y = self._network.analyse(frame.picture, context, self._rate)
-        return _Look(frame, context, source, plain, price, y)
+        return _Look(frame, context, source, plain, price, y, sent)
 
     def _route(self, y: Tensor) -> Counts:
         """Tokens of windows whose latents are `y` `[1, W, K, C]` [InfoTok]: no decode is needed."""
@@ -218,6 +230,8 @@ class LatentEncoder:
         return min(options, key=weighed)
 
     def _option(self, look: _Look, latent: Latent | None) -> _Option:
+        if latent is not None:
+            latent = latent._replace(motion=look.motion)
         tokens = token_tensor(latent, self._network, look.context, self._device)
         picture, state = self._network.synthesise(tokens, look.context, self._rate)
         loss = self._judge(picture, look.source)

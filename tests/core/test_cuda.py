@@ -16,7 +16,7 @@ from tests.networks import make_layers
 from tests.oracle.intnet import forward
 from tests.oracle.laplace import encode_integer
 from tests.oracle.rans import RansEncoder
-from tests.oracle.streams import decode_stream, encode_stream
+from tests.oracle.streams import activation, decode_stream, encode_stream
 
 MISSING = streams.cuda_missing()
 needs_device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -169,6 +169,29 @@ def test_predicted_streams_equal_reference(backend: streams.Backend) -> None:
         for machine in ("cpu", backend):
             found, whole = streams.decode_predicted(layers, side, packets, counts, machine)
             assert whole.all() and (found == behind(values, counts)).all()
+
+
+@on_each
+def test_spans_of_values_before_equal_reference(backend: streams.Backend) -> None:
+    """Entries of `back` above 0 are values, below 0 mean magnitudes of spans; some reach beyond the
+    stream, some are longer than they are far."""
+    rng = np.random.default_rng(8)
+    count, steps, before = 5, 24, 4
+    layers = device.predictor(rng, [before, 12])
+    side = np.zeros((count, steps, 0), np.uint8)
+    values = np.round(rng.laplace(0, 9, (count, steps))).astype(np.int32)
+    values[rng.random(values.shape) < 0.1] = -(2**31)
+    far, length = rng.integers(0, steps, (2, count, steps, before))
+    back = np.where(rng.random(far.shape) < 0.3, far, -(far << 14 | length)).astype(np.int32)
+    packets = streams.encode_predicted(layers, side, values, None, backend, back)
+    for s in range(count):
+        row = values[s].tolist()
+        assert packets[s] == encode_stream(layers, side[s], row, back[s].tolist())
+        seen = streams.contexts(side[s], values[s], back[s])
+        expected = [[activation(row[:i], e) for e in back[s, i].tolist()] for i in range(steps)]
+        assert seen.tolist() == expected
+    found, whole = streams.decode_predicted(layers, side, packets, None, backend, back)
+    assert whole.all() and (found == values).all()
 
 
 @on_each

@@ -270,9 +270,13 @@ def test_three_verbs(tmp_path: Path) -> None:
     sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
     for shown in ([], [smooth_picture(64, 128, seed=20 + t) for t in range(3)]):
         bases = shown or [None] * 3
-        frames = [Frame(s, b, None) for s, b in zip(sources, bases, strict=True)]
+        # Whole 32×32 blocks of luma move.
+        moves = np.random.default_rng(5).integers(-9, 9, (3, 1, 2, 2, 4)).repeat(2, 3).repeat(2, 4)
+        motion = [torch.from_numpy(m.astype(np.int16)) for m in moves]
+        frames = [Frame(*parts) for parts in zip(sources, bases, motion, strict=True)]
         payloads = model.compress(frames, 2, entropy)
-        pictures = model.decompress(payloads, (64, 128), entropy, shown)
+        given = (shown, motion) if shown else ()
+        pictures = model.decompress(payloads, (64, 128), entropy, *given)
         with torch.no_grad():
             coded, _ = model(frames, 2)
         assert all(torch.equal(a.picture.y, b.y) for a, b in zip(coded, pictures, strict=True))

@@ -1,0 +1,148 @@
+"""Motion without a base: what is searched, what a packet holds, what both sides move by."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gvcodec.errors import DamagedStreamError
+from gvcodec.gvc1d import motion
+from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
+from gvcodec.gvc1d.payload import Latent, pack, unpack
+from gvcodec.types import VideoFormat
+from tests.networks import make_latent_network
+
+ROWS, COLUMNS = 5, 7
+
+
+def make_field(seed: int, rows: int = ROWS, columns: int = COLUMNS) -> motion.Vectors:
+    """Mostly one vector, with blocks of their own."""
+    rng = np.random.default_rng(seed)
+    field = np.broadcast_to(rng.integers(-30, 30, (2, 1, 1)), (2, rows, columns))
+    own = rng.integers(-motion.FARTHEST, motion.FARTHEST + 1, field.shape)
+    return np.where(rng.random((rows, columns)) < 0.2, own, field).astype(np.int16)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 9), (6, 1), (ROWS, COLUMNS)])
+def test_fields_read_back_as_they_were_written(grid: tuple[int, int]) -> None:
+    for seed in range(8):
+        field = make_field(seed, *grid)
+        assert (motion.unpack(motion.pack(field), *grid) == field).all()
+
+
+def test_motion_that_is_alike_takes_few_bytes() -> None:
+    assert motion.pack(None) == b"" and motion.unpack(b"", ROWS, COLUMNS) is None
+    assert motion.pack(np.zeros((2, 34, 60), np.int16)) == b""
+    pan = np.full((2, 34, 60), 11, np.int16)
+    assert len(motion.pack(pan)) < 8
+    other = pan.copy()
+    other[:, 9, 9] = -40
+    assert len(motion.pack(pan)) < len(motion.pack(other)) < 30
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=1, max_size=40))
+def test_any_bytes_are_motion_or_damage(data: bytes) -> None:
+    try:
+        field = motion.unpack(data, ROWS, COLUMNS)
+    except DamagedStreamError as error:
+        assert "impossible motion" in str(error)
+        return
+    assert field is not None and np.abs(field.astype(int)).max() <= motion.FARTHEST
+
+
+def test_packets_without_a_base_hold_motion() -> None:
+    grid = {"rows": 1, "columns": 2, "tokens": 8}
+    bare = EntropyModel(make_latent_network(), **grid, has_base=False, blocks=(ROWS, COLUMNS))
+    memory = Memory.empty(2, 8)
+    counts = np.full(2, 3, np.uint8)
+    still = Latent(1, 0, counts, memory.values)
+    moved = still._replace(motion=make_field(1))
+    for latent in (moved, moved._replace(counts=0 * counts)):
+        found = unpack(pack(latent, bare, memory), bare, memory)
+        assert (found.motion == moved.motion).all() and (found.counts == latent.counts).all()
+    # A frame at rest has one byte more than one over a base.
+    based = EntropyModel(make_latent_network(), **grid, has_base=False)
+    assert len(pack(still, bare, memory)) == len(pack(still, based, memory)) + 1
+    assert unpack(pack(still, bare, memory), bare, memory).motion is None
+    with pytest.raises(DamagedStreamError, match="ends early"):
+        unpack(bytes([1, 0, 9, 1]), bare, memory)
+
+
+def test_vectors_cover_whole_windows() -> None:
+    field = make_field(2)
+    fine = motion.spread(field, 256, 256)
+    assert fine.shape == (2, 16, 16)
+    assert (fine[:, :10:2, :14:2] == field).all() and (fine[:, 1:10:2, 1:14:2] == field).all()
+    assert (fine[:, 10:] == fine[:, 9:10]).all() and (fine[..., 14:] == fine[..., 13:14]).all()
+    assert motion.spread(field, 128, 192).shape == (2, 8, 12)
+
+
+def test_the_encoder_sends_what_pays() -> None:
+    """A texture that moves by (3, -5) with a part at rest is found; noise is not followed."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    wide = rng.integers(0, 256, (160, 160)).astype(np.float32) / 255
+    before, now = wide[16:144, 16:144], wide[19:147, 11:139].copy()
+    now[:64, :64] = before[:64, :64]
+
+    def luma(picture: np.ndarray):
+        return torch.from_numpy(picture.copy())[None, None]
+
+    found = np.zeros((2, 8, 8), np.int16)
+    found[:, :, :] = np.array([3, -5])[:, None, None]
+    found[:, :4, :4] = 0
+    chosen = motion.choose(found, luma(now), luma(before), (4, 4))
+    assert chosen is not None and (motion.spread(chosen, 128, 128) == found).all()
+    assert motion.choose(found * 0, luma(now), luma(before), (4, 4)) is None
+    wild = rng.integers(-20, 20, (2, 8, 8)).astype(np.int16)
+    grey = np.full_like(now, 0.5) + 0.004 * now
+    assert motion.choose(wild, luma(grey), luma(grey[::-1]), (4, 4)) is None
+
+
+def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
+    """A texture that pans is followed, and a decoder shows what the encoder saw."""
+    pytest.importorskip("torch")
+    from gvcodec.gvc1d import search
+    from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
+    from tests.gvc1d.tiny import write_model
+
+    fmt = VideoFormat(100, 72, Fraction(25), Fraction(1, 25))
+    rng = np.random.default_rng(6)
+    rough = rng.integers(100, 900, (20, 30)).repeat(8, 0).repeat(8, 1)
+    chroma = np.full((36, 50), 512, np.uint16)
+    frames = []
+    for t in range(4):
+        luma = rough[4 * t : 4 * t + 72, 6 * t : 6 * t + 100].astype(np.uint16)
+        frames.append((luma, chroma, chroma))
+    path = write_model(tmp_path)
+    settings_ = search.TokenSettings(8, rate=2)
+    encoder = search.LatentEncoder(fmt, False, path, settings_, 0.0, 1)
+    seen, take = [], encoder._take
+
+    def watched(option: search._Option) -> None:
+        assert option.picture is not None
+        seen.append(encoder._frames.planes(option.picture))
+        take(option)
+
+    encoder._take = watched  # type: ignore[method-assign]
+    for planes in frames:
+        encoder.send(planes, planes, planes)
+    payloads = encoder.finish_gop()
+    reader = LatentReader(open_entropy_model(fmt, False, path))
+    restorer = Restorer(fmt, False, path, 1)
+    found = []
+    for payload, planes in zip(payloads, seen, strict=True):
+        assert payload is not None
+        latent = reader.read(payload)
+        found.append(latent.motion)
+        shown = restorer.restore(frames[0], frames[0], latent)
+        assert all((a == b).all() for a, b in zip(shown, planes, strict=True))
+    assert found[0] is None
+    for vectors in found[1:]:
+        assert vectors is not None
+        assert (vectors[:, 0, 1] == (4, 6)).all()  # a block whose origin is inside
