@@ -134,10 +134,12 @@ def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
 
 
 @contextlib.contextmanager
-def memory_limit(header: Header, painted: bool, limits: Limits) -> Iterator[None]:
-    """Hold this process to the limits, once its libraries are loaded: allocations beyond them fail
-    (`MemoryError`). Linux only."""
-    if not sys.platform.startswith("linux"):
+def memory_limit(
+    header: Header, painted: bool, limits: Limits, hold: bool = True
+) -> Iterator[None]:
+    """With `hold` this process is held to the limits, once its libraries are loaded: allocations
+    beyond them fail (`MemoryError`). Linux only."""
+    if not hold or not sys.platform.startswith("linux"):
         yield
         return
     import resource

@@ -56,8 +56,7 @@ def verify(
         decoder = Decoder(
             reader.header, not painted, threads, models, limits=limits, only_check=video is None
         )
-        if hold:
-            stack.enter_context(memory_limit(reader.header, painted, limits))
+        stack.enter_context(memory_limit(reader.header, painted, limits, hold))
         return verifying.verify(reader, decoder, video, painted)
 
 
@@ -84,7 +83,7 @@ def cut(
         protect_inputs(_names([source])),
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
-        memory_limit(reader.header, False, limits) if hold else contextlib.nullcontext(),
+        memory_limit(reader.header, False, limits, hold),
     ):
         return cutting.cut(reader, sink, begin, stop, threads, limits, exact)
 
@@ -112,8 +111,7 @@ def cat(
             Reader(stack.enter_context(open_source(source)), name_of(source)) for source in sources
         ]
         sink = stack.enter_context(open_sink(output, overwrite))
-        if hold:
-            stack.enter_context(memory_limit(readers[0].header, False, limits))
+        stack.enter_context(memory_limit(readers[0].header, False, limits, hold))
         return joining.cat(readers, sink, threads, limits)
 
 
@@ -137,7 +135,7 @@ def repair(
     ):
         try:
             salvage = Salvage(damaged, name)
-            with memory_limit(salvage.header, False, limits) if hold else contextlib.nullcontext():
+            with memory_limit(salvage.header, False, limits, hold):
                 return repairing.repair(salvage, sink, threads, limits)
         except DamagedStreamError as error:
             if str(error).startswith(name):

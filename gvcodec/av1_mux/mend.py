@@ -8,6 +8,7 @@ then.
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,11 +16,11 @@ from typing import BinaryIO
 
 from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.base.standard.payloads import strip
-from gvcodec.bitstream import Kind, Packet, SequenceHeader
+from gvcodec.bitstream import Kind, Loss, Packet, SequenceHeader
 from gvcodec.bitstream.metadata_obu import EntryType, closes, read_header, read_place
-from gvcodec.codec.gops import Gop, Splicer
-from gvcodec.errors import DamagedStreamError, LimitError
-from gvcodec.limits import OBJECT_BYTES, Limits, check
+from gvcodec.codec.gops import BASE_WEIGHTS, Gop, GopSource, Splicer
+from gvcodec.errors import DamagedStreamError
+from gvcodec.limits import Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
 from gvcodec.util.messages import count_noun
 
@@ -84,8 +85,9 @@ def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str
     tracks = demuxer.tracks()
     try:
         spliced = _Spliced(demuxer, tracks, out, header, limits)
-        for gop in _gops(demuxer, limits):
-            if not spliced.send(gop):
+        pieces: deque[_Piece] = deque()
+        for gop in GopSource(header, _events(demuxer, pieces), limits):
+            if not spliced.send(pieces.popleft(), gop):
                 break
         lines += spliced.finish()
     except DamagedStreamError as error:
@@ -98,72 +100,52 @@ def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str
 
 @dataclass(slots=True)
 class _Piece:
-    """A GOP of the file. `place`: number of its first frame in the stream it comes from, None where
-    that cannot be read; `packed`: the sequence header; `seconds` of its frames by the container's
-    clock; payloads of `fit`, `summary` and `metadata` packets in force."""
+    """What a GOP of the file says beside its packets. `place`: number of its first frame in the
+    stream it comes from, None where that cannot be read; `packed`: the sequence header; `seconds`
+    of its frames by the container's clock; `metadata`: payload in force."""
 
     place: int | None
     packed: bytes | None
-    packets: list[Packet] = field(default_factory=list)
     seconds: list[Fraction] = field(default_factory=list)
-    fit: bytes | None = None
-    summary: bytes | None = None
     metadata: bytes = b""
     crc: int = 0
-    frames: int = 0
-    latents_lost: bool = False
-
-    def send(self, timed: TimedUnit) -> None:
-        """Take the next unit. Raises `DamagedStreamError` for frames that are not those of the
-        encoder."""
-        unit = timed.unit
-        self.latents_lost |= bool(unit.damage)
-        for entry in unit.entries:
-            if entry.what in (EntryType.PACKET, EntryType.STATE):
-                self._take(entry.packet)
-        payload = strip("av1", unit.payload)
-        self.packets.append(Packet(Kind.INTER if self.frames else Kind.KEY, payload))
-        self.frames += 1
-        self.seconds.append(timed.seconds)
-        self.crc = zlib.crc32(payload, self.crc)
-        check = unit.data_of(EntryType.GOP)
-        if check is not None and not closes(check, self.frames, self.crc):
-            first = self.place or 0
-            raise DamagedStreamError(
-                f"frames {first} to {first + self.frames - 1} are not those that were "
-                f"written (checksum of the GOP)"
-            )
-
-    def _take(self, packet: Packet) -> None:
-        if packet.kind is Kind.FIT:
-            self.fit = packet.payload
-        elif packet.kind is Kind.SUMMARY:
-            self.summary = packet.payload
-        elif packet.kind is Kind.METADATA:
-            self.metadata = self.metadata or packet.payload
-        elif packet.kind is Kind.LATENT:
-            self.packets.append(packet)
 
 
-def _gops(demuxer: Demuxer, limits: Limits) -> Iterator[_Piece]:
-    """GOPs one after another. Frames before the first keyframe cannot be decoded and are left
-    out."""
-    gop: _Piece | None = None
-    held = 0
+def _events(demuxer: Demuxer, pieces: deque[_Piece]) -> Iterator[Packet | Loss]:
+    """Packets of all GOPs, each of which is added to `pieces`. Frames before the first keyframe
+    cannot be decoded and are left out. Raises `DamagedStreamError` for frames that are not those of
+    the encoder."""
     for timed in demuxer.units():
-        packed = timed.unit.data_of(EntryType.HEADER)
-        if packed is not None or timed.key:
-            if gop is not None:
-                yield gop
-            place = timed.unit.data_of(EntryType.PLACE)
-            gop, held = _Piece(None if place is None else read_place(place), packed), 0
-        if gop is not None:
-            held += len(timed.unit.payload) + OBJECT_BYTES
-            if held > limits.side_memory:
-                raise LimitError(f"a GOP takes more than {limits.side_memory >> 20} MiB")
-            gop.send(timed)
-    if gop is not None:
-        yield gop
+        unit, packed = timed.unit, timed.unit.data_of(EntryType.HEADER)
+        key = packed is not None or timed.key
+        if key:
+            place = unit.data_of(EntryType.PLACE)
+            pieces.append(_Piece(None if place is None else read_place(place), packed))
+            # Each GOP has its weights with it.
+            yield Packet(Kind.FIT, BASE_WEIGHTS)
+        elif not pieces:
+            continue
+        piece = pieces[-1]
+        if unit.damage:
+            yield Loss(broken=False, side=True)
+        for entry in unit.entries:
+            if entry.what not in (EntryType.PACKET, EntryType.STATE):
+                continue
+            if entry.packet.kind is Kind.METADATA:
+                piece.metadata = piece.metadata or entry.packet.payload
+            elif entry.packet.kind in (Kind.FIT, Kind.SUMMARY, Kind.LATENT):
+                yield entry.packet
+        payload = strip("av1", unit.payload)
+        piece.seconds.append(timed.seconds)
+        piece.crc = zlib.crc32(payload, piece.crc)
+        yield Packet(Kind.KEY if key else Kind.INTER, payload)
+        check, frames = unit.data_of(EntryType.GOP), len(piece.seconds)
+        if check is not None and not closes(check, frames, piece.crc):
+            first = piece.place or 0
+            raise DamagedStreamError(
+                f"frames {first} to {first + frames - 1} are not those that were written "
+                f"(checksum of the GOP)"
+            )
 
 
 class _Spliced:
@@ -191,7 +173,7 @@ class _Spliced:
         self._expected, self._last = Fraction(0), -1
         self._lines: list[str] = []
 
-    def send(self, piece: _Piece) -> bool:
+    def send(self, piece: _Piece, gop: Gop) -> bool:
         """Take the next GOP; whether there can be more: one of another stream ends this one."""
         if piece.packed is not None and not self._fits(piece.packed):
             count = count_noun(self._splicer.writer.frames if self._splicer else 0, "frame")
@@ -201,11 +183,11 @@ class _Spliced:
         times = [self._time(seconds) for seconds in piece.seconds]
         if self._tracks is not None:
             self._tracks.copy_until(self._begin + self._expected)
-        fit = piece.fit if self._header.painter_id is not None else None
-        frames = splicer.writer.frames
-        gop = Gop(frames, fit, piece.packets, times, summary=piece.summary)
-        if piece.latents_lost or self._header.gvc1d_id is None:
+        if gop.fit == BASE_WEIGHTS or self._header.painter_id is None:
+            gop.fit = None
+        if self._header.gvc1d_id is None:
             gop.drop_latents()
+        frames, gop.times = splicer.writer.frames, times
         splicer.write(gop)
         self._joined |= (
             bool(frames) and None not in (piece.place, self._next) and (piece.place != self._next)

@@ -22,7 +22,7 @@ from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import Plan
 from gvcodec.batch.task import Task
 from gvcodec.errors import GvcodecError
-from gvcodec.rate.search import refuse_sound
+from gvcodec.rate.search import refuse_sound, usual_q
 
 _TASKS = "gvcodec.batch.tasks"
 #: Memory of tasks that do not encode: a decoder and a program.
@@ -184,7 +184,8 @@ class _Work:
         if len(self.numbers) == 1:
             return None, [room]
         plan, base = self.plan, base_of(self.job.settings.base)
-        guess = _usual_index(room, plan, base.finest)
+        bpp = 8 * room / (plan.frames * plan.width * plan.height)
+        guess = float(round(min(max(usual_q(bpp), base.finest), 59.0)))
         qs = [guess, guess + _APART]
         names = [f"measured-{number:05d}" for number in self.numbers]
         tasks = [
@@ -225,12 +226,6 @@ class _Work:
         notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
         rows = [same | whole | joined | {"notes": list(notes)}]
         return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]
-
-
-def _usual_index(room: int, plan: Plan, finest: float) -> float:
-    """The index of quality that files of this many bits a pixel have on average."""
-    bpp = 8 * room / (plan.frames * plan.width * plan.height)
-    return float(round(min(max(40.0 + 10 * math.log(0.045 / bpp), finest), 59.0)))
 
 
 def spread(

@@ -13,7 +13,6 @@ The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which i
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.base import BaseEncoder, Coded, Drains, bytes_to_hash
+from gvcodec.base import BaseEncoder, Coded, Drains
 from gvcodec.bases import INDEX_END, is_reordered
-from gvcodec.bitstream import HASH_BYTES, Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.codec.hashing import FrameHash
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
@@ -133,7 +133,7 @@ class Encoder(Shared):
         #: Frame packets given out.
         self._given = 0
         self._gops: list[Gop] = []
-        self._hash = hashlib.sha256()
+        self._hash = FrameHash(None)
         self._psnr = MeanPsnr()
         self._released = 0
         #: Base frames for `share_base_frames`.
@@ -260,7 +260,7 @@ class Encoder(Shared):
             )
             if reason:
                 self.notes.append(reason)
-        self.base_hash = self._hash.digest()[:HASH_BYTES]
+        self.base_hash = self._hash.digest()
         self.psnr_y = self._psnr.value
         if self.latent_pass is not None:
             self._code_latents(self.latent_pass)
@@ -358,6 +358,5 @@ class Encoder(Shared):
 
     def _measure(self, base_frame: Planes, source: Plane) -> None:
         """Base hash and PSNR of one base frame."""
-        for part in bytes_to_hash(base_frame):
-            self._hash.update(part)
+        self._hash.update(base_frame)
         self._psnr.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

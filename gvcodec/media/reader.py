@@ -88,8 +88,6 @@ class VideoReader:
     metadata: Metadata
     start_pts: int
     shift: int
-    end: int | None
-    stop: Fraction | None
     _drops: bool
     _last_slot: int
     _first: tuple[av.VideoFrame, int] | None
@@ -113,7 +111,7 @@ class VideoReader:
         self._limit = frames
         self._span = span
         self._said = said or InputOptions()
-        self._undecodable, self.end = 0, None
+        self.end: int | None = None
         self._only_tracks: Iterator[av.Packet] | None = None
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self._pictures = list_pictures(local_path(name)) if named else None
@@ -214,7 +212,7 @@ class VideoReader:
             self.notes += notes
         self._restart()
         opening = self._first = next(self._timed, None)
-        self.stop = None
+        self.stop: Fraction | None = None
         if self._said.until is not None and self._span is None and opening is not None:
             until = Fraction(self._said.until).limit_denominator(1_000_000)
             self.stop = opening[1] + until / self._tick

@@ -315,8 +315,8 @@ class Trials:
         encoder = layers.open_encoder(self._fmt, config)
         coded = Coded()
         for planes in self._part:
-            _append(coded, encoder.send(planes))
-        _append(coded, encoder.flush())
+            coded.add(encoder.send(planes))
+        coded.add(encoder.flush())
         sizes = [len(packet.payload) for packet in coded.packets]
         if not paint:
             return Trial(index, sum(sizes))
@@ -370,11 +370,6 @@ class Trials:
         finally:
             torch.set_num_threads(threads)
         return [total / len(self._looks) for total in totals]
-
-
-def _append(coded: Coded, more: Coded) -> None:
-    coded.packets += more.packets
-    coded.base_frames += more.base_frames
 
 
 def _tensor(rgb: NDArray[np.uint8]) -> Tensor:

@@ -21,6 +21,11 @@ _USUAL_Q, _USUAL_BPP = 40.0, 0.045
 USUAL_SLOPE = 0.1
 
 
+def usual_q(bpp: float) -> float:
+    """The index of quality that files of this many bits a pixel have on average."""
+    return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames
@@ -108,12 +113,8 @@ class Search:
     def first_guess(self) -> float:
         """The index of quality that files of this many bits a pixel have on average."""
         fmt = self.extent.format
-        bpp = (
-            8
-            * max(1, self.limit - self.extent.track_bytes)
-            / (self.extent.frames * fmt.width * fmt.height)
-        )
-        return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+        room = max(1, self.limit - self.extent.track_bytes)
+        return usual_q(8 * room / (self.extent.frames * fmt.width * fmt.height))
 
     def refuse(self, smallest: int) -> UsageError:
         """For a limit that a trial is far above at the coarsest quality."""

@@ -176,8 +176,7 @@ class _Resumed:
     def flush(self) -> Coded:
         coded = Coded()
         for part in self.drain():
-            coded.packets += part.packets
-            coded.base_frames += part.base_frames
+            coded.add(part)
         return coded
 
     def drain(self) -> Iterator[Coded]:

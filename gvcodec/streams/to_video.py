@@ -256,8 +256,7 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         most,
         read_only=True,
     )
-    if options.hold:
-        stack.enter_context(memory_limit(header, painted, most))
+    stack.enter_context(memory_limit(header, painted, most, options.hold))
     # Older streams keep the clock of their source; files begin at 0.
     video = _Input(reader, decoder, _kind(decoder, painted), shift=header.start_pts)
     piece = Piece(
