@@ -22,7 +22,6 @@ COMMANDS = {
     "check": ("rd.regression", "is gvcodec as good as in the points that came with the checkout"),
     "speed": ("rd.speed", "time and memory beside SVT-AV1, x265 and VVenC, where time goes"),
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
-    "settings": ("rd.settings", "what settings of the standard base layers are worth"),
     "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
     "robustness": ("robustness.command", "hostile streams"),

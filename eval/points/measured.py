@@ -45,12 +45,6 @@ def restore(out: Path, codecs: Collection[str]) -> str:
     return f"{out}: {len(found) - found.count(_SOURCE)} curves"
 
 
-def runs() -> list[dict[str, Any]]:
-    """All runs that were kept."""
-    names = (path.name.removesuffix(".json.gz") for path in sorted(FOLDER.glob("*.json.gz")))
-    return [run for name in names for entry in _read(name) for run in entry["runs"].values()]
-
-
 def curve(clip: str, row: str, metric: str) -> list[tuple[float, float]]:
     """(bpp, mean of the metric) of what was kept of a row, by rate; empty where there is none."""
     kept = [

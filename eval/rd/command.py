@@ -44,8 +44,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
     cores = os.cpu_count() or 1
     add("--jobs", type=int, default=cores, help="processes (default: one a core)")
-    cluster = "a Ray cluster instead: HOST:PORT, auto or local (docs/batch.md)"
-    add("--cluster", metavar="ADDRESS", help=cluster)
     devices = ("auto", "cpu", "cuda")
     add("--device", choices=devices, default="auto", help="where LPIPS and DISTS run")
     anew = "make the points again that come with the checkout; gives their pictures"
@@ -63,7 +61,6 @@ def run(options: argparse.Namespace) -> int:
     resolve(options.codecs, _resolving(options, ENDLESS))
     _period(options.keyint, 25.0)
     shared.sources(options)
-    # Workers on other machines know no working folder.
     options.out = options.out.absolute()
     say(f"results go to {options.out}")
     metrics = _measurable(options.metrics)
@@ -95,7 +92,7 @@ def _measure(
     failures: list[str] = []
     for keyint, group in groups.items():
         codecs = resolve(options.codecs, _resolving(options, keyint))
-        failures += run_all(group, codecs, plan, options.jobs, options.cluster)
+        failures += run_all(group, codecs, plan, options.jobs)
     return failures
 
 

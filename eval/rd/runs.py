@@ -43,8 +43,7 @@ from eval.codecs import Codec, ours
 from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
 from eval.points import measured
-from eval.rd import forecast, pictures
-from eval.rd.cluster import ClusterPool
+from eval.rd import pictures
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import CLOSE, Search
 from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
@@ -75,14 +74,12 @@ class Plan:
     near: float = CLOSE
 
 
-def run_all(
-    clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int, cluster: str | None = None
-) -> list[str]:
-    """Makes every missing run with `jobs` processes, or on a Ray cluster whose machines all see the
-    folder; returns one line for each clip and codec that failed. Raises EvalError when one of the
-    processes is killed, and where another run writes to the folder."""
+def run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
+    """Makes every missing run with `jobs` processes; returns one line for each clip and codec that
+    failed. Raises EvalError when one of the processes is killed, and where another run writes to
+    the folder."""
     with _held(plan.out):
-        return _run_all(clips, codecs, plan, jobs, cluster)
+        return _run_all(clips, codecs, plan, jobs)
 
 
 @contextlib.contextmanager
@@ -97,22 +94,15 @@ def _held(out: Path) -> Iterator[None]:
         yield
 
 
-def _run_all(
-    clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int, cluster: str | None
-) -> list[str]:
+def _run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> list[str]:
     shutil.rmtree(plan.out / "tmp", ignore_errors=True)
     (plan.out / "tmp").mkdir(parents=True)
     # Who leaves at once leaves the queue's locks to the tracker, which need not say so.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     context = multiprocessing.get_context("spawn")
     progress = context.Queue()
-    pool: Executor = (
-        ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
-        if cluster is None
-        else ClusterPool(cluster, plan.threads)
-    )
+    pool = ProcessPoolExecutor(jobs, context, _start_worker, (progress, plan.threads))
     total = len(clips) * len(codecs) * len(plan.targets)
-    where = f"{jobs} process{'es' * (jobs > 1)}" if cluster is None else f"cluster {cluster}"
     bar = _Bar(total)
     try:
         # Ctrl-C is for this process; workers, and what they start, inherit that and end with it.
@@ -121,10 +111,8 @@ def _run_all(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         pairs = itertools.product(clips, codecs)
         missing = [(c, k) for c, k in pairs if f"{c.name}, {k.name}" in waiting.values()]
-        asked = plan.targets, list(plan.every), plan.out
-        for line in [*forecast.describe(clips, codecs, missing, *asked), f"in {where}"]:
-            say(line)
-        failures = _collect(waiting, progress, bar, 0 if cluster is None else len(plan.targets))
+        _say_plan(clips, codecs, plan, len(missing))
+        failures = _collect(waiting, progress, bar)
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
             while bar.done < total:
                 bar.show(*progress.get(timeout=0.2 if failures else 5))
@@ -133,6 +121,20 @@ def _run_all(
         bar.tqdm.close()
         shutil.rmtree(plan.out / "tmp", ignore_errors=True)
     return failures
+
+
+def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan, missing: int) -> None:
+    """What is about to be measured; the bar says how long that takes."""
+    sizes = sorted({f"{clip.raw.width}×{clip.raw.height}" for clip in clips})
+    frames, rates = sum(clip.raw.frames for clip in clips), len(plan.targets)
+    names = ", ".join(clip.name for clip in clips)
+    say(f"clips: {names} ({frames} frames of {', '.join(sizes)})")
+    say(f"codecs: {', '.join(dict.fromkeys(codec.name for codec in codecs))}")
+    say(f"rates: {', '.join(f'{target:g}' for target in plan.targets)} bpp")
+    say(f"metrics: {', '.join(plan.every)}")
+    size = f"{len(clips)} clips × {len(codecs)} codecs × {rates} rates"
+    points = len(clips) * len(codecs) * rates
+    say(f"{size} = {points} points, {missing * rates} of them to be made")
 
 
 class _Bar:
@@ -165,9 +167,8 @@ def _submit(
     return waiting
 
 
-def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points: int) -> list[str]:
-    """Waits for all; a line for each that failed. `points`: of a curve whose worker does not report
-    them itself."""
+def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar) -> list[str]:
+    """Waits for all; a line for each that failed."""
     failures = []
     while waiting:
         done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -177,8 +178,6 @@ def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar, points:
             name = waiting.pop(future)
             try:
                 future.result()
-                if points and not name.endswith(", source"):
-                    bar.show(name, points)
             except EvalError as error:
                 failures.append(f"{name}: {error}")
                 bar.tqdm.write(failures[-1], file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What shares the engine of `gvcodec batch`: training material, the evaluation, clusters."""
+"""What shares the engine of `gvcodec batch`: training material, clusters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from fractions import Fraction
 
 import pytest
 
-from eval.rd.cluster import ClusterPool
-from eval.tools import EvalError
 from gvcodec.batch.engines import each
 from gvcodec.batch.local import Inline, Local
 from gvcodec.batch.task import Task
@@ -125,12 +123,3 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None
         "not a video that can be read"
     ]
     assert streams_of(tmp_path / "one") == streams_of(tmp_path / "two")
-
-
-@pytest.mark.slow
-def test_the_evaluation_runs_on_a_cluster(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    with ClusterPool(cluster.address, 1) as pool:
-        pool.submit((tmp_path / "made").write_text, "here").result(timeout=120)
-        with pytest.raises(EvalError, match="No such file"):
-            pool.submit((tmp_path / "no" / "folder").write_text, "here").result(timeout=120)
-    assert (tmp_path / "made").read_text() == "here"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("matplotlib")
 
-from eval.rd import forecast
 from eval.report.plot import Chart, Series
 from eval.tools import latex
 
@@ -45,7 +42,6 @@ def test_the_start_says_what_is_measured(told: tuple[str, Path]) -> None:
         "rates: 0.1, 0.3 bpp",
         "metrics: psnr_y",
         "1 clips × 1 codecs × 2 rates = 2 points, 2 of them to be made",
-        "no time is known for mpeg4",
     ):
         assert re.search(line, told[0]), line
 
@@ -76,24 +72,3 @@ def test_logarithmic_axes_have_plain_numbers() -> None:
     assert "mathdefault" not in svg
     assert ">1,000<" in svg
     assert ">20,000<" in svg
-
-
-def test_times_are_those_of_runs_by_name_then_family(tmp_path: Path) -> None:
-    raw = SimpleNamespace(width=1000, height=1000, frames=10)
-    clip = SimpleNamespace(name="c", raw=raw)
-    codec = SimpleNamespace(
-        name="x265-ld", family="x265", outputs={"": ()}, row=lambda _: "x265-ld"
-    )
-    plan = (0.01,), ["psnr_y"], tmp_path
-    described = {"width": 1000, "height": 1000, "frames": 1}
-    (tmp_path / "runs").mkdir()
-    for number, seconds in enumerate((2, 3, 9)):
-        run = {"clip": described, "codec": {"name": "x265-ra", "family": "x265"}}
-        text = json.dumps(run | {"seconds": {"encode": seconds}})
-        (tmp_path / f"runs/{number}.json").write_text(text)
-    (*_, line) = forecast.describe([clip], [codec], [(clip, codec)], *plan)
-    assert line.startswith("about 42 s of one core for encoding, by the runs in this folder")
-    (*_, line) = forecast.describe([clip], [codec], [], *plan)
-    assert line.endswith("1 points, 0 of them to be made")
-    assert forecast.duration(9000) == "2.5 h"
-    assert forecast.duration(120) == "2 min"
