@@ -4,13 +4,19 @@ way, changing light."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gvcodec.types import Planes
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.writer import open_writer
+from gvcodec.types import Planes, VideoFormat
 
 #: The project's own clips, in `train/` and `devtest/` of the folder that $GVCODEC_DATA names.
 DATA = Path(os.environ.get("GVCODEC_DATA") or "/nowhere")
@@ -75,3 +81,41 @@ def blurred_clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], l
         return picture[:, t : t + side].clip(0, 1023).astype(np.uint16), flat, flat
 
     return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
+
+
+def write_clip(
+    path: Path | str, fmt: VideoFormat, clip: Iterable[Planes], step: int = 1, **options: Any
+) -> Any:
+    """A video file whose frames are `step` ticks apart; its writer."""
+    with open_writer(path, fmt, **options) as writer:
+        for number, planes in enumerate(clip):
+            writer.write(planes, step * number)
+    return writer
+
+
+def add_video(
+    container: av.container.OutputContainer,
+    width: int,
+    height: int,
+    codec: str = "libx264",
+    rate: int = 25,
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+) -> av.VideoStream:
+    stream = container.add_stream(codec, rate=rate, options=options or {})
+    stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+    return stream
+
+
+def put_planes(
+    container: av.container.OutputContainer,
+    stream: av.VideoStream,
+    clip: Iterable[Planes],
+    depth: int = 8,
+) -> None:
+    """All frames of the stream, 25 a second."""
+    for number, planes in enumerate(clip):
+        frame = frame_from_planes(planes, depth).reformat(format=stream.pix_fmt)
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

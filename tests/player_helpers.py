@@ -21,6 +21,7 @@ from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat
 from tests import browser
+from tests.clips import add_video
 from tests.conftest import moving_texture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -165,8 +166,7 @@ def with_beep(
 
     size = 960 if codec == "libopus" else 1024
     with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
-        video = container.add_stream("libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 96, 80, "yuv420p"
+        video = add_video(container, 96, 80)
         earlier = {
             container.add_mux_stream(other)
             if other in SUBTITLES

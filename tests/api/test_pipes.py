@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
 FORMAT = VideoFormat(48, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
@@ -25,9 +25,7 @@ TWICE = [("--size", "9k"), ("--bitrate", "80k"), ("--target", "psnr=30"), ("--jo
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("pipes") / "in.mkv"
-    with open_writer(path, FORMAT) as writer:
-        for number, planes in enumerate(moving_texture(48, 48, 8)):
-            writer.write(planes, number)
+    write_clip(path, FORMAT, moving_texture(48, 48, 8))
     return path
 
 

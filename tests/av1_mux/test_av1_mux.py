@@ -36,6 +36,7 @@ from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
 from tests import browser
+from tests.clips import write_clip
 from tests.conftest import moving_texture, planes_equal, rewritten, run
 from tests.player_helpers import answer, running
 from tests.streams.test_tools import FORMAT, TIMES, made, sound
@@ -447,11 +448,8 @@ def test_search_takes_such_a_file(stream: bytes, tmp_path, capsys) -> None:
 
 
 def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> None:
-    from gvcodec.media.writer import open_writer
 
-    with open_writer(tmp_path / "in.mkv", replace(FORMAT, bit_depth=8)) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 40 * number)
+    write_clip(tmp_path / "in.mkv", replace(FORMAT, bit_depth=8), frames, 40)
     for suffix in CONTAINERS:
         out = tmp_path / f"out{suffix}"
         run("encode", tmp_path / "in.mkv", out, "--preset", 10, "--fit", "off")

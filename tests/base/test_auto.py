@@ -22,7 +22,6 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer
 from gvcodec.rate import auto, target
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.guards import error_change, structure_error
@@ -31,7 +30,7 @@ from gvcodec.rate.size import encode_to
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.base.test_base_motion import clip as sliding
 from tests.cli.test_cli import gvcodec
-from tests.clips import make_clip
+from tests.clips import make_clip, write_clip
 from tests.conftest import moving_texture, planes_equal
 from tests.rate.test_rate import opener, unwatched
 
@@ -231,9 +230,7 @@ def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, sourc
 def write(path: Path, planes: list[Planes], bits: int = 8) -> Path:
     height, width = planes[0][0].shape
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), bits, Colour(1, 1, 1))
-    with open_writer(path, fmt) as writer:
-        for number, frame in enumerate(planes):
-            writer.write(frame, number)
+    write_clip(path, fmt, planes)
     return path
 
 

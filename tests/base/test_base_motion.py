@@ -24,6 +24,7 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.types import Planes, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import run
 from tests.networks import make_layers
 from tests.oracle import motion_tree as oracle
@@ -333,12 +334,9 @@ def test_loop_hash_covers_samples() -> None:
 
 
 def test_command_line(tmp_path, capsys) -> None:
-    from gvcodec.media.writer import open_writer
 
     source, coded = tmp_path / "in.y4m", tmp_path / "out.bin"
-    with open_writer(source, FORMAT) as writer:
-        for number, planes in enumerate(clip(6)):
-            writer.write(planes, number)
+    write_clip(source, FORMAT, clip(6))
     words = [source, coded, "--base", "motion", "--keyint", "3", "--fit", "off"]
     run("encode", *words, "-q", "45", "--resume")
     run("verify", coded)

@@ -12,9 +12,9 @@ import pytest
 from gvcodec.batch.engines import each
 from gvcodec.batch.local import Inline, Local
 from gvcodec.batch.task import Task
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 from tests.batch.test_batch import encode, streams_of, write_video
+from tests.clips import write_clip
 from tests.conftest import moving_texture
 
 
@@ -70,9 +70,7 @@ def test_training_material_is_made_by_workers(tmp_path, base: str) -> None:
     fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     (tmp_path / "data").mkdir()
     clip = tmp_path / "data" / "v.mp4"
-    with open_writer(clip, fmt) as writer:
-        for pts, planes in enumerate(moving_texture(272, 256, 4)):
-            writer.write(planes, pts)
+    write_clip(clip, fmt, moving_texture(272, 256, 4))
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "training", "material"]
     command += ["--data", clip.parent, "--cache", cache]

@@ -15,8 +15,8 @@ import pytest
 from gvcodec import api
 from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, planes_equal, psnr, stream_of
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -40,9 +40,7 @@ def gvcodec(
 def folder(tmp_path_factory, clip: list[Planes]) -> Path:
     """A folder with a source, `in.mp4`, and its streams, `av1.bin` and `vvc.bin`."""
     folder = tmp_path_factory.mktemp("cli")
-    with open_writer(folder / "in.mp4", FORMAT) as writer:
-        for number, planes in enumerate(clip):
-            writer.write(planes, 512 * number)
+    write_clip(folder / "in.mp4", FORMAT, clip, 512)
     for base in ("av1", "vvc"):
         options = ["--base", base, "-q", 20, "--keyint", 8, "--fit", "off"]
         gvcodec("encode", folder / "in.mp4", folder / f"{base}.bin", *options)

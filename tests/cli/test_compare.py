@@ -17,8 +17,8 @@ from gvcodec.compare.distance import distances
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import encode, encode_at
 from gvcodec.media.planes import Scaler
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -27,9 +27,7 @@ FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1
 @pytest.fixture(scope="module")
 def film(tmp_path_factory, clip: list[Planes]) -> Path:
     path = tmp_path_factory.mktemp("compare") / "film.mp4"
-    with open_writer(path, FORMAT) as writer:
-        for number, planes in enumerate(clip[:8]):
-            writer.write(planes, 512 * number)
+    write_clip(path, FORMAT, clip[:8], 512)
     return path
 
 

@@ -22,11 +22,10 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer, visually_lossless
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.clips import make_clip
+from tests.clips import make_clip, put_planes, write_clip
 from tests.conftest import planes_equal, psnr, run, without_painted_hash
 
 WIDTH, HEIGHT = 160, 128
@@ -96,9 +95,7 @@ def test_lossless_is_exact_and_excludes_crf(tmp_path, frames: list[Planes]) -> N
 def test_odd_sizes_keep_their_size(tmp_path, suffix: str, depth: int, exact: bool) -> None:
     frames, fmt = make_clip(95, 79, 4, seed=2), form(depth, 95, 79)
     path = tmp_path / f"a.{suffix}"
-    with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 512 * number)
+    write_clip(path, fmt, frames, 512, crf=visually_lossless(path, fmt))
     with VideoReader(path) as reader:
         found = [frame.planes for frame in reader]
     assert found[0][0].shape == (79, 95)
@@ -109,9 +106,7 @@ def test_odd_sizes_keep_their_size(tmp_path, suffix: str, depth: int, exact: boo
 def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) -> None:
     """Encoded, checked, decoded and searched by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
-    with open_writer(str(y4m), form()) as writer:
-        for number, planes in enumerate(frames[:4]):
-            writer.write(planes, 512 * number)
+    write_clip(str(y4m), form(), frames[:4], 512)
     lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
 
     def call(*words: str | Path) -> str:
@@ -196,11 +191,7 @@ def hdr_source(path: Path, frames: list[Planes]) -> None:
         )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p10le"
         stream.codec_context.color_trc = 16
-        for number, planes in enumerate(frames):
-            frame = frame_from_planes(planes, 10)
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        put_planes(container, stream, frames, 10)
 
 
 def metadata_in(path: Path) -> tuple[Metadata, list[str]]:
@@ -244,9 +235,7 @@ def test_title_chapters_and_hdr_metadata_survive(hdr_stream: Path, tmp_path, nam
 
 
 def test_eight_bits_carry_hdr_metadata_too(tmp_path, frames: list[Planes]) -> None:
-    with open_writer(tmp_path / "a.mp4", form(), crf=12, metadata=HDR) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 512 * number)
+    write_clip(tmp_path / "a.mp4", form(), frames, 512, crf=12, metadata=HDR)
     assert metadata_in(tmp_path / "a.mp4")[0] == HDR
 
 
@@ -302,9 +291,7 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
 
 
 def test_streams_without_metadata_have_no_packet_for_it(tmp_path, frames: list[Planes]) -> None:
-    with open_writer(tmp_path / "a.mkv", form()) as writer:
-        for number, planes in enumerate(frames[:3]):
-            writer.write(planes, 512 * number)
+    write_clip(tmp_path / "a.mkv", form(), frames[:3], 512)
     run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--fit", "off")
     with open(tmp_path / "a.bin", "rb") as stream:
         assert {packet.kind for packet in Reader(stream).packets()} <= {

@@ -17,12 +17,12 @@ import gvcodec
 from gvcodec import api
 from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import MediaError
-from gvcodec.media.writer import open_writer
 from gvcodec.streams import resume
 from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import file_io
 from gvcodec.util.file_io import PendingFile, protect_inputs
+from tests.clips import write_clip
 from tests.conftest import moving_texture, planes_equal, run, without_painted_hash
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -34,9 +34,7 @@ def made(tmp_path_factory) -> Path:
     """A folder with a source, `in.mp4`, and its `av1` stream."""
     folder = tmp_path_factory.mktemp("files")
     clip = moving_texture(64, 48, 5)
-    with open_writer(folder / "in.mp4", FORMAT) as writer:
-        for number, planes in enumerate(clip):
-            writer.write(planes, 512 * number)
+    write_clip(folder / "in.mp4", FORMAT, clip, 512)
     for base in ("av1",):
         stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)

@@ -11,6 +11,7 @@ from gvcodec import cli
 from gvcodec.cli import parser
 from gvcodec.cli._habits import from_habits
 from gvcodec.util.messages import parse_amount
+from tests.clips import write_clip
 from tests.conftest import run
 
 _LINES = """
@@ -216,11 +217,8 @@ def test_help_of_a_command_ends_with_two_examples_that_parse(command: str, capsy
 
 
 def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
-    from gvcodec.media.writer import open_writer
     from tests.cli.test_cli import FORMAT
 
-    with open_writer(tmp_path / "film.mp4", FORMAT) as writer:
-        for number, planes in enumerate(clip[:2]):
-            writer.write(planes, 512 * number)
+    write_clip(tmp_path / "film.mp4", FORMAT, clip[:2], 512)
     run("encode", tmp_path / "film.mp4", "--fit", "off", "-q", "40.5")
     assert (tmp_path / "film.gvc").is_file()

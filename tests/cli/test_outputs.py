@@ -13,9 +13,10 @@ import pytest
 from gvcodec.errors import MediaError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.stills import still
-from gvcodec.media.writer import open_writer, visually_lossless
+from gvcodec.media.writer import visually_lossless
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.psnr import psnr
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
 COLOUR = Colour(1, 1, 1)
@@ -29,9 +30,7 @@ def form(depth: int = 8, rate: int = 25, width: int = 96) -> VideoFormat:
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("outputs")
-    with open_writer(folder / "in.mp4", form()) as writer:
-        for number, planes in enumerate(moving_texture(96, 80, COUNT)):
-            writer.write(planes, 512 * number)
+    write_clip(folder / "in.mp4", form(), moving_texture(96, 80, COUNT), 512)
     words = [str(folder / "in.mp4"), str(folder / "in.gvc"), "--fit", "off", "--preset", "10"]
     run("encode", *words)
     return folder / "in.gvc"
@@ -46,9 +45,7 @@ def pictures(path: Path) -> list[av.VideoFrame]:
 def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
     path, fmt = tmp_path / "a.webm", form(depth)
     frames = list(moving_texture(96, 80, COUNT))
-    with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 512 * number)
+    write_clip(path, fmt, frames, 512, crf=visually_lossless(path, fmt))
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == codec
     found = pictures(path)
@@ -62,9 +59,7 @@ def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
 def test_gif_keeps_pictures_and_times(tmp_path, rate: int, kept: int) -> None:
     path = tmp_path / "a.gif"
     frames = list(moving_texture(96, 80, COUNT))
-    with open_writer(path, form(rate=rate)) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, 12800 // rate * number)
+    writer = write_clip(path, form(rate=rate), frames, 12800 // rate)
     found = pictures(path)
     assert len(found) == kept
     assert any("frames left out" in note for note in writer.notes) == (kept < COUNT)

@@ -16,10 +16,10 @@ from gvcodec import cli
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.batch.watch import Bar
 from gvcodec.codec import encoder
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State, minutes
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -49,9 +49,7 @@ def terminal(monkeypatch) -> Terminal:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("progress") / "in.mp4"
-    with open_writer(path, FORMAT) as writer:
-        for number, planes in enumerate(moving_texture(96, 80, 30)):
-            writer.write(planes, 512 * number)
+    write_clip(path, FORMAT, moving_texture(96, 80, 30), 512)
     return path
 
 

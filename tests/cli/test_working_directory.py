@@ -9,14 +9,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.util import programs
+from tests.clips import add_video, put_planes
 from tests.conftest import moving_texture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,13 +36,8 @@ def folder(tmp_path) -> Path:
     made.mkdir()
     _write_decoys(made, tmp_path / "mark")
     with av.open(str(made / "a.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number, planes in enumerate(moving_texture(64, 48, 4, seed=1)):
-            frame = frame_from_planes(planes, 10).reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        stream = add_video(container, 64, 48, "ffv1")
+        put_planes(container, stream, moving_texture(64, 48, 4, seed=1), 10)
     return made
 
 

@@ -15,6 +15,7 @@ from eval.sequences import NAMED, file_source, folder_sources, known_rate, selec
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
 from gvcodec.media.writer import png
+from tests.clips import add_video
 from tests.eval_helpers import frames_of, small_clip
 
 
@@ -131,8 +132,7 @@ def test_rgb_is_converted_by_the_matrix_that_it_is_said_to_have(tmp_path, size, 
 
 def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
     with av.open(str(tmp_path / "full.mkv"), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj422p"
+        stream = add_video(container, 64, 48, "mjpeg", 25, "yuvj422p")
         frame = av.VideoFrame(64, 48, "yuvj422p")
         for plane, value in zip(frame.planes, (250, 128, 128), strict=True):
             plane.update(bytes([value]) * plane.buffer_size)
@@ -145,8 +145,7 @@ def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
 def test_clips_of_one_name_get_names_of_their_own(tmp_path):
     for name, width in (("a.mkv", 32), ("a.mp4", 64), ("b.mkv", 32)):
         with av.open(str(tmp_path / name), "w") as container:
-            stream = container.add_stream("mpeg4", rate=25)
-            stream.width, stream.height, stream.pix_fmt = width, 32, "yuv420p"
+            stream = add_video(container, width, 32, "mpeg4")
             frame = av.VideoFrame.from_ndarray(np.zeros((32, width, 3), np.uint8), "rgb24")
             container.mux([*stream.encode(frame.reformat(format="yuv420p")), *stream.encode(None)])
     (tmp_path / "a").mkdir()

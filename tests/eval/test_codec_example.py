@@ -10,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from tests.clips import add_video
+
 ROOT = Path(__file__).parents[2]
 #: Takes what the script of GVC-RT's repository takes, and writes where it writes: a stream, and the
 #: decoded frames, here those of the source turned upside down.
@@ -48,8 +50,7 @@ def test_a_clip_goes_through_the_benchmark(tmp_path: Path) -> None:
     frames = [np.concatenate([rows + n, np.full((24, 64), 128, np.uint8)]) for n in range(3)]
     source, stream, shown = (tmp_path / n for n in ("in.mkv", "a.bin", "out.y4m"))
     with av.open(str(source), "w") as container:
-        video = container.add_stream("ffv1", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video = add_video(container, 64, 48, "ffv1")
         for planes in frames:
             container.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(video.encode(None))

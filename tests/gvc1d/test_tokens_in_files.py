@@ -30,10 +30,9 @@ from gvcodec.gvc1d import files, search
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
-from tests.clips import make_clip
+from tests.clips import make_clip, write_clip
 from tests.conftest import planes_equal, run, stream_of
 from tests.gvc1d.tiny import CONFIG, write_model
 from tests.player_helpers import answer, flat, running
@@ -147,9 +146,7 @@ def test_info_and_verify_tell_of_tokens(coded, tmp_path, capsys) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_av1_mux_that_plays_everywhere_holds_tokens(coded, frames, model, tmp_path, suffix) -> None:
     source = tmp_path / "in.y4m"
-    with open_writer(str(source), FORMAT) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, number)
+    write_clip(str(source), FORMAT, frames)
     words = ["--base", "av1", "--base-q", "60", "--preset", "10", "--fit", "off", "--keyint", "3"]
     words += ["--tokens", "8", "--token-rate", "0", "--model", str(model), "--threads", "1"]
     run("encode", source, tmp_path / f"a{suffix}", *words)
@@ -345,9 +342,7 @@ def test_a_model_that_is_not_there_is_one_line(frames) -> None:
 @pytest.fixture(scope="module")
 def source(frames, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("source") / "in.y4m"
-    with open_writer(str(path), FORMAT) as writer:
-        for number, planes in enumerate(frames):
-            writer.write(planes, number)
+    write_clip(str(path), FORMAT, frames)
     return path
 
 

@@ -23,7 +23,7 @@ from gvcodec import cli
 from gvcodec.cli._habits import from_habits
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
-from tests.clips import make_clip
+from tests.clips import add_video, make_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md")), ROOT / "examples/README.md"]
@@ -77,8 +77,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     colour = Colour(matrix=1)
     images = [rgb_from_planes(planes, colour) for planes in make_clip(64, 48, 12)]
     with av.open(folder / "in.mp4", "w") as container:
-        stream = container.add_stream("libx264", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_video(container, 64, 48, "libx264", 4)
         for image in images:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))

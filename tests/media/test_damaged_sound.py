@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gvcodec.media import track_muxing, tracks
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
+from tests.clips import add_video, put_planes
 from tests.conftest import moving_texture
 from tests.media.test_real_sound import QUICK, run, samples, write_source
 
@@ -123,14 +123,9 @@ def test_a_hole_in_pcm_does_not_make_sound_early(tmp_path, codec: str, suffix: s
     beep = np.where((time > 1.5) & (time < 1.6), np.sin(2 * np.pi * 880 * time), 0)
     path = tmp_path / ("hole.nut" if "law" in codec else "hole.mkv")
     with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 48, 48, "yuv420p"
+        video = add_video(container, 48, 48, "mpeg4")
         sound = container.add_stream(codec, rate=48000, layout="mono")
-        for number, planes in enumerate(moving_texture(48, 48, 12)):
-            frame = frame_from_planes(planes, 8)
-            frame.pts = number
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        put_planes(container, video, moving_texture(48, 48, 12))
         kind = sound.codec_context.codec.audio_formats[0]
         for begin in range(0, len(beep) - 480, 480):
             if 0.5 <= begin / 48000 < 1:

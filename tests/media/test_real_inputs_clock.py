@@ -21,6 +21,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.files import open_summarised
 from gvcodec.types import VideoFormat
+from tests.clips import add_video
 from tests.conftest import run
 
 TICK = Fraction(1, 90000)
@@ -225,8 +226,7 @@ def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
 
 def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_video(container, 64, 48)
         stream.codec_context.time_base, stream.codec_context.colorspace = TICK, 1
         for number, at in enumerate((0, 1, 2, 8, 9, 20)):
             frame = picture(number)

@@ -16,6 +16,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
+from tests.clips import add_video
 from tests.conftest import run
 from tests.media.test_real_inputs_clock import QUICK, picture, recording
 
@@ -176,8 +177,7 @@ def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
     }
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         container.metadata.update(tags)
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_video(container, 64, 48)
         container.mux([*stream.encode(picture(0)), *stream.encode(None)])
     run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     assert "kept as metadata: creation_time" in capsys.readouterr().err
@@ -203,8 +203,7 @@ def test_what_is_lost_is_named(tmp_path) -> None:
         return "; ".join(reader.notes)
 
     with av.open(str(tmp_path / "stereo.mkv"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_video(container, 64, 48)
         stream.metadata["stereo_mode"] = "left_right"
         container.mux([*stream.encode(picture(0)), *stream.encode(None)])
     assert "stereo 3D" in notes_of(tmp_path / "stereo.mkv")

@@ -20,6 +20,7 @@ from gvcodec.media.inputs import InputOptions, raw_of
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.siting import rotation_of
+from tests.clips import add_video
 from tests.conftest import run
 from tests.media.test_real_inputs_clock import QUICK, picture, recording
 
@@ -288,8 +289,7 @@ def test_colour_of_untagged_input_can_be_said(tmp_path) -> None:
 def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         options = {"x264-params": f"chromaloc={code}"}
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_video(container, 64, 48, options=options)
         for number in range(3):
             container.mux(stream.encode(picture(number)))
         container.mux(stream.encode(None))

@@ -17,6 +17,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import opus_rate
+from tests.clips import add_video
 from tests.conftest import run
 from tests.player_helpers import with_beep
 
@@ -91,8 +92,7 @@ def test_a_hole_in_the_sound_stays(tmp_path: Path) -> None:
     """A second of tone, half a second of nothing, a second of tone."""
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=10)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video = add_video(container, 64, 48, "libx264", 10)
         audio = container.add_stream("pcm_s16le", rate=48000, layout="mono")
         for number in range(25):
             frame = av.VideoFrame.from_ndarray(np.full((72, 64), 90, np.uint8), format="yuv420p")

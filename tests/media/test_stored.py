@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.stored import read_stored
+from tests.clips import put_planes
 from tests.conftest import moving_texture, planes_equal
 
 PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
@@ -57,11 +57,7 @@ def written(path: Path, codec: str, entry: bytes, added: bytes, suffix: str) -> 
         stream.options = {"qp": "0"} if codec == "libx264" else {"x265-params": "log-level=none"}
         if codec == "libx265":
             stream.codec_context.codec_tag = "hvc1"
-        for number, planes in enumerate(moving_texture(64, 48, 4)):
-            frame = frame_from_planes(planes, 8)
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        put_planes(container, stream, moving_texture(64, 48, 4))
     made = path / "made.mp4"
     made.write_bytes(with_box((path / "plain.mp4").read_bytes(), entry, added))
     if suffix == ".mp4":

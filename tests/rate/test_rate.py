@@ -20,7 +20,6 @@ from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
-from gvcodec.media.writer import open_writer
 from gvcodec.painter.perceptual import find_weights
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Pass, run
@@ -31,7 +30,7 @@ from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_ta
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import parse_amount
 from tests.cli.test_cli import FORMAT, gvcodec
-from tests.clips import make_clip
+from tests.clips import make_clip, write_clip
 from tests.conftest import psnr
 from tests.media.test_media import with_audio
 
@@ -157,9 +156,7 @@ def test_standard_file_fits(base: str) -> None:
 
 def test_command_line(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.bin"
-    with open_writer(source, FORMAT) as writer:
-        for number, planes in enumerate(make_clip(96, 80, 30, seed=3)):
-            writer.write(planes, 512 * number)
+    write_clip(source, FORMAT, make_clip(96, 80, 30, seed=3), 512)
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
     done = gvcodec("encode", source, stream, "--size", "4k", *common)
     assert 3960 <= stream.stat().st_size <= 4000

@@ -23,6 +23,7 @@ from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour
 from scripts.demo_clip import frames as demo_frames
+from tests.clips import add_video
 from tests.conftest import run
 from training.lp_comp import FRAMES, Clip, Frames, judge, match_losses
 
@@ -215,8 +216,7 @@ def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
 def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
     with av.open(source, "w") as container:
-        video = container.add_stream("ffv1", rate=24)
-        video.width, video.height, video.pix_fmt = 320, 192, "yuv420p"
+        video = add_video(container, 320, 192, "ffv1", 24)
         for picture in demo_frames(12):
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(video.encode(None))

@@ -17,6 +17,7 @@ from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.writer import open_writer
 from gvcodec.streams.info import duration_of
 from gvcodec.types import Colour, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
 QUICK = ("--fit", "off", "--preset", "10", "--base", "av1", "-y")
@@ -136,9 +137,7 @@ def test_a_high_speed_camera_keeps_its_rate(tmp_path) -> None:
 def test_no_delay_of_a_gif_is_too_short_for_browsers(tmp_path) -> None:
     """They show less than 20 ms for 100 ms, the last frame too."""
     fast = VideoFormat(48, 48, Fraction(120), Fraction(1, 120), 8, Colour(1, 1, 1))
-    with open_writer(tmp_path / "a.gif", fast) as writer:
-        for number, planes in enumerate(moving_texture(48, 48, 12)):
-            writer.write(planes, number)
+    write_clip(tmp_path / "a.gif", fast, moving_texture(48, 48, 12))
     found = re.findall(rb"\x21\xf9\x04.(..).\x00\x2c", (tmp_path / "a.gif").read_bytes(), re.DOTALL)
     delays = np.array([int.from_bytes(delay, "little") for delay in found])
     assert len(delays) > 3 and delays.min() >= 2

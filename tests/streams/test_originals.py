@@ -9,8 +9,8 @@ import pytest
 
 import gvcodec
 from gvcodec.compare import compare
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 from tests.media.test_real_inputs_clock import recording
 
@@ -32,9 +32,7 @@ def film(request, tmp_path_factory) -> Path:
         # Its clock does not begin at 0.
         path.write_bytes(recording("mpegts", 20, begin=126_000))
     else:
-        with open_writer(path, FORMAT) as writer:
-            for number, planes in enumerate(moving_texture(64, 48, 20)):
-                writer.write(planes, number)
+        write_clip(path, FORMAT, moving_texture(64, 48, 20))
     return path
 
 
@@ -63,9 +61,7 @@ def test_a_cut_is_compared_with_what_was_cut(film: Path, tmp_path) -> None:
 
 def test_frames_that_the_source_does_not_have_are_said(tmp_path, capsys) -> None:
     for name, count in (("long.mkv", 20), ("short.mkv", 8)):
-        with open_writer(tmp_path / name, FORMAT) as writer:
-            for number, planes in enumerate(moving_texture(64, 48, count)):
-                writer.write(planes, number)
+        write_clip(tmp_path / name, FORMAT, moving_texture(64, 48, count))
     run("encode", tmp_path / "long.mkv", tmp_path / "a.gvc", *QUICK, "--start", "0.2")
     run("verify", tmp_path / "a.gvc", "--source", tmp_path / "short.mkv", "--fidelity")
     assert "3 frames compared" in capsys.readouterr().out

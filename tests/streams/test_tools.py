@@ -19,6 +19,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
+from tests.clips import write_clip
 from tests.conftest import moving_texture, planes_equal, run
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
@@ -268,9 +269,7 @@ def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> 
 
 
 def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys) -> None:
-    with open_writer(tmp_path / "in.mkv", FORMAT) as writer:
-        for number, planes in enumerate(clip):
-            writer.write(planes, 40 * number)
+    write_clip(tmp_path / "in.mkv", FORMAT, clip, 40)
     run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--fit", "off", "--base-q", 30)
     told = capsys.readouterr().err
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
