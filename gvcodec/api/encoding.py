@@ -114,11 +114,14 @@ def _encode_once(job: Job) -> Encoded:
         tries = shares(job.config)
 
         def rate(frames: int, size: int) -> tuple[float, str]:
+            """Of the frames that are coded: kb/s, and a note with bits a pixel too."""
             shown = encoder.seconds * frames / max(1, encoder.frames)
-            return rate_so_far(reader.format, frames, size, shown)
+            fmt, speed = reader.format, kbps(size, shown)
+            bpp = 8 * size / (frames * fmt.width * fmt.height)
+            return speed, f"{speed:.1f} kb/s, {bpp:.5f} bpp"
 
         stages = ["probe"] * tries + job.stages
-        bar = stack.enter_context(ProgressBar(stages, rate, **job.shown))
+        bar = stack.enter_context(ProgressBar(stages, rate, job.progress, job.verbose))
         if tries:
             job = replace(job, source=stack.enter_context(reread(job.source)))
             job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
@@ -203,9 +206,3 @@ def _summarizer(job: Job, fmt: VideoFormat) -> Summarizer:
 
     name = DEFAULT if job.summary is True else str(job.summary)
     return Summarizer(make(name), fmt.colour, stride_of(job.summary_rate))
-
-
-def rate_so_far(fmt: VideoFormat, frames: int, size: int, seconds: float) -> tuple[float, str]:
-    """Of the frames that are coded, shown for so long: kb/s, and a note with bits a pixel too."""
-    bpp, rate = 8 * size / (frames * fmt.width * fmt.height), kbps(size, seconds)
-    return rate, f"{rate:.1f} kb/s, {bpp:.5f} bpp"

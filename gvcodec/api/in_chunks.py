@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +25,7 @@ from gvcodec.media.inputs import list_pictures
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target
 from gvcodec.streams.info import duration_of
-from gvcodec.util.file_io import as_name
-from gvcodec.util.signals import OnAbort, defer_signals
+from gvcodec.util.file_io import as_name, work_folder
 from gvcodec.util.uris import absolute_path, is_uri
 
 
@@ -54,15 +49,17 @@ def encode_in_chunks(job: Job) -> Encoded:
     settings = make_settings(
         job.config, settings_of(job.rate), job.start, job.frames, said=job.input_options
     )
+    to = as_name(job.output)
+    beside = None if to is None or to == "-" else Path(to).absolute().parent
     with (
         open_sink(job.output, job.overwrite) as output,
         reread(job.source) as path,
-        _work_folder(as_name(job.output)) as folder,
+        work_folder(".gvcodec-", beside) as folder,
     ):
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
-        with engine, Bar(1, **job.shown) as bar:
+        with engine, Bar(1, job.progress, job.verbose) as bar:
             driver = Driver(engine, notebook, bar.heard)
             driver.run([task])
         if driver.errors:
@@ -85,17 +82,3 @@ def encode_in_chunks(job: Job) -> Encoded:
         chunks=len(done["rows"]) - 1,
         seconds=seconds,
     )
-
-
-@contextmanager
-def _work_folder(output: str | None) -> Iterator[str]:
-    """For the chunks, beside the output; gone afterwards."""
-    beside = None if output in (None, "-") else Path(output).absolute().parent
-    with defer_signals():
-        folder = tempfile.mkdtemp(prefix=".gvcodec-", dir=beside)
-        undo = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        undo.cancel()

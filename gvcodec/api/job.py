@@ -16,7 +16,7 @@ from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target, parse_target
 from gvcodec.util.messages import parse_amount
 from gvcodec.util.options import amount, documented, integer, option, typed
-from gvcodec.util.progress import Mode, ProgressOptions
+from gvcodec.util.progress import Mode
 
 _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
@@ -85,11 +85,6 @@ class Job:
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False
-
-    @property
-    def shown(self) -> ProgressOptions:
-        """How to show progress."""
-        return {"mode": self.progress, "verbose": self.verbose}
 
     @property
     def stages(self) -> list[str]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -29,10 +28,9 @@ from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for, require_metric
-from gvcodec.util.file_io import as_name, name_errors, open_input
+from gvcodec.util.file_io import as_name, name_errors, open_input, work_folder
 from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
-from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import local_path
 
 #: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
@@ -88,7 +86,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             if suffix != ".webm":
                 _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
-        bar = stack.enter_context(ProgressBar(_plan(job, rate), **job.shown))
+        bar = stack.enter_context(ProgressBar(_plan(job, rate), None, job.progress, job.verbose))
         if isinstance(rate, Target):
             reached = encode_for(open_source, job.config, rate, bar, bar, choose)
             value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)
@@ -183,10 +181,7 @@ def reread(source: PathName | BinaryIO) -> Iterator[str]:
         yield name
         return
     with contextlib.ExitStack() as stack:
-        with defer_signals():
-            folder = tempfile.mkdtemp(prefix="gvcodec-")
-            stack.callback(OnAbort(partial(shutil.rmtree, folder, ignore_errors=True)).cancel)
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(work_folder())
         if name is None:
             stream = source
         else:

@@ -9,7 +9,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
 from gvcodec.util.options import add_options, seconds, typed, values_of
-from gvcodec.util.progress import MODES, Mode, ProgressOptions
+from gvcodec.util.progress import MODES, Mode
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +77,9 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def progress_of(options: argparse.Namespace) -> ProgressOptions:
-    """What the options of `add_progress` say."""
-    mode: Mode = "none" if options.quiet else options.progress
-    return {"mode": mode, "verbose": options.verbose}
+def mode_of(options: argparse.Namespace) -> Mode:
+    """How the options of `add_progress` say that progress is shown."""
+    return "none" if options.quiet else options.progress  # type: ignore[no-any-return]
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from gvcodec.batch.settings import METRICS, make_settings
 from gvcodec.batch.table import FOR_PEOPLE, TABLE
 from gvcodec.batch.task import Engine
 from gvcodec.batch.watch import Bar
-from gvcodec.cli._arguments import add_progress, progress_of
+from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
 from gvcodec.util.file_io import refuse_input
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
         say(f"{no_video} and skipped: {names}{more}")
     if not jobs:
         raise UsageError("there is no video among the inputs")
-    with _engine(options, jobs) as engine, Bar(len(jobs), **progress_of(options)) as bar:
+    with _engine(options, jobs) as engine, Bar(len(jobs), mode_of(options), options.verbose) as bar:
 
         def ended(job: Job, error: str) -> None:
             say(error or _done(ledger, job))

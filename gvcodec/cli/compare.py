@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gvcodec.api.rate_control import reread
 from gvcodec.cli import encode
-from gvcodec.cli._arguments import add_overwrite, add_progress, progress_of
+from gvcodec.cli._arguments import add_overwrite, add_progress, mode_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
             encode.run(argparse.Namespace(**vars(options) | alone))
         peers = [name for name in options.peers.split(",") if name]
         said = encode.job_of(options).input_options
-        shown = _Attempts(len(peers), progress_of(options)["mode"])
+        shown = _Attempts(len(peers), mode_of(options))
         try:
             made = compare(Path(options.input), stream, peers, say, said, shown.watch)
         finally:

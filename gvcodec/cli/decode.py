@@ -15,7 +15,7 @@ from gvcodec.cli._arguments import (
     add_threads,
     end_of,
     limits_of,
-    progress_of,
+    mode_of,
 )
 from gvcodec.errors import DamagedStreamError
 from gvcodec.streams.to_video import Request
@@ -47,13 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
-    shown = progress_of(options)
     wanted = values_of(Request, options, end=end_of(options), limits=limits_of(options), hold=True)
     done = decode_file(
         wanted.pop("input"),
         wanted.pop("output"),
-        progress=shown["mode"],
-        verbose=shown["verbose"],
+        progress=mode_of(options),
+        verbose=options.verbose,
         **wanted,
     )
     for line in done.losses:

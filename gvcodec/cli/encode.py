@@ -16,7 +16,7 @@ from gvcodec.cli._arguments import (
     add_summary,
     add_threads,
     end_of,
-    progress_of,
+    mode_of,
     use_threads,
 )
 from gvcodec.config import EncoderConfig
@@ -67,7 +67,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
 
 def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
     """What the options say."""
-    shown = progress_of(options)
     return Job(
         **values_of(
             Job,
@@ -76,8 +75,7 @@ def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> J
             output=output,
             config=EncoderConfig(**values_of(EncoderConfig, options)),
             input_options=InputOptions(**values_of(InputOptions, options, until=end_of(options))),
-            progress=shown["mode"],
-            verbose=shown["verbose"],
+            progress=mode_of(options),
         )
     )
 

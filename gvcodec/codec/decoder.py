@@ -74,13 +74,55 @@ def note_loss(losses: list[str], line: str) -> None:
         losses.append("there are more losses, which are not listed")
 
 
+class SideData:
+    """What goes beside the frames, checked. `tracks`: payloads of `tracks` packets, for the caller
+    to take out; `metadata`: that of the first `metadata` packet."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.tracks: deque[bytes] = deque()
+        self.metadata = b""
+        self._limits, self._held = limits, 0
+        self._reader: TrackReader | None = None
+        #: Without the first of their packets the others mean nothing.
+        self._lost = False
+
+    def take_tracks(self, payload: bytes) -> None:
+        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`,
+        `LimitError`."""
+        if self._reader is None:
+            from gvcodec.media.tracks import TrackReader
+
+            if self._lost:
+                return
+            self._lost = True
+            self._reader = TrackReader(payload, self._limits)
+        else:
+            self._reader.send(payload)
+        self._reader.waiting.clear()
+        self._held = len(payload) + OBJECT_BYTES + self._held * bool(self.tracks)
+        if self._held > self._limits.side_memory:
+            raise LimitError(
+                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
+                f"(--max-memory)"
+            )
+        self.tracks.append(payload)
+
+    def take_metadata(self, payload: bytes) -> None:
+        """Check the payload of a `metadata` packet; the first one counts. Raises
+        `DamagedStreamError`."""
+        from gvcodec.media.metadata import Metadata
+
+        if not self.metadata:
+            Metadata.unpack(payload)
+            self.metadata = payload
+
+
 class Decoder(Shared):
     """One video. `fidelity` gives the base frames also where the stream has a painter or tokens.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where the networks of tokens run.
-    `tracks` receives the payloads of `tracks` packets, for the caller to take out, `metadata` that
-    of the `metadata` packet; both are checked here; `painted_wanted` that of the `painted` packet,
+    `tracks` and `metadata` as in `SideData`; `painted_wanted`: payload of the `painted` packet,
     None before it came. `limits`: what the stream may ask for. `only_check`
     reads all that painting needs and gives base frames. `read_only`: nobody changes a frame, so
     it is hashed while the next ones are decoded, if there are threads for it. `base_codec` gives
@@ -112,14 +154,9 @@ class Decoder(Shared):
         paints = header.painter_id is not None and not fidelity
         check(header, header.enhanced and not fidelity, limits)
         self.header = header
-        self.tracks: deque[bytes] = deque()
-        self.metadata = b""
-        self._limits = limits
+        self._side = SideData(limits)
+        self.tracks = self._side.tracks
         self._only_check = only_check
-        self._tracks_read: TrackReader | None = None
-        #: Without the first of their packets the others mean nothing.
-        self._tracks_lost = False
-        self._tracks_held = 0
         self._base_codec = base_codec or layers.open_decoder(
             header, threads, models, low_delay, device
         )
@@ -163,6 +200,11 @@ class Decoder(Shared):
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
         return self._shown
+
+    @property
+    def metadata(self) -> bytes:
+        """Payload of the `metadata` packet, empty before it came."""
+        return self._side.metadata
 
     @property
     def notes(self) -> list[str]:
@@ -214,9 +256,9 @@ class Decoder(Shared):
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
-            self._take_tracks(packet.payload)
+            self._side.take_tracks(packet.payload)
         elif packet.kind is Kind.METADATA:
-            self._take_metadata(packet.payload)
+            self._side.take_metadata(packet.payload)
         elif packet.kind is Kind.PAINTED:
             self.painted_wanted = packet.payload
         elif packet.kind is Kind.LATENT:
@@ -349,36 +391,6 @@ class Decoder(Shared):
             if "allocate memory" not in str(error):
                 raise
             raise MemoryError("painting is out of memory") from None
-
-    def _take_tracks(self, payload: bytes) -> None:
-        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`,
-        `LimitError`."""
-        if self._tracks_read is None:
-            from gvcodec.media.tracks import TrackReader
-
-            if self._tracks_lost:
-                return
-            self._tracks_lost = True
-            self._tracks_read = TrackReader(payload, self._limits)
-        else:
-            self._tracks_read.send(payload)
-        self._tracks_read.waiting.clear()
-        self._tracks_held = len(payload) + OBJECT_BYTES + self._tracks_held * bool(self.tracks)
-        if self._tracks_held > self._limits.side_memory:
-            raise LimitError(
-                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
-                f"(--max-memory)"
-            )
-        self.tracks.append(payload)
-
-    def _take_metadata(self, payload: bytes) -> None:
-        """Check the payload of a `metadata` packet; the first one counts. Raises
-        `DamagedStreamError`."""
-        from gvcodec.media.metadata import Metadata
-
-        if not self.metadata:
-            Metadata.unpack(payload)
-            self.metadata = payload
 
     def _report(self, loss: Loss) -> None:
         """Keep account of a loss."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Writer
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encoder import Encoder, Progress
+from gvcodec.codec.encoder import Encoder
 from gvcodec.limits import UNLIMITED
 from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
@@ -86,8 +85,6 @@ def encode_stream(
         encoder.send_tracks(tracks.take())
     for _ in encoder.flush_in_steps():
         drain()
-    if painted is not None and encoder.progress is not None:
-        painted.report = partial(_tell, encoder.progress, encoder.frames)
     drain(last=True)
     assert writer is not None  # `flush` refuses to have no frames
     if painted is not None:
@@ -138,9 +135,7 @@ class _Painted:
             if base_frames is None
             else ReplayDecoder(base_frames),
         )
-        self._frames = 0
-        #: Receives the number of frames that are painted.
-        self.report: Callable[[int], None] | None = None
+        self._encoder, self._frames = encoder, 0
 
     def send(self, packet: Packet) -> None:
         if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
@@ -157,12 +152,8 @@ class _Painted:
     def _forget(self) -> None:
         while self._decoder.receive_frame() is not None:
             self._frames += 1
-            if self.report is not None:
-                self.report(self._frames)
-
-
-def _tell(progress: Progress, total: int, frames: int) -> None:
-    progress.painted(frames, total)
+            if self._encoder.flushed and self._encoder.progress is not None:
+                self._encoder.progress.painted(self._frames, self._encoder.frames)
 
 
 def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:

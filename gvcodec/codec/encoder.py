@@ -24,14 +24,14 @@ from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, Drains
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
-from gvcodec.codec.hashing import FrameHash
+from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
-from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
+from gvcodec.util.psnr import PEAK
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
@@ -117,7 +117,6 @@ class Encoder(Shared):
         self._base_codec = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
-        self._sources: deque[Plane] = deque()
         wanted = config.fits and painter is not None
         if wanted and not has_torch():
             self.notes.append(NOT_FITTED)
@@ -133,8 +132,7 @@ class Encoder(Shared):
         #: Frame packets given out.
         self._given = 0
         self._gops: list[Gop] = []
-        self._hash = FrameHash(None)
-        self._psnr = MeanPsnr()
+        self._fidelity = Fidelity()
         self._released = 0
         #: Base frames for `share_base_frames`.
         self._shared: deque[Planes] | None = None
@@ -146,7 +144,7 @@ class Encoder(Shared):
         #: Frame packets made so far and bytes of their payloads.
         self.coded_frames = 0
         self.coded_bytes = 0
-        self._flushed = False
+        self.flushed = False
 
     @in_turn
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
@@ -155,7 +153,7 @@ class Encoder(Shared):
         fmt = self.header.format
         height, width = fmt.height, fmt.width
         chroma = ((height + 1) // 2, (width + 1) // 2)
-        if self._flushed:
+        if self.flushed:
             raise UsageError("the encoder has been flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:
             raise UsageError(f"frame {self.frames} is not of {width}×{height} samples in 4:2:0")
@@ -171,9 +169,7 @@ class Encoder(Shared):
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
         self._timing.send(self._timing.predict() if pts is None else pts)
-        if fmt.bit_depth == 8:  # eight bits are kept as such
-            y = np.right_shift(y, 2, out=np.empty(y.shape, np.uint8), casting="unsafe")
-        self._sources.append(y)
+        self._fidelity.send_source(y, fmt.bit_depth)
         if self._samples is not None:
             self._samples.send_source(self.frames, planes)
         if self.latent_pass is not None:
@@ -236,7 +232,7 @@ class Encoder(Shared):
                 yield
         else:
             self._take(self._base_codec.flush())
-        self._flushed = True
+        self.flushed = True
         if self._end is not None:
             self._timing.send(self._end)
             if late := self._timing.take():
@@ -260,8 +256,8 @@ class Encoder(Shared):
             )
             if reason:
                 self.notes.append(reason)
-        self.base_hash = self._hash.digest()
-        self.psnr_y = self._psnr.value
+        self.base_hash = self._fidelity.hash.digest()
+        self.psnr_y = self._fidelity.psnr_y.value
         if self.latent_pass is not None:
             self._code_latents(self.latent_pass)
             self.latent_pass = None
@@ -348,15 +344,10 @@ class Encoder(Shared):
             if self.progress is not None:
                 self.progress.coded(self.coded_frames, self.coded_bytes)
         for base_frame in coded.base_frames:
-            self._measure(base_frame, self._sources.popleft())
+            self._fidelity.send_base(base_frame)
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
                 self._samples.send_base(self._released, base_frame, size)
             if self._shared is not None:
                 self._shared.append(base_frame)
             self._released += 1
-
-    def _measure(self, base_frame: Planes, source: Plane) -> None:
-        """Base hash and PSNR of one base frame."""
-        self._hash.update(base_frame)
-        self._psnr.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

@@ -1,13 +1,18 @@
-"""Hashes of frames."""
+"""Hashes and PSNR of frames."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from concurrent.futures import Executor, Future
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.base import bytes_to_hash
 from gvcodec.bitstream import HASH_BYTES
-from gvcodec.types import Planes
+from gvcodec.types import Plane, Planes
+from gvcodec.util.psnr import MeanPsnr, psnr
 
 
 class FrameHash:
@@ -39,3 +44,26 @@ class FrameHash:
     def _take(self, frame: Planes) -> None:
         for part in bytes_to_hash(frame):
             self._hash.update(part)
+
+
+class Fidelity:
+    """Hash of the base frames, and the mean PSNR of their luma against the sources, which come
+    first."""
+
+    def __init__(self) -> None:
+        self._sources: deque[Plane | NDArray[np.uint8]] = deque()
+        self.hash, self.psnr_y = FrameHash(None), MeanPsnr()
+
+    def send_source(self, luma: Plane, bit_depth: int) -> None:
+        """The next source; eight bits are kept as such."""
+        if bit_depth == 8:
+            small = np.empty(luma.shape, np.uint8)
+            self._sources.append(np.right_shift(luma, 2, out=small, casting="unsafe"))
+        else:
+            self._sources.append(luma)
+
+    def send_base(self, base_frame: Planes) -> None:
+        """The next base frame."""
+        source = self._sources.popleft()
+        self.hash.update(base_frame)
+        self.psnr_y.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

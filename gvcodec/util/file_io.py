@@ -8,8 +8,10 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -324,6 +326,19 @@ class PendingFile:
 def _reason(error: OSError) -> str:
     """What went wrong, in a few words."""
     return error.strerror or os.strerror(error.errno or errno.EIO)
+
+
+@contextlib.contextmanager
+def work_folder(prefix: str = "gvcodec-", beside: Path | None = None) -> Iterator[str]:
+    """A new folder, in `beside` or among temporary files, that is gone afterwards."""
+    with defer_signals():
+        folder = tempfile.mkdtemp(prefix=prefix, dir=beside)
+        undo = OnAbort(partial(shutil.rmtree, folder, ignore_errors=True))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        undo.cancel()
 
 
 def as_name(given: object) -> str | None:

@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from gvcodec.util.messages import count_noun, say, write_above
 
@@ -83,13 +83,6 @@ class State:
 #: A bar on a terminal and lines elsewhere, JSON, nothing; or a function that gets the states, in
 #: the thread that does the work.
 Mode: TypeAlias = Literal["auto", "json", "none"] | Callable[[State], None]
-
-
-class ProgressOptions(TypedDict):
-    """How to show it, as `ProgressBar` takes it."""
-
-    mode: Mode
-    verbose: bool
 
 
 #: Those of the command line.
