@@ -68,106 +68,94 @@ class EncoderConfig:
 
     q: float = option(
         50,
-        "-q",
-        group="rate",
-        either="rate",
-        type=quality(Q_END),
-        metavar="N",
-        help=f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
+        quality(Q_END),
+        "N",
+        f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
         "motion are smaller beyond 63 (50)",
+        flags="-q",
+        group="rate",
     )
     base_q: float | None = option(
-        None,
-        group="rate",
-        either="rate",
-        type=quality(255),
-        metavar="N",
-        help="quality by the base layer's own index, 0 best",
+        None, quality(255), "N", "quality by the base layer's own index, 0 best", group="rate"
     )
     maxrate: float = option(
         0,
-        type=amount,
-        metavar="BITS",
-        help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
+        amount,
+        "BITS",
+        "with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
         "--low-delay); the first second may exceed it by half",
     )
     base: str = option(
         AUTO,
-        choices=(AUTO, *names()),
         help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale (auto)",
+        choices=(AUTO, *names()),
     )
     scale: Fraction | None = option(
         None,
-        "--base-scale",
-        type=scale,
-        metavar="1|3/4|1/2",
-        help="size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
+        scale,
+        "1|3/4|1/2",
+        "size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
+        flags="--base-scale",
     )
     speed: str = option(
         DEFAULT_SPEED,
-        choices=tuple(SPEEDS),
         help=f"preset and steps of fitting together ({DEFAULT_SPEED})",
+        choices=tuple(SPEEDS),
     )
     fit: float | None = option(
         None,
-        type=fitting,
-        metavar="STEPS|SECONDSs|off",
-        help="steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
+        fitting,
+        "STEPS|SECONDSs|off",
+        "steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
         f"on the machine ({_by_speed(lambda row: row.fit_steps)})",
     )
     fit_steps: int | None = None
     fit_parts: int = option(
         0,
-        type=integer(1, 4),
-        metavar="N",
-        help="how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
+        integer(1, 4),
+        "N",
+        "how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
     )
     fit_by: str = option(
         "",
-        choices=("vgg", "small"),
         help="perceptual network used as fitting loss (vgg if its weights are installed, else the "
         "small bundled one)",
+        choices=("vgg", "small"),
     )
     tokens: int | str = option(
         "off",
-        type=_tokens,
-        metavar="auto|off|N",
-        help="latent tokens that restore frames, N a window of 256×256; auto: by rate and "
+        _tokens,
+        "auto|off|N",
+        "latent tokens that restore frames, N a window of 256×256; auto: by rate and "
         "distortion, frame by frame (off; base none has nothing else)",
     )
     token_rate: int | None = option(
-        None,
-        type=integer(0, TOKEN_RATES - 1),
-        metavar="R",
-        help="how tokens are rounded, 0 finest … 7 (as -q says)",
+        None, integer(0, TOKEN_RATES - 1), "R", "how tokens are rounded, 0 finest … 7 (as -q says)"
     )
     search: int = option(
-        0,
-        type=integer(0),
-        metavar="STEPS",
-        help="steps of gradient descent on the tokens of each frame (0)",
+        0, integer(0), "STEPS", "steps of gradient descent on the tokens of each frame (0)"
     )
-    model: str = option("", metavar="FILE", help="network of the tokens (the shipped one)")
+    model: str = option("", None, "FILE", "network of the tokens (the shipped one)")
     device: str = option(
         "cpu",
-        metavar="NAME",
-        help="where to fit and to run the networks of motion and tokens: cpu, cuda, cuda:1 (cpu)",
+        None,
+        "NAME",
+        "where to fit and to run the networks of motion and tokens: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,
-        type=integer(0),
-        metavar="N",
-        help="frames between keyframes at most; a new scene has one too; 0 = only the first (240)",
+        integer(0),
+        "N",
+        "frames between keyframes at most; a new scene has one too; 0 = only the first (240)",
     )
     low_delay: bool = option(
-        False,
-        help="no B frames and no look-ahead: every packet leaves with its frame",
+        False, help="no B frames and no look-ahead: every packet leaves with its frame"
     )
     preset: int | None = option(
         None,
-        type=integer(0, 10),
-        metavar="N",
-        help="of SVT-AV1 (av1): 0 slowest … 10 fastest "
+        integer(0, 10),
+        "N",
+        "of SVT-AV1 (av1): 0 slowest … 10 fastest "
         f"({_by_speed(lambda row: row.presets['av1'])}); of VVenC (vvc): 0 … 4 "
         f"({_by_speed(lambda row: row.presets['vvc'])})",
     )
@@ -178,17 +166,13 @@ class EncoderConfig:
     )
     alloc: str = option(
         "",
-        group="whole",
-        choices=METHODS,
         help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
         "tried first (uniform)",
+        group="whole",
+        choices=METHODS,
     )
     threads: int = option(
-        0,
-        group="threads",
-        type=integer(0, MOST_THREADS),
-        metavar="N",
-        help="threads, 0 = all cores (0)",
+        0, integer(0, MOST_THREADS), "N", "threads, 0 = all cores (0)", group="threads"
     )
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()

@@ -56,19 +56,13 @@ class Limits:
     whatever memory they take."""
 
     max_pixels: int | None = option(
-        None, type=count, metavar="N", help="refuse larger pictures (what the memory has room for)"
+        None, count, "N", "refuse larger pictures (what the memory has room for)"
     )
     max_memory: int | None = option(
-        None,
-        type=bytes_,
-        metavar="BYTES",
-        help=f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)",
+        None, bytes_, "BYTES", f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)"
     )
     max_fps: int = option(
-        DEFAULT_FPS,
-        type=count,
-        metavar="N",
-        help=f"refuse more frames for each second of the video ({DEFAULT_FPS})",
+        DEFAULT_FPS, count, "N", f"refuse more frames for each second of the video ({DEFAULT_FPS})"
     )
 
     @property

@@ -33,52 +33,34 @@ class Job:
     config: EncoderConfig
     input_options: InputOptions
     size: float | str | None = option(
-        None,
-        group="rate",
-        either="rate",
-        type=amount,
-        metavar="BYTES",
-        help="largest size of the file: 250k, 1.5M, 64Ki",
+        None, amount, "BYTES", "largest size of the file: 250k, 1.5M, 64Ki", group="rate"
     )
     bitrate: float | str | None = option(
-        None,
-        group="rate",
-        either="rate",
-        type=amount,
-        metavar="BITS",
-        help="largest bitrate of the file, as in 300k",
+        None, amount, "BITS", "largest bitrate of the file, as in 300k", group="rate"
     )
     bpp: float | str | None = option(
-        None,
-        group="rate",
-        either="rate",
-        type=amount,
-        metavar="BITS",
-        help="most bits a pixel, without sound",
+        None, amount, "BITS", "most bits a pixel, without sound", group="rate"
     )
     target: str | Target | None = option(
         None,
+        typed(parse_target, f"not {_TARGETS}"),
+        "METRIC=VALUE",
+        f"smallest file with {_TARGETS} (VGG)",
         group="rate",
-        either="rate",
-        type=typed(parse_target, f"not {_TARGETS}"),
-        metavar="METRIC=VALUE",
-        help=f"smallest file with {_TARGETS} (VGG)",
     )
     start: float = 0.0
-    frames: int | None = option(
-        None, group="part", type=integer(1), metavar="N", help="number of frames to encode"
-    )
+    frames: int | None = option(None, integer(1), "N", "number of frames to encode", group="part")
     resume: bool = option(
         False,
-        group="whole",
         help="keep what is coded in OUT.part, and go on from there if it exists",
+        group="whole",
     )
     jobs: int | None = option(
         None,
+        integer(1, 1024),
+        "N",
+        "encode N chunks in parallel; the output does not depend on N (one video in one go)",
         group="whole",
-        type=integer(1, 1024),
-        metavar="N",
-        help="encode N chunks in parallel; the output does not depend on N (one video in one go)",
     )
     summary: bool | str | None = False
     summary_rate: Fraction | float | None = None

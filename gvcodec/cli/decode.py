@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=".mp4, .mkv, .mov, .webm, .gif, .y4m, frame%%05d.png, or - = standard output (see -f)",
     )
     add_options(parser, Request)
+    add_options(parser, Request, group="quality", exclusive=True)
     add_part(parser)
     add_options(parser, Request, group="shown")
     add_limits(parser)

@@ -56,11 +56,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def coding_arguments(parser: argparse.ArgumentParser) -> None:
     """How to encode, for `batch` and `compare` too."""
-    add_options(parser, EncoderConfig, Job, group="rate")
+    add_options(parser, EncoderConfig, Job, group="rate", exclusive=True)
     add_options(parser, EncoderConfig)
     add_part(parser)
     add_options(parser, Job, group="part")
-    add_options(parser, InputOptions)["sound"].add_argument(
+    add_options(parser, InputOptions)
+    add_options(parser, InputOptions, group="sound", exclusive=True).add_argument(
         "--no-sound", dest="sound", action="store_const", const="none", help="as --sound none"
     )
 

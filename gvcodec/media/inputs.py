@@ -92,7 +92,7 @@ def _code_point(kind: str, flag: str) -> Any:
     text = f"colour {kind} of the input, as bt709 or a code point of H.273 (what it says)"
     if kind == "chroma_location":
         text = "where the input has chroma samples, as left, center, topleft (what it says)"
-    return option(None, flag, group="input", type=parse, metavar="NAME", help=text)
+    return option(None, parse, "NAME", text, flags=flag, group="input")
 
 
 @documented
@@ -108,62 +108,63 @@ class InputOptions:
 
     rate: Fraction | None = option(
         None,
+        _frame_rate,
+        "FPS",
+        "frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
         group="input",
-        type=_frame_rate,
-        metavar="FPS",
-        help="frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
     )
     fps: Fraction | None = option(
         None,
+        _frame_rate,
+        "FPS",
+        "at most so many frames a second: others are left out (all)",
         group="input",
-        type=_frame_rate,
-        metavar="FPS",
-        help="at most so many frames a second: others are left out (all)",
     )
     size: tuple[int, int] | None = option(
         None,
-        "--picture-size",
+        _raw_size,
+        "WxH",
+        "size of raw samples (by name)",
+        flags="--picture-size",
         group="input",
-        type=_raw_size,
-        metavar="WxH",
-        help="size of raw samples (by name)",
     )
     pixel_format: str | None = option(
         None,
-        group="input",
-        metavar="NAME",
-        help="layout of raw samples, as yuv420p, yuv422p10le (by name, as NAME_1920x1080_50_10bit_"
+        None,
+        "NAME",
+        "layout of raw samples, as yuv420p, yuv422p10le (by name, as NAME_1920x1080_50_10bit_"
         "422.yuv)",
+        group="input",
     )
     primaries: int | None = _code_point("primaries", "--color-primaries")
     transfer: int | None = _code_point("transfer", "--color-trc")
     matrix: int | None = _code_point("matrix", "--color-matrix")
     full_range: bool | None = option(
         None,
-        "--color-range",
+        help="range of the input's samples (what it says)",
+        flags="--color-range",
         group="input",
         means=_RANGES,
         choices=tuple(_RANGES),
-        help="range of the input's samples (what it says)",
     )
     chroma_location: int | None = _code_point("chroma_location", "--chroma-location")
     until: float | None = None
     scale: tuple[int, int] | Fraction | None = option(
         None,
-        type=picture_size,
-        metavar="WxH|1/2",
-        help="size of the pictures; x480: the width by their shape (that of the source)",
+        picture_size,
+        "WxH|1/2",
+        "size of the pictures; x480: the width by their shape (that of the source)",
     )
     no_subtitles: bool | None = option(
-        None, action="store_const", const=True, help="leave subtitles out"
+        None, help="leave subtitles out", action="store_const", const=True
     )
     sound: str | None = option(
         None,
-        either="sound",
-        type=_sound,
-        metavar="copy|opus[:RATE]|none",
-        help="copy it, code it anew as Opus of so many bits a second (24k a channel), or leave it "
+        _sound,
+        "copy|opus[:RATE]|none",
+        "copy it, code it anew as Opus of so many bits a second (24k a channel), or leave it "
         "out (copy)",
+        group="sound",
     )
 
     def complete_colour(self, colour: Colour) -> Colour:

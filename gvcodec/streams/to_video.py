@@ -48,61 +48,56 @@ class Request:
     fidelity: bool = option(False, help="base frames, without the painter")
     form: str | None = option(
         None,
-        "-f",
-        "--format",
+        None,
+        "NAME",
+        "of standard output: y4m, matroska or nut; these keep colour tags and sound (y4m)",
+        flags="-f --format",
         choices=("y4m", "matroska", "nut"),
-        metavar="NAME",
-        help="of standard output: y4m, matroska or nut; these keep colour tags and sound (y4m)",
     )
     crf: float | None = option(
         None,
-        either="quality",
-        type=number,
-        metavar="N",
-        help=".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
+        number,
+        "N",
+        ".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
+        group="quality",
     )
     lossless: bool = option(
         False,
-        either="quality",
         help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
+        group="quality",
     )
     start: float = 0.0
     end: float | None = None
     frames: int | None = option(
-        None,
-        group="shown",
-        type=integer(1),
-        metavar="N",
-        help="number of frames to write (all)",
+        None, integer(1), "N", "number of frames to write (all)", group="shown"
     )
     scale: tuple[int, int] | Fraction | None = option(
         None,
+        picture_size,
+        "WxH|1/2",
+        "write pictures of this size, or so many times as large",
         group="shown",
-        type=picture_size,
-        metavar="WxH|1/2",
-        help="write pictures of this size, or so many times as large",
     )
-    low_delay: bool = option(False, group="shown", help="give every frame out as soon as it can be")
+    low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
     follow: float | None = option(
         None,
+        number,
+        "SECONDS",
+        "IN is still being written: at its end wait so long for more",
         group="shown",
-        type=number,
-        metavar="SECONDS",
-        help="IN is still being written: at its end wait so long for more",
     )
     ignore_errors: bool = option(
-        False,
-        group="shown",
-        help="where frames are lost show the last one until the next keyframe",
+        False, help="where frames are lost show the last one until the next keyframe", group="shown"
     )
     overwrite: bool = False
     threads: int = 0
-    models: Sequence[str | Path] = option((), "--model")
+    models: Sequence[str | Path] = option((), flags="--model")
     device: str = option(
         "cpu",
+        None,
+        "NAME",
+        "where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
         group="device",
-        metavar="NAME",
-        help="where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
     )
     limits: Limits = DEFAULT
     hold: bool = False

@@ -3,7 +3,7 @@
     @documented
     @dataclass(frozen=True)
     class Settings:
-        q: float = option(50, "-q", type=quality(67), metavar="N", help="quality, 0 best")
+        q: float = option(50, quality(67), "N", "quality, 0 best", flags="-q")
 
     add_options(parser, Settings)
     Settings(**values_of(Settings, parser.parse_args()))
@@ -31,45 +31,47 @@ _LARGEST, _MOST_BYTES = 1 << 31, 1 << 60
 
 def option(
     default: Any,
-    *flags: str,
+    type: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    help: str = "",
+    *,
+    flags: str = "",
     group: str = "",
-    either: str = "",
     means: dict[str, Any] | None = None,
     **argument: Any,
 ) -> Any:
-    """A field. `flags`: names of the option (the field's), `group`: of the options that it is
-    listed with, `either`: a word that options which exclude each other share, `means`: values by
-    the words that stand for them, `argument`: what `add_argument` takes. Without `help` a command
-    lists the option itself, or has none."""
+    """A field. `flags`: names of the option ("-f --format"; that of the field), `group`: of the
+    options that it is listed with, `means`: values by the words that stand for them; the others as
+    for `add_argument`. Without `help` a command lists the option itself, or has none."""
     if default is False:
-        argument.setdefault("action", "store_true")
-    what = {"flags": flags, "group": group, "either": either, "means": means or {}}
+        argument["action"] = "store_true"
+    else:
+        given = {"default": default, "type": type, "metavar": metavar}
+        argument |= {name: value for name, value in given.items() if name == "default" or value}
+    what = {"flags": flags.split(), "group": group, "means": means or {}, "help": help}
     return field(default=default, metadata=what | {"argument": argument})
 
 
 def documented(kind: type[_T]) -> type[_T]:
     """The class, whose docstring lists what the options' help says."""
-    helped = [(f.name, f.metadata.get("argument", {}).get("help")) for f in fields(kind)]  # type: ignore[arg-type]
+    helped = [(f.name, f.metadata.get("help")) for f in fields(kind)]  # type: ignore[arg-type]
     lines = [f"    {name}: {text.replace('%%', '%')}" for name, text in helped if text]
     kind.__doc__ = "\n".join([f"{kind.__doc__}\n", *lines])
     return kind
 
 
 def add_options(
-    parser: argparse._ActionsContainer, *kinds: type, group: str = ""
-) -> dict[str, argparse._ActionsContainer]:
-    """Add the options of a group. Gives the groups of those that exclude each other."""
-    places: dict[str, argparse._ActionsContainer] = {"": parser}
+    parser: argparse._ActionsContainer, *kinds: type, group: str = "", exclusive: bool = False
+) -> argparse._ActionsContainer:
+    """Add the options of a group, of which with `exclusive` one at most is given. Gives the place
+    where they are."""
+    place = parser.add_mutually_exclusive_group() if exclusive else parser
     for found in (found for kind in kinds for found in fields(kind)):
         meta = found.metadata
-        if not meta or meta["group"] != group or "help" not in meta["argument"]:
-            continue
-        if meta["either"] not in places:
-            places[meta["either"]] = parser.add_mutually_exclusive_group()
-        flags = meta["flags"] or (f"--{found.name.replace('_', '-')}",)
-        default = {} if found.default is False else {"default": found.default}
-        places[meta["either"]].add_argument(*flags, **default | meta["argument"])
-    return places
+        if meta and meta["help"] and meta["group"] == group:
+            flags = meta["flags"] or [f"--{found.name.replace('_', '-')}"]
+            place.add_argument(*flags, help=meta["help"], **meta["argument"])
+    return place
 
 
 def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
