@@ -123,15 +123,6 @@ class Clip:
         }
 
 
-def stand_in(clips: Sequence[Clip]) -> str:
-    """The sentence that tables of the devtest clips owe their readers; empty for others."""
-    return (
-        " The devtest clips are a stand-in for HEVC Class B and UVG."
-        if any(c.stand_in for c in clips)
-        else ""
-    )
-
-
 @dataclass(frozen=True)
 class Frames:
     """Frames in memory or being read: samples as they stand, plus format. `matrix` 2 = not

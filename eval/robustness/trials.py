@@ -1,10 +1,10 @@
 """Decodes mutations of streams, strictly and with `--ignore-errors`, in a process that a watchdog
 looks after.
 
-Each trial ends in one of `OUTCOMES`. Strict decoding has to give the frames of the original or a
-typed error. Decoding despite damage may give other frames only where it says so: a frame that
-differs unreported is silent corruption. That cannot be asked of streams that are made up with right
-checksums: there the base hash speaks for strict decoding only.
+A trial ends as whole, refused, concealed, silent, crash or hang. Strict decoding has to give the
+frames of the original or a typed error. Decoding despite damage may give other frames only where
+it says so: a frame that differs unreported is silent corruption. That cannot be asked of streams
+that are made up with right checksums: there the base hash speaks for strict decoding only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
 
-OUTCOMES = ("whole", "refused", "concealed", "silent", "crash", "hang")
 #: Seconds for one small stream. A picture as large as the header may claim takes longer, but is
 #: refused by `MAX_PIXELS`.
 PATIENCE = 20.0
