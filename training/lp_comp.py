@@ -47,7 +47,7 @@ from gvcodec.util.messages import say
 from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
-from training.loop import Loop, Schedule
+from training.loop import Loop, Schedule, Work
 from training.summary_material import crop_at_random
 
 #: Frames of a clip, so far apart.
@@ -179,8 +179,8 @@ def match_losses(model: LpComp, asked: Tensor, keys: Tensor, wanted: Tensor) -> 
     }
 
 
-class Frames:
-    """What is trained (`training.loop.Work`)."""
+class Frames(Work):
+    """What is trained."""
 
     def __init__(
         self, parts: tuple[list[Clip], list[Clip], list[Clip]], seed: int, out: Path | None = None
@@ -191,12 +191,6 @@ class Frames:
         self.model: nn.Module = self._network
         self._rng, self._out = np.random.default_rng(seed), out
         self._best = float("inf")
-
-    def groups(self) -> list[dict[str, Any]]:
-        return [{"params": list(self.model.parameters())}]
-
-    def follow_plan(self, share: float) -> None:
-        """Nothing changes on the way."""
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Of one batch of clips."""

@@ -14,7 +14,9 @@ and with shuffled tokens. Alarm: less than `_ALIVE` explained.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
+import math
 import time
 import zlib
 from collections.abc import Sequence
@@ -44,6 +46,7 @@ from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
 from training.gvc1d.data import is_held_out, list_clips
+from training.loop import Loop, Schedule, Work
 
 #: The picture of a clip is one of its first `_FIRST`, made to fit into so many windows.
 _FIRST, _WINDOWS = 48, (3, 2)
@@ -194,20 +197,35 @@ def fit_ridge(material: Material) -> Head:
     return max(heads, key=lambda head: explained(head, material.validate))
 
 
+class _Descent(Work):
+    """From the ridge on; keeps the weights that explain most of the windows to decide by."""
+
+    def __init__(self, head: Head, material: Material) -> None:
+        self.model, self._head, self._material = head, head, material
+        self._most = -math.inf
+        self.check(head, 0.0)
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        learn = self._material.learn
+        return nn.functional.mse_loss(self._head(learn.seen), learn.wanted), {}
+
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        now = explained(self._head, self._material.validate)
+        if now > self._most:
+            self._most, self.best = now, copy.deepcopy(self._head.state_dict())
+        return {}
+
+
 def train(material: Material, seed: int = 1) -> Head:
     """The head that explains most of the windows to decide by, the ridge or one that goes on."""
     torch.manual_seed(seed)
-    learn, validate, head = material.learn, material.validate, fit_ridge(material)
-    most, best = explained(head, validate), {k: v.clone() for k, v in head.state_dict().items()}
-    optimizer = torch.optim.AdamW(head.parameters(), _RATE, weight_decay=_DECAY)
-    for step in range(1, _STEPS + 1):
-        loss = nn.functional.mse_loss(head(learn.seen), learn.wanted)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % _LOOK == 0 and (now := explained(head, validate)) > most:
-            most, best = now, {k: v.clone() for k, v in head.state_dict().items()}
-    head.load_state_dict(best)
+    head = fit_ridge(material)
+    work = _Descent(head, material)
+    steady = Schedule(
+        _RATE, 0, _STEPS, 0, 1.0, clip=math.inf, betas=(0.9, 0.999), decay=_DECAY, check_steps=_LOOK
+    )
+    Loop(work, steady).run(0, _STEPS)
+    head.load_state_dict(work.best)
     return head
 
 
