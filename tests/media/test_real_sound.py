@@ -158,7 +158,8 @@ def test_every_codec_comes_back_or_is_left_out_with_a_line(codec: str, tmp_path,
     assert run("cut", one, piece, "-y") == 0
     for stream in (one, two, piece) if joins else (one, piece):
         assert run("verify", stream) == 0
-        for kind in OUTPUTS:
+        # Joins in other kinds of file: `test_joined_sound_keeps_its_place`.
+        for kind in OUTPUTS if stream is one else OUTPUTS[:1]:
             output = tmp_path / f"out.{kind}"
             decode(stream, output)
             if "is left out" in capsys.readouterr().err:
