@@ -92,13 +92,6 @@ def test_odd_sizes_have_jpg_and_png_but_no_avif(tmp_path, capsys) -> None:
         still(".avif", planes, fmt)
 
 
-def test_a_picture_of_another_kind_is_named(tmp_path, stream: Path, capsys) -> None:
-    run("frame", stream, tmp_path / "a.bmp", code=2)
-    assert ".png, .jpg or .avif" in capsys.readouterr().err
-    run("decode", stream, tmp_path / "a.jpg", code=2)
-    assert "gvcodec frame writes .jpg and .avif" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("suffix", [".ivf", ".obu"])
 def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path, suffix: str) -> None:
     path, base = tmp_path / f"a{suffix}", tmp_path / "base.y4m"

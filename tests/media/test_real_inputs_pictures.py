@@ -334,11 +334,6 @@ def test_impossible_frame_rates_are_refused_in_words(rate: object) -> None:
         gvcodec.encode([scene()], frame_rate=rate, **QUICK)
 
 
-def test_frames_that_are_none_are_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="not str"):
-        gvcodec.encode(["a.png"], **QUICK)
-
-
 def test_times_and_numbers_may_be_tensors_and_scalars() -> None:
     torch = pytest.importorskip("torch")
     images = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(5)]

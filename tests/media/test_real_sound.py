@@ -393,15 +393,6 @@ def test_pipes_keep_colour_and_sound(
     assert first_picture(piped) == 0
 
 
-def test_a_folder_with_a_per_cent_sign_takes_pictures(tmp_path) -> None:
-    assert write_source(tmp_path / "in.mkv", "pcm_s16le")
-    encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
-    folder = tmp_path / "100% done"
-    folder.mkdir()
-    assert run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--frames", "2") == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["o000.png", "o001.png"]
-
-
 def test_a_head_with_samples_is_refused() -> None:
     """A table of sound that is not there would take memory; PCM's head has an empty entry."""
     from gvcodec.errors import DamagedStreamError
