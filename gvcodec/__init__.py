@@ -28,78 +28,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gvcodec.api.decoding import decode_file
-    from gvcodec.api.encoding import encode_file
-    from gvcodec.api.frames import VideoEncoder, decode, decode_planes, encode
-    from gvcodec.api.moments import search
-    from gvcodec.api.results import Decoded, Encoded, Found, Moment
-    from gvcodec.api.streams import cat, cut, info, repair, verify
-    from gvcodec.bitstream import Reader, Writer
-    from gvcodec.codec.decoder import Decoder
-    from gvcodec.codec.encoder import Encoder
-    from gvcodec.config import EncoderConfig
-    from gvcodec.errors import (
-        DamagedStreamError,
-        GvcodecError,
-        LimitError,
-        MediaError,
-        MissingFileError,
-        UsageError,
-        VerificationError,
-        WrongModelError,
-    )
-    from gvcodec.limits import Limits
-    from gvcodec.media.inputs import InputOptions
-    from gvcodec.streams.cat import Joined
-    from gvcodec.streams.cut import Cut
-    from gvcodec.streams.info import Info
-    from gvcodec.streams.repair import Repaired
-    from gvcodec.streams.verify import Verified
-    from gvcodec.util.progress import State
-    from gvcodec.video import Video
-    from gvcodec.video import open_video as open
+    from gvcodec.api.decoding import decode_file as decode_file
+    from gvcodec.api.encoding import encode_file as encode_file
+    from gvcodec.api.frames import VideoEncoder as VideoEncoder
+    from gvcodec.api.frames import decode as decode
+    from gvcodec.api.frames import decode_planes as decode_planes
+    from gvcodec.api.frames import encode as encode
+    from gvcodec.api.moments import search as search
+    from gvcodec.api.results import Decoded as Decoded
+    from gvcodec.api.results import Encoded as Encoded
+    from gvcodec.api.results import Found as Found
+    from gvcodec.api.results import Moment as Moment
+    from gvcodec.api.streams import cat as cat
+    from gvcodec.api.streams import cut as cut
+    from gvcodec.api.streams import info as info
+    from gvcodec.api.streams import repair as repair
+    from gvcodec.api.streams import verify as verify
+    from gvcodec.bitstream import Reader as Reader
+    from gvcodec.bitstream import Writer as Writer
+    from gvcodec.codec.decoder import Decoder as Decoder
+    from gvcodec.codec.encoder import Encoder as Encoder
+    from gvcodec.config import EncoderConfig as EncoderConfig
+    from gvcodec.errors import DamagedStreamError as DamagedStreamError
+    from gvcodec.errors import GvcodecError as GvcodecError
+    from gvcodec.errors import LimitError as LimitError
+    from gvcodec.errors import MediaError as MediaError
+    from gvcodec.errors import MissingFileError as MissingFileError
+    from gvcodec.errors import UsageError as UsageError
+    from gvcodec.errors import VerificationError as VerificationError
+    from gvcodec.errors import WrongModelError as WrongModelError
+    from gvcodec.limits import Limits as Limits
+    from gvcodec.media.inputs import InputOptions as InputOptions
+    from gvcodec.streams.cat import Joined as Joined
+    from gvcodec.streams.cut import Cut as Cut
+    from gvcodec.streams.info import Info as Info
+    from gvcodec.streams.repair import Repaired as Repaired
+    from gvcodec.streams.verify import Verified as Verified
+    from gvcodec.util.progress import State as State
+    from gvcodec.video import Video as Video
 
-__all__ = [
-    "Cut",
-    "DamagedStreamError",
-    "Decoded",
-    "Decoder",
-    "Encoded",
-    "Encoder",
-    "EncoderConfig",
-    "Found",
-    "GvcodecError",
-    "Info",
-    "InputOptions",
-    "Joined",
-    "LimitError",
-    "Limits",
-    "MediaError",
-    "MissingFileError",
-    "Moment",
-    "Reader",
-    "Repaired",
-    "State",
-    "UsageError",
-    "VerificationError",
-    "Verified",
-    "Video",
-    "VideoEncoder",
-    "Writer",
-    "WrongModelError",
-    "cat",
-    "cut",
-    "decode",
-    "decode_file",
-    "decode_planes",
-    "encode",
-    "encode_file",
-    "info",
-    "open",
-    "repair",
-    "search",
-    "verify",
-]
+    open = Video
 
 #: Where the names are, by module.
 _PLACES = {
@@ -136,7 +104,9 @@ _PLACES = {
         "gvcodec.video": ["Video"],
     }.items()
     for name in names
-} | {"open": ("gvcodec.video", "open_video")}
+} | {"open": ("gvcodec.video", "Video")}
+
+__all__ = sorted(_PLACES)  # noqa: PLE0605 (type checkers go by the names above)
 
 
 def __getattr__(name: str) -> Any:

@@ -68,7 +68,7 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`wire`: the number in stream headers. `module`: where its functions are, in `gvcodec.base`.
+    """`wire`: the number in stream headers. `module`: where its functions are.
     `bytes_a_pixel` that decoding takes, `encoding`: bytes, and more of them a pixel. `slot`: its
     number in the painter's condition, which bases may share, None = no painter has learned its
     pictures. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
@@ -103,7 +103,7 @@ _ALL = (
     Base(
         "av1",
         1,
-        "standard.codec",
+        "gvcodec.base.standard.codec",
         120,
         slot=1,
         finest=1.0,
@@ -130,7 +130,7 @@ _ALL = (
     Base(
         "vvc",
         3,
-        "standard.codec",
+        "gvcodec.base.standard.codec",
         140,
         (200 << 20, 1100),
         slot=3,
@@ -164,7 +164,7 @@ _ALL = (
     Base(
         "motion",
         4,
-        "motion",
+        "gvcodec.base.motion",
         260,
         slot=1,  # painted like av1, which codes its pictures
         q_map=((0, 0), (63, 63), (Q_END, 69)),
@@ -174,7 +174,7 @@ _ALL = (
         scales=True,
     ),
     # Frames of latent tokens alone; see `gvcodec.base.none`.
-    Base("none", 5, "none", bytes_a_pixel=40, q_map=((0, 0), (Q_END, INDEX_END))),
+    Base("none", 5, "gvcodec.base.none", bytes_a_pixel=40, q_map=((0, 0), (Q_END, INDEX_END))),
 )
 _BASES = {base.name: base for base in _ALL}
 

@@ -78,4 +78,4 @@ def base_model_id(name: str) -> bytes | None:
 
 
 def _module_of(name: str) -> BaseModule:
-    return cast(BaseModule, import_module(f"gvcodec.base.{base_of(name).module}"))
+    return cast(BaseModule, import_module(base_of(name).module))

@@ -12,7 +12,7 @@ from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval.embedders import Embedder
 from gvcodec.retrieval.queries import Sought
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.video import open_video
+from gvcodec.video import Video
 
 #: Frames to either side that are looked at, at most; frames of a clip that are compared, and how
 #: many frames after its first one they may come.
@@ -28,7 +28,7 @@ def locate(
     """Number of the frame next to `frame`, at most `reach` away, that is most like the query's
     first picture (of a clip: whose followers are most like the following ones)."""
     reach = min(reach, MOST_REACH)
-    with open_video(path, fidelity=True, threads=threads, limits=limits) as video:
+    with Video(path, fidelity=True, threads=threads, limits=limits) as video:
         rate = float(video.header.format.frame_rate)
         offsets = np.rint(sought.seconds * rate).astype(int)
         used = np.flatnonzero(offsets <= _SPAN)

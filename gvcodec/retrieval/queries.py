@@ -21,7 +21,7 @@ from gvcodec.retrieval.files import STREAMS, SummarisedFile, open_summarised
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import parse_time
-from gvcodec.video import open_video
+from gvcodec.video import Video
 
 #: Frames that stand for a clip.
 _OF_CLIP = 8
@@ -85,7 +85,7 @@ class Query:
     def _frames(self) -> list[tuple[Planes, Colour, float]]:
         """Pictures and when they are shown."""
         if self.path.lower().endswith(STREAMS):
-            with open_video(self.path, fidelity=True) as video:
+            with Video(self.path, fidelity=True) as video:
                 last = len(video) - 1
                 numbers = sorted({round(last * n / (_OF_CLIP - 1)) for n in range(_OF_CLIP)})
                 if self.at is not None:

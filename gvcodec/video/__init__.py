@@ -12,6 +12,6 @@ decoder: hundreds of videos can be open at once.
 """
 
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
-from gvcodec.video.video import Video, open_video
+from gvcodec.video.video import Video
 
-__all__ = ["Frame", "FrameBatch", "Metadata", "Video", "open_video"]
+__all__ = ["Frame", "FrameBatch", "Metadata", "Video"]

@@ -352,28 +352,3 @@ class Video(Shared):
 def _plain(values: Any) -> Any:
     """Tensors, on whatever device, as arrays."""
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
-
-
-def open_video(
-    source: Source,
-    *,
-    fidelity: bool = False,
-    output: Literal["numpy", "torch"] = "numpy",
-    device: str | torch.device = "cpu",
-    dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
-    threads: int = 1,
-    models: Sequence[str | Path] = (),
-    limits: Limits = DEFAULT,
-) -> Video:
-    """Open a stream (path, bytes or file object) for random access; options as in `Video`. Exported
-    as `gvcodec.open`."""
-    return Video(
-        source,
-        fidelity=fidelity,
-        output=output,
-        device=device,
-        dimension_order=dimension_order,
-        threads=threads,
-        models=models,
-        limits=limits,
-    )
