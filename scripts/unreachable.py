@@ -54,11 +54,11 @@ def unreachable(root: Path = ROOT) -> list[str]:
     """Names of modules that cannot be come to from `ROOTS`."""
     known = modules(root)
     reached: set[str] = set()
-    # Commands are found by their names; every program of training has `main`.
+    # Commands and bases are found by their names; every program of training has `main`.
     programs = {
         name
         for name, path in known.items()
-        if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*", name)
+        if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*|gvcodec\.base\.(standard|motion|none)", name)
         or (name.startswith("training.") and "def main(" in path.read_text(encoding="utf-8"))
     }
     waiting = [*ROOTS, *programs]
