@@ -40,15 +40,9 @@ _END_BYTES = 8
 _MOST = 1 << 26
 
 
-def as_stream(
-    source: BinaryIO,
-    kind: str,
-    name: str,
-    note: Callable[[str], None] = say,
-    limits: Limits = DEFAULT,
-) -> BinaryIO:
-    """The stream in a one-file, of which FFmpeg's demuxer is `kind`. `note` gets a line for
-    everything that is not as it was written.
+def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
+    """The stream in a one-file, of which FFmpeg's demuxer is `kind`. Says a line for everything
+    that is not as it was written.
 
     The stream is in a temporary file; that of an unchanged file on disk is made once. A pipe is
     read to its end. Raises `DamagedStreamError` where the container holds no stream.
@@ -60,7 +54,7 @@ def as_stream(
     key = _identity(source)
     with _keeping:
         if key is None or key not in _kept:
-            made = _convert_errors(source, kind, name, note, limits)
+            made = _convert_errors(source, kind, name)
             if key is None:
                 return io.BufferedReader(View(*made))
             _kept[key] = made
@@ -79,12 +73,10 @@ def _identity(source: BinaryIO) -> tuple[int, ...] | None:
     return None
 
 
-def _convert_errors(
-    source: BinaryIO, kind: str, name: str, note: Callable[[str], None], limits: Limits
-) -> tuple[BinaryIO, Lock]:
+def _convert_errors(source: BinaryIO, kind: str, name: str) -> tuple[BinaryIO, Lock]:
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        read_units(Demuxer(source, kind, name), out, name, note, limits)
+        read_units(Demuxer(source, kind, name), out, name, say, DEFAULT)
     except BaseException:
         out.close()
         raise

@@ -259,30 +259,16 @@ def _open_input(options: Request, stack: contextlib.ExitStack) -> _Input:
         options.frames,
         None if options.end is None else Fraction(options.end).limit_denominator(1_000_000),
     )
-    seeks = (
-        isinstance(reader, Reader)
-        and isinstance(options.input, str)
-        and options.input != "-"
-        and options.follow is None
-        and source.seekable()
-    )
-    if piece and seeks and isinstance(reader, Reader) and isinstance(options.input, str):
+    file = isinstance(options.input, str) and options.input != "-" and options.follow is None
+    indexed = reader if file and isinstance(reader, Reader) and source.seekable() else None
+    if piece and indexed is not None and isinstance(options.input, str):
         keeps = takes_tracks(options.target, options.form)
-        found = find_piece(piece, options.input, reader, decoder, keeps, most)
+        found = find_piece(piece, options.input, indexed, decoder, keeps, most)
         first = next(found.frames, None)
-        video.frames, video.count, video.tracks, video.whole = (
-            found.frames,
-            found.count,
-            found.tracks,
-            False,
-        )
-        video.metadata = found.metadata
+        video.frames, video.count, video.tracks = found.frames, found.count, found.tracks
+        video.metadata, video.whole = found.metadata, False
     else:
-        video.count = (
-            sum(gop.frames for gop in reader.gops())
-            if seeks and isinstance(reader, Reader)
-            else None
-        )
+        video.count = sum(gop.frames for gop in indexed.gops()) if indexed else None
         first = _read_on(video, piece, most)
         video.metadata = Metadata.unpack(decoder.metadata)
     if piece and first is None:
