@@ -22,20 +22,23 @@ from gvcodec.util.options import (
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A row of `SPEEDS`: preset by base, and steps of fitting."""
+    """A row of `SPEEDS`: preset by base, that of pictures of at most `SMALL` luma samples where it
+    is another, and steps of fitting."""
 
     presets: Mapping[str, int]
+    small_presets: Mapping[str, int]
     fit_steps: int
 
 
 #: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 3 takes twice the time of 4
-#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %.
-#: Steps of fitting are of eight crops each.
+#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %:
+#: small pictures have the time. Steps of fitting are of eight crops each.
 SPEEDS = {
-    "fast": Speed({"av1": 5, "vvc": 4}, 3),
-    "balanced": Speed({"av1": 3, "vvc": 2}, 5),
-    "best": Speed({"av1": 2, "vvc": 1}, 20),
+    "fast": Speed({"av1": 5, "vvc": 4}, {}, 3),
+    "balanced": Speed({"av1": 3, "vvc": 2}, {"av1": 2}, 5),
+    "best": Speed({"av1": 2, "vvc": 1}, {}, 20),
 }
+SMALL = 640 * 360
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.
 TOKEN_RATES, MOST_TOKENS = 8, 64
@@ -156,7 +159,8 @@ class EncoderConfig:
         integer(0, 10),
         "N",
         "of SVT-AV1 (av1): 0 slowest … 10 fastest "
-        f"({_by_speed(lambda row: row.presets['av1'])}); of VVenC (vvc): 0 … 4 "
+        f"({_by_speed(lambda row: row.presets['av1'])}, but 2 for balanced up to 640×360); "
+        "of VVenC (vvc): 0 … 4 "
         f"({_by_speed(lambda row: row.presets['vvc'])})",
     )
     eye: bool = option(
@@ -183,6 +187,11 @@ class EncoderConfig:
         return self.tokens != "off" or self.base == "none"
 
     @property
+    def bundles(self) -> bool:
+        """Whether frames travel in bundles: whoever wants each at once does not wait for others."""
+        return self.base == "av1" and not self.low_delay
+
+    @property
     def finest_token_rate(self) -> int:
         """How finely tokens are rounded, 0 … 7; of settled settings."""
         if self.token_rate is not None:
@@ -205,6 +214,14 @@ class EncoderConfig:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
         return SPEEDS[self.speed]
 
+    def preset_of(self, samples: int) -> int | None:
+        """Preset of the base's encoder for pictures of so many luma samples, None where it has
+        none."""
+        if self.preset is not None:
+            return self.preset
+        small = self._row.small_presets if samples <= SMALL else {}
+        return small.get(self.base, self._row.presets.get(self.base))
+
     @property
     def coarsest(self) -> float:
         """The largest `base_q` there is."""
@@ -225,8 +242,7 @@ class EncoderConfig:
         if not 0 <= value <= coarsest:
             raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
         index = index_of(self.base, value) if self.base_q is None else value
-        preset = self._row.presets.get(self.base) if self.preset is None else self.preset
-        found = replace(self, preset=preset, fit_steps=self.steps)
+        found = replace(self, fit_steps=self.steps)
         if self.scale is not None:
             return replace(found, base_q=index)
         scale = Fraction(1)

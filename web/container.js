@@ -2,6 +2,7 @@
 //
 // Everything is checked before it is used. What is damaged is left out and said; what stands before it plays.
 
+import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, crc16, crc32, hex, joined } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
@@ -16,6 +17,7 @@ const MOST_PAYLOAD = 1 << 26;
 const MOST_SIDE = 1 << 20;
 /** A page holds the packets of one GOP and a list of all: enough for days of video. */
 const MOST_GOP = 1 << 28, MOST_INDEX = 1 << 24, MOST_GOPS = 1 << 20;
+const MOST_BUNDLED = 32;
 const CHUNK = 1 << 20, SMALL = 1 << 15;
 
 export class Stream {
@@ -47,6 +49,7 @@ export class Stream {
     const data = await this.source.read(gop.offset, gop.size);
     const found = { fit: null, tracks: [], paintedHash: "", units: [], problem: "" };
     const timing = [];
+    const unbundler = this.header.bundled ? new Unbundler() : null;
     let crc = 0, closed = gop.open;
     try {
       for (const at = new Cursor(data, "packet"); at.left; ) {
@@ -59,7 +62,7 @@ export class Stream {
         crc = crc32(packet.bytes, crc);
         if (packet.kind === KEY || packet.kind === INTER) {
           if ((packet.kind === KEY) !== !found.units.length) throw new Damaged("packets are out of order");
-          found.units.push({ key: packet.kind === KEY, payload: packet.payload, size: packet.bytes.length });
+          found.units.push(...unitsOf(packet, unbundler));
         } else if (packet.kind === FIT) found.fit = packet.payload;
         else if (packet.kind === TIMING) timing.push(packet.payload);
         else if (packet.kind === TRACKS) found.tracks.push(packet.payload);
@@ -83,8 +86,8 @@ export class Stream {
       const at = new Cursor(await this.source.read(offset, count), "packet");
       try {
         for (;;) {
-          const { kind, payload, bytes } = readPacket(at);
-          if (kind === KEY) return { key: true, payload, size: bytes.length };
+          const packet = readPacket(at);
+          if (packet.kind === KEY) return unitsOf(packet, this.header.bundled ? new Unbundler() : null)[0];
         }
       } catch (error) {
         if (!error.early || count >= Math.min(size, MOST_GOP)) throw error;
@@ -129,7 +132,7 @@ export class Stream {
     let first = 0, offset = header.size;
     for (let n = 0; n < count; ++n) {
       const gop = { first, frames: cursor.var(2 ** 32), offset, size: cursor.var(), fitted: cursor.uint(1) !== 0, open: false };
-      if (!(gop.frames > 0 && gop.frames <= gop.size && gop.size <= indexAt - offset)) throw new Damaged("index: GOP without frames");
+      if (!(gop.frames > 0 && gop.frames <= (header.bundled ? MOST_BUNDLED : 1) * gop.size && gop.size <= indexAt - offset)) throw new Damaged("index: GOP without frames");
       this.gops.push(gop);
       first += gop.frames;
       offset += gop.size;
@@ -173,8 +176,9 @@ export class Stream {
         } else {
           if (packet.kind === KEY || packet.kind === INTER) {
             if ((packet.kind === KEY) !== !gop.frames) throw new Damaged("packets are out of order");
-            ++gop.frames;
-            ++frames;
+            const count = this.header.bundled ? framesIn(packet.payload) : 1;
+            gop.frames += count;
+            frames += count;
           }
           gop.fitted ||= packet.kind === FIT;
           crc = crc32(packet.bytes, crc);
@@ -190,6 +194,14 @@ export class Stream {
       this.problem = `packet ${number}: ${error.message}; the first ${frames} frames (${seconds} s) play`;
     }
   }
+}
+
+/** The frames of a packet; the size of each in a bundle is its share. */
+function unitsOf({ kind, payload, bytes }, unbundler) {
+  if (!unbundler) return [{ key: kind === KEY, payload, size: bytes.length }];
+  const payloads = unbundler.send(payload, kind === KEY);
+  const whole = payloads.reduce((sum, part) => sum + part.length, 0);
+  return payloads.map((part, n) => ({ key: kind === KEY && !n, payload: part, size: (bytes.length * part.length) / whole }));
 }
 
 function readPacket(cursor) {
@@ -245,12 +257,12 @@ function parseFields(cursor) {
   const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
   const painterId = flags & 2 ? hex(cursor.take(8)) : "";
   const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
-  if (cursor.left || flags > 7 || bits >= 32 || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
+  if (cursor.left || flags > 15 || bits >= 32 || (flags & 8 && base !== 1) || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
     width, height, rate, tick, startPts, sar, q, baseModelId, painterId, gvc1dId,
-    base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
+    bundled: (flags & 8) !== 0, base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };
 }

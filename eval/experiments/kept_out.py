@@ -24,6 +24,7 @@ import io
 import itertools
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -42,7 +43,6 @@ from eval.metrics.pixel import psnr
 from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT
 from eval.tools import markdown
-from gvcodec.api.frames import decode_planes
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.codec.encode_stream import encode_stream
@@ -122,10 +122,31 @@ def code(
     encode_stream(Encoder(fmt, config), stream, ((_wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
-    return len(data), {
-        name: [_narrow(p) for p in decode_planes(data, fidelity=base, threads=1)]
-        for name, base in outputs.items()
-    }
+    return len(data), {name: _decode(data, base) for name, base in outputs.items()}
+
+
+#: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
+_DECODER = """
+import sys, numpy
+from gvcodec.api.frames import decode_planes
+with open(sys.argv[1], "wb") as file:
+    for planes in decode_planes(sys.stdin.buffer.read(), fidelity=sys.argv[2] == "1", threads=1):
+        for plane in planes:
+            numpy.save(file, plane)
+"""
+
+
+def _decode(data: bytes, base: bool) -> list[av1.Planes]:
+    """Frames of a stream, decoded by another process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "planes")
+        words = [sys.executable, "-c", _DECODER, str(path), str(int(base))]
+        subprocess.run(words, input=data, check=True)
+        planes, size = [], path.stat().st_size
+        with open(path, "rb") as file:
+            while file.tell() < size:
+                planes.append(np.load(file))
+    return [_narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
 
 
 def _peer(

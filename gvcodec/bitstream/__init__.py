@@ -10,7 +10,8 @@ that of zlib.
     header  = 89 47 56 43  u8 major  u8 minor  var size  size bytes of fields
               u32 CRC-32                             of all bytes before it
     fields  = u8 flags                               1: base model id follows, 2: painter id follows,
-                                                     4: gvc1d id follows, there may be `latent` packets
+                                                     4: gvc1d id follows, there may be `latent` packets,
+                                                     8: key and inter packets hold bundles (base av1)
               var width  var height                  1…16384 each, at most 2^26 luma samples together
               var rate_num  var rate_den             nominal frames a second
               var tick_num  var tick_den             time base of timestamps, seconds
@@ -27,7 +28,9 @@ that of zlib.
     packet  = var (size << 2 | kind)  [u8 type, if kind = 3]  size bytes of payload
               u16 CRC-16                             of all bytes before it
     kind 0  inter     base layer, one frame; needs earlier packets of its GOP
-    kind 1  key       base layer, one frame; starts a closed GOP: nothing before it is referenced or shown later
+    kind 1  key       base layer, one frame; starts a closed GOP: nothing before it is referenced or shown later.
+                      In a stream with bundles a key or inter packet holds one to 32 frames, the first of that kind
+                      (payload: gvcodec.bitstream.bundles); what is said of frame packets holds for each of its frames
     kind 2  gop       ends a GOP: u32 CRC-32 of the packets since the last `gop` (or the header), whole, in order
                       [var frames in the file up to here]
     kind 3, type 0    end       8 bytes base hash  u32 distance from the start of `index` to the start of `end`

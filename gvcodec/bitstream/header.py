@@ -35,13 +35,14 @@ _MAX_FIELDS = 256
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
 _HAS_LATENTS = 4
+_BUNDLED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `gvc1d_id`: the model of the latent tokens (`gvcodec.gvc1d.files`), where the
-    stream has any."""
+    stream has any. `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`)."""
 
     format: VideoFormat
     base: str
@@ -51,6 +52,7 @@ class SequenceHeader:
     base_model_id: bytes | None = None
     painter_id: bytes | None = None
     gvc1d_id: bytes | None = None
+    bundled: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -83,6 +85,8 @@ class SequenceHeader:
         for model in (self.base_model_id, self.painter_id, self.gvc1d_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
+        if self.bundled and self.base != "av1":
+            raise UsageError("frames of base av1 alone travel in bundles")
         if self.base == "motion" and self.base_model_id is None:
             raise UsageError("base motion names its model")
 
@@ -97,6 +101,7 @@ class SequenceHeader:
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
         flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
+        flags |= self.bundled * _BUNDLED
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -183,7 +188,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
             f"release 0.1.0; this one reads {', '.join(names())}"
         )
-    if len(cursor) or flags > 7 or bits >= 32 or name is None or scale >= len(SCALES):
+    if len(cursor) or flags > 15 or bits >= 32 or name is None or scale >= len(SCALES):
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
@@ -197,6 +202,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             base_model_id,
             painter_id,
             gvc1d_id,
+            bool(flags & _BUNDLED),
         )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

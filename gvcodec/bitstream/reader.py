@@ -7,11 +7,13 @@ the index at the end.
 from __future__ import annotations
 
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
@@ -61,8 +63,8 @@ class Reader:
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
         self.frames = 0
         self.size = self._header_size
-        #: Bytes of the packet given last.
-        self.packet_size = 0
+        #: Where the packet given last begins, and its bytes; of a frame in a bundle its share.
+        self.packet_offset = self.packet_size = 0
         self._number = 0
         self._own: DamagedStreamError | None = None
         self.track_size = 0
@@ -78,10 +80,11 @@ class Reader:
         in_gop = latent = False
         index: bytes | None = None
         index_size = 0
+        unbundler = self._open_unbundler()
         while True:
             try:
                 packet, data = read_packet(self._stream)
-                self.packet_size = len(data)
+                self.packet_offset, self.packet_size = self.size, len(data)
                 self.size += len(data)
                 kind = packet.kind if packet is not None else None
                 if kind is Kind.END:
@@ -105,27 +108,25 @@ class Reader:
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
-                    if (
-                        in_gop
-                        or packet is None
-                        or parse_index(packet.payload, self._header_size, start) != seen
-                    ):
+                    if in_gop or packet is None or self._parse_index(packet.payload, start) != seen:
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
                     continue
                 self._check_order(kind, in_gop)
                 crc = zlib.crc32(data, crc)
+                given = _unbundle(unbundler, packet)
             except DamagedStreamError as error:
                 self._own = self._damage_error(str(error))
                 raise self._own from error
-            if packet is not None:
-                fitted = fitted or kind is Kind.FIT
-                in_gop = in_gop or kind is Kind.KEY
-                latent = kind is Kind.LATENT or latent and not packet.is_frame
-                self.track_size += len(data) * (kind is Kind.TRACKS)
-                self.frames += packet.is_frame
-                yield packet
+            fitted = fitted or kind is Kind.FIT
+            in_gop = in_gop or kind is Kind.KEY
+            self.track_size += len(data) * (kind is Kind.TRACKS)
+            sizes = _shares([len(part.payload) for part in given], len(data))
+            for part, self.packet_size in zip(given, sizes, strict=True):
+                latent = kind is Kind.LATENT or latent and not part.is_frame
+                self.frames += part.is_frame
+                yield part
             self._number += 1
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
@@ -144,7 +145,7 @@ class Reader:
             end = self._packet_at(end_at, Kind.END, "end")
             distance = int.from_bytes(end[HASH_BYTES:], "little")
             payload = self._packet_at(end_at - distance, Kind.INDEX, "index")
-            entries = parse_index(payload, self._header_size, end_at - distance)
+            entries = self._parse_index(payload, end_at - distance)
             if self._header_size + sum(gop.size for gop in entries) != end_at - distance:
                 raise DamagedStreamError("index does not fit the size of the file")
             return entries
@@ -196,7 +197,7 @@ class Reader:
     def packets_of(self, gop: GopEntry) -> Iterator[Packet]:
         """The packets of one GOP in file order. Raises `DamagedStreamError`."""
         self._stream.seek(gop.offset)
-        left, crc = gop.size, 0
+        left, crc, unbundler = gop.size, 0, self._open_unbundler()
         try:
             while True:
                 packet, data = read_packet(self._stream)
@@ -208,12 +209,18 @@ class Reader:
                 crc = zlib.crc32(data, crc)
                 if left <= 0:
                     raise DamagedStreamError("does not end where the index says")
-                if packet is not None:
-                    yield packet
+                yield from _unbundle(unbundler, packet)
         except DamagedStreamError as error:
             raise DamagedStreamError(
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"
             ) from error
+
+    def _open_unbundler(self) -> Unbundler | None:
+        return Unbundler() if self.header.bundled else None
+
+    def _parse_index(self, payload: bytes, end: int) -> list[GopEntry]:
+        most = MOST_FRAMES if self.header.bundled else 1
+        return parse_index(payload, self._header_size, end, most)
 
     def _packet_at(self, offset: int, kind: Kind, what: str) -> bytes:
         if offset < self._header_size:
@@ -254,6 +261,21 @@ class Reader:
         return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 
+def _unbundle(unbundler: Unbundler | None, packet: Packet | None) -> list[Packet]:
+    """The packets that this one stands for."""
+    if packet is None:
+        return []
+    return [packet] if unbundler is None or not packet.is_frame else unbundler.send(packet)
+
+
+def _shares(sizes: list[int], total: int) -> list[int]:
+    """`total` bytes by the sizes of what they stand for."""
+    whole = max(1, sum(sizes))
+    ends = [total * part // whole for part in itertools.accumulate(sizes)]
+    ends[-1:] = [total] * bool(ends)
+    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+
+
 def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
     """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames
     since the start."""
@@ -263,9 +285,11 @@ def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
     )
 
 
-def parse_index(payload: bytes, header_size: int, end: int) -> list[GopEntry]:
-    """Entries of an `index` packet at `end`. Raises `DamagedStreamError` when they
-    contradict themselves."""
+def parse_index(
+    payload: bytes, header_size: int, end: int, frames_a_byte: int = 1
+) -> list[GopEntry]:
+    """Entries of an `index` packet at `end`, of a stream with so many frames a byte at most. Raises
+    `DamagedStreamError` when they contradict themselves."""
     cursor = Cursor(payload, "index")
     frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []
@@ -273,7 +297,7 @@ def parse_index(payload: bytes, header_size: int, end: int) -> list[GopEntry]:
     # The loop ends by itself on a made-up count: every entry takes bytes, here and in the file.
     for _ in range(count):
         entry = GopEntry(first, cursor.var(_MAX_FRAMES), offset, cursor.var(), bool(cursor.uint(1)))
-        if not 0 < entry.frames <= entry.size <= end - offset:
+        if not 0 < entry.frames <= frames_a_byte * entry.size <= frames_a_byte * (end - offset):
             raise DamagedStreamError("index: GOP without frames")
         entries.append(entry)
         first += entry.frames

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
@@ -39,8 +40,8 @@ _GOP_HEAD = re.compile(
 )
 _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
-#: Frames missing at one place: what the bytes there could hold, three each, and so many that
-#: vanished bytes and all.
+#: Frames missing at one place: what the bytes there could hold, three each or for a bundle, and so
+#: many that vanished bytes and all.
 _LEAST_FRAME = 3
 #: Bytes looked at in vain: so many a byte of the stream, and as many as a few packets of the
 #: largest size have. A made-up size costs as many bytes as it claims; without a bound, a stream of
@@ -80,6 +81,7 @@ class Salvage:
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None
+        self._unbundler = Unbundler() if self.header.bundled else None
         #: Frames given or reported as missing so far.
         self.frames = 0
         self._number = 0
@@ -140,10 +142,25 @@ class Salvage:
             self._crc = None
         if self._crc is not None:
             self._crc = zlib.crc32(data, self._crc)
-        if packet is None:
-            return
-        self.frames += packet.is_frame
-        yield Loss(1) if self._broken and packet.is_frame else packet
+        if packet is not None and self._unbundler is not None and packet.is_frame:
+            yield from self._unbundle(self._unbundler, packet)
+        elif packet is not None:
+            self.frames += packet.is_frame
+            yield Loss(1) if self._broken and packet.is_frame else packet
+
+    def _unbundle(self, unbundler: Unbundler, packet: Packet) -> Iterator[Packet | Loss]:
+        """The frames of a bundle, which needs those before it in its GOP."""
+        count = 0
+        try:
+            count = frames_in(packet.payload)
+            frames = [] if self._broken else unbundler.send(packet)
+        except DamagedStreamError as error:
+            frames, self._broken = [], True
+            yield Loss(0, f"packet {self._number - 1}: {error}")
+        self.frames += count
+        if self._broken:
+            yield Loss(count)
+        yield from frames
 
     def _close(self, payload: bytes | None) -> Iterator[Loss]:
         """The GOP ends here; `payload` of its `gop` packet, None when that is missing."""
@@ -155,10 +172,11 @@ class Salvage:
         given = self.frames - self._first
         missing = self._unnumbered if count is None else max(0, count - self.frames)
         position = self._source.position()
-        room = (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
+        most = 1 if self._unbundler is None else MOST_FRAMES
+        room = most * (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
         # All together there are no more frames than the bytes could hold: a made-up count is not
         # believed again and again.
-        possible = position // _LEAST_FRAME + _MAX_VANISHED - self.frames
+        possible = most * position // _LEAST_FRAME + _MAX_VANISHED - self.frames
         missing = missing if missing <= min(room, possible) else 0
         self.frames += missing
         if payload is None:

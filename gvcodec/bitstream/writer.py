@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
+from gvcodec.bitstream.bundles import Bundler
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import encode_var
@@ -35,6 +36,7 @@ class Writer:
         self._gop_size = 0
         self._gop_crc = 0
         self._gop_fitted = False
+        self._bundler = Bundler() if header.bundled else None
         packed = header.pack()
         stream.write(packed)
         self.size = len(packed)
@@ -50,6 +52,8 @@ class Writer:
         if packet.kind in _HELD:
             self._held.append(packet)
             return
+        if self._held or packet.kind is not Kind.INTER:
+            self._close_bundle()
         if packet.kind is Kind.KEY:
             self._close_gop()
             self._gop_fitted = any(held.kind is Kind.FIT for held in self._held)
@@ -58,10 +62,16 @@ class Writer:
         elif packet.kind is Kind.INTER and not self._gop_frames:
             raise ValueError("the first frame packet has to be a key")
         self._flush_held()
-        self._emit(packet)
-        if packet.is_frame:
-            self._frames += 1
-            self._gop_frames += 1
+        if not packet.is_frame:
+            self._emit(packet)
+            return
+        self._frames += 1
+        self._gop_frames += 1
+        if self._bundler is None:
+            self._emit(packet)
+        else:
+            for bundle in self._bundler.send(packet):
+                self._emit(bundle)
 
     def finish(self, base_hash: bytes) -> None:
         """Close the last GOP, write index and end. `base_hash`: 8 bytes."""
@@ -69,6 +79,7 @@ class Writer:
             raise ValueError(f"a base hash has {HASH_BYTES} bytes")
         if any(held.kind in _BEFORE_FRAME for held in self._held):
             raise ValueError("a summary, fit or latent packet without a frame after it")
+        self._close_bundle()
         self._flush_held()
         self._close_gop()
         index = Packet(
@@ -76,6 +87,11 @@ class Writer:
         ).pack()
         self._put(index)
         self._put(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
+
+    def _close_bundle(self) -> None:
+        if self._bundler is not None:
+            for bundle in self._bundler.flush():
+                self._emit(bundle)
 
     def _flush_held(self) -> None:
         for held in self._held:

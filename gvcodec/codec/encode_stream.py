@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gvcodec import layers
@@ -39,7 +39,6 @@ def encode_stream(
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
     chunk: int = 0,
-    written: Callable[[Packet], None] | None = None,
     summary: Summary | None = None,
     paints: bool = True,
 ) -> Writer:
@@ -47,10 +46,9 @@ def encode_stream(
     is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
-    bytes. `written` receives every packet, `summary` every frame before its packet, and adds
-    packets of its own. Without `paints` there is no `painted` packet, for which all frames are
-    painted. Gives the writer, which knows the sizes. Raises what the encoder and the source
-    raise."""
+    bytes. `summary` receives every frame before its packet, and adds packets of its own. Without
+    `paints` there is no `painted` packet, for which all frames are painted. Gives the writer, which
+    knows the sizes. Raises what the encoder and the source raise."""
     exact = paints and paints_exactly(encoder.header)
     # Where tokens are looked for everything is painted already, and the header is not known yet.
     painted = _Painted(encoder) if exact and encoder.latent_pass is None else None
@@ -64,8 +62,6 @@ def encode_stream(
             writer.write(packet)
             if painted is not None:
                 painted.send(packet)
-            if written is not None:
-                written(packet)
         if writer is not None and writer.size > before:
             # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
             output.flush()

@@ -107,6 +107,7 @@ class Encoder(Shared):
             start_pts,
             layers.base_model_id(config.base),
             painter,
+            bundled=config.bundles,
         )
         self.config = config
         self.progress = progress

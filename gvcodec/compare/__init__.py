@@ -180,7 +180,7 @@ def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:
     def counted(packets: Iterator[Packet]) -> Iterator[Packet]:
         for packet in packets:
             if packet.is_frame:
-                sizes.append(len(packet.payload))
+                sizes.append(reader.packet_size)
             yield packet
 
     frames = list(decoder.frames_of(counted(reader.packets())))

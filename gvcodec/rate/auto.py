@@ -30,8 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import layers
-from gvcodec.base import Coded
+from gvcodec.base import Coded, CodedFrame
 from gvcodec.bases import AUTO, INDEX_END, Q_END, index_of, q_of
+from gvcodec.bitstream import Kind, Packet
+from gvcodec.bitstream.bundles import Bundler
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.media.inputs import InputOptions, list_pictures
@@ -82,7 +84,7 @@ _SMALLEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The part in one base: the base's index, bytes of the frame packets, mean luma PSNR of the
+    """The part in one base: the base's index, bytes of its frames in a file, mean luma PSNR of the
     base frames in dB, frames as RGB (H, W, 3) uint8, painted, and of painted frames the structure
     error of the worst blocks and the change of the error from frame to frame."""
 
@@ -298,6 +300,16 @@ def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
     return near + _part(size, trials) * (others[0] - near) if others else near
 
 
+def _bytes_in_file(config: EncoderConfig, packets: Sequence[CodedFrame]) -> int:
+    """Bytes of these frames in a stream."""
+    frames = [Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for p in packets]
+    if config.bundles:
+        bundler = Bundler()
+        closed = [b for frame in frames for b in bundler.send(frame)]
+        frames = [*closed, *bundler.flush()]
+    return sum(len(frame.pack()) for frame in frames)
+
+
 class Trials:
     """Trials of `part`, frames of a video of this format; `samples`: luma samples in it."""
 
@@ -317,9 +329,9 @@ class Trials:
         for planes in self._part:
             coded.add(encoder.send(planes))
         coded.add(encoder.flush())
-        sizes = [len(packet.payload) for packet in coded.packets]
+        size = _bytes_in_file(config, coded.packets)
         if not paint:
-            return Trial(index, sum(sizes))
+            return Trial(index, size)
         fidelity = MeanPsnr()
         for source, base_frame in zip(self._part, coded.base_frames, strict=True):
             fidelity.add(psnr(base_frame[0], source[0]))
@@ -342,7 +354,7 @@ class Trials:
                 shown.append(rgb_from_planes(painted, self._fmt.colour))
                 torn.append(structure_error(luma, wanted))
         tears, change = (fmean(values) if values else 0.0 for values in (torn, changes))
-        return Trial(index, sum(sizes), fidelity.value, tears, change, shown)
+        return Trial(index, size, fidelity.value, tears, change, shown)
 
     @usual_torch()
     def judge(self, trials: Sequence[Trial]) -> list[float]:

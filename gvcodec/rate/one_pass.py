@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gvcodec.base import BaseEncoder
-from gvcodec.bitstream import Packet
+from gvcodec.bitstream import Reader
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
@@ -115,11 +115,6 @@ def run(
     stream, settings = io.BytesIO(), config.resolve()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
-        sizes: list[int] = []
-
-        def written(packet: Packet) -> None:
-            if packet.is_frame:
-                sizes.append(len(packet.pack()))
 
         def pieces() -> Iterator[tuple[Planes, int, bool]]:
             for frame in watch(_first(source, frames), what, frames):
@@ -133,12 +128,14 @@ def run(
             source.metadata.pack(),
             source.tracks,
             CHUNK,
-            written,
             paints=paints,
         )
+        data = stream.getvalue()
+        reader = Reader(io.BytesIO(data))
+        sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]
         return Pass(
             source.format,
-            stream.getvalue(),
+            data,
             sizes,
             writer.track_size,
             source.tracks.packets if source.tracks else 0,

@@ -213,7 +213,7 @@ def _pass(
         trim,
         quick,
         for_the_eye(config.low_delay) if config.eye else (),
-        config.preset,
+        config.preset_of(fmt.width * fmt.height),
         gop_q=() if quick else config.gop_q,
     )
     if quick:

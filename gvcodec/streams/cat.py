@@ -98,7 +98,7 @@ def check_alike(first: SequenceHeader, reader: Reader) -> None:
     """Raises `UsageError` that says in what a stream differs."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
-            if entry.name in ("start_pts", "format", "time_base"):
+            if entry.name in ("start_pts", "format", "time_base", "bundled"):
                 continue
             left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
             if entry.name == "gvc1d_id" and None in (left, right):

@@ -116,7 +116,7 @@ def facts(reader: Reader) -> Info:
     for packet in reader.packets():
         length.see(packet)
         entry: dict[str, Any] = {
-            "offset": reader.size - reader.packet_size,
+            "offset": reader.packet_offset,
             "type": packet.kind.name.lower(),
             "bytes": reader.packet_size,
         }

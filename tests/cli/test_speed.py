@@ -8,7 +8,7 @@ import gvcodec
 from gvcodec.bases import base_of
 from gvcodec.cli import parser
 from gvcodec.cli.encode import job_of
-from gvcodec.config import DEFAULT_SPEED, SPEEDS
+from gvcodec.config import DEFAULT_SPEED, SMALL, SPEEDS
 from gvcodec.errors import UsageError
 
 
@@ -21,9 +21,12 @@ def settled(words: str) -> gvcodec.EncoderConfig:
 @pytest.mark.parametrize("base", ["av1", "vvc", "motion"])
 def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     found = settled(f"--speed {speed} --base {base}")
-    assert found.preset == SPEEDS[speed].presets.get(base)
+    row = SPEEDS[speed]
+    assert found.preset_of(SMALL + 1) == row.presets.get(base)
+    assert found.preset_of(SMALL) == (row.presets | row.small_presets).get(base)
     assert found.steps == found.fit_steps == SPEEDS[speed].fit_steps
-    assert found.preset is None or found.preset in range(base_of(base).presets)
+    if presets := base_of(base).presets:
+        assert found.preset_of(SMALL) in range(presets)
 
 
 def test_slower_means_slower() -> None:
@@ -36,11 +39,11 @@ def test_slower_means_slower() -> None:
 
 def test_what_is_said_overrides_the_speed() -> None:
     found = settled("--speed best --preset 9 --fit 7")
-    assert (found.preset, found.steps) == (9, 7)
+    assert (found.preset_of(1), found.steps) == (9, 7)
     found = settled("--fit 3 --speed fast")
-    assert (found.preset, found.steps) == (SPEEDS["fast"].presets["av1"], 3)
+    assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"], 3)
     found = settled("--speed best --fit off")
-    assert not found.fits and found.preset == SPEEDS["best"].presets["av1"]
+    assert not found.fits and found.preset_of(1) == SPEEDS["best"].presets["av1"]
     found = settled("--speed best --fit 9s")
     assert found.fit == 9.0 and found.fits
 

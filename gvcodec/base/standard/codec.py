@@ -230,7 +230,7 @@ def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
         config.low_delay,
         config.threads,
         params=for_the_eye(config.low_delay) if config.eye else (),
-        preset=config.preset,
+        preset=config.preset_of(fmt.width * fmt.height),
         maxrate=config.maxrate,
         gop_q=config.gop_q,
     )

@@ -1,0 +1,131 @@
+"""Bundles of frames: payloads come back, in fewer bytes, and damage is said."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, Writer, bundles
+from gvcodec.errors import DamagedStreamError
+from gvcodec.streams.info import facts
+from gvcodec.types import VideoFormat
+from tests.conftest import moving_texture
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+PLAIN = SequenceHeader(FORMAT, "av1", Fraction(1), 60)
+BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
+
+
+@pytest.fixture(scope="module")
+def packets() -> list[Packet]:
+    """Frames of SVT-AV1, two GOPs, the second of them after 40 frames."""
+    encoder = StandardEncoder(FORMAT, "av1", 60, keyint=40, threads=1)
+    frames = moving_texture(64, 48, 46)
+    coded = [encoder.send(planes) for planes in frames] + [encoder.flush()]
+    return [
+        Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for c in coded for p in c.packets
+    ]
+
+
+def written(header: SequenceHeader, packets: list[Packet]) -> bytes:
+    stream = io.BytesIO()
+    writer = Writer(stream, header)
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(b"12345678")
+    return stream.getvalue()
+
+
+def test_frames_come_back_in_fewer_bytes(packets) -> None:
+    plain, bundled = written(PLAIN, packets), written(BUNDLED, packets)
+    assert list(Reader(io.BytesIO(bundled)).packets()) == packets
+    assert list(Salvage(io.BytesIO(bundled)).events()) == packets
+    # 46 frames take 17 to 18 bytes of header and 3 of framing each.
+    assert len(bundled) < len(plain) - 10 * len(packets)
+
+
+def test_seeking_begins_at_a_gop(packets) -> None:
+    reader = Reader(io.BytesIO(written(BUNDLED, packets)))
+    first, found = reader.seek(43)
+    assert first == 40 and list(found) == packets[40:]
+
+
+def test_payloads_that_are_no_obus_come_back() -> None:
+    rng = np.random.default_rng(5)
+    sizes = (1, 2, 19, 20, 21, 254, 255, 256, 70_000)
+    odd = [rng.integers(0, 256, size, np.uint8).tobytes() for size in sizes]
+    # OBUs with an extension, with a size that reaches beyond the end, with 17 in a frame.
+    odd += [b"\x36\x00\x02ab", b"\x32\x09abc", b"\x2a\x01a" * 16 + b"\x28a", b"\x32\x81\x00a", b"0"]
+    packets = [Packet(Kind.INTER if n else Kind.KEY, payload) for n, payload in enumerate(odd)]
+    packets += [Packet(Kind.INTER, b"\x2a\x01a" * 15 + b"\x28a")] * 9
+    assert list(Reader(io.BytesIO(written(BUNDLED, packets))).packets()) == packets
+
+
+def test_what_the_model_has_learned_saves_bytes(packets, monkeypatch) -> None:
+    learned = len(written(BUNDLED, packets))
+    monkeypatch.setattr(bundles, "_prime", bundles._Model)
+    assert len(written(BUNDLED, packets)) > learned + 2 * len(packets)
+
+
+def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
+    data = bytearray(written(BUNDLED, packets))
+    data[len(BUNDLED.pack()) + 40] ^= 1
+    events = list(Salvage(io.BytesIO(bytes(data))).events())
+    assert [event for event in events if isinstance(event, Packet)] == packets[40:]
+    with pytest.raises(DamagedStreamError, match="packet 0: checksum differs"):
+        list(Reader(io.BytesIO(bytes(data))).packets())
+
+
+def test_made_up_bundles_are_refused(packets) -> None:
+    bundler = bundles.Bundler()
+    (whole,) = [*(b for p in packets[:9] for b in bundler.send(p)), *bundler.flush()]
+    rng = np.random.default_rng(6)
+    refused = 0
+    for number in range(60):
+        data = bytearray(whole.payload)
+        if number % 2:
+            data = data[: rng.integers(0, len(data))]
+        else:
+            data[rng.integers(0, min(60, len(data)))] ^= 1 << rng.integers(0, 8)
+        try:
+            found = bundles.Unbundler().send(Packet(Kind.KEY, bytes(data)))
+        except DamagedStreamError:
+            refused += 1
+        else:
+            assert len(found) == data[0] + 1
+    assert refused > 30
+    for payload, what in ((b"", "number"), (b"\x20", "number"), (b"\0\x05a", "ends early")):
+        with pytest.raises(DamagedStreamError, match=what):
+            bundles.Unbundler().send(Packet(Kind.KEY, payload))
+    with pytest.raises(DamagedStreamError, match="no keyframe"):
+        bundles.Unbundler().send(Packet(Kind.INTER, whole.payload))
+
+
+def test_info_shares_the_bytes_of_a_bundle(packets) -> None:
+    data = written(BUNDLED, packets)
+    found = facts(Reader(io.BytesIO(data)))
+    assert found.frames == len(packets) and found.keyframes == [0, 40]
+    assert sum(found.packet_bytes.values()) + found.framing_bytes == len(data)
+    assert found.packet_bytes["key"] > len(packets[0].payload)
+
+
+def test_who_wants_each_frame_at_once_has_no_bundles() -> None:
+    frames = moving_texture(64, 48, 3)
+    for low_delay in (False, True):
+        data = gvcodec.encode(frames, base="av1", fit=0, low_delay=low_delay)
+        assert Reader(io.BytesIO(data)).header.bundled is not low_delay
+
+
+def test_the_player_has_the_same_sample() -> None:
+    folder = Path(__file__).parents[2]
+    text = (folder / "web" / "bundles_sample.js").read_text()
+    sample = base64.b64decode("".join(re.findall(r'"([^"]*)"', text)))
+    assert sample == (folder / "gvcodec" / "bitstream" / bundles.SAMPLE).read_bytes()
