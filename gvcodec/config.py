@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
 from gvcodec.bases import AUTO, INDEX_END, Q_END, base_of, index_of, names, q_of
@@ -192,13 +192,6 @@ class EncoderConfig:
         return self.base == "av1" and not self.low_delay
 
     @property
-    def finest_token_rate(self) -> int:
-        """How finely tokens are rounded, 0 … 7; of settled settings."""
-        if self.token_rate is not None:
-            return self.token_rate
-        return round((TOKEN_RATES - 1) * q_of(self.base, self.base_q or 0.0) / Q_END)
-
-    @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted."""
         return self.steps > 0 if self.fit is None else self.fit > 0
@@ -230,7 +223,7 @@ class EncoderConfig:
             return base.coarsest_reduced
         return base.coarsest_full if self.scale == 1 else INDEX_END
 
-    def resolve(self) -> EncoderConfig:
+    def resolve(self) -> Settled:
         """The same with a scale and the base layer's index that belongs to it, and with what its
         speed stands for. Raises `UsageError`."""
         if self.base == AUTO:
@@ -242,18 +235,44 @@ class EncoderConfig:
         if not 0 <= value <= coarsest:
             raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
         index = index_of(self.base, value) if self.base_q is None else value
-        found = replace(self, fit_steps=self.steps)
-        if self.scale is not None:
-            return replace(found, base_q=index)
-        scale = Fraction(1)
-        for above, smaller, less in base_of(self.base).reduced:
+        scale = Fraction(1) if self.scale is None else self.scale
+        for above, smaller, less in base_of(self.base).reduced if self.scale is None else ():
             if index > above:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
-        return replace(found, scale=scale, base_q=index)
+        found = {"fit_steps": self.steps, "scale": scale, "base_q": index}
+        return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
+
+    def _check_tokens(self) -> None:
+        """Raises `UsageError`."""
+        number = isinstance(self.tokens, int) and 1 <= self.tokens <= MOST_TOKENS
+        if not number and self.tokens not in ("auto", "off"):
+            raise UsageError(f"tokens is auto, off or 1…{MOST_TOKENS}, not {self.tokens}")
+        if self.token_rate is not None and not 0 <= self.token_rate < TOKEN_RATES:
+            raise UsageError(f"token_rate is 0…{TOKEN_RATES - 1}, not {self.token_rate}")
+        if self.search < 0:
+            raise UsageError("search is 0 or more steps")
+        if self.has_tokens and self.low_delay:
+            raise UsageError("tokens are found once all is coded, which is not for low delay")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(EncoderConfig):
+    """Settings that hold: with a base, a scale, the base's index at it, and what speed stands
+    for."""
+
+    scale: Fraction = Fraction(1)
+    base_q: float = 0.0
+
+    @property
+    def finest_token_rate(self) -> int:
+        """How finely tokens are rounded, 0 … 7."""
+        if self.token_rate is not None:
+            return self.token_rate
+        return round((TOKEN_RATES - 1) * q_of(self.base, self.base_q) / Q_END)
 
     def check(self) -> None:
-        """Of settled settings. Raises `UsageError` for what cannot be encoded."""
+        """Raises `UsageError` for what cannot be encoded."""
         base = base_of(self.base)
         if self.eye and not base.eye:
             raise UsageError("eye is for the av1 base layer")
@@ -276,15 +295,3 @@ class EncoderConfig:
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")
-
-    def _check_tokens(self) -> None:
-        """Raises `UsageError`."""
-        number = isinstance(self.tokens, int) and 1 <= self.tokens <= MOST_TOKENS
-        if not number and self.tokens not in ("auto", "off"):
-            raise UsageError(f"tokens is auto, off or 1…{MOST_TOKENS}, not {self.tokens}")
-        if self.token_rate is not None and not 0 <= self.token_rate < TOKEN_RATES:
-            raise UsageError(f"token_rate is 0…{TOKEN_RATES - 1}, not {self.token_rate}")
-        if self.search < 0:
-            raise UsageError("search is 0 or more steps")
-        if self.has_tokens and self.low_delay:
-            raise UsageError("tokens are found once all is coded, which is not for low delay")

@@ -18,7 +18,7 @@ from gvcodec.util.models import find_model, model_id
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import EncoderConfig
+    from gvcodec.config import Settled
     from gvcodec.types import VideoFormat
 
 
@@ -26,9 +26,7 @@ class BaseModule(Protocol):
     """What the module of a base has; `find_model() -> Path` too where the base has a model, whose
     id streams hold."""
 
-    def base_encoder(self, fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-        """`config` is settled."""
-        ...
+    def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 
     def base_decoder(
         self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
@@ -44,8 +42,8 @@ def check_settings() -> None:
     _core.cpu()
 
 
-def open_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
-    """The encoder of `config.base`; `config` is settled. Raises `UsageError`."""
+def open_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
+    """The encoder of `config.base`. Raises `UsageError`."""
     return _module_of(config.base).base_encoder(fmt, config)
 
 

@@ -37,7 +37,7 @@ class Search:
     def __call__(self, target: float) -> tuple[int, bool]:
         """(q whose rate is nearest to `target` in the logarithm, whether that is near enough to
         count)."""
-        known = {q: math.log(rate / target) for q, rate in self.known.items()}
+        known: dict[float, float] = {q: math.log(rate / target) for q, rate in self.known.items()}
         bracket = Bracket(self.low, self.high, _SLOPE, self.guess, 1, known=known)
         for q in bracket if self._distance(known) >= self.close else ():
             self.known[round(q)] = self.rate(round(q))

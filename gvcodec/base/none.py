@@ -14,7 +14,7 @@ from gvcodec.types import Planes, VideoFormat
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import EncoderConfig
+    from gvcodec.config import Settled
 
 _GREY = 512
 
@@ -63,9 +63,9 @@ class NoneDecoder:
         return []
 
 
-def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> NoneEncoder:
+def base_encoder(fmt: VideoFormat, config: Settled) -> NoneEncoder:
     """See `gvcodec.layers`."""
-    return NoneEncoder(fmt, config.base_q or 0.0, config.keyint)
+    return NoneEncoder(fmt, config.base_q, config.keyint)
 
 
 def base_decoder(header: SequenceHeader, *_: object) -> NoneDecoder:

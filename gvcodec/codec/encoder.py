@@ -25,7 +25,7 @@ from gvcodec.base import BaseEncoder, Coded, Drains
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.codec.hashing import Fidelity
-from gvcodec.config import EncoderConfig
+from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
@@ -92,38 +92,36 @@ class Encoder(Shared):
         super().__init__()
         layers.check_settings()
         map_large_blocks()
-        config = (config or EncoderConfig()).resolve()
-        config.check()
-        assert config.scale is not None and config.base_q is not None
+        self.config = settled = (config or EncoderConfig()).resolve()
+        settled.check()
         self.notes: list[str] = []
-        painter, reason = painter_id(config.base)
+        painter, reason = painter_id(settled.base)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
             fmt,
-            config.base,
-            config.scale,
-            min(INDEX_END, round(config.base_q)) if config.header_q is None else config.header_q,
+            settled.base,
+            settled.scale,
+            min(INDEX_END, round(settled.base_q)) if settled.header_q is None else settled.header_q,
             start_pts,
-            layers.base_model_id(config.base),
+            layers.base_model_id(settled.base),
             painter,
-            bundled=config.bundles,
+            bundled=settled.bundles,
         )
-        self.config = config
         self.progress = progress
 
         def make() -> BaseEncoder:
-            return base_encoder or layers.open_encoder(fmt, config)
+            return base_encoder or layers.open_encoder(fmt, settled)
 
         self._base_codec = wrap(self.header, make) if wrap is not None else make()
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
-        wanted = config.fits and painter is not None
+        wanted = settled.fits and painter is not None
         if wanted and not has_torch():
             self.notes.append(NOT_FITTED)
             wanted = False
-        self._samples = FitSampler(fmt, part_limit(config)) if wanted and fitted is None else None
-        self.latent_pass = self._open_latents(fmt, config) if config.has_tokens else None
+        self._samples = FitSampler(fmt, part_limit(settled)) if wanted and fitted is None else None
+        self.latent_pass = self._open_latents(fmt, settled) if settled.has_tokens else None
         #: LATENT payloads by the number of their frame.
         self._latents: dict[int, bytes] = {}
         #: Hash of the painted frames where tokens were looked for, which takes painting them.
@@ -291,7 +289,7 @@ class Encoder(Shared):
         self._in_force = wanted
         return Packet(Kind.FIT, wanted)
 
-    def _open_latents(self, fmt: VideoFormat, config: EncoderConfig) -> LatentPass | None:
+    def _open_latents(self, fmt: VideoFormat, config: Settled) -> LatentPass | None:
         """What finds tokens, None where it cannot be. Raises `UsageError`, `MediaError`."""
         if not has_torch():
             if config.tokens != "auto" or config.base == "none":

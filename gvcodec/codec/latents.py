@@ -12,7 +12,7 @@ import numpy as np
 
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.config import EncoderConfig
+from gvcodec.config import Settled
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.codec import torch_threads
 from gvcodec.gvc1d.files import choose_pair, pair_id, read_entropy, read_sizes
@@ -26,7 +26,7 @@ class LatentPass:
     tokens names; after `run` `painted_hash` (None where nothing is painted exactly), and `psnr_y`
     of restored frames without base frames. Raises `MediaError` for a missing or broken model."""
 
-    def __init__(self, fmt: VideoFormat, config: EncoderConfig) -> None:
+    def __init__(self, fmt: VideoFormat, config: Settled) -> None:
         self._fmt, self._config = fmt, config
         self._model = choose_pair(config.model)
         sizes = read_sizes(self._model)

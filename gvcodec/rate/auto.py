@@ -322,9 +322,8 @@ class Trials:
         """The part in `config.base`."""
         index = config.base_q
         index = index_of(config.base, config.q) if index is None else index
-        config = config.resolve()
-        assert config.scale is not None and config.base_q is not None
-        encoder = layers.open_encoder(self._fmt, config)
+        settled = config.resolve()
+        encoder = layers.open_encoder(self._fmt, settled)
         coded = Coded()
         for planes in self._part:
             coded.add(encoder.send(planes))
@@ -335,9 +334,9 @@ class Trials:
         fidelity = MeanPsnr()
         for source, base_frame in zip(self._part, coded.base_frames, strict=True):
             fidelity.add(psnr(base_frame[0], source[0]))
-        q = min(INDEX_END, round(config.base_q))
-        threads = config.threads or os.cpu_count() or 1
-        painter = VideoPainter(self._fmt, config.base, config.scale, q, find_painter(), threads)
+        q = min(INDEX_END, round(settled.base_q))
+        threads = settled.threads or os.cpu_count() or 1
+        painter = VideoPainter(self._fmt, settled.base, settled.scale, q, find_painter(), threads)
         shown, torn, changes = [], [], []
         before: Plane | None = None
         for number, (packet, base_frame) in enumerate(

@@ -112,7 +112,7 @@ def run(
 ) -> Pass:
     """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`, `paints` as
     for `encode_stream`. Raises what the encoder raises."""
-    stream, settings = io.BytesIO(), config.resolve()
+    stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
 
@@ -142,8 +142,8 @@ def run(
             encoder.psnr_y,
             encoder.fitted,
             [*source.notes, *encoder.notes],
-            settings.base_q or 0.0,
-            settings.base,
+            encoder.config.base_q,
+            encoder.config.base,
             source.tracks.kinds if source.tracks else "",
             encoder.seconds,
         )

@@ -30,7 +30,7 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import AUTO, INDEX_END, base_of
-from gvcodec.config import METHODS, EncoderConfig
+from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.allocation.budget import rate_distortion
 from gvcodec.gvc1d.allocation.patches import luma_features
@@ -86,12 +86,9 @@ def share_scenes(
         return replace(config, gop_q=gop_offsets(planes, source.format, config.resolve()))
 
 
-def gop_offsets(
-    frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig
-) -> tuple[float, ...]:
+def gop_offsets(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> tuple[float, ...]:
     """What to add to the index of each GOP for `config.alloc`; empty for a single GOP. `config` is
     settled; `frames` are those that will be coded."""
-    assert config.base_q is not None
     scenes = try_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
@@ -102,14 +99,13 @@ def gop_offsets(
     )
 
 
-def _coarsest(config: EncoderConfig) -> float:
+def _coarsest(config: Settled) -> float:
     """The largest index at the size that is coded."""
     return base_of(config.base).coarsest_full if config.scale == 1 else INDEX_END
 
 
-def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig) -> list[Scene]:
+def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> list[Scene]:
     """The trial. Its GOPs are those of the encode."""
-    assert config.base_q is not None
     starts = GopStarts(fmt.width, fmt.height, config.keyint)
     half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)
@@ -136,7 +132,7 @@ def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: EncoderConfig
 class _Trial:
     """One quality of the trial: bytes and luma errors of frames in the order of display."""
 
-    def __init__(self, fmt: VideoFormat, config: EncoderConfig, q: float) -> None:
+    def __init__(self, fmt: VideoFormat, config: Settled, q: float) -> None:
         self._encoder = StandardEncoder(
             fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, quick=True
         )

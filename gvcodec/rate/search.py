@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from gvcodec.base import BaseEncoder
 from gvcodec.codec.encoder import Progress
-from gvcodec.config import EncoderConfig
+from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, run
 
@@ -82,11 +82,8 @@ class Search:
     notes: list[str] = field(default_factory=list)
     fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
-    def run(
-        self, config: EncoderConfig, encoder: BaseEncoder | None = None, trial: bool = False
-    ) -> Pass:
-        """A pass over the video, or a trial that is not painted; the first pass at a scale fits.
-        `config` is settled."""
+    def run(self, config: Settled, encoder: BaseEncoder | None = None, trial: bool = False) -> Pass:
+        """A pass over the video, or a trial that is not painted; the first pass at a scale fits."""
         fits = not trial and config.scale not in self.fits
         coded = run(
             self.open_source,

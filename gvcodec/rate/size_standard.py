@@ -201,7 +201,6 @@ def _pass(
     quick: bool = False,
 ) -> Pass:
     config, fmt = dataclasses.replace(search.config, base_q=q).resolve(), search.extent.format
-    assert config.scale is not None and config.base_q is not None
     base_encoder = StandardEncoder(
         fmt,
         config.base,

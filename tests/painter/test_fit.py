@@ -213,6 +213,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
 
 def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.cli import parser
+    from gvcodec.cli.encode import job_of
     from gvcodec.codec.encoder import EncoderConfig
     from gvcodec.painter import fit as fitting
 
@@ -220,10 +221,15 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     assert fitting._LOOK < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
-    assert parser().parse_args(command).fit == (None, plain.fit_steps)
+
+    def chosen(*more: str) -> tuple[float | None, int | None]:
+        config = job_of(parser().parse_args([*command, *more])).config
+        return config.fit, config.fit_steps
+
+    assert chosen() == (None, plain.fit_steps)
     words = {"30s": (30.0, 0), "1.5s": (1.5, 0), "off": (0.0, 0), "7": (None, 7)}
     for word, wanted in {**words, "7steps": (None, 7)}.items():
-        assert parser().parse_args([*command, "--fit", word]).fit == wanted
+        assert chosen("--fit", word) == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
     monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))

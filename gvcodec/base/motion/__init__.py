@@ -11,15 +11,14 @@ from gvcodec.entropy.streams import backend_of
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import EncoderConfig
+    from gvcodec.config import Settled
     from gvcodec.types import VideoFormat
 
 
-def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> BaseEncoder:
+def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
     """See `gvcodec.layers`."""
     from gvcodec.base.motion.encoder import AHEAD, MotionEncoder
 
-    assert config.base_q is not None and config.scale is not None
     ahead = 0 if config.low_delay else AHEAD
     return MotionEncoder(
         fmt,

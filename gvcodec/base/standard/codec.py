@@ -25,7 +25,7 @@ from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.config import EncoderConfig
+from gvcodec.config import Settled
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
@@ -218,9 +218,8 @@ class StandardDecoder(Shared):
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 
-def base_encoder(fmt: VideoFormat, config: EncoderConfig) -> StandardEncoder:
-    """The encoder of `config.base`; `config` is settled."""
-    assert config.base_q is not None and config.scale is not None
+def base_encoder(fmt: VideoFormat, config: Settled) -> StandardEncoder:
+    """The encoder of `config.base`."""
     return StandardEncoder(
         fmt,
         config.base,
