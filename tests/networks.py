@@ -35,7 +35,7 @@ def make_latent_network() -> list[Layer]:
     rng = np.random.default_rng(58)
     first = np.zeros((16, SIDE + BACK), np.int8)
     first[:8, MEMORY] = rng.integers(0, 30, (8, MEMORY.stop - MEMORY.start))
-    first[8:12, SIDE:] = rng.integers(20, 60, (4, BACK))
+    first[8:12, SIDE:] = rng.integers(5, 20, (4, BACK))
     first[12:] = rng.integers(-20, 20, (4, SIDE + BACK))
     bias = np.full(16, -64 * 40, np.int32)
     hidden = Layer(first, bias, np.full(16, 1 << 12, np.int32), 19)

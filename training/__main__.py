@@ -9,6 +9,7 @@ from gvcodec.errors import GvcodecError
 
 WHAT = (
     "gvc1d",
+    "gvc1d.ablations",
     "lp_comp",
     "painter",
     "perceptual",

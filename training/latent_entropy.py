@@ -4,7 +4,7 @@
     python -m training latent_entropy train FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
     python -m training latent_entropy card FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
 
-`material` codes parts of clips at random rates with a model, most of them over base av1, and keeps
+`material` codes parts of clips at random rates with a model, some of them over base av1, and keeps
 the integers: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `rate`, `grid` (rows,
 columns) and `base`. They depend on the model, not on the entropy network. `train` fits the float
 twin of the network and writes its integers. `card` prints what the network is worth, in bits a
@@ -30,22 +30,32 @@ from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network, write_network
 from gvcodec.errors import GvcodecError, UsageError
-from gvcodec.gvc1d.codec import FrameContext
-from gvcodec.gvc1d.entropy_model import BACK, KINDS, LARGEST, MEMORY, SIDE, EntropyModel, Memory
-from gvcodec.gvc1d.files import FORM
+from gvcodec.gvc1d.codec import window_grid
+from gvcodec.gvc1d.entropy_model import (
+    BACK,
+    KINDS,
+    MEMORY,
+    SIDE,
+    Counts,
+    EntropyModel,
+    Memory,
+    Values,
+)
+from gvcodec.gvc1d.files import FORM, read_sizes
+from gvcodec.gvc1d.motion import grid_of
 from gvcodec.types import Planes, VideoFormat
 from training import integer_network
 from training.integer_network import NONE, Material, held_out, network_of, train
 
 INPUTS = SIDE + BACK
 #: Frames and samples of a part at most, parts of a clip, and the share without a base.
-_FRAMES, _HEIGHT, _WIDTH, _PARTS, _BARE = 10, 512, 768, 2, 0.25
+_FRAMES, _HEIGHT, _WIDTH, _PARTS, _BARE = 10, 512, 768, 2, 0.6
 #: Qualities of the base.
 _QUALITIES = (45, 50, 54, 57, 60, 62)
 #: Values that are held in memory at most: a gigabyte of what the network sees goes by in training.
 _MOST_VALUES = 6_000_000
 _CUTS = {
-    "AR": (slice(SIDE, INPUTS), torch.full((BACK,), NONE, dtype=torch.uint8)),
+    "AR": (slice(SIDE, INPUTS), torch.zeros(BACK, dtype=torch.uint8)),
     "memory": (
         MEMORY,
         torch.tensor(
@@ -87,33 +97,42 @@ def _crop(planes: Planes) -> Planes:
     return tuple(np.ascontiguousarray(p) for p in (y[:_HEIGHT, :_WIDTH], u[half], v[half]))  # type: ignore[return-value]
 
 
-@torch.no_grad()
 def code(
     frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int | None
 ) -> tuple[NDArray[np.int16], tuple[int, int]]:
-    """All tokens of a part (T, W, K, C), over base av1 at `q` unless None; rows and columns of
-    windows."""
+    """All tokens of a part (T, W, K, C), every pass over a frame by itself, as files have them,
+    over base av1 at `q` unless None; rows and columns of windows."""
     import gvcodec
-    from gvcodec.gvc1d.codec import open_frames, window_grid
+    from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
 
-    shown: list[Planes | None] = [None] * len(frames)
-    base: Sequence[Planes | None] = shown
+    shown: Sequence[Planes] = frames
+    base: Sequence[Planes] = frames
     if q is not None:
         options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
         data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
         base = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
-        shown = [*gvcodec.decode_planes(data, threads=1)]
-    context: FrameContext = open_frames(fmt, model, 1, "cpu")
-    network, found = context.network, []
-    for source, picture, base_frame in zip(frames, shown, base, strict=True):
-        given = None if picture is None else context.picture(picture)
-        motion = None if base_frame is None else context.find_motion(base_frame)
-        known = context.context(given, motion)
-        y = network.analyse(context.picture(source), known, rate)
-        tokens = y.round().clamp(-LARGEST, LARGEST)
-        _, context.state = network.synthesise(tokens, known, rate)
-        found.append(tokens[0].to(torch.int16).cpu().numpy())
-    return np.stack(found), window_grid(fmt, network.config.window)
+        shown = list(gvcodec.decode_planes(data, threads=1))
+    sizes = read_sizes(model)
+    grid = window_grid(fmt, sizes.window)
+    blocks = None if q is not None else grid_of(fmt)
+    kept = _Kept([], *grid, sizes.tokens, q is not None, rates=sizes.rates, blocks=blocks)
+    settings = TokenSettings(sizes.tokens, rate)
+    encoder = LatentEncoder(fmt, q is not None, model, settings, 1.0, threads=1, entropy=kept)
+    for planes in zip(frames, shown, base, strict=True):
+        encoder.send(*planes)
+    return np.stack(kept.coded), grid
+
+
+class _Kept(EntropyModel):
+    """Keeps what it is given to code, since there is no network yet."""
+
+    def __init__(self, *sizes: Any, **others: Any) -> None:
+        super().__init__(*sizes, **others)
+        self.coded: list[Values] = []
+
+    def encode(self, values: Values, counts: Counts, memory: Memory, rate: int) -> list[bytes]:
+        self.coded.append(values)
+        return []
 
 
 def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:

@@ -26,20 +26,16 @@ from eval.tools import markdown
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
+_Q = (50, 54, 58, 62, 66, 69)
 ROWS = {
-    "av1 q 54": "--base av1 -q 54",
-    "av1 q 58": "--base av1 -q 58",
-    "av1 q 62": "--base av1 -q 62",
-    "av1 q 66": "--base av1 -q 66",
-    "av1 q 58, 32 tokens": "--base av1 -q 58 --tokens 32",
-    "av1 q 58, auto": "--base av1 -q 58 --tokens auto",
-    "av1 q 66, auto": "--base av1 -q 66 --tokens auto",
-    "motion q 62": "--base motion -q 62",
-    "motion q 62, auto": "--base motion -q 62 --tokens auto",
-    "none, rate 1": "--base none --token-rate 1",
-    "none, rate 3": "--base none --token-rate 3",
-    "none, rate 5": "--base none --token-rate 5",
-    "none, rate 7": "--base none --token-rate 7",
+    **{f"{base} q {q}": f"--base {base} -q {q}" for base in ("av1", "motion") for q in _Q},
+    **{
+        f"{base} q {q}, {tokens}": f"--base {base} -q {q} --tokens {tokens}"
+        for base in ("av1", "motion")
+        for q in _Q
+        for tokens in ("auto", "32")
+    },
+    **{f"none, rate {rate}": f"--base none --token-rate {rate}" for rate in range(8)},
 }
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip

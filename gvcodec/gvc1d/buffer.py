@@ -25,7 +25,7 @@ class State(NamedTuple):
     """After a frame: `picture` as restored, `reference`: the same without what the network added,
     which would pile up; `shown` before restoration (None without a base), `added`: what tokens have
     added to it so far, `features` `[B, C, H/s, W/s]` of the decoder,
-    `memory` `[B, W, M, D]` (None: the network has none)."""
+    `memory` `[B, W, M, D]` (None: the network has none), `phase` of the next frame."""
 
     picture: Picture
     reference: Picture
@@ -33,6 +33,7 @@ class State(NamedTuple):
     added: Picture
     features: Tensor
     memory: Tensor | None
+    phase: int = 0
 
     def detach(self) -> State:
         memory = None if self.memory is None else self.memory.detach()
@@ -44,14 +45,15 @@ class State(NamedTuple):
             self.added.detach(),
             self.features.detach(),
             memory,
+            self.phase,
         )
 
 
 class Context(NamedTuple):
     """Before a frame: `picture`, the best guess of it, to which the decoder adds; `shown` = the
-    frame to restore, or None; `last`: the moved last picture less the guess; `added`: moved,
-    weighted by trust; `features` moved, or None; `memory` `[B, W, M, D]` or None; `known`:
-    (is there a base, is there a last frame)."""
+    frame to restore, or None; `last`: the moved last picture less the guess; `added`: with a base,
+    moved, weighted by trust; `features` moved, or None; `memory` `[B, W, M, D]` or None; `known`:
+    (is there a base, is there a last frame); `phase` of the direct path's patterns."""
 
     picture: Picture
     shown: Picture | None
@@ -60,6 +62,7 @@ class Context(NamedTuple):
     features: Tensor | None
     memory: Tensor | None
     known: tuple[bool, bool]
+    phase: int = 0
 
 
 def carry(
@@ -75,12 +78,14 @@ def carry(
         picture = grey(*size, like) if shown is None else shown
         none = Picture(torch.zeros_like(picture.y), torch.zeros_like(picture.uv))
         return Context(picture, shown, none, none, None, None, (shown is not None, False))
-    moved, inside = _move(state.picture, motion)
-    added, _ = _move(state.added, motion)
     features = _move_features(state.features, motion, state.picture.y.shape[2])
     if shown is None:
+        last, _ = _move(state.picture - state.reference, motion)
         guess, _ = _move(state.reference, motion)
-        return Context(guess, None, moved - guess, added, features, state.memory, (False, True))
+        return Context(
+            guess, None, last, state.added, features, state.memory, (False, True), state.phase
+        )
+    (moved, inside), (added, _) = _move(state.picture, motion), _move(state.added, motion)
     trust = torch.ones_like(shown.y[:, :, ::BLOCK, ::BLOCK])
     if state.shown is not None:
         before, _ = _move(state.shown, motion)
@@ -91,7 +96,7 @@ def carry(
     last = _weigh(moved - guess, trust)
     side = shown.y.shape[2] // features.shape[2]
     features = features * _spread(trust, BLOCK // side).to(features.dtype)
-    return Context(guess, shown, last, added, features, state.memory, (True, True))
+    return Context(guess, shown, last, added, features, state.memory, (True, True), state.phase)
 
 
 def _move(picture: Picture, motion: Tensor | None) -> tuple[Picture, Tensor]:

@@ -18,7 +18,7 @@ from gvcodec._core import BlockMotion
 from gvcodec.entropy import streams
 from gvcodec.errors import LimitError
 from gvcodec.gvc1d import motion as block_motion
-from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
+from gvcodec.gvc1d.entropy_model import EntropyModel, Memory, Values
 from gvcodec.gvc1d.files import read_entropy, read_sizes
 from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
 from gvcodec.types import BLOCK, Planes, VideoFormat
@@ -68,7 +68,7 @@ class LatentReader:
     def read(self, payload: bytes) -> Latent:
         """The tokens of the next packet. Raises `DamagedStreamError`."""
         latent = unpack(payload, self._model, self._memory)
-        self._memory = self._memory.after(latent.values, latent.counts)
+        self._memory = latent.remember(self._memory)
         return latent
 
     def _fresh(self) -> Memory:
@@ -130,6 +130,16 @@ class FrameContext:
         vectors = self._motion.push(np.ascontiguousarray(planes[0]))
         return None if vectors is None else vectors.transpose(2, 0, 1)
 
+    def choose_motion(
+        self, moved: block_motion.Vectors | None, source: Picture
+    ) -> block_motion.Vectors | None:
+        """What a packet without a base says of motion, None where nothing pays. `moved`: from
+        `search_motion` of the source."""
+        if moved is None or self.state is None:
+            return None
+        luma = source.y, self.state.reference.y
+        return block_motion.choose(moved, *luma, block_motion.grid_of(self._fmt))
+
     def spread_motion(self, vectors: block_motion.Vectors | None) -> Tensor | None:
         """Motion of a packet as `find_motion` gives it."""
         import torch
@@ -187,9 +197,11 @@ class Restorer:
                 picture, motion = frames.picture(shown), frames.find_motion(base_frame)
             elif latent is not None:
                 motion = frames.spread_motion(latent.motion)
-            context = frames.context(picture, motion)
-            tokens = token_tensor(latent, network, context, self._device)
-            made, frames.state = network.synthesise(tokens, context, self._rate)
+            for values in (None,) if latent is None else latent.passes:
+                context = frames.context(picture, motion)
+                tokens = token_tensor(values, network, context, self._device)
+                made, frames.state = network.synthesise(tokens, context, self._rate)
+                motion = None
             self.restored += 1
             return frames.planes(made)
 
@@ -223,13 +235,13 @@ def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> Fra
     return FrameContext(fmt, load_model(model, device), threads, device)
 
 
-def token_tensor(latent: Latent | None, network: GVC1D, context: Context, device: str) -> Tensor:
-    """Tokens as the network takes them, [1, W, K, C]; zero without a packet."""
+def token_tensor(values: Values | None, network: GVC1D, context: Context, device: str) -> Tensor:
+    """Tokens as the network takes them, [1, W, K, C]; zero without values."""
     import torch
 
     config = network.config
-    if latent is not None:
-        return torch.from_numpy(latent.values.astype(np.float32))[None].to(device)
+    if values is not None:
+        return torch.from_numpy(values.astype(np.float32))[None].to(device)
     height, width = context.picture.y.shape[2:]
     windows = (height // config.window) * (width // config.window)
     return torch.zeros(1, windows, config.tokens, config.channels, device=device)

@@ -28,7 +28,8 @@ class GVC1DConfig:
     learned queries; 0 = none. `buffer`: whether the last frame is context. `head`: "conv" = a
     convolutional head of `head_width` channels and `head_blocks` residual blocks at a quarter of
     the resolution, "pixels" = one linear map a patch (TA-TiTok). `direct`: tokens begin with
-    patterns of their own (`gvcodec.gvc1d.direct`). `rates`: quantiser step sizes, fine to coarse;
+    patterns of their own (`gvcodec.gvc1d.direct`), which become finer over so many `phases`: frame
+    t of a GOP is in phase t modulo `phases`. `rates`: quantiser step sizes, fine to coarse;
     `step`: that of rate 0, in orthonormal coefficients of 8-bit samples. `titok`: parts that only
     published TA-TiTok weights have (class token, plain attention)."""
 
@@ -45,6 +46,7 @@ class GVC1DConfig:
     head_width: int = 48
     head_blocks: int = 2
     direct: bool = True
+    phases: int = 1
     rates: int = 8
     step: float = 48.0
     titok: bool = False
@@ -55,6 +57,8 @@ class GVC1DConfig:
                 raise MediaError(f"width {part.width} is no multiple of {part.heads} heads")
         if self.window % self.patch or self.patch % 4 or self.head not in ("conv", "pixels"):
             raise MediaError("windows hold whole patches, patches are multiples of 4 samples")
+        if not 1 <= self.phases <= 16:
+            raise MediaError("patterns have 1 to 16 phases")
         if self.tokens & (self.tokens - 1) or not 8 <= self.tokens <= 256 or self.channels < 8:
             raise MediaError("a window has 8, 16, 32, … 256 tokens of at least 8 channels")
 
@@ -84,7 +88,7 @@ class GVC1DConfig:
 
 
 #: Trained from this repository and shipped: 6 M parameters, about 25 kMAC a luma sample.
-SMALL = GVC1DConfig()
+SMALL = GVC1DConfig(phases=16)
 #: The paper's: ViT-B encoder, ViT-L decoder, 32 × 16 latents. Reads TA-TiTok BL32-VAE
 #: (`gvcodec.gvc1d.titok`).
 LARGE = GVC1DConfig(

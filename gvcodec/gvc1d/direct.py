@@ -7,7 +7,9 @@ the same after five minutes of training. So each integer also has a pattern of i
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
 * the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
   cosine patterns of the region that follow in frequency, then four gains: of two octaves of the
-  context's luma detail and of the detail of its two chroma planes.
+  context's luma detail and of the detail of its two chroma planes. From frame to frame these
+  patterns go on to finer ones, phase by phase, and begin anew: what stays in the picture becomes
+  sharper for as long.
 
 `analyse` projects a difference to the context on them, `synthesise` is its transpose; in front of
 either a learned linear map, in the beginning the identity, mixes the integers of a window.
@@ -76,12 +78,12 @@ class DirectPath(nn.Module):
     rows: Tensor
     chroma_rows: Tensor
     patterns: Tensor
-    tap: Tensor
     usual: Tensor
 
     def __init__(self, config: GVC1DConfig) -> None:
         super().__init__()
         self.window, self.tokens, self.channels = config.window, config.tokens, config.channels
+        self.phases = config.phases
         half, chroma = self.tokens // 2, config.channels * 3 // 16
         self.luma_count = (self.channels - 2 * chroma) * half
         self.chroma_count = chroma * half
@@ -94,35 +96,43 @@ class DirectPath(nn.Module):
             "chroma_rows", cosines(self.chroma_highest, self.window // 2), persistent=False
         )
         self.register_buffer("patterns", self._region_patterns(), persistent=False)
-        taps = torch.tensor([1.0, 4, 6, 4, 1]) / 16
-        self.register_buffer("tap", taps[:, None] * taps, persistent=False)
         self.register_buffer("usual", self._usual_sizes(), persistent=False)
         size = self.tokens * self.channels
         self.analysis = nn.Parameter(torch.zeros(size, size))
         self.synthesis = nn.Parameter(torch.zeros(size, size))
+        #: How much of what is measured becomes tokens, without a base and with one, which has
+        #: coded most of it already.
+        self.gate = nn.Parameter(
+            torch.tensor([1.0, 0.5])[:, None, None].repeat(1, self.tokens, self.channels)
+        )
 
     def _region_patterns(self) -> Tensor:
-        """Luma patterns of a region, `[channels - GAINS, region rows, region columns]`."""
+        """Luma patterns of a region, `[phases, channels - GAINS, region rows, region columns]`."""
         height, width = self.window // self.grid[0], self.window // self.grid[1]
         last = max(math.hypot(*p) for p in self.luma_at)
         above = last * min(height, width) / self.window
-        at = lowest(self.channels - GAINS, above)
+        count = self.channels - GAINS
+        at = lowest(self.phases * count, above)
         most = 1 + max(max(p) for p in at)
         down, along = cosines(most, height), cosines(most, width)
-        return torch.stack([down[u][:, None] * along[v] for u, v in at])
+        patterns = torch.stack([down[u][:, None] * along[v] for u, v in at])
+        return patterns.unflatten(0, (self.phases, count))
 
-    def analyse(self, difference: Picture, context: Picture) -> Tensor:
-        """Coefficients `[B, W, tokens, channels]` of a difference to the context."""
+    def analyse(
+        self, difference: Picture, context: Picture, phase: int = 0, base: bool = False
+    ) -> Tensor:
+        """Coefficients `[B, W, tokens, channels]` of a difference to the context; `base`: which is
+        a base frame."""
         with torch.autocast(difference.y.device.type, enabled=False):
-            return self._analyse(difference, context)
+            return self._analyse(difference, context, phase) * self.gate[int(base)]
 
-    def synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
+    def synthesise(self, coefficients: Tensor, context: Picture, phase: int = 0) -> Picture:
         """The difference that coefficients `[B, W, tokens, channels]` stand for."""
         with torch.autocast(coefficients.device.type, enabled=False):
-            return self._synthesise(coefficients.float(), context)
+            return self._synthesise(coefficients.float(), context, phase)
 
     # In single precision: half of it has steps of half a level where samples are far from grey.
-    def _analyse(self, difference: Picture, context: Picture) -> Tensor:
+    def _analyse(self, difference: Picture, context: Picture, phase: int) -> Tensor:
         y = _windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
         uv = _windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
         low = self.rows @ y[:, :, 0] @ self.rows.T
@@ -134,11 +144,11 @@ class DirectPath(nn.Module):
         # Patterns of regions are not at right angles to those of the window, so they get the rest.
         smooth = self.rows.T @ _place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
         regions = self._regions(y - smooth[:, :, None])  # [B, W, half, rows, columns]
-        second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns)
+        second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns[phase])
         found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
         return self._mix(found, self.analysis)
 
-    def _synthesise(self, coefficients: Tensor, context: Picture) -> Picture:
+    def _synthesise(self, coefficients: Tensor, context: Picture, phase: int) -> Picture:
         mixed = self._mix(coefficients, self.synthesis)
         half = self.tokens // 2
         first, second = mixed[:, :, :half], mixed[:, :, half:]
@@ -150,7 +160,7 @@ class DirectPath(nn.Module):
         low_uv = torch.stack([_place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
         y = self.rows.T @ low @ self.rows
         uv = self.chroma_rows.T @ low_uv @ self.chroma_rows
-        parts = torch.einsum("bwkc,cij->bwkij", second[..., :-GAINS], self.patterns)
+        parts = torch.einsum("bwkc,cij->bwkij", second[..., :-GAINS], self.patterns[phase])
         y = y + self._whole(parts)
         height, width = context.y.shape[2:]
         columns = width // self.window
@@ -189,27 +199,33 @@ class DirectPath(nn.Module):
         y = regions.view(b, w, rows, columns, h, c).transpose(3, 4)
         return y.reshape(b, w, rows * h, columns * c)
 
-    def _bands(self, context: Picture) -> Tensor:
-        """Two octaves of luma detail and detail of chroma at full size, `[B, GAINS, H, W]`."""
+    def _bands(self, context: Picture) -> Picture:
+        """Two octaves of luma detail `[B, 2, H, W]`, detail of chroma `[B, 2, H/2, W/2]`."""
         first = self._blur(context.y, 1)
         second = self._blur(first, 2)
-        uv = context.uv - self._blur(context.uv, 2)
-        return torch.cat([context.y - first, first - second, F.interpolate(uv, scale_factor=2)], 1)
+        luma = torch.cat([context.y - first, first - second], 1)
+        return Picture(luma, context.uv - self._blur(context.uv, 2))
 
-    def _blur(self, x: Tensor, dilation: int) -> Tensor:
-        kernel = self.tap.expand(x.shape[1], 1, 5, 5)
+    @staticmethod
+    def _blur(x: Tensor, dilation: int) -> Tensor:
+        """Binomial weights 1 4 6 4 1 in rows and columns, as sums of pairs: a convolution of one
+        channel takes ten times as long."""
         x = F.pad(x, (2 * dilation,) * 4, mode="replicate")
-        return F.conv2d(x, kernel, dilation=dilation, groups=x.shape[1])
+        for axis in (2, 3):
+            for _ in range(4):
+                count = x.shape[axis] - dilation
+                x = x.narrow(axis, 0, count) + x.narrow(axis, dilation, count)
+        return x / 256
 
     def _gains(self, difference: Picture, context: Picture) -> Tensor:
         """The gains that fit a difference best in each region, `[B, W, half, GAINS]`."""
-        bands = self._bands(context)
-        uv = F.interpolate(difference.uv, scale_factor=2)
-        wanted = torch.cat([difference.y.expand(-1, 2, -1, -1), uv], 1)
-        size = self.window // self.grid[0], self.window // self.grid[1]
-        power = F.avg_pool2d(bands.square(), size)
-        gain = F.avg_pool2d(bands * wanted, size) / (power + (1 / 255) ** 2)
-        found = _windows_of(gain, self.grid)  # [B, W, half, GAINS]
+        rows, columns = self.window // self.grid[0], self.window // self.grid[1]
+        gains = []
+        for band, wanted, part in zip(self._bands(context), difference, (1, 2), strict=True):
+            size = rows // part, columns // part
+            power = F.avg_pool2d(band.square(), size)
+            gains.append(F.avg_pool2d(band * wanted, size) / (power + (1 / 255) ** 2))
+        found = _windows_of(torch.cat(gains, 1), self.grid)
         return found.clamp(-1, 1) / _GAIN_UNIT
 
     def _detail(self, gains: Tensor, context: Picture, size: tuple[int, int]) -> Picture:
@@ -219,9 +235,13 @@ class DirectPath(nn.Module):
         across = size[1] // self.window
         field = gains.view(b, w // across, across, rows, columns, GAINS).permute(0, 5, 1, 3, 2, 4)
         field = field.reshape(b, GAINS, (w // across) * rows, across * columns) * _GAIN_UNIT
-        field = F.interpolate(field, size, mode="bilinear", align_corners=False)
-        added = self._bands(context) * field
-        return Picture(added[:, :2].sum(1, keepdim=True), F.avg_pool2d(added[:, 2:], 2))
+        half = size[0] // 2, size[1] // 2
+        luma, chroma = (
+            F.interpolate(part, to, mode="bilinear", align_corners=False)
+            for part, to in zip(field.split(2, 1), (size, half), strict=True)
+        )
+        bands = self._bands(context)
+        return Picture((bands.y * luma).sum(1, keepdim=True), bands.uv * chroma)
 
 
 def _windows(x: Tensor, side: int) -> Tensor:

@@ -2,19 +2,21 @@
 
 An integer network chooses the probability table of every value (`gvcodec.entropy.streams`), so CPU
 and CUDA write the same bytes and no bit depends on a float. GVC1D codes the tokens of a window one
-after another and windows in parallel; here `GROUP` neighbouring windows share a stream, in which a
-token of all of them comes before the next token, so each sees its neighbours too.
+after another and windows in parallel; here `GROUP` neighbouring windows share a stream, one after
+another, so each sees those before it too.
 
     values  [W, T, C] int16   windows row by row, T tokens (a power of two), channels
     counts  [W]       uint8   tokens that a window has, 0…T: a prefix, the others are zero
 
 What the network sees of a value, all of it integers that both sides know: which token and channel
 it is, what frames before had there and in the windows beside (`Memory`), rate, and whether there is
-a base frame (`SIDE` activations); and values of the same frame before it (`BACK`).
+a base frame (`SIDE` activations); and magnitudes of the same frame before it (`BACK`), since what
+neighbours share is how large they are, rarely their sign.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -35,13 +37,20 @@ LARGEST = 1023
 GROUP = 8
 #: Kinds of tokens: levels of 1, 2, 4 … tokens, regions of the window, and the last one before them.
 KINDS = 7
-#: Activations known before the frame, and values before that the network sees.
-SIDE, BACK = KINDS + 1 + CHANNELS + 15, 7
+#: Activations known before the frame, and spans of values before that the network sees.
+SIDE, BACK = KINDS + 1 + CHANNELS + 15, 17
+#: Of the latter, those inside a window; directions to windows beside.
+_OWN, _ABOVE, _LEFT = 12, 0, 1
 #: Activations that come from frames before.
 MEMORY = slice(KINDS + 1 + CHANNELS, KINDS + 1 + CHANNELS + 12)
+#: A span in `gvcodec.entropy.streams`: -(distance << _SPAN_BITS | length). Values of the long one.
+_SPAN_BITS, _LONG = 14, 64
 #: Of the memory: a new frame has a weight of 1 / 2^_DECAY; magnitudes count up to _LARGE, in
 #: 1 / _UNIT. Frames are counted up to _OLD.
 _DECAY, _LARGE, _UNIT, _OLD = 2, 31, 32, 8
+
+#: First channel and number of those of luma and of each chroma plane in a token of patterns.
+_PLANES = (0, 10), (10, 3), (13, 3)
 
 Values = NDArray[np.int16]  # [W, T, C]
 Counts = NDArray[np.uint8]  # [W]
@@ -75,11 +84,11 @@ class Memory:
 
 
 class Streams(NamedTuple):
-    """S streams of at most N values: how many each has (S,), activations (S, N, SIDE), distances
-    of values before (S, N, BACK), and where each value is among all of the frame (S, N)."""
+    """S streams of at most N values: how many each has (S,), activations (S, N, SIDE), spans of
+    values before (S, N, BACK), and where each value is among all of the frame (S, N)."""
 
     counts: NDArray[np.int32]
-    side: NDArray[np.uint8]
+    side: _Bytes
     back: NDArray[np.int32]
     place: NDArray[np.int64]
 
@@ -101,11 +110,12 @@ class EntropyModel:
         rates: int = 8,
         blocks: tuple[int, int] | None = None,
     ) -> None:
-        self._network, self._has_base, self.backend = network, has_base, backend
+        self._network, self.has_base, self.backend = network, has_base, backend
         self.rows, self.columns, self.tokens, self.rates = rows, columns, tokens, rates
         self.blocks = blocks
         self.windows = rows * columns
-        self._fixed, self._parents = _describe_places(tokens), _parents_of(tokens)
+        self._fixed, self._own = _describe_places(tokens), _spans_of(tokens)
+        self._rims = _rims_of(tokens)
 
     def encode(self, values: Values, counts: Counts, memory: Memory, rate: int) -> list[bytes]:
         """A packet for each group that has values."""
@@ -134,17 +144,15 @@ class EntropyModel:
         return [slice(i, i + GROUP) for i in firsts if counts[i : i + GROUP].any()]
 
     def contexts(self, counts: Counts, memory: Memory, rate: int) -> Streams:
-        """All streams of a frame. Values of a stream are in the order token, window, channel."""
+        """All streams of a frame. Values of a stream are in the order window, token, channel."""
         known = self._known(counts, memory, rate)  # [W, T, C, SIDE]
         parts = []
         for group in self.groups_of(counts):
             here = counts[group].astype(int)
-            token, window = np.nonzero(here > np.arange(self.tokens)[:, None])  # (K,) both
-            rank = np.full((len(here), self.tokens), -1)
-            rank[window, token] = np.arange(len(token))
+            window, token = np.nonzero(here[:, None] > np.arange(self.tokens))  # (K,) both
             at = window + group.start
             place = ((at * self.tokens + token) * CHANNELS)[:, None] + np.arange(CHANNELS)
-            back = self._back(token, window, rank, group.start)
+            back = self._back(token, window, here, group.start)
             parts.append((known[at, token].reshape(-1, SIDE), back, place.reshape(-1)))
         sizes = np.array([len(place) for _, _, place in parts], np.int32)
         longest = int(sizes.max(initial=0))
@@ -160,25 +168,32 @@ class EntropyModel:
         self,
         token: NDArray[np.int64],
         window: NDArray[np.int64],
-        rank: NDArray[np.int64],
+        counts: NDArray[np.int64],
         first: int,
     ) -> NDArray[np.int32]:
-        """How many values before each value (K · CHANNELS, BACK) those are that it has to do with:
-        two channels before; of the same channel the two tokens before, the coarser one or the
-        region above (`_parents_of`), and the windows to the left and above, as far as they are in
-        the stream."""
-        own = np.arange(len(token))
-        back = np.zeros((len(token), CHANNELS, BACK), np.int32)
-        back[:, 1:, 0], back[:, 2:, 1] = 1, 2
-        for entry, other in ((2, token - 1), (3, token - 2), (4, self._parents[token])):
-            there = (token > 0) & (other >= 0)
-            found = own - rank[window, np.where(there, other, 0)]
-            back[:, :, entry] = (np.where(there, found, 0) * CHANNELS)[:, None]
-        left = np.where((window + first) % self.columns > 0, window - 1, -1)
-        for entry, other in ((5, left), (6, window - self.columns)):
-            beside = np.where(other >= 0, rank[np.maximum(other, 0), token], -1)
-            back[:, :, entry] = (np.where(beside >= 0, own - beside, 0) * CHANNELS)[:, None]
-        return back.reshape(-1, BACK)
+        """Spans before each value (K · CHANNELS, BACK): those of its window (`_spans_of`), all of
+        the stream, and, as far as the stream has them, of the windows to the left and above the
+        same value and its token, and the region that touches this one."""
+        back = np.zeros((len(token), CHANNELS, BACK), np.int64)
+        back[..., :_OWN] = self._own[token]
+        channel = np.arange(CHANNELS)
+        starts = CHANNELS * (np.cumsum(counts) - counts)  # of each window in the stream
+        step = (starts[window] + CHANNELS * token)[:, None] + channel  # (K, CHANNELS)
+        back[..., _OWN] = _span(step, step)
+        for direction, by in enumerate((self.columns, 1)):
+            there = window >= by
+            if direction == _LEFT:
+                there &= (window + first) % self.columns > 0
+            other = np.where(there, window - by, 0)
+            apart = starts[window] - starts[other]
+            same = np.where(there & (token < counts[other]), apart, 0)[:, None]  # (K, 1)
+            back[..., _OWN + 1 + direction] = _span(same, 1)
+            back[..., _OWN + 3 + direction] = _span(np.where(same, same + channel, 0), CHANNELS)
+            rim = self._rims[direction][token]
+            touches = there & (rim >= 0) & (rim < counts[other])
+            near = _span(apart + CHANNELS * (token - rim), 1)[:, None]
+            back[..., direction] = np.where(touches[:, None], near, back[..., direction])
+        return back.reshape(-1, BACK).astype(np.int32)
 
     def _known(self, counts: Counts, memory: Memory, rate: int) -> _Bytes:
         """Activations [W, T, C, SIDE]."""
@@ -202,7 +217,7 @@ class EntropyModel:
             _around_zero(8 * _beside(last, grid, 0)),
             np.uint8(memory.age * 15),
             np.uint8(rate * 18),
-            np.uint8(127 * self._has_base),
+            np.uint8(127 * self.has_base),
             np.minimum(2 * counts.astype(int), 127).astype(np.uint8)[:, None, None],
         ]
         for i, part in enumerate(parts):
@@ -226,14 +241,84 @@ def _describe_places(tokens: int) -> _Bytes:
     return fixed
 
 
+def _span(far: NDArray[np.int64], length: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """Entries of `back`: `length` values, the first of them `far` before; 0 where either is."""
+    there = (far > 0) & (np.asarray(length) > 0)
+    return np.where(there, -(far << _SPAN_BITS | length), 0)
+
+
+def _spans_of(tokens: int) -> NDArray[np.int64]:
+    """Spans of a window before each of its values [T, C, _OWN]: three neighbours
+    (`_neighbours_of`); the two channels before; its token so far; of the same channel the token
+    before and the coarser one (`_parents_of`), then all of these tokens; the last _LONG values; the
+    window."""
+    token, channel = np.arange(tokens)[:, None], np.arange(CHANNELS)
+    at = CHANNELS * token + channel  # [T, C]
+    near = _neighbours_of(tokens)
+    parent = _parents_of(tokens)[:, None]
+    own = [_span(np.where(near[..., i] >= 0, at - near[..., i], 0), 1) for i in range(3)]
+    own += [_span(np.where(channel >= i, i, 0) + 0 * token, 1) for i in (1, 2)]
+    own.append(_span(channel + 0 * token, channel))
+    for other in (token - 1, parent):
+        same = np.where(other >= 0, CHANNELS * (token - other), 0) + 0 * channel
+        own += [_span(same, 1), _span(np.where(same, same + channel, 0), CHANNELS)]
+    return np.stack([*own, _span(np.minimum(at, _LONG), np.minimum(at, _LONG)), _span(at, at)], -1)
+
+
 def _parents_of(tokens: int) -> NDArray[np.int64]:
-    """For each token one before it that it has to do with, -1 without any. The first half goes from
-    coarse to fine: the one above in a binary tree. Those of the second half belong to regions of
-    the window (`gvcodec.gvc1d.direct`): the region above."""
+    """For each token a coarser one before it, -1 without any. The first half goes from coarse to
+    fine: the one above in a binary tree. Those of the second half belong to regions of the window
+    (`gvcodec.gvc1d.direct`): the region above."""
     token, half = np.arange(tokens), tokens // 2
-    columns = half // (1 << (half.bit_length() - 1) // 2)
+    columns = _region_columns(tokens)
     above = np.where(token - half >= columns, token - columns, -1)
     return np.where(token < half, (token - 1) // 2, above)
+
+
+def _neighbours_of(tokens: int) -> NDArray[np.int64]:
+    """Of each value up to three before it in its window that the direct path gives a like meaning
+    [T, C, 3], as places token · CHANNELS + channel, -1 without any. Patterns of the window: the
+    next lower frequencies down and along, and luma's or the first chroma plane's of that frequency.
+    Regions: those above and to the left, and the channel before."""
+    half, columns = tokens // 2, _region_columns(tokens)
+    near = np.full((tokens, CHANNELS, 3), -1)
+    places: dict[tuple[int, int, int], int] = {}
+    for plane, (first, width) in enumerate(_PLANES):
+        for number, (down, along) in enumerate(_lowest(width * half)):
+            token, channel = number // width, first + number % width
+            places[plane, down, along] = CHANNELS * token + channel
+            like = (plane, down - 1, along), (plane, down, along - 1), (plane - 1, down, along)
+            near[token, channel] = [places.get(key, -1) for key in like]
+    of = np.arange(half, tokens)[:, None]
+    at = CHANNELS * of + np.arange(CHANNELS)
+    inside = (of - half) % columns > 0
+    near[half:, :, 0] = np.where(of - half >= columns, at - CHANNELS * columns, -1)
+    near[half:, :, 1] = np.where(inside, at - CHANNELS, -1)
+    near[half:, 1:, 2] = at[:, :-1]
+    near[near >= np.arange(tokens * CHANNELS).reshape(tokens, CHANNELS, 1)] = -1
+    return near
+
+
+def _rims_of(tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each token the one whose region touches its own in the window above, and to the left; -1
+    for what is no region at that rim."""
+    token, half, columns = np.arange(tokens), tokens // 2, _region_columns(tokens)
+    region = token - half
+    top = np.where((region >= 0) & (region < columns), token + half - columns, -1)
+    return top, np.where((region >= 0) & (region % columns == 0), token + columns - 1, -1)
+
+
+def _region_columns(tokens: int) -> int:
+    """As `gvcodec.gvc1d.direct.region_grid`, which needs torch."""
+    half = tokens // 2
+    return half // (1 << (half.bit_length() - 1) // 2)
+
+
+def _lowest(count: int) -> list[tuple[int, int]]:
+    """As `gvcodec.gvc1d.direct.lowest`."""
+    most = math.isqrt(2 * count) + 2
+    pairs = [(u, v) for u in range(most) for v in range(most)]
+    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
 
 
 def _beside(values: NDArray[np.int32], grid: tuple[int, ...], axis: int) -> NDArray[np.int32]:

@@ -33,6 +33,7 @@ class ContextEmbedding(nn.Module):
         self.features = nn.Conv2d(channels, width, config.patch // step, config.patch // step)
         self.known = nn.Parameter(0.1 * torch.randn(2, 2, width))
         self.rate = nn.Parameter(0.1 * torch.randn(config.rates, width))
+        self.phase = nn.Parameter(torch.zeros(config.phases, width))
         if config.titok:
             # Published weights know of no context: in the beginning there is none.
             for weight in (self.planes.weight, self.features.weight, self.known, self.rate):
@@ -49,6 +50,7 @@ class ContextEmbedding(nn.Module):
             x = x + self.features(context.features.to(x.dtype))
         base, before = context.known
         about = self.known[0, int(base)] + self.known[1, int(before)] + self.rate[rate]
+        about = about + self.phase[context.phase]
         return split(x + about[:, :, None, None].to(x.dtype), self.side)
 
 

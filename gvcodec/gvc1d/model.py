@@ -115,7 +115,8 @@ class GVC1D(nn.Module):
         step = self.steps(rate)
         if self.direct is None:
             return found / step
-        measured = self.direct.analyse(source - context.picture, context.picture)
+        guess = context.picture
+        measured = self.direct.analyse(source - guess, guess, context.phase, context.known[0])
         return measured / step + found
 
     def synthesise(
@@ -130,7 +131,7 @@ class GVC1D(nn.Module):
         latent = tokens * self.steps(rate)
         guess, added = context.picture, None
         if self.direct is not None:
-            added = self.direct.synthesise(latent, guess)
+            added = self.direct.synthesise(latent, guess, context.phase)
         given = latent if self.config.titok else tokens
         made = self.decoder(given, added, context, rate, read)
         if self.config.titok:
@@ -146,7 +147,9 @@ class GVC1D(nn.Module):
         memory = None
         if self.memory is not None:
             memory = self.memory.update(_given(context.memory), made.slots, made.patches).float()
-        return picture, State(picture, reference, context.shown, carried, made.features, memory)
+        phase = (context.phase + 1) % self.config.phases
+        state = State(picture, reference, context.shown, carried, made.features, memory, phase)
+        return picture, state
 
     def forward(
         self,
@@ -158,10 +161,11 @@ class GVC1D(nn.Module):
         keep: Tensor | None = None,
         cut_memory: bool = False,
         cut_buffer: bool = False,
+        cut_always: bool = False,
     ) -> tuple[list[Coded], State]:
         """A run of frames, for training. `keep` `[B, W, K]` or alike: 0 drops tokens after
         rounding. `cut_memory`: each frame finds the memory fresh. `cut_buffer`: the first frame
-        finds nothing of `state` but its memory."""
+        finds nothing of `state` but its memory; `cut_always`: so do all that follow."""
         coded: list[Coded] = []
         before: Tensor | None = None
         for frame in frames:
@@ -173,7 +177,7 @@ class GVC1D(nn.Module):
             context = self.context(frame.shown, known, frame.motion, (b, h, w))
             if memory is not None:
                 context = context._replace(memory=memory)
-            cut_buffer = False
+            cut_buffer = cut_always
             y = self.analyse(frame.source, context, rate, masked)
             tokens = round_latent(y, noise)
             if keep is not None:

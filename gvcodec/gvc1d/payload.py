@@ -2,15 +2,17 @@
 
     payload = u8 head  counts  motion  packets
     head    = rate 0…7 | run << 3 | each << 7
-    run       so many frames after this one, as far as they have no packet, are restored with all
-              tokens zero, 15 = all up to the next packet; those after them are shown as they are,
-              and the context of the next packet is empty
+    run       with a base: so many frames after this one, as far as they have no packet, are
+              restored with all tokens zero, 15 = all up to the next packet; those after them are
+              shown as they are, and the context of the next packet is empty
+              without a base: passes over this frame less 1; each goes on from the one before as if
+              it were the frame before, with as many tokens, and the last is shown
     counts  = each 0: u8 tokens of every window, a prefix
               each 1: u8 m, their mean  var size  an rANS packet of as many numbers as windows
               (Laplace table 45, mean m)
     motion  = without a base: var size, bytes (`gvcodec.gvc1d.motion`); 0 = nothing has moved
-    packets = an rANS packet for every `entropy_model.GROUP` windows in order that have values, each
-              but the last after its size (var)
+    packets = for each pass an rANS packet for every `entropy_model.GROUP` windows in order that
+              have values, each but the last of all after its size (var)
 
 Windows of 256×256 luma samples cover the picture row by row. The tables of the values come from the
 integer network of `entropy_model`. Raises `DamagedStreamError` for bytes that mean nothing.
@@ -36,18 +38,32 @@ _RUN, _EACH, _COUNT_SCALE = 3, 1 << 7, 45
 
 class Latent(NamedTuple):
     """The tokens of a frame: values [W, T, C], zero beyond the counts [W]; `rate` and `run` as in
-    the head; `motion` of blocks, None with a base or where nothing has moved."""
+    the head (ENDLESS without a base); `motion` of blocks, None with a base or where nothing has
+    moved; `before`: values of the passes before the last."""
 
     rate: int
     run: int
     counts: Counts
     values: Values
     motion: motion.Vectors | None = None
+    before: tuple[Values, ...] = ()
+
+    @property
+    def passes(self) -> tuple[Values, ...]:
+        """Values of all passes."""
+        return *self.before, self.values
+
+    def remember(self, memory: Memory) -> Memory:
+        """What the next frame's contexts are made of."""
+        for values in self.passes:
+            memory = memory.after(values, self.counts)
+        return memory
 
 
 def pack(latent: Latent, model: EntropyModel, memory: Memory) -> bytes:
     """The payload."""
-    head, counts = latent.rate | latent.run << _RUN, latent.counts
+    run = latent.run if model.has_base else len(latent.before)
+    head, counts = latent.rate | run << _RUN, latent.counts
     same = bool((counts == counts[0]).all())
     if same:
         front = bytes([head, counts[0]])
@@ -58,7 +74,10 @@ def pack(latent: Latent, model: EntropyModel, memory: Memory) -> bytes:
     if model.blocks is not None:
         moved = motion.pack(latent.motion)
         front += encode_var(len(moved)) + moved
-    packets = model.encode(latent.values, counts, memory, latent.rate) if counts.any() else []
+    packets: list[bytes] = []
+    for values in latent.passes if counts.any() else ():
+        packets += model.encode(values, counts, memory, latent.rate)
+        memory = memory.after(values, counts)
     framed = [encode_var(len(packet)) + packet for packet in packets[:-1]] + packets[-1:]
     return front + b"".join(framed)
 
@@ -70,6 +89,7 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
     rate, run = head & RATES - 1, head >> _RUN & ENDLESS
     if rate >= model.rates:
         raise DamagedStreamError("latent tokens: impossible rate")
+    passes, run = (1, run) if model.has_base else (run + 1, ENDLESS)
     counts = _read_counts(cursor, bool(head & _EACH), model)
     moved = None
     if model.blocks is not None:
@@ -77,11 +97,16 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
     if not counts.any():
         if len(cursor):
             raise DamagedStreamError("latent tokens: bytes follow the last value")
-        return Latent(rate, run, counts, Memory.empty(model.windows, model.tokens).values, moved)
+        none = Memory.empty(model.windows, model.tokens).values
+        return Latent(rate, run, counts, none, moved, (none,) * (passes - 1))
     groups = len(model.groups_of(counts))
-    packets = [cursor.take(cursor.var()) for _ in range(groups - 1)]
+    packets = [cursor.take(cursor.var()) for _ in range(passes * groups - 1)]
     packets.append(cursor.take(len(cursor)))
-    return Latent(rate, run, counts, model.decode(packets, counts, memory, rate), moved)
+    found: list[Values] = []
+    for i in range(0, len(packets), groups):
+        found.append(model.decode(packets[i : i + groups], counts, memory, rate))
+        memory = memory.after(found[-1], counts)
+    return Latent(rate, run, counts, found[-1], moved, tuple(found[:-1]))
 
 
 def _read_counts(cursor: Cursor, each: bool, model: EntropyModel) -> Counts:

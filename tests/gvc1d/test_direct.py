@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,8 +29,6 @@ def test_lowest_frequencies_come_first_and_only_beyond_a_radius() -> None:
 
 @pytest.mark.parametrize("tokens", [8, 16, 32, 64])
 def test_regions_are_a_pyramid(tokens: int) -> None:
-    from dataclasses import replace
-
     regions = token_regions(replace(SMALL, tokens=tokens))
     rows, columns = region_grid(tokens)
     assert regions.shape == (tokens, 256) and rows * columns == tokens // 2
@@ -73,3 +72,28 @@ def test_gains_strengthen_what_the_context_blurred() -> None:
     made = dull + path.synthesise(only, dull)
     before, after = ((p.y - sharp.y).square().mean() for p in (dull, made))
     assert after < 0.3 * before
+
+
+def test_phases_sharpen_what_stays() -> None:
+    config = replace(SMALL, phases=4)
+    path, made = DirectPath(config), grey(1, 256, 256, torch.zeros(1))
+    source = smooth_picture(256, 256, seed=5)
+    source.y.add_(0.1 * torch.randn(256, 256, generator=torch.Generator().manual_seed(0)))
+    errors: list[float] = []
+    for phase in range(config.phases):
+        found = path.analyse(source - made, made, phase)
+        made = made + path.synthesise(found, made, phase)
+        errors.append(float((made.y - source.y).square().mean().detach()))
+    assert all(a > b for a, b in pairwise(errors))
+
+
+def test_patterns_of_phases_are_at_right_angles() -> None:
+    patterns = DirectPath(replace(SMALL, phases=3)).patterns.flatten(0, 1).flatten(1)
+    assert torch.allclose(patterns @ patterns.T, torch.eye(len(patterns)), atol=1e-4)
+
+
+def test_a_gate_holds_back_what_a_base_has_coded() -> None:
+    path, none = DirectPath(TINY), grey(1, 64, 64, torch.zeros(1))
+    source = smooth_picture(64, 64)
+    free, held = (path.analyse(source - none, none, 0, base) for base in (False, True))
+    assert torch.allclose(held, 0.5 * free)

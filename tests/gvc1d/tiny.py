@@ -18,6 +18,7 @@ CONFIG = GVC1DConfig(
     queries=2,
     head_width=8,
     head_blocks=1,
+    phases=2,
 )
 
 
@@ -30,6 +31,9 @@ def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
 
     torch.manual_seed(seed)
     path = folder / f"{name}.safetensors"
-    save_model(GVC1D(CONFIG), path)
+    network = GVC1D(CONFIG)
+    assert network.direct is not None
+    torch.nn.init.ones_(network.direct.gate)  # tokens say all they can, over a base too
+    save_model(network, path)
     write_network(entropy_beside(path), make_latent_network(), FORM)
     return path

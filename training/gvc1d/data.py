@@ -94,7 +94,9 @@ class Runs(Dataset[Run]):
     def _kept(self, index: int) -> Path | None:
         if not self.config.cache:
             return None
-        name = f"{'held' if self.held_out else 'run'}-{self.config.seed}-{index}-{self.frames}.npz"
+        wide = f"-{self.config.width}" if self.config.width else ""
+        half = "held" if self.held_out else "run"
+        name = f"{half}-{self.config.seed}-{index}-{self.frames}{wide}.npz"
         return Path(self.config.cache) / name
 
     def _make(self, index: int) -> Run:
@@ -111,6 +113,7 @@ class Runs(Dataset[Run]):
 
     def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         size = self.config.size
+        ratio = (self.config.width or size) / size
         pan = rng.integers(-3, 4, 2)
         begin, steps = float(rng.random()), int(rng.integers(1, 3))
         zoom, at = float(rng.random()), rng.random(2)
@@ -123,17 +126,19 @@ class Runs(Dataset[Run]):
             raise ValueError("too short")
         cut = []
         for t, frame in enumerate(frames):
-            short = min(frame.width, frame.height)
-            # Side of the square that is scaled to size², in samples of the frame.
+            short = min(int(frame.width / ratio), frame.height)
+            # Rows of what is scaled to the size of a run, in samples of the frame.
             least, most = min(size, short), min(short, int(_WIDEST * size))
             side = int(least + zoom * (most - least)) // 2 * 2
-            free = np.array([frame.height - side, frame.width - side])
+            wide = int(side * ratio) // 2 * 2
+            free = np.array([frame.height - side, frame.width - wide])
             move = pan * t * side // size if still else 0
             top, left = np.clip((at * (free + 1)).astype(int) + move, 0, free) // 2 * 2
-            cut.append(_scaled(frame, int(top), int(left), side, size))
-        planes = np.stack(cut)  # [T, 1.5·size, size]
+            source = int(top), int(left), side, wide
+            cut.append(_scaled(frame, source, (size, int(size * ratio))))
+        planes = np.stack(cut)  # [T, 1.5·size, width]
         y = planes[:, :size]
-        uv = planes[:, size:].reshape(len(cut), 2, size // 2, size // 2)
+        uv = planes[:, size:].reshape(len(cut), 2, size // 2, -1)
         if flip:
             y, uv = y[..., ::-1], uv[..., ::-1]
         return np.ascontiguousarray(y), np.ascontiguousarray(uv)
@@ -164,18 +169,22 @@ def _decode(clip: Path, begin: float, count: int, step: int) -> Iterator[Any]:
                     return
 
 
-def _scaled(frame: Any, top: int, left: int, side: int, size: int) -> NDArray[np.uint8]:
-    """A square of a frame as yuv420p of `size`², `[1.5·size, size]`."""
+def _scaled(
+    frame: Any, source: tuple[int, int, int, int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A part (top, left, rows, columns) of a frame as yuv420p of (rows, columns) `size`,
+    `[1.5·rows, columns]`."""
+    top, left, rows, columns = source
     from av.filter import Graph
 
     graph = Graph()
-    source = graph.add_buffer(
+    begin = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format.name, time_base=Fraction(1, 25)
     )
-    cut = graph.add("crop", f"{side}:{side}:{left}:{top}")
-    scale = graph.add("scale", f"{size}:{size}:flags=area:out_range=tv")
+    cut = graph.add("crop", f"{columns}:{rows}:{left}:{top}")
+    scale = graph.add("scale", f"{size[1]}:{size[0]}:flags=area:out_range=tv")
     form, sink = graph.add("format", "yuv420p"), graph.add("buffersink")
-    for a, b in ((source, cut), (cut, scale), (scale, form), (form, sink)):
+    for a, b in ((begin, cut), (cut, scale), (scale, form), (form, sink)):
         a.link_to(b)
     graph.configure()
     graph.push(frame)

@@ -1,5 +1,5 @@
-"""Distortion of a run: pixels and steadiness of every frame, a perceptual distance of one crop of
-one frame of each run (its price is the distance, not the network)."""
+"""Distortion of a run: pixels and steadiness of every frame, a perceptual distance of some crops of
+random frames of each run (its price is the distance, not the network)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ _ALLOWED = 0.3
 
 @dataclass(frozen=True)
 class Weights:
+    """Of the parts; `looks`: crops of each run that the perceptual distance sees."""
+
     pixel: float
     temporal: float
     perceptual: float
+    looks: int = 1
 
 
 class Distortion:
@@ -70,8 +73,9 @@ class Distortion:
     def _look(
         self, frames: list[Frame], coded: list[Coded], rng: np.random.Generator, lead: str
     ) -> Tensor:
+        count = len(frames[0].source.y)
         ours, theirs = [], []
-        for i in range(len(frames[0].source.y)):
+        for i in (i for i in range(count) for _ in range(self.weights.looks)):
             t = int(rng.integers(len(frames)))
             height, width = frames[t].source.y.shape[2:]
             top = int(rng.integers(max(0, height - LOOK) // 16 + 1)) * 16
@@ -81,7 +85,7 @@ class Distortion:
         loss = self.leads[lead]
         reference = loss.reference(torch.cat(theirs))
         lpips, dists = loss(torch.cat(ours), reference)
-        return lpips + dists
+        return (lpips + dists).view(count, -1).mean(1)
 
 
 def cut_rgb(picture: Picture, sample: int, top: int, left: int) -> Tensor:

@@ -17,22 +17,25 @@ class TrainConfig:
     none); `titok`: published TA-TiTok weights to begin with.
 
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
-    as `length` frames of `size`² luma samples, of which a step sees the first `frames`. In half of
-    the micro-batches up to `preroll` frames go before them, without gradients, there and back
-    through the run: what a network adds must not pile up from frame to frame. Of the micro-batches
-    a share `no_base` has no base frames, `no_memory` finds the memory fresh in every frame, and of
-    those with frames before them `no_buffer` has no other context than the memory at first.
+    as `length` frames of `size` rows and `width` columns (0: `size`) of luma samples, of which a
+    step sees the first `frames`. In half of the micro-batches up to `preroll` frames go before
+    them, without gradients, there and back through the run, or without a base passes over the
+    first: what a network adds must not pile up from frame to frame. Of the micro-batches a share
+    `no_base` has no base frames, `no_memory` finds the memory fresh in every frame, and of those
+    with frames before them `no_buffer` has no other context than the memory at first, and
+    `memory_alone` in any frame. Of those without a base a share `moved` is given block motion.
     `mask`: up to this share of the source's patches is hidden from the encoder, in half of them;
     `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
     qualities.
 
     `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
     (whose own bits count) and without; they rise from 0 between the shares `price_from` and
-    `price_to` of `plan_minutes`. `perceptual`: weight of the perceptual distance beside
-    the pixels', led by VGG16 in a share `vgg` of the steps where its weights are found. `gan`:
-    weight of the adversarial loss, for the decoder only. `trains`: "all", "new" (layers that
-    published weights do not have), "decoder", "no_global". `without`: parts left out in ablations,
-    of "memory", "buffer", "local", "global", "direct"."""
+    `price_to` of `plan_minutes`. `perceptual`: weight of the perceptual distance of `looks` crops
+    of each run beside the pixels', led by VGG16 in a share `vgg` of the steps where its weights are
+    found. `gan`: weight of the adversarial loss, for the decoder only. `trains`: "all", "new"
+    (layers that published weights do not have), "decoder", "no_global". `without`: parts left out
+    in ablations, of "memory", "buffer", "local", "global", "direct". `seed` chooses the runs,
+    `draw` the first weights and what steps draw."""
 
     data: str
     skip: tuple[str, ...] = ("devtest",)
@@ -47,18 +50,22 @@ class TrainConfig:
     trains: str = "all"
     without: tuple[str, ...] = ()
     seed: int = 1
+    draw: int = 0
     batch: int = 4
     accumulate: int = 2
     length: int = 4
     frames: int = 2
     preroll: int = 0
     size: int = 256
+    width: int = 0
     workers: int = 0
     threads: int = 0
     qs: tuple[int, ...] = (46, 50, 54, 58, 61, 63)
     no_base: float = 0.4
     no_memory: float = 0.3
     no_buffer: float = 0.3
+    memory_alone: float = 0.0
+    moved: float = 0.0
     mask: float = 0.6
     prefix: float = 0.3
     learning_rate: float = 3e-4
@@ -72,6 +79,7 @@ class TrainConfig:
     pixel: float = 4.0
     temporal: float = 10.0
     perceptual: float = 1.0
+    looks: int = 1
     vgg: float = 0.5
     gan: float = 0.0
     check_steps: int = 100

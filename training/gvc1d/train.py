@@ -62,7 +62,7 @@ class Work:
         self.device = torch.device(name)
         if config.threads:
             torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
+        torch.manual_seed(self._seed)
         self.model: nn.Module = make_model(config).to(self.device)
         self.distributed = (
             DistributedDataParallel(self.model, find_unused_parameters=True)
@@ -71,7 +71,7 @@ class Work:
         )
         self.runs, self.held = Runs(config), Runs(config, held_out=True)
         self.distortion = Distortion(
-            Weights(config.pixel, config.temporal, config.perceptual), self.device
+            Weights(config.pixel, config.temporal, config.perceptual, config.looks), self.device
         )
         self.adversary = Adversary(self.device, config.learning_rate) if config.gan else None
         self.usual = torch.ones(2, _CLASSES, device=self.device)  # distortion, bits
@@ -82,13 +82,15 @@ class Work:
 
     def groups(self) -> list[dict[str, Any]]:
         model = cast(GVC1D, self.model)
-        own = {id(p) for p in [*model.steps.parameters(), *model.prior.parameters()]}
+        few = [*model.steps.parameters(), *model.prior.parameters()]
+        few += [p for n, p in model.named_parameters() if n == "direct.gate"]
+        own = {id(p) for p in few}
         chosen = [p for n, p in model.named_parameters() if self._trains(n)]
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         for parameter in chosen:
             parameter.requires_grad_(True)
-        # Step sizes and the prior are few numbers that many samples agree on.
+        # Step sizes, gates and the prior are few numbers that many samples agree on.
         fast = [p for p in chosen if id(p) in own]
         slow = [p for p in chosen if id(p) not in own]
         return [{"params": slow}, {"params": fast, "scale": 3.0, "weight_decay": 0.0}]
@@ -122,8 +124,8 @@ class Work:
             self.batches = iter(loader)
         return next(self.batches)
 
-    def frames_of(self, batch: dict[str, Tensor], base: bool) -> list[Frame]:
-        """The frames of a micro-batch `[B, T, …]`, with or without their base."""
+    def frames_of(self, batch: dict[str, Tensor], base: bool, moved: bool) -> list[Frame]:
+        """The frames of a micro-batch `[B, T, …]`, with or without their base and block motion."""
 
         def picture(y: str, uv: str, t: int) -> Picture:
             return Picture(
@@ -134,7 +136,7 @@ class Work:
         frames = []
         for t in range(batch["y"].shape[1]):
             shown = picture("shown_y", "shown_uv", t) if base else None
-            motion = batch["motion"][:, t].to(self.device) if base else None
+            motion = batch["motion"][:, t].to(self.device) if base or moved else None
             frames.append(Frame(picture("y", "uv", t), shown, motion))
         return frames
 
@@ -145,13 +147,13 @@ class Work:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Of one micro-batch. What it is made of is drawn from its number alone."""
         config = self.config
-        rng = np.random.default_rng((config.seed, 77, self._number(step)))
+        rng = np.random.default_rng((self._seed, 77, self._number(step)))
         torch.manual_seed(int(rng.integers(1 << 31)))
         if step % config.accumulate == 0:
             self._settle()
         batch = self._batch(step)
         base = bool(rng.random() >= config.no_base)
-        run = self.frames_of(batch, base)
+        run = self.frames_of(batch, base, bool(rng.random() < config.moved))
         frames, state = run[: config.frames], None
         size = len(batch["y"])
         rate = torch.from_numpy(rng.integers(0, self._rates, size)).to(self.device)
@@ -164,10 +166,11 @@ class Work:
             count = rng.choice(_prefixes(self._tokens), (size, windows))
             kept = np.arange(self._tokens) < count[..., None]
             keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
-        cut_buffer = False
+        cut_buffer = alone = False
         if config.preroll and rng.random() < 0.5:
             cut_buffer = bool(rng.random() < config.no_buffer)
-            before = there_and_back(run, int(rng.integers(1, config.preroll + 1)))
+            alone = cut_buffer and bool(rng.random() < config.memory_alone)
+            before = self._before(run, base, rng)
             with self._half(), torch.no_grad():
                 state = cast(GVC1D, self.model)(before, rate)[1].detach()
             frames[0] = frames[0]._replace(motion=None)
@@ -181,6 +184,7 @@ class Work:
                 keep=keep,
                 cut_memory=bool(rng.random() < config.no_memory) and not cut_buffer,
                 cut_buffer=cut_buffer,
+                cut_always=alone,
             )
         lead = "vgg" if rng.random() < config.vgg and "vgg" in self.distortion.leads else "small"
         costs = self.distortion(frames, coded, rng, lead)
@@ -201,6 +205,13 @@ class Work:
             name: float(costs.detach().mean()),
             f"{name}_bits": float(bits.detach().mean()),
         }
+
+    def _before(self, run: list[Frame], base: bool, rng: np.random.Generator) -> list[Frame]:
+        """Frames that go before a run: there and back through it, or passes over the first."""
+        phases = self._sizes.phases
+        if not base and phases > 1 and rng.random() < 0.5:
+            return [run[0]] * int(rng.integers(1, phases))
+        return there_and_back(run, int(rng.integers(1, self.config.preroll + 1)))
 
     def _adversarial(
         self, frames: list[Frame], coded: list[Coded], rng: np.random.Generator
@@ -241,6 +252,10 @@ class Work:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     @property
+    def _seed(self) -> int:
+        return self.config.seed + 1000 * self.config.draw
+
+    @property
     def _sizes(self) -> GVC1DConfig:
         return cast(GVC1D, self.model).config
 
@@ -258,7 +273,8 @@ class Work:
 
     @property
     def _windows(self) -> int:
-        return (self.config.size // self._sizes.window) ** 2
+        size, window = self.config.size, self._sizes.window
+        return (size // window) * ((self.config.width or size) // window)
 
     # ------------------------------------------------------------------ held-out runs
     @torch.no_grad()
@@ -268,7 +284,7 @@ class Work:
         totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
         for first in range(0, _CHECKED, 4):
             batch = collate([self.held[first + i] for i in range(4)])
-            run = self.frames_of(batch, base)
+            run = self.frames_of(batch, base, base)
             frames = there_and_back(run, _LONG) + run
             frames[_LONG] = frames[_LONG]._replace(motion=None)
             with self._half():
@@ -294,7 +310,7 @@ class Work:
 
         def run() -> None:
             with self._half():
-                code_run(model, self.frames_of(batch, False)[:2], _MIDDLE)
+                code_run(model, self.frames_of(batch, False, False)[:2], _MIDDLE)
 
         found = Figures(
             *spreads(model, run),
