@@ -72,6 +72,31 @@ def streams_contexts(side: Annotated[NDArray[numpy.uint8], dict(shape=(None, Non
     What a predicting network sees of each value of a stream (steps): (steps, n + m) uint8 from side (steps, n) and back (steps, m).
     """
 
+BUNDLE_OBUS: int = 96
+
+BUNDLE_HEAD: int = 20
+
+class BundleModel:
+    """Codes frame headers of a GOP's bundles, one bundle after another."""
+
+    def __init__(self, sample: bytes) -> None:
+        """
+        A model that has learned OBUs: each a byte for its place in the frame, one for the number of its symbols, symbols; 255 and 0 between GOPs. Raises `ValueError`.
+        """
+
+    def copy(self) -> BundleModel:
+        """For another GOP."""
+
+    def encode(self, symbols: bytes) -> bytes:
+        """
+        Codes the symbols of whole frames with BUNDLE_OBUS OBUs at most, BUNDLE_HEAD bytes of each. Raises `ValueError`.
+        """
+
+    def decode(self, data: bytes, frames: int) -> bytes:
+        """
+        The symbols of so many frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
+        """
+
 TREE_VALUES: int = 206
 
 TREE_LEVELS: int = 5

@@ -1,4 +1,4 @@
-// Frames of base av1 in bundles: the decoder of gvcodec/bitstream/bundles.py, where the format and the model are described.
+// Frames of base av1 in bundles: the decoder of gvcodec/bitstream/bundles.py (format) and csrc/entropy/bundles.hpp (model).
 
 import { Cursor, Damaged, joined, leb128 } from "./bytes.js";
 import { SAMPLE } from "./bundles_sample.js";
