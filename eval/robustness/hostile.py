@@ -9,7 +9,13 @@ from collections.abc import Callable
 import av
 import numpy as np
 
-from eval.robustness.mutations import EXTREMES, header_fields, header_of, sealed_packets
+from eval.robustness.mutations import (
+    EXTREMES,
+    header_fields,
+    header_of,
+    plain_header,
+    sealed_packets,
+)
 from eval.robustness.streams import streams
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
@@ -84,7 +90,7 @@ def with_packets(stream: bytes, *before: Packet) -> bytes:
     """The stream with packets in front, every checksum right."""
     reader = Reader(io.BytesIO(stream))
     packets = [*before, *reader.packets()]
-    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
+    return sealed_packets(plain_header(reader.header), packets, reader.base_hash or b"")
 
 
 def openers() -> dict[str, bytes]:
@@ -105,7 +111,7 @@ def bombs(seed: int) -> dict[str, bytes]:
         data = streams()[name]
         reader = Reader(io.BytesIO(data))
         packets = list(reader.packets())
-        header = reader.header.pack()
+        header = plain_header(reader.header)
         fields = header_fields(header)
         for field in (1, 4):
             changed = list(fields)
@@ -119,7 +125,7 @@ def bombs(seed: int) -> dict[str, bytes]:
         found[f"{name}-noise"] = sealed_packets(header, [noise, *packets], bytes(8))
         found[f"{name}-empty"] = sealed_packets(header, [Packet(Kind.INTER, b"")] * 9000, bytes(8))
     reader = Reader(io.BytesIO(streams()["rich"]))
-    rich, head = list(reader.packets()), reader.header.pack()
+    rich, head = list(reader.packets()), plain_header(reader.header)
     nothing = b"\0\0\0"  # track 0, at the same time, for no time, of no bytes
     times = b"".join(encode_var(0) + encode_var(2) for _ in range(MEGABYTE // 4))
     summary = b"\1" + bytes(8) + encode_var(4096) + b"\1"

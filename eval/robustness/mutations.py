@@ -11,11 +11,11 @@ import binascii
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.header import MAGIC, VERSION
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import MAX_BYTES, encode_var
@@ -165,7 +165,12 @@ def sealed_stream(data: bytes, packets: list[Packet]) -> bytes:
     reader = Reader(io.BytesIO(data))
     for _ in reader.packets():
         pass
-    return sealed_packets(reader.header.pack(), packets, reader.base_hash or b"")
+    return sealed_packets(plain_header(reader.header), packets, reader.base_hash or b"")
+
+
+def plain_header(header: SequenceHeader) -> bytes:
+    """The header of a stream whose packets hold a frame each."""
+    return replace(header, bundled=False).pack()
 
 
 def sealed_packets(header: bytes, packets: list[Packet], base_hash: bytes) -> bytes:
