@@ -217,7 +217,8 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
     with av.open(source, "w") as container:
         video = add_video(container, 320, 192, "ffv1", 24)
-        for picture in demo_frames(12):
+        moments = [picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0]
+        for picture in moments:
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(video.encode(None))
     command = ["encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1"]
