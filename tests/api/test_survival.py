@@ -17,19 +17,21 @@ from dataclasses import replace
 from functools import partialmethod
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes
 from tests.conftest import before_keys, moving_texture, planes_equal, rewritten, run
-from tests.streams.test_tools import TIMES, contents, made, sound
+from tests.streams import test_tools
+from tests.streams.test_tools import TIMES, contents, sound
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,17 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def clip() -> list[Planes]:
     return moving_texture(64, 48, 18)
+
+
+def made(*arguments: Any, **named: Any) -> bytes:
+    """A stream with a packet for each frame; tests/bitstream/test_bundles.py loses bundles."""
+    reader = Reader(io.BytesIO(test_tools.made(*arguments, **named)))
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(reader.header, bundled=False))
+    for packet in reader.packets():
+        writer.write(packet)
+    writer.finish(reader.base_hash or b"")
+    return stream.getvalue()
 
 
 def despite(data: bytes) -> tuple[list[DecodedFrame], Decoder]:
