@@ -39,6 +39,8 @@ SPEEDS = {
     "best": Speed({"av1": 2, "vvc": 1}, {}, 20),
 }
 SMALL = 640 * 360
+#: A frame of 16 MiB fits no bundle; one of so many samples has less as it is.
+_MOST_BUNDLED = 1 << 23
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.
 TOKEN_RATES, MOST_TOKENS = 8, 64
@@ -186,10 +188,10 @@ class EncoderConfig:
         """Whether frames may have latent tokens."""
         return self.tokens != "off" or self.base == "none"
 
-    @property
-    def bundles(self) -> bool:
-        """Whether frames travel in bundles: whoever wants each at once does not wait for others."""
-        return self.base == "av1" and not self.low_delay
+    def bundles(self, samples: int) -> bool:
+        """Whether frames of so many luma samples travel in bundles: whoever wants each at once does
+        not wait for others."""
+        return self.base == "av1" and not self.low_delay and samples <= _MOST_BUNDLED
 
     @property
     def fits(self) -> bool:

@@ -26,7 +26,7 @@ from importlib.resources import files
 from gvcodec._core import BUNDLE_HEAD, BUNDLE_OBUS, BundleModel
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.errors import DamagedStreamError
+from gvcodec.errors import DamagedStreamError, LimitError
 
 #: A writer closes a bundle with so many frames, so many bytes of them, or before another packet.
 #: A damaged one is lost as a whole.
@@ -43,6 +43,8 @@ def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
     """Number of OBUs of a frame, their symbols, their tails."""
     found = _obus(payload)
     if found is None:
+        if len(payload) >= _MOST_SIZE:
+            raise LimitError(f"a frame of {len(payload)} bytes fits no bundle")
         return 1, bytes([_RAW]) + _size_symbols(len(payload)), payload
     symbols, tails = bytearray(), bytearray()
     for number, (kind, body) in enumerate(found):
@@ -93,7 +95,8 @@ class Bundler:
         self._bytes = self._obus = 0
 
     def send(self, packet: Packet) -> Iterator[Packet]:
-        """Take the next frame; gives what it closes. A keyframe comes after `flush`."""
+        """Take the next frame; gives what it closes. A keyframe comes after `flush`. Raises
+        `LimitError` for one of 16 MiB or more."""
         obus, symbols, tails = _parse(packet.payload)
         if self._obus + obus > BUNDLE_OBUS:
             yield from self.flush()

@@ -106,7 +106,7 @@ class Encoder(Shared):
             start_pts,
             layers.base_model_id(settled.base),
             painter,
-            bundled=settled.bundles,
+            bundled=settled.bundles(fmt.width * fmt.height),
         )
         self.progress = progress
 

@@ -300,10 +300,10 @@ def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
     return near + _part(size, trials) * (others[0] - near) if others else near
 
 
-def _bytes_in_file(config: EncoderConfig, packets: Sequence[CodedFrame]) -> int:
+def _bytes_in_file(bundled: bool, packets: Sequence[CodedFrame]) -> int:
     """Bytes of these frames in a stream."""
     frames = [Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for p in packets]
-    if config.bundles:
+    if bundled:
         bundler = Bundler()
         closed = [b for frame in frames for b in bundler.send(frame)]
         frames = [*closed, *bundler.flush()]
@@ -328,7 +328,8 @@ class Trials:
         for planes in self._part:
             coded.add(encoder.send(planes))
         coded.add(encoder.flush())
-        size = _bytes_in_file(config, coded.packets)
+        bundled = config.bundles(self._fmt.width * self._fmt.height)
+        size = _bytes_in_file(bundled, coded.packets)
         if not paint:
             return Trial(index, size)
         fidelity = MeanPsnr()

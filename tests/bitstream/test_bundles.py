@@ -16,7 +16,8 @@ import gvcodec
 from gvcodec._core import BundleModel
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, Writer, bundles
-from gvcodec.errors import DamagedStreamError
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.streams.info import facts
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
@@ -178,6 +179,18 @@ def test_who_wants_each_frame_at_once_has_no_bundles() -> None:
     for low_delay in (False, True):
         data = gvcodec.encode(frames, base="av1", fit=0, low_delay=low_delay)
         assert Reader(io.BytesIO(data)).header.bundled is not low_delay
+
+
+def test_pictures_whose_frames_may_fit_no_bundle_have_none() -> None:
+    largest = b"\xff" * ((1 << 24) - 1)
+    (whole,) = bundles.Bundler().send(Packet(Kind.KEY, largest))
+    assert bundles.Unbundler().send(whole) == [Packet(Kind.KEY, largest)]
+    with pytest.raises(LimitError, match="16777216 bytes"):
+        list(bundles.Bundler().send(Packet(Kind.KEY, largest + b"\0")))
+    config = EncoderConfig(base="av1").resolve()
+    # 4:2:0 samples of 10 bits, not coded at all.
+    assert config.bundles(3840 * 2160) and 3840 * 2160 * 3 // 2 * 10 // 8 < len(largest)
+    assert not config.bundles(4096 * 4096)
 
 
 def test_the_player_has_the_same_sample() -> None:
