@@ -122,7 +122,7 @@ class Model {
     const size = at >= BODY ? Math.min(seen[1], 40) >> 2 : 0;
     const hashes = [
       seen.at(-1) ?? 0,
-      period * 64 + place,
+      (period * 64) | place,
       before[at] ?? 256,
       body[0] * 16 + size,
       body[0] * 65536 + (body[1] ?? 0) * 256 + (body[3] ?? 0),

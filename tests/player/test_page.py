@@ -7,9 +7,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.bitstream import Kind, Packet, bundles
 from tests.conftest import moving_texture
 from tests.player_helpers import (
     GOLDEN,
@@ -57,6 +59,15 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
 console.log(JSON.stringify(found));
 """
 
+BUNDLES = """
+import fs from "node:fs";
+const { Unbundler } = await import(process.argv[2] + "/bundles.js");
+const unbundler = new Unbundler();
+const read = ([key, bundle]) => unbundler.send(Uint8Array.from(Buffer.from(bundle, "hex")), key);
+const found = JSON.parse(fs.readFileSync(process.argv[3])).flatMap(read);
+console.log(JSON.stringify(found.map((payload) => Buffer.from(payload).toString("hex"))));
+"""
+
 
 def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[dict[str, object]]:
     """What the page's modules make of files; frames that are given are hashed."""
@@ -86,6 +97,28 @@ def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Pa
         assert facts["gops"] == len(reader.gops())
         assert reader.base_hash is not None
         assert facts["hash"] == facts["whole"] == reader.base_hash.hex()
+
+
+@needs_node
+def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
+    rng, bundler = np.random.default_rng(4), bundles.Bundler()
+    bodies = [bytes(rng.integers(0, 4, size, np.uint8)) for size in rng.integers(1, 300, 40)]
+    frames = [Packet(Kind.INTER if n else Kind.KEY, b"\x30" + b) for n, b in enumerate(bodies)]
+    given = [*(bundle for frame in frames for bundle in bundler.send(frame)), *bundler.flush()]
+    # Two frames, of 1 and 95 OBUs, more than our encoder puts into one.
+    symbols = b"\x16\1a" + b"".join(b"\6\1" + bytes([n]) for n in range(94)) + b"\x16\1b"
+    coded = bundles._prime().copy().encode(symbols)
+    given.append(Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded))
+    unbundler = bundles.Unbundler()
+    wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]
+    script, data = tmp_path / "script.mjs", tmp_path / "bundles.json"
+    script.write_text(BUNDLES)
+    data.write_text(json.dumps([(b.kind is Kind.KEY, b.payload.hex()) for b in given]))
+    command = ["node", str(script), str(page_for_node(tmp_path)), str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [payload.hex() for payload in wanted]
+    assert wanted[:40] == [frame.payload for frame in frames]
 
 
 @needs_node
