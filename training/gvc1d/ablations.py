@@ -1,7 +1,7 @@
 """What training without a part costs: every configuration of `configs/gvc1d/ablations` from the
-same start for the same short time, judged on the same held-out runs.
+same start for as many steps, judged on the same held-out runs.
 
-    python -m training gvc1d.ablations --minutes 3 --seeds 2 --csv docs/data/gvc1d-ablations.csv
+    python -m training gvc1d.ablations --steps 60 --seeds 2 --csv docs/data/gvc1d-ablations.csv
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """One line of the CSV for each configuration, seed and way of judging."""
     parser = argparse.ArgumentParser(prog="gvc1d.ablations", description=__doc__)
     parser.add_argument("configs", nargs="*", help="names of files (all)")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of each run (3)")
+    parser.add_argument("--steps", type=int, default=60, help="of each run (60)")
     parser.add_argument("--seeds", type=int, default=2, help="how many (2)")
     parser.add_argument("--csv", type=Path, required=True)
     for name in ("data", "cache"):
@@ -44,26 +44,27 @@ def main(words: Sequence[str] | None = None) -> None:
     given = {k: v for k in ("data", "cache") if (v := getattr(options, k))}
     names = options.configs or sorted(p.stem for p in _FOLDER.glob("*.toml"))
     if not options.csv.exists():
-        options.csv.write_text("config,seed,minutes,steps,base,spoilt,distortion,psnr,bits\n")
+        options.csv.write_text("config,seed,steps,base,spoilt,distortion,psnr,bits\n")
     for seed in range(1, options.seeds + 1):
         for name in names:
             config = read_settings(_FOLDER / f"{name}.toml", TrainConfig)
-            config = replace(config, plan_minutes=options.minutes, **given)
+            config = replace(config, **given)
             with open(options.csv, "a", newline="") as file:
-                csv.writer(file).writerows(_judged(name, config, seed, options.minutes))
+                csv.writer(file).writerows(_judged(name, config, seed, options.steps))
 
 
-def _judged(name: str, config: TrainConfig, seed: int, minutes: float) -> list[list[object]]:
+def _judged(name: str, config: TrainConfig, seed: int, steps: int) -> list[list[object]]:
     work = Work(replace(config, draw=seed))
-    loop = Loop(work, replace(schedule_of(config), check_steps=1 << 30, validate_minutes=1e9))
-    loop.validated = 0.0
-    loop.run(minutes)
+    schedule = replace(schedule_of(config), plan_steps=steps, warm_up=min(10, steps // 3))
+    loop = Loop(work, replace(schedule, check_steps=1 << 30))
+    for _ in range(steps):
+        loop.step()
     model = cast(GVC1D, loop.average).eval()
     lines: list[list[object]] = []
     for base, change in _ROWS:
         row = work.measure(model, base, change)
         figures = [round(row[key], 4) for key in ("loss", "psnr", "bits")]
-        line = [name, seed, minutes, loop.steps, "av1" if base else "none", change or "whole"]
+        line = [name, seed, steps, "av1" if base else "none", change or "whole"]
         lines.append([*line, *figures])
         print(*lines[-1], flush=True)
     return lines
