@@ -215,17 +215,20 @@ class GVC1D(nn.Module):
         shown: Sequence[Picture | None] = (),
         motion: Sequence[Tensor | None] = (),
     ) -> list[Picture]:
-        """The inverse. `size`: whole windows (H, W); `shown` as in `compress`, then with `motion`.
-        Raises `DamagedStreamError`."""
+        """The inverse, of payloads of files too, which have several passes over a first frame.
+        `size`: whole windows (H, W); `shown` as in `compress`, then with `motion`. Raises
+        `DamagedStreamError`."""
         like = grey(1, *size, self.steps.log_step)
         known = _Entropy(self.config, like, bool(shown), entropy)
         pictures, state = [], None
         for i, payload in enumerate(payloads):
-            tokens, rate, sent = known.unpack(payload)
+            passes, rate, sent = known.unpack(payload)
             base = shown[i] if shown else None
             moved = motion[i] if shown and motion else sent
-            context = self.context(base, state, moved, (1, *size))
-            picture, state = self.synthesise(tokens.to(like.y.device), context, rate)
+            for tokens in passes:
+                context = self.context(base, state, moved, (1, *size))
+                picture, state = self.synthesise(tokens, context, rate)
+                moved = None
             pictures.append(picture)
         return pictures
 
@@ -270,10 +273,12 @@ class _Entropy:
         return payload
 
     def unpack(self, payload: bytes) -> tuple[Tensor, int, Tensor | None]:
+        """Tokens of each pass `[passes, 1, W, K, C]`, rate, motion."""
         latent = unpack(payload, self._model, self._memory)
-        self._memory = self._memory.after(latent.values, latent.counts)
+        self._memory = latent.remember(self._memory)
         motion = None if latent.motion is None else self._spread(latent.motion, self._device)
-        return torch.from_numpy(latent.values.astype(np.float32))[None], latent.rate, motion
+        values = torch.from_numpy(np.stack(latent.passes).astype(np.float32))
+        return values[:, None].to(self._device), latent.rate, motion
 
 
 def _given(memory: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ from gvcodec.gvc1d.picture import (
 from gvcodec.gvc1d.quantise import round_latent
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
+from tests.clips import make_clip
 from tests.gvc1d.models import TINY, make_model, smooth_picture
+from tests.gvc1d.tiny import write_model
 from tests.networks import make_latent_network
 
 
@@ -305,3 +308,28 @@ def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "compressai.registry", fake)
     register()
     assert known == {"gvc1d": GVC1DPictures}
+
+
+def test_payloads_of_files_decompress_by_the_model_too(tmp_path: Path) -> None:
+    """A first frame's passes among them: what decoders of files show."""
+    from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
+    from gvcodec.gvc1d.files import read_entropy
+    from gvcodec.gvc1d.picture import to_planes
+    from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+    from gvcodec.types import VideoFormat
+
+    model = write_model(tmp_path)
+    fmt = VideoFormat(128, 64, Fraction(25), Fraction(1, 25))
+    encoder = LatentEncoder(fmt, False, model, TokenSettings(8, 1), 1.0, threads=1)
+    for planes in make_clip(128, 64, 3):
+        encoder.send(planes, planes, planes)
+    payloads = [payload for payload in encoder.finish_gop() if payload]
+    reader = LatentReader(open_entropy_model(fmt, False, model))
+    restorer = Restorer(fmt, False, model, 1)
+    reader.start_gop()
+    restorer.start_gop()
+    shown = [restorer.restore(planes, planes, reader.read(payload)) for payload in payloads]
+    pictures = load_model(model).decompress(payloads, (64, 128), read_entropy(model))
+    for picture, planes in zip(pictures, shown, strict=True):
+        ours = to_planes(picture, 64, 128)[0]
+        assert all(np.array_equal(a, b) for a, b in zip(ours, planes, strict=True))
