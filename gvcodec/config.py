@@ -1,4 +1,5 @@
-"""How a video is to be encoded: the settings, and what they come to for a base layer."""
+"""How a video is to be encoded: the settings, one class since they are one list for users, and what
+they come to for a base layer."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ _TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 @documented
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`start` in seconds; `frames` None = all; `summary` True = by the small embedder."""
+    """Keywords of one call, so many fields. `start` in seconds; `frames` None = all; `summary`
+    True = by the small embedder."""
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO

@@ -23,10 +23,11 @@ class Transformer:
 
 @dataclass(frozen=True, slots=True)
 class GVC1DConfig:
-    """`window`: side of a window in luma samples, `patch`: side of a patch. A window has `tokens`
-    tokens of `channels` integers. `memory`: vectors of the 1-D memory a window, read by `queries`
-    learned queries; 0 = none. `buffer`: whether the last frame is context. `head`: "conv" = a
-    convolutional head of `head_width` channels and `head_blocks` residual blocks at a quarter of
+    """All of a network, since a file holds it as one record. `window`: side of a window in luma
+    samples, `patch`: side of a patch. A window has `tokens` tokens of `channels` integers.
+    `memory`: vectors of the 1-D memory a window, read by `queries` learned queries; 0 = none.
+    `buffer`: whether the last frame is context. `head`: "conv" = a convolutional head of
+    `head_width` channels and `head_blocks` residual blocks at a quarter of
     the resolution, "pixels" = one linear map a patch (TA-TiTok). `direct`: tokens begin with
     patterns of their own (`gvcodec.gvc1d.direct`), which become finer over so many `phases`: frame
     t of a GOP is in phase t modulo `phases`. `rates`: quantiser step sizes, fine to coarse;

@@ -38,7 +38,7 @@ from gvcodec.util.progress import ProgressBar
 @documented
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be decoded, where to, and how.
+    """What is to be decoded, where to, and how: the options of one command, so many fields.
 
     `input` may be an open binary file, `output` one that gets y4m. From `start` seconds on to
     `end`. `hold`: the system holds this process to the limit of memory meanwhile."""

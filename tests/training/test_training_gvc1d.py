@@ -23,8 +23,9 @@ from tests.gvc1d.models import TINY, make_model
 from training.alarms import Alarm
 from training.gvc1d.alarms import Figures
 from training.gvc1d.data import Runs, list_clips
+from training.gvc1d.held_out import there_and_back
 from training.gvc1d.settings import TrainConfig
-from training.gvc1d.train import Work, schedule_of, there_and_back
+from training.gvc1d.train import Work, schedule_of
 from training.loop import Loop
 from training.settings import read_settings
 

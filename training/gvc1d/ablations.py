@@ -62,7 +62,7 @@ def _judged(name: str, config: TrainConfig, seed: int, steps: int) -> list[list[
     model = cast(GVC1D, loop.average).eval()
     lines: list[list[object]] = []
     for base, change in _ROWS:
-        row = work.measure(model, base, change)
+        row = work.held_out.measure(model, base, change)
         figures = [round(row[key], 4) for key in ("loss", "psnr", "bits")]
         line = [name, seed, steps, "av1" if base else "none", change or "whole"]
         lines.append([*line, *figures])

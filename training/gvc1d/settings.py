@@ -1,4 +1,5 @@
-"""The keys of a configuration file of `python -m training gvc1d` (flat TOML)."""
+"""The keys of a configuration file of `python -m training gvc1d` (flat TOML): one class, since the
+file is one table."""
 
 from __future__ import annotations
 

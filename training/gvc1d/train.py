@@ -27,27 +27,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
-from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
-from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
+from gvcodec.gvc1d.checkpoint import save_model
+from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D, Coded, Frame
-from gvcodec.gvc1d.picture import Picture
-from training.gvc1d.alarms import Figures, spreads
-from training.gvc1d.card import code_run, make_card, measure_built_in
+from training.gvc1d.card import make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb
+from training.gvc1d.held_out import HeldOut, frames_of, half, there_and_back
 from training.gvc1d.losses import LOOK, Distortion, Weights
+from training.gvc1d.network import make_model
 from training.gvc1d.settings import TrainConfig
 from training.loop import Loop, Schedule
 from training.settings import read_settings
 
-#: Held-out runs of validation and alarms.
-_CHECKED = 8
 #: Classes of distortion that are normalised apart: rates without a base, qualities with one.
 _CLASSES = 32
-#: Frames of validation besides a run's own, to see what piles up.
-_LONG = 6
-#: Rate that validation codes at.
-_MIDDLE = 3
 
 
 class Work:
@@ -69,16 +63,16 @@ class Work:
             if self.world > 1
             else self.model
         )
-        self.runs, self.held = Runs(config), Runs(config, held_out=True)
+        self.runs = Runs(config)
         self.distortion = Distortion(
             Weights(config.pixel, config.temporal, config.perceptual, config.looks), self.device
         )
+        self.held_out = HeldOut(config, self.distortion, self.device)
         self.adversary = Adversary(self.device, config.learning_rate) if config.gan else None
         self.usual = torch.ones(2, _CLASSES, device=self.device)  # distortion, bits
         self.sums = torch.zeros(3, _CLASSES, device=self.device)  # distortion, bits, count
         self.batches: Iterator[dict[str, Tensor]] | None = None
         self.share = 0.0
-        self.first_free: float | None = None
 
     def groups(self) -> list[dict[str, Any]]:
         model = cast(GVC1D, self.model)
@@ -124,22 +118,6 @@ class Work:
             self.batches = iter(loader)
         return next(self.batches)
 
-    def frames_of(self, batch: dict[str, Tensor], base: bool, moved: bool) -> list[Frame]:
-        """The frames of a micro-batch `[B, T, …]`, with or without their base and block motion."""
-
-        def picture(y: str, uv: str, t: int) -> Picture:
-            return Picture(
-                batch[y][:, t, None].to(self.device).float() / 255,
-                batch[uv][:, t].to(self.device).float() / 255,
-            )
-
-        frames = []
-        for t in range(batch["y"].shape[1]):
-            shown = picture("shown_y", "shown_uv", t) if base else None
-            motion = batch["motion"][:, t].to(self.device) if base or moved else None
-            frames.append(Frame(picture("y", "uv", t), shown, motion))
-        return frames
-
     def follow_plan(self, share: float) -> None:
         self.share = share
 
@@ -148,12 +126,14 @@ class Work:
         """Of one micro-batch. What it is made of is drawn from its number alone."""
         config = self.config
         rng = np.random.default_rng((self._seed, 77, self._number(step)))
-        torch.manual_seed(int(rng.integers(1 << 31)))
+        noise = int(rng.integers(1 << 31))
         if step % config.accumulate == 0:
             self._settle()
         batch = self._batch(step)
+        # After the first batch, for which a loader draws from the same generator.
+        torch.manual_seed(noise)
         base = bool(rng.random() >= config.no_base)
-        run = self.frames_of(batch, base, bool(rng.random() < config.moved))
+        run = frames_of(batch, base, bool(rng.random() < config.moved), self.device)
         frames, state = run[: config.frames], None
         size = len(batch["y"])
         rate = torch.from_numpy(rng.integers(0, self._rates, size)).to(self.device)
@@ -171,10 +151,10 @@ class Work:
             cut_buffer = bool(rng.random() < config.no_buffer)
             alone = cut_buffer and bool(rng.random() < config.memory_alone)
             before = self._before(run, base, rng)
-            with self._half(), torch.no_grad():
+            with half(self.device), torch.no_grad():
                 state = cast(GVC1D, self.model)(before, rate)[1].detach()
             frames[0] = frames[0]._replace(motion=None)
-        with self._half():
+        with half(self.device):
             coded, _ = self.distributed(
                 frames,
                 rate,
@@ -248,9 +228,6 @@ class Work:
         self.usual[:, seen] = moved
         self.sums.zero_()
 
-    def _half(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16)
-
     @property
     def _seed(self) -> int:
         return self.config.seed + 1000 * self.config.draw
@@ -276,67 +253,13 @@ class Work:
         size, window = self.config.size, self._sizes.window
         return (size // window) * ((self.config.width or size) // window)
 
-    # ------------------------------------------------------------------ held-out runs
-    @torch.no_grad()
-    def measure(self, model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
-        """Held-out distortion, PSNR-Y and bits a window; `change`: one of `card.CHANGES`, or
-        "free" = no network."""
-        totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
-        for first in range(0, _CHECKED, 4):
-            batch = collate([self.held[first + i] for i in range(4)])
-            run = self.frames_of(batch, base, base)
-            frames = there_and_back(run, _LONG) + run
-            frames[_LONG] = frames[_LONG]._replace(motion=None)
-            with self._half():
-                coded = code_run(model, frames, _MIDDLE, change)
-            costs = self.distortion(frames, coded, np.random.default_rng(first), "small")
-            totals["loss"].append(float(costs.mean()))
-            totals["bits"].append(float(torch.stack([c.bits.mean() for c in coded]).mean()))
-            error = [
-                (c.picture.y - f.source.y).square().mean((1, 2, 3))
-                for c, f in zip(coded, frames, strict=True)
-            ]
-            totals["psnr"].append(float(-10 * torch.log10(torch.stack(error)).mean()))
-        return {name: float(np.mean(values)) for name, values in totals.items()}
-
-    @torch.no_grad()
+    # ------------------------------------------------------------------ held-out runs, files
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        model = cast(GVC1D, average)
-        whole, zeroed, shuffled = (
-            self.measure(model, False, change)["loss"] for change in ("", "zeroed", "shuffled")
-        )
-        free = self.measure(model, True, "free")["loss"]
-        batch = collate([self.held[i] for i in range(4)])
+        return self.held_out.check(cast(GVC1D, average), minutes)
 
-        def run() -> None:
-            with self._half():
-                code_run(model, self.frames_of(batch, False, False)[:2], _MIDDLE)
-
-        found = Figures(
-            *spreads(model, run),
-            zeroed=zeroed / whole - 1,
-            shuffled=shuffled / whole - 1,
-            free=free,
-        )
-        if self.first_free is None:
-            self.first_free = free
-        found.check(minutes >= self.config.patience_minutes, self.first_free)
-        return {name: round(value, 4) for name, value in asdict(found).items()}
-
-    @torch.no_grad()
     def validate(self, average: nn.Module) -> dict[str, float]:
-        model, found = cast(GVC1D, average), {}
-        for base in (False, True):
-            name = "base" if base else "none"
-            for change in ("", "zeroed", "shuffled", "memory", "buffer", "free"):
-                row = self.measure(model, base, change)
-                found[f"{name}_{change or 'whole'}"] = round(row["loss"], 4)
-                if change in ("", "free"):
-                    found[f"{name}_{change or 'whole'}_psnr"] = round(row["psnr"], 2)
-            found[f"{name}_bits"] = round(self.measure(model, base)["bits"], 1)
-        return found
+        return self.held_out.validate(cast(GVC1D, average))
 
-    # ------------------------------------------------------------------ files
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         path = Path(self.config.out) / "gvc1d.safetensors"
         save_model(cast(GVC1D, average), path)
@@ -373,60 +296,8 @@ class _Order(Sampler[int]):
         return self.numbers
 
 
-def there_and_back(run: list[Frame], count: int) -> list[Frame]:
-    """`count` frames that end beside the run's first one, there and back through it; backwards no
-    motion is known."""
-    last = max(1, len(run) - 1)
-
-    def at(step: int) -> int:
-        return min(last - abs(step % (2 * last) - last), len(run) - 1)
-
-    frames = []
-    for step in range(count, 0, -1):
-        forwards = step < count and at(step) == at(step + 1) + 1
-        frame = run[at(step)]
-        frames.append(frame if forwards else frame._replace(motion=None))
-    return frames
-
-
 def _prefixes(tokens: int) -> list[int]:
     return [0, *(1 << i for i in range(tokens.bit_length()))]
-
-
-def make_model(config: TrainConfig) -> GVC1D:
-    """The network to train: of `initial`, of TA-TiTok's weights, or new."""
-    named = {"small": SMALL, "large": LARGE}.get(config.network)
-    if named is None:
-        named = GVC1DConfig.from_json(Path(config.network).read_text())
-    if config.tokens:
-        named = replace(named, tokens=config.tokens)
-    if "memory" in config.without:
-        named = replace(named, memory=0)
-    if "buffer" in config.without:
-        named = replace(named, buffer=False)
-    if "direct" in config.without:
-        named = replace(named, direct=False)
-    model = GVC1D(named)
-    if config.initial:
-        saved = load_model(Path(config.initial))
-        if read_config(Path(config.initial)) == named:
-            model.load_state_dict(saved.state_dict())
-        else:  # an ablation: what fits
-            mine = model.state_dict()
-            fits = {
-                k: v
-                for k, v in saved.state_dict().items()
-                if k in mine and mine[k].shape == v.shape
-            }
-            model.load_state_dict(fits, strict=False)
-    if config.titok:
-        from gvcodec.gvc1d.titok import load_titok
-
-        load_titok(model, Path(config.titok))
-    for stack in (model.encoder.stack, model.decoder.stack):
-        stack.uses_local = "local" not in config.without
-        stack.uses_global = "global" not in config.without
-    return model.train().requires_grad_(True)
 
 
 def schedule_of(config: TrainConfig) -> Schedule:
@@ -459,7 +330,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if options.card:
             work = Work(replace(config, initial=options.card), device)
             model = cast(GVC1D, work.model.eval())
-            card = make_card(work.measure, model)
+            card = make_card(work.held_out.measure, model)
             built_in = make_card(measure_built_in, model)
             print(json.dumps({"held out": card, "built-in clip": built_in}, indent=2))
             return

@@ -1,0 +1,47 @@
+"""The network that a stage begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gvcodec.gvc1d.checkpoint import load_model, read_config
+from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
+from gvcodec.gvc1d.model import GVC1D
+from training.gvc1d.settings import TrainConfig
+
+
+def make_model(config: TrainConfig) -> GVC1D:
+    """The network to train: of `initial`, of TA-TiTok's weights, or new."""
+    named = {"small": SMALL, "large": LARGE}.get(config.network)
+    if named is None:
+        named = GVC1DConfig.from_json(Path(config.network).read_text())
+    if config.tokens:
+        named = replace(named, tokens=config.tokens)
+    if "memory" in config.without:
+        named = replace(named, memory=0)
+    if "buffer" in config.without:
+        named = replace(named, buffer=False)
+    if "direct" in config.without:
+        named = replace(named, direct=False)
+    model = GVC1D(named)
+    if config.initial:
+        saved = load_model(Path(config.initial))
+        if read_config(Path(config.initial)) == named:
+            model.load_state_dict(saved.state_dict())
+        else:  # an ablation: what fits
+            mine = model.state_dict()
+            fits = {
+                k: v
+                for k, v in saved.state_dict().items()
+                if k in mine and mine[k].shape == v.shape
+            }
+            model.load_state_dict(fits, strict=False)
+    if config.titok:
+        from gvcodec.gvc1d.titok import load_titok
+
+        load_titok(model, Path(config.titok))
+    for stack in (model.encoder.stack, model.decoder.stack):
+        stack.uses_local = "local" not in config.without
+        stack.uses_global = "global" not in config.without
+    return model.train().requires_grad_(True)
