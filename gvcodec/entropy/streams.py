@@ -8,10 +8,9 @@ them from `side` (streams, steps, n), uint8 0…127, which both sides know, and 
 stream that went before: its inputs after the n are those values, latest first, or the ones that
 `back` (streams, steps, m) names by how many values before they are, 0 = none, as `clip(value,
 -64, 63) + 64`. An entry of `back` below 0, -(far · 2^14 + length), is the mean magnitude of a span
-of `length` values of which the first is `far` before, by its logarithm (`span_activation` of the
-core). Its outputs are scale index, mean in eighths and, where there is a third, zero
-inflation 0…127 (about 2^(-i / 8) of the table's probability stays, the rest goes to the value
-zero), clipped to what tables there are.
+(`span`), by its logarithm (`span_activation` of the core). Its outputs are scale index, mean in
+eighths and, where there is a third, zero inflation 0…127 (about 2^(-i / 8) of the table's
+probability stays, the rest goes to the value zero), clipped to what tables there are.
 
 `backend` is where the work is done: "cpu", "cuda", or "emulated", which is the code of the CUDA
 device run on the processor, slowly. Arrays are NumPy's throughout. Any bytes decode to some values;
@@ -33,6 +32,9 @@ from numpy.typing import ArrayLike, NDArray
 from gvcodec import _core
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import UsageError
+
+#: `kSpanBits` of the core.
+_SPAN_BITS = 14
 
 Backend = Literal["cpu", "cuda", "emulated"]
 Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
@@ -62,6 +64,13 @@ def forward(
         _core.intnet_forward, list(layers), _array(activations, np.uint8), backend
     )
     return result
+
+
+def span(far: ArrayLike, length: ArrayLike) -> NDArray[np.int32]:
+    """Entries of `back` for spans of `length` values, the first of them `far` before; 0, for
+    nothing, where either is."""
+    first, count = _array(far, np.int32), _array(length, np.int32)
+    return np.where((first > 0) & (count > 0), -(first << _SPAN_BITS | count), 0).astype(np.int32)
 
 
 def contexts(side: ArrayLike, values: ArrayLike, back: ArrayLike) -> NDArray[np.uint8]:

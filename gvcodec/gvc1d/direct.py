@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture
 
 #: Gains of detail that each token of the second half holds.
@@ -39,20 +40,6 @@ def cosines(frequencies: int, samples: int) -> Tensor:
     rows = torch.cos(math.pi * k * (2 * n + 1) / (2 * samples)) * math.sqrt(2 / samples)
     rows[0] /= math.sqrt(2)
     return rows.float()
-
-
-def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
-    """The `count` lowest (vertical, horizontal) frequencies beyond the radius `above`."""
-    most = int(above) + count + 2
-    pairs = [(u, v) for u in range(most) for v in range(most) if math.hypot(u, v) > above]
-    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
-
-
-def region_grid(tokens: int) -> tuple[int, int]:
-    """Rows and columns of regions in a window."""
-    half = tokens // 2
-    rows = 1 << (half.bit_length() - 1) // 2
-    return rows, half // rows
 
 
 def token_regions(config: GVC1DConfig) -> Tensor:

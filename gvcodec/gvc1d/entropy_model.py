@@ -16,7 +16,6 @@ neighbours share is how large they are, rarely their sign.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError
+from gvcodec.gvc1d.patterns import lowest, region_grid
 
 CHANNELS = 16
 #: Tokens of a window at most; a model may have fewer.
@@ -39,12 +39,12 @@ GROUP = 8
 KINDS = 7
 #: Activations known before the frame, and spans of values before that the network sees.
 SIDE, BACK = KINDS + 1 + CHANNELS + 15, 17
-#: Of the latter, those inside a window; directions to windows beside.
-_OWN, _ABOVE, _LEFT = 12, 0, 1
+#: Of the latter, those inside a window.
+_OWN = 12
 #: Activations that come from frames before.
 MEMORY = slice(KINDS + 1 + CHANNELS, KINDS + 1 + CHANNELS + 12)
-#: A span in `gvcodec.entropy.streams`: -(distance << _SPAN_BITS | length). Values of the long one.
-_SPAN_BITS, _LONG = 14, 64
+#: Values of the long span.
+_LONG = 64
 #: Of the memory: a new frame has a weight of 1 / 2^_DECAY; magnitudes count up to _LARGE, in
 #: 1 / _UNIT. Frames are counted up to _OLD.
 _DECAY, _LARGE, _UNIT, _OLD = 2, 31, 32, 8
@@ -179,19 +179,21 @@ class EntropyModel:
         channel = np.arange(CHANNELS)
         starts = CHANNELS * (np.cumsum(counts) - counts)  # of each window in the stream
         step = (starts[window] + CHANNELS * token)[:, None] + channel  # (K, CHANNELS)
-        back[..., _OWN] = _span(step, step)
-        for direction, by in enumerate((self.columns, 1)):
+        back[..., _OWN] = streams.span(step, step)
+        for direction, by in enumerate((self.columns, 1)):  # above, to the left
             there = window >= by
-            if direction == _LEFT:
+            if direction == 1:
                 there &= (window + first) % self.columns > 0
             other = np.where(there, window - by, 0)
             apart = starts[window] - starts[other]
             same = np.where(there & (token < counts[other]), apart, 0)[:, None]  # (K, 1)
-            back[..., _OWN + 1 + direction] = _span(same, 1)
-            back[..., _OWN + 3 + direction] = _span(np.where(same, same + channel, 0), CHANNELS)
+            back[..., _OWN + 1 + direction] = streams.span(same, 1)
+            back[..., _OWN + 3 + direction] = streams.span(
+                np.where(same, same + channel, 0), CHANNELS
+            )
             rim = self._rims[direction][token]
             touches = there & (rim >= 0) & (rim < counts[other])
-            near = _span(apart + CHANNELS * (token - rim), 1)[:, None]
+            near = streams.span(apart + CHANNELS * (token - rim), 1)[:, None]
             back[..., direction] = np.where(touches[:, None], near, back[..., direction])
         return back.reshape(-1, BACK).astype(np.int32)
 
@@ -241,12 +243,6 @@ def _describe_places(tokens: int) -> _Bytes:
     return fixed
 
 
-def _span(far: NDArray[np.int64], length: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """Entries of `back`: `length` values, the first of them `far` before; 0 where either is."""
-    there = (far > 0) & (np.asarray(length) > 0)
-    return np.where(there, -(far << _SPAN_BITS | length), 0)
-
-
 def _spans_of(tokens: int) -> NDArray[np.int64]:
     """Spans of a window before each of its values [T, C, _OWN]: three neighbours
     (`_neighbours_of`); the two channels before; its token so far; of the same channel the token
@@ -256,13 +252,15 @@ def _spans_of(tokens: int) -> NDArray[np.int64]:
     at = CHANNELS * token + channel  # [T, C]
     near = _neighbours_of(tokens)
     parent = _parents_of(tokens)[:, None]
-    own = [_span(np.where(near[..., i] >= 0, at - near[..., i], 0), 1) for i in range(3)]
-    own += [_span(np.where(channel >= i, i, 0) + 0 * token, 1) for i in (1, 2)]
-    own.append(_span(channel + 0 * token, channel))
+    own = [streams.span(np.where(near[..., i] >= 0, at - near[..., i], 0), 1) for i in range(3)]
+    own += [streams.span(np.where(channel >= i, i, 0) + 0 * token, 1) for i in (1, 2)]
+    own.append(streams.span(channel + 0 * token, channel))
     for other in (token - 1, parent):
         same = np.where(other >= 0, CHANNELS * (token - other), 0) + 0 * channel
-        own += [_span(same, 1), _span(np.where(same, same + channel, 0), CHANNELS)]
-    return np.stack([*own, _span(np.minimum(at, _LONG), np.minimum(at, _LONG)), _span(at, at)], -1)
+        own += [streams.span(same, 1), streams.span(np.where(same, same + channel, 0), CHANNELS)]
+    return np.stack(
+        [*own, streams.span(np.minimum(at, _LONG), np.minimum(at, _LONG)), streams.span(at, at)], -1
+    )
 
 
 def _parents_of(tokens: int) -> NDArray[np.int64]:
@@ -270,7 +268,7 @@ def _parents_of(tokens: int) -> NDArray[np.int64]:
     fine: the one above in a binary tree. Those of the second half belong to regions of the window
     (`gvcodec.gvc1d.direct`): the region above."""
     token, half = np.arange(tokens), tokens // 2
-    columns = _region_columns(tokens)
+    columns = region_grid(tokens)[1]
     above = np.where(token - half >= columns, token - columns, -1)
     return np.where(token < half, (token - 1) // 2, above)
 
@@ -280,11 +278,11 @@ def _neighbours_of(tokens: int) -> NDArray[np.int64]:
     [T, C, 3], as places token · CHANNELS + channel, -1 without any. Patterns of the window: the
     next lower frequencies down and along, and luma's or the first chroma plane's of that frequency.
     Regions: those above and to the left, and the channel before."""
-    half, columns = tokens // 2, _region_columns(tokens)
+    half, columns = tokens // 2, region_grid(tokens)[1]
     near = np.full((tokens, CHANNELS, 3), -1)
     places: dict[tuple[int, int, int], int] = {}
     for plane, (first, width) in enumerate(_PLANES):
-        for number, (down, along) in enumerate(_lowest(width * half)):
+        for number, (down, along) in enumerate(lowest(width * half)):
             token, channel = number // width, first + number % width
             places[plane, down, along] = CHANNELS * token + channel
             like = (plane, down - 1, along), (plane, down, along - 1), (plane - 1, down, along)
@@ -302,23 +300,10 @@ def _neighbours_of(tokens: int) -> NDArray[np.int64]:
 def _rims_of(tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each token the one whose region touches its own in the window above, and to the left; -1
     for what is no region at that rim."""
-    token, half, columns = np.arange(tokens), tokens // 2, _region_columns(tokens)
+    token, half, columns = np.arange(tokens), tokens // 2, region_grid(tokens)[1]
     region = token - half
     top = np.where((region >= 0) & (region < columns), token + half - columns, -1)
     return top, np.where((region >= 0) & (region % columns == 0), token + columns - 1, -1)
-
-
-def _region_columns(tokens: int) -> int:
-    """As `gvcodec.gvc1d.direct.region_grid`, which needs torch."""
-    half = tokens // 2
-    return half // (1 << (half.bit_length() - 1) // 2)
-
-
-def _lowest(count: int) -> list[tuple[int, int]]:
-    """As `gvcodec.gvc1d.direct.lowest`."""
-    most = math.isqrt(2 * count) + 2
-    pairs = [(u, v) for u in range(most) for v in range(most)]
-    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
 
 
 def _beside(values: NDArray[np.int32], grid: tuple[int, ...], axis: int) -> NDArray[np.int32]:

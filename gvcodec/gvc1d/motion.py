@@ -28,7 +28,6 @@ SIDE, FARTHEST = 32, 1023
 _LEVELS_A_BIT = 100.0
 #: Most frequent vectors of a frame that every block tries.
 _COMMON = 4
-_SPAN_BITS = 14
 
 Vectors = NDArray[np.int16]  # [2, rows, columns]
 
@@ -98,10 +97,10 @@ def _contexts(rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.in
     shape = rows, columns, 2
     at = np.arange(rows * columns * 2).reshape(shape)
     back = np.zeros((*shape, 3), np.int32)
-    back[:, 1:, :, 0] = -(2 << _SPAN_BITS | 1)
-    back[1:, :, :, 1] = -(2 * columns << _SPAN_BITS | 1)
+    back[:, 1:, :, 0] = streams.span(2, 1)
+    back[1:, :, :, 1] = streams.span(2 * columns, 1)
     many = np.minimum(at, 8)
-    back[..., 2] = np.where(many > 0, -(many << _SPAN_BITS | many), 0)
+    back[..., 2] = streams.span(many, many)
     return np.zeros((1, at.size, 0), np.uint8), back.reshape(1, -1, 3)
 
 

@@ -110,8 +110,7 @@ class _Option(NamedTuple):
 
 class LatentEncoder:
     """See the module. `frame_bytes`: mean bytes of a base frame; `entropy`: in place of the
-    model's. Raises `MediaError`,
-    `LimitError`."""
+    model's. Raises `MediaError`, `LimitError`."""
 
     def __init__(
         self,

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gvcodec.gvc1d.config import SMALL
-from gvcodec.gvc1d.direct import GAINS, DirectPath, cosines, lowest, region_grid, token_regions
+from gvcodec.gvc1d.direct import GAINS, DirectPath, cosines, token_regions
+from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture, grey
 from tests.gvc1d.models import TINY, smooth_picture
 

@@ -196,7 +196,7 @@ def test_contexts_see_neighbours_of_the_same_frame() -> None:
 def test_patterns_see_those_of_the_next_lower_frequency() -> None:
     """Neighbours of values have the meaning that the direct path gives them."""
     pytest.importorskip("torch")
-    from gvcodec.gvc1d.direct import lowest
+    from gvcodec.gvc1d.patterns import lowest
 
     tokens = 32
     model = EntropyModel([], 1, 1, tokens, has_base=True)
