@@ -59,15 +59,16 @@ def measure(clips: Sequence[Clip], base: str, threads: int, out: Path) -> str:
 
 
 def _point(clip: Clip, base: str, threads: int, wanted: int, out: Path) -> dict[str, Any]:
-    refused = None
-    try:
-        size = _encode(clip, base, threads, out, "--size", wanted)
-    except EvalError as error:
-        smallest = _SMALLEST.search(str(error))
-        if smallest is None:
-            raise
-        refused, wanted = wanted, round(_ROOM * int(smallest[1]))
-        size = _encode(clip, base, threads, out, "--size", wanted)
+    size, refused = None, None
+    while size is None:
+        try:
+            size = _encode(clip, base, threads, out, "--size", wanted)
+        except EvalError as error:
+            smallest = _SMALLEST.search(str(error))
+            # The first refusal may go by a trial ("about"); what comes after a pass is exact.
+            if smallest is None or int(smallest[1]) <= wanted:
+                raise
+            refused, wanted = refused or wanted, round(_ROOM * int(smallest[1]))
     return {
         "clip": clip.name,
         "seconds": float(clip.raw.frames / clip.fps),

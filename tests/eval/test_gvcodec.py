@@ -23,8 +23,9 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
         parser().parse_args(["1" if w.startswith("{") else w for w in words[3:]])
         for words in (codec.quicker, codec.encode)
     )
-    assert (searching.preset, searching.fit) == (4, (0.0, 0))
-    assert counting.preset == (1 if "preset" in word else None) and counting.fit != (0.0, 0)
+    off = {"fit": 0.0, "fit_steps": 0}
+    assert (searching.preset, searching.fit) == (4, off)
+    assert counting.preset == (1 if "preset" in word else None) and counting.fit != off
 
 
 def test_av1_mux_gives_two_rows(tmp_path):

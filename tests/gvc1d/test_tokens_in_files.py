@@ -407,7 +407,7 @@ def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, m
     reader = Reader(io.BytesIO(data))
     packets, header = list(reader.packets()), reader.header
     given = gvcodec.EncoderConfig(base="vvc", tokens=8, token_rate=1, model=str(model), threads=1)
-    latents = LatentPass(header.format, given)
+    latents = LatentPass(header.format, given.resolve())
     painted = decode(data, model)
     for planes in painted:  # each has a colour of its own, which its tokens bring
         latents.send((planes[0], planes[1] // 8 * 4, planes[2] // 8 * 4))
