@@ -5,7 +5,6 @@
     gvcodec.open("out.gvc")[7]                              # any frame, (H, W, 3) uint8 RGB
     data = gvcodec.encode(frames, frame_rate=30, q=40)      # arrays or tensors to bytes
     for image in gvcodec.decode(data): ...                  # and back
-    gvcodec.VideoEncoder(frames, frame_rate=30).to_file("out.gvc", q=40)
     gvcodec.info("out.gvc").kbps; gvcodec.verify("out.gvc", "in.mp4").base_psnr
     gvcodec.cut("out.gvc", "piece.gvc", 75, 105); gvcodec.cat(["a.gvc", "b.gvc"], "both.gvc")
     gvcodec.repair("damaged.gvc", "mended.gvc").lost
@@ -30,15 +29,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gvcodec.api.decoding import decode_file as decode_file
     from gvcodec.api.encoding import encode_file as encode_file
-    from gvcodec.api.frames import VideoEncoder as VideoEncoder
     from gvcodec.api.frames import decode as decode
     from gvcodec.api.frames import decode_planes as decode_planes
     from gvcodec.api.frames import encode as encode
     from gvcodec.api.moments import search as search
+    from gvcodec.api.moments import summarize as summarize
     from gvcodec.api.results import Decoded as Decoded
     from gvcodec.api.results import Encoded as Encoded
     from gvcodec.api.results import Found as Found
     from gvcodec.api.results import Moment as Moment
+    from gvcodec.api.results import Summarized as Summarized
     from gvcodec.api.streams import cat as cat
     from gvcodec.api.streams import cut as cut
     from gvcodec.api.streams import info as info
@@ -75,9 +75,9 @@ _PLACES = {
     for module, names in {
         "gvcodec.api.decoding": ["decode_file"],
         "gvcodec.api.encoding": ["encode_file"],
-        "gvcodec.api.frames": ["VideoEncoder", "decode", "decode_planes", "encode"],
-        "gvcodec.api.moments": ["search"],
-        "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment"],
+        "gvcodec.api.frames": ["decode", "decode_planes", "encode"],
+        "gvcodec.api.moments": ["search", "summarize"],
+        "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment", "Summarized"],
         "gvcodec.api.streams": ["cat", "cut", "info", "repair", "verify"],
         "gvcodec.bitstream": ["Reader", "Writer"],
         "gvcodec.codec.decoder": ["Decoder"],

@@ -21,7 +21,7 @@ def decode_file(
     verbose: bool = False,
     **options: Any,
 ) -> Decoded:
-    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .gif, .y4m or
+    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .y4m or
     images like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output
     ("-") what `form` says.
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from gvcodec.api.job import Job, parse
 from gvcodec.api.keywords import list_options, make_config, split_options
@@ -26,14 +26,11 @@ from gvcodec.media.tracks import CHUNK
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.streams.info import kbps
 from gvcodec.streams.resume import Journal
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path
-
-if TYPE_CHECKING:
-    from gvcodec.retrieval.making import Summarizer
 
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 #: Settings that what is coded does not depend on.
@@ -60,13 +57,11 @@ def encode_file(
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
     `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15") takes the
     place of `q`. `jobs`: code in chunks, so many at a time. `resume` goes on from OUTPUT.part.
-    `summary`: add one for search, by this embedder (True: small), with `summary_rate` vectors a
-    frame (None: as many as take 1 %). `progress`: a function that gets a `State` about
-    ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
-    shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
-    `input_options`: what the input does not say itself (frame rate, colour), and the size and frame
-    rate that are wanted. Either `config`, or
-    fields of `EncoderConfig` by name.
+    `progress`: a function that gets a `State` about ten times a second, in this thread (what it
+    raises ends the encode); or a bar, as the command shows it ("auto"), or JSON on standard error;
+    `verbose` adds a line for each stage. `input_options`: what the input does not say itself (frame
+    rate, colour), and the size and frame rate that are wanted. Either `config`, or fields of
+    `EncoderConfig` by name.
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
     needs weights that are not found.
@@ -138,10 +133,8 @@ def _encode_once(job: Job) -> Encoded:
             encoder.send_end(reader.end)
 
         chunk = 0 if job.config.low_delay else CHUNK
-        made = _summarizer(job, reader.format) if job.summary else None
-        writer = encode_stream(
-            encoder, output, given(), reader.metadata.pack(), reader.tracks, chunk, summary=made
-        )
+        metadata = reader.metadata.pack()
+        writer = encode_stream(encoder, output, given(), metadata, reader.tracks, chunk)
     if journal:
         journal.remove()
     notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] if known else []
@@ -168,16 +161,6 @@ def _check(job: Job) -> None:
         raise UsageError(
             "--resume goes without --jobs; gvcodec batch goes on where it was interrupted"
         )
-    if job.summary and job.rate is not None:
-        raise UsageError("--summary goes with -q; gvcodec summarize adds one to a finished stream")
-    if job.summary and job.config.low_delay:
-        raise UsageError("--summary waits for the end of each GOP, --low-delay for nothing")
-    if job.summary_rate is not None and not job.summary:
-        raise UsageError("--summary-rate goes with --summary")
-    if job.summary and job.jobs:
-        raise UsageError(
-            "--summary goes without --jobs; gvcodec summarize adds one to a finished stream"
-        )
 
 
 def _open_journal(job: Job) -> Journal:
@@ -198,11 +181,3 @@ def _open_journal(job: Job) -> Journal:
     later = {name: getattr(EncoderConfig(), name) for name in _AFTER_CODING}
     settings = replace(job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, **later)
     return Journal(output, (video, settings), job.config.threads)
-
-
-def _summarizer(job: Job, fmt: VideoFormat) -> Summarizer:
-    from gvcodec.retrieval.embedders import DEFAULT, make
-    from gvcodec.retrieval.making import Summarizer, stride_of
-
-    name = DEFAULT if job.summary is True else str(job.summary)
-    return Summarizer(make(name), fmt.colour, stride_of(job.summary_rate))

@@ -1,7 +1,7 @@
 """Frames to streams and back: arrays, tensors, pictures, planes.
 
-`encode` and `decode` take and give bytes, `VideoEncoder(frames).to_file(path)` writes a file. Frame
-by frame: `Encoder` and `Decoder`; at random: `gvcodec.open`.
+`encode` and `decode` take and give bytes. Frame by frame: `Encoder` and `Decoder`; at random:
+`gvcodec.open`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from gvcodec.api.arrays import Frame, frames_of, planes_of
 from gvcodec.api.keywords import list_options, make_config
-from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, Source, open_sink, open_source
+from gvcodec.api.sources import Source, open_source
 from gvcodec.av1_mux.files import unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
@@ -39,71 +38,6 @@ if TYPE_CHECKING:
     from gvcodec.api.arrays import Image
 
 
-class VideoEncoder:
-    """Frames to be written as a stream: `VideoEncoder(frames, frame_rate=25).to_file("a.gvc",
-    q=40)`.
-
-    `frames`, `frame_rate` and `format` as for `encode`. An iterator can be written once, arrays and
-    lists as often as wanted.
-    """
-
-    def __init__(
-        self,
-        frames: Image | Iterable[Image | Planes],
-        *,
-        frame_rate: Fraction | float = 30,
-        format: VideoFormat | None = None,
-    ) -> None:
-        self._frames = frames
-        self._frame_rate = _rate(frame_rate)
-        self._format = format
-
-    def __repr__(self) -> str:
-        shape = getattr(self._frames, "shape", None)
-        what = f"frames {tuple(shape)}" if shape is not None else type(self._frames).__name__
-        return f"VideoEncoder({what}, frame_rate={float(self._frame_rate):g})"
-
-    @list_options(EncoderConfig)
-    def to_file(
-        self,
-        output: PathName | BinaryIO,
-        *,
-        overwrite: bool = False,
-        config: EncoderConfig | None = None,
-        **options: Any,
-    ) -> Encoded:
-        """Write the stream to a path, complete or not at all, or to an open binary file. Raises
-        `UsageError`, `MediaError`."""
-        settings = make_config(config, options)
-        with open_sink(output, overwrite) as stream:
-            return self._run(stream, settings)
-
-    @list_options(EncoderConfig)
-    def to_bytes(self, *, config: EncoderConfig | None = None, **options: Any) -> bytes:
-        """The stream as bytes. Raises `UsageError`."""
-        stream = io.BytesIO()
-        self._run(stream, make_config(config, options))
-        return stream.getvalue()
-
-    def _run(self, stream: BinaryIO, config: EncoderConfig) -> Encoded:
-        remaining = frames_of(self._frames)
-        first = next(remaining, None)
-        if first is None:
-            raise UsageError("there is no frame to encode")
-        fmt = self._format or _format_of(first, self._frame_rate)
-        encoder = Encoder(fmt, config)
-        frames = ((planes_of(frame), None) for frame in itertools.chain([first], remaining))
-        writer = encode_stream(encoder, stream, frames)
-        return Encoded(
-            writer.frames,
-            writer.size,
-            tuple(encoder.notes),
-            fmt,
-            encoder.psnr_y,
-            seconds=encoder.seconds,
-        )
-
-
 @list_options(EncoderConfig)
 def encode(
     frames: Image | Iterable[Image | Planes],
@@ -121,8 +55,15 @@ def encode(
     (default: 8 bits, colour not specified). Either `config`, or fields of `EncoderConfig` by name
     (`q=40, base="av1", fit=0`). Raises `UsageError`.
     """
-    made = VideoEncoder(frames, frame_rate=frame_rate, format=format)
-    return made.to_bytes(config=config, **options)
+    settings, rate = make_config(config, options), _rate(frame_rate)
+    remaining = frames_of(frames)
+    first = next(remaining, None)
+    if first is None:
+        raise UsageError("there is no frame to encode")
+    encoder, stream = Encoder(format or _format_of(first, rate), settings), io.BytesIO()
+    planes = map(planes_of, itertools.chain([first], remaining))
+    encode_stream(encoder, stream, ((frame, None) for frame in planes))
+    return stream.getvalue()
 
 
 def decode(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import BinaryIO, TypeVar
 
 from gvcodec.api.sources import PathName
@@ -26,8 +25,7 @@ _TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 @documented
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Keywords of one call, so many fields. `start` in seconds; `frames` None = all; `summary`
-    True = by the small embedder."""
+    """Keywords of one call, so many fields. `start` in seconds; `frames` None = all."""
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO
@@ -63,8 +61,6 @@ class Job:
         "encode N chunks in parallel; the output does not depend on N (one video in one go)",
         group="whole",
     )
-    summary: bool | str | None = False
-    summary_rate: Fraction | float | None = None
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False

@@ -1,23 +1,59 @@
-"""`search`: moments found by summaries, and the exact frames of the best ones."""
+"""`summarize` and `search`: moments found by summaries, and the exact frames of the best ones."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.api.results import Found, Moment
-from gvcodec.api.sources import PathName
+from gvcodec.api.results import Found, Moment, Summarized
+from gvcodec.api.sources import PathName, open_reader, open_sink
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
+from gvcodec.limits import DEFAULT, Limits
+from gvcodec.retrieval import embedders, making
 from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
-from gvcodec.util.file_io import as_name
+from gvcodec.util.file_io import PendingFile, as_name, protect_inputs
+from gvcodec.util.progress import Mode, ProgressBar
+
+
+def summarize(
+    source: PathName,
+    output: PathName | None = None,
+    *,
+    embedder: str = embedders.DEFAULT,
+    rate: Fraction | float | None = None,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    progress: Mode = "none",
+) -> Summarized:
+    """Add vectors for search to a stream: to `output`, or without one to `source` itself.
+    `embedder`: "small", "lp" or "clip:MODEL:WEIGHTS"; `rate`: vectors a frame (None: as many as
+    take 1 % of the file). Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`,
+    `WrongModelError`."""
+    name = os.fspath(source)
+    chosen, stride = make(embedder), making.stride_of(rate)
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(open_reader(name))
+        if output is not None:
+            stack.enter_context(protect_inputs([name]))
+            sink = stack.enter_context(open_sink(output, overwrite))
+        else:
+            pending = stack.enter_context(PendingFile(name, overwrite=True))
+            sink = stack.enter_context(open(pending.temporary, "wb"))
+        bar = stack.enter_context(ProgressBar(["code"], mode=progress))
+        bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
+        return Summarized(*making.summarize(reader, sink, chosen, stride, threads, limits, bar))
 
 
 def search(

@@ -111,3 +111,12 @@ class Found:
     bytes_read: int
     bytes: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summarized:
+    """What `summarize` wrote: `size` bytes, of which `summary_bytes` are for search."""
+
+    frames: int
+    summary_bytes: int
+    size: int

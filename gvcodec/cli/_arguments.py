@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from fractions import Fraction
 
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
-from gvcodec.util.options import add_options, seconds, typed, values_of
+from gvcodec.util.options import add_options, seconds, values_of
 from gvcodec.util.progress import MODES, Mode
 
 
@@ -86,38 +85,15 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add_options(parser, Limits)
 
 
-_EMBEDDERS = "small, lp (latent tokens, torch), or clip:MODEL:WEIGHTS of open_clip_torch"
+EMBEDDERS = "small, lp (latent tokens, torch), or clip:MODEL:WEIGHTS of open_clip_torch"
 
 
 def add_embedder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         metavar="NAME",
-        help=f"{_EMBEDDERS}, for words too (what the files were summarised by)",
+        help=f"{EMBEDDERS}, for words too (what the files were summarised by)",
     )
-
-
-def add_summary(parser: argparse.ArgumentParser) -> None:
-    """`--summary [NAME]` and `--summary-rate`."""
-    parser.add_argument(
-        "--summary",
-        nargs="?",
-        const="small",
-        metavar="NAME",
-        help=f"add a summary for search, at most 1 %% of the file, by {_EMBEDDERS} (small)",
-    )
-    parser.add_argument(
-        "--summary-rate",
-        type=typed(_share, "not a share of the frames, as in 1 or 1/8"),
-        metavar="RATE",
-        help="tokens a frame, 1 or less as in 1/8, whatever they take (the most that take 1 %%)",
-    )
-
-
-def _share(text: str) -> Fraction:
-    if not 0 < (rate := Fraction(text)) <= 1:
-        raise ValueError
-    return rate
 
 
 def use_threads(threads: int) -> None:

@@ -13,11 +13,9 @@ from gvcodec.cli._arguments import (
     add_overwrite,
     add_part,
     add_progress,
-    add_summary,
     add_threads,
     end_of,
     mode_of,
-    use_threads,
 )
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -48,7 +46,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     coding_arguments(parser)
     add_options(parser, InputOptions, group="input")
     add_options(parser, Job, EncoderConfig, group="whole")
-    add_summary(parser)
     add_threads(parser)
     add_progress(parser)
     add_overwrite(parser)
@@ -103,8 +100,6 @@ def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
     _check_ending(options.output)
     began = time.monotonic()
-    if getattr(options, "summary", None):
-        use_threads(options.threads)
     done = encode_job(job_of(options, options.input, options.output))
     for note in done.notes:
         say(note)

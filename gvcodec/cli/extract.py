@@ -28,8 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .webm (av1: with sound and the packets for painting), .mov, .ivf, .obu, "
-        ".266, or .gvc: the stream by itself",
+        help=".mp4, .mkv, .webm (av1: with sound and the packets for painting), .obu, .266, or "
+        ".gvc: the stream by itself",
     )
     add_limits(parser)
     add_overwrite(parser)

@@ -7,8 +7,8 @@ out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO
 
 from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Writer
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackCopier
 
 
-class Summary(Protocol):
-    """What makes summary packets (`gvcodec.retrieval.making.Summarizer`)."""
-
-    def send(self, planes: Planes) -> None: ...
-
-    def take(self, packet: Packet) -> list[Packet]: ...
-
-    def flush(self) -> list[Packet]: ...
-
-
 def encode_stream(
     encoder: Encoder,
     output: BinaryIO,
@@ -39,25 +29,23 @@ def encode_stream(
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
     chunk: int = 0,
-    summary: Summary | None = None,
     paints: bool = True,
 ) -> Writer:
     """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
     is flushed with every frame that made packets.
 
     `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
-    bytes. `summary` receives every frame before its packet, and adds packets of its own. Without
-    `paints` there is no `painted` packet, for which all frames are painted. Gives the writer, which
-    knows the sizes. Raises what the encoder and the source raise."""
+    bytes. Without `paints` there is no `painted` packet, for which all frames are painted. Gives
+    the writer, which knows the sizes. Raises what the encoder and the source raise."""
     exact = paints and paints_exactly(encoder.header)
     # Where tokens are looked for everything is painted already, and the header is not known yet.
     painted = _Painted(encoder) if exact and encoder.latent_pass is None else None
     writer = None if encoder.latent_pass else Writer(output, encoder.header)
 
-    def drain(last: bool = False) -> None:
+    def drain() -> None:
         nonlocal writer
         before = 0 if writer is None else writer.size
-        for packet in _packets(encoder, summary, last):
+        while (packet := encoder.receive_packet()) is not None:
             writer = writer or Writer(output, encoder.header)
             writer.write(packet)
             if painted is not None:
@@ -71,8 +59,6 @@ def encode_stream(
         # A decoder that writes as it reads needs to know the tracks before the first frame.
         encoder.send_tracks(tracks.take())
     for planes, pts, *new in frames:
-        if summary is not None:
-            summary.send(planes)
         encoder.send_frame(planes, pts, *new)
         if tracks:
             encoder.send_tracks(tracks.take(chunk))
@@ -81,7 +67,7 @@ def encode_stream(
         encoder.send_tracks(tracks.take())
     for _ in encoder.flush_in_steps():
         drain()
-    drain(last=True)
+    drain()
     assert writer is not None  # `flush` refuses to have no frames
     if painted is not None:
         writer.write(painted.finish())
@@ -150,11 +136,3 @@ class _Painted:
             self._frames += 1
             if self._encoder.flushed and self._encoder.progress is not None:
                 self._encoder.progress.painted(self._frames, self._encoder.frames)
-
-
-def _packets(encoder: Encoder, summary: Summary | None, last: bool) -> Iterator[Packet]:
-    """Packets that can be written now."""
-    while (packet := encoder.receive_packet()) is not None:
-        yield from [packet] if summary is None else summary.take(packet)
-    if summary is not None and last:
-        yield from summary.flush()

@@ -1,8 +1,7 @@
-"""Writes decoded frames with sound and subtitles to .mp4, .mov and .mkv, and to pipes as Matroska
-or NUT.
+"""Writes decoded frames with sound and subtitles to .mp4, .mov and .mkv, and to pipes as Matroska.
 
-    with MuxWriter(pending, "matroska", fmt, crf, tracks, metadata, threads) as writer:
-        writer.write(planes, pts)
+with MuxWriter(pending, "matroska", fmt, crf, tracks, metadata, threads) as writer:
+    writer.write(planes, pts)
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from gvcodec.util.process import quiet_svt
 
 #: Kinds of files and of pipes, as FFmpeg calls them.
 FILES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
-PIPES = ("matroska", "nut")
+PIPE = "matroska"
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
 POOL_PIXELS = 640 * 360
 #: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
 _PATIENCE, _ROOM = 2, 32 << 20
-_UNSPECIFIED = 2
+_FFV1 = {"level": "3", "slicecrc": "1"}
 #: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
 _MOST_DELAY = 32
 
@@ -65,7 +64,7 @@ class MuxWriter:
         self._end: int | None = None
         self._begun: tuple[int, int] | None = None
         with name_errors(self._name):
-            options = {"live": "1"} if self._pipe and kind == "matroska" else {}
+            options = {"live": "1"} if self._pipe else {}
             file = self._pipe or str(self._pending and self._pending.temporary)
             self._container = av.open(
                 file, "w", format=kind, options=options | MUXERS.get(kind, {})
@@ -139,18 +138,11 @@ class MuxWriter:
     def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
         fmt, metadata = self._fmt, self._metadata
         if self._pipe:
-            codec, options = _pipe_encoder(self._kind, fmt)
+            codec, options = "ffv1", {**_FFV1, "slices": "4"}
         else:
             codec, options = _encoder(self._name, self._kind, fmt, crf, metadata)
         if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
             self.notes.append(f"HDR metadata left out, {codec} has none here")
-        if codec == "rawvideo":
-            colour = fmt.colour
-            codes = {colour.primaries, colour.transfer, colour.matrix}
-            if codes != {_UNSPECIFIED} or colour.full_range:
-                self.notes.append("colour tags left out, nut has none (matroska has)")
-            if fmt.sar != 1:
-                self.notes.append(_without_sar(fmt))
         stream = self._container.add_stream(codec, rate=fmt.frame_rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.disposition = av.stream.Disposition.default
@@ -185,8 +177,7 @@ class MuxWriter:
         metadata.describe(self._container)
         self._container.start_encoding()
         if self._pipe:
-            shown = self._kind == "matroska" and self._fmt.sar != 1
-            self._pipe.begin(self._display_size if shown else None)
+            self._pipe.begin(self._display_size if self._fmt.sar != 1 else None)
         self._mux(held)
 
     def _mux(self, packets: Sequence[av.Packet]) -> None:
@@ -263,16 +254,6 @@ def _without_sar(fmt: VideoFormat) -> str:
     return f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out"
 
 
-def _pipe_encoder(kind: str, fmt: VideoFormat) -> tuple[str, dict[str, str]]:
-    """Lossless and fast. NUT has colour tags only in the bitstream, as H.264 has."""
-    if kind == "matroska":
-        return "ffv1", {"level": "3", "slicecrc": "1", "slices": "4"}
-    if fmt.bit_depth == 8 and fmt.width % 2 == 0 and fmt.height % 2 == 0:
-        siting = f"chromaloc={fmt.colour.chroma_location}"
-        return "libx264", {"x264-params": siting, "qp": "0", "preset": "ultrafast"}
-    return "rawvideo", {}
-
-
 def _encoder(
     name: str, kind: str, fmt: VideoFormat, crf: float | None, metadata: Metadata
 ) -> tuple[str, dict[str, str]]:
@@ -299,7 +280,7 @@ def _encoder(
         quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
         return "libx265", {"x265-params": params, **quality}
     if kind == "matroska" and crf is None:
-        return "ffv1", {"level": "3", "slicecrc": "1"}
+        return "ffv1", _FFV1
     if kind == "webm" and fmt.bit_depth == 10 and crf is not None and codes_av1(fmt):
         # The VP9 encoder here has 8 bits only.
         return "libsvtav1", {"crf": f"{crf:g}", "preset": "8"}

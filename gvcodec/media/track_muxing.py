@@ -181,7 +181,7 @@ class TrackMuxer:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
         if not self._delays:
-            return self._kind != "nut" and end * tick + self.offset <= 0
+            return end * tick + self.offset <= 0
         heard = self._heard.get(packet.track)
         return heard is not None and heard - _PREROLL / tick < end <= heard
 

@@ -1,5 +1,5 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .gif, .y4m, numbered .png, or "-" (standard
-output: y4m, or Matroska or NUT with sound).
+"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .y4m, numbered .png, or "-" (standard output:
+y4m, or Matroska with sound).
 
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.gif import GifWriter
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import FILES, PIPES, MuxWriter, name_errors
+from gvcodec.media.mux_writer import FILES, PIPE, MuxWriter, name_errors
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -40,9 +39,9 @@ _CRF_VP9 = 10.0
 _UNSPECIFIED = 2
 #: Frames that the time of a frame in y4m may be off.
 _MOST_OFF = Fraction(1, 2)
-#: Transfer functions and primaries of H.273 that need a tag to look right.
-_TRANSFERS = {16: "PQ", 17: "SMPTE 428", 18: "HLG"}
-_GAMUTS = {9: "BT.2020", 10: "SMPTE 428", 11: "DCI-P3", 12: "Display P3"}
+#: Transfer functions and primaries of H.273 that need a tag to look right: PQ, SMPTE 428, HLG;
+#: BT.2020, SMPTE 428, DCI-P3, Display P3.
+_TRANSFERS, _GAMUTS = (16, 17, 18), (9, 10, 11, 12)
 #: Signature and `IHDR` chunk of a PNG file.
 _PNG_HEAD = 8 + 25
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
@@ -70,7 +69,7 @@ class VideoWriter(Protocol):
 
 def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
     """Whether the output can hold sound and subtitles. `form`: of standard output."""
-    return form in PIPES if str(path) == "-" else Path(path).suffix.lower() in FILES
+    return form == PIPE if str(path) == "-" else Path(path).suffix.lower() in FILES
 
 
 def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
@@ -97,24 +96,23 @@ def open_writer(
     threads: int = 0,
     form: str | None = None,
 ) -> VideoWriter:
-    """A writer for the kind of file that `path` names, or for standard output in the form "y4m",
-    "matroska" or "nut". Raises `UsageError` for an unknown kind."""
+    """A writer for the kind of file that `path` names, or for standard output in the form "y4m" or
+    "matroska". Raises `UsageError` for an unknown kind."""
     refuse_folder(path)
     suffix = Path(path).suffix.lower()
-    if str(path) != "-" and suffix not in (*FILES, ".gif", ".y4m", ".png"):
+    if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .webm, .gif, .y4m, .png (like frame%05d.png) or "
-            f"- (y4m); gvcodec frame writes .jpg and .avif"
+            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or - (y4m)"
         )
-    if form is not None and (str(path) != "-" or form not in ("y4m", *PIPES)):
-        raise UsageError(f"-f {form}: y4m, {' and '.join(PIPES)} are for standard output (-)")
+    if form is not None and (str(path) != "-" or form not in ("y4m", PIPE)):
+        raise UsageError(f"-f {form}: y4m and {PIPE} are for standard output (-)")
     if crf is not None and (str(path) == "-" or not takes_tracks(path)):
         raise UsageError(f"--crf is for .mp4, .mkv, .mov and .webm, not for {path}")
     if str(path) == "-":
         refuse_input("-")
         output = sys.stdout.buffer
-        if form in PIPES:
-            return MuxWriter(output, form, fmt, None, tracks, metadata or Metadata(), threads)
+        if form == PIPE:
+            return MuxWriter(output, PIPE, fmt, None, tracks, metadata or Metadata(), threads)
         return Y4mWriter(output, fmt, None)
     if suffix == ".png":
         return PngWriter(Path(path), fmt, overwrite)
@@ -122,8 +120,6 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        if suffix == ".gif":
-            return GifWriter(pending, fmt, without_tag(fmt.colour, ".gif"))
         kind = FILES[suffix]
         return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
@@ -244,20 +240,10 @@ def png(rgb: NDArray[np.uint8], colour: Colour | None = None) -> bytes:
     encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     data = b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
-    if colour is None or not name_hdr(colour):
+    sdr = colour is None or (colour.transfer not in _TRANSFERS and colour.primaries not in _GAMUTS)
+    if colour is None or sdr:
         return data
     # RGB of full range: PNG third edition, 11.3.2.6.
     body = b"cICP" + bytes([colour.primaries, colour.transfer, 0, 1])
     chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
     return data[:_PNG_HEAD] + chunk + data[_PNG_HEAD:]
-
-
-def name_hdr(colour: Colour) -> str:
-    """What viewers have to know of samples that are not of SDR; empty for others."""
-    return _TRANSFERS.get(colour.transfer) or _GAMUTS.get(colour.primaries, "")
-
-
-def without_tag(colour: Colour, suffix: str) -> list[str]:
-    """A line on pictures of a kind that has no tag of colours."""
-    name = name_hdr(colour)
-    return [f"HDR ({name}) in a {suffix} without a tag looks washed out"] if name else []

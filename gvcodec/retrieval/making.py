@@ -1,8 +1,7 @@
-"""Summary packets for a stream: while it is encoded, or later without encoding anything again.
+"""Summary packets for a stream, whose frames are decoded and not coded again.
 
-Vectors are of source frames in the first case, of base frames in the second. Each GOP has a stride
-of its own, the finest of `STRIDES` with which all summary packets so far take at most `SHARE` of
-the bytes so far; a GOP has one vector at least.
+Vectors are of base frames. Each GOP has a stride of its own, the finest of `STRIDES` with which all
+summary packets so far take at most `SHARE` of the bytes so far; a GOP has one vector at least.
 """
 
 from __future__ import annotations
@@ -99,45 +98,6 @@ def stride_of(rate: Fraction | float | None) -> int | None:
     if not 0 < rate <= 1:
         raise UsageError(f"summary_rate is above 0 and at most 1, not {rate}")
     return round(1 / rate)
-
-
-class Summarizer:
-    """Puts summary packets before the GOPs of an encoder, with a vector every `stride` frames,
-    None: as `SHARE` allows. Frames are sent before the packets that hold them are taken."""
-
-    def __init__(self, embedder: Embedder, colour: Colour, stride: int | None = None) -> None:
-        strides = (stride,) if stride else STRIDES
-        self._embedding, self._budget = Embedding(embedder, colour), Budget(embedder, strides)
-        self._vectors = self._embedding.none()
-        self._packets: list[Packet] = []
-
-    def send(self, planes: Planes) -> None:
-        """The next frame in display order."""
-        self._vectors = np.concatenate([self._vectors, self._embedding.send(planes)])
-
-    def take(self, packet: Packet) -> list[Packet]:
-        """The next packet; gives those that can be written, whole GOPs."""
-        ready: list[Packet] = []
-        if packet.kind is Kind.KEY and any(held.is_frame for held in self._packets):
-            last = max(n for n, held in enumerate(self._packets) if held.is_frame) + 1
-            ready, self._packets = self._gop(self._packets[:last]), self._packets[last:]
-        self._packets.append(packet)
-        return ready
-
-    def flush(self) -> list[Packet]:
-        """The last GOP."""
-        ready, self._packets = self._gop(self._packets), []
-        return ready
-
-    def _gop(self, packets: list[Packet]) -> list[Packet]:
-        frames = sum(packet.is_frame for packet in packets)
-        if len(self._vectors) < frames:
-            self._vectors = np.concatenate([self._vectors, self._embedding.flush()])
-        own, self._vectors = self._vectors[:frames], self._vectors[frames:]
-        return [
-            self._budget.packet(own, 1, sum(len(packet.payload) for packet in packets)),
-            *packets,
-        ]
 
 
 def summarize(

@@ -17,7 +17,6 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.types import CODE_POINTS
-from gvcodec.util.html import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,6 @@ class Info:
 
     def __str__(self) -> str:
         return text(self)
-
-    def _repr_html_(self) -> str:
-        return table(_rows(self))
 
 
 class _Length:

@@ -50,9 +50,9 @@ class Request:
         None,
         None,
         "NAME",
-        "of standard output: y4m, matroska or nut; these keep colour tags and sound (y4m)",
+        "of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
         flags="-f --format",
-        choices=("y4m", "matroska", "nut"),
+        choices=("y4m", "matroska"),
     )
     crf: float | None = option(
         None,

@@ -13,11 +13,10 @@ import numpy as np
 
 from gvcodec.bitstream import GopEntry, Kind, Packet
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Planes
-from gvcodec.util import html
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.clock import Clock
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
@@ -93,21 +92,6 @@ class Video(Shared):
         fmt = self.header.format
         what = f"{len(self)} frames ({fmt.height}, {fmt.width}, 3), {float(fmt.frame_rate):g}/s"
         return f"Video({self.name}: {what}, base {self.header.base}, painted={self.painted})"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: facts, and the first frame where it can be decoded."""
-        from gvcodec.media.stills import still
-
-        fmt, kind = self.header.format, "painted" if self.painted else "base frames"
-        rows = [
-            ("video", f"{self.name}, base {self.header.base}, {kind}"),
-            ("frames", f"{len(self)}, {fmt.width}×{fmt.height}, {fmt.bit_depth} bits"),
-            ("frame rate", f"{float(fmt.frame_rate):g} a second"),
-        ]
-        try:
-            return html.table(rows, still(".jpg", next(self.decode_range(0, 1)).planes, fmt))
-        except GvcodecError as error:
-            return html.table([*rows, ("error", str(error))])
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))

@@ -203,7 +203,6 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
         ({"target": "vmaf=90"}, "psnr=DECIBEL"),
         ({"jobs": 0}, "jobs is 1 or more"),
         ({"jobs": 2, "resume": True}, "--resume goes without --jobs"),
-        ({"summary_rate": 1}, "--summary-rate goes with --summary"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )
@@ -242,8 +241,7 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path, stream: Path) 
 def test_signatures_name_every_option() -> None:
     fields = {f.name: f.default for f in dataclasses.fields(gvcodec.EncoderConfig)}
     del fields["header_q"]
-    methods = gvcodec.VideoEncoder.to_file, gvcodec.VideoEncoder.to_bytes
-    for function in (gvcodec.encode, gvcodec.encode_file, *methods):
+    for function in (gvcodec.encode, gvcodec.encode_file):
         shown = inspect.signature(function).parameters
         assert {name: shown[name].default for name in fields} == fields
     for name in gvcodec.__all__:
@@ -255,24 +253,14 @@ def test_signatures_name_every_option() -> None:
         assert inspect.Parameter.VAR_KEYWORD not in kinds, name
 
 
-def test_notebooks_show_a_table_and_a_picture(stream: Path, data: bytes) -> None:
-    with gvcodec.open(stream, fidelity=True) as video:
-        shown = video._repr_html_()
-    assert "64×48" in shown
-    assert 'src="data:image/jpeg;base64,/9j/' in shown
-    assert "<th>keyframes</th><td>2, at frames 0, 2</td>" in gvcodec.info(data)._repr_html_()
-    damaged = bytearray(data)
-    damaged[len(data) // 3] ^= 8
-    broken = gvcodec.open(bytes(damaged), fidelity=True)._repr_html_()
-    assert "<th>error</th>" in broken
-    assert "base64" not in broken
-
-
 def test_search_gives_moments(tmp_path: Path, video: Path, frames: np.ndarray) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "films" / "b.gvc"
     out.parent.mkdir()
-    gvcodec.encode_file(video, out, summary=True, keyint=2, preset=10, fit=0, threads=1)
+    gvcodec.encode_file(video, out, keyint=2, preset=10, fit=0, threads=1)
+    done = gvcodec.summarize(out, threads=1)
+    assert (done.frames, done.size) == (len(frames), out.stat().st_size)
+    assert 0 < done.summary_bytes < done.size
     found = gvcodec.search(f"{out}@0", out.parent)
     assert (found.files, found.moments[0].frame, found.moments[0].gop) == (1, 0, (0, 2))
     assert found.bytes == out.stat().st_size

@@ -116,7 +116,8 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    told = call("encode", y4m, given, "-q", "50", "--summary")
+    told = call("encode", y4m, given, "-q", "50")
+    call("summarize", given, "-y")
     # One line on standard error, with what mends it.
     (line,) = [line for line in told.splitlines() if "torch" in line]
     assert "painted, but not fitted" in line

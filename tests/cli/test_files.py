@@ -126,8 +126,8 @@ def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, caps
 def test_a_picture_and_a_summary_go_through_no_missing_folder(made: Path, tmp_path) -> None:
     stream = copied(made, "av1.gvc", tmp_path)
     before = stream.read_bytes()
-    run("frame", stream, tmp_path / "nodir" / ".." / "f.png", "--fidelity", code=1)
-    run("frame", stream, f"{tmp_path}/f.png/", "--fidelity", code=1)
+    run("decode", stream, tmp_path / "nodir" / ".." / "f.png", "--fidelity", code=1)
+    run("decode", stream, f"{tmp_path}/f.png/", "--fidelity", code=1)
     through = tmp_path / "nodir" / ".." / "av1.gvc"
     run("summarize", stream, "-o", through, "-y", code=1)
     run("summarize", through, "-y", code=1)

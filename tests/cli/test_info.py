@@ -8,8 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-import gvcodec
-from tests.conftest import moving_texture, run
+from tests.conftest import run
 from tests.player_helpers import with_beep
 
 
@@ -33,13 +32,3 @@ def test_info_names_the_tracks_and_where_they_begin(tmp_path: Path, capsys) -> N
     run("info", tmp_path / "b.gvc")
     said = capsys.readouterr().out
     assert "fra, Version, begins at 0.1" in said and "keyframes          1, at frames 0" in said
-
-
-@pytest.mark.parametrize(("height", "name"), [(48, "BT.601"), (720, "BT.709")])
-def test_a_frame_of_untagged_video_says_which_matrix_it_took(
-    tmp_path: Path, height: int, name: str, capsys
-) -> None:
-    data = gvcodec.encode(moving_texture(64, height, 1), base="av1", preset=10, fit=0)
-    (tmp_path / "a.gvc").write_bytes(data)
-    run("frame", tmp_path / "a.gvc", tmp_path / "a.png", "--fidelity")
-    assert f"colours by {name}: the video names no matrix" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`gvcodec frame`, and streams in file objects."""
+"""Streams in file objects, and pictures that cannot be written."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import multiprocessing
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 import gvcodec
 from gvcodec.cli import main
 from gvcodec.errors import UsageError
-from tests.conftest import moving_texture, run
+from tests.conftest import moving_texture
 from tests.streams.test_tools import made
 
 
@@ -26,31 +25,14 @@ def stream(tmp_path_factory) -> Path:
     return path
 
 
-def picture(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return next(container.decode(video=0)).to_ndarray(format="rgb24")
-
-
-@pytest.mark.parametrize("which", [["-t", "0:00.3"], ["-n", "7"]])
-def test_frame_is_that_of_decoding(stream: Path, tmp_path, which: list[str]) -> None:
-    out = tmp_path / "a.png"
-    with gvcodec.open(stream, fidelity=True) as video:
-        number = (
-            7 if which[0] == "-n" else video.number_at(0.3 + video.metadata.begin_stream_seconds)
-        )
-        wanted = video[number]
-    run("frame", stream, *which, "--fidelity", out)
-    assert np.array_equal(picture(out), wanted)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["frame", "FILE", "-n", "18", "OUT.png"], "has no frame 18"),
-        (["frame", "FILE", "-t", "1:00", "OUT.png"], "ends before 1:00.0"),
-        (["frame", "FILE", "OUT.bmp"], "is a .png, .jpg or .avif"),
         (["decode", "FILE", "OUT.jpg"], "write to .mp4"),
-        (["frame", "-", "OUT.png"], "not standard input"),
+        (
+            ["decode", "FILE", "OUT.png", "--start", "1:00", "--frames", "1"],
+            "no frame is shown 60 s",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_no_file(

@@ -40,7 +40,7 @@ REASONS = {
     r"^python -m eval rd": "hours; its arguments are parsed, tests/eval/test_runs.py runs it",
 }
 #: Written by commands, which replace nothing without -y.
-_OVERWRITE = ("encode", "decode", "frame", "sheet", "cut", "cat", "repair", "index", "extract")
+_OVERWRITE = ("encode", "decode", "cut", "cat", "repair", "index", "extract")
 
 
 def lines_of(block: str) -> Iterator[str]:

@@ -77,7 +77,8 @@ def test_commands_take_pictures_of_phones(tmp_path) -> None:
     save(tmp_path / "a.jpg", scene(), 6)
     recording("mp4", path=tmp_path / "v.mp4")
     stream = tmp_path / "v.gvc"
-    run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10, "--summary")
+    run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10)
+    run("summarize", stream, "-y")
     run("search", tmp_path / "a.jpg", stream)
     run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     with open(tmp_path / "a.gvc", "rb") as coded:

@@ -222,7 +222,8 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(video.encode(None))
     command = ["encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1"]
-    run(*command, "--summary", "lp", "--summary-rate", "1")
+    run(*command)
+    run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1")
     with open_summarised(str(stream)) as file:
         ((name, own),) = file.vectors.items()
     assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))

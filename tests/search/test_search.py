@@ -25,7 +25,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
-from gvcodec.retrieval.making import SHARE, Budget, Summarizer
+from gvcodec.retrieval.making import SHARE, Budget, summarize
 from gvcodec.retrieval.ranking import best, distinct, scores
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.retrieval.thumbnails import area_mean
@@ -79,9 +79,12 @@ def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
     encoder = Encoder(
         FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, fit=0, threads=1)
     )
-    maker = Summarizer(Toy(), FORMAT.colour) if summary else None
-    encode_stream(encoder, stream, ((planes, None) for planes in scenes), summary=maker)
-    return stream.getvalue()
+    encode_stream(encoder, stream, ((planes, None) for planes in scenes))
+    if not summary:
+        return stream.getvalue()
+    summarised = io.BytesIO()
+    summarize(Reader(io.BytesIO(stream.getvalue())), summarised, Toy(), threads=1)
+    return summarised.getvalue()
 
 
 def packets_of(data: bytes) -> list[Packet]:
@@ -403,18 +406,10 @@ def test_area_means_of_odd_sizes() -> None:
     assert area_mean(plane, 10, 14).shape == (10, 14)
 
 
-def test_what_does_not_go_with_a_summary_is_told(tmp_path) -> None:
-    source = tmp_path / "in.y4m"
-    source.write_bytes(b"YUV4MPEG2 W16 H16 F25:1\nFRAME\n" + bytes(384))
-    command = ["encode", str(source), str(tmp_path / "o.gvc")]
-    for more in (
-        ["--summary", "--size", "9k"],
-        ["--summary", "--low-delay"],
-        ["--summary-rate", "1"],
-        ["--summary", "toy", "--summary-rate", "0"],
-        ["--summary", "nothing"],
-    ):
-        run(*command, *more, code=2)
+@pytest.mark.parametrize("more", [["--summary-rate", "0"], ["--summary", "nothing"]])
+def test_a_summary_that_cannot_be_is_told(tmp_path, scenes: list[Planes], more) -> None:
+    (tmp_path / "in.gvc").write_bytes(made(scenes[:2], summary=False))
+    run("summarize", tmp_path / "in.gvc", "-o", tmp_path / "o.gvc", *more, code=2)
     assert not (tmp_path / "o.gvc").exists()
 
 
@@ -543,13 +538,10 @@ def test_the_player_begins_at_what_is_searched_for(tmp_path, scenes: list[Planes
 
 
 def test_a_summary_holds_one_token_a_frame_when_asked(tmp_path, scenes: list[Planes]) -> None:
-    source = tmp_path / "in.y4m"
-    frames = (b"FRAME\n" + b"".join((p >> 2).astype(np.uint8).tobytes() for p in s) for s in scenes)
-    source.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n" + b"".join(frames))
-    command = ["encode", source, "--preset", "10", "--fit", "off", "--base", "av1", "-y"]
+    source, path = tmp_path / "in.gvc", tmp_path / "out.gvc"
+    source.write_bytes(made(scenes, summary=False))
     for rate, stride in (("1", 1), ("1/4", 4), ("0.3", 3)):
-        path = tmp_path / "out.gvc"
-        run(*command, path, "--summary", "toy", "--summary-rate", rate)
+        run("summarize", source, "-o", path, "--summary", "toy", "--summary-rate", rate, "-y")
         with files.open_summarised(str(path)) as file:
             wanted = [g.first_frame + n for g in file.gops for n in range(0, g.frames, stride)]
             assert file.vectors[ID].frames.tolist() == wanted
