@@ -220,7 +220,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
             arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
             arguments |= {"cache": str(options.cache.absolute())}
-            yield Task("training.material:add_material", arguments, memory=_MEMORY)
+            yield Task(add_material, arguments, memory=_MEMORY)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -23,18 +23,14 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
+from gvcodec.rate.budget import Budget
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.streams.info import kbps
-from gvcodec.streams.resume import Journal
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name, protect_inputs
-from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
-from gvcodec.util.uris import absolute_path
 
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
-#: Settings that what is coded does not depend on.
-_AFTER_CODING = ("fit_parts", "fit_by", "tokens", "token_rate", "search", "model")
 
 
 @list_options(Job, EncoderConfig)
@@ -56,7 +52,8 @@ def encode_file(
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
     `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15") takes the
-    place of `q`. `jobs`: code in chunks, so many at a time. `resume` goes on from OUTPUT.part.
+    place of `q`. `jobs`: code in chunks, so many at a time; `resume` keeps
+    those that are done in OUTPUT.part and goes on from there.
     `progress`: a function that gets a `State` about ten times a second, in this thread (what it
     raises ends the encode); or a bar, as the command shows it ("auto"), or JSON on standard error;
     `verbose` adds a line for each stage. `input_options`: what the input does not say itself (frame
@@ -81,19 +78,15 @@ def encode_file(
 def encode_job(job: Job) -> Encoded:
     """The same. Raises what `encode_file` raises."""
     source, output = as_name(job.source), as_name(job.output)
-    in_parts = bool(job.rate and job.jobs)
-    job = replace(job, config=resolve_auto_base(job.config, output, in_parts))
+    job = replace(job, config=resolve_auto_base(job.config, output))
     if output is not None:
         check_one_file(output, job.config.base)
     _check(job)
     with protect_inputs([] if source is None else [source]):
-        if job.jobs:
+        if job.in_chunks:
             from gvcodec.api.in_chunks import encode_in_chunks
 
-            job = settle_base(job)
-            if shares(job.config):
-                raise UsageError("alloc tries the whole video first: not with jobs")
-            done = encode_in_chunks(job)
+            done = encode_in_chunks(settle_base(job))
         else:
             done = _encode_once(job) if job.rate is None else encode_rated(job, job.rate)
     if output is None or not one_file_suffix(output):
@@ -121,10 +114,7 @@ def _encode_once(job: Job) -> Encoded:
             job = replace(job, source=stack.enter_context(reread(job.source)))
             job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
         reader = stack.enter_context(_open(job))
-        journal = stack.enter_context(_open_journal(job)) if job.resume else None
-        wrap = journal.wrap if journal else None
-        encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar, wrap=wrap)
-        known = journal.frames if journal else 0
+        encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar)
         video = bar(reader, "encode", reader.expected)
 
         def given() -> Iterator[tuple[Planes, int, bool]]:
@@ -135,16 +125,11 @@ def _encode_once(job: Job) -> Encoded:
         chunk = 0 if job.config.low_delay else CHUNK
         metadata = reader.metadata.pack()
         writer = encode_stream(encoder, output, given(), metadata, reader.tracks, chunk)
-    if journal:
-        journal.remove()
-    notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] if known else []
     tracks = reader.tracks
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
-    notes += [*reader.notes, *encoder.notes]
+    notes = (*reader.notes, *encoder.notes)
     fmt, psnr = reader.format, encoder.psnr_y
-    return Encoded(
-        writer.frames, writer.size, tuple(notes), fmt, psnr, copied, seconds=encoder.seconds
-    )
+    return Encoded(writer.frames, writer.size, notes, fmt, psnr, copied, seconds=encoder.seconds)
 
 
 def _open(job: Job) -> VideoReader:
@@ -155,29 +140,7 @@ def _check(job: Job) -> None:
     """Raises `UsageError` for what does not go together."""
     if job.jobs is not None and job.jobs < 1:
         raise UsageError(f"jobs is 1 or more, not {job.jobs}")
-    if job.resume and (job.rate is not None or job.config.maxrate):
-        raise UsageError("--resume goes with -q, not with rate control")
-    if job.resume and job.jobs:
-        raise UsageError(
-            "--resume goes without --jobs; gvcodec batch goes on where it was interrupted"
-        )
-
-
-def _open_journal(job: Job) -> Journal:
-    """Where coded frames are kept until the output is complete."""
-    named, output = as_name(job.source), as_name(job.output)
-    if output is None:
-        raise UsageError("--resume needs the names of files")
-    source = "" if named in (None, "-") else absolute_path(named)
-    status = os.stat(source) if source and os.path.exists(source) else None
-    video = (
-        source,
-        status and status.st_size,
-        status and status.st_mtime_ns,
-        job.start,
-        job.frames,
-        job.input_options,
-    )
-    later = {name: getattr(EncoderConfig(), name) for name in _AFTER_CODING}
-    settings = replace(job.config, threads=0, device="cpu", fit=0.0, fit_steps=0, **later)
-    return Journal(output, (video, settings), job.config.threads)
+    if job.in_chunks and isinstance(job.rate, Budget):
+        raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
+    if job.in_chunks and shares(job.config):
+        raise UsageError("alloc tries the whole video first: not with jobs or resume")

@@ -1,66 +1,60 @@
-"""`encode_file` with jobs: one file, in chunks side by side. One job codes one after the other in
-this process."""
+"""`encode_file` with jobs, or resumed: one file, in chunks side by side. One job codes one after
+the other in this process."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from gvcodec.api.job import Job
 from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
 from gvcodec.api.sources import open_sink
-from gvcodec.batch import ledger
-from gvcodec.batch.driver import Driver
-from gvcodec.batch.engines import open_engine
-from gvcodec.batch.local import Inline
+from gvcodec.batch import ledger, store
+from gvcodec.batch.driver import Driver, FrameCount
+from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.settings import make_settings
-from gvcodec.batch.watch import Bar
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
-from gvcodec.rate.budget import Budget
-from gvcodec.rate.target import Target
 from gvcodec.streams.info import duration_of
-from gvcodec.util.file_io import as_name, work_folder
+from gvcodec.util.file_io import as_name, name_errors, work_folder
+from gvcodec.util.messages import count_noun
+from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path, is_uri
 
-
-def settings_of(rate: Budget | Target | None) -> dict[str, Any]:
-    """The budget or target as workers get it, {} without any."""
-    if isinstance(rate, Target):
-        return {"target": [rate.metric, rate.value]}
-    budgets = asdict(rate) if rate is not None else {}
-    return {name: value for name, value in budgets.items() if value is not None}
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 
 def encode_in_chunks(job: Job) -> Encoded:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
-            "--threads goes without --jobs: each job has one core, or more for large pictures"
+            "--threads goes without --jobs and --resume: each job has one core, or more for large "
+            "pictures"
         )
     name = as_name(job.source)
     if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
         raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
-    settings = make_settings(
-        job.config, settings_of(job.rate), job.start, job.frames, said=job.input_options
-    )
-    to = as_name(job.output)
-    beside = None if to is None or to == "-" else Path(to).absolute().parent
+    settings = make_settings(job.config, job.rate, job.start, job.frames, said=job.input_options)
     with (
         open_sink(job.output, job.overwrite) as output,
         reread(job.source) as path,
-        work_folder(".gvcodec-", beside) as folder,
+        _open_folder(job) as folder,
     ):
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
+        coded = [store.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
+        known = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
-        with engine, Bar(1, job.progress, job.verbose) as bar:
-            driver = Driver(engine, notebook, bar.heard)
+        with engine, ProgressBar(["code"], mode=job.progress, verbose=job.verbose) as bar:
+            driver = Driver(engine, notebook, FrameCount(bar, 1).heard)
             driver.run([task])
         if driver.errors:
             raise MediaError(driver.errors[task.name])
@@ -72,13 +66,41 @@ def encode_in_chunks(job: Job) -> Encoded:
             joined.seek(0)
             shutil.copyfileobj(joined, output)
     row = done["rows"][0]
+    notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] * bool(known)
     return Encoded(
         row["frames"],
         row["bytes"],
-        tuple(row["notes"]),
+        (*notes, *row["notes"]),
         fmt,
         row.get("psnr_y") or math.inf,
         tuple(row["tracks"]) if row["tracks"] else None,
         chunks=len(done["rows"]) - 1,
         seconds=seconds,
     )
+
+
+@contextlib.contextmanager
+def _open_folder(job: Job) -> Iterator[str]:
+    """Where chunks are kept until the output is complete: OUT.part with `resume`, a folder that is
+    gone afterwards without. Raises `MediaError` where another encode works in it."""
+    to = as_name(job.output)
+    if not job.resume:
+        beside = None if to is None or to == "-" else Path(to).absolute().parent
+        with work_folder(".gvcodec-", beside) as made:
+            yield made
+        return
+    if to is None or to == "-":
+        raise UsageError("--resume needs the name of an output file")
+    folder = Path(f"{to}.part")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise MediaError(f"{folder}: is no folder; remove it to begin anew")
+    with name_errors(folder):
+        folder.mkdir(exist_ok=True)
+        with open(folder / "lock", "wb") as lock:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MediaError(f"{folder}: another encode is writing it") from None
+            yield str(folder)
+    shutil.rmtree(folder, ignore_errors=True)

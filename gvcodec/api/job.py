@@ -51,7 +51,7 @@ class Job:
     frames: int | None = option(None, integer(1), "N", "number of frames to encode", group="part")
     resume: bool = option(
         False,
-        help="keep what is coded in OUT.part, and go on from there if it exists",
+        help="code in chunks, kept in OUT.part, and go on from there if it exists",
         group="whole",
     )
     jobs: int | None = option(
@@ -64,6 +64,11 @@ class Job:
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether chunks are coded by themselves."""
+        return bool(self.jobs or self.resume)
 
     @property
     def stages(self) -> list[str]:

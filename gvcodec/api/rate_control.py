@@ -40,10 +40,10 @@ _ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 _LENIENT = 1.05
 
 
-def resolve_auto_base(config: EncoderConfig, output: str | None, in_parts: bool) -> EncoderConfig:
-    """`auto` is av1 where the output takes nothing else, and where chunks share a budget."""
-    only_av1 = in_parts or bool(one_file_suffix(output))
-    return replace(config, base="av1") if config.base == AUTO and only_av1 else config
+def resolve_auto_base(config: EncoderConfig, output: str | None) -> EncoderConfig:
+    """`auto` is av1 where the output takes nothing else."""
+    only_av1 = config.base == AUTO and one_file_suffix(output)
+    return replace(config, base="av1") if only_av1 else config
 
 
 def settle_base(job: Job) -> Job:

@@ -1,40 +1,69 @@
-"""Leads all files through their flows on one engine, and writes the table."""
+"""Leads the files of a batch on one engine: plan, chunks, join, and the table.
+
+A file with a budget (size, bitrate, bits a pixel) is one chunk: it is coded whole, beside others.
+With a target the middle chunk is coded first, and its quality is what the header says."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
-from gvcodec.batch import table
+from gvcodec.batch import store, table, tasks
 from gvcodec.batch.engines import AHEAD
-from gvcodec.batch.flow import Claim, FileFailed, Flow, encode_file
 from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.plan import Plan
 from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import GvcodecError
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.search import refuse_sound
+from gvcodec.util.progress import ProgressBar
 
 #: Seconds between two tables while work goes on.
 _TABLE_EVERY = 30.0
+#: Memory of tasks that do not encode: a decoder and a program.
+_LIGHT, _LIGHT_A_PIXEL = 256 << 20, 150
+#: Bytes that a chunk may take more in the joined file than by itself, and the share of a budget
+#: that is kept back.
+_JOINT, _KEPT = 24, 0.0005
+#: Attempts at a budget; the second one is for files that came out larger than they should.
+_ROUNDS = 3
 
-#: Told of every task that is done.
+#: Called for every task that is done.
 Heard = Callable[[Task, Outcome], None]
-#: Told of every file that ended, with its error, "" = none.
+#: Called for every file that ended, with its error, "" = none.
 Ended = Callable[[Job, str], None]
+Row = dict[str, Any]
 
 
-@dataclass(slots=True)
-class _Running:
-    """A file on its way: tasks that it waits for, and outcomes of those that are done."""
+class FrameCount:
+    """How far a batch of so many files is, for its bar; those whose frames are not known yet count
+    as many as the others on average."""
 
-    job: Job
-    flow: Flow
-    futures: dict[Future[Outcome], int] = field(default_factory=dict)
-    tasks: Sequence[Task] = ()
-    values: dict[int, Any] = field(default_factory=dict)
-    claims: str = ""
+    def __init__(self, bar: ProgressBar, files: int) -> None:
+        self._bar, self._files, self._coded = bar, files, 0
+        self._planned: dict[str, int] = {}
+        bar.begin("encode", None)
+
+    def heard(self, task: Task, outcome: Outcome) -> None:
+        """A task is done."""
+        uri, value = task.arguments["uri"], outcome.value or {}
+        if outcome.error:
+            self._planned[uri] = 0
+        elif uri not in self._planned:
+            plan = task.arguments.get("plan") or Plan.unpack(value["plan"])
+            self._planned[uri] = plan.frames
+        self._coded += value.get("frames", 0) if task.call is tasks.encode else 0
+        known = sum(self._planned.values()) * self._files // len(self._planned)
+        self._bar.expect(max(known, self._coded))
+        self._bar.coded(self._coded, 0)
+
+
+class FileFailed(GvcodecError):
+    """No output for this input; the message says why."""
 
 
 class Driver:
@@ -49,94 +78,189 @@ class Driver:
     ) -> None:
         self.engine, self.ledger, self._heard, self._ended = engine, ledger, heard, ended
         self.errors: dict[str, str] = {}
-        self._futures: dict[Future[Outcome], _Running] = {}
-        self._claimed: dict[str, deque[_Running]] = {}
-        #: Files whose turn at a claim has come.
-        self._ready: deque[_Running] = deque()
-        self._written = time.monotonic()
+        #: Held while somebody is told something.
+        self._turn = threading.Lock()
+        #: Of each content and settings: two inputs may be the same.
+        self._claims: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Encode all that is not done yet. Errors of single files are in `errors`, and in the
         table."""
         self.ledger.expect(jobs)
-        waiting = deque(jobs)
-        while waiting or self._futures or self._ready:
-            while self._ready:
-                self._advance(self._ready.popleft(), [])
-            while waiting and len(self._futures) < AHEAD * self.engine.cores:
-                job = waiting.popleft()
-                self._advance(
-                    _Running(job, encode_file(job, self.ledger, self.engine.memory)), None
-                )
-            if self._futures:
-                done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._take(future)
-            if time.monotonic() - self._written > _TABLE_EVERY:
-                self._write_table(jobs)
-        self._write_table(jobs)
-
-    def _write_table(self, jobs: Sequence[Job]) -> None:
-        table.write(self.ledger, jobs)
-        self._written = time.monotonic()
-
-    def _take(self, future: Future[Outcome]) -> None:
-        running = self._futures.pop(future, None)
-        if running is None or future.cancelled():
-            return
-        outcome, number = future.result(), running.futures.pop(future)
-        if self._heard is not None:
-            self._heard(running.tasks[number], outcome)
-        if outcome.error:
-            self._forget(running)
-            self._advance(running, FileFailed(outcome.error))
-            return
-        running.values[number] = outcome.value
-        if not running.futures:
-            values = [running.values[n] for n in range(len(running.tasks))]
-            running.values.clear()
-            self._advance(running, values)
-
-    def _forget(self, running: _Running) -> None:
-        """The other tasks of a file are of no use."""
-        for future in running.futures:
-            future.cancel()
-            self._futures.pop(future, None)
-        running.futures.clear()
-
-    def _advance(self, running: _Running, given: list[Any] | GvcodecError | None) -> None:
-        """Let a file go on until it waits for tasks, for another file, or has ended."""
+        written = time.monotonic()
+        files = ThreadPoolExecutor(AHEAD * self.engine.cores, "files")
         try:
-            if isinstance(given, GvcodecError):
-                wanted = running.flow.throw(given)
-            else:
-                wanted = running.flow.send(given)
-            while isinstance(wanted, Claim):
-                running.claims = wanted.key
-                if wanted.key in self._claimed:
-                    self._claimed[wanted.key].append(running)
-                    return
-                self._claimed[wanted.key] = deque()
-                wanted = running.flow.send([])
-        except StopIteration:
-            self._end(running, "")
-            return
-        except GvcodecError as error:
-            self._end(running, str(error))
-            return
-        running.tasks = wanted
-        running.futures = {self.engine.submit(task): number for number, task in enumerate(wanted)}
-        self._futures |= dict.fromkeys(running.futures, running)
+            waiting = {files.submit(self._encode, job): job for job in jobs}
+            while waiting:
+                done, _ = wait(waiting, _TABLE_EVERY, FIRST_COMPLETED)
+                for future in done:
+                    self._end(waiting.pop(future), future.result())
+                if time.monotonic() - written > _TABLE_EVERY:
+                    table.write(self.ledger, jobs)
+                    written = time.monotonic()
+        finally:
+            files.shutdown(wait=False, cancel_futures=True)
+        table.write(self.ledger, jobs)
 
-    def _end(self, running: _Running, error: str) -> None:
+    def perform(self, wanted: Sequence[Task]) -> list[Any]:
+        """Values of tasks; the others of a file are of no use once one has failed. Raises
+        `FileFailed`."""
+        futures: dict[Future[Outcome], int] = {
+            self.engine.submit(task): number for number, task in enumerate(wanted)
+        }
+        values: dict[int, Any] = {}
+        for future in as_completed(futures):
+            number, outcome = futures[future], future.result()
+            with self._turn:
+                if self._heard is not None:
+                    self._heard(wanted[number], outcome)
+            if outcome.error:
+                for other in futures:
+                    other.cancel()
+                raise FileFailed(outcome.error)
+            values[number] = outcome.value
+        return [values[number] for number in range(len(wanted))]
+
+    def _encode(self, job: Job) -> str:
+        """Lead a file to its end; gives what went wrong."""
+        try:
+            if job.error:
+                raise FileFailed(job.error)
+            record = self.ledger.plan(job)
+            if record is None:
+                arguments = {"uri": job.uri, "settings": job.settings}
+                arguments |= {"keep": self.ledger.input_path(job)}
+                (record,) = self.perform([Task(tasks.plan, arguments, memory=_LIGHT)])
+            with self._claims[record["key"]]:
+                if self.ledger.find_done(record["key"]) is None:
+                    _File(self, job, record).encode()
+        except GvcodecError as error:
+            return str(error)
+        return ""
+
+    def _end(self, job: Job, error: str) -> None:
         if error:
-            if running.job.uri not in error:
-                error = f"{running.job.uri}: {error}"
-            self.errors[running.job.name] = error
-            self.ledger.fail(running.job, error)
-        if self._ended is not None:
-            self._ended(running.job, error)
-        followers = self._claimed.pop(running.claims, deque())
-        if followers:
-            self._ready.append(followers.popleft())
-            self._claimed[running.claims] = followers
+            if job.uri not in error:
+                error = f"{job.uri}: {error}"
+            self.errors[job.name] = error
+            self.ledger.fail(job, error)
+        with self._turn:
+            if self._ended is not None:
+                self._ended(job, error)
+
+
+class _File:
+    """Work on a file whose plan is there."""
+
+    def __init__(self, driver: Driver, job: Job, record: Row) -> None:
+        self._driver, self._job, self._record = driver, job, record
+        self._ledger = driver.ledger
+        self._plan = Plan.unpack(record["plan"])
+        self._key, self._cores, self._memory = record["key"], record["cores"], record["memory"]
+        self._folder = self._ledger.chunk_folder(self._key)
+
+    def encode(self) -> None:
+        """Raises `FileFailed`, `UsageError`."""
+        if self._memory > self._driver.engine.memory:
+            size = f"{self._plan.width}×{self._plan.height}"
+            raise FileFailed(
+                f"{self._job.uri}: chunks of {size} take about {self._memory >> 20} MiB to encode, "
+                f"there are {self._driver.engine.memory >> 20}"
+            )
+        rate, header_q = self._job.settings.rate, None
+        if isinstance(rate, Budget):
+            rows, joined = self._within(rate)
+        else:
+            if rate is not None and len(self._plan.chunks) > 1:
+                # The index that meets the target in the middle of the video.
+                middle = len(self._plan.chunks) // 2
+                name = f"usual-{middle:05d}"
+                (row,) = self._results([name], [self._task(middle, name)])
+                header_q = round(row["q"])
+            rows, joined = self._code(header_q)
+        output = self._ledger.output_name(self._job, self._key)
+        self._ledger.finish(self._job, self._key, output, self._rows(joined, rows, output))
+
+    def _within(self, budget: Budget) -> tuple[list[Row], Row]:
+        """Rows of the only chunk and of the file, which meets the budget."""
+        plan, side = self._plan, int(self._record["side"])
+        allowed = budget.allowed(plan.frames * plan.width * plan.height, plan.seconds)
+        if budget.bpp is None:
+            refuse_sound(allowed, side)
+            allowed -= side
+        room = allowed - int(_KEPT * allowed) - _JOINT
+        for _ in range(_ROUNDS):
+            rows, joined = self._code(None, max(1, room), allowed)
+            if joined["excess"] <= 0:
+                return rows, joined
+            room -= joined["excess"] + _JOINT
+        raise FileFailed(
+            f"{self._job.uri}: no file of {allowed} bytes was found in {_ROUNDS} rounds"
+        )
+
+    def _code(
+        self, header_q: int | None, limit: int | None = None, allowed: int | None = None
+    ) -> tuple[list[Row], Row]:
+        """Rows of the chunks, coded anew where they are missing, and of the joined file."""
+        numbers = range(len(self._plan.chunks))
+        names = [f"{n:05d}" if limit is None else f"{n:05d}-{limit}" for n in numbers]
+        wanted = [self._task(n, names[n], header_q, limit) for n in numbers]
+        rows = self._results(names, wanted)
+        arguments = self._common() | {
+            "chunks": [store.join(self._folder, f"{name}.gvc") for name in names],
+            "output": store.join(self._ledger.out, self._ledger.output_name(self._job, self._key)),
+            "allowed": allowed,
+        }
+        memory = _LIGHT + _LIGHT_A_PIXEL * self._plan.width * self._plan.height
+        (joined,) = self._driver.perform([Task(tasks.join, arguments, self._cores, memory)])
+        return rows, joined
+
+    def _results(self, names: Sequence[str], wanted: Sequence[Task]) -> list[Row]:
+        """Of these tasks, those of earlier runs too."""
+        there = self._ledger.results(self._key)
+        missing = [(n, task) for n, task in zip(names, wanted, strict=True) if n not in there]
+        # The longest first: at the end no core waits for one that began late.
+        chunks = self._plan.chunks
+        missing.sort(key=lambda item: -chunks[item[1].arguments["number"]].frames)
+        found = self._driver.perform([task for _, task in missing])
+        there |= {name: result for (name, _), result in zip(missing, found, strict=True)}
+        return [there[name] for name in names]
+
+    def _common(self) -> Row:
+        return {
+            "uri": self._job.uri,
+            "settings": self._job.settings,
+            "plan": self._plan,
+            "cores": self._cores,
+        }
+
+    def _task(
+        self, number: int, name: str, header_q: int | None = None, limit: int | None = None
+    ) -> Task:
+        """Encode a chunk."""
+        output, keep = (store.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
+        wanted = {"number": number, "output": output, "keep": keep}
+        wanted |= {"header_q": header_q, "limit": limit}
+        return Task(tasks.encode, self._common() | wanted, self._cores, self._memory)
+
+    def _rows(self, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:
+        """Of the file, then of its chunks."""
+        settings, plan = self._job.settings, self._plan
+        same = {
+            "output": output,
+            "width": plan.width,
+            "height": plan.height,
+            "base": settings.config.base,
+            "base_model": settings.base_model,
+            "painter_model": settings.painter,
+        }
+        whole: Row = {"chunk": None, "first": 0, "cores": self._cores}
+        for column in ("seconds", "cpu", "fitted"):
+            whole[column] = round(sum(row[column] for row in chunks), 3)
+        for column in ("q", "psnr_y"):
+            known = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
+            if known:
+                whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
+        notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
+        rows = [same | whole | joined | {"notes": list(notes)}]
+        return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]

@@ -1,12 +1,11 @@
 """What a batch is to encode: files, folders, globs, URIs of these, and manifests.
 
-A manifest is .csv, .jsonl or .parquet. Column `uri` names the video, relative to the manifest; the
+A manifest is .csv or .jsonl. Column `uri` names the video, relative to the manifest; the
 others are called like options of `encode` (`q`, `base`, `keyint`, `size` …) and hold for their row
 alone; an empty cell says nothing."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import posixpath
@@ -18,7 +17,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.util.tables import read_table
 from gvcodec.util.uris import is_uri
 
-_MANIFESTS = (".csv", ".jsonl", ".parquet")
+_MANIFESTS = (".csv", ".jsonl")
 NO_VIDEO = "no video, by its name"
 _ENDINGS = """
     .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
@@ -81,30 +80,15 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
     data = store.read_bytes(store.local_path(name))
     if data is None:
         raise UsageError(f"{name}: no such manifest")
-    kind = name.lower().rsplit(".", 1)[-1]
     try:
-        if kind == "csv":
+        if name.lower().endswith(".csv"):
             rows = [row for _, row in read_table(data)]
-        elif kind == "jsonl":
-            rows = [
-                json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()
-            ]
         else:
-            rows = _read_parquet(data, name)
+            lines = data.decode("utf-8-sig").splitlines()
+            rows = [json.loads(line) for line in lines if line.strip()]
         return [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
-
-
-def _read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise UsageError(
-            f"{name}: reading it needs pyarrow: pip install 'gvcodec[cluster]'"
-        ) from None
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    return rows
 
 
 def _beside(manifest: str, uri: str) -> str:

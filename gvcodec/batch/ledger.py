@@ -11,7 +11,6 @@ NAME is made of URI and settings, KEY of content and settings.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        what = json.dumps([self.uri, self.settings.pack()], sort_keys=True)
+        what = repr((self.uri, self.settings))
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
 

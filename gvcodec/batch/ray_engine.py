@@ -16,8 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 import gvcodec
-from gvcodec.batch.task import Outcome, Task
-from gvcodec.batch.worker import perform
+from gvcodec.batch.task import Outcome, Task, perform
 from gvcodec.errors import UsageError
 
 
@@ -60,7 +59,7 @@ class Cluster:
             "retry_exceptions": [_AgainError],
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(task.cores)}},
         }
-        reference = _perform.options(**wanted).remote(task.pack())
+        reference = _perform.options(**wanted).remote(task)
         future: Future[Outcome] = _Reported(reference)
         reference.future().add_done_callback(lambda done: _settle(future, done, task.tries))
         return future
@@ -85,18 +84,18 @@ class _Reported(Future[Outcome]):
 
 
 @ray.remote
-def _perform(packed: str) -> dict[str, Any]:
-    outcome = perform(packed)
+def _perform(task: Task) -> Outcome:
+    outcome = perform(task)
     if outcome.again:
         raise _AgainError(outcome.error)
-    return {name: getattr(outcome, name) for name in outcome.__slots__}
+    return outcome
 
 
 def _settle(future: Future[Outcome], done: Future[Any], tries: int) -> None:
     if future.cancelled():
         return
     try:
-        outcome = Outcome(**done.result())
+        outcome: Outcome = done.result()
     except _AgainError as error:
         outcome = Outcome(error=str(error), again=True, tries=tries)
     except RayError as error:

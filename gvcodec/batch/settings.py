@@ -1,12 +1,9 @@
-"""What a video is to be encoded with, as JSON that goes to workers and into names."""
+"""What a video is to be encoded with; it goes to workers and, as a hash, into names."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import gvcodec
 from gvcodec import layers
@@ -15,73 +12,41 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch, painter_id
+from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target, require_metric
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
-_VERSION = 1
-METRICS = ("lpips",)
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`config`: fields of `EncoderConfig`. `rate`: {} = its q; one of size (bytes of the file),
-    bitrate (bits a second), bpp, and target ([metric, value]). `chunk`: frames. `metrics`: of
-    `METRICS`, for the table."""
+    """`rate`: None = the q of `config`. `chunk`: frames. Ids of models in hexadecimal digits, ""
+    without one."""
 
-    config: dict[str, Any]
-    rate: dict[str, Any] = field(default_factory=dict)
+    config: EncoderConfig
+    rate: Budget | Target | None = None
     start: float = 0.0
     frames: int | None = None
     chunk: int = 240
-    metrics: tuple[str, ...] = ()
+    input: InputOptions = field(default_factory=InputOptions)
     base_model: str = ""
     painter: str = ""
     gvc1d: str = ""
     version: str = gvcodec.__version__
-    #: Fields of `InputOptions` that are not None; rates as texts.
-    said: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def base(self) -> str:
-        return str(self.config["base"])
-
-    def encoder_config(self, threads: int, **others: Any) -> EncoderConfig:
-        scale = self.config["scale"]
-        fields = self.config | {"scale": scale and Fraction(scale), "threads": threads} | others
-        return EncoderConfig(**fields)
-
-    @property
-    def input(self) -> InputOptions:
-        """What the user says of the video."""
-        said = dict(self.said)
-        for name in ("rate", "scale"):
-            if isinstance(said.get(name), str):
-                said[name] = Fraction(said[name])
-        for name in ("size", "scale"):
-            if isinstance(said.get(name), list):
-                said[name] = tuple(said[name])
-        return InputOptions(**said)
-
-    def pack(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def unpack(data: dict[str, Any]) -> Settings:
-        return Settings(**(data | {"metrics": tuple(data["metrics"])}))
 
     def key(self, content: str) -> str:
         """The name of the work on a video of this content."""
-        what = [_VERSION, content, self.pack()]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        what = repr((_VERSION, content, self))
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
 
 
 def make_settings(
     config: EncoderConfig,
-    rate: dict[str, Any] | None = None,
+    rate: Budget | Target | None = None,
     start: float = 0.0,
     frames: int | None = None,
     chunk: int = 0,
-    metrics: tuple[str, ...] = (),
     said: InputOptions | None = None,
 ) -> Settings:
     """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
@@ -97,10 +62,8 @@ def make_settings(
         )
     if said is not None and said.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
-    if rate and "target" in rate:
-        require_metric(Target(*rate["target"]))
-    if "lpips" in metrics:
-        require_metric(Target("lpips", 1.0))
+    if isinstance(rate, Target):
+        require_metric(rate)
     config.resolve()
     if config.base == AUTO:
         config = replace(config, base="av1")
@@ -109,23 +72,17 @@ def make_settings(
         known = replace(config, threads=0, fit_by=_leader(config))
     else:
         known = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
-    fields = asdict(known) | {"scale": known.scale and str(known.scale)}
     base_model = layers.base_model_id(config.base)
     return Settings(
-        fields,
-        rate or {},
+        known,
+        rate,
         start,
         frames,
         chunk or config.keyint or EncoderConfig().keyint,
-        metrics,
+        said or InputOptions(),
         base_model.hex() if base_model else "",
         painter.hex() if painter else "",
         _tokens_model(config),
-        said={
-            name: str(value) if isinstance(value, Fraction) else value
-            for name, value in asdict(said or InputOptions()).items()
-            if value is not None
-        },
     )
 
 

@@ -28,11 +28,6 @@ _STAMPS = (*_FOUND_BY_CONTENT, "mtime", "LastModified", "last_modified", "create
 _BLOCK = 1 << 20
 
 
-def in_this_process(path: str) -> bool:
-    """Whether only this process sees it."""
-    return path.startswith("memory://")
-
-
 def local_path(path: str) -> str:
     """A path as one that does not depend on the working folder; URIs stay."""
     return path if is_uri(path) else uris.absolute_path(uris.local_path(path))

@@ -1,9 +1,9 @@
-"""The tables of a batch: `batch.csv` for machines, a row for each file and each of its chunks, and
-`batch.txt` for people, a line for each file.
+"""The table of a batch: `batch.csv`, a row for each file and each of its chunks, and lines for
+people, one for each file.
 
 `chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu`
-of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB (inf: exact),
-`lpips` (VGG) are means over frames; `q` is the base's index."""
+of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB (inf: exact)
+is a mean over frames; `q` is the base's index."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any
 from gvcodec.batch import store
 from gvcodec.batch.ledger import Job, Ledger
 
-TABLE, FOR_PEOPLE = "batch.csv", "batch.txt"
+TABLE = "batch.csv"
 #: Columns of the table for people that are words, the others are numbers.
 _WORDS = 2
-COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y lpips
+COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 
 
@@ -48,11 +48,8 @@ def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     writer.writeheader()
-    rows = rows_of(ledger, jobs)
-    writer.writerows(rows)
+    writer.writerows(rows_of(ledger, jobs))
     store.write_bytes(store.join(ledger.out, TABLE), _as_utf8(text.getvalue()))
-    lines = "\n".join(lines_of(rows))
-    store.write_bytes(store.join(ledger.out, FOR_PEOPLE), _as_utf8(f"{lines}\n"))
 
 
 def lines_of(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,23 +1,24 @@
-"""What workers do: plan a file, encode a chunk, measure one for rate control, join the chunks. All
-take and give JSON.
+"""What workers do: plan a file, encode a chunk, join the chunks.
 
 Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last:
-where that is, everything is."""
+where that is, everything is. Chunks, cores and threads depend on the video and the settings alone,
+so every engine and every number of jobs writes the same bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from gvcodec.batch import costs, store
+from gvcodec.bases import base_of
+from gvcodec.batch import store
 from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
-from gvcodec.batch.worker import cpu_seconds
 from gvcodec.bitstream import Reader
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
@@ -28,44 +29,45 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import Target, encode_for, lpips_of
+from gvcodec.rate.target import Target, encode_for
 from gvcodec.streams.cat import check_alike, tokens_of
 
+#: Frames.
 _ALL = 1 << 40
-#: Presets that tell which chunks cost more than others.
-_QUICK = {"av1": 8, "vvc": 4}
+#: Bytes of fitting, measured (docs/batch.md) and rounded up: torch and crops take 550 MiB, samples
+#: of the video up to 600 MB in all; and bytes a pixel.
+_FITTING = (1400 << 20, 100)
+#: Pixels above which a task has another core, and the most it has.
+_A_CORE, _MOST_CORES = 2560 * 1440, 4
 
 
-def plan(uri: str, settings: dict[str, Any], keep: str) -> dict[str, Any]:
+def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
-    chosen = Settings.unpack(settings)
     stamp = store.stamp(uri)
-    found = make_plan(uri, chosen.start, chosen.frames, chosen.chunk, chosen.input)
-    counted = {"size", "bitrate"} & set(chosen.rate)
-    side = _side_bytes(uri, chosen) if counted else 0
+    budget = settings.rate if isinstance(settings.rate, Budget) else None
+    length = settings.chunk if budget is None else _ALL
+    found = make_plan(uri, settings.start, settings.frames, length, settings.input)
+    side = 0
+    if budget is not None and budget.bpp is None:
+        with _open(uri, settings) as video:
+            side = video.measure_tracks()
     record = {
         "uri": uri,
         "stamp": stamp,
-        "key": chosen.key(store.content_id(uri, stamp)),
+        "key": settings.key(store.content_id(uri, stamp)),
         "plan": found.pack(),
-        "cores": costs.cores_of(found),
-        "memory": costs.memory_of(chosen, found),
+        "cores": cores_of(found),
+        "memory": memory_of(settings, found),
         "side": side,
     }
     store.write_json(keep, record)
     return record
 
 
-def _side_bytes(uri: str, settings: Settings) -> int:
-    """Bytes of copied tracks, about."""
-    with VideoReader(uri, settings.start, settings.frames, said=settings.input) as video:
-        return video.measure_tracks()
-
-
 def encode(
     uri: str,
-    settings: dict[str, Any],
-    plan: dict[str, Any],
+    settings: Settings,
+    plan: Plan,
     number: int,
     cores: int,
     output: str,
@@ -75,29 +77,29 @@ def encode(
 ) -> dict[str, Any]:
     """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `header_q`: what its
     header says."""
-    began, spent = time.monotonic(), cpu_seconds()
-    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
-    opened = _Chunk(uri, chosen, cut, number)
-    coded = _code(opened, chosen, chosen.encoder_config(cores, header_q=header_q), limit)
+    began, spent = time.monotonic(), sum(os.times()[:4])
+    opened = _Chunk(uri, settings, plan, number)
+    config = replace(settings.config, threads=cores, header_q=header_q)
+    coded = _code(opened, settings.rate, config, limit)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
-    tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == chosen.gvc1d
-    if ids != [chosen.base_model, chosen.painter] or not tokens:
+    tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == settings.gvc1d
+    if ids != [settings.base_model, settings.painter] or not tokens:
         raise WrongModelError(
             "this machine has other models than the one that the work was ordered on"
         )
-    row = _measure(coded, opened, chosen)
     store.write_bytes(output, coded.data)
     frames = len(coded.frame_bytes)
-    row |= {
-        "first": cut.chunks[number].first,
+    row = {
+        "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
+        "first": plan.chunks[number].first,
         "frames": frames,
         "bytes": len(coded.data),
-        "bpp": round(8 * len(coded.data) / (frames * cut.width * cut.height), 6),
+        "bpp": round(8 * len(coded.data) / (frames * plan.width * plan.height), 6),
         "q": coded.base_q,
         "fitted": sum(map(len, set(coded.fitted.values()))),
         "seconds": round(time.monotonic() - began, 3),
-        "cpu": round(cpu_seconds() - spent, 3),
+        "cpu": round(sum(os.times()[:4]) - spent, 3),
         "cores": cores,
         "notes": coded.notes,
     }
@@ -105,34 +107,10 @@ def encode(
     return row
 
 
-def measure(
-    uri: str,
-    settings: dict[str, Any],
-    plan: dict[str, Any],
-    number: int,
-    cores: int,
-    qs: list[float],
-    keep: str,
-) -> dict[str, Any]:
-    """What a chunk costs at each of these indices of quality, by a fast preset where there is
-    one."""
-    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
-    sizes = []
-    opened = _Chunk(uri, chosen, cut, number)
-    quick = _QUICK.get(chosen.base, chosen.config["preset"])
-    for q in qs:
-        config = chosen.encoder_config(cores, base_q=q, fit=0.0, preset=quick)
-        coded = one_pass.run(opened, config, "trial", _frames, _ALL, paints=False)
-        sizes.append(len(coded.data))
-    found = {"sizes": sizes, "frames": len(coded.frame_bytes)}
-    store.write_json(keep, found)
-    return found
-
-
 def join(
     uri: str,
-    settings: dict[str, Any],
-    plan: dict[str, Any],
+    settings: Settings,
+    plan: Plan,
     chunks: list[str],
     cores: int,
     output: str,
@@ -141,11 +119,10 @@ def join(
     """The chunks as one stream, with the tracks of the source. Everything is decoded on the way. A
     stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
     returned."""
-    chosen, cut = Settings.unpack(settings), Plan.unpack(plan)
-    with VideoReader(uri, chosen.start, chosen.frames, said=chosen.input) as video:
+    with _open(uri, settings) as video:
         try:
             with store.write_whole(output) as stream:
-                partial = chosen.frames is not None or chosen.input.until is not None
+                partial = settings.frames is not None or settings.input.until is not None
                 splicer = _splice(chunks, video, stream, cores, partial)
                 size, tracks = splicer.writer.size, splicer.writer.track_size
                 excess = 0 if allowed is None else size - tracks - allowed
@@ -157,11 +134,28 @@ def join(
     return {
         "frames": frames,
         "bytes": size,
-        "bpp": round(8 * (size - tracks) / (frames * cut.width * cut.height), 6),
+        "bpp": round(8 * (size - tracks) / (frames * plan.width * plan.height), 6),
         "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
         "excess": 0,
         "notes": video.notes,
     }
+
+
+def memory_of(settings: Settings, plan: Plan) -> int:
+    """Bytes that encoding a chunk takes at most."""
+    costs = [base_of(settings.config.base).encoding]
+    costs += [_FITTING] * (bool(settings.painter) and settings.config.fits)
+    return sum(fixed + a_pixel * plan.width * plan.height for fixed, a_pixel in costs)
+
+
+def cores_of(plan: Plan) -> int:
+    """One core for each chunk wastes nothing; a large picture gets more, as it takes the memory of
+    several small ones."""
+    return min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
+
+
+def _open(uri: str, settings: Settings) -> VideoReader:
+    return VideoReader(uri, settings.start, settings.frames, said=settings.input)
 
 
 class _TooLargeError(Exception):
@@ -223,22 +217,11 @@ def _frames(frames: Any, what: str, total: int | None) -> Any:
 
 
 def _code(
-    opened: _Chunk, settings: Settings, config: EncoderConfig, limit: int | None
+    opened: _Chunk, rate: Budget | Target | None, config: EncoderConfig, limit: int | None
 ) -> one_pass.Pass:
-    if "target" in settings.rate:
-        return encode_for(opened, config, Target(*settings.rate["target"]), _frames).coded
+    if isinstance(rate, Target):
+        return encode_for(opened, config, rate, _frames).coded
     if limit is not None:
         return encode_to(opened, config, Budget(size=limit), _frames).coded
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
     return one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
-
-
-def _measure(coded: one_pass.Pass, opened: _Chunk, settings: Settings) -> dict[str, Any]:
-    """Quality of a chunk."""
-    row: dict[str, Any] = {
-        "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None
-    }
-    if "lpips" in settings.metrics:
-        extent = one_pass.Extent(coded.format, len(coded.frame_bytes), 0)
-        row["lpips"] = round(lpips_of(coded, opened, extent), 5)
-    return row

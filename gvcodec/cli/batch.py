@@ -6,25 +6,21 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from gvcodec.api.in_chunks import settings_of
 from gvcodec.batch import inputs, store, table
-from gvcodec.batch.driver import Driver
+from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
 from gvcodec.batch.ledger import Job, Ledger
-from gvcodec.batch.local import Inline
-from gvcodec.batch.settings import METRICS, make_settings
-from gvcodec.batch.table import FOR_PEOPLE, TABLE
-from gvcodec.batch.task import Engine
-from gvcodec.batch.watch import Bar
+from gvcodec.batch.settings import make_settings
+from gvcodec.batch.table import TABLE
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say, write_lines
 from gvcodec.util.options import bytes_, integer
+from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
 
 HELP = "many videos to streams, in chunks, on many cores and machines"
@@ -42,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="IN",
-        help="videos, folders, globs, URIs, or tables of these (.csv, .jsonl, .parquet)",
+        help="videos, folders, globs, URIs, or tables of these (.csv, .jsonl)",
     )
     parser.add_argument(
         "-o",
@@ -72,13 +68,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FRAMES",
         help="length of a chunk (as --keyint)",
     )
-    parser.add_argument(
-        "--metrics",
-        type=_metrics,
-        default=(),
-        metavar="NAMES",
-        help="for the table, besides PSNR-Y: lpips, vmaf",
-    )
     coding_arguments(parser)
     add_progress(parser)
 
@@ -97,20 +86,21 @@ def run(options: argparse.Namespace) -> None:
         say(f"{no_video} and skipped: {names}{more}")
     if not jobs:
         raise UsageError("there is no video among the inputs")
-    with _engine(options, jobs) as engine, Bar(len(jobs), mode_of(options), options.verbose) as bar:
+    engine = open_engine(options.jobs, options.cluster, options.max_memory)
+    bar = ProgressBar(["code"], mode=mode_of(options), verbose=options.verbose)
+    with engine, bar:
 
         def ended(job: Job, error: str) -> None:
             say(error or _done(ledger, job))
 
-        driver = Driver(engine, ledger, bar.heard, ended)
+        driver = Driver(engine, ledger, FrameCount(bar, len(jobs)).heard, ended)
         driver.run(jobs)
     rows = table.rows_of(ledger, jobs)
     write_lines(table.lines_of(rows))
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
         raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")
-    tables = f"{FOR_PEOPLE}, and {TABLE} for machines"
-    say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({tables})")
+    say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
 
 
 def _done(ledger: Ledger, job: Job) -> str:
@@ -144,11 +134,10 @@ def _settings(options: argparse.Namespace) -> Any:
     job = job_of(options)
     return make_settings(
         job.config,
-        settings_of(job.rate),
+        job.rate,
         job.start,
         job.frames,
         options.chunk,
-        options.metrics,
         job.input_options,
     )
 
@@ -166,17 +155,3 @@ def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namesp
     if {"q", *_RATES} & {name.replace("-", "_") for name in row}:
         vars(changed).update(dict.fromkeys(_RATES))
     return parser.parse_args(inputs.words_of(row), changed)
-
-
-def _engine(options: argparse.Namespace, jobs: Sequence[Job]) -> Engine:
-    if any(map(store.in_this_process, [options.output, *(job.uri for job in jobs)])):
-        # Other processes would not see it.
-        return Inline(options.max_memory)
-    return open_engine(options.jobs, options.cluster, options.max_memory)
-
-
-def _metrics(text: str) -> tuple[str, ...]:
-    names = tuple(sorted(set(text.split(","))))
-    if not set(names) <= set(METRICS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of {', '.join(METRICS)}")
-    return names

@@ -14,7 +14,7 @@ The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,13 +82,11 @@ class Encoder(Shared):
         progress: Progress | None = None,
         base_encoder: BaseEncoder | None = None,
         fitted: Mapping[int, bytes] | None = None,
-        wrap: Callable[[SequenceHeader, Callable[[], BaseEncoder]], BaseEncoder] | None = None,
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
         control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
         fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
-        `wrap` takes a maker of the base encoder and gives the one to use (see
-        `gvcodec.streams.resume`). Raises `UsageError`."""
+        Raises `UsageError`."""
         super().__init__()
         layers.check_settings()
         map_large_blocks()
@@ -109,11 +107,7 @@ class Encoder(Shared):
             bundled=settled.bundles(fmt.width * fmt.height),
         )
         self.progress = progress
-
-        def make() -> BaseEncoder:
-            return base_encoder or layers.open_encoder(fmt, settled)
-
-        self._base_codec = wrap(self.header, make) if wrap is not None else make()
+        self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         self._packets: deque[Packet] = deque()
         wanted = settled.fits and painter is not None

@@ -28,10 +28,15 @@ class Budget:
     ) -> int:
         """Size that a file of so many frames may have at most; `track_bytes` of it are sound.
         `seconds`: how long it lasts, by the frame rate where that is not known."""
+        seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
+        allowed = self.allowed(frames * fmt.width * fmt.height, seconds)
+        return allowed + track_bytes * (self.bpp is not None)
+
+    def allowed(self, samples: int, seconds: float) -> int:
+        """Bytes for so many luma samples; of `bpp` those without sound."""
         if self.size is not None:
             return int(self.size)
         if self.bitrate is not None:
-            seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
             return int(self.bitrate * seconds / 8)
         assert self.bpp is not None
-        return int(self.bpp * frames * fmt.width * fmt.height / 8) + track_bytes
+        return int(self.bpp * samples / 8)

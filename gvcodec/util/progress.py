@@ -240,6 +240,11 @@ class ProgressBar:
         """The next stage: "count", "probe", "trial" or any other name for one that codes."""
         self._next(what if what in COSTS else "code", what, total)
 
+    def expect(self, total: int) -> None:
+        """The frames of this stage, where they become known later."""
+        if self._stage is not None:
+            self._stage.total = total
+
     def coded(self, frames: int, size: int) -> None:
         if self._stage is not None:
             self._size = size

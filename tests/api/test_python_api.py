@@ -202,7 +202,7 @@ def test_a_callback_may_end_an_encode(tmp_path: Path, video: Path) -> None:
         ({"size": "big"}, "'big'"),
         ({"target": "vmaf=90"}, "psnr=DECIBEL"),
         ({"jobs": 0}, "jobs is 1 or more"),
-        ({"jobs": 2, "resume": True}, "--resume goes without --jobs"),
+        ({"resume": True, "size": 900}, "--jobs and --resume go with -q"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )

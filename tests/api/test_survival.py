@@ -19,6 +19,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -26,9 +27,11 @@ import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes
+from tests.clips import add_video
 from tests.conftest import before_keys, moving_texture, planes_equal, rewritten, run
 from tests.streams import test_tools
 from tests.streams.test_tools import TIMES, contents, sound
@@ -298,53 +301,40 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-@pytest.mark.parametrize("base", ["av1"])
-def test_a_killed_encoder_goes_on_from_its_last_gop(tmp_path, base: str) -> None:
-    frames = 60
-    source = tmp_path / "in.y4m"
-    shape = b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420mpeg2\n"
-    source.write_bytes(
-        shape
-        + b"".join(
-            b"FRAME\n" + bytes([40 + 3 * n]) * 3072 + bytes([128]) * 1536 for n in range(frames)
-        )
-    )
-    output = tmp_path / "o.bin"
-    common = ["--base", base, "--keyint", "10", "--fit", "off", "--threads", "1"]
-    run("encode", source, tmp_path / "whole.bin", *common)
-    command = [sys.executable, "-m", "gvcodec", "encode", source, output, *common, "--resume"]
-    journal = tmp_path / "o.bin.part"
-    with subprocess.Popen([*command, "--low-delay"], stderr=subprocess.DEVNULL) as process:
+def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
+    source, output, part = (tmp_path / name for name in ("in.mkv", "o.gvc", "o.gvc.part"))
+    with av.open(str(source), "w") as container:
+        stream = add_video(container, 64, 48, options={"g": "5"})
+        for planes in moving_texture(64, 48, 30):
+            container.mux(stream.encode(frame_from_planes(planes, 8)))
+        container.mux(stream.encode(None))
+    words = [
+        "encode",
+        source,
+        output,
+        "--keyint",
+        "5",
+        "--fit",
+        "off",
+        "--preset",
+        "8",
+        "--jobs",
+        "1",
+    ]
+    run(*words)
+    whole = output.read_bytes()
+    output.unlink()
+    command = [sys.executable, "-m", "gvcodec", *map(str, words), "--resume"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         for _ in range(6000):
-            if journal.exists() and journal.stat().st_size > 150:
+            if len(list(part.glob(".batch/chunks/*/*.json"))) > 1:
                 break
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-    assert not output.exists()
-    run(*map(str, command[3:]), code=2)  # not --low-delay: other settings
-    done = subprocess.run([*command, "--low-delay"], check=True, capture_output=True)
+    assert not output.exists() and part.is_dir()
+    done = subprocess.run(command, check=True, capture_output=True)
     assert b"frames are coded already" in done.stderr
-    assert not journal.exists()
-    found = list(gvcodec.decode_planes(output.read_bytes(), fidelity=True))
-    assert len(found) == frames
-
-
-def test_resuming_needs_the_same_video(tmp_path, clip: list[Planes]) -> None:
-    from gvcodec.streams.resume import Journal
-
-    header = Reader(io.BytesIO(made(clip[:2]))).header
-    with Journal(str(tmp_path / "o.bin"), "one") as journal:
-        journal.wrap(header, lambda: None)
-    with (
-        pytest.raises(gvcodec.errors.UsageError, match=r"o.bin.part belongs to another"),
-        Journal(str(tmp_path / "o.bin"), "two") as journal,
-    ):
-        journal.wrap(header, lambda: None)
-    # Whatever else stands there is no journal.
-    (tmp_path / "o.bin.part").write_bytes(b"short")
-    with Journal(str(tmp_path / "o.bin"), "two") as journal:
-        journal.wrap(header, lambda: None)
-        assert journal.frames == 0
+    assert not part.exists() and output.read_bytes() == whole
 
 
 def test_info_of_a_stream_with_losses_is_refused(tmp_path, clip: list[Planes]) -> None:

@@ -338,7 +338,7 @@ def test_command_line(tmp_path, capsys) -> None:
     source, coded = tmp_path / "in.y4m", tmp_path / "out.bin"
     write_clip(source, FORMAT, clip(6))
     words = [source, coded, "--base", "motion", "--keyint", "3", "--fit", "off"]
-    run("encode", *words, "-q", "45", "--resume")
+    run("encode", *words, "-q", "45")
     run("verify", coded)
     run("info", coded)
     part, both = tmp_path / "part.bin", tmp_path / "both.bin"

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from fractions import Fraction
 
 import pytest
 
-from gvcodec.batch.engines import each
-from gvcodec.batch.local import Inline, Local
+from gvcodec.batch.engines import Inline, Local, each
 from gvcodec.batch.task import Task
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.messages import count_noun
 from tests.batch.test_batch import encode, streams_of, write_video
 from tests.clips import write_clip
 from tests.conftest import moving_texture
 
 
 def test_each_gives_every_outcome_with_its_task() -> None:
-    tasks = [
-        Task("gvcodec.util.messages:count_noun", {"number": n, "one": "file"}) for n in range(5)
-    ]
+    tasks = [Task(count_noun, {"number": n, "one": "file"}) for n in range(5)]
     with Inline() as engine:
         found = {
             task.arguments["number"]: outcome.value for task, outcome in each(engine, iter(tasks))
@@ -33,19 +32,14 @@ def test_memory_and_cores_bound_what_runs_at_once(monkeypatch, tmp_path) -> None
     """Two tasks of most of the memory never run side by side, two small ones do."""
     # Workers import nothing from the working directory, which is the checkout's as a rule.
     monkeypatch.chdir(tmp_path)
-    nap = {"secs": 1.0}
+    nap = {"secs": 3.0}
     for memory, together in ((700, False), (300, True)):
         with Local(2, 1000) as engine:
-            # A first round starts the workers.
-            list(each(engine, [Task("time:time"), Task("time:time")]))
             spans = [
                 outcome.value
                 for _, outcome in each(
                     engine,
-                    [
-                        Task("tests.batch.test_batch_engines:span", nap, memory=memory)
-                        for _ in range(2)
-                    ],
+                    [Task(span, nap, memory=memory) for _ in range(2)],
                 )
             ]
         (_, first), (second, _) = sorted(spans)
@@ -110,11 +104,9 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None
     encode(tmp_path / "one", *clips)
     with Engine(cluster.address) as engine:
         assert engine.cores == 2
-        hosts = [
-            outcome.value for _, outcome in each(engine, [Task("os:getpid") for _ in range(4)])
-        ]
+        hosts = [outcome.value for _, outcome in each(engine, [Task(os.getpid) for _ in range(4)])]
         assert all(hosts)
-        died = engine.submit(Task("os:_exit", {"status": 1}, tries=2)).result(timeout=120)
+        died = engine.submit(Task(os._exit, {"status": 1}, tries=2)).result(timeout=120)
         assert died.lost and "2 tries" in died.error
         driver = encode(tmp_path / "two", *clips, tmp_path / "notes.mp4", engine=engine)
     assert [error.rpartition(": ")[2] for error in driver.errors.values()] == [

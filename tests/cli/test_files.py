@@ -4,6 +4,7 @@ odd names. One file, since all of it is about the same streams."""
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,15 +16,12 @@ import pytest
 
 import gvcodec
 from gvcodec import api
-from gvcodec.bitstream import Kind, Packet, Salvage, SequenceHeader, Writer
 from gvcodec.errors import MediaError
-from gvcodec.streams import resume
-from gvcodec.streams.resume import Journal
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import file_io
 from gvcodec.util.file_io import PendingFile, protect_inputs
 from tests.clips import write_clip
-from tests.conftest import moving_texture, planes_equal, run, without_painted_hash
+from tests.conftest import moving_texture, run, without_painted_hash
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
@@ -316,86 +314,25 @@ def test_inputs_are_protected_as_long_as_they_are_read(tmp_path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.fixture
-def journal(made: Path, tmp_path, monkeypatch) -> Path:
-    """`o.gvc.part`, as an encode that was killed leaves it; what comes of it stands in
-    `whole.gvc`."""
-    monkeypatch.setattr(Journal, "remove", lambda self: None)
-    run("encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE, "--keyint", 2, "--resume")
-    monkeypatch.undo()
-    (tmp_path / "o.gvc").rename(tmp_path / "whole.gvc")
-    return tmp_path / "o.gvc.part"
-
-
-def resumed(made: Path, journal: Path, code: int = 0) -> None:
-    output = journal.with_suffix("")
-    run("encode", made / "in.mp4", output, *ENCODE, "--keyint", 2, "--resume", code=code)
-    if not code:
-        # SVT-AV1 may count its frames from another number; the pictures are the same.
-        found, whole = (
-            gvcodec.decode_planes(path.read_bytes(), fidelity=True)
-            for path in (output, journal.with_name("whole.gvc"))
-        )
-        assert all(planes_equal(a, b) for a, b in zip(found, whole, strict=True))
-        assert not journal.exists()
-
-
-def test_a_journal_goes_on(made: Path, journal: Path, capsys) -> None:
-    resumed(made, journal)
-    assert "4 frames are coded already" in capsys.readouterr().err
-
-
-def test_a_journal_is_checked_whole_before_it_is_used(made: Path, journal: Path, capsys) -> None:
-    with open(journal, "rb") as stream:
-        digest = stream.read(32)
-        salvage = Salvage(stream)
-        packets = [event for event in salvage.events() if isinstance(event, Packet)]
-    keys = [number for number, packet in enumerate(packets) if packet.kind is Kind.KEY]
-    # All checksums are right, but the second GOP is no AV1.
-    packets[keys[1]] = Packet(Kind.KEY, b"\xff" * 40)
-    with open(journal, "wb") as stream:
-        stream.write(digest)
-        writer = Writer(stream, salvage.header)
-        for packet in packets:
-            writer.write(packet)
-    resumed(made, journal)
-    assert "2 frames are coded already" in capsys.readouterr().err
-
-
-def test_a_journal_is_no_link(made: Path, journal: Path, capsys) -> None:
-    foreign = journal.with_name("foreign")
-    journal.rename(foreign)
-    before = foreign.read_bytes()
-    for target in (foreign, journal.with_name("none")):
-        journal.symlink_to(target)
-        resumed(made, journal, code=1)
-        assert f"{journal}: is a link" in capsys.readouterr().err
-        journal.unlink()
-    assert foreign.read_bytes() == before
-
-
-def test_a_journal_is_named_when_it_cannot_be_written(
-    made: Path, journal: Path, capsys, monkeypatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(resume, "Writer", full)
-    resumed(made, journal, code=1)
-    assert f"{journal}: cannot be written: No space" in capsys.readouterr().err
-
-
-def test_two_encodes_do_not_write_one_journal(made: Path, tmp_path, capsys) -> None:
-    with Journal(str(tmp_path / "a.gvc"), "video and settings") as journal:
-        header = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
-        journal.wrap(header, lambda: pytest.fail("nothing is coded"))
-        with (
-            Journal(str(tmp_path / "a.gvc"), "video and settings") as other,
-            pytest.raises(MediaError, match="another encode is writing it"),
-        ):
-            other.wrap(header, lambda: pytest.fail("nothing is coded"))
-        journal.remove()
-    assert not list(tmp_path.iterdir())
+def test_where_chunks_are_kept_is_a_folder_of_one_encode(made: Path, tmp_path, capsys) -> None:
+    part, foreign = tmp_path / "o.gvc.part", tmp_path / "foreign"
+    words = ["encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE[:4], "--resume", "--jobs", 1]
+    foreign.mkdir()
+    part.symlink_to(foreign)
+    run(*words, code=1)
+    assert f"{part}: is no folder" in capsys.readouterr().err
+    part.unlink()
+    part.write_bytes(b"film")
+    run(*words, code=1)
+    assert part.read_bytes() == b"film" and not list(foreign.iterdir())
+    part.unlink()
+    part.mkdir()
+    with open(part / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(*words, code=1)
+    assert "another encode is writing it" in capsys.readouterr().err
+    run(*words)
+    assert not part.exists()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")

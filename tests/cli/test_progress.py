@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from gvcodec import cli
+from gvcodec.batch import tasks
+from gvcodec.batch.driver import FrameCount
+from gvcodec.batch.plan import Chunk, Plan
 from gvcodec.batch.task import Outcome, Task
-from gvcodec.batch.watch import Bar
 from gvcodec.codec import encoder
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
@@ -292,13 +294,13 @@ def test_times_are_read_as_times() -> None:
 
 def test_a_batch_counts_frames(capsys) -> None:
     clock = Clock()
-    plan = {"chunks": [{"frames": 60}, {"frames": 40}]}
-    with Bar(2, "json", clock=clock) as bar:
-        arguments = {"uri": "a.mp4"}
-        bar.heard(Task("m:plan", arguments), Outcome({"plan": plan}))
+    chunks = (Chunk(0, 60, 0, 60), Chunk(60, 40, 60, None))
+    plan = Plan(64, 48, "25", 4.0, chunks)
+    with ProgressBar(["code"], mode="json", clock=clock) as bar:
+        count, arguments = FrameCount(bar, 2), {"uri": "a.mp4"}
+        count.heard(Task(tasks.plan, arguments), Outcome({"plan": plan.pack()}))
         clock.now += 30
-        bar.heard(Task("m:encode", {**arguments, "plan": plan}), Outcome({"frames": 60}))
-    first, second, last = map(json.loads, capsys.readouterr().err.splitlines())
-    assert (first["frames"], first["total"]) == (0, 200)
-    assert (second["frames"], second["seconds_left"]) == (60, 70)
+        count.heard(Task(tasks.encode, {**arguments, "plan": plan}), Outcome({"frames": 60}))
+    *_, second, last = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (second["frames"], second["total"], second["seconds_left"]) == (60, 200, 70)
     assert last["share"] == 1
