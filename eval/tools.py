@@ -185,27 +185,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "†": r"$^\dagger$", "≈": r"$\approx$", "×": r"$\times$", "→": r"$\to$", "−": "$-$",
-    "–": "--", "…": r"\dots{}", **{letter: "\\" + letter for letter in "&%#_${}"},
-}  # fmt: skip
-
-
-def latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """The same for LaTeX, with rules of the package booktabs."""
-
-    def line(cells: Sequence[str]) -> str:
-        escaped = ("".join(_LATEX.get(letter, letter) for letter in cell) for cell in cells)
-        return " & ".join(escaped) + r" \\"
-
-    columns = "l" + "r" * (len(header) - 1)
-    body = [line(header), r"\midrule", *map(line, rows)]
-    head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    title = rf"\caption{{{line([caption]).removesuffix(' ' + chr(92) * 2)}}}"
-    return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", title, r"\end{table}"])
-
-
 def group_digits(number: int) -> str:
     """A number with its digits in groups of three."""
     return f"{number:,}".replace(",", " ")

@@ -3,7 +3,6 @@ way, changing light."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -11,18 +10,11 @@ from typing import Any
 
 import av
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
-
-#: The project's own clips, in `train/` and `devtest/` of the folder that $GVCODEC_DATA names.
-DATA = Path(os.environ.get("GVCODEC_DATA") or "/nowhere")
-needs_clips = pytest.mark.skipif(
-    not DATA.is_dir(), reason="needs the project's clips: their folder in $GVCODEC_DATA"
-)
 
 
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:

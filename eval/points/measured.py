@@ -45,18 +45,6 @@ def restore(out: Path, codecs: Collection[str]) -> str:
     return f"{out}: {len(found) - found.count(_SOURCE)} curves"
 
 
-def curve(clip: str, row: str, metric: str) -> list[tuple[float, float]]:
-    """(bpp, mean of the metric) of what was kept of a row, by rate; empty where there is none."""
-    kept = [
-        run
-        for entry in _read(clip)
-        for run in entry["runs"].values()
-        if run["codec"]["name"] == row
-    ]
-    found = {(r["bpp"], r["metrics"][metric]["mean"]) for r in kept if metric in r["metrics"]}
-    return sorted(found)
-
-
 def _put(entry: dict[str, Any], out: Path) -> None:
     for folder in ("runs", "curves"):
         for name, kept in entry[folder].items():

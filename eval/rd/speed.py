@@ -24,7 +24,6 @@ from eval import arguments as shared
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.ours import content_version
 from eval.codecs.peers import make
-from eval.rd import length
 from eval.rd.watch import Run, watch
 from eval.report.speed_table import speed_table
 from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
@@ -52,19 +51,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="where gvcodec fits and paints: cpu, cuda (cpu)",
     )
-    minutes = "instead: memory and cost a minute of encodes so long, of the clip in a loop"
-    add("--minutes", type=shared.numbers, metavar="N,…", help=minutes)
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")
     shared.add_readme(parser, "speed and speed-profile")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.minutes:
-        clip = shared.largest(shared.clips(options))
-        codecs = resolve(options.codecs, Options(threads=options.threads))
-        print(length.measure(clip, codecs, options.q, options.minutes))
-        return 0
     equal = options.device == "cpu" or _device(options.rounds)
     clip = shared.largest(shared.clips(options))
     result = measure(

@@ -1,7 +1,7 @@
 """Makes the report of an output folder, from its JSONs alone.
 
 `report.html` is one self-contained page;
-`tables/` gets results as Markdown, LaTeX and CSV, `figures/` one SVG and one PNG for each metric.
+`tables/` gets results as Markdown and CSV, `figures/` one SVG for each metric.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eval.report import csv_tables, figures, page, tables
 from eval.report.data import load
-from eval.tools import fill_marks, write_bytes, write_text
+from eval.tools import fill_marks, write_text
 
 
 def make(
@@ -26,7 +26,6 @@ def make(
     text = tables.results_markdown(results)
     made = {
         "results.md": text + "\n",
-        "results.tex": tables.results_latex(results) + "\n",
         "points.csv": csv_tables.points_csv(results),
         "bd.csv": csv_tables.bd_csv(results),
         "frames.csv": csv_tables.frames_csv(results),
@@ -36,7 +35,6 @@ def make(
     for metric in results.metrics:
         chart = figures.rd(results, metric, legend=True)
         write_text(folder / "figures" / f"{metric.name}.svg", picture := chart.svg() + "\n")
-        write_bytes(folder / "figures" / f"{metric.name}.png", chart.png())
         if charts is not None and metric.name in tables.CHARTS:
             write_text(charts / f"{metric.name}.svg", picture)
     write_text(folder / "report.html", page.page(results))

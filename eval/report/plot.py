@@ -1,5 +1,4 @@
-"""Line charts by matplotlib: SVG text for the page and for files, PNG for those who cannot show
-SVG."""
+"""Line charts by matplotlib: SVG text for the page and for files."""
 
 from __future__ import annotations
 
@@ -109,15 +108,6 @@ class Chart:
         )
         lines = (line.rstrip() for line in text.replace("</a>", "</g>").splitlines())
         return f"{head} " + "\n".join(lines)
-
-    def png(self) -> bytes:
-        """At twice its nominal size."""
-        stream = io.BytesIO()
-        with _settings():
-            _draw(self).savefig(
-                stream, format="png", dpi=2 * _PER_INCH, metadata={"Software": None}
-            )
-        return stream.getvalue()
 
 
 def styles(rows: dict[str, dict]) -> dict[str, tuple[str, str, str]]:

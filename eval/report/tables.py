@@ -1,5 +1,5 @@
-"""Tables of the report: BD-rates with intervals, means at each rate, every point; as plain data,
-markdown and LaTeX."""
+"""Tables of the report: BD-rates with intervals, means at each rate, every point; as plain data
+and markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eval.metrics import METRICS, Metric, looked_at
 from eval.metrics.pixel import SCALES, WINDOW, scales_of
 from eval.points.bd import Delta, bd_rate, bootstrap
 from eval.report.data import HEADLINE_FRAMES, Results
-from eval.tools import latex, markdown
+from eval.tools import markdown
 from gvcodec.util.messages import count_noun
 
 #: Below this shared part of the quality range a BD-rate is marked as weakly supported.
@@ -31,7 +31,6 @@ FILES = {
     "bd.csv": "every BD-rate",
     "frames.csv": "bits and quality of every frame",
     "results.md": "Markdown",
-    "results.tex": "LaTeX",
 }
 MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
@@ -323,18 +322,3 @@ def results_markdown(results: Results) -> str:
     if first.startswith(_ABSENT):
         return "\n\n".join([first, *parts, " ".join(others)])
     return "\n\n".join([*parts, " ".join([first, *others])])
-
-
-def results_latex(results: Results) -> str:
-    """BD-rates and means as tables of LaTeX (package booktabs), each with its caption."""
-    parts = []
-    for anchor in anchors(results):
-        caption = f"BD-rate against {results.rows[anchor]['label']}, {results.where}. {_BRACKETS}"
-        parts.append(latex(*bd_table(results, anchor), caption))
-    for target in results.targets:
-        header, rows, clips = means_table(results, target)
-        if clips:
-            counted = count_noun(len(clips), "clip")
-            caption = f"Means at about {target} bpp over {counted}, {results.where}."
-            parts.append(latex(header, [row for row in rows if row[1] != "not reached"], caption))
-    return "\n\n".join(parts)

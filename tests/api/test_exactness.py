@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.media.planes import planes_from_frame, planes_from_rgb, rgb_from_planes
+from gvcodec.media.planes import planes_from_frame, planes_from_rgb
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation, move_chroma
+from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation
 from gvcodec.types import Colour, Planes
 from tests.conftest import run
 from tests.media.test_media import packets_of, with_audio
@@ -159,26 +159,6 @@ def test_chroma_stands_where_its_tag_says(tmp_path, pix_fmt: str, axis: int) -> 
     with VideoReader(tmp_path / "a.mkv") as reader:
         location = reader.format.colour.chroma_location
     assert abs(place(chroma, axis, 16) - PLACES[location][1 - axis]) < 0.05
-
-
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("location", sorted(PLACES))
-def test_pictures_are_made_from_chroma_where_it_stands(location: int, axis: int) -> None:
-    """A red wave goes to 4:2:0 with chroma at any location and comes back in phase."""
-    wave = waves(192, 160, axis)
-    picture = (
-        np.stack([128 + 60 * wave, np.full_like(wave, 128), np.full_like(wave, 128)], -1)
-        .round()
-        .astype(np.uint8)
-    )
-    planes = move_chroma(planes_from_rgb(picture), CENTRE, location)
-    found = rgb_from_planes(planes, Colour(matrix=6, chroma_location=location)).astype(float)[
-        ..., 0
-    ]
-    signal = found.mean(1 - axis)[16:-16]
-    at = np.arange(16, 16 + len(signal))
-    phase = np.angle(((signal - signal.mean()) * np.exp(-2j * np.pi * at / 16)).sum())
-    assert abs(phase * 16 / 2 / np.pi) < 0.05
 
 
 @pytest.mark.parametrize("size", [(192, 160), (191, 159), (192, 159), (191, 160)])

@@ -261,19 +261,6 @@ def test_a_count_of_lost_frames_is_not_believed_again_and_again(plain: bytes) ->
     assert lost <= 1000 + len(stream) // 3
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 1, 0)])
-def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
-    plain: bytes, tmp_path, capsys, order: tuple[int, ...]
-) -> None:
-    head = tracks_payload(make_head("mp4", [audio_stream("libmp3lame")]))
-    (tmp_path / "0.bin").write_bytes(plain)
-    (tmp_path / "1.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, head)))
-    names = [str(tmp_path / f"{number}.bin") for number in order]
-    run("cat", *names, "-o", tmp_path / "o.bin", code=2)
-    assert "different tracks" in capsys.readouterr().err
-    run("cat", names[0], names[0], "-o", tmp_path / "o.bin")
-
-
 def test_frames_are_asked_for_by_integers_or_a_mask(plain: bytes) -> None:
     video = gvcodec.open(bytearray(plain), fidelity=True)
     assert np.array_equal(video[np.array([False, True, False, True])], video[[1, 3]])
@@ -289,12 +276,6 @@ def test_frames_are_asked_for_by_integers_or_a_mask(plain: bytes) -> None:
     for time in (np.nan, np.inf):
         with pytest.raises(UsageError, match="not a time"):
             video.get_frame_played_at(time)
-
-
-@pytest.mark.parametrize("kind", [bytearray, memoryview])
-def test_streams_are_read_from_anything_that_holds_bytes(plain: bytes, kind: type) -> None:
-    assert len(list(gvcodec.decode(kind(plain), fidelity=True))) == 4
-    assert len(gvcodec.open(kind(plain))) == 4
 
 
 def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import io
-import pydoc
-import re
 import typing
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +15,7 @@ import gvcodec
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.media.reader import VideoReader
-from gvcodec.types import Colour, VideoFormat
+from gvcodec.types import Colour
 from tests.conftest import moving_texture, run
 
 ROOT = Path(__file__).parents[2]
@@ -87,15 +83,6 @@ def test_file_objects_there_and_back(frames: np.ndarray, data: bytes) -> None:
     assert len(list(gvcodec.decode(stream, start=1))) == 2
 
 
-def test_a_path_can_be_decoded(tmp_path, data: bytes) -> None:
-    (tmp_path / "a.gvc").write_bytes(data)
-    wanted = list(gvcodec.decode(data))
-    for path in (tmp_path / "a.gvc", str(tmp_path / "a.gvc")):
-        assert np.array_equal(list(gvcodec.decode(path)), wanted)
-    with pytest.raises(MediaError, match=r"none\.gvc"):
-        gvcodec.decode(tmp_path / "none.gvc")
-
-
 def test_tensors_out_are_on_the_device(data: bytes) -> None:
     torch = pytest.importorskip("torch")
     order = {"output": "torch", "device": "cpu:0", "dimension_order": "NCHW"}
@@ -121,14 +108,6 @@ def test_what_cannot_be_encoded_is_said(frames: np.ndarray) -> None:
         gvcodec.encode(frames, config=EncoderConfig(), q=4)
 
 
-def test_names_are_listed_and_helped() -> None:
-    assert dir(gvcodec) == sorted([*gvcodec.__all__, "__version__"])
-    told = pydoc.plain(pydoc.render_doc(gvcodec))
-    for name in gvcodec.__all__:
-        assert getattr(gvcodec, name).__doc__, name
-        assert re.search(rf"\b{name}\b", told), name
-
-
 def test_shapes_are_shown(data: bytes) -> None:
     video = gvcodec.open(data, fidelity=True)
     assert repr(video) == "Video(stream: 3 frames (48, 64, 3), 25/s, base av1, painted=False)"
@@ -137,12 +116,3 @@ def test_shapes_are_shown(data: bytes) -> None:
     assert "data=uint8 (2, 48, 64, 3), pts_seconds=float64 (2,)" in repr(
         video.get_frames_at([0, 2])
     )
-
-
-def test_a_format_describes_planes_of_a_file(tmp_path) -> None:
-    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 24), 10, Colour(1, 1, 1))
-    data = gvcodec.encode(moving_texture(64, 48, 2), format=fmt, **FAST)
-    (tmp_path / "a.gvc").write_bytes(data)
-    gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "a.mkv", lossless=True, fidelity=True)
-    with VideoReader(tmp_path / "a.mkv") as reader:
-        assert (reader.format.bit_depth, reader.format.frame_rate) == (10, 24)

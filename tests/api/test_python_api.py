@@ -142,25 +142,6 @@ def test_pieces_are_those_of_the_commands(
     assert not (tmp_path / "e.gvc").exists()
 
 
-def test_a_cut_off_stream_is_repaired(
-    tmp_path: Path, stream: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut_off = stream.read_bytes()[:-200]
-    with pytest.raises(gvcodec.DamagedStreamError):
-        gvcodec.verify(cut_off)
-    mended = io.BytesIO()
-    found = gvcodec.repair(cut_off, mended)
-    assert found.kept > 0 and found.kept + found.lost <= 4 and found.losses
-    assert gvcodec.verify(mended.getvalue()).frames == found.kept
-    (tmp_path / "cut-off.gvc").write_bytes(cut_off)
-    told(capsys, "repair", tmp_path / "cut-off.gvc", tmp_path / "mended.gvc")
-    assert (tmp_path / "mended.gvc").read_bytes() == mended.getvalue()
-    with pytest.raises(gvcodec.DamagedStreamError, match=str(tmp_path)):
-        (tmp_path / "nothing.gvc").write_bytes(b"nothing")
-        gvcodec.repair(tmp_path / "nothing.gvc", tmp_path / "b.gvc")
-    assert not (tmp_path / "b.gvc").exists()
-
-
 def test_an_exact_size_jobs_and_progress(tmp_path: Path, video: Path) -> None:
     states: list[gvcodec.State] = []
     done = gvcodec.encode_file(video, tmp_path / "b.gvc", size="3k", progress=states.append, **FAST)
@@ -251,21 +232,6 @@ def test_signatures_name_every_option() -> None:
             continue
         kinds = {p.kind for p in inspect.signature(thing).parameters.values()}
         assert inspect.Parameter.VAR_KEYWORD not in kinds, name
-
-
-def test_search_gives_moments(tmp_path: Path, video: Path, frames: np.ndarray) -> None:
-    pytest.importorskip("torch")
-    out = tmp_path / "films" / "b.gvc"
-    out.parent.mkdir()
-    gvcodec.encode_file(video, out, keyint=2, preset=10, fit=0, threads=1)
-    done = gvcodec.summarize(out, threads=1)
-    assert (done.frames, done.size) == (len(frames), out.stat().st_size)
-    assert 0 < done.summary_bytes < done.size
-    found = gvcodec.search(f"{out}@0", out.parent)
-    assert (found.files, found.moments[0].frame, found.moments[0].gop) == (1, 0, (0, 2))
-    assert found.bytes == out.stat().st_size
-    with pytest.raises(FileNotFoundError):
-        gvcodec.search(f"{out}@0", tmp_path / "gone.gvc")
 
 
 def test_an_option_of_another_name_is_answered_with_ours() -> None:

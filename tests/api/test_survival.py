@@ -26,7 +26,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackReader
@@ -335,13 +335,6 @@ def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
     done = subprocess.run(command, check=True, capture_output=True)
     assert b"frames are coded already" in done.stderr
     assert not part.exists() and output.read_bytes() == whole
-
-
-def test_info_of_a_stream_with_losses_is_refused(tmp_path, clip: list[Planes]) -> None:
-    (tmp_path / "a.bin").write_bytes(made(clip)[:-1])
-    run("info", tmp_path / "a.bin", code=3)
-    with pytest.raises(DamagedStreamError):
-        Salvage(io.BytesIO(b"GVC"))
 
 
 def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:

@@ -267,17 +267,6 @@ def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
         torch.set_num_threads(before)
 
 
-def test_painting_leaves_the_threads_of_torch_alone() -> None:
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        gvcodec.open(stream("av1"), threads=1)[0]
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 #: New threads want stacks that no machine has, so none can be started.
 NO_THREADS = """
 import os, resource, sys
@@ -334,14 +323,6 @@ def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     program += ["--max-memory", "180M", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]
     done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_threads_of_the_core_are_few_and_stay() -> None:
-    rng = np.random.default_rng(0)
-    now, before = rng.integers(0, 1024, (2, 80, 96), np.uint16)
-    for _ in range(20):
-        _core.motion_search(now, before, threads=3)
-    assert 0 < _core.pool_size() <= max(3, os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize("word", ["sse", "AVX2", "avx2,avx512"])

@@ -85,15 +85,6 @@ def test_frames_come_with_their_times(clip: list[Planes]) -> None:
             video.get_frame_played_at(seconds)
 
 
-def test_torch_comes_out_where_it_is_wanted(clip: list[Planes]) -> None:
-    torch = pytest.importorskip("torch")
-    data = made(clip[:6])
-    video = gvcodec.open(data, fidelity=True, output="torch", dimension_order="NCHW", device="cpu")
-    assert video[1:4].shape == (3, 3, 48, 64)
-    assert video[2].dtype == torch.uint8
-    assert np.array_equal(video[2].permute(1, 2, 0).numpy(), gvcodec.open(data, fidelity=True)[2])
-
-
 def test_many_videos_are_open_at_once(tmp_path, clip: list[Planes]) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:6]))
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0

@@ -232,13 +232,6 @@ def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path) 
     assert data == b"".join(bytes([ten]) * 160 for ten in range(72))
 
 
-def test_a_lone_frame_and_a_start_other_than_zero(frames: list[Planes], tmp_path) -> None:
-    for number, start in enumerate((0, 5000)):
-        data = made(frames[:1], "av1", start=start)
-        for suffix in CONTAINERS:
-            assert read(written(data, tmp_path / f"{number}{suffix}")) == data
-
-
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_players_see_the_base_frames(stream: bytes, tmp_path, suffix: str) -> None:
     path = written(stream, tmp_path / f"a{suffix}")
@@ -434,16 +427,6 @@ def test_commands_take_such_a_file(stream: bytes, tmp_path, capsys) -> None:
     run("cat", path, path, "-o", tmp_path / "d.mkv")
     with gvcodec.open(tmp_path / "d.mkv", fidelity=True) as video:
         assert len(video) == 36
-
-
-def test_search_takes_such_a_file(stream: bytes, tmp_path, capsys) -> None:
-    path = written(stream, tmp_path / "a.mp4")
-    run("summarize", path, "-o", tmp_path / "b.mp4")
-    run("decode", path, tmp_path / "f.png", "--start", 0.28, "--frames", 1, "--fidelity")
-    capsys.readouterr()
-    run("search", tmp_path / "f.png", tmp_path / "b.mp4")
-    assert "b.mp4" in capsys.readouterr().out
-    assert Kind.SUMMARY in [p.kind for p in Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets()]
 
 
 def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> None:

@@ -168,15 +168,6 @@ def test_search_takes_what_is_uncovered_from_behind() -> None:
     assert (comes[:, :32] == 2).all() and (comes[:, 32:] == 1).all()
 
 
-def test_windows_of_level_zero_are_copies() -> None:
-    rng = np.random.default_rng(6)
-    near = MotionFrame.still(*random_picture(rng, 600, 40))
-    frame = MotionFrame.follow(
-        near, None, -1, 0, random_values(rng, 3, 20) * 0 + 3 * 0, np.array([0, 0, 0], np.uint8)
-    )
-    assert equal(near.planes(), frame.planes())
-
-
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -320,17 +311,6 @@ def test_same_file_and_frames_with_any_threads_and_form() -> None:
     assert kept.setdefault("first", one) == one
     for threads in (1, 2):
         assert len(list(decode_planes(one, threads=threads))) == 6
-
-
-def test_loop_hash_covers_samples() -> None:
-    data = encode(clip(3), format=FORMAT, base="motion", fit=0, q=35)
-    before = MotionDecoder._up
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            MotionDecoder, "_up", lambda *a: tuple(np.maximum(p, 300) for p in before(*a))
-        )
-        with pytest.raises(Exception, match="differ"):
-            list(decode_planes(data))
 
 
 def test_command_line(tmp_path, capsys) -> None:
@@ -523,12 +503,6 @@ def test_low_delay_waits_for_nothing() -> None:
         assert len(one.send(packet.payload, packet.keyframe)) == 1
 
 
-def test_without_refreshes_there_are_motion_trees_alone() -> None:
-    packets, _ = coded(26, refreshes=False)
-    assert len(packets) == 26
-    assert not any(packet.payload.startswith(REFRESH) for packet in packets)
-
-
 def test_a_refresh_that_is_none_is_refused(
     both_sides: tuple[list[CodedFrame], list[Planes]],
 ) -> None:
@@ -575,11 +549,6 @@ def test_a_refresh_lies_between_frames_that_drift(frames: int, known: int, place
     for i in range(9):
         drift.add(4 * i, 10 if i else 700)
     assert drift.refresh_in(frames, known) == place
-
-
-def test_refreshes_are_dearer_at_the_end_of_a_size() -> None:
-    prices = [MotionEncoder(FORMAT, q)._refresh_price for q in (20, 58, 62)]
-    assert prices[0] == prices[1] and prices[2] == 4 * prices[1]
 
 
 # Training of the entropy network

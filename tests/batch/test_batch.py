@@ -32,7 +32,6 @@ from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.target import Target
 from gvcodec.util import uris
 from tests.conftest import moving_texture, planes_equal, run
 
@@ -332,12 +331,6 @@ def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
         assert killed.lost and "signal 6" in killed.error
 
 
-def test_bad_input_is_not_tried_again() -> None:
-    with Inline() as engine:
-        outcome = engine.submit(Task(store.stamp, {"path": "/no/such/file"})).result()
-    assert outcome.tries == 1 and outcome.error == "/no/such/file: No such file or directory"
-
-
 def test_memory_as_input_and_output(videos: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
@@ -414,12 +407,6 @@ def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> N
     assert len(list(api.decode(stream, fidelity=True))) == FRAMES
 
 
-def test_a_target_holds_in_every_chunk(videos: Path, tmp_path) -> None:
-    encode(tmp_path, videos / "b.mkv", settings=quick(rate=Target("psnr", 36.0)))
-    rows = [row for row in table_of(tmp_path) if row["chunk"]]
-    assert len(rows) == 3 and all(float(row["psnr_y"]) >= 36.0 for row in rows)
-
-
 def test_the_table_has_all_columns(videos: Path, tmp_path) -> None:
     encode(tmp_path, videos / "b.mkv")
     rows = table_of(tmp_path)
@@ -468,13 +455,6 @@ def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path
     assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
 
 
-def test_a_lossless_file_has_a_quality_in_the_table(tmp_path) -> None:
-    clip = tmp_path / "black.y4m"
-    clip.write_bytes(b"YUV4MPEG2 W32 H32 F25:1\n" + 4 * (b"FRAME\n" + bytes(1024) + 512 * b"\x80"))
-    encode(tmp_path / "out", clip, settings=quick(config={"q": 0}))
-    assert {row["psnr_y"] for row in table_of(tmp_path / "out")} == {"inf"}
-
-
 def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(
     tmp_path: Path, capsys
 ) -> None:
@@ -510,28 +490,3 @@ def test_a_folder_without_videos_is_one_line(tmp_path: Path, capsys) -> None:
         (tmp_path / "in" / name).write_text(name)
     run("batch", tmp_path / "in", "-o", tmp_path / "out", code=2)
     assert "there is no video among the inputs" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        b"uri,q\nb.mkv,40,\n",
-        b"\xef\xbb\xbfuri;q;\r\nb.mkv;40;\r\n;;\r\n",
-        "uri\tq\r\nb.mkv\t40\r\n".encode("utf-16"),
-        b"sep=;\r\nuri;q\r\nb.mkv;40\r\n\r\n",
-        b" uri , q \nb.mkv , 40\n",
-    ],
-    ids=["a comma more", "semicolons, a mark", "UTF-16", "sep=", "spaces"],
-)
-def test_a_manifest_is_read_as_spreadsheets_write_it(videos: Path, tmp_path, table) -> None:
-    path = tmp_path / "list.csv"
-    path.write_bytes(table)
-    assert inputs.read_manifest(str(path)) == [{"uri": "b.mkv", "q": "40"}]
-
-
-def test_a_row_with_a_cell_too_many_is_named(tmp_path, capsys) -> None:
-    path = tmp_path / "list.csv"
-    path.write_text("uri,q\nb.mkv,40,more\n")
-    run("batch", path, "-o", tmp_path / "out", code=2)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "list.csv" in line and "line 2 has 3 cells" in line

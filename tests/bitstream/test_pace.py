@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,12 +13,11 @@ import pytest
 import gvcodec
 from gvcodec.base.standard.bitstream_limits import check
 from gvcodec.base.standard.payloads import nals_of, restore
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
-from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, LimitError
-from gvcodec.limits import DEFAULT, DEFAULT_FPS, Limits
+from gvcodec.limits import DEFAULT_FPS
 from tests.conftest import moving_texture, run
 
 COUNT = DEFAULT_FPS + 60
@@ -91,47 +89,6 @@ def test_extract_refuses_too_many_frames_for_the_time(tmp_path, capsys) -> None:
     run("extract", tmp_path / "a.bin", tmp_path / "o.mkv", code=1)
     assert "1001 frames within" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
-
-
-def last_frame(data: bytes, **options: object) -> bool:
-    """As `play` and data loaders read: a GOP far into the video, by itself."""
-    with gvcodec.open(data, fidelity=True, **options) as video:  # type: ignore[arg-type]
-        return video[COUNT - 1][0].size > 0
-
-
-def salvaged(data: bytes, limits: Limits = DEFAULT) -> list[object]:
-    salvage = Salvage(io.BytesIO(data))
-    decoder = gvcodec.Decoder(salvage.header, fidelity=True, limits=limits)
-    return list(decoder.frames_despite(salvage))
-
-
-READERS: list[Callable[..., object]] = [
-    lambda data, **options: list(gvcodec.decode(data, fidelity=True, **options)),
-    last_frame,
-    salvaged,
-    lambda data, limits=DEFAULT: list(
-        GopSource(Reader(io.BytesIO(data)).header, Reader(io.BytesIO(data)).packets(), limits)
-    ),
-]
-
-
-@pytest.mark.parametrize("read", READERS, ids=["decode", "open", "salvage", "gops"])
-@pytest.mark.parametrize("kind", ["absurd", "crowded"])
-def test_the_library_has_the_limit_too(read: Callable[..., object], kind: str, request) -> None:
-    data = request.getfixturevalue(kind)
-    with pytest.raises(LimitError, match="--max-fps"):
-        read(data)
-    assert read(data, limits=Limits(max_fps=1 << 30))
-
-
-@pytest.mark.parametrize("rate", [240, 960, Fraction(960000, 1001), 1000])
-def test_high_speed_video_is_decoded(rate: int | Fraction) -> None:
-    data = again_and_again("av1", Fraction(rate), Fraction(1, 90000))
-    assert len(list(gvcodec.decode(data, fidelity=True))) == COUNT
-    assert last_frame(data)
-    timing = PtsDecoder(0, Fraction(rate), Fraction(1, 90000))
-    for _ in range(100_000):
-        timing.receive()
 
 
 def test_a_short_video_may_have_any_rate() -> None:

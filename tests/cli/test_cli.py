@@ -1,18 +1,19 @@
-"""The command line as a user meets it, most calls in processes of their own: files, pipes, exit
-codes, one line for every error."""
+"""The command line as a user meets it: files, pipes, exit codes, one line for every error."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from gvcodec import api
+from gvcodec import api, cli
 from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -25,8 +26,19 @@ FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1
 def gvcodec(
     *arguments: object, data: bytes | None = None, fails: int = 0
 ) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "gvcodec", *map(str, arguments)]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+    """What a command says, in a process of its own where bytes go through a pipe."""
+    words = [*map(str, arguments)]
+    if "-" in words:
+        command = [sys.executable, "-m", "gvcodec", *words]
+        done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+    else:
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            try:
+                code = cli.main(words)
+            except SystemExit as end:
+                code = int(end.code or 0)
+        texts = (stream.getvalue().encode() for stream in (out, err))
+        done = subprocess.CompletedProcess(words, code, *texts)
     message = done.stderr.decode()
     assert done.returncode == fails, message
     assert "Traceback" not in message

@@ -121,26 +121,6 @@ def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, caps
     run(*words, "--with", "x264", code=1)  # the page is there already
 
 
-def test_options_of_rate_control_hold(film: Path, tmp_path, capsys) -> None:
-    words = ["compare", str(film), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
-    run(*words, "--with", "x264", "--size", "2500")
-    sizes = re.findall(
-        r"gvcodec: (?:gvcodec|x264, preset slow): ([\d,]+) bytes", capsys.readouterr().err
-    )
-    ours, theirs = (int(size.replace(",", "")) for size in sizes)
-    assert 1500 < ours <= 2500 and theirs <= 1.02 * ours
-
-
-def test_a_source_that_needs_words_is_read_with_them(film: Path, tmp_path) -> None:
-    raw = tmp_path / "noise.raw"
-    raw.write_bytes(
-        np.random.default_rng(1).integers(16, 235, 64 * 48 * 3 // 2 * 2, np.uint8).tobytes()
-    )
-    words = ["compare", str(raw), str(tmp_path / "a.html"), "--fit", "off", "--preset", "10"]
-    said = ["--picture-size", "64x48", "--pixel-format", "yuv420p", "--rate", "10"]
-    run(*words, *said, "--with", "x264")
-
-
 def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path) -> None:
     stream = tmp_path / "film.gvc"
     run("encode", film, stream, "--fit", "off", "--preset", "10")

@@ -4,7 +4,6 @@ one and many."""
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,7 +13,6 @@ import pytest
 
 from gvcodec import api, cli
 from gvcodec.types import Colour, VideoFormat
-from gvcodec.util.messages import count_noun
 from tests.conftest import moving_texture, without_painted_hash
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
@@ -132,7 +130,6 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
         ("gvcodec info - <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec encode - o.gvc <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec info $S >/dev/full", FULL),
-        ("PYTHONUNBUFFERED=1 gvcodec info $S >/dev/full", FULL),
         ("gvcodec --help >/dev/full", FULL),
         ("gvcodec info none.gvc 2>&-", b""),
     ],
@@ -166,23 +163,6 @@ def test_other_encodings_get_escapes(stream: Path, tmp_path, encoding: str) -> N
     assert rb"0\u202610" in done.stderr
 
 
-def test_one_is_not_many(stream: Path, tmp_path, capsys) -> None:
-    assert count_noun(1, "pass", "passes") == "1 pass"
-    assert count_noun(2, "pass", "passes") == "2 passes"
-    assert count_noun(0, "frame") == "0 frames"
-    source, out = stream.with_suffix(".y4m"), tmp_path / "o.gvc"
-    run("encode", source, out, "--preset", "10", "--fit", "off", "--size", "9k")
-    run("decode", stream, tmp_path / "o.y4m", "--fidelity")
-    run("cut", stream, out, "-y")
-    run("cat", stream, "-o", out, "-y")
-    run("repair", stream, out, "-y")
-    run("verify", stream, "--source", source)
-    said = "".join(capsys.readouterr())
-    assert not re.search(r"\b1 (\w+ )?(\w+(?<!s)s|passes)\b", said), said
-    for words in ("1 frame 64", "1 base frame", "frame 0,", "1 frame of 1 stream", "1 frame kept"):
-        assert words in said
-
-
 MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 
 
@@ -190,15 +170,10 @@ MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuf
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        ("gvcodec --help", 1),
         ("gvcodec info $S", 1),
-        ("gvcodec verify $S", 1),
         ("gvcodec decode $S - --fidelity", 1),
-        ("gvcodec cut $S - ", 1),
-        # Damage that comes before the frames are out, and a source that ends the command.
+        # Damage that comes before the frames are out.
         ("head -c -20 $S | gvcodec decode - - --fidelity --threads 2", 3),
-        ("gvcodec encode /dev/null -", 1),
-        ("head -c 9 $S | gvcodec info -", 3),
     ],
 )
 def test_the_exit_code_of_a_full_disk_is_the_same_in_both_modes(
@@ -240,12 +215,9 @@ sys.exit(run())
 @pytest.mark.parametrize(
     ("raised", "code"),
     [
-        ("MemoryError", 1),
         ("KeyboardInterrupt", 130),
         ("BrokenPipeError", 1),
         ("errors.DamagedStreamError('damaged')", 1),
-        ("errors.LimitError('too much')", 1),
-        ("OSError(28, 'full', 'a.gvc')", 1),
         ("ValueError", 1),
     ],
 )

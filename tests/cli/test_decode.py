@@ -23,7 +23,7 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer, visually_lossless
+from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip, put_planes, write_clip
 from tests.conftest import planes_equal, psnr, run, without_painted_hash
@@ -87,20 +87,6 @@ def test_lossless_is_exact_and_excludes_crf(tmp_path, frames: list[Planes]) -> N
     wanted = list(gvcodec.decode_planes(data, fidelity=True))
     assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
     run("decode", tmp_path / "a.bin", tmp_path / "b.mp4", "--lossless", "--crf", 20, code=2)
-
-
-@pytest.mark.parametrize(
-    ("suffix", "depth", "exact"), [("mp4", 8, False), ("mkv", 8, False), ("mkv", 10, True)]
-)
-def test_odd_sizes_keep_their_size(tmp_path, suffix: str, depth: int, exact: bool) -> None:
-    frames, fmt = make_clip(95, 79, 4, seed=2), form(depth, 95, 79)
-    path = tmp_path / f"a.{suffix}"
-    write_clip(path, fmt, frames, 512, crf=visually_lossless(path, fmt))
-    with VideoReader(path) as reader:
-        found = [frame.planes for frame in reader]
-    assert found[0][0].shape == (79, 95)
-    quality = [psnr(a, b) for a, b in zip(found, frames, strict=True)]
-    assert min(quality) > (90 if exact else 38)
 
 
 def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) -> None:
@@ -235,11 +221,6 @@ def test_title_chapters_and_hdr_metadata_survive(hdr_stream: Path, tmp_path, nam
     assert metadata_in(tmp_path / name) == (WHOLE, [])
 
 
-def test_eight_bits_carry_hdr_metadata_too(tmp_path, frames: list[Planes]) -> None:
-    write_clip(tmp_path / "a.mp4", form(), frames, 512, crf=12, metadata=HDR)
-    assert metadata_in(tmp_path / "a.mp4")[0] == HDR
-
-
 def test_what_an_output_cannot_hold_is_named(hdr_stream: Path, tmp_path, capsys) -> None:
     run("decode", hdr_stream, tmp_path / "a.y4m", "--fidelity")
     assert "title, chapters, HDR metadata left out" in capsys.readouterr().err
@@ -289,18 +270,6 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
     run("info", hdr_stream, "--json")
     facts = json.loads(capsys.readouterr().out)
     assert (facts["transfer"], facts["content_light"]) == (16, [1000, 400])
-
-
-def test_streams_without_metadata_have_no_packet_for_it(tmp_path, frames: list[Planes]) -> None:
-    write_clip(tmp_path / "a.mkv", form(), frames[:3], 512)
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.bin", "--preset", "10", "--fit", "off")
-    with open(tmp_path / "a.bin", "rb") as stream:
-        assert {packet.kind for packet in Reader(stream).packets()} <= {
-            Kind.KEY,
-            Kind.INTER,
-            Kind.TIMING,
-            Kind.PAINTED,
-        }
 
 
 @pytest.mark.parametrize(

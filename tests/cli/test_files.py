@@ -121,18 +121,6 @@ def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, caps
     assert source.read_bytes() == (made / "in.mp4").read_bytes()
 
 
-def test_a_picture_and_a_summary_go_through_no_missing_folder(made: Path, tmp_path) -> None:
-    stream = copied(made, "av1.gvc", tmp_path)
-    before = stream.read_bytes()
-    run("decode", stream, tmp_path / "nodir" / ".." / "f.png", "--fidelity", code=1)
-    run("decode", stream, f"{tmp_path}/f.png/", "--fidelity", code=1)
-    through = tmp_path / "nodir" / ".." / "av1.gvc"
-    run("summarize", stream, "-o", through, "-y", code=1)
-    run("summarize", through, "-y", code=1)
-    assert stream.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [stream]
-
-
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_overwrites_its_input(
@@ -148,12 +136,6 @@ def test_no_command_overwrites_its_input(
     assert "is the input" in capsys.readouterr().err
     assert target.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == (1 if kind == "same name" else 2)
-
-
-def test_every_input_of_cat_is_safe(made: Path, tmp_path) -> None:
-    first, second = (copied(made, "av1.gvc", tmp_path, name) for name in ("1.gvc", "2.gvc"))
-    run("cat", first, second, "-o", second, "-y", code=1)
-    assert first.read_bytes() == second.read_bytes() == (made / "av1.gvc").read_bytes()
 
 
 def test_an_input_on_standard_input_is_safe(made: Path, tmp_path) -> None:

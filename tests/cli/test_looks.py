@@ -101,13 +101,3 @@ def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
         child.join(60)
         assert "fork" in queue.get()
         assert video[0].shape == (48, 64, 3)
-
-
-def test_tensors_of_a_video_are_on_its_device(stream: Path) -> None:
-    torch = pytest.importorskip("torch")
-    video = gvcodec.open(stream, output="torch", device="cuda:99")
-    with pytest.raises(UsageError, match="no device cuda:99 here"):
-        video[0]
-    video = gvcodec.open(stream, output="torch", device="cpu:0", dimension_order="NCHW")
-    wanted = [torch.from_numpy(image).permute(2, 0, 1) for image in gvcodec.open(stream)]
-    assert torch.equal(video[:], torch.stack(wanted))

@@ -20,7 +20,7 @@ from gvcodec.batch.task import Outcome, Task
 from gvcodec.codec import encoder
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
-from gvcodec.util.progress import ProgressBar, State, minutes
+from gvcodec.util.progress import ProgressBar, State
 from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 
@@ -96,23 +96,6 @@ def test_passes_share_one_bar() -> None:
     assert max(off[len(off) // 2 :]) < 0.3
 
 
-def test_nothing_is_foretold_in_the_first_second_nor_of_a_pipe() -> None:
-    clock = Clock()
-    seen: list[State] = []
-    with ProgressBar(["code"], mode=seen.append, clock=clock) as bar:
-        bar.begin("encode", 100)
-        clock.now = 0.9
-        bar.coded(10, 0)
-        clock.now = 10.0
-        bar.coded(20, 0)
-        bar.begin("decode", None)
-        clock.now = 20.0
-        bar.coded(50, 0)
-    assert seen[1].left is None and seen[2].left == pytest.approx(40)
-    assert "estimating…" in seen[1].words and "estimating" not in seen[2].words
-    assert seen[4].left is None and seen[4].frames == 50
-
-
 def test_what_is_left_is_said_once_enough_is_coded() -> None:
     """Not while most frames wait inside the encoder."""
     clock = Clock()
@@ -129,11 +112,6 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
     first = next(n for n, left in enumerate(known) if left)
     assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
     assert all("estimating…" in state.words for state in seen[1:first])
-
-
-def test_stages_that_are_left_out_do_not_count() -> None:
-    seen, _ = states(["count", "trial", "trial", "code"], [("code", 10.0)])
-    assert [s.share for s in seen if s.frames == 10] == [pytest.approx(0.5)]
 
 
 def test_the_bar_counts_coded_frames_not_those_fed(
@@ -190,14 +168,6 @@ def test_one_bar_over_all_phases(
     stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
     assert "fit" in stages
     assert len(stages) >= (2 if options[0] == "-q" else 3)
-
-
-def test_decoding_has_a_bar(source: Path, tmp_path, terminal: Terminal) -> None:
-    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
-    terminal.truncate(0)
-    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
-    assert_honest(terminal)
-    assert terminal.shown()[0][0] == "decode"
 
 
 def test_without_a_terminal_there_is_no_bar(source: Path, tmp_path, capsys) -> None:
@@ -286,10 +256,6 @@ def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:
     run("decode", tmp_path / "a.gvc", out, "--progress", "json")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert json.loads(lines[-1]) == {"stage": "decode", "share": 1.0, "seconds_left": 0.0}
-
-
-def test_times_are_read_as_times() -> None:
-    assert [minutes(s) for s in (0.0, 59.2, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
 
 
 def test_a_batch_counts_frames(capsys) -> None:

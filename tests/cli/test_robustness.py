@@ -17,8 +17,6 @@ from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.types import Planes
 from tests.conftest import moving_texture, planes_equal, rewritten, run
 
-TWO_GIGABYTES = 2 << 30
-
 
 @pytest.fixture(scope="module", params=["av1", "vvc"])
 def stream(request) -> bytes:

@@ -29,14 +29,6 @@ def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
         assert found.preset_of(SMALL) in range(presets)
 
 
-def test_slower_means_slower() -> None:
-    rows = [SPEEDS[name] for name in ("fast", "balanced", "best")]
-    assert [row.fit_steps for row in rows] == sorted(row.fit_steps for row in rows)
-    for base in ("av1", "vvc"):
-        presets = [row.presets[base] for row in rows]
-        assert presets == sorted(presets, reverse=True) and presets[0] > presets[-1]
-
-
 def test_what_is_said_overrides_the_speed() -> None:
     found = settled("--speed best --preset 9 --fit 7")
     assert (found.preset_of(1), found.steps) == (9, 7)

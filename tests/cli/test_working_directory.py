@@ -138,15 +138,6 @@ def test_relative_entries_of_pythonpath_do_not_count(folder: Path) -> None:
     _run([sys.executable, script, *words], folder, PYTHONPATH=os.pathsep.join(["", ".", "/more"]))
 
 
-def test_a_checkout_that_was_never_built_is_no_matter(folder: Path) -> None:
-    """In the working directory, the workers of `batch` and `--jobs` once took its modules."""
-    _write_package(folder)
-    (folder / "gvcodec" / "__init__.py").write_text((ROOT / "gvcodec/__init__.py").read_text())
-    _run(_program("encode", "a.mkv", "a.gvc", "--jobs", "2", *QUICK), folder)
-    done = _run(_program("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10"), folder)
-    assert "1 file done" in done.stderr
-
-
 def test_a_batch_opens_no_python_file_outside_its_environment(folder: Path, tmp_path) -> None:
     """Every process of a batch writes down, by an audit hook, which Python files it opens."""
     hook, log = tmp_path / "hook", tmp_path / "log"

@@ -106,16 +106,6 @@ def test_overhead(count: int, skew: float) -> None:
         assert len(_core.rans_encode(start, freq)) <= ideal_bytes(freq) * 1.003 + 3
 
 
-@pytest.mark.parametrize("p", [32, 200, 5000, 32768, 60000, 65336, 65504])
-def test_overhead_of_binary_decisions(p: int) -> None:
-    for count in (1, 8, 64, 1000, 100_000):
-        rng = np.random.default_rng(count)
-        ones = rng.integers(0, 65536, count) < p
-        start = np.where(ones, 65536 - p, 0).astype(np.uint32)
-        freq = np.where(ones, p, 65536 - p).astype(np.uint32)
-        assert len(_core.rans_encode(start, freq)) <= ideal_bytes(freq) * 1.003 + 3
-
-
 def test_likely_symbols_alone_cost_nothing() -> None:
     zeros, likely = np.zeros(5000, np.uint32), np.full(5000, 65000, np.uint32)
     assert _core.rans_encode(zeros, likely) == b""

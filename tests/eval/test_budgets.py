@@ -62,11 +62,6 @@ def test_scenes_share_bytes_by_a_power() -> None:
     assert np.diff(np.log(shared)) == pytest.approx(0.6 * np.diff(np.log(size)), abs=0.06)
 
 
-def test_means_of_blocks() -> None:
-    plane = np.arange(24, dtype=np.uint16).reshape(4, 6)
-    assert budgets._means(plane, 2).tolist() == [[4, 6, 8], [16, 18, 20]]
-
-
 def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
     """Windows decoded by a network of random weights, whose direct path knows pictures."""
     import torch

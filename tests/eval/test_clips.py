@@ -1,8 +1,6 @@
 """Sources arrive unchanged: raw names, depth, range, matrix, sets, and clear words where something
 is missing."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ pytest.importorskip("imageio_ffmpeg")
 import av
 
 from eval.colour import to_planes, to_rgb
-from eval.sequences import NAMED, file_source, folder_sources, known_rate, select
+from eval.sequences import file_source, folder_sources
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
 from gvcodec.media.writer import png
@@ -65,31 +63,6 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
     (tmp_path / "one.y4m").write_bytes(b"YUV4MPEG2 W176 H144 F25:1\nFRAME\n" + planes)
     with pytest.raises(EvalError, match="1 frames instead of 2"):
         decode_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
-
-
-def test_raw_names(tmp_path):
-    path = tmp_path / "Some_Clip_64x48_29.97_10bit.yuv"
-    path.write_bytes(bytes(64 * 48 * 3 * 2))
-    source = file_source(path, "x")
-    frames = source.open()
-    assert (source.name, frames.fps, frames.depth) == ("Some_Clip", Fraction(30000, 1001), 10)
-    assert source.prepare(1, tmp_path / "o").raw.frames == 1
-    assert known_rate("50") == 50 and known_rate("12.5") == Fraction(25, 2)
-    path.rename(tmp_path / "nameless.yuv")
-    with pytest.raises(EvalError, match="NAME_WxH_FPS"):
-        file_source(tmp_path / "nameless.yuv", "x")
-
-
-def test_hevc_b_says_what_is_missing(tmp_path):
-    name = "BasketballDrive_1920x1080_50.yuv"
-    (tmp_path / name).write_bytes(bytes(1920 * 1080 * 3 // 2))
-    (tmp_path / "Kimono_480x270_24.yuv").write_bytes(bytes(480 * 270 * 3 // 2))
-    with pytest.raises(EvalError) as error:
-        select("hevc-b", tmp_path, [])
-    assert all(name in str(error.value) for name in NAMED["hevc-b"] if name != "BasketballDrive")
-    assert "BasketballDrive" not in str(error.value)
-    with pytest.raises(EvalError, match="--sequences"):
-        select("hevc-b", None, [])
 
 
 @pytest.mark.parametrize("matrix", [1, 6, 9])

@@ -49,7 +49,7 @@ def test_files_through_all_commands_notice_what_they_look_for(tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     data = hostile.with_packets(hostile.streams()["av1"])
     kinds = ("traceback", "crash", "socket", "foreign", "leftover", "quiet", "hang")
-    found = commands.try_command({f"a {kind}": data for kind in kinds}, patience=12)
+    found = commands.try_command({f"a {kind}": data for kind in kinds}, patience=8)
     # What passes although it was damaged, and what only one of the two refuses.
     row = {name: 0 for name in ("code", "took", "seconds")} | {
         "said": "", "others": [], "output": None

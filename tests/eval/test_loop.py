@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
 import pytest
 
 Image = pytest.importorskip("PIL.Image")
@@ -17,22 +16,6 @@ from gvcodec.compare import peers
 from scripts.demo_clip import frames
 
 FRAMES = [image[:96, :128] for image in frames(5)]
-
-
-@pytest.mark.parametrize("name", panels.PEERS)
-def test_a_peer_is_coarser_at_a_higher_crf(name: str) -> None:
-    fine, shown = panels.peer(name, FRAMES, Fraction(24), 20)
-    coarse, _ = panels.peer(name, FRAMES, Fraction(24), 45)
-    assert fine > 1.3 * coarse
-    assert len(shown) == len(FRAMES)
-    errors = [np.abs(a.astype(int) - b).mean() for a, b in zip(FRAMES, shown, strict=True)]
-    assert max(errors) < 8
-
-
-def test_the_nearest_is_the_largest_that_fits() -> None:
-    size, _ = peers.nearest(lambda crf: (int(10_000 - 150 * crf), []), 6000, 51)
-    assert 5900 < size <= 6120
-    assert peers.nearest(lambda crf: (9000, []), 100, 51)[0] == 9000
 
 
 def test_the_picture_has_every_panel_and_moves(tmp_path, monkeypatch) -> None:

@@ -79,12 +79,6 @@ def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
         clips_of(options(tmp_path, tmp_path / "out", only=["broken"]))
 
 
-def test_two_files_of_one_name_are_two_clips(tmp_path):
-    counting(tmp_path / "Beauty_32x16_120fps_420_8bit_YUV.yuv", 1)
-    counting(tmp_path / "Beauty_16x16_120fps_420_8bit_YUV.yuv", 3)
-    assert len({source.name for source in select(None, tmp_path, [])}) == 2
-
-
 def test_a_folder_of_numbered_pngs_is_a_clip(tmp_path):
     colours = [(200, 60, 60), (60, 200, 60), (60, 60, 200)]
     for folder in ("a", "b"):
@@ -211,13 +205,6 @@ def test_motion_is_a_base_of_the_codec_word():
     ):
         with pytest.raises(EvalError, match=wrong):
             resolve([f"gvcodec:{word}"], Options())
-
-
-def test_the_program_may_choose_the_base_of_a_row():
-    codec = resolve(["gvcodec:base=auto"], Options())[0]
-    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
-    assert parser().parse_args(words).base == "auto"
-    assert (codec.name, codec.q_range) == ("gvcodec-auto", (0, 67))
 
 
 @pytest.mark.parametrize(

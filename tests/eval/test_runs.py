@@ -1,6 +1,7 @@
 """`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
 the page works. One file, since a run of the evaluation is made once for all tests."""
 
+import contextlib
 import io
 import json
 import re
@@ -12,9 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
@@ -28,7 +27,7 @@ from eval.points import measured
 from eval.rd import runs
 from eval.rd.runs import Plan, _curve_key
 from eval.report import figures, page
-from eval.report.data import Results, plain
+from eval.report.data import Results
 from eval.report.plot import Chart, Series
 from eval.tools import EvalError, ffmpeg_version
 from tests.eval_helpers import GREY, PAN, needs_chromium, probed
@@ -39,11 +38,11 @@ FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1
 
 
 def run_eval(*arguments, code=0):
-    command = [sys.executable, "-m", "eval", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    """What a command says on standard error, in this process."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main([*map(str, arguments)]) == code, said.getvalue()
+    assert "Traceback" not in said.getvalue()
+    return said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +171,7 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
 def test_runs_resume_and_repeat_exactly(results):
     out = results / "out"
     first = tables(results / "out")
-    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg", "psnr_y.png"} <= set(first)
-    picture = np.asarray(Image.open(io.BytesIO(first["psnr_y.png"])).convert("L"))
-    assert picture.shape[1] > 1000 and (picture[:60] < 100).any(), "the title is there"
+    assert {"results.md", "points.csv", "bd.csv", "psnr_y.svg"} <= set(first)
     streams = {p.name: p.stat().st_mtime_ns for p in (out / "streams").iterdir()}
     # As after a kill: some runs and curves are missing, one is cut in half, a temporary file is
     # left over.
@@ -203,7 +200,7 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     for name, value in fewer.items():
         given[given.index(name) + 1] = value
     at = given.index("--metrics")
-    told = run_eval(*given[:at], *given[at + 2 :]).stderr
+    told = run_eval(*given[:at], *given[at + 2 :])
     assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
     assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
     assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
@@ -246,26 +243,17 @@ def test_report_is_made_from_jsons_alone(results):
     assert "| against |" in short.read_text()
     assert not re.search("fidelity|base frames", short.read_text())
     short.write_text("no marks")
-    assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1).stderr
+    assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1)
     assert short.read_text() == "no marks"
     run_eval("report", copy, "--charts", results / "charts")
     assert sorted(p.name for p in (results / "charts").iterdir()) == ["flicker.svg", "psnr_y.svg"]
-
-
-def test_names_of_rows_are_words():
-    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
-        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
-    )
-    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
-    assert plain("gvcodec base motion fit off") == "gvcodec, motion base (fit off)"
-    assert plain("x265 low delay") == "x265 low delay"
 
 
 def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
     ours = Series("a<b", "ours & theirs", [(0.01, 1), (0.02, 5)], "#d7263d", "6 4", "diamond")
     chart = Chart("A > B", [ours], "x", "y", True, (0.01, 0.02), legend=True)
     text = chart.svg()
-    assert text == chart.svg() and chart.png() == chart.png()
+    assert text == chart.svg()
     tree = ElementTree.fromstring(text)
     space = "{http://www.w3.org/2000/svg}"
     groups = [g for g in tree.iter(f"{space}g") if g.get("class") == "series"]
@@ -309,26 +297,9 @@ def test_a_failing_codec_does_not_stop_the_others(results):
     words = ["rd", *PAN, "--frames", 4, "--codecs", "bad,x264-ld", "--presets", "fast"]
     words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y"]
     words += ["--targets", "0.08", "--jobs", 1]
-    done = run_eval(*words, "--out", results / "bad", code=1)
-    assert "bad: exit code 1" in done.stderr
+    assert "bad: exit code 1" in run_eval(*words, "--out", results / "bad", code=1)
     assert "x264" in (results / "bad" / "tables" / "points.csv").read_text()
     assert "bad: exit code 1" in (results / "bad" / "report.html").read_text()
-
-
-def test_a_clip_that_is_too_small_does_not_stop_the_others(tmp_path):
-    frame = b"FRAME\n" + b"\x50" * (8 * 8 * 3 // 2)
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "tiny.y4m").write_bytes(b"YUV4MPEG2 W8 H8 F25:1\n" + 3 * frame)
-    noise = np.random.default_rng(1).integers(30, 220, (3, 64 * 48 * 3 // 2), np.uint8)
-    frames = b"".join(b"FRAME\n" + frame.tobytes() for frame in noise)
-    (tmp_path / "clips" / "good.y4m").write_bytes(b"YUV4MPEG2 W64 H48 F25:1\n" + frames)
-    words = ["rd", "--sequences", tmp_path / "clips", "--frames", 3, "--codecs", "x264-ld"]
-    words += ["--presets", "fast", "--metrics", "psnr_y,ms_ssim", "--targets", "1,4"]
-    done = run_eval(*words, "--jobs", 1, "--out", tmp_path / "out", code=1)
-    assert "Traceback" not in done.stderr
-    assert "MS-SSIM needs pictures of 11 samples each way, not 8×8" in done.stderr
-    report = (tmp_path / "out" / "report.html").read_text()
-    assert "good" in report and "fewer than 5 scales" in report
 
 
 @pytest.mark.parametrize(
@@ -397,7 +368,7 @@ def test_a_killed_worker_is_said_in_one_line(tmp_path):
     )
     where = [*PAN, "--frames", 2, "--metrics", "psnr_y", "--jobs", 1, "--codecs", "deadly"]
     where += ["--codec-file", tmp_path / "deadly.toml", "--out", tmp_path / "out"]
-    assert "fewer --jobs" in run_eval("rd", *where, code=1).stderr
+    assert "fewer --jobs" in run_eval("rd", *where, code=1)
     assert not (tmp_path / "out" / "tmp").exists()
 
 

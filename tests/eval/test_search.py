@@ -66,12 +66,6 @@ def test_discriminants_see_past_what_changes_between_forms() -> None:
     assert found[0] > found[1] + 0.1
 
 
-def test_vectors_have_one_length() -> None:
-    vectors = Compressor(learn(clips(4)))(clips(4)[0].asked[0])
-    assert vectors.shape == (2, DIM) and vectors.dtype == np.float32
-    assert np.allclose(np.linalg.norm(vectors, axis=1), 8, atol=1e-3)
-
-
 def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> None:
     apart, held = split(clips(80), 1, 0.4)
     compress = Compressor(learn(apart))

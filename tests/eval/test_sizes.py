@@ -1,5 +1,7 @@
 """`python -m eval sizes`: files keep to their sizes, and what is refused is made larger."""
 
+from fractions import Fraction
+
 import pytest
 
 pytest.importorskip("torch")
@@ -7,12 +9,18 @@ pytest.importorskip("torch")
 from eval.__main__ import main
 from eval.rd import sizes
 from eval.tools import read_json
-from tests.eval_helpers import PAN
+from gvcodec.types import VideoFormat
+from tests.clips import write_clip
+from tests.conftest import moving_texture
 
 
 @pytest.fixture
 def words(tmp_path):
-    return ["sizes", *PAN, "--frames", "25", "--threads", "1", "--out", str(tmp_path)]
+    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+    (tmp_path / "clips").mkdir()
+    write_clip(str(tmp_path / "clips/pan.y4m"), fmt, moving_texture(64, 48, 25), 1)
+    where = ["--sequences", str(tmp_path / "clips"), "--out", str(tmp_path)]
+    return ["sizes", *where, "--frames", "25", "--threads", "1"]
 
 
 def test_table(words, tmp_path, capsys, monkeypatch):

@@ -16,33 +16,16 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parents[1]))
 
-import numpy as np
 
 import gvcodec
-from gvcodec._core import TREE_BACK, TREE_SIDE
 from gvcodec.types import Colour, VideoFormat
 from tests.conftest import moving_texture
-from tests.networks import make_layers
 
 CASES = {
     "av1": {"base": "av1", "q": 45},
     "vvc": {"base": "vvc", "base_q": 45},
     "motion": {"base": "motion", "base_q": 45},
 }
-
-
-def find_model() -> None:
-    """With refreshes for nothing, so that frames lie between two pictures."""
-    from gvcodec.base.motion import checkpoint, encoder
-
-    encoder._REFRESH_PRICE = 1e-6
-    checkpoint.shipped_folders = lambda: [FOLDER / "motion"]
-    path = FOLDER / "motion" / checkpoint.NAME
-    if path.is_file():
-        return
-    path.parent.mkdir(exist_ok=True)
-    first, last = make_layers(np.random.default_rng(3), [TREE_SIDE + TREE_BACK, 8, 3])
-    checkpoint.write_network(path, [first, last._replace(low=0, high=30)])
 
 
 def main(names: list[str]) -> None:

@@ -16,7 +16,6 @@ import gvcodec
 from gvcodec import api
 from gvcodec.batch.plan import make_plan
 from gvcodec.bitstream import Reader
-from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.files import open_summarised
@@ -113,18 +112,6 @@ def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> 
     assert seconds[-1] == pytest.approx(0.4 * len(begins), abs=0.08)
 
 
-def test_one_tick_back_is_no_new_beginning(tmp_path) -> None:
-    assert times_of_raw(tmp_path, "mpegts", "a.ts") == even(10)
-    with VideoReader(tmp_path / "a.ts") as reader:
-        list(reader)
-    assert not any("anew" in note for note in reader.notes)
-
-
-def times_of_raw(tmp_path: Path, kind: str, name: str) -> list[float]:
-    (tmp_path / name).write_bytes(recording(kind))
-    return times_of(tmp_path / name)
-
-
 @pytest.mark.parametrize("start", [0.2, 0.44, 0.72])
 @pytest.mark.parametrize("begins", [(0, 0), (1000, 0)], ids=str)
 def test_start_counts_on_the_joined_clock(tmp_path, start: float, begins: tuple[int, ...]) -> None:
@@ -210,17 +197,6 @@ def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) 
 
     with open(tmp_path / "a.gvc", "rb") as stream:
         assert facts(Reader(stream)).source_start == 10
-
-
-def test_times_are_read_alike_by_commands_and_queries(late: Path) -> None:
-    from gvcodec.retrieval.queries import Query
-    from gvcodec.util.options import seconds
-
-    for text, wanted in (("75", 75.0), ("1:15", 75.0), ("0:01:15.5", 75.5), ("0:00.6", 0.6)):
-        assert seconds(text) == Query.parse(f"{late}@{text}").at == wanted
-    for text in ("1:2:3:4", "-1", "nan", "inf", "1:x"):
-        with pytest.raises(UsageError, match="not a time"):
-            Query.parse(f"{late}@{text}")
 
 
 def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:

@@ -19,7 +19,6 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import InputOptions, raw_of
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.siting import rotation_of
 from tests.clips import add_video
 from tests.conftest import run
 from tests.media.test_real_inputs_clock import QUICK, picture, recording
@@ -73,19 +72,6 @@ def test_exif_is_no_error_and_its_orientation_is_applied(
     assert any("EXIF" in note for note in notes)
 
 
-def test_commands_take_pictures_of_phones(tmp_path) -> None:
-    save(tmp_path / "a.jpg", scene(), 6)
-    recording("mp4", path=tmp_path / "v.mp4")
-    stream = tmp_path / "v.gvc"
-    run("encode", tmp_path / "v.mp4", stream, "--fit", "off", "--preset", 10)
-    run("summarize", stream, "-y")
-    run("search", tmp_path / "a.jpg", stream)
-    run("encode", tmp_path / "a.jpg", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
-    with open(tmp_path / "a.gvc", "rb") as coded:
-        fmt = Reader(coded).header.format
-    assert (fmt.width, fmt.height) == (48, 64)
-
-
 #: (a, b, c, d) of a display matrix and the EXIF orientation that does the same.
 MATRICES = {
     (1, 0, 0, 1): 1,
@@ -133,14 +119,6 @@ def test_a_matrix_that_is_no_orientation_is_a_line(tmp_path, matrix: tuple[float
     assert notes == ["the display matrix is none of the eight orientations and is not applied"]
 
 
-def test_a_stretched_matrix_is_still_an_orientation() -> None:
-    def packed(*values: float) -> bytes:
-        return np.array([round(65536 * value) for value in values], "<i4").tobytes()
-
-    assert rotation_of(packed(0, 2, 0, -1, 0, 0, 0, 0, 16384)) == (270, False)
-    assert rotation_of(b"") is None
-
-
 def numbered(folder: Path, numbers: range, name: str = "s.%04d.png") -> Path:
     folder.mkdir(exist_ok=True)
     for number in numbers:
@@ -185,15 +163,6 @@ def test_pictures_of_a_folder_have_one_name_and_no_gap(tmp_path) -> None:
     (tmp_path / "two" / "a1.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"a1\.png"), VideoReader(folder / "a%d.png") as reader:
         list(reader)
-
-
-def test_percent_signs_of_folders_are_no_numbers(tmp_path) -> None:
-    folder = numbered(tmp_path / "100% done %d", range(3), "f%03d.png")
-    run("encode", folder / "f%03d.png", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
-    run("decode", tmp_path / "a.gvc", folder / "o%03d.png", "--fidelity")
-    assert len(list(folder.glob("o*.png"))) == 3
-    with pytest.raises(MediaError, match="jpg"):
-        VideoReader(folder / "f%03d.jpg")
 
 
 @pytest.mark.parametrize(

@@ -252,21 +252,6 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
         assert first_picture(output) == 0
 
 
-def test_sound_that_begins_before_the_pictures_is_heard(tmp_path) -> None:
-    source = tmp_path / "early.mkv"
-    with av.open(str(source), "w") as container:
-        video = add_video(container, "mpeg4")
-        _, packets = _add_sound(container, "pcm_s16le", LENGTH)
-        show(container, video, first=5)
-        container.mux(packets)
-    encode(source, tmp_path / "a.gvc")
-    for kind in OUTPUTS:
-        output = tmp_path / f"out.{kind}"
-        decode(tmp_path / "a.gvc", output)
-        assert np.array_equal(samples(output), samples(source))
-        assert first_picture(output) == pytest.approx(0.2, abs=0.002)
-
-
 def _with_flags(path: Path) -> None:
     """Two languages, the second is the default one, a third for the hearing impaired."""
     facts = [("eng", 0, "Main"), ("deu", FLAG.default, ""), ("fra", FLAG.hearing_impaired, "SDH")]
@@ -344,26 +329,6 @@ def test_a_track_that_is_refused_with_the_header_is_left_out(tmp_path, capsys) -
         assert f"does not fit .{kind} and is left out" in capsys.readouterr().err
         with av.open(str(tmp_path / f"out.{kind}")) as container:
             assert [stream.type for stream in container.streams] == ["video"]
-
-
-@pytest.mark.parametrize("size", [(49, 35), (48, 32)])
-@pytest.mark.parametrize("options", [(), ("--lossless",)])
-def test_the_aspect_ratio_is_in_the_matroska_file(
-    size: tuple[int, int], options: tuple[str, ...], tmp_path
-) -> None:
-    source = tmp_path / "in.y4m"
-    width, height = size
-    chroma = ((width + 1) // 2) * ((height + 1) // 2)
-    frame = b"FRAME\n" + bytes([90]) * (width * height) + bytes([128]) * (2 * chroma)
-    head = f"YUV4MPEG2 W{width} H{height} F25:1 Ip A16:11 C420mpeg2\n"
-    source.write_bytes(head.encode() + 3 * frame)
-    encode(source, tmp_path / "a.gvc")
-    assert run("decode", tmp_path / "a.gvc", tmp_path / "o.mkv", "-y", *options) == 0
-    data = (tmp_path / "o.mkv").read_bytes()
-    assert b"\x54\xb0" in data[:2000] and b"\x54\xba" in data[:2000]
-    with av.open(str(tmp_path / "o.mkv")) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
-        assert sum(1 for _ in container.decode(video=0)) == 3
 
 
 def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

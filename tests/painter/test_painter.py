@@ -33,7 +33,7 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import CHECKPOINT_VARIABLE
 from gvcodec.util.warp import warp
 from tests.oracle import painter as oracle
-from tests.oracle.painter import OraclePainter, log8
+from tests.oracle.painter import OraclePainter
 
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
 
@@ -179,39 +179,6 @@ def test_fitted_weights_are_cut_to_their_range() -> None:
     assert (changed.weight == 127).all()
     assert (changed.bias == model.layers["head"].bias - (127 << 20)).all()
     assert model.layers["head"].weight.max() < 127 or (model.layers["head"].weight != 127).any()
-
-
-def test_bands_answer_to_waves_of_any_direction_alike() -> None:
-    """N alike, (P, Q) as (cos, sin) of twice the angle: nothing prefers rows or columns."""
-    y, x = np.mgrid[:64, :64]
-    for turn in range(8):
-        angle = turn * np.pi / 8
-        wave = 512 + 300 * np.cos(0.9 * (x * np.cos(angle) + y * np.sin(angle)))
-        found = oracle.bands(wave.round().astype(np.int32), fine=True)
-        inner = (slice(8, -8),) * 2
-        carrier = (wave[inner] - 512) / 300
-        n, p, q = (float((b[inner] * carrier).mean() * 2) for b in (found.iso, found.p, found.q))
-        if turn == 0:
-            first = n
-        assert abs(n / first - 1) < 0.06
-        assert abs(p - np.hypot(p, q) * np.cos(2 * angle)) < 0.12 * first
-        assert abs(q - np.hypot(p, q) * np.sin(2 * angle)) < 0.12 * first
-        assert 0.6 < np.hypot(p, q) / n < 1.05
-
-
-def test_directions_are_those_of_the_picture() -> None:
-    y, x = np.mgrid[:64, :64]
-    for angle in (0.0, 0.6, 1.2, 2.0, 2.9):
-        wave = 2000 + 800 * np.cos(0.8 * (x * np.cos(angle) + y * np.sin(angle)))
-        c, s = (part[2:-2, 2:-2].mean() for part in oracle.directions(wave.astype(np.int32)))
-        assert np.hypot(c - 64 * np.cos(2 * angle), s - 64 * np.sin(2 * angle)) < 6
-    flat = oracle.directions(np.full((32, 32), 900, np.int32))
-    assert not flat[0].any() and not flat[1].any()
-
-
-def test_a_logarithm_of_integers() -> None:
-    for value in (8, 9, 15, 16, 103, 1000, (1 << 24) - 1):
-        assert abs(int(log8(np.array(value))) - 8 * np.log2(value)) < 1.7
 
 
 SHOWN = VideoFormat(118, 70, Fraction(25), Fraction(1, 25))

@@ -28,7 +28,6 @@ from gvcodec.retrieval.compressor import lengthen
 from gvcodec.retrieval.making import SHARE, Budget, summarize
 from gvcodec.retrieval.ranking import best, distinct, scores
 from gvcodec.retrieval.summary import Summary, quantise
-from gvcodec.retrieval.thumbnails import area_mean
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import before_keys, planes_equal, rewritten, run
@@ -282,13 +281,6 @@ def test_a_time_in_a_summarised_file_needs_no_embedder(
     assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [10, 10]
 
 
-def test_words_go_to_an_embedder_that_takes_them(tmp_path, scenes: list[Planes], capsys) -> None:
-    path = tmp_path / "a.gvc"
-    path.write_bytes(made(scenes))
-    run("search", "a red corner", path, "--embedder", "toy")
-    assert "frame" in capsys.readouterr().out
-
-
 def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
@@ -399,13 +391,6 @@ def test_distinct_moments_are_far_from_each_other() -> None:
     assert distinct(values[:0], 3) == []
 
 
-def test_area_means_of_odd_sizes() -> None:
-    plane = np.arange(35, dtype=np.uint16).reshape(5, 7)
-    assert area_mean(plane, 1, 1)[0, 0] == 17
-    assert area_mean(plane, 5, 7).tolist() == plane.tolist()
-    assert area_mean(plane, 10, 14).shape == (10, 14)
-
-
 @pytest.mark.parametrize("more", [["--summary-rate", "0"], ["--summary", "nothing"]])
 def test_a_summary_that_cannot_be_is_told(tmp_path, scenes: list[Planes], more) -> None:
     (tmp_path / "in.gvc").write_bytes(made(scenes[:2], summary=False))
@@ -500,16 +485,6 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
     for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
         assert vectors.shape == (count, 12)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
-
-
-def test_the_corpus_of_the_fuzz_target_holds_summaries_that_are_read() -> None:
-    import runpy
-
-    target = runpy.run_path(str(Path(__file__).parents[1] / "fuzz" / "stream_fuzz.py"))
-    data = (Path(__file__).parents[1] / "fuzz" / "stream" / "summary").read_bytes()
-    file = files.SummarisedFile(io.BytesIO(target["stream_of"](data)), "stream")
-    assert not file.notes and file.vectors[b"embedder"].frames.tolist() == [0, 1, 2, 3, 4]
-    target["one_input"](data)
 
 
 def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
