@@ -54,19 +54,6 @@ def stream_of(data: bytes) -> bytes:
     return sealed_packets(header.pack(), packets, bytes(8))
 
 
-def input_of(stream: bytes) -> bytes:
-    """The input that stands for a stream of `FORMAT`."""
-    reader = Reader(io.BytesIO(stream))
-    parts = [bytes([BASES.index(reader.header.base)])]
-    for packet in reader.packets():
-        parts.append(
-            bytes([_KINDS.index(packet.kind)])
-            + len(packet.payload).to_bytes(2, "little")
-            + packet.payload
-        )
-    return b"".join(parts)
-
-
 def one_input(data: bytes) -> None:
     stream = stream_of(data)
     with contextlib.suppress(GvcodecError):

@@ -6,7 +6,6 @@ Options that only cost time are changed: fitting is off, presets are fast, one j
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import gvcodec
 from gvcodec import cli
@@ -87,17 +87,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "in.mp4", folder / name)
     samples = np.concatenate([np.zeros(1920 * 1080 * 3 // 2, np.uint8)] * 2)
     samples.tofile(folder / "BasketballDrive_1920x1080_50.yuv")
-    options = {"fit": 0, "preset": 10, "keyint": 4, "frames": 12, "summary": True}
+    options = {"fit": 0, "preset": 10, "keyint": 4, "frames": 12}
     for name in ("out.gvc", "lecture.gvc", "films/a.gvc"):
         gvcodec.encode_file(folder / "in.mp4", folder / name, **options)
+        gvcodec.summarize(folder / name, overwrite=True)
     data = bytearray((folder / "out.gvc").read_bytes())
     data[len(data) // 2] ^= 8
     (folder / "broken.gvc").write_bytes(data)
     (folder / "unfinished.gvc").write_bytes((folder / "out.gvc").read_bytes()[:-4])
-    for number, name in itertools.product(range(1, 4), ("frames/{:05}.png",)):
-        gvcodec_run(f"frame {folder}/out.gvc {folder}/{name.format(number)} -n {number}")
-    for name in ("slide.png", "photo.jpg"):
-        gvcodec_run(f"frame {folder}/out.gvc {folder}/{name} -n 5")
+    pictures = {f"frames/{number:05}.png": number for number in range(1, 4)}
+    for name, number in {**pictures, "slide.png": 5, "photo.jpg": 5}.items():
+        Image.fromarray(images[number]).save(folder / name)
     (folder / "list.csv").write_text("uri\nin.mp4\n")
     return folder
 
