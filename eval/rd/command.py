@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--codecs", type=shared.words, default=codecs, metavar="NAME,…")
     toml = {"type": Path, "action": "append", "default": [], "metavar": "TOML"}
     add("--codec-file", help="more codecs", **toml)
-    names = f"of {', '.join(METRICS)} (default: all but lpips_vgg, as far as this machine can)"
+    names = f"of {', '.join(METRICS)} (default: all but the last two, as far as this machine can)"
     add("--metrics", type=shared.words, metavar="NAME,…", help=names)
     sampled = "one frame in N for the metrics"
     add("--every", type=_every, default={}, metavar="N|NAME=N,…", help=sampled)
