@@ -20,7 +20,7 @@ The player has the decoder once more (`web/bundles.js`). `Unbundler` raises `Dam
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
 from gvcodec._core import BUNDLE_HEAD, BUNDLE_OBUS, BundleModel
@@ -115,6 +115,18 @@ class Bundler:
             head = bytes([len(kinds) - 1]) + encode_var(len(coded))
             yield Packet(kinds[0], b"".join([head, coded, *tails]))
             self._waiting, self._bytes, self._obus = [], 0, 0
+
+
+def bytes_in_file(frames: Iterable[Packet], bundled: bool) -> int:
+    """Bytes of these frames, of whole GOPs, in a stream."""
+    if not bundled:
+        return sum(len(frame.pack()) for frame in frames)
+    bundler, size = Bundler(), 0
+    for frame in frames:
+        if frame.kind is Kind.KEY:
+            size += sum(len(bundle.pack()) for bundle in bundler.flush())
+        size += sum(len(bundle.pack()) for bundle in bundler.send(frame))
+    return size + sum(len(bundle.pack()) for bundle in bundler.flush())
 
 
 class Unbundler:

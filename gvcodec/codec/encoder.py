@@ -13,6 +13,7 @@ The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which i
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +25,7 @@ from gvcodec import layers
 from gvcodec.base import BaseEncoder, Coded, Drains
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import INSTALL_TORCH, UsageError
@@ -124,7 +126,6 @@ class Encoder(Shared):
         self._in_force: bytes | None = None
         #: Frame packets given out.
         self._given = 0
-        self._gops: list[Gop] = []
         self._fidelity = Fidelity()
         self._released = 0
         #: Base frames for `share_base_frames`.
@@ -235,7 +236,7 @@ class Encoder(Shared):
         return_memory()
         keep_large_blocks()
         if self._samples is not None:
-            parts = self._samples.parts(self._gops, self.frames)
+            parts = self._samples.parts(self._find_gops(), self.frames)
             self._samples = None
             progress = self.progress
             if progress is not None:
@@ -283,6 +284,15 @@ class Encoder(Shared):
         self._in_force = wanted
         return Packet(Kind.FIT, wanted)
 
+    def _find_gops(self) -> list[Gop]:
+        """Those of the packets that wait, which are all where the painter is fitted."""
+        frames = [packet for packet in self._packets if packet.is_frame]
+        starts = [n for n, packet in enumerate(frames) if packet.kind is Kind.KEY]
+        return [
+            Gop(start, bytes_in_file(frames[start:end], self.header.bundled))
+            for start, end in itertools.pairwise([*starts, len(frames)])
+        ]
+
     def _open_latents(self, fmt: VideoFormat, config: Settled) -> LatentPass | None:
         """What finds tokens, None where it cannot be. Raises `UsageError`, `MediaError`."""
         if not has_torch():
@@ -324,9 +334,6 @@ class Encoder(Shared):
             late = self._timing.take(self.coded_frames if packet.keyframe else None)
             if late:
                 self._packets.append(Packet(Kind.TIMING, late))
-            if packet.keyframe:
-                self._gops.append(Gop(self.coded_frames))
-            self._gops[-1].size += len(packet.payload)
             self._packets.append(
                 Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
             )

@@ -27,12 +27,12 @@ _RUNS = 6
 _SPREAD = 0.7548776662466927, 0.5698402909980532
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Gop:
-    """Number of its first frame, bytes of its frames."""
+    """Number of its first frame, bytes of its frames in the file."""
 
     first: int
-    size: int = 0
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

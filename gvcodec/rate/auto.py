@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import layers
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import Coded
 from gvcodec.bases import AUTO, INDEX_END, Q_END, index_of, q_of
 from gvcodec.bitstream import Kind, Packet
-from gvcodec.bitstream.bundles import Bundler
+from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import MediaError
 from gvcodec.media.inputs import InputOptions, list_pictures
@@ -300,16 +300,6 @@ def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
     return near + _part(size, trials) * (others[0] - near) if others else near
 
 
-def _bytes_in_file(bundled: bool, packets: Sequence[CodedFrame]) -> int:
-    """Bytes of these frames in a stream."""
-    frames = [Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for p in packets]
-    if bundled:
-        bundler = Bundler()
-        closed = [b for frame in frames for b in bundler.send(frame)]
-        frames = [*closed, *bundler.flush()]
-    return sum(len(frame.pack()) for frame in frames)
-
-
 class Trials:
     """Trials of `part`, frames of a video of this format; `samples`: luma samples in it."""
 
@@ -329,7 +319,9 @@ class Trials:
             coded.add(encoder.send(planes))
         coded.add(encoder.flush())
         bundled = config.bundles(self._fmt.width * self._fmt.height)
-        size = _bytes_in_file(bundled, coded.packets)
+        kinds = (Kind.KEY if packet.keyframe else Kind.INTER for packet in coded.packets)
+        payloads = (packet.payload for packet in coded.packets)
+        size = bytes_in_file(map(Packet, kinds, payloads), bundled)
         if not paint:
             return Trial(index, size)
         fidelity = MeanPsnr()

@@ -71,7 +71,7 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
         sampler.send_source(number, planes)
         sampler.send_base(number, planes)
         assert len(sampler._pairs) <= FitSampler.RUN * FitSampler.RUNS_TOGETHER
-    parts = sampler.parts([Gop(first) for first in range(0, 1200, 50)], 1200)
+    parts = sampler.parts([Gop(first, 1) for first in range(0, 1200, 50)], 1200)
     assert len(parts) > 1 and all(part.samples for part in parts)
     corners = set()
     for run in (run for part in parts for run in part.samples):
@@ -120,11 +120,13 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
     assert data == stream(clip, fitted=answer), "as in a later pass of rate control"
-    found, frame = {}, 0
-    for packet in Reader(io.BytesIO(data)).packets():
+    found, frame, size = {}, 0, 0
+    for packet in (reader := Reader(io.BytesIO(data))).packets():
         if packet.kind is Kind.FIT:
             found[frame] = packet.payload
         frame += packet.is_frame
+        size += reader.packet_size if packet.is_frame else 0
+    assert sum(part.size for part in asked) == size, "bundled, as they are in the file"
     assert found == {0: b"\0", 160: b"\1\0"}, "nothing is sent twice in a row"
     everything = list(gvcodec.decode_planes(data, fidelity=True))
     assert planes_equal(
