@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
-from gvcodec.codec.decoder import note_loss
+from gvcodec.codec.decoder import Decoder, note_loss
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, UNLIMITED, Limits
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 
@@ -63,12 +63,40 @@ def repair(
         while tracks is not None and tracks.waiting:
             splicer.send_track_packet(tracks.waiting.popleft())
         _shorten(gop, salvage.header)
+        _drop_undecodable(gop, salvage.header, threads, limits, result)
         if gop.packets:
             splicer.write(gop)
     splicer.finish(source.end)
     result.kept = splicer.writer.frames
     result.lost = salvage.frames - result.kept
     return result
+
+
+def _drop_undecodable(
+    gop: Gop, header: SequenceHeader, threads: int, limits: Limits, result: Repaired
+) -> None:
+    """Of a GOP whose checksums are right but whose frames are not, keep those before the first
+    wrong one; none where that is not enough."""
+    for again in (False, True):
+        sent = 0
+        # It does not know when frames are shown.
+        limits = replace(limits, max_fps=UNLIMITED.max_fps)
+        decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+        try:
+            for packet in gop.packets:
+                decoder.send_packet(packet)
+                while decoder.receive_frame() is not None:
+                    pass
+                sent += 1
+            decoder.flush()
+            return
+        except DamagedStreamError as error:
+            result.note(str(error))
+            late = again or sent == len(gop.packets)
+            gop.packets = gop.packets[: 0 if late else sent]
+            gop.damaged = True
+            gop.drop_latents()
+            _shorten(gop, header)
 
 
 def _readable(metadata: bytes, result: Repaired) -> bytes:

@@ -409,3 +409,29 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
         whole.pts_of(n) for n in range(len(whole) + 1)
     ]
     list(gvcodec.decode(output.getvalue(), fidelity=True))
+
+
+@pytest.mark.parametrize("base", ["av1", "vvc", "motion"])
+@pytest.mark.parametrize("frame", [0, 4, 9])
+def test_repair_leaves_out_frames_that_checksums_call_right(
+    clip: list[Planes], base: str, frame: int
+) -> None:
+    """A frame of nothing in the first or second GOP: what comes before it and all other GOPs
+    stay."""
+    from gvcodec.streams.repair import repair
+
+    def spoil(packets: list[Packet]) -> list[Packet]:
+        at = [n for n, packet in enumerate(packets) if packet.is_frame][frame]
+        return [*packets[:at], Packet(packets[at].kind, b"\x12\0"), *packets[at + 1 :]]
+
+    data, output = made(clip, base, TIMES), io.BytesIO()
+    salvage = Salvage(io.BytesIO(rewritten(data, spoil)), "a.gvc")
+    found = repair(salvage, output, threads=1)
+    assert found.losses and found.kept + found.lost == len(clip)
+    shown = list(gvcodec.decode_planes(output.getvalue(), fidelity=True))
+    whole = list(gvcodec.decode_planes(data, fidelity=True))
+    start = frame - frame % 5  # a keyframe every five frames
+    kept = len(shown) - len(whole) + 5
+    assert 0 <= kept <= frame - start and (base == "vvc" or kept == frame - start)
+    expected = whole[: start + kept] + whole[start + 5 :]
+    assert all(planes_equal(a, b) for a, b in zip(shown, expected, strict=True))
