@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvcodec.bases import INDEX_END
 from gvcodec.errors import UsageError
 from gvcodec.painter.model import rate
 from gvcodec.painter.network import condition
@@ -119,7 +120,7 @@ class Cache:
         ]
         entries = [self.entries[e] for e, _ in picks]
         conditions = torch.cat(
-            [condition(e["base"], Fraction(e["scale"]), e["q"]) for e in entries]
+            [condition(e["base"], Fraction(e["scale"]), min(e["q"], INDEX_END)) for e in entries]
         ).to(self.device)
         classes = torch.tensor([min(e["q"] // 8, 7) for e in entries], device=self.device)
         rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32, device=self.device)

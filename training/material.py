@@ -12,7 +12,7 @@ order.
 `material.json` names the data set: `{"manifest_sha256"}` of the manifest beside the
 folder of clips.
 
-q is gvcodec's 0…63. Run as `python -m training material --help`.
+q is the base's index, 0…66. Run as `python -m training material --help`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gvcodec.base import BaseEncoder
-from gvcodec.base.motion.encoder import MotionEncoder
-from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import each, open_engine
 from gvcodec.batch.task import Task
+from gvcodec.config import EncoderConfig
+from gvcodec.layers import open_encoder
 from gvcodec.media.planes import crop
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.motion import block_vectors
@@ -76,13 +75,6 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
         return [frame.planes for frame in reader], reader.format
 
 
-def _encoder(fmt: VideoFormat, base: str, q: int, scale: Fraction) -> BaseEncoder:
-    if base == "motion":
-        return MotionEncoder(fmt, q, threads=1, scale=scale)
-    preset = 4 if base == "av1" else 2
-    return StandardEncoder(fmt, base, q, scale=scale, threads=1, preset=preset)
-
-
 def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFormat]:
     """The middle of a clip, `_MOST` at most: motion takes long."""
     width, height = min(fmt.width, _MOST[0]), min(fmt.height, _MOST[1])
@@ -95,9 +87,10 @@ def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFor
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
-    """Base frames of one clip in one base layer, random access, one keyframe, and bpp of the
-    packets in their order."""
-    encoder = _encoder(fmt, base, q, scale)
+    """Base frames of one clip in one base layer as the product codes it, with one keyframe, and bpp
+    of the packets in their order."""
+    config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1)
+    encoder = open_encoder(fmt, config.resolve())
     base_frames, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
         base_frames += coded.base_frames
@@ -135,10 +128,10 @@ _Kinds = list[tuple[str, int, int, Fraction]]
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _KINDS: _Kinds = [
     ("av1", 36, 50, _ONE),
-    ("av1", 44, 63, _ONE),
+    ("av1", 44, 66, _ONE),
     ("vvc", 36, 60, _ONE),
     ("av1", 36, 58, _HALF),
-    ("av1", 52, 63, _ONE),
+    ("av1", 52, 66, _ONE),
     ("av1", 40, 63, Fraction(3, 4)),
 ]
 _MOTION_KINDS: _Kinds = [
