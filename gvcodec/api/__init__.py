@@ -11,7 +11,8 @@ torch.Size([3, 48, 64])
 (3, 3)
 
     frames          arrays and tensors to bytes and back
-    files           video files to streams and back
+    encoding        video files to streams
+    decoding        streams to video files
     streams         info, verify, cut, cat
     moments         search
     arrays          pictures of every usual layout

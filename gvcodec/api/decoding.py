@@ -1,15 +1,119 @@
-"""`decode_file`: a stream to a video file, images or a pipe."""
+"""`decode_file`: a stream to a video file, images or a pipe, with its sound and metadata.
+
+By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe, and where
+damage is to be ignored, all frames are decoded and those before the part are dropped.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice, takewhile
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.api.sources import PathName
-from gvcodec.streams.to_video import Request, to_video
-from gvcodec.util.file_io import Readable, as_name, protect_inputs
+from gvcodec.av1_mux.files import open_stream, unwrap
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.limits import DEFAULT, Limits, memory_limit
+from gvcodec.media import writer as writers
+from gvcodec.media.metadata import Metadata
+from gvcodec.media.planes import Scaler
+from gvcodec.media.tracks import TrackReader
+from gvcodec.types import VideoFormat
+from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
+from gvcodec.util.messages import count_noun
+from gvcodec.util.options import documented, integer, number, option, picture_size
 from gvcodec.util.progress import Mode, ProgressBar
+from gvcodec.video import Video
+
+
+@documented
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be decoded, where to, and how: the options of one command, so many fields."""
+
+    input: str | Readable
+    output: str | BinaryIO
+    fidelity: bool = option(False, help="base frames, without the painter")
+    form: str | None = option(
+        None,
+        None,
+        "NAME",
+        "of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
+        flags="-f --format",
+        choices=("y4m", "matroska"),
+    )
+    crf: float | None = option(
+        None,
+        number,
+        "N",
+        ".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
+        group="quality",
+    )
+    lossless: bool = option(
+        False,
+        help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
+        group="quality",
+    )
+    start: float = 0.0
+    end: float | None = None
+    frames: int | None = option(
+        None, integer(1), "N", "number of frames to write (all)", group="shown"
+    )
+    scale: tuple[int, int] | Fraction | None = option(
+        None,
+        picture_size,
+        "WxH|1/2",
+        "write pictures of this size, or so many times as large",
+        group="shown",
+    )
+    low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
+    follow: float | None = option(
+        None,
+        number,
+        "SECONDS",
+        "IN is still being written: at its end wait so long for more",
+        group="shown",
+    )
+    ignore_errors: bool = option(
+        False, help="where frames are lost show the last one until the next keyframe", group="shown"
+    )
+    overwrite: bool = False
+    threads: int = 0
+    models: Sequence[str | Path] = option((), flags="--model")
+    device: str = option(
+        "cpu",
+        None,
+        "NAME",
+        "where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
+        group="device",
+    )
+    limits: Limits = DEFAULT
+    hold: bool = False
+
+    @property
+    def target(self) -> str:
+        """How messages call the output, "-" a file object."""
+        return self.output if isinstance(self.output, str) else "-"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether frames are left out."""
+        return self.start > 0 or self.ends
+
+    @property
+    def ends(self) -> bool:
+        """Whether frames after those that are wanted are left out."""
+        return self.frames is not None or self.end is not None
 
 
 @list_options(Request)
@@ -21,9 +125,9 @@ def decode_file(
     verbose: bool = False,
     **options: Any,
 ) -> Decoded:
-    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .y4m or
-    images like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output
-    ("-") what `form` says.
+    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .y4m or images
+    like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output ("-")
+    what `form` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     of size `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
@@ -43,6 +147,257 @@ def decode_file(
     with (
         protect_inputs([] if named is None else [named]),
         ProgressBar(["code"], mode=progress, verbose=verbose) as bar,
+        contextlib.ExitStack() as stack,
     ):
-        done = to_video(request, bar)
-    return Decoded(done.frames, tuple(done.summary), tuple(done.losses))
+        return _Decoding(request, stack).write(bar)
+
+
+class _Decoding:
+    """A stream in decoding. The first frame that is wanted is decoded at once: it says what goes
+    with it."""
+
+    def __init__(self, request: Request, stack: contextlib.ExitStack) -> None:
+        self._request, self._stack = request, stack
+        name, path = name_of(request.input), request.input
+        if isinstance(path, str):
+            source = stack.enter_context(open_stream(path, request.follow))
+        else:
+            source = unwrap(io.BufferedReader(Borrowed(path)), name)
+        reader = Salvage(source, name) if request.ignore_errors else Reader(source, name)
+        self._reader, self._header = reader, reader.header
+        painted = self._header.enhanced and not request.fidelity
+        if self._header.base == "none" and request.fidelity:
+            raise UsageError(f"{name}: a stream of base none has no base frames")
+        self._decoder = Decoder(
+            self._header,
+            not painted,
+            request.threads,
+            request.models,
+            request.low_delay,
+            request.device,
+            request.limits,
+            read_only=True,
+        )
+        stack.enter_context(memory_limit(self._header, painted, request.limits, request.hold))
+        restored = self._decoder.latents is not None and not self._decoder.notes
+        self._kind = ("restored" if restored else "painted") if painted else "base"
+        self._keeps = writers.takes_tracks(request.target, request.form)
+        self._tracks: TrackReader | None = None
+        #: How many frames there are, None when unknown; packets that are not read with them;
+        #: whether the base hash is checked.
+        self._count: int | None = None
+        self._rest: Iterator[Packet] | None = None
+        self._whole = True
+        self._from = Fraction(request.start).limit_denominator(1_000_000)
+        self._to = (
+            None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
+        )
+        is_file = isinstance(path, str) and path != "-" and request.follow is None
+        if isinstance(path, str) and is_file and isinstance(reader, Reader) and source.seekable():
+            if request.is_part:
+                self._frames = self._find(path, reader)
+            else:
+                self._count = sum(gop.frames for gop in reader.gops())
+                self._frames = self._read_on()
+        else:
+            self._frames = self._read_on()
+        first = next(self._frames, None)
+        if first is None and request.is_part:
+            raise UsageError(
+                f"{name}: no frame is shown {float(self._from):g} s after the first one or later"
+            )
+        self._shift = self._place(first)
+        self._frames = chain([first] if first else [], self._frames)
+
+    def write(self, bar: ProgressBar) -> Decoded:
+        """Raises what `Decoder`, `Reader` and `open_writer` raise."""
+        request, decoder, fmt = self._request, self._decoder, self._header.format
+        scaler = Scaler(fmt, request.scale) if request.scale else None
+        shown = scaler.format if scaler else fmt
+        # How sound begins is known before the first frame is written.
+        self._hand_on_tracks()
+        bar.begin("decode", self._count)
+        written = left_out = 0
+        end = Fraction(0)
+        with self._open_writer(shown) as writer:
+            for frame in self._frames:
+                self._hand_on_tracks()
+                left_out += self._leave_out()
+                planes = scaler.apply(frame.planes) if scaler else frame.planes
+                writer.write(planes, frame.pts - self._shift)
+                written += 1
+                bar.coded(written, 0)
+                end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
+            if written and not request.ends:
+                with self._forgiving():
+                    writer.end(decoder.receive_end() - self._shift)
+            if self._tracks and self._keeps and self._rest is not None:
+                # Packets of sound may follow the frames that they belong to.
+                for packet in self._rest:
+                    decoder.tracks += [packet.payload] if packet.kind is Kind.TRACKS else []
+                    self._hand_on_tracks()
+                    self._tracks.drop(since=end)
+            self._hand_on_tracks()
+        left_out += self._leave_out()
+        outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
+        outcome += [_outcome(decoder, self._whole), *writer.notes, *decoder.notes]
+        lost = [] if self._keeps else list(self._metadata.parts())
+        if left_out and self._tracks:
+            lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")
+        outcome += [f"{', '.join(lost)} left out: {request.target} cannot hold them"] * bool(lost)
+        return Decoded(written, tuple(outcome), tuple(decoder.losses))
+
+    def _open_writer(self, fmt: VideoFormat) -> writers.VideoWriter:
+        request = self._request
+        if not isinstance(request.output, str):
+            return writers.Y4mWriter(request.output, fmt, None)
+        crf = None if request.lossless else request.crf
+        if crf is None and not request.lossless:
+            crf = writers.visually_lossless(request.output, fmt)
+        return writers.open_writer(
+            request.output,
+            fmt,
+            crf=crf,
+            overwrite=request.overwrite,
+            tracks=self._tracks if self._keeps else None,
+            metadata=self._metadata,
+            threads=request.threads,
+            form=request.form,
+        )
+
+    def _find(self, path: str, reader: Reader) -> Iterator[DecodedFrame]:
+        """The frames of the part, by the index. Raises `UsageError`, `DamagedStreamError`."""
+        video = Video(path, decoder=self._decoder, limits=self._request.limits)
+        first, stop = video.first_at(self._from), len(video)
+        if self._request.frames is not None:
+            stop = min(stop, first + self._request.frames)
+        if self._to is not None:
+            with contextlib.suppress(UsageError):  # it is after the last frame
+                stop = min(stop, video.first_at(self._to))
+        if stop <= first:
+            raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
+        tick = self._header.format.time_base
+        begin = video.pts_of(first) * tick if self._from > 0 else None
+        end = None if stop == len(video) else video.pts_of(stop) * tick
+        self._metadata, self._count, self._whole = Metadata(), stop - first, False
+        with self._forgiving():
+            for packet in reader.packets():
+                if packet.kind is Kind.METADATA:
+                    self._metadata = self._metadata or Metadata.unpack(packet.payload)
+                elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps:
+                    self._tracks = TrackReader(packet.payload, self._request.limits)
+                    self._tracks.keep(begin, end)
+                elif packet.kind is Kind.TRACKS and self._tracks is not None:
+                    self._tracks.send(packet.payload)
+                elif packet.is_frame and self._tracks is None:
+                    # What describes the tracks precedes the first frame: there are none.
+                    break
+        return video.decode_range(first, stop)
+
+    def _read_on(self) -> Iterator[DecodedFrame]:
+        """The wanted frames of a stream that is read from its start."""
+        decoder, reader, request = self._decoder, self._reader, self._request
+        tick, start = self._header.format.time_base, self._header.start_pts
+        packets = reader.packets() if isinstance(reader, Reader) else iter(())
+        every = self._decode(packets)
+        first = next(every, None)
+        # What describes the tracks precedes the first frame.
+        with self._forgiving():
+            if decoder.tracks:
+                self._tracks = TrackReader(decoder.tracks.popleft(), request.limits)
+        while self._from and first is not None and (first.pts - start) * tick < self._from:
+            self._hand_on_tracks()
+            if self._tracks:
+                self._tracks.drop(before=first.pts * tick)
+            first = next(every, None)
+        if self._from and self._tracks and first is not None:
+            self._tracks.keep(first.pts * tick, None)
+        self._metadata = Metadata.unpack(decoder.metadata)
+        frames = chain([first] if first else [], every)
+        if not request.ends:
+            return frames
+        # Damage after the part is reported, too; otherwise a pipe is not waited for.
+        rest = every if isinstance(reader, Salvage) else iter(())
+        least = None if self._to is None else start + self._to / tick
+        self._whole, self._rest = isinstance(reader, Salvage), packets
+        return _first_of(frames, request.frames, least, rest)
+
+    def _place(self, first: DecodedFrame | None) -> int:
+        """Ticks that go from all timestamps; metadata and tracks are those of the part."""
+        start, tick = self._header.start_pts, self._header.format.time_base
+        if not self._request.is_part:
+            # Streams of before keep the clock of their source; files begin at 0.
+            begun = start * tick
+            self._metadata = self._metadata.during(begun, None, -begun) if start else self._metadata
+            if start and self._tracks:
+                self._tracks.keep(begun, None)
+            return start
+        assert first is not None
+        begin = first.pts * tick if self._from else None
+        ends = [] if self._to is None else [start * tick + self._to]
+        if self._request.frames is not None:
+            length = self._request.frames / self._header.format.frame_rate
+            ends.append((begin or Fraction(0)) + length)
+        end = min(ends, default=None)
+        self._metadata = self._metadata.during(begin, end, -(begin or Fraction(0)))
+        return first.pts if self._from else start
+
+    def _decode(self, packets: Iterator[Packet]) -> Iterator[DecodedFrame]:
+        """All frames of a stream, or what is left of it; errors say where. Raises
+        `VerificationError` at the end of a whole one."""
+        if isinstance(self._reader, Salvage):
+            yield from self._decoder.frames_despite(self._reader)
+            return
+        with self._forgiving():
+            yield from self._decoder.frames_of(packets)
+        self._decoder.verify(self._reader.base_hash)
+
+    def _hand_on_tracks(self) -> None:
+        """Payloads of `tracks` packets go on to their reader."""
+        with self._forgiving():
+            while self._decoder.tracks:
+                payload = self._decoder.tracks.popleft()
+                if self._tracks is not None:
+                    self._tracks.send(payload)
+
+    def _leave_out(self) -> int:
+        """Packets of tracks that the output does not take."""
+        if self._tracks is None or self._keeps:
+            return 0
+        count = len(self._tracks.waiting)
+        self._tracks.waiting.clear()
+        return count
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """Errors say where; damage beside the frames counts as a loss when it is to be ignored."""
+        try:
+            yield
+        except DamagedStreamError as error:
+            if isinstance(self._reader, Reader):
+                raise self._reader.name_file(error) from error
+            self._decoder.losses.append(str(error))
+
+
+def _first_of(
+    frames: Iterator[DecodedFrame],
+    count: int | None,
+    end: Fraction | None,
+    rest: Iterator[DecodedFrame],
+) -> Iterator[DecodedFrame]:
+    """At most `count` frames, before timestamp `end`; `rest` is decoded for nothing then."""
+    found = islice(frames, count)
+    yield from found if end is None else takewhile(lambda frame: frame.pts < end, found)
+    deque(rest, 0)
+
+
+def _outcome(decoder: Decoder, whole: bool) -> str:
+    """Whether the frames are the encoder's."""
+    if not decoder.losses:
+        return "base hash verified" if whole else "checksums verified"
+    shown = sum(count for _, count in decoder.concealed)
+    places = ", ".join(
+        f"{first}…{first + count - 1}" if count > 1 else f"{first}"
+        for first, count in decoder.concealed
+    )
+    return f"damaged: {count_noun(shown, 'frame')} concealed" + (f" ({places})" if places else "")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-import time
 from pathlib import Path
 
 from gvcodec.api.rate_control import reread
@@ -18,12 +17,12 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.util.file_io import PendingFile
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options
-from gvcodec.util.progress import Display, Mode, State
+from gvcodec.util.progress import ProgressBar
 
 HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
-#: Attempts that a peer takes to come near the bytes, about, and the most of the bar before the end.
-_USUAL, _ALMOST = 5, 0.99
+#: Attempts that a peer takes to come near the bytes, about.
+_USUAL = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,36 +60,20 @@ def run(options: argparse.Namespace) -> None:
             encode.run(argparse.Namespace(**vars(options) | alone))
         peers = [name for name in options.peers.split(",") if name]
         said = encode.job_of(options).input_options
-        shown = _Attempts(len(peers), mode_of(options))
-        try:
-            made = compare(Path(options.input), stream, peers, say, said, shown.watch)
-        finally:
-            shown.display.close(False)
+        bar = ProgressBar(["code"] * _USUAL * len(peers), mode=mode_of(options))
+        stages = list[str]()
+
+        def watch(title: str, attempt: int, done: int, total: int) -> None:
+            stage = f"{title}, attempt {attempt}"
+            if stages[-1:] != [stage]:
+                stages.append(stage)
+                bar.begin(stage, total)
+            bar.coded(done, 0)
+
+        with bar:
+            made = compare(Path(options.input), stream, peers, say, said, watch)
         page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
         say(note)
     say(made.verdict)
     say(f"{options.output}: {len(made.rows)} codecs at equal bytes, {len(made.html) / 1e6:.1f} MB")
-
-
-class _Attempts:
-    """How far the peers are."""
-
-    def __init__(self, peers: int, mode: Mode) -> None:
-        self.display = Display(mode)
-        self._peers, self._titles = max(1, peers), list[str]()
-        self._began, self._share = time.monotonic(), 0.0
-
-    def watch(self, title: str, attempt: int, done: int, total: int) -> None:
-        if title not in self._titles:
-            self._titles.append(title)
-        stage = f"{title}, attempt {attempt}"
-        part = min(1.0, (attempt - 1 + done / total) / _USUAL)
-        share = (len(self._titles) - 1 + part) / self._peers
-        self._share = max(self._share, min(_ALMOST, share))
-        if self.display.wants(stage):
-            elapsed = time.monotonic() - self._began
-            # The first peer shows how long the others take.
-            known = len(self._titles) > 1
-            left = elapsed * (1 - self._share) / self._share if known else None
-            self.display.show(State(stage, self._share, left, done, total))

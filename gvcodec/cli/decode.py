@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from gvcodec.api.decoding import decode_file
+from gvcodec.api.decoding import Request, decode_file
 from gvcodec.cli._arguments import (
     add_limits,
     add_model,
@@ -18,7 +18,6 @@ from gvcodec.cli._arguments import (
     mode_of,
 )
 from gvcodec.errors import DamagedStreamError
-from gvcodec.streams.to_video import Request
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, values_of
