@@ -35,7 +35,7 @@ def hour(material: Path, clips: Path, seconds: int, count: int, out: Path) -> di
     embedder has not learned from are asked for twice each: by a time of the source video, and by a
     second of it, coded anew by x264."""
     from gvcodec.api.moments import search
-    from gvcodec.api.streams import cat
+    from gvcodec.streams.cat import cat
 
     out.mkdir(parents=True, exist_ok=True)
     parts = _summarised(material, out)

@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from gvcodec.api.results import Found as Found
     from gvcodec.api.results import Moment as Moment
     from gvcodec.api.results import Summarized as Summarized
-    from gvcodec.api.streams import cat as cat
-    from gvcodec.api.streams import cut as cut
-    from gvcodec.api.streams import info as info
-    from gvcodec.api.streams import repair as repair
-    from gvcodec.api.streams import verify as verify
     from gvcodec.bitstream import Reader as Reader
     from gvcodec.bitstream import Writer as Writer
     from gvcodec.codec.decoder import Decoder as Decoder
@@ -60,10 +55,15 @@ if TYPE_CHECKING:
     from gvcodec.limits import Limits as Limits
     from gvcodec.media.inputs import InputOptions as InputOptions
     from gvcodec.streams.cat import Joined as Joined
+    from gvcodec.streams.cat import cat as cat
     from gvcodec.streams.cut import Cut as Cut
+    from gvcodec.streams.cut import cut as cut
     from gvcodec.streams.info import Info as Info
+    from gvcodec.streams.info import info as info
     from gvcodec.streams.repair import Repaired as Repaired
+    from gvcodec.streams.repair import repair as repair
     from gvcodec.streams.verify import Verified as Verified
+    from gvcodec.streams.verify import verify as verify
     from gvcodec.util.progress import State as State
     from gvcodec.video import Video as Video
 
@@ -78,7 +78,6 @@ _PLACES = {
         "gvcodec.api.frames": ["decode", "decode_planes", "encode"],
         "gvcodec.api.moments": ["search", "summarize"],
         "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment", "Summarized"],
-        "gvcodec.api.streams": ["cat", "cut", "info", "repair", "verify"],
         "gvcodec.bitstream": ["Reader", "Writer"],
         "gvcodec.codec.decoder": ["Decoder"],
         "gvcodec.codec.encoder": ["Encoder"],
@@ -95,11 +94,11 @@ _PLACES = {
         ],
         "gvcodec.limits": ["Limits"],
         "gvcodec.media.inputs": ["InputOptions"],
-        "gvcodec.streams.cat": ["Joined"],
-        "gvcodec.streams.cut": ["Cut"],
-        "gvcodec.streams.info": ["Info"],
-        "gvcodec.streams.repair": ["Repaired"],
-        "gvcodec.streams.verify": ["Verified"],
+        "gvcodec.streams.cat": ["Joined", "cat"],
+        "gvcodec.streams.cut": ["Cut", "cut"],
+        "gvcodec.streams.info": ["Info", "info"],
+        "gvcodec.streams.repair": ["Repaired", "repair"],
+        "gvcodec.streams.verify": ["Verified", "verify"],
         "gvcodec.util.progress": ["State"],
         "gvcodec.video": ["Video"],
     }.items()

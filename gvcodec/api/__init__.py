@@ -13,7 +13,6 @@ torch.Size([3, 48, 64])
     frames          arrays and tensors to bytes and back
     encoding        video files to streams
     decoding        streams to video files
-    streams         info, verify, cut, cat
     moments         search
     arrays          pictures of every usual layout
     keywords        options as keywords: of one frame, of one file

@@ -18,8 +18,7 @@ from typing import Any, BinaryIO
 
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
-from gvcodec.api.sources import PathName
-from gvcodec.av1_mux.files import open_stream, unwrap
+from gvcodec.av1_mux.files import PathName, open_stream, unwrap
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError

@@ -13,7 +13,7 @@ from gvcodec.api.job import Job, parse
 from gvcodec.api.keywords import list_options, make_config, split_options
 from gvcodec.api.rate_control import encode_rated, reread, resolve_auto_base, settle_base
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, open_sink
+from gvcodec.av1_mux.files import PathName, open_sink
 from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from gvcodec.api.arrays import Frame, frames_of, planes_of
 from gvcodec.api.keywords import list_options, make_config
-from gvcodec.api.sources import Source, open_source
-from gvcodec.av1_mux.files import unwrap
+from gvcodec.av1_mux.files import Source, open_source, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream

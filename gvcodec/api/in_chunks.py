@@ -12,7 +12,7 @@ from pathlib import Path
 from gvcodec.api.job import Job
 from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import open_sink
+from gvcodec.av1_mux.files import open_sink
 from gvcodec.batch import ledger, store
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
-from gvcodec.api.sources import PathName, open_sink
+from gvcodec.av1_mux.files import PathName, open_sink
 from gvcodec.av1_mux.write import container_size, one_file_suffix
 from gvcodec.bases import AUTO, q_of
 from gvcodec.config import EncoderConfig

@@ -1,15 +1,30 @@
-"""Files that hold streams: .gvc and .bin, pipes and URIs, and MP4, Matroska and WebM files that
-play everywhere (`gvcodec.bitstream.metadata_obu`)."""
+"""What holds streams: .gvc and .bin files, pipes and URIs, MP4, Matroska and WebM files that play
+everywhere (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
-from typing import BinaryIO
+import os
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, TypeAlias
 
 from gvcodec.av1_mux.write import one_file_suffix
-from gvcodec.util.file_io import display_name, open_input, open_output
+from gvcodec.bitstream import Reader
+from gvcodec.errors import DamagedStreamError
+from gvcodec.util.file_io import (
+    Borrowed,
+    Readable,
+    as_name,
+    display_name,
+    name_of,
+    open_input,
+    open_output,
+)
+
+PathName: TypeAlias = str | os.PathLike[str]
+#: A stream: a path ("-" is standard input), bytes, or an open binary file.
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 
 #: Bytes that tell what a file is, and those that a Matroska file begins with.
 _HEAD, _EBML = 12, b"\x1a\x45\xdf\xa3"
@@ -55,3 +70,42 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
     from gvcodec.av1_mux.read import as_stream
 
     return as_stream(source, kind, name)
+
+
+@contextlib.contextmanager
+def open_source(source: Source) -> Iterator[BinaryIO]:
+    """A stream to read. Raises `MediaError`, `DamagedStreamError`."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield unwrap(io.BytesIO(source), name_of(source))
+    elif isinstance(source, str | os.PathLike):
+        with open_stream(os.fspath(source)) as stream:
+            yield stream
+    else:
+        with io.BufferedReader(Borrowed(source)) as stream:
+            yield unwrap(stream, name_of(source))
+
+
+@contextlib.contextmanager
+def open_reader(source: Source) -> Iterator[Reader]:
+    """The same as a `Reader`; errors say the file, the packet and the time."""
+    with open_source(source) as stream:
+        reader = Reader(stream, name_of(source))
+        try:
+            yield reader
+        except DamagedStreamError as error:
+            raise reader.name_file(error) from error
+
+
+@contextlib.contextmanager
+def open_sink(output: PathName | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
+    """A stream to write: a path is complete or absent afterwards, a file object stays open."""
+    if isinstance(output, str | os.PathLike):
+        with create_stream(os.fspath(output), overwrite) as stream:
+            yield stream
+    else:
+        yield output
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """Paths among the sources."""
+    return [name for name in map(as_name, sources) if name is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.api.streams import cut
 from gvcodec.cli._arguments import (
     add_input,
     add_limits,
@@ -14,7 +13,7 @@ from gvcodec.cli._arguments import (
     end_of,
     limits_of,
 )
-from gvcodec.streams.cut import Cut
+from gvcodec.streams.cut import Cut, cut
 from gvcodec.util.messages import say
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"

@@ -6,10 +6,9 @@ import argparse
 import json
 from dataclasses import asdict
 
-from gvcodec.api.streams import info
 from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
-from gvcodec.streams.info import text
+from gvcodec.streams.info import info, text
 
 HELP = "check a stream and say what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")

@@ -3,19 +3,22 @@ too. Time bases may differ."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
 from typing import BinaryIO
 
+from gvcodec.av1_mux.files import PathName, Source, names_of, open_sink, open_source
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.codec.gops import GopSource, Splicer, with_next
 from gvcodec.errors import DamagedStreamError, UsageError
-from gvcodec.limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.streams.spliced_tracks import SplicedTracks
+from gvcodec.util.file_io import name_of, protect_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,33 @@ class Joined:
 
 
 def cat(
+    sources: Sequence[Source],
+    output: PathName | BinaryIO,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Joined:
+    """Write streams of one format one after another. Nothing is coded again. Raises `UsageError`
+    where they do not fit together, `DamagedStreamError`, `LimitError`, `MissingFileError`,
+    `MediaError`."""
+    names = names_of(sources)
+    if names.count("-") > 1:
+        raise UsageError("standard input can be read only once")
+    if not sources:
+        raise UsageError("there is no stream to join")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(protect_inputs(names))
+        readers = [
+            Reader(stack.enter_context(open_source(source)), name_of(source)) for source in sources
+        ]
+        sink = stack.enter_context(open_sink(output, overwrite))
+        stack.enter_context(memory_limit(readers[0].header, False, limits, hold))
+        return _cat(readers, sink, threads, limits)
+
+
+def _cat(
     readers: Sequence[Reader], output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
 ) -> Joined:
     """Write streams one after another. Raises `UsageError` when they do not fit together."""

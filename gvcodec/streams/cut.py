@@ -8,14 +8,16 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec import layers
+from gvcodec.av1_mux.files import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.streams.spliced_tracks import SplicedTracks
+from gvcodec.util.file_io import protect_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,40 @@ class Cut:
 
 
 def cut(
+    source: Source,
+    output: PathName | BinaryIO,
+    start: float = 0.0,
+    end: float | None = None,
+    *,
+    exact: bool = False,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Cut:
+    """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
+    (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
+    only frames of that time are left. Raises `UsageError` where nothing is left,
+    `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
+    begin, stop = _exact(start), None if end is None else _exact(end)
+    if stop is not None and stop <= begin:
+        raise UsageError("--to has to be later than --start")
+    with (
+        protect_inputs(names_of([source])),
+        open_reader(source) as reader,
+        open_sink(output, overwrite) as sink,
+        memory_limit(reader.header, False, limits, hold),
+    ):
+        return _cut(reader, sink, begin, stop, threads, limits, exact)
+
+
+def _exact(seconds: float) -> Fraction:
+    """A time in decimal digits, not the binary number beside it: a frame at exactly this time
+    counts."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+def _cut(
     reader: Reader,
     output: BinaryIO,
     begin: Fraction,

@@ -11,6 +11,7 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
+from gvcodec.av1_mux.files import Source, open_reader
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.gvc1d.payload import read_head
 from gvcodec.limits import UNLIMITED
@@ -71,6 +72,13 @@ class Info:
 
     def __str__(self) -> str:
         return text(self)
+
+
+def info(source: Source) -> Info:
+    """What a stream holds: all of it is read, and its checksums are checked. `source`: a path,
+    bytes or an open binary file. Raises `MissingFileError`, `MediaError`, `DamagedStreamError`."""
+    with open_reader(source) as reader:
+        return facts(reader)
 
 
 class _Length:

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from gvcodec.av1_mux.files import PathName, Source, names_of, open_sink, open_source
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder, note_loss
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, UNLIMITED, Limits
+from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
+from gvcodec.util.file_io import name_of, protect_inputs
 
 
 @dataclass(slots=True)
@@ -30,6 +32,34 @@ class Repaired:
 
 
 def repair(
+    source: Source,
+    output: PathName | BinaryIO,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Repaired:
+    """Write all frames of a damaged or cut-off stream that can be decoded, at their times. Raises
+    `DamagedStreamError` where nothing is left, `LimitError`, `MissingFileError`, `MediaError`,
+    `UsageError`."""
+    name = name_of(source)
+    with (
+        protect_inputs(names_of([source])),
+        open_source(source) as damaged,
+        open_sink(output, overwrite) as sink,
+    ):
+        try:
+            salvage = Salvage(damaged, name)
+            with memory_limit(salvage.header, False, limits, hold):
+                return repair_stream(salvage, sink, threads, limits)
+        except DamagedStreamError as error:
+            if str(error).startswith(name):
+                raise
+            raise DamagedStreamError(f"{name}: {error}") from error
+
+
+def repair_stream(
     salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
 ) -> Repaired:
     """Write all frames that can be decoded, at their times: over a gap the frame before it stays on

@@ -3,10 +3,16 @@ source."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
+from gvcodec.av1_mux.files import PathName, Source, open_reader
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.reader import VideoReader
 from gvcodec.streams.originals import Originals
 from gvcodec.types import Planes
@@ -32,6 +38,32 @@ class Verified:
 
 
 def verify(
+    source: Source,
+    original: PathName | BinaryIO | None = None,
+    *,
+    fidelity: bool = False,
+    threads: int = 0,
+    models: Sequence[str | Path] = (),
+    limits: Limits = DEFAULT,
+    hold: bool = False,
+) -> Verified:
+    """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
+    of the painted frames unless `fidelity`. `original`: the video that was encoded gives the PSNR.
+    `hold`: the system holds this process to the limit of memory meanwhile. Raises
+    `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`, `MissingFileError`,
+    `MediaError`, `UsageError`."""
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(open_reader(source))
+        video = None if original is None else stack.enter_context(VideoReader(original))
+        painted = reader.header.enhanced and not fidelity
+        decoder = Decoder(
+            reader.header, not painted, threads, models, limits=limits, only_check=video is None
+        )
+        stack.enter_context(memory_limit(reader.header, painted, limits, hold))
+        return _verify(reader, decoder, video, painted)
+
+
+def _verify(
     reader: Reader, decoder: Decoder, source: VideoReader | None = None, painted: bool = True
 ) -> Verified:
     """Read, decode and compare everything; `painted`: the decoder paints. Raises

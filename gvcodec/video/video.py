@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
+from gvcodec.av1_mux.files import Source
 from gvcodec.bitstream import GopEntry, Kind, Packet
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -20,7 +21,7 @@ from gvcodec.types import Planes
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.clock import Clock
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
-from gvcodec.video.source import Source, StreamSource
+from gvcodec.video.source import StreamSource
 
 if TYPE_CHECKING:
     import torch

@@ -388,7 +388,7 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
     have without it."""
     from eval.robustness.mutations import plain_header, sealed_packets
     from eval.robustness.streams import streams
-    from gvcodec.streams.repair import repair
+    from gvcodec.streams.repair import repair_stream as repair
 
     data = streams()["av1"]
     reader = Reader(io.BytesIO(data))
@@ -418,7 +418,7 @@ def test_repair_leaves_out_frames_that_checksums_call_right(
 ) -> None:
     """A frame of nothing in the first or second GOP: what comes before it and all other GOPs
     stay."""
-    from gvcodec.streams.repair import repair
+    from gvcodec.streams.repair import repair_stream as repair
 
     def spoil(packets: list[Packet]) -> list[Packet]:
         at = [n for n, packet in enumerate(packets) if packet.is_frame][frame]
