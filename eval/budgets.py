@@ -2,8 +2,7 @@
 
 `scenes`: the clips, made 640×360 and joined, are one video of as many scenes, coded by base `av1`
 with nothing fitted; each arm gives the GOPs other qualities (`gvcodec.rate.scenes`). `shuffled`
-gives the offset by ELBO of each scene to the one before; `power` shares bytes in proportion to
-their 0.6th power, as x264's `qcomp` does.
+gives the offset by ELBO of each scene to the one before.
 
 `latents`: base `none`, so that tokens are all there is; clips are made 512×512 (four windows).
 `uniform` at several numbers of tokens is the curve that the other arms, of `--tokens` on average,
@@ -33,7 +32,7 @@ import csv
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +58,6 @@ from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
-from gvcodec.rate import scenes
 from gvcodec.rate.scenes import gop_offsets
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import model_id
@@ -74,7 +72,7 @@ SCENE_FIELDS = (
     *FIELDS, "DISTS", "worst LPIPS-Alex", "LPIPS-Alex painted", "worst LPIPS-Alex painted",
     "seconds", "trial seconds", "offsets",
 )  # fmt: skip
-SCENE_ARMS = ("uniform", "elbo", "uniqueness", "both", "rd", "shuffled", "power")
+SCENE_ARMS = ("uniform", "elbo", "uniqueness", "both", "rd", "shuffled")
 SCENE, LATENT = (640, 360), (512, 512)
 
 
@@ -283,27 +281,17 @@ def best_counts(errors: np.ndarray, total: int) -> np.ndarray:
     return counts.reshape(errors.shape[:-1])
 
 
-def sharing_by_power() -> AbstractContextManager[object]:
-    """Budgets by ELBO go by the 0.6th power of the trial's bytes meanwhile."""
-
-    def factor(frames: np.ndarray, size: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return (size / frames) ** (0.6 - 1)
-
-    return mock.patch.object(scenes, "_elbo_factor", factor)
-
-
 def scenes_row(
     frames: Sequence[Planes], starts: Sequence[int], q: float, arm: str
 ) -> dict[str, Any]:
     """`starts`: where the clips begin."""
     fmt = VideoFormat(*SCENE, Fraction(25), Fraction(1, 25))
-    method = "elbo" if arm in ("shuffled", "power") else arm
+    method = "elbo" if arm == "shuffled" else arm
     config = EncoderConfig(
         q=q, base="av1", fit_steps=0, threads=1, keyint=240, alloc=method
     ).resolve()
     began = time.process_time()
-    with sharing_by_power() if arm == "power" else nullcontext():
-        offsets = () if arm == "uniform" else gop_offsets(frames, fmt, config)
+    offsets = () if arm == "uniform" else gop_offsets(frames, fmt, config)
     tried = time.process_time() - began
     offsets = offsets[1:] + offsets[:1] if arm == "shuffled" else offsets
     data = encode(frames, format=fmt, config=replace(config, gop_q=offsets))

@@ -172,7 +172,7 @@ def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
     path = find_model(bytes.fromhex(form.tokenizer), "the tokenizer of a condensed set")
-    tokenizer = Tokenizer(path, rate=form.rate)
+    tokenizer = Tokenizer(path, rate=form.rate, fast=True)
     config = tokenizer.model.config
     if (form.tokens, form.channels) != (config.tokens, config.channels) or (
         form.rate >= config.rates

@@ -24,7 +24,7 @@ def fit(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = make(classes, pictures.shape[2])
-    optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps)
     x, y = torch.from_numpy(pictures), torch.from_numpy(labels)
     for _ in range(steps):

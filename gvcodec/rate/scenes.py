@@ -12,7 +12,8 @@ relative to what the GOPs take at constant quality and the same in sum:
                  means [InfoTok]
     uniqueness   Token Allocation of the GOPs' mean features [UniComp]
     both         the product of both
-    rd           least sum of L1 errors, on the convex hulls of the trial
+    rd           bytes a frame in proportion to their 0.6th power, as x264's `qcomp` (least L1 on
+                 the convex hulls of the trial gained less)
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import AUTO, INDEX_END, base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.allocation.budget import rate_distortion
 from gvcodec.gvc1d.allocation.patches import luma_features
 from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
 from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens
@@ -47,6 +47,8 @@ FARTHEST = 9.0
 _HALVED = 256
 #: Offsets are multiples of this; the parts that Token Allocation shares out.
 _GRAIN, _PARTS = 0.25, 10000
+#: Of bytes: 1 leaves constant quality, 0 gives all frames the same.
+_POWER = 0.6
 
 Floats = NDArray[np.float64]
 
@@ -166,9 +168,7 @@ def share(scenes: list[Scene], method: str) -> list[float]:
     usual = STEPS.index(0.0)
     frames = np.array([scene.frames for scene in scenes], np.float64)
     size = np.array([scene.size for scene in scenes])  # G, steps
-    if method == "rd":
-        return _by_slope(size, np.array([scene.error for scene in scenes]))
-    factor = np.ones(len(scenes))
+    factor = (size[:, usual] / frames) ** (_POWER - 1) if method == "rd" else np.ones(len(scenes))
     if method in ("elbo", "both"):
         factor *= _elbo_factor(frames, size[:, usual], np.array([s.error[usual] for s in scenes]))
     if method in ("uniqueness", "both"):
@@ -198,16 +198,8 @@ def _unique_factor(scenes: list[Scene]) -> Floats:
     return np.maximum(parts * len(scenes) / _PARTS, 1 / FLOOR)
 
 
-def _by_slope(size: Floats, error: Floats) -> list[float]:
-    steps = np.arange(FARTHEST, -FARTHEST - _GRAIN, -_GRAIN)  # coarsest first: bytes rise
-    bits = np.stack([_bytes_at(size, np.full(len(size), step)) for step in steps], 1)
-    errors = np.stack([_bytes_at(error, np.full(len(size), step)) for step in steps], 1)
-    chosen = rate_distortion(bits, errors, float(size[:, STEPS.index(0.0)].sum()))
-    return [float(steps[i]) for i in chosen]
-
-
 def _bytes_at(size: Floats, offsets: Floats) -> Floats:
-    """Bytes (or errors) of each GOP at its offset: log-linear between and beyond the qualities of
+    """Bytes of each GOP at its offset: log-linear between and beyond the qualities of
     the trial."""
     logs = np.log(np.maximum(size, 1e-9))  # G, steps
     steps = np.array(STEPS)

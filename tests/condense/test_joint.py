@@ -261,7 +261,7 @@ def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> N
 
     write(form)
     data = CondensedSet(path)
-    tokenizer = Tokenizer(shipped, rate=3)
+    tokenizer = Tokenizer(shipped, rate=3, fast=True)
     with torch.no_grad():
         wanted = codes.synthesise(tokenizer, torch.from_numpy(values).float(), 4, 32)
     assert np.abs(data[1][0][:4].astype(float) - wanted[1].numpy()).max() <= 0.51

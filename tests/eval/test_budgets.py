@@ -12,7 +12,6 @@ pytest.importorskip("av")
 
 from eval import budgets
 from gvcodec.base.motion.budgets import Budgets
-from gvcodec.rate.scenes import STEPS, Scene, share
 from tests.clips import make_clip
 
 
@@ -47,19 +46,6 @@ def test_shuffled_budgets_are_the_same_at_other_places(monkeypatch) -> None:
     assert found["elbo"].tolist() == given.tolist() != found["shuffled"].tolist()
     assert sorted(found["shuffled"].tolist()) == given.tolist()
     assert found["half"].tolist() == [0, 1, 2, 3, 4, 4]
-
-
-def test_scenes_share_bytes_by_a_power() -> None:
-    """Six steps of quality halve a scene's bytes here, so that any offset can be looked up."""
-    size = np.array([400.0, 1000.0, 2500.0])
-    made = [
-        Scene(10, np.ones(1), n * 2.0 ** (-np.array(STEPS) / 6), np.ones(len(STEPS))) for n in size
-    ]
-    with budgets.sharing_by_power():
-        offsets = np.array(share(made, "elbo"))
-    shared = size * 2.0 ** (-offsets / 6)
-    assert shared.sum() == pytest.approx(size.sum(), rel=0.03)
-    assert np.diff(np.log(shared)) == pytest.approx(0.6 * np.diff(np.log(size)), abs=0.06)
 
 
 def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:

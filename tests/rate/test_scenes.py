@@ -75,10 +75,14 @@ def test_a_scene_unlike_the_others_gets_more() -> None:
     assert found[3] == min(found) < 0 < max(found)
 
 
-def test_trial_of_rates_takes_the_steepest_slope() -> None:
-    made = scenes([1000, 1000], [1000, 10])
-    better, other = share(made, "rd")
-    assert better < 0 < other
+def test_bytes_go_by_a_power_of_the_trial() -> None:
+    """In proportion to (bytes a frame)^0.6, the same in sum."""
+    made = scenes([1000, 2000, 4000], [30, 10, 50])
+    made[0].frames = 5
+    sizes, frames = np.array([1000, 2000, 4000]), np.array([5, 10, 10])
+    wanted = frames * (sizes / frames) ** 0.6
+    wanted *= sizes.sum() / wanted.sum()
+    assert share(made, "rd") == pytest.approx(10 * np.log(sizes / wanted), abs=0.2)
 
 
 def test_the_trial_has_the_scenes_of_the_encode() -> None:
