@@ -76,13 +76,6 @@ class Request:
         group="shown",
     )
     low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
-    follow: float | None = option(
-        None,
-        number,
-        "SECONDS",
-        "IN is still being written: at its end wait so long for more",
-        group="shown",
-    )
     ignore_errors: bool = option(
         False, help="where frames are lost show the last one until the next keyframe", group="shown"
     )
@@ -130,11 +123,10 @@ def decode_file(
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     of size `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
-    `lossless` keeps the samples. `follow`: at the end wait so many seconds for the file to grow.
-    With `ignore_errors` frames that are lost are shown by those before them. `progress` and
-    `verbose` as for `encode_file`. `hold`: the system holds this process to the limit of memory
-    meanwhile. Raises `LimitError`, `MediaError`, `MissingFileError`, `DamagedStreamError`,
-    `WrongModelError`, `VerificationError`, `UsageError`.
+    `lossless` keeps the samples. With `ignore_errors` frames that are lost are shown by those
+    before them. `progress` and `verbose` as for `encode_file`. `hold`: the system holds this
+    process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
+    `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.
     """
     named, written = as_name(source), as_name(output)
     (settings,) = split_options(options, Request)
@@ -159,7 +151,7 @@ class _Decoding:
         self._request, self._stack = request, stack
         name, path = name_of(request.input), request.input
         if isinstance(path, str):
-            source = stack.enter_context(open_stream(path, request.follow))
+            source = stack.enter_context(open_stream(path))
         else:
             source = unwrap(io.BufferedReader(Borrowed(path)), name)
         reader = Salvage(source, name) if request.ignore_errors else Reader(source, name)
@@ -191,7 +183,7 @@ class _Decoding:
         self._to = (
             None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
         )
-        is_file = isinstance(path, str) and path != "-" and request.follow is None
+        is_file = isinstance(path, str) and path != "-"
         if isinstance(path, str) and is_file and isinstance(reader, Reader) and source.seekable():
             if request.is_part:
                 self._frames = self._find(path, reader)

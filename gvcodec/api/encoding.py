@@ -47,7 +47,7 @@ def encode_file(
     """Encode a video file, with its sound, subtitles and metadata, as `gvcodec encode` does.
 
     `source` and `output` are paths ("-" = standard input and output) or open binary files, that of
-    `source` can seek; `source` may be a URI, a folder of numbered pictures or raw samples too. From
+    `source` can seek; `source` may be a URI, or a folder of numbered pictures. From
     `start` seconds on to `end`, at most `frames`. `sound`: "copy", "none", "opus" or "opus:24k".
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),

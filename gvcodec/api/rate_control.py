@@ -175,7 +175,7 @@ def _plan(job: Job, rate: Budget | Target) -> list[str]:
 @contextlib.contextmanager
 def reread(source: PathName | BinaryIO) -> Iterator[str]:
     """A file that can be read several times: pipes, whatever their name, and file objects go to a
-    temporary one first. Its name is theirs, which may tell how raw samples are to be read."""
+    temporary one first. Its name is theirs."""
     name = as_name(source)
     if name is not None and name != "-" and not _is_pipe(name):
         yield name

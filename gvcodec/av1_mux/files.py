@@ -31,11 +31,11 @@ _HEAD, _EBML = 12, b"\x1a\x45\xdf\xa3"
 
 
 @contextlib.contextmanager
-def open_stream(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
-    """A stream to read, whatever file holds it; "-" is standard input. `follow`: at the end wait so
-    many seconds for the file to grow. Raises `MediaError`, `DamagedStreamError`."""
-    with open_input(path, follow) as source:
-        yield source if follow is not None else unwrap(source, display_name(path))
+def open_stream(path: str) -> Iterator[BinaryIO]:
+    """A stream to read, whatever file holds it; "-" is standard input. Raises `MediaError`,
+    `DamagedStreamError`."""
+    with open_input(path) as source:
+        yield unwrap(source, display_name(path))
 
 
 @contextlib.contextmanager

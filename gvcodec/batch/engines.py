@@ -21,7 +21,7 @@ from typing import Self
 
 from gvcodec.batch.task import Engine, Outcome, Task, perform
 from gvcodec.errors import UsageError
-from gvcodec.util.programs import make_environment, python_command
+from gvcodec.util.programs import python_command, python_environment
 from gvcodec.util.signals import OnAbort, defer_signals
 
 #: Tasks a core that are asked for at a time: none idles while the next one is thought of.
@@ -132,7 +132,7 @@ class Local:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=said,
-                    env=make_environment(OMP_NUM_THREADS=str(task.cores)),
+                    env=python_environment(OMP_NUM_THREADS=str(task.cores)),
                 )
                 abort = OnAbort(process.kill)
             assert process.stdin and process.stdout

@@ -21,7 +21,7 @@ _MANIFESTS = (".csv", ".jsonl")
 NO_VIDEO = "no video, by its name"
 _ENDINGS = """
     .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
-    .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .yuv .ivf .obu .h264 .264
+    .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .ivf .obu .h264 .264
     .hevc .h265 .265 .av1 .vc1 .gif .apng .mjpeg .mjpg .amv .wtv
 """
 #: What videos are called. Others are taken where they are named one by one, not out of a folder.

@@ -8,7 +8,6 @@ import time
 
 from gvcodec.api.encoding import encode_job
 from gvcodec.api.job import Job
-from gvcodec.av1_mux.write import ONE_FILE
 from gvcodec.cli._arguments import (
     add_overwrite,
     add_part,
@@ -24,8 +23,6 @@ from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, values_of
 
 HELP = "video to gvcodec stream"
-#: Endings of a stream by itself.
-_STREAMS = (".gvc", ".bin")
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 
 
@@ -33,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="IN",
-        help="any video, a URI, a folder of numbered pictures, f%%04d.png, NAME_WxH_FPS.yuv, "
+        help="any video, a URI, a folder of numbered pictures, f%%04d.png, "
         "- = y4m (or another streamable file) on standard input",
     )
     parser.add_argument(
@@ -78,17 +75,6 @@ def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> J
     )
 
 
-def _check_ending(output: str) -> None:
-    """Raises `UsageError` for a name that promises another kind of file than is written."""
-    suffix = os.path.splitext(output)[1].lower()
-    pipe = os.path.exists(output) and not os.path.isfile(output)
-    if suffix and suffix not in (*_STREAMS, *ONE_FILE) and not pipe:
-        raise UsageError(
-            f"{output}: a stream is called .gvc, or .mp4, .mkv or .webm to play everywhere, "
-            f"not {suffix}; gvcodec decode writes other kinds"
-        )
-
-
 def _beside(source: str) -> str:
     """The stream's name where none is given. Raises `UsageError` where the input has none."""
     if source == "-":
@@ -98,7 +84,6 @@ def _beside(source: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
-    _check_ending(options.output)
     began = time.monotonic()
     done = encode_job(job_of(options, options.input, options.output))
     for note in done.notes:

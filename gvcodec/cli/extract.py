@@ -13,7 +13,7 @@ from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
 from gvcodec.streams.extract import extract
-from gvcodec.util.file_io import display_name
+from gvcodec.util.file_io import display_name, refuse_folder
 from gvcodec.util.messages import count_noun, say
 
 HELP = "a stream as a file that every player shows, and back"
@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    refuse_folder(options.output)
     suffix = Path(options.output).suffix.lower()
     with open_stream(options.input) as source:
         if suffix in _STREAMS:

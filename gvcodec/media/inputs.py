@@ -1,8 +1,7 @@
-"""What a video may come as besides one file that FFmpeg knows: numbered pictures, raw samples.
+"""What a user says of an input, and numbered pictures, which are one.
 
     folder/             pictures numbered without a gap, whatever the first number
     folder/f%04d.png    those of this name
-    NAME_1920x1080_50_10bit_420.yuv     raw samples, described by name or by `InputOptions`
 
 Raises `MediaError`, `UsageError`."""
 
@@ -17,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.types import CODE_POINTS, Colour
 from gvcodec.util.options import documented, option, picture_size
@@ -28,46 +27,23 @@ PICTURES = frozenset(
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
-_SIZE = re.compile(r"(?<!\d)(\d{1,5})x(\d{1,5})(?!\d)", re.IGNORECASE)
-_NAMED_SIZES = {
-    "qcif": (176, 144),
-    "cif": (352, 288),
-    "4cif": (704, 576),
-    "qvga": (320, 240),
-    "vga": (640, 480),
-    "720p": (1280, 720),
-    "1080p": (1920, 1080),
-    "2160p": (3840, 2160),
-}
-_NTSC = {"23.976", "23.98", "29.97", "59.94", "119.88", "2397", "2398", "2997", "5994"}
-_LAYOUTS = {"400": "gray", "420": "yuv420p", "422": "yuv422p", "444": "yuv444p"}
+_NTSC = ("23.976", "23.98", "29.97", "59.94", "119.88")
 _MOST_RATE = 1000
 _RANGES = {"limited": False, "tv": False, "full": True, "pc": True}
 _MOST_CODE = 255
 
 
-def rate_of(text: str) -> Fraction | None:
-    """A frame rate as people write it: 25, 29.97, 30000/1001; None where it is none."""
+def _frame_rate(text: str) -> Fraction:
+    """As people write it: 25, 29.97, 30000/1001."""
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        return None
+        rate = Fraction(0)
     if text in _NTSC:
-        rate = Fraction(round(float(rate) / (100 if float(rate) > _MOST_RATE else 1)) * 1000, 1001)
-    return rate if 0 < rate <= _MOST_RATE else None
-
-
-def _frame_rate(text: str) -> Fraction:
-    if (rate := rate_of(text)) is None:
+        rate = Fraction(round(rate) * 1000, 1001)
+    if not 0 < rate <= _MOST_RATE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate like 24 or 30000/1001")
     return rate
-
-
-def _raw_size(text: str) -> tuple[int, int]:
-    size = picture_size(text)
-    if isinstance(size, Fraction) or not min(size):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size like 640x360")
-    return size
 
 
 def _sound(text: str) -> str:
@@ -110,7 +86,7 @@ class InputOptions:
         None,
         _frame_rate,
         "FPS",
-        "frame rate of numbered pictures and raw samples, as 24 or 30000/1001 (by name, 25)",
+        "frame rate of numbered pictures, and of video without times, as 24 or 30000/1001 (25)",
         group="input",
     )
     fps: Fraction | None = option(
@@ -118,22 +94,6 @@ class InputOptions:
         _frame_rate,
         "FPS",
         "at most so many frames a second: others are left out (all)",
-        group="input",
-    )
-    size: tuple[int, int] | None = option(
-        None,
-        _raw_size,
-        "WxH",
-        "size of raw samples (by name)",
-        flags="--picture-size",
-        group="input",
-    )
-    pixel_format: str | None = option(
-        None,
-        None,
-        "NAME",
-        "layout of raw samples, as yuv420p, yuv422p10le (by name, as NAME_1920x1080_50_10bit_"
-        "422.yuv)",
         group="input",
     )
     primaries: int | None = _code_point("primaries", "--color-primaries")
@@ -240,76 +200,3 @@ def _series(folder: str, found: Iterable[tuple[int, str]]) -> list[str]:
                 f"after {last}"
             )
     return [os.path.join(folder, name) for _, name in pictures]
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Raw samples: `pixel_format` as FFmpeg calls it; `notes`: what was assumed."""
-
-    width: int
-    height: int
-    rate: Fraction
-    pixel_format: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def options(self) -> dict[str, str]:
-        """Of FFmpeg's demuxer."""
-        return {
-            "video_size": f"{self.width}x{self.height}",
-            "framerate": str(self.rate),
-            "pixel_format": self.pixel_format,
-        }
-
-
-def raw_of(path: str, options: InputOptions) -> Raw | None:
-    """How a raw file is to be read, by its name and the options; None for other files."""
-    stem, kind = os.path.splitext(os.path.basename(path))
-    if kind.lower() != ".yuv" and options.size is None and options.pixel_format is None:
-        return None
-    notes = []
-    stem = re.sub(r"(720p|1080p|2160p)(?=\d)", r"\1_", stem.lower())
-    words = [word for word in re.split(r"[_\-\s]|\.(?!\d)", stem) if word]
-    size = options.size or _size_of(words)
-    if size is None:
-        raise UsageError(
-            f"{path}: raw samples need a size: NAME_1920x1080_50.yuv, or --picture-size 1920x1080"
-        )
-    rate = options.rate or _rate_of(words)
-    if rate is None:
-        rate = DEFAULT_RATE
-        notes.append(f"the name says no frame rate: {rate} a second (--rate)")
-    layout = options.pixel_format or _layout_of(words)
-    return Raw(*size, rate, layout, tuple(notes))
-
-
-def _size_of(words: list[str]) -> tuple[int, int] | None:
-    for word in words:
-        if match := _SIZE.search(word):
-            return int(match[1]), int(match[2])
-    return next((_NAMED_SIZES[word] for word in words if word in _NAMED_SIZES), None)
-
-
-def _rate_of(words: list[str]) -> Fraction | None:
-    """`60fps` anywhere, or the number after the size."""
-    for word in words:
-        if match := re.fullmatch(r"(\d+(?:[.p]\d+)?)(?:fps|hz)", word):
-            return rate_of(match[1].replace("p", "."))
-    places = [n for n, word in enumerate(words) if _SIZE.search(word) or word in _NAMED_SIZES]
-    after = words[places[0] + 1] if places and len(words) > places[0] + 1 else ""
-    if re.fullmatch(r"\d+(\.\d+)?p?", after) and after not in _LAYOUTS:
-        return rate_of(after.rstrip("p"))
-    return None
-
-
-def _layout_of(words: list[str]) -> str:
-    """`420`, `10bit` and the like as a pixel format of FFmpeg; 4:2:0 in 8 bits without."""
-    depth, chroma = 8, "420"
-    for word in words:
-        if word in ("nv12", "p010", "p010le"):
-            return "nv12" if word == "nv12" else "p010le"
-        if match := re.fullmatch(r"(8|9|10|12|14|16)b(?:it)?s?", word):
-            depth = int(match[1])
-        elif match := re.fullmatch(r"(?:yuv|i|p)?(400|420|422|444)p?(9|10|12|14|16)?(?:le)?", word):
-            chroma, depth = match[1], int(match[2] or depth)
-    return _LAYOUTS[chroma] + (f"{depth}le" if depth > 8 else "")

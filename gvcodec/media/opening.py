@@ -8,13 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import av
 from av.stream import Disposition, Stream
 
-from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.media.inputs import Raw
+from gvcodec.errors import MediaError, MissingFileError
 from gvcodec.media.pipes import HEAD, Pipe
 from gvcodec.media.pipes import Stream as SeekablePipe
 from gvcodec.media.timeline import Timeline, may_jump
@@ -66,14 +65,14 @@ class Opened:
     itself), `cut_off` (whether the end of the file is missing, by the sizes that it claims).
     """
 
-    def __init__(self, source: Source, name: str, raw: Raw | None = None) -> None:
+    def __init__(self, source: Source, name: str) -> None:
         self._name, self._source = name, source
         self.pipe: Pipe | None = None
         self.head = b""
         self.cut_off = False
         self._remote: BinaryIO | None = None
         try:
-            self.container = self._open(source, raw)
+            self.container = self._open(source)
         except (av.FFmpegError, OSError, ValueError) as error:
             self.close()
             if isinstance(error, FileNotFoundError) and isinstance(source, str | os.PathLike):
@@ -121,12 +120,12 @@ class Opened:
         finally:
             opened.close()
 
-    def reopen(self, raw: Raw | None = None) -> Opened:
+    def reopen(self) -> Opened:
         """The same from its beginning; this one is closed."""
         self.close()
         if not isinstance(self._source, str | os.PathLike):
             self._source.seek(0)
-        return Opened(self._source, self._name, raw)
+        return Opened(self._source, self._name)
 
     @property
     def seekable(self) -> bool:
@@ -157,11 +156,8 @@ class Opened:
             return begin > 0 and last.pos + last.size + begin < size
         return False
 
-    def _open(self, source: Source, raw: Raw | None) -> av.container.InputContainer:
+    def _open(self, source: Source) -> av.container.InputContainer:
         path = str(source) if isinstance(source, str | os.PathLike) else None
-        chosen: dict[str, Any] = {"options": _DEMUXING}
-        if raw is not None:
-            chosen = {"format": "rawvideo", "options": raw.options}
         if path == "-":
             self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
         elif path is None:
@@ -170,7 +166,7 @@ class Opened:
             self._remote = open_uri(path)
             self.pipe = SeekablePipe(self._remote)
         if self.pipe is not None:
-            container = av.open(self.pipe, metadata_errors="replace", **chosen)
+            container = av.open(self.pipe, "r", metadata_errors="replace", options=_DEMUXING)
             self.head = self.pipe.head
             return container
         assert path is not None
@@ -183,11 +179,16 @@ class Opened:
                 self.cut_off = claims_more(file, self.head, os.path.getsize(path))
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
-        options = {"pattern_type": "none"} | chosen.pop("options")
-        return av.open(absolute_path(path), options=options, metadata_errors="replace", **chosen)
+        options = {"pattern_type": "none", **_DEMUXING}
+        return av.open(absolute_path(path), "r", options=options, metadata_errors="replace")
 
     def why(self, error: Exception) -> str:
         """What went wrong before there was a frame, in a few words."""
+        if self._name.lower().endswith(".yuv"):
+            return (
+                "raw samples do not say what they are: ffmpeg -f rawvideo -video_size 640x360 "
+                "-framerate 25 -pixel_format yuv420p -i IN.yuv -f yuv4mpegpipe - | gvcodec encode -"
+            )
         head = self.head or (self.pipe.head if self.pipe is not None else b"")
         if isinstance(error, av.FFmpegError) and head[4:8] in _BOXES:
             if not self.seekable:
@@ -266,11 +267,3 @@ def _boxes_end(at: Callable[[int], bytes], size: int) -> int:
         if place > size:
             return place
     return size
-
-
-def refuse_unknown_format(name: str) -> None:
-    """Raises `UsageError` for what is no pixel format of FFmpeg."""
-    try:
-        av.VideoFormat(name)
-    except ValueError as error:
-        raise UsageError(f"{name!r} is no pixel format, such as yuv420p or yuv422p10le") from error

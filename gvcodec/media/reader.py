@@ -1,5 +1,5 @@
-"""Reads any video that PyAV reads, from a file, a URI or a pipe, numbered pictures and raw samples,
-as frames of `Planes` with timestamps.
+"""Reads any video that PyAV reads, from a file, a URI or a pipe, or numbered pictures, as
+frames of `Planes` with timestamps.
 
     with VideoReader("in.mp4") as reader:
         for frame in reader:
@@ -28,9 +28,9 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures, raw_of
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
-from gvcodec.media.opening import Opened, read_pictures, reason, refuse_unknown_format, video_of
+from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
 from gvcodec.media.stream_clock import (
@@ -115,11 +115,7 @@ class VideoReader:
         self._only_tracks: Iterator[av.Packet] | None = None
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self._pictures = list_pictures(local_path(name)) if named else None
-        self._raw = None if self._pictures else raw_of(name, self._said)
-        if self._raw is not None:
-            refuse_unknown_format(self._raw.pixel_format)
-            self.notes += self._raw.notes
-        self._opened = Opened(self._pictures[0] if self._pictures else path, self.name, self._raw)
+        self._opened = Opened(self._pictures[0] if self._pictures else path, self.name)
         try:
             self._begin()
         except BaseException:
@@ -163,7 +159,7 @@ class VideoReader:
             end = Fraction(following)
             if self.stop is not None and end > self.stop:
                 end = max(self.stop, last + step)
-        elif not frame.duration or self._untimed or self._pictures or self._raw is not None:
+        elif not frame.duration or self._untimed or self._pictures:
             return None
         else:
             end = Fraction(last + frame.duration)
@@ -194,7 +190,7 @@ class VideoReader:
     def has_times(self) -> bool:
         """Whether timestamps are the source's own; else they follow from its frame rate."""
         own = has_timestamps(self._container)
-        return own and not (self._untimed or self._pictures or self._raw)
+        return own and not (self._untimed or self._pictures)
 
     @property
     def _container(self) -> av.container.InputContainer:
@@ -272,7 +268,7 @@ class VideoReader:
         said, self._untimed = self._said.rate, False
         if self._pictures:
             return said or DEFAULT_RATE
-        if said is not None and self._raw is None:
+        if said is not None:
             if has_timestamps(self._container):
                 raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
             self._untimed = True
@@ -328,7 +324,7 @@ class VideoReader:
         return found
 
     def _reopen(self) -> None:
-        self._opened = self._opened.reopen(self._raw)
+        self._opened = self._opened.reopen()
         self._set_stream()
         if self.tracks is not None:
             # Packets know the container that they are of.

@@ -1,5 +1,5 @@
-"""Inputs and outputs of the command line: "-" for pipes, inputs that grow, outputs that appear
-whole or not at all."""
+"""Inputs and outputs of the command line: "-" for pipes, outputs that appear whole or
+not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
-_POLL = 0.05
 _STDIN, _STDOUT = 0, 1
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
@@ -41,9 +39,8 @@ def display_name(path: str) -> str:
 
 
 @contextlib.contextmanager
-def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
-    """A file to read, "-" is standard input. `follow`: at the end wait so many seconds for the
-    file to grow."""
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """A file to read, "-" is standard input."""
     if path == "-":
         yield sys.stdin.buffer
         return
@@ -53,8 +50,7 @@ def open_input(path: str, follow: float | None = None) -> Iterator[BinaryIO]:
         return
     path = local_path(path)
     try:
-        growing = None if follow is None else _Growing(path, follow)
-        stream: BinaryIO = io.BufferedReader(growing) if growing else open(path, "rb")  # noqa: SIM115
+        stream = open(path, "rb")  # noqa: SIM115
     except IsADirectoryError as error:
         raise MediaError(f"{path}: is a folder") from error
     except FileNotFoundError as error:
@@ -72,9 +68,9 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     refuse_folder(path)
     suffix = Path(path).suffix
     if suffix.lower() in _VIDEO:
-        better = Path(path).with_suffix(".gvc")
         raise UsageError(
-            f"{path}: a gvcodec stream is no {suffix} file, name it {better} (or .bin)"
+            f"{path}: a stream is called .gvc, or .mp4, .mkv or .webm to play everywhere, "
+            f"not {suffix}; gvcodec decode writes other kinds"
         )
     if path == "-":
         if sys.stdout.isatty():
@@ -162,30 +158,6 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
             return Path(text)
         text = os.path.join(place, os.readlink(text))
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
-
-
-class _Growing(io.RawIOBase):
-    """A file that something else is still writing: its end is where nothing has come for `patience`
-    seconds."""
-
-    def __init__(self, path: str, patience: float) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed with the object)
-        self._patience = patience
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        waited_since = time.monotonic()
-        while not (count := self._file.readinto(buffer)):
-            if time.monotonic() - waited_since > self._patience:
-                return 0
-            time.sleep(_POLL)
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class Readable(Protocol):

@@ -11,18 +11,6 @@ starts.
 import os
 import sys
 
-#: Options of this interpreter that the next one needs to look for modules in the same places.
-_OPTIONS = {"isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "no_site": "-S"}
-#: Loads the package from the same files as here, then runs a module of it or of another package.
-_START = """import sys
-sys.path[:] = {path!r}
-from importlib.util import module_from_spec, spec_from_file_location
-from runpy import run_module
-spec = spec_from_file_location("gvcodec", {file!r}, submodule_search_locations={folders!r})
-package = sys.modules["gvcodec"] = module_from_spec(spec)
-spec.loader.exec_module(package)
-run_module({module!r}, run_name="__main__", alter_sys=True)"""
-
 
 def leave_working_directory() -> None:
     """Take the working directory and relative folders off `sys.path`, and off $PYTHONPATH and $PATH
@@ -50,24 +38,17 @@ def is_ours() -> bool:
 
 
 def python_command(module: str) -> list[str]:
-    """The words that start `python -m MODULE` with this process's `sys.path` and copy of gvcodec,
-    whatever the working directory holds. Append the module's arguments; start it with
-    `environment()`."""
+    """The words that start `python -m MODULE`, whatever the working directory holds; start it with
+    `python_environment()`."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def python_environment(**variables: str) -> dict[str, str]:
+    """Environment of another Python that imports what this one does, from the same copy of gvcodec:
+    its $PYTHONPATH is `sys.path` without relative folders."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folders = list(getattr(sys.modules["gvcodec"], "__path__", [package]))
-    file = os.path.join(package, "__init__.py")
-    path = [*safe_path(), *_running_package()]
-    code = _START.format(path=path, file=file, folders=folders, module=module)
-    options = [option for flag, option in _OPTIONS.items() if getattr(sys.flags, flag)]
-    return [sys.executable, *options, "-P", "-c", code]
-
-
-def make_environment(**variables: str) -> dict[str, str]:
-    """Environment of another Python: this one's, without relative folders in $PYTHONPATH."""
-    known = os.environ | variables
-    if "PYTHONPATH" in known:
-        known["PYTHONPATH"] = _safe_entries(known["PYTHONPATH"])
-    return known
+    places = dict.fromkeys([*safe_path(), os.path.dirname(package)])
+    return os.environ | variables | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 def find_program(name: str) -> str | None:
@@ -99,17 +80,6 @@ def _is_here(entry: str) -> bool:
         return os.path.samefile(entry, os.curdir)
     except OSError:
         return False
-
-
-def _running_package() -> list[str]:
-    """The folder of the package that `python -m` runs here, such as `training` of a checkout: what
-    it starts imports it too, after everything else."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    name = spec.name.split(".")[0] if spec is not None else "gvcodec"
-    package = sys.modules.get(name) if name != "gvcodec" else None
-    file = getattr(package, "__file__", None)
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(file))) if file else ""
-    return [folder] if folder and folder not in safe_path() else []
 
 
 def _list_installed() -> list[str]:

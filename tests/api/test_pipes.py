@@ -62,14 +62,6 @@ def test_a_file_descriptor_is_encoded(clip: Path, tmp_path, how) -> None:
     assert (tmp_path / "a.gvc").stat().st_size > 0
 
 
-def test_raw_samples_in_a_pipe_are_read_by_its_name(tmp_path) -> None:
-    raw = tmp_path / "raw.bin"
-    raw.write_bytes(b"\x50" * (48 * 32 * 3 // 2 * 6))
-    feed(pipe := tmp_path / "clip_48x32_30.yuv", raw)
-    done = gvcodec.encode_file(pipe, tmp_path / "a.gvc", size=9000, base="av1", preset=10, fit=0)
-    assert (done.frames, done.format.width, done.format.frame_rate) == (6, 48, 30)
-
-
 def test_compare_reads_a_pipe(clip: Path, tmp_path) -> None:
     feed(pipe := tmp_path / "pipe", clip)
     run("compare", pipe, tmp_path / "a.html", "--with", "x264", *ENCODE, "--base", "av1")

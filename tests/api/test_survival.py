@@ -199,26 +199,6 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
         assert encoder.wait(60) == decoder.wait(60) == 0
 
 
-def test_a_growing_file_is_followed(tmp_path, clip: list[Planes], capsys) -> None:
-    data = made(clip)
-    path = tmp_path / "a.bin"
-    path.write_bytes(data[:100])
-
-    def grow() -> None:
-        for begin in range(100, len(data), 500):
-            time.sleep(0.02)
-            with open(path, "ab") as file:
-                file.write(data[begin : begin + 500])
-
-    writer = threading.Thread(target=grow)
-    writer.start()
-    run("decode", path, tmp_path / "b.y4m", "--fidelity", "--follow", 20)
-    writer.join()
-    assert "18 base frames" in capsys.readouterr().err
-    path.write_bytes(data[:-20])
-    run("decode", path, tmp_path / "c.y4m", "--fidelity", "--follow", "0.1", code=3)
-
-
 def packed(packet: Packet, strange: bytes, pack: Callable[[Packet], bytes]) -> bytes:
     return strange if packet.payload == b"strange" else pack(packet)
 

@@ -41,7 +41,6 @@ DECODE = ("decode", "STREAM", "OUT.y4m", "--fidelity")
 VALUES = [
     (0, *DECODE, "--max-memory", "99999999999G"),
     (2, *DECODE, "--threads", "99999999999"),
-    (2, *DECODE, "--follow", "1e308"),
     (2, "cut", "STREAM", "OUT", "--from", "1e308"),
     (2, "cut", "STREAM", "OUT", "--from", "1e9"),
     (2, "cut", "STREAM", "OUT", "--to", "1:1:1:1:1"),

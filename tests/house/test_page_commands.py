@@ -14,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -85,8 +84,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     for name in ("lecture.mp4", "film.mp4", "camera.mov", "films/a.mp4", "more/b.mkv"):
         shutil.copy(folder / "in.mp4", folder / name)
-    samples = np.concatenate([np.zeros(1920 * 1080 * 3 // 2, np.uint8)] * 2)
-    samples.tofile(folder / "BasketballDrive_1920x1080_50.yuv")
     options = {"fit": 0, "preset": 10, "keyint": 4, "frames": 12}
     for name in ("out.gvc", "lecture.gvc", "films/a.gvc"):
         gvcodec.encode_file(folder / "in.mp4", folder / name, **options)
