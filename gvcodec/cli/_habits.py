@@ -43,5 +43,4 @@ def from_habits(words: Sequence[str]) -> list[str]:
         given = ["encode", *given]
     ours = _OURS.get(given[0], {}) if given else {}
     end = given.index("--") if "--" in given else len(given)
-    replaced = (ours.get(word, word) for word in given[:end])
-    return [*filter(None, replaced), *given[end:]]
+    return [*(ours.get(w, w) for w in given[:end] if ours.get(w) != ""), *given[end:]]
