@@ -74,12 +74,16 @@ def save(path: Path, pix_fmt: str, colour: Colour, card: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
-)
-@pytest.mark.parametrize(
-    "colour",
-    [Colour(6, 6, 6), Colour(1, 1, 1), Colour(9, 16, 9), Colour(1, 13, 1, True)],
-    ids=["601", "709", "2020-pq", "709-full"],
+    ("pix_fmt", "colour"),
+    [
+        ("yuv420p", Colour(1, 1, 1)),
+        ("yuv420p", Colour(1, 13, 1, True)),
+        ("yuv422p", Colour(6, 6, 6)),
+        ("yuv444p", Colour(1, 13, 1, True)),
+        ("yuv420p10le", Colour(9, 16, 9)),
+        ("yuv422p10le", Colour(1, 13, 1, True)),
+        ("yuv444p10le", Colour(9, 16, 9)),
+    ],
 )
 def test_tags_and_levels_come_through(tmp_path, pix_fmt: str, colour: Colour) -> None:
     depth = 10 if "10" in pix_fmt else 8

@@ -248,20 +248,17 @@ def test_a_clip_becomes_motion_that_is_cut_joined_and_verified(tmp_path: Path) -
     """Without --base, as at any low rate, where motion is 1.9 % nearer than AV1. The file is that
     of --base motion, on one thread and on two."""
     source = write(tmp_path / "in.mp4", make_clip(480, 288, 24, seed=1))
-    made = []
-    for threads in (1, 2):
-        path = tmp_path / f"{threads}.gvc"
-        words = ["-q", 67, "--fit", "off", "--keyint", 12]
-        done = gvcodec("encode", source, path, *words, "--threads", threads)
-        made.append(path.read_bytes())
-    assert made[0] == made[1]
+    path = tmp_path / "a.gvc"
+    words = ["-q", 67, "--fit", "off", "--keyint", 12, "--threads", 1]
+    done = gvcodec("encode", source, path, *words)
     (line,) = [line for line in done.stderr.decode().splitlines() if "base motion: " in line]
     assert "nearer to the source than av1 at 0.0" in line
     assert b"motion" in gvcodec("info", path).stdout
     chosen = auto.choose_base(str(source), EncoderConfig(q=67, base=AUTO, keyint=12)).config
     assert chosen.base == "motion" and chosen.base_q is not None
-    same = api.encode_file(source, tmp_path / "same.gvc", config=dataclasses.replace(chosen, fit=0))
-    assert same.frames == 24 and (tmp_path / "same.gvc").read_bytes() == made[0]
+    chosen = dataclasses.replace(chosen, fit=0, threads=2)
+    same = api.encode_file(source, tmp_path / "same.gvc", config=chosen)
+    assert same.frames == 24 and (tmp_path / "same.gvc").read_bytes() == path.read_bytes()
     parts = [tmp_path / "front.gvc", tmp_path / "rear.gvc"]
     gvcodec("cut", path, parts[0], "--to", 0.48)
     gvcodec("cut", path, parts[1], "--from", 0.48)
@@ -315,9 +312,9 @@ def test_a_size_is_met_in_the_base_that_is_chosen(base: str, source: Path) -> No
 
 
 def test_a_size_on_the_command_line(source: Path, tmp_path: Path) -> None:
-    words = ["--base", "auto", "--size", 2000, "--fit", "off", "--threads", 1, "--verbose"]
-    done = gvcodec("encode", source, tmp_path / "out.gvc", *words)
-    assert 1800 < (tmp_path / "out.gvc").stat().st_size <= 2000
+    words = ["--base", "auto", "--size", 1100, "--fit", "off", "--threads", 1, "--verbose"]
+    done = gvcodec("encode", source, tmp_path / "out.gvc", *words, "--frames", 12)
+    assert 950 < (tmp_path / "out.gvc").stat().st_size <= 1100
     assert f"base {base_of_file(tmp_path / 'out.gvc')}: ".encode() in done.stderr
     assert re.search(rb"base (av1: motion|motion: ).* 0\.0\d+ bits a pixel", done.stderr)
 

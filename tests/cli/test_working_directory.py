@@ -92,11 +92,9 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
     for words in (
         ("encode", "a.mkv", "a.gvc", *QUICK),
         ("summarize", "a.gvc", "-y"),
-        ("encode", "a.mkv", "b.gvc", "--jobs", "2", *QUICK),
         ("batch", "a.mkv", "-o", "out", "--jobs", "2", "--fit", "off", "--preset", "10"),
         ("decode", "a.gvc", "a.y4m", "-y"),
         ("search", "a.mkv", "a.gvc"),
-        ("verify", "a.gvc"),
         ("info", "a.gvc", "--json"),
     ):
         _run(_program(*words), folder)
