@@ -90,7 +90,7 @@ class Browser:
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})[
             "sessionId"
         ]
-        page = Page(self, session)
+        page = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", {"url": address})
@@ -131,8 +131,11 @@ class Browser:
 class Page:
     """A tab."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
-        self._browser, self._session = browser, session
+    def __init__(self, browser: Browser, session: str, target: str) -> None:
+        self._browser, self._session, self._target = browser, session, target
+
+    def close(self) -> None:
+        self._browser.call("Target.closeTarget", {"targetId": self._target})
 
     def call(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._browser.call(method, parameters, self._session)

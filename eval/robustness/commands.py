@@ -61,10 +61,11 @@ def inputs(count: int, seed: int = 1) -> dict[str, bytes]:
 
 
 def try_command(
-    files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.0
+    files: Mapping[str, bytes], limit: int = LIMIT, patience: float = 120.0, trace: bool = True
 ) -> dict[str, Any]:
-    """Rows of `worker` about all files, and what was opened: `crashes`, `hangs`, `sockets`,
-    `foreign`."""
+    """Rows of `worker` about all files, and what was opened where that is traced: `crashes`,
+    `hangs`, `sockets`, `foreign`."""
+    trace = trace and shutil.which("strace") is not None
     found: dict[str, Any] = {"rows": [], "crashes": [], "hangs": [], "sockets": [], "foreign": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,14 +75,14 @@ def try_command(
         (folder / hostile.FOREIGN).write_bytes(b"RIFF")
         first, names = 0, list(written)
         while first < len(names):
-            rows, end = _run(folder, limit, first, patience)
+            rows, end = _run(folder, limit, first, patience, trace)
             found["rows"] += rows
             first += len(rows) // len(worker.COMMANDS)
             if end:
                 command = " ".join(worker.COMMANDS[len(rows) % len(worker.COMMANDS)])
                 found[end].append(f"{names[first]}, {command}")
                 first += 1
-        found["traced"] = shutil.which("strace") is not None
+        found["traced"] = trace
         found["sockets"], found["foreign"] = _looked_at(folder)
     return found
 
@@ -128,10 +129,12 @@ def to_words(found: dict[str, Any]) -> str:
     )
 
 
-def _run(folder: Path, limit: int, first: int, patience: float) -> tuple[list[dict[str, Any]], str]:
+def _run(
+    folder: Path, limit: int, first: int, patience: float, trace: bool
+) -> tuple[list[dict[str, Any]], str]:
     """Rows of one process, and how it ended: "", "crashes" or "hangs"."""
     command = [sys.executable, "-m", "eval.robustness.worker", str(folder), str(limit), str(first)]
-    if shutil.which("strace"):
+    if trace:
         command = [*_TRACE, "-o", str(folder / f"trace-{first}"), *command]
     path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(_ROOT)])
     process = subprocess.Popen(

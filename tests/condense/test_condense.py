@@ -246,7 +246,8 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import making
 
-    monkeypatch.setattr(making, "_STEPS", 10)
+    monkeypatch.setattr(making, "_STEPS", 3)
+    monkeypatch.setattr(making, "_COUNTS", (2,))
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6

@@ -1,4 +1,4 @@
-"""A browser's tab for the tests of the page."""
+"""One browser for the tests of the page, and tabs of it, which go with their test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import pytest
 from tests import browser
 
 
-@pytest.fixture(scope="module")
-def tab() -> Iterator[Callable[[str], browser.Page]]:
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[browser.Browser]:
     with browser.Browser() as chromium:
-        yield chromium.open
+        yield chromium
+
+
+@pytest.fixture
+def tab(chromium: browser.Browser) -> Iterator[Callable[[str], browser.Page]]:
+    pages: list[browser.Page] = []
+
+    def opened(address: str) -> browser.Page:
+        pages.append(chromium.open(address))
+        return pages[-1]
+
+    yield opened
+    for page in pages:
+        page.close()
