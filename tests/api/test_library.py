@@ -106,13 +106,3 @@ def test_what_cannot_be_encoded_is_said(frames: np.ndarray) -> None:
         gvcodec.encode(frames, nonsense=1)
     with pytest.raises(UsageError, match="either"):
         gvcodec.encode(frames, config=EncoderConfig(), q=4)
-
-
-def test_shapes_are_shown(data: bytes) -> None:
-    video = gvcodec.open(data, fidelity=True)
-    assert repr(video) == "Video(stream: 3 frames (48, 64, 3), 25/s, base av1, painted=False)"
-    frame = "Frame(data=uint8 (48, 64, 3), pts_seconds=0.04, duration_seconds=0.04)"
-    assert repr(video.get_frame_at(1)) == frame
-    assert "data=uint8 (2, 48, 64, 3), pts_seconds=float64 (2,)" in repr(
-        video.get_frames_at([0, 2])
-    )

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import gvcodec
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import moving_texture, run
@@ -42,13 +41,6 @@ def test_a_named_pipe_is_encoded_as_the_file(clip: Path, tmp_path, how) -> None:
     assert (tmp_path / "a.gvc").read_bytes() == (tmp_path / "b.gvc").read_bytes()
 
 
-def test_the_library_reads_pipes_too(clip: Path, tmp_path) -> None:
-    feed(pipe := tmp_path / "pipe", clip)
-    options = {"base": "av1", "preset": 10, "fit": 0}
-    done = gvcodec.encode_file(pipe, tmp_path / "a.gvc", target="psnr=30", **options)
-    assert done.frames == 8
-
-
 @pytest.mark.parametrize("how", TWICE[:4:3], ids=lambda how: how[0])
 def test_a_file_descriptor_is_encoded(clip: Path, tmp_path, how) -> None:
     """`<(cat FILE)` is a pipe that only this process has."""
@@ -60,12 +52,6 @@ def test_a_file_descriptor_is_encoded(clip: Path, tmp_path, how) -> None:
         pipe.write(clip.read_bytes())
     assert process.wait(timeout=120) == 0
     assert (tmp_path / "a.gvc").stat().st_size > 0
-
-
-def test_compare_reads_a_pipe(clip: Path, tmp_path) -> None:
-    feed(pipe := tmp_path / "pipe", clip)
-    run("compare", pipe, tmp_path / "a.html", "--with", "x264", *ENCODE, "--base", "av1")
-    assert (tmp_path / "a.html").stat().st_size > 0
 
 
 def test_a_batch_refuses_a_pipe_in_one_line(clip: Path, tmp_path, capsys) -> None:

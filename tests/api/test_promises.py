@@ -24,30 +24,29 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, run
 
-SETTINGS = ("float64", "bfloat16", "meta", "autocast", "inference", "no gradients")
+SETTINGS = ("float64", "meta", "autocast", "inference")
 
 
 @contextlib.contextmanager
 def set_in_torch(what: str) -> Iterator[None]:
     """What a program may do before it calls the library."""
     torch = pytest.importorskip("torch")
-    if what in ("float64", "bfloat16"):
-        torch.set_default_dtype(getattr(torch, what))
+    if what == "float64":
+        torch.set_default_dtype(torch.float64)
     if what == "meta":
         torch.set_default_device("meta")
     around = {
         "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
         "inference": torch.inference_mode,
-        "no gradients": torch.no_grad,
     }
     try:
         with around.get(what, contextlib.nullcontext)():
             yield
-            if what in ("float64", "bfloat16"):
-                assert torch.get_default_dtype() is getattr(torch, what)
+            if what == "float64":
+                assert torch.get_default_dtype() is torch.float64
             assert torch.get_default_device().type == ("meta" if what == "meta" else "cpu")
             assert torch.is_autocast_enabled("cpu") == (what == "autocast")
-            assert torch.is_grad_enabled() == (what not in ("inference", "no gradients"))
+            assert torch.is_grad_enabled() == (what != "inference")
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)

@@ -180,16 +180,6 @@ def test_hostile_units_are_refused(unit: bytes) -> None:
         take_apart(unit)
 
 
-def test_foreign_metadata_and_padded_sizes_pass(stream: bytes) -> None:
-    key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
-    foreign = b"\x2a\x05\x16abc\x80"  # our type, not our magic
-    ours = pack([Entry(EntryType.PLACE, b"\7")])
-    padded = ours[:1] + bytes([ours[1] | 0x80, 0x80, 0]) + ours[2:]
-    unit = take_apart(b"\x12\x00" + foreign + padded + restore("av1", key.payload)[2:])
-    assert unit.entries == (Entry(EntryType.PLACE, b"\7"),) and not unit.damage
-    assert unit.payload.startswith(foreign)
-
-
 def test_newer_versions_and_entries(stream: bytes) -> None:
     import zlib
 
@@ -350,16 +340,6 @@ def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path, ffmpeg:
         assert len(cut) == len(ours) == 8 and ours.painted
         assert np.array_equal(cut[:], ours[:])
         assert not np.array_equal(ours[0], gvcodec.open(piece, fidelity=True)[0])
-
-
-def test_a_piece_that_ends_between_keyframes(stream: bytes, tmp_path, ffmpeg: str) -> None:
-    path = written(stream, tmp_path / "a.mkv")
-    piece = read(copied(ffmpeg, path, tmp_path / "p.mkv", f"-t {TIMES[8] / 1000 - 0.01}"))
-    wanted = list(gvcodec.decode_planes(stream, fidelity=True))[:8]
-    for ours, theirs in zip(gvcodec.decode_planes(piece, fidelity=True), wanted, strict=True):
-        assert planes_equal(ours, theirs)
-    with gvcodec.open(piece, fidelity=True) as video:
-        assert [video.pts_of(number) for number in range(8)] == TIMES[:8]
 
 
 def test_joined_pieces_play_one_after_the_other(

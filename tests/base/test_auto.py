@@ -82,11 +82,6 @@ def test_the_nearer_base_is_chosen_at_equal_bytes() -> None:
     assert farther.config == EncoderConfig(q=60, base="av1")
 
 
-def test_motion_has_to_be_nearer() -> None:
-    assert Made(0.995).choose().config.base == "motion"
-    assert Made(1.005).choose().config.base == "av1"
-
-
 def test_more_than_a_decibel_has_to_be_paid_for() -> None:
     assert Made(0.99, loss=0.9).choose().config.base == "motion"
     assert Made(0.8, loss=1.5).choose().config.base == "motion"
@@ -210,11 +205,6 @@ def test_videos_that_motion_is_not_for(
 ) -> None:
     path = write(tmp_path / "in.y4m", make_clip(width, height, frames), bits)
     assert why in auto.choose_base(str(path), EncoderConfig(q=67)).reason
-
-
-def test_without_torch_there_are_no_trials(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "has_torch", lambda: False)
-    assert "torch" in auto.choose_base(str(source), EncoderConfig(q=67)).reason
 
 
 def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:

@@ -254,13 +254,6 @@ def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     assert memory.values[0].any() and not memory.values[1].any()
 
 
-def test_a_frame_of_copies_is_no_bytes() -> None:
-    coder = Entropy(network(), 5, 5)
-    none = np.zeros((5, TREE_VALUES), np.int16), np.zeros(5, np.uint8)
-    assert coder.encode(*none, MotionStatistics.empty(5), Times(-1, 0)) == b""
-    assert not coder.decode(b"", MotionStatistics.empty(5), Times(-1, 0))[1].any()
-
-
 def test_any_bytes_decode_or_are_refused() -> None:
     rng = np.random.default_rng(3)
     coder = Entropy(network(), 5, 3)

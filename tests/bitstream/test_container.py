@@ -109,10 +109,6 @@ def test_packets_come_back_in_order() -> None:
     assert (reader.frames, reader.base_hash) == (8, HASH)
 
 
-def test_fixed_overhead_is_at_most_96_bytes() -> None:
-    assert len(write(HEADER, [Packet(Kind.KEY, b"")])) - len(Packet(Kind.KEY, b"").pack()) <= 96
-
-
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 62, 4095, 4096, 100_000, (1 << 19) - 1])
 def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
     assert len(Packet(Kind.INTER, bytes(size)).pack()) - size <= (
@@ -145,26 +141,6 @@ def test_index_lists_gops_and_seek_finds_the_fit_in_force() -> None:
     assert (first, next(iter(found)).kind) == (0, Kind.KEY)
     with pytest.raises(UsageError):
         reader.seek(15)
-
-
-class Pipe(io.RawIOBase):
-    """A stream that only reads forward."""
-
-    def __init__(self, data: bytes) -> None:
-        self._source = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        return self._source.readinto(buffer)
-
-
-def test_a_pipe_is_read_without_the_index() -> None:
-    reader = Reader(io.BufferedReader(Pipe(write(HEADER, gop(5)))))
-    assert list(reader.packets()) == gop(5)
-    with pytest.raises(UsageError, match="seek"):
-        reader.gops()
 
 
 def sample() -> bytes:

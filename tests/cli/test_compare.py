@@ -41,10 +41,6 @@ def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> 
     assert np.corrcoef(coded.frames[3][0].ravel(), clip[3][0].ravel())[0, 1] > 0.8
 
 
-def test_a_peer_that_cannot_be_that_small_says_so(clip: list[Planes]) -> None:
-    assert encode_at("x265", clip[:2], FORMAT, 20) is None
-
-
 @pytest.mark.parametrize("name", ["x265", "svtav1"])
 def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size(name: str) -> None:
     fmt, film = replace(FORMAT, width=192, height=160), moving_texture(192, 160, 6)

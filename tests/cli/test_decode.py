@@ -250,14 +250,6 @@ def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path, capsys) -> None:
     assert told(tmp_path / "c.bin") == told(tmp_path / "a.bin")
 
 
-def test_a_piece_of_the_source_has_its_own_chapters(hdr_stream: Path) -> None:
-    with VideoReader(hdr_stream.with_name("in.mp4"), start=0.12, frames=3) as reader:
-        assert reader.metadata.chapters == (
-            Chapter(0, 80_000, "up"),
-            Chapter(80_000, 120_000, "and down"),
-        )
-
-
 def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
     run("info", hdr_stream)
     lines = dict(
@@ -308,18 +300,3 @@ def test_hostile_metadata_is_refused(
 def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
     title = "\x1b[2Jnice\n\u202etry"
     assert Metadata.unpack(Metadata(title).pack()).title == "[2Jnice  try"
-
-
-def test_unknown_fields_of_metadata_are_skipped() -> None:
-    assert Metadata.unpack(b"\x63\2ab" + WHOLE.pack() + b"\0\0") == WHOLE
-
-
-def test_an_extracted_base_has_title_and_chapters(tmp_path, frames: list[Planes], capsys) -> None:
-    encoder = gvcodec.Encoder(
-        form(10), gvcodec.EncoderConfig(q=40, base="av1", fit=0, threads=1, preset=10)
-    )
-    encoder.send_metadata(WHOLE.pack())
-    (tmp_path / "a.bin").write_bytes(finished(encoder, frames))
-    run("extract", tmp_path / "a.bin", tmp_path / "a.mp4")
-    assert metadata_in(tmp_path / "a.mp4")[0] == Metadata(WHOLE.title, WHOLE.chapters)
-    assert "HDR metadata" in capsys.readouterr().err

@@ -113,14 +113,6 @@ def test_a_link_before_two_dots_leads_where_the_system_goes(made: Path, tmp_path
     assert stream.read_bytes() == (made / "av1.gvc").read_bytes()
 
 
-@pytest.mark.parametrize("scheme", ["file://", "file://localhost", "local://"])
-def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, capsys) -> None:
-    source = copied(made, "in.mp4", tmp_path, "a b.mkv")
-    run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
-    assert "is the input" in capsys.readouterr().err
-    assert source.read_bytes() == (made / "in.mp4").read_bytes()
-
-
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_overwrites_its_input(
@@ -189,14 +181,6 @@ def test_a_pipe_as_output_is_written_to(made: Path, tmp_path, suffix: str) -> No
     assert found[0].startswith(b"\x89GVC" if suffix == "gvc" else b"YUV4MPEG2")
     assert [path.name for path in tmp_path.iterdir()] == [pipe.name]
     assert pipe.is_fifo()
-
-
-def test_the_null_device_is_written_to(made: Path, tmp_path) -> None:
-    run("encode", made / "in.mp4", "/dev/null", *ENCODE)
-    link = tmp_path / "null.y4m"
-    link.symlink_to("/dev/null")
-    run("decode", made / "av1.gvc", link, "--fidelity", "-y")
-    assert Path("/dev/null").is_char_device()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")

@@ -62,12 +62,6 @@ def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path) -> None
         assert np.array_equal(a.to_ndarray()[:80], b.to_ndarray()[:80])
 
 
-def test_av1_is_not_put_into_a_file_of_h266(tmp_path, stream: Path, capsys) -> None:
-    run("extract", stream, tmp_path / "a.266", code=2)
-    assert "no file for base av1" in capsys.readouterr().err
-    assert not (tmp_path / "a.266").exists()
-
-
 def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:
     cut = tmp_path / "cut.gvc"
     cut.write_bytes(stream.read_bytes()[:-30])

@@ -59,13 +59,6 @@ def test_the_reader_gives_all_frames_and_labels(tmp_path) -> None:
     assert np.array_equal(pictures[0], pictures[4]) and not np.array_equal(pictures[0], pictures[3])
 
 
-def test_the_reader_works_with_a_data_loader(tmp_path) -> None:
-    torch = pytest.importorskip("torch")
-    loader = torch.utils.data.DataLoader(CondensedSet(made(tmp_path)), batch_size=3)
-    pictures, labels = next(iter(loader))
-    assert tuple(pictures.shape) == (3, 8, 32, 32, 3) and labels.tolist() == [2, 0, 1]
-
-
 def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
     code = (
         "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
@@ -203,16 +196,6 @@ def videos(folder: Path) -> None:
                     )
                 )
             container.mux(stream.encode(None))
-
-
-@pytest.mark.parametrize("side", (64, 112))
-def test_networks_work_at_larger_sides(side: int) -> None:
-    torch = pytest.importorskip("torch")
-    from gvcodec.condense.networks import Pairs
-
-    network = Pairs(3, side)
-    assert network(torch.zeros(2, 4, side, side, 3)).shape == (2, 3)
-    assert len(network.body) == (5 if side == 112 else 4)
 
 
 @pytest.mark.parametrize(

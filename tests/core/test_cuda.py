@@ -125,19 +125,6 @@ def test_streams_equal_reference_and_come_back(backend: streams.Backend) -> None
         assert whole.all() and (found == behind(values, counts)).all()
 
 
-@on_each
-def test_damage_is_decoded_alike(backend: streams.Backend) -> None:
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        values, scale, mean, counts = make_batch(rng, seed * 5, seed)
-        packets = damaged(rng, streams.encode(values, scale, mean, counts))
-        found, whole = streams.decode(packets, scale, mean, counts, backend)
-        expected, expected_whole = streams.decode(packets, scale, mean, counts)
-        assert (found == expected).all() and (whole == expected_whole).all()
-        longer = [packet + b"\1" for packet in streams.encode(values, scale, mean, counts)]
-        assert not streams.decode(longer, scale, mean, counts, backend)[1].any()
-
-
 def make_predicted(
     rng: np.random.Generator, count: int, steps: int
 ) -> tuple[list[Layer], NDArray[np.generic], ...]:
@@ -207,44 +194,6 @@ def test_damaged_predicted_streams_are_decoded_alike(backend: streams.Backend) -
         assert (
             found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
         )
-
-
-def test_predicted_tables_pay() -> None:
-    """A stream that repeats itself costs less when the network sees what was before."""
-    level = np.repeat(np.random.default_rng(5).integers(-40, 40, (8, 16)), 16, 1).astype(np.int32)
-    side = np.zeros((*level.shape, 0), np.uint8)
-    last = Layer(
-        np.array([[0], [1]], np.int8),
-        np.array([8, -64], np.int32),
-        np.array([1, 8], np.int32),
-        1,
-        -512,
-        511,
-    )
-    # Scale (8 · 1 + 1) >> 1 = 4; mean 4 · (activation - 64): half the value before, in eighths.
-    halves = streams.encode_predicted([last], side, level)
-    exact = streams.encode_predicted(
-        [last._replace(multiplier=np.array([1, 16], np.int32))], side, level
-    )
-    assert sum(map(len, exact)) < 0.5 * sum(map(len, halves))
-
-
-def test_zero_inflation_pays_for_values_that_are_zero_or_far_from_it() -> None:
-    rng = np.random.default_rng(6)
-    values = np.where(rng.random((8, 400)) < 0.85, 0, rng.integers(-20, 21, (8, 400))).astype(
-        np.int32
-    )
-    side = np.zeros((*values.shape, 0), np.uint8)
-
-    def size(*outputs: int) -> int:
-        none = np.zeros((len(outputs), 1), np.int8)
-        ones = np.ones(len(outputs), np.int32)
-        layer = Layer(none, 2 * np.array(outputs, np.int32), ones, 1, -512, 511)
-        return sum(map(len, streams.encode_predicted([layer], side, values)))
-
-    plain = min(size(scale, 0) for scale in range(20, 60, 2))
-    assert size(50, 0, 0) == size(50, 0)
-    assert size(50, 0, 22) < 0.85 * plain
 
 
 @pytest.mark.skipif(MISSING is None, reason="there is a device")

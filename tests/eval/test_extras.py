@@ -157,15 +157,3 @@ def test_what_painting_saves_is_a_rate_within_files():
     assert line[0] == "gvcodec, rendered" and line[1].startswith("-10.0 %") and line[2] == "+0.0 %"
     assert line[3].startswith("-10.0 %") and line[4] == "+0.0 %"
     assert make_own_table(Results(clips, {"x265-ld": rows["x265-ld"]}, {}))[1] == []
-
-
-def test_own_change_of_a_source():
-    import numpy as np
-
-    from eval.metrics.flicker import own_change
-
-    still = np.random.default_rng(1).integers(0, 1023, (64, 96)).astype(np.uint16)
-    assert own_change([(still, still)], 10) == 0
-    assert own_change([], 8) == 0
-    brighter = np.minimum(still + 8, 1023)
-    assert own_change([(still, brighter)], 10) == pytest.approx(2, rel=0.2)

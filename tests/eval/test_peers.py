@@ -42,14 +42,6 @@ def test_both_forms(name, clip, folder):
     assert low.identity(low.encode) != random.identity(random.encode)
 
 
-def test_intra_period_reaches_the_encoder(clip, folder):
-    sizes = []
-    for keyint in (9999, 2):
-        (codec,) = resolve(["x264-ld"], Options("fast", keyint))
-        sizes.append(encode(codec, clip, 35, folder / "streams").frame_bytes[2])
-    assert sizes[1] > 3 * sizes[0]
-
-
 @pytest.fixture(scope="module")
 def cut(clip, folder):
     """Ten frames, of which the last five are turned upside down and inverted: a scene of its
@@ -90,18 +82,6 @@ def test_vvenc_does_not_take_its_own_second(folder):
         by_itself = tuple(word.replace(":intraperiod=1048576", "") for word in codec.encode)
         with pytest.raises(EvalError, match=r"intra frames 0, 24 \(coding"):
             encode(replace(codec, encode=by_itself), long, 40, folder / "streams")
-
-
-def test_templates(tmp_path, clip):
-    (tmp_path / "a.toml").write_text(
-        '[codec.mpeg2]\nencode = "{ffmpeg} -v error -i {input} -c:v mpeg2video -qscale:v {q} -f '
-        'mpeg2video {stream}"\n'
-        'decode = "{ffmpeg} -v error -i {stream} -f yuv4mpegpipe {output}"\nq = [2, 31]\n'
-    )
-    codec = resolve(["mpeg2"], Options(templates=(tmp_path / "a.toml",)))[0]
-    encoded = encode(codec, clip, 8, tmp_path)
-    decoded, _ = decode(codec, "", encoded, clip, tmp_path)
-    assert Measurer(clip, {"psnr_y": 1})(decoded)["psnr_y"]["worst"] > 25
 
 
 def test_an_encoder_that_writes_nothing_fails(tmp_path, clip):

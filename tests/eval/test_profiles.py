@@ -26,7 +26,6 @@ from eval.tools import EvalError
 from eval.video import prepare
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.packets import Kind
-from gvcodec.cli import parser
 from tests.eval_helpers import GREY, frames_of
 
 
@@ -190,21 +189,6 @@ def test_gvcodec_has_one_intra_frame_also_over_a_cut(tmp_path, base):
         with open(encode(codec, clip, 40, tmp_path / "streams").stream, "rb") as file:
             kinds = [packet.kind for packet in Reader(file).packets() if packet.is_frame]
         assert (kinds.count(Kind.KEY), len(kinds)) == (keys, 40)
-
-
-def test_motion_is_a_base_of_the_codec_word():
-    codec = resolve(["gvcodec:base=motion:fit=off"], Options())[0]
-    words = ["1" if word.startswith("{") else word for word in codec.encode[3:]]
-    assert parser().parse_args(words).base == "motion"
-    assert (codec.name, codec.delay) == ("gvcodec-motion-fitoff", "random")
-    assert codec.q_range == (0, 67)
-    assert list(codec.outputs) == ["fidelity", "rendered"]
-    for word, wrong in (
-        ("base=motio", "base is "),
-        ("base=motion:preset=1", "no preset"),
-    ):
-        with pytest.raises(EvalError, match=wrong):
-            resolve([f"gvcodec:{word}"], Options())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from gvcodec.bitstream import Reader
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.files import open_summarised
-from gvcodec.types import VideoFormat
 from tests.clips import add_video
 from tests.conftest import run
 
@@ -177,26 +176,6 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
         packets = [p for p in reader.packets() if p.kind.name == "METADATA"]
     assert reader.header.start_pts == 0
     assert Metadata.unpack(packets[0].payload).source_start == 10_000_000
-
-
-def test_streams_that_keep_the_clock_of_their_source_are_shown_from_0(tmp_path) -> None:
-    """As older versions made them."""
-    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
-    encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(**QUICK), start_pts=10_000)
-    from gvcodec.codec.encode_stream import encode_stream
-
-    y, chroma = np.full((48, 64), 300, np.uint16), np.full((24, 32), 512, np.uint16)
-    with open(tmp_path / "a.gvc", "wb") as output:
-        encode_stream(encoder, output, (((y, chroma, chroma), 10_000 + 40 * n) for n in range(5)))
-    video = gvcodec.open(tmp_path / "a.gvc", fidelity=True)
-    assert video.get_frame_at(2).pts_seconds == 0.08
-    assert video.number_at(0.09) == 2
-    api.decode_file(tmp_path / "a.gvc", tmp_path / "a.mp4", fidelity=True)
-    assert shown(tmp_path / "a.mp4") == even(5)
-    from gvcodec.streams.info import facts
-
-    with open(tmp_path / "a.gvc", "rb") as stream:
-        assert facts(Reader(stream)).source_start == 10
 
 
 def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:

@@ -130,18 +130,6 @@ def test_a_cut_off_y4m_on_a_pipe_is_named(monkeypatch) -> None:
     assert "the file is cut off: it has 24 frames" in reader.notes
 
 
-def test_messages_are_one_line_whatever_the_name(tmp_path, capsys) -> None:
-    odd = tmp_path / "two\nlines\x1b[31m.mp4"
-    run("encode", odd, tmp_path / "a.gvc", code=1)
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "two\\nlines\\x1b[31m.mp4: No such file" in error
-    recording("mp4", path=odd)
-    out = tmp_path / "out\nput.gvc"
-    run("encode", odd, out, "--fit", "off", "--preset", 10)
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 def test_uris_are_read_by_fsspec(tmp_path) -> None:
     import fsspec
 
@@ -216,13 +204,3 @@ def test_what_is_lost_is_named(tmp_path) -> None:
 def _notes(tmp_path: Path, units: list[bytes], notes_of: object) -> str:
     (tmp_path / "a.h264").write_bytes(b"\x00\x00\x01".join(units))
     return notes_of(tmp_path / "a.h264")  # type: ignore[operator]
-
-
-def test_metadata_of_unknown_bytes_is_refused_and_bounded() -> None:
-    from gvcodec.errors import DamagedStreamError
-
-    whole = Metadata("T", tags=(("artist", "Me"), ("comment", "x=y")), source_start=-1_500_000)
-    assert Metadata.unpack(whole.pack()) == whole
-    assert not Metadata(source_start=5)
-    with pytest.raises(DamagedStreamError, match="UTF-8"):
-        Metadata.unpack(b"\x05\x02\xff\xff")

@@ -327,24 +327,3 @@ def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
         page.until("player.shown.frame >= 4")
         assert page.run("[player.mode, Boolean(player.shown.painted)]") == ["compare", True]
         assert page.errors() == []
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [320, 390, 800, 1600])
-def test_no_width_scrolls_sideways(tab: Callable[[str], browser.Page], width: int) -> None:
-    with running(GOLDEN / "av1.bin") as server:
-        page = tab(server.address + "?gpu=off")
-        page.resize(width, 844)
-        page.until("window.player?.shown && player.painter !== undefined")
-        page.run("player.page.slow(), player.note('x'.repeat(500))")
-        page.run("document.getElementById('details').open = true")
-        assert page.run("document.documentElement.scrollWidth") <= width
-        outside = """[...document.querySelectorAll("header *, #controls *, #slow *")].filter((each) => each.checkVisibility()
-            && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.id || each.tagName)"""
-        assert page.run(outside) == []
-        unnamed = """[...document.querySelectorAll("button, input, select")].filter((each) =>
-            !each.ariaLabel && !each.closest("label") && !each.textContent.trim()).map((each) => each.id)"""
-        assert page.run(unnamed) == []
-        page.resize(width, 844, "light")
-        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(244, 245, 248)"
-        assert page.errors() == []

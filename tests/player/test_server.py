@@ -9,7 +9,6 @@ import pytest
 
 import gvcodec
 from gvcodec.cli import main
-from gvcodec.player.server import page_files, page_folder
 from tests.conftest import moving_texture
 from tests.player_helpers import GOLDEN, STREAMS, answer, flat, opened, running
 from tests.streams.test_tools import made
@@ -122,8 +121,3 @@ def test_what_cannot_be_played_is_one_line(
         ):
             assert main(["play", "--no-browser", *arguments]) == code
             assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_player_is_small() -> None:
-    assert sum(path.stat().st_size for path in set(page_files().values())) < 1 << 20
-    assert (page_folder() / "built" / "core.wasm").read_bytes()[:4] == b"\0asm"

@@ -26,7 +26,7 @@ from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
 from gvcodec.retrieval.making import SHARE, Budget, summarize
-from gvcodec.retrieval.ranking import best, distinct, scores
+from gvcodec.retrieval.ranking import best, scores
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
@@ -116,11 +116,6 @@ def test_vectors_that_hardly_move_cost_less_than_those_that_jump() -> None:
     jumping = rng.integers(-9, 10, (30, 64))
     sizes = [len(Summary(ID, 8, 8, rows.astype(np.int8)).pack()) for rows in (still, jumping)]
     assert sizes[0] < 90 and sizes[1] > 1000
-
-
-def test_what_is_not_a_number_becomes_zero() -> None:
-    values = np.array([[np.nan, np.inf, -np.inf, 1e9, 1.0]], np.float32)
-    assert quantise(values, 8).tolist() == [[0, 127, -127, 127, 2]]
 
 
 def head(
@@ -272,15 +267,6 @@ def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes],
     assert found["bytes"] == len(path.read_bytes()) > 2 * found["bytes_read"]
 
 
-def test_a_time_in_a_summarised_file_needs_no_embedder(
-    tmp_path, scenes: list[Planes], capsys
-) -> None:
-    path = tmp_path / "a.gvc"
-    path.write_bytes(made(scenes))
-    run("search", f"{path}@0.5", path, "--json", "-k", "1")
-    assert json.loads(capsys.readouterr().out)["moments"][0]["gop"] == [10, 10]
-
-
 def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
@@ -382,13 +368,6 @@ def test_best_moments_are_apart() -> None:
     assert moments[0].frame == 160 and moments[0].score > 0.99
     assert all(abs(moment.frame - 160) >= 64 for moment in moments[1:])
     assert len(best(found, frames, 50)) <= 5
-
-
-def test_distinct_moments_are_far_from_each_other() -> None:
-    values = np.repeat(np.eye(4, dtype=np.float32), 5, 0)
-    assert sorted(place // 5 for place in distinct(values, 4)) == [0, 1, 2, 3]
-    assert len(distinct(values, 50)) == 20
-    assert distinct(values[:0], 3) == []
 
 
 @pytest.mark.parametrize("more", [["--summary-rate", "0"], ["--summary", "nothing"]])

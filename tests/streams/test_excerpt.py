@@ -149,16 +149,6 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_piece_of_a_damaged_stream(tmp_path, piecewise: bytes) -> None:
-    (tmp_path / "a.bin").write_bytes(piecewise[: len(piecewise) * 7 // 8])
-    words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", "--start", "0.1"]
-    words += ["--frames", "3"]
-    run(*words, code=3)
-    assert not (tmp_path / "a.y4m").exists()
-    run(*words, "--ignore-errors", code=3)
-    assert len(shown(tmp_path / "a.y4m")[0]) == 3
-
-
 @pytest.mark.parametrize(
     ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
 )
