@@ -318,3 +318,11 @@ def test_messages_that_cannot_be_written_end_no_work(made: Path, tmp_path) -> No
             done = subprocess.run(command, stderr=full, timeout=60, check=False)
         assert done.returncode == 0
         assert gvcodec.info(tmp_path / "a.gvc").frames == 5
+
+
+@pytest.mark.parametrize("scheme", ["file://", "file://localhost", "local://"])
+def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, capsys) -> None:
+    source = copied(made, "in.mp4", tmp_path, "a b.mkv")
+    run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
+    assert "is the input" in capsys.readouterr().err
+    assert source.read_bytes() == (made / "in.mp4").read_bytes()

@@ -133,3 +133,10 @@ def test_kept_points_without_them_are_taken_unless_better_ones_were_made(
     write_json(path, {"key": _curve_key(clip, codec, wanted)})
     assert not _take_kept(clip, codec, wanted)
     assert read_json(path)["key"] == _curve_key(clip, codec, wanted)
+
+
+def test_the_blur_is_gaussian():
+    x = np.random.default_rng(0).random((2, 3, 20, 31)).astype(np.float32)
+    want = scipy_ndimage.gaussian_filter(x, 3, radius=6, mode="mirror", axes=(2, 3))
+    got = judges.GaussianBlur(13, 3).forward(torch.from_numpy(x)).numpy()
+    assert np.abs(got - want).max() < 1e-5

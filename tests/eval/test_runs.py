@@ -27,7 +27,7 @@ from eval.points import measured
 from eval.rd import runs
 from eval.rd.runs import Plan, _curve_key
 from eval.report import figures, page
-from eval.report.data import Results
+from eval.report.data import Results, plain
 from eval.report.plot import Chart, Series
 from eval.tools import EvalError, ffmpeg_version
 from tests.eval_helpers import GREY, PAN, needs_chromium, probed
@@ -408,3 +408,12 @@ def wait_for(found):
             return result
         time.sleep(0.1)
     raise AssertionError("it does not happen")
+
+
+def test_names_of_rows_are_words():
+    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
+        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
+    )
+    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
+    assert plain("gvcodec base motion fit off") == "gvcodec, motion base (fit off)"
+    assert plain("x265 low delay") == "x265 low delay"
