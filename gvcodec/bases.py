@@ -40,7 +40,8 @@ class Standard:
 
     `reordered`: packets come in decode order, `holds_back`: the decoder keeps frames of a GOP while
     it works on the next, `low_delay`: the encoder has a form of it, `capped`: it keeps a maximum
-    rate. For files of a given size:
+    rate, `least_rate`: of frames, that it takes, `layouts`: of decoded samples (AV1 streams of
+    before had 10 bits whatever their source had). For files of a given size:
 
     | field | meaning |
     |---|---|
@@ -59,6 +60,8 @@ class Standard:
     holds_back: bool
     low_delay: bool
     capped: bool
+    least_rate: int
+    layouts: tuple[str, ...]
     grain: float
     trials: int
     quick_excess: float
@@ -120,6 +123,8 @@ _ALL = (
             holds_back=False,
             low_delay=True,
             capped=True,
+            least_rate=0,
+            layouts=("yuv420p", "yuv420p10le"),
             grain=0.25,
             trials=6,
             quick_excess=-0.15,
@@ -154,6 +159,8 @@ _ALL = (
             holds_back=True,
             low_delay=False,
             capped=False,
+            least_rate=1,
+            layouts=("yuv420p10le",),
             grain=7 / 4,
             trials=4,
             quick_excess=0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -65,7 +65,6 @@ def search(
     embedder: str | None = None,
     ranking: str = "cosine",
     threads: int = 0,
-    watch: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Found:
     """The `count` moments of streams with summaries that fit a query best.
 
@@ -73,9 +72,8 @@ def search(
     are known to within the distance of a summary's vectors, and so are those of a time whose vector
     is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
     `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
-    segments (`gvcodec.retrieval.ranking`). `watch` hands the paths on, as `tqdm` does. Raises
-    `UsageError`, `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no
-    file could be searched.
+    segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
+    `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
     """
     named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
     names = [str(as_name(name)) for name in named]
@@ -85,7 +83,7 @@ def search(
     paths = [path for given in names for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
-    found, total, read, notes, refused = _best(asked, paths, count, watch)
+    found, total, read, notes, refused = _best(asked, paths, count)
     if not found:
         raise (
             refused[0]
@@ -126,10 +124,7 @@ class _Near(NamedTuple):
 
 
 def _best(
-    asked: _Asked,
-    paths: list[str],
-    count: int,
-    watch: Callable[[list[str]], Iterable[str]],
+    asked: _Asked, paths: list[str], count: int
 ) -> tuple[list[_Near], int, int, list[str], list[GvcodecError]]:
     """The best moments and their files, bytes of all files and bytes read, notes, and errors of
     files that are left out."""
@@ -137,7 +132,7 @@ def _best(
     total = read = 0
     notes: list[str] = []
     refused: list[GvcodecError] = []
-    for path in watch(paths):
+    for path in paths:
         try:
             with open_summarised(path) as file:
                 total += file.size

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
-
-from tqdm import tqdm
 
 from gvcodec.api.moments import search
 from gvcodec.cli._arguments import add_embedder, add_threads
@@ -61,7 +56,6 @@ def run(options: argparse.Namespace) -> None:
         threads=options.threads,
         embedder=options.embedder,
         ranking=options.ranking,
-        watch=_with_bar,
     )
     for note in found.notes:
         say(note)
@@ -84,15 +78,3 @@ def run(options: argparse.Namespace) -> None:
 
 def _tolerance(seconds: float) -> str:
     return f"± {seconds:.2g} s" if seconds else "exact"
-
-
-def _with_bar(paths: list[str]) -> Iterable[str]:
-    """A bar where there are many files and somebody who looks."""
-    if len(paths) < 10 or not sys.stderr.isatty():
-        return paths
-    return _hold_bar(tqdm(paths, unit="file", leave=False, file=sys.stderr))
-
-
-def _hold_bar(bar: Any) -> Iterator[str]:
-    with bar:
-        yield from bar

@@ -16,8 +16,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.base.standard.encoders import for_the_eye
+from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import base_of, standard_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.bracket import Bracket
@@ -87,11 +86,7 @@ def encode_standard(search: Search, found: tuple[float, float] | None = None) ->
     return search.fitted(best)
 
 
-def _any_that_fits(
-    search: Search,
-    points: list[Point],
-    slope: float,
-) -> Pass:
+def _any_that_fits(search: Search, points: list[Point], slope: float) -> Pass:
     """All passes were too large: coarser and coarser ones, and where that makes nothing smaller, as
     in a black clip, finer ones."""
     q, step = points[-1].q, 0.03 / slope
@@ -194,30 +189,12 @@ def find_quality(search: Search) -> tuple[float, float]:
     return _within(search.config, q + excess / slope), slope
 
 
-def _pass(
-    search: Search,
-    q: float,
-    trim: float,
-    quick: bool = False,
-) -> Pass:
+def _pass(search: Search, q: float, trim: float, quick: bool = False) -> Pass:
     config, fmt = dataclasses.replace(search.config, base_q=q).resolve(), search.extent.format
-    base_encoder = StandardEncoder(
-        fmt,
-        config.base,
-        config.base_q,
-        config.keyint,
-        config.scale,
-        config.low_delay,
-        config.threads,
-        trim,
-        quick,
-        for_the_eye(config.low_delay) if config.eye else (),
-        config.preset_of(fmt.width * fmt.height),
-        gop_q=() if quick else config.gop_q,
-    )
+    encoder = base_encoder(fmt, config, trim, quick)
     if quick:
         config = dataclasses.replace(config, tokens="off")
-    return search.run(config, base_encoder, trial=quick)
+    return search.run(config, encoder, trial=quick)
 
 
 def _within(config: EncoderConfig, q: float) -> float:

@@ -209,7 +209,7 @@ def test_videos_that_motion_is_not_for(
 
 def test_an_encoder_by_itself_chunks_and_one_file_take_av1(tmp_path: Path, source: Path) -> None:
     assert EncoderConfig(base=AUTO).resolve().base == "av1"
-    assert make_settings(EncoderConfig(base=AUTO, fit=0)).base == "av1"
+    assert make_settings(EncoderConfig(base=AUTO, fit=0)).config.base == "av1"
     api.encode_file(source, tmp_path / "one.mp4", base=AUTO, q=67, fit=0, frames=2)
     assert base_of_file(tmp_path / "one.mp4") == "av1"
 

@@ -34,8 +34,6 @@ from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Width and height that SVT-AV1 takes.
 _AV1_MOST = (16384, 8704)
-#: Samples of decoded pictures. AV1 streams of before had 10 bits whatever their source had.
-_LAYOUTS = {"av1": ("yuv420p", "yuv420p10le"), "vvc": ("yuv420p10le",)}
 
 
 class StandardEncoder:
@@ -43,10 +41,9 @@ class StandardEncoder:
     QP (12 … 48, in one thread).
 
     `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
-    `quick` takes a fast preset, for trials; `preset` is that of SVT-AV1 or
-    VVenC otherwise, 0 (slowest) … 10 or 4, None = `USUAL_PRESETS`. `params` are options of SVT-AV1
-    on top, such as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no
-    limit.
+    `quick` takes the fastest preset, for trials; `preset` is that of SVT-AV1 or VVenC otherwise, 0
+    (slowest) … 10 or 4, None = that of `DEFAULT_SPEED`. `params` are options of SVT-AV1 on top,
+    such as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -211,15 +208,17 @@ class StandardDecoder(Shared):
         for frame in frames:
             if (
                 (frame.width, frame.height) != self._size
-                or frame.format.name not in _LAYOUTS[self._codec]
+                or frame.format.name not in standard_of(self._codec).layouts
                 or frame.is_corrupt
             ):
                 raise DamagedStreamError("the base layer is not the one that the header promises")
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 
-def base_encoder(fmt: VideoFormat, config: Settled) -> StandardEncoder:
-    """The encoder of `config.base`."""
+def base_encoder(
+    fmt: VideoFormat, config: Settled, trim: float = 0.0, quick: bool = False
+) -> StandardEncoder:
+    """The encoder of `config.base`; a quick one codes all GOPs alike."""
     return StandardEncoder(
         fmt,
         config.base,
@@ -228,10 +227,12 @@ def base_encoder(fmt: VideoFormat, config: Settled) -> StandardEncoder:
         config.scale,
         config.low_delay,
         config.threads,
+        trim,
+        quick,
         params=for_the_eye(config.low_delay) if config.eye else (),
         preset=config.preset_of(fmt.width * fmt.height),
         maxrate=config.maxrate,
-        gop_q=config.gop_q,
+        gop_q=() if quick else config.gop_q,
     )
 
 

@@ -18,6 +18,8 @@ from typing import Protocol, cast
 import av
 
 from gvcodec.base.standard.vvenc import VvcEncoder
+from gvcodec.bases import base_of, standard_of
+from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.types import Colour, Planes
@@ -25,9 +27,6 @@ from gvcodec.util.process import leave_realtime, quiet_svt
 from gvcodec.util.sharing import Shared, in_turn, keep
 
 _LIBRARY = "libsvtav1"
-#: Half the time of preset 2 for 1 to 2 % more bytes at equal LPIPS-Alex or PSNR-Y, twice that of
-#: preset 4 for 3 to 5 % fewer (docs/data/av1-settings.csv).
-USUAL_PRESETS = {"av1": 3, "vvc": 2}
 #: Up to this preset SVT-AV1's tools for screens serve all pictures: 4 % fewer bytes at equal
 #: LPIPS-Alex and DISTS, none at equal PSNR-Y, in twice the time.
 _SCREEN_TOOLS = 2
@@ -35,8 +34,6 @@ _SCREEN_TOOLS = 2
 #: qualities as fine as this: black and white in turn have 5 dB at q 0, 18 at q 10, 36 at q 22;
 #: preset 7 has 50 or more.
 _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
-#: Presets for trials.
-_QUICK = {"av1": 10, "vvc": 4}
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
@@ -53,10 +50,9 @@ _MOST_CRF, _BEYOND = 63, 4 / 3
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _INTRA = 1
-#: SVT-AV1 takes no higher frame rate, VVenC none below one. They need it for their rate control
-#: only; timestamps are kept elsewhere.
+#: SVT-AV1 takes no higher frame rate. Encoders need it for their rate control only; timestamps are
+#: kept elsewhere.
 _MAX_RATE = Fraction(240)
-_MIN_RATE = {"av1": Fraction(0), "vvc": Fraction(1)}
 #: Primaries, transfers and matrices that every encoder here takes for 4:2:0; of others the stream's
 #: own header knows.
 _SUPPORTED_CICP = ({1, 2, *range(4, 13)}, {1, 2, *range(4, 19)}, {1, 2, *range(4, 15)})
@@ -96,7 +92,7 @@ def open_encoder(
     codec: str, width: int, height: int, frame_rate: Fraction, colour: Colour, settings: Settings
 ) -> UnitEncoder:
     """Raises `UsageError` where VVenC is wanted and no program has it."""
-    rate = max(_MIN_RATE[codec], min(frame_rate, _MAX_RATE))
+    rate = max(Fraction(standard_of(codec).least_rate), min(frame_rate, _MAX_RATE))
     tags = _colour_tags(colour)
     if codec == "vvc":
         return VvcEncoder(width, height, rate, tags, _vvc_words(settings, colour.full_range))
@@ -172,13 +168,8 @@ class Av1Encoder(Shared):
 
 
 def _preset(codec: str, settings: Settings) -> int:
-    chosen = (
-        _QUICK[codec]
-        if settings.quick
-        else USUAL_PRESETS[codec]
-        if settings.preset is None
-        else settings.preset
-    )
+    usual = SPEEDS[DEFAULT_SPEED].presets[codec] if settings.preset is None else settings.preset
+    chosen = base_of(codec).presets - 1 if settings.quick else usual
     overflows = codec == "av1" and settings.bit_depth > 8 and settings.q <= _OVERFLOW_Q
     return min(chosen, _OVERFLOW_PRESET) if overflows else chosen
 
