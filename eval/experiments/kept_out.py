@@ -7,10 +7,12 @@ scaled to at most `SAMPLES`) is coded at the same few qualities, which span 0.00
 
     gvcodec        default options of base av1, the whole file, base frames and painted
     best, vvc      `--speed best`; base vvc
+    8:p4           default options with so many bits and this preset
     svtav1         SVT-AV1 at preset 4, 8 bits (at 3/4 and 1/2 size too, where rates are low)
-    vvenc          VVenC at preset slow, without anything of gvcodec's
+    vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
-`measure` makes one codec on one clip at one quality and appends rows to a CSV, `all` calls it for
+`measure` makes one codec on one clip at one quality, appends rows to a CSV and may keep its middle
+frames as pictures, `all` calls it for
 everything that is missing, `report` compares the rows. `check` fails where gvcodec's rows of a new
 CSV take over 2 % more bits than those that came with the checkout.
 """
@@ -22,29 +24,34 @@ import csv
 import functools
 import io
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import torch
+from PIL import Image
 
+from eval.codecs import peers
+from eval.codecs.codec import Options
 from eval.colour import to_rgb
 from eval.experiments import av1_settings as av1
-from eval.metrics import METRICS, network, sample
+from eval.metrics import METRICS, middle, network, sample
 from eval.metrics.flicker import MotionField, flicker
-from eval.metrics.judges import ssimulacra2, without_package
+from eval.metrics.judges import cvvdp, ssimulacra2, without_package
 from eval.metrics.pixel import psnr
 from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT
-from eval.tools import markdown
+from eval.tools import markdown, run_command
+from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -53,14 +60,25 @@ from gvcodec.types import Colour, Planes, VideoFormat
 FRAMES, SAMPLES = 48, 352 * 200
 TARGETS = (0.007, 0.02, 0.06)
 EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 16, "ssimulacra2": 16, "flicker": 4}
-FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *EVERY, "seconds")
+#: Of single frames, and ColorVideoVDP of the middle half of a clip.
+JUDGES = (*EVERY, "cvvdp")
+FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *JUDGES, "seconds")
 #: Only where the rate is low: part of the size, and how much finer.
 SMALLER = {"svtav1-3/4": (0.75, 1.5), "svtav1-1/2": (0.5, 3.75)}
-CODECS = ("svtav1", *SMALLER, "gvcodec", "vvenc", "vvc", "best")
+#: SVT-AV1's CRFs, and the peers' own numbers at which bytes are about the same.
+_CRFS = (10, 25, 40, 50, 57, 63, 70)
+QUALITIES = {
+    "vvenc": (15, 24, 30.5, 34.5, 38, 44.5, 49),
+    "x265": (10, 20, 28, 33, 37, 43, 48),
+    "aom": (10, 25, 38, 47, 53, 58, 63),
+}
+CODECS = ("svtav1", *SMALLER, "gvcodec", *QUALITIES, "vvc", "best")
 #: What `check` compares with, and per cent of bits that it allows.
 LANDED, ALLOWED = Path("docs/data/kept-out.csv"), 2.0
-#: VVenC's index at which it has about AV1's bytes.
-_VVC = 1.0
+
+
+#: Bytes, and by output what decodes the frames that are shown.
+Coded = tuple[int, dict[str, Callable[[], Sequence[av1.Planes]]]]
 
 
 class Measurer:
@@ -68,6 +86,11 @@ class Measurer:
 
     def __init__(self, frames: Sequence[av1.Planes]) -> None:
         self.frames = frames
+
+    def video(self, shown: Sequence[av1.Planes], rate: Fraction) -> float:
+        """ColorVideoVDP."""
+        pairs = {i: (_rgb(shown[i]), _rgb(self.frames[i])) for i in middle(len(shown), 2)}
+        return cvvdp(pairs.__getitem__, list(pairs), float(rate), "cpu")
 
     @torch.inference_mode()
     def __call__(self, shown: Sequence[av1.Planes]) -> dict[str, float]:
@@ -107,14 +130,17 @@ def _narrow(planes: Planes) -> av1.Planes:
     return y, u, v
 
 
-def code(
-    codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float
-) -> tuple[int, dict[str, Sequence[av1.Planes]]]:
-    """Bytes, and what is shown by output."""
-    if codec in ("svtav1", "vvenc", *SMALLER):
-        return _peer(codec, frames, fmt, q)
-    settings = {"vvc": {"base": "vvc"}, "best": {"base": "av1", "speed": "best"}}
+def code(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float) -> Coded:
+    """One codec at a quality, by number of SVT-AV1's CRFs."""
+    if codec in ("svtav1", *SMALLER):
+        return _svtav1(codec, frames, fmt, q)
+    if codec in QUALITIES:
+        return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
+    settings = {"vvc": {"base": "vvc"}, "best": {"speed": "best"}}
     given = {"base": "av1"} | settings.get(codec, {})
+    if ":p" in codec:
+        bits, preset = map(int, codec.split(":p"))
+        given, fmt = given | {"preset": preset}, replace(fmt, bit_depth=bits)
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
     config = EncoderConfig(**given, q=q, keyint=0, threads=1, fit_by="small")  # type: ignore[arg-type]
@@ -122,7 +148,7 @@ def code(
     encode_stream(Encoder(fmt, config), stream, ((_wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
-    return len(data), {name: _decode(data, base) for name, base in outputs.items()}
+    return len(data), {n: functools.partial(_decode, data, base) for n, base in outputs.items()}
 
 
 #: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
@@ -149,25 +175,32 @@ def _decode(data: bytes, base: bool) -> list[av1.Planes]:
     return [_narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
 
 
-def _peer(
-    codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float
-) -> tuple[int, dict[str, Sequence[av1.Planes]]]:
-    if codec == "vvenc":
-        encoder = StandardEncoder(fmt, "vvc", min(63.0, q + _VVC), threads=1, preset=1)
-        parts = [encoder.send(_wide(planes)) for planes in frames] + [encoder.flush()]
-        size = sum(len(packet.payload) for part in parts for packet in part.packets)
-        return size, {"": [_narrow(p) for part in parts for p in part.base_frames]}
+def _peer(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, quality: float) -> Coded:
+    """In random access, the first frame alone intra."""
+    peer = peers.make(codec, "ra", Options())
+    with tempfile.TemporaryDirectory() as folder:
+        stream, output, raw = (Path(folder, name) for name in ("stream", "out.y4m", "raw"))
+        source = Frames(iter(frames), fmt.width, fmt.height, fmt.frame_rate, 8, 6)
+        clip = prepare("clip", "", lambda: source, 0, Path(folder))
+        run_command(peer.command(peer.encode, clip, q=round(quality), stream=stream))
+        run_command(peer.command(peer.outputs[""], clip, stream=stream, output=output))
+        shown = list(decode_raw(output, clip, raw))
+        return stream.stat().st_size, {"": lambda: shown}
+
+
+def _svtav1(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float) -> Coded:
     if codec == "svtav1":
         size, units = av1.encode(frames, fmt.frame_rate, "8:p4", q)
-        return size, {"": av1.decode(units, "8")}
-    from fractions import Fraction
-
+        return size, {"": lambda: av1.decode(units, "8")}
     scale, less = SMALLER[codec]
     resampler = Resampler(fmt.width, fmt.height, Fraction(scale))
     small = [_narrow(resampler.down(_wide(planes))) for planes in frames]
     size, units = av1.encode(small, fmt.frame_rate, "8:p4", q - less)
-    shown = (resampler.up(_wide(planes)) for planes in av1.decode(units, "8"))
-    return size, {"": [_narrow(planes) for planes in shown]}
+
+    def shown() -> Sequence[av1.Planes]:
+        return [_narrow(resampler.up(_wide(planes))) for planes in av1.decode(units, "8")]
+
+    return size, {"": shown}
 
 
 @functools.cache
@@ -188,14 +221,21 @@ def measure(options: argparse.Namespace) -> None:
         return
     measurer = Measurer(frames)
     for q in options.q:
-        begun = time.process_time()
+        begun = sum(os.times()[:4])
         size, outputs = code(options.codec, frames, fmt, q)
-        seconds = time.process_time() - begun
+        seconds = sum(os.times()[:4]) - begun
         bpp = 8 * size / (len(frames) * width * height)
         lines = []
-        for output, shown in outputs.items():
+        for output, decode in outputs.items():
+            shown = decode()
             values = measurer(shown)
-            cells = [f"{values[name]:.5f}" if name in values else "" for name in EVERY]
+            if not without_package("cvvdp"):
+                values["cvvdp"] = measurer.video(shown, rate)
+            if options.keep:
+                name = "-".join(filter(None, (options.clip, options.codec, output, f"{q:g}.png")))
+                picture = np.rint(255 * _rgb(shown[len(shown) // 2])).astype(np.uint8)
+                Image.fromarray(picture.transpose(1, 2, 0).copy()).save(options.keep / name)
+            cells = [f"{values[name]:.5f}" if name in values else "" for name in JUDGES]
             head = [options.clip, options.codec, output, q, size, f"{bpp:.6f}"]
             lines.append(",".join(map(str, [*head, *cells, f"{seconds:.2f}"])) + "\n")
         with open(options.out, "a") as file:
@@ -208,8 +248,7 @@ def everything(options: argparse.Namespace) -> None:
     """One process for each piece, so that none takes long."""
     call = [*options.prefix, sys.executable, "-m", "eval.experiments.kept_out"]
     call += ["--data", str(options.data), "--out", str(options.out)]
-    clips = [name for name in names() if options.only in name]
-    for clip, codec in itertools.product(clips, options.codecs):
+    for clip, codec in itertools.product(options.clips or names(), options.codecs):
         done = {(r["clip"], r["codec"], r["q"]) for r in av1.rows_of(options.out)}
         known = sorted({float(q) for c, _, q in done if c == clip})
         if len(known) < len(TARGETS):
@@ -230,14 +269,14 @@ def report(options: argparse.Namespace) -> None:
     for row in av1.rows_of(options.out):
         codec = "svtav1" if row["codec"] in SMALLER else row["codec"]
         curves[codec, row["output"]][row["clip"]].append(row)
-    shown = [row for row in curves if row[0] not in ("svtav1", "vvenc")]
-    against = [row for row in curves if row[0] in ("svtav1", "vvenc")]
+    against = [row for row in curves if row[0] == "svtav1" or row[0] in QUALITIES]
+    shown = [row for row in curves if row not in against]
     lines = []
     for anchor, row in itertools.product(against, shown):
         clips = sorted(set(curves[anchor]) & set(curves[row]))
-        cells = [_overall(curves[anchor], curves[row], clips, name) for name in EVERY]
+        cells = [_overall(curves[anchor], curves[row], clips, name) for name in JUDGES]
         lines.append([" ".join(row), anchor[0], str(len(clips)), *cells])
-    header = ["gvcodec", "against", "clips", *(METRICS[name].marked_label for name in EVERY)]
+    header = ["gvcodec", "against", "clips", *(METRICS[name].marked_label for name in JUDGES)]
     print(markdown(header, lines))
 
 
@@ -293,8 +332,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the clips")
     parser.add_argument("--out", type=Path, default=Path("docs/data/kept-out.csv"))
     parser.add_argument("--codecs", type=lambda t: t.split(","), default=list(CODECS))
-    parser.add_argument("--only", default="", help="clips whose names contain this")
+    parser.add_argument("--clips", type=lambda t: t.split(","), help="instead of those kept out")
     parser.add_argument("--prefix", type=str.split, default=[], help="words before each command")
+    parser.add_argument("--keep", type=Path, help="folder for pictures of middle frames")
     parser.add_argument("--clip")
     parser.add_argument("--codec")
     parser.add_argument("--q", type=lambda t: [float(q) for q in t.split(",")])

@@ -3,15 +3,13 @@
 `eval/measured/CLIP.json.gz` holds the curves and runs of every codec that was kept for that clip:
 numbers, no pictures. A curve of another codec is taken from there only when its key is that of the
 one to be made: same samples of the source, same commands and version of the encoder, same targets
-and same sampling of the metrics. gvcodec's own are always measured anew; they are kept for those
-who want more than the tables (`restore`).
+and same sampling of the metrics. gvcodec's own are always measured anew.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +27,6 @@ def take(clip: str, codec: str, key: str, out: Path) -> bool:
         return False
     _put(entry, out)
     return True
-
-
-def restore(out: Path, codecs: Collection[str]) -> str:
-    """Puts the curves and runs of these codecs on all clips into an output folder, whatever version
-    made them; returns a line that says so. Raises EvalError for a codec that was not kept."""
-    found = []
-    for path in sorted(FOLDER.glob("*.json.gz")):
-        for entry in _read(path.name.removesuffix(".json.gz")):
-            if entry["codec"] in {*codecs, _SOURCE}:
-                _put(entry, out)
-                found.append(entry["codec"])
-    if missing := set(codecs) - set(found):
-        raise EvalError(f"{FOLDER}: no points of {', '.join(sorted(missing))}")
-    return f"{out}: {len(found) - found.count(_SOURCE)} curves"
 
 
 def _put(entry: dict[str, Any], out: Path) -> None:

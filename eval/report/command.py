@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from eval import arguments as shared
-from eval.points.measured import restore
 from eval.report import make
 
 
@@ -16,11 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_readme(parser, "summary, headline and results")
     charts = "also put the charts of the headline there, as eval/charts"
     add("--charts", type=Path, metavar="DIR", help=charts)
-    kept = "first put the points of these codecs in eval/measured into DIR"
-    add("--kept", type=shared.words, default=[], metavar="NAME,…", help=kept)
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.kept:
-        print(restore(options.dir, options.kept))
     print(make(options.dir, options.readme, options.charts))

@@ -3,10 +3,13 @@ peer as part of its curve."""
 
 from __future__ import annotations
 
+import argparse
 import csv
+import itertools
 
 import pytest
 
+from eval.experiments import kept_out
 from eval.report.data import load
 from eval.sequences import KEPT_OUT, kept_out_sources
 from eval.tools import EvalError, write_json
@@ -37,6 +40,27 @@ def test_every_kept_out_clip_has_its_reason(tmp_path):
     assert all(row["kept"] in ("source", "clip") and len(row["why"]) > 40 for row in rows)
     with pytest.raises(EvalError, match=f"{rows[0]['clip']}.mp4, .* missing"):
         kept_out_sources(tmp_path)
+
+
+@pytest.mark.parametrize(("factor", "worse"), [(1.0, False), (1.015, False), (1.05, True)])
+def test_more_bits_than_before_fail(tmp_path, monkeypatch, factor, worse):
+    paths = [tmp_path / name for name in ("before.csv", "now.csv")]
+    for path, times in zip(paths, (1.0, factor), strict=True):
+        with open(path, "w", newline="") as file:
+            rows = csv.DictWriter(file, kept_out.FIELDS)
+            rows.writeheader()
+            for output, (bpp, value) in itertools.product(("base", "painted"), CURVE):
+                row = {"clip": "a", "codec": "gvcodec", "output": output, "bpp": bpp * times}
+                rows.writerow(
+                    row | {"lpips_alex": value, "dists": value, "psnr_y": 40 - 10 * value}
+                )
+    monkeypatch.setattr(kept_out, "LANDED", paths[0])
+    options = argparse.Namespace(out=paths[1])
+    if worse:
+        with pytest.raises(SystemExit, match="painted DISTS: more than 2 % more bits"):
+            kept_out.check(options)
+    else:
+        kept_out.check(options)
 
 
 def test_smaller_sizes_belong_to_the_curve_of_their_codec(tmp_path):

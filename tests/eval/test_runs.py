@@ -139,24 +139,6 @@ def test_kept_points_of_vvenc_have_one_intra_frame():
                 assert "intraperiod=1048576" in run["encode_command"]
 
 
-def test_tables_come_from_kept_points_alone(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
-    measured.keep(results / "out")
-    kept = tmp_path / "kept"
-    assert main(["report", str(kept), "--kept", "x264-ld,x265-ld,grey"]) == 0
-    assert tables(kept) == tables(results / "out")
-    source = next((results / "out/curves").glob("*__source.json"))
-    pictures, without = (
-        json.loads((folder / "curves" / source.name).read_text())
-        for folder in (results / "out", kept)
-    )
-    assert pictures["crops"] and not without["crops"] and without["change"] == pictures["change"]
-    # Pictures that a folder has already stay there.
-    measured.restore(results / "out", ["grey"])
-    assert json.loads(source.read_text()) == pictures
-    assert main(["report", str(kept), "--kept", "grey,vp9"]) == 1
-
-
 def test_a_folder_has_one_run_at_a_time(tmp_path):
     plan = Plan(tmp_path, (0.1,), {})
     (tmp_path / "tmp").mkdir()
