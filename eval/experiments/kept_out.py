@@ -232,7 +232,7 @@ def measure(options: argparse.Namespace) -> None:
             if not without_package("cvvdp"):
                 values["cvvdp"] = measurer.video(shown, rate)
             if options.keep:
-                name = "-".join(filter(None, (options.clip, options.codec, output, f"{q:g}.png")))
+                name = f"{options.clip}-{options.codec}-{output}-{q:g}.png".replace("/", "_")
                 picture = np.rint(255 * _rgb(shown[len(shown) // 2])).astype(np.uint8)
                 Image.fromarray(picture.transpose(1, 2, 0).copy()).save(options.keep / name)
             cells = [f"{values[name]:.5f}" if name in values else "" for name in JUDGES]
