@@ -60,7 +60,7 @@ from gvcodec.types import Colour, Planes, VideoFormat
 FRAMES, SAMPLES = 48, 352 * 200
 TARGETS = (0.007, 0.02, 0.06)
 EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 16, "ssimulacra2": 16, "flicker": 4}
-#: Of single frames, and ColorVideoVDP of the middle half of a clip.
+#: Of single frames, and ColorVideoVDP of the middle quarter of a clip.
 JUDGES = (*EVERY, "cvvdp")
 FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *JUDGES, "seconds")
 #: Only where the rate is low: part of the size, and how much finer.
@@ -89,7 +89,7 @@ class Measurer:
 
     def video(self, shown: Sequence[av1.Planes], rate: Fraction) -> float:
         """ColorVideoVDP."""
-        pairs = {i: (_rgb(shown[i]), _rgb(self.frames[i])) for i in middle(len(shown), 2)}
+        pairs = {i: (_rgb(shown[i]), _rgb(self.frames[i])) for i in middle(len(shown), 4)}
         return cvvdp(pairs.__getitem__, list(pairs), float(rate), "cpu")
 
     @torch.inference_mode()
