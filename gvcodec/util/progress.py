@@ -26,9 +26,9 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 from gvcodec.util.messages import count_noun, say, write_above
 
 Item = TypeVar("Item")
-#: Work of a stage, where "code" is 1: SVT-AV1 at preset 4 on 100 frames of 960×540, fitted in 20
-#: steps; trials and probes code at preset 8.
-COSTS = {"count": 0.03, "probe": 0.15, "trial": 0.15, "code": 1.0, "fit": 1.0, "paint": 0.2}
+#: Work of a stage, where "code" is 1: SVT-AV1 at preset 3 on 20 frames of 1080p, fitted in 5 steps;
+#: trials and probes code with a fast preset.
+COSTS = {"count": 0.02, "probe": 0.08, "trial": 0.08, "code": 1.0, "fit": 0.28, "paint": 0.04}
 #: Seconds, and part of the frames that went in, after which the time so far says something of the
 #: time left: nobody knows what those inside an encoder with look-ahead will cost.
 _FIRST, _ENOUGH = 2.0, 0.3
