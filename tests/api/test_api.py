@@ -15,7 +15,7 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Planes, VideoFormat
-from tests.conftest import planes_equal, psnr
+from tests.conftest import FASTEST, planes_equal, psnr
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 
@@ -39,7 +39,7 @@ def test_rgb_goes_in_and_comes_back() -> None:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
-    data = gvcodec.encode(clip, format=FORMAT, base=base, keyint=6, fit=0)
+    data = gvcodec.encode(clip, format=FORMAT, base=base, preset=FASTEST[base], keyint=6, fit=0)
     everything = list(gvcodec.decode_planes(data, fidelity=True))
     assert len(everything) == 20
     for start in (1, 6, 17, 19):
@@ -50,7 +50,7 @@ def test_decoding_may_start_anywhere(clip: list[Planes], base: str) -> None:
 
 
 def test_push_and_pull(clip: list[Planes]) -> None:
-    config = gvcodec.EncoderConfig(q=20, fit=0, low_delay=True, keyint=5)
+    config = gvcodec.EncoderConfig(q=20, preset=10, fit=0, low_delay=True, keyint=5)
     encoder = gvcodec.Encoder(FORMAT, config)
     decoder = gvcodec.Decoder(encoder.header, fidelity=True)
     shown = []
@@ -76,7 +76,7 @@ def test_push_and_pull(clip: list[Planes]) -> None:
 
 
 def test_forced_and_regular_keyframes(clip: list[Planes]) -> None:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0, keyint=8))
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(preset=10, fit=0, keyint=8))
     for number, planes in enumerate(clip):
         encoder.send_frame(planes, force_key=number == 5)
     encoder.flush()
@@ -88,7 +88,9 @@ def test_forced_and_regular_keyframes(clip: list[Planes]) -> None:
 
 def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     times = [3000 * number + (1700 if number > 7 else 0) + number % 3 for number in range(20)]
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(fit=0, keyint=6), start_pts=times[0])
+    encoder = gvcodec.Encoder(
+        FORMAT, gvcodec.EncoderConfig(preset=10, fit=0, keyint=6), start_pts=times[0]
+    )
     stream = io.BytesIO()
     encode_stream(encoder, stream, zip(clip, times, strict=True), paints=False)
     reader = Reader(io.BytesIO(stream.getvalue()))

@@ -60,7 +60,9 @@ def frame_payloads(stream: bytes) -> list[Packet]:
 
 
 def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 2), base="av1", fit=0, q=40, low_delay=True)
+    data = gvcodec.encode(
+        moving_texture(64, 48, 2), base="av1", preset=10, fit=0, q=40, low_delay=True
+    )
     key, *others = frame_payloads(data)
     # The last OBU of a payload has no size; here it is given one, and a thousand
     # `show_existing_frame` follow.
@@ -76,7 +78,7 @@ def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(m
 def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
     """Before memory is taken for them."""
     small, large = (
-        gvcodec.encode(moving_texture(*size, 1), base=base, fit=0, q=40)
+        gvcodec.encode(moving_texture(*size, 1), base=base, preset=4, fit=0, q=40)
         for size in ((64, 64), (512, 512))
     )
     data = stream_of(Reader(io.BytesIO(small)).header, frame_payloads(large))
@@ -89,7 +91,7 @@ def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
 
 @pytest.mark.parametrize("base", ["vvc"])
 def test_a_second_bitstream_behind_a_start_code_is_refused(base: str) -> None:
-    data = gvcodec.encode(moving_texture(64, 64, 1), base=base, fit=0, q=40)
+    data = gvcodec.encode(moving_texture(64, 64, 1), base=base, preset=4, fit=0, q=40)
     (key,) = frame_payloads(data)
     hidden = Packet(Kind.KEY, key.payload + b"\0\0\1" + key.payload)
     with pytest.raises(DamagedStreamError, match="start code"):
@@ -101,7 +103,7 @@ def test_a_second_bitstream_behind_a_start_code_is_refused(base: str) -> None:
 
 
 def test_a_decoder_without_memory_is_not_a_damaged_stream() -> None:
-    data = gvcodec.encode(moving_texture(512, 512, 1), base="vvc", fit=0, q=40)
+    data = gvcodec.encode(moving_texture(512, 512, 1), base="vvc", preset=4, fit=0, q=40)
     decoder = open_decoder("vvc", 64, 64, 1)
     with pytest.raises(MemoryError, match="memory"):
         decode(decoder, unit_of("vvc", frame_payloads(data)[0].payload, 512, 512))

@@ -18,8 +18,9 @@ from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import write_clip
-from tests.conftest import moving_texture, planes_equal, psnr, run, stream_of
+from tests.conftest import FASTEST, moving_texture, planes_equal, psnr, run, stream_of
 
+QUICK = ("--preset", 10, "--fit", "off")
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 
 
@@ -55,6 +56,7 @@ def folder(tmp_path_factory, clip: list[Planes]) -> Path:
     write_clip(folder / "in.mp4", FORMAT, clip, 512)
     for base in ("av1", "vvc"):
         options = ["--base", base, "-q", 20, "--keyint", 8, "--fit", "off"]
+        options += ["--preset", FASTEST[base]]
         gvcodec("encode", folder / "in.mp4", folder / f"{base}.bin", *options)
     return folder
 
@@ -81,10 +83,8 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     y4m = gvcodec("decode", "-", "-", "--fidelity", data=(folder / "av1.bin").read_bytes()).stdout
     assert y4m == (tmp_path / "a.y4m").read_bytes()
     source = gvcodec("decode", folder / "av1.bin", "-", "--fidelity").stdout
-    (tmp_path / "b.bin").write_bytes(
-        gvcodec("encode", "-", "-", "--fit", "off", data=source).stdout
-    )
-    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", "--fit", "off")
+    (tmp_path / "b.bin").write_bytes(gvcodec("encode", "-", "-", *QUICK, data=source).stdout)
+    gvcodec("encode", tmp_path / "a.y4m", tmp_path / "c.bin", *QUICK)
     assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "c.bin").read_bytes()
     gvcodec("decode", "-", tmp_path / "d.mp4", "--fidelity", data=(tmp_path / "b.bin").read_bytes())
     assert len(frames_of(tmp_path / "d.mp4")) == 20
@@ -123,7 +123,7 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, suffix: str, tmp
     colour = Colour(9, 16, 9, True)
     fmt = VideoFormat(96, 80, Fraction(25), Fraction(1, 25), 8, colour)
     (tmp_path / "a.bin").write_bytes(
-        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, fit=0)
+        api.encode(moving_texture(96, 80, 3), format=fmt, base=base, preset=FASTEST[base], fit=0)
     )
     gvcodec("extract", tmp_path / "a.bin", tmp_path / f"a.{suffix}")
     with VideoReader(tmp_path / f"a.{suffix}") as reader:
@@ -132,12 +132,12 @@ def test_the_extracted_base_keeps_the_tags_of_colour(base: str, suffix: str, tmp
 
 def test_options_of_encode(folder: Path, tmp_path) -> None:
     out = tmp_path / "a.bin"
-    options = ["--start", 0.2, "--frames", 7, "--base-scale", "1/2", "--low-delay", "--fit", "off"]
+    options = ["--start", 0.2, "--frames", 7, "--base-scale", "1/2", "--low-delay", *QUICK]
     gvcodec("encode", folder / "in.mp4", out, *options)
     facts = json.loads(gvcodec("info", out, "--json").stdout)
     assert (facts["frames"], facts["base_scale"], facts["keyframes"]) == (7, "1/2", [0])
     gvcodec("encode", folder / "in.mp4", out, "--fit", "off", fails=1)
-    gvcodec("encode", folder / "in.mp4", out, "--fit", "off", "--threads", 1, "-y")
+    gvcodec("encode", folder / "in.mp4", out, *QUICK, "--threads", 1, "-y")
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
@@ -145,7 +145,7 @@ def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
     for threads in (1, 2):
         y4m, stream = tmp_path / f"{threads}.y4m", tmp_path / f"{threads}.bin"
         gvcodec("decode", folder / "av1.bin", y4m, "--fidelity", "--threads", threads)
-        gvcodec("encode", folder / "in.mp4", stream, "--fit", "off", "--threads", threads)
+        gvcodec("encode", folder / "in.mp4", stream, *QUICK, "--threads", threads)
     assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
     assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
 

@@ -34,7 +34,7 @@ def made(tmp_path_factory) -> Path:
     clip = moving_texture(64, 48, 5)
     write_clip(folder / "in.mp4", FORMAT, clip, 512)
     for base in ("av1",):
-        stream = api.encode(clip, format=FORMAT, base=base, base_q=40, fit=0)
+        stream = api.encode(clip, format=FORMAT, base=base, preset=10, base_q=40, fit=0)
         (folder / f"{base}.gvc").write_bytes(stream)
     return folder
 

@@ -15,13 +15,14 @@ import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.types import Planes
-from tests.conftest import moving_texture, planes_equal, rewritten, run
+from tests.conftest import FASTEST, moving_texture, planes_equal, rewritten, run
 
 
 @pytest.fixture(scope="module", params=["av1", "vvc"])
 def stream(request) -> bytes:
     """Eight frames in two GOPs."""
-    return gvcodec.encode(moving_texture(64, 48, 8), base=request.param, keyint=4, fit=0, base_q=40)
+    config = {"base": request.param, "preset": FASTEST[request.param], "keyint": 4, "fit": 0}
+    return gvcodec.encode(moving_texture(64, 48, 8), base_q=40, **config)
 
 
 def decode_all(data: bytes) -> list[Planes]:

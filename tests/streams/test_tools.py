@@ -20,7 +20,7 @@ from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
-from tests.conftest import moving_texture, planes_equal, run
+from tests.conftest import FASTEST, moving_texture, planes_equal, run
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
 #: A frame is late, one is dropped, one comes early; keyframes at 0, 5, 10, 15.
@@ -44,7 +44,11 @@ def made(
     """A stream of `clip` with a keyframe every five frames, timestamps, `fit` payloads by frame
     and 10 ms of sound each 10 ms."""
     encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base_q=30, base=base, keyint=5, fit=0, threads=1), start
+        FORMAT,
+        gvcodec.EncoderConfig(
+            base_q=30, base=base, preset=FASTEST[base], keyint=5, fit=0, threads=1
+        ),
+        start,
     )
     stream = io.BytesIO()
     writer = gvcodec.Writer(stream, encoder.header)
@@ -271,7 +275,17 @@ def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> 
 
 def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys) -> None:
     write_clip(tmp_path / "in.mkv", FORMAT, clip, 40)
-    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", "--fit", "off", "--base-q", 30)
+    run(
+        "encode",
+        tmp_path / "in.mkv",
+        tmp_path / "a.bin",
+        "--fit",
+        "off",
+        "--preset",
+        10,
+        "--base-q",
+        30,
+    )
     told = capsys.readouterr().err
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
     out = capsys.readouterr().out
