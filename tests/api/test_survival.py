@@ -341,26 +341,6 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
         assert all(frame.concealed for frame, good in zip(frames, right, strict=True) if not good)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system holds processes on Linux only")
-def test_the_system_holds_extract_too(tmp_path, clip: list[Planes]) -> None:
-    """What takes more memory than the limit, behind all checks, is out of memory."""
-    data = gvcodec.encode(clip[:3], fit=0, threads=1)
-    (tmp_path / "a.gvc").write_bytes(data)
-    program = (
-        "import sys, numpy; from gvcodec import cli; from gvcodec.cli import extract; "
-        "extract.write_one_file = lambda *_: numpy.ones(1 << 30, numpy.uint8); "
-        "sys.exit(cli.main(sys.argv[1:]))"
-    )
-    arguments = ["extract", tmp_path / "a.gvc", tmp_path / "a.mkv"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--max-memory", "100M"],
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (1, b"gvcodec: out of memory\n")
-
-
 @pytest.mark.parametrize(
     "garbage",
     [bytes(range(200, 240)), b"\0\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x80"],

@@ -76,26 +76,6 @@ def test_a_value_out_of_reach_is_one_line(
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("words", "usage"),
-    [
-        (("encode", "a.mp4", "b.gvc", "--threads", "many"), False),
-        (("encode", "a.mp4", "b.gvc", "--base", "fair"), False),
-        (("encode", "a.mp4", "b.gvc", "--threads"), True),
-        (("encode", "a.mp4", "b.gvc", "-q", "5", "--size", "5k"), True),
-        (("decode", "a.gvc"), True),
-        (("frobnicate",), True),
-    ],
-)
-def test_wrong_syntax_is_one_line_that_names_the_help(
-    words: tuple[str, ...], usage: bool, capsys
-) -> None:
-    assert run(*words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("gvcodec: ") and said.count("\n") == 1
-    assert ("says what there is" in said) == usage
-
-
 def shell(command: str, stream: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command of a shell, in which `gvcodec` is the command line and `$S` the stream."""
     known = os.environ | {"S": str(stream), "PY": sys.executable}

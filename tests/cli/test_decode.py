@@ -139,7 +139,7 @@ def limited(size: int) -> Callable[[], None]:
     return set_limit
 
 
-@pytest.mark.parametrize("name", ["a.y4m", "a.png", "a.mkv", "a.mp4"])
+@pytest.mark.parametrize("name", ["a.png", "a.mp4"])
 def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name: str) -> None:
     """The limit on the size of a file stands for the end of the disk."""
     (tmp_path / "a.bin").write_bytes(

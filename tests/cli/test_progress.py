@@ -17,7 +17,6 @@ from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
 from gvcodec.batch.plan import Chunk, Plan
 from gvcodec.batch.task import Outcome, Task
-from gvcodec.codec import encoder
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
@@ -114,37 +113,6 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
     assert all("estimating…" in state.words for state in seen[1:first])
 
 
-def test_the_bar_counts_coded_frames_not_those_fed(
-    source: Path, tmp_path, terminal: Terminal
-) -> None:
-    """SVT-AV1 takes all thirty frames before it gives the last ones."""
-    told: list[tuple[int, int]] = []
-    take = encoder.Encoder.send_frame
-    fed = 0
-
-    def send_frame(self: encoder.Encoder, *arguments: object) -> None:
-        nonlocal fed
-        fed += 1
-        take(self, *arguments)
-
-    coded = ProgressBar.coded
-
-    def watched(self: ProgressBar, frames: int, size: int) -> None:
-        told.append((fed, frames))
-        coded(self, frames, size)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder.Encoder, "send_frame", send_frame)
-        patch.setattr(ProgressBar, "coded", watched)
-        run("encode", source, tmp_path / "a.gvc", "--fit", "off", "--preset", "10")
-    assert [frames for _, frames in told] == list(range(1, 31))
-    assert told[0][0] > 5
-    assert (
-        len([frames for fed, frames in told if fed == 30]) > 5
-    )  # one by one while the encoder is flushed
-    assert_honest(terminal)
-
-
 def assert_honest(terminal: Terminal) -> None:
     shares = [share for _, share in terminal.shown()]
     assert len(shares) > 10
@@ -208,10 +176,6 @@ def test_json_is_an_object_a_second(capsys) -> None:
     assert said[20]["kbps"] == 80 and said[20]["seconds_left"] == pytest.approx(90, abs=15)
     shares = [line["share"] for line in said]
     assert shares == sorted(shares) and shares[-1] == 1 and shares[-2] < 1
-
-
-def test_none_says_nothing(capsys) -> None:
-    assert not without_terminal(capsys, "none")
 
 
 def test_a_line_is_written_above_the_bar(terminal: Terminal) -> None:

@@ -163,19 +163,6 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> 
     assert sorted(asked) == [(4, 51), (4, 55), (4, 59), (8, 55)]
 
 
-def test_a_choice_that_tells_nothing_teaches_less() -> None:
-    pytest.importorskip("torch")
-    from gvcodec.condense import choosing
-
-    clips = moving(48, 7)
-    order = list(range(len(clips)))
-    whole, single = (
-        choosing.fill_room(clips, order, evenly(8, count), 28, 20000) for count in (8, 1)
-    )
-    losses = [choosing.validation_loss(clips, clips, choice, 40, 0) for choice in (whole, single)]
-    assert losses[0] < losses[1] - 0.1
-
-
 def videos(folder: Path) -> None:
     """Six videos of two classes, in folders."""
     import av

@@ -136,10 +136,3 @@ def test_gradients_are_finite_even_on_flat_pictures(metrics):
         assert distance.shape == (2,)
         distance.sum().backward()
         assert torch.isfinite(x.grad).all() and x.grad.abs().max() > 0
-
-
-def test_missing_weights_are_named(monkeypatch, tmp_path):
-    monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
-    assert perceptual.find_weights() is None
-    with pytest.raises(perceptual.MissingWeightsError, match="lpips_vgg.safetensors"):
-        perceptual.dists()

@@ -21,7 +21,7 @@ from eval.rd.command import clips_of, profile_of
 from eval.rd.encoding import encode
 from eval.report import figures, page, tables
 from eval.report.data import Results
-from eval.sequences import NAMED, file_source, procedural, select
+from eval.sequences import NAMED, procedural, select
 from eval.tools import EvalError
 from eval.video import prepare
 from gvcodec.bitstream import Reader
@@ -38,22 +38,6 @@ def counting(path, frames, width=32, height=16):
 def options(folder, out, **more):
     given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
     return SimpleNamespace(**given | {"every": {}, "sequences": folder, "out": out} | more)
-
-
-@pytest.mark.parametrize(
-    ("name", "clip", "fps", "depth"),
-    [
-        ("Kimono_32x16_24.yuv", "Kimono", 24, 8),
-        ("BasketballDrive_32x16_50_420_8bit.yuv", "BasketballDrive", 50, 8),
-        ("Beauty_32x16_120fps_420_8bit_YUV.yuv", "Beauty", 120, 8),
-        ("Beauty_32x16_120fps_420_10bit_YUV.yuv", "Beauty", 120, 10),
-    ],
-)
-def test_names_that_sets_are_handed_out_with(tmp_path, name, clip, fps, depth):
-    (tmp_path / name).write_bytes(bytes(32 * 16 * 3 // 2 * (2 if depth > 8 else 1)))
-    source = file_source(tmp_path / name, "x")
-    frames = source.open()
-    assert (source.name, frames.fps, frames.depth) == (clip, fps, depth)
 
 
 def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
@@ -123,17 +107,6 @@ def test_uvg_is_found_by_its_names(tmp_path):
     with pytest.raises(EvalError, match=r"Jockey is 1920x1080 at 30 instead of 1920x1080 at 120"):
         select("uvg", tmp_path, [])
     assert [source.name for source in select("uvg", tmp_path, ["Honey"])] == ["HoneyBee"]
-
-
-def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
-    for number in range(1, 31):
-        sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
-    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [
-        f"videoSRC{n:02}" for n in range(1, 31)
-    ]
-    (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
-    with pytest.raises(EvalError, match="videoSRC30 is missing"):
-        select("mcl-jcv", tmp_path, [])
 
 
 def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):

@@ -23,13 +23,6 @@ def test_finds_the_nearest_rate(slope, shift, guess, wobble):
     assert len(calls) == len(set(calls)) <= 40
 
 
-def test_takes_few_encodes_on_an_ordinary_codec():
-    search = Search(lambda q: math.exp(1.5 - 0.11 * q), 0, 63, 40)
-    for target in sorted(TARGETS, reverse=True):
-        assert search(target)[1]
-    assert len(search.known) <= 10
-
-
 def test_says_what_is_out_of_reach():
     search = Search(lambda q: 0.05 + (51 - q) * 0.01, 10, 51, 36)
     assert search(0.005) == (51, False)
