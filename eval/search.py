@@ -8,8 +8,6 @@ have vectors (as they are, cropped, mirrored and coded anew by x264) and clips o
 (cropped, coded anew). Photos that move are there forwards and backwards: only the order of frames
 tells these apart. Every method gets one hundredth of the bytes of the streams, spent by
 `gvcodec.retrieval.making.Budget`; what is searched was unpacked from the packets.
-
-`--hour`: `eval.search_hour`.
 """
 
 from __future__ import annotations
@@ -295,20 +293,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)
     add("--seeds", type=int, default=5, help="(5)")
-    add("--hour", type=Path, metavar="CLIPS", help="search an hour instead; CLIPS: their sources")
     add("--q", type=int, nargs="+", default=[60], help="of the streams (60)")
     add_out(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Writes a JSON a seed, and table.md; what is there is kept."""
-    if options.hour:
-        from eval.search_hour import hour
-
-        facts = hour(options.material, options.hour, 3600, 40, options.out)
-        write_json(options.out / "hour.json", facts)
-        print(json.dumps(facts, indent=1))
-        return
     clips = read_material(options.material, options.manifest)
     results: list[dict[str, Any]] = []
     for seed in range(options.seeds):

@@ -3,16 +3,14 @@
 `python -m eval speed`. Every round runs every codec once, so that a slow moment of the machine hits
 all; a ratio is taken within its round, and the median over rounds is shown, of wall and of
 processor time. Start of the programs, reading of the lossless source and writing of raw frames are
-part of every time. Where gvcodec's own time goes is read from one profiled run of each of its
-commands. With `--device cuda` fitting and painting are done there, and the stream coder is measured
-on it.
+part of every time. With `--device cuda` fitting and painting are done there, and the stream coder
+is measured on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import pstats
 import statistics
 import tempfile
 from pathlib import Path
@@ -26,7 +24,7 @@ from eval.codecs.ours import content_version
 from eval.codecs.peers import make
 from eval.rd.watch import Run, watch
 from eval.report.speed_table import speed_table
-from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
+from eval.tools import EvalError, digest, markdown, read_json, write_json, write_text
 from eval.video import Clip
 from gvcodec.config import SPEEDS
 
@@ -34,7 +32,6 @@ _CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
 #: Peers beside gvcodec in their random-access form, each at the quality number where a search for
 #: rates begins: presets.
 PEERS = {"svtav1": ("-preset", "4"), "x265": ("-preset", "slow"), "vvenc": ("-preset", "medium")}
-_LINES = 8
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
 
@@ -53,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")
-    shared.add_readme(parser, "speed and speed-profile")
+    shared.add_readme(parser, "speed")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,8 +65,7 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         options.device,
     )
-    texts = {"speed": to_markdown(result), "speed-profile": profile_markdown(result)}
-    shared.publish(options, texts)
+    shared.publish(options, {"speed": to_markdown(result)})
     return 0 if equal else 1
 
 
@@ -111,7 +107,6 @@ def measure(
     peers = {name: make(name, "ra", options, preset) for name, preset in PEERS.items()}
     codecs += [(peer, peer.q_guess) for peer in peers.values()]
     found: dict[str, list[Run]] = {}
-    profiles: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in tqdm(range(rounds), unit="round", disable=None):
@@ -119,9 +114,6 @@ def measure(
                 for step, command in _commands(codec, quality, clip, folder, device).items():
                     found.setdefault(step, []).append(watch(command))
         sizes = {codec.name: _stream(codec, folder).stat().st_size for codec, _ in codecs}
-        for codec, quality in codecs:
-            if codec.family == "gvcodec":
-                profiles |= _profiles(codec, quality, clip, folder)
     steps = {
         step: {
             "seconds": [run.wall for run in runs],
@@ -146,12 +138,11 @@ def measure(
             for name, peer in peers.items()
         },
         "steps": steps,
-        "profiles": profiles,
     }
     place = out / "speed"
     write_json(place / f"{clip.name}.json", result)
-    write_text(place / f"{clip.name}.md", f"{to_markdown(result)}\n\n{profile_markdown(result)}\n")
-    header, rows, _, _ = speed_table(result)
+    write_text(place / f"{clip.name}.md", to_markdown(result) + "\n")
+    header, rows, _ = speed_table(result)
     lines = [",".join(cell.replace(",", "") for cell in row) for row in (header, *rows)]
     write_text(place / f"{clip.name}.csv", "\n".join(lines) + "\n")
     return result
@@ -183,46 +174,6 @@ def _ratio(step: str, peer: str, found: dict[str, list[Run]]) -> float:
     return statistics.median(theirs.wall / mine.wall for mine, theirs in pairs)
 
 
-def _profiles(codec: Codec, q: int, clip: Clip, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    log, found = folder / "profile", {}
-    names = ["encode", *(f"decode, {name}" for name in codec.outputs)]
-    for name, (python, *rest) in zip(
-        names, _commands(codec, q, clip, folder).values(), strict=True
-    ):
-        run_command([python, "-m", "cProfile", "-o", str(log), *rest])
-        found[f"{codec.label} {name}"] = _top(log)
-    return found
-
-
-def _top(log: Path) -> list[dict[str, Any]]:
-    """Functions with the largest own time: name and share of the whole."""
-    stats: Any = pstats.Stats(str(log))
-    total = stats.total_tt or 1.0
-    entries = sorted(stats.stats.items(), key=lambda item: -item[1][2])[:_LINES]
-    return [
-        {"where": _function_name(key), "share": round(values[2] / total, 4)}
-        for key, values in entries
-    ]
-
-
-def _function_name(key: tuple[str, int, str]) -> str:
-    path, line, name = key
-    if path == "~":  # not Python: what a C function calls itself, without its address
-        return (
-            name.split(" at 0x")[0]
-            .strip("<>{}")
-            .replace("built-in method ", "")
-            .replace("method ", "")
-        )
-    parts = Path(path).parts
-    return "/".join(parts[-2:]) + f":{line} {name}"
-
-
 def to_markdown(result: dict[str, Any]) -> str:
-    header, rows, note, _ = speed_table(result)
+    header, rows, note = speed_table(result)
     return "\n\n".join([markdown(header, rows), note])
-
-
-def profile_markdown(result: dict[str, Any]) -> str:
-    """Where the time of gvcodec's own steps goes."""
-    return "\n\n".join(speed_table(result)[3])

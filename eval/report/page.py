@@ -182,9 +182,8 @@ def _speed(results: Results) -> str:
         return f"<p class='faint'>Not measured: {command} adds it here.</p>"
     blocks = []
     for result in results.speed:
-        header, rows, note, profile = speed_table(result)
-        lines = "".join(f"<li>{escape(line)}</li>" for line in profile)
-        blocks.append(table(header, rows) + f"<p class='faint'>{escape(note)}</p><ul>{lines}</ul>")
+        header, rows, note = speed_table(result)
+        blocks.append(table(header, rows) + f"<p class='faint'>{escape(note)}</p>")
     return "".join(blocks)
 
 

@@ -6,8 +6,8 @@ import statistics
 from typing import Any
 
 
-def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str, list[str]]:
-    """(header, rows, what was measured, where gvcodec's own time goes)."""
+def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
+    """(header, rows, what was measured)."""
     peers, frames = result["peers"], result["clip"]["frames"]
     over = [f"speed over {peer}" for peer in peers]
     header = ["step", "frames/s", "processor s a frame", *over, "memory", "bytes"]
@@ -32,15 +32,7 @@ def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str
         + ". Start of the program, reading of the lossless source and writing of raw frames "
         "included. Memory: most that the largest process held."
     )
-    profile = []
-    for step, lines in result["profiles"].items():
-        shares = ", ".join(
-            f"{line['where']} {100 * line['share']:.0f} %"
-            for line in lines
-            if line["share"] >= 0.01
-        )
-        profile.append(f"Own time, {step}: {shares}.")
-    return header, rows, note, profile
+    return header, rows, note
 
 
 def _gigabytes(count: int | None) -> str:

@@ -58,9 +58,6 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
         assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(
             2 / ours["seconds"][0]
         )
-    assert len(result["profiles"]) == 2 and all(
-        0 < sum(x["share"] for x in p) <= 1 for p in result["profiles"].values()
-    )
     assert all(2e6 < step["memory"] < 4e9 for step in steps.values())
     assert all(0 < step["processor"][0] for step in steps.values())
     coded = {name for name, step in steps.items() if step["bytes"]}

@@ -11,7 +11,6 @@ pytest.importorskip("torch")
 
 from eval.clip_sets import move
 from eval.search import Asked, Method, answer, interval, join, measure
-from eval.search_hour import ask_in_place
 from gvcodec.retrieval.compressor import DIM, Compressor
 from training.summary import Clip, learn, recall, split
 from training.summary_material import STRIDE
@@ -86,20 +85,6 @@ def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> Non
         for n in range(16)
     ]
     assert np.mean([row["recall@1"] for row in rows]) < 0.4
-
-
-def test_clips_are_asked_for_among_the_moments_of_their_place(tmp_path) -> None:
-    apart, held = split(clips(80), 1, 0.4)
-    for clip in held:
-        np.savez(tmp_path / f"{clip.name}.npz", asked_clips=clip.clips, clips_at=clip.clips_at)
-    method, names = Method(Compressor(learn(apart))), [clip.name for clip in held]
-    joined = join(
-        [method.vectors(c.forms[1]) for c in held], [48] * len(held), [20_000] * len(held)
-    )
-    found = ask_in_place(joined, method, tmp_path, names, names)
-    assert found["questions"] == 4 * len(held) == found["of these"]
-    assert found["before its reverse"] > 0.7
-    assert found["within 0.2 s"] > 1.5 * found["within 0.2 s by chance"] > 0.1
 
 
 def test_intervals() -> None:
