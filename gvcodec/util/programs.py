@@ -31,7 +31,10 @@ def safe_path() -> list[str]:
 
 def is_ours() -> bool:
     """Whether this process is the program `gvcodec` or `python -m gvcodec…`, asked while Python
-    imports the package. Others that import it keep their `sys.path`."""
+    imports the package. Others that import it keep their `sys.path`, as do workers, which
+    `python_command` starts."""
+    if sys.flags.safe_path:
+        return False
     if sys.argv[:1] == ["-m"]:
         return any(word.removeprefix("-m").split(".")[0] == "gvcodec" for word in sys.orig_argv[1:])
     return os.path.splitext(os.path.basename("".join(sys.argv[:1])))[0] == "gvcodec"
