@@ -209,7 +209,10 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
     assert fixed.places.tolist() == [[3, 4]] * 12
     assert both.values.shape == (12, 32, 16) and not np.array_equal(both.values, frozen.values)
     # The task's gradient reaches the selector through what is decoded.
-    shown, part = both.decode(np.arange(4), 0.2)
+    shown, part, missed = both.decode(np.arange(4), 0.2)
+    kept = clips.pictures[np.arange(4)[:, None], both._learned[:4]].astype(float)
+    error = (shown.detach().numpy() - kept) ** 2
+    assert float(missed.detach()) == pytest.approx(error.mean() / kept.var(), rel=1e-3)
     slopes = torch.autograd.grad(shown.square().mean(), list(both.selector.parameters()))
     assert sum(float(s.abs().sum()) for s in slopes) > 0 and float(part.detach()) > 0
 

@@ -213,6 +213,25 @@ def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
     assert judge(mixed, [demo])["loss"] > whole + 0.01
 
 
+def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None:
+    """QC-Comp's projections: a frame as it is asks for the coded one."""
+    shipped = lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT))
+    with torch.no_grad():
+        asked, keys, _ = (
+            shipped(shipped.tokens(patches.float(), latents.float()))
+            for patches, latents in zip(demo.patches, demo.latents, strict=True)
+        )
+
+        def missed() -> float:
+            return float(match_losses(shipped, asked, keys, torch.arange(FRAMES))["attention"])
+
+        whole, rows = missed(), torch.randperm(64, generator=torch.Generator().manual_seed(0))
+        shipped.ask.copy_(shipped.ask[rows])
+        assert missed() > whole + 0.1
+        shipped.ask.zero_()
+        assert missed() == pytest.approx(np.log(FRAMES)) and whole < np.log(FRAMES) - 0.1
+
+
 def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
     with av.open(source, "w") as container:
