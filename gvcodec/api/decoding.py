@@ -1,7 +1,8 @@
 """`decode_file`: a stream to a video file, images or a pipe, with its sound and metadata.
 
 By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe, and where
-damage is to be ignored, all frames are decoded and those before the part are dropped.
+damage is to be ignored, all frames are decoded and those before the part are dropped. `_Decoding`
+has many fields: frames, tracks and metadata of one stream go on together.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself.
 Where the size of a packet cannot be trusted either, reading goes on after the next `gop` packet,
 which has a form that can be searched for and says how many frames there should have been. Works on
-pipes; only a damaged header ends it (`DamagedStreamError`).
+pipes; only a damaged header ends it (`DamagedStreamError`). `Salvage` has many fields, since what
+was lost shows in all that came before.
 """
 
 from __future__ import annotations
