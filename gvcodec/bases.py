@@ -127,7 +127,7 @@ _ALL = (
             layouts=("yuv420p", "yuv420p10le"),
             grain=0.25,
             trials=6,
-            quick_excess=-0.15,
+            quick_excess=-0.05,
             trim_slope=0.25,
             trims=(-0.6, -0.2, 0.2),
         ),

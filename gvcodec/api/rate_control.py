@@ -168,8 +168,7 @@ def _plan(job: Job, rate: Budget | Target) -> list[str]:
     once = job.stages
     if isinstance(rate, Target):
         return ["count", *4 * once]
-    rest = 2 * [stage for stage in once if stage != "fit"]
-    return ["count", "trial", "trial", "trial", *once, *rest]
+    return ["count", *3 * ["trial"], *[s for s in once if s != "paint"], "code", "paint"]
 
 
 @contextlib.contextmanager

@@ -6,14 +6,17 @@ out.
 
 from __future__ import annotations
 
+import io
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 from gvcodec import layers
-from gvcodec.bitstream import Kind, Packet, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
 from gvcodec.limits import UNLIMITED
 from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
@@ -38,8 +41,16 @@ def encode_stream(
     bytes. Without `paints` there is no `painted` packet, for which all frames are painted. Gives
     the writer, which knows the sizes. Raises what the encoder and the source raise."""
     exact = paints and paints_exactly(encoder.header)
+
+    def tell(frames: int) -> None:
+        if encoder.flushed and encoder.progress is not None:
+            encoder.progress.painted(frames, encoder.frames)
+
+    painted = None
     # Where tokens are looked for everything is painted already, and the header is not known yet.
-    painted = _Painted(encoder) if exact and encoder.latent_pass is None else None
+    if exact and encoder.latent_pass is None:
+        base_frames = encoder.share_base_frames()
+        painted = _Painted(encoder.header, encoder.config, tell, base_frames)
     writer = None if encoder.latent_pass else Writer(output, encoder.header)
 
     def drain() -> None:
@@ -77,6 +88,26 @@ def encode_stream(
     return writer
 
 
+#: Bytes that the `painted` packet adds to a stream, with one by which the size of its GOP may grow.
+PAINTED_BYTES = len(Packet(Kind.PAINTED, bytes(HASH_BYTES)).pack()) + 1
+
+
+def add_painted(data: bytes, config: EncoderConfig, tell: Callable[[int], None]) -> bytes:
+    """The stream that `encode_stream` would have made with `paints`. `tell` receives how many
+    frames are painted."""
+    reader, output = Reader(io.BytesIO(data)), io.BytesIO()
+    if not paints_exactly(reader.header):
+        return data
+    writer, painted = Writer(output, reader.header), _Painted(reader.header, config, tell)
+    for packet in reader.packets():
+        writer.write(packet)
+        painted.send(packet)
+    writer.write(painted.finish())
+    assert reader.base_hash is not None  # the end was read
+    writer.finish(reader.base_hash)
+    return output.getvalue()
+
+
 class ReplayDecoder:
     """Replays frames that the encoder has decoded already, with the decoder's delay."""
 
@@ -105,19 +136,26 @@ class _Painted:
     all is coded: base frames are decoded again then, as memory does not hold those of a long video
     (5 of 510 ms a frame of 720p)."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        header, base_frames = encoder.header, encoder.share_base_frames()
+    def __init__(
+        self,
+        header: SequenceHeader,
+        config: EncoderConfig,
+        tell: Callable[[int], None],
+        base_frames: deque[Planes] | None = None,
+    ) -> None:
+        """`tell` receives how many frames are painted. `base_frames`: where they come from, None =
+        they are decoded."""
         self._decoder = Decoder(
             header,
-            threads=encoder.config.threads,
+            threads=config.threads,
             limits=UNLIMITED,
-            device=encoder.config.device,
+            device=config.device,
             read_only=True,
-            base_codec=layers.open_decoder(header, encoder.config.threads)
+            base_codec=layers.open_decoder(header, config.threads)
             if base_frames is None
             else ReplayDecoder(base_frames),
         )
-        self._encoder, self._frames = encoder, 0
+        self._tell, self._frames = tell, 0
 
     def send(self, packet: Packet) -> None:
         if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
@@ -134,5 +172,4 @@ class _Painted:
     def _forget(self) -> None:
         while self._decoder.receive_frame() is not None:
             self._frames += 1
-            if self._encoder.flushed and self._encoder.progress is not None:
-                self._encoder.progress.painted(self._frames, self._encoder.frames)
+            self._tell(self._frames)

@@ -135,8 +135,14 @@ class _Trial:
     """One quality of the trial: bytes and luma errors of frames in the order of display."""
 
     def __init__(self, fmt: VideoFormat, config: Settled, q: float) -> None:
+        fastest = base_of(config.base).presets - 1
         self._encoder = StandardEncoder(
-            fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, quick=True
+            fmt,
+            config.base,
+            q,
+            low_delay=config.low_delay,
+            threads=config.threads,
+            preset=fastest,
         )
         self._waiting: list[NDArray[np.uint16]] = []
         self._sizes: list[int] = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gvcodec.base import BaseEncoder
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
@@ -17,13 +18,21 @@ from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, run
 
 #: Quality and bits a pixel that go together on average, to begin a search.
 _USUAL_Q, _USUAL_BPP = 40.0, 0.045
-#: Natural log of the bytes that a step of q saves, on average.
-USUAL_SLOPE = 0.1
+#: Natural log of the bytes that a step of q saves, on average; from AV1's `_STEEP[0]` to
+#: `_STEEP[1]` it rises to that of the second (0.27 … 0.33 at 720p).
+USUAL_SLOPE, _COARSEST_SLOPE = 0.1, 0.28
+_STEEP = 58.0, 64.0
 
 
 def usual_q(bpp: float) -> float:
     """The index of quality that files of this many bits a pixel have on average."""
     return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+
+
+def usual_slope(q: float) -> float:
+    """The log of the bytes that a step of AV1's `q` saves there."""
+    part = min(max((q - _STEEP[0]) / (_STEEP[1] - _STEEP[0]), 0.0), 1.0)
+    return USUAL_SLOPE + part * (_COARSEST_SLOPE - USUAL_SLOPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,14 @@ class Search:
     notes: list[str] = field(default_factory=list)
     fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
 
+    @property
+    def room(self) -> int:
+        """Most bytes of a pass, which is painted at last."""
+        return self.limit - (0 if self.config.has_tokens else PAINTED_BYTES)
+
     def run(self, config: Settled, encoder: BaseEncoder | None = None, trial: bool = False) -> Pass:
-        """A pass over the video, or a trial that is not painted; the first pass at a scale fits."""
+        """A pass over the video, or a trial; the first pass at a scale fits. What is not kept need
+        not be painted: `fitted` paints, unless tokens need painted frames anyway."""
         fits = not trial and config.scale not in self.fits
         coded = run(
             self.open_source,
@@ -94,7 +109,7 @@ class Search:
             encoder,
             None if trial else self.fits.get(config.scale),
             self.progress,
-            paints=not trial,
+            paints=not trial and config.has_tokens,
         )
         if fits:
             self.fits[config.scale] = coded.fitted
@@ -104,7 +119,15 @@ class Search:
         return coded
 
     def fitted(self, coded: Pass) -> Fitted:
-        coded = dataclasses.replace(coded, notes=list(dict.fromkeys([*coded.notes, *self.notes])))
+        """A pass as the file that is wanted, painted."""
+
+        def tell(frames: int) -> None:
+            if self.progress is not None:
+                self.progress.painted(frames, self.extent.frames)
+
+        data = coded.data if self.config.has_tokens else add_painted(coded.data, self.config, tell)
+        notes = list(dict.fromkeys([*coded.notes, *self.notes]))
+        coded = dataclasses.replace(coded, data=data, notes=notes)
         return Fitted(coded, self.limit, self.full, self.frames_coded)
 
     def first_guess(self) -> float:
@@ -122,5 +145,5 @@ class Search:
         return UsageError(text + more)
 
     def too_small(self, smallest: Pass) -> TooSmallError:
-        size, copied = len(smallest.data), smallest.track_bytes
-        return TooSmallError(self.limit, self.fitted(smallest), size, copied)
+        fitted = self.fitted(smallest)
+        return TooSmallError(self.limit, fitted, len(fitted.coded.data), smallest.track_bytes)

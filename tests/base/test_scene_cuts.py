@@ -57,7 +57,7 @@ def test_a_scene_begins_with_a_keyframe(base: str) -> None:
     fmt = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
     def keys(keyint: int) -> list[int]:
-        encoder = StandardEncoder(fmt, base, 50, keyint, threads=1, quick=True)
+        encoder = StandardEncoder(fmt, base, 50, keyint, threads=1, preset=4)
         coded = [*(encoder.send(planes) for planes in clip), encoder.flush()]
         return [
             n for n, packet in enumerate(p for c in coded for p in c.packets) if packet.keyframe

@@ -157,9 +157,9 @@ def test_a_size_far_below_the_coarsest_quality_is_refused_after_a_trial(
     passes = []
     code = size_standard._pass
 
-    def counted(search, q, trim, quick=False):
-        passes.append(quick)
-        return code(search, q, trim, quick)
+    def counted(search, q, trim, trial=None):
+        passes.append(trial is not None)
+        return code(search, q, trim, trial)
 
     monkeypatch.setattr(size_standard, "_pass", counted)
     with pytest.raises(UsageError, match="smallest possible size is about"):

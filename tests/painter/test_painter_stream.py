@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted, encode_stream
 from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
@@ -123,6 +123,15 @@ def test_without_fitting_base_frames_are_decoded_once(monkeypatch, settings: Any
     # Checks both hashes.
     assert len(decoded(data)) == 6
     assert Kind.PAINTED in [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("settings", [{}, {"keyint": 0}, {"low_delay": True}])
+def test_what_is_painted_later_is_the_same_stream(settings: Any) -> None:
+    done: list[int] = []
+    later = add_painted(encoded(paints=False, **settings), EncoderConfig(threads=1), done.append)
+    assert later == encoded(**settings) and done == [1, 2, 3, 4, 5, 6]
+    assert 0 <= PAINTED_BYTES - (len(later) - len(encoded(paints=False, **settings))) <= 1
 
 
 @pytest.mark.usefixtures("model")

@@ -21,9 +21,10 @@ from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.painter.perceptual import find_weights
+from gvcodec.rate import size_standard
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Pass, run
-from gvcodec.rate.search import Fitted
+from gvcodec.rate.search import Fitted, Search
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
 from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
@@ -107,6 +108,30 @@ def test_a_rate_that_leaps_is_closed_in_on() -> None:
         assert following is not None and following not in [(p.q, p.trim) for p in points]
         points.append(Point(*following, coded(*following)))
         assert len(points) <= 5
+
+
+@pytest.mark.parametrize("fastest", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize(("bpp", "slope"), [(0.003, 0.2), (0.0045, 0.2), (0.003, 0.3)])
+def test_a_slower_preset_settles_what_the_fastest_is_off_by(
+    monkeypatch: pytest.MonkeyPatch, fastest: float, bpp: float, slope: float
+) -> None:
+    """Presets whose bytes differ: one full pass is enough. Sizes follow a curve, no frame is
+    coded."""
+    clip = make_clip(1280, 720, 1, seed=1)
+    presets: list[int | None] = []
+
+    def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
+        presets.append(trial)
+        factor = fastest if trial == 10 else 0.99 if trial else 1.0
+        size = round(factor * 9e4 * math.exp(-slope * (q - 58) - 0.25 * (trim + 0.2)))
+        return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+
+    monkeypatch.setattr(size_standard, "_pass", code)
+    monkeypatch.setattr("gvcodec.rate.search.add_painted", lambda data, *given: data)
+    size = 100 * bpp * 1280 * 720 / 8
+    fitted = fit(clip, EncoderConfig(base="av1"), size=size)
+    assert 0.94 * size <= len(fitted.coded.data) <= size
+    assert presets[-2:] == [6, None] and presets.count(None) == 1 and presets.count(6) <= 2
 
 
 def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:

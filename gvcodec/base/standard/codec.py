@@ -40,10 +40,10 @@ class StandardEncoder:
     """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes VVenC's
     QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda.
-    `quick` takes the fastest preset, for trials; `preset` is that of SVT-AV1 or VVenC otherwise, 0
-    (slowest) … 10 or 4, None = that of `DEFAULT_SPEED`. `params` are options of SVT-AV1 on top,
-    such as `for_the_eye`, `maxrate` bits a second that it may take on average, 0 = no limit.
+    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda. `preset`
+    is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 on top, such as `for_the_eye`, `maxrate`
+    bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -62,7 +62,6 @@ class StandardEncoder:
         low_delay: bool = False,
         threads: int = 0,
         trim: float = 0.0,
-        quick: bool = False,
         params: Sequence[str] = (),
         preset: int | None = None,
         maxrate: float = 0,
@@ -82,9 +81,7 @@ class StandardEncoder:
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._starts = GopStarts(fmt.width, fmt.height, keyint)
-        settings = Settings(
-            q, low_delay, threads, trim, quick, params, preset, maxrate, fmt.bit_depth
-        )
+        settings = Settings(q, low_delay, threads, trim, params, preset, maxrate, fmt.bit_depth)
         size = self._resampler.coded_width, self._resampler.coded_height
         if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
             raise UsageError(
@@ -215,10 +212,8 @@ class StandardDecoder(Shared):
         return [self._resampler.up(planes_from_frame(frame)) for frame in frames]
 
 
-def base_encoder(
-    fmt: VideoFormat, config: Settled, trim: float = 0.0, quick: bool = False
-) -> StandardEncoder:
-    """The encoder of `config.base`; a quick one codes all GOPs alike."""
+def base_encoder(fmt: VideoFormat, config: Settled, trim: float = 0.0) -> StandardEncoder:
+    """The encoder of `config.base`."""
     return StandardEncoder(
         fmt,
         config.base,
@@ -228,11 +223,10 @@ def base_encoder(
         config.low_delay,
         config.threads,
         trim,
-        quick,
         params=for_the_eye(config.low_delay) if config.eye else (),
         preset=config.preset_of(fmt.width * fmt.height),
         maxrate=config.maxrate,
-        gop_q=() if quick else config.gop_q,
+        gop_q=config.gop_q,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Protocol, cast
 import av
 
 from gvcodec.base.standard.vvenc import VvcEncoder
-from gvcodec.bases import base_of, standard_of
+from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
@@ -69,7 +69,6 @@ class Settings:
     low_delay: bool = False
     threads: int = 0
     trim: float = 0.0
-    quick: bool = False
     params: Sequence[str] = ()
     preset: int | None = None
     maxrate: float = 0
@@ -168,8 +167,7 @@ class Av1Encoder(Shared):
 
 
 def _preset(codec: str, settings: Settings) -> int:
-    usual = SPEEDS[DEFAULT_SPEED].presets[codec] if settings.preset is None else settings.preset
-    chosen = base_of(codec).presets - 1 if settings.quick else usual
+    chosen = SPEEDS[DEFAULT_SPEED].presets[codec] if settings.preset is None else settings.preset
     overflows = codec == "av1" and settings.bit_depth > 8 and settings.q <= _OVERFLOW_Q
     return min(chosen, _OVERFLOW_PRESET) if overflows else chosen
 
