@@ -29,7 +29,6 @@ from gvcodec.rate.size import encode_to
 from gvcodec.rate.size_standard import Point, following_pass
 from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.messages import parse_amount
 from tests.cli.test_cli import FORMAT, gvcodec
 from tests.clips import make_clip, write_clip
 from tests.conftest import psnr
@@ -72,14 +71,6 @@ def constant(planes: list[Planes], q: int) -> Pass:
     return run(
         opener(planes), dataclasses.replace(FAST, base_q=q), "constant", unwatched, len(planes)
     )
-
-
-def test_amounts() -> None:
-    given_ = ["1500", "250k", "1.5M", "64Ki", "0.02", "2g"]
-    assert [parse_amount(text) for text in given_] == [1500, 250_000, 1_500_000, 65536, 0.02, 2e9]
-    for text in ("", "k", "-1", "0", "nan", "inf", "1kk", "12x", "1e999"):
-        with pytest.raises(ValueError):
-            parse_amount(text)
 
 
 def test_budgets() -> None:
@@ -266,7 +257,6 @@ def test_target_is_met_by_no_more_than_needed() -> None:
     assert coarser.psnr_y < 33.3
 
 
-@pytest.mark.slow
 def still(luma: np.ndarray) -> list[Planes]:
     chroma = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 512, np.uint16)
     return [(luma.astype(np.uint16), chroma, chroma)] * 4
