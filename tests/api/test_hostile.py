@@ -322,3 +322,16 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     save_file(found, path, {"painter": json.dumps(known | json.loads(sizes))})
     with pytest.raises(MediaError, match="not a painter"):
         PainterNetwork.load(path)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 1, 0)])
+def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
+    plain: bytes, tmp_path, capsys, order: tuple[int, ...]
+) -> None:
+    head = tracks_payload(make_head("mp4", [audio_stream("libmp3lame")]))
+    (tmp_path / "0.bin").write_bytes(plain)
+    (tmp_path / "1.bin").write_bytes(with_packets(plain, Packet(Kind.TRACKS, head)))
+    names = [str(tmp_path / f"{number}.bin") for number in order]
+    run("cat", *names, "-o", tmp_path / "o.bin", code=2)
+    assert "different tracks" in capsys.readouterr().err
+    run("cat", names[0], names[0], "-o", tmp_path / "o.bin")

@@ -242,3 +242,14 @@ def test_bd_rates_of_a_profile_go_over_all_rates():
     assert delta.percent == pytest.approx(100, abs=0.5)
     results.profile = None
     assert tables.clip_deltas(results, "ours", "double", METRICS["lpips_alex"])["a"].percent is None
+
+
+def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
+    for number in range(1, 31):
+        sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
+    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [
+        f"videoSRC{n:02}" for n in range(1, 31)
+    ]
+    (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
+    with pytest.raises(EvalError, match="videoSRC30 is missing"):
+        select("mcl-jcv", tmp_path, [])
