@@ -5,7 +5,7 @@ with a slower one, and that the first full pass reveals. The second pass comes w
 two: qualities have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes
 up for what the nearest one is off. The third corrects the rest by the trim alone, since the least
 change of quality shakes all frames. Coarse files, where a fast answer counts more than the last
-bytes, end with the third pass, or where 94 % are used, which the first one aims at the middle of.
+bytes, end with the third pass, or where 93 % are used, which the first one aims at the middle of.
 Only the file that is kept is painted.
 """
 
@@ -29,8 +29,8 @@ from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search, usual_slope
 #: Part of the limit that is aimed at, and that is enough.
 _GOAL, _ENOUGH = 0.9955, 0.99
 #: From quality `_COARSE` on: what the first pass aims at, whose fitted weights are not known yet,
-#: what is enough, and passes if one of them fits.
-_COARSE, _FIRST_GOAL_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, 0.965, 0.94, 3
+#: what the others aim at, what is enough, and passes if one of them fits.
+_COARSE, _GOALS_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, (0.96, 0.98), 0.93, 3
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 #: How far from the limit, in logs, a trial with the fastest preset may be to be the last, and where
@@ -87,7 +87,8 @@ def encode_standard(search: Search, found: tuple[float, float, float] | None = N
         )
         if filled or room <= 0 or (q >= search.config.coarsest and best is None):
             break
-        following = following_pass(search.config, points, math.log(_GOAL * room), slope)
+        goal = _GOALS_COARSE[1] if q >= _COARSE else _GOAL
+        following = following_pass(search.config, points, math.log(goal * room), slope)
         if following is None:
             break
         q, trim = following
@@ -224,7 +225,7 @@ def _excess(search: Search, coded: Pass, q: float, first: bool) -> float:
 
 def _goal(q: float, first: bool) -> float:
     """Part of the limit that a pass aims at; `first`: another preset says what it will take."""
-    return _FIRST_GOAL_COARSE if first and q >= _COARSE else _GOAL
+    return _GOALS_COARSE[0] if first and q >= _COARSE else _GOAL
 
 
 def _pass(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:

@@ -121,7 +121,7 @@ def test_a_slower_preset_settles_what_the_fastest_is_off_by(
     monkeypatch.setattr("gvcodec.rate.search.add_painted", lambda data, *given: data)
     size = 100 * bpp * 1280 * 720 / 8
     fitted = fit(clip, EncoderConfig(base="av1"), size=size)
-    assert 0.94 * size <= len(fitted.coded.data) <= size
+    assert 0.93 * size <= len(fitted.coded.data) <= size
     assert presets[-2:] == [6, None] and presets.count(None) == 1 and presets.count(6) <= 2
 
 
