@@ -30,7 +30,7 @@ from gvcodec.rate.search import USUAL_SLOPE, Fitted, Search, usual_slope
 _GOAL, _ENOUGH = 0.9955, 0.99
 #: From quality `_COARSE` on: what the first pass aims at, whose fitted weights are not known yet,
 #: what the others aim at, what is enough, and passes if one of them fits.
-_COARSE, _GOALS_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, (0.96, 0.98), 0.93, 3
+_COARSE, _GOALS_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, (0.965, 0.98), 0.93, 3
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 #: How far from the limit, in logs, a trial with the fastest preset may be to be the last, and where
