@@ -5,12 +5,12 @@
     python -m training latent_entropy card FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
 
 `material` codes parts of clips at random rates with a model, some of them over base av1, and keeps
-the integers: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `rate`, `grid` (rows,
-columns) and `base`. They depend on the model, not on the entropy network. `train` fits the float
-twin of the network and writes its integers. `card` prints what the network is worth, in bits a
-window on clips kept out by source: beside static tables and networks trained without the values
-before (AR), without the frames before (memory) and without both; and with these inputs zeroed or
-shuffled.
+the integers: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `begins` (T,): whether
+a frame knows of none before, `rate`, `grid` (rows, columns), `base` and `phases`. They depend on
+the model, not on the entropy network. `train` fits the float twin of the network and writes its
+integers. `card` prints what the network is worth, in bits a window on clips kept out by source:
+beside static tables and networks trained without the values before (AR), without the frames before
+(memory) and without both; and with these inputs zeroed or shuffled.
 """
 
 from __future__ import annotations
@@ -81,12 +81,13 @@ def collect(clip: Path, folder: Path, model: Path) -> None:
         cut = VideoFormat(width, height, fmt.frame_rate, fmt.time_base, fmt.bit_depth, fmt.colour)
         has_base = bool(rng.random() >= _BARE)
         rate, q = int(rng.integers(8)), int(rng.choice(_QUALITIES))
-        values, grid = code(part, cut, model, rate, q if has_base else None)
+        values, begins, grid = code(part, cut, model, rate, q if has_base else None)
         most = values.shape[2]
         n = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
         values[:, :, n:] = 0
         found: dict[str, Any] = {"values": values, "counts": np.full(values.shape[:2], n, np.uint8)}
-        found |= {"rate": rate, "grid": np.array(grid), "base": has_base}
+        found |= {"rate": rate, "grid": np.array(grid), "base": has_base, "begins": begins}
+        found["phases"] = read_sizes(model).phases
         with open(folder / f"{clip.stem}.{number}.npz", "wb") as file:
             np.savez_compressed(file, **found)
 
@@ -99,9 +100,10 @@ def _crop(planes: Planes) -> Planes:
 
 def code(
     frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int | None
-) -> tuple[NDArray[np.int16], tuple[int, int]]:
+) -> tuple[NDArray[np.int16], NDArray[np.bool_], tuple[int, int]]:
     """All tokens of a part (T, W, K, C), every pass over a frame by itself, as files have them,
-    over base av1 at `q` unless None; rows and columns of windows."""
+    over base av1 at `q` unless None; which of them know of none before (T,); rows and columns of
+    windows."""
     import gvcodec
     from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
 
@@ -115,12 +117,13 @@ def code(
     sizes = read_sizes(model)
     grid = window_grid(fmt, sizes.window)
     blocks = None if q is not None else grid_of(fmt)
-    kept = _Kept([], *grid, sizes.tokens, q is not None, rates=sizes.rates, blocks=blocks)
+    sides = {"rates": sizes.rates, "blocks": blocks, "phases": sizes.phases}
+    kept = _Kept([], *grid, sizes.tokens, q is not None, **sides)
     settings = TokenSettings(sizes.tokens, rate)
     encoder = LatentEncoder(fmt, q is not None, model, settings, 1.0, threads=1, entropy=kept)
     for planes in zip(frames, shown, base, strict=True):
         encoder.send(*planes)
-    return np.stack(kept.coded), grid
+    return np.stack(kept.coded), np.array(kept.begins), grid
 
 
 class _Kept(EntropyModel):
@@ -129,9 +132,11 @@ class _Kept(EntropyModel):
     def __init__(self, *sizes: Any, **others: Any) -> None:
         super().__init__(*sizes, **others)
         self.coded: list[Values] = []
+        self.begins: list[bool] = []
 
     def encode(self, values: Values, counts: Counts, memory: Memory, rate: int) -> list[bytes]:
         self.coded.append(values)
+        self.begins.append(memory.age == 0)
         return []
 
 
@@ -161,9 +166,12 @@ def _frames(file: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16], 
     with np.load(file) as found:
         values, counts = found["values"].astype(np.int16), found["counts"]
         rate, grid, base = int(found["rate"]), found["grid"], bool(found["base"])
-    model = EntropyModel([], int(grid[0]), int(grid[1]), values.shape[2], base)
+        begins, phases = found["begins"], int(found["phases"])
+    rows, columns = (int(n) for n in grid)
+    model = EntropyModel([], rows, columns, values.shape[2], base, phases=phases)
     memory = Memory.empty(model.windows, model.tokens)
-    for frame, kept in zip(values, counts, strict=True):
+    for frame, kept, first in zip(values, counts, begins, strict=True):
+        memory = memory.fresh() if first else memory
         batch = model.contexts(kept, memory, rate)
         for i, count in enumerate(batch.counts):
             row = frame.reshape(-1)[batch.place[i, :count]]

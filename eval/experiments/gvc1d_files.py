@@ -3,7 +3,8 @@
 Each row is one encode by the command line, decoded by another process, of the first frames of a
 clip at one size: bytes of the whole file and the metrics of `kept_out`. `ROWS` are the settings by
 name; those without tokens are the curve that the others are held against (`report`: how many per
-cent more or less LPIPS-Alex and DISTS at equal bytes, interpolated in logarithms).
+cent more or less LPIPS-Alex and DISTS at equal bytes, interpolated in logarithms). `--between B`
+puts as many frames of B between two shots of each clip, a third each: what the memory is for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ ROWS = {
         for tokens in ("auto", "32")
     },
     **{f"none, rate {rate}": f"--base none --token-rate {rate}" for rate in range(8)},
+    # With `--between`: every shot begins a GOP, so none finds a memory.
+    **{
+        f"none, rate {rate}, GOPs": f"--base none --token-rate {rate} --keyint SHOT"
+        for rate in range(8)
+    },
 }
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
@@ -57,6 +63,16 @@ def read(clip: Path, height: int, count: int) -> list[av1.Planes]:
     return frames
 
 
+def _cropped(frame: av1.Planes, like: av1.Planes) -> av1.Planes:
+    """Its left part, or itself and its edge repeated, as wide as another."""
+    planes = []
+    for plane, other in zip(frame, like, strict=True):
+        width = other.shape[1]
+        wide = np.pad(plane, ((0, 0), (0, max(0, width - plane.shape[1]))), mode="edge")
+        planes.append(wide[:, :width])
+    return planes[0], planes[1], planes[2]
+
+
 def write(path: Path, frames: Sequence[av1.Planes]) -> None:
     """As y4m, 25 frames a second."""
     height, width = frames[0][0].shape
@@ -66,18 +82,25 @@ def write(path: Path, frames: Sequence[av1.Planes]) -> None:
             file.writelines([b"FRAME\n", *(np.ascontiguousarray(p).tobytes() for p in planes)])
 
 
-def measure(clip: Path, height: int, count: int, rows: Sequence[str], out: Path) -> None:
+def measure(
+    clip: Path, height: int, count: int, rows: Sequence[str], out: Path, between: Path | None = None
+) -> None:
     """Append a line for each row."""
     torch.set_num_threads(1)
-    frames = read(clip, height, count)
+    frames, name = read(clip, height, count), clip.stem
+    if between is not None:
+        third = count // 3
+        other = [_cropped(f, frames[0]) for f in read(between, height, third)]
+        frames, name = frames[:third] + other + frames[third : 2 * third], f"{name}+{between.stem}"
     measurer = kept_out.Measurer(frames)
     size = f"{frames[0][0].shape[1]}x{height}"
     with tempfile.TemporaryDirectory() as folder:
         source, stream, shown = (Path(folder) / n for n in ("source.y4m", "a.gvc", "shown.mkv"))
         write(source, frames)
         for row in rows:
+            settings = ROWS[row].replace("SHOT", str(count // 3))
             begun = time.monotonic()
-            _run(["encode", source, stream, *ROWS[row].split(), *_COMMON])
+            _run(["encode", source, stream, *settings.split(), *_COMMON])
             coded = time.monotonic()
             _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y"])
             seconds = coded - begun, time.monotonic() - coded
@@ -85,7 +108,7 @@ def measure(clip: Path, height: int, count: int, rows: Sequence[str], out: Path)
             values = measurer(_decoded(shown, height))
             bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)
             cells = [f"{values[n]:.5f}" if n in values else "" for n in kept_out.EVERY]
-            head = [clip.stem, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
+            head = [name, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
             with open(out, "a") as file:
                 if not file.tell():
                     file.write(",".join(FIELDS) + "\n")
@@ -149,12 +172,20 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--rows", default=";".join(ROWS), help="names, separated by semicolons")
     parser.add_argument("--out", type=Path, default=Path("docs/data/gvc1d-files.csv"))
+    parser.add_argument("--between", type=Path, help="a clip to put between shots of the others")
     options = parser.parse_args()
     if options.what == "report":
         print(report(options.out))
         return
     for clip in options.clips:
-        measure(clip, options.height, options.frames, options.rows.split(";"), options.out)
+        measure(
+            clip,
+            options.height,
+            options.frames,
+            options.rows.split(";"),
+            options.out,
+            options.between,
+        )
 
 
 if __name__ == "__main__":

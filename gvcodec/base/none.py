@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvcodec.base import Coded, CodedFrame
-from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Planes, VideoFormat
 
@@ -27,17 +26,15 @@ def grey_frame(fmt: VideoFormat) -> Planes:
 
 
 class NoneEncoder:
-    """Encoder of the plug. `keyint` frames between keyframes at most, fewer where a scene begins, 0
-    = only the first."""
+    """Encoder of the plug. `keyint` frames between keyframes, 0 = only the first. A scene that
+    begins inside a GOP makes none: its tokens say so, and the memory lives on."""
 
     def __init__(self, fmt: VideoFormat, q: float, keyint: int = 0) -> None:
         self._fmt, self._q, self._keyint = fmt, round(q), keyint
-        self._cuts = CutFinder(fmt.width, fmt.height) if keyint else None
         self._since = 0
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
-        cut = self._cuts is not None and self._cuts.begins(planes[0])
-        key = force_key or not self._since or cut or self._since == self._keyint
+        key = force_key or not self._since or self._since == self._keyint
         self._since = 1 if key else self._since + 1
         return Coded([CodedFrame(b"", key, self._q)], [grey_frame(self._fmt)])
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gvcodec.gvc1d.memory import Remembered
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.types import BLOCK
 from gvcodec.util.warp import expand, warp
@@ -25,14 +26,14 @@ class State(NamedTuple):
     """After a frame: `picture` as restored, `reference`: the same without what the network added,
     which would pile up; `shown` before restoration (None without a base), `added`: what tokens have
     added to it so far, `features` `[B, C, H/s, W/s]` of the decoder,
-    `memory` `[B, W, M, D]` (None: the network has none), `phase` of the next frame."""
+    `memory` (None: the network has none), `phase` of the next frame."""
 
     picture: Picture
     reference: Picture
     shown: Picture | None
     added: Picture
     features: Tensor
-    memory: Tensor | None
+    memory: Remembered | None
     phase: int = 0
 
     def detach(self) -> State:
@@ -52,7 +53,7 @@ class State(NamedTuple):
 class Context(NamedTuple):
     """Before a frame: `picture`, the best guess of it, to which the decoder adds; `shown` = the
     frame to restore, or None; `last`: the moved last picture less the guess; `added`: with a base,
-    moved, weighted by trust; `features` moved, or None; `memory` `[B, W, M, D]` or None; `known`:
+    moved, weighted by trust; `features` moved, or None; `memory` or None; `known`:
     (is there a base, is there a last frame); `phase` of the direct path's patterns."""
 
     picture: Picture
@@ -60,7 +61,7 @@ class Context(NamedTuple):
     last: Picture
     added: Picture
     features: Tensor | None
-    memory: Tensor | None
+    memory: Remembered | None
     known: tuple[bool, bool]
     phase: int = 0
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gvcodec.gvc1d.buffer import Context, State
+    from gvcodec.gvc1d.memory import Remembered
     from gvcodec.gvc1d.model import GVC1D
     from gvcodec.gvc1d.picture import Picture
 
@@ -47,11 +48,16 @@ def open_entropy_model(
 ) -> EntropyModel:
     """The entropy model of a stream. Raises `MediaError`, `LimitError`."""
     config = read_sizes(model)
-    grid = window_grid(fmt, config.window)
-    backend = streams.backend_of(device)
-    network = read_entropy(model)
-    blocks = None if has_base else block_motion.grid_of(fmt)
-    return EntropyModel(network, *grid, config.tokens, has_base, backend, config.rates, blocks)
+    return EntropyModel(
+        read_entropy(model),
+        *window_grid(fmt, config.window),
+        config.tokens,
+        has_base,
+        streams.backend_of(device),
+        config.rates,
+        None if has_base else block_motion.grid_of(fmt),
+        config.phases,
+    )
 
 
 class LatentReader:
@@ -78,7 +84,8 @@ class LatentReader:
 class FrameContext:
     """What the network knows of frames: pictures as it takes them, motion of the frames shown.
 
-    `state` is that of the last restored frame, None where the next one begins anew."""
+    `state` is that of the last restored frame, None where the next one begins anew; `kept`: the
+    memory that it then finds, None = a fresh one."""
 
     def __init__(self, fmt: VideoFormat, network: GVC1D, threads: int, device: str) -> None:
         self._fmt, self._device, self.network = fmt, device, network
@@ -87,11 +94,17 @@ class FrameContext:
         self._size = rows * window, columns * window
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self.state: State | None = None
+        self.kept: Remembered | None = None
 
     def forget(self) -> None:
         """The next frame begins anew."""
-        self.state = None
+        self.state = self.kept = None
         self._motion.forget()
+
+    def cut(self) -> None:
+        """The next frame begins a scene: of what was before only the memory is known."""
+        if self.state is not None:
+            self.kept, self.state = self.state.memory, None
 
     def picture(self, planes: Planes) -> Picture:
         """Planes (10 bits) as whole windows."""
@@ -150,7 +163,7 @@ class FrameContext:
 
     def context(self, shown: Picture | None, motion: Tensor | None) -> Context:
         """Of the next frame. `shown`: what is restored, None without base frames."""
-        return self.network.context(shown, self.state, motion, (1, *self._size))
+        return self.network.context(shown, self.state, motion, (1, *self._size), self.kept)
 
 
 class Restorer:
@@ -197,6 +210,8 @@ class Restorer:
                 picture, motion = frames.picture(shown), frames.find_motion(base_frame)
             elif latent is not None:
                 motion = frames.spread_motion(latent.motion)
+            if latent is not None and latent.cut:
+                frames.cut()
             for values in (None,) if latent is None else latent.passes:
                 context = frames.context(picture, motion)
                 tokens = token_tensor(values, network, context, self._device)

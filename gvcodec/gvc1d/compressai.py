@@ -34,10 +34,12 @@ class GVC1DPictures(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         """`x_hat`, and `likelihoods` {"y": `[N, W]`}: of each window's tokens together."""
-        coded, _ = self.model([Frame(self._picture(x), None, None)], self.rate)
+        passes = [Frame(self._picture(x), None, None)] * self.model.config.phases
+        coded, _ = self.model(passes, self.rate)
+        bits = torch.stack([one.bits for one in coded]).sum(0)
         return {
-            "x_hat": self._rgb(coded[0].picture, x.shape[2:]),
-            "likelihoods": {"y": torch.exp2(-coded[0].bits)},
+            "x_hat": self._rgb(coded[-1].picture, x.shape[2:]),
+            "likelihoods": {"y": torch.exp2(-bits)},
         }
 
     def compress(self, x: Tensor) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class Decoder(nn.Module):
         if self.direct is not None and added is not None:
             known = self.direct(8 * pack(added, self.config.patch))
             masks = masks + split(known, self.config.side)
-        patches, slots, _ = self.stack(masks, slots, memory, self.first)
         columns = context.picture.y.shape[3] // self.config.window
+        patches, slots, _ = self.stack(masks, slots, memory, columns, self.first)
         field = join(patches, self.config.side, columns)  # [B, D, H/16, W/16]
         picture, features = self.head(field, added, context, rate)
         return Decoded(picture, features, slots, patches)

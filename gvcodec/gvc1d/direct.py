@@ -6,8 +6,9 @@ the same after five minutes of training. So each integer also has a pattern of i
 * the first half of a window's tokens: the lowest patterns of the window's discrete cosine
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
 * the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
-  cosine patterns of the region that follow in frequency, then four gains: of two octaves of the
-  context's luma detail and of the detail of its two chroma planes. From frame to frame these
+  cosine patterns of the region that follow in frequency, luma's or in every fourth phase those of
+  the two chroma planes; then three gains: of two octaves of the context's luma detail and of its
+  chroma's; and last how much the memory knows (`gvcodec.gvc1d.scenes`). From frame to frame the
   patterns go on to finer ones, phase by phase, and begin anew: what stays in the picture becomes
   sharper for as long.
 
@@ -23,23 +24,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gvcodec.gvc1d.blocks import (
+    cosines,
+    field_of,
+    place,
+    plane,
+    take,
+    windows,
+    windows_of,
+)
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.patterns import lowest, region_grid
+from gvcodec.gvc1d.patterns import CHROMA_EVERY, is_chroma, lowest, region_grid
 from gvcodec.gvc1d.picture import Picture
 
-#: Gains of detail that each token of the second half holds.
+#: Numbers of each token of the second half after its patterns: three gains of detail, and what the
+#: memory is asked for, which is no part of this path.
 GAINS = 4
 #: A gain's unit, in coefficients: one coefficient changes detail by so much.
 _GAIN_UNIT = 1 / 320
-
-
-def cosines(frequencies: int, samples: int) -> Tensor:
-    """Rows of the orthonormal discrete cosine transform, `[frequencies, samples]`."""
-    n = torch.arange(samples, dtype=torch.float64)
-    k = torch.arange(frequencies, dtype=torch.float64)[:, None]
-    rows = torch.cos(math.pi * k * (2 * n + 1) / (2 * samples)) * math.sqrt(2 / samples)
-    rows[0] /= math.sqrt(2)
-    return rows.float()
 
 
 def token_regions(config: GVC1DConfig) -> Tensor:
@@ -65,6 +67,7 @@ class DirectPath(nn.Module):
     rows: Tensor
     chroma_rows: Tensor
     patterns: Tensor
+    chroma_patterns: Tensor
     usual: Tensor
 
     def __init__(self, config: GVC1DConfig) -> None:
@@ -82,7 +85,15 @@ class DirectPath(nn.Module):
         self.register_buffer(
             "chroma_rows", cosines(self.chroma_highest, self.window // 2), persistent=False
         )
-        self.register_buffer("patterns", self._region_patterns(), persistent=False)
+        count, chroma_phases = self.channels - GAINS, self.phases // CHROMA_EVERY
+        patterns = self._region_patterns(
+            self.window, self.luma_at, self.phases - chroma_phases, count
+        )
+        self.register_buffer("patterns", patterns, persistent=False)
+        patterns = self._region_patterns(
+            self.window // 2, self.chroma_at, max(1, chroma_phases), count // 2
+        )
+        self.register_buffer("chroma_patterns", patterns, persistent=False)
         self.register_buffer("usual", self._usual_sizes(), persistent=False)
         size = self.tokens * self.channels
         self.analysis = nn.Parameter(torch.zeros(size, size))
@@ -93,17 +104,17 @@ class DirectPath(nn.Module):
             torch.tensor([1.0, 0.5])[:, None, None].repeat(1, self.tokens, self.channels)
         )
 
-    def _region_patterns(self) -> Tensor:
-        """Luma patterns of a region, `[phases, channels - GAINS, region rows, region columns]`."""
-        height, width = self.window // self.grid[0], self.window // self.grid[1]
-        last = max(math.hypot(*p) for p in self.luma_at)
-        above = last * min(height, width) / self.window
-        count = self.channels - GAINS
-        at = lowest(self.phases * count, above)
-        most = 1 + max(max(p) for p in at)
+    def _region_patterns(
+        self, window: int, at: list[tuple[int, int]], phases: int, count: int
+    ) -> Tensor:
+        """Patterns of a region beyond the window's own `at`, `[phases, count, rows, columns]`."""
+        height, width = window // self.grid[0], window // self.grid[1]
+        above = max(math.hypot(*p) for p in at) * min(height, width) / window
+        places = lowest(phases * count, above)
+        most = 1 + max(max(p) for p in places)
         down, along = cosines(most, height), cosines(most, width)
-        patterns = torch.stack([down[u][:, None] * along[v] for u, v in at])
-        return patterns.unflatten(0, (self.phases, count))
+        patterns = torch.stack([down[u][:, None] * along[v] for u, v in places])
+        return patterns.unflatten(0, (phases, count))
 
     def analyse(
         self, difference: Picture, context: Picture, phase: int = 0, base: bool = False
@@ -120,18 +131,26 @@ class DirectPath(nn.Module):
 
     # In single precision: half of it has steps of half a level where samples are far from grey.
     def _analyse(self, difference: Picture, context: Picture, phase: int) -> Tensor:
-        y = _windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
-        uv = _windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
+        y = windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
+        uv = windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
         low = self.rows @ y[:, :, 0] @ self.rows.T
         low_uv = self.chroma_rows @ uv @ self.chroma_rows.T
         half = self.tokens // 2
-        luma = _take(low, self.luma_at).unflatten(-1, (half, -1))
-        chroma = [_take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
+        luma = take(low, self.luma_at).unflatten(-1, (half, -1))
+        chroma = [take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
         first = torch.cat([luma, *chroma], -1)
         # Patterns of regions are not at right angles to those of the window, so they get the rest.
-        smooth = self.rows.T @ _place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
-        regions = self._regions(y - smooth[:, :, None])  # [B, W, half, rows, columns]
-        second = torch.einsum("bwkij,cij->bwkc", regions, self.patterns[phase])
+        if is_chroma(phase):
+            smooth = [place(c.flatten(2), self.chroma_at, self.chroma_highest) for c in chroma]
+            low_uv = self.chroma_rows.T @ torch.stack(smooth, 2) @ self.chroma_rows
+            patterns = self.chroma_patterns[phase // CHROMA_EVERY]
+            parts = (self._regions(p[:, :, None]) for p in (uv - low_uv).unbind(2))
+            second = torch.cat([torch.einsum("bwkij,cij->bwkc", p, patterns) for p in parts], -1)
+        else:
+            low = self.rows.T @ place(luma.flatten(2), self.luma_at, self.highest) @ self.rows
+            regions = self._regions(y - low[:, :, None])  # [B, W, half, rows, columns]
+            patterns = self.patterns[phase - phase // CHROMA_EVERY]
+            second = torch.einsum("bwkij,cij->bwkc", regions, patterns)
         found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
         return self._mix(found, self.analysis)
 
@@ -143,16 +162,22 @@ class DirectPath(nn.Module):
         luma, u, v = (
             t.flatten(2) for t in first.split([self.channels - 2 * chroma, chroma, chroma], -1)
         )
-        low = _place(luma, self.luma_at, self.highest)  # [B, W, f, f]
-        low_uv = torch.stack([_place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
+        low = place(luma, self.luma_at, self.highest)  # [B, W, f, f]
+        low_uv = torch.stack([place(t, self.chroma_at, self.chroma_highest) for t in (u, v)], 2)
         y = self.rows.T @ low @ self.rows
         uv = self.chroma_rows.T @ low_uv @ self.chroma_rows
-        parts = torch.einsum("bwkc,cij->bwkij", second[..., :-GAINS], self.patterns[phase])
-        y = y + self._whole(parts)
+        fine = second[..., :-GAINS]
+        if is_chroma(phase):
+            patterns = self.chroma_patterns[phase // CHROMA_EVERY]
+            planes = (torch.einsum("bwkc,cij->bwkij", p, patterns) for p in fine.chunk(2, -1))
+            uv = uv + torch.stack([self._whole(p) for p in planes], 2)
+        else:
+            patterns = self.patterns[phase - phase // CHROMA_EVERY]
+            y = y + self._whole(torch.einsum("bwkc,cij->bwkij", fine, patterns))
         height, width = context.y.shape[2:]
         columns = width // self.window
-        plane = Picture(_plane(y[:, :, None], columns), _plane(uv, columns)).scaled(1 / 255)
-        return plane + self._detail(second[..., -GAINS:], context, (height, width))
+        made = Picture(plane(y[:, :, None], columns), plane(uv, columns)).scaled(1 / 255)
+        return made + self._detail(second[..., -GAINS:], context, (height, width))
 
     def _mix(self, coefficients: Tensor, matrix: Tensor) -> Tensor:
         """In units of their usual sizes: a mean is ten thousand times a gain, and every entry of a
@@ -205,60 +230,26 @@ class DirectPath(nn.Module):
         return x / 256
 
     def _gains(self, difference: Picture, context: Picture) -> Tensor:
-        """The gains that fit a difference best in each region, `[B, W, half, GAINS]`."""
+        """The gains that fit a difference best in each region and 0, `[B, W, half, GAINS]`."""
         rows, columns = self.window // self.grid[0], self.window // self.grid[1]
         gains = []
         for band, wanted, part in zip(self._bands(context), difference, (1, 2), strict=True):
             size = rows // part, columns // part
-            power = F.avg_pool2d(band.square(), size)
-            gains.append(F.avg_pool2d(band * wanted, size) / (power + (1 / 255) ** 2))
-        found = _windows_of(torch.cat(gains, 1), self.grid)
+            power, product = F.avg_pool2d(band.square(), size), F.avg_pool2d(band * wanted, size)
+            if part == 2:
+                power, product = power.mean(1, keepdim=True), product.mean(1, keepdim=True)
+            gains.append(product / (power + (1 / 255) ** 2))
+        gains.append(torch.zeros_like(gains[1]))
+        found = windows_of(torch.cat(gains, 1), self.grid)
         return found.clamp(-1, 1) / _GAIN_UNIT
 
     def _detail(self, gains: Tensor, context: Picture, size: tuple[int, int]) -> Picture:
         """Detail of the context times its gains, which pass smoothly from region to region."""
-        rows, columns = self.grid
-        b, w = gains.shape[:2]
-        across = size[1] // self.window
-        field = gains.view(b, w // across, across, rows, columns, GAINS).permute(0, 5, 1, 3, 2, 4)
-        field = field.reshape(b, GAINS, (w // across) * rows, across * columns) * _GAIN_UNIT
+        field = field_of(gains[..., :-1], self.grid, size[1] // self.window) * _GAIN_UNIT
         half = size[0] // 2, size[1] // 2
         luma, chroma = (
             F.interpolate(part, to, mode="bilinear", align_corners=False)
-            for part, to in zip(field.split(2, 1), (size, half), strict=True)
+            for part, to in zip(field.split((2, 1), 1), (size, half), strict=True)
         )
         bands = self._bands(context)
         return Picture((bands.y * luma).sum(1, keepdim=True), bands.uv * chroma)
-
-
-def _windows(x: Tensor, side: int) -> Tensor:
-    """`[B, C, H, W]` → `[B, windows, C, side, side]`."""
-    b, c, h, w = x.shape
-    x = x.view(b, c, h // side, side, w // side, side).permute(0, 2, 4, 1, 3, 5)
-    return x.reshape(b, -1, c, side, side)
-
-
-def _plane(x: Tensor, columns: int) -> Tensor:
-    """The inverse of `_windows`."""
-    b, n, c, h, w = x.shape
-    x = x.view(b, n // columns, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
-    return x.reshape(b, c, (n // columns) * h, columns * w)
-
-
-def _windows_of(field: Tensor, grid: tuple[int, int]) -> Tensor:
-    """A map with one place a region, `[B, C, h, w]` → `[B, windows, regions, C]`."""
-    b, c, h, w = field.shape
-    x = field.view(b, c, h // grid[0], grid[0], w // grid[1], grid[1]).permute(0, 2, 4, 3, 5, 1)
-    return x.reshape(b, -1, grid[0] * grid[1], c)
-
-
-def _take(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
-    """Coefficients `[…, f, f]` at those places, `[…, count]`."""
-    return x.flatten(-2)[..., [u * x.shape[-1] + v for u, v in at]]
-
-
-def _place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
-    """The inverse of `_take`; other places are 0."""
-    flat = x.new_zeros(*x.shape[:-1], highest * highest)
-    index = torch.tensor([u * highest + v for u, v in at], device=x.device)
-    return flat.index_copy(-1, index, x).unflatten(-1, (highest, highest))

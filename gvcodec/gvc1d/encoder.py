@@ -79,5 +79,6 @@ class Encoder(nn.Module):
         slots = self.slots.expand(*patches.shape[:2], -1, -1)
         if not self.config.titok:
             slots = slots + self.regions.to(patches.dtype) @ patches
-        _, found, keys = self.stack(patches, slots, memory, self.first)
+        columns = source.y.shape[3] // self.config.window
+        _, found, keys = self.stack(patches, slots, memory, columns, self.first)
         return self.out(found).float(), Features(found.float(), keys.float())

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError
-from gvcodec.gvc1d.patterns import lowest, region_grid
+from gvcodec.gvc1d.patterns import is_chroma, lowest, region_grid
 
 CHANNELS = 16
 #: Tokens of a window at most; a model may have fewer.
@@ -38,7 +38,7 @@ GROUP = 8
 #: Kinds of tokens: levels of 1, 2, 4 … tokens, regions of the window, and the last one before them.
 KINDS = 7
 #: Activations known before the frame, and spans of values before that the network sees.
-SIDE, BACK = KINDS + 1 + CHANNELS + 15, 17
+SIDE, BACK = KINDS + 1 + CHANNELS + 17, 17
 #: Of the latter, those inside a window.
 _OWN = 12
 #: Activations that come from frames before.
@@ -60,7 +60,8 @@ _Bytes = NDArray[np.uint8]
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What is known of each value from frames before: the last one that was coded, and the running
-    mean of magnitudes in 1/32, both [W, T, C]; `age`: frames with tokens since the GOP began."""
+    mean of magnitudes in 1/32, both [W, T, C]; `age`: frames with tokens since the GOP or a scene
+    in it began."""
 
     values: Values
     level: NDArray[np.int32]
@@ -71,6 +72,10 @@ class Memory:
         shape = windows, tokens, CHANNELS
         return Memory(np.zeros(shape, np.int16), np.zeros(shape, np.int32))
 
+    def fresh(self) -> Memory:
+        """Of a frame that goes on from none."""
+        return Memory.empty(*self.values.shape[:2])
+
     def after(self, values: Values, counts: Counts) -> Memory:
         """The memory after a frame; tokens that it does not have leave what is known of them."""
         coded = np.arange(self.values.shape[1])[None, :, None] < counts[:, None, None]
@@ -79,7 +84,7 @@ class Memory:
         return Memory(
             np.where(coded, values, self.values).astype(np.int16),
             np.where(coded, level, self.level).astype(np.int32),
-            min(self.age + 1, _OLD),
+            self.age + 1,
         )
 
 
@@ -97,7 +102,8 @@ class EntropyModel:
     """Codes frames of `rows` × `columns` windows of `tokens` tokens, rounded at one of `rates`.
     `has_base`: there are base frames. `backend`: where the network runs
     (`gvcodec.entropy.streams`). `blocks`: rows and columns of the motion that frames may have
-    (`gvcodec.gvc1d.motion`), None with a base."""
+    (`gvcodec.gvc1d.motion`), None with a base; `phases` of the direct path, as far as tokens of
+    each frame go through them."""
 
     def __init__(
         self,
@@ -109,7 +115,9 @@ class EntropyModel:
         backend: streams.Backend = "cpu",
         rates: int = 8,
         blocks: tuple[int, int] | None = None,
+        phases: int = 1,
     ) -> None:
+        self._phases = phases
         self._network, self.has_base, self.backend = network, has_base, backend
         self.rows, self.columns, self.tokens, self.rates = rows, columns, tokens, rates
         self.blocks = blocks
@@ -203,6 +211,7 @@ class EntropyModel:
         fixed = self._fixed.shape[-1]
         side[..., :fixed] = self._fixed
         last, level = memory.values.astype(np.int32), memory.level
+        phase = memory.age % self._phases
         grid = self.rows, self.columns, *level.shape[1:]
         means = [
             level.sum(axis, keepdims=True) // np.prod([level.shape[i] for i in axis])
@@ -217,10 +226,12 @@ class EntropyModel:
             _loud(_beside(level, grid, 0)),
             _around_zero(8 * _beside(last, grid, 1)),
             _around_zero(8 * _beside(last, grid, 0)),
-            np.uint8(memory.age * 15),
+            np.uint8(min(memory.age, _OLD) * 15),
             np.uint8(rate * 18),
             np.uint8(127 * self.has_base),
             np.minimum(2 * counts.astype(int), 127).astype(np.uint8)[:, None, None],
+            np.uint8(phase * 8),
+            np.uint8(127 * is_chroma(phase)),
         ]
         for i, part in enumerate(parts):
             side[..., fixed + i] = part

@@ -23,7 +23,7 @@ from gvcodec.gvc1d.payload import RATES
 from gvcodec.util.models import list_models, model_id, shipped_folders
 
 #: Changes with what the activations of the entropy network mean.
-FORM = "gvc1d-2"
+FORM = "gvc1d-3"
 WHAT = "the model of latent tokens"
 
 

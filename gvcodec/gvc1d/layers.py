@@ -59,6 +59,7 @@ class Stack(nn.Module):
     `[B, W, K, D]` after the last layer, and the slots' keys of the last local layer."""
 
     near: Tensor
+    centres: Tensor
 
     def __init__(self, config: GVC1DConfig, sizes: Transformer) -> None:
         super().__init__()
@@ -69,12 +70,13 @@ class Stack(nn.Module):
             LocalAttention(sizes.width, sizes.heads, config.titok) for _ in range(count)
         )
         self.across = nn.ModuleList(
-            GlobalAttention(sizes.width, sizes.heads, 0.0 if config.titok else 0.3)
+            GlobalAttention(sizes.width, sizes.heads, 0.0 if config.titok else 0.3, config.titok)
             for _ in range(sizes.stages * sizes.globals)
         )
         self.ln_pre, self.ln_post = nn.LayerNorm(sizes.width), nn.LayerNorm(sizes.width)
         self.ln_slots = nn.Identity() if config.titok else nn.LayerNorm(sizes.width)
         self.register_buffer("near", self._near(config), persistent=False)
+        self.register_buffer("centres", _centres(config), persistent=False)
         #: Ablations leave one kind of layers out.
         self.uses_local = self.uses_global = True
 
@@ -89,10 +91,18 @@ class Stack(nn.Module):
         return near
 
     def forward(
-        self, patches: Tensor, slots: Tensor, memory: Tensor | None, first: Tensor | None = None
+        self,
+        patches: Tensor,
+        slots: Tensor,
+        memory: Tensor | None,
+        columns: int,
+        first: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """`first`: the class token, `[D]`."""
+        """`columns`: windows in a row; `first`: the class token, `[D]`."""
         b, w, p, d = patches.shape
+        number = torch.arange(w, device=patches.device)
+        corners = torch.stack([number // columns, number % columns], 1)
+        places = corners[:, None] + self.centres  # [W, K, 2]
         k = slots.shape[2]
         parts = [self.ln_pre(patches), (self.ln_pre if self.titok else self.ln_slots)(slots)]
         if memory is not None:
@@ -115,7 +125,16 @@ class Stack(nn.Module):
             if (i + 1) % self.sizes.local == 0 and self.uses_global:
                 stage = i // self.sizes.local
                 for j in range(self.sizes.globals):
-                    slots = self.across[stage * self.sizes.globals + j](x[:, :, at : at + k])
+                    layer = self.across[stage * self.sizes.globals + j]
+                    slots = layer(x[:, :, at : at + k], places)
                     x = torch.cat([x[:, :, :at], slots, x[:, :, at + k :]], 2)
         x = self.ln_post(x)
         return x[:, :, at - p : at], x[:, :, at : at + k], keys
+
+
+def _centres(config: GVC1DConfig) -> Tensor:
+    """Where the regions of a window's slots lie, `[K, 2]` down and along, 0…1."""
+    side, regions = config.side, token_regions(config).float()
+    at = (torch.arange(side) + 0.5) / side
+    grid = torch.stack(torch.meshgrid(at, at, indexing="ij"), -1).reshape(-1, 2)
+    return regions @ grid / regions.sum(1, keepdim=True)

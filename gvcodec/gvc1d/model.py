@@ -4,7 +4,8 @@ the codec of the paper, without any context the tokenizer of pictures.
                   ┌────────── context c_t: any part may be missing ──────────┐
                   │ shown frame (base av1, vvc, motion; painted)             │
                   │ short-term buffer: last picture, decoder features, moved │
-                  │ 1-D memory: read out by learned queries                  │
+                  │ 1-D memory: read out by learned queries; of the scene    │
+                  │ before, what a frame's tokens ask for                    │
                   └────┬──────────────────────────────────────────────┬──────┘
     source x_t ─► Encoder ─► y ─► round(y / step) = tokens ─► · step ─► Decoder ─► c_t + added = x̂_t
                     ▲  [B, W, 32, 16]      │ entropy_model ─► rANS       │
@@ -35,7 +36,7 @@ from gvcodec.gvc1d.decoder import Decoder
 from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.encoder import Encoder, Features
 from gvcodec.gvc1d.entropy_model import EntropyModel
-from gvcodec.gvc1d.memory import Memory
+from gvcodec.gvc1d.memory import Memory, Remembered
 from gvcodec.gvc1d.motion import FARTHEST, SIDE, Vectors, spread
 from gvcodec.gvc1d.payload import Latent, pack, unpack
 from gvcodec.gvc1d.picture import Picture, grey
@@ -53,11 +54,21 @@ def half_precision(device: torch.device | str) -> torch.autocast:
 
 class Frame(NamedTuple):
     """A frame of a run: `source`, `shown` (None without a base), `motion` `[B, 2, H/16, W/16]` or
-    None."""
+    None; `cut`: a scene begins, of frames before only the memory is known."""
 
     source: Picture
     shown: Picture | None
     motion: Tensor | None
+    cut: bool = False
+
+    def rolled(self) -> Frame:
+        """Each sample has the frame of another."""
+        return Frame(
+            self.source.rolled(),
+            None if self.shown is None else self.shown.rolled(),
+            None if self.motion is None else self.motion.roll(1, 0),
+            self.cut,
+        )
 
 
 class Coded(NamedTuple):
@@ -89,9 +100,10 @@ class GVC1D(nn.Module):
         state: State | None,
         motion: Tensor | None = None,
         size: tuple[int, int, int] = (1, 256, 256),
+        memory: Remembered | None = None,
     ) -> Context:
         """What is known of a frame before its tokens. `size` = (B, H, W) counts where neither
-        `shown` nor `state` is given."""
+        `shown` nor `state` is given, `memory` where there is no `state`: a scene begins."""
         if state is not None and not self.config.buffer and shown is not None:
             state = state._replace(
                 shown=None, added=state.added.scaled(0.0), features=state.features * 0
@@ -100,7 +112,7 @@ class GVC1D(nn.Module):
         if self.memory is not None and known.memory is None:
             b, _, h, w = known.picture.y.shape
             windows = (h // self.config.window) * (w // self.config.window)
-            known = known._replace(memory=self.memory.fresh(b, windows))
+            known = known._replace(memory=memory or self.memory.fresh(b, windows))
         return known
 
     def analyse(
@@ -109,6 +121,12 @@ class GVC1D(nn.Module):
         """Tokens before rounding, `[B, W, K, C]`; their features stay in `features`. `rate`:
         0 = fine … `config.rates` - 1, one or `[B]`. `masked`: see `Encoder`."""
         rate = self._rates(rate, source)
+        asked = None
+        if self.memory is not None and self.memory.scenes is not None:
+            change = self._change(context)
+            step = self.steps(rate)[..., self.config.tokens // 2 :, 0]
+            asked = self.memory.scenes.ask(source - context.picture, change, step)
+            context = self._recalled(context, asked, change)
         with self._precision(source):
             read = None if self.memory is None else self.memory.read(_given(context.memory))[0]
             found, self.features = self.encoder(source, context, rate, read, masked)
@@ -117,7 +135,28 @@ class GVC1D(nn.Module):
             return found / step
         guess = context.picture
         measured = self.direct.analyse(source - guess, guess, context.phase, context.known[0])
-        return measured / step + found
+        y = measured / step + found
+        if asked is not None:
+            y[:, :, self.config.tokens // 2 :, -1] = asked
+        return y
+
+    def _change(self, context: Context) -> Picture:
+        """What the memory knows of the other scene, less the guess."""
+        assert self.memory is not None and self.memory.scenes is not None
+        scenes = _given(context.memory).scenes
+        assert scenes is not None
+        columns = context.picture.y.shape[3] // self.config.window
+        return self.memory.scenes.recall(scenes, columns) - context.picture
+
+    def _recalled(self, context: Context, asked: Tensor, change: Picture) -> Context:
+        """The context with what was asked `[B, W, regions]` of the memory in its guess."""
+        assert self.memory is not None and self.memory.scenes is not None
+        taken = self.memory.scenes.blend(asked, change)
+        return context._replace(
+            picture=context.picture + taken,
+            last=context.last - taken,
+            added=context.added + taken,
+        )
 
     def synthesise(
         self, tokens: Tensor, context: Context, rate: Tensor | int
@@ -129,6 +168,10 @@ class GVC1D(nn.Module):
     def _synthesise(self, tokens: Tensor, context: Context, rate: Tensor) -> tuple[Picture, State]:
         read = None if self.memory is None else self.memory.read(_given(context.memory))[1]
         latent = tokens * self.steps(rate)
+        if self.memory is not None and self.memory.scenes is not None:
+            asked = tokens[:, :, self.config.tokens // 2 :, -1]
+            if asked.round().any():
+                context = self._recalled(context, asked, self._change(context))
         guess, added = context.picture, None
         if self.direct is not None:
             added = self.direct.synthesise(latent, guess, context.phase)
@@ -146,7 +189,8 @@ class GVC1D(nn.Module):
         picture = Picture(picture.y.clamp(0, 1023 / 1020), picture.uv.clamp(0, 1023 / 1020))
         memory = None
         if self.memory is not None:
-            memory = self.memory.update(_given(context.memory), made.slots, made.patches).float()
+            known = _given(context.memory)
+            memory = self.memory.update(known, made.slots, made.patches, reference)
         phase = (context.phase + 1) % self.config.phases
         state = State(picture, reference, context.shown, carried, made.features, memory, phase)
         return picture, state
@@ -160,24 +204,18 @@ class GVC1D(nn.Module):
         masked: Tensor | None = None,
         keep: Tensor | None = None,
         cut_memory: bool = False,
-        cut_buffer: bool = False,
-        cut_always: bool = False,
     ) -> tuple[list[Coded], State]:
         """A run of frames, for training. `keep` `[B, W, K]` or alike: 0 drops tokens after
-        rounding. `cut_memory`: each frame finds the memory fresh. `cut_buffer`: the first frame
-        finds nothing of `state` but its memory; `cut_always`: so do all that follow."""
+        rounding. `cut_memory`: each frame finds the memory fresh."""
         coded: list[Coded] = []
         before: Tensor | None = None
         for frame in frames:
             b, _, h, w = frame.source.y.shape
             if cut_memory and state is not None:
                 state = state._replace(memory=None)
-            memory = state.memory if state is not None and cut_buffer else None
-            known = None if cut_buffer else state
-            context = self.context(frame.shown, known, frame.motion, (b, h, w))
-            if memory is not None:
-                context = context._replace(memory=memory)
-            cut_buffer = cut_always
+            memory = state.memory if state is not None else None
+            known = None if frame.cut else state
+            context = self.context(frame.shown, known, frame.motion, (b, h, w), memory)
             y = self.analyse(frame.source, context, rate, masked)
             tokens = round_latent(y, noise)
             if keep is not None:
@@ -194,16 +232,24 @@ class GVC1D(nn.Module):
     def compress(self, frames: list[Frame], rate: int, entropy: Sequence[Layer]) -> list[bytes]:
         """LATENT payloads of a run of one clip (B = 1) that begins a GOP. `entropy`: the integer
         network that belongs to the weights (`files.read_entropy`). Without a base they hold motion,
-        a vector for every 32×32 samples."""
+        a vector for every 32×32 samples, and the first frame takes a pass a phase."""
         known = _Entropy(self.config, frames[0].source, frames[0].shown is not None, entropy)
-        payloads, state = [], None
+        payloads: list[bytes] = []
+        state: State | None = None
         for frame in frames:
-            size = len(frame.source.y), *frame.source.y.shape[2:]
+            _, _, height, width = frame.source.y.shape
             sent, motion = known.limit(frame.motion)
-            context = self.context(frame.shown, state, motion, (size[0], size[1], size[2]))
-            tokens = round_latent(self.analyse(frame.source, context, rate))
-            payloads.append(known.pack(tokens, rate, sent))
-            _, state = self.synthesise(tokens, context, rate)
+            kept = None
+            if frame.cut and state is not None:
+                kept, state = state.memory, None
+            first = state is None and frame.shown is None
+            passes = []
+            for _ in range(self.config.phases if first else 1):
+                context = self.context(frame.shown, state, motion, (1, height, width), kept)
+                passes.append(round_latent(self.analyse(frame.source, context, rate)))
+                _, state = self.synthesise(passes[-1], context, rate)
+                motion = None
+            payloads.append(known.pack(passes, rate, sent, kept is not None))
         return payloads
 
     @torch.no_grad()
@@ -222,11 +268,14 @@ class GVC1D(nn.Module):
         known = _Entropy(self.config, like, bool(shown), entropy)
         pictures, state = [], None
         for i, payload in enumerate(payloads):
-            passes, rate, sent = known.unpack(payload)
+            passes, rate, sent, cut = known.unpack(payload)
             base = shown[i] if shown else None
             moved = motion[i] if shown and motion else sent
+            kept = None
+            if cut and state is not None:
+                kept, state = state.memory, None
             for tokens in passes:
-                context = self.context(base, state, moved, (1, *size))
+                context = self.context(base, state, moved, (1, *size), kept)
                 picture, state = self.synthesise(tokens, context, rate)
                 moved = None
             pictures.append(picture)
@@ -250,7 +299,8 @@ class _Entropy:
         self._size = like.y.shape[2], like.y.shape[3]
         rows, columns = (n // config.window for n in self._size)
         blocks = None if has_base else (self._size[0] // SIDE, self._size[1] // SIDE)
-        self._model = EntropyModel(network, rows, columns, config.tokens, has_base, blocks=blocks)
+        sizes = rows, columns, config.tokens, has_base
+        self._model = EntropyModel(network, *sizes, blocks=blocks, phases=config.phases)
         self._device = like.y.device
         self._memory = entropy_model.Memory.empty(rows * columns, config.tokens)
 
@@ -265,22 +315,23 @@ class _Entropy:
     def _spread(self, sent: Vectors, device: torch.device) -> Tensor:
         return torch.from_numpy(spread(sent, *self._size))[None].to(device)
 
-    def pack(self, tokens: Tensor, rate: int, motion: Vectors | None = None) -> bytes:
-        values = tokens[0].short().cpu().numpy()
+    def pack(self, passes: list[Tensor], rate: int, motion: Vectors | None, cut: bool) -> bytes:
+        *before, values = (tokens[0].short().cpu().numpy() for tokens in passes)
         counts = np.full(len(values), values.shape[1], np.uint8)
-        payload = pack(Latent(rate, 0, counts, values, motion), self._model, self._memory)
-        self._memory = self._memory.after(values, counts)
+        latent = Latent(rate, 0, counts, values, motion, tuple(before), cut)
+        payload = pack(latent, self._model, self._memory)
+        self._memory = latent.remember(self._memory)
         return payload
 
-    def unpack(self, payload: bytes) -> tuple[Tensor, int, Tensor | None]:
-        """Tokens of each pass `[passes, 1, W, K, C]`, rate, motion."""
+    def unpack(self, payload: bytes) -> tuple[Tensor, int, Tensor | None, bool]:
+        """Tokens of each pass `[passes, 1, W, K, C]`, rate, motion, whether a scene begins."""
         latent = unpack(payload, self._model, self._memory)
         self._memory = latent.remember(self._memory)
         motion = None if latent.motion is None else self._spread(latent.motion, self._device)
         values = torch.from_numpy(np.stack(latent.passes).astype(np.float32))
-        return values[:, None].to(self._device), latent.rate, motion
+        return values[:, None].to(self._device), latent.rate, motion, latent.cut
 
 
-def _given(memory: Tensor | None) -> Tensor:
+def _given(memory: Remembered | None) -> Remembered:
     assert memory is not None
     return memory

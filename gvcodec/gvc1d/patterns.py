@@ -14,6 +14,15 @@ def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
 
 
+#: Every so many phases of the direct path, regions' patterns are those of chroma.
+CHROMA_EVERY = 4
+
+
+def is_chroma(phase: int) -> bool:
+    """Whether regions' patterns are those of chroma."""
+    return phase % CHROMA_EVERY == CHROMA_EVERY - 1
+
+
 def region_grid(tokens: int) -> tuple[int, int]:
     """Rows and columns of regions in a window."""
     half = tokens // 2

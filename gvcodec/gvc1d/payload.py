@@ -10,7 +10,8 @@
     counts  = each 0: u8 tokens of every window, a prefix
               each 1: u8 m, their mean  var size  an rANS packet of as many numbers as windows
               (Laplace table 45, mean m)
-    motion  = without a base: var size, bytes (`gvcodec.gvc1d.motion`); 0 = nothing has moved
+    motion  = without a base: var 0 = nothing has moved, 1 = a scene begins: nothing is left of the
+              last frame but the memory; else the size of what follows (`gvcodec.gvc1d.motion`) + 1
     packets = for each pass an rANS packet for every `entropy_model.GROUP` windows in order that
               have values, each but the last of all after its size (var)
 
@@ -39,7 +40,7 @@ _RUN, _EACH, _COUNT_SCALE = 3, 1 << 7, 45
 class Latent(NamedTuple):
     """The tokens of a frame: values [W, T, C], zero beyond the counts [W]; `rate` and `run` as in
     the head (ENDLESS without a base); `motion` of blocks, None with a base or where nothing has
-    moved; `before`: values of the passes before the last."""
+    moved; `before`: values of the passes before the last; `cut`: without a base, a scene begins."""
 
     rate: int
     run: int
@@ -47,6 +48,7 @@ class Latent(NamedTuple):
     values: Values
     motion: motion.Vectors | None = None
     before: tuple[Values, ...] = ()
+    cut: bool = False
 
     @property
     def passes(self) -> tuple[Values, ...]:
@@ -55,6 +57,7 @@ class Latent(NamedTuple):
 
     def remember(self, memory: Memory) -> Memory:
         """What the next frame's contexts are made of."""
+        memory = memory.fresh() if self.cut else memory
         for values in self.passes:
             memory = memory.after(values, self.counts)
         return memory
@@ -71,9 +74,10 @@ def pack(latent: Latent, model: EntropyModel, memory: Memory) -> bytes:
         mean = round(float(counts.mean()))
         coded = streams.encode(counts[None].astype(np.int32), *_count_tables(len(counts), mean))[0]
         front = bytes([head | _EACH, mean]) + encode_var(len(coded)) + coded
+    memory = memory.fresh() if latent.cut else memory
     if model.blocks is not None:
         moved = motion.pack(latent.motion)
-        front += encode_var(len(moved)) + moved
+        front += encode_var(len(moved) + 1 if moved else int(latent.cut)) + moved
     packets: list[bytes] = []
     for values in latent.passes if counts.any() else ():
         packets += model.encode(values, counts, memory, latent.rate)
@@ -91,14 +95,17 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
         raise DamagedStreamError("latent tokens: impossible rate")
     passes, run = (1, run) if model.has_base else (run + 1, ENDLESS)
     counts = _read_counts(cursor, bool(head & _EACH), model)
-    moved = None
+    moved, cut = None, False
     if model.blocks is not None:
-        moved = motion.unpack(cursor.take(cursor.var()), *model.blocks)
+        size = cursor.var()
+        cut = size == 1
+        moved = motion.unpack(cursor.take(max(size - 1, 0)), *model.blocks)
+        memory = memory.fresh() if cut else memory
     if not counts.any():
         if len(cursor):
             raise DamagedStreamError("latent tokens: bytes follow the last value")
         none = Memory.empty(model.windows, model.tokens).values
-        return Latent(rate, run, counts, none, moved, (none,) * (passes - 1))
+        return Latent(rate, run, counts, none, moved, (none,) * (passes - 1), cut)
     groups = len(model.groups_of(counts))
     packets = [cursor.take(cursor.var()) for _ in range(passes * groups - 1)]
     packets.append(cursor.take(len(cursor)))
@@ -106,7 +113,7 @@ def unpack(payload: bytes, model: EntropyModel, memory: Memory) -> Latent:
     for i in range(0, len(packets), groups):
         found.append(model.decode(packets[i : i + groups], counts, memory, rate))
         memory = memory.after(found[-1], counts)
-    return Latent(rate, run, counts, found[-1], moved, tuple(found[:-1]))
+    return Latent(rate, run, counts, found[-1], moved, tuple(found[:-1]), cut)
 
 
 def _read_counts(cursor: Cursor, each: bool, model: EntropyModel) -> Counts:

@@ -28,6 +28,10 @@ class Picture(NamedTuple):
     def detach(self) -> Picture:
         return Picture(self.y.detach(), self.uv.detach())
 
+    def rolled(self) -> Picture:
+        """Each sample has the picture of another."""
+        return Picture(self.y.roll(1, 0), self.uv.roll(1, 0))
+
     def __add__(self, other: object) -> Picture:
         assert isinstance(other, Picture)
         return Picture(self.y + other.y, self.uv + other.uv)
@@ -96,11 +100,17 @@ def crop(picture: Picture, height: int, width: int) -> Picture:
 
 
 def pack(picture: Picture, step: int) -> Tensor:
-    """Samples of `step`² squares of luma and their chroma as channels,
-    `[B, 1.5·step², H/step, W/step]`."""
-    return torch.cat(
-        [F.pixel_unshuffle(picture.y, step), F.pixel_unshuffle(picture.uv, step // 2)], 1
-    )
+    """Samples of `step`² squares of luma and their chroma as channels, `[B, 1.5·step², H/step,
+    W/step]`; in memory they are the last axis, which takes a third of the time."""
+    rows = [_rows(picture.y, step), _rows(picture.uv, step // 2)]
+    return torch.cat(rows, -1).permute(0, 3, 1, 2)
+
+
+def _rows(x: Tensor, step: int) -> Tensor:
+    """`F.pixel_unshuffle` with channels as the last axis."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // step, step, w // step, step).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(b, h // step, w // step, c * step * step)
 
 
 def unpack(x: Tensor, step: int) -> Picture:

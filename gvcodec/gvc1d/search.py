@@ -39,6 +39,7 @@ from gvcodec.gvc1d.picture import Picture
 from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.models import model_id
 from gvcodec.util.psnr import MeanPsnr, psnr
+from gvcodec.util.scene_cuts import CutFinder
 
 #: One per cent more bytes of AV1 lowers the loss by so many per cent (CRF 56 to 63).
 SLOPE = 0.75
@@ -73,14 +74,15 @@ class TokenSettings:
 
 
 class _Frame(NamedTuple):
-    """Before it is coded. `shown` and `motion` None without base frames; `moved`: without them,
-    how source blocks have moved, None for the first."""
+    """Before it is coded. `shown` and `motion` None without base frames; without them `moved`: how
+    source blocks have moved, None where a scene begins, and `cut`: one begins inside a GOP."""
 
     luma: Plane
     picture: Picture
     shown: Picture | None
     motion: Tensor | None
     moved: Vectors | None
+    cut: bool
 
 
 class _Look(NamedTuple):
@@ -128,6 +130,7 @@ class LatentEncoder:
         self._entropy = entropy or open_entropy_model(fmt, has_base, model, device)
         self._frames = open_frames(fmt, model, threads, device)
         self._network = self._frames.network
+        self._cuts = None if has_base else CutFinder(fmt.width, fmt.height)
         self._loss = FrameLoss(fmt, self._network.config.window, device)
         self._frame_bytes = frame_bytes if has_base else _BYTES_A_WINDOW * self._entropy.windows
         most = self._network.config.tokens
@@ -152,12 +155,14 @@ class LatentEncoder:
     @torch.no_grad()
     def send(self, source: Planes, shown: Planes, base_frame: Planes) -> None:
         """The next frame: source, what is shown of it without tokens, base frame."""
-        picture, motion, moved = None, None, None
-        if self._has_base:
+        picture, motion, moved, cut = None, None, None, False
+        if self._cuts is None:
             picture, motion = self._frames.picture(shown), self._frames.find_motion(base_frame)
         else:
             moved = self._frames.search_motion(source)
-        frame = _Frame(source[0], self._frames.picture(source), picture, motion, moved)
+            cut = self._cuts.begins(source[0]) and moved is not None
+            moved = None if cut else moved
+        frame = _Frame(source[0], self._frames.picture(source), picture, motion, moved, cut)
         if self._settings.alloc == "uniform" or self._auto:
             self._code(frame, np.full(self._entropy.windows, self._tokens, np.uint8))
             return
@@ -181,6 +186,8 @@ class LatentEncoder:
         """Code the next frame, with these tokens (None: as many as the router gives it) or what is
         best."""
         judged = self._auto and self._has_base or self._settings.search > 0
+        if frame.cut:
+            self._frames.cut()
         look, first = self._look(frame, judged), self._frames.state is None
         if counts is None:
             counts = self._route(look.y)
@@ -191,7 +198,7 @@ class LatentEncoder:
             best = self._choose(look, first)
         elif counts.any() or first or look.motion is not None:
             y = self._descend(look, counts)
-            latent = self._round(y, counts, ENDLESS)._replace(before=before)
+            latent = self._round(y, counts, ENDLESS)._replace(before=before, cut=frame.cut)
             best = self._option(look, latent)
         else:
             best = self._option(look, None)
@@ -307,10 +314,10 @@ class LatentEncoder:
         """Code the frames that wait, with budgets that they share."""
         frames, self._waiting = self._waiting, []
         total = self._tokens * self._entropy.windows * len(frames)
-        state = self._frames.state
+        state, kept = self._frames.state, self._frames.kept
         features, errors = zip(*map(self._survey, frames), strict=True)
         given = np.stack(features), np.stack(errors)
-        self._frames.state = state
+        self._frames.state, self._frames.kept = state, kept
         for frame, counts in zip(
             frames, allocate(*given, self._settings.alloc, total), strict=True
         ):
@@ -318,6 +325,8 @@ class LatentEncoder:
 
     def _survey(self, frame: _Frame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Features (W, K, D) of a frame with all tokens, and the errors that `allocate` wants."""
+        if frame.cut:
+            self._frames.cut()
         look = self._look(frame, True)
         assert self._network.features is not None and look.source is not None
         features = self._network.features.slots[0].cpu().numpy()

@@ -115,11 +115,41 @@ class LocalAttention(Block):
 
 
 class GlobalAttention(Block):
-    """A block over the latent slots of all windows: `[B, W, K, D]`."""
+    """A block over the latent slots of all windows: `[B, W, K, D]`. Each head has a distance at
+    which slots cease to see each other and a direction in which it looks first: without either a
+    slot cannot tell the window to its left from the one above."""
 
-    def __init__(self, width: int, heads: int, scale: float = 0.3) -> None:
+    def __init__(self, width: int, heads: int, scale: float = 0.3, plain: bool = False) -> None:
         super().__init__(width, heads, scale)
+        ways = torch.tensor([(0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 0.0)])
+        #: A window's distance lowers logits by `far`, logits rise by `way` in its direction.
+        self.far = None if plain else nn.Parameter(torch.full((heads,), 3.0))
+        self.way = None if plain else nn.Parameter(3 * ways.repeat(-(-heads // 5), 1)[:heads])
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Tensor, places: Tensor | None = None
+    ) -> Tensor:
+        """`places` `[W, K, 2]`: where slots lie, down and along, in windows."""
         b, w, k, d = x.shape
-        return super().forward(x.reshape(b, w * k, d)).view(b, w, k, d)
+        slots = x.reshape(b, w * k, d)
+        if self.far is None or places is None:
+            return super().forward(slots).view(b, w, k, d)
+        at = places.reshape(w * k, 2)
+        count = _AT_ONCE * k
+        parts = [
+            self._near(part, slots, self._bias(here, at))
+            for part, here in zip(slots.split(count, 1), at.split(count), strict=True)
+        ]
+        return torch.cat(parts, 1).view(b, w, k, d)
+
+    def _near(self, x: Tensor, y: Tensor, bias: Tensor) -> Tensor:
+        """`Block.forward` of some slots; normalised once more where they are not all."""
+        return super().forward(x, None if len(bias[0]) == y.shape[1] else self.ln_1(y), bias)
+
+    def _bias(self, here: Tensor, at: Tensor) -> Tensor:
+        """Of logits, `[heads, N, S]`."""
+        assert self.far is not None and self.way is not None
+        apart = at[None] - here[:, None]  # [N, S, 2]
+        distance = torch.linalg.vector_norm(apart, dim=-1)
+        towards = torch.einsum("hi,nsi->hns", self.way, apart / (distance + 0.25)[..., None])
+        return towards - self.far[:, None, None] * distance

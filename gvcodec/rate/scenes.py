@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.base.resample import Resampler
-from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import AUTO, INDEX_END, base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
@@ -38,6 +37,7 @@ from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
 from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens
 from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.scene_cuts import GopStarts
 
 #: Qualities of the trial, relative to the one that is asked for, finest first.
 STEPS = (-6.0, 0.0, 3.0)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gvcodec.base.scene_cuts import CutFinder, _reduce
+from gvcodec.util.scene_cuts import CutFinder, _reduce
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip

@@ -73,6 +73,21 @@ def test_packets_without_a_base_hold_motion() -> None:
         unpack(bytes([1, 0, 9, 1]), bare, memory)
 
 
+def test_a_scene_that_begins_knows_of_no_tokens_before() -> None:
+    bare = EntropyModel(
+        make_latent_network(), 1, 2, 8, has_base=False, blocks=(ROWS, COLUMNS), phases=4
+    )
+    values = np.random.default_rng(3).integers(-3, 4, (2, 8, 16)).astype(np.int16)
+    first = Latent(1, 0, np.full(2, 8, np.uint8), values)
+    memory, fresh = first.remember(Memory.empty(2, 8)), Memory.empty(2, 8)
+    cut = first._replace(cut=True, before=(values,))
+    payload = pack(cut, bare, memory)
+    assert payload == pack(cut, bare, fresh) != pack(cut._replace(cut=False), bare, memory)
+    found = unpack(payload, bare, memory)
+    assert found.cut and (found.values == values).all() and len(found.before) == 1
+    assert found.remember(memory).age == 2 == found.remember(fresh).age
+
+
 def test_vectors_cover_whole_windows() -> None:
     field = make_field(2)
     fine = motion.spread(field, 256, 256)
@@ -111,13 +126,13 @@ def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
     from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
     from tests.gvc1d.tiny import write_model
 
-    fmt = VideoFormat(100, 72, Fraction(25), Fraction(1, 25))
+    fmt = VideoFormat(200, 144, Fraction(25), Fraction(1, 25))
     rng = np.random.default_rng(6)
     rough = rng.integers(100, 900, (20, 30)).repeat(8, 0).repeat(8, 1)
-    chroma = np.full((36, 50), 512, np.uint16)
+    chroma = np.full((72, 100), 512, np.uint16)
     frames = []
     for t in range(4):
-        luma = rough[4 * t : 4 * t + 72, 6 * t : 6 * t + 100].astype(np.uint16)
+        luma = rough[4 * t : 4 * t + 144, 6 * t : 6 * t + 200].astype(np.uint16)
         frames.append((luma, chroma, chroma))
     path = write_model(tmp_path)
     settings_ = search.TokenSettings(8, rate=2)

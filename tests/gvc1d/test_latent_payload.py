@@ -239,6 +239,6 @@ def test_a_rate_that_the_model_does_not_have_is_damage() -> None:
 
 
 GOLDEN = (
-    ("8202020fb10967fbe2412c22df37ada56db0f917b7ba3495a21c9c667b1762ba6f17b42df0882fccb074"),
-    "02010399f118bfa0c317fb720daeea683fc7",
+    ("8202020fb102d3f5d32f1eec168ef24696dc920c5d1b0864051e387adc402f1de2df12d7c11d2160"),
+    "02015238f46b04d7b6b16b91e4d59d894aabb7",
 )

@@ -28,6 +28,7 @@ def material(tmp_path_factory):
         values[1:] = np.where(rng.random(values[1:].shape) < 0.8, values[:1], values[1:])
         counts = np.full((4, 4), 8, np.uint8)
         found = {"values": values.astype(np.int8), "counts": counts, "rate": 3, "base": True}
+        found |= {"begins": np.arange(4) == 0, "phases": 1}
         np.savez(folder / f"clip{number}.0.npz", grid=np.array([2, 2]), **found)
     return folder
 
@@ -67,9 +68,10 @@ def test_material_from_a_model(tmp_path) -> None:
     frames = make_clip(96, 64, 2, seed=2)
     fmt = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
     for q in (60, None):
-        values, grid = latent_entropy.code(frames, fmt, model, 2, q)
+        values, begins, grid = latent_entropy.code(frames, fmt, model, 2, q)
         passes = 3 if q is None else 2  # of a model of two phases
         assert values.shape == (passes, 2, 8, CHANNELS) and grid == (1, 2) and values.any()
+        assert begins.tolist() == [True, *[False] * (passes - 1)]
     before = pair_id(model)
     entropy_beside(model).write_bytes(entropy_beside(model).read_bytes() + b" ")
     assert pair_id(model) != before

@@ -12,7 +12,13 @@ from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.model import GVC1D
 from training.gvc1d.card import measure_built_in
 
-PARTS = ("zeroed", "shuffled", "features", "local", "global")
+#: Of each row of the card.
+PARTS = {
+    "no base": ("zeroed", "shuffled", "features", "local"),
+    "base": ("zeroed", "shuffled", "features", "local"),
+    "return": ("memory", "shuffled memory"),
+    "half the windows": ("global",),
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +36,29 @@ def test_the_card_is_that_of_the_weights(card: dict) -> None:
     assert load_model().config == SMALL
 
 
-@pytest.mark.parametrize("base", [False, True])
-def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, base: bool) -> None:
-    row = card["built-in clip"]["base" if base else "no base"]
-    whole = measure_built_in(model, base)
+@pytest.mark.parametrize("name", PARTS)
+def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, name: str) -> None:
+    row = card["built-in clip"][name]
+    whole = measure_built_in(model, name)
     assert whole["loss"] == pytest.approx(row["loss"], rel=0.02)
     assert whole["bits"] == pytest.approx(row["bits"], rel=0.02)
-    for part in PARTS:
-        cost = 100 * (measure_built_in(model, base, part)["loss"] / whole["loss"] - 1)
+    for part in PARTS[name]:
+        cost = 100 * (measure_built_in(model, name, part)["loss"] / whole["loss"] - 1)
         assert cost == pytest.approx(row[f"{part}, %"], abs=1 + 0.05 * abs(cost))
 
 
 def test_tokens_are_alive(model: GVC1D) -> None:
     """Without a base zeroed and shuffled tokens cost far more than whole ones."""
     whole, zeroed, shuffled = (
-        measure_built_in(model, False, change)["loss"] for change in ("", "zeroed", "shuffled")
+        measure_built_in(model, "no base", change)["loss"] for change in ("", "zeroed", "shuffled")
     )
     assert zeroed > 1.3 * whole and shuffled > 1.3 * whole
+
+
+def test_the_memory_is_alive(model: GVC1D) -> None:
+    """A shot that comes back is nearer than with a fresh memory or another's."""
+    whole, fresh, other = (
+        measure_built_in(model, "return", change)["loss"]
+        for change in ("", "memory", "shuffled memory")
+    )
+    assert fresh > 1.015 * whole and other > 1.015 * whole

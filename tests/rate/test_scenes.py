@@ -10,7 +10,7 @@ import pytest
 
 import gvcodec
 from gvcodec.api.frames import decode_planes
-from gvcodec.base.scene_cuts import GopStarts
+from gvcodec.util.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError

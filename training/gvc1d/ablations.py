@@ -2,7 +2,9 @@
 same start for as many steps, judged on the same held-out runs.
 
     python -m training gvc1d.ablations --steps 60 --seeds 2 --csv docs/data/gvc1d-ablations.csv
-"""
+
+`--initial` goes on from weights without the part, so that a short run says how much of it the rest
+can take over."""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ from training.loop import Loop
 from training.settings import read_settings
 
 _FOLDER = Path(__file__).parents[1] / "configs/gvc1d/ablations"
-#: How a run is judged: with or without a base, whole or with a part spoilt (`card.CHANGES`).
+#: How a run is judged: which row of `card.ROWS`, whole or with a part spoilt.
 _ROWS = (
-    (False, ""),
-    (False, "zeroed"),
-    (False, "buffer"),
-    (False, "buffer and memory"),
-    (True, ""),
-    (True, "free"),
+    ("no base", ""),
+    ("no base", "zeroed"),
+    ("base", ""),
+    ("base", "free"),
+    ("return", ""),
+    ("half the windows", ""),
 )
 
 
@@ -38,13 +40,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=60, help="of each run (60)")
     parser.add_argument("--seeds", type=int, default=2, help="how many (2)")
     parser.add_argument("--csv", type=Path, required=True)
-    for name in ("data", "cache"):
+    for name in ("data", "cache", "initial"):
         parser.add_argument(f"--{name}", help="overrides the file's")
     options = parser.parse_args(words)
-    given = {k: v for k in ("data", "cache") if (v := getattr(options, k))}
+    given = {k: v for k in ("data", "cache", "initial") if (v := getattr(options, k))}
     names = options.configs or sorted(p.stem for p in _FOLDER.glob("*.toml"))
     if not options.csv.exists():
-        options.csv.write_text("config,seed,steps,base,spoilt,distortion,psnr,bits\n")
+        options.csv.write_text("config,seed,steps,row,spoilt,distortion,psnr,bits\n")
     for seed in range(1, options.seeds + 1):
         for name in names:
             config = read_settings(_FOLDER / f"{name}.toml", TrainConfig)
@@ -61,10 +63,9 @@ def _judged(name: str, config: TrainConfig, seed: int, steps: int) -> list[list[
         loop.step()
     model = cast(GVC1D, loop.average).eval()
     lines: list[list[object]] = []
-    for base, change in _ROWS:
-        row = work.held_out.measure(model, base, change)
-        figures = [round(row[key], 4) for key in ("loss", "psnr", "bits")]
-        line = [name, seed, steps, "av1" if base else "none", change or "whole"]
-        lines.append([*line, *figures])
+    for row, change in _ROWS:
+        found = work.held_out.measure(model, row, change)
+        figures = [round(found[key], 4) for key in ("loss", "psnr", "bits")]
+        lines.append([name, seed, steps, row, change or "whole", *figures])
         print(*lines[-1], flush=True)
     return lines

@@ -4,9 +4,9 @@
 
 The same rows of the built-in clip need no material: tests compare them with the shipped card.
 
-Distortions are those of training (pixels, steadiness and the small perceptual network), without and
-with a base; a part costs what they rise by, in per cent. What training without a part costs is
-measured by the configurations in `training/configs/gvc1d/ablations`.
+Distortions are those of training (pixels, steadiness and the small perceptual network); a part
+costs what they rise by, in per cent, where it has something to do (`ROWS`). What training without
+a part costs is measured by the configurations in `training/configs/gvc1d/ablations`.
 """
 
 from __future__ import annotations
@@ -43,36 +43,49 @@ CHANGES = (
     "local",
     "global",
 )
+_MEMORY = ("memory", "shuffled memory", "buffer and memory")
+#: What is measured, and what is spoilt there: runs without and with a base; the first frames of a
+#: shot that comes back (no base); runs in which every second window has no tokens (no base).
+ROWS = {
+    "no base": CHANGES,
+    "base": CHANGES,
+    "return": _MEMORY,
+    "half the windows": ("global", "local"),
+}
 
 
-def code_run(model: GVC1D, frames: list[Frame], rate: int, change: str = "") -> list[Coded]:
-    """A run as a decoder shows it, with a part of the network spoilt; "free": without network."""
+def code_run(
+    model: GVC1D, frames: list[Frame], rate: int, change: str = "", half: bool = False
+) -> list[Coded]:
+    """A run as a decoder shows it, with a part of the network spoilt; "free": without network.
+    `half`: every second window has no tokens."""
     with _layers(model, change):
-        return list(_code(model, frames, rate, change))
+        return list(_code(model, frames, rate, change, half))
 
 
-def _code(model: GVC1D, frames: list[Frame], rate: int, change: str) -> Iterator[Coded]:
+def _code(model: GVC1D, frames: list[Frame], rate: int, change: str, half: bool) -> Iterator[Coded]:
     state: State | None = None
     before: Tensor | None = None
     for frame in frames:
         b, _, h, w = frame.source.y.shape
-        memory = None if state is None else state.memory
-        if state is not None and change == "memory":
-            state = state._replace(memory=None)
-        elif state is not None and memory is not None and change == "shuffled memory":
-            state = state._replace(memory=memory.roll(1, 0))
-        elif state is not None and change == "features":
-            state = state._replace(features=torch.zeros_like(state.features))
-        elif change.startswith("buffer"):
+        memory = None if state is None or change == "memory" else state.memory
+        if memory is not None and change == "shuffled memory":
+            memory = memory.shuffled()
+        if state is not None:
+            state = state._replace(memory=memory)
+            if change == "features":
+                state = state._replace(features=torch.zeros_like(state.features))
+        if change.startswith("buffer") or frame.cut:
             state = None
-        context = model.context(frame.shown, state, frame.motion, (b, h, w))
-        if change == "buffer" and memory is not None:
-            context = context._replace(memory=memory)
+        kept = None if change == "buffer and memory" else memory
+        context = model.context(frame.shown, state, frame.motion, (b, h, w), kept)
         if change == "free":
             empty = torch.zeros(b, 1, 1)
             yield Coded(context.picture, empty, empty)
             continue
         tokens = model.analyse(frame.source, context, rate).round()
+        if half:
+            tokens[:, 1::2] = 0
         rates = torch.full((b,), rate, device=tokens.device)
         bits = model.prior(tokens, before, rates, context.known)
         before = tokens
@@ -98,30 +111,48 @@ def _layers(model: GVC1D, change: str) -> Iterator[None]:
             stack.uses_local, stack.uses_global = local, across
 
 
-def measure_built_in(model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
-    """Distortion, PSNR-Y and bits a window of eight frames of the built-in clip, four by four;
-    its stand-in for a base is the source at a quarter of its size."""
+def return_to(run: list[Frame], phases: int) -> list[Frame]:
+    """A run's first frame with a pass a phase, two frames of another run, three of its own."""
+    frames = [run[0]._replace(motion=None)] * phases
+    for shot in ([frame.rolled() for frame in run[:2]], run[:3]):
+        frames += [shot[0]._replace(motion=None, cut=True), *shot[1:]]
+    return frames
+
+
+def judge(
+    model: GVC1D, run: list[Frame], row: str, change: str, rate: int, distortion: Distortion
+) -> dict[str, float]:
+    """`loss`, `psnr` of luma and `bits` a window of a run (B > 1), one of `ROWS`."""
+    frames = return_to(run, model.config.phases) if row == "return" else run
+    coded = code_run(model, frames, rate, change, row == "half the windows")
+    if row == "return":
+        frames, coded = frames[-3:], coded[-3:]
+    with torch.autocast(frames[0].source.y.device.type, enabled=False):
+        costs = distortion(frames, coded, np.random.default_rng(0), "small")
+    error = [
+        (c.picture.y - f.source.y).square().mean((1, 2, 3))
+        for c, f in zip(coded, frames, strict=True)
+    ]
+    return {
+        "loss": float(costs.mean()),
+        "psnr": float(-10 * torch.log10(torch.stack(error)).mean()),
+        "bits": float(torch.stack([c.bits.mean() for c in coded]).mean()),
+    }
+
+
+@torch.no_grad()
+def measure_built_in(model: GVC1D, row: str, change: str = "") -> dict[str, float]:
+    """`judge` of eight frames of the built-in clip, four by four; its stand-in for a base is the
+    source at a quarter of its size."""
     distortion = Distortion(Weights(4.0, 10.0, 1.0), torch.device("cpu"))
     source = _built_in()
     frames = []
     for t in range(len(source.y) // 2):
-        picture = Picture(source.y[[t, t + 4]], source.uv[[t, t + 4]])
-        shown = Picture(*(_coarse(plane) for plane in picture)) if base else None
+        at = 0 if row == "return" else t  # a shot that comes back stands still
+        picture = Picture(source.y[[at, at + 4]], source.uv[[at, at + 4]])
+        shown = Picture(*(_coarse(plane) for plane in picture)) if row == "base" else None
         frames.append(Frame(picture, shown, None))
-    with torch.no_grad():
-        coded = code_run(model, frames, _RATE, change)
-        costs = distortion(frames, coded, np.random.default_rng(0), "small")
-    error = torch.stack(
-        [
-            (c.picture.y - f.source.y).square().mean((1, 2, 3))
-            for c, f in zip(coded, frames, strict=True)
-        ]
-    )
-    return {
-        "loss": float(costs.mean()),
-        "psnr": float(-10 * torch.log10(error).mean()),
-        "bits": float(torch.stack([c.bits.mean() for c in coded]).mean()),
-    }
+    return judge(model, frames, row, change, _RATE, distortion)
 
 
 def _built_in() -> Picture:
@@ -139,17 +170,17 @@ def _coarse(plane: Tensor) -> Tensor:
 
 
 def make_card(
-    measure: Callable[[GVC1D, bool, str], dict[str, float]], model: GVC1D
+    measure: Callable[[GVC1D, str, str], dict[str, float]], model: GVC1D
 ) -> dict[str, dict[str, float]]:
-    """Rows "no base" and "base": `distortion`, `psnr`, `bits` a window whole, distortion without a
-    network, and what each spoilt part costs in per cent."""
+    """`ROWS`: what `judge` says of the whole network, distortion without one, and what each spoilt
+    part costs in per cent."""
     card = {}
-    for name, base in (("no base", False), ("base", True)):
-        whole, free = measure(model, base, ""), measure(model, base, "free")
+    for name, changes in ROWS.items():
+        whole = measure(model, name, "")
         row = {key: round(value, 4) for key, value in whole.items()}
-        row["no network"] = round(free["loss"], 4)
-        for change in CHANGES:
-            found = measure(model, base, change)
+        row["no network"] = round(measure(model, name, "free")["loss"], 4)
+        for change in changes:
+            found = measure(model, name, change)
             row[f"{change}, %"] = round(100 * (found["loss"] / whole["loss"] - 1), 2)
             if found["bits"] != whole["bits"]:
                 row[f"{change}, bits %"] = round(100 * (found["bits"] / whole["bits"] - 1), 2)

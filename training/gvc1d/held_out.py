@@ -11,7 +11,7 @@ from torch import Tensor
 from gvcodec.gvc1d.model import GVC1D, Frame
 from gvcodec.gvc1d.picture import Picture
 from training.gvc1d.alarms import Figures, spreads
-from training.gvc1d.card import code_run
+from training.gvc1d.card import code_run, judge
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.losses import Distortion
 from training.gvc1d.settings import TrainConfig
@@ -78,33 +78,25 @@ class HeldOut:
         return frames_of(batch, base, base, self.device)
 
     @torch.no_grad()
-    def measure(self, model: GVC1D, base: bool, change: str = "") -> dict[str, float]:
-        """Held-out distortion, PSNR-Y and bits a window; `change`: one of `card.CHANGES`, or
-        "free" = no network."""
-        totals: dict[str, list[float]] = {"loss": [], "psnr": [], "bits": []}
+    def measure(self, model: GVC1D, row: str, change: str = "") -> dict[str, float]:
+        """Of held-out runs what `card.judge` says; `row`: one of `card.ROWS`, `change`: one of
+        `card.CHANGES`, or "free" = no network."""
+        found = []
         for first in range(0, _CHECKED, 4):
-            run = self._frames(first, base)
-            frames = there_and_back(run, _LONG) + run
-            frames[_LONG] = frames[_LONG]._replace(motion=None)
+            run = self._frames(first, row == "base")
+            if row != "return":
+                run = there_and_back(run, _LONG) + [run[0]._replace(motion=None), *run[1:]]
             with half(self.device):
-                coded = code_run(model, frames, _MIDDLE, change)
-            costs = self.distortion(frames, coded, np.random.default_rng(first), "small")
-            totals["loss"].append(float(costs.mean()))
-            totals["bits"].append(float(torch.stack([c.bits.mean() for c in coded]).mean()))
-            error = [
-                (c.picture.y - f.source.y).square().mean((1, 2, 3))
-                for c, f in zip(coded, frames, strict=True)
-            ]
-            totals["psnr"].append(float(-10 * torch.log10(torch.stack(error)).mean()))
-        return {name: float(np.mean(values)) for name, values in totals.items()}
+                found.append(judge(model, run, row, change, _MIDDLE, self.distortion))
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
     @torch.no_grad()
     def check(self, model: GVC1D, minutes: float) -> dict[str, float]:
         """Figures of the alarms. Raises `alarms.Alarm`."""
         whole, zeroed, shuffled = (
-            self.measure(model, False, change)["loss"] for change in ("", "zeroed", "shuffled")
+            self.measure(model, "no base", change)["loss"] for change in ("", "zeroed", "shuffled")
         )
-        free = self.measure(model, True, "free")["loss"]
+        free = self.measure(model, "base", "free")["loss"]
         frames = self._frames(0, False)[:2]
 
         def run() -> None:
@@ -126,12 +118,16 @@ class HeldOut:
     def validate(self, model: GVC1D) -> dict[str, float]:
         """Distortion whole and spoilt, PSNR-Y and bits, with and without a base."""
         found = {}
-        for base in (False, True):
-            name = "base" if base else "none"
-            for change in ("", "zeroed", "shuffled", "memory", "buffer", "free"):
-                row = self.measure(model, base, change)
-                found[f"{name}_{change or 'whole'}"] = round(row["loss"], 4)
+        for name in ("no base", "base"):
+            for change in ("", "zeroed", "memory", "buffer", "global", "free"):
+                row = self.measure(model, name, change)
+                found[f"{name} {change or 'whole'}"] = round(row["loss"], 4)
                 if change in ("", "free"):
-                    found[f"{name}_{change or 'whole'}_psnr"] = round(row["psnr"], 2)
-            found[f"{name}_bits"] = round(self.measure(model, base)["bits"], 1)
+                    found[f"{name} {change or 'whole'} psnr"] = round(row["psnr"], 2)
+                if not change:
+                    found[f"{name} bits"] = round(row["bits"], 1)
+        for change in ("", "memory"):
+            row = self.measure(model, "return", change)
+            found[f"return {change or 'whole'}"] = round(row["loss"], 4)
+            found[f"return {change or 'whole'} bits"] = round(row["bits"], 1)
         return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gvcodec.gvc1d.checkpoint import load_model, read_config
+from safetensors.torch import load_file
+
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D
 from training.gvc1d.settings import TrainConfig
@@ -26,17 +27,10 @@ def make_model(config: TrainConfig) -> GVC1D:
         named = replace(named, direct=False)
     model = GVC1D(named)
     if config.initial:
-        saved = load_model(Path(config.initial))
-        if read_config(Path(config.initial)) == named:
-            model.load_state_dict(saved.state_dict())
-        else:  # an ablation: what fits
-            mine = model.state_dict()
-            fits = {
-                k: v
-                for k, v in saved.state_dict().items()
-                if k in mine and mine[k].shape == v.shape
-            }
-            model.load_state_dict(fits, strict=False)
+        # An ablation, or a network that has got a part since: what fits.
+        mine, saved = model.state_dict(), load_file(config.initial)
+        fits = {k: v for k, v in saved.items() if k in mine and mine[k].shape == v.shape}
+        model.load_state_dict(fits, strict=False)
     if config.titok:
         from gvcodec.gvc1d.titok import load_titok
 

@@ -24,7 +24,8 @@ class TrainConfig:
     first: what a network adds must not pile up from frame to frame. Of the micro-batches a share
     `no_base` has no base frames, `no_memory` finds the memory fresh in every frame, and of those
     with frames before them `no_buffer` has no other context than the memory at first, and
-    `memory_alone` in any frame. Of those without a base a share `moved` is given block motion.
+    `memory_alone` in any frame; in a share `shots` another run comes between, so that a scene comes
+    back which the memory has seen. Of those without a base a share `moved` is given block motion.
     `mask`: up to this share of the source's patches is hidden from the encoder, in half of them;
     `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
     qualities.
@@ -66,6 +67,7 @@ class TrainConfig:
     no_memory: float = 0.3
     no_buffer: float = 0.3
     memory_alone: float = 0.0
+    shots: float = 0.0
     moved: float = 0.0
     mask: float = 0.6
     prefix: float = 0.3

@@ -146,14 +146,19 @@ class Work:
             count = rng.choice(_prefixes(self._tokens), (size, windows))
             kept = np.arange(self._tokens) < count[..., None]
             keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
-        cut_buffer = alone = False
+        cut = alone = False
         if config.preroll and rng.random() < 0.5:
-            cut_buffer = bool(rng.random() < config.no_buffer)
-            alone = cut_buffer and bool(rng.random() < config.memory_alone)
+            cut = bool(rng.random() < config.no_buffer)
+            alone = cut and bool(rng.random() < config.memory_alone)
             before = self._before(run, base, rng)
+            if rng.random() < config.shots:
+                cut = True
+                other = there_and_back([f.rolled() for f in run], int(rng.integers(1, 4)))
+                before += [other[0]._replace(cut=True, motion=None), *other[1:]]
             with half(self.device), torch.no_grad():
                 state = cast(GVC1D, self.model)(before, rate)[1].detach()
-            frames[0] = frames[0]._replace(motion=None)
+            frames[0] = frames[0]._replace(motion=None, cut=cut)
+            frames[1:] = [f._replace(cut=alone) for f in frames[1:]]
         with half(self.device):
             coded, _ = self.distributed(
                 frames,
@@ -162,9 +167,7 @@ class Work:
                 noise=bool(rng.random() < 0.5),
                 masked=masked,
                 keep=keep,
-                cut_memory=bool(rng.random() < config.no_memory) and not cut_buffer,
-                cut_buffer=cut_buffer,
-                cut_always=alone,
+                cut_memory=bool(rng.random() < config.no_memory) and not cut,
             )
         lead = "vgg" if rng.random() < config.vgg and "vgg" in self.distortion.leads else "small"
         costs = self.distortion(frames, coded, rng, lead)

@@ -47,11 +47,11 @@ from gvcodec.base.motion.pictures import (
     threads_of,
     windows,
 )
-from gvcodec.base.scene_cuts import MIN_GOP, CutFinder
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.scene_cuts import MIN_GOP, CutFinder
 
 #: Quality of keyframes and refreshes for a quality of the motion frames. Their samples are what
 #: later frames show, so they get most of the bytes.

@@ -19,7 +19,6 @@ import av
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
-from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.encoders import Settings, UnitEncoder, for_the_eye, open_encoder
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import strip
@@ -30,6 +29,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
+from gvcodec.util.scene_cuts import GopStarts
 from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Width and height that SVT-AV1 takes.

@@ -1,0 +1,57 @@
+"""Pictures as windows and regions, and their cosine transform."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def cosines(frequencies: int, samples: int) -> Tensor:
+    """Rows of the orthonormal discrete cosine transform, `[frequencies, samples]`."""
+    n = torch.arange(samples, dtype=torch.float64)
+    k = torch.arange(frequencies, dtype=torch.float64)[:, None]
+    rows = torch.cos(math.pi * k * (2 * n + 1) / (2 * samples)) * math.sqrt(2 / samples)
+    rows[0] /= math.sqrt(2)
+    return rows.float()
+
+
+def windows(x: Tensor, side: int) -> Tensor:
+    """`[B, C, H, W]` → `[B, windows, C, side, side]`."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // side, side, w // side, side).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(b, -1, c, side, side)
+
+
+def plane(x: Tensor, columns: int) -> Tensor:
+    """The inverse of `windows`."""
+    b, n, c, h, w = x.shape
+    x = x.view(b, n // columns, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(b, c, (n // columns) * h, columns * w)
+
+
+def windows_of(field: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A map with one place a region, `[B, C, h, w]` → `[B, windows, regions, C]`."""
+    b, c, h, w = field.shape
+    x = field.view(b, c, h // grid[0], grid[0], w // grid[1], grid[1]).permute(0, 2, 4, 3, 5, 1)
+    return x.reshape(b, -1, grid[0] * grid[1], c)
+
+
+def field_of(regions: Tensor, grid: tuple[int, int], across: int) -> Tensor:
+    """The inverse, `across` windows in a row."""
+    b, w, _, c = regions.shape
+    field = regions.view(b, w // across, across, *grid, c).permute(0, 5, 1, 3, 2, 4)
+    return field.reshape(b, c, (w // across) * grid[0], across * grid[1])
+
+
+def take(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
+    """Coefficients `[…, f, f]` at those places, `[…, count]`."""
+    return x.flatten(-2)[..., [u * x.shape[-1] + v for u, v in at]]
+
+
+def place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
+    """The inverse of `take`; other places are 0."""
+    flat = x.new_zeros(*x.shape[:-1], highest * highest)
+    index = torch.tensor([u * highest + v for u, v in at], device=x.device)
+    return flat.index_copy(-1, index, x).unflatten(-1, (highest, highest))
