@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gvcodec.util.scene_cuts import CutFinder, _reduce
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.scene_cuts import CutFinder, _reduce
 from tests.clips import make_clip
 
 

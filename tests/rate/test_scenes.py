@@ -10,13 +10,13 @@ import pytest
 
 import gvcodec
 from gvcodec.api.frames import decode_planes
-from gvcodec.util.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, shares, try_scenes
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.scene_cuts import GopStarts
 from tests.clips import make_clip
 
 FORMAT = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
