@@ -55,3 +55,8 @@ def place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
     flat = x.new_zeros(*x.shape[:-1], highest * highest)
     index = torch.tensor([u * highest + v for u, v in at], device=x.device)
     return flat.index_copy(-1, index, x).unflatten(-1, (highest, highest))
+
+
+def spread(x: Tensor, times: int) -> Tensor:
+    """Each sample of `[B, C, h, w]` as a square of `times`²."""
+    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)

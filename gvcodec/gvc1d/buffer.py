@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gvcodec.gvc1d.blocks import spread
 from gvcodec.gvc1d.memory import Remembered
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.types import BLOCK
@@ -66,6 +67,11 @@ class Context(NamedTuple):
     phase: int = 0
 
 
+def begin(state: State | None, cut: bool) -> tuple[State | None, Remembered | None]:
+    """What a frame finds of the last one: where a scene begins, nothing but its memory."""
+    return (state, None) if state is None or not cut else (None, state.memory)
+
+
 def carry(
     shown: Picture | None,
     state: State | None,
@@ -96,7 +102,7 @@ def carry(
     guess = shown + added
     last = _weigh(moved - guess, trust)
     side = shown.y.shape[2] // features.shape[2]
-    features = features * _spread(trust, BLOCK // side).to(features.dtype)
+    features = features * spread(trust, BLOCK // side).to(features.dtype)
     return Context(guess, shown, last, added, features, state.memory, (True, True), state.phase)
 
 
@@ -119,8 +125,4 @@ def _move_features(x: Tensor, motion: Tensor | None, height: int) -> Tensor:
 
 
 def _weigh(picture: Picture, trust: Tensor) -> Picture:
-    return Picture(picture.y * _spread(trust, BLOCK), picture.uv * _spread(trust, BLOCK // 2))
-
-
-def _spread(x: Tensor, times: int) -> Tensor:
-    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
+    return Picture(picture.y * spread(trust, BLOCK), picture.uv * spread(trust, BLOCK // 2))

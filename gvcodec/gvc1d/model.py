@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from gvcodec.entropy.network import Layer
 from gvcodec.gvc1d import entropy_model
-from gvcodec.gvc1d.buffer import Context, State, carry
+from gvcodec.gvc1d.buffer import Context, State, begin, carry
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.decoder import Decoder
 from gvcodec.gvc1d.direct import DirectPath
@@ -42,6 +42,7 @@ from gvcodec.gvc1d.payload import Latent, pack, unpack
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.prior import Prior
 from gvcodec.gvc1d.quantise import StepSizes, round_latent
+from gvcodec.gvc1d.scenes import Scenes
 from gvcodec.types import BLOCK
 
 
@@ -121,37 +122,38 @@ class GVC1D(nn.Module):
         """Tokens before rounding, `[B, W, K, C]`; their features stay in `features`. `rate`:
         0 = fine … `config.rates` - 1, one or `[B]`. `masked`: see `Encoder`."""
         rate = self._rates(rate, source)
-        asked = None
-        if self.memory is not None and self.memory.scenes is not None:
+        asked, step, half = None, self.steps(rate), self.config.tokens // 2
+        if self._scenes is not None:
             change = self._change(context)
-            step = self.steps(rate)[..., self.config.tokens // 2 :, 0]
-            asked = self.memory.scenes.ask(source - context.picture, change, step)
+            asked = self._scenes.ask(source - context.picture, change, step[..., half:, 0])
             context = self._recalled(context, asked, change)
         with self._precision(source):
             read = None if self.memory is None else self.memory.read(_given(context.memory))[0]
             found, self.features = self.encoder(source, context, rate, read, masked)
-        step = self.steps(rate)
         if self.direct is None:
             return found / step
         guess = context.picture
         measured = self.direct.analyse(source - guess, guess, context.phase, context.known[0])
         y = measured / step + found
         if asked is not None:
-            y[:, :, self.config.tokens // 2 :, -1] = asked
+            y[:, :, half:, -1] = asked
         return y
+
+    @property
+    def _scenes(self) -> Scenes | None:
+        return None if self.memory is None else self.memory.scenes
 
     def _change(self, context: Context) -> Picture:
         """What the memory knows of the other scene, less the guess."""
-        assert self.memory is not None and self.memory.scenes is not None
         scenes = _given(context.memory).scenes
-        assert scenes is not None
+        assert self._scenes is not None and scenes is not None
         columns = context.picture.y.shape[3] // self.config.window
-        return self.memory.scenes.recall(scenes, columns) - context.picture
+        return self._scenes.recall(scenes, columns) - context.picture
 
     def _recalled(self, context: Context, asked: Tensor, change: Picture) -> Context:
         """The context with what was asked `[B, W, regions]` of the memory in its guess."""
-        assert self.memory is not None and self.memory.scenes is not None
-        taken = self.memory.scenes.blend(asked, change)
+        assert self._scenes is not None
+        taken = self._scenes.blend(asked, change)
         return context._replace(
             picture=context.picture + taken,
             last=context.last - taken,
@@ -168,7 +170,7 @@ class GVC1D(nn.Module):
     def _synthesise(self, tokens: Tensor, context: Context, rate: Tensor) -> tuple[Picture, State]:
         read = None if self.memory is None else self.memory.read(_given(context.memory))[1]
         latent = tokens * self.steps(rate)
-        if self.memory is not None and self.memory.scenes is not None:
+        if self._scenes is not None:
             asked = tokens[:, :, self.config.tokens // 2 :, -1]
             if asked.round().any():
                 context = self._recalled(context, asked, self._change(context))
@@ -213,8 +215,7 @@ class GVC1D(nn.Module):
             b, _, h, w = frame.source.y.shape
             if cut_memory and state is not None:
                 state = state._replace(memory=None)
-            memory = state.memory if state is not None else None
-            known = None if frame.cut else state
+            known, memory = begin(state, frame.cut)
             context = self.context(frame.shown, known, frame.motion, (b, h, w), memory)
             y = self.analyse(frame.source, context, rate, masked)
             tokens = round_latent(y, noise)
@@ -239,9 +240,8 @@ class GVC1D(nn.Module):
         for frame in frames:
             _, _, height, width = frame.source.y.shape
             sent, motion = known.limit(frame.motion)
-            kept = None
-            if frame.cut and state is not None:
-                kept, state = state.memory, None
+            cut = frame.cut and state is not None
+            state, kept = begin(state, cut)
             first = state is None and frame.shown is None
             passes = []
             for _ in range(self.config.phases if first else 1):
@@ -249,7 +249,7 @@ class GVC1D(nn.Module):
                 passes.append(round_latent(self.analyse(frame.source, context, rate)))
                 _, state = self.synthesise(passes[-1], context, rate)
                 motion = None
-            payloads.append(known.pack(passes, rate, sent, kept is not None))
+            payloads.append(known.pack(passes, rate, sent, cut))
         return payloads
 
     @torch.no_grad()
@@ -271,9 +271,7 @@ class GVC1D(nn.Module):
             passes, rate, sent, cut = known.unpack(payload)
             base = shown[i] if shown else None
             moved = motion[i] if shown and motion else sent
-            kept = None
-            if cut and state is not None:
-                kept, state = state.memory, None
+            state, kept = begin(state, cut)
             for tokens in passes:
                 context = self.context(base, state, moved, (1, *size), kept)
                 picture, state = self.synthesise(tokens, context, rate)

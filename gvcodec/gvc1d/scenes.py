@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.blocks import cosines, field_of, plane, windows, windows_of
+from gvcodec.gvc1d.blocks import cosines, field_of, plane, spread, windows, windows_of
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.patterns import region_grid
 from gvcodec.gvc1d.picture import Picture
@@ -83,7 +83,7 @@ class Scenes(nn.Module):
             near = torch.softmax(-distance / self.apart.exp(), 2)
             limit = self.novel.exp()
             novel = ((distance.amin(2, keepdim=True) - limit) / limit).clamp(0, 1)
-            oldest = torch.softmax(-used / 0.1, 2)
+            oldest = _unused(used)
             follow = novel + (1 - novel) * torch.sigmoid(self.follow)
             weight = novel * oldest + (1 - novel) * near
             moved = known + (weight * follow)[..., None] * (seen - known)
@@ -92,7 +92,7 @@ class Scenes(nn.Module):
     def recall(self, scenes: Tensor, columns: int) -> Picture:
         """The other scene; `columns` windows in a row."""
         with torch.autocast(scenes.device.type, enabled=False):
-            weight = torch.softmax(-scenes[..., -1:] / 0.1, 2)
+            weight = _unused(scenes[..., -1:])
             return self._picture((weight * scenes[..., :-1]).sum(2), columns)
 
     def ask(self, wanted: Picture, change: Picture, step: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Scenes(nn.Module):
 
     def _alike(self, change: Tensor, wanted: Tensor) -> Tensor:
         """Correlation of what both have finer than a patch in each region, `[B, W, regions]`."""
-        fine = [x - _spread(F.avg_pool2d(x, _PATCH), _PATCH) for x in (change, wanted)]
+        fine = [x - spread(F.avg_pool2d(x, _PATCH), _PATCH) for x in (change, wanted)]
         pairs = (fine[0] * fine[1], fine[0].square(), fine[1].square())
         both, one, other = (F.avg_pool2d(x, self.region) for x in pairs)
         return windows_of(both / (one * other).sqrt().clamp(min=1e-6), self.grid)[..., 0]
@@ -157,8 +157,9 @@ class Scenes(nn.Module):
         return Picture(*planes)
 
 
-def _spread(x: Tensor, times: int) -> Tensor:
-    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
+def _unused(used: Tensor) -> Tensor:
+    """Weights of the scenes, nearly all on the one that was used longest ago."""
+    return torch.softmax(-used / 0.1, 2)
 
 
 def _smooth(field: Tensor, size: tuple[int, int]) -> Tensor:

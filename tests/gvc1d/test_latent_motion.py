@@ -122,9 +122,8 @@ def test_the_encoder_sends_what_pays() -> None:
 def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
     """A texture that pans is followed, and a decoder shows what the encoder saw."""
     pytest.importorskip("torch")
-    from gvcodec.gvc1d import search
-    from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
-    from tests.gvc1d.tiny import write_model
+    from gvcodec.gvc1d.search import TokenSettings
+    from tests.gvc1d.tiny import code_and_show, write_model
 
     fmt = VideoFormat(200, 144, Fraction(25), Fraction(1, 25))
     rng = np.random.default_rng(6)
@@ -135,28 +134,8 @@ def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
         luma = rough[4 * t : 4 * t + 144, 6 * t : 6 * t + 200].astype(np.uint16)
         frames.append((luma, chroma, chroma))
     path = write_model(tmp_path)
-    settings_ = search.TokenSettings(8, rate=2)
-    encoder = search.LatentEncoder(fmt, False, path, settings_, 0.0, 1)
-    seen, take = [], encoder._take
-
-    def watched(option: search._Option) -> None:
-        assert option.picture is not None
-        seen.append(encoder._frames.planes(option.picture))
-        take(option)
-
-    encoder._take = watched  # type: ignore[method-assign]
-    for planes in frames:
-        encoder.send(planes, planes, planes)
-    payloads = encoder.finish_gop()
-    reader = LatentReader(open_entropy_model(fmt, False, path))
-    restorer = Restorer(fmt, False, path, 1)
-    found = []
-    for payload, planes in zip(payloads, seen, strict=True):
-        assert payload is not None
-        latent = reader.read(payload)
-        found.append(latent.motion)
-        shown = restorer.restore(frames[0], frames[0], latent)
-        assert all((a == b).all() for a, b in zip(shown, planes, strict=True))
+    latents = code_and_show(fmt, path, TokenSettings(8, rate=2), frames)
+    found = [latent.motion for latent in latents]
     assert found[0] is None
     for vectors in found[1:]:
         assert vectors is not None

@@ -290,6 +290,21 @@ def test_three_verbs(tmp_path: Path) -> None:
         model.decompress([payloads[0][:-1]], (64, 128), entropy)
 
 
+@pytest.mark.parametrize("memory", [0, 2])
+def test_a_scene_may_begin_inside_a_run(memory: int) -> None:
+    """With a memory or without one, a decoder cuts where the encoder did."""
+    model, entropy = make_model(replace(TINY, memory=memory)), make_latent_network()
+    sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
+    frames = [Frame(s, None, None, t == 1) for t, s in enumerate(sources)]
+    pictures = model.decompress(model.compress(frames, 2, entropy), (64, 128), entropy)
+    passes = [frames[0]] * TINY.phases + [frames[1]] * TINY.phases + frames[2:]
+    passes[3] = passes[3]._replace(cut=False)
+    with torch.no_grad():
+        coded, _ = model(passes, 2)
+    for made, shown in zip((coded[1], coded[3], coded[4]), pictures, strict=True):
+        assert torch.equal(made.picture.y, shown.y)
+
+
 def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gvcodec.entropy.network_file import write_network
     from gvcodec.gvc1d.compressai import GVC1DPictures, register

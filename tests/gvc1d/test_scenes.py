@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
 from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.model import Frame
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.scenes import Scenes
-from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+from gvcodec.gvc1d.search import TokenSettings
 from gvcodec.types import Planes, VideoFormat
 from tests.gvc1d.models import TINY, make_model, smooth_picture
-from tests.gvc1d.tiny import write_model
+from tests.gvc1d.tiny import code_and_show, write_model
 
 
 @pytest.mark.parametrize("tokens", [8, 16, 32])
@@ -111,27 +110,9 @@ def test_scenes_in_a_gop(tmp_path: Path, alloc: str) -> None:
     comes back has smaller tokens than it had first."""
     path = write_model(tmp_path)
     clip = [_planes(seed) for seed in (1, 1, 2, 2, 1, 1)]
-    encoder = LatentEncoder(FMT, False, path, TokenSettings(8, rate=1, alloc=alloc), 0.0, 1)
-    seen, take = [], encoder._take
-
-    def watched(option) -> None:  # type: ignore[no-untyped-def]
-        seen.append(encoder._frames.planes(option.picture))
-        take(option)
-
-    encoder._take = watched  # type: ignore[method-assign]
-    for planes in clip:
-        encoder.send(planes, planes, planes)
-    payloads = encoder.finish_gop()
-    reader = LatentReader(open_entropy_model(FMT, False, path))
-    restorer = Restorer(FMT, False, path, 1)
-    cuts, sizes = [], []
-    for payload, wanted in zip(payloads, seen, strict=True):
-        assert payload is not None
-        latent = reader.read(payload)
-        cuts.append(latent.cut)
-        sizes.append(sum(int(np.abs(values).sum()) for values in latent.passes))
-        shown = restorer.restore(clip[0], clip[0], latent)
-        assert all((a == b).all() for a, b in zip(shown, wanted, strict=True))
+    latents = code_and_show(FMT, path, TokenSettings(8, rate=1, alloc=alloc), clip)
+    cuts = [latent.cut for latent in latents]
+    sizes = [sum(int(np.abs(v).sum()) for v in latent.passes) for latent in latents]
     assert cuts == [False, False, True, False, True, False]
     if alloc == "uniform":
         assert sizes[4] < 0.95 * sizes[0]  # without a memory they would be the same
