@@ -18,7 +18,6 @@ from gvcodec.util import signals
 COMMANDS = {
     "rd": ("rd.command", "encode, decode, measure, compare; then make the report"),
     "report": ("report.command", "make report.html, tables and figures from the JSONs of a folder"),
-    "keep": ("rd.keep", "put the points of a folder into the checkout (numbers, no pictures)"),
     "speed": ("rd.speed", "time and memory beside SVT-AV1, x265 and VVenC"),
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
     "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),

@@ -1,4 +1,4 @@
-"""Planar 4:2:0 to RGB in [0, 1] and back, by a clip's own matrix and range.
+"""Planar 4:2:0 to RGB in [0, 1], by a clip's own matrix and range.
 
 Chroma is brought to full resolution by linear interpolation at its real position (H.264/H.265
 default siting: on even luma columns, midway between luma rows). RGB is clipped to [0, 1] and not
@@ -44,28 +44,6 @@ def to_rgb(planes: Planes, matrix: int, full_range: bool, depth: int) -> Picture
     r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
     g = (y - kr * r - kb * b) / (1 - kr - kb)
     return np.clip(np.stack([r, g, b]), 0, 1)
-
-
-def to_planes(rgb: Picture, matrix: int, full_range: bool) -> Planes:
-    """(3, H, W) in [0, 1] → 8-bit 4:2:0 planes; chroma is filtered to its position before it is
-    thinned out."""
-    _, kr, kb = MATRICES[matrix]
-    r, g, b = rgb
-    y = kr * r + (1 - kr - kb) * g + kb * b
-    luma_zero, luma_span, chroma_zero, chroma_span = _levels(full_range, 8)
-    halves = []
-    for difference in ((b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))):
-        even = np.pad(
-            difference, ((0, difference.shape[0] % 2), (0, difference.shape[1] % 2)), mode="edge"
-        )
-        rows = (even[::2] + even[1::2]) / 2
-        left, right = np.pad(rows, ((0, 0), (1, 0)), mode="edge")[:, :-1:2], rows[:, 1::2]
-        halves.append(0.25 * left + 0.5 * rows[:, ::2] + 0.25 * right)
-    chroma = [chroma_zero + chroma_span * h for h in halves]
-    planes = [
-        np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in (luma_zero + luma_span * y, *chroma)
-    ]
-    return planes[0], planes[1], planes[2]
 
 
 def _levels(full_range: bool, depth: int) -> tuple[int, int, int, int]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.colour import MATRICES, Picture, Planes, to_planes, to_rgb
+from eval.colour import MATRICES, Picture, Planes, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run_command, write_json
 from gvcodec.media.opening import video_of
 
@@ -223,34 +223,21 @@ def open_raw(path: Path, width: int, height: int, fps: Fraction, depth: int) -> 
 
 
 def open_pngs(paths: Sequence[Path], fps: Fraction) -> Frames:
-    """Frames of pictures of one size: RGB of 8 bits, turned into 4:2:0 of 8 bits by the matrix that
-    players assume for the size, limited range. Raises EvalError."""
-    from PIL import Image
-
-    def read(path: Path) -> NDArray[np.uint8]:
-        try:
-            with Image.open(path) as picture:
-                if picture.mode.startswith("I"):
-                    raise EvalError(f"{path}: more than 8 bits a sample")
-                return np.asarray(picture.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise EvalError(f"{path}: cannot be read as a picture: {error}") from None
-
-    height, width = read(paths[0]).shape[:2]
-    matrix = _assumed_matrix(width, height)
+    """Frames of pictures of 8 bits and one size, each as `open_video` reads it. Raises
+    EvalError."""
+    first = open_video(paths[0])
 
     def planes() -> Iterator[Planes]:
         for path in paths:
-            rgb = read(path)
-            if rgb.shape[:2] != (height, width):
-                raise EvalError(
-                    f"{path}: {rgb.shape[1]}x{rgb.shape[0]} instead of {width}x{height}"
-                )
-            yield to_planes(
-                rgb.transpose(2, 0, 1).astype(np.float32) / 255, matrix, full_range=False
-            )
+            picture = open_video(path)
+            if picture.depth > 8:
+                raise EvalError(f"{path}: more than 8 bits a sample")
+            if (picture.width, picture.height) != (first.width, first.height):
+                size = f"{picture.width}x{picture.height}"
+                raise EvalError(f"{path}: {size} instead of {first.width}x{first.height}")
+            yield from picture.planes
 
-    return Frames(planes(), width, height, fps, 8, matrix)
+    return replace(first, planes=planes(), fps=fps)
 
 
 def prepare(

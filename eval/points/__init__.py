@@ -1,5 +1,4 @@
 """What `rd`, which makes points of rate and quality, and `report`, which shows them, share.
 
-`bd` compares curves, `profiles` are the conditions of papers, `measured` keeps points in the
-checkout.
+`bd` compares curves, `profiles` are the conditions of papers.
 """

@@ -1,2 +1,2 @@
 """Rate and distortion: `runs` finds the rates and measures, `encoding` makes the files, `command`,
-`keep`, `sizes`, `speed` and `quality` are commands."""
+`sizes`, `speed` and `quality` are commands."""

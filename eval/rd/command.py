@@ -46,8 +46,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, default=cores, help="processes (default: one a core)")
     devices = ("auto", "cpu", "cuda")
     add("--device", choices=devices, default="auto", help="where LPIPS and DISTS run")
-    anew = "make the points again that come with the checkout; gives their pictures"
-    add("--anew", action="store_true", help=anew)
     shared.add_out(parser)
     shared.add_readme(parser, "summary, headline and results")
 
@@ -82,8 +80,8 @@ def _measure(
     device = _device(options.device)
     every = sampling(metrics, options.every, on_gpu=device == "cuda")
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
-    plan = Plan(options.out, tuple(options.targets), every, device, threads, options.anew)
-    plan = replace(plan, near=options.near / 100)
+    near = options.near / 100
+    plan = Plan(options.out, tuple(options.targets), every, device, threads, near=near)
     if profile:
         plan = replace(plan, profile=profile.name, pictures=profile.pictures)
     groups: dict[int, list[Clip]] = {}

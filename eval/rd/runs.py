@@ -10,8 +10,7 @@ Everything lies below the output folder:
     tmp/       decoded videos while they are measured
 
 A run's file holds a key, the hash of source, command, codec version and sampling of metrics; what
-has the right key is not made again. So does a curve's; what `eval.points.measured` holds under that
-key is taken from there. Tables and report read `curves/` and `runs/` only.
+has the right key is not made again. Tables and report read `curves/` and `runs/` only.
 """
 
 from __future__ import annotations
@@ -33,16 +32,15 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from eval.codecs import Codec, ours
-from eval.metrics import METRICS, Measurer, judges, sample
+from eval.metrics import METRICS, Measurer, sample
 from eval.metrics.flicker import own_change
-from eval.points import measured
 from eval.rd import pictures
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import CLOSE, Search
@@ -64,8 +62,6 @@ class Plan:
     every: Mapping[str, int]
     device: str = "cpu"
     threads: int = 1
-    #: Makes what comes with the checkout (`eval.points.measured`) all the same.
-    anew: bool = False
     #: Rates whose runs keep crops for the visual comparison.
     pictures: tuple[float, ...] = PICTURE_TARGETS
     #: Name of the paper's conditions that hold (`eval.points.profiles`), "" = the project's own.
@@ -107,11 +103,9 @@ def _run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> l
     try:
         # Ctrl-C is for this process; workers, and what they start, inherit that and end with it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        waiting = _submit(pool, clips, codecs, plan, bar)
+        waiting = _submit(pool, clips, codecs, plan)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        pairs = itertools.product(clips, codecs)
-        missing = [(c, k) for c, k in pairs if f"{c.name}, {k.name}" in waiting.values()]
-        _say_plan(clips, codecs, plan, len(missing))
+        _say_plan(clips, codecs, plan)
         failures = _collect(waiting, progress, bar)
         with contextlib.suppress(queue.Empty):  # the last words of workers that have just ended
             while bar.done < total:
@@ -123,7 +117,7 @@ def _run_all(clips: list[Clip], codecs: list[Codec], plan: Plan, jobs: int) -> l
     return failures
 
 
-def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan, missing: int) -> None:
+def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan) -> None:
     """What is about to be measured; the bar says how long that takes."""
     sizes = sorted({f"{clip.raw.width}×{clip.raw.height}" for clip in clips})
     frames, rates = sum(clip.raw.frames for clip in clips), len(plan.targets)
@@ -133,8 +127,7 @@ def _say_plan(clips: list[Clip], codecs: list[Codec], plan: Plan, missing: int) 
     say(f"rates: {', '.join(f'{target:g}' for target in plan.targets)} bpp")
     say(f"metrics: {', '.join(plan.every)}")
     size = f"{len(clips)} clips × {len(codecs)} codecs × {rates} rates"
-    points = len(clips) * len(codecs) * rates
-    say(f"{size} = {points} points, {missing * rates} of them to be made")
+    say(f"{size} = {len(clips) * len(codecs) * rates} points")
 
 
 class _Bar:
@@ -153,17 +146,14 @@ class _Bar:
 
 
 def _submit(
-    pool: Executor, clips: list[Clip], codecs: list[Codec], plan: Plan, bar: _Bar
+    pool: Executor, clips: list[Clip], codecs: list[Codec], plan: Plan
 ) -> dict[Future[None], str]:
-    """Everything that is not kept, by its name."""
+    """Everything, by its name."""
     waiting: dict[Future[None], str] = {}
     for clip in clips:
         waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
     for clip, codec in itertools.product(clips, codecs):
-        if codec.family != "gvcodec" and not plan.anew and _take_kept(clip, codec, plan):
-            bar.show(f"{clip.name} {codec.name}: kept points", len(plan.targets))
-        else:
-            waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
+        waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
     return waiting
 
 
@@ -260,46 +250,16 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
             for target in targets:
                 points[output][str(target)]["run"] = run
         _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
-    head = {
-        "key": _curve_key(clip, codec, plan),
-        "clip": clip.name,
-        "made_by": codec.name,
-        "profile": plan.profile,
-    }
+    head = {"clip": clip.name, "profile": plan.profile}
     for output in codec.outputs:
         curve = head | {"codec": describe(codec, output), "targets": points[output]}
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
-
-
-def _curve_key(clip: Clip, codec: Codec, plan: Plan) -> str:
-    commands = [
-        codec.identity(template) for template in (codec.encode, codec.quicker or codec.encode)
-    ]
-    parts = [SCHEMA, clip.sha256, commands, dict(codec.outputs)]
-    parts += [sorted(plan.targets), dict(plan.every)]
-    parts += [plan.near] * (plan.near != CLOSE)
-    return digest(parts + _changed(clip, plan))
 
 
 def _changed(clip: Clip, plan: Plan) -> list[str]:
     """Marks of metrics that older runs measured wrongly: XPSNR has had the clip's frame rate since
     2026-11, which matters above 32 frames a second."""
     return ["xpsnr 2"] * ("xpsnr" in plan.every and clip.fps > 32)
-
-
-def _take_kept(clip: Clip, codec: Codec, plan: Plan) -> bool:
-    """Puts the points that come with the checkout into the output folder, if there are any. They
-    may lack the judges (`--anew` measures these), unless points that have them were made here."""
-    key = _curve_key(clip, codec, plan)
-    if measured.take(clip.name, codec.name, key, plan.out):
-        return True
-    curve = plan.out / "curves" / f"{clip.name}__{codec.row(next(iter(codec.outputs)))}.json"
-    if (read_json(curve) or {}).get("key") == key:
-        return False
-    fewer = replace(
-        plan, every={name: n for name, n in plan.every.items() if name not in judges.PACKAGES}
-    )
-    return measured.take(clip.name, codec.name, _curve_key(clip, codec, fewer), plan.out)
 
 
 def make_run(

@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -22,9 +24,8 @@ from eval import arguments as shared
 from eval.codecs import Codec, Options, resolve
 from eval.codecs.ours import content_version
 from eval.codecs.peers import make
-from eval.rd.watch import Run, watch
 from eval.report.speed_table import speed_table
-from eval.tools import EvalError, digest, markdown, read_json, write_json, write_text
+from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
 from gvcodec.config import SPEEDS
 
@@ -34,6 +35,27 @@ _CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
 PEERS = {"svtav1": ("-preset", "4"), "x265": ("-preset", "slow"), "vvenc": ("-preset", "medium")}
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
+#: A program that runs its arguments and prints wall seconds, processor seconds, and the memory
+#: (KiB) that the largest process among them and their children held.
+_WATCHED = """import resource, subprocess, sys, time
+begin = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss)"""
+
+
+class Run(NamedTuple):
+    """Seconds, processor seconds, and bytes of the largest process."""
+
+    wall: float
+    processor: float
+    memory: int
+
+
+def watch(command: Sequence[str]) -> Run:
+    """Run a command. Raises EvalError."""
+    wall, processor, peak = run_command([sys.executable, "-c", _WATCHED, *command])[1].split()
+    return Run(float(wall), float(processor), 1024 * int(peak))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

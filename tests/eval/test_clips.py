@@ -8,7 +8,7 @@ pytest.importorskip("imageio_ffmpeg")
 
 import av
 
-from eval.colour import to_planes, to_rgb
+from eval.colour import to_rgb
 from eval.sequences import file_source, folder_sources
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
@@ -63,15 +63,6 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
     (tmp_path / "one.y4m").write_bytes(b"YUV4MPEG2 W176 H144 F25:1\nFRAME\n" + planes)
     with pytest.raises(EvalError, match="1 frames instead of 2"):
         decode_raw(tmp_path / "one.y4m", clip, tmp_path / "o")
-
-
-@pytest.mark.parametrize("matrix", [1, 6, 9])
-@pytest.mark.parametrize("full_range", [False, True])
-def test_colours_survive_the_way_back(matrix, full_range):
-    colours = np.random.default_rng(0).uniform(0.1, 0.9, 3).astype(np.float32)
-    picture = np.broadcast_to(colours[:, None, None], (3, 15, 22))
-    back = to_rgb(to_planes(picture, matrix, full_range), matrix, full_range, 8)
-    assert np.abs(back - picture).max() < 0.012
 
 
 def test_grey_levels_are_the_standards():

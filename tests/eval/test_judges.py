@@ -12,12 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
-from eval.codecs import Codec
 from eval.metrics import DEFAULT, Measurer, judges, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
-from eval.points import measured
-from eval.rd.runs import Plan, _curve_key, _take_kept
-from eval.tools import EvalError, read_json, write_json
+from eval.tools import EvalError
 from tests.eval_helpers import altered, small_clip
 
 JUDGES = ("ssimulacra2", "cvvdp")
@@ -110,29 +107,6 @@ def test_a_video_is_judged_by_its_middle():
     assert looked_at({"cvvdp": 4, "dists": 16}) == (
         "ColorVideoVDP on the middle 1/4 of the frames, DISTS on one frame in 16"
     )
-
-
-def test_kept_points_without_them_are_taken_unless_better_ones_were_made(
-    clip, tmp_path, monkeypatch
-):
-    """Installing a package does not cost hours of encoding; `--anew` is there for that."""
-    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
-    codec = Codec("x", "X", ("enc",), {"": ("dec",)}, (0, 9), 5, "bin", "low", "x", "1")
-    kept, wanted = (
-        Plan(tmp_path / "out", (0.02,), every)
-        for every in ({"psnr_y": 1}, {"psnr_y": 1, "cvvdp": 4})
-    )
-    name = f"{clip.name}__x.json"
-    entry = {"codec": "x", "key": _curve_key(clip, codec, kept), "runs": {}}
-    measured._write(clip.name, [entry | {"curves": {name: {"key": entry["key"]}}}])
-    assert _take_kept(clip, codec, wanted) and not _take_kept(
-        clip, codec, Plan(tmp_path, (0.02,), {"psnr_y": 2})
-    )
-    path = tmp_path / "out/curves" / name
-    assert read_json(path)["key"] == entry["key"]
-    write_json(path, {"key": _curve_key(clip, codec, wanted)})
-    assert not _take_kept(clip, codec, wanted)
-    assert read_json(path)["key"] == _curve_key(clip, codec, wanted)
 
 
 def test_the_blur_is_gaussian():

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -20,21 +19,16 @@ pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
 from eval.__main__ import main
-from eval.codecs import Options, resolve
-from eval.codecs.peers import PEERS
 from eval.metrics import METRICS
-from eval.points import measured
 from eval.rd import runs
-from eval.rd.runs import Plan, _curve_key
+from eval.rd.runs import Plan
 from eval.report import figures, page
 from eval.report.data import Results, plain
 from eval.report.plot import Chart, Series
-from eval.tools import EvalError, ffmpeg_version
+from eval.tools import EvalError
 from tests.eval_helpers import GREY, PAN, needs_chromium, probed
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What commands are made with where only their words matter.
-FAKE = SimpleNamespace(file="-", raw=SimpleNamespace(path="-", width=1, height=1, frames=1), fps=1)
 
 
 def run_eval(*arguments, code=0):
@@ -67,76 +61,6 @@ def tables(out):
     return {
         p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]
     }
-
-
-def test_kept_points_are_not_made_again(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
-    with pytest.raises(EvalError, match="no curves"):
-        measured.keep(tmp_path)
-    assert "3 codecs on 1 clips" in measured.keep(results / "out")
-    assert main(words(results, tmp_path / "out")) == 0
-    assert not (tmp_path / "out/streams").exists()
-    assert tables(tmp_path / "out") == tables(results / "out")
-    # Another frame count is another source: nothing fits.
-    other = words(results, tmp_path / "other")
-    other[other.index("--frames") + 1] = "3"
-    other[other.index("--codecs") + 1] = "grey"
-    assert main(other) == 0
-    assert (tmp_path / "other/streams").exists()
-    # --anew makes them, and the pictures that were not kept.
-    made = words(results, tmp_path / "out")
-    made[made.index("--codecs") + 1] = "x264-ld"
-    name = next(
-        p
-        for p in sorted((results / "out/runs").glob("*x264*"))
-        if json.loads(p.read_text())["crops"]
-    ).name
-    kept = json.loads((tmp_path / "out/runs" / name).read_text())
-    assert main([*made, "--anew"]) == 0
-    again = json.loads((tmp_path / "out/runs" / name).read_text())
-    assert again["crops"] and not kept["crops"] and again["metrics"] == kept["metrics"]
-    # What was made here, with its pictures, is not replaced by what was kept.
-    assert main(made) == 0
-    assert json.loads((tmp_path / "out/runs" / name).read_text()) == again
-
-
-def kept_peers():
-    """(clip, entry) of every kept curve of a peer."""
-    for path in sorted(measured.FOLDER.glob("*.json.gz")):
-        for entry in measured._read(path.name.removesuffix(".json.gz")):
-            if entry["codec"].rpartition("-")[0] in PEERS:
-                yield path.name, entry
-
-
-def test_kept_peers_were_made_by_the_commands_that_hold():
-    """Else `rd` would make them anew for hours, and tables would show what the conditions no longer
-    allow."""
-    made = next(iter(next(kept_peers())[1]["runs"].values()))
-    if ffmpeg_version() != made["versions"]["ffmpeg"]:
-        pytest.skip(f"kept points are those of ffmpeg {made['versions']['ffmpeg']}")
-    for name, entry in kept_peers():
-        run, curve = next(iter(entry["runs"].values())), next(iter(entry["curves"].values()))
-        plan = Plan(Path(), tuple(map(float, curve["targets"])), run["every"])
-        (codec,) = resolve([entry["codec"]], Options())
-        clip = SimpleNamespace(sha256=run["clip"]["sha256"], fps=25)
-        assert entry["key"] == _curve_key(clip, codec, plan), (name, entry["codec"])
-        for point in entry["runs"].values():
-            words = codec.command(codec.encode, FAKE, q=point["q"], stream="-")[6:-1]
-            assert point["encode_command"].split()[6:-1] == words, (name, entry["codec"])
-
-
-def test_kept_points_of_vvenc_have_one_intra_frame():
-    """A second one was as large as the first, a second later in coding order; the frame that
-    begins the next group has up to 0.72 of it on motorway. `rd` reads the headers."""
-    for name, entry in kept_peers():
-        if entry["codec"].startswith("vvenc"):
-            for run in entry["runs"].values():
-                first, *later = run["frame_bytes"]
-                assert all(size < first / 2 for size in later[23:24]), (name, run["q"])
-                grain = name.startswith("dev2_motorway") and run["q"] in (28, 31, 33)
-                most = first * (0.8 if grain else 0.5)
-                assert all(size < most for size in later[31:32]), (name, run["q"])
-                assert "intraperiod=1048576" in run["encode_command"]
 
 
 def test_a_folder_has_one_run_at_a_time(tmp_path):
