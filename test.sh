@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy and the Python tests. Where nvcc is, the CUDA code
+# ./test.sh [PYTEST OPTIONS]: sets everything up, runs the C++ tests with sanitizers, mypy, import contracts and the Python tests. Where nvcc is, the CUDA code
 # is compiled too, for one architecture.
 
 echo "gvcodec: this takes about 12 minutes on two idle cores: 3 to set up, compile and run C++, the rest for Python"
@@ -24,8 +24,9 @@ say "compiling the C++ tests with sanitizers"
 compile sanitize all -DCMAKE_BUILD_TYPE=Debug -DGVCODEC_TESTS=ON -DGVCODEC_SANITIZE=ON -DGVCODEC_WERROR=ON
 say "C++ tests"
 "$venv/bin/ctest" --test-dir build/sanitize --output-on-failure --timeout 300 --parallel "$(getconf _NPROCESSORS_ONLN)"
-say "types"
+say "types, and imports between layers"
 "$venv/bin/mypy"
+"$venv/bin/lint-imports"
 
 # half PYTEST WORDS: a process with half of the cores for torch. Exit code 5 of pytest: the options leave it no test.
 half() {

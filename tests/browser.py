@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -18,7 +17,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, Self
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -164,20 +162,10 @@ class Page:
             text = key if len(key) == 1 else ""
             self.call("Input.dispatchKeyEvent", {"type": kind, "key": key, "text": text})
 
-    def resize(self, width: int, height: int, scheme: str = "dark") -> None:
-        """CSS pixels of the tab, and what the page is to think that its reader prefers."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", {"features": features})
-
     def mouse(self, kind: str, x: float, y: float) -> None:
         """`kind`: mouseMoved, mousePressed, mouseReleased, with the left button."""
         where = {"x": x, "y": y, "button": "left", "clickCount": 1}
         self.call("Input.dispatchMouseEvent", {"type": kind, **where})
-
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def errors(self) -> list[str]:
         """What the console has complained about so far."""

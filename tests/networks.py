@@ -1,4 +1,4 @@
-"""Integer networks that several tests share."""
+"""Integer networks and weights of the painter that several tests share."""
 
 from __future__ import annotations
 
@@ -49,3 +49,13 @@ def make_latent_network() -> list[Layer]:
         1 << 14,
     )
     return [hidden, out]
+
+
+def other_biases(seed: int) -> bytes:
+    """A fit that moves every bias of the shipped painter."""
+    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.painter.payload import Delta, in_groups, pack
+
+    rng, layers = np.random.default_rng(seed), Model.load(find_painter()).layers
+    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
+    return pack([Delta(n, rng.integers(-9, 10, sizes[n]), 8) for n in in_groups(1, sizes)])

@@ -23,6 +23,7 @@ from gvcodec.types import Planes, VideoFormat
 from tests import browser
 from tests.clips import add_video
 from tests.conftest import moving_texture
+from tests.networks import other_biases
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -127,22 +128,10 @@ def digest_of(video: gvcodec.Video, number: int) -> str:
 
 def painted_stream(path: Path, width: int, height: int) -> Path:
     """Twelve frames in two GOPs, for each of which the painter has other weights."""
-    import numpy as np
-
-    from gvcodec.painter.model import Model, find_painter
-    from gvcodec.painter.payload import Delta, in_groups, pack
-
-    rng = np.random.default_rng(5)
-    layers = Model.load(find_painter()).layers
-    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
-    names = in_groups(1, sizes)
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     config = gvcodec.EncoderConfig(q=45, base="av1", preset=10, fit=0, keyint=6)
     encoder = gvcodec.Encoder(fmt, config)
-    encoder.fitted = {
-        first: pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
-        for first in (0, 6)
-    }
+    encoder.fitted = {first: other_biases(first) for first in (0, 6)}
     with open(path, "wb") as file:
         encode_stream(encoder, file, zip(moving_texture(width, height, 12), range(12), strict=True))
     with gvcodec.open(path) as video:

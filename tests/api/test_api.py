@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Reader
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Planes, VideoFormat
@@ -75,17 +75,6 @@ def test_push_and_pull(clip: list[Planes]) -> None:
         encoder.send_frame(clip[0])
 
 
-def test_forced_and_regular_keyframes(clip: list[Planes]) -> None:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(preset=10, fit=0, keyint=8))
-    for number, planes in enumerate(clip):
-        encoder.send_frame(planes, force_key=number == 5)
-    encoder.flush()
-    kinds = []
-    while (packet := encoder.receive_packet()) is not None:
-        kinds.append(packet.kind)
-    assert [number for number, kind in enumerate(kinds) if kind is Kind.KEY] == [0, 5, 13]
-
-
 def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     times = [3000 * number + (1700 if number > 7 else 0) + number % 3 for number in range(20)]
     encoder = gvcodec.Encoder(
@@ -103,6 +92,7 @@ def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
     [
         ([], {}, "no frame"),
         (pictures(1), {"q": 68}, "q"),
+        (pictures(1), {"q": 4, "config": gvcodec.EncoderConfig()}, "either"),
         (pictures(1), {"speed": 3}, "speed"),
         (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),

@@ -1,8 +1,11 @@
-"""The functions of `import gvcodec` do what the commands do, with typed values and clear errors."""
+"""The functions of `import gvcodec` do what the commands do, with typed values, clear errors and
+examples that run."""
 
 from __future__ import annotations
 
 import dataclasses
+import doctest
+import importlib
 import inspect
 import io
 import json
@@ -18,7 +21,7 @@ import gvcodec
 from gvcodec import cli
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
-from tests.conftest import moving_texture
+from tests.conftest import moving_texture, run
 
 FAST: dict[str, Any] = {"preset": 10, "fit": 0, "threads": 1}
 
@@ -234,8 +237,78 @@ def test_signatures_name_every_option() -> None:
         assert inspect.Parameter.VAR_KEYWORD not in kinds, name
 
 
-def test_an_option_of_another_name_is_answered_with_ours() -> None:
-    with pytest.raises(gvcodec.UsageError, match="no option quality; did you mean q"):
-        gvcodec.encode(moving_texture(64, 48, 2), quality=3)
-    with pytest.raises(gvcodec.UsageError, match="no option keyin; did you mean keyint"):
-        gvcodec.encode(moving_texture(64, 48, 2), keyin=3)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"quality": 3}, "no option quality; did you mean q"),
+        ({"keyin": 3}, "no option keyin; did you mean keyint"),
+        ({"config": gvcodec.EncoderConfig(), "q": 4}, "either config or its fields"),
+    ],
+)
+def test_wrong_options_are_answered_with_ours(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(gvcodec.UsageError, match=said):
+        gvcodec.encode(moving_texture(64, 48, 2), **options)
+
+
+def test_examples_in_docstrings_run() -> None:
+    pytest.importorskip("torch")
+    tried = 0
+    for name in ("gvcodec.api", "gvcodec.video", "gvcodec"):
+        result = doctest.testmod(importlib.import_module(name))
+        assert not result.failed
+        tried += result.attempted
+    assert tried >= 5
+
+
+def test_files_there_and_back_are_those_of_the_command_line(
+    tmp_path, frames: np.ndarray, data: bytes
+) -> None:
+    source = tmp_path / "a.gvc"
+    source.write_bytes(data)
+    video, ours, theirs = (tmp_path / name for name in ("a.y4m", "ours.gvc", "theirs.gvc"))
+    done = gvcodec.decode_file(source, video, fidelity=True)
+    assert done.frames == 4
+    assert done.losses == ()
+    told = gvcodec.encode_file(video, ours, q=30, **FAST)
+    assert (told.frames, told.size) == (4, ours.stat().st_size)
+    words = ["encode", video, theirs, "-q", "30", "--preset", "10", "--fit", "off"]
+    run(*words)
+    assert ours.read_bytes() == theirs.read_bytes()
+    with pytest.raises(gvcodec.MediaError, match="exists already"):
+        gvcodec.encode_file(video, ours, **FAST)
+    same = tmp_path / "same.mkv"
+    same.write_bytes(data)
+    with pytest.raises(gvcodec.MediaError, match="is the input"):
+        gvcodec.decode_file(same, same, overwrite=True)
+    assert same.read_bytes() == data
+    assert gvcodec.encode_file(video, ours, overwrite=True, frames=1, **FAST).frames == 1
+
+
+def test_file_objects_there_and_back(frames: np.ndarray, data: bytes) -> None:
+    video = io.BytesIO()
+    assert gvcodec.decode_file(io.BytesIO(data), video, fidelity=True).frames == 4
+    assert video.getvalue().startswith(b"YUV4MPEG2 W64 H48")
+    video.seek(0)
+    stream = io.BytesIO()
+    gvcodec.encode_file(video, stream, **FAST)
+    assert not video.closed
+    assert not stream.closed
+    assert len(list(gvcodec.decode(stream.getvalue()))) == 4
+    stream.seek(0)
+    assert len(list(gvcodec.decode(stream, start=1))) == 3
+
+
+def test_tensors_out_are_on_the_device(data: bytes) -> None:
+    torch = pytest.importorskip("torch")
+    order = {"output": "torch", "device": "cpu:0", "dimension_order": "NCHW"}
+    images = list(gvcodec.decode(data, fidelity=True, **order))
+    assert [(type(image), tuple(image.shape)) for image in images] == [
+        (torch.Tensor, (3, 48, 64))
+    ] * 4
+    plain = list(gvcodec.decode(data, output="torch"))
+    assert all(image.dtype == torch.uint8 for image in plain)
+    assert np.array_equal(torch.stack(plain).numpy(), list(gvcodec.decode(data)))
+    with pytest.raises(gvcodec.UsageError, match="no device meta here"):
+        list(gvcodec.decode(data, output="torch", device="meta"))
+    with pytest.raises(gvcodec.UsageError, match="output"):
+        gvcodec.decode(data, output="jax")  # type: ignore[arg-type]

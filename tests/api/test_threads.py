@@ -23,7 +23,7 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
+from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.streams.test_tools import made
@@ -88,30 +88,6 @@ def test_threads_share_a_video(base: str, fidelity: bool) -> None:
         video.close()
 
     on_threads(8, read)
-
-
-@pytest.mark.parametrize("base", BASES)
-def test_threads_share_a_decoder(base: str) -> None:
-    """What comes out of it is anyone's; it stays whole."""
-    reader = gvcodec.Reader(io.BytesIO(stream(base)))
-    packets = list(reader.packets())
-    decoder = Decoder(reader.header, fidelity=True, threads=2)
-
-    def decode(number: int) -> None:
-        for _ in range(3):
-            try:
-                decoder.restart(0)
-                for _frame in decoder.frames_of(packets[: number % 3 * 4 + 4]):
-                    pass
-            except DamagedStreamError:
-                pass
-
-    on_threads(6, decode)
-    decoder.restart(0)
-    found = [frame.planes for frame in decoder.frames_of(packets)]
-    fresh = Decoder(reader.header, fidelity=True, threads=1).frames_of(packets)
-    for planes, wanted in zip(found, fresh, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(planes, wanted.planes, strict=True))
 
 
 def _in_child(target: Callable[[], None]) -> int | None:

@@ -329,8 +329,3 @@ def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(
     parts = [encoder.send(planes, False) for planes in clip] + [encoder.flush()]
     shown = [frame for part in parts for frame in part.base_frames]
     assert min(psnr(*pair) for pair in zip(shown, clip, strict=True)) > 45
-
-
-def test_pictures_that_are_too_high_are_refused_by_their_own_size() -> None:
-    with pytest.raises(UsageError, match="16384×8704 at most, not 16×16384"):
-        StandardEncoder(form(16, 16384), "av1", 30)

@@ -6,17 +6,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from gvcodec.base.standard import vvenc
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.errors import MediaError, UsageError
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.errors import UsageError
+from gvcodec.types import Planes
 from tests.base.test_standard import decode, form
-from tests.conftest import moving_texture, planes_equal, psnr, run
+from tests.conftest import moving_texture, planes_equal, run
 
 
 @pytest.fixture
@@ -60,37 +59,9 @@ def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
         vvenc.find_ffmpeg()
 
 
-def test_colour_tags_convert_nothing(clip: list[Planes]) -> None:
-    found = []
-    # The last is HDR, for which VVenC decides otherwise.
-    for colour in (
-        Colour(),
-        Colour(1, 1, 1),
-        Colour(6, 6, 6),
-        Colour(1, 1, 1, True),
-        Colour(9, 16, 9),
-    ):
-        fmt = VideoFormat(96, 80, Fraction(30), Fraction(1, 30), colour=colour)
-        encoder = StandardEncoder(fmt, "vvc", 20)
-        parts = [encoder.send(planes) for planes in clip[:3]] + [encoder.flush()]
-        found.append([base_frame for part in parts for base_frame in part.base_frames])
-    assert all(
-        planes_equal(*pair) for other in found[1:-1] for pair in zip(found[0], other, strict=True)
-    )
-    assert abs(psnr(found[-1][0], clip[0]) - psnr(found[0][0], clip[0])) < 1
-
-
 def test_low_delay_is_refused() -> None:
     with pytest.raises(UsageError, match="vvc base layer has no form of low delay"):
         StandardEncoder(form(96, 80), "vvc", 50, low_delay=True)
-
-
-def test_a_failing_program_ends_in_one_line(program: Path, clip: list[Planes]) -> None:
-    encoder = StandardEncoder(form(96, 80), "vvc", 50)
-    with pytest.raises(MediaError, match="^ffmpeg with libvvenc failed: no room$"):
-        for planes in clip:
-            encoder.send(planes)
-        encoder.flush()
 
 
 def test_the_command_line_leaves_no_file_when_the_program_fails(

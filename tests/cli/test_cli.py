@@ -90,23 +90,10 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     assert len(frames_of(tmp_path / "d.mp4")) == 20
 
 
-def test_info_tells_what_the_file_holds(folder: Path) -> None:
-    facts = json.loads(gvcodec("info", folder / "av1.bin", "--json").stdout)
-    wanted = {"width": 96, "height": 80, "frames": 20, "frame_rate": "25"}
-    wanted |= {"base": "av1", "q": 20, "keyframes": [0, 8, 16], "matrix": 1}
-    assert facts == facts | wanted
-    assert facts["file_bytes"] == (folder / "av1.bin").stat().st_size
-    assert facts["bpp"] == pytest.approx(8 * facts["video_bytes"] / (20 * 96 * 80))
-    assert b"keyframes          3, at frames 0, 8, 16" in gvcodec("info", folder / "av1.bin").stdout
-
-
-@pytest.mark.parametrize(("base", "suffix"), [("av1", "mp4"), ("av1", "mkv"), ("vvc", "266")])
-def test_the_extracted_base_plays(folder: Path, tmp_path, base: str, suffix: str) -> None:
-    gvcodec("extract", folder / f"{base}.bin", tmp_path / f"base.{suffix}")
-    gvcodec(
-        "decode", folder / f"{base}.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless"
-    )
-    with VideoReader(tmp_path / f"base.{suffix}") as reader:
+def test_the_extracted_vvc_plays(folder: Path, tmp_path) -> None:
+    gvcodec("extract", folder / "vvc.bin", tmp_path / "base.266")
+    gvcodec("decode", folder / "vvc.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless")
+    with VideoReader(tmp_path / "base.266") as reader:
         found = list(reader)
     eight_bits = [
         tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found
@@ -141,15 +128,6 @@ def test_options_of_encode(folder: Path, tmp_path) -> None:
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
-def test_threads_do_not_change_the_result(folder: Path, tmp_path) -> None:
-    for threads in (1, 2):
-        y4m, stream = tmp_path / f"{threads}.y4m", tmp_path / f"{threads}.bin"
-        gvcodec("decode", folder / "av1.bin", y4m, "--fidelity", "--threads", threads)
-        gvcodec("encode", folder / "in.mp4", stream, *QUICK, "--threads", threads)
-    assert (tmp_path / "1.y4m").read_bytes() == (tmp_path / "2.y4m").read_bytes()
-    assert (tmp_path / "1.bin").read_bytes() == (tmp_path / "2.bin").read_bytes()
-
-
 def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
     out = tmp_path / "o.mp4"
     (tmp_path / "text.mp4").write_text("these are only words\n")
@@ -157,23 +135,20 @@ def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
     damaged = bytearray((folder / "av1.bin").read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "damaged.bin").write_bytes(damaged)
+    repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
     for arguments, code in (
-        (("encode", tmp_path / "none.mp4", tmp_path / "o.bin"), 1),
         (("encode", tmp_path / "text.mp4", tmp_path / "o.bin"), 1),
         (("encode", tmp_path / "empty", tmp_path / "o.bin"), 1),
         (("encode", tmp_path, tmp_path / "o.bin"), 1),
         (("encode", folder / "in.mp4", tmp_path / "no" / "o.bin"), 1),
         (("encode", folder / "in.mp4", tmp_path), 1),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "motion"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "67", "--base-scale", "1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "67", "--base-scale=1"), 2),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base", "vp8"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--fit", "much"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.avi"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
-        (("decode", tmp_path / "none.bin", out), 1),
         (("decode", tmp_path, out), 1),
         (("decode", tmp_path / "text.mp4", out), 3),
         (("decode", tmp_path / "empty", out), 3),
@@ -181,13 +156,15 @@ def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
         (("info", tmp_path / "damaged.bin"), 3),
         (("extract", tmp_path / "damaged.bin", out), 3),
         (("extract", folder / "av1.bin", tmp_path / "o.y4m"), 2),
-        (("frobnicate",), 2),
+        (("decode", folder / "av1.bin", out, "--lossless", "--crf", "20"), 2),
+        (("decode", tmp_path / "hash.bin", out, "--fidelity"), 5),
     ):
         run(*arguments, code=code)
         message = capsys.readouterr().err
         assert message and "Traceback" not in message, arguments
         assert code == 2 or (message.startswith("gvcodec: ") and message.count("\n") == 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.bin", "empty", "text.mp4"]
+    given = ["damaged.bin", "empty", "hash.bin", "text.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == given
 
 
 def repacked(path: Path, target: Path, **changes: object) -> None:
@@ -197,12 +174,6 @@ def repacked(path: Path, target: Path, **changes: object) -> None:
         packets, base_hash = list(reader.packets()), changes.pop("base_hash", None)
     header = replace(reader.header, **changes)
     target.write_bytes(stream_of(header, packets, base_hash or reader.base_hash))
-
-
-def test_another_model_and_another_hash_have_their_codes(folder: Path, tmp_path) -> None:
-    repacked(folder / "av1.bin", tmp_path / "hash.bin", base_hash=b"whatever")
-    gvcodec("decode", tmp_path / "hash.bin", tmp_path / "o.mp4", "--fidelity", fails=5)
-    assert not (tmp_path / "o.mp4").exists()
 
 
 def test_painting_needs_the_checkpoint_of_the_stream(folder: Path, tmp_path, monkeypatch) -> None:

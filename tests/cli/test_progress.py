@@ -138,14 +138,6 @@ def test_one_bar_over_all_phases(
     assert len(stages) >= (2 if options[0] == "-q" else 3)
 
 
-def test_without_a_terminal_there_is_no_bar(source: Path, tmp_path, capsys) -> None:
-    run("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off")
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "%" not in said
-    assert "\r" not in said
-
-
 def without_terminal(capsys: pytest.CaptureFixture[str], mode: str) -> list[str]:
     """What a bar says in 35 seconds, in which a frame a second is coded, of 100."""
     clock = Clock()

@@ -15,7 +15,7 @@ import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
-from tests.conftest import FASTEST, moving_texture, planes_equal, rewritten, run
+from tests.conftest import FASTEST, moving_texture, planes_equal, rewritten
 
 
 @pytest.fixture(scope="module", params=["av1", "vvc"])
@@ -53,22 +53,6 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
         assert all(planes_equal(a, b) for a, b in zip(found, right, strict=True))
         harmless += 1
     assert harmless < 6
-
-
-@pytest.mark.parametrize("subcommand", ["decode", "info", "extract"])
-def test_command_line_says_where(stream: bytes, tmp_path, capsys, subcommand: str) -> None:
-    rng = np.random.default_rng(11)
-    vvc = Reader(io.BytesIO(stream)).header.base == "vvc"
-    name = "o.266" if vvc and subcommand == "extract" else "o.mp4"
-    for number in range(3):
-        damaged = bytearray(stream)
-        damaged[int(rng.integers(len(stream)))] ^= int(rng.integers(1, 256))
-        path = tmp_path / f"{number}.bin"
-        path.write_bytes(damaged)
-        run(subcommand, path, *[tmp_path / name] * (subcommand != "info"), code=3)
-        message = capsys.readouterr().err
-        assert message.startswith(f"gvcodec: {path}: ") and message.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.bin", "1.bin", "2.bin"]
 
 
 def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
@@ -191,7 +175,10 @@ def test_fuzz_corpus_of_parts(part: str, programs: None) -> None:
             one_input(part, bytes(changed[: int(rng.integers(len(changed) + 1)) or None]))
 
 
-def test_fuzz_corpora_are_small_and_all_known() -> None:
+def test_fuzz_corpora_are_small_and_all_known(programs: None) -> None:
+    import parts_fuzz
+
+    assert {*parts_fuzz.PARTS} == {*PARTS}
     folders = {folder.name for folder in FUZZ.iterdir() if folder.is_dir()} - {"__pycache__"}
     assert folders == {*TARGETS}
     assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
@@ -210,9 +197,3 @@ def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
     assert sorted(named[1].split()) == sorted(TARGETS)
     sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
     assert set(core[1].split("|")) == {path.stem.removesuffix("_fuzz") for path in sources}
-
-
-def test_every_part_that_is_fuzzed_is_a_target(programs: None) -> None:
-    import parts_fuzz
-
-    assert {*parts_fuzz.PARTS} == {*PARTS}

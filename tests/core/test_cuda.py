@@ -83,7 +83,7 @@ def test_network_equals_reference(backend: streams.Backend) -> None:
         assert (found == forward(layers, x)).all() and (found == streams.forward(layers, x)).all()
 
 
-@on_each
+@pytest.mark.parametrize("backend", ["cpu", "emulated", pytest.param("cuda", marks=needs_device)])
 def test_network_at_its_extremes(backend: streams.Backend) -> None:
     n = 1536
     x = np.full((5, n), 127, np.uint8)

@@ -19,6 +19,14 @@ PARTS = {
     "return": ("memory", "shuffled memory"),
     "half the windows": ("global",),
 }
+#: What the loss rises by at least, in per cent, without tokens or a memory that are alive, or with
+#: those of another clip.
+ALIVE = {
+    ("no base", "zeroed"): 30,
+    ("no base", "shuffled"): 30,
+    ("return", "memory"): 1.5,
+    ("return", "shuffled memory"): 1.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +53,4 @@ def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, name: str)
     for part in PARTS[name]:
         cost = 100 * (measure_built_in(model, name, part)["loss"] / whole["loss"] - 1)
         assert cost == pytest.approx(row[f"{part}, %"], abs=1 + 0.05 * abs(cost))
-
-
-def test_tokens_are_alive(model: GVC1D) -> None:
-    """Without a base zeroed and shuffled tokens cost far more than whole ones."""
-    whole, zeroed, shuffled = (
-        measure_built_in(model, "no base", change)["loss"] for change in ("", "zeroed", "shuffled")
-    )
-    assert zeroed > 1.3 * whole and shuffled > 1.3 * whole
-
-
-def test_the_memory_is_alive(model: GVC1D) -> None:
-    """A shot that comes back is nearer than with a fresh memory or another's."""
-    whole, fresh, other = (
-        measure_built_in(model, "return", change)["loss"]
-        for change in ("", "memory", "shuffled memory")
-    )
-    assert fresh > 1.015 * whole and other > 1.015 * whole
+        assert cost > ALIVE.get((name, part), -100)

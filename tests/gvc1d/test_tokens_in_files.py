@@ -105,6 +105,13 @@ def test_without_tokens_a_file_has_no_byte_more(frames, model, plain) -> None:
     assert Reader(io.BytesIO(plain)).header.gvc1d_id is None
 
 
+@pytest.fixture(scope="module")
+def source(frames, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "in.y4m"
+    write_clip(str(path), FORMAT, frames)
+    return path
+
+
 def save(folder: Path, name: str, data: bytes) -> str:
     (folder / name).write_bytes(data)
     return str(folder / name)
@@ -143,14 +150,11 @@ def test_info_and_verify_tell_of_tokens(coded, tmp_path, capsys) -> None:
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_av1_mux_that_plays_everywhere_holds_tokens(coded, frames, model, tmp_path, suffix) -> None:
-    source = tmp_path / "in.y4m"
-    write_clip(str(source), FORMAT, frames)
+def test_a_file_that_plays_everywhere_holds_tokens(source, model, tmp_path) -> None:
     words = ["--base", "av1", "--base-q", "60", "--preset", "10", "--fit", "off", "--keyint", "3"]
     words += ["--tokens", "8", "--token-rate", "0", "--model", str(model), "--threads", "1"]
-    run("encode", source, tmp_path / f"a{suffix}", *words)
-    run("decode", tmp_path / f"a{suffix}", tmp_path / "a.y4m")
+    run("encode", source, tmp_path / "a.mp4", *words)
+    run("decode", tmp_path / "a.mp4", tmp_path / "a.y4m")
     run("encode", source, tmp_path / "b.gvc", *words)
     run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m")
     assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "b.y4m").read_bytes()
@@ -337,13 +341,6 @@ def test_bad_settings_are_one_line(frames, model, options: dict[str, object], wh
 def test_a_model_that_is_not_there_is_one_line(frames) -> None:
     with pytest.raises(GvcodecError, match="nowhere.safetensors: no such"):
         encode(frames[:1], "nowhere.safetensors", tokens=4)
-
-
-@pytest.fixture(scope="module")
-def source(frames, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("source") / "in.y4m"
-    write_clip(str(path), FORMAT, frames)
-    return path
 
 
 @pytest.mark.usefixtures("here")

@@ -27,12 +27,12 @@ def add(container, codec: str, size: tuple[int, int], flags: int = 0):
     return stream
 
 
-def fill(container, stream, count: int) -> None:
+def fill(container, stream, count: int, first: int = 0) -> None:
     for number in range(count):
         image = np.full((stream.height, stream.width, 3), 20 + 9 * number, np.uint8)
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format=stream.pix_fmt)
-        frame.pts, frame.time_base = number, Fraction(1, 25)
+        frame.pts, frame.time_base = first + number, Fraction(1, 25)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
@@ -132,12 +132,7 @@ def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
         with av.open(str(path), "w", format="mpegts", options={"pat_period": "0.1"}) as container:
             video = add(container, "mpeg2video", FILM)
             sound = container.add_stream("mp2", rate=48000, layout="mono") if number else None
-            for count in range(8):
-                image = np.full((*FILM[::-1], 3), 30 + 9 * count, np.uint8)
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
-                frame.pts, frame.time_base = count + 8 * number, Fraction(1, 25)
-                container.mux(video.encode(frame))
-            container.mux(video.encode(None))
+            fill(container, video, 8, 8 * number)
             if sound is not None:
                 data = np.full((1, 48000 * 8 // 25), 900, np.int16)
                 heard = av.AudioFrame.from_ndarray(data, "s16", "mono")
@@ -161,12 +156,7 @@ def test_a_video_that_goes_on_under_another_number_is_said(tmp_path: Path) -> No
         options = {"mpegts_start_pid": str(0x100 + 0x20 * number)}
         with av.open(str(path), "w", format="mpegts", options=options) as container:
             video = add(container, "mpeg2video", FILM)
-            for count in range(8):
-                image = np.full((*FILM[::-1], 3), 30 + 9 * count, np.uint8)
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
-                frame.pts, frame.time_base = count + 8 * number, Fraction(1, 25)
-                container.mux(video.encode(frame))
-            container.mux(video.encode(None))
+            fill(container, video, 8, 8 * number)
         parts.append(path.read_bytes())
     whole = tmp_path / "whole.ts"
     whole.write_bytes(b"".join(parts))

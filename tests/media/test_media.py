@@ -17,11 +17,9 @@ from gvcodec.media.mux_writer import mend_dts
 from gvcodec.media.planes import (
     frame_from_planes,
     planes_from_frame,
-    planes_from_rgb,
     rgb_from_planes,
 )
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
@@ -132,22 +130,6 @@ def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
         save(tmp_path / "one.png", form(96, 80), clip[:2])
 
 
-def test_outputs_appear_whole_or_not_at_all(tmp_path, clip: list[Planes]) -> None:
-    for name in ("a.mp4", "a.y4m"):
-        with pytest.raises(RuntimeError), open_writer(tmp_path / name, form(96, 80)) as writer:
-            writer.write(clip[0], 0)
-            raise RuntimeError
-        assert not list(tmp_path.iterdir())
-    save(tmp_path / "a.mp4", form(96, 80), clip[:2])
-    with pytest.raises(MediaError, match="exists"):
-        save(tmp_path / "a.mp4", form(96, 80), clip[:2])
-    save(tmp_path / "a.mp4", form(96, 80), clip[:3], overwrite=True)
-    with pytest.raises(UsageError, match="write to"):
-        save(tmp_path / "a.avi", form(96, 80), clip[:2])
-    with pytest.raises(MediaError, match="cannot be written"):
-        save(tmp_path / "none" / "a.mp4", form(96, 80), clip[:2])
-
-
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "note"),
     [
@@ -181,26 +163,6 @@ def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, n
             assert np.median(np.abs(found - picture)) <= 6
 
 
-def test_rgb_comes_back() -> None:
-    picture = np.kron(images(1, 32, 24)[0], np.ones((2, 2, 1), np.uint8))
-    planes = planes_from_rgb(picture)
-    assert [plane.shape for plane in planes] == [(48, 64), (24, 32), (24, 32)]
-    found = rgb_from_planes(planes, Colour(matrix=6)).astype(int)
-    assert np.abs(found - picture).mean() < 4
-
-
-def test_start_and_frames(tmp_path, clip: list[Planes]) -> None:
-    save(tmp_path / "a.mp4", form(96, 80), clip)
-    with VideoReader(tmp_path / "a.mp4", start=0.2, frames=4) as reader:
-        frames = list(reader)
-    assert [frame.pts * reader.format.time_base for frame in frames] == [
-        Fraction(n, 25) for n in range(4)
-    ]
-    assert planes_equal(frames[0].planes, clip[5])
-    with pytest.raises(MediaError, match="after 9 s"):
-        VideoReader(tmp_path / "a.mp4", start=9)
-
-
 def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
     """A file with 0.8 s of video and AAC; returns timestamp and bytes of its audio packets."""
     with av.open(str(path), "w") as container:
@@ -231,41 +193,6 @@ def packets_of(path: Path) -> list[tuple[int, bytes]]:
             for packet in container.demux(audio=0)
             if packet.pts is not None
         ]
-
-
-def test_audio_packets_are_copied_exactly(tmp_path, clip: list[Planes]) -> None:
-    before = with_audio(tmp_path / "a.mp4", clip)
-    with VideoReader(tmp_path / "a.mp4") as reader:
-        frames = list(reader)
-        assert reader.tracks is not None
-        assert reader.tracks.packets == len(before)
-        data = reader.tracks.take()
-    found = [(packet.pts, packet.data) for packet in TrackReader(data).waiting]
-    assert found == before
-    writer = save(
-        tmp_path / "b.mp4",
-        reader.format,
-        [f.planes for f in frames],
-        [f.pts for f in frames],
-        tracks=TrackReader(data),
-    )
-    assert not writer.notes
-    assert packets_of(tmp_path / "b.mp4") == before
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "what"),
-    [
-        ("text.mp4", b"not a video at all\n" * 9, "not a video"),
-        ("empty.mp4", b"", "empty"),
-        ("none.mp4", None, "No such file"),
-    ],
-)
-def test_unreadable_input_is_refused(tmp_path, name: str, content: bytes | None, what: str) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(MediaError, match=what):
-        VideoReader(tmp_path / name)
 
 
 def test_folders_and_sound_are_refused_changing_sizes_scaled(tmp_path, clip: list[Planes]) -> None:

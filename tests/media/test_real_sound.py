@@ -321,17 +321,6 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
         assert packets == [b"Bonjour"]
 
 
-def test_a_track_that_is_refused_with_the_header_is_left_out(tmp_path, capsys) -> None:
-    for codec, kind in (("flac", "mov"), ("libopus", "mov"), ("tta", "mp4")):
-        assert write_source(tmp_path / "in.mkv", codec, "matroska")
-        encode(tmp_path / "in.mkv", tmp_path / "a.gvc")
-        capsys.readouterr()
-        decode(tmp_path / "a.gvc", tmp_path / f"out.{kind}")
-        assert f"does not fit .{kind} and is left out" in capsys.readouterr().err
-        with av.open(str(tmp_path / f"out.{kind}")) as container:
-            assert [stream.type for stream in container.streams] == ["video"]
-
-
 def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:

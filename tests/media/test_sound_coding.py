@@ -155,25 +155,6 @@ def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
     assert stream.stat().st_size == done.size <= 9000
 
 
-def test_a_size_far_below_the_coarsest_quality_is_refused_after_a_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4)
-    from gvcodec.rate import size_standard
-
-    passes = []
-    code = size_standard._pass
-
-    def counted(search, q, trim, trial=None):
-        passes.append(trial is not None)
-        return code(search, q, trim, trial)
-
-    monkeypatch.setattr(size_standard, "_pass", counted)
-    with pytest.raises(UsageError, match="smallest possible size is about"):
-        gvcodec.encode_file(source, io.BytesIO(), base="av1", fit=0, size=130, sound="none")
-    assert passes and all(passes)
-
-
 def test_rates_are_checked() -> None:
     assert [opus_rate(text) for text in ("copy", "none", "opus", "opus:24000")] == [
         None,

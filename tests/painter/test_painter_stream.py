@@ -135,28 +135,6 @@ def test_what_is_painted_later_is_the_same_stream(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("model")
-def test_a_stream_that_is_joined_is_not_painted() -> None:
-    whole, bare = (
-        list(Reader(io.BytesIO(data)).packets()) for data in (encoded(), encoded(paints=False))
-    )
-    assert bare == [packet for packet in whole if packet.kind is not Kind.PAINTED] != whole
-
-
-@pytest.mark.usefixtures("model")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_painting_while_encoding_has_the_threads_of_the_encoder(monkeypatch, threads: int) -> None:
-    seen: list[int] = []
-
-    def paint(*given: Any) -> VideoPainter:
-        seen.append(given[5])
-        return VideoPainter(*given)
-
-    monkeypatch.setattr("gvcodec.painter.open.VideoPainter", paint)
-    encoded(threads=threads)
-    assert seen == [threads]
-
-
-@pytest.mark.usefixtures("model")
 def test_all_frames_before_a_broken_packet_are_given_out() -> None:
     data = encoded()
     wanted, reader = decoded(data), Reader(io.BytesIO(data))

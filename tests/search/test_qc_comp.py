@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -60,16 +61,19 @@ def test_top_segments_come_first() -> None:
     assert [moment.frame // (16 * SEGMENT) for moment in moments] == [2, 2]
 
 
-def test_attention_follows_the_order_of_a_clip() -> None:
+@pytest.mark.parametrize(("rank", "one"), [(scores, 1), (attend, 0.5)])
+def test_clips_are_found_in_their_order(rank: Callable, one: float) -> None:
+    """By attention a question counts as much as its like."""
     rng = np.random.default_rng(0)
     way = rng.normal(size=(6, 64))
     values = np.concatenate([rng.normal(size=(20, 64)), way, way[::-1], rng.normal(size=(9, 64))])
     frames = 8 * np.arange(len(values))
     for asked, place in ((way, 20), (way[::-1], 26)):
-        assert attend(asked, 8.0 * np.arange(6), values, frames).argmax() == place
-    assert len(attend(way, 8.0 * np.arange(6), values[:0], frames[:0])) == 0
-    one = attend(way[:1], np.zeros(1), way[:1], frames[:1])
-    assert one == pytest.approx([0.5])  # as near as the question is to itself
+        assert rank(asked, 8.0 * np.arange(6), values, frames).argmax() == place
+    cut, whole = (rank(way, 8.0 * np.arange(6), values[:n], frames[:n]) for n in (23, 26))
+    assert cut[20] < 0.75 * whole[20]
+    assert len(rank(way, 8.0 * np.arange(6), values[:0], frames[:0])) == 0
+    assert rank(way[:1], np.zeros(1), way[:1], frames[:1]) == pytest.approx([one])
 
 
 def test_attention_does_not_overflow() -> None:

@@ -344,20 +344,6 @@ def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], ca
     assert json.loads(said.out)["moments"][0]["gop"] == [10, 10]
 
 
-def test_clips_are_found_in_their_order() -> None:
-    rng = np.random.default_rng(0)
-    way = rng.normal(size=(6, 8))
-    values = np.concatenate([rng.normal(size=(20, 8)), way, way[::-1], rng.normal(size=(9, 8))])
-    frames = 8 * np.arange(len(values))
-    for asked, place in ((way, 20), (way[::-1], 26)):
-        found = scores(asked, 8.0 * np.arange(6), values, frames)
-        assert found.argmax() == place and found[place] == pytest.approx(1)
-    cut = scores(way, 8.0 * np.arange(6), values[:23], frames[:23])
-    assert cut[20] < 0.75
-    assert len(scores(way, 8.0 * np.arange(6), values[:0], frames[:0])) == 0
-    assert scores(way[:1], np.zeros(1), way[:1], frames[:1])[0] == pytest.approx(1)
-
-
 def test_best_moments_are_apart() -> None:
     values = np.zeros((40, 8), np.float32)
     values[:, 0] = 3.0

@@ -96,12 +96,6 @@ def test_the_last_picture_stays_in_every_way_to_encode(stay: Path, tmp_path) -> 
     assert shown(tmp_path / "part.gvc") == pytest.approx(0.16, abs=0.03)
 
 
-def test_y4m_says_that_it_has_no_times(stay: Path, tmp_path, capsys) -> None:
-    run("encode", stay, tmp_path / "a.gvc", *QUICK)
-    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
-    assert "irregular times left out" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_rates_are_by_time_not_by_frames(tmp_path, suffix: str) -> None:
     """A screen recording: 8 frames in 4 s."""

@@ -9,7 +9,6 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 import gvcodec
@@ -21,6 +20,7 @@ from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import FASTEST, moving_texture, planes_equal, run
+from tests.networks import other_biases
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))
 #: A frame is late, one is dropped, one comes early; keyframes at 0, 5, 10, 15.
@@ -140,15 +140,7 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path, clip: lis
 
 def test_painted_pictures_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
     pytest.importorskip("torch")
-    from gvcodec.painter.model import Model, find_painter
-    from gvcodec.painter.payload import Delta, in_groups, pack
-
-    rng = np.random.default_rng(5)
-    layers = Model.load(find_painter()).layers
-    sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
-    names = in_groups(1, sizes)
-    fitted = pack([Delta(name, rng.integers(-9, 10, sizes[name]), 8) for name in names])
-    original = made(clip[:13], tunes={5: fitted})
+    original = made(clip[:13], tunes={5: other_biases(5)})
     (tmp_path / "a.bin").write_bytes(original)
     (tmp_path / "plain.bin").write_bytes(made(clip[:5]))
     whole = list(gvcodec.decode_planes(original))
