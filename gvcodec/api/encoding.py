@@ -17,6 +17,7 @@ from gvcodec.av1_mux.files import PathName, open_sink
 from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
@@ -114,6 +115,7 @@ def _encode_once(job: Job) -> Encoded:
             job = replace(job, source=stack.enter_context(reread(job.source)))
             job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
         reader = stack.enter_context(_open(job))
+        bar.forecast(stage_seconds(reader.format, reader.expected, job.config))
         encoder = Encoder(reader.format, job.config, reader.start_pts, progress=bar)
         video = bar(reader, "encode", reader.expected)
 

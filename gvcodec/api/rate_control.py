@@ -17,6 +17,7 @@ from gvcodec.api.results import Encoded
 from gvcodec.av1_mux.files import PathName, open_sink
 from gvcodec.av1_mux.write import container_size, one_file_suffix
 from gvcodec.bases import AUTO, q_of
+from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
@@ -81,12 +82,14 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             return VideoReader(path, job.start, job.frames, said=job.input_options)
 
         with open_source() as source:
+            costs = stage_seconds(source.format, source.expected, job.config)
             # A .webm leaves out what it does not take, and has room for pictures then.
             suffix = one_file_suffix(as_name(job.output))
             if suffix != ".webm":
                 _refuse_early(source, rate)
         choose = partial(choose_base, job, path=path)
         bar = stack.enter_context(ProgressBar(_plan(job, rate), None, job.progress, job.verbose))
+        bar.forecast(costs)
         if isinstance(rate, Target):
             reached = encode_for(open_source, job.config, rate, bar, bar, choose)
             value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)

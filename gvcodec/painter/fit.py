@@ -34,6 +34,7 @@ from torch import Tensor
 from gvcodec.painter import perceptual
 from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
+from gvcodec.painter.fit_work import work_of
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
@@ -70,8 +71,6 @@ _HURRIED_FACTOR = 0.2
 _LOOK, _LEAST_GAIN = 3, 0.005
 #: By how much the energies of the sub-bands may move away from the source's.
 _GAP = 1.05
-#: Looks at the held-out crops in all: two before the first step, `_LOOK`, `_FACTORS`, the last.
-_JUDGED = 4 + len(_FACTORS)
 
 Progress = Callable[[str], None]
 #: Weight of the guard in place of judges with masking.
@@ -291,9 +290,8 @@ def fit(
 
     def tell() -> None:
         if done is not None:
-            # Judging the held-out crops takes about as long as a step.
-            part = (fitter.steps + fitter.judged) / (steps + _JUDGED) if steps else share()
-            done(min(1.0, part))
+            work = work_of(fitter.steps, fitter.judged)
+            done(min(1.0, work / work_of(steps) if steps else share()))
 
     def say(text: str) -> None:
         if progress is not None:

@@ -5,10 +5,11 @@ or JSON.
         bar.begin("encode", 300)
         ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
-Share done = work of the stages so far / work of all stages, by `COSTS`; it never goes back, and is
-100 % only at the end. Time left = that of this stage, by the part of it that is done, and of those
-to come, by the time that one of their kind took, or else by `COSTS`: "estimating…" until enough is
-done here to say so.
+Share done = work of the stages so far / work of all stages, by `COSTS` or a forecast; it never goes
+back, and is 100 % only at the end. Time left = that of this stage, by its forecast at first and by
+the part of it that is done once that is enough, and of those to come, by the time that one of their
+kind took, or else by the forecast and the pace so far; "estimating…" where there is no forecast and
+too little is done to say so.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from gvcodec.util.messages import count_noun, say, write_above
 
 Item = TypeVar("Item")
-#: Work of a stage, where "code" is 1: SVT-AV1 at preset 3 on 20 frames of 1080p, fitted in 5 steps;
-#: trials and probes code with a fast preset.
+#: Work of a stage, where "code" is 1, if nobody forecasts it (`gvcodec.codec.forecast`); trials and
+#: probes code with a fast preset.
 COSTS = {"count": 0.02, "probe": 0.08, "trial": 0.08, "code": 1.0, "fit": 0.28, "paint": 0.04}
 #: Seconds, and part of the frames that went in, after which the time so far says something of the
 #: time left: nobody knows what those inside an encoder with look-ahead will cost.
@@ -191,6 +192,13 @@ class _Stage:
         """An encoder with look-ahead works on what went in, too."""
         return min(1.0, (self.fed + self.done) / 2 / self.total) if self.total else 0.0
 
+    @property
+    def trust(self) -> float:
+        """How much the time so far says of the time left, 0…1."""
+        if self.kind == "code":
+            return min(1.0, self.done / max(1.0, _ENOUGH * self.fed))
+        return min(1.0, self.part / _ENOUGH) if self.kind == "fit" else float(self.part > 0)
+
 
 class ProgressBar:
     """The `Progress` of an encoder and the `Watch` of rate control. `plan`: kinds of `COSTS` that
@@ -209,6 +217,7 @@ class ProgressBar:
         self._display = Display(mode, clock)
         self._began = clock()
         self._stage: _Stage | None = None
+        self._costs: Mapping[str, float] = COSTS
         #: Work of the stages that ended.
         self._gone = 0.0
         #: Seconds of those that ended, by kind.
@@ -239,6 +248,11 @@ class ProgressBar:
     def begin(self, what: str, total: int | None) -> None:
         """The next stage: "count", "probe", "trial" or any other name for one that codes."""
         self._next(what if what in COSTS else "code", what, total)
+
+    def forecast(self, seconds: Mapping[str, float] | None) -> None:
+        """What a stage of each kind in `COSTS` is taken to cost on a usual machine; before the
+        first one begins."""
+        self._costs = seconds or COSTS
 
     def expect(self, total: int) -> None:
         """The frames of this stage, where they become known later."""
@@ -289,7 +303,7 @@ class ProgressBar:
         if stage is not None:
             took = self._clock() - stage.began
             self._took.setdefault(stage.kind, []).append(took)
-            self._gone += COSTS[stage.kind]
+            self._gone += self._costs[stage.kind]
             if self._verbose:
                 say(f"{stage.what}: {took:.1f} s")
 
@@ -297,8 +311,8 @@ class ProgressBar:
         stage = self._stage
         if stage is None or not self._display.wants(stage.what):
             return
-        own = COSTS[stage.kind]
-        whole = self._gone + own + sum(COSTS[kind] for kind in self._plan)
+        own = self._costs[stage.kind]
+        whole = self._gone + own + sum(self._costs[kind] for kind in self._plan)
         self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
         left = self._left(stage)
         if stage.kind == "fit":
@@ -310,26 +324,31 @@ class ProgressBar:
         self._display.show(State(stage.what, self._share, left, frames, stage.total, note, kbps))
 
     def _left(self, stage: _Stage) -> float | None:
-        """Seconds, None where too little is done to say."""
-        elapsed, part = self._clock() - self._began, stage.part
-        coding = stage.kind == "code" and stage.done >= max(1, _ENOUGH * stage.fed)
-        fitting = stage.kind == "fit" and part < _ENOUGH
-        if not stage.total or elapsed < _FIRST or fitting or not (coding or "code" in self._took):
+        """Seconds, None where too little is known to say."""
+        now, part, trust = self._clock(), stage.part, stage.trust
+        forecast = self._costs is not COSTS
+        blind = trust < 1 and (stage.kind == "fit" or "code" not in self._took)
+        if not stage.total or now - self._began < _FIRST or (blind and not forecast):
             return None
-        here = self._clock() - stage.began
-        if part > 0:
-            own = here * (1 - part) / part
-        else:
-            own = max(0.0, self._expect(stage.kind, here) - here)
-        unit = here / part if part > 0 and stage.kind == "code" else 0.0
-        return own + sum(self._expect(kind, unit) for kind in self._plan)
+        here = now - stage.began
+        seen = here / part if part else 0.0
+        expected = max(self._expect(stage.kind, self._pace), seen)
+        whole = trust * seen + (1 - trust) * expected
+        pace = self._pace
+        if stage.kind == "code" and "code" not in self._took:
+            pace = whole / self._costs["code"]
+        return max(0.0, whole - here) + sum(self._expect(kind, pace) for kind in self._plan)
 
-    def _expect(self, kind: str, coding: float) -> float:
-        """Seconds of a stage; `coding`: of one that codes, where none has ended."""
-        if took := self._took.get(kind):
-            return sum(took) / len(took)
+    @property
+    def _pace(self) -> float:
+        """Seconds that one of the forecast takes here, by the stages that coded."""
         known = self._took.get("code")
-        return COSTS[kind] * (sum(known) / len(known) if known else coding)
+        return sum(known) / len(known) / self._costs["code"] if known else 1.0
+
+    def _expect(self, kind: str, pace: float) -> float:
+        """Seconds of a stage."""
+        took = self._took.get(kind)
+        return sum(took) / len(took) if took else pace * self._costs[kind]
 
 
 def minutes(seconds: float) -> str:

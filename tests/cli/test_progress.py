@@ -17,6 +17,8 @@ from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
 from gvcodec.batch.plan import Chunk, Plan
 from gvcodec.batch.task import Outcome, Task
+from gvcodec.codec.forecast import stage_seconds
+from gvcodec.config import EncoderConfig
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
@@ -111,6 +113,38 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
     first = next(n for n, left in enumerate(known) if left)
     assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
     assert all("estimating…" in state.words for state in seen[1:first])
+
+
+def test_fitting_costs_the_same_whatever_the_video() -> None:
+    short, long = (stage_seconds(FORMAT, n, EncoderConfig(base="av1")) for n in (20, 2000))
+    assert short is not None and long is not None
+    assert long["code"] == pytest.approx(100 * short["code"])
+    assert long["fit"] == short["fit"]
+    assert stage_seconds(FORMAT, 20, EncoderConfig(base="vvc")) is None
+
+
+@pytest.mark.parametrize("slower", [0.8, 1.3])
+def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
+    """All frames go in at once, half of the work is done before the first one comes out: never
+    wrong by half of what is left, on a machine that is not the usual one either."""
+    clock = Clock()
+    seen: list[tuple[float, State]] = []
+    with ProgressBar(
+        ["code", "fit"], mode=lambda s: seen.append((clock.now, s)), clock=clock
+    ) as bar:
+        bar.forecast({"code": 28.0, "fit": 10.0})
+        for _ in bar(range(50), "encode", 50):
+            clock.now += 0.1 * slower
+            bar.coded(0, 0)
+        for done in range(1, 51):
+            clock.now += (9.0 if done == 1 else 14 / 49) * slower
+            bar.coded(done, 0)
+        for part in range(1, 21):
+            clock.now += 0.5 * slower
+            bar.fitted(part / 20)
+    whole = seen[-1][0]
+    off = [s.left / (whole - at) for at, s in seen if at > 5 and s.left and whole - at > 1]
+    assert len(off) > 60 and min(off) > 1 / 1.5 and max(off) < 1.5
 
 
 def assert_honest(terminal: Terminal) -> None:

@@ -47,6 +47,7 @@ _EYE_CRF = 3.5
 #: more a step. At equal bytes a face at full size is 25 % nearer to its source (LPIPS-Alex) than at
 #: half size; other pictures gain or lose less (docs/results.md).
 _MOST_CRF, _BEYOND = 63, 4 / 3
+_CRF_END = 70
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
 _INTRA = 1
@@ -203,7 +204,7 @@ def av1_options(settings: Settings) -> dict[str, str]:
         crf += _EYE_CRF
     if crf != round(crf) or crf > _MOST_CRF:
         # Only SVT-AV1's own option takes quarters, and more than 63.
-        params.append(f"crf={max(1.0, round(4 * crf) / 4):.2f}")
+        params.append(f"crf={min(max(1.0, round(4 * crf) / 4), _CRF_END):.2f}")
     if settings.trim:
         factor = min(_LAMBDA_LIMIT, round(128 * math.exp(settings.trim)))
         params.append("lambda-scale-factors=" + ",".join([str(factor)] * _FRAME_KINDS))
