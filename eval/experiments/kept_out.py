@@ -6,8 +6,8 @@ rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.
 scaled to at most `SAMPLES`) is coded at the same few qualities, which span 0.007 to 0.06 bpp:
 
     gvcodec        default options of base av1, the whole file, base frames and painted
-    best, vvc      `--speed best`; base vvc
-    8:p4           default options with so many bits and this preset
+    best, vvc      `--speed best`; base vvc, and at preset slow (vvc:slow)
+    8:p4:tune=0    base av1 with so many bits, this preset and options of SVT-AV1, nothing fitted
     svtav1         SVT-AV1 at preset 4, 8 bits (at 3/4 and 1/2 size too, where rates are low)
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
@@ -34,6 +34,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,7 @@ from eval.sequences import KEPT_OUT
 from eval.tools import markdown, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.resample import Resampler
+from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -71,6 +73,13 @@ QUALITIES = {
     "vvenc": (15, 24, 30.5, 34.5, 38, 44.5, 49),
     "x265": (10, 20, 28, 33, 37, 43, 48),
     "aom": (10, 25, 38, 47, 53, 58, 63),
+}
+#: What differs from default options.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "gvcodec": {},
+    "best": {"speed": "best"},
+    "vvc": {"base": "vvc"},
+    "vvc:slow": {"base": "vvc", "preset": 1},
 }
 CODECS = ("svtav1", *SMALLER, "gvcodec", *QUALITIES, "vvc", "best")
 #: What `check` compares with, and per cent of bits that it allows.
@@ -136,16 +145,24 @@ def code(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float) -
         return _svtav1(codec, frames, fmt, q)
     if codec in QUALITIES:
         return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
-    settings = {"vvc": {"base": "vvc"}, "best": {"speed": "best"}}
-    given = {"base": "av1"} | settings.get(codec, {})
-    if ":p" in codec:
-        bits, preset = map(int, codec.split(":p"))
-        given, fmt = given | {"preset": preset}, replace(fmt, bit_depth=bits)
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
-    config = EncoderConfig(**given, q=q, keyint=0, threads=1, fit_by="small")  # type: ignore[arg-type]
+    config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
+    base_encoder = None
+    if ":p" in codec:
+        bits, preset, *params = codec.split(":")
+        config, fmt = (
+            replace(config, preset=int(preset[1:]), fit=0.0),
+            replace(fmt, bit_depth=int(bits)),
+        )
+        base_encoder = StandardEncoder(
+            fmt, "av1", q, threads=1, params=params, preset=config.preset
+        )
+    else:
+        config = replace(config, **_SETTINGS[codec])
     stream = io.BytesIO()
-    encode_stream(Encoder(fmt, config), stream, ((_wide(planes), None) for planes in frames))
+    encoder = Encoder(fmt, config, base_encoder=base_encoder)
+    encode_stream(encoder, stream, ((_wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
     return len(data), {n: functools.partial(_decode, data, base) for n, base in outputs.items()}

@@ -19,7 +19,7 @@ from gvcodec.types import VideoFormat
 #: for screens.
 _PRESETS = (3.5, 2.1, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
 #: Seconds of a unit of fitting's work.
-_UNIT = 0.43
+_UNIT = 0.42
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
 #: Exponent of the number of cores that work is divided by.

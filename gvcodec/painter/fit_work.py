@@ -5,7 +5,7 @@ known; the first look at a crop, which most steps have, costs twice as much agai
 from __future__ import annotations
 
 #: To begin, of a step, of a look at the held-out crops, the first of which meet them.
-_BEGIN, _STEP, _JUDGE = 3.0, 2.5, 1.5
+_BEGIN, _STEP, _JUDGE = 4.5, 2.7, 1.2
 #: Looks at the held-out crops in all: two before the first step, the forecast, two step sizes, the
 #: last.
 JUDGED = 6

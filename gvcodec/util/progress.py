@@ -190,7 +190,7 @@ class _Stage:
     @property
     def part(self) -> float:
         """An encoder with look-ahead works on what went in, too."""
-        return min(1.0, (self.fed + self.done) / 2 / self.total) if self.total else 0.0
+        return min(1.0, (0.55 * self.fed + 0.45 * self.done) / self.total) if self.total else 0.0
 
     @property
     def trust(self) -> float:
