@@ -70,9 +70,9 @@ _HURRIED_FACTOR = 0.2
 #: than this part, bytes left out, will not pay.
 _LOOK, _LEAST_GAIN = 3, 0.005
 #: Base frames are shown instead where their loss is below this part of the painted frames'. The
-#: small network sees too little of what painting gains: at 0.95 to 1.08 painted frames are 12 to
+#: small network sees too little of what painting gains: at 0.91 to 1.08 painted frames are 12 to
 #: 27 % nearer by LPIPS-Alex and 5 to 21 % by DISTS, at 0.80 and 0.85 (a blurred keyboard, which
-#: paint makes rough) DISTS gains nothing (five training clips, q 39 to 60).
+#: paint makes rough) DISTS gains nothing (six training clips, q 39 to 60).
 _BASE_NEARER = 0.9
 #: By how much the energies of the sub-bands may move away from the source's.
 _GAP = 1.05
