@@ -336,14 +336,20 @@ class ProgressBar:
         whole = trust * seen + (1 - trust) * expected
         pace = self._pace
         if stage.kind == "code" and "code" not in self._took:
-            pace = whole / self._costs["code"]
+            pace = self._pace_of(whole)
         return max(0.0, whole - here) + sum(self._expect(kind, pace) for kind in self._plan)
 
     @property
     def _pace(self) -> float:
         """Seconds that one of the forecast takes here, by the stages that coded."""
         known = self._took.get("code")
-        return sum(known) / len(known) / self._costs["code"] if known else 1.0
+        return self._pace_of(sum(known) / len(known)) if known else 1.0
+
+    def _pace_of(self, coding: float) -> float:
+        """The same, where a stage that codes takes so many. That the video is hard or easy to code
+        says nothing of other stages, that the machine is slow or fast does: half of each."""
+        ratio = coding / self._costs["code"]
+        return math.sqrt(ratio) if self._costs is not COSTS else ratio
 
     def _expect(self, kind: str, pace: float) -> float:
         """Seconds of a stage."""
