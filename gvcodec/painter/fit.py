@@ -10,8 +10,8 @@ is chosen by validation crops and real bytes, and the rest of the time is spent 
 have bought about so many per cent of perceptual loss in the base codec.
 
 The result is sent only if it beats the shipped weights, and base frames that are clearly nearer, on
-crops of runs that were not used for fitting, in all of the loss and in its perceptual parts, which pixels
-and steadiness must not pay for, and if a measure that does not lead stays: the gap of the
+crops of runs that were not used for fitting, in all of the loss and in its perceptual parts, which
+pixels and steadiness must not pay for, and if a measure that does not lead stays: the gap of the
 sub-bands' energies, which a network that is led to texture it likes moves. Where the first steps
 gain too little for the rest to pay, they are the last.
 """
