@@ -87,11 +87,7 @@ class CodedSet:
     @property
     def places(self) -> NDArray[np.int64]:
         """Frames that are kept, without noise."""
-        if self.parts.select:
-            return choose_places(self.selector.eval(), self.clips, self.count)
-        frames = self.clips.pictures.shape[1]
-        middle = np.arange(self.count) + (frames - self.count) // 2
-        return np.tile(middle, (len(self.clips), 1))
+        return self._choose(self.clips)
 
     @property
     def values(self) -> NDArray[np.int16]:
@@ -130,7 +126,7 @@ class CodedSet:
             kept = torch.einsum("nkt,nthwc->nkhwc", chosen, source)
             places = chosen.argmax(2).numpy()
         else:
-            places = self.places[which]
+            places = self._choose(self.clips.only(which))
             kept = source[torch.arange(len(source))[:, None], torch.from_numpy(places)]
         self._forget(which, places)
         change = self.change[torch.from_numpy(which)]
@@ -159,6 +155,13 @@ class CodedSet:
         other = (self._learned[which] != places).any(1)
         self.change[torch.from_numpy(which[other])] = 0
         self._learned[which] = places
+
+    def _choose(self, clips: Clips) -> NDArray[np.int64]:
+        """Places (N, K) of the frames to keep of these clips, without noise."""
+        if self.parts.select:
+            return choose_places(self.selector.eval(), clips, self.count)
+        first = (clips.pictures.shape[1] - self.count) // 2
+        return np.tile(np.arange(first, first + self.count), (len(clips), 1))
 
     def _tokens(self, which: NDArray[np.int64], places: NDArray[np.int64]) -> Tensor:
         """What the tokenizer makes of these frames."""
