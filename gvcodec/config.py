@@ -190,8 +190,7 @@ class EncoderConfig:
         return self.tokens != "off" or self.base == "none"
 
     def bundles(self, samples: int) -> bool:
-        """Whether frames of so many luma samples travel in bundles: whoever wants each at once does
-        not wait for others."""
+        """Whether frames of so many luma samples travel in bundles."""
         return self.base == "av1" and not self.low_delay and samples <= _MOST_BUNDLED
 
     @property
@@ -211,8 +210,7 @@ class EncoderConfig:
         return SPEEDS[self.speed]
 
     def preset_of(self, samples: int) -> int | None:
-        """Preset of the base's encoder for pictures of so many luma samples, None where it has
-        none."""
+        """Preset for pictures of so many luma samples, None where the base has none."""
         if self.preset is not None:
             return self.preset
         small = self._row.small_presets if samples <= SMALL else {}
@@ -247,7 +245,6 @@ class EncoderConfig:
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
     def _check_tokens(self) -> None:
-        """Raises `UsageError`."""
         number = isinstance(self.tokens, int) and 1 <= self.tokens <= MOST_TOKENS
         if not number and self.tokens not in ("auto", "off"):
             raise UsageError(f"tokens is auto, off or 1…{MOST_TOKENS}, not {self.tokens}")
@@ -261,8 +258,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class Settled(EncoderConfig):
-    """Settings that hold: with a base, a scale, the base's index at it, and what speed stands
-    for."""
+    """Settings that hold: with a base, a scale, and the base's index at it."""
 
     scale: Fraction = Fraction(1)
     base_q: float = 0.0

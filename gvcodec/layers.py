@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 
 class BaseModule(Protocol):
-    """What the module of a base has; `find_model() -> Path` too where the base has a model, whose
-    id streams hold."""
+    """The module of a base; with `find_model() -> Path` where the base has a model."""
 
     def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 

@@ -91,8 +91,7 @@ class Header(Protocol):
 
 
 def memory_for(header: Header, painted: bool) -> int:
-    """Bytes that decoding takes, about. `painted`: frames are painted and restored, as far as the
-    stream says so."""
+    """Bytes that decoding takes, about; `painted`: painted and restored as far as it says so."""
     pixels = header.format.width * header.format.height
     base, restored = base_of(header.base), painted and header.gvc1d_id is not None
     each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored

@@ -1,5 +1,5 @@
-"""Decodes mutations of streams, strictly and with `--ignore-errors`, in a process that a watchdog
-looks after.
+"""Decodes mutations of streams, strictly and as `--ignore-errors` does, in a process that a
+watchdog looks after.
 
 A trial ends as whole, refused, concealed, silent, crash or hang. Strict decoding has to give the
 frames of the original or a typed error. Decoding despite damage may give other frames only where
@@ -25,6 +25,7 @@ from eval.robustness.mutations import Mutation
 from gvcodec.bitstream import Reader, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
+from gvcodec.streams.repair import repair_stream
 from gvcodec.types import Planes
 
 #: Seconds for one small stream. A picture as large as the header may claim takes longer, but is
@@ -63,23 +64,20 @@ def strict(data: bytes, original: list[Planes]) -> str:
 
 
 def decode_tolerantly(data: bytes, original: list[Planes], judged: bool) -> str:
-    """Outcome of decoding that goes on behind damage; `judged`: frames that differ have to be
-    reported."""
-    salvage = Salvage(io.BytesIO(data))
-    if _too_large(salvage.header):
+    """Outcome of decoding what `repair` leaves of a stream; `judged`: the frames that are left have
+    to be the original's, in order, and those that are missing reported."""
+    if _too_large(Salvage(io.BytesIO(data)).header):
         return "refused"
-    decoder = Decoder(salvage.header, fidelity=True, threads=1)
-    wrong, count = [], 0
-    for frame in decoder.frames_despite(salvage):
-        right = count < len(original) and _equal(frame.base_frame, original[count])
-        if not frame.concealed and not right:
-            wrong.append(count)
+    mended = io.BytesIO()
+    reported = bool(repair_stream(io.BytesIO(data), "stream", mended, threads=1).losses)
+    reader = Reader(io.BytesIO(mended.getvalue()))
+    decoder = Decoder(reader.header, fidelity=True, threads=1)
+    left, count = iter(original), 0
+    for frame in decoder.frames_of(reader.packets()):
         count += 1
-    reported = bool(decoder.losses)
-    if not judged:
-        return "concealed" if reported else "whole"
-    suspects = {number for first, last in decoder.suspects for number in range(first, last + 1)}
-    if set(wrong) - suspects or (count != len(original) and not reported):
+        if judged and not any(_equal(frame.planes, planes) for planes in left):
+            return "silent"
+    if judged and count != len(original) and not reported:
         return "silent"
     return "concealed" if reported else "whole"
 

@@ -52,7 +52,7 @@ def frame_of(given: Any) -> Frame:
         raise UsageError(f"a frame is {_KINDS}, not {type(given).__name__}")
     array = _to_numpy(given)
     if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]) or 0 in array.shape:
-        raise UsageError(f"a frame is {_KINDS}, uint8 or 0…1, not {_shape(array)}{_advice(array)}")
+        raise UsageError(f"a frame is {_KINDS}, uint8 or 0…1, not {_shape(array)}")
     if array.shape[2] != 3:
         array = array.transpose(1, 2, 0)
     return np.ascontiguousarray(array if array.dtype == np.uint8 else _to_bytes(array))
@@ -86,25 +86,9 @@ def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
         raise UsageError(f"a frame is uint8, or floats from 0 to 1, not {array.dtype}")
     low, high = float(array.min()), float(array.max())
     if not (-_SLACK <= low and high <= 1 + _SLACK):
-        advice = (
-            ": (x + 1) / 2 makes it so" if -1 - _SLACK <= low < 0 and high <= 1 + _SLACK else ""
-        )
-        raise UsageError(
-            f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}{advice}"
-        )
+        raise UsageError(f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}")
     return np.round(255 * np.clip(array, 0, 1)).astype(np.uint8)
 
 
 def _shape(array: Any) -> str:
     return f"{tuple(array.shape)} {str(array.dtype).removeprefix('torch.')}"
-
-
-def _advice(array: NDArray[Any]) -> str:
-    """What makes a frame of it."""
-    if array.ndim == 2:
-        return ": np.repeat(x[..., None], 3, axis=2) makes grey RGB"
-    if array.ndim == 3 and 4 in (array.shape[0], array.shape[2]):
-        return ": leave alpha out, as x[..., :3] or x[:3]"
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
-        return ": repeat the channel three times"
-    return ""

@@ -1,26 +1,27 @@
 """`decode_file`: a stream to a video file, images or a pipe, with its sound and metadata.
 
-By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe, and where
-damage is to be ignored, all frames are decoded and those before the part are dropped. `_Decoding`
-has many fields: frames, tracks and metadata of one stream go on together.
+By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe all frames are
+decoded and those before the part are dropped. Where damage is to be ignored, what `repair` leaves
+of the stream is decoded. `_Decoding` has many fields: frames, tracks and metadata of one stream go
+on together.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections import deque
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice, takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.av1_mux.files import PathName, open_stream, unwrap
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
@@ -28,12 +29,16 @@ from gvcodec.media import writer as writers
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
+from gvcodec.streams.repair import repair_stream
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import documented, integer, number, option, picture_size
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.video import Video
+
+#: Bytes of a repaired stream that memory holds.
+_SPOOL = 1 << 24
 
 
 @documented
@@ -78,7 +83,9 @@ class Request:
     )
     low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
     ignore_errors: bool = option(
-        False, help="where frames are lost show the last one until the next keyframe", group="shown"
+        False,
+        help="after a lost frame the one before it stays until the next keyframe",
+        group="shown",
     )
     overwrite: bool = False
     threads: int = 0
@@ -124,8 +131,8 @@ def decode_file(
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     of size `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
-    `lossless` keeps the samples. With `ignore_errors` frames that are lost are shown by those
-    before them. `progress` and `verbose` as for `encode_file`. `hold`: the system holds this
+    `lossless` keeps the samples. With `ignore_errors` the frame before those that are lost stays
+    on screen. `progress` and `verbose` as for `encode_file`. `hold`: the system holds this
     process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
     `MissingFileError`, `DamagedStreamError`, `WrongModelError`, `VerificationError`, `UsageError`.
     """
@@ -145,8 +152,7 @@ def decode_file(
 
 
 class _Decoding:
-    """A stream in decoding. The first frame that is wanted is decoded at once: it says what goes
-    with it."""
+    """A stream in decoding, from its first wanted frame on."""
 
     def __init__(self, request: Request, stack: contextlib.ExitStack) -> None:
         self._request, self._stack = request, stack
@@ -155,7 +161,15 @@ class _Decoding:
             source = stack.enter_context(open_stream(path))
         else:
             source = unwrap(io.BufferedReader(Borrowed(path)), name)
-        reader = Salvage(source, name) if request.ignore_errors else Reader(source, name)
+        self._losses: list[str] = []
+        if request.ignore_errors:
+            made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
+            rest = cast(BinaryIO, stack.enter_context(made))
+            settings = request.threads, request.limits, request.hold
+            self._losses = repair_stream(source, name, rest, *settings).losses
+            rest.seek(0)
+            source = rest
+        reader = Reader(source, name)
         self._reader, self._header = reader, reader.header
         painted = self._header.enhanced and not request.fidelity
         if self._header.base == "none" and request.fidelity:
@@ -184,14 +198,12 @@ class _Decoding:
         self._to = (
             None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
         )
-        is_file = isinstance(path, str) and path != "-"
-        if isinstance(path, str) and is_file and isinstance(reader, Reader) and source.seekable():
-            if request.is_part:
-                self._frames = self._find(path, reader)
-            else:
-                self._count = sum(gop.frames for gop in reader.gops())
-                self._frames = self._read_on()
+        is_file = isinstance(path, str) and path != "-" and source.seekable()
+        if isinstance(path, str) and is_file and request.is_part and not request.ignore_errors:
+            self._frames = self._find(path, reader)
         else:
+            if is_file:
+                self._count = sum(gop.frames for gop in reader.gops())
             self._frames = self._read_on()
         first = next(self._frames, None)
         if first is None and request.is_part:
@@ -206,14 +218,11 @@ class _Decoding:
         request, decoder, fmt = self._request, self._decoder, self._header.format
         scaler = Scaler(fmt, request.scale) if request.scale else None
         shown = scaler.format if scaler else fmt
-        # How sound begins is known before the first frame is written.
-        self._hand_on_tracks()
         bar.begin("decode", self._count)
         written = left_out = 0
         end = Fraction(0)
         with self._open_writer(shown) as writer:
             for frame in self._frames:
-                self._hand_on_tracks()
                 left_out += self._leave_out()
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
@@ -221,23 +230,24 @@ class _Decoding:
                 bar.coded(written, 0)
                 end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
             if written and not request.ends:
-                with self._forgiving():
+                with self._name_errors():
                     writer.end(decoder.receive_end() - self._shift)
             if self._tracks and self._keeps and self._rest is not None:
                 # Packets of sound may follow the frames that they belong to.
-                for packet in self._rest:
-                    decoder.tracks += [packet.payload] if packet.kind is Kind.TRACKS else []
-                    self._hand_on_tracks()
-                    self._tracks.drop(since=end)
-            self._hand_on_tracks()
+                with self._name_errors():
+                    for packet in self._rest:
+                        if packet.kind is Kind.TRACKS:
+                            self._tracks.send(packet.payload)
+                        self._tracks.drop(since=end)
         left_out += self._leave_out()
         outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
-        outcome += [_outcome(decoder, self._whole), *writer.notes, *decoder.notes]
+        checked = "base hash" if self._whole and not self._losses else "checksums"
+        outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
         lost = [] if self._keeps else list(self._metadata.parts())
         if left_out and self._tracks:
             lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")
         outcome += [f"{', '.join(lost)} left out: {request.target} cannot hold them"] * bool(lost)
-        return Decoded(written, tuple(outcome), tuple(decoder.losses))
+        return Decoded(written, tuple(outcome), tuple(self._losses))
 
     def _open_writer(self, fmt: VideoFormat) -> writers.VideoWriter:
         request = self._request
@@ -272,7 +282,7 @@ class _Decoding:
         begin = video.pts_of(first) * tick if self._from > 0 else None
         end = None if stop == len(video) else video.pts_of(stop) * tick
         self._metadata, self._count, self._whole = Metadata(), stop - first, False
-        with self._forgiving():
+        with self._name_errors():
             for packet in reader.packets():
                 if packet.kind is Kind.METADATA:
                     self._metadata = self._metadata or Metadata.unpack(packet.payload)
@@ -290,15 +300,12 @@ class _Decoding:
         """The wanted frames of a stream that is read from its start."""
         decoder, reader, request = self._decoder, self._reader, self._request
         tick, start = self._header.format.time_base, self._header.start_pts
-        packets = reader.packets() if isinstance(reader, Reader) else iter(())
+        packets = reader.packets()
         every = self._decode(packets)
         first = next(every, None)
         # What describes the tracks precedes the first frame.
-        with self._forgiving():
-            if decoder.tracks:
-                self._tracks = TrackReader(decoder.tracks.popleft(), request.limits)
+        self._tracks = decoder.tracks
         while self._from and first is not None and (first.pts - start) * tick < self._from:
-            self._hand_on_tracks()
             if self._tracks:
                 self._tracks.drop(before=first.pts * tick)
             first = next(every, None)
@@ -308,11 +315,11 @@ class _Decoding:
         frames = chain([first] if first else [], every)
         if not request.ends:
             return frames
-        # Damage after the part is reported, too; otherwise a pipe is not waited for.
-        rest = every if isinstance(reader, Salvage) else iter(())
+        # A pipe is not waited for.
         least = None if self._to is None else start + self._to / tick
-        self._whole, self._rest = isinstance(reader, Salvage), packets
-        return _first_of(frames, request.frames, least, rest)
+        self._whole, self._rest = False, packets
+        found = islice(frames, request.frames)
+        return found if least is None else takewhile(lambda frame: frame.pts < least, found)
 
     def _place(self, first: DecodedFrame | None) -> int:
         """Ticks that go from all timestamps; metadata and tracks are those of the part."""
@@ -335,61 +342,23 @@ class _Decoding:
         return first.pts if self._from else start
 
     def _decode(self, packets: Iterator[Packet]) -> Iterator[DecodedFrame]:
-        """All frames of a stream, or what is left of it; errors say where. Raises
-        `VerificationError` at the end of a whole one."""
-        if isinstance(self._reader, Salvage):
-            yield from self._decoder.frames_despite(self._reader)
-            return
-        with self._forgiving():
+        """All frames of a stream; errors say where. Raises `VerificationError` at its end."""
+        with self._name_errors():
             yield from self._decoder.frames_of(packets)
         self._decoder.verify(self._reader.base_hash)
 
-    def _hand_on_tracks(self) -> None:
-        """Payloads of `tracks` packets go on to their reader."""
-        with self._forgiving():
-            while self._decoder.tracks:
-                payload = self._decoder.tracks.popleft()
-                if self._tracks is not None:
-                    self._tracks.send(payload)
-
     def _leave_out(self) -> int:
         """Packets of tracks that the output does not take."""
-        if self._tracks is None or self._keeps:
+        tracks = self._decoder.tracks
+        if tracks is None or (self._keeps and tracks is self._tracks):
             return 0
-        count = len(self._tracks.waiting)
-        self._tracks.waiting.clear()
+        count = len(tracks.waiting)
+        tracks.waiting.clear()
         return count
 
     @contextlib.contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        """Errors say where; damage beside the frames counts as a loss when it is to be ignored."""
+    def _name_errors(self) -> Iterator[None]:
         try:
             yield
         except DamagedStreamError as error:
-            if isinstance(self._reader, Reader):
-                raise self._reader.name_file(error) from error
-            self._decoder.losses.append(str(error))
-
-
-def _first_of(
-    frames: Iterator[DecodedFrame],
-    count: int | None,
-    end: Fraction | None,
-    rest: Iterator[DecodedFrame],
-) -> Iterator[DecodedFrame]:
-    """At most `count` frames, before timestamp `end`; `rest` is decoded for nothing then."""
-    found = islice(frames, count)
-    yield from found if end is None else takewhile(lambda frame: frame.pts < end, found)
-    deque(rest, 0)
-
-
-def _outcome(decoder: Decoder, whole: bool) -> str:
-    """Whether the frames are the encoder's."""
-    if not decoder.losses:
-        return "base hash verified" if whole else "checksums verified"
-    shown = sum(count for _, count in decoder.concealed)
-    places = ", ".join(
-        f"{first}…{first + count - 1}" if count > 1 else f"{first}"
-        for first, count in decoder.concealed
-    )
-    return f"damaged: {count_noun(shown, 'frame')} concealed" + (f" ({places})" if places else "")
+            raise self._reader.name_file(error) from error

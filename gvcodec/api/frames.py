@@ -124,7 +124,8 @@ def _decode_frames(
     decoder = Decoder(reader.header, fidelity, threads, device=device, limits=limits)
     number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
     for frame in decoder.frames_of(packets):
-        decoder.tracks.clear()
+        if decoder.tracks:
+            decoder.tracks.waiting.clear()
         if number >= start:
             yield frame.planes
         number += 1
@@ -152,7 +153,6 @@ def _to_channels_last(image: NDArray[np.uint8], channels_first: bool) -> NDArray
 
 
 def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:
-    """Format of a video whose first frame this is."""
     if frame_rate <= 0:
         raise UsageError(f"a frame rate of {frame_rate} is not possible")
     height, width = (frame if isinstance(frame, np.ndarray) else frame[0]).shape[:2]

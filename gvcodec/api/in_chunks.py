@@ -81,8 +81,7 @@ def encode_in_chunks(job: Job) -> Encoded:
 
 @contextlib.contextmanager
 def _open_folder(job: Job) -> Iterator[str]:
-    """Where chunks are kept until the output is complete: OUT.part with `resume`, a folder that is
-    gone afterwards without. Raises `MediaError` where another encode works in it."""
+    """Where chunks are kept: OUT.part with `resume`. Raises `MediaError` where it is in use."""
     to = as_name(job.output)
     if not job.resume:
         beside = None if to is None or to == "-" else Path(to).absolute().parent

@@ -68,5 +68,4 @@ def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> Enc
 
 
 def _keywords(kind: type) -> list[Field[Any]]:
-    """Fields that have a default."""
     return [f for f in fields(kind) if f.default is not MISSING and f.name not in _INTERNAL]

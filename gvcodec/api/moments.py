@@ -113,8 +113,7 @@ def search(
 
 
 class _Near(NamedTuple):
-    """A frame that has a vector, and how many frames away the one that is meant may be; `name`:
-    the embedder's id."""
+    """A frame with a vector, and how many frames away the one that is meant may be."""
 
     path: str
     name: bytes
@@ -126,8 +125,7 @@ class _Near(NamedTuple):
 def _best(
     asked: _Asked, paths: list[str], count: int
 ) -> tuple[list[_Near], int, int, list[str], list[GvcodecError]]:
-    """The best moments and their files, bytes of all files and bytes read, notes, and errors of
-    files that are left out."""
+    """Best moments and their files, bytes of all and bytes read, notes, errors."""
     moments: list[_Near] = []
     total = read = 0
     notes: list[str] = []
@@ -150,16 +148,14 @@ def _best(
 
 
 def _measure_gap(frames: NDArray[np.int64], frame: int, end: int) -> int:
-    """Frames from this one of a vector to the vector before or after, whichever is farther, or to
-    an end of the file."""
+    """Frames to the farther of the vectors before and after, or to an end of the file."""
     at = int(np.searchsorted(frames, frame))
     after = int(frames[at + 1]) if at + 1 < len(frames) else end
     return max(after - frame, frame - int(frames[at - 1]) if at else frame)
 
 
 class _Asked:
-    """A query as the embedder sees it that a file was summarised by; networks are loaded when one
-    needs them."""
+    """A query as the embedders of files see it, each loaded when one needs it."""
 
     def __init__(self, query: Query, named: str | None, ranking: str) -> None:
         self._query, self._named, self._ranking = query, named, ranking

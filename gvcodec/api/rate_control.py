@@ -57,8 +57,7 @@ def settle_base(job: Job) -> Job:
 
 
 def choose_base(job: Job, config: EncoderConfig, path: str = "") -> EncoderConfig:
-    """The settings with the base that is chosen for the input, of which `path` is a copy that can
-    be read again."""
+    """The settings with the chosen base; `path`: a copy of the input to read again."""
     source = path or os.fspath(job.source)  # type: ignore[arg-type]
     choice = auto.choose_base(str(source), config, job.start, job.frames, job.input_options)
     shown = choice.config.base == "motion" and job.progress != "none"
@@ -87,16 +86,17 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             suffix = one_file_suffix(as_name(job.output))
             if suffix != ".webm":
                 _refuse_early(source, rate)
-        choose = partial(choose_base, job, path=path)
         bar = stack.enter_context(ProgressBar(_plan(job, rate), None, job.progress, job.verbose))
         bar.forecast(costs)
         if isinstance(rate, Target):
-            reached = encode_for(open_source, job.config, rate, bar, bar, choose)
-            value, q = Target(rate.metric, reached.value), q_of(reached.base, reached.base_q)
+            reached = encode_for(open_source, job.config, rate, bar, bar)
+            value = Target(rate.metric, reached.value)
+            q = q_of(reached.coded.base, reached.base_q)
             done = _describe(reached.coded, reached.passes, q, reached=value)
             output.write(reached.coded.data)
         else:
             encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
+            choose = partial(choose_base, job, path=path)
             encode = partial(encode, choose=choose, is_file=not suffix)
             fitted = _fit_container(suffix, rate, encode)
             q = q_of(fitted.coded.base, fitted.coded.base_q)
@@ -119,8 +119,7 @@ def _refuse_early(source: VideoReader, rate: Budget | Target) -> None:
 
 
 def _fit_container(suffix: str, rate: Budget, encode: Callable[[Budget], Fitted]) -> Fitted:
-    """Encode so that the file meets its limit with all that its container adds and leaves out:
-    sound that a `.webm` does not take makes room."""
+    """Encode so that the file, with what its container adds and leaves out, meets its limit."""
     if rate.bpp is not None or not suffix:
         return encode(rate)
     added, passes = _ADDED, 0
@@ -167,7 +166,6 @@ def _describe(
 
 
 def _plan(job: Job, rate: Budget | Target) -> list[str]:
-    """The stages that there are as a rule."""
     once = job.stages
     if isinstance(rate, Target):
         return ["count", *4 * once]
@@ -176,8 +174,7 @@ def _plan(job: Job, rate: Budget | Target) -> list[str]:
 
 @contextlib.contextmanager
 def reread(source: PathName | BinaryIO) -> Iterator[str]:
-    """A file that can be read several times: pipes, whatever their name, and file objects go to a
-    temporary one first. Its name is theirs."""
+    """A file that can be read again: pipes and file objects go to a temporary one first."""
     name = as_name(source)
     if name is not None and name != "-" and not _is_pipe(name):
         yield name

@@ -66,8 +66,7 @@ class View(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class TimedUnit:
-    """A unit, when it is shown by the container's clock (seconds), and whether the container calls
-    it a keyframe."""
+    """A unit, when it is shown (seconds of the container), and whether it is a keyframe."""
 
     unit: Unit
     seconds: Fraction
@@ -160,7 +159,6 @@ class Demuxer:
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:
-        """Errors with the name of the file."""
         try:
             yield
         except DamagedStreamError as error:
@@ -199,8 +197,7 @@ class Tracks:
         return Tracks(container, copier)
 
     def adopt(self, begin: bytes) -> None:
-        """Take descriptions from the begin of a stream's first `tracks` packet, where they are of
-        the same tracks. Before the first packet is copied."""
+        """Before the first packet: take a stream's descriptions of the same tracks."""
         with contextlib.suppress(DamagedStreamError):
             self.writer.adopt(TrackReader(begin))
 

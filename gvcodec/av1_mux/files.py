@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, TypeAlias
 
-from gvcodec.av1_mux.write import one_file_suffix
+from gvcodec.av1_mux.write import one_file_suffix, open_one_file
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import (
@@ -36,20 +36,6 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
     `DamagedStreamError`."""
     with open_input(path) as source:
         yield unwrap(source, display_name(path))
-
-
-@contextlib.contextmanager
-def create_stream(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write, complete or absent afterwards; "-" is standard output. A name in
-    `ONE_FILE` gets the stream in a container that plays everywhere. Raises `UsageError`."""
-    if one_file_suffix(path):
-        from gvcodec.av1_mux.write import open_sink
-
-        with open_sink(path, overwrite) as sink:
-            yield sink
-        return
-    with open_output(path, overwrite) as output:
-        yield output
 
 
 def unwrap(source: BinaryIO, name: str) -> BinaryIO:
@@ -98,12 +84,16 @@ def open_reader(source: Source) -> Iterator[Reader]:
 
 @contextlib.contextmanager
 def open_sink(output: PathName | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write: a path is complete or absent afterwards, a file object stays open."""
-    if isinstance(output, str | os.PathLike):
-        with create_stream(os.fspath(output), overwrite) as stream:
-            yield stream
-    else:
+    """A stream to write: a path is complete or absent afterwards, "-" is standard output, a file
+    object stays open. A name in `ONE_FILE` gets the stream in a container that plays everywhere.
+    Raises `UsageError`."""
+    if not isinstance(output, str | os.PathLike):
         yield output
+        return
+    path = os.fspath(output)
+    create = open_one_file if one_file_suffix(path) else open_output
+    with create(path, overwrite) as stream:
+        yield stream
 
 
 def names_of(sources: Sequence[Source]) -> list[str]:

@@ -163,10 +163,6 @@ class _Spliced:
         self._header, self._limits = header, limits
         self._splicer: Splicer | None = None
         self._tick = header.format.time_base
-        #: Number of the first frame in its stream, and of the next if it follows.
-        self._first_place: int | None = None
-        self._next: int | None = None
-        self._joined = False
         #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
         self._begin, self._first = Fraction(0), 0
         #: Seconds after it at which the next one is expected, ticks of the last one.
@@ -187,35 +183,22 @@ class _Spliced:
             gop.fit = None
         if self._header.gvc1d_id is None:
             gop.drop_latents()
-        frames, gop.times = splicer.writer.frames, times
+        gop.times = times
         splicer.write(gop)
-        self._joined |= (
-            bool(frames) and None not in (piece.place, self._next) and (piece.place != self._next)
-        )
-        place = self._next if piece.place is None else piece.place
-        self._next = None if place is None else place + len(times)
         return True
 
     def finish(self) -> list[str]:
-        """Lines about what it is a piece of."""
+        """Lines about what is there."""
         if self._splicer is None:
             raise DamagedStreamError("there is no frame left")
         if self._tracks is not None:
             self._tracks.copy_until(None)
         end = self._first + round(self._expected / self._tick)
         self._splicer.finish(max(end, self._last + 1))
-        frames = self._splicer.writer.frames
-        if self._joined:
-            what = f"joined pieces, {count_noun(frames, 'frame')} in all"
-        elif self._first_place is not None:
-            last = self._first_place + frames - 1
-            what = f"a piece: frames {self._first_place} to {last} of its stream"
-        else:
-            return self._lines
-        return [*self._lines, f"{what}; hashes are made anew"]
+        frames = count_noun(self._splicer.writer.frames, "frame")
+        return [*self._lines, f"{frames} of a file that was changed; hashes are made anew"]
 
     def _fits(self, packed: bytes) -> bool:
-        """Whether frames of this stream can follow."""
         other = read_header(packed)
         painter, tokens = self._header.painter_id, self._header.gvc1d_id
         one, two = (
@@ -235,7 +218,6 @@ class _Spliced:
         return self._last
 
     def _open_splicer(self, piece: _Piece) -> Splicer:
-        self._first_place = piece.place
         self._begin = piece.seconds[0]
         whole = piece.place == 0 and piece.packed is not None
         self._first = read_header(piece.packed).start_pts if whole and piece.packed else 0

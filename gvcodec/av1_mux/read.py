@@ -121,8 +121,6 @@ def _copy(demuxer: Demuxer, out: BinaryIO) -> None:
 
 
 class _Copy:
-    """Units of a whole file to packets."""
-
     def __init__(self, first: TimedUnit, tracks: Tracks | None, out: BinaryIO) -> None:
         packed = first.unit.data_of(EntryType.HEADER)
         if packed is None:
@@ -186,7 +184,6 @@ class _Copy:
         self._gop_open = True
 
     def _after(self, unit: Unit) -> None:
-        """Entries that come after the frame."""
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
                 if not closes(entry.data, self._gop_frames, self._crc):

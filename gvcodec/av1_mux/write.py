@@ -92,45 +92,16 @@ def write_one_file(
 
 
 @contextlib.contextmanager
-def open_sink(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     """A stream to write as to any file; when the block ends well, `path` is the one-file of it.
-    Raises `UsageError` with the first bytes where the base is not av1."""
+    Raises `UsageError` then where the base is not av1."""
     with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
-        sink = _Sink(spool, path)
-        with io.BufferedWriter(sink) as stream:
-            yield stream
+        yield spool  # type: ignore[misc]
         spool.seek(0)
-        reader = Reader(spool, path)
-        _, notes = _write(reader, pending, UNLIMITED)
+        _, notes = _write(Reader(spool, path), pending, UNLIMITED)  # type: ignore[arg-type]
         for note in notes:
             say(f"{path}: {note}")
         say(f"{path}: AV1 that every player shows, with the packets for painting")
-
-
-class _Sink(io.RawIOBase):
-    """Writes through to a spool, and looks at the sequence header once it has come."""
-
-    #: Longest sequence header.
-    _HEADER = 512
-
-    def __init__(self, spool: BinaryIO, path: str) -> None:
-        self._spool, self._path, self._head = spool, path, b""
-        self._checked = False
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        piece = bytes(data)  # type: ignore[call-overload]
-        if not self._checked:
-            self._head += piece
-            with contextlib.suppress(DamagedStreamError):
-                header, _ = SequenceHeader.read(io.BytesIO(self._head))
-                self._checked = True
-                check_one_file(self._path, header.base)
-            self._checked |= len(self._head) >= self._HEADER
-        self._spool.write(piece)
-        return len(piece)
 
 
 def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, list[str]]:
@@ -322,8 +293,7 @@ class _Muxer:
         return self._muxed.notes if self._muxed else []
 
     def send_tracks(self, payload: bytes, limits: Limits) -> tuple[int, bytes]:
-        """Take the payload of a `tracks` packet; how many packets it has, and what comes before
-        them."""
+        """Take a `tracks` payload; how many packets it has, and what precedes them."""
         if self._tracks is None:
             self._tracks = TrackReader(payload, limits)
             return len(self._tracks.waiting), TrackWriter(self._tracks.tracks).take()

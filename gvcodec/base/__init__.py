@@ -24,8 +24,7 @@ def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
 
 @dataclass(frozen=True, slots=True)
 class CodedFrame:
-    """One packet of the base layer. `keyframe`: decoding can start here and nothing before it
-    is referenced."""
+    """One packet of the base layer. `keyframe`: nothing before it is referenced."""
 
     payload: bytes
     keyframe: bool
@@ -79,15 +78,13 @@ class BaseDecoder(Protocol):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        """Take the next packet (decode order), return the base frames it released (display
-        order)."""
+        """Take the next packet (decode order), return released base frames (display order)."""
         ...
 
     def flush(self) -> list[Planes]:
         """No more packets: release the rest."""
         ...
 
-    def abandon(self) -> list[Planes]:
-        """Give up the rest of the GOP: what is held back and sure to be next in display order comes
-        out, the next packet is a key frame."""
+    def abandon(self) -> None:
+        """Give up the rest of the GOP: the next packet is a key frame."""
         ...

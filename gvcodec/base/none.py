@@ -56,8 +56,7 @@ class NoneDecoder:
     def flush(self) -> list[Planes]:
         return []
 
-    def abandon(self) -> list[Planes]:
-        return []
+    def abandon(self) -> None: ...
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> NoneEncoder:

@@ -1,6 +1,6 @@
 """Leads the files of a batch on one engine: plan, chunks, join, and the table.
 
-A file with a budget (size, bitrate, bits a pixel) is one chunk: it is coded whole, beside others.
+A file with a budget (size, bitrate, bits a pixel) is one chunk, with its sound.
 With a target the middle chunk is coded first, and its quality is what the header says."""
 
 from __future__ import annotations
@@ -19,18 +19,15 @@ from gvcodec.batch.plan import Plan
 from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import GvcodecError
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.search import refuse_sound
 from gvcodec.util.progress import ProgressBar
 
 #: Seconds between two tables while work goes on.
 _TABLE_EVERY = 30.0
 #: Memory of tasks that do not encode: a decoder and a program.
 _LIGHT, _LIGHT_A_PIXEL = 256 << 20, 150
-#: Bytes that a chunk may take more in the joined file than by itself, and the share of a budget
-#: that is kept back.
-_JOINT, _KEPT = 24, 0.0005
-#: Attempts at a budget; the second one is for files that came out larger than they should.
-_ROUNDS = 3
+
+#: The only chunk of a file with a budget.
+_WHOLE = "whole"
 
 #: Called for every task that is done.
 Heard = Callable[[Task, Outcome], None]
@@ -84,8 +81,7 @@ class Driver:
         self._claims: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Encode all that is not done yet. Errors of single files are in `errors`, and in the
-        table."""
+        """Encode all that is not done yet; files that failed are in `errors` and in the table."""
         self.ledger.expect(jobs)
         written = time.monotonic()
         files = ThreadPoolExecutor(AHEAD * self.engine.cores, "files")
@@ -103,8 +99,7 @@ class Driver:
         table.write(self.ledger, jobs)
 
     def perform(self, wanted: Sequence[Task]) -> list[Any]:
-        """Values of tasks; the others of a file are of no use once one has failed. Raises
-        `FileFailed`."""
+        """Values of tasks. Raises `FileFailed` once one has failed."""
         futures: dict[Future[Outcome], int] = {
             self.engine.submit(task): number for number, task in enumerate(wanted)
         }
@@ -150,8 +145,6 @@ class Driver:
 
 
 class _File:
-    """Work on a file whose plan is there."""
-
     def __init__(self, driver: Driver, job: Job, record: Row) -> None:
         self._driver, self._job, self._record = driver, job, record
         self._ledger = driver.ledger
@@ -168,49 +161,27 @@ class _File:
                 f"there are {self._driver.engine.memory >> 20}"
             )
         rate, header_q = self._job.settings.rate, None
+        name = self._ledger.output_name(self._job, self._key)
+        output = store.join(self._ledger.out, name)
         if isinstance(rate, Budget):
-            rows, joined = self._within(rate)
+            (joined,) = rows = self._driver.perform([self._task(0, _WHOLE, output=output)])
         else:
             if rate is not None and len(self._plan.chunks) > 1:
                 # The index that meets the target in the middle of the video.
                 middle = len(self._plan.chunks) // 2
-                name = f"usual-{middle:05d}"
-                (row,) = self._results([name], [self._task(middle, name)])
+                usual = f"usual-{middle:05d}"
+                (row,) = self._results([usual], [self._task(middle, usual)])
                 header_q = round(row["q"])
-            rows, joined = self._code(header_q)
-        output = self._ledger.output_name(self._job, self._key)
-        self._ledger.finish(self._job, self._key, output, self._rows(joined, rows, output))
+            rows, joined = self._code(header_q, output)
+        self._ledger.finish(self._job, self._key, name, self._rows(joined, rows, name))
 
-    def _within(self, budget: Budget) -> tuple[list[Row], Row]:
-        """Rows of the only chunk and of the file, which meets the budget."""
-        plan, side = self._plan, int(self._record["side"])
-        allowed = budget.allowed(plan.frames * plan.width * plan.height, plan.seconds)
-        if budget.bpp is None:
-            refuse_sound(allowed, side)
-            allowed -= side
-        room = allowed - int(_KEPT * allowed) - _JOINT
-        for _ in range(_ROUNDS):
-            rows, joined = self._code(None, max(1, room), allowed)
-            if joined["excess"] <= 0:
-                return rows, joined
-            room -= joined["excess"] + _JOINT
-        raise FileFailed(
-            f"{self._job.uri}: no file of {allowed} bytes was found in {_ROUNDS} rounds"
-        )
-
-    def _code(
-        self, header_q: int | None, limit: int | None = None, allowed: int | None = None
-    ) -> tuple[list[Row], Row]:
+    def _code(self, header_q: int | None, output: str) -> tuple[list[Row], Row]:
         """Rows of the chunks, coded anew where they are missing, and of the joined file."""
-        numbers = range(len(self._plan.chunks))
-        names = [f"{n:05d}" if limit is None else f"{n:05d}-{limit}" for n in numbers]
-        wanted = [self._task(n, names[n], header_q, limit) for n in numbers]
+        names = [f"{n:05d}" for n in range(len(self._plan.chunks))]
+        wanted = [self._task(n, name, header_q) for n, name in enumerate(names)]
         rows = self._results(names, wanted)
-        arguments = self._common() | {
-            "chunks": [store.join(self._folder, f"{name}.gvc") for name in names],
-            "output": store.join(self._ledger.out, self._ledger.output_name(self._job, self._key)),
-            "allowed": allowed,
-        }
+        chunks = [store.join(self._folder, f"{name}.gvc") for name in names]
+        arguments = self._common() | {"chunks": chunks, "output": output}
         memory = _LIGHT + _LIGHT_A_PIXEL * self._plan.width * self._plan.height
         (joined,) = self._driver.perform([Task(tasks.join, arguments, self._cores, memory)])
         return rows, joined
@@ -234,17 +205,13 @@ class _File:
             "cores": self._cores,
         }
 
-    def _task(
-        self, number: int, name: str, header_q: int | None = None, limit: int | None = None
-    ) -> Task:
-        """Encode a chunk."""
-        output, keep = (store.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
-        wanted = {"number": number, "output": output, "keep": keep}
-        wanted |= {"header_q": header_q, "limit": limit}
+    def _task(self, number: int, name: str, header_q: int | None = None, output: str = "") -> Task:
+        """Encode a chunk, to `output` or among the chunks."""
+        place, keep = (store.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
+        wanted = {"number": number, "output": output or place, "keep": keep, "header_q": header_q}
         return Task(tasks.encode, self._common() | wanted, self._cores, self._memory)
 
     def _rows(self, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:
-        """Of the file, then of its chunks."""
         settings, plan = self._job.settings, self._plan
         same = {
             "output": output,

@@ -45,8 +45,7 @@ def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = 
 
 
 def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
-    """Tasks with their outcomes, in the order in which they are done. The next ones are taken as
-    cores come free."""
+    """Tasks with their outcomes as they are done; the next ones are taken as cores come free."""
     waiting: dict[Future[Outcome], Task] = {}
     coming = iter(tasks)
     while True:

@@ -92,7 +92,6 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
 
 
 def _beside(manifest: str, uri: str) -> str:
-    """A path of a manifest is relative to it."""
     if is_uri(uri) or uri.startswith(("/", "file://")):
         return store.local_path(uri)
     folder = store.local_path(manifest).rsplit("/", 1)[0]

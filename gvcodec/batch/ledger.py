@@ -114,7 +114,6 @@ class Ledger:
 
 
 def _stem(job: Job) -> str:
-    """The name of the source without its folder and ending."""
     stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
     while len(os.fsencode(stem)) > _LONGEST:
         stem = stem[:-1]

@@ -72,8 +72,7 @@ class Plan:
 def make_plan(
     source: str, start: float, frames: int | None, length: int, said: InputOptions | None = None
 ) -> Plan:
-    """`source`: path or URI of a video. Chunks have about `length` frames. Raises
-    `MediaError`."""
+    """`source`: a path or URI; chunks have about `length` frames. Raises `MediaError`."""
     with VideoReader(source, start, frames, said=said) as reader:
         fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
         expected, tick, stop = reader.expected, fmt.time_base, reader.stop
@@ -121,8 +120,7 @@ def boundaries(keys: Sequence[bool], length: int) -> list[int]:
 
 
 def _packets(source: str) -> tuple[set[int] | None, set[int]]:
-    """Timestamps of all frames, None where they are missing or repeat themselves, and those of
-    keyframes."""
+    """Timestamps of all frames, None where they are no help, and those of keyframes."""
     times: set[int] = set()
     keys: set[int] = set()
     count = 0

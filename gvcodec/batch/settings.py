@@ -16,7 +16,7 @@ from gvcodec.rate.budget import Budget
 from gvcodec.rate.target import Target, require_metric
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,6 @@ def _tokens_model(config: EncoderConfig) -> str:
 
 
 def _leader(config: EncoderConfig) -> str:
-    """The network that leads fitting, by its name."""
     from gvcodec.painter.perceptual import guide_network
 
     found = guide_network(config.fit_by)

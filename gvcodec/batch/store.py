@@ -110,8 +110,7 @@ def write_json(path: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def write_whole(path: str) -> Iterator[BinaryIO]:
-    """A binary file to write, which appears under its name, in place of what was there, when the
-    block ends well."""
+    """A binary file to write, which takes its place when the block ends well."""
     if is_uri(path):
         with tempfile.TemporaryFile() as spool:
             yield spool  # type: ignore[misc]
@@ -151,8 +150,6 @@ def names_in(folder: str) -> list[str]:
     """Names of the files in a folder; none where there is no such folder."""
     try:
         with name_errors(folder):
-            if not is_uri(folder):
-                return sorted(os.listdir(folder))
             system, inside = system_of(folder)
             system.invalidate_cache()
             return sorted(
@@ -165,35 +162,17 @@ def names_in(folder: str) -> list[str]:
 
 
 def expand(path: str) -> list[str]:
-    """The files that a file, folder or glob names, in order. A folder: all in it and below,
-    hidden ones left out."""
-    if is_uri(path):
-        return _expand_uri(path)
+    """Files that a file, folder (all below, but hidden ones) or glob names, in order."""
     path = local_path(path)
-    if os.path.exists(path):
-        return _below(path) if os.path.isdir(path) else [path]
-    return sorted(found for found in glob.glob(path, recursive=True) if os.path.isfile(found))
-
-
-def _below(folder: str) -> list[str]:
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [os.path.join(place, name) for name in files if not name.startswith(".")]
-    return sorted(found)
-
-
-def _expand_uri(path: str) -> list[str]:
     with name_errors(path):
         system, inside = system_of(path)
-        if glob.has_magic(inside):
-            found = system.glob(inside)
-        elif system.isdir(inside):
-            found = system.find(inside)
-        else:
+        if not is_uri(path) and os.path.exists(path) and not os.path.isdir(path):
             return [path]
-        return sorted(
-            system.unstrip_protocol(name)
-            for name in found
-            if not name.rsplit("/", 1)[-1].startswith(".")
-        )
+        if system.isdir(inside):
+            found = system.find(inside)
+        elif glob.has_magic(inside):
+            found = [name for name in system.glob(inside) if system.isfile(name)]
+        else:
+            return [path] if is_uri(path) else []
+        shown = [name for name in found if "/." not in name.removeprefix(inside)]
+        return sorted(map(system.unstrip_protocol, shown) if is_uri(path) else shown)

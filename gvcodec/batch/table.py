@@ -1,5 +1,4 @@
-"""The table of a batch: `batch.csv`, a row for each file and each of its chunks, and lines for
-people, one for each file.
+"""The table of a batch: `batch.csv`, a row for each file and each of its chunks.
 
 `chunk` is empty in the row of a file. `status`: done, failed, or open. `seconds` of wall and `cpu`
 of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y` in dB (inf: exact)
@@ -18,8 +17,6 @@ from gvcodec.batch import store
 from gvcodec.batch.ledger import Job, Ledger
 
 TABLE = "batch.csv"
-#: Columns of the table for people that are words, the others are numbers.
-_WORDS = 2
 COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y
     seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 
@@ -52,35 +49,13 @@ def write(ledger: Ledger, jobs: Sequence[Job]) -> None:
     store.write_bytes(store.join(ledger.out, TABLE), _as_utf8(text.getvalue()))
 
 
-def lines_of(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A table for people, of the files alone: columns of equal width, sums at the end."""
+def summary_of(rows: Sequence[dict[str, Any]]) -> str:
+    """How many files are done, failed and open, and their bytes."""
     files = [row for row in rows if row.get("chunk") in (None, "")]
-    cells = [("file", "output", "frames", "bytes", "bits a pixel", "PSNR-Y, dB", "seconds")]
-    for row in files:
-        name = str(row["input"]).rsplit("/", 1)[-1]
-        if row["status"] != "done":
-            cells.append((name, row["status"], "", "", "", "", ""))
-            continue
-        numbers = (f"{row.get('bpp') or 0:.5f}", _format(row.get("psnr_y"), 2))
-        took = _format(row.get("seconds"), 1)
-        size = f"{row['bytes']:,}"
-        cells.append((name, str(row["output"]), str(row["frames"]), size, *numbers, took))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < _WORDS else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
     counts = Counter(row["status"] for row in files)
     total = sum(row["bytes"] for row in files if row["status"] == "done")
     ends = [f"{counts[status]} {status}" for status in ("done", "failed", "open") if counts[status]]
-    return [*lines, "", f"{', '.join(ends)}; {total:,} bytes"]
-
-
-def _format(value: object, digits: int) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else str(value or "")
+    return f"{', '.join(ends)}; {total:,} bytes"
 
 
 def _as_utf8(text: str) -> bytes:

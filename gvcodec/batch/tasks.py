@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from gvcodec.bases import base_of
@@ -21,7 +22,6 @@ from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.bitstream import Reader
 from gvcodec.codec.gops import GopSource, Splicer
-from gvcodec.config import EncoderConfig
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
@@ -29,7 +29,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import Target, encode_for
+from gvcodec.rate.target import encode_for
 from gvcodec.streams.cat import check_alike, tokens_of
 
 #: Frames.
@@ -44,13 +44,8 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
     stamp = store.stamp(uri)
-    budget = settings.rate if isinstance(settings.rate, Budget) else None
-    length = settings.chunk if budget is None else _ALL
+    length = _ALL if isinstance(settings.rate, Budget) else settings.chunk
     found = make_plan(uri, settings.start, settings.frames, length, settings.input)
-    side = 0
-    if budget is not None and budget.bpp is None:
-        with _open(uri, settings) as video:
-            side = video.measure_tracks()
     record = {
         "uri": uri,
         "stamp": stamp,
@@ -58,7 +53,6 @@ def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
         "plan": found.pack(),
         "cores": cores_of(found),
         "memory": memory_of(settings, found),
-        "side": side,
     }
     store.write_json(keep, record)
     return record
@@ -73,14 +67,20 @@ def encode(
     output: str,
     keep: str,
     header_q: int | None = None,
-    limit: int | None = None,
 ) -> dict[str, Any]:
-    """A chunk, as a stream at `output`. `limit`: the bytes that it may have; `header_q`: what its
-    header says."""
+    """A chunk, as a stream at `output`. `header_q`: what its header says. With a budget it is the
+    whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
-    opened = _Chunk(uri, settings, plan, number)
-    config = replace(settings.config, threads=cores, header_q=header_q)
-    coded = _code(opened, settings.rate, config, limit)
+    rate, config = settings.rate, replace(settings.config, threads=cores, header_q=header_q)
+    if isinstance(rate, Budget):
+        coded = encode_to(partial(_open, uri, settings), config, rate, _frames).coded
+    elif rate is not None:
+        coded = encode_for(_Chunk(uri, settings, plan, number), config, rate, _frames).coded
+    else:
+        # What is painted is hashed for the end of a stream, which does not come into the joined
+        # one.
+        opened = _Chunk(uri, settings, plan, number)
+        coded = one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == settings.gvc1d
@@ -89,13 +89,12 @@ def encode(
             "this machine has other models than the one that the work was ordered on"
         )
     store.write_bytes(output, coded.data)
-    frames = len(coded.frame_bytes)
+    sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
     row = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
         "first": plan.chunks[number].first,
-        "frames": frames,
-        "bytes": len(coded.data),
-        "bpp": round(8 * len(coded.data) / (frames * plan.width * plan.height), 6),
+        **_size_in(plan, len(coded.frame_bytes), len(coded.data), coded.track_bytes),
+        "tracks": sound if coded.track_packets else None,
         "q": coded.base_q,
         "fitted": sum(map(len, set(coded.fitted.values()))),
         "seconds": round(time.monotonic() - began, 3),
@@ -107,36 +106,23 @@ def encode(
     return row
 
 
+def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
+    """Columns of a stream of so many bytes, `tracks` of them sound and subtitles."""
+    bpp = 8 * (size - tracks) / (frames * plan.width * plan.height)
+    return {"frames": frames, "bytes": size, "bpp": round(bpp, 6)}
+
+
 def join(
-    uri: str,
-    settings: Settings,
-    plan: Plan,
-    chunks: list[str],
-    cores: int,
-    output: str,
-    allowed: int | None = None,
+    uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int, output: str
 ) -> dict[str, Any]:
-    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way. A
-    stream that has more than `allowed` bytes besides its tracks does not appear; its `excess` is
-    returned."""
-    with _open(uri, settings) as video:
-        try:
-            with store.write_whole(output) as stream:
-                partial = settings.frames is not None or settings.input.until is not None
-                splicer = _splice(chunks, video, stream, cores, partial)
-                size, tracks = splicer.writer.size, splicer.writer.track_size
-                excess = 0 if allowed is None else size - tracks - allowed
-                if excess > 0:
-                    raise _TooLargeError
-        except _TooLargeError:
-            return {"excess": excess}
-    frames = splicer.writer.frames
+    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
+    with _open(uri, settings) as video, store.write_whole(output) as stream:
+        part = settings.frames is not None or settings.input.until is not None
+        splicer = _splice(chunks, video, stream, cores, part)
+    size, tracks = splicer.writer.size, splicer.writer.track_size
     return {
-        "frames": frames,
-        "bytes": size,
-        "bpp": round(8 * (size - tracks) / (frames * plan.width * plan.height), 6),
+        **_size_in(plan, splicer.writer.frames, size, tracks),
         "tracks": [tracks, video.tracks.packets, video.tracks.kinds] if video.tracks else None,
-        "excess": 0,
         "notes": video.notes,
     }
 
@@ -149,17 +135,12 @@ def memory_of(settings: Settings, plan: Plan) -> int:
 
 
 def cores_of(plan: Plan) -> int:
-    """One core for each chunk wastes nothing; a large picture gets more, as it takes the memory of
-    several small ones."""
+    """One, but more for a large picture, which takes the memory of several small ones."""
     return min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
 
 
 def _open(uri: str, settings: Settings) -> VideoReader:
     return VideoReader(uri, settings.start, settings.frames, said=settings.input)
-
-
-class _TooLargeError(Exception):
-    """What was written is dropped."""
 
 
 def _splice(
@@ -194,8 +175,7 @@ def _read_chunk(path: str) -> Reader:
 
 
 class _Chunk:
-    """Opens the frames of a chunk, as often as rate control wants; the first one has the metadata
-    of the whole."""
+    """Opens the frames of a chunk again and again; the first has the metadata of the whole."""
 
     def __init__(self, uri: str, settings: Settings, plan: Plan, number: int) -> None:
         self._uri, self._settings, self._plan, self._number = uri, settings, plan, number
@@ -214,14 +194,3 @@ class _Chunk:
 
 def _frames(frames: Any, what: str, total: int | None) -> Any:
     return frames
-
-
-def _code(
-    opened: _Chunk, rate: Budget | Target | None, config: EncoderConfig, limit: int | None
-) -> one_pass.Pass:
-    if isinstance(rate, Target):
-        return encode_for(opened, config, rate, _frames).coded
-    if limit is not None:
-        return encode_to(opened, config, Budget(size=limit), _frames).coded
-    # What is painted is hashed for the end of a stream, which does not come into the joined one.
-    return one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)

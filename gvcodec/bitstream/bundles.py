@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
 from gvcodec._core import BUNDLE_HEAD, BUNDLE_OBUS, BundleModel
+from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
@@ -56,28 +57,16 @@ def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
 
 def _obus(payload: bytes) -> list[tuple[int, bytes]] | None:
     """Types and bodies of OBUs, None where they would not come back the same."""
-    found: list[tuple[int, bytes]] = []
-    at = 0
-    while at < len(payload):
-        head = payload[at]
-        if head & ~_TYPE_AND_SIZE or len(found) == _MOST_OBUS_OF_FRAME:
-            return None
-        if head & _SIZE_FLAG:
-            try:
-                cursor = Cursor(payload[at + 1 :], "OBU")
-                size = cursor.var(_MOST_SIZE - 1)
-            except DamagedStreamError:
-                return None
-            at = len(payload) - len(cursor)
-        else:
-            at, size = at + 1, len(payload) - at - 1
-        if at + size > len(payload) or size >= _MOST_SIZE:
-            return None
-        found.append((head >> 3, payload[at : at + size]))
-        at += size
-        if bool(head & _SIZE_FLAG) != (at < len(payload)):
-            return None
-    return found or None
+    try:
+        found = parse_obus(payload)
+    except DamagedStreamError:
+        return None
+    sized = [head + encode_var(len(body)) + body for _, head, body in found]
+    sized[-1:] = [bytes([head[0] & ~_SIZE_FLAG]) + body for _, head, body in found[-1:]]
+    plain = all(not head[0] & ~_TYPE_AND_SIZE and len(body) < _MOST_SIZE for _, head, body in found)
+    if not plain or len(found) > _MOST_OBUS_OF_FRAME or b"".join(sized) != payload:
+        return None
+    return [(kind, body) for kind, _, body in found] or None
 
 
 def _size_symbols(size: int) -> bytes:
@@ -166,7 +155,6 @@ def frames_in(bundle: bytes) -> int:
 
 
 def _restore(symbols: Cursor, tails: Cursor) -> bytes:
-    """The next frame."""
     payload, kind = bytearray(), 0
     while not kind & _LAST:
         kind, size = symbols.uint(1), symbols.uint(1)
@@ -183,5 +171,4 @@ def _restore(symbols: Cursor, tails: Cursor) -> bytes:
 
 @functools.cache
 def _prime() -> BundleModel:
-    """The model that each GOP begins with."""
     return BundleModel(files(__package__).joinpath(SAMPLE).read_bytes())

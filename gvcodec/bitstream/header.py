@@ -20,6 +20,8 @@ MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 #: Numerators and denominators are below it.
 MAX_RATIO = 1 << 31
+#: Ticks from 0, either way: the difference of any two times can be coded.
+MAX_PTS = 1 << 60
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
@@ -142,7 +144,6 @@ class SequenceHeader:
 
 
 def _of_another_release(major: int, minor: int) -> str:
-    """What to say of a stream in another version of the format."""
     ours, found = ".".join(map(str, VERSION)), f"format version {major}.{minor}"
     if (major, minor) > VERSION:
         return f"{found} is of a later release of gvcodec; this one reads {ours}"
@@ -189,6 +190,8 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             f"release 0.1.0; this one reads {', '.join(names())}"
         )
     if len(cursor) or flags > 15 or bits >= 32 or name is None or scale >= len(SCALES):
+        raise DamagedStreamError("header: field out of range")
+    if abs(start_pts) > MAX_PTS:
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)

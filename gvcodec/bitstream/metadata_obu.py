@@ -183,7 +183,7 @@ def take_apart(unit: bytes) -> Unit:
     kept: list[bytes] = []
     entries: list[Entry] = []
     damage: list[str] = []
-    for kind, head, body in _obus(unit):
+    for kind, head, body in parse_obus(unit):
         if kind == _OBU_METADATA:
             try:
                 ours = parse(body)
@@ -205,7 +205,7 @@ def put_in(unit: bytes, entries: Sequence[Entry]) -> bytes:
         return unit
     ours = pack(entries)
     front, rest = b"", b""
-    for kind, head, body in _obus(unit):
+    for kind, head, body in parse_obus(unit):
         obu = head + encode_var(len(body)) + body
         if kind in (_OBU_DELIMITER, _OBU_SEQUENCE) and not rest:
             front += obu
@@ -247,9 +247,9 @@ def _entries(cursor: Cursor) -> list[Entry]:
     return entries
 
 
-def _obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
+def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
     """Type, head (which says that a size follows) and body of each OBU. The last may come without a
-    size."""
+    size. Raises `DamagedStreamError`."""
     found: list[tuple[int, bytes, bytes]] = []
     cursor = Cursor(unit, "temporal unit")
     while len(cursor):

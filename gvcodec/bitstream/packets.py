@@ -24,8 +24,7 @@ _FIRST_SKIPPABLE = EXTENDED_AT + 64
 
 
 class Source(Protocol):
-    """What packets are read from: a file, a pipe, or anything else that gives the next bytes, fewer
-    only at its end."""
+    """What packets are read from: gives the next bytes, fewer only at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -88,8 +87,7 @@ class Packet:
 
 
 def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
-    """Read one packet: the packet (None for a kind that may be skipped) and its bytes. Raises
-    `DamagedStreamError`."""
+    """A packet (None = skipped) and its bytes. Raises `DamagedStreamError`."""
     head = bytearray()
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
@@ -111,8 +109,7 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
 
 
 def parse_head(head: bytes) -> tuple[int, int]:
-    """The two bits of kind and the size of the payload, from a packet's first number. Raises
-    `DamagedStreamError`."""
+    """Kind bits and payload size of a packet's first number. Raises `DamagedStreamError`."""
     value = Cursor(head, "head").var(MAX_PAYLOAD << 2 | 3)
     return value & 3, value >> 2
 

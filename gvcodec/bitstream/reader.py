@@ -130,8 +130,7 @@ class Reader:
             self._number += 1
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
-        """The same error with file, packet and time, for one that a decoder raised over the packet
-        given last."""
+        """An error that a decoder raised over the packet given last, with file, packet and time."""
         return error if error is self._own else self._damage_error(str(error))
 
     def gops(self) -> list[GopEntry]:
@@ -262,7 +261,6 @@ class Reader:
 
 
 def _unbundle(unbundler: Unbundler | None, packet: Packet | None) -> list[Packet]:
-    """The packets that this one stands for."""
     if packet is None:
         return []
     return [packet] if unbundler is None or not packet.is_frame else unbundler.send(packet)

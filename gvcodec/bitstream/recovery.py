@@ -4,19 +4,22 @@
 
 A damaged frame packet costs the rest of its GOP, a damaged packet beside the frames only itself.
 Where the size of a packet cannot be trusted either, reading goes on after the next `gop` packet,
-which has a form that can be searched for and says how many frames there should have been. Works on
-pipes; only a damaged header ends it (`DamagedStreamError`). `Salvage` has many fields, since what
-was lost shows in all that came before.
+which has a form that can be searched for and says how many frames there should have been. A pipe
+is read to its end first; only a damaged header ends it (`DamagedStreamError`). `Salvage` has many
+fields, since what was lost shows in all that came before.
 """
 
 from __future__ import annotations
 
 import binascii
+import io
 import re
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
 from gvcodec.bitstream.header import SequenceHeader
@@ -76,7 +79,10 @@ class Salvage:
     lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
-        self._source = _Rewindable(stream)
+        self._source = stream if stream.seekable() else _spool(stream)
+        self._begin = self._source.tell()
+        self._end = self._source.seek(0, io.SEEK_END)
+        self._source.seek(self._begin)
         try:
             self.header, _ = SequenceHeader.read(self._source)
         except DamagedStreamError as error:
@@ -102,13 +108,12 @@ class Salvage:
     def events(self) -> Iterator[Packet | Loss]:
         """Packets as `Reader.packets` gives them, and losses at their place."""
         while True:
-            self._source.mark()
-            begin = self._source.place()
+            begin = self._source.tell()
             try:
                 packet, data = self._read()
             except DamagedStreamError as error:
-                self._source.go_to(begin)
-                if self._source.at_end():
+                self._source.seek(begin)
+                if begin == self._end:
                     self.frames += self._unnumbered
                     yield Loss(self._unnumbered, "the end is missing", self._in_gop)
                     return
@@ -128,7 +133,6 @@ class Salvage:
                 yield from self._take(packet, data)
 
     def _take(self, packet: Packet | None, data: bytes) -> Iterator[Packet | Loss]:
-        """A packet of a GOP."""
         if packet is not None and packet.kind is Kind.KEY:
             yield from self._close_unseen()
             self._in_gop, self._broken = True, False
@@ -172,7 +176,7 @@ class Salvage:
             count = cursor.var() if len(cursor) else None
         given = self.frames - self._first
         missing = self._unnumbered if count is None else max(0, count - self.frames)
-        position = self._source.position()
+        position = self._source.tell() - self._begin
         most = 1 if self._unbundler is None else MOST_FRAMES
         room = most * (position - self._start) // _LEAST_FRAME + _MAX_VANISHED
         # All together there are no more frames than the bytes could hold: a made-up count is not
@@ -200,7 +204,7 @@ class Salvage:
                 0, f"frame {self.frames} should be number {count}", broken=False, suspect=given
             )
         self._unsure = payload is None
-        self._crc, self._first, self._start = 0, self.frames, self._source.position()
+        self._crc, self._first, self._start = 0, self.frames, (self._source.tell() - self._begin)
         self._in_gop = self._broken = self._skipped_frame = False
         self._unnumbered = 0
 
@@ -214,7 +218,6 @@ class Salvage:
             self._crc = None
 
     def _resume(self, reason: str) -> Iterator[Packet | Loss]:
-        """Go on after a damaged packet."""
         self._number += 1
         self._crc = None
         kind, size = self._claim()
@@ -238,7 +241,7 @@ class Salvage:
         """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in
         vain."""
         _, size = self._claim()
-        if self._looked + size > _LOOKS * self._source.position() + _FREE_LOOKS:
+        if self._looked + size > _LOOKS * (self._source.tell() - self._begin) + _FREE_LOOKS:
             raise DamagedStreamError("too many sizes are made up")
         try:
             return read_packet(self._source)
@@ -249,7 +252,7 @@ class Salvage:
     def _claim(self) -> tuple[int, int]:
         """The number of a `Kind` and the size that the packet here claims to have; size 0 when it
         cannot be read."""
-        head = self._source.peek(MAX_BYTES + 1)
+        head = self._peek(MAX_BYTES + 1)
         length = next((n for n, byte in enumerate(head) if byte < 0x80), 0) + 1
         try:
             kind, size = parse_head(head[:length])
@@ -261,40 +264,43 @@ class Salvage:
             head[length] if len(head) > length else 0xFF
         ), length + 1 + size + CHECKSUM_BYTES
 
+    def _peek(self, size: int) -> bytes:
+        data = self._source.read(size)
+        self._source.seek(-len(data), io.SEEK_CUR)
+        return data
+
     def _skip(self, size: int) -> bool:
         """Skip so many bytes if a whole packet follows them."""
-        if not size or not self._source.has(size + 1):
+        begin = self._source.tell()
+        if not size or begin + size >= self._end:
             return False
-        begin = self._source.place()
         end = begin + size
-        self._source.go_to(end)
+        self._source.seek(end)
         try:
             self._read()
         except DamagedStreamError:
-            self._source.go_to(begin)
+            self._source.seek(begin)
             return False
-        self._source.go_to(end)
+        self._source.seek(end)
         return True
 
     def _search(self) -> None:
         """Go to the next `gop` packet, or to the end of the data."""
         self._source.read(1)
         while True:
-            self._source.mark()
-            begin = self._source.place()
-            data = self._source.peek_some(_GOP_SIZE + 1)
+            begin = self._source.tell()
+            data = self._peek(_CHUNK)
             rest = data[:-_GOP_SIZE] if len(data) > _GOP_SIZE else data
             for match in _GOP_HEAD.finditer(rest):
-                self._source.go_to(begin + match.start())
+                self._source.seek(begin + match.start())
                 if _has_checksum(data, match.start()) and self._is_gop():
-                    self._source.go_to(begin + match.start())
+                    self._source.seek(begin + match.start())
                     return
-            self._source.go_to(begin + len(rest))
+            self._source.seek(begin + len(rest))
             if len(data) <= _GOP_SIZE:
                 return
 
     def _is_gop(self) -> bool:
-        """Whether here is a `gop` packet, then another packet or nothing."""
         try:
             packet, _ = self._read()
             if packet is None or packet.kind is not Kind.GOP:
@@ -302,11 +308,19 @@ class Salvage:
             cursor = Cursor(packet.payload[4:], "gop")
             if len(cursor) and cursor.var() < self.frames:
                 return False
-            if not self._source.at_end():
+            if self._source.tell() < self._end:
                 self._read()
         except DamagedStreamError:
             return False
         return True
+
+
+def _spool(stream: BinaryIO) -> BinaryIO:
+    """What a pipe gives, to be read from any place."""
+    spool = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (lives as long as the salvage)
+    shutil.copyfileobj(stream, spool)
+    spool.seek(0)
+    return spool
 
 
 def _has_checksum(data: bytes, at: int) -> bool:
@@ -315,60 +329,3 @@ def _has_checksum(data: bytes, at: int) -> bool:
     return binascii.crc_hqx(data[at:end], 0xFFFF) == int.from_bytes(
         data[end : end + CHECKSUM_BYTES], "little"
     )
-
-
-class _Rewindable:
-    """A stream that only reads forward, with the data since `mark` kept."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        # A live pipe gives what it has with `read1`; `read` would wait for more.
-        self._next = getattr(stream, "read1", stream.read)
-        self._data = bytearray()
-        self._at = self._dropped = 0
-
-    def read(self, size: int, /) -> bytes:
-        found = self.peek(size)
-        self._at += len(found)
-        return found
-
-    def peek(self, size: int) -> bytes:
-        """Up to `size` bytes that `read` gives next."""
-        self._fill(size)
-        return bytes(memoryview(self._data)[self._at : self._at + size])
-
-    def peek_some(self, least: int) -> bytes:
-        """At least so many bytes if there are as many, and what else has come already."""
-        self._fill(least)
-        return bytes(memoryview(self._data)[self._at : self._at + _CHUNK])
-
-    def has(self, size: int) -> bool:
-        """Whether there are so many bytes."""
-        self._fill(size)
-        return len(self._data) >= self._at + size
-
-    def at_end(self) -> bool:
-        return not self.has(1)
-
-    def position(self) -> int:
-        """Bytes read since the start of the stream."""
-        return self._dropped + self._at
-
-    def mark(self) -> None:
-        """What was read so far is not needed again."""
-        if self._at > _CHUNK:
-            self._dropped += self._at
-            del self._data[: self._at]
-            self._at = 0
-
-    def place(self) -> int:
-        return self._at
-
-    def go_to(self, place: int) -> None:
-        self._at = place
-
-    def _fill(self, size: int) -> None:
-        while len(self._data) < self._at + size:
-            data = self._next(max(_CHUNK, self._at + size - len(self._data)))
-            if not data:
-                return
-            self._data += data

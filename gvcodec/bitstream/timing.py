@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits, check_pace
 
 _MAX_FRAME = 1 << 40
-_MAX_PTS = 1 << 62
 #: Frames that may be named before they are shown: as many as one packet can hold.
 _MAX_WAITING = 1 << 19
 
@@ -155,7 +155,7 @@ class PtsDecoder:
         frame = self._next
         late = self._late.pop(frame, 0)
         pts = self._exact.pop(frame, self._clock.predict(frame) + late)
-        if abs(pts) > _MAX_PTS:
+        if abs(pts) > MAX_PTS:
             raise DamagedStreamError("timing: a timestamp is out of range")
         if late:
             self._clock.anchor(frame, pts)

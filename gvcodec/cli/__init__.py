@@ -110,7 +110,6 @@ def _write_errors() -> Iterator[None]:
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
-    """Files that a command reads and must not write."""
     named = (getattr(options, name, None) for name in ("input", "source", "stream"))
     several = [*getattr(options, "inputs", ()), *getattr(options, "model", ())]
     return [*several, *(name for name in named if name is not None)]
@@ -138,20 +137,6 @@ class _Parser(argparse.ArgumentParser):
                 left = [word for word in left if word not in words]
         return options, left
 
-    def _get_value(self, action: argparse.Action, text: str) -> Any:
-        try:
-            return super()._get_value(action, text)
-        except argparse.ArgumentError as error:
-            self._refuse(error)
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        try:
-            super()._check_value(action, value)
-        except argparse.ArgumentError as error:
-            if isinstance(action, argparse._SubParsersAction):
-                raise
-            self._refuse(error)
-
     def error(self, message: str) -> NoReturn:
         """One line instead of the usage, which may be a screen long."""
         command = self.prog.partition(" ")[2] or self.command
@@ -162,7 +147,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(UsageError.exit_code, f"gvcodec: {one_line(text)} ({more} says what there is)\n")
 
     def _unknown(self, words: list[str]) -> str:
-        """What is wrong with words that mean nothing here."""
         first = words[0]
         if not first.startswith("-") or not first.strip("-"):
             many = "; gvcodec batch takes many videos" * (self.command == "encode")
@@ -176,11 +160,6 @@ class _Parser(argparse.ArgumentParser):
             _standard_streams.out(message.rstrip("\n"))
         else:
             sys.stderr.write(message)
-
-    def _refuse(self, error: argparse.ArgumentError) -> NoReturn:
-        self.exit(
-            UsageError.exit_code, f"gvcodec: {one_line(str(error).removeprefix('argument '))}\n"
-        )
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:

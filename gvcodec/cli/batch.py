@@ -18,7 +18,7 @@ from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
 from gvcodec.util.file_io import refuse_input
-from gvcodec.util.messages import count_noun, say, write_lines
+from gvcodec.util.messages import count_noun, say
 from gvcodec.util.options import bytes_, integer
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
@@ -95,8 +95,7 @@ def run(options: argparse.Namespace) -> None:
 
         driver = Driver(engine, ledger, FrameCount(bar, len(jobs)).heard, ended)
         driver.run(jobs)
-    rows = table.rows_of(ledger, jobs)
-    write_lines(table.lines_of(rows))
+    say(table.summary_of(table.rows_of(ledger, jobs)))
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
         raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")
@@ -104,7 +103,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _done(ledger: Ledger, job: Job) -> str:
-    """What is said of a file that is done."""
     done = ledger.find_done(ledger.input(job).get("key", ""))
     if done is None:
         return f"{job.uri}: done"
@@ -148,7 +146,6 @@ class _Row(argparse.ArgumentParser):
 
 
 def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
-    """The options of one row of a table."""
     parser = _Row(add_help=False, allow_abbrev=False)
     coding_arguments(parser)
     changed = copy.copy(options)

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         bar = ProgressBar(["code"] * _USUAL * len(peers), mode=mode_of(options))
         stages = list[str]()
 
-        def watch(title: str, attempt: int, done: int, total: int) -> None:
+        def watch(title: str, total: int, attempt: int, done: int) -> None:
             stage = f"{title}, attempt {attempt}"
             if stages[-1:] != [stage]:
                 stages.append(stage)

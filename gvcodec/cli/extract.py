@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from gvcodec.av1_mux.files import create_stream, open_stream
+from gvcodec.av1_mux.files import open_sink, open_stream
 from gvcodec.av1_mux.write import ONE_FILE, write_one_file
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     suffix = Path(options.output).suffix.lower()
     with open_stream(options.input) as source:
         if suffix in _STREAMS:
-            with create_stream(options.output, options.overwrite) as output:
+            with open_sink(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
             say(f"{options.output}: the stream of {display_name(options.input)}, copied")
             return

@@ -82,7 +82,6 @@ def serve(path: str, arguments_given: Sequence[str] = ()) -> Iterator[PlayerServ
 
 @contextlib.contextmanager
 def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
-    """The server, and what it cannot do."""
     if options.input == "-":
         raise UsageError(
             "the player needs a file that can be read from any place, not standard input"
@@ -119,7 +118,6 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 
 
 def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
-    """Moments that are searched for, best first."""
     if options.find is None:
         return []
     found = search(options.find, options.input, count=_HITS, exact=_HITS, threads=options.threads)

@@ -8,9 +8,8 @@ or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `f
 packet.
 
 Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
-`fit` packet in force there and the packets of its GOP. `frames_despite` decodes what is left of a
-damaged stream. One class holds the state of base, painter and tokens, since packets of all of them
-come interleaved.
+`fit` packet in force there and the packets of its GOP. One class holds the state of base, painter
+and tokens, since packets of all of them come interleaved.
 """
 
 from __future__ import annotations
@@ -19,26 +18,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gvcodec import layers
-from gvcodec.base import BaseDecoder
 from gvcodec.bases import is_reordered
-from gvcodec.bitstream import (
-    Kind,
-    Loss,
-    Packet,
-    PtsDecoder,
-    Salvage,
-    SequenceHeader,
-)
+from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.errors import DamagedStreamError, LimitError, VerificationError, WrongModelError
-from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits, check
+from gvcodec.errors import DamagedStreamError, VerificationError, WrongModelError
+from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
@@ -48,73 +36,15 @@ if TYPE_CHECKING:
     from gvcodec.codec.restoring import Restoring
     from gvcodec.media.tracks import TrackReader
 
-_GREY = 512
-#: Lines that are kept about losses.
-_MAX_LOSSES = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: restored from tokens, painted, or the base frame, `base_frame` is
-    always the latter.
-    `pts` in ticks of the format's time base. `concealed`: lost, replaced by the frame before."""
+    """A frame in display order: restored from tokens, painted, or the base frame; `base_frame` is
+    always the latter. `pts` in ticks of the format's time base."""
 
     planes: Planes
     pts: int
     base_frame: Planes
-    concealed: bool = False
-
-
-def note_loss(losses: list[str], line: str) -> None:
-    """Keep a line about a loss; beyond `_MAX_LOSSES` they would take more memory than the
-    stream."""
-    if len(losses) < _MAX_LOSSES:
-        losses.append(line)
-    elif len(losses) == _MAX_LOSSES:
-        losses.append("there are more losses, which are not listed")
-
-
-class SideData:
-    """What goes beside the frames, checked. `tracks`: payloads of `tracks` packets, for the caller
-    to take out; `metadata`: that of the first `metadata` packet."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.tracks: deque[bytes] = deque()
-        self.metadata = b""
-        self._limits, self._held = limits, 0
-        self._reader: TrackReader | None = None
-        #: Without the first of their packets the others mean nothing.
-        self._lost = False
-
-    def take_tracks(self, payload: bytes) -> None:
-        """Check the payload of a `tracks` packet and keep it. Raises `DamagedStreamError`,
-        `LimitError`."""
-        if self._reader is None:
-            from gvcodec.media.tracks import TrackReader
-
-            if self._lost:
-                return
-            self._lost = True
-            self._reader = TrackReader(payload, self._limits)
-        else:
-            self._reader.send(payload)
-        self._reader.waiting.clear()
-        self._held = len(payload) + OBJECT_BYTES + self._held * bool(self.tracks)
-        if self._held > self._limits.side_memory:
-            raise LimitError(
-                f"sound and subtitles take more than {self._limits.side_memory >> 20} MiB "
-                f"(--max-memory)"
-            )
-        self.tracks.append(payload)
-
-    def take_metadata(self, payload: bytes) -> None:
-        """Check the payload of a `metadata` packet; the first one counts. Raises
-        `DamagedStreamError`."""
-        from gvcodec.media.metadata import Metadata
-
-        if not self.metadata:
-            Metadata.unpack(payload)
-            self.metadata = payload
 
 
 class Decoder(Shared):
@@ -122,11 +52,11 @@ class Decoder(Shared):
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
     frames out as early as can be. `device` is torch's name of where the networks of tokens run.
-    `tracks` and `metadata` as in `SideData`; `painted_wanted`: payload of the `painted` packet,
-    None before it came. `limits`: what the stream may ask for. `only_check`
-    reads all that painting needs and gives base frames. `read_only`: nobody changes a frame, so
-    it is hashed while the next ones are decoded, if there are threads for it. `base_codec` gives
-    base frames in place of the stream's own decoder; they are not hashed. Raises `LimitError` when
+    `tracks`: sound and subtitles read so far, whose `waiting` packets the caller takes out, None
+    without any; `metadata`: that payload, empty before it came; `painted_wanted`: payload of the
+    `painted` packet, None before it came. `limits`: what the stream may ask for. `only_check` reads
+    all that painting needs and gives base frames. `read_only`: nobody changes a frame, so it is
+    hashed while the next ones are decoded, if there are threads for it. Raises `LimitError` when
     the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device that
     is not there.
 
@@ -147,19 +77,17 @@ class Decoder(Shared):
         limits: Limits = DEFAULT,
         only_check: bool = False,
         read_only: bool = False,
-        base_codec: BaseDecoder | None = None,
     ) -> None:
         super().__init__()
         layers.check_settings()
         paints = header.painter_id is not None and not fidelity
         check(header, header.enhanced and not fidelity, limits)
         self.header = header
-        self._side = SideData(limits)
-        self.tracks = self._side.tracks
+        self._limits = limits
+        self.tracks: TrackReader | None = None
+        self.metadata = b""
         self._only_check = only_check
-        self._base_codec = base_codec or layers.open_decoder(
-            header, threads, models, low_delay, device
-        )
+        self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
         self._painter = open_painter(header, threads, models) if paints else None
         exact = self._painter is not None and paints_exactly(header)
         #: Painted frames so far, None where their samples are not the same everywhere or the first
@@ -180,31 +108,17 @@ class Decoder(Shared):
         self._fitted: bytes | None = None
         #: GOPs that no frame was shown of yet: number of the first one, weights.
         self._gops: deque[tuple[int, bytes | None]] = deque()
-        #: Base frames that are still to be painted: none, but after weights that cannot be read.
-        self._base_frames: deque[Planes] = deque()
         self._started = False
         self._sent = 0
         self._shown = 0
-        self._last: DecodedFrame | None = None
         self._frames: deque[DecodedFrame] = deque()
-        self._hash = FrameHash(aside) if base_codec is None else None
-        #: One line for everything that `frames_despite` could not decode.
-        self.losses: list[str] = []
-        #: Frames that may be wrong, although they were decoded: first and last number of each run.
-        self.suspects: list[tuple[int, int]] = []
-        #: Frames that stand in for lost ones: first number and count of each run.
-        self.concealed: list[tuple[int, int]] = []
+        self._hash = FrameHash(aside)
 
     @property
     @in_turn
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
         return self._shown
-
-    @property
-    def metadata(self) -> bytes:
-        """Payload of the `metadata` packet, empty before it came."""
-        return self._side.metadata
 
     @property
     def notes(self) -> list[str]:
@@ -219,15 +133,15 @@ class Decoder(Shared):
     @property
     @in_turn
     def base_hash(self) -> bytes:
-        """Hash of the base frames so far, as at the end of a stream; empty with `base_codec`."""
-        return b"" if self._hash is None else self._hash.digest()
+        """Hash of the base frames so far, as at the end of a stream."""
+        return self._hash.digest()
 
     @property
     @in_turn
     def painted_hash(self) -> bytes | None:
         """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
         it cannot be computed."""
-        if self._painted_hash is None or self.concealed:
+        if self._painted_hash is None:
             return self.painted_wanted
         return self._painted_hash.digest()
 
@@ -238,7 +152,6 @@ class Decoder(Shared):
         self._base_codec.abandon()
         self._timing.restart(frame)
         self._gops.clear()
-        self._base_frames.clear()
         self._frames.clear()
         self._sent = self._shown = frame
         self._started = False
@@ -256,9 +169,17 @@ class Decoder(Shared):
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
-            self._side.take_tracks(packet.payload)
-        elif packet.kind is Kind.METADATA:
-            self._side.take_metadata(packet.payload)
+            from gvcodec.media.tracks import TrackReader
+
+            if self.tracks is None:
+                self.tracks = TrackReader(packet.payload, self._limits)
+            else:
+                self.tracks.send(packet.payload)
+        elif packet.kind is Kind.METADATA and not self.metadata:
+            from gvcodec.media.metadata import Metadata
+
+            Metadata.unpack(packet.payload)
+            self.metadata = packet.payload
         elif packet.kind is Kind.PAINTED:
             self.painted_wanted = packet.payload
         elif packet.kind is Kind.LATENT:
@@ -306,44 +227,6 @@ class Decoder(Shared):
         self.flush()
         yield from self._ready()
 
-    @steps_in_turn
-    def frames_despite(self, salvage: Salvage) -> Iterator[DecodedFrame]:
-        """All frames of a stream, damaged or not: where one is lost, the one before it is shown
-        again, until the next keyframe that arrived. `losses` and `concealed` say where. Without a
-        loss the base hash is checked."""
-        broken = False
-        if self._restoring is not None:
-            self._restoring.forgive = partial(note_loss, self.losses)
-        for event in salvage.events():
-            if isinstance(event, Loss):
-                self._report(event)
-                broken = broken or event.broken
-                if event.broken:
-                    yield from self._conceal(event.frames)
-            elif broken and event.kind is Kind.INTER:
-                if self._restoring is not None:
-                    self._restoring.lose()
-                yield from self._conceal(1)
-            else:
-                broken = broken and event.kind is not Kind.KEY
-                try:
-                    self.send_packet(event)
-                except DamagedStreamError as error:
-                    note_loss(self.losses, f"frame {self._sent}: {error}")
-                    self._timing.lose()
-                    if event.is_frame:
-                        broken = True
-                        yield from self._conceal(0)
-            yield from self._ready()
-        try:
-            self.flush()
-        except DamagedStreamError as error:
-            note_loss(self.losses, f"frame {self._shown}: {error}")
-            yield from self._conceal(0)
-        yield from self._ready()
-        if not self.losses:
-            self.verify(salvage.base_hash)
-
     def receive_end(self) -> int:
         """When the last frame ends, in ticks; after all frames. Raises `DamagedStreamError`."""
         return self._timing.receive()
@@ -360,23 +243,19 @@ class Decoder(Shared):
             yield self._frames.popleft()
 
     def _show(self, base_frames: list[Planes]) -> None:
-        if self._hash is not None:
-            for base_frame in base_frames:
-                self._hash.update(base_frame)
-        self._base_frames.extend(base_frames)
-        while self._base_frames:
+        for base_frame in base_frames:
+            self._hash.update(base_frame)
+        for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown:
                 _, fitted = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
                 if self._restoring is not None:
                     self._restoring.start_gop()
-            base_frame = self._base_frames.popleft()
             picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
             if self._restoring is not None:
                 picture = self._restoring.restore(self._shown, picture, base_frame)
-            self._last = DecodedFrame(picture, self._timing.receive(), base_frame)
-            self._frames.append(self._last)
+            self._frames.append(DecodedFrame(picture, self._timing.receive(), base_frame))
             self._shown += 1
 
     def _paint(self, base_frame: Planes, size: int) -> Planes:
@@ -391,43 +270,3 @@ class Decoder(Shared):
             if "allocate memory" not in str(error):
                 raise
             raise MemoryError("painting is out of memory") from None
-
-    def _report(self, loss: Loss) -> None:
-        """Keep account of a loss."""
-        if loss.reason:
-            line = loss.reason
-            if loss.suspect:
-                self.suspects.append((self._sent - loss.suspect, self._sent - 1))
-                line += f"; frames {self._sent - loss.suspect} to {self._sent - 1} may be wrong"
-            if loss.side:
-                line += "; timestamps, sound or fitted weights may be missing"
-            note_loss(self.losses, line)
-        if loss.side:
-            self._timing.lose()
-        if self._restoring is not None:
-            self._restoring.lose(packet=loss.side and not loss.wrong)
-
-    def _conceal(self, frames: int) -> Iterator[DecodedFrame]:
-        """Frames that are ready, then fill up with the last frame: those sent whose picture is not
-        there, then `frames` more."""
-        self._show(self._base_codec.abandon())
-        missing = self._sent - self._shown + frames
-        self._sent += frames
-        self._gops.clear()
-        if not missing:
-            return
-        last = self._last
-        if last is None:
-            fmt = self.header.format
-            half = (fmt.height + 1) // 2, (fmt.width + 1) // 2
-            shapes = ((fmt.height, fmt.width), half, half)
-            y, u, v = (np.full(shape, _GREY, np.uint16) for shape in shapes)
-            last = DecodedFrame((y, u, v), 0, (y, u, v))
-        if self.concealed and sum(self.concealed[-1]) == self._shown:
-            self.concealed[-1] = (self.concealed[-1][0], self.concealed[-1][1] + missing)
-        else:
-            self.concealed.append((self._shown, missing))
-        yield from self._ready()
-        for _ in range(missing):
-            self._shown += 1
-            yield DecodedFrame(last.planes, self._timing.receive(), last.base_frame, True)

@@ -7,11 +7,9 @@ out.
 from __future__ import annotations
 
 import io
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
-from gvcodec import layers
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
@@ -49,8 +47,7 @@ def encode_stream(
     painted = None
     # Where tokens are looked for everything is painted already, and the header is not known yet.
     if exact and encoder.latent_pass is None:
-        base_frames = encoder.share_base_frames()
-        painted = _Painted(encoder.header, encoder.config, tell, base_frames)
+        painted = _Painted(encoder.header, encoder.config, tell)
     writer = None if encoder.latent_pass else Writer(output, encoder.header)
 
     def drain() -> None:
@@ -108,52 +105,20 @@ def add_painted(data: bytes, config: EncoderConfig, tell: Callable[[int], None])
     return output.getvalue()
 
 
-class ReplayDecoder:
-    """Replays frames that the encoder has decoded already, with the decoder's delay."""
-
-    def __init__(self, base_frames: deque[Planes]) -> None:
-        self._base_frames = base_frames
-        self._pending_frames = 0
-
-    def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
-        self._pending_frames += 1
-        return self._take(self._pending_frames)
-
-    def flush(self) -> list[Planes]:
-        return self._take(len(self._base_frames))
-
-    def abandon(self) -> list[Planes]:
-        return []
-
-    def _take(self, most: int) -> list[Planes]:
-        taken = [self._base_frames.popleft() for _ in range(min(most, len(self._base_frames)))]
-        self._pending_frames -= len(taken)
-        return taken
-
-
 class _Painted:
-    """Paints what was written, for the `painted` packet at its end. Fitted weights are known when
-    all is coded: base frames are decoded again then, as memory does not hold those of a long video
-    (5 of 510 ms a frame of 720p)."""
+    """Paints what was written, for the `painted` packet at its end; `tell` receives how many frames
+    are painted. Base frames are decoded again (5 of 510 ms a frame of 720p): fitted weights are
+    known when all is coded, and memory does not hold the frames of a long video."""
 
     def __init__(
-        self,
-        header: SequenceHeader,
-        config: EncoderConfig,
-        tell: Callable[[int], None],
-        base_frames: deque[Planes] | None = None,
+        self, header: SequenceHeader, config: EncoderConfig, tell: Callable[[int], None]
     ) -> None:
-        """`tell` receives how many frames are painted. `base_frames`: where they come from, None =
-        they are decoded."""
         self._decoder = Decoder(
             header,
             threads=config.threads,
             limits=UNLIMITED,
             device=config.device,
             read_only=True,
-            base_codec=layers.open_decoder(header, config.threads)
-            if base_frames is None
-            else ReplayDecoder(base_frames),
         )
         self._tell, self._frames = tell, 0
 

@@ -26,6 +26,7 @@ from gvcodec.base import BaseEncoder, Coded, Drains
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
+from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import INSTALL_TORCH, UsageError
@@ -39,8 +40,6 @@ from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
     from gvcodec.codec.latents import LatentPass
-
-_MAX_PTS = 1 << 61
 
 
 class Progress(Protocol):
@@ -128,8 +127,6 @@ class Encoder(Shared):
         self._given = 0
         self._fidelity = Fidelity()
         self._released = 0
-        #: Base frames for `share_base_frames`.
-        self._shared: deque[Planes] | None = None
         self.frames = 0
         self._end: int | None = None
         #: Bytes of packets whose frames are not released yet, by frame; none where they are in
@@ -156,9 +153,9 @@ class Encoder(Shared):
             for plane in planes
         ):
             raise UsageError(f"frame {self.frames}: samples are integers 0…{PEAK}")
-        if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > _MAX_PTS):
+        if pts is not None and (not isinstance(pts, int | np.integer) or abs(int(pts)) > MAX_PTS):
             raise UsageError(
-                f"frame {self.frames}: a timestamp is an integer within ±2^61, not {pts!r}"
+                f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}"
             )
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
@@ -200,14 +197,6 @@ class Encoder(Shared):
     def waits(self) -> bool:
         """Whether all packets wait for `flush`."""
         return self._samples is not None or self.latent_pass is not None
-
-    @in_turn
-    def share_base_frames(self) -> deque[Planes] | None:
-        """Where base frames go from now on, for the caller to take out. None where packets wait:
-        none comes out before the last frame, and memory does not hold all base frames."""
-        if not self.waits:
-            self._shared = deque()
-        return self._shared
 
     def flush(self) -> None:
         """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
@@ -348,6 +337,4 @@ class Encoder(Shared):
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
                 self._samples.send_base(self._released, base_frame, size)
-            if self._shared is not None:
-                self._shared.append(base_frame)
             self._released += 1

@@ -149,7 +149,6 @@ class GopSource:
             self._timing.lose()
 
     def _times(self, frames: int) -> list[int]:
-        """When the next frames are shown."""
         try:
             return [self._timing.receive() for _ in range(frames)]
         except DamagedStreamError as error:
@@ -252,8 +251,8 @@ class Splicer:
             while self._decoder.receive_frame() is not None:
                 pass
 
-    def finish(self, end: int) -> None:
-        """`end`: when the last frame ends, in ticks."""
+    def finish(self, end: int) -> bytes:
+        """`end`: when the last frame ends, in ticks. Gives the base hash."""
         if not self.writer.frames:
             raise DamagedStreamError("there is no frame left")
         self._timing.send(end)
@@ -262,6 +261,7 @@ class Splicer:
         self._write_tracks()
         self._decoder.flush()
         self.writer.finish(self._decoder.base_hash)
+        return self._decoder.base_hash
 
     def _write_tracks(self) -> None:
         if self.tracks is not None and self.tracks.waiting:

@@ -107,8 +107,7 @@ class LatentPass:
 
 
 def _note_starts(packets: Iterable[Packet], starts: set[int]) -> Iterator[Packet]:
-    """The same packets; `starts` gets the number of the first frame of each GOP, which is the same
-    in either order."""
+    """The same packets; `starts` gets the numbers of the first frames of GOPs."""
     number = 0
     for packet in packets:
         if packet.kind is Kind.KEY:

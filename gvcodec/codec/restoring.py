@@ -1,15 +1,12 @@
-"""LATENT packets in a decoder: which frame each belongs to, and what happens after one is lost.
-
-Damage to them costs the restoration of a GOP from there on, never its base frames.
-"""
+"""LATENT packets in a decoder: which frame each belongs to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.errors import INSTALL_TORCH, DamagedStreamError, WrongModelError
+from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
 from gvcodec.gvc1d.files import find_pair
 from gvcodec.gvc1d.payload import Latent
@@ -48,51 +45,29 @@ class Restoring:
             )
         elif not only_check:
             self.notes.append(NOT_RESTORED)
-        #: Takes a line on a damaged packet, which then costs a GOP; None: it is an error.
-        self.forgive: Callable[[str], None] | None = None
         #: Packets read so far.
         self.packets = 0
         self._waiting: bytes | None = None
-        #: Tokens by the number of the frame; None: from there on nothing is restored in this GOP.
-        self._frames: dict[int, Latent | None] = {}
-        #: A packet may be lost since the last frame; nothing more of this GOP can be read.
-        self._lost = self._broken = False
+        #: Tokens by the number of the frame.
+        self._frames: dict[int, Latent] = {}
 
     def restart(self) -> None:
         """Go on at a GOP. Frames that are not shown yet are dropped."""
         self._frames.clear()
         self._waiting = None
-        self._lost = False
 
     def send(self, payload: bytes) -> None:
         """Take the packet of the next frame."""
         self._waiting = payload
 
-    def lose(self, packet: bool = False) -> None:
-        """A frame is lost here, or (`packet`) LATENT packets may be."""
-        self._waiting = None
-        self._lost |= packet
-
     def send_frame(self, number: int, key: bool) -> None:
-        """The packet of frame `number` in display order came, if there is one. Raises
-        `DamagedStreamError`."""
+        """The packet of frame `number` (display order) came. Raises `DamagedStreamError`."""
         payload, self._waiting = self._waiting, None
-        lost, self._lost = self._lost, False
         if key:
             self._reader.start_gop()
-            self._broken = lost
-        elif lost and not self._broken:
-            self._break(number)
-        if payload is None or self._broken:
-            return
-        try:
+        if payload is not None:
             self._frames[number] = self._reader.read(payload)
             self.packets += 1
-        except DamagedStreamError as error:
-            if self.forgive is None:
-                raise
-            self.forgive(f"frame {number}: {error}; not restored up to the next keyframe")
-            self._break(number)
 
     def start_gop(self) -> None:
         """The next frame to be shown begins a GOP."""
@@ -101,14 +76,7 @@ class Restoring:
 
     def restore(self, number: int, shown: Planes, base_frame: Planes) -> Planes:
         """The picture of frame `number`."""
-        ends = number in self._frames and self._frames[number] is None
         latent = self._frames.pop(number, None)
         if self._restorer is None:
             return shown
-        if ends:
-            self._restorer.start_gop()
         return self._restorer.restore(shown, base_frame, latent)
-
-    def _break(self, number: int) -> None:
-        self._broken = True
-        self._frames[number] = None

@@ -24,12 +24,11 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.streams.originals import Originals
-from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 
-#: Title of a peer, number of its attempt, frames that went in, frames in all.
+#: Title of a peer, frames in all, number of its attempt, frames that went in.
 Watch = Callable[[str, int, int, int], None]
 
 #: Samples of all pictures that are held at a time: about two gigabytes.
@@ -54,14 +53,13 @@ def compare(
     peers: Sequence[str] = ("x265", "svtav1"),
     say: Callable[[str], None] = lambda line: None,
     said: InputOptions | None = None,
-    watch: Watch = lambda title, attempt, done, total: None,
+    watch: Watch = lambda title, total, attempt, done: None,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
-    `say` gets a line for each codec when it is done, `watch` how far a peer is: its title, the
-    number of its attempt, frames that went in, frames in all. `said`: what the source does not say
-    itself. Raises `UsageError` for an unknown peer, a source of other frames, or a clip too long to
-    hold in memory; `MediaError`, `DamagedStreamError`.
+    `say` gets a line for each codec when it is done, `watch` how far a peer is. `said`: what the
+    source does not say itself. Raises `UsageError` for an unknown peer, a source of other frames,
+    or a clip too long to hold in memory; `MediaError`, `DamagedStreamError`.
     """
     for name in peers:
         if name not in PEERS:
@@ -93,7 +91,7 @@ def compare(
         if not name:
             coded: Coded | None = ours
         else:
-            seen = partial(_watched, watch, title, len(originals))
+            seen = partial(watch, title, len(originals))
             coded = encode_at(name, originals, fmt, size, seen)
         if coded is None:
             notes.append(
@@ -101,54 +99,36 @@ def compare(
             )
             continue
         title += ", at half size" * (coded.scale < 1)
-        rows.append(_row(title, coded, originals, fmt))
+        quality = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
+        shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
+        rows.append(Row(title, coded.sizes, quality, shown))
         for metric in metrics:
             value = mean_distance(metric, rows[-1].pictures, pictures)
             rows[-1].distances[metric.name] = value
-        shown = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
-        say(f"{title}: {sum(coded.sizes):,} bytes{shown}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
+        far = "".join(f", {name} {value:.4f}" for name, value in rows[-1].distances.items())
+        say(f"{title}: {sum(coded.sizes):,} bytes{far}, PSNR-Y {rows[-1].mean_psnr:.2f} dB")
     notes += _notes(metrics)
     verdict = tell_nearest(rows)
     html = write_page(source.name, pictures, rows, fmt.frame_rate, notes, verdict)
     return Comparison(rows, html, notes, verdict)
 
 
-def _watched(watch: Watch, title: str, total: int, attempt: int, done: int) -> None:
-    watch(title, attempt, done, total)
-
-
 def tell_nearest(rows: Sequence[Row]) -> str:
-    """Who is nearest to the source and by how much: "At 10,149 bytes gvcodec is nearest to the
-    source, 21 % (LPIPS-Alex) and 30 % (DISTS) nearer than …"."""
+    """Who is nearest to the source by each distance, and how much nearer than the next."""
     ours = rows[0]
     size = f"At {sum(ours.sizes):,} bytes"
     if len(rows) == 1:
         return f"{size} there is nothing to compare {ours.title} with."
     if not ours.distances:
-        best = max(rows, key=lambda row: row.mean_psnr)
-        others = ", ".join(
-            f"{best.mean_psnr - row.mean_psnr:.2f} dB above {row.title}"
-            for row in rows
-            if row is not best
-        )
-        return f"{size} {best.title} has the highest PSNR-Y: {others}. Looks were not measured."
-    names = list(ours.distances)
-    winners = [min(rows, key=lambda row: row.distances[name]) for name in names]
-    if all(winner is winners[0] for winner in winners):
-        return f"{size} {_nearest(winners[0], names, rows)}."
-    parts = (_nearest(best, [name], rows) for best, name in zip(winners, names, strict=True))
-    return f"{size} {'; '.join(parts)}."
-
-
-def _nearest(best: Row, names: Sequence[str], rows: Sequence[Row]) -> str:
-    """That a codec is nearest by these distances, and how much nearer than each of the others."""
-    others = []
-    for row in rows:
-        if row is not best:
-            gains = (1 - best.distances[name] / max(row.distances[name], 1e-9) for name in names)
-            shown = (f"{100 * gain:.0f} % ({n})" for gain, n in zip(gains, names, strict=True))
-            others.append(f"{' and '.join(shown)} nearer than {row.title}")
-    return f"{best.title} is nearest to the source, {', '.join(others)}"
+        best, second = sorted(rows, key=lambda row: -row.mean_psnr)[:2]
+        gain = f"{best.mean_psnr - second.mean_psnr:.2f} dB above {second.title}"
+        return f"{size} {best.title} has the highest PSNR-Y, {gain}. Looks were not measured."
+    parts = []
+    for name in ours.distances:
+        best, second = sorted(rows, key=lambda row: row.distances[name])[:2]
+        share = 1 - best.distances[name] / max(second.distances[name], 1e-9)
+        parts.append(f"{best.title} by {name}, {100 * share:.0f} % nearer than {second.title}")
+    return f"{size} the nearest to the source is {'; '.join(parts)}."
 
 
 def _notes(metrics: Sequence[Distance]) -> list[str]:
@@ -162,12 +142,6 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
             "their weights."
         )
     return notes
-
-
-def _row(title: str, coded: Coded, originals: Sequence[Planes], fmt: VideoFormat) -> Row:
-    values = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
-    shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
-    return Row(title, coded.sizes, values, shown)
 
 
 def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:

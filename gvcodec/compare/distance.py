@@ -71,20 +71,13 @@ def mean_distance(
 
 
 def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], float]:
-    """A network as a function of pictures."""
-
     @usual_torch()
     def take(picture: Picture, source: Picture) -> float:
         import torch
 
+        from gvcodec.painter.tensors import rgb_tensor
+
         with torch.inference_mode():
-            return float(measure(_tensor(picture), _tensor(source)))
+            return float(measure(rgb_tensor(picture), rgb_tensor(source)))
 
     return take
-
-
-def _tensor(picture: Picture) -> Tensor:
-    """(1, 3, H, W) in 0…1."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255

@@ -55,8 +55,7 @@ def write_page(
     notes: Sequence[str],
     verdict: str = "",
 ) -> str:
-    """The page. `originals`: pictures of the source, `notes`: lines under the table, `verdict`:
-    who is nearest."""
+    """The page: pictures of the source and of rows, `notes` under the table."""
     count = len(originals)
     chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(_PICTURES, count))})
     data = {
@@ -119,7 +118,6 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
 
 
 def _webp(picture: Picture) -> str:
-    """A data URI."""
     height, width = picture.shape[:2]
     scale = min(1.0, _WIDEST / width)
     size = max(2, round(width * scale)), max(2, round(height * scale))

@@ -44,7 +44,6 @@ def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
 
 
 def _check(layers: Sequence[Layer], inputs: int) -> None:
-    """Raises `ValueError`, `TypeError`."""
     try:
         shape = forward(layers, np.zeros((1, inputs), np.uint8)).shape
     except UsageError as error:

@@ -51,8 +51,7 @@ def cuda_missing() -> str | None:
 
 
 def backend_of(device: str) -> Backend:
-    """Where to code by torch's name of a device; on the CPU where the CUDA code is missing, which
-    gives the same bytes."""
+    """Where to code by torch's name of a device: the CPU where the CUDA code is missing."""
     return "cuda" if device.startswith("cuda") and cuda_missing() is None else "cpu"
 
 

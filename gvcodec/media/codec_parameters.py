@@ -57,8 +57,7 @@ _COUNT_AT = {b"stts": 4, b"stsc": 4, b"stco": 4, b"co64": 4, b"stsz": 8}
 
 
 def fitting_head(stream: Stream) -> bytes:
-    """The head of the first kind of file that gives this stream's codec parameters back; empty
-    where none does."""
+    """Head of the first kind of file that gives the codec parameters back, or empty."""
     for kind in KINDS:
         head = make_head(kind, [stream])
         if not head:
@@ -73,8 +72,7 @@ def fitting_head(stream: Stream) -> bytes:
 
 
 def alike(one: Stream, other: Stream) -> bool:
-    """Whether packets of one stream can follow those of the other: the same codec and form of
-    samples."""
+    """Whether packets of one stream can follow those of the other."""
     return _form(one) == _form(other)
 
 
@@ -87,8 +85,7 @@ def _form(stream: Stream) -> tuple[object, ...]:
 
 
 def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
-    """Head of a file of this kind with the codec parameters of these streams; empty when it cannot
-    hold them."""
+    """Head of a file with these streams' codec parameters; empty when it cannot hold them."""
     pipe = _Pipe()
     try:
         with av.open(pipe, "w", format=kind, options=KINDS[kind] | _EXACT) as container:
@@ -176,8 +173,6 @@ def element(identity: int, body: bytes, short: bool = False) -> bytes:
 
 
 class _Pipe:
-    """A write-only file object without seek, so that the muxer never goes back."""
-
     def __init__(self) -> None:
         self.data = bytearray()
 

@@ -104,8 +104,7 @@ class Conversion:
         return planes, changed
 
     def _size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height as far as they are shown. Only frames of the first one's size are
-        cropped."""
+        """Width and height without what is cropped of frames of the first one's size."""
         left, top, right, bottom = self._crop
         if (frame.width, frame.height) != (self._first.width, self._first.height):
             return frame.width, frame.height
@@ -172,7 +171,6 @@ class Conversion:
         return VideoFormat(width, height, rate, tick, 8 if depth <= 8 else 10, colour, sar)
 
     def _choose_colour(self, frame: av.VideoFrame, said: InputOptions) -> Colour:
-        """Colour with what the user says of it."""
         if is_rgb(frame) and (said.matrix is not None or said.full_range is not None):
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"

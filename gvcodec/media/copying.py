@@ -65,8 +65,7 @@ class Waiting:
         self._packets: list[tuple[av.Packet, int]] = []
 
     def take(self, packet: av.Packet) -> Fraction | None:
-        """Take the next packet of a track, which has a timestamp. Gives its time (seconds), None
-        where that is not known yet."""
+        """Take a track's next packet. Gives its time (seconds), None where it is not known yet."""
         part = self._timeline.take(packet)
         self._packets.append((packet, part))
         return self._timeline.seconds(packet, part)

@@ -34,7 +34,6 @@ _MOST_CODE = 255
 
 
 def _frame_rate(text: str) -> Fraction:
-    """As people write it: 25, 29.97, 30000/1001."""
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
@@ -54,7 +53,6 @@ def _sound(text: str) -> str:
 
 
 def _code_point(kind: str, flag: str) -> Any:
-    """An option whose values are code points by name or number."""
     names = {name: code for code, name in CODE_POINTS[kind].items()}
     most = _MOST_CODE if kind != "chroma_location" else max(names.values())
 
@@ -138,8 +136,7 @@ class InputOptions:
 
 
 def list_pictures(path: str) -> list[str] | None:
-    """The pictures that a folder or a name like `f%04d.png` means, in order; None where it is
-    neither."""
+    """The pictures of a folder or of a name like `f%04d.png`, in order; None for others."""
     folder, name = os.path.split(path)
     if os.path.isdir(path):
         return _series(path, _in_folder(path))

@@ -62,7 +62,6 @@ def write_display_size(path: Path, size: tuple[int, int]) -> bool:
 
 
 def _find_tracks(data: bytes) -> tuple[int, bytes]:
-    """Place and content of the tracks in the beginning of a file."""
     cursor = Cursor(data, "tracks")
     while True:
         identity, _ = ebml_number(cursor, 4)

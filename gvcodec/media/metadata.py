@@ -274,7 +274,6 @@ def _mastering(data: bytes) -> tuple[int, ...] | None:
 
 
 def _light(data: bytes) -> tuple[int, int] | None:
-    """From an `AVContentLightMetadata`."""
     if len(data) < 8:
         return None
     most, mean = struct.unpack_from("2I", data)

@@ -41,7 +41,8 @@ class _Check:
         self._boxes = self._samples = 0
 
     def boxes(self, begin: int, end: int, depth: int) -> None:
-        for name, inside, after in _boxes(self._file, begin, end):
+        for name, inside, after in boxes(self._file, begin, end):
+            after = min(after, end)
             self._boxes += 1
             if self._boxes > _MAX_BOXES:
                 raise DamagedStreamError(f"more than {_MAX_BOXES} boxes")
@@ -74,8 +75,9 @@ def _head(file: Seekable, at: int, size: int) -> bytes:
     return file.read(size).ljust(size, b"\0")
 
 
-def _boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of the content of each box; the last ends with what holds it."""
+def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, begin and end of the content of each box that begins before `end`, which the last one
+    may say that it reaches beyond."""
     while begin + 8 <= end:
         head = _head(file, begin, 16)
         size, start = int.from_bytes(head[:4]), begin + 8
@@ -84,5 +86,5 @@ def _boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, i
         after = begin + size if size else end
         if after < start:
             return
-        yield head[4:8], start, min(after, end)
+        yield head[4:8], start, after
         begin = after

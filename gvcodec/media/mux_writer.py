@@ -17,7 +17,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
@@ -115,14 +115,8 @@ class MuxWriter:
 
     def write(self, planes: Planes, pts: int) -> None:
         frame = frame_from_planes(planes, self._fmt.bit_depth)
-        colour = self._fmt.colour
         frame.pts, frame.time_base = pts, self._fmt.time_base
-        frame.color_range = 2 if colour.full_range else 1
-        frame.colorspace, frame.color_primaries, frame.color_trc = (
-            colour.matrix,
-            colour.primaries,
-            colour.transfer,
-        )
+        tag_colour(frame, self._fmt.colour)
         with name_errors(self._name):
             # The last frame of a file waits for its end.
             ready, self._newest = (frame, None) if self._pipe else (self._newest, frame)
@@ -156,17 +150,10 @@ class MuxWriter:
         stream.time_base = fmt.time_base
         context.thread_count = threads
         context.sample_aspect_ratio = fmt.sar
-        colour = fmt.colour
-        context.color_range = 2 if colour.full_range else 1
-        context.colorspace, context.color_primaries, context.color_trc = (
-            colour.matrix,
-            colour.primaries,
-            colour.transfer,
-        )
+        tag_colour(context, fmt.colour)
         return stream
 
     def _begin(self) -> None:
-        """Write the header and what has waited for it."""
         if self._held is None:
             return
         held, self._held = self._held, None
@@ -302,8 +289,7 @@ def codes_av1(fmt: VideoFormat) -> bool:
 
 
 def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
-    """Options of x264 or x265, which call them so, that write the HDR metadata into the
-    bitstream."""
+    """Options of x264 or x265, which call them so, for HDR metadata in the bitstream."""
     options = ""
     if metadata.mastering is not None:
         red, green, blue, white, levels = (metadata.mastering[n : n + 2] for n in range(0, 10, 2))
@@ -325,8 +311,7 @@ def mend_dts(packet: av.Packet, frame_rate: Fraction) -> None:
 
 @contextlib.contextmanager
 def name_errors(path: Path | str) -> Iterator[None]:
-    """Errors of FFmpeg and the file system as one line. A reader of standard output that has seen
-    enough is no such error."""
+    """Errors of FFmpeg and the file system as one line, but for a reader that has gone."""
     try:
         yield
     except BrokenPipeError:

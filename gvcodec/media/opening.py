@@ -6,14 +6,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice, takewhile
 from typing import BinaryIO, cast
 
 import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError
+from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.pipes import HEAD, Pipe
 from gvcodec.media.pipes import Stream as SeekablePipe
 from gvcodec.media.timeline import Timeline, may_jump
@@ -239,31 +241,5 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         return not unknown and at + 4 + length + claimed > size
     if head[4:8] not in _BOXES:
         return False
-    return _boxes_end(_reader(file), size) > size
-
-
-def _reader(file: BinaryIO) -> Callable[[int], bytes]:
-    def at(place: int) -> bytes:
-        file.seek(place)
-        return file.read(16)
-
-    return at
-
-
-def _boxes_end(at: Callable[[int], bytes], size: int) -> int:
-    """Where the last box of an MP4 file ends."""
-    place = 0
-    for _ in range(_MOST_BOXES):
-        box = at(place)
-        if place >= size or len(box) < 8 or not box[4:8].isalnum():
-            return min(place, size)
-        length = int.from_bytes(box[:4], "big")
-        if length == 1 and len(box) == 16:
-            length = int.from_bytes(box[8:], "big")
-        if length < 8:
-            # 0: up to the end of the file.
-            return size
-        place += length
-        if place > size:
-            return place
-    return size
+    found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
+    return any(after > size for _, _, after in islice(found, _MOST_BOXES))

@@ -10,8 +10,7 @@ HEAD = 256
 
 
 class Pipe:
-    """A stream for FFmpeg. An exception cannot pass through FFmpeg: it ends the input and waits in
-    `stopped`."""
+    """A stream for FFmpeg. An exception ends the input and waits in `stopped`."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read

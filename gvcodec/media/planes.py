@@ -86,7 +86,6 @@ class Scaler:
 
 
 def _scale(plane: Plane, width: int, height: int) -> Plane:
-    """10-bit samples as a plane of this size."""
     frame = av.VideoFrame(plane.shape[1], plane.shape[0], "gray10le")
     _samples(frame, 0, np.uint16)[:] = plane
     scaled = frame.reformat(width=width, height=height, interpolation=_SCALER, threads=1)
@@ -107,8 +106,7 @@ def is_rgb(frame: av.VideoFrame) -> bool:
 
 
 def planes_from_frame(frame: av.VideoFrame) -> Planes:
-    """`Planes` of a decoded frame of any pixel format. RGB becomes `rgb_matrix` and limited range,
-    YUV keeps its own."""
+    """`Planes` of a frame of any pixel format: RGB as `rgb_matrix`, limited range."""
     name = frame.format.name
     if name in ("yuv420p", "yuvj420p", "yuva420p"):
         y, u, v = (
@@ -165,9 +163,15 @@ def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
     return rounded.astype(np.uint8)
 
 
+def tag_colour(target: av.VideoFrame | av.VideoCodecContext, colour: Colour) -> None:
+    """Say range and code points of H.273."""
+    target.color_range = _FULL if colour.full_range else _LIMITED
+    target.colorspace, target.color_primaries = colour.matrix, colour.primaries
+    target.color_trc = colour.transfer
+
+
 def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:
-    """`Planes` of an image (H, W, 3) uint8, with matrix `rgb_matrix(H)`, limited range and chroma
-    location 1."""
+    """`Planes` of (H, W, 3) uint8: `rgb_matrix(H)`, limited range, chroma location 1."""
     return planes_from_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
 
 
@@ -189,8 +193,7 @@ def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
 
 
 def rgb_matrix(height: int) -> int:
-    """CICP matrix that RGB input is converted to: BT.709 for 720 lines and more, else BT.601 (525
-    lines)."""
+    """CICP matrix for RGB input: BT.709 for 720 lines and more, else BT.601."""
     return 1 if height >= 720 else 6
 
 

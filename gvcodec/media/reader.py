@@ -35,7 +35,6 @@ from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
 from gvcodec.media.stream_clock import (
     end_of_track,
-    ends_before_another,
     has_timestamps,
     rate_of_stream,
 )
@@ -142,7 +141,6 @@ class VideoReader:
                 yield Frame(planes, pts, new_size)
                 count += 1
             following = next(self._timed, None)
-        self._length = float((last - self.shift) * self._tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
@@ -171,7 +169,6 @@ class VideoReader:
         return round((end - self.shift) * self._tick / self.format.time_base)
 
     def _wants(self, pts: int, count: int) -> bool:
-        """Whether the frame of this timestamp is wanted after `count` others."""
         within = self.stop is None or pts < self.stop
         return within and (self._limit is None or count < self._limit)
 
@@ -197,7 +194,6 @@ class VideoReader:
         return self._opened.container
 
     def _begin(self) -> None:
-        """Find the first frame and what holds for all."""
         self._set_stream()
         self._rate = self._frame_rate()
         self._tick = self._stream.time_base or Fraction(1, 90000)
@@ -252,7 +248,6 @@ class VideoReader:
         self._stream.thread_type = "SLICE"
 
     def _restart(self) -> None:
-        """Decoding begins anew, at the place where the container is."""
         self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
         # AVI has no other times.
         self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
@@ -418,8 +413,7 @@ class VideoReader:
         self._hand_on(end)
 
     def measure_tracks(self) -> int:
-        """Bytes of the sound and subtitles that go with the frames, about: no picture is decoded.
-        No frames can be read after that."""
+        """Bytes of the tracks, about, without decoding. No frames can be read after that."""
         if self.tracks is None:
             return 0
         self.copy_tracks(self._last_end())
@@ -427,7 +421,6 @@ class VideoReader:
         return len(self.tracks.take())
 
     def _finish_notes(self, frames: int, ended: bool) -> None:
-        """Lines on what was found on the way."""
         jumps = self._timeline.jumps
         if jumps:
             after = float(jumps[0] - self.shift * self._tick)
@@ -435,11 +428,6 @@ class VideoReader:
                 f"timestamps begin anew after {after:.2f} s"
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
-            )
-        if ended and ends_before_another(self._container, self._stream, self._last_packet):
-            self.notes.append(
-                f"the video ends after {self._length:.2f} s, where another one begins, which is "
-                "left out"
             )
         damaged = self._undecodable
         if early := self._count_early():
@@ -460,8 +448,7 @@ class VideoReader:
             self.notes.append(f"{lost} of sound in the source left out")
 
     def _count_early(self) -> int:
-        """Frames before the first one that could be decoded, of a file that is read from its
-        beginning."""
+        """Frames of a file before the first one that could be decoded."""
         if self._start > 0 or self._span is not None or self._times.by_packet or self._untimed:
             return 0
         return sum(pts < self.shift for pts in self._opening)
@@ -473,7 +460,6 @@ class VideoReader:
         return self._opened.ends_early(last, self._packets if self._start <= 0 else None)
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
-        """For the frames that are read."""
         found, notes = metadata_of(self._container, frame)
         self.notes += notes
         if found.tags:
@@ -482,8 +468,7 @@ class VideoReader:
         return found.during(begin, self._last_end(), -begin)
 
     def _last_end(self) -> Fraction | None:
-        """When the frames that are wanted end, in seconds on the clock of the file; None = with
-        it."""
+        """When wanted frames end (seconds, clock of the file); None = with it."""
         ends = [] if self.stop is None else [self.stop * self._tick]
         if self._limit is not None:
             begin = (self.shift + self.start_pts) * self._tick

@@ -90,8 +90,7 @@ def hide_end(packet: av.Packet, samples: int) -> None:
 
 
 def skipped_samples(packet: av.Packet) -> tuple[int, int]:
-    """Samples that a packet says to skip, from its start on (perhaps beyond its end) and before its
-    end."""
+    """Samples that a packet says to skip, from its start on and before its end."""
     if not packet.has_sidedata(_SKIP):
         return 0, 0
     data = bytes(packet.get_sidedata(_SKIP))

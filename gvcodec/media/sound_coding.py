@@ -58,8 +58,7 @@ def opus_rate(sound: str) -> int | None:
 
 
 def parse_sound(text: str) -> str:
-    """As people write it, "opus:24k", with the rate as bits a second: "opus:24000". Raises
-    `ValueError`."""
+    """ "opus:24k" as "opus:24000" (bits a second). Raises `ValueError`."""
     name, colon, rate = text.partition(":")
     sound = name + (f":{round(parse_amount(rate))}" if colon else "")
     opus_rate(sound)
@@ -173,7 +172,6 @@ class _OpusCoder:
         self._resampler = None
 
     def _begin_run(self, origin: int) -> None:
-        """An encoder for what comes without a hole."""
         self._encoder = encoder = _make_encoder(self._layout, self._rate)
         encoder.open()
         self._origin, self._given = origin, 0

@@ -64,7 +64,6 @@ def _read(head: bytes) -> Stored:
 
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
-    """Bodies of the elements that these names lead to, one inside the other."""
     for name in names:
         data = [body for part in data for found, body in elements(part) if found == name]
     yield from data

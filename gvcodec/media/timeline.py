@@ -113,8 +113,7 @@ class Timeline:
         return track.parts
 
     def seconds(self, packet: av.Packet, part: int, last: bool = False) -> Fraction | None:
-        """When a packet of this part of its track begins; None while that is unknown. `last`: the
-        file has come to its end."""
+        """When a track's packet begins; None while unknown. `last`: the file has ended."""
         assert packet.pts is not None
         seconds = packet.pts * packet.time_base
         track = self._tracks[packet.stream.index]

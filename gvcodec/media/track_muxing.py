@@ -115,8 +115,7 @@ class TrackMuxer:
                 self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
     def mux_until(self, time: Fraction | None) -> None:
-        """Write packets up to a time in seconds of the stream, all of them with None: keeps the
-        file interleaved."""
+        """Write packets up to a time in seconds of the stream; None = all."""
         reader = self._reader
         waiting = reader.waiting if reader else deque()
         while reader and waiting:
@@ -147,8 +146,7 @@ class TrackMuxer:
             self._refused[packet.track] = self._refused.get(packet.track, 0) + 1
 
     def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
-        """What fills a hole before a packet of PCM where the file counts samples and knows no other
-        times."""
+        """What fills a hole before a packet of PCM in files that only count samples."""
         assert self._reader is not None
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
@@ -240,8 +238,7 @@ class TrackMuxer:
 
 
 def _add_stream(container: OutputContainer, template: Stream) -> Stream:
-    """An output stream. Matroska does not say which channels there are, and MP4 wants to know it of
-    PCM."""
+    """An output stream; MP4 wants to know the layout of PCM, which Matroska does not say."""
     output = container.add_stream_from_template(template)
     context = output.codec_context
     if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):

@@ -182,8 +182,7 @@ class TrackCopier(TrackWriter):
         """The last packet has been copied."""
 
     def adopt(self, like: TrackReader) -> None:
-        """Before the first packet: describe the tracks as another stream does, where they are the
-        same."""
+        """Before the first packet: describe the same tracks as another stream does."""
         pairs = list(zip(self.streams, like.streams, like.tracks, strict=False))
         if len(self.streams) != len(like.streams) or not all(
             _joins(ours, theirs)

@@ -48,8 +48,7 @@ _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
 class VideoWriter(Protocol):
-    """What `open_writer` gives. `notes`: what could not be kept, one line each (complete after the
-    `with` block)."""
+    """What `open_writer` gives. `notes`: what could not be kept, complete at the end."""
 
     notes: list[str]
 
@@ -62,8 +61,7 @@ class VideoWriter(Protocol):
         ...
 
     def end(self, pts: int) -> None:
-        """After the last frame: when it ends, in the same ticks. Without, it is shown as long as
-        the frame rate says."""
+        """When the last frame ends, in the same ticks, where not by the frame rate."""
         ...
 
 
@@ -187,7 +185,6 @@ class Y4mWriter:
         self._watch(pts)
 
     def _watch(self, pts: int) -> None:
-        """Say once that frames are not shown when they should be."""
         rate, tick = self._format.frame_rate, self._format.time_base
         self._first = pts if self._count == 0 else self._first
         off = abs((pts - self._first) * tick * rate - self._count)
@@ -198,8 +195,7 @@ class Y4mWriter:
 
 
 class PngWriter:
-    """One 8-bit RGB file a frame; the name holds a number like %05d, counted from 0 (without it:
-    only one frame fits)."""
+    """One 8-bit RGB file a frame, numbered from 0 by a number like %05d in the name."""
 
     def __init__(self, path: Path, fmt: VideoFormat, overwrite: bool) -> None:
         self.notes: list[str] = []
@@ -233,8 +229,7 @@ class PngWriter:
 
 
 def png(rgb: NDArray[np.uint8], colour: Colour | None = None) -> bytes:
-    """An image (H, W, 3) as the bytes of a PNG file, with a `cICP` chunk where `colour` is not what
-    every viewer assumes."""
+    """(H, W, 3) as a PNG file, with a `cICP` chunk where `colour` needs one."""
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)

@@ -83,7 +83,6 @@ _CONTRAST = 0.5
 
 
 def _apply_deltas(painter: PainterNetwork, deltas: dict[str, Tensor]) -> PainterNetwork:
-    """A painter with these deltas added."""
     other = copy.deepcopy(painter)
     with torch.no_grad():
         for name, weight in other.named_parameters():
@@ -179,8 +178,7 @@ class Fitter:
         return {name: weight.detach() - self.origin[name] for name, weight in self.weights.items()}
 
     def judge(self, painter: PainterNetwork | None) -> float:
-        """Mean LPIPS + DISTS + pixel loss on the held-out crops, of a painter or (None) of the
-        base frames."""
+        """Mean loss on the held-out crops, of a painter or (None) of the base frames."""
         return self.parts(painter)["total"]
 
     @torch.inference_mode()
@@ -221,8 +219,7 @@ class Fitter:
     def choose_steps(
         self, cost: Callable[[float, bytes], float], say: Progress
     ) -> tuple[bytes, dict[str, int], dict[str, float]]:
-        """Payload, exponents and parts on the held-out crops of the factor that costs least; the
-        deltas stay as they are."""
+        """Payload, exponents and parts of the step factor that costs least on held-out crops."""
         exact, trials = self.deltas(), []
         for factor in _FACTORS:
             self.set_deltas(exact)
@@ -382,7 +379,6 @@ def _split(runs: list[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _is_still(samples: Sequence[list[tuple[Planes, Planes]]]) -> bool:
-    """Whether all source frames are one picture."""
     first = samples[0][0][1]
     return all(
         np.array_equal(plane, other)

@@ -93,7 +93,6 @@ def _encode(tensors: list[tuple[np.ndarray, int]]) -> bytes:
 
 
 def _tables(counts: list[int], scales: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Scale indices and means, one for each value."""
     return np.repeat(np.array(scales, np.uint8), counts), np.zeros(sum(counts), np.int16)
 
 

@@ -42,6 +42,11 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
+def rgb_tensor(picture: NDArray[np.uint8]) -> Tensor:
+    """A picture (H, W, 3) as (1, 3, H, W) in 0…1."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None] / 255
+
+
 def as_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """A picture on the device."""
     return torch.from_numpy(np.ascontiguousarray(image)).to(device)

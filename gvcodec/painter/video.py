@@ -61,8 +61,7 @@ class VideoPainter:
         self._motion.forget()
 
     def paint(self, base_frame: Planes, size: int = 0) -> Planes:
-        """The painted picture of the next base frame. `size`: bytes of its own packet, 0 =
-        unknown."""
+        """The painted picture of the next base frame; `size`: bytes of its packet, 0 = unknown."""
         height, width = self._size
         if base_frame[0].shape != self._size:
             shape = base_frame[0].shape

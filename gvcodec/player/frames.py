@@ -48,8 +48,7 @@ class FrameServer:
             yield _describe(error)
 
     def keyframe(self, number: int) -> Iterator[bytes]:
-        """Pieces of the answer with the base frame `number` alone; none where there is no such
-        frame."""
+        """Pieces of the answer with base frame `number`; none where there is no such frame."""
         try:
             with self._lock:
                 self._keyframes = video = self._keyframes or self._open_keyframes()

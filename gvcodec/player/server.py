@@ -49,8 +49,7 @@ _PATIENCE = 60.0
 
 
 def page_folder() -> Path:
-    """Where the files of the player are: in the checkout, or in the installed package. Raises
-    `MediaError`."""
+    """Files of the player in the checkout or the package. Raises `MediaError`."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package.parent / "web", package / "web"):
         if (folder / "built" / "core.wasm").is_file():
@@ -71,8 +70,7 @@ def page_files() -> dict[str, Path]:
 
 
 class PlayerServer(http.server.ThreadingHTTPServer):
-    """`files` by path, `facts` as `play.json`, `frames` where the machine decodes too. Port 0 takes
-    a free one."""
+    """`files` by path, `facts` as `play.json`, `frames` of this machine. Port 0: a free one."""
 
     daemon_threads = True
 

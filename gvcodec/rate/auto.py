@@ -24,7 +24,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +48,6 @@ from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.uris import is_uri, local_path
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Luma samples of the largest pictures, and the highest rate in bits a luma pixel, at which motion
 #: have gained (docs/results.md).
@@ -219,7 +215,6 @@ def _why_large(fmt: VideoFormat) -> str:
 
 
 def _rereadable(path: str) -> bool:
-    """Whether it is a file, or numbered pictures, on this machine."""
     if path == "-" or is_uri(path):
         return False
     with suppress(OSError):
@@ -239,7 +234,6 @@ def _read(path: str, start: float, frames: int | None, said: InputOptions | None
 
 
 def _on_grid(index: float, config: EncoderConfig) -> float:
-    """The nearest index of motion that there is."""
     coarsest = replace(config, base="motion").coarsest
     return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
 
@@ -355,6 +349,7 @@ class Trials:
 
         from gvcodec.painter import perceptual
         from gvcodec.painter.perceptual.vgg import PerceptualLoss
+        from gvcodec.painter.tensors import rgb_tensor
 
         leading = perceptual.guide_network("small")
         if leading is None:
@@ -367,16 +362,10 @@ class Trials:
             with torch.inference_mode():
                 for place, number in enumerate(self._looks):
                     source = rgb_from_planes(self._part[number], self._fmt.colour)
-                    reference = loss.reference(_tensor(source))
+                    reference = loss.reference(rgb_tensor(source))
                     for i, trial in enumerate(trials):
-                        parts = loss(_tensor(trial.shown[place]), reference)
+                        parts = loss(rgb_tensor(trial.shown[place]), reference)
                         totals[i] += sum(float(part) for part in parts)
         finally:
             torch.set_num_threads(threads)
         return [total / len(self._looks) for total in totals]
-
-
-def _tensor(rgb: NDArray[np.uint8]) -> Tensor:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None] / 255

@@ -150,8 +150,7 @@ def run(
 
 
 def _first(source: Source, count: int) -> Iterator[Frame]:
-    """The first `count` frames. Where these are all, the source comes to its end, with all of its
-    sound."""
+    """The first `count` frames; where these are all the source comes to its end."""
     for number, frame in enumerate(source):
         if number == count:
             return

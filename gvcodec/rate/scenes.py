@@ -102,7 +102,6 @@ def gop_offsets(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> 
 
 
 def _coarsest(config: Settled) -> float:
-    """The largest index at the size that is coded."""
     return base_of(config.base).coarsest_full if config.scale == 1 else INDEX_END
 
 
@@ -205,8 +204,7 @@ def _unique_factor(scenes: list[Scene]) -> Floats:
 
 
 def _bytes_at(size: Floats, offsets: Floats) -> Floats:
-    """Bytes of each GOP at its offset: log-linear between and beyond the qualities of
-    the trial."""
+    """Bytes of each GOP at its offset, log-linear between the qualities of the trial."""
     logs = np.log(np.maximum(size, 1e-9))  # G, steps
     steps = np.array(STEPS)
     i = np.clip(np.searchsorted(steps, offsets) - 1, 0, len(steps) - 2)

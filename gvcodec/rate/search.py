@@ -37,8 +37,7 @@ def usual_slope(q: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A file that fits. `full_passes` counts encodes of the whole video, `frames_coded` all frames
-    coded on the way."""
+    """A file that fits, full encodes that it took, and all frames coded on the way."""
 
     coded: Pass
     limit: int
@@ -73,8 +72,7 @@ def refuse_sound(limit: float, track_bytes: int) -> None:
 
 @dataclass(slots=True)
 class Search:
-    """A video, how it is to be coded (its quality does not matter) and the bytes that the file may
-    have."""
+    """A video, settings without a quality, and the bytes that the file may have."""
 
     open_source: Open
     config: EncoderConfig

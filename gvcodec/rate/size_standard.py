@@ -121,8 +121,7 @@ def _any_that_fits(search: Search, points: list[Point], slope: float) -> Pass:
 def following_pass(
     config: EncoderConfig, points: list[Point], goal: float, slope: float
 ) -> tuple[float, float] | None:
-    """Quality and trim of the next pass, from the one that came nearest; None where nothing new is
-    left to try."""
+    """Quality and trim of the next pass; None where nothing new is left to try."""
     base = config.base
     least, usual, most = standard_of(base).trims
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
@@ -169,8 +168,7 @@ def _find_bracket(points: list[Point], goal: float) -> tuple[float, float] | Non
 
 
 def _interpolate(points: Iterable[tuple[float, float]], near: float, usual: float) -> float:
-    """Fall of log rate (second) by a step of what comes first, from `near` to the nearest point
-    that is far enough from there."""
+    """Fall of log rate (second) from `near` to the nearest point far enough from there."""
     known = dict(points)
     others = [at for at in known if abs(at - near) > 0.05]
     if not others:
@@ -244,7 +242,6 @@ def _coarser(config: EncoderConfig, q: float, step: float) -> float:
 
 
 def _within(config: EncoderConfig, q: float) -> float:
-    """The nearest quality that there is."""
     q, grain = (
         min(max(q, base_of(config.base).finest), config.coarsest),
         standard_of(config.base).grain,

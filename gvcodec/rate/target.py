@@ -11,8 +11,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gvcodec.bases import AUTO, base_of
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
@@ -21,7 +19,6 @@ from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.rate.auto import Choose, too_dear
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 from gvcodec.util.torch_settings import usual_torch
@@ -73,14 +70,12 @@ def parse_target(text: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The smallest file found that meets a target, in `base`; `value` is what it has, `base_q`
-    where."""
+    """The smallest file found that meets a target; `value` is what it has, `base_q` where."""
 
     coded: Pass
     base_q: float
     value: float
     passes: int
-    base: str = "av1"
 
 
 def encode_for(
@@ -89,15 +84,13 @@ def encode_for(
     target: Target,
     watch: Watch,
     progress: Progress | None = None,
-    choose: Choose | None = None,
 ) -> Reached:
-    """The quality of `config` does not matter. With base "auto" in av1, and where `choose` takes
-    motion at the rate that came out, in motion too: the smaller file counts. Raises `UsageError`
-    where even the best quality does not meet the target, and at once `MissingWeightsError` where
-    LPIPS cannot be taken."""
+    """The quality of `config` does not matter; base "auto" is av1. Raises `UsageError` where even
+    the best quality does not meet the target, and at once `MissingWeightsError` where LPIPS cannot
+    be taken."""
     require_metric(target)
     if config.base == AUTO:
-        return _encode_auto(open_source, config, target, watch, progress, choose)
+        config = dataclasses.replace(config, base="av1")
     extent = measure(open_source, watch)
     bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
     best: Reached | None = None
@@ -116,7 +109,7 @@ def encode_for(
         excess = bracket.known[q] = _SIGN[target.metric] * (value - target.value)
         passes = number
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
-            best = Reached(coded, q, value, number, config.base)
+            best = Reached(coded, q, value, number)
         if 0 <= excess <= _CLOSE[target.metric]:
             break
     if best is None:
@@ -147,37 +140,12 @@ def next_q(bracket: Bracket) -> float | None:
     return None if narrow else bracket.round((q + coarser) / 2)
 
 
-def _encode_auto(
-    open_source: Open,
-    config: EncoderConfig,
-    target: Target,
-    watch: Watch,
-    progress: Progress | None,
-    choose: Choose | None,
-) -> Reached:
-    """Motion never needs fewer bytes for a PSNR."""
-    config = dataclasses.replace(config, base="av1")
-    av1 = encode_for(open_source, config, target, watch, progress)
-    fmt, sizes = av1.coded.format, av1.coded.frame_bytes
-    samples = len(sizes) * fmt.width * fmt.height
-    if choose is None or target.metric == "psnr" or too_dear(sum(sizes), samples):
-        return av1
-    chosen = choose(dataclasses.replace(config, base_q=av1.base_q))
-    if chosen.base == "av1":
-        return av1
-    try:
-        motion = encode_for(open_source, chosen, target, watch, progress)
-    except UsageError:  # out of reach for motion
-        return av1
-    smaller = min(av1, motion, key=lambda reached: len(reached.coded.data))
-    return dataclasses.replace(smaller, passes=av1.passes + motion.passes)
-
-
 @usual_torch()
 def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, painted where the file has a painter, and the
-    source, on a few frames."""
+    """LPIPS-VGG between decoded frames, as they are shown, and the source, on a few."""
     import torch
+
+    from gvcodec.painter.tensors import rgb_tensor
 
     distance = _lpips()
     reader = Reader(io.BytesIO(coded.data))
@@ -187,14 +155,8 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
         decoded = Decoder(reader.header, limits=UNLIMITED).frames_of(reader.packets())
         for number, (ours, theirs) in enumerate(zip(decoded, source, strict=False)):
             if number % every == 0:
-                pair = [
-                    torch.from_numpy(np.ascontiguousarray(rgb_from_planes(planes, colour))).permute(
-                        2, 0, 1
-                    )[None]
-                    / 255
-                    for planes in (ours.planes, theirs.planes)
-                ]
-                found.append(float(distance(*pair)))
+                pair = (rgb_from_planes(planes, colour) for planes in (ours.planes, theirs.planes))
+                found.append(float(distance(*map(rgb_tensor, pair))))
     return sum(found) / len(found)
 
 

@@ -174,6 +174,9 @@ class Clip:
     step = 19
 
     def __init__(self, model: str, weights: str) -> None:
+        # Versions of open_clip_torch run what a pickle holds.
+        if not Path(weights).is_file() or not weights.endswith(".safetensors"):
+            raise WrongModelError(f"{weights}: no such file of weights (.safetensors)")
         try:
             import open_clip
             import torch
@@ -181,9 +184,6 @@ class Clip:
             raise WrongModelError(
                 "open_clip_torch is not installed: pip install 'gvcodec[clip]'"
             ) from None
-        if not Path(weights).is_file():
-            raise WrongModelError(f"{weights}: no such file of weights")
-        _check_weights(weights)
         self._torch, self._words = torch, open_clip.get_tokenizer(model)
         # Only the file that was named is read.
         self._model, _, _ = open_clip.create_model_and_transforms(model, pretrained=weights)
@@ -213,28 +213,11 @@ class Clip:
             return lengthen(self._model.encode_text(self._words([asked])).numpy())
 
 
-def _check_weights(path: str) -> None:
-    """Versions of open_clip_torch run what a pickle holds: such a file is refused. Raises
-    `WrongModelError`."""
-    import torch
-
-    if path.endswith(".safetensors"):
-        return
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 (pickles fail in many ways)
-        raise WrongModelError(
-            f"{path}: not a file of tensors alone, as .safetensors are "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        ) from None
-
-
 _makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp, "clip": Clip}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:
-    """Add an embedder: `maker` is called with what follows `name` on the command line,
-    between colons."""
+    """Add an embedder: `maker` gets what follows `name`, between colons."""
     _makers[name] = maker
 
 

@@ -47,8 +47,6 @@ _KINDS = frozenset(int(kind) for kind in Kind)
 
 
 class _Counted(io.RawIOBase):
-    """A file that knows how many of its bytes were read."""
-
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self.count = stream, 0
 
@@ -199,8 +197,7 @@ def open_summarised(path: str) -> Iterator[SummarisedFile]:
 
 
 def moments(path: str, count: int = 12) -> list[int]:
-    """Frames of the most distinct moments by the summary, in order; none where there is no summary
-    that can be read."""
+    """Frames of the most distinct moments by the summary, in order."""
     try:
         with open_summarised(path) as file:
             own = next(iter(file.vectors.values()), None)

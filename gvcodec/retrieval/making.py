@@ -91,8 +91,7 @@ class Budget:
 
 
 def stride_of(rate: Fraction | float | None) -> int | None:
-    """Frames between vectors at so many vectors a frame; None: as `SHARE` allows. Raises
-    `UsageError`."""
+    """Frames between vectors at so many a frame; None: as `SHARE` allows."""
     if rate is None:
         return None
     if not 0 < rate <= 1:

@@ -72,8 +72,7 @@ class Query:
         return Sought(embedder.compress(tokens), seconds - seconds[0], tokens)
 
     def stored(self) -> dict[bytes, Sought]:
-        """Vectors (1, dim) by embedder that the stream has for this time; nothing for other
-        queries."""
+        """Vectors (1, dim) by embedder that the stream has for this time."""
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with open_summarised(self.path) as file:
@@ -83,7 +82,6 @@ class Query:
             }
 
     def _frames(self) -> list[tuple[Planes, Colour, float]]:
-        """Pictures and when they are shown."""
         if self.path.lower().endswith(STREAMS):
             with Video(self.path, fidelity=True) as video:
                 last = len(video) - 1
@@ -108,7 +106,6 @@ class Query:
 
 
 def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
-    """Place of the vector whose frame is shown next to this time."""
     header = file.reader.header
     guess = round(seconds * float(header.format.frame_rate))
     return int(np.argmin(np.abs(frames - guess)))

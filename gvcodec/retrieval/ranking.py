@@ -93,7 +93,6 @@ def attend(
 
 
 def _starts(count: int, segment: int) -> NDArray[np.int64]:
-    """Places at which segments begin."""
     return np.arange(0, count, segment or max(1, count))
 
 
@@ -139,8 +138,7 @@ def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> l
 
 
 def distinct(values: Floats, count: int) -> list[int]:
-    """Places of the vectors that differ most: the most usual one, then each time the one farthest
-    from those chosen. In order."""
+    """Places of the vectors that differ most, each the farthest from those before."""
     if not len(values):
         return []
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)

@@ -113,7 +113,6 @@ def _predict(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
 
 
 def _scale(differences: NDArray[np.int32]) -> int:
-    """Index of the Laplace table for these integers."""
     deviation = float(np.abs(differences).mean()) if differences.size else 0.0
     index = _SCALES + _OCTAVE * math.log2(max(deviation, 1e-3) / _WIDEST)
     return min(_SCALES, max(0, round(index)))

@@ -56,10 +56,7 @@ def cat(
         return _cat(readers, sink, threads, limits)
 
 
-def _cat(
-    readers: Sequence[Reader], output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
-) -> Joined:
-    """Write streams one after another. Raises `UsageError` when they do not fit together."""
+def _cat(readers: Sequence[Reader], output: BinaryIO, threads: int, limits: Limits) -> Joined:
     first = readers[0].header
     known = replace(first, gvc1d_id=tokens_of([reader.header for reader in readers]))
     for reader in readers[1:]:
@@ -110,8 +107,7 @@ def _cat(
 
 
 def _common_tick(ticks: Sequence[Fraction]) -> Fraction:
-    """The longest time that all of these are multiples of; where the format cannot say it, the
-    shortest of them."""
+    """The longest time that all are multiples of, or the shortest of them."""
     common = Fraction(
         gcd(*(tick.numerator for tick in ticks)), lcm(*(tick.denominator for tick in ticks))
     )
@@ -124,8 +120,8 @@ def tokens_of(headers: Iterable[SequenceHeader]) -> bytes | None:
 
 
 def check_alike(first: SequenceHeader, reader: Reader) -> None:
-    other = reader.header
     """Raises `UsageError` that says in what a stream differs."""
+    other = reader.header
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
             if entry.name in ("start_pts", "format", "time_base", "bundled"):

@@ -46,8 +46,8 @@ def cut(
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
     only frames of that time are left. Raises `UsageError` where nothing is left,
     `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
-    begin, stop = _exact(start), None if end is None else _exact(end)
-    if stop is not None and stop <= begin:
+    begin, until = _exact(start), None if end is None else _exact(end)
+    if until is not None and until <= begin:
         raise UsageError("--to has to be later than --start")
     with (
         protect_inputs(names_of([source])),
@@ -55,12 +55,11 @@ def cut(
         open_sink(output, overwrite) as sink,
         memory_limit(reader.header, False, limits, hold),
     ):
-        return _cut(reader, sink, begin, stop, threads, limits, exact)
+        return _cut(reader, sink, begin, until, threads, limits, exact)
 
 
 def _exact(seconds: float) -> Fraction:
-    """A time in decimal digits, not the binary number beside it: a frame at exactly this time
-    counts."""
+    """A time in decimal digits: a frame at exactly this time counts."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
@@ -69,17 +68,11 @@ def _cut(
     output: BinaryIO,
     begin: Fraction,
     end: Fraction | None,
-    threads: int = 0,
-    limits: Limits = DEFAULT,
-    exact: bool = False,
+    threads: int,
+    limits: Limits,
+    exact: bool,
 ) -> Cut:
-    """Write the GOPs that are on screen between `begin` and `end` (seconds since the first frame;
-    None = to the last). `exact`: only the frames that begin then; base frames of GOPs that are cut
-    are coded again.
-
-    Timestamps begin at 0 unless the first frame is kept. Raises `UsageError` when nothing is left,
-    `DamagedStreamError`.
-    """
+    """The same with times as fractions. Timestamps begin at 0 unless the first frame is kept."""
     header = reader.header
     tick = header.format.time_base
     source = GopSource(header, reader.packets(), limits)
@@ -143,8 +136,7 @@ def _on_screen(
 def _code_again(
     gop: Gop, inside: list[int], header: SequenceHeader, threads: int, limits: Limits
 ) -> list[Gop]:
-    """GOPs of some frames of a GOP, in a row: its base frames, coded with the index of the stream.
-    The painter's weights stay."""
+    """GOPs of some frames of a GOP, coded again with the stream's index and weights."""
     decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
     shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
     config = EncoderConfig(
@@ -166,5 +158,4 @@ def _code_again(
 
 
 def _seconds(pts: int, header: SequenceHeader) -> Fraction:
-    """Seconds since the first frame."""
     return (pts - header.start_pts) * header.format.time_base

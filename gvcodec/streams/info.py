@@ -102,8 +102,7 @@ class _Length:
 
 
 def duration_of(reader: Reader) -> Fraction:
-    """Seconds that the frames of a stream are shown, which is read to its end. Raises
-    `DamagedStreamError`."""
+    """Seconds that frames are shown; reads the stream. Raises `DamagedStreamError`."""
     length = _Length(reader.header)
     for packet in reader.packets():
         length.see(packet)
@@ -249,7 +248,6 @@ _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
 def _rows(found: Info) -> Iterator[tuple[str, str]]:
-    """Names and values in words, but for tables."""
     for field in fields(found):
         name, value = field.name, getattr(found, field.name)
         if name in _TABLES or (not value and name in _OPTIONAL):
@@ -276,7 +274,6 @@ def _describe_track(track: dict[str, Any]) -> str:
 
 
 def _describe_budget(found: Info) -> list[str]:
-    """Where the bytes go."""
     total = found.file_bytes
     lines = [f"{'type':10} {'packets':>8} {'bytes':>12} {'share':>7} {'bytes each':>11}"]
     names = [kind.name.lower() for kind in Kind if kind.name.lower() in found.packet_counts]

@@ -10,13 +10,16 @@ from gvcodec.av1_mux.files import PathName, Source, names_of, open_sink, open_so
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
-from gvcodec.codec.decoder import Decoder, note_loss
+from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.util.file_io import name_of, protect_inputs
+
+#: Lines that are kept about losses.
+_MAX_LOSSES = 1000
 
 
 @dataclass(slots=True)
@@ -28,7 +31,11 @@ class Repaired:
     losses: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
-        note_loss(self.losses, line)
+        """Keep a line; beyond `_MAX_LOSSES` they would take more memory than the stream."""
+        if len(self.losses) < _MAX_LOSSES:
+            self.losses.append(line)
+        elif len(self.losses) == _MAX_LOSSES:
+            self.losses.append("there are more losses, which are not listed")
 
 
 def repair(
@@ -43,30 +50,35 @@ def repair(
     """Write all frames of a damaged or cut-off stream that can be decoded, at their times. Raises
     `DamagedStreamError` where nothing is left, `LimitError`, `MissingFileError`, `MediaError`,
     `UsageError`."""
-    name = name_of(source)
     with (
         protect_inputs(names_of([source])),
         open_source(source) as damaged,
         open_sink(output, overwrite) as sink,
     ):
-        try:
-            salvage = Salvage(damaged, name)
-            with memory_limit(salvage.header, False, limits, hold):
-                return repair_stream(salvage, sink, threads, limits)
-        except DamagedStreamError as error:
-            if str(error).startswith(name):
-                raise
-            raise DamagedStreamError(f"{name}: {error}") from error
+        return repair_stream(damaged, name_of(source), sink, threads, limits, hold)
 
 
 def repair_stream(
-    salvage: Salvage, output: BinaryIO, threads: int = 0, limits: Limits = DEFAULT
+    damaged: BinaryIO,
+    name: str,
+    output: BinaryIO,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    hold: bool = False,
 ) -> Repaired:
-    """Write all frames that can be decoded, at their times: over a gap the frame before it stays on
-    screen.
+    """The same from one open file, which messages call `name`, to another: over a gap the frame
+    before it stays on screen."""
+    try:
+        salvage = Salvage(damaged, name)
+        with memory_limit(salvage.header, False, limits, hold):
+            return _write_rest(salvage, output, threads, limits)
+    except DamagedStreamError as error:
+        if str(error).startswith(name):
+            raise
+        raise DamagedStreamError(f"{name}: {error}") from error
 
-    Raises `DamagedStreamError` when nothing is left.
-    """
+
+def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits) -> Repaired:
     result = Repaired()
 
     def noted() -> Iterator[Packet | Loss]:
@@ -96,7 +108,9 @@ def repair_stream(
         _drop_undecodable(gop, salvage.header, threads, limits, result)
         if gop.packets:
             splicer.write(gop)
-    splicer.finish(source.end)
+    made = splicer.finish(source.end)
+    if not result.losses and salvage.base_hash not in (None, made):
+        result.note("decoded frames differ from the encoder's (base hash)")
     result.kept = splicer.writer.frames
     result.lost = salvage.frames - result.kept
     return result
@@ -105,8 +119,7 @@ def repair_stream(
 def _drop_undecodable(
     gop: Gop, header: SequenceHeader, threads: int, limits: Limits, result: Repaired
 ) -> None:
-    """Of a GOP whose checksums are right but whose frames are not, keep those before the first
-    wrong one; none where that is not enough."""
+    """Keep a GOP's frames before the first one that cannot be decoded."""
     for again in (False, True):
         sent = 0
         # It does not know when frames are shown.
@@ -140,8 +153,7 @@ def _readable(metadata: bytes, result: Repaired) -> bytes:
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:
-    """Of a GOP whose end is missing, keep the packets that are the first frames in display order
-    too."""
+    """Of a GOP without its end keep packets that are the first frames in display order too."""
     if not gop.damaged:
         return
     frames = [packet.payload for packet in gop.packets if packet.is_frame]

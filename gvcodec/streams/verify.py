@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.av1_mux.files import PathName, Source, open_reader
-from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.reader import VideoReader
@@ -60,30 +59,23 @@ def verify(
             reader.header, not painted, threads, models, limits=limits, only_check=video is None
         )
         stack.enter_context(memory_limit(reader.header, painted, limits, hold))
-        return _verify(reader, decoder, video, painted)
-
-
-def _verify(
-    reader: Reader, decoder: Decoder, source: VideoReader | None = None, painted: bool = True
-) -> Verified:
-    """Read, decode and compare everything; `painted`: the decoder paints. Raises
-    `DamagedStreamError`, `VerificationError`, `UsageError` for a source of another size."""
-    originals = None if source is None else Originals(source, reader.header)
-    base_frames, paintings = _Psnr(), _Psnr()
-    for frame in decoder.frames_of(reader.packets()):
-        decoder.tracks.clear()
-        original = None if originals is None else originals.at(frame.pts, decoder.metadata)
-        if original is not None:
-            base_frames.send(frame.base_frame, original)
-            if frame.planes is not frame.base_frame:
-                paintings.send(frame.planes, original)
-    decoder.verify(reader.base_hash)
+        originals = None if video is None else Originals(video, reader.header)
+        base_frames, paintings = _Psnr(), _Psnr()
+        for frame in decoder.frames_of(reader.packets()):
+            if decoder.tracks:
+                decoder.tracks.waiting.clear()
+            found = None if originals is None else originals.at(frame.pts, decoder.metadata)
+            if found is not None:
+                base_frames.send(frame.base_frame, found)
+                if frame.planes is not frame.base_frame:
+                    paintings.send(frame.planes, found)
+        decoder.verify(reader.base_hash)
     wanted = decoder.painted_wanted if painted else None
     return Verified(
         decoder.frames,
         decoder.base_hash.hex(),
         wanted.hex() if wanted is not None else None,
-        source.name if source is not None else None,
+        None if video is None else video.name,
         base_frames.frames,
         base_frames.mean(),
         paintings.mean(),
@@ -92,8 +84,6 @@ def _verify(
 
 
 class _Psnr:
-    """Mean over frames of each plane's PSNR."""
-
     def __init__(self) -> None:
         self.frames = 0
         self._planes = [MeanPsnr() for _ in range(3)]

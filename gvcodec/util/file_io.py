@@ -24,8 +24,6 @@ from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 _STDIN, _STDOUT = 0, 1
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
-#: Links one after another that Linux follows.
-_MOST_LINKS = 40
 #: Names of files that other programs open; a stream under one of them would only confuse.
 _VIDEO = frozenset(
     """.mp4 .m4v .mov .mkv .webm .avi .y4m .yuv .ts .m2ts .mpg .mpeg .flv .wmv .ogv .3gp .mxf .ivf
@@ -63,8 +61,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """The stream to write, complete or absent afterwards; "-" is standard output. Raises
-    `UsageError` for the name of a video."""
+    """A stream to write, whole or absent. Raises `UsageError` for a video's name."""
     refuse_folder(path)
     suffix = Path(path).suffix
     if suffix.lower() in _VIDEO:
@@ -92,8 +89,7 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors of the system that name no file get this name. A reader that has gone is not one of
-    them."""
+    """Errors of the system get this name, but for a reader that has gone."""
     try:
         yield
     except BrokenPipeError:
@@ -145,19 +141,9 @@ def refuse_folder(path: str | os.PathLike[str]) -> None:
 
 def _resolve_output(path: str | os.PathLike[str]) -> Path:
     """The absolute path, without links, of the file that the system writes for `path`, which need
-    not exist; its folder has to. Raises `OSError`, `MediaError`."""
-    text = os.fspath(path)
-    for _ in range(_MOST_LINKS):
-        refuse_folder(text)
-        folder, name = os.path.split(text)
-        if not stat.S_ISDIR(os.stat(folder or os.curdir).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
-        place = os.path.realpath(folder or os.curdir, strict=True)
-        text = os.path.join(place, name)
-        if not os.path.islink(text):
-            return Path(text)
-        text = os.path.join(place, os.readlink(text))
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
+    not exist; its folder has to. Raises `OSError`."""
+    folder, name = os.path.split(path)
+    return Path(os.path.realpath(os.path.join(os.path.realpath(folder, strict=True), name)))
 
 
 class Readable(Protocol):
@@ -169,8 +155,7 @@ class Readable(Protocol):
 
 
 class Borrowed(io.RawIOBase):
-    """Somebody else's file object: is read and moved, never closed. Raises `UsageError` where it
-    gives no bytes."""
+    """Somebody else's file object, never closed. Raises `UsageError` where it gives no bytes."""
 
     def __init__(self, source: Readable) -> None:
         if not (
@@ -250,8 +235,7 @@ class PendingFile:
             self._abort = None
 
     def _replaces(self, old: os.stat_result) -> bool:
-        """Whether what is there is a file to be replaced. False: a pipe or a device, which is
-        written to."""
+        """Whether a file is replaced; a pipe or a device is written to."""
         if stat.S_ISDIR(old.st_mode):
             raise MediaError(f"{self.path}: is a folder")
         if stat.S_ISFIFO(old.st_mode) or stat.S_ISCHR(old.st_mode):
@@ -296,7 +280,6 @@ class PendingFile:
 
 
 def _reason(error: OSError) -> str:
-    """What went wrong, in a few words."""
     return error.strerror or os.strerror(error.errno or errno.EIO)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 _quiet = False
 #: Writes a line above a progress bar; None: there is no bar.
@@ -29,31 +29,24 @@ def silence(wanted: bool = True) -> Iterator[None]:
 
 
 def write_above(bar: Callable[[str], None] | None) -> None:
-    """From now on lines are written by `bar`, which draws itself anew below them; None: as
-    usual."""
+    """From now on `bar` writes lines above itself; None: as usual."""
     global _above_bar
     _above_bar = bar
 
 
 def say(line: str) -> None:
     """One line on standard error: standard output is for data."""
-    write_lines([f"gvcodec: {line}"])
-
-
-def write_lines(lines: Iterable[str]) -> None:
-    """Lines of a table, on standard error."""
+    line = one_line(f"gvcodec: {line}")
     if _quiet:
         return
-    for line in map(one_line, lines):
-        if _above_bar is not None:
-            _above_bar(line)
-        else:
-            print(line, file=sys.stderr)
+    if _above_bar is not None:
+        _above_bar(line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def one_line(text: str) -> str:
-    """A message with line breaks and other control characters, as names of files may have them, as
-    backslash escapes."""
+    """A message with control characters as backslash escapes."""
     return "".join(
         character if character.isprintable() else repr(character)[1:-1] for character in text
     )

@@ -37,8 +37,7 @@ def shipped_folders() -> list[Path]:
 
 
 def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> Path:
-    """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError` that says where it
-    was looked for."""
+    """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError`."""
     places = list_models(given)
     for _, files in places:
         for file in files:

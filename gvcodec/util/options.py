@@ -63,8 +63,7 @@ def documented(kind: type[_T]) -> type[_T]:
 def add_options(
     parser: argparse._ActionsContainer, *kinds: type, group: str = "", exclusive: bool = False
 ) -> argparse._ActionsContainer:
-    """Add the options of a group, of which with `exclusive` one at most is given. Gives the place
-    where they are."""
+    """Add the options of a group, `exclusive`: one of them at most. Gives their place."""
     place = parser.add_mutually_exclusive_group() if exclusive else parser
     for found in (found for kind in kinds for found in fields(kind)):
         meta = found.metadata

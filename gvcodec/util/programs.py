@@ -41,8 +41,7 @@ def is_ours() -> bool:
 
 
 def python_command(module: str) -> list[str]:
-    """The words that start `python -m MODULE`, whatever the working directory holds; start it with
-    `python_environment()`."""
+    """Words of `python -m MODULE`, whatever the working directory holds."""
     return [sys.executable, "-P", "-m", module]
 
 
@@ -86,7 +85,6 @@ def _is_here(entry: str) -> bool:
 
 
 def _list_installed() -> list[str]:
-    """Folders of the standard library and of installed packages."""
     folders = [os.path.dirname(os.__file__)]
     site = sys.modules.get("site")
     if site and not sys.flags.no_site:

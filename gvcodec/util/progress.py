@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from gvcodec.util.messages import count_noun, say, write_above
@@ -52,8 +51,8 @@ class State:
     kbps: float | None = None
 
     @property
-    def parts(self) -> list[str]:
-        """In words, what matters most first."""
+    def words(self) -> str:
+        """What matters most first."""
         frames = self.frames
         count = "" if frames is None else count_noun(frames, "frame")
         if frames is not None and self.total:
@@ -61,11 +60,7 @@ class State:
         left = "" if self.left is None else f"{minutes(self.left)} left"
         if self.left is None and (self.total or frames is None):
             left = "estimating…"
-        return [part for part in (left, count, self.note) if part]
-
-    @property
-    def words(self) -> str:
-        return "  ".join(self.parts)
+        return "  ".join(part for part in (left, count, self.note) if part)
 
     def json(self) -> str:
         """One object, in one line."""
@@ -90,8 +85,6 @@ Mode: TypeAlias = Literal["auto", "json", "none"] | Callable[[State], None]
 MODES = ("auto", "json", "none")
 #: Seconds between two looks of the bar, two objects of JSON, two lines.
 _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
-#: Columns of the bar at most and at least, and of what stands around it.
-_WIDEST, _NARROWEST, _AROUND, _USUAL_COLUMNS = 30, 8, 10, 80
 
 
 class Display:
@@ -140,39 +133,15 @@ class Display:
         if self._bar is None:
             from tqdm import tqdm
 
-            # A terminal may not know its size, and the size may change. Nothing is drawn before
-            # there is something to say.
+            # Nothing is drawn before there is something to say.
             self._bar = tqdm(
-                total=1.0, leave=False, file=sys.stderr, ncols=80, nrows=24, delay=1e-9
+                total=1.0, leave=False, file=sys.stderr, dynamic_ncols=True, delay=1e-9
             )
-            write_above(self._write_above)
-        self._bar.ncols = _columns() - 1
-        parts = state.parts
-        room = self._bar.ncols - len(state.stage) - _AROUND - _NARROWEST
-        while len(parts) > 1 and len("  ".join(parts)) > room:
-            parts.pop()
-        words = "  ".join(parts)
-        width = min(_WIDEST, max(_NARROWEST, room + _NARROWEST - len(words)))
-        bar = f"{{percentage:3.0f}}%|{{bar:{width}}}| " * (
-            bool(state.total) or state.frames is None
-        )
+            write_above(partial(tqdm.write, file=sys.stderr))
+        bar = "{percentage:3.0f}%|{bar:20}| " * (bool(state.total) or state.frames is None)
         self._bar.n = state.share
-        self._bar.bar_format = f"{state.stage} {bar}{words}"
+        self._bar.bar_format = f"{state.stage} {bar}{state.words}"
         self._bar.refresh()
-
-    def _write_above(self, line: str) -> None:
-        """A line where the bar was, and the bar below it."""
-        self._bar.clear()
-        print(line, file=sys.stderr)
-        self._bar.refresh()
-
-
-def _columns() -> int:
-    """Of the terminal that standard error is."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
-    except (OSError, ValueError, AttributeError):
-        return shutil.get_terminal_size().columns
 
 
 @dataclass(slots=True)
@@ -233,8 +202,7 @@ class ProgressBar:
         self._end()
 
     def __call__(self, frames: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
-        """Begin a stage and give back its frames. Where no encoder says what is coded, those that
-        were read count."""
+        """Begin a stage and give back its frames, counted where no encoder says more."""
         self.begin(what, total)
         for number, frame in enumerate(frames, 1):
             yield frame

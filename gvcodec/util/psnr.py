@@ -27,8 +27,7 @@ def psnr(
     peak: float = PEAK,
     bits: int = 0,
 ) -> float:
-    """Of two planes (H, W) of integers up to `peak`, `b` with so many bits less; infinite when they
-    are equal."""
+    """Of two planes up to `peak`, `b` with so many bits less; infinite when they are equal."""
     total, rows = 0, max(1, _STRIP // max(1, a.shape[1]))
     for top in range(0, len(a), rows):
         difference = a[top : top + rows].astype(np.int32)

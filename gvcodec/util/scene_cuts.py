@@ -65,8 +65,7 @@ class GopStarts:
 
 
 def _reduce(luma: Plane, factor: int) -> Plane:
-    """Means of `factor`² samples, rounded down; sums of a column fit 16 bits up to a factor of
-    64."""
+    """Means of `factor`² samples, rounded down; columns fit 16 bits up to a factor of 64."""
     if factor == 1:
         return np.ascontiguousarray(luma)
     rows, columns = (n // factor for n in luma.shape)

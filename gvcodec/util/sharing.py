@@ -45,8 +45,7 @@ class Shared:
 
 
 def keep(thing: object) -> None:
-    """Leave a thing open until the process ends: closing it would wait for threads that are
-    still running."""
+    """Leave a thing open until the process ends: its threads are gone."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 

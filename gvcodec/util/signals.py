@@ -49,8 +49,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class OnAbort:
-    """`action` runs when the process ends early, unless `cancel` was called. It must neither wait
-    nor need a lock."""
+    """`action` runs when the process ends early, unless cancelled; without wait or lock."""
 
     def __init__(self, action: Callable[[], None]) -> None:
         with _lock:
@@ -117,8 +116,7 @@ def abort() -> None:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End the process without waiting for anything: destructors of encoders may finish their work
-    first."""
+    """End the process at once: destructors of encoders may finish their work first."""
     abort()
     with contextlib.suppress(OSError):
         # Over a progress bar.

@@ -16,27 +16,18 @@ def read_table(data: bytes) -> list[tuple[int, dict[str, str]]]:
     that is not there is "". Raises `ValueError` for what is no text or no table, with the line
     where one is wrong."""
     text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
-    first = text.partition("\n")[0].strip("\r")
-    skipped = 0
-    if first.lower().startswith("sep=") and len(first) == 5:
-        # A line by which Excel knows the delimiter.
-        delimiter, text, skipped = first[4], text.partition("\n")[2], 1
-    else:
-        delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True
+    )
     rows: list[tuple[int, dict[str, str]]] = []
     try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            line = reader.line_num + skipped
-            if columns is None:
-                columns = cells
-            elif any(cells[len(columns) :]):
-                raise ValueError(f"line {line} has {len(cells)} cells, {len(columns)} have a name")
-            elif any(cells):
-                cells += [""] * (len(columns) - len(cells))
-                rows.append((line, {name: cell for name, cell in zip(columns, cells) if name}))
+        for row in reader:
+            if any(row.pop(None, ())):  # type: ignore[call-overload]
+                raise ValueError(f"line {reader.line_num} has a cell without a column")
+            cells = {name.strip(): cell.strip() for name, cell in row.items()}
+            if any(cells.values()):
+                rows.append((reader.line_num, cells))
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num + skipped}: {error}") from error
+        raise ValueError(f"line {reader.line_num}: {error}") from error
     return rows

@@ -76,8 +76,7 @@ class Clock:
         return low
 
     def first_at(self, seconds: Fraction) -> int:
-        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
-        `UsageError` for none."""
+        """The first frame shown so many seconds after frame 0 or later. Raises `UsageError`."""
         wanted = self.pts_of(0) + seconds / self._header.format.time_base
         number = bisect_left(range(self.frames), wanted, key=lambda n: Fraction(self.pts_of(n)))
         if number == self.frames:

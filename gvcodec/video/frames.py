@@ -62,5 +62,4 @@ class FrameBatch:
 
 
 def _format(array: Array | NDArray[np.float64]) -> str:
-    """Type and shape."""
     return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"

@@ -157,8 +157,7 @@ class Video(Shared):
         return Frame(batch.data[0], float(batch.pts_seconds[0]), float(batch.duration_seconds[0]))
 
     def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
-        """Frames by number, in the order asked for; each is decoded once. One number is taken as a
-        list of one."""
+        """Frames by number, or a list of them, in the order asked for."""
         numbers = self._numbers(indices)
         begin = np.array([self._seconds(number) for number in numbers], np.float64)
         end = np.array([self._seconds(number + 1) for number in numbers], np.float64)
@@ -243,7 +242,6 @@ class Video(Shared):
             yield number, frame
 
     def _start(self, at: int) -> None:
-        """Go to the first frame of a GOP."""
         gop = self._gops[at]
         with self._source.reader() as reader:
             fit = reader.fit_before(self._gops, at)
@@ -300,7 +298,6 @@ class Video(Shared):
 
     @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
-        """Pictures of these frames as one array."""
         fmt = self.header.format
         shape = (len(numbers), fmt.height, fmt.width, 3)
         images = self._room(shape)

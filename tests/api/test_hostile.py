@@ -220,6 +220,15 @@ def test_verify_refuses_what_decode_refuses(plain: bytes, tmp_path, kind: str) -
     assert codes == {0 if kind == "nothing" else 3}
 
 
+@pytest.mark.parametrize("late", [-(1 << 62), (1 << 62) - 1])
+def test_times_that_no_difference_can_code_are_not_believed(plain: bytes, tmp_path, late) -> None:
+    told = Packet(Kind.TIMING, encode_var(0) + encode_svar(late))
+    (tmp_path / "a.bin").write_bytes(with_packets(plain, told))
+    assert cli.main(["verify", str(tmp_path / "a.bin"), "--fidelity"]) == 3
+    assert cli.main(["repair", str(tmp_path / "a.bin"), str(tmp_path / "b.gvc")]) == 0
+    assert cli.main(["verify", str(tmp_path / "b.gvc"), "--fidelity"]) == 0
+
+
 @pytest.mark.parametrize("attack", ["claims", "gops", "keys"])
 def test_reading_behind_damage_takes_time_that_grows_with_the_file(
     monkeypatch, plain: bytes, attack: str
@@ -232,21 +241,20 @@ def test_reading_behind_damage_takes_time_that_grows_with_the_file(
         "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop,
     }[attack]
     monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
+    monkeypatch.setattr(recovery, "_CHUNK", 1 << 8)
     looked = []
     for size in (1 << 14, 1 << 16):
         count = 0
-        peek = recovery._Rewindable.peek
 
-        def counting(source: recovery._Rewindable, most: int, peek=peek) -> bytes:
-            nonlocal count
-            found = peek(source, most)
-            count += len(found)
-            return found
+        class Counting(io.BytesIO):
+            def read(self, most: int | None = -1) -> bytes:
+                nonlocal count
+                found = super().read(most)
+                count += len(found)
+                return found
 
-        with monkeypatch.context() as patch:
-            patch.setattr(recovery._Rewindable, "peek", counting)
-            header = Reader(io.BytesIO(plain)).header
-            list(recovery.Salvage(io.BytesIO(header.pack() + unit * (size // len(unit)))).events())
+        header = Reader(io.BytesIO(plain)).header
+        list(recovery.Salvage(Counting(header.pack() + unit * (size // len(unit)))).events())
         looked.append(count)
     assert looked[1] < 6 * looked[0] + (1 << 20)
 

@@ -84,13 +84,12 @@ def test_layouts_of_tensors_are_one_stream(frames: np.ndarray, data: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("shape", "change", "advice"),
+    ("shape", "change", "said"),
     [
-        ((2, 8, 8, 4), None, r"leave alpha out, as x\[\.\.\., :3\]"),
+        ((2, 8, 8, 4), None, r"not \(8, 8, 4\) uint8"),
         ((8, 8), None, r"a video is .*, not \(8, 8\)"),
-        ((2, 8, 8, 1), None, "repeat the channel"),
         ((1, 2, 8, 8, 3), None, r"a video is \(T, H, W, 3\) or \(T, 3, H, W\)"),
-        ((8, 8, 3), lambda x: x / 127.5 - 1, r"not from -1 to -1: \(x \+ 1\) / 2"),
+        ((8, 8, 3), lambda x: x / 127.5 - 1, "not from -1 to -1$"),
         ((8, 8, 3), lambda x: x * 1.0 + 2, "floats from 0 to 1, not from 2 to 2$"),
         ((8, 8, 3), lambda x: x + np.nan, "not from nan"),
         ((8, 8, 3), lambda x: x.astype(np.uint16), "not uint16"),
@@ -98,11 +97,11 @@ def test_layouts_of_tensors_are_one_stream(frames: np.ndarray, data: bytes) -> N
         ((8, 8, 3), lambda x: [object()], "not object"),
     ],
 )
-def test_other_arrays_are_refused_with_advice(
-    shape: tuple[int, ...], change: Callable[[np.ndarray], Any] | None, advice: str
+def test_other_arrays_are_refused(
+    shape: tuple[int, ...], change: Callable[[np.ndarray], Any] | None, said: str
 ) -> None:
     given = np.zeros(shape, np.uint8)
-    with pytest.raises(gvcodec.UsageError, match=advice):
+    with pytest.raises(gvcodec.UsageError, match=said):
         gvcodec.encode(change(given) if change else given, **FAST)
 
 

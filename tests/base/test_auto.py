@@ -22,10 +22,10 @@ from gvcodec.bitstream import Reader
 from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import VideoReader
-from gvcodec.rate import auto, target
+from gvcodec.rate import auto
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.guards import error_change, structure_error
-from gvcodec.rate.one_pass import Extent, Open, Pass
+from gvcodec.rate.one_pass import Open
 from gvcodec.rate.size import encode_to
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.base.test_base_motion import clip as sliding
@@ -329,31 +329,3 @@ def test_a_large_size_is_av1_without_trials(source: Path) -> None:
 
     found = encode_to(in_memory(source), RATED, Budget(bpp=0.05), unwatched, choose=choose)
     assert Reader(io.BytesIO(found.coded.data)).header.base == "av1"
-
-
-@pytest.mark.usefixtures("made_weights")
-def test_a_target_takes_the_smaller_file(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distance that depends on the base alone: at q 66 in AV1, and finer or coarser in motion."""
-    at = {"av1": 66.0}
-
-    def distance(coded: Pass, open_source: Open, extent: Extent) -> float:
-        return 0.3 + 0.01 * (coded.base_q - at[Reader(io.BytesIO(coded.data)).header.base])
-
-    monkeypatch.setattr(target, "lpips_of", distance)
-    wanted, asked = target.Target("lpips", 0.3), []
-    for motion, smaller in ((68.0, "motion"), (50.0, "av1")):
-        at["motion"] = motion
-        found = target.encode_for(
-            in_memory(source), RATED, wanted, unwatched, choose=chooser("motion", asked)
-        )
-        assert found.base == Reader(io.BytesIO(found.coded.data)).header.base == smaller
-    assert len(asked) == 2
-
-
-def test_decibels_are_av1s(source: Path) -> None:
-    wanted, asked = target.Target("psnr", 21.0), []
-    open_source = in_memory(source)
-    found = target.encode_for(
-        open_source, RATED, wanted, unwatched, choose=chooser("motion", asked)
-    )
-    assert found.base == "av1" and not asked

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,10 +26,10 @@ with instrumented(__name__):
     from gvcodec.codec.gops import GopSource
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
-    from gvcodec.media.tracks import TrackReader
     from gvcodec.retrieval.files import SummarisedFile
     from gvcodec.retrieval.ranking import best, scores
     from gvcodec.streams import info
+    from gvcodec.streams.repair import repair_stream
     from gvcodec.types import VideoFormat
 
 BASES = ("av1", "vvc")
@@ -76,17 +75,14 @@ def _decode(stream: bytes) -> None:
     decoder = Decoder(reader.header, fidelity=True, threads=1)
     for frame in decoder.frames_of(reader.packets()):
         assert frame.planes[0].max() < 1024
-    tracks = TrackReader(decoder.tracks.popleft()) if decoder.tracks else None
-    while tracks and decoder.tracks:
-        tracks.send(decoder.tracks.popleft())
 
 
 def _decode_despite(stream: bytes) -> None:
     # Behind a hole the stream is read on: the hole is in the middle.
     hole = len(stream) // 2
-    salvage = Salvage(io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]))
-    for _ in Decoder(replace(salvage.header, painter_id=None), True, 1).frames_despite(salvage):
-        pass
+    repair_stream(
+        io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]), "a", io.BytesIO(), threads=1
+    )
 
 
 def _take_apart(stream: bytes) -> None:

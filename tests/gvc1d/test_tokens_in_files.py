@@ -21,7 +21,7 @@ pytest.importorskip("torch")
 import gvcodec
 from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.none import grey_frame
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage
+from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.latents import LatentPass
@@ -168,32 +168,21 @@ def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
     second = [p for p in packets if p.kind is Kind.LATENT][1]
     painted, restored = decode(plain, model), decode(coded, model)
     at = coded.index(second.pack())
-    for change in ("checksum", "payload"):
-        if change == "checksum":
-            data = bytearray(coded)
-            data[at + len(second.pack()) - 1] ^= 1
-            broken = bytes(data)
-        else:
-            bad = Packet(Kind.LATENT, b"\xff" + bytes(30))
-            reader = Reader(io.BytesIO(coded))
-            packets = [bad if packet == second else packet for packet in reader.packets()]
-            broken = stream_of(reader.header, packets, reader.base_hash)
-        path = save(tmp_path, "a.gvc", broken)
-        run("decode", path, tmp_path / "no.y4m", code=3)
-        assert not (tmp_path / "no.y4m").exists()
-        salvage = Salvage(io.BytesIO(broken))
-        decoder = Decoder(salvage.header, models=[model], threads=1)
-        shown = list(decoder.frames_despite(salvage))
-        assert decoder.losses and not decoder.concealed
-        assert planes_equal(shown[0].planes, restored[0])
-        for number in (1, 2):
-            assert planes_equal(shown[number].planes, painted[number])
-        for number in (3, 4, 5):
-            assert planes_equal(shown[number].planes, restored[number])
-        if change == "checksum":
-            run("repair", path, tmp_path / "b.gvc")
-            mended = decode((tmp_path / "b.gvc").read_bytes(), model)
-            assert planes_equal(mended[0], painted[0]) and planes_equal(mended[3], restored[3])
+    bad = Packet(Kind.LATENT, b"\xff" + bytes(30))
+    reader = Reader(io.BytesIO(coded))
+    packets = [bad if packet == second else packet for packet in reader.packets()]
+    broken = stream_of(reader.header, packets, reader.base_hash)
+    run("decode", save(tmp_path, "a.gvc", broken), tmp_path / "no.y4m", code=3)
+    assert not (tmp_path / "no.y4m").exists()
+    data = bytearray(coded)
+    data[at + len(second.pack()) - 1] ^= 1
+    path = save(tmp_path, "a.gvc", bytes(data))
+    run("decode", path, tmp_path / "no.y4m", code=3)
+    assert not (tmp_path / "no.y4m").exists()
+    run("repair", path, tmp_path / "b.gvc")
+    mended = decode((tmp_path / "b.gvc").read_bytes(), model)
+    for shown, wanted in zip(mended, [*painted[:3], *restored[3:]], strict=True):
+        assert planes_equal(shown, wanted)
 
 
 def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:

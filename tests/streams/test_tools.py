@@ -15,7 +15,7 @@ import gvcodec
 from eval.robustness.streams import sound
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.tracks import TrackCopier, TrackPacket, TrackReader
+from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
@@ -84,12 +84,7 @@ def contents(data: bytes) -> tuple[list[Packet], list[int], list[TrackPacket]]:
     decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
     times = [frame.pts for frame in decoder.frames_of(packets)]
     decoder.verify(reader.base_hash)
-    sounds: list[TrackPacket] = []
-    if decoder.tracks:
-        tracks = TrackReader(decoder.tracks.popleft())
-        for payload in decoder.tracks:
-            tracks.send(payload)
-        sounds = list(tracks.waiting)
+    sounds = list(decoder.tracks.waiting) if decoder.tracks else []
     return (
         [packet for packet in packets if packet.is_frame or packet.kind is Kind.FIT],
         times,

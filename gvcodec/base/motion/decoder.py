@@ -115,6 +115,5 @@ class MotionDecoder:
             return []
         return [self._up(self._before) for _ in waiting]
 
-    def abandon(self) -> list[Planes]:
+    def abandon(self) -> None:
         self._before, self._waiting = None, []
-        return []

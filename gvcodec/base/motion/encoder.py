@@ -105,8 +105,6 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A motion frame."""
-
     source: MotionFrame
     payload: bytes
     shown: Shown
@@ -291,7 +289,6 @@ class MotionEncoder:
     def _motion_frame(
         self, source: MotionFrame, near: Shown, far: Shown | None, times: Times
     ) -> _Made:
-        """A motion frame, from its reference frames."""
         threads = self._threads
         price = self._window_price
         other = None if far is None else far.frame

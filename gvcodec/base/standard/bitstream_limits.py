@@ -62,7 +62,6 @@ def _one_frame(shown: int) -> None:
 
 
 def _begins_frame(nal: bytes) -> bool:
-    """Whether a picture header is in this unit, alone or in front of a slice."""
     if len(nal) < 3:
         return False
     kind = nal[1] >> 3
@@ -98,8 +97,7 @@ def _vvc_size(bits: _Bits) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits of a unit after its head of two bytes, without emulation prevention. Raises
-    `DamagedStreamError` at the end."""
+    """Bits of a unit after its head. Raises `DamagedStreamError` at the end."""
 
     def __init__(self, nal: bytes) -> None:
         data = nal[2:_LOOKED_AT].replace(b"\0\0\3", b"\0\0")

@@ -153,7 +153,6 @@ class StandardDecoder(Shared):
         self._codec = codec
         self._size = self._resampler.coded_width, self._resampler.coded_height
         self._decoder = open_decoder(codec, *self._size, threads, low_delay)
-        self._in_display_order = not standard_of(codec).reordered
         self._holds_back = standard_of(codec).holds_back
         self._pending_frames = 0
 
@@ -174,8 +173,7 @@ class StandardDecoder(Shared):
 
     @in_turn
     def flush(self) -> list[Planes]:
-        """Release the rest. Raises `DamagedStreamError` when there are not as many frames as
-        packets."""
+        """Release the rest. Raises `DamagedStreamError` where frames are missing."""
         base_frames = self._decode(None)
         if self._pending_frames:
             raise DamagedStreamError(
@@ -185,17 +183,10 @@ class StandardDecoder(Shared):
         return base_frames
 
     @in_turn
-    def abandon(self) -> list[Planes]:
-        base_frames: list[Planes] = []
-        # AV1 packets come in display order; H.266 ones do not, and one of those held back may
-        # follow a lost one.
-        if self._in_display_order and self._pending_frames:
-            with contextlib.suppress(DamagedStreamError):
-                base_frames = self._decode(None)
+    def abandon(self) -> None:
         with contextlib.suppress(av.FFmpegError):
             self._decoder.flush_buffers()
         self._pending_frames = 0
-        return base_frames
 
     def _decode(self, packet: av.Packet | None) -> list[Planes]:
         frames = decode(self._decoder, packet)

@@ -21,7 +21,7 @@ from gvcodec.base.standard.vvenc import VvcEncoder
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
-from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime, quiet_svt
 from gvcodec.util.sharing import Shared, in_turn, keep
@@ -100,8 +100,7 @@ def open_encoder(
 
 
 class Av1Encoder(Shared):
-    """SVT-AV1, by PyAV. `encode` raises `UsageError` for a size that the encoder does not
-    take."""
+    """SVT-AV1, by PyAV. `encode` raises `UsageError` for a size that it does not take."""
 
     def __init__(
         self,
@@ -118,12 +117,7 @@ class Av1Encoder(Shared):
         encoder.pix_fmt = "yuv420p" if settings.bit_depth == 8 else "yuv420p10le"
         encoder.framerate, encoder.time_base = rate, 1 / rate
         encoder.gop_size = _NEVER
-        encoder.color_range = 2 if colour.full_range else 1
-        encoder.colorspace, encoder.color_primaries, encoder.color_trc = (
-            colour.matrix,
-            colour.primaries,
-            colour.transfer,
-        )
+        tag_colour(encoder, colour)
         self._settings = settings
         self._encoder = encoder
         #: Filled anew for each picture: new memory for each takes longer than the samples.
@@ -174,7 +168,6 @@ def _preset(codec: str, settings: Settings) -> int:
 
 
 def _colour_tags(colour: Colour) -> Colour:
-    """Colour tags that the encoders take."""
     codes = (colour.primaries, colour.transfer, colour.matrix)
     p, t, m = (
         code if code in taken else _UNSPECIFIED

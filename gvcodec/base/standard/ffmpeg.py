@@ -38,8 +38,7 @@ def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bo
 
 
 def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
-    """The payload of a packet for a decoder. Raises `DamagedStreamError` when it claims more than
-    one picture of this size."""
+    """A payload for a decoder. Raises `DamagedStreamError` where it claims more than a frame."""
     check(base, payload, width, height)
     return packet_of(restore(base, payload))
 

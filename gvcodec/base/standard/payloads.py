@@ -14,6 +14,7 @@ import re
 
 import av
 
+from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError
 
@@ -62,30 +63,18 @@ def _strip_av1(unit: bytes) -> bytes:
 
 def obus_of(data: bytes) -> list[tuple[int, bytes]]:
     """Types and bodies of the OBUs of a payload."""
-    return [(head >> 3 & 15, body) for head, _, body in _parse(data)]
+    return [(kind, body) for kind, _, body in _parse(data)]
 
 
 def _obus(data: bytes) -> list[bytes]:
     """OBUs of a temporal unit, each with a size field; the last may come without."""
-    return [
-        bytes([head | _OBU_SIZED]) + extension + encode_var(len(body)) + body
-        for head, extension, body in _parse(data)
-    ]
+    return [head + encode_var(len(body)) + body for _, head, body in _parse(data)]
 
 
 def _parse(data: bytes) -> list[tuple[int, bytes, bytes]]:
-    """First bytes, extensions and bodies of OBUs."""
-    obus: list[tuple[int, bytes, bytes]] = []
-    cursor = Cursor(data, "OBU")
-    while len(cursor):
-        head = cursor.uint(1)
-        extension = cursor.take(1) if head & _OBU_EXTENDED else b""
-        obus.append(
-            (head, extension, cursor.take(cursor.var() if head & _OBU_SIZED else len(cursor)))
-        )
-    if not obus:
+    if not data:
         raise DamagedStreamError("empty packet")
-    return obus
+    return parse_obus(data)
 
 
 def _strip_vvc(unit: bytes) -> bytes:

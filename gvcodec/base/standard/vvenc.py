@@ -127,8 +127,6 @@ class VvcEncoder:
 
 
 class _Gop:
-    """One process and a thread that collects what it writes."""
-
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
         try:

@@ -135,8 +135,7 @@ class Features(nn.Module):
             yield x
 
     def l2_pool(self, x: Tensor) -> Tensor:
-        """DISTS' pooling: root of the Hann-weighted mean of squares, stride 2 (free of aliasing,
-        unlike max)."""
+        """DISTS' pooling: root of the Hann-weighted mean of squares, stride 2."""
         kernel = self.hann.to(x.dtype).expand(x.shape[1], 1, 3, 3)
         return torch.sqrt(F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12)
 
