@@ -11,14 +11,6 @@ from numpy.typing import NDArray
 
 SCALES: int = 64
 
-def rans_encode(start: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], freq: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> bytes:
-    """Codes symbols that occupy [start, start + freq) of 2^16."""
-
-def rans_decode(data: bytes, cdf: Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C', device='cpu', writable=False)], which: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple:
-    """
-    Decodes one symbol for each entry of `which` by the rows of `cdf` (0 … 2^16). Returns (symbols, whole).
-    """
-
 def cdf_table(scale: int, mean: int = 0) -> NDArray[numpy.uint32]:
     """
     Edges 0 … 2^16 (uint32) of a table's symbols: distances 0, 1, -1, 2 … from the integer nearest to the mean, then the escape.
@@ -104,8 +96,6 @@ TREE_LEVELS: int = 5
 TREE_SIDE: int = 25
 
 TREE_BACK: int = 11
-
-TREE_UNIT: int = 2
 
 TREE_MEMORY: tuple = (10, 11, 12, 13, 14, 15, 16, 22, 23)
 

@@ -37,11 +37,6 @@ gv::Plane to_padded(const In<uint16_t, 2>& in) {
   return plane;
 }
 
-void check_size(int width, int height) {
-  if (width < 1 || height < 1 || width > 16384 || height > 16384)
-    throw nb::value_error("picture size out of range");
-}
-
 void raise(const char* name, const char* what) {
   nb::object type = nb::module_::import_("gvcodec.errors").attr(name);
   PyErr_SetString(type.ptr(), what);
@@ -97,9 +92,9 @@ NB_MODULE(_core, m) {
       .def(
           "push",
           [](Errors& self, const In<uint16_t, 2>& y) {
-            if (static_cast<int>(y.shape(0)) != self.height ||
-                static_cast<int>(y.shape(1)) != self.width)
-              throw nb::value_error("plane of another size");
+            check(static_cast<int>(y.shape(0)) == self.height &&
+                      static_cast<int>(y.shape(1)) == self.width,
+                  "plane of another size");
             const gv::Plane luma = to_padded(y);
             const Turn turn(self.mutex);
             std::vector<float> error;
@@ -140,8 +135,7 @@ NB_MODULE(_core, m) {
       .def(
           "push",
           [](Blocks& self, const In<uint16_t, 2>& y) -> std::optional<Out<int16_t>> {
-            if (y.shape(0) != self.height || y.shape(1) != self.width)
-              throw nb::value_error("plane of another size");
+            check(y.shape(0) == self.height && y.shape(1) == self.width, "plane of another size");
             const Turn turn(self.mutex);
             std::vector<int16_t> found;
             {
@@ -158,14 +152,14 @@ NB_MODULE(_core, m) {
 
   m.def(
       "motion_search",
-      [](const In<uint16_t, 2>& current, const In<uint16_t, 2>& reference, int penalty,
-         int threads, int finest) {
+      [](const In<uint16_t, 2>& current, const In<uint16_t, 2>& reference, int penalty, int threads,
+         int finest) {
         const int h = static_cast<int>(current.shape(0)), w = static_cast<int>(current.shape(1));
         check_size(w, h);
-        if (reference.shape(0) != current.shape(0) || reference.shape(1) != current.shape(1))
-          throw nb::value_error("planes differ in size");
-        if (finest != 4 && finest != 2 && finest != 1)
-          throw nb::value_error("finest is 4, 2 or 1 quarters of a sample");
+        check(reference.shape(0) == current.shape(0) && reference.shape(1) == current.shape(1),
+              "planes differ in size");
+        check(finest == 4 || finest == 2 || finest == 1,
+              "finest is 4, 2 or 1 quarters of a sample");
         const gv::Plane cur = to_padded(current), ref = to_padded(reference);
         gv::MotionField field;
         {

@@ -20,10 +20,6 @@ using Samples = In<uint16_t, 2>;
 using Frame = tree::Frame;
 constexpr int kLongestTime = 64;
 
-void check(bool good, const char* what) {
-  if (!good) throw nb::value_error(what);
-}
-
 void fill(gv::Plane& plane, const Samples& in, int width, int height) {
   check(in.shape(1) == static_cast<size_t>(width) && in.shape(0) == static_cast<size_t>(height),
         "planes do not fit together");
@@ -34,8 +30,7 @@ void fill(gv::Plane& plane, const Samples& in, int width, int height) {
 }
 
 Frame to_frame(const Samples& y, const Samples& u, const Samples& v, int picture) {
-  check(y.shape(0) >= 1 && y.shape(1) >= 1 && y.shape(0) <= 16384 && y.shape(1) <= 16384,
-        "picture size out of range");
+  check_size(static_cast<int64_t>(y.shape(1)), static_cast<int64_t>(y.shape(0)));
   check(picture == 0 || picture == 1, "pictures are 0 and 1");
   const int width = static_cast<int>(y.shape(1)), height = static_cast<int>(y.shape(0));
   auto still = tree::make_still(width, height);
@@ -86,9 +81,9 @@ Frame follow(const Frame& near, const Frame* far, int near_time, int far_time,
   const tree::Times times = to_times(far, near_time, far_time);
   check_same(near, far);
   const size_t windows = static_cast<size_t>(near.windows());
-  check(values.shape(0) == windows && values.shape(1) == tree::kValues &&
-            levels.shape(0) == windows,
-        "values and a level for each window");
+  check(
+      values.shape(0) == windows && values.shape(1) == tree::kValues && levels.shape(0) == windows,
+      "values and a level for each window");
   for (size_t i = 0; i < values.size(); ++i)
     check(std::abs(values.data()[i]) <= tree::kLargest, "values are -127…127");
   for (size_t w = 0; w < windows; ++w) {
@@ -138,8 +133,8 @@ nb::tuple contexts(const In<int16_t, 2>& last, const In<int32_t, 2>& level,
   check(first >= 0 && first <= end && static_cast<size_t>(end) <= windows && columns >= 1,
         "windows that are not there");
   for (size_t w = 0; w < windows; ++w) check(levels(w) <= tree::kLevels, "levels are 0…5");
-  auto made = tree::packet_contexts({last.data(), level.data()}, levels.data(), first, end,
-                                      columns, q, {near_time, far_time});
+  auto made = tree::packet_contexts({last.data(), level.data()}, levels.data(), first, end, columns,
+                                    q, {near_time, far_time});
   const size_t steps = made.index.size();
   return nb::make_tuple(to_numpy(std::move(made.side), {1, steps, tree::kSide}),
                         to_numpy(std::move(made.back), {1, steps, tree::kBack}),
@@ -153,7 +148,6 @@ void bind_motion_tree(nb::module_& m) {
   m.attr("TREE_LEVELS") = tree::kLevels;
   m.attr("TREE_SIDE") = tree::kSide;
   m.attr("TREE_BACK") = tree::kBack;
-  m.attr("TREE_UNIT") = tree::kUnit;
   nb::list memory;
   for (const int activation : tree::kMemoryActivations) memory.append(activation);
   m.attr("TREE_MEMORY") = nb::tuple(memory);
@@ -182,9 +176,8 @@ void bind_motion_tree(nb::module_& m) {
         "bit in sums of absolute differences of 8 bits, `most`: levels at most.");
   m.def("tree_errors", &errors, "a"_a, "b"_a,
         "Sums of absolute differences of all samples (10 bits) by window, int64 (N,).");
-  m.def(
-      "tree_contexts", &contexts, "last"_a, "level"_a, "levels"_a, "first"_a, "end"_a, "columns"_a,
-      "q"_a, "near_time"_a, "far_time"_a,
-      "Activations (1, S, TREE_SIDE), values before (1, S, TREE_BACK) and index of the S values "
-      "that the windows first…end - 1 put into a packet.");
+  m.def("tree_contexts", &contexts, "last"_a, "level"_a, "levels"_a, "first"_a, "end"_a,
+        "columns"_a, "q"_a, "near_time"_a, "far_time"_a,
+        "Activations (1, S, TREE_SIDE), values before (1, S, TREE_BACK) and index of the S values "
+        "that the windows first…end - 1 put into a packet.");
 }

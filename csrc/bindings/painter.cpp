@@ -28,9 +28,8 @@ gv::PainterLayer to_layer(const Layer& given) {
   const auto& [weight, bias, multiplier, shift, step] = given;
   gv::PainterLayer l;
   for (size_t i = 0; i < 4; ++i)
-    if (weight.shape(i) < 1 || weight.shape(i) > 512)
-      throw nb::value_error("a layer of another shape");
-  if (weight.shape(2) != weight.shape(3)) throw nb::value_error("a layer of another shape");
+    check(weight.shape(i) >= 1 && weight.shape(i) <= 512, "a layer of another shape");
+  check(weight.shape(2) == weight.shape(3), "a layer of another shape");
   l.outputs = static_cast<int>(weight.shape(0));
   l.inputs = static_cast<int>(weight.shape(1));
   l.side = static_cast<int>(weight.shape(2));
@@ -53,8 +52,7 @@ class Frames {
 
   void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks,
              const Numbers& entries) {
-    if (layers.size() != 9 && layers.size() != 10)
-      throw nb::value_error("nine layers beside the blocks, or ten");
+    check(layers.size() == 9 || layers.size() == 10, "nine layers beside the blocks, or ten");
     gv::PainterLayers l;
     gv::PainterLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,  &l.style,
                                         &l.head, &l.gate,  &l.enter,      &l.leave, &l.middle};
@@ -63,29 +61,22 @@ class Frames {
       l.blocks.push_back(
           {to_layer(depthwise), to_layer(expand), to_layer(project), copied(condition)});
     const Turn turn(mutex_);
-    try {
-      painter_.start(l, copied(entries));
-    } catch (const std::invalid_argument& error) {
-      throw nb::value_error(error.what());
-    }
-    started_ = true;
+    painter_.start(l, copied(entries));
   }
 
   nb::tuple paint(const Samples& y, const Samples& u, const Samples& v,
                   const std::optional<In<int16_t, 3>>& motion, int own) {
     const Turn turn(mutex_);
-    if (!started_) throw nb::value_error("paint comes after start");
-    if (own < -2048 || own > 2048)
-      throw nb::value_error("an entry of the condition is out of range");
+    check(own >= -2048 && own <= 2048, "an entry of the condition is out of range");
     const size_t width = static_cast<size_t>(painter_.width()),
                  height = static_cast<size_t>(painter_.height());
     const size_t cw = (width + 1) / 2, ch = (height + 1) / 2;
-    if (y.shape(0) != height || y.shape(1) != width || u.shape(0) != ch || u.shape(1) != cw ||
-        v.shape(0) != ch || v.shape(1) != cw)
-      throw nb::value_error("planes do not fit the picture size");
-    if (motion && (motion->shape(0) != (height + 15) / 16 ||
-                   motion->shape(1) != (width + 15) / 16 || motion->shape(2) != 2))
-      throw nb::value_error("one vector for each 16×16 block");
+    check(y.shape(0) == height && y.shape(1) == width && u.shape(0) == ch && u.shape(1) == cw &&
+              v.shape(0) == ch && v.shape(1) == cw,
+          "planes do not fit the picture size");
+    check(!motion || (motion->shape(0) == (height + 15) / 16 &&
+                      motion->shape(1) == (width + 15) / 16 && motion->shape(2) == 2),
+          "one vector for each 16×16 block");
     const Out<uint16_t> out[3] = {unset(height, width), unset(ch, cw), unset(ch, cw)};
     uint16_t* const planes[3] = {out[0].data(), out[1].data(), out[2].data()};
     {
@@ -99,21 +90,17 @@ class Frames {
 
  private:
   gv::FramePainter painter_;
-  bool started_ = false;
   std::mutex mutex_;
 };
 
 }  // namespace
 
 void bind_painter(nb::module_& m) {
-  nb::class_<Frames>(
-      m, "FramePainter",
-      "The painter as decoders run it.")
+  nb::class_<Frames>(m, "FramePainter", "The painter as decoders run it.")
       .def(
           "__init__",
           [](Frames* self, int width, int height, int threads) {
-            if (width < 1 || height < 1 || width > 16384 || height > 16384)
-              throw nb::value_error("picture size out of range");
+            check_size(width, height);
             new (self) Frames(width, height, threads);
           },
           "width"_a, "height"_a, "threads"_a = 1)
@@ -122,8 +109,7 @@ void bind_painter(nb::module_& m) {
            "multiplier, shift, step int32); `layers`: stem, "
            "stem2, statistics, view, style, head, gate, enter, middle, leave; a block: (depthwise, "
            "expand, project, condition int32).")
-      .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(),
-           "own"_a = 0,
+      .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "own"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
            "blocks against the frame before.");
 }

@@ -37,10 +37,6 @@ gv::StreamBackend& backend_of(const std::string& name) {
 #endif
 }
 
-void check(bool good, const char* what) {
-  if (!good) throw nb::value_error(what);
-}
-
 template <class Array>
 gv::Batch to_batch(const Array& cells, const In<int32_t, 1>& counts) {
   check(cells.shape(0) <= INT32_MAX && cells.shape(1) <= INT32_MAX, "a batch of impossible size");
@@ -234,7 +230,8 @@ void bind_streams(nb::module_& m) {
   m.def("streams_encode_predicted", &encode_predicted, "layers"_a, "side"_a, "values"_a, "counts"_a,
         "backend"_a, "back"_a = nb::none(),
         "As streams_encode, with tables that an integer network predicts from side (streams, "
-        "steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, below 0 the "
+        "steps, n) and the values before: back (streams, steps, m) int32 of them, 0 = none, below "
+        "0 the "
         "magnitude of a span, or the latest ones.");
   m.def("streams_decode_predicted", &decode_predicted, "layers"_a, "side"_a, "packets"_a,
         "counts"_a, "backend"_a, "back"_a = nb::none(),

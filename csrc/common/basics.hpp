@@ -27,6 +27,11 @@ struct DamagedStream : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What callers have to see to; ValueError in Python.
+inline void check(bool good, const char* what) {
+  if (!good) throw std::invalid_argument(what);
+}
+
 template <class T>
 GV_BOTH inline T clamp(T v, T lo, T hi) {
   return v < lo ? lo : (v > hi ? hi : v);

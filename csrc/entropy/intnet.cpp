@@ -26,10 +26,6 @@ GV_SIMD(void, multiply, (const DenseLayer& layer, const int16_t* in, int32_t* su
   }
 }
 
-void check(bool good, const char* what) {
-  if (!good) throw std::invalid_argument(what);
-}
-
 }  // namespace
 
 IntegerNetwork::IntegerNetwork(std::vector<DenseLayer> layers) : layers_(std::move(layers)) {

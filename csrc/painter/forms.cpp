@@ -21,11 +21,20 @@
 #include <arm_neon.h>
 #endif
 
-// Sums stay in registers only where all loops over them are written out.
+// Sums stay in registers only where all loops over them are written out. What stands between
+// GV_TARGET and GV_TARGET_END may use these instructions.
+#define GV_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define GV_UNROLL _Pragma("clang loop unroll(full)")
+#define GV_UNROLL GV_PRAGMA(clang loop unroll(full))
+#define GV_TARGET(names) \
+  GV_PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
+#define GV_TARGET_END GV_PRAGMA(clang attribute pop)
+#define GV_DOTPROD_TARGET "dotprod"
 #elif defined(__GNUC__)
-#define GV_UNROLL _Pragma("GCC unroll 16")
+#define GV_UNROLL GV_PRAGMA(GCC unroll 16)
+#define GV_TARGET(names) GV_PRAGMA(GCC push_options) GV_PRAGMA(GCC target(names))
+#define GV_TARGET_END GV_PRAGMA(GCC pop_options)
+#define GV_DOTPROD_TARGET "arch=armv8.2-a+dotprod"
 #else
 #define GV_UNROLL
 #endif
@@ -37,120 +46,65 @@ namespace {
 namespace plain {
 #if defined(GV_WASM_SIMD)
 #define GV_LANES 3
-#define GV_SRL32(v, n) _mm_srli_epi32(v, n)
-#define GV_AND(a, b) _mm_and_si128(a, b)
 #else
 #define GV_LANES 0
 #endif
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_LANES
-#undef GV_SRL32
-#undef GV_AND
 }  // namespace plain
 
 #if GV_FORMS
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,fma")
-#endif
+GV_TARGET("avx2,bmi,bmi2,fma")
 #define GV_LANES 1
-#define GV_SRL32(v, n) _mm256_srli_epi32(v, n)
-#define GV_AND(a, b) _mm256_and_si256(a, b)
 namespace avx2 {
 #define GV_DOT 0
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace avx2
 #if defined(GV_AVX_VNNI)
 namespace vnni {
 #define GV_DOT 1
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace vnni
 #endif
 #undef GV_LANES
-#undef GV_SRL32
-#undef GV_AND
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(                                                                   \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma"))), \
-    apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
-#endif
+GV_TARGET_END
+GV_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
 #define GV_LANES 2
-#define GV_SRL32(v, n) _mm512_srli_epi32(v, n)
-#define GV_AND(a, b) _mm512_and_si512(a, b)
 namespace avx512 {
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 }  // namespace avx512
 #if defined(GV_AMX_TILES)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("amx-tile,amx-int8"))), apply_to = function)
-#else
-#pragma GCC target("amx-tile,amx-int8")
-#endif
+GV_TARGET("amx-tile,amx-int8")
 namespace amx {
 #define GV_AMX 1
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_AMX
 }  // namespace amx
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+GV_TARGET_END
 #endif
 #undef GV_LANES
-#undef GV_SRL32
-#undef GV_AND
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+GV_TARGET_END
 #endif
 
 #if GV_NEON
 #define GV_LANES 4
-#define GV_SRL32(v, n) vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(v), n))
-#define GV_AND(a, b) vandq_s32(a, b)
 namespace neon {
 #define GV_DOT 0
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace neon
 #if GV_DOTPROD
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("arch=armv8.2-a+dotprod")
-#endif
+GV_TARGET(GV_DOTPROD_TARGET)
 namespace dotprod {
 #define GV_DOT 1
-#include "painter/lanes.inl"
 #include "painter/loops.inl"
 #undef GV_DOT
 }  // namespace dotprod
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+GV_TARGET_END
 #endif
 #undef GV_LANES
-#undef GV_SRL32
-#undef GV_AND
 #endif
 
 }  // namespace

@@ -8,15 +8,6 @@
 
 namespace gv {
 
-namespace {
-
-uint32_t mixed(uint32_t x) {
-  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) x = (x ^ (x >> 16)) * factor;
-  return x ^ (x >> 15);
-}
-
-}  // namespace
-
 FramePainter::FramePainter(int width, int height, int threads)
     : width_(width),
       height_(height),

@@ -9,41 +9,73 @@
 // two vectors, cut to their range, in an order of its own: `as_packed` and `as_row` change between
 // it and that of a row, `st_packed_pairs` stores as `st_pairs` does.
 
+#if GV_LANES >= 1 && GV_LANES <= 3
+// GV_OP: an intrinsic by its name at this width; GV_WHOLE: one that takes the whole vector.
 #if GV_LANES == 2
 using V = __m512i;
 constexpr int kWide = 32, kLanes = 16, kColumns = 4;
-inline V ld(const void* p) { return _mm512_loadu_si512(p); }
+#define GV_OP(name) _mm512_##name
+#define GV_WHOLE(name) _mm512_##name##_si512
+#elif GV_LANES == 1
+using V = __m256i;
+constexpr int kWide = 16, kLanes = 8, kColumns = 2;
+#define GV_OP(name) _mm256_##name
+#define GV_WHOLE(name) _mm256_##name##_si256
+#else
+using V = __m128i;
+constexpr int kWide = 8, kLanes = 4, kColumns = 2;
+#define GV_OP(name) _mm_##name
+#define GV_WHOLE(name) _mm_##name##_si128
+#endif
+inline V ld(const void* p) { return GV_WHOLE(loadu)(static_cast<const V*>(p)); }
 inline V ld16(const int16_t* p) { return ld(p); }
 inline V ld32(const void* p) { return ld(p); }
-inline void st16(int16_t* p, V v) { _mm512_storeu_si512(p, v); }
-inline void st32(void* p, V v) { _mm512_storeu_si512(p, v); }
-inline V set16(int v) { return _mm512_set1_epi16(static_cast<short>(v)); }
-inline V set32(int v) { return _mm512_set1_epi32(v); }
-inline V add(V a, V b) { return _mm512_add_epi16(a, b); }
-inline V sub(V a, V b) { return _mm512_sub_epi16(a, b); }
-inline V times(V a, V b) { return _mm512_mulhrs_epi16(a, b); }
-inline V mul(V a, V b) { return _mm512_mullo_epi16(a, b); }
-inline V sll(V a, int n) { return _mm512_sll_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V sra(V a, int n) { return _mm512_sra_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V srl(V a, int n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V smaller(V a, V b) { return _mm512_min_epi16(a, b); }
-inline V larger(V a, V b) { return _mm512_max_epi16(a, b); }
-inline V size_of(V a) { return _mm512_abs_epi16(a); }
-inline V either(V a, V b) { return _mm512_or_si512(a, b); }
-inline V add32(V a, V b) { return _mm512_add_epi32(a, b); }
-inline V mul32(V a, V b) { return _mm512_mullo_epi32(a, b); }
-inline V small_mul32(V a, V b) { return _mm512_madd_epi16(a, b); }  // b in 0…32767, a fits 16 bits
-inline V sll32(V a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V sra32(V a, int n) { return _mm512_srav_epi32(a, set32(n)); }
+inline void st32(void* p, V v) { GV_WHOLE(storeu)(static_cast<V*>(p), v); }
+inline void st16(int16_t* p, V v) { st32(p, v); }
+inline V set16(int v) { return GV_OP(set1_epi16)(static_cast<short>(v)); }
+inline V set32(int v) { return GV_OP(set1_epi32)(v); }
+inline V add(V a, V b) { return GV_OP(add_epi16)(a, b); }
+inline V sub(V a, V b) { return GV_OP(sub_epi16)(a, b); }
+inline V times(V a, V b) { return GV_OP(mulhrs_epi16)(a, b); }
+inline V mul(V a, V b) { return GV_OP(mullo_epi16)(a, b); }
+inline V sll(V a, int n) { return GV_OP(sll_epi16)(a, _mm_cvtsi32_si128(n)); }
+inline V sra(V a, int n) { return GV_OP(sra_epi16)(a, _mm_cvtsi32_si128(n)); }
+inline V srl(V a, int n) { return GV_OP(srl_epi16)(a, _mm_cvtsi32_si128(n)); }
+inline V smaller(V a, V b) { return GV_OP(min_epi16)(a, b); }
+inline V larger(V a, V b) { return GV_OP(max_epi16)(a, b); }
+inline V size_of(V a) { return GV_OP(abs_epi16)(a); }
+inline V either(V a, V b) { return GV_WHOLE(or)(a, b); }
+inline V masked(V a, V b) { return GV_WHOLE(and)(a, b); }
+inline V add32(V a, V b) { return GV_OP(add_epi32)(a, b); }
+inline V mul32(V a, V b) { return GV_OP(mullo_epi32)(a, b); }
+inline V madd(V a, V b) { return GV_OP(madd_epi16)(a, b); }
+inline V small_mul32(V a, V b) { return madd(a, b); }  // b in 0…32767, a fits 16 bits
+inline V sll32(V a, int n) { return GV_OP(sll_epi32)(a, _mm_cvtsi32_si128(n)); }
+inline V srl32(V a, int n) { return GV_OP(srl_epi32)(a, _mm_cvtsi32_si128(n)); }
+#if GV_LANES == 3
+inline V sra32(V a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+#else
+inline V sra32(V a, int n) { return GV_OP(srav_epi32)(a, set32(n)); }
+#endif
 inline V cut32(V a, int low, int high) {
-  return _mm512_max_epi32(_mm512_min_epi32(a, set32(high)), set32(low));
+  return GV_OP(max_epi32)(GV_OP(min_epi32)(a, set32(high)), set32(low));
 }
+inline V add_cut(V a, V b) { return GV_OP(adds_epi16)(a, b); }
+inline V pack(V a, V b) { return GV_OP(packs_epi32)(a, b); }
+inline void st_unpacked(void* p, V a, V b) {
+  st32(p, GV_OP(unpacklo_epi16)(a, b));
+  st32(static_cast<uint32_t*>(p) + kLanes, GV_OP(unpackhi_epi16)(a, b));
+}
+#undef GV_OP
+#undef GV_WHOLE
+#endif
+
+#if GV_LANES == 2
 // As text: GCC 12 copies the sums about in registers around the intrinsic, for half of the time.
 inline V dot(V sum, V a, V w) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
   return sum;
 }
-inline V madd(V a, V b) { return _mm512_madd_epi16(a, b); }
 inline V add_pairs(V sum, V a, V b) {
   __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
   return sum;
@@ -54,18 +86,13 @@ inline V widen(const int16_t* p) {
 inline void narrow(int16_t* p, V v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
-inline V add_cut(V a, V b) { return _mm512_adds_epi16(a, b); }
-inline V pack(V a, V b) { return _mm512_packs_epi32(a, b); }
 inline V as_packed(V v) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v);
 }
 inline V as_row(V v) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
 }
-inline void st_packed_pairs(void* p, V a, V b) {
-  st32(p, _mm512_unpacklo_epi16(a, b));
-  st32(static_cast<uint32_t*>(p) + kLanes, _mm512_unpackhi_epi16(a, b));
-}
+inline void st_packed_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
 inline void st_pairs(void* p, V a, V b) {
   const auto half = [&](int n, __m256i x, __m256i y) {
     st32(static_cast<uint32_t*>(p) + n * kLanes,
@@ -75,35 +102,6 @@ inline void st_pairs(void* p, V a, V b) {
   half(1, _mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
 }
 #elif GV_LANES == 1
-using V = __m256i;
-constexpr int kWide = 16, kLanes = 8, kColumns = 2;
-inline V ld(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline V ld16(const int16_t* p) { return ld(p); }
-inline V ld32(const void* p) { return ld(p); }
-inline void st16(int16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-inline void st32(void* p, V v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-inline V set16(int v) { return _mm256_set1_epi16(static_cast<short>(v)); }
-inline V set32(int v) { return _mm256_set1_epi32(v); }
-inline V add(V a, V b) { return _mm256_add_epi16(a, b); }
-inline V sub(V a, V b) { return _mm256_sub_epi16(a, b); }
-inline V times(V a, V b) { return _mm256_mulhrs_epi16(a, b); }
-inline V mul(V a, V b) { return _mm256_mullo_epi16(a, b); }
-inline V sll(V a, int n) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V sra(V a, int n) { return _mm256_sra_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V srl(V a, int n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V smaller(V a, V b) { return _mm256_min_epi16(a, b); }
-inline V larger(V a, V b) { return _mm256_max_epi16(a, b); }
-inline V size_of(V a) { return _mm256_abs_epi16(a); }
-inline V either(V a, V b) { return _mm256_or_si256(a, b); }
-inline V add32(V a, V b) { return _mm256_add_epi32(a, b); }
-inline V mul32(V a, V b) { return _mm256_mullo_epi32(a, b); }
-inline V small_mul32(V a, V b) { return _mm256_madd_epi16(a, b); }
-inline V sll32(V a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V sra32(V a, int n) { return _mm256_srav_epi32(a, set32(n)); }
-inline V cut32(V a, int low, int high) {
-  return _mm256_max_epi32(_mm256_min_epi32(a, set32(high)), set32(low));
-}
-inline V madd(V a, V b) { return _mm256_madd_epi16(a, b); }
 #if GV_DOT
 inline V dot(V sum, V a, V w) {
   __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w));
@@ -126,48 +124,15 @@ inline void narrow(int16_t* p, V v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
-inline V add_cut(V a, V b) { return _mm256_adds_epi16(a, b); }
-inline V pack(V a, V b) { return _mm256_packs_epi32(a, b); }
 inline V as_packed(V v) { return _mm256_permute4x64_epi64(v, 0xd8); }
 inline V as_row(V v) { return as_packed(v); }
-inline void st_packed_pairs(void* p, V a, V b) {
-  st32(p, _mm256_unpacklo_epi16(a, b));
-  st32(static_cast<uint32_t*>(p) + kLanes, _mm256_unpackhi_epi16(a, b));
-}
+inline void st_packed_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
 inline void st_pairs(void* p, V a, V b) {
   const V low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
   st32(p, _mm256_permute2x128_si256(low, high, 0x20));
   st32(static_cast<uint32_t*>(p) + kLanes, _mm256_permute2x128_si256(low, high, 0x31));
 }
 #elif GV_LANES == 3
-using V = __m128i;
-constexpr int kWide = 8, kLanes = 4, kColumns = 2;
-inline V ld(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-inline V ld16(const int16_t* p) { return ld(p); }
-inline V ld32(const void* p) { return ld(p); }
-inline void st16(int16_t* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
-inline void st32(void* p, V v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
-inline V set16(int v) { return _mm_set1_epi16(static_cast<short>(v)); }
-inline V set32(int v) { return _mm_set1_epi32(v); }
-inline V add(V a, V b) { return _mm_add_epi16(a, b); }
-inline V sub(V a, V b) { return _mm_sub_epi16(a, b); }
-inline V times(V a, V b) { return _mm_mulhrs_epi16(a, b); }
-inline V mul(V a, V b) { return _mm_mullo_epi16(a, b); }
-inline V sll(V a, int n) { return _mm_sll_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V sra(V a, int n) { return _mm_sra_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V srl(V a, int n) { return _mm_srl_epi16(a, _mm_cvtsi32_si128(n)); }
-inline V smaller(V a, V b) { return _mm_min_epi16(a, b); }
-inline V larger(V a, V b) { return _mm_max_epi16(a, b); }
-inline V size_of(V a) { return _mm_abs_epi16(a); }
-inline V either(V a, V b) { return _mm_or_si128(a, b); }
-inline V add32(V a, V b) { return _mm_add_epi32(a, b); }
-inline V mul32(V a, V b) { return _mm_mullo_epi32(a, b); }
-inline V small_mul32(V a, V b) { return _mm_madd_epi16(a, b); }
-inline V sll32(V a, int n) { return _mm_sll_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V sra32(V a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
-inline V cut32(V a, int low, int high) {
-  return _mm_max_epi32(_mm_min_epi32(a, set32(high)), set32(low));
-}
 // Bytes 0, 2 and 1, 3 of each lane as pairs of int16: WebAssembly has no product of bytes.
 inline V dot(V sum, V a, V w) {
   const V odd = _mm_madd_epi16(_mm_srli_epi16(a, 8), _mm_srai_epi16(w, 8));
@@ -175,7 +140,6 @@ inline V dot(V sum, V a, V w) {
       _mm_madd_epi16(_mm_and_si128(a, set16(255)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
   return add32(sum, add32(even, odd));
 }
-inline V madd(V a, V b) { return _mm_madd_epi16(a, b); }
 inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
 inline V widen(const int16_t* p) {
   return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
@@ -183,14 +147,9 @@ inline V widen(const int16_t* p) {
 inline void narrow(int16_t* p, V v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v));
 }
-inline V add_cut(V a, V b) { return _mm_adds_epi16(a, b); }
-inline V pack(V a, V b) { return _mm_packs_epi32(a, b); }
 inline V as_packed(V v) { return v; }
 inline V as_row(V v) { return v; }
-inline void st_pairs(void* p, V a, V b) {
-  st32(p, _mm_unpacklo_epi16(a, b));
-  st32(static_cast<uint32_t*>(p) + kLanes, _mm_unpackhi_epi16(a, b));
-}
+inline void st_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
 inline void st_packed_pairs(void* p, V a, V b) { st_pairs(p, a, b); }
 #elif GV_LANES == 4
 using V = int32x4_t;
@@ -221,11 +180,15 @@ inline V smaller(V a, V b) { return of16(vminq_s16(s16(a), s16(b))); }
 inline V larger(V a, V b) { return of16(vmaxq_s16(s16(a), s16(b))); }
 inline V size_of(V a) { return of16(vabsq_s16(s16(a))); }
 inline V either(V a, V b) { return vorrq_s32(a, b); }
+inline V masked(V a, V b) { return vandq_s32(a, b); }
 inline V add32(V a, V b) { return vaddq_s32(a, b); }
 inline V mul32(V a, V b) { return vmulq_s32(a, b); }
 inline V small_mul32(V a, V b) { return vmulq_s32(a, b); }
 inline V sll32(V a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
 inline V sra32(V a, int n) { return sll32(a, -n); }
+inline V srl32(V a, int n) {
+  return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-n)));
+}
 inline V cut32(V a, int low, int high) { return vmaxq_s32(vminq_s32(a, set32(high)), set32(low)); }
 // Activations are at most 127, so two products fit 16 bits.
 inline V dot(V sum, V a, V w) {

@@ -1,5 +1,6 @@
 // The loops of `forms.hpp`, written once with the operations of `lanes.inl`: one file, since each
 // form of the core includes all of them.
+#include "painter/lanes.inl"
 
 inline V between(V a, V low, V high) { return larger(smaller(a, high), low); }
 inline V halved(V a, int n) { return sra(add(a, set16(1 << (n - 1))), n); }
@@ -405,10 +406,10 @@ void squeeze_phases(const int16_t* even, const int16_t* odd, bool grain, int wid
   };
 #if GV_LANES
   // Two samples of each row in a 32-bit lane: to bytes 0, 1 and 2, 3.
-  const auto bytes = [&](V v) { return either(v, V(GV_SRL32(v, 8))); };
+  const auto bytes = [&](V v) { return either(v, srl32(v, 8)); };
   for (int x = 0; x < width; x += kLanes) {
     const V a = bytes(level(ld16(even + 2 * x))), b = bytes(level(ld16(odd + 2 * x)));
-    st32(out + x, either(GV_AND(a, set32(0xffff)), sll32(b, 16)));
+    st32(out + x, either(masked(a, set32(0xffff)), sll32(b, 16)));
   }
 #else
   for (int x = 0; x < width; ++x) {

@@ -1,5 +1,5 @@
-// The painter from base frame to painted frame, stage after stage: one file, since all stages work in
-// the same buffers.
+// The painter from base frame to painted frame, stage after stage: one file, since all stages work
+// in the same buffers.
 
 #include "painter/painter.hpp"
 
@@ -12,10 +12,6 @@
 namespace gv {
 
 namespace {
-
-void check(bool good, const char* what) {
-  if (!good) throw std::invalid_argument(what);
-}
 
 void check_layer(const PainterLayer& l, int outputs, int inputs, int side) {
   const size_t n = static_cast<size_t>(outputs);
@@ -65,9 +61,7 @@ DotLayer packed(const PainterLayer& l, int zero) {
 }
 
 // Taps of a layer 1×1, and of one 3×3 around the second of three rows.
-Taps taps_at(const Quads& rows, int y) {
-  return {{rows.row(0, y)}, 1, rows.channels, rows.stride};
-}
+Taps taps_at(const Quads& rows, int y) { return {{rows.row(0, y)}, 1, rows.channels, rows.stride}; }
 Taps taps_around(const Quads& rows, int above) {
   const uint32_t* r = rows.row(0, above);
   return {{r - 1, r, r + 1}, 3, 3 * rows.channels, rows.stride};
@@ -421,9 +415,7 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
 // further on: strips go through all stages with each row that is new, what stays in caches
 // meanwhile; then follow the rows at the borders of strips.
 void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
-  uint32_t bits = position_++;
-  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) bits = (bits ^ (bits >> 16)) * factor;
-  bits ^= bits >> 15;
+  const uint32_t bits = mixed(position_++);
   const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
   constexpr int kStages = 6;
   const auto run = [&](int stage, int y) {
@@ -457,7 +449,7 @@ void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
 }
 
 void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own,
-                           uint16_t* const* planes) {
+                         uint16_t* const* planes) {
   check(!entries_.empty(), "paint comes after start");
   forms_ = &painter_forms();
   std::swap(now_, before_);

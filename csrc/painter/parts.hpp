@@ -16,6 +16,11 @@ constexpr int kAmplitude = 9, kTint = 18, kKeep = 20, kGate = 21;
 constexpr int kHeads = 15;
 constexpr uint32_t kMiddleQuad = 0x40404040, kZeroQuad = 0x08080808;
 
+inline uint32_t mixed(uint32_t x) {
+  for (const uint32_t factor : {0x21F0AAADu, 0x735A2D97u}) x = (x ^ (x >> 16)) * factor;
+  return x ^ (x >> 15);
+}
+
 template <class T>
 void repeat(T* row, int width, int count) {
   std::fill(row - count, row, row[0]);

@@ -1,7 +1,6 @@
-// Every integer routine that is compiled for several instruction sets, in each of them, against a
-// plain twin; and the choice of the form.
+// The motion search's routines, which are compiled for several instruction sets, in each of them
+// against a plain twin; and the choice of the form.
 #include "check.hpp"
-#include "entropy/intnet.hpp"
 #include "motion/motion_search.hpp"
 
 using namespace gvtest;
@@ -74,50 +73,6 @@ void motion(Random& random) {
   }
 }
 
-void networks(Random& random) {
-  for (int turn = 0; turn < 60; ++turn) {
-    std::vector<int> size;
-    for (int l = uniform(random, 2, 4); l >= 0; --l) size.push_back(uniform(random, 1, 90));
-    std::vector<gv::DenseLayer> layers;
-    for (size_t l = 0; l + 1 < size.size(); ++l) {
-      gv::DenseLayer layer;
-      layer.inputs = size[l];
-      layer.outputs = size[l + 1];
-      for (int i = 0; i < size[l] * size[l + 1]; ++i)
-        layer.weight.push_back(static_cast<int16_t>(uniform(random, -128, 127)));
-      for (int o = 0; o < size[l + 1]; ++o) {
-        layer.bias.push_back(uniform(random, -20000, 20000));
-        layer.multiplier.push_back(uniform(random, -3000, 30000));
-      }
-      layer.shift = uniform(random, 12, 24);
-      if (l + 2 == size.size()) layer.low = -32768, layer.high = 32767;
-      layers.push_back(layer);
-    }
-    const int rows = uniform(random, 0, 9);
-    std::vector<uint8_t> in(static_cast<size_t>(rows) * size.front());
-    for (uint8_t& v : in) v = static_cast<uint8_t>(uniform(random, 0, 127));
-    std::vector<int32_t> out(static_cast<size_t>(rows) * size.back());
-    gv::IntegerNetwork(layers).forward(in.data(), rows, out.data());
-    for (int r = 0; r < rows; ++r) {
-      std::vector<int64_t> x(in.begin() + r * size.front(), in.begin() + (r + 1) * size.front());
-      for (const gv::DenseLayer& layer : layers) {
-        std::vector<int64_t> y;
-        for (int o = 0; o < layer.outputs; ++o) {
-          int64_t sum = layer.bias[o];
-          for (int i = 0; i < layer.inputs; ++i)
-            sum += x[i] * layer.weight[static_cast<size_t>(o) * layer.inputs + i];
-          const int64_t half = int64_t{1} << (layer.shift - 1);
-          y.push_back(gv::clamp<int64_t>((sum * layer.multiplier[o] + half) >> layer.shift,
-                                         layer.low, layer.high));
-        }
-        x = y;
-      }
-      for (int o = 0; o < size.back(); ++o)
-        EXPECT(out[static_cast<size_t>(r) * size.back() + o] == x[o]);
-    }
-  }
-}
-
 void settings() {
   const std::vector<std::string> forms = gv::cpu_forms();
   EXPECT(!forms.empty() && forms.front() == "plain");
@@ -142,7 +97,6 @@ int main() {
   in_every_form([](const std::string&) {
     Random random(5);
     motion(random);
-    networks(random);
   });
   return verdict("kernels");
 }

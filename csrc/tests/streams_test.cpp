@@ -189,26 +189,10 @@ void round_trips(Random& random, gv::StreamBackend& kernels, int streams, int st
   });
 }
 
-void networks(Random& random) {
-  for (int turn = 0; turn < 60; ++turn) {
-    std::vector<int> sizes(static_cast<size_t>(uniform(random, 2, 5)));
-    for (int& n : sizes) n = uniform(random, 1, turn % 10 == 0 ? 700 : 70);
-    const gv::IntegerNetwork network = random_network(random, sizes);
-    const int rows = uniform(random, 0, 40);
-    std::vector<uint8_t> in(static_cast<size_t>(rows) * sizes.front());
-    for (uint8_t& v : in) v = static_cast<uint8_t>(uniform(random, 0, 255));
-    std::vector<int32_t> a(static_cast<size_t>(rows) * sizes.back()), b(a.size());
-    gv::cpu_backend().forward(network, in.data(), rows, a.data());
-    gv::cuda::emulated_backend().forward(network, in.data(), rows, b.data());
-    EXPECT(a == b);
-  }
-}
-
 }  // namespace
 
 int main() {
   Random random(1);
-  networks(random);
   for (int turn = 0; turn < 60; ++turn)
     round_trips(random, gv::cuda::emulated_backend(), uniform(random, 0, 130),
                 uniform(random, 0, 25));

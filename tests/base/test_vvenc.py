@@ -64,12 +64,14 @@ def test_low_delay_is_refused() -> None:
         StandardEncoder(form(96, 80), "vvc", 50, low_delay=True)
 
 
+@pytest.mark.parametrize("count", [3, 20])
 def test_the_command_line_leaves_no_file_when_the_program_fails(
-    program: Path, tmp_path, capsys
+    program: Path, tmp_path, capsys, count: int
 ) -> None:
+    """At the end of the source, and while it still writes frames."""
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
-    source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + 3 * frame)
+    source.write_bytes(b"YUV4MPEG2 W96 H80 F25:1 C420jpeg\n" + count * frame)
     run("encode", source, stream, "--base", "vvc", "--fit", "off", code=1)
     assert capsys.readouterr().err.splitlines()[-1].endswith("ffmpeg with libvvenc failed: no room")
     assert not stream.exists()
