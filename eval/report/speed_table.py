@@ -15,10 +15,10 @@ def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str
         [
             step,
             f"{v['fps']:.2f}",
-            f"{statistics.median(v['processor']) / frames:.3f}" if "processor" in v else "–",
+            f"{statistics.median(v['processor']) / frames:.3f}",
             *(f"×{v['ratio'][peer]:.3g}" for peer in peers),
-            _gigabytes(v.get("memory")),
-            f"{v['bytes']:,}" if v.get("bytes") else "",
+            f"{v['memory'] / 1e9:.2f} GB",
+            f"{v['bytes']:,}" if v["bytes"] else "",
         ]
         for step, v in result["steps"].items()
     ]
@@ -33,7 +33,3 @@ def speed_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]], str
         "included. Memory: most that the largest process held."
     )
     return header, rows, note
-
-
-def _gigabytes(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e9:.2f} GB"

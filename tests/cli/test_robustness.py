@@ -3,7 +3,6 @@ memory, whatever byte is hit."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream import Kind, Packet
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
 from tests.conftest import FASTEST, moving_texture, planes_equal, rewritten
@@ -62,11 +61,7 @@ def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
     from eval.robustness.streams import streams
 
     for name, data in streams().items():
-        reader = Reader(io.BytesIO(data))
-        original = [
-            frame.planes
-            for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
-        ]
+        original = list(gvcodec.decode_planes(data, fidelity=True))
         seen = set()
         for number, mutation in enumerate(trials.inputs(data, 100, 5)):
             # Every kind at least once, and one in 61 of all.
@@ -90,11 +85,7 @@ def test_trials_notice_what_they_look_for(monkeypatch) -> None:
     from eval.robustness.streams import rich
 
     data = rich()
-    reader = Reader(io.BytesIO(data))
-    original = [
-        frame.planes
-        for frame in gvcodec.Decoder(reader.header, True, 1).frames_of(reader.packets())
-    ]
+    original = list(gvcodec.decode_planes(data, fidelity=True))
     whole = Mutation("bit flipped", "not at all", data)
     assert trials.outcomes_of(whole, original) == ("whole", "whole")
     other = [tuple(plane + 1 for plane in planes) for planes in original]
