@@ -24,38 +24,22 @@ from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, run
 
-SETTINGS = ("float64", "meta", "autocast", "inference")
-
 
 @contextlib.contextmanager
-def set_in_torch(what: str) -> Iterator[None]:
-    """What a program may do before it calls the library."""
+def set_in_torch() -> Iterator[None]:
+    """What a program may do before it calls the library, all at once."""
     torch = pytest.importorskip("torch")
-    if what == "float64":
-        torch.set_default_dtype(torch.float64)
-    if what == "meta":
-        torch.set_default_device("meta")
-    around = {
-        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
-        "inference": torch.inference_mode,
-    }
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
     try:
-        with around.get(what, contextlib.nullcontext)():
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
             yield
-            if what == "float64":
-                assert torch.get_default_dtype() is torch.float64
-            assert torch.get_default_device().type == ("meta" if what == "meta" else "cpu")
-            assert torch.is_autocast_enabled("cpu") == (what == "autocast")
-            assert torch.is_grad_enabled() == (what != "inference")
+            assert torch.get_default_dtype() is torch.float64
+            assert torch.get_default_device().type == "meta"
+            assert torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled()
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
-
-
-@pytest.fixture(scope="module")
-def unset() -> tuple[bytes, bytes, np.ndarray]:
-    pytest.importorskip("torch")
-    return both()
 
 
 def both() -> tuple[bytes, bytes, np.ndarray]:
@@ -70,17 +54,15 @@ def both() -> tuple[bytes, bytes, np.ndarray]:
     )
 
 
-@pytest.mark.parametrize("what", SETTINGS)
-def test_settings_of_torch_do_not_reach_the_codec(
-    unset: tuple[bytes, bytes, np.ndarray], what: str
-) -> None:
+def test_settings_of_torch_do_not_reach_the_codec() -> None:
     """Nothing fails, and streams and painted pictures are those of a program that sets nothing."""
-    with set_in_torch(what):
-        fitted, plain, pictures = both()
-        read = gvcodec.open(unset[1])[2]
-    assert (fitted, plain) == unset[:2]
-    assert np.array_equal(pictures, unset[2])
-    assert np.array_equal(read, unset[2][-1])
+    pytest.importorskip("torch")
+    *streams, pictures = both()
+    with set_in_torch():
+        *found, seen = both()
+        read = gvcodec.open(streams[1])[2]
+    assert found == streams
+    assert np.array_equal(seen, pictures) and np.array_equal(read, pictures[-1])
 
 
 KEPT = """
