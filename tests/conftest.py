@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -79,6 +81,16 @@ def run(*words: object, code: int = 0) -> None:
     assert found == code
 
 
+def run_without_torch(*words: object, code: int = 0) -> str:
+    """What the command line says, in a process that cannot import torch."""
+    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
+    program = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
 @pytest.fixture(scope="session")
 def clip() -> list[Planes]:
     """Twenty frames of 96×80."""
@@ -135,6 +147,10 @@ def some_weights(request) -> None:
 
 def planes_equal(left: Planes, right: Planes) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def clips_equal(left: Iterable[Planes], right: Iterable[Planes]) -> bool:
+    return all(planes_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 def psnr(left: Planes, right: Planes) -> float:

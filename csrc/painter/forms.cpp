@@ -70,13 +70,15 @@ namespace vnni {
 #endif
 #undef GV_LANES
 GV_TARGET_END
-GV_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
+#define GV_WIDE "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma"
 #define GV_LANES 2
+GV_TARGET(GV_WIDE)
 namespace avx512 {
 #include "painter/loops.inl"
 }  // namespace avx512
+GV_TARGET_END
 #if defined(GV_AMX_TILES)
-GV_TARGET("amx-tile,amx-int8")
+GV_TARGET(GV_WIDE ",amx-tile,amx-int8")
 namespace amx {
 #define GV_AMX 1
 #include "painter/loops.inl"
@@ -85,7 +87,6 @@ namespace amx {
 GV_TARGET_END
 #endif
 #undef GV_LANES
-GV_TARGET_END
 #endif
 
 #if GV_NEON

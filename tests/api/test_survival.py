@@ -32,7 +32,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.streams.repair import repair_stream
 from gvcodec.types import Planes
 from tests.clips import add_video
-from tests.conftest import before_keys, moving_texture, planes_equal, rewritten, run
+from tests.conftest import before_keys, clips_equal, moving_texture, planes_equal, rewritten, run
 from tests.streams import test_tools
 from tests.streams.test_tools import TIMES, contents, sound
 
@@ -206,7 +206,7 @@ def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) 
             )
         found = list(gvcodec.decode_planes(data, fidelity=True))
         wanted = list(gvcodec.decode_planes(plain, fidelity=True))
-        assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
+        assert clips_equal(found, wanted)
         if not painted:
             pytest.importorskip("torch")
             with pytest.raises(WrongModelError, match="newer version"):
@@ -377,4 +377,4 @@ def test_repair_leaves_out_frames_that_checksums_call_right(
     kept = len(shown) - len(whole) + 5
     assert 0 <= kept <= frame - start and (base == "vvc" or kept == frame - start)
     expected = whole[: start + kept] + whole[start + 5 :]
-    assert all(planes_equal(a, b) for a, b in zip(shown, expected, strict=True))
+    assert clips_equal(shown, expected)

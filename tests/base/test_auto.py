@@ -31,7 +31,7 @@ from gvcodec.types import Colour, Planes, VideoFormat
 from tests.base.test_base_motion import clip as sliding
 from tests.cli.test_cli import gvcodec
 from tests.clips import make_clip, write_clip
-from tests.conftest import moving_texture, planes_equal
+from tests.conftest import clips_equal, moving_texture
 from tests.rate.test_rate import opener, unwatched
 
 pytest.importorskip("torch")
@@ -256,7 +256,7 @@ def test_a_clip_becomes_motion_that_is_cut_joined_and_verified(tmp_path: Path) -
     for stream in (path, tmp_path / "joined.gvc"):
         gvcodec("verify", stream)
     whole, joined = (api.decode_planes(p) for p in (path, tmp_path / "joined.gvc"))
-    assert all(planes_equal(a, b) for a, b in zip(whole, joined, strict=True))
+    assert clips_equal(whole, joined)
 
 
 def test_a_clip_that_av1_shows_better_becomes_av1(tmp_path: Path) -> None:

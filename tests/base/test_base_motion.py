@@ -25,7 +25,7 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.types import Planes, VideoFormat
-from tests.conftest import run
+from tests.conftest import clips_equal, planes_equal, run
 from tests.networks import make_layers
 from tests.oracle import motion_tree as oracle
 
@@ -64,10 +64,6 @@ def network(seed: int = 1) -> list[Layer]:
     return [layers[0], layers[1]._replace(low=0, high=30)]
 
 
-def equal(one: Planes, other: Planes) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 # Frames
 
 
@@ -94,7 +90,7 @@ def test_frames_are_those_of_the_oracle(width: int, height: int) -> None:
         other_near = oracle.follow(other_near, other_far, times, values, given)
         comes, place = near.places()
         assert np.array_equal(comes, other_near.comes) and np.array_equal(place, other_near.place)
-        assert equal(near.planes(), other_near.planes)
+        assert planes_equal(near.planes(), other_near.planes)
         seen |= {int(x) for x in np.unique(comes)}
     assert seen == {1, 2, 3} or width < 256
 
@@ -274,7 +270,7 @@ def test_file_decodes_to_what_the_encoder_saw() -> None:
     frames = list(decode_planes(data))  # checks the base hash
     assert len(frames) == 5 and frames[4][0].shape == (120, 290) and frames[4][1].shape == (60, 145)
     later = list(decode_planes(data, start=3))
-    assert all(equal(a, b) for a, b in zip(frames[3:], later, strict=True))
+    assert clips_equal(frames[3:], later)
 
 
 @pytest.mark.usefixtures("form")
@@ -305,7 +301,7 @@ def test_smaller_pictures_are_coded_where_that_is_asked_or_pays(
     assert len(frames) == 5 and {f[0].shape for f in frames} == {(119, 289)}
     assert {f[1].shape for f in frames} == {(60, 145)}
     later = list(decode_planes(data, start=4))
-    assert equal(frames[4], later[0])
+    assert planes_equal(frames[4], later[0])
     rest = data[len(header.pack()) :]
     for other in {Fraction(1), Fraction(3, 4), Fraction(1, 2)} - {header.scale}:
         with pytest.raises(DamagedStreamError, match="header promises"):
@@ -376,7 +372,7 @@ def test_frames_come_with_their_refresh_as_they_are_shown(
     assert [len(x) for x in given[turn:refresh]] == [0] * (refresh - turn)
     assert len(given[refresh]) == refresh - turn + 1
     shown = [planes for x in given for planes in x] + one.flush()
-    assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
+    assert clips_equal(shown, base_frames)
 
 
 def test_frames_between_two_pictures_come_from_both(
@@ -415,9 +411,9 @@ def test_waiting_frames_without_a_refresh_repeat_the_frame_before(
 
     one = stopped()
     one.send(b"", False)
-    assert all(equal(planes, base_frames[turn - 1]) for planes in one.flush())
+    assert all(planes_equal(planes, base_frames[turn - 1]) for planes in one.flush())
     shown = stopped().send(packets[0].payload, True)
-    assert len(shown) == 2 and equal(shown[1], base_frames[0])
+    assert len(shown) == 2 and planes_equal(shown[1], base_frames[0])
     one = stopped()
     assert not one.abandon() and len(one.send(packets[0].payload, True)) == 1
     one = stopped()
@@ -437,7 +433,7 @@ def test_a_file_whose_frames_wait(tmp_path, monkeypatch) -> None:
     frames = list(decode_planes(data))
     assert len(frames) == 40
     later = list(decode_planes(data, start=turns[-1]))
-    assert equal(frames[turns[-1]], later[0])
+    assert planes_equal(frames[turns[-1]], later[0])
     whole, part, both, mended = (tmp_path / f"{x}.bin" for x in ("whole", "part", "both", "mended"))
     whole.write_bytes(data)
     run("cut", whole, part, "--from", "0.8")
@@ -601,7 +597,7 @@ def test_a_device_codes_the_same_bytes_and_frames(monkeypatch) -> None:
     one.to_device("cuda:0")
     shown = [x for packet in sent for x in one.send(packet.payload, packet.keyframe)]
     shown += one.flush()
-    assert all(equal(a, b) for a, b in zip(shown, base_frames, strict=True))
+    assert clips_equal(shown, base_frames)
     assert 0 < coding < len(asked) and set(asked) == {"cuda"}
     monkeypatch.setattr(payload.streams, "cuda_missing", lambda: "none here")
     other = decoder()

@@ -21,7 +21,7 @@ from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.base.standard.payloads import restore, strip
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.conftest import moving_texture, planes_equal, psnr
+from tests.conftest import clips_equal, moving_texture, planes_equal, psnr
 
 FULL = Fraction(1)
 #: PSNR in dB, and bytes for it, of SVT-AV1 4.1 (PyAV 18.1).
@@ -71,9 +71,7 @@ def test_decoder_gives_the_loop_frames_of_the_encoder(
     assert len(packets) == len(base_frames) == len(clip)
     for threads in (1, 2):
         found = decode(packets, 96, 80, codec, scale, threads)
-        assert all(
-            planes_equal(left, right) for left, right in zip(found, base_frames, strict=True)
-        )
+        assert clips_equal(found, base_frames)
     quality = np.mean(
         [psnr(base_frame, planes) for base_frame, planes in zip(base_frames, clip, strict=True)]
     )
@@ -88,10 +86,7 @@ def test_more_texture_stays_for_the_eye_than_for_psnr_in_low_delay() -> None:
     for eye in (False, True):
         params = for_the_eye(True) if eye else ()
         packets, base_frames = encode(clip, "av1", 60, params=params, low_delay=True)
-        assert all(
-            planes_equal(*pair)
-            for pair in zip(decode(packets, 96, 80, "av1"), base_frames, strict=True)
-        )
+        assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
         strength[eye] = np.mean([base_frame[0].std() for base_frame in base_frames])
     assert strength[False] < strength[True] < ground.std()
 
@@ -103,10 +98,7 @@ def test_gops_are_closed(clip: list[Planes], codec: str) -> None:
     assert keys == [0, 8, 13]
     for start, end in zip(keys, [*keys[1:], len(packets)], strict=True):
         found = decode(packets[start:end], 96, 80, codec)
-        assert all(
-            planes_equal(left, right)
-            for left, right in zip(found, base_frames[start:end], strict=True)
-        )
+        assert clips_equal(found, base_frames[start:end])
 
 
 def test_low_delay_releases_every_frame_at_once(clip: list[Planes]) -> None:
@@ -123,10 +115,7 @@ def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
     clip = moving_texture(*size, 3)
     packets, base_frames = encode(clip, codec, 10, scale=scale)
     assert [plane.shape for plane in base_frames[0]] == [plane.shape for plane in clip[0]]
-    assert all(
-        planes_equal(a, b)
-        for a, b in zip(decode(packets, *size, codec, scale), base_frames, strict=True)
-    )
+    assert clips_equal(decode(packets, *size, codec, scale), base_frames)
     assert psnr(base_frames[0], clip[0]) > 22
 
 
@@ -297,7 +286,7 @@ def test_av1_has_as_many_bits_as_its_source(depth: int, clip: list[Planes]) -> N
     assert any(fine) == (depth == 10)
     # What the header says of the source does not decide: streams of before had 10 bits for all.
     found = decode(packets, 96, 80, "av1")
-    assert all(planes_equal(left, right) for left, right in zip(found, base_frames, strict=True))
+    assert clips_equal(found, base_frames)
 
 
 def test_svtav1_has_not_become_worse() -> None:

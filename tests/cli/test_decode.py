@@ -23,10 +23,9 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip, put_planes, write_clip
-from tests.conftest import planes_equal, psnr, run, without_painted_hash
+from tests.conftest import planes_equal, psnr, run, run_without_torch, without_painted_hash
 
 WIDTH, HEIGHT = 160, 128
 
@@ -84,24 +83,15 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
     """Encoded, checked, decoded and searched by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     write_clip(str(y4m), form(), frames[:4], 512)
-    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
-
-    def call(*words: str | Path) -> str:
-        code = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    told = call("encode", y4m, given, "-q", "50")
-    call("summarize", given, "-y")
+    told = run_without_torch("encode", y4m, given, "-q", "50")
+    run_without_torch("summarize", given, "-y")
     # One line on standard error, with what mends it.
     (line,) = [line for line in told.splitlines() if "torch" in line]
     assert "painted, but not fitted" in line
     assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
-    assert "right" in call("verify", given)
-    assert "exact" in call("search", y4m, given)
-    call("decode", given, tmp_path / "without.y4m")
+    assert "right" in run_without_torch("verify", given)
+    assert "exact" in run_without_torch("search", y4m, given)
+    run_without_torch("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
     run("decode", given, tmp_path / "base.y4m", "--fidelity")
     without, painted, base = (
@@ -112,14 +102,10 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
 
 def test_what_torch_alone_can_do_says_so_in_a_line(tmp_path, frames: list[Planes]) -> None:
     y4m = tmp_path / "in.y4m"
-    with open_writer(str(y4m), form()) as writer:
-        writer.write(frames[0], 0)
-    words = ["encode", str(y4m), str(tmp_path / "out.gvc"), "--target", "lpips=0.2"]
-    code = "import sys; sys.modules['torch'] = None; from gvcodec.cli import main; "
-    code += f"sys.exit(main({words}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 4
-    assert done.stderr.count("\n") == 1 and "pip install 'gvcodec[fit]'" in done.stderr
+    write_clip(y4m, form(), frames[:1])
+    words = ["encode", y4m, tmp_path / "out.gvc", "--target", "lpips=0.2"]
+    said = run_without_torch(*words, code=4)
+    assert said.count("\n") == 1 and "pip install 'gvcodec[fit]'" in said
     assert not (tmp_path / "out.gvc").exists()
 
 

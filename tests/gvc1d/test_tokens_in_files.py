@@ -8,7 +8,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +32,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip, write_clip
-from tests.conftest import planes_equal, run, stream_of
+from tests.conftest import clips_equal, planes_equal, run, run_without_torch, stream_of
 from tests.gvc1d.tiny import CONFIG, write_model
 from tests.player_helpers import answer, flat, running
 
@@ -128,14 +127,14 @@ def test_cut_and_cat_keep_tokens(coded, plain, model, tmp_path) -> None:
     whole = save(tmp_path, "a.gvc", coded)
     run("cut", whole, tmp_path / "b.gvc", "--from", "0.12")
     shown = decode((tmp_path / "b.gvc").read_bytes(), model)
-    assert all(planes_equal(a, b) for a, b in zip(shown, decode(coded, model)[3:], strict=True))
+    assert clips_equal(shown, decode(coded, model)[3:])
     # A stream without tokens goes with one that has some, in either order.
     other = save(tmp_path, "c.gvc", plain)
     for names in ((whole, other), (other, whole)):
         run("cat", *names, "-o", tmp_path / "d.gvc", "-y")
         both = decode((tmp_path / "d.gvc").read_bytes(), model)
         parts = [f for name in names for f in decode(Path(name).read_bytes(), model)]
-        assert all(planes_equal(a, b) for a, b in zip(both, parts, strict=True))
+        assert clips_equal(both, parts)
 
 
 @pytest.mark.usefixtures("here")
@@ -190,7 +189,7 @@ def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:
     with gvcodec.open(save(tmp_path, "a.gvc", coded), models=[model]) as video:
         assert video.painted
         found = [frame.planes for frame in video.decode_range(4, 6)]
-    assert all(planes_equal(a, b) for a, b in zip(found, whole[4:], strict=True))
+    assert clips_equal(found, whole[4:])
 
 
 def test_base_none_is_tokens_alone(frames, model, tmp_path) -> None:
@@ -277,27 +276,18 @@ def test_without_torch_frames_are_painted_and_one_line_says_so(
     coded, plain, model, tmp_path
 ) -> None:
     path, other = save(tmp_path, "a.gvc", coded), save(tmp_path, "p.gvc", plain)
-    lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
-
-    def call(*words: object, code: int = 0) -> str:
-        program = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
-        command = [sys.executable, "-c", program]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
-
-    told = call("decode", path, tmp_path / "a.y4m", "--model", model)
+    told = run_without_torch("decode", path, tmp_path / "a.y4m", "--model", model)
     assert "tokens are read, but not shown: torch is not installed" in told
-    call("decode", other, tmp_path / "p.y4m")
+    run_without_torch("decode", other, tmp_path / "p.y4m")
     assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "p.y4m").read_bytes()
-    assert "are exact" in call("verify", path, "--model", model)
+    assert "are exact" in run_without_torch("verify", path, "--model", model)
     words = ["--base", "none", "--model", model]
-    told = call("encode", tmp_path / "p.y4m", tmp_path / "n.gvc", *words, code=2)
+    told = run_without_torch("encode", tmp_path / "p.y4m", tmp_path / "n.gvc", *words, code=2)
     assert told.count("\n") == 1 and "need torch" in told
     bare = encode(
         [(p[0], p[1], p[2]) for p in decode(plain, model)][:2], model, base="none", preset=None
     )
-    told = call(
+    told = run_without_torch(
         "decode", save(tmp_path, "b.gvc", bare), tmp_path / "b.y4m", "--model", model, code=4
     )
     assert told.count("\n") == 1 and "need torch" in told
@@ -408,7 +398,7 @@ def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, m
     together = [p for old in packets for p in ([next(own), old] if old.is_frame else [old])]
     header = replace(header, gvc1d_id=latents.model_id)
     shown = decode(stream_of(header, together, reader.base_hash), model)
-    assert all(planes_equal(a, b) for a, b in zip(shown, seen, strict=True))
+    assert clips_equal(shown, seen)
     assert not any(planes_equal(a, b) for a, b in zip(shown, painted, strict=True))
 
 
@@ -423,7 +413,7 @@ def test_a_piece_of_a_file_that_plays_everywhere_keeps_its_tokens(coded, model, 
     with VideoReader(str(tmp_path / "b.y4m")) as reader:
         found = [frame.planes for frame in reader]
     wanted = decode(coded, model)[3:]
-    assert all(planes_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert clips_equal(found, wanted)
 
 
 def test_a_device_that_is_not_there_is_one_line(coded, model) -> None:

@@ -29,9 +29,10 @@ from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
 from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.tensors import open_device
 from gvcodec.painter.video import VideoPainter
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import VideoFormat
 from gvcodec.util.models import CHECKPOINT_VARIABLE
 from gvcodec.util.warp import warp
+from tests.conftest import clips_equal, moving_texture
 from tests.oracle import painter as oracle
 from tests.oracle.painter import OraclePainter
 
@@ -59,21 +60,6 @@ def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterNetwork:
     return made.requires_grad_(False)
 
 
-def frames(width: int, height: int, count: int) -> list[Planes]:
-    """A texture that drifts."""
-    rng = np.random.default_rng(0)
-    ground = rng.normal(0, 1, (height + count, width + 2 * count))
-    for axis in (0, 1):
-        ground = sum(np.roll(ground, s, axis) for s in range(-2, 3)) / 5
-    found = []
-    for t in range(count):
-        y = 500 + 400 * ground[t : t + height, 2 * t : 2 * t + width]
-        u = 512 + 100 * ground[t : t + height : 2, t : t + width : 2]
-        planes = (y, u, 1023 - u)
-        found.append(tuple(p.clip(0, 1023).astype(np.uint16) for p in planes))
-    return found
-
-
 @pytest.mark.parametrize("middle", [0, 1])
 def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
     width, height = 64, 48
@@ -81,7 +67,7 @@ def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
     painter = OraclePainter(Model.of(painted_twin.integers()), height, width)
     painter.start(condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition_row("av1", Fraction(1), 45).double(), None
-    for t, base_frame in enumerate(frames(width, height, 3)):
+    for t, base_frame in enumerate(moving_texture(width, height, 3)):
         grid = -(-height // 16), -(-width // 16)
         vectors = rng.integers(-9, 9, (2, *grid)).astype(np.int16) if t else None
         own = rate(300 + t, width, height)
@@ -135,7 +121,7 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
         for painter in painters:
             painter.start(stream, model)
         rng = np.random.default_rng(2)
-        for t, base_frame in enumerate(frames(width, height, 4)):
+        for t, base_frame in enumerate(moving_texture(width, height, 4)):
             reach = 32000 if t == 3 else 20
             grid = (-(-height // 16), -(-width // 16))
             vectors = rng.integers(-reach, reach, (2, *grid)).astype(np.int16) if t else None
@@ -194,11 +180,7 @@ def lively(tmp_path):
 def painted(path, base="av1", scale=Fraction(1), q=40, fitted=None):
     painter = VideoPainter(SHOWN, base, scale, q, path, 1)
     painter.start_gop(fitted)
-    return [painter.paint(planes) for planes in frames(118, 70, 3)]
-
-
-def equal(a, b):
-    return all(np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y))
+    return [painter.paint(planes) for planes in moving_texture(118, 70, 3)]
 
 
 def test_painting_starts_anew_with_each_gop(lively):
@@ -206,8 +188,8 @@ def test_painting_starts_anew_with_each_gop(lively):
     passes = []
     for _ in range(2):
         painter.start_gop(None)
-        passes.append([painter.paint(planes) for planes in frames(118, 70, 3)])
-    assert equal(*passes) and not equal(passes[0], frames(118, 70, 3))
+        passes.append([painter.paint(planes) for planes in moving_texture(118, 70, 3)])
+    assert clips_equal(*passes) and not clips_equal(passes[0], moving_texture(118, 70, 3))
 
 
 def test_the_condition_matters(lively):
@@ -227,7 +209,7 @@ def test_a_painter_refuses_frames_of_another_size(lively):
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, lively, 1)
     painter.start_gop(None)
     with pytest.raises(UsageError, match="96×64"):
-        painter.paint(frames(96, 64, 1)[0])
+        painter.paint(moving_texture(96, 64, 1)[0])
 
 
 @pytest.mark.parametrize("device", ["warp:9", "meta", "cuda:99", "mkldnn"])
@@ -364,7 +346,7 @@ def test_the_nearest_step_is_taken():
 
 
 def test_fitted_weights_paint_and_do_not_stay():
-    base_frame, path = frames(118, 70, 1)[0], find_painter()
+    base_frame, path = moving_texture(118, 70, 1)[0], find_painter()
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, path, 1)
     painter.start_gop(None)
     plain = painter.paint(base_frame)

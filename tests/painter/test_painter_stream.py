@@ -27,8 +27,14 @@ from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import VideoFormat
-from tests.conftest import planes_equal, rewritten, without_painted_hash
-from tests.painter.test_painter import frames, twin
+from tests.conftest import (
+    clips_equal,
+    moving_texture,
+    planes_equal,
+    rewritten,
+    without_painted_hash,
+)
+from tests.painter.test_painter import twin
 
 WIDTH, HEIGHT = 80, 48
 FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
@@ -99,7 +105,7 @@ def encoded(count: int = 6, keyint: int = 3, paints: bool = True, **settings: An
     config = EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0)
     encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
     out = io.BytesIO()
-    clip = ((planes, None) for planes in frames(WIDTH, HEIGHT, count))
+    clip = ((planes, None) for planes in moving_texture(WIDTH, HEIGHT, count))
     encode_stream(encoder, out, clip, paints=paints)
     return out.getvalue()
 
@@ -155,7 +161,7 @@ def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> No
         _core.use_cpu(before)
     assert len(found) >= 2
     for other in found[1:]:
-        assert all(planes_equal(a, b) for a, b in zip(found[0], other, strict=True))
+        assert clips_equal(found[0], other)
     base_frame = decoded(data, fidelity=True)
     assert not planes_equal(base_frame[0], found[0][0])
     kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
@@ -186,7 +192,7 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     again = [
         video.paint(base_frame, size) for base_frame, size in zip(base_frames, sizes, strict=True)
     ]
-    assert all(planes_equal(a, b) for a, b in zip(again, decoded(data), strict=True))
+    assert clips_equal(again, decoded(data))
     video.start_gop(None)
     assert not planes_equal(video.paint(base_frames[0], 20 * sizes[0]), again[0])
     assert rate(0, WIDTH, HEIGHT) == 0 < rate(10**9, WIDTH, HEIGHT) <= 1024

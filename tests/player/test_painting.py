@@ -15,6 +15,7 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.player import server as server_module
 from tests import browser
+from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,
     SHADERS,
@@ -116,12 +117,12 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int, m
     from gvcodec.painter.model import Model, condition, rate
     from gvcodec.painter.motion import block_vectors
     from gvcodec.painter.payload import IDENTITY, Delta, in_groups, pack
-    from tests.painter.test_painter import frames, twin
+    from tests.painter.test_painter import twin
 
     path = tmp_path / "model.safetensors"
     twin(middle=middle).save(path)
     model = Model.load(path)
-    base_frames = frames(width, height, 3)
+    base_frames = moving_texture(width, height, 3)
     unpainted = b"".join(map(flat, base_frames))
     rng = np.random.default_rng(0)
     deltas = {}
