@@ -35,7 +35,7 @@ _COARSE, _GOALS_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, (0.965, 0.98), 0.
 _PASSES = 5
 #: How far from the limit, in logs, a trial with the fastest preset may be to be the last, and where
 #: one with a slower preset follows; how far that one may be, and how many of these there are.
-_NEAR, _ROUGH, _CLOSE, _SETTLING = 0.08, 0.7, 0.08, 2
+_NEAR, _ROUGH, _CLOSE, _SETTLING = 0.08, 0.5, 0.2, 2
 #: The slope between the first guess and what it misses is that so many steps beyond it.
 _AHEAD = 3.0
 #: A trial with a preset so much faster than the full one, but not above `_STEADY`, takes 15 to 30 %
