@@ -17,7 +17,7 @@ from gvcodec.gvc1d.blocks import spread
 from gvcodec.gvc1d.memory import Remembered
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.types import BLOCK
-from gvcodec.util.warp import expand, warp
+from gvcodec.util.warp import places, warp
 
 #: Mean difference, in 8-bit levels, at which a block is trusted by 1/e.
 _SOFT = 4.0
@@ -87,17 +87,18 @@ def carry(
         return Context(picture, shown, none, none, None, None, (shown is not None, False))
     features = _move_features(state.features, motion, state.picture.y.shape[2])
     if shown is None:
-        last, _ = _move(state.picture - state.reference, motion)
-        guess, _ = _move(state.reference, motion)
+        (last, guess), _ = _move([state.picture - state.reference, state.reference], motion)
         return Context(
             guess, None, last, state.added, features, state.memory, (False, True), state.phase
         )
-    (moved, inside), (added, _) = _move(state.picture, motion), _move(state.added, motion)
+    before = [] if state.shown is None else [state.shown]
+    (moved, added, *others), inside = _move([state.picture, state.added, *before], motion)
     trust = torch.ones_like(shown.y[:, :, ::BLOCK, ::BLOCK])
-    if state.shown is not None:
-        before, _ = _move(state.shown, motion)
-        error = F.avg_pool2d((before.y - shown.y).abs(), BLOCK) * 255
-        trust = torch.exp(-error / _SOFT) * F.avg_pool2d(inside, BLOCK)
+    for other in others:
+        error = F.avg_pool2d((other.y - shown.y).abs(), BLOCK) * 255
+        trust = torch.exp(-error / _SOFT)
+        if inside is not None:
+            trust = trust * F.avg_pool2d(inside.to(trust.dtype), BLOCK)
     added = _weigh(added, trust)
     guess = shown + added
     last = _weigh(moved - guess, trust)
@@ -106,20 +107,22 @@ def carry(
     return Context(guess, shown, last, added, features, state.memory, (True, True), state.phase)
 
 
-def _move(picture: Picture, motion: Tensor | None) -> tuple[Picture, Tensor]:
-    """The picture fetched at the vectors' places, and 1 where they lie inside."""
+def _move(pictures: list[Picture], motion: Tensor | None) -> tuple[list[Picture], Tensor | None]:
+    """Pictures fetched at the vectors' places, and a map of where these lie inside (None:
+    everywhere)."""
     if motion is None:
-        return picture, torch.ones_like(picture.y)
-    y, inside = warp(picture.y, motion)
-    return Picture(y, warp(picture.uv, motion, 2)[0]), inside.to(picture.y.dtype)
+        return pictures, None
+    y, inside = warp(torch.cat([p.y for p in pictures], 1), motion)
+    uv, _ = warp(torch.cat([p.uv for p in pictures], 1), motion, 2)
+    planes = zip(y.split(1, 1), uv.split(2, 1), strict=True)
+    return [Picture(*pair) for pair in planes], inside
 
 
 def _move_features(x: Tensor, motion: Tensor | None, height: int) -> Tensor:
     if motion is None:
         return x
     b, c, h, w = x.shape
-    rows, columns = expand(motion, h, w, height // h)
-    index = rows.clamp(0, h - 1) * w + columns.clamp(0, w - 1)
+    index, _ = places(motion, h, w, height // h)
     index = (index + torch.arange(b, device=x.device)[:, None, None] * (h * w)).flatten()
     return x.permute(0, 2, 3, 1).reshape(-1, c)[index].view(b, h, w, c).permute(0, 3, 1, 2)
 

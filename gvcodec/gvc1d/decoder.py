@@ -124,8 +124,7 @@ class ConvolutionalHead(nn.Module):
         none = Picture(torch.zeros_like(guess.y), torch.zeros_like(guess.uv))
         planes = [2 * (pack(guess, 4) - 0.5), 8 * pack(context.last, 4), 8 * pack(added or none, 4)]
         x = self.planes(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last))
-        up = self.up(field.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x = x + F.pixel_shuffle(up, self.up_patch)
+        x = x + _shuffle(self.up(field.permute(0, 2, 3, 1)), self.up_patch)
         if context.features is not None:
             x = x + self.before(context.features.to(x.dtype))
         base, before = context.known
@@ -133,8 +132,8 @@ class ConvolutionalHead(nn.Module):
         for block, about in zip(self.blocks, film.chunk(len(self.blocks), 1), strict=True):
             x = block(x, about.to(x.dtype))
         # Features enter the next frame: of unit size, so that they cannot grow from frame to frame.
-        power = x.float().square().mean(1, keepdim=True)
-        x = x * torch.rsqrt(power + 1e-3).to(x.dtype)
+        size = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+        x = x * torch.rsqrt(size.square() / x.shape[1] + 1e-3).to(x.dtype)
         out = self.last(x).float() * torch.exp(self.scale[0 if base else 1])
         return unpack(out, 4), x
 
@@ -150,5 +149,18 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor, about: Tensor) -> Tensor:
         """`about` `[B, 2·C]`: gain and offset of each channel."""
         gain, offset = about[:, :, None, None].chunk(2, 1)
-        hidden = self.second(F.leaky_relu(self.first(x), 0.1))
-        return x + hidden * (1 + gain) + offset
+        hidden = F.leaky_relu(self.first(x), 0.1, inplace=True)
+        if len(x) > 1:
+            return torch.addcmul(x + offset, self.second(hidden), 1 + gain)
+        # Of one picture they are part of the convolution.
+        weight = self.second.weight * (1 + gain).view(-1, 1, 1, 1)
+        assert self.second.bias is not None
+        bias = self.second.bias * (1 + gain).flatten() + offset.flatten()
+        return x + F.conv2d(hidden, weight, bias, padding=1)
+
+
+def _shuffle(x: Tensor, step: int) -> Tensor:
+    """`F.pixel_shuffle` of `[B, h, w, step²·C]`, whose result has channels last in memory."""
+    b, h, w, c = x.shape
+    x = x.view(b, h, w, c // step**2, step, step).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(b, h * step, w * step, -1).permute(0, 3, 1, 2)

@@ -105,10 +105,9 @@ class GVC1D(nn.Module):
     ) -> Context:
         """What is known of a frame before its tokens. `size` = (B, H, W) counts where neither
         `shown` nor `state` is given, `memory` where there is no `state`: a scene begins."""
-        if state is not None and not self.config.buffer and shown is not None:
-            state = state._replace(
-                shown=None, added=state.added.scaled(0.0), features=state.features * 0
-            )
+        if state is not None and not self.config.buffer:
+            memory = state.memory
+            state = None
         known = carry(shown, state, motion, self.steps.log_step, size)
         if self.memory is not None and known.memory is None:
             b, _, h, w = known.picture.y.shape

@@ -1,10 +1,11 @@
 """What a stream holds: facts for people and programs, one field of `Info` for each line of
-`info --json`."""
+`info --json`, so many."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -132,11 +133,10 @@ def facts(reader: Reader) -> Info:
         elif packet.kind is Kind.LATENT:
             latents.append(read_head(packet.payload))
         packets.append(entry)
-    sizes: dict[str, int] = {}
-    counts: dict[str, int] = {}
+    sizes, counts = Counter[str](), Counter[str]()
     for entry in packets:
-        sizes[entry["type"]] = sizes.get(entry["type"], 0) + entry["bytes"]
-        counts[entry["type"]] = counts.get(entry["type"], 0) + 1
+        sizes[entry["type"]] += entry["bytes"]
+        counts[entry["type"]] += 1
     fmt, frames = header.format, reader.frames
     # Older streams keep the clock of the source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
@@ -150,11 +150,7 @@ def facts(reader: Reader) -> Info:
         duration=round(seconds, 3),
         time_base=str(fmt.time_base),
         bit_depth=fmt.bit_depth,
-        primaries=fmt.colour.primaries,
-        transfer=fmt.colour.transfer,
-        matrix=fmt.colour.matrix,
-        full_range=fmt.colour.full_range,
-        chroma_location=fmt.colour.chroma_location,
+        **asdict(fmt.colour),
         sar=str(fmt.sar),
         source_start=(metadata.source_start or start) / 1e6,
         title=metadata.title or None,
@@ -169,24 +165,28 @@ def facts(reader: Reader) -> Info:
         base=header.base,
         base_scale=str(header.scale),
         q=header.q,
-        base_model_id=header.base_model_id.hex() if header.base_model_id else None,
-        painter_id=header.painter_id.hex() if header.painter_id else None,
-        gvc1d_id=header.gvc1d_id.hex() if header.gvc1d_id else None,
+        base_model_id=_hex(header.base_model_id),
+        painter_id=_hex(header.painter_id),
+        gvc1d_id=_hex(header.gvc1d_id),
         token_frames=len(latents),
         window_tokens=sum(count for _, count in latents) / len(latents) if latents else None,
         token_rates=sorted({rate for rate, _ in latents}),
-        base_hash=reader.base_hash.hex() if reader.base_hash else None,
+        base_hash=_hex(reader.base_hash),
         file_bytes=reader.size,
         track_bytes=reader.track_size,
         video_bytes=video,
         bpp=8 * video / (frames * fmt.width * fmt.height) if frames else None,
         kbps=kbps(video, seconds) if seconds else None,
         keyframes=[entry["frame"] for entry in packets if entry["type"] == "key"],
-        packet_counts=counts,
-        packet_bytes=sizes,
+        packet_counts=dict(counts),
+        packet_bytes=dict(sizes),
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+def _hex(data: bytes | None) -> str | None:
+    return data.hex() if data else None
 
 
 class _Tracks:

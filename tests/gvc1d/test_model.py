@@ -146,8 +146,10 @@ def test_buffer_and_memory_can_be_left_out() -> None:
     with torch.no_grad():
         _, state = model.synthesise(tokens, model.context(shown, None), 0)
         assert state.memory is None
-        context = model.context(shown, state)
-    assert float(context.added.y.abs().max()) == 0 and float(context.features.abs().max()) == 0
+        for base in (shown, None):
+            context = model.context(base, state, size=(1, 64, 64))
+            assert context.known == (base is not None, False) and context.features is None
+            assert float(context.added.y.abs().max()) == 0
 
 
 def test_motion_carries_what_tokens_added() -> None:
