@@ -35,6 +35,7 @@ from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
 from gvcodec.media.stream_clock import (
     end_of_track,
+    ends_before_another,
     has_timestamps,
     rate_of_stream,
 )
@@ -141,6 +142,7 @@ class VideoReader:
                 yield Frame(planes, pts, new_size)
                 count += 1
             following = next(self._timed, None)
+        self._length = float((last - self.shift) * self._tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
@@ -428,6 +430,11 @@ class VideoReader:
                 f"timestamps begin anew after {after:.2f} s"
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
+            )
+        if ended and ends_before_another(self._container, self._stream, self._last_packet):
+            self.notes.append(
+                f"the video ends after {self._length:.2f} s, where another one begins, which is "
+                "left out"
             )
         damaged = self._undecodable
         if early := self._count_early():

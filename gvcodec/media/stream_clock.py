@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 
 from gvcodec.media.inputs import DEFAULT_RATE
+from gvcodec.media.timeline import may_jump
 
 _MAX_RATE = 1000
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
@@ -39,3 +40,20 @@ def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction)
     if last is None or not is_mp4 or length is None or (last.duration or 0) <= step * 3 / 2:
         return 0
     return (stream.start_time or 0) + length
+
+
+def ends_before_another(
+    container: av.container.InputContainer, stream: av.VideoStream, last: av.Packet | None
+) -> bool:
+    """Whether another video of a transport stream begins where this one ends with packet `last`:
+    its number may change within a recording."""
+    if last is None or last.pts is None or not may_jump(container):
+        return False
+    others = (
+        other.start_time * other.time_base
+        for other in container.streams.video
+        if other is not stream and other.start_time is not None and other.time_base
+    )
+    # Where a stream begins may be a time of decoding.
+    end = last.pts * last.time_base
+    return any(begin >= end for begin in others)

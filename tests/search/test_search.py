@@ -411,8 +411,13 @@ def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
 
 def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
+    weights = tmp_path / "weights.safetensors"
+    weights.touch()
     with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
-        embedders.make("clip:ViT-B-32:/nowhere")
+        embedders.make(f"clip:ViT-B-32:{weights}")
+    for other in ("/nowhere", str(weights.rename(tmp_path / "weights.bin"))):
+        with pytest.raises(WrongModelError, match="no such file of weights"):
+            embedders.make(f"clip:ViT-B-32:{other}")
     with pytest.raises(UsageError, match="clip"):
         embedders.make("clip")
 
@@ -441,8 +446,8 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
         get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create
     )
     monkeypatch.setitem(sys.modules, "open_clip", fake)
-    weights = tmp_path / "weights.bin"
-    torch.save({}, weights)
+    weights = tmp_path / "weights.safetensors"
+    weights.touch()
     clip = embedders.make(f"clip:tiny:{weights}")
     assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
