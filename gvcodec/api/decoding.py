@@ -2,8 +2,8 @@
 
 By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe all frames are
 decoded and those before the part are dropped. Where damage is to be ignored, what `repair` leaves
-of the stream is decoded. `_Decoding` has many fields: frames, tracks and metadata of one stream go
-on together.
+of the stream is decoded, in outputs without timestamps with frames that are held for lost ones.
+`_Decoding` has many fields: frames, tracks and metadata of one stream go on together.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from gvcodec.api.held_frames import HeldFrames
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.av1_mux.files import PathName, open_stream, unwrap
@@ -84,7 +85,7 @@ class Request:
     low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
     ignore_errors: bool = option(
         False,
-        help="after a lost frame the one before it stays until the next keyframe",
+        help="show what is left: the last good frame stays until the next keyframe",
         group="shown",
     )
     overwrite: bool = False
@@ -162,11 +163,17 @@ class _Decoding:
         else:
             source = unwrap(io.BufferedReader(Borrowed(path)), name)
         self._losses: list[str] = []
+        self._holds = HeldFrames({}, 0)
+        self._keeps = writers.takes_tracks(request.target, request.form)
         if request.ignore_errors:
             made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
             rest = cast(BinaryIO, stack.enter_context(made))
             settings = request.threads, request.limits, request.hold
-            self._losses = repair_stream(source, name, rest, *settings).losses
+            repaired = repair_stream(source, name, rest, *settings)
+            self._losses = repaired.losses
+            if not self._keeps:
+                self._holds = HeldFrames(repaired.gaps, repaired.kept)
+                self._losses += self._holds.notes
             rest.seek(0)
             source = rest
         reader = Reader(source, name)
@@ -187,7 +194,6 @@ class _Decoding:
         stack.enter_context(memory_limit(self._header, painted, request.limits, request.hold))
         restored = self._decoder.latents is not None and not self._decoder.notes
         self._kind = ("restored" if restored else "painted") if painted else "base"
-        self._keeps = writers.takes_tracks(request.target, request.form)
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;
         #: whether the base hash is checked.
@@ -203,7 +209,7 @@ class _Decoding:
             self._frames = self._find(path, reader)
         else:
             if is_file:
-                self._count = sum(gop.frames for gop in reader.gops())
+                self._count = sum(gop.frames for gop in reader.gops()) + self._holds.total
             self._frames = self._read_on()
         first = next(self._frames, None)
         if first is None and request.is_part:
@@ -219,14 +225,15 @@ class _Decoding:
         scaler = Scaler(fmt, request.scale) if request.scale else None
         shown = scaler.format if scaler else fmt
         bar.begin("decode", self._count)
-        written = left_out = 0
-        end = Fraction(0)
+        written = held = left_out = 0
+        end, before = Fraction(0), None
         with self._open_writer(shown) as writer:
             for frame in self._frames:
                 left_out += self._leave_out()
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
-                written += 1
+                written, held = written + 1, held + (frame.planes is before)
+                before = frame.planes
                 bar.coded(written, 0)
                 end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
             if written and not request.ends:
@@ -242,6 +249,7 @@ class _Decoding:
         left_out += self._leave_out()
         outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
         checked = "base hash" if self._whole and not self._losses else "checksums"
+        outcome += [f"{held} of them repeated for lost ones"] * bool(held)
         outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
         lost = [] if self._keeps else list(self._metadata.parts())
         if left_out and self._tracks:
@@ -301,7 +309,7 @@ class _Decoding:
         decoder, reader, request = self._decoder, self._reader, self._request
         tick, start = self._header.format.time_base, self._header.start_pts
         packets = reader.packets()
-        every = self._decode(packets)
+        every = self._holds.fill(self._decode(packets), self._header)
         first = next(every, None)
         # What describes the tracks precedes the first frame.
         self._tracks = decoder.tracks

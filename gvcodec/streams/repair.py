@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
@@ -24,11 +25,13 @@ _MAX_LOSSES = 1000
 
 @dataclass(slots=True)
 class Repaired:
-    """`kept` frames were written, `lost` ones are missing; `losses`: one line each."""
+    """`kept` frames were written, `lost` ones are missing; `losses`: one line each. `gaps`: how
+    many are missing before a kept frame, by its number among these (`kept`: at the end)."""
 
     kept: int = 0
     lost: int = 0
     losses: list[str] = field(default_factory=list)
+    gaps: Counter[int] = field(default_factory=Counter)
 
     def note(self, line: str) -> None:
         """Keep a line; beyond `_MAX_LOSSES` they would take more memory than the stream."""
@@ -90,6 +93,7 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
     source = GopSource(salvage.header, noted(), limits, result.note)
     splicer = Splicer(output, salvage.header, threads, limits)
     tracks: TrackReader | None = None
+    place = 0
     for gop in source:
         if not splicer.writer.frames:
             splicer.metadata = _readable(source.metadata, result)
@@ -107,12 +111,16 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
         _shorten(gop, salvage.header)
         _drop_undecodable(gop, salvage.header, threads, limits, result)
         if gop.packets:
+            result.gaps[splicer.writer.frames] += gop.first - place
+            place = gop.first + gop.frames
             splicer.write(gop)
     made = splicer.finish(source.end)
     if not result.losses and salvage.base_hash not in (None, made):
         result.note("decoded frames differ from the encoder's (base hash)")
     result.kept = splicer.writer.frames
     result.lost = salvage.frames - result.kept
+    result.gaps[result.kept] += salvage.frames - place
+    result.gaps = +result.gaps
     return result
 
 

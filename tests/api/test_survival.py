@@ -25,6 +25,7 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import frame_from_planes
@@ -143,6 +144,88 @@ def test_command_line_says_what_is_lost(tmp_path, clip: list[Planes], capsys) ->
     (tmp_path / "a.bin").write_bytes(data)
     run(*arguments, "-y", code=3)
     assert "tracks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["y4m", "pipe", "png"])
+@pytest.mark.parametrize("frame", [0, 7, 16])
+def test_outputs_without_times_hold_a_frame_for_each_lost_one(
+    tmp_path, clip: list[Planes], kind: str, frame: int
+) -> None:
+    """At the start, in the middle and at the end, of irregular times: as many frames as the whole
+    stream, each in its place, so that sound lasts as long as the picture. Matroska has times and
+    gets none."""
+    data = bytearray(made(clip, times=TIMES, tracks=sound()))
+    whole = list(gvcodec.decode_planes(bytes(data), fidelity=True))
+    data[sum(place_of(bytes(data), frame)) - 3] ^= 1
+    frames, losses = despite(bytes(data))
+    assert losses and 0 < len(frames) < len(clip)
+    options: dict[str, Any] = {"fidelity": True, "ignore_errors": True}
+    output: Any = tmp_path / ("%02d.png" if kind == "png" else "a.y4m")
+    output = io.BytesIO() if kind == "pipe" else output
+    done = gvcodec.decode_file(io.BytesIO(data), output, **options)
+    assert done.frames == len(clip)
+    assert f"{len(clip) - len(frames)} of them repeated for lost ones" in done.outcome
+    if kind == "png":
+        assert len(list(tmp_path.glob("*.png"))) == len(clip)
+    else:
+        if kind == "pipe":
+            (tmp_path / "a.y4m").write_bytes(output.getvalue())
+        with VideoReader(tmp_path / "a.y4m") as video:
+            shown = [frame.planes for frame in video]
+        kept = [number for number, pts in enumerate(TIMES) if pts in frames]
+        places = [max((k for k in kept if k <= n), default=kept[0]) for n in range(len(clip))]
+        assert clips_equal(shown, [whole[n] for n in places])
+    done = gvcodec.decode_file(io.BytesIO(data), tmp_path / "a.mkv", **options)
+    assert done.frames == len(frames)
+
+
+def test_a_part_counts_frames_that_are_held(tmp_path, clip: list[Planes]) -> None:
+    data = bytearray(made(clip))
+    data[sum(place_of(bytes(data), 7)) - 3] ^= 1
+    (tmp_path / "a.gvc").write_bytes(data)
+    done = gvcodec.decode_file(
+        tmp_path / "a.gvc",
+        tmp_path / "a.y4m",
+        fidelity=True,
+        ignore_errors=True,
+        start=0.32,
+        frames=4,
+    )
+    assert done.frames == 4
+    with VideoReader(tmp_path / "a.y4m") as video:
+        first, second, *_ = [frame.planes for frame in video]
+    assert planes_equal(first, second)  # the eighth and the ninth are lost
+
+
+def test_streams_without_damage_get_no_frames_held(tmp_path, clip: list[Planes]) -> None:
+    """However irregular their times are."""
+    data = made(clip, times=[time * (1 + number // 9) for number, time in enumerate(TIMES)])
+    done = gvcodec.decode_file(
+        io.BytesIO(data), tmp_path / "a.y4m", fidelity=True, ignore_errors=True
+    )
+    assert done.frames == len(clip) and not done.losses
+    assert not any("repeated" in part for part in done.outcome)
+
+
+@pytest.mark.parametrize(("claim", "held"), [(907, 180), (10**9, 0)])
+def test_frames_held_for_a_made_up_count_are_bounded(
+    tmp_path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch, claim: int, held: int
+) -> None:
+    """Of one that the bytes cannot hold there are none, else ten times the frames that are left."""
+    monkeypatch.setattr("gvcodec.api.held_frames._LEAST_BOUND", 100)
+    data = made(clip)
+    gop = Reader(io.BytesIO(data)).gops()[1]
+    end = gop.offset + gop.size
+    size = 1 + 5 + 2
+    crc = data[end - size + 1 : end - size + 5]
+    gop_packet = Packet(Kind.GOP, crc + encode_var(claim)).pack()
+    hostile = data[: end - size] + gop_packet + data[end:]
+    done = gvcodec.decode_file(
+        io.BytesIO(hostile), tmp_path / "a.y4m", fidelity=True, ignore_errors=True
+    )
+    kept = len(despite(hostile)[0])
+    assert done.frames == kept + held and 10 * kept >= held
+    assert any("only 180 are held" in line for line in done.losses) == bool(held)
 
 
 def test_a_live_stream_is_decoded_frame_by_frame() -> None:
