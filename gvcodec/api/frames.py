@@ -30,6 +30,7 @@ from gvcodec.media.planes import rgb_from_planes, rgb_matrix
 from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
+from gvcodec.video import Video
 
 if TYPE_CHECKING:
     import torch
@@ -120,17 +121,19 @@ def _decode_frames(
     device: str,
     limits: Limits,
 ) -> Iterator[Planes]:
+    if start > 0:
+        video = Video(stream, fidelity=fidelity, threads=threads, device=device, limits=limits)
+        if start >= len(video):
+            raise UsageError(f"{video.name}: has no frame {start}")
+        yield from (frame.planes for frame in video.decode_range(start, len(video)))
+        return
     reader = Reader(stream)
     decoder = Decoder(reader.header, fidelity, threads, device=device, limits=limits)
-    number, packets = (0, reader.packets()) if start <= 0 else reader.seek(start)
-    for frame in decoder.frames_of(packets):
+    for frame in decoder.frames_of(reader.packets()):
         if decoder.tracks:
             decoder.tracks.waiting.clear()
-        if number >= start:
-            yield frame.planes
-        number += 1
-    if start <= 0:
-        decoder.verify(reader.base_hash)
+        yield frame.planes
+    decoder.verify(reader.base_hash)
 
 
 def _open(data: Source) -> BinaryIO:

@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from threading import Lock
 from typing import Any, BinaryIO
 
 import av
@@ -32,8 +31,8 @@ _MAX_RATE = 1000
 class View(io.RawIOBase):
     """A place of its own in a seekable file that others read, too. The file stays the owner's."""
 
-    def __init__(self, file: BinaryIO, lock: Lock) -> None:
-        self._file, self._lock, self._at = file, lock, 0
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._at = file, 0
 
     def readable(self) -> bool:
         return True
@@ -45,8 +44,7 @@ class View(io.RawIOBase):
         if whence == io.SEEK_CUR:
             offset += self._at
         elif whence == io.SEEK_END:
-            with self._lock:
-                offset += self._file.seek(0, io.SEEK_END)
+            offset += self._file.seek(0, io.SEEK_END)
         if offset < 0:
             raise OSError("before the start of the file")
         self._at = offset
@@ -56,9 +54,8 @@ class View(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        with self._lock:
-            self._file.seek(self._at)
-            data = self._file.read(len(buffer))
+        self._file.seek(self._at)
+        data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -79,10 +76,9 @@ class Demuxer:
 
     def __init__(self, source: BinaryIO, kind: str, name: str) -> None:
         self._source, self._kind, self._name = source, kind, name
-        self._lock = Lock()
         if kind == "mov":
             with self._name_errors():
-                check_mp4(View(source, self._lock))
+                check_mp4(View(source))
 
     def units(self) -> Iterator[TimedUnit]:
         """All units of the AV1 track, one after another."""
@@ -141,7 +137,7 @@ class Demuxer:
     def _open(self) -> InputContainer:
         with self._name_errors():
             return av.open(
-                View(self._source, self._lock),
+                View(self._source),
                 "r",
                 format=self._kind,
                 container_options=dict(_NOTHING_ELSE),

@@ -8,19 +8,13 @@ painting cannot be trusted there are base frames only.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import shutil
-import stat
 import tempfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import BinaryIO
 
-from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks, View
+from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.av1_mux.mend import mend
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, Writer
@@ -31,56 +25,27 @@ from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.tracks import CHUNK
 from gvcodec.util.messages import say
 
-#: Streams of files that were taken apart, by what `os.fstat` says of the file.
-_kept: OrderedDict[tuple[int, ...], tuple[BinaryIO, Lock]] = OrderedDict()
-_keeping = Lock()
-_KEPT = 4
 _END_BYTES = 8
 #: Packets of tracks that one `tracks` packet may hold.
 _MOST = 1 << 26
 
 
 def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
-    """The stream in a one-file, of which FFmpeg's demuxer is `kind`. Says a line for everything
-    that is not as it was written.
-
-    The stream is in a temporary file; that of an unchanged file on disk is made once. A pipe is
-    read to its end. Raises `DamagedStreamError` where the container holds no stream.
-    """
+    """The stream in a one-file, of which FFmpeg's demuxer is `kind`, in a temporary file. Says a
+    line for everything that is not as it was written. A pipe is read to its end. Raises
+    `DamagedStreamError` where the container holds no stream."""
     if not source.seekable():
         spool = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the stream)
         shutil.copyfileobj(source, spool)
         source = spool
-    key = _identity(source)
-    with _keeping:
-        if key is None or key not in _kept:
-            made = _convert_errors(source, kind, name)
-            if key is None:
-                return io.BufferedReader(View(*made))
-            _kept[key] = made
-            while len(_kept) > _KEPT:
-                _kept.popitem(last=False)
-        _kept.move_to_end(key)
-        return io.BufferedReader(View(*_kept[key]))
-
-
-def _identity(source: BinaryIO) -> tuple[int, ...] | None:
-    """What tells a file on disk from others and from itself after a change."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = os.fstat(source.fileno())
-        if stat.S_ISREG(found.st_mode) and found.st_nlink:
-            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    return None
-
-
-def _convert_errors(source: BinaryIO, kind: str, name: str) -> tuple[BinaryIO, Lock]:
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         read_units(Demuxer(source, kind, name), out, name, say, DEFAULT)
     except BaseException:
         out.close()
         raise
-    return out, Lock()
+    out.seek(0)
+    return out
 
 
 def read_units(

@@ -99,7 +99,7 @@ A file with any one byte changed, or cut anywhere, is refused: `DamagedStreamErr
 packet. `Salvage` reads it all the same and says what is lost.
 
 Before version 1.0 the format may change with every release: this one reads 0.7 only, and says of
-a file in another version what wrote it and what reads it (`FormatVersionError`).
+a file in another version that it is one (`FormatVersionError`).
 """
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader

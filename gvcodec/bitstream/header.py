@@ -25,14 +25,6 @@ MAX_PTS = 1 << 60
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
-#: What wrote and what reads format 0.n; formats 0.4 to 0.6 hold base motion alone.
-_WRITERS = {
-    **dict.fromkeys((1, 2), ("gvcodec before its release 0.1.0", "release 0.1.0")),
-    3: ("gvcodec 0.1.0", "release 0.1.0"),
-    **dict.fromkeys(
-        (4, 5, 6), ("gvcodec between 0.1.0 and 0.7.0", "the last sources before 0.7.0")
-    ),
-}
 _MAX_FIELDS = 256
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
@@ -145,12 +137,8 @@ class SequenceHeader:
 
 def _of_another_release(major: int, minor: int) -> str:
     ours, found = ".".join(map(str, VERSION)), f"format version {major}.{minor}"
-    if (major, minor) > VERSION:
-        return f"{found} is of a later release of gvcodec; this one reads {ours}"
-    if not (major == 0 and minor in _WRITERS):
-        return f"{found} was never in use; this release of gvcodec reads {ours}"
-    writer, reader = _WRITERS[minor]
-    return f"{found}, written by {writer}, is read by {reader}; this one reads {ours}"
+    which = "a later" if (major, minor) > VERSION else "an earlier"
+    return f"{found} is of {which} release of gvcodec; this one reads {ours}"
 
 
 def _read(stream: Source, size: int) -> bytes:

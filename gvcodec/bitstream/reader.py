@@ -1,7 +1,7 @@
 """Reads a gvcodec file or pipe, checks everything, names the packet in every error.
 
-Reading front to back needs no index and works on a pipe. On a seekable stream `gops` and `seek` use
-the index at the end.
+Reading front to back needs no index and works on a pipe. On a seekable stream `gops` uses the
+index at the end.
 """
 
 from __future__ import annotations
@@ -152,36 +152,6 @@ class Reader:
             raise DamagedStreamError(f"{self.name}: {error}") from error
         finally:
             self._stream.seek(position)
-
-    def seek(self, frame: int) -> tuple[int, Iterator[Packet]]:
-        """Number of the first frame of the GOP that holds `frame`, and the packets from there on
-        that a decoder needs.
-
-        That is the `fit` packet in force, then all but the `tracks` packets, which begin at the
-        start of the file. Raises `UsageError` on a pipe or after the last frame,
-        `DamagedStreamError`.
-        """
-        gops = self.gops()
-        at = next(
-            (
-                n
-                for n, gop in enumerate(gops)
-                if gop.first_frame <= frame < gop.first_frame + gop.frames
-            ),
-            None,
-        )
-        if at is None:
-            raise UsageError(f"{self.name}: has no frame {frame}")
-
-        def packets() -> Iterator[Packet]:
-            if fit := self.fit_before(gops, at):
-                yield fit
-            for gop in gops[at:]:
-                yield from (
-                    packet for packet in self.packets_of(gop) if packet.kind is not Kind.TRACKS
-                )
-
-        return gops[at].first_frame, packets()
 
     def fit_before(self, gops: list[GopEntry], at: int) -> Packet | None:
         """The `fit` packet in force where GOP `at` begins; None when there is none or the GOP

@@ -1,6 +1,6 @@
 """Samples between PyAV's frames, NumPy RGB and `Planes` (10-bit 4:2:0, see `gvcodec.types`).
 
-8-bit 4:2:0 goes in by a shift of two and comes back exactly; everything else is converted by
+8-bit 4:2:0 and gray go in by a shift of two and come back exactly; everything else is converted by
 swscale, alpha is dropped.
 """
 
@@ -33,14 +33,6 @@ _NEUTRAL = 512
 _PEAK = 1023
 #: A change of the aspect ratio below this comes from sides that are rounded to whole samples.
 _ROUNDED = Fraction(1, 50)
-_GRAY_DEPTHS = {
-    "gray": 8,
-    "gray9le": 9,
-    "gray10le": 10,
-    "gray12le": 12,
-    "gray14le": 14,
-    "gray16le": 16,
-}
 
 
 class Scaler:
@@ -116,8 +108,10 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     if name == "yuv420p10le":
         y, u, v = (_samples(frame, index, np.uint16).copy() for index in range(3))
         return y, u, v
-    if name in _GRAY_DEPTHS:
-        return _planes_from_gray(frame, _GRAY_DEPTHS[name])
+    if name == "gray":
+        shape = ((frame.height + 1) // 2, (frame.width + 1) // 2)
+        u, v = (np.full(shape, _NEUTRAL, np.uint16) for _ in range(2))
+        return _samples(frame, 0, np.uint8).astype(np.uint16) << np.uint16(2), u, v
     if is_rgb(frame):
         matrix = _swscale_matrix(rgb_matrix(frame.height))
         converted = frame.reformat(
@@ -128,7 +122,8 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
             threads=1,
         )
     else:
-        span = _FULL if frame.color_range == _FULL or name.startswith("yuvj") else _LIMITED
+        full = frame.color_range == _FULL or name.startswith(("yuvj", "gray"))
+        span = _FULL if full else _LIMITED
         converted = frame.reformat(
             format="yuv420p10le",
             src_colorspace=_BT601,
@@ -200,20 +195,6 @@ def rgb_matrix(height: int) -> int:
 def _swscale_matrix(cicp: int) -> int:
     """swscale's name of a CICP matrix; those it does not know are taken as BT.601."""
     return {1: _BT709, 4: 4, 7: 7, 9: 9, 10: 9}.get(cicp, _BT601)
-
-
-def _planes_from_gray(frame: av.VideoFrame, depth: int) -> Planes:
-    samples = _samples(frame, 0, np.uint8 if depth == 8 else np.uint16).astype(np.uint16)
-    y = (
-        samples << np.uint16(2)
-        if depth == 8
-        else samples << np.uint16(10 - depth)
-        if depth < 10
-        else samples >> np.uint16(depth - 10)
-    )
-    chroma_shape = ((frame.height + 1) // 2, (frame.width + 1) // 2)
-    u, v = (np.full(chroma_shape, _NEUTRAL, np.uint16) for _ in range(2))
-    return y, u, v
 
 
 def _samples(frame: av.VideoFrame, index: int, dtype: type[_Sample]) -> NDArray[_Sample]:

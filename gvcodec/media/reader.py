@@ -47,6 +47,8 @@ from gvcodec.util.uris import is_uri, local_path
 
 #: Part of a period by which a frame may come early (Matroska rounds to milliseconds).
 _SLOT_JITTER = Fraction(1, 10)
+#: Kinds of files that number packets as they are decoded, not as they are shown.
+_IN_DECODING_ORDER = ("avi", "asf", "mxf")
 #: Packets among which those before the first keyframe are looked for.
 _OPENING = 2000
 
@@ -251,8 +253,7 @@ class VideoReader:
 
     def _restart(self) -> None:
         self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
-        # AVI has no other times.
-        self._times = DisplayTimes(by_packet=self._container.format.name == "avi")
+        self._times = DisplayTimes(self._container.format.name in _IN_DECODING_ORDER)
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
         #: Timestamps of the first packets.
@@ -279,11 +280,10 @@ class VideoReader:
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
         end = None if self._span is None else self._span.end
-        context = self._stream.codec_context
         for packet in self._demux():
             try:
                 for frame in packet.decode():
-                    pts = self._times.receive(frame, bool(context.has_b_frames))
+                    pts = self._times.receive(frame)
                     if end is not None and frame.pts is not None and frame.pts >= end:
                         return
                     yield frame, None if self._untimed else pts
@@ -303,6 +303,8 @@ class VideoReader:
         if (
             self._opened.seekable
             and not self._untimed
+            # FFmpeg guesses the times of its first packets after a seek.
+            and self._container.format.name != "asf"
             and not self._opened.has_jumps(start, 1 / self._rate)
         ):
             try:

@@ -17,7 +17,6 @@ from typing import cast
 import av
 import numpy as np
 from av.stream import Stream
-from numpy.typing import NDArray
 
 from gvcodec.media.codec_parameters import fitting_head
 from gvcodec.media.sound_clock import skipped_samples
@@ -35,13 +34,10 @@ LEAST_RATE, MOST_RATE = 6_000, 510_000
 _RATE = 48_000
 #: Samples of a packet of 20 ms.
 _FRAME = 960
-#: Samples by which times may be off before silence is put in or samples left out, and from which on
-#: a hole stays a hole.
-_JITTER, _HOLE = _RATE // 50, _RATE // 10
+#: Samples by which times may be off before there is a hole, or samples are left out.
+_JITTER = _RATE // 50
 #: Layouts that libopus takes, by channels.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-
-Samples = NDArray[np.float32]
 
 
 def opus_rate(sound: str) -> int | None:
@@ -83,7 +79,7 @@ class SoundCoder(TrackCopier):
         known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
         if context.name in ("opus", "libopus") and known <= rate:
             return super().describe(stream)
-        coder = self._coders[stream.index] = _OpusCoder(context, layout, rate)
+        coder = self._coders[stream.index] = _OpusCoder(layout, rate)
         head = fitting_head(coder.template.streams[0])
         return track_of(stream, Fraction(1, _RATE), head) if head else None
 
@@ -103,19 +99,18 @@ class SoundCoder(TrackCopier):
 
 
 class _OpusCoder:
-    """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz."""
+    """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz. Sound without
+    a hole and of one format is a run, for which there is a resampler and an encoder."""
 
-    def __init__(self, source: av.AudioCodecContext, layout: str, rate: int) -> None:
-        self._source, self._layout, self._rate = source, layout, rate
-        self._channels = av.AudioLayout(layout).nb_channels
+    def __init__(self, layout: str, rate: int) -> None:
+        self._layout, self._rate = layout, rate
         #: A file whose stream has the codec parameters.
         self.template = _make_template(layout, rate)
         self._resampler: av.AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._encoder: av.AudioCodecContext | None = None
-        #: Where the encoder began, how much it got; what waits for a whole packet: (n, channels).
+        #: Where the run began, how much the encoder got.
         self._origin = self._given = 0
-        self._waiting = np.zeros((0, self._channels), np.float32)
         #: When the sound that came so far ends.
         self._end: Fraction | None = None
 
@@ -129,7 +124,14 @@ class _OpusCoder:
             yield from self._take(frame, shift)
 
     def finish(self) -> Iterator[_OpusPacket]:
-        yield from self._end_run()
+        """The end of the run, if there is one."""
+        if self._resampler is None or self._encoder is None:
+            return
+        for frame in self._resampler.resample(None):
+            yield from self._encode(frame)
+        for packet in self._encoder.encode(None):
+            yield self._place(packet)
+        self._resampler = self._encoder = None
 
     def _take(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
         begin = self._end
@@ -141,62 +143,28 @@ class _OpusCoder:
         if off < -_JITTER:
             return
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._encoder is None or off > _HOLE:
-            yield from self._end_run()
+        if self._resampler is None or off > _JITTER or form != self._form:
+            yield from self.finish()
             self._begin_run(round(begin))
-            self._end = begin
-        elif off > _JITTER or form != self._form:
-            self._flush_resampler()
-            self._wait(np.zeros((max(0, round(off)), self._channels), np.float32))
-            self._end = begin
-        assert self._end is not None
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=_RATE)
-            self._form = form
+            self._form, self._end = form, begin
+        assert self._resampler is not None and self._end is not None
         self._end += Fraction(frame.samples * _RATE, frame.sample_rate)
         frame.pts = None
         for resampled in self._resampler.resample(frame):
-            self._wait(self._samples_of(resampled))
-        yield from self._encode(_FRAME)
-
-    def _samples_of(self, frame: av.AudioFrame) -> Samples:
-        return cast("Samples", frame.to_ndarray()).reshape(-1, self._channels)
-
-    def _wait(self, samples: Samples) -> None:
-        self._waiting = np.concatenate([self._waiting, samples])
-
-    def _flush_resampler(self) -> None:
-        if self._resampler is not None:
-            for frame in self._resampler.resample(None):
-                self._wait(self._samples_of(frame))
-        self._resampler = None
+            yield from self._encode(resampled)
 
     def _begin_run(self, origin: int) -> None:
-        self._encoder = encoder = _make_encoder(self._layout, self._rate)
-        encoder.open()
+        self._resampler = av.AudioResampler("flt", self._layout, _RATE, frame_size=_FRAME)
+        self._encoder = _make_encoder(self._layout, self._rate)
+        self._encoder.open()
         self._origin, self._given = origin, 0
 
-    def _end_run(self) -> Iterator[_OpusPacket]:
-        if self._encoder is None:
-            return
-        self._flush_resampler()
-        yield from self._encode(1)
-        for packet in self._encoder.encode(None):
-            yield self._place(packet)
-        self._encoder = None
-
-    def _encode(self, least: int) -> Iterator[_OpusPacket]:
-        """Encode what waits as long as it is `least` samples."""
+    def _encode(self, frame: av.AudioFrame) -> Iterator[_OpusPacket]:
         assert self._encoder is not None
-        while len(self._waiting) >= least:
-            part, self._waiting = self._waiting[:_FRAME], self._waiting[_FRAME:]
-            packed = np.ascontiguousarray(part).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
-            frame.sample_rate, frame.time_base = _RATE, Fraction(1, _RATE)
-            frame.pts = self._given
-            self._given += len(part)
-            for packet in self._encoder.encode(frame):
-                yield self._place(packet)
+        frame.pts, frame.time_base = self._given, Fraction(1, _RATE)
+        self._given += frame.samples
+        for packet in self._encoder.encode(frame):
+            yield self._place(packet)
 
     def _place(self, packet: av.Packet) -> _OpusPacket:
         pts, duration = packet.pts or 0, packet.duration or 0

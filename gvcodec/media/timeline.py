@@ -151,72 +151,39 @@ class _Track:
 
 
 class DisplayTimes:
-    """Timestamps of decoded frames. Some files (AVI, MXF, ASF with H.264) number packets as they
-    are decoded, not as they are shown: the frame that is shown n-th then has the n-th smallest
-    timestamp.
+    """Timestamps of decoded frames. Some kinds of files (`by_packet`) number packets as they are
+    decoded, not as they are shown: the frame that is shown n-th has the n-th of their times."""
 
-    `by_packet`: whether it is known to be so; else it is found out.
-    """
-
-    def __init__(self, by_packet: bool = False) -> None:
-        self._sent = 0
-        #: Number of the packet by timestamp, of those whose frame has not come out.
-        self._pending: dict[int, int] = {}
-        #: While timestamps rise from packet to packet: those that no frame has, in order.
-        self._free: list[int] = []
-        self._rising, self._highest = True, -(1 << 63)
+    def __init__(self, by_packet: bool) -> None:
         self.by_packet = by_packet
+        #: Times that no frame has, in order.
+        self._free: list[int] = []
         #: From the time of decoding to what such files say is the time of showing.
         self._delay: int | None = None
 
     def send(self, packet: av.Packet) -> None:
         """A packet that goes to the decoder next."""
-        self._sent += 1
-        pts, dts = packet.pts, packet.dts
-        if pts is None or dts is None or pts < self._highest:
-            self._rising = self.by_packet
-        if pts is not None:
-            self._highest = max(self._highest, pts)
-            self._pending[pts] = self._sent
-            if self._delay is None and dts is not None:
-                self._delay = pts - dts
+        if packet.pts is not None:
+            if self._delay is None and packet.dts is not None:
+                self._delay = packet.pts - packet.dts
             self._free.append(self._time_of(packet))
         # Some packets never become a frame.
-        while len(self._pending) > _MOST_DELAY:
-            del self._pending[next(iter(self._pending))]
         del self._free[:-_MOST_DELAY]
 
     def lose(self, packet: av.Packet) -> None:
         """The decoder refused this packet."""
-        if packet.pts is not None:
-            self._pending.pop(packet.pts, None)
-            self._forget(self._time_of(packet))
+        if (time := self._time_of(packet)) in self._free:
+            self._free.remove(time)
 
-    def receive(self, frame: av.VideoFrame, reorders: bool) -> int | None:
-        """Timestamp of the next frame, None where the file has none for it. `reorders`: whether the
-        decoder may change the order of frames at all."""
-        pts = frame.pts
-        number = None if pts is None else self._pending.pop(pts, None)
-        if self.by_packet and self._free:
-            return self._free.pop(0)
-        if number is None:
-            return pts
-        if reorders and self._rising and any(sent < number for sent in self._pending.values()):
-            # One that was sent earlier is shown later, and yet its timestamp is lower.
-            self.by_packet = True
-            return self._free.pop(0)
-        self._forget(pts)
-        return pts
+    def receive(self, frame: av.VideoFrame) -> int | None:
+        """Timestamp of the next frame, None where the file has none for it."""
+        return self._free.pop(0) if self.by_packet and self._free else frame.pts
 
     def _time_of(self, packet: av.Packet) -> int:
         """By the order of packets. The last timestamp for showing is often another guess."""
         if packet.dts is None or self._delay is None:
             return int(packet.pts or 0)
         return int(packet.dts + self._delay)
-
-    def _forget(self, pts: int | None) -> None:
-        if pts in self._free:
-            self._free.remove(pts)
 
 
 def rising(

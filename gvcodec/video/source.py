@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import BinaryIO
 
-from gvcodec.av1_mux.files import Source, open_source, unwrap
+from gvcodec.av1_mux.files import Source, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
-from gvcodec.util.file_io import Borrowed, name_of
+from gvcodec.util.file_io import Borrowed, name_of, open_input
 
 
 class StreamSource:
@@ -19,29 +19,34 @@ class StreamSource:
 
     def __init__(self, source: Source) -> None:
         self.name = str(source) if isinstance(source, str | os.PathLike) else name_of(source)
-        self._source = source
-        if isinstance(source, bytes | bytearray | memoryview):
-            # Files on disk are taken apart once, these would be for every GOP.
-            self._source = unwrap(io.BytesIO(source), self.name).read()
-        elif not isinstance(source, str | os.PathLike):
-            given = io.BufferedReader(Borrowed(source))
-            _rewind(given)
+        self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        # A file that plays everywhere is taken apart once, not for every GOP.
+        with self._open() as given:
             found = unwrap(given, self.name)
-            self._source = source if found is given else found.read()
+            if found is not given:
+                self._source = found.read()
         self.lasting = isinstance(self._source, str | os.PathLike | bytes)
 
-    @contextmanager
+    @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
         """The stream, open for as long as it is needed."""
-        if not self.lasting:
-            self._source.seek(0)  # type: ignore[union-attr]
-        with open_source(self._source) as stream:
-            _rewind(stream)
+        with self._open() as stream:
             yield Reader(stream, self.name)
 
-
-def _rewind(stream: BinaryIO) -> None:
-    """Random access needs a file, not a pipe."""
-    if not stream.seekable():
-        raise UsageError("random access needs a file that can be read from any place")
-    stream.seek(0)
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        """The source from its beginning. Random access needs a file, not a pipe."""
+        source = self._source
+        if isinstance(source, bytes | bytearray | memoryview):
+            yield io.BytesIO(source)
+            return
+        with contextlib.ExitStack() as stack:
+            stream: BinaryIO
+            if isinstance(source, str | os.PathLike):
+                stream = stack.enter_context(open_input(os.fspath(source)))
+            else:
+                stream = io.BufferedReader(Borrowed(source))
+            if not stream.seekable():
+                raise UsageError("random access needs a file that can be read from any place")
+            stream.seek(0)
+            yield stream

@@ -111,3 +111,24 @@ def test_what_cannot_be_opened_is_refused(tmp_path, clip: list[Planes]) -> None:
     damaged[len(data) // 2] ^= 1
     with pytest.raises(DamagedStreamError, match="GOP at frame"):
         list(gvcodec.open(bytes(damaged), fidelity=True))
+
+
+def test_times_and_numbers_may_be_tensors_and_scalars() -> None:
+    torch = pytest.importorskip("torch")
+    images = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(5)]
+    video = gvcodec.open(
+        gvcodec.encode(images, frame_rate=25, base="av1", preset=10, fit=0), fidelity=True
+    )
+    wanted = video[[0, 2]]
+    assert np.array_equal(video[torch.tensor([0, 2])], wanted)
+    assert np.array_equal(video[torch.tensor([1, 0, 1, 0, 0], dtype=torch.bool)], wanted)
+    assert np.array_equal(video.get_frames_at(torch.tensor([0, 2])).data, wanted)
+    assert np.array_equal(video.get_frames_at(2).data, video[[2]])
+    assert np.array_equal(video.get_frames_played_at(0.08).data, video[[2]])
+    assert np.array_equal(video.get_frames_played_at(torch.tensor([0.0, 0.08])).data, wanted)
+    assert np.array_equal(video.get_frame_played_at(torch.tensor(0.08)).data, video[2])
+    for wrong in ("a", [[0.1]], [None]):
+        with pytest.raises(UsageError, match="times are numbers"):
+            video.get_frames_played_at(wrong)
+    with pytest.raises(UsageError, match="a time is a number"):
+        video.get_frame_played_at([0.1, 0.2])

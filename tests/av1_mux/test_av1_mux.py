@@ -24,13 +24,12 @@ from hypothesis import strategies as st
 
 import gvcodec
 from gvcodec.av1_mux.files import unwrap
-from gvcodec.av1_mux.write import tracks_in, write_one_file
+from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore, strip
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, put_in, take_apart
 from gvcodec.cli import main
-from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
@@ -135,33 +134,6 @@ def test_a_unit_is_legal_av1(stream: bytes) -> None:
     assert kinds == [2, 1, 5, 6]
     (ours,) = (body for kind, _, body in metadata_obu.parse_obus(unit) if kind == 5)
     assert ours[0] == 22 and ours[-1] == 0x80
-
-
-@given(st.binary(max_size=400))
-def test_any_bytes_are_a_unit_or_refused(data: bytes) -> None:
-    for given_ in (data, bytes([0x2A, len(data) & 127]) + data, b"\x0a\x00" + data):
-        try:
-            unit = take_apart(given_)
-        except DamagedStreamError:
-            continue
-        assert len(unit.payload) <= len(given_) + 8 * len(given_)
-        again = take_apart(unit.payload)
-        assert again.payload == unit.payload and not again.entries
-
-
-@given(ENTRIES, st.data())
-def test_a_changed_obu_is_never_read_as_another(entries: list[Entry], data: st.DataObject) -> None:
-    body = bytearray(pack(entries)[1:])
-    while body[0] & 128:
-        del body[0]
-    del body[0]
-    place = data.draw(st.integers(0, len(body) - 1))
-    body[place] ^= data.draw(st.integers(1, 255))
-    try:
-        found = parse(bytes(body))
-    except DamagedStreamError:
-        return
-    assert found is None or found == entries and place == len(body) - 1
 
 
 @pytest.mark.parametrize(
@@ -329,19 +301,6 @@ def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
         assert [video.pts_of(n) for n in range(13)] == [1001 * n for n in range(13)]
 
 
-def test_a_piece_is_painted_as_the_whole(frames: list[Planes], tmp_path, ffmpeg: str) -> None:
-    data = made(frames, "av1", tunes={10: BASE_WEIGHTS})
-    if Reader(io.BytesIO(data)).header.painter_id is None:
-        pytest.skip("nothing paints here")
-    path = written(data, tmp_path / "a.mkv")
-    piece = copied(ffmpeg, path, tmp_path / "p.mkv", "<-ss 0.401")
-    run("cut", path, tmp_path / "c.gvc", "--from", 0.4)
-    with gvcodec.open(tmp_path / "c.gvc") as cut, gvcodec.open(piece) as ours:
-        assert len(cut) == len(ours) == 8 and ours.painted
-        assert np.array_equal(cut[:], ours[:])
-        assert not np.array_equal(ours[0], gvcodec.open(piece, fidelity=True)[0])
-
-
 def test_joined_pieces_play_one_after_the_other(
     stream: bytes, tmp_path, ffmpeg: str, capsys
 ) -> None:
@@ -444,18 +403,6 @@ def test_the_size_is_that_of_the_file(frames: list[Planes], tmp_path: Path) -> N
         assert not (tmp_path / f"no{suffix}").exists()
 
 
-def test_sound_that_is_left_out_takes_no_part_of_the_size(
-    frames: list[Planes], tmp_path: Path
-) -> None:
-    """A size that the sound alone would exceed is enough for a .webm without it."""
-    source = written(made([*frames, *frames], "av1", tracks=sound()), tmp_path / "in.mkv")
-    size = tracks_in(str(source))[0] - 1
-    with pytest.raises(UsageError, match=f"^{size} bytes are not enough: sound"):
-        gvcodec.encode_file(source, tmp_path / "a.mp4", size=size, preset=10, fit=0)
-    done = gvcodec.encode_file(source, tmp_path / "a.webm", size=size, preset=10, fit=0)
-    assert done.tracks is None and size / 2 < done.size <= size
-
-
 def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> None:
     data = made(frames[:2], "vvc")
     (tmp_path / "a.gvc").write_bytes(data)
@@ -489,14 +436,6 @@ def test_the_library_opens_paths_bytes_files_and_pipes(
     with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
         assert cat.stdout is not None
         assert unwrap(cat.stdout, "pipe").read() == stream
-
-
-def test_a_changed_file_is_read_anew(stream: bytes, frames: list[Planes], tmp_path) -> None:
-    path = written(stream, tmp_path / "a.mkv")
-    assert read(path) == stream
-    other = made(frames[:3], "av1")
-    written(other, path)
-    assert read(path) == other
 
 
 # Damage

@@ -15,55 +15,24 @@ import pytest
 import gvcodec
 from gvcodec._core import BundleModel
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, Writer, bundles
+from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, bundles
+from gvcodec.bitstream.packets import read_packet
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.streams.info import facts
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture
+from tests.conftest import moving_texture, stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 PLAIN = SequenceHeader(FORMAT, "av1", Fraction(1), 60)
 BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
 
 
-#: Bundles of two GOPs, frames of SVT-AV1 and odd ones, as the format's first writer wrote them.
-GOLDEN = [
-    Packet(
-        Kind.KEY,
-        bytes.fromhex(
-            "1fc001ffbd65b7f3b062f73662239ce718212afc818affad671b9b60a6b4fe902200da0a039e745f6c5a2ae433"
-            "46cb746e1cd886d13c2d711857ed897c20523b8b5be3052e92e08ac15bb3cb426c042ad3ca9a9c5fd9a3f57e88"
-            "295eecee7370e89f066e127b4499f49f2dc7ffa22dbb6f2e5833c8c44b126f6f6cccde5a89efeccedc097b79d8"
-            "c6b39c47eb97826ca16630a63babb9672f7e8dc01e8f9c96fa1909bc2ccc35e7c3d27c4147c49d09081ac50beb"
-            "9bfd2bc13df4c6bef7e8898c4a4b858bc3eb7f9dbbfb99b9b0f4ddab19c1beaf08580c59589839a73bd426567f"
-            "7f161e94e37ae7e13e6caf4d6ca0a8d1fa213b8e6eb9c48180d2db938ed0405fa73412afe3f48ee3acef0d381e"
-            "ab3e44889e34ae44ad116c24de5decf9119510eb72c1438486387cfd58ac0795836099b963aa19c3cb8a488c41"
-            "242f77b9b34757e81ef93993a81502cad5a255733bdd838730e5d6f9e12b1ddb90034df0439cf0f346cecf48b2"
-            "b2a7567817fd4b20728799e56b74b221efa38f0d2ced5eaa856ce15f1910f36ec6ef3c3a783f63c810937b6447"
-            "ef3049fa7dcea443c4b7b0997085c9820d6cfe9f2e29e27b3380"
-        ),
-    ),
-    Packet(
-        Kind.INTER,
-        bytes.fromhex(
-            "103bbca9c10cf38158c005a3d57027908ab6ed846d360712fe6a1aded2ddb31e7bdc04fc540aa2eaeede423b75"
-            "5d8fe2dac027418fa383e105728c2e85f4a39f863b79d8a8eeabf599cc052535d5cec0ad06783f60ec83760457"
-            "7c472a49ed10c2fa0a67ce0d8f02264785762462c423399232b39168ce358d21b527970bb48a4200a536000261"
-            "6232096162632a01612a01612a01612a01612a01612a01612a01612a01612a01612a01612a01612a01612a0161"
-            "2a01612a01612a0161286132810061"
-        ),
-    ),
-    Packet(Kind.INTER, bytes.fromhex("05015d")),
-    Packet(Kind.INTER, bytes.fromhex("001400366de73b9a0e583affffffffffffffffffff8c" + "00" * 280)),
-    Packet(
-        Kind.KEY,
-        bytes.fromhex(
-            "042a29fc88f05619f759cc35a2cf2efd3bb6549ce6fb06473a010068b48c7de0b5b9e2ad22b417f0d23fe7ac58"
-            "245824"
-        ),
-    ),
-]
+def golden() -> list[Packet]:
+    """Bundles of two GOPs, frames of SVT-AV1 and odd ones, as the format's first writer wrote
+    them."""
+    source = io.BytesIO((Path(__file__).parents[1] / "golden" / "bundles.bin").read_bytes())
+    return [packet for packet, _ in (read_packet(source) for _ in range(5)) if packet is not None]
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +46,8 @@ def packets() -> list[Packet]:
     ]
 
 
-def written(header: SequenceHeader, packets: list[Packet]) -> bytes:
-    stream = io.BytesIO()
-    writer = Writer(stream, header)
-    for packet in packets:
-        writer.write(packet)
-    writer.finish(b"12345678")
-    return stream.getvalue()
-
-
 def test_frames_come_back_in_fewer_bytes(packets) -> None:
-    plain, bundled = written(PLAIN, packets), written(BUNDLED, packets)
+    plain, bundled = stream_of(PLAIN, packets), stream_of(BUNDLED, packets)
     assert list(Reader(io.BytesIO(bundled)).packets()) == packets
     assert list(Salvage(io.BytesIO(bundled)).events()) == packets
     # 46 frames take 17 to 18 bytes of header and 3 of framing each.
@@ -96,7 +56,7 @@ def test_frames_come_back_in_fewer_bytes(packets) -> None:
 
 def test_bundles_are_those_of_the_format() -> None:
     unbundler, bundler = bundles.Unbundler(), bundles.Bundler()
-    frames = [frame for bundle in GOLDEN for frame in unbundler.send(bundle)]
+    frames = [frame for bundle in golden() for frame in unbundler.send(bundle)]
     digest = hashlib.sha256()
     for frame in frames:
         digest.update(bytes([frame.kind]) + len(frame.payload).to_bytes(2) + frame.payload)
@@ -106,13 +66,13 @@ def test_bundles_are_those_of_the_format() -> None:
         if frame.kind is Kind.KEY:
             found += bundler.flush()
         found += bundler.send(frame)
-    assert [*found, *bundler.flush()] == GOLDEN
+    assert [*found, *bundler.flush()] == golden()
 
 
 def test_seeking_begins_at_a_gop(packets) -> None:
-    reader = Reader(io.BytesIO(written(BUNDLED, packets)))
-    first, found = reader.seek(43)
-    assert first == 40 and list(found) == packets[40:]
+    reader = Reader(io.BytesIO(stream_of(BUNDLED, packets)))
+    last = reader.gops()[-1]
+    assert last.first_frame == 40 and list(reader.packets_of(last)) == packets[40:]
 
 
 def test_payloads_that_are_no_obus_come_back() -> None:
@@ -123,17 +83,17 @@ def test_payloads_that_are_no_obus_come_back() -> None:
     odd += [b"\x36\x00\x02ab", b"\x32\x09abc", b"\x2a\x01a" * 16 + b"\x28a", b"\x32\x81\x00a", b"0"]
     packets = [Packet(Kind.INTER if n else Kind.KEY, payload) for n, payload in enumerate(odd)]
     packets += [Packet(Kind.INTER, b"\x2a\x01a" * 15 + b"\x28a")] * 9
-    assert list(Reader(io.BytesIO(written(BUNDLED, packets))).packets()) == packets
+    assert list(Reader(io.BytesIO(stream_of(BUNDLED, packets))).packets()) == packets
 
 
 def test_what_the_model_has_learned_saves_bytes(packets, monkeypatch) -> None:
-    learned = len(written(BUNDLED, packets))
+    learned = len(stream_of(BUNDLED, packets))
     monkeypatch.setattr(bundles, "_prime", lambda: BundleModel(b""))
-    assert len(written(BUNDLED, packets)) > learned + 2 * len(packets)
+    assert len(stream_of(BUNDLED, packets)) > learned + 2 * len(packets)
 
 
 def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
-    data = bytearray(written(BUNDLED, packets))
+    data = bytearray(stream_of(BUNDLED, packets))
     data[len(BUNDLED.pack()) + 40] ^= 1
     events = list(Salvage(io.BytesIO(bytes(data))).events())
     assert [event for event in events if isinstance(event, Packet)] == packets[40:]
@@ -167,7 +127,7 @@ def test_made_up_bundles_are_refused(packets) -> None:
 
 
 def test_info_shares_the_bytes_of_a_bundle(packets) -> None:
-    data = written(BUNDLED, packets)
+    data = stream_of(BUNDLED, packets)
     found = facts(Reader(io.BytesIO(data)))
     assert found.frames == len(packets) and found.keyframes == [0, 40]
     assert sum(found.packet_bytes.values()) + found.framing_bytes == len(data)
