@@ -20,7 +20,6 @@ COMMANDS = {
     "report": ("report.command", "make report.html, tables and figures from the JSONs of a folder"),
     "speed": ("rd.speed", "time and memory beside SVT-AV1, x265 and VVenC"),
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
-    "quality": ("rd.quality", "what q means in every base: the tables of gvcodec.bases"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
     "robustness": ("robustness.command", "hostile streams"),
     "xcomp": ("xcomp", "one token a frame, and attention to it"),

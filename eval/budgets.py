@@ -40,11 +40,10 @@ from statistics import fmean
 from typing import Any
 from unittest import mock
 
-import av
 import numpy as np
 
 from eval.colour import to_rgb
-from eval.frames import psnr_y
+from eval.frames import psnr_y, read_frames
 from eval.metrics import network, sample
 from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
@@ -56,8 +55,6 @@ from gvcodec.gvc1d.allocation.router import Router, negative_elbo
 from gvcodec.gvc1d.allocation.uniqueness import compress
 from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.media.planes import planes_from_frame
-from gvcodec.media.reader import VideoReader
 from gvcodec.rate.scenes import gop_offsets
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.models import model_id
@@ -136,12 +133,7 @@ def run(options: argparse.Namespace) -> None:
 
 def read_scaled(path: Path, count: int, size: tuple[int, int] = SCENE) -> list[Planes]:
     """The first frames at this size, 10 bits."""
-    made: list[Planes] = []
-    with av.open(str(path)) as container:
-        for frame in itertools.islice(container.decode(video=0), count):
-            small = frame.reformat(*size, format="yuv420p10le", interpolation="AREA")
-            made.append(planes_from_frame(small))
-    return made
+    return read_frames(path, count, lambda *_: size, 10)[0]
 
 
 def latent_arms(tokens: int) -> list[tuple[str, int]]:
@@ -316,24 +308,15 @@ def scenes_row(
 
 
 def read(path: Path, count: int, width: int) -> tuple[VideoFormat, list[Planes]]:
-    """The first frames, at most `width` samples wide by means of whole blocks of samples."""
-    with VideoReader(path) as reader:
-        frames = [frame.planes for frame in itertools.islice(reader, count)]
-        part = -(-frames[0][0].shape[1] // width)
-        small = [tuple(_means(p, part) for p in planes) for planes in frames]
-        height, across = (n // 2 * 2 for n in small[0][0].shape)
-        cut = [
-            tuple(p[: height // (1 + (i > 0)), : across // (1 + (i > 0))] for i, p in enumerate(f))
-            for f in small
-        ]
-        rate = reader.format.frame_rate
-        return VideoFormat(across, height, rate, Fraction(1) / rate), cut  # type: ignore[return-value]
+    """The first frames, a whole part of their size, so that they are `width` wide at most."""
 
+    def size(wide: int, high: int) -> tuple[int, int]:
+        part = 2 * -(-wide // width)
+        return wide // part * 2, high // part * 2
 
-def _means(plane: np.ndarray, part: int) -> np.ndarray:
-    rows, columns = (n // part for n in plane.shape)
-    blocks = plane[: rows * part, : columns * part].reshape(rows, part, columns, part)
-    return np.rint(blocks.mean((1, 3))).astype(np.uint16)
+    frames, rate = read_frames(path, count, size, 10)
+    height, across = frames[0][0].shape
+    return VideoFormat(across, height, rate, 1 / rate), frames
 
 
 def row(fmt: VideoFormat, frames: Sequence[Planes], q: int, arm: str) -> dict[str, Any]:

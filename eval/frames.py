@@ -1,17 +1,60 @@
-"""Distances between frames of 10 bits."""
+"""Frames in memory: read at a size, compared, and in place of files where metrics are taken."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import av
 import numpy as np
 
-from gvcodec.types import Planes
+from eval.colour import Planes
+from eval.video import LAYOUTS, Clip, frame_planes
+
+
+def read_frames(
+    path: Path, count: int, size: Callable[[int, int], tuple[int, int]], depth: int = 8
+) -> tuple[list[Planes], Fraction]:
+    """The first `count` frames in 4:2:0 of 8 or 10 bits, made `size(width, height)` by area, and
+    how many there are a second."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        wanted = size(stream.width, stream.height)
+        frames = [
+            frame_planes(frame.reformat(*wanted, LAYOUTS[depth], interpolation="AREA"), depth)
+            for frame in islice(container.decode(stream), count)
+        ]
+        return frames, Fraction(stream.average_rate or 25)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """8-bit frames that metrics take in place of a `RawVideo`."""
+
+    shown: Sequence[Planes]
+    depth: int = 8
+
+    @property
+    def frames(self) -> int:
+        return len(self.shown)
+
+    def planes(self, index: int) -> Planes:
+        return self.shown[index]
+
+
+def clip_of(frames: Sequence[Planes], rate: Fraction) -> Clip:
+    """A source in memory, BT.601 in limited range."""
+    raw: Any = Loaded(frames)
+    return Clip("clip", raw, Path(), rate, 6, False, "")
 
 
 def psnr_y(source: Sequence[Planes], shown: Sequence[Planes]) -> float:
-    """Mean over the frames, dB."""
+    """Mean over frames of 10 bits, dB."""
     errors = [
         float(np.mean((a[0].astype(np.float64) - b[0]) ** 2))
         for a, b in zip(source, shown, strict=True)

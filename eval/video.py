@@ -26,6 +26,8 @@ _SAME_MATRIX = {5: 6}
 #: Matrices of H.273 by swscale's numbers, and its ranges.
 _SWSCALE = {1: 1, 6: 5}
 _LIMITED, _FULL = 1, 2
+#: FFmpeg's names of 4:2:0 by bits a sample.
+LAYOUTS = {8: "yuv420p", 10: "yuv420p10le"}
 
 
 def sample_type(depth: int) -> np.dtype[Any]:
@@ -68,8 +70,7 @@ class RawVideo:
 
     def as_input(self, *options: str) -> list[str]:
         """Words by which ffmpeg reads the file, `options` before its name."""
-        layout = "yuv420p" if self.depth == 8 else "yuv420p10le"
-        words = f"-f rawvideo -pix_fmt {layout} -s {self.width}x{self.height}".split()
+        words = f"-f rawvideo -pix_fmt {LAYOUTS[self.depth]} -s {self.width}x{self.height}".split()
         return [*words, *options, "-i", str(self.path)]
 
     def __iter__(self) -> Iterator[Planes]:
@@ -171,7 +172,7 @@ def open_video(path: Path, convert: bool = True, most: int = 0) -> Frames:
                         how = {} if same else {"interpolation": "AREA"}
                         how |= _colours(full, assumed)
                         frame = frame.reformat(width, height, wanted[0], **how)
-                    yield _frame_planes(frame, depth)
+                    yield frame_planes(frame, depth)
             except av.error.FFmpegError as error:
                 raise EvalError(f"{path}: damaged: {error}") from None
 
@@ -200,7 +201,8 @@ def _colours(full: bool, matrix: int | None) -> dict[str, Any]:
     }
 
 
-def _frame_planes(frame: Any, depth: int) -> Planes:
+def frame_planes(frame: Any, depth: int) -> Planes:
+    """The samples of a frame of PyAV in the layout of so many bits."""
     dtype = sample_type(depth)
     result = []
     for plane in frame.planes:

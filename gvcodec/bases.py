@@ -7,10 +7,10 @@ One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` give
 Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
 smaller. A base has an index of its
 own, which a stream's header holds, 0 … `INDEX_END` at full size, and which painters are conditioned
-on. The tables `q_map` lead from one to the other. That of vvc is measured (`python -m eval
-quality`): at each `q` below AV1 codes six training clips (24 frames, 416×240), and the index at
-which vvc has the same PSNR-Y is averaged; by it PSNR-Y is off by 1.1 dB on average over clips and
-q. That of motion only stretches the end of its index to `Q_END`.
+on. The tables `q_map` lead from one to the other. That of vvc is measured: at
+each `q` below AV1 codes six training clips (24 frames, 416×240), and the index at which vvc has the
+same PSNR-Y is averaged; by it PSNR-Y is off by 1.1 dB on average over clips and q. That of motion
+only stretches the end of its index to `Q_END`.
 """
 
 from __future__ import annotations

@@ -29,10 +29,12 @@ import av
 import numpy as np
 import torch
 
-from eval.colour import to_rgb
+from eval.colour import Planes, to_rgb
+from eval.frames import read_frames
 from eval.metrics import METRICS, network
 from eval.metrics.pixel import psnr
 from eval.points.bd import bd_rate
+from eval.video import frame_planes
 from gvcodec.util.process import leave_realtime
 
 FRAMES = 32
@@ -44,28 +46,17 @@ TARGETS = (0.006, 0.014, 0.032, 0.075)
 LOOKS = {"lpips_alex": (3, 12, 19, 28), "dists": (7, 20)}
 FIELDS = ("clip", "setting", "crf", "bpp", "psnr_y", "lpips_alex", "dists", "seconds")
 _METRICS = FIELDS[4:7]
-Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def read(path: Path, most: int = SAMPLES) -> tuple[list[Planes], Fraction]:
     """The first frames, 8-bit 4:2:0, scaled to so many samples at most, and their rate."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        width, height = stream.width, stream.height
+
+    def size(width: int, height: int) -> tuple[int, int]:
         scale = min(1.0, (most / (width * height)) ** 0.5)
-        size = [max(16, round(n * scale / 8) * 8) for n in (width, height)]
-        frames: list[Planes] = []
-        for frame in container.decode(stream):
-            small = frame.reformat(*size, format="yuv420p", interpolation="AREA")
-            frames.append(tuple(plane_of(p) for p in small.planes))  # type: ignore[arg-type]
-            if len(frames) == FRAMES:
-                break
-        return frames, Fraction(stream.average_rate or 25)
+        width, height = (max(16, round(n * scale / 8) * 8) for n in (width, height))
+        return width, height
 
-
-def plane_of(plane: av.video.plane.VideoPlane, dtype: str = "u1") -> np.ndarray:
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
-    return rows[:, : plane.width].copy()
+    return read_frames(path, FRAMES, size)
 
 
 def encode(frames: Sequence[Planes], rate: Fraction, setting: str, crf: float) -> tuple[int, list]:
@@ -107,10 +98,10 @@ def decode(units: Sequence[bytes], bits: str) -> list[Planes]:
     for unit in [*units, None]:
         packet = None if unit is None else av.Packet(unit)
         for frame in decoder.decode(packet):
-            planes = [plane_of(p, "u1" if bits == "8" else "<u2") for p in frame.planes]
+            planes = frame_planes(frame, int(bits))
             if bits != "8":
-                planes = [np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes]
-            shown.append(tuple(planes))  # type: ignore[arg-type]
+                planes = tuple(np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes)
+            shown.append(planes)
     return shown
 
 

@@ -10,20 +10,24 @@ puts as many frames of B between two shots of each clip, a third each: what the 
 from __future__ import annotations
 
 import argparse
+import csv
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 
-from eval.experiments import av1_settings as av1
+from eval.colour import Planes
 from eval.experiments import kept_out
+from eval.experiments.av1_settings import rows_of
+from eval.frames import Loaded, read_frames
 from eval.tools import markdown
+from gvcodec.bitstream import Kind, Reader
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
@@ -47,23 +51,12 @@ FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.E
           "decode_s")  # fmt: skip
 
 
-def read(clip: Path, height: int, count: int) -> list[av1.Planes]:
-    """The first frames, scaled to so many rows, 8-bit planes."""
-    frames: list[av1.Planes] = []
-    with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
-        width = round(stream.width * height / stream.height / 2) * 2
-        for frame in container.decode(stream):
-            scaled = frame.reformat(width, height, "yuv420p", interpolation="AREA")
-            planes = scaled.to_ndarray()
-            half = planes[height:].reshape(2, height // 2, width // 2)
-            frames.append((planes[:height], half[0], half[1]))
-            if len(frames) == count:
-                break
-    return frames
+def read(clip: Path, height: int, count: int) -> tuple[list[Planes], Fraction]:
+    """The first frames, scaled to so many rows, 8 bits, and their rate."""
+    return read_frames(clip, count, lambda w, h: (round(w * height / h / 2) * 2, height))
 
 
-def _cropped(frame: av1.Planes, like: av1.Planes) -> av1.Planes:
+def _cropped(frame: Planes, like: Planes) -> Planes:
     """Its left part, or itself and its edge repeated, as wide as another."""
     planes = []
     for plane, other in zip(frame, like, strict=True):
@@ -73,7 +66,7 @@ def _cropped(frame: av1.Planes, like: av1.Planes) -> av1.Planes:
     return planes[0], planes[1], planes[2]
 
 
-def write(path: Path, frames: Sequence[av1.Planes]) -> None:
+def write(path: Path, frames: Sequence[Planes]) -> None:
     """As y4m, 25 frames a second."""
     height, width = frames[0][0].shape
     with open(path, "wb") as file:
@@ -87,12 +80,12 @@ def measure(
 ) -> None:
     """Append a line for each row."""
     torch.set_num_threads(1)
-    frames, name = read(clip, height, count), clip.stem
+    (frames, rate), name = read(clip, height, count), clip.stem
     if between is not None:
         third = count // 3
-        other = [_cropped(f, frames[0]) for f in read(between, height, third)]
+        other = [_cropped(f, frames[0]) for f in read(between, height, third)[0]]
         frames, name = frames[:third] + other + frames[third : 2 * third], f"{name}+{between.stem}"
-    measurer = kept_out.Measurer(frames)
+    judge = kept_out.measurer(frames, rate, kept_out.EVERY)
     size = f"{frames[0][0].shape[1]}x{height}"
     with tempfile.TemporaryDirectory() as folder:
         source, stream, shown = (Path(folder) / n for n in ("source.y4m", "a.gvc", "shown.mkv"))
@@ -105,16 +98,15 @@ def measure(
             _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y"])
             seconds = coded - begun, time.monotonic() - coded
             share = _token_bytes(stream)
-            values = measurer(_decoded(shown, height))
+            values = judge(Loaded(read(shown, height, len(frames))[0]))
             bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)
-            cells = [f"{values[n]:.5f}" if n in values else "" for n in kept_out.EVERY]
+            cells = [f"{values[n]['mean']:.5f}" if n in values else "" for n in kept_out.EVERY]
             head = [name, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
-            with open(out, "a") as file:
+            with open(out, "a", newline="") as file:
+                lines = csv.writer(file, lineterminator="\n")
                 if not file.tell():
-                    file.write(",".join(FIELDS) + "\n")
-                line = [*head, *cells, *(f"{s:.1f}" for s in seconds)]
-                file.write(",".join('"' + str(c) + '"' if "," in str(c) else str(c) for c in line))
-                file.write("\n")
+                    lines.writerow(FIELDS)
+                lines.writerow([*head, *cells, *(f"{s:.1f}" for s in seconds)])
 
 
 def _run(words: Sequence[object]) -> None:
@@ -124,20 +116,14 @@ def _run(words: Sequence[object]) -> None:
 
 def _token_bytes(stream: Path) -> int:
     """Bytes of LATENT packets."""
-    from gvcodec.bitstream import Kind, Reader
-
     with open(stream, "rb") as file:
         reader = Reader(file)
         return sum(len(packet.pack()) for packet in reader.packets() if packet.kind is Kind.LATENT)
 
 
-def _decoded(path: Path, height: int) -> list[av1.Planes]:
-    return read(path, height, 1 << 30)
-
-
 def report(path: Path) -> str:
     """Rows with tokens beside the AV1 curve of the same clip at equal bytes."""
-    found = _rows(path)
+    found = rows_of(path)
     lines = []
     for row in found:
         same = [r for r in found if all(r[k] == row[k] for k in ("clip", "size", "frames"))]
@@ -155,13 +141,6 @@ def report(path: Path) -> str:
         lines.append(cells)
     head = ["clip", "settings", "bytes", "bpp", "LPIPS-Alex", "DISTS", "PSNR-Y", "flicker"]
     return markdown([*head, "LPIPS-Alex at equal bytes", "DISTS at equal bytes"], lines)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    import csv
-
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def main() -> None:

@@ -42,12 +42,11 @@ from PIL import Image
 
 from eval.codecs import peers
 from eval.codecs.codec import Options
-from eval.colour import to_rgb
+from eval.colour import Planes, to_rgb
 from eval.experiments import av1_settings as av1
-from eval.metrics import METRICS, middle, network, sample
-from eval.metrics.flicker import MotionField, flicker
-from eval.metrics.judges import cvvdp, ssimulacra2, without_package
-from eval.metrics.pixel import psnr
+from eval.frames import Loaded, clip_of
+from eval.metrics import METRICS, Measurer, need
+from eval.metrics.judges import PACKAGES, without_package
 from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT
 from eval.tools import markdown, run_command
@@ -57,13 +56,13 @@ from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import Colour, VideoFormat
 
 FRAMES, SAMPLES = 48, 352 * 200
 TARGETS = (0.007, 0.02, 0.06)
 EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 16, "ssimulacra2": 16, "flicker": 4}
 #: Of single frames, and ColorVideoVDP of the middle quarter of a clip.
-JUDGES = (*EVERY, "cvvdp")
+JUDGES = EVERY | {"cvvdp": 4}
 FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *JUDGES, "seconds")
 #: Only where the rate is low: part of the size, and how much finer.
 SMALLER = {"svtav1-3/4": (0.75, 1.5), "svtav1-1/2": (0.5, 3.75)}
@@ -87,59 +86,32 @@ LANDED, ALLOWED = Path("docs/data/kept-out.csv"), 2.0
 
 
 #: Bytes, and by output what decodes the frames that are shown.
-Coded = tuple[int, dict[str, Callable[[], Sequence[av1.Planes]]]]
+Coded = tuple[int, dict[str, Callable[[], Sequence[Planes]]]]
 
 
-class Measurer:
-    """Metrics of one clip."""
-
-    def __init__(self, frames: Sequence[av1.Planes]) -> None:
-        self.frames = frames
-
-    def video(self, shown: Sequence[av1.Planes], rate: Fraction) -> float:
-        """ColorVideoVDP."""
-        pairs = {i: (_rgb(shown[i]), _rgb(self.frames[i])) for i in middle(len(shown), 4)}
-        return cvvdp(pairs.__getitem__, list(pairs), float(rate), "cpu")
-
-    @torch.inference_mode()
-    def __call__(self, shown: Sequence[av1.Planes]) -> dict[str, float]:
-        count, found = len(self.frames), {}
-        pairs = list(zip(shown, self.frames, strict=True))
-        found["psnr_y"] = fmean(psnr(a[0], b[0], 255) for a, b in pairs)
-        for name in ("lpips_alex", "dists"):
-            net = network(name, "cpu")
-            looks = [tuple(map(_tensor, pairs[i])) for i in sample(count, EVERY[name])]
-            found[name] = fmean(float(net(a, list(net.maps(b)))) for a, b in looks)
-        if not without_package("ssimulacra2"):
-            looks = [tuple(map(_rgb, pairs[i])) for i in sample(count, EVERY["ssimulacra2"])]
-            found["ssimulacra2"] = fmean(ssimulacra2(*pair) for pair in looks)
-        changes = []
-        for i in (i for i in sample(count, EVERY["flicker"]) if i):
-            decoded, source = ((x[i - 1][0], x[i][0]) for x in (shown, self.frames))
-            changes.append(flicker(MotionField(*source), decoded, source, 8))
-        found["flicker"] = fmean(changes)
-        return found
+def measurer(frames: Sequence[Planes], rate: Fraction, every: dict[str, int]) -> Measurer:
+    """Metrics of one clip; of the judges those that are installed. Raises EvalError."""
+    lacking = {name for name in PACKAGES if without_package(name)}
+    kept = {name: n for name, n in every.items() if name not in lacking}
+    need(kept)
+    return Measurer(clip_of(frames, rate), kept)
 
 
-def _rgb(planes: av1.Planes) -> np.ndarray:
+def _rgb(planes: Planes) -> np.ndarray:
     return to_rgb(planes, 6, False, 8)
 
 
-def _tensor(planes: av1.Planes) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(_rgb(planes)))[None]
-
-
-def _wide(planes: av1.Planes) -> Planes:
+def _wide(planes: Planes) -> Planes:
     y, u, v = (plane.astype(np.uint16) << 2 for plane in planes)
     return y, u, v
 
 
-def _narrow(planes: Planes) -> av1.Planes:
+def _narrow(planes: Planes) -> Planes:
     y, u, v = (np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes)
     return y, u, v
 
 
-def code(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float) -> Coded:
+def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Coded:
     """One codec at a quality, by number of SVT-AV1's CRFs."""
     if codec in ("svtav1", *SMALLER):
         return _svtav1(codec, frames, fmt, q)
@@ -179,7 +151,7 @@ with open(sys.argv[1], "wb") as file:
 """
 
 
-def _decode(data: bytes, base: bool) -> list[av1.Planes]:
+def _decode(data: bytes, base: bool) -> list[Planes]:
     """Frames of a stream, decoded by another process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "planes")
@@ -192,7 +164,7 @@ def _decode(data: bytes, base: bool) -> list[av1.Planes]:
     return [_narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
 
 
-def _peer(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, quality: float) -> Coded:
+def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> Coded:
     """In random access, the first frame alone intra."""
     peer = peers.make(codec, "ra", Options())
     with tempfile.TemporaryDirectory() as folder:
@@ -205,7 +177,7 @@ def _peer(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, quality: f
         return stream.stat().st_size, {"": lambda: shown}
 
 
-def _svtav1(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float) -> Coded:
+def _svtav1(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Coded:
     if codec == "svtav1":
         size, units = av1.encode(frames, fmt.frame_rate, "8:p4", q)
         return size, {"": lambda: av1.decode(units, "8")}
@@ -214,7 +186,7 @@ def _svtav1(codec: str, frames: Sequence[av1.Planes], fmt: VideoFormat, q: float
     small = [_narrow(resampler.down(_wide(planes))) for planes in frames]
     size, units = av1.encode(small, fmt.frame_rate, "8:p4", q - less)
 
-    def shown() -> Sequence[av1.Planes]:
+    def shown() -> Sequence[Planes]:
         return [_narrow(resampler.up(_wide(planes))) for planes in av1.decode(units, "8")]
 
     return size, {"": shown}
@@ -236,7 +208,7 @@ def measure(options: argparse.Namespace) -> None:
         av1.TARGETS = TARGETS
         print(",".join(map(str, av1.crfs_of(frames, rate))))
         return
-    measurer = Measurer(frames)
+    measure = measurer(frames, rate, JUDGES)
     for q in options.q:
         begun = sum(os.times()[:4])
         size, outputs = code(options.codec, frames, fmt, q)
@@ -245,14 +217,12 @@ def measure(options: argparse.Namespace) -> None:
         lines = []
         for output, decode in outputs.items():
             shown = decode()
-            values = measurer(shown)
-            if not without_package("cvvdp"):
-                values["cvvdp"] = measurer.video(shown, rate)
+            values = measure(Loaded(shown))
             if options.keep:
                 name = f"{options.clip}-{options.codec}-{output}-{q:g}.png".replace("/", "_")
                 picture = np.rint(255 * _rgb(shown[len(shown) // 2])).astype(np.uint8)
                 Image.fromarray(picture.transpose(1, 2, 0).copy()).save(options.keep / name)
-            cells = [f"{values[name]:.5f}" if name in values else "" for name in JUDGES]
+            cells = [f"{values[n]['mean']:.5f}" if n in values else "" for n in JUDGES]
             head = [options.clip, options.codec, output, q, size, f"{bpp:.6f}"]
             lines.append(",".join(map(str, [*head, *cells, f"{seconds:.2f}"])) + "\n")
         with open(options.out, "a") as file:

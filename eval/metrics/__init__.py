@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Compare what networks see, whose weights are found elsewhere.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
-_WHOLE = ("vmaf", "xpsnr", "cvvdp")
+_WHOLE = ("vmaf", "cvvdp")
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30
 
@@ -66,7 +66,6 @@ METRICS = {
         Metric("psnr_rgb", "PSNR-RGB", "dB", True, 2),
         Metric("ms_ssim", "MS-SSIM", "", True, 4, every=8),
         Metric("vmaf", "VMAF", "", True, 2),
-        Metric("xpsnr", "XPSNR", "dB", True, 2),
         Metric("flicker", "Flicker", "", False, 3),
         Metric("lpips_vgg", "LPIPS-VGG", "", False, 4, every=16, trained=True),
         Metric("wasserstein", "Wasserstein", "", False, 4, every=16),
@@ -224,10 +223,9 @@ class Measurer:
                 self.clip.raw.frames - 1
             ]
         values: dict[str, list[float]] = {name: [] for name in frames}
-        for name, whole in (("vmaf", filters.vmaf), ("xpsnr", filters.xpsnr)):
-            if name in frames:
-                every_frame = whole(decoded, self.clip.raw, self.clip.fps)
-                values[name] = [every_frame[i] for i in frames[name]]
+        if "vmaf" in frames:
+            every_frame = filters.vmaf(decoded, self.clip.raw)
+            values["vmaf"] = [every_frame[i] for i in frames["vmaf"]]
         if "cvvdp" in frames:
             values["cvvdp"] = [self._whole(decoded, frames["cvvdp"])]
         for index in range(self.clip.raw.frames):

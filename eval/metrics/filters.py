@@ -1,9 +1,8 @@
-"""VMAF and XPSNR of whole videos through ffmpeg's filters, per frame."""
+"""VMAF of whole videos through ffmpeg's filter, per frame."""
 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +11,7 @@ from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
 from eval.video import RawVideo
 
 #: Metrics that are filters of ffmpeg, and the names of these.
-FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
+FILTERS = {"vmaf": "libvmaf"}
 
 
 def apply_filter(decoded: RawVideo, source: RawVideo, text: str, fps: Fraction) -> None:
@@ -36,14 +35,3 @@ def vmaf(
         apply_filter(decoded, source, text, fps)
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]
-
-
-def xpsnr(decoded: RawVideo, source: RawVideo, fps: Fraction) -> list[float]:
-    """XPSNR of every frame in dB, Y, U and V weighted 6 : 1 : 1, at most 100. It weighs change from
-    frame to frame by the frame rate: other weights hold above 32 a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "xpsnr.txt"
-        apply_filter(decoded, source, f"xpsnr=stats_file={log}", fps)
-        lines = re.findall(r"XPSNR y: *(\S+) +XPSNR u: *(\S+) +XPSNR v: *(\S+)", log.read_text())
-    values = [[min(100.0, float(v)) for v in line] for line in lines]
-    return [(6 * y + u + v) / 8 for y, u, v in values]

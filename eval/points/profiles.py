@@ -22,13 +22,12 @@ from eval.video import Clip
 @dataclass(frozen=True)
 class Profile:
     """`frames` of every clip, one in `step` of the source, shown at `fps` (None = its own);
-    `targets` in bpp, of which `pictures` keep crops; `published`: what the papers print for the
-    clips of `set_name`, bpp, LPIPS-Alex and DISTS."""
+    `targets` in bpp; `published`: what the papers print for the clips of `set_name`, bpp,
+    LPIPS-Alex and DISTS."""
 
     name: str
     frames: int
     targets: tuple[float, ...]
-    pictures: tuple[float, ...]
     set_name: str
     published: dict[str, list[tuple[float, float | None, float | None]]]
     step: int = 1
@@ -70,7 +69,6 @@ PROFILES = {
             "gvc1d",
             96,
             (0.003, 0.004, 0.0057, 0.0075),
-            (0.004, 0.0057),
             "hevc-b",
             # Computed from the paper's saving of 60.4 % (LPIPS) over GLC-Video.
             {
@@ -86,7 +84,6 @@ PROFILES = {
             "gvc-rt",
             64,
             (0.0035, 0.0105, 0.0293),
-            (0.0105,),
             "uvg",
             {"GVC-RT": [(0.0035, 0.263, 0.131), (0.0105, 0.177, 0.097), (0.0293, 0.131, 0.077)]},
             step=4,

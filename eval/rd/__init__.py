@@ -1,2 +1,2 @@
 """Rate and distortion: `runs` finds the rates and measures, `encoding` makes the files, `command`,
-`sizes`, `speed` and `quality` are commands."""
+`sizes` and `speed` are commands."""

@@ -83,7 +83,7 @@ def _measure(
     near = options.near / 100
     plan = Plan(options.out, tuple(options.targets), every, device, threads, near=near)
     if profile:
-        plan = replace(plan, profile=profile.name, pictures=profile.pictures)
+        plan = replace(plan, profile=profile.name)
     groups: dict[int, list[Clip]] = {}
     for clip in clips:
         groups.setdefault(_period(options.keyint, float(clip.fps)), []).append(clip)

@@ -41,7 +41,6 @@ from tqdm import tqdm
 from eval.codecs import Codec, ours
 from eval.metrics import METRICS, Measurer, sample
 from eval.metrics.flicker import own_change
-from eval.rd import pictures
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import CLOSE, Search
 from eval.tools import EvalError, digest, end_commands, ffmpeg_version, read_json, say, write_json
@@ -49,8 +48,6 @@ from eval.video import Clip
 
 #: Goes up when metrics or the layout of a run's JSON change: old runs are then made anew.
 SCHEMA = 1
-#: What `Plan.pictures` is under the project's own conditions.
-PICTURE_TARGETS = (0.01, 0.02, 0.04)
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,6 @@ class Plan:
     every: Mapping[str, int]
     device: str = "cpu"
     threads: int = 1
-    #: Rates whose runs keep crops for the visual comparison.
-    pictures: tuple[float, ...] = PICTURE_TARGETS
     #: Name of the paper's conditions that hold (`eval.points.profiles`), "" = the project's own.
     profile: str = ""
     #: A rate this near (in natural logarithm) is taken without looking for a nearer one.
@@ -151,7 +146,8 @@ def _submit(
     """Everything, by its name."""
     waiting: dict[Future[None], str] = {}
     for clip in clips:
-        waiting[pool.submit(_make_source_pictures, clip, plan)] = f"{clip.name}, source"
+        if "flicker" in plan.every:
+            waiting[pool.submit(_measure_source, clip, plan)] = f"{clip.name}, source"
     for clip, codec in itertools.product(clips, codecs):
         waiting[pool.submit(make_curve, clip, codec, plan)] = f"{clip.name}, {codec.name}"
     return waiting
@@ -246,7 +242,7 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     for q, targets in targets_of.items():
         encoded = encode(codec, clip, q, streams)
         for output in codec.outputs:
-            run = make_run(clip, codec, output, q, encoded, targets, plan)
+            run = make_run(clip, codec, output, q, encoded, plan)
             for target in targets:
                 points[output][str(target)]["run"] = run
         _report(f"{name}: q {q} measured, {encoded.bpp(clip):.4f} bpp", len(targets))
@@ -256,34 +252,25 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
 
 
-def _changed(clip: Clip, plan: Plan) -> list[str]:
-    """Marks of metrics that older runs measured wrongly: XPSNR has had the clip's frame rate since
-    2026-11, which matters above 32 frames a second."""
-    return ["xpsnr 2"] * ("xpsnr" in plan.every and clip.fps > 32)
-
-
 def make_run(
     clip: Clip,
     codec: Codec,
     output: str,
     q: int,
     encoded: Encoded,
-    targets: list[float],
     plan: Plan,
 ) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
-    shows = _choose_frames(clip, plan) if set(targets) & set(plan.pictures) else []
     identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
-    identity += [dict(plan.every), shows, *_changed(clip, plan)]
+    identity += [dict(plan.every)]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name
     known = read_json(path)
-    if known is not None and known["key"] == key and bool(known["crops"]) == bool(shows):
+    if known is not None and known["key"] == key:
         return name
     with tempfile.TemporaryDirectory(dir=plan.out / "tmp") as folder:
         decoded, seconds = decode(codec, output, encoded, clip, Path(folder))
         measured = _measurer(clip, tuple(plan.every.items()), plan.device, plan.threads)(decoded)
-        crops = [pictures.crop(decoded, clip, index) for index in shows]
     result = {
         "schema": SCHEMA,
         "key": key,
@@ -299,7 +286,6 @@ def make_run(
         "every": dict(plan.every),
         "metrics": measured,
         "versions": versions(),
-        "crops": crops,
     }
     write_json(path, result)
     return name
@@ -316,28 +302,15 @@ def _measurer(
     return Measurer(clip, dict(every), device)
 
 
-def _choose_frames(clip: Clip, plan: Plan) -> list[int]:
-    """Frames whose crops are kept: those LPIPS-Alex looks at (so the worst of them can be shown),
-    at most 24."""
-    every = max(plan.every.get("lpips_alex", 4), -(-clip.raw.frames // 24))
-    return sample(clip.raw.frames, every)
-
-
-def _make_source_pictures(clip: Clip, plan: Plan) -> None:
+def _measure_source(clip: Clip, plan: Plan) -> None:
+    """How much the source itself changes from frame to frame, which flicker is compared with."""
     path = plan.out / "curves" / f"{clip.name}__source.json"
-    shows = _choose_frames(clip, plan)
-    pairs = (
-        [i for i in sample(clip.raw.frames, 4 * plan.every["flicker"]) if i]
-        if "flicker" in plan.every
-        else []
-    )
-    key = digest([SCHEMA, clip.sha256, shows, pairs])
-    known = read_json(path)
-    if known is None or known["key"] != key:
-        crops = [pictures.crop(clip.raw, clip, index) for index in shows]
+    pairs = [i for i in sample(clip.raw.frames, 4 * plan.every.get("flicker", 1)) if i]
+    key = digest([SCHEMA, clip.sha256, pairs])
+    if (read_json(path) or {}).get("key") != key:
         luma = [(clip.raw.planes(i - 1)[0], clip.raw.planes(i)[0]) for i in pairs]
-        change = own_change(luma, clip.raw.depth) if pairs else None
-        write_json(path, {"key": key, "clip": clip.describe(), "crops": crops, "change": change})
+        change = own_change(luma, clip.raw.depth)
+        write_json(path, {"key": key, "clip": clip.describe(), "change": change})
 
 
 @functools.cache

@@ -17,11 +17,9 @@ from eval.tools import fill_marks, write_text
 def make(
     folder: Path,
     readme: Sequence[Path] = (),
-    charts: Path | None = None,
 ) -> str:
     """Writes the report and returns a line that says where; its tables also to files with marks for
-    them (`headline`, `results`), the charts of the headline's metrics to the folder `charts`.
-    Raises EvalError when there is nothing to report."""
+    them (`headline`, `results`). Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
     made = {
@@ -34,9 +32,7 @@ def make(
         write_text(folder / "tables" / name, made[name])
     for metric in results.metrics:
         chart = figures.rd(results, metric, legend=True)
-        write_text(folder / "figures" / f"{metric.name}.svg", picture := chart.svg() + "\n")
-        if charts is not None and metric.name in tables.CHARTS:
-            write_text(charts / f"{metric.name}.svg", picture)
+        write_text(folder / "figures" / f"{metric.name}.svg", chart.svg() + "\n")
     write_text(folder / "report.html", page.page(results))
     texts = {
         "headline": tables.headline_markdown(results),

@@ -13,9 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
     shared.add_readme(parser, "summary, headline and results")
-    charts = "also put the charts of the headline there, as eval/charts"
-    add("--charts", type=Path, metavar="DIR", help=charts)
 
 
 def run(options: argparse.Namespace) -> None:
-    print(make(options.dir, options.readme, options.charts))
+    print(make(options.dir, options.readme))

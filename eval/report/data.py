@@ -10,7 +10,6 @@ from typing import Any
 from eval.metrics import METRICS, Metric
 from eval.points.bd import ALL_RATES, RANGE
 from eval.points.profiles import PROFILES, Profile
-from eval.report.published import columns
 from eval.sequences import NAMED
 from eval.tools import EvalError, read_json
 
@@ -50,7 +49,6 @@ class Results:
     parts: dict[tuple[str, str], list[dict[str, dict[str, Any] | None]]] = field(
         default_factory=dict
     )
-    source_crops: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     #: Motion-compensated change of the sources themselves, see `eval.metrics.flicker.own_change`.
     source_change: dict[str, float] = field(default_factory=dict)
     speed: list[dict[str, Any]] = field(default_factory=list)
@@ -93,8 +91,14 @@ class Results:
         sets = {clip["set"] for clip in self.clips.values()}
         if self.profile is None or sets != {self.profile.set_name}:
             return {}
-        complete = set(self.clips) == set(NAMED[self.profile.set_name])
-        return columns(self.profile.published, metric) if complete else {}
+        column = {"lpips_alex": 1, "dists": 2}.get(metric)
+        if column is None or set(self.clips) != set(NAMED[self.profile.set_name]):
+            return {}
+        found = {
+            name: [(point[0], value) for point in points if (value := point[column]) is not None]
+            for name, points in self.profile.published.items()
+        }
+        return {name: points for name, points in found.items() if points}
 
     def run(self, clip: str, row: str, target: float) -> dict[str, Any] | None:
         """The JSON of a run, None where there is none."""
@@ -137,9 +141,7 @@ def load(folder: Path) -> Results:
         if curve is None:
             continue
         if path.stem.endswith("__source"):
-            results.source_crops[curve["clip"]["name"]] = curve["crops"]
-            if curve.get("change") is not None:
-                results.source_change[curve["clip"]["name"]] = curve["change"]
+            results.source_change[curve["clip"]["name"]] = curve["change"]
             continue
         clip, row = curve["clip"], curve["codec"]["name"]
         if whole := curve["codec"].get("part_of"):

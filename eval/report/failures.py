@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import gvcodec
 from eval import metrics
+from eval.metrics.pixel import psnr
 from eval.report.panels import LABEL, rgb_frames
 from eval.tools import EvalError
 
@@ -43,8 +43,7 @@ class Part:
         return self.psnr(1) - self.psnr(2)
 
     def psnr(self, number: int) -> float:
-        source, picture = (np.float64(self.pictures[n]) for n in (0, number))
-        return 10 * math.log10(255**2 / max(1e-9, ((picture - source) ** 2).mean()))
+        return psnr(self.pictures[number], self.pictures[0], 255)
 
     def lpips(self, number: int) -> float:
         import torch

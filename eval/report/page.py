@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from string import Template
@@ -12,7 +11,6 @@ from eval.report import figures, tables
 from eval.report.data import Results
 from eval.report.plot import styles
 from eval.report.speed_table import speed_table
-from eval.report.visual import shots
 
 _HERE = Path(__file__).resolve().parent
 
@@ -22,7 +20,6 @@ def page(results: Results) -> str:
     parts = {
         name: (_HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")
     }
-    pictures = shots(results)
     return Template(parts["html"]).substitute(
         css=parts["css"],
         js=parts["js"],
@@ -33,8 +30,6 @@ def page(results: Results) -> str:
         else "inside 0.005–0.08 bpp",
         bd=_bd(results),
         legend=_legend(results),
-        order=_order(results),
-        no_pictures="" if pictures else " hidden",
         metric_buttons=_buttons("metric", [(m.name, m.marked_label) for m in results.metrics]),
         clip_options=_options(
             [(figures.MEAN, "mean over clips"), *((c, c) for c in results.clips)]
@@ -43,18 +38,10 @@ def page(results: Results) -> str:
         means=_means(results),
         painting=_painting(results),
         clip_bd=_clip_bd(results),
-        bits=_bits(results),
-        quality=_quality(results),
         files=_files(),
         speed=_speed(results),
         runs=_runs(results),
-        data=as_script({"shots": pictures, "rows": _row_data(results)}),
     )
-
-
-def as_script(data: Any) -> str:
-    """JSON that may stand in a script element."""
-    return json.dumps(data).replace("</", "<\\/")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -92,14 +79,6 @@ def _bd(results: Results) -> str:
     return "".join(blocks)
 
 
-def _row_data(results: Results) -> dict[str, dict[str, str]]:
-    look = styles(results.rows)
-    return {
-        row: {"label": c["label"], "colour": look[row][0], "family": c["family"]}
-        for row, c in results.rows.items()
-    }
-
-
 def _legend(results: Results) -> str:
     items = []
     for row, (colour, dash, _) in styles(results.rows).items():
@@ -110,18 +89,11 @@ def _legend(results: Results) -> str:
     return "".join(items)
 
 
-def _order(results: Results) -> str:
-    """How the visual comparison is sorted, where it is by a metric that was measured."""
-    measured = any(metric.name == "lpips_alex" for metric in results.metrics)
-    return " Frames on which gvcodec's LPIPS-Alex is worst come first." if measured else ""
-
-
 def _charts(results: Results) -> str:
     blocks = []
     for metric in results.metrics:
         for clip in (figures.MEAN, *results.clips):
             svg = figures.rd_chart(results, metric, clip)
-            svg += figures.draw_published(metric) if clip == figures.MEAN else ""
             key = f"{metric.name}|{escape(clip)}"
             blocks.append(f'<figure data-chart="{key}" hidden>{svg}</figure>')
     return "".join(blocks)
@@ -151,23 +123,6 @@ def _clip_bd(results: Results) -> str:
     label = escape(results.rows[anchor]["label"])
     found = (table(*tables.clip_table(results, anchor, metric)) for metric in results.metrics)
     return f"<p>against {label}; * = the curves share less than a quarter.</p>{''.join(found)}"
-
-
-def _bits(results: Results) -> str:
-    target = min(results.targets, key=lambda t: abs(t - 0.02))
-    charts = (figures.bits_chart(results, clip, target) for clip in results.clips)
-    return f'<div class="grid2">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
-
-
-def _quality(results: Results) -> str:
-    target = min(results.targets, key=lambda t: abs(t - 0.02))
-    shown = [metric for metric in results.metrics if metric.name in tables.HEADLINE]
-    charts = (
-        figures.quality_chart(results, clip, target, metric)
-        for clip in results.clips
-        for metric in shown
-    )
-    return f'<div class="grid2">{"".join(f"<figure>{c}</figure>" for c in charts if c)}</div>'
 
 
 def _files() -> str:

@@ -24,31 +24,21 @@ PEERS = {peers.PEERS[name].title: name for name in ("x265", "svtav1")}
 LABEL = 18
 
 
-def peer(name: str, frames: Frames, rate: Fraction, crf: float) -> tuple[int, Frames]:
-    """Bytes of the packets at a CRF, and decoded frames."""
-    height, width = frames[0].shape[:2]
-    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
-    fmt = VideoFormat(width, height, rate, 1 / rate, 8, colour)
-    coded = peers.encode(PEERS[name], [planes_from_rgb(f) for f in frames], fmt, crf, threads=1)
-    return sum(coded.sizes), [rgb_from_planes(planes, colour) for planes in coded.frames]
-
-
 def of_peers(frames: Frames, rate: Fraction, size: int) -> dict[str, tuple[int, Frames]]:
     """Bytes and frames of each peer at `size` bytes, two at a time. Raises EvalError for one that
     has more at its coarsest, or loses frames."""
+    height, width = frames[0].shape[:2]
+    colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE)
+    fmt = VideoFormat(width, height, rate, 1 / rate, 8, colour)
+    planes = [planes_from_rgb(frame) for frame in frames]
 
-    def one(name: str) -> tuple[int, Frames]:
-        chosen = peers.PEERS[PEERS[name]]
-        found, shown = peers.nearest(
-            lambda crf: peer(name, frames, rate, crf), size, chosen.coarsest, chosen.unit
-        )
-        if found > peers.SLACK * size:
-            raise EvalError(
-                f"{name}: {found} bytes at its coarsest, gvcodec has {size}: a finer -q compares"
-            )
-        if len(shown) != len(frames):
-            raise EvalError(f"{name}: {len(shown)} of {len(frames)} frames")
-        return found, shown
+    def one(title: str) -> tuple[int, Frames]:
+        coded = peers.encode_at(PEERS[title], planes, fmt, size)
+        if coded is None:
+            raise EvalError(f"{title}: more than {size} bytes at its coarsest: a finer -q compares")
+        if len(coded.frames) != len(frames):
+            raise EvalError(f"{title}: {len(coded.frames)} of {len(frames)} frames")
+        return sum(coded.sizes), [rgb_from_planes(shown, colour) for shown in coded.frames]
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(PEERS, pool.map(one, PEERS), strict=True))

@@ -1,4 +1,4 @@
-"""Line charts by matplotlib: SVG text for the page and for files."""
+"""Charts of rate and quality by matplotlib: SVG text for the page and for files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ FAMILY_COLOURS = {
 OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
 OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 _LONG_LABEL = 26  # does not fit into a third of the width
-_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "hollow": "D", "none": "o"}
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "hollow": "D"}
+#: Bits per pixel.
+_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 #: No date, and names of parts that depend on their content alone: the same points give the same
 #: text.
 _SETTINGS = {
@@ -53,17 +55,17 @@ _GROUP = "series "
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points (x, y), colour, dashes, and a marker "circle", "square", "diamond", "hollow"
-    (named beside its first point, not in the legend) or "none". `notes` are tooltips, one a
+    """One line: points (bpp, quality), colour, dashes, and a marker "circle", "square", "diamond"
+    or "hollow" (named beside its first point, not in the legend). `notes` are tooltips, one a
     point."""
 
     key: str
     label: str
     points: Sequence[tuple[float, float]]
     colour: str
-    dash: str = ""
-    marker: str = "circle"
-    notes: Sequence[str] = ()
+    dash: str
+    marker: str
+    notes: Sequence[str]
 
     @property
     def style(self) -> str | tuple[float, tuple[float, ...]]:
@@ -73,16 +75,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn. Values below 1 stand at 1 where `log_y`; `legend` adds the names below (the
-    page has its own). A chart without points says so."""
+    """What is drawn. `legend` adds the names below (the page has its own). A chart without points
+    says so."""
 
     title: str
     series: Sequence[Series]
-    x_label: str
     y_label: str
-    log_x: bool = False
-    x_ticks: Sequence[float] = ()
-    log_y: bool = False
     legend: bool = False
 
     def svg(self) -> str:
@@ -142,13 +140,13 @@ def _draw(chart: Chart) -> Figure:
     from matplotlib.figure import Figure
 
     shown = [s for s in chart.series if s.points]
-    named = [s for s in shown if chart.legend and s.marker not in ("hollow", "none")]
+    named = [s for s in shown if chart.legend and s.marker != "hollow"]
     columns = 3 if all(len(s.label) <= _LONG_LABEL for s in named) else 2
     height = _HEIGHT + 20 * -(-len(named) // columns) + 8 * bool(named)
     figure = Figure(figsize=(_WIDTH / _PER_INCH, height / _PER_INCH), dpi=_PER_INCH)
     axes = figure.add_axes((0.1, 1 - 390 / height, 0.87, 354 / height))
     axes.set_title(chart.title, loc="left", fontsize=13, fontweight="bold")
-    axes.set_xlabel(chart.x_label)
+    axes.set_xlabel("bits per pixel")
     axes.set_ylabel(chart.y_label)
     axes.grid(True)
     axes.set_axisbelow(True)
@@ -156,10 +154,10 @@ def _draw(chart: Chart) -> Figure:
     if not shown:
         axes.text(0.5, 0.5, "no points", ha="center", transform=axes.transAxes)
     for s in shown:
-        _add(axes, s, chart.log_y)
+        _add(axes, s)
     if any(s.marker == "hollow" for s in shown):
         axes.margins(y=0.1)  # room for the name above the highest point
-    _scale(axes, chart)
+    _scale(axes, [x for s in shown for x, _ in s.points])
     if named:
         axes.legend(
             *zip(*((h, n) for h, n in _entries(named)), strict=True),
@@ -171,12 +169,12 @@ def _draw(chart: Chart) -> Figure:
     return figure
 
 
-def _add(axes: Axes, series: Series, log_y: bool) -> None:
-    xs, ys = zip(*((x, max(1.0, y) if log_y else y) for x, y in series.points), strict=True)
+def _add(axes: Axes, series: Series) -> None:
+    xs, ys = zip(*series.points, strict=True)
     gid = _GROUP + series.key
     (line,) = axes.plot(xs, ys, color=series.colour, linestyle=series.style, linewidth=2)
     line.set_gid(gid)
-    hollow, hidden = series.marker == "hollow", series.marker == "none"
+    hollow = series.marker == "hollow"
     marks = axes.scatter(
         xs,
         ys,
@@ -184,12 +182,10 @@ def _add(axes: Axes, series: Series, log_y: bool) -> None:
         marker=_MARKERS[series.marker],
         facecolors="white" if hollow else series.colour,
         edgecolors=series.colour,
-        alpha=0 if hidden else None,
         zorder=3,
     )
     marks.set_gid(gid)
-    notes = series.notes or [f"{x:.10g}: {y:.4g}" for x, y in series.points]
-    marks.set_urls([f"{series.label}\n{note}" for note in notes])
+    marks.set_urls([f"{series.label}\n{note}" for note in series.notes])
     if hollow:
         said = axes.annotate(
             series.label, (xs[0], ys[0]), xytext=(-5, 8), textcoords="offset points", fontsize=10
@@ -197,25 +193,15 @@ def _add(axes: Axes, series: Series, log_y: bool) -> None:
         said.set_gid(gid)
 
 
-def _scale(axes: Axes, chart: Chart) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+def _scale(axes: Axes, rates: Sequence[float]) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
-    if chart.log_y:
-        axes.set_yscale("log")
-        # The usual labels are formulas.
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    if not chart.log_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # frames
-        return
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
-    xs = [x for s in chart.series for x, _ in s.points]
-    if xs:
-        low, high = min(xs) / 1.12, max(xs) * 1.12
+    if rates:
+        low, high = min(rates) / 1.12, max(rates) * 1.12
         axes.set_xlim(low, high)
-        axes.set_xticks([t for t in chart.x_ticks if low <= t <= high])
+        axes.set_xticks([t for t in _TICKS if low <= t <= high])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
 
 

@@ -23,8 +23,6 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
 #: What stands beside them in the headline, as far as it was measured.
 BESIDE = ("ssimulacra2", "cvvdp", "flicker")
-#: Metrics whose charts go beside the headline: flicker is what painting costs.
-CHARTS = (*HEADLINE, "flicker")
 #: Files of the folder tables/.
 FILES = {
     "points.csv": "every point",

@@ -76,18 +76,3 @@ def test_the_header_holds_the_index() -> None:
     assert Reader(io.BytesIO(gvcodec.encode(clip, base_q=50, **config))).header.q == 50
     with pytest.raises(UsageError, match="base_q is 0…63 here, not 64"):
         gvcodec.encode(clip, base_q=64, **config)
-
-
-def test_tables_are_read_off_measured_curves() -> None:
-    pytest.importorskip("scipy")
-    from eval.rd.quality import OWN, SCALE, indices, to_markdown
-    from eval.tools import EvalError
-
-    # AV1 loses half a decibel a step, the others three quarters: two thirds as many steps.
-    straight = {base: [(i, 50 - 0.75 * i) for i in own] for base, own in OWN.items()}
-    curves = {name: straight | {"av1": [(q, 50 - 0.5 * q) for q in SCALE]} for name in "ab"}
-    assert indices(curves, "vvc") == [(0, 0), *((q, round(2 * q / 3, 1)) for q in SCALE), (67, 63)]
-    assert "| vvc | (0, 0), (10, 6.7)" in to_markdown(curves) and "0.0" in to_markdown(curves)
-    low = {"a": straight | {"av1": [(q, 0.0) for q in SCALE]}}
-    with pytest.raises(EvalError, match="vvc: 0 of 1 clips have an index for q 10"):
-        indices(low, "vvc")

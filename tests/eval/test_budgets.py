@@ -66,8 +66,3 @@ def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
     assert all(float(row["PSNR-Y"]) <= most + 1e-9 for row in rows.values())
     assert all(float(row["bpp"].split()[0]) <= 6 for row in rows.values())
     assert rows["uniform"]["bpp"] == "6.00 tokens"
-
-
-def test_means_of_blocks() -> None:
-    plane = np.arange(24, dtype=np.uint16).reshape(4, 6)
-    assert budgets._means(plane, 2).tolist() == [[4, 6, 8], [16, 18, 20]]

@@ -10,7 +10,7 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
-from eval.report import loop, panels
+from eval.report import loop
 from eval.tools import EvalError
 from gvcodec.compare import peers
 from scripts.demo_clip import frames
@@ -34,7 +34,8 @@ def test_the_picture_has_every_panel_and_moves(tmp_path, monkeypatch) -> None:
 
 def test_a_peer_that_has_no_such_bytes_is_not_shown(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "rgb_frames", lambda *_: (FRAMES, Fraction(24)))
-    monkeypatch.setattr(panels, "peer", lambda *_: (10**6, FRAMES))
+    monkeypatch.setattr(peers, "SLACK", 0.01)
+    monkeypatch.setattr(peers, "STEPS", 2)
     with pytest.raises(EvalError, match="at its coarsest"):
         loop.make(tmp_path / "a.webp", tmp_path / "in.y4m", 60, 0)
     assert not list(tmp_path.iterdir())

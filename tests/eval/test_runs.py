@@ -19,11 +19,9 @@ pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
 from eval.__main__ import main
-from eval.metrics import METRICS
 from eval.rd import runs
 from eval.rd.runs import Plan
-from eval.report import figures, page
-from eval.report.data import Results, plain
+from eval.report.data import plain
 from eval.report.plot import Chart, Series
 from eval.tools import EvalError
 from tests.eval_helpers import GREY, PAN, needs_chromium, probed
@@ -109,16 +107,14 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     told = run_eval(*given[:at], *given[at + 2 :])
     assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
     assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
-    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in told
+    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, Flicker" in told
     assert "1 clips × 2 codecs × 2 rates = 4 points" in told and "eval: 4/4 procedural-pan" in told
     page = (tmp_path / "out/report.html").read_text()
     text = (tmp_path / "out/tables/results.md").read_text()
     assert "Not measured: LPIPS-Alex, DISTS." in page and "Not measured: LPIPS-Alex, DISTS." in text
-    assert "| VMAF | XPSNR | Flicker |" in text
+    assert "| VMAF | Flicker |" in text
     for shown in (page, text):
         assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", shown)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert data["shots"][0]["score"] is None
 
 
 def test_what_needs_weights_says_so_before_any_work(tmp_path, no_weights, capsys):
@@ -151,38 +147,21 @@ def test_report_is_made_from_jsons_alone(results):
     short.write_text("no marks")
     assert "headline:begin" in run_eval("report", copy, "--readme", short, code=1)
     assert short.read_text() == "no marks"
-    run_eval("report", copy, "--charts", results / "charts")
-    assert sorted(p.name for p in (results / "charts").iterdir()) == ["flicker.svg", "psnr_y.svg"]
 
 
 def test_a_chart_is_the_same_text_every_time_and_keeps_names_and_tooltips():
-    ours = Series("a<b", "ours & theirs", [(0.01, 1), (0.02, 5)], "#d7263d", "6 4", "diamond")
-    chart = Chart("A > B", [ours], "x", "y", True, (0.01, 0.02), legend=True)
+    points, notes = [(0.01, 1), (0.02, 5)], ["0.01: 1", "0.02: 5"]
+    ours = Series("a<b", "ours & theirs", points, "#d7263d", "6 4", "diamond", notes)
+    chart = Chart("A > B", [ours], "y", legend=True)
     text = chart.svg()
     assert text == chart.svg()
     tree = ElementTree.fromstring(text)
     space = "{http://www.w3.org/2000/svg}"
     groups = [g for g in tree.iter(f"{space}g") if g.get("class") == "series"]
     assert {g.get("data-key") for g in groups} == {"a<b"}
-    notes = [t.text for g in groups for t in g.iter(f"{space}title")]
-    assert notes == ["ours & theirs\n0.01: 1", "ours & theirs\n0.02: 5"]
-    assert "no points" in Chart("A", [], "x", "y").svg()
-
-
-def test_published_points_have_axes_of_their_own():
-    """They belong to other clips: what was measured is drawn without them."""
-    clip = {"frames": 48, "set": "a", "stand_in": False}
-    codec = {"label": "ours", "family": "x264", "output": "", "delay": "low"}
-    run = {"bpp": 0.02, "metrics": {"lpips_alex": {"mean": 0.5}, "psnr_y": {"mean": 30}}}
-    results = Results({"pan": clip}, {"ours": codec}, {"pan": {"ours": {0.02: run}}})
-    charts = page._charts(results)
-    mean = charts.split('data-chart="lpips_alex|mean"')[1].split("</figure>")[0]
-    measured_here, from_papers = mean.split("</svg>")[:2]
-    assert "ours" in measured_here and "GLC-Video" not in measured_here
-    assert "GLC-Video" in from_papers and "ours" not in from_papers and "other clips" in from_papers
-    assert charts.count("GLC-Video") == from_papers.count("GLC-Video")
-    assert "GLC-Video" not in figures.rd_chart(results, METRICS["lpips_alex"], legend=True)
-    assert "published" not in page._legend(results)
+    shown = [t.text for g in groups for t in g.iter(f"{space}title")]
+    assert shown == ["ours & theirs\n0.01: 1", "ours & theirs\n0.02: 5"]
+    assert "no points" in Chart("A", [], "y").svg()
 
 
 def test_runs_say_how_they_were_made(results):
@@ -234,21 +213,12 @@ def test_report_of_nothing(tmp_path, capsys):
 PROBE = """
 window.addEventListener("load", () => {
   const result = { errors: window.failures };
-  const pictures = [...document.querySelectorAll("#all img")];
-  result.sizes = pictures.map((picture) => picture.naturalWidth);
   const visible = [...document.querySelectorAll("[data-chart]")].filter((f) => !f.hidden);
   result.charts = visible.length;
   result.lines = visible[0].querySelectorAll(".series").length;
   document.querySelector('[data-metric="flicker"]').click();
   const shown = [...document.querySelectorAll("[data-chart]")].find((f) => !f.hidden);
   result.metric = shown.dataset.chart;
-  const slider = document.getElementById("slider");
-  const before = document.getElementById("over").style.clipPath;
-  slider.value = 250;
-  slider.dispatchEvent(new Event("input"));
-  result.slider = [before, document.getElementById("over").style.clipPath];
-  document.getElementById("flip").click();
-  result.flipped = document.getElementById("over").style.clipPath;
   document.body.setAttribute("data-probe", JSON.stringify(result));
 });
 """
@@ -262,9 +232,6 @@ def test_page_works_in_a_browser(results):
     assert result["errors"] == []
     assert result["charts"] == 1 and result["lines"] >= 2
     assert result["metric"] == "flicker|mean"
-    assert result["slider"] == ["inset(0px 50% 0px 0px)", "inset(0px 75% 0px 0px)"]
-    assert result["flipped"] == "inset(0px 0% 0px 0px)"
-    assert len(result["sizes"]) >= 3 and set(result["sizes"]) == {320}
 
 
 def test_a_killed_worker_is_said_in_one_line(tmp_path):
