@@ -6,8 +6,8 @@ import hashlib
 import http.client
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +36,10 @@ STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
 }
 
 
-needs_browser = pytest.mark.skipif(browser.find_browser() is None, reason="needs Chromium")
+#: What the fixture `play` gives.
+Play = Callable[..., AbstractContextManager[browser.Page]]
+#: A page shows a frame, painted or not.
+SHOWN, PAINTED = "window.player?.shown", "window.player?.shown?.painted"
 
 
 #: Seconds for SwiftShader, a program, to have shaders ready and tried on a busy machine.
@@ -97,6 +100,12 @@ def as_mp4(path: Path) -> Path:
     """The stream in a file that plays everywhere, beside it."""
     assert main(["extract", str(path), str(path.with_suffix(".mp4"))]) == 0
     return path.with_suffix(".mp4")
+
+
+def go(page: browser.Page, number: int) -> None:
+    """Show a frame."""
+    page.run(f"player.go({number})")
+    page.until(f"player.wanted === undefined && player.shown.frame === {number}")
 
 
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
@@ -197,6 +206,20 @@ def with_beep(
             container.mux(audio.encode(sound))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
+    return path
+
+
+def beeping(
+    folder: Path,
+    codec: str,
+    rate: int,
+    begins: float = 0.4,
+    suffix: str = ".mkv",
+    others: tuple[str, ...] = (),
+) -> Path:
+    """A stream of `with_beep`, beside its source."""
+    source, path = with_beep(folder / f"a{suffix}", codec, rate, begins, others), folder / "a.gvc"
+    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
     return path
 
 

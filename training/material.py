@@ -20,11 +20,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,10 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.bases import is_reordered
-from gvcodec.batch.engines import each, open_engine
-from gvcodec.batch.task import Task
+from gvcodec.batch.engines import AHEAD, open_engine
+from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.config import EncoderConfig
 from gvcodec.layers import open_encoder
-from gvcodec.media.planes import crop
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.motion import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat
@@ -62,6 +63,15 @@ def held_out(clip: str) -> bool:
     """True for the training clips (about one in thirteen, by hash of the name) that are kept for
     validation."""
     return hashlib.sha256(clip.encode()).digest()[0] % 13 == 0
+
+
+def crop(planes: Planes, top: int, left: int, height: int, width: int) -> Planes:
+    """Views of a rectangle, in luma samples, whose corner is even."""
+    y, u, v = planes
+    rows, columns = (
+        slice(first // 2, (first + side + 1) // 2) for first, side in ((top, height), (left, width))
+    )
+    return y[top : top + height, left : left + width], u[rows, columns], v[rows, columns]
 
 
 def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
@@ -214,6 +224,20 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
             arguments |= {"cache": str(options.cache.absolute())}
             yield Task(add_material, arguments, memory=_MEMORY)
+
+
+def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
+    """Tasks with their outcomes as they are done; the next ones are taken as cores come free."""
+    waiting: dict[Future[Outcome], Task] = {}
+    coming = iter(tasks)
+    while True:
+        for task in itertools.islice(coming, max(0, AHEAD * engine.cores - len(waiting))):
+            waiting[engine.submit(task)] = task
+        if not waiting:
+            return
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield waiting.pop(future), future.result()
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -35,12 +35,13 @@ from gvcodec.api.frames import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.media.planes import Scaler, crop, frame_from_planes
+from gvcodec.media.planes import Scaler, frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import SMALL_SIDE, shipped_network
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import say
+from training.material import crop
 
 QUALITIES = (45, 60)
 STRIDE, LONGEST = 4, 128

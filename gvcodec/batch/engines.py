@@ -8,14 +8,12 @@ with open_engine(jobs=4) as engine:
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import pickle
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
@@ -42,20 +40,6 @@ def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = 
     except ImportError:
         raise UsageError("--cluster needs Ray: pip install 'gvcodec[cluster]'") from None
     return Cluster(cluster, jobs, memory)
-
-
-def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
-    """Tasks with their outcomes as they are done; the next ones are taken as cores come free."""
-    waiting: dict[Future[Outcome], Task] = {}
-    coming = iter(tasks)
-    while True:
-        for task in itertools.islice(coming, max(0, AHEAD * engine.cores - len(waiting))):
-            waiting[engine.submit(task)] = task
-        if not waiting:
-            return
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield waiting.pop(future), future.result()
 
 
 def machine_memory() -> int:

@@ -17,8 +17,7 @@ from typing import Any
 import av
 
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.opening import video_of
-from gvcodec.media.pipes import Stream
+from gvcodec.media.opening import SeekablePipe, video_of
 from gvcodec.media.reader import Span, VideoReader
 from gvcodec.media.timeline import Timeline, may_jump
 from gvcodec.util.uris import absolute_path, is_uri, open_uri
@@ -126,7 +125,7 @@ def _packets(source: str) -> tuple[set[int] | None, set[int]]:
     count = 0
     timeline = None
     with contextlib.ExitStack() as stack:
-        pipe = Stream(stack.enter_context(open_uri(source))) if is_uri(source) else None
+        pipe = SeekablePipe(stack.enter_context(open_uri(source))) if is_uri(source) else None
         # What cannot be read ends the packets: those before it can be decoded.
         stack.enter_context(contextlib.suppress(av.FFmpegError, OSError))
         container = stack.enter_context(av.open(pipe or absolute_path(source), "r"))

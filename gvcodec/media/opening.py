@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice, takewhile
 from typing import BinaryIO, cast
@@ -16,12 +16,12 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError
 from gvcodec.media.mp4_limits import boxes
-from gvcodec.media.pipes import HEAD, Pipe
-from gvcodec.media.pipes import Stream as SeekablePipe
 from gvcodec.media.timeline import Timeline, may_jump
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
+#: Bytes of the beginning that are kept.
+_HEAD = 256
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 #: Boxes that an MP4 file begins with.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
@@ -32,6 +32,37 @@ _DEMUXING = {"scan_all_pmts": "1"}
 _NOT_MEANT = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 #: Codecs of covers and thumbnails, which are films now and then.
 _OF_PICTURES = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")
+
+
+class Pipe:
+    """A stream for FFmpeg. An exception ends the input and waits in `stopped`."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self.stopped: BaseException | None = None
+        self.head = b""
+        #: Bytes read so far.
+        self.count = 0
+
+    def read(self, size: int) -> bytes:
+        if self.stopped is not None:
+            return b""
+        try:
+            data = self._read(size)
+            self.head = self.head or data[:_HEAD]
+            self.count += len(data)
+            return data
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (a store has errors of its own)
+            self.stopped = error
+            return b""
+
+
+class SeekablePipe(Pipe):
+    """A pipe with places to go to."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream.read)
+        self.seek, self.tell = stream.seek, stream.tell
 
 
 def video_of(container: av.container.InputContainer) -> av.VideoStream:
@@ -177,7 +208,7 @@ class Opened:
             if os.path.getsize(path) == 0:
                 raise ValueError("the file is empty")
             with open(path, "rb") as file:
-                self.head = file.read(HEAD)
+                self.head = file.read(_HEAD)
                 self.cut_off = claims_more(file, self.head, os.path.getsize(path))
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.

@@ -84,15 +84,6 @@ def _scale(plane: Plane, width: int, height: int) -> Plane:
     return np.minimum(_samples(scaled, 0, np.uint16), _PEAK)
 
 
-def crop(planes: Planes, top: int, left: int, height: int, width: int) -> Planes:
-    """Views of a rectangle, in luma samples, whose corner is even."""
-    y, u, v = planes
-    rows, columns = (
-        slice(first // 2, (first + side + 1) // 2) for first, side in ((top, height), (left, width))
-    )
-    return y[top : top + height, left : left + width], u[rows, columns], v[rows, columns]
-
-
 def is_rgb(frame: av.VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.has_palette
 

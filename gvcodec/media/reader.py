@@ -33,13 +33,16 @@ from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
-from gvcodec.media.stream_clock import (
+from gvcodec.media.timeline import (
+    DisplayTimes,
+    Timeline,
     end_of_track,
     ends_before_another,
     has_timestamps,
+    may_jump,
     rate_of_stream,
+    rising,
 )
-from gvcodec.media.timeline import DisplayTimes, Timeline, may_jump, rising
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun

@@ -1,5 +1,6 @@
-"""One rising clock from the timestamps of a file, whatever they do: begin anew where recordings
-were put one after the other, jump, follow the order of decoding, or are missing.
+"""What a stream says of its clock: whether it has times at all, its frame rate, when it ends. And
+one rising clock from the timestamps of a file, whatever they do: begin anew where recordings were
+put one after the other, jump, follow the order of decoding, or are missing.
 
 Works on packets, before they are decoded, so that frames and copied tracks go by the same clock.
 Times between streams are in seconds, those of packets in ticks of their stream.
@@ -13,11 +14,17 @@ from fractions import Fraction
 
 import av
 
+from gvcodec.media.inputs import DEFAULT_RATE
+
 #: Seconds. A track that steps back by more begins anew (the video: by half a frame), one that steps
 #: forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as in
 #: FFmpeg.
 _BACK, _FORWARD = Fraction(1, 10), 10
 _TS_DISCONT = 512
+_MAX_RATE = 1000
+#: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
+_NO_TIMESTAMPS = 128
+_UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
 #: Frames that wait for a timestamp after them.
@@ -36,6 +43,50 @@ class Segment:
 def may_jump(container: av.container.InputContainer) -> bool:
     """Whether timestamps of this kind of file may jump forward without a picture that long."""
     return bool(int(container.format.flags) & _TS_DISCONT)
+
+
+def has_timestamps(container: av.container.InputContainer) -> bool:
+    """Whether files of this kind have times of their own."""
+    return (
+        not int(container.format.flags) & _NO_TIMESTAMPS and container.format.name not in _UNTIMED
+    )
+
+
+def rate_of_stream(stream: av.VideoStream) -> Fraction:
+    """Frames a second, nominally."""
+    for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate):
+        if rate and 0 < rate <= _MAX_RATE:
+            return Fraction(rate)
+    # A clock may pass for a rate, but not where frames are counted: a high-speed camera.
+    counted = stream.average_rate if stream.frames > 1 else None
+    return Fraction(counted) if counted and counted > 0 else DEFAULT_RATE
+
+
+def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction) -> int:
+    """When an MP4 track ends, in ticks, if its packet decoded last says that a frame stays longer
+    than `step`: that is not the frame shown last where there are B frames. Else 0."""
+    length = stream.duration
+    is_mp4 = stream.container.format.name.startswith("mov")
+    if last is None or not is_mp4 or length is None or (last.duration or 0) <= step * 3 / 2:
+        return 0
+    return (stream.start_time or 0) + length
+
+
+def ends_before_another(
+    container: av.container.InputContainer, stream: av.VideoStream, last: av.Packet | None
+) -> bool:
+    """Whether another video of a transport stream begins where this one ends with packet `last`:
+    its number may change within a recording."""
+    if last is None or last.pts is None or not may_jump(container):
+        return False
+    others = (
+        other.start_time * other.time_base
+        for other in container.streams.video
+        if other is not stream and other.start_time is not None and other.time_base
+    )
+    # Where a stream begins may be a time of decoding.
+    end = last.pts * last.time_base
+    return any(begin >= end for begin in others)
 
 
 class Timeline:

@@ -17,7 +17,6 @@ from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes
-from gvcodec.types import Planes
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.clock import Clock
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
@@ -299,36 +298,19 @@ class Video(Shared):
     @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
         fmt = self.header.format
-        shape = (len(numbers), fmt.height, fmt.width, 3)
-        images = self._room(shape)
+        images = np.empty((len(numbers), fmt.height, fmt.width, 3), np.uint8)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         for number, frame in self._decode(sorted(places)):
-            images[places[number]] = self._picture(frame.planes)
-        if not self._channels_first:
+            images[places[number]] = rgb_from_planes(frame.planes, fmt.colour)
+        if self._channels_first:
+            images = np.moveaxis(images, -1, -3)
+        if not self._torch:
             return images
-        if self._torch:
-            return images.permute(0, 3, 1, 2).contiguous()
-        return np.moveaxis(images, -1, -3)
-
-    def _room(self, shape: tuple[int, ...]) -> Any:
-        if not self._torch:
-            return np.empty(shape, np.uint8)
-        import torch
-
-        from gvcodec.painter.tensors import open_device
-
-        return torch.empty(shape, dtype=torch.uint8, device=open_device(self._device))
-
-    def _picture(self, planes: Planes) -> Any:
-        """(H, W, 3) uint8, on the device where tensors are given."""
-        image = rgb_from_planes(planes, self.header.format.colour)
-        if not self._torch:
-            return image
         from gvcodec.painter.tensors import as_tensor, open_device
 
-        return as_tensor(image, open_device(self._device))
+        return as_tensor(images, open_device(self._device))
 
 
 def _plain(values: Any) -> Any:

@@ -15,7 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from gvcodec import cli
-from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.planes import frame_from_planes, tag_colour
+from gvcodec.types import Colour
+from tests.clips import add_video
 from tests.conftest import moving_texture
 
 QUICK = ("--fit", "off", "--preset", "10", "-y")
@@ -26,6 +28,7 @@ LENGTH = 0.53
 SOURCES = ("matroska", "mov", "avi", "mp4", "nut", "mpegts")
 OUTPUTS = ("mkv", "mp4", "mov")
 FLAG = av.stream.Disposition
+UNTAGGED = Colour()
 
 
 def sound_codecs() -> list[str]:
@@ -41,24 +44,18 @@ def sound_codecs() -> list[str]:
     return found
 
 
-def add_video(container: av.container.OutputContainer, codec: str) -> av.VideoStream:
-    stream = container.add_stream(codec, rate=25)
-    stream.width = stream.height = SIDE
-    stream.pix_fmt = "yuv420p"
-    return stream
-
-
 def show(
-    container: av.container.OutputContainer, video: av.VideoStream, first: int = 0, **tags: int
+    container: av.container.OutputContainer, codec: str = "mpeg4", colour: Colour = UNTAGGED
 ) -> None:
-    """All frames, from the time of frame `first` on."""
-    for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2), first):
-        frame = frame_from_planes(planes, 8).reformat(format="yuv420p")
+    """All frames, in a stream of their own."""
+    stream = add_video(container, SIDE, SIDE, codec)
+    tag_colour(stream.codec_context, colour)
+    for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
+        frame = frame_from_planes(planes, 8)
         frame.pts, frame.time_base = number, Fraction(1, 25)
-        for name, value in tags.items():
-            setattr(frame, name, value)
-        container.mux(video.encode(frame))
-    container.mux(video.encode(None))
+        tag_colour(frame, colour)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
 
 
 def _tone(rate: int, channels: int, length: float) -> NDArray[np.int16]:
@@ -101,10 +98,9 @@ def write_source(path: Path, codec: str, kind: str | None = None, length: float 
     for tried in [kind] if kind else SOURCES:
         try:
             with av.open(str(path), "w", format=tried) as container:
-                video = add_video(container, "mpeg4")
                 audio, packets = _add_sound(container, codec, length)
                 assert audio.type == "audio" and packets
-                show(container, video)
+                show(container)
                 container.mux(packets)
             samples(path)
             return True
@@ -257,13 +253,12 @@ def _with_flags(path: Path) -> None:
     """Two languages, the second is the default one, a third for the hearing impaired."""
     facts = [("eng", 0, "Main"), ("deu", FLAG.default, ""), ("fra", FLAG.hearing_impaired, "SDH")]
     with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
-        video = add_video(container, "mpeg4")
         added = [_add_sound(container, "aac", LENGTH) for _ in facts]
         for (stream, _), (language, flags, title) in zip(added, facts, strict=True):
             stream.metadata["language"], stream.disposition = language, flags
             if title:
                 stream.metadata["title"] = title
-        show(container, video)
+        show(container)
         for _, packets in added:
             container.mux(packets)
 
@@ -302,10 +297,9 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
         av.open(str(tmp_path / "in.srt")) as texts,
         av.open(str(source), "w", options={"default_mode": "passthrough"}) as container,
     ):
-        video = add_video(container, "mpeg4")
         shown = container.add_stream_from_template(texts.streams.subtitles[0])
         shown.metadata["language"], shown.disposition = "fra", FLAG.forced
-        show(container, video)
+        show(container)
         for packet in texts.demux():
             if packet.pts is not None:
                 packet.stream = shown
@@ -324,12 +318,8 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
 def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
-        video = add_video(container, "ffv1")
-        context = video.codec_context
-        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1
-        context.color_range = 2
         _, packets = _add_sound(container, "pcm_s16le", LENGTH)
-        show(container, video, colorspace=1, color_range=2)
+        show(container, "ffv1", Colour(1, 1, 1, full_range=True))
         container.mux(packets)
     encode(source, tmp_path / "a.gvc")
     capfdbinary.readouterr()

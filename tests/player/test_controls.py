@@ -15,37 +15,33 @@ from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,
     GOLDEN,
+    PAINTED,
     PIXELS,
     STREAMS,
+    Play,
     as_mp4,
+    beeping,
     changed_page,
     digest_of,
     flat,
+    go,
     hear_onset,
     middle,
-    needs_browser,
     opened,
     painted_digest,
     painted_stream,
     running,
-    with_beep,
 )
 from tests.streams.test_tools import made
 
 
-@needs_browser
 @pytest.mark.parametrize("name", STREAMS)
-def test_browser_plays_and_shows_exactly_the_frames_of_decode(
-    tab: Callable[[str], browser.Page], name: str
-) -> None:
+def test_browser_plays_and_shows_exactly_the_frames_of_decode(play: Play, name: str) -> None:
     path, options = STREAMS[name]
-    with running(path, "--fidelity", *options) as server, opened(name) as video:
-        page = tab(server.address)
-        page.until("window.player?.shown")
+    with play(path, "--fidelity", *options) as page, opened(name) as video:
         last = len(video) - 1
         for number in (last, 0, len(video) // 2):
-            page.run(f"player.go({number})")
-            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            go(page, number)
             (frame,) = video.decode_range(number, number + 1)
             assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
         page.run("player.go(0)")
@@ -56,18 +52,12 @@ def test_browser_plays_and_shows_exactly_the_frames_of_decode(
             page.until("player.verified !== null")
             assert page.run("player.verified") == {"base": True}
         assert page.run("player.byPage") == (name == "av1")
-        assert page.errors() == []
 
 
-@needs_browser
-def test_browser_shows_what_is_left_of_a_broken_file(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def test_browser_shows_what_is_left_of_a_broken_file(play: Play, tmp_path: Path) -> None:
     whole = made(moving_texture(64, 48, 18))
     (tmp_path / "cut.gvc").write_bytes(whole[: len(whole) * 2 // 3])
-    with running(tmp_path / "cut.gvc") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown")
+    with play(tmp_path / "cut.gvc") as page:
         assert "file ends early" in page.run("document.getElementById('notes').textContent")
         count = page.run("player.frames")
         assert 5 <= count < 18
@@ -75,21 +65,21 @@ def test_browser_shows_what_is_left_of_a_broken_file(
         page.until(f"!player.playing && player.shown.frame === {count - 1}")
         (frame,) = gvcodec.open(whole, fidelity=True).decode_range(count - 1, count)
         assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
-        assert page.errors() == []
 
 
 def is_hidden(page: browser.Page, name: str) -> bool:
     return bool(page.run(f"document.getElementById('{name}').hidden"))
 
 
-@needs_browser
 def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
-    tab: Callable[[str], browser.Page], tmp_path: Path
+    play: Play, tmp_path: Path
 ) -> None:
     (tmp_path / "a.gvc").write_bytes(made(moving_texture(64, 48, 6)))
-    with running(tmp_path / "a.gvc") as server:
-        page = tab(server.address + "?gpu=off")
-        page.until("window.player?.shown?.painted && !document.getElementById('handle').hidden")
+    with play(
+        tmp_path / "a.gvc",
+        query="?gpu=off",
+        shown="window.player?.shown?.painted && !document.getElementById('handle').hidden",
+    ) as page:
         left, y, width, _ = middle(page, "frame")
         handle = middle(page, "handle")
         assert handle[0] + handle[2] / 2 == pytest.approx(left + width / 2, abs=1)
@@ -113,18 +103,17 @@ def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
         page.until("!player.shown.painted && player.wanted === undefined")
         assert page.run(PIXELS) == shown[1]
         page.until("document.getElementById('handle').hidden")
-        assert page.errors() == []
 
 
-@needs_browser
 @pytest.mark.parametrize("name", ["vvc", "motion"])
 def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
-    tab: Callable[[str], browser.Page], name: str
+    play: Play, name: str
 ) -> None:
     path, options = STREAMS[name]
-    with running(path, "--fidelity", *options) as server, opened(name) as video:
-        page = tab(server.address)
-        page.until("window.player?.shown && !player.byPage")
+    with (
+        play(path, "--fidelity", *options, shown="window.player?.shown && !player.byPage") as page,
+        opened(name) as video,
+    ):
         x, y, width, _ = middle(page, "bar")
         for gop, first in enumerate(video.key_frames):
             page.mouse("mouseMoved", x + 8 + (width - 16) * first / (len(video) - 1), y)
@@ -133,17 +122,13 @@ def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
                 return data.reduce((a, b) => a + b) / data.length; }})()""")
             (frame,) = video.decode_range(first, first + 1)
             assert mean == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
-        assert page.errors() == []
 
 
-@needs_browser
-def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: Path) -> None:
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
-    with running(path, "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.timeline?.times.size === 2")
+    with play(
+        path, "--fidelity", shown="window.player?.timeline?.times.size === 2", expected=True
+    ) as page:
         assert page.run(
             "[...document.getElementById('time').children].map((e) => e.textContent)"
         ) == ["0:00.0", "0:00.4"]
@@ -166,10 +151,9 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(
         page.mouse("mousePressed", x + 0.75 * width, y)
         page.mouse("mouseReleased", x + 0.75 * width, y)
         page.until("player.wanted === undefined && player.shown.frame === 8")
-        assert page.run("player.shown.painted === null") and page.errors() == []
+        assert page.run("player.shown.painted === null")
 
 
-@needs_browser
 @pytest.mark.parametrize("native", [False, True])
 def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
     tab: Callable[[str], browser.Page], tmp_path: Path, native: bool
@@ -193,14 +177,9 @@ def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
         assert page.errors() == []
 
 
-@needs_browser
-def test_keys_seek_and_explain_themselves(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def test_keys_seek_and_explain_themselves(play: Play, tmp_path: Path) -> None:
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
-    with running(path, "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown")
+    with play(path, "--fidelity") as page:
         for key, frame in (("End", 11), ("ArrowLeft", 0), (".", 1), ("5", 6), (",", 5), ("L", 11)):
             page.key(key)
             page.until(f"player.wanted === undefined && player.shown.frame === {frame}")
@@ -215,7 +194,6 @@ def test_keys_seek_and_explain_themselves(
         page.key(" ")
         page.until("!player.playing && player.shown.frame === 11")
         assert page.run("document.getElementById('play').ariaLabel") == "Play again"
-        assert page.errors() == []
 
 
 DROP = """(async () => { const data = new Uint8Array(await (await fetch("stream")).arrayBuffer());
@@ -225,14 +203,11 @@ DROP = """(async () => { const data = new Uint8Array(await (await fetch("stream"
     return seen && document.getElementById("drop").hidden; })()"""
 
 
-@needs_browser
 def test_a_file_that_is_dropped_plays_whatever_its_name(
-    tab: Callable[[str], browser.Page],
+    play: Play,
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>\u202e.gvc"
-    with running(GOLDEN / "av1.bin", "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown")
+    with play(GOLDEN / "av1.bin", "--fidelity") as page:
         assert page.run(DROP % ("data", json.dumps(hostile)))
         page.until("player !== before && player.shown")
         assert page.run("document.getElementById('name').textContent") == hostile
@@ -243,26 +218,17 @@ def test_a_file_that_is_dropped_plays_whatever_its_name(
         assert not is_hidden(page, "empty")
         assert page.run(DROP % ("data", "'c.gvc'"))
         page.until("player.shown && document.getElementById('empty').hidden")
-        assert page.errors() == []
 
 
-@needs_browser
-def test_an_mp4_that_is_dropped_is_painted_and_heard(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
-    path = tmp_path / "a.gvc"
-    source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.4)
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+def test_an_mp4_that_is_dropped_is_painted_and_heard(play: Play, tmp_path: Path) -> None:
+    path = beeping(tmp_path, "libopus", 48000)
     data = list(as_mp4(path).read_bytes())
-    with running(path) as server, gvcodec.open(path) as video:
-        page = tab(server.address + "?gpu=off")
-        page.until("window.player?.shown?.painted")
+    with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
         page.run(DROP % (f"new Uint8Array({data})", "'a.mp4'"))
         page.until("player !== before && player.shown?.painted")
         page.until("player.sound?.track || player.sound?.reason")
         for number in (13, 24, 0):
-            page.run(f"player.go({number})")
-            page.until(f"player.wanted === undefined && player.shown.frame === {number}")
+            go(page, number)
             assert painted_digest(page) == digest_of(video, number)
         page.run("player.insists = true, player.setSpeed(0.25)")
         if page.run("Boolean(player.sound.track)"):
@@ -272,20 +238,15 @@ def test_an_mp4_that_is_dropped_is_painted_and_heard(
             "player.verified || player.errors.some((each) => each.includes('too slow for it'))"
         )
         assert page.run("player.verified") in (None, {"base": True, "painted": True})
-        assert page.errors() == []
 
 
-@needs_browser
-def test_the_source_stands_left_of_the_handle_in_step(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
-    source = with_beep(tmp_path / "a.mp4", "aac", 44100, 0.4)
-    path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
+def test_the_source_stands_left_of_the_handle_in_step(play: Play, tmp_path: Path) -> None:
+    path = beeping(tmp_path, "aac", 44100, suffix=".mp4")
+    source = path.with_suffix(".mp4")
     left = "document.getElementById('left').textContent"
-    with running(path, "--source", str(source)) as server:
-        page = tab(server.address + "?gpu=off")
-        page.until("window.player?.shown?.painted")
+    with play(
+        path, "--source", str(source), query="?gpu=off", shown=PAINTED, expected=True
+    ) as page:
         page.until("player.page.original.isThere || document.getElementById('source').error")
         if page.run("Boolean(document.getElementById('source').error)"):
             pytest.skip("a browser without H.264")
@@ -300,19 +261,16 @@ def test_the_source_stands_left_of_the_handle_in_step(
         page.until(
             f"document.getElementById('source').src.startsWith('blob:') && {left} === 'Source'"
         )
-        assert page.run("player === before") and page.errors() == []
+        assert page.run("player === before")
 
 
-@needs_browser
 def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
-    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paints = "    if (this.identity) return out.set(base);"
     slow = "    await new Promise((done) => setTimeout(done, 1000));\n"
     changed_page("painter.js", paints, slow + paints, tmp_path, monkeypatch)
-    with running(painted_stream(tmp_path / "a.gvc", 96, 80)) as server:
-        page = tab(server.address + "?gpu=off")
-        page.until("window.player?.shown?.painted")
+    with play(painted_stream(tmp_path / "a.gvc", 96, 80), query="?gpu=off", shown=PAINTED) as page:
         assert is_hidden(page, "slow")
         page.run("player.play()")
         page.until("player.mode === 'base' && !player.shown.painted")
@@ -326,4 +284,3 @@ def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
         page.run("player.play()")
         page.until("player.shown.frame >= 4")
         assert page.run("[player.mode, Boolean(player.shown.painted)]") == ["compare", True]
-        assert page.errors() == []

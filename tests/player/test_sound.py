@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import gvcodec
-from tests import browser
-from tests.player_helpers import hear_onset, needs_browser, running, with_beep
+from tests.player_helpers import Play, beeping, hear_onset, with_beep
 
+#: What becomes of the sound is known.
+KNOWN = "window.player?.shown && (player.sound?.track || player.sound?.reason)"
 #: Sound runs, past so many seconds of the picture, and in step with its clock.
 IN_STEP = """(player.sound.running && player.sound.heard() > %s
     && Math.abs(player.sound.heard() - player.timeAt(performance.now())) < 0.1)"""
 
 
-@needs_browser
 @pytest.mark.parametrize(("codec", "rate"), [("libopus", 48000), ("aac", 44100)])
 def test_sound_is_in_time_with_the_picture(
-    tab: Callable[[str], browser.Page], tmp_path: Path, codec: str, rate: int
+    play: Play, tmp_path: Path, codec: str, rate: int
 ) -> None:
-    source = with_beep(tmp_path / "a.mkv", codec, rate, 0.4)
-    path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
-    with running(path, "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
+    path = beeping(tmp_path, codec, rate)
+    with play(path, "--fidelity", shown=KNOWN) as page:
         if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
             pytest.skip(reason)  # a browser without the codec, which it says
         page.run("player.setSpeed(0.25)")
@@ -39,7 +34,6 @@ def test_sound_is_in_time_with_the_picture(
         page.until("!player.playing")
         again = "(player.playing || (player.go(20), player.play()), false)"
         page.until(f"{IN_STEP % 0.7} || {again}")
-        assert page.errors() == []
 
 
 #: Codec and sample rate, kind of file, tracks before the sound.
@@ -51,31 +45,23 @@ KINDS = [
 ]
 
 
-@needs_browser
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join((kind[0], *kind[3])))
 def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(
-    tab: Callable[[str], browser.Page], tmp_path: Path, kind: tuple[str, int, str, tuple[str, ...]]
+    play: Play, tmp_path: Path, kind: tuple[str, int, str, tuple[str, ...]]
 ) -> None:
     codec, rate, suffix, others = kind
-    source = with_beep(tmp_path / f"a{suffix}", codec, rate, 0.0, others)
-    path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0)
-    with running(path, "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown && (player.sound?.track || player.sound?.reason)")
+    path = beeping(tmp_path, codec, rate, 0.0, suffix, others)
+    with play(path, "--fidelity", shown=KNOWN) as page:
         if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
             pytest.skip(reason)  # a browser without the codec, which it says
         assert page.run("player.sound.track.number") == len(others)
         loud = "Math.max(...player.sound.nodes.map(({ node }) => Math.abs(node.buffer.getChannelData(0)[500])))"
         page.run("player.setSpeed(0.25)")
         page.until(f"{loud} > 0.001 || (player.playing || player.play(), false)")
-        assert page.errors() == [] and page.run("player.errors") == []
+        assert page.run("player.errors") == []
 
 
-@needs_browser
-def test_the_track_that_is_marked_as_default_is_played(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def test_the_track_that_is_marked_as_default_is_played(play: Play, tmp_path: Path) -> None:
     import av
 
     source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.0)
@@ -94,24 +80,16 @@ def test_the_track_that_is_marked_as_default_is_played(
                 copy.stream = output
                 two.mux(copy)
     gvcodec.encode_file(tmp_path / "b.mkv", tmp_path / "b.gvc", q=45, base="av1", preset=10, fit=0)
-    with running(tmp_path / "b.gvc", "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.sound?.track")
+    with play(
+        tmp_path / "b.gvc", "--fidelity", shown="window.player?.sound?.track", expected=True
+    ) as page:
         assert page.run("[player.sound.track.number, player.sound.track.language]") == [1, "fra"]
 
 
-@needs_browser
-def test_sound_that_the_browser_does_not_take_is_named(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
-    source = with_beep(tmp_path / "a.mkv", "ac3", 48000, 0.4)
-    path = tmp_path / "a.gvc"
-    gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0)
-    with running(path, "--fidelity") as server:
-        page = tab(server.address)
-        page.until("window.player?.shown && player.sound?.reason")
+def test_sound_that_the_browser_does_not_take_is_named(play: Play, tmp_path: Path) -> None:
+    path = beeping(tmp_path, "ac3", 48000)
+    with play(path, "--fidelity", shown="window.player?.shown && player.sound?.reason") as page:
         assert page.run("player.errors") == ["no sound: this browser does not decode AC3"]
         assert page.run("document.getElementById('sound').hidden")
         page.run("player.play()")
         page.until("!player.playing && player.shown.frame === 24")
-        assert page.errors() == []

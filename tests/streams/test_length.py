@@ -14,6 +14,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.streams.info import duration_of
 from gvcodec.types import Colour, VideoFormat
+from tests.clips import add_video
 from tests.conftest import moving_texture, run
 
 QUICK = ("--fit", "off", "--preset", "10", "--base", "av1", "-y")
@@ -25,13 +26,12 @@ FORMAT = VideoFormat(48, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1
 def write(path: Path, times: list[int], last: int, rate: int = 25, bframes: int = 2) -> Path:
     """Pictures at `times` (in 1/1000 s), the last for `last`."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"bf": str(bframes)})
-        stream.width = stream.height = 48
-        stream.pix_fmt, tick = "yuv420p", Fraction(1, 1000 * (1 + (rate > 1000)))
+        tick = Fraction(1, 1000 * (1 + (rate > 1000)))
+        stream = add_video(container, 48, 48, rate=rate, options={"bf": str(bframes)})
         stream.codec_context.time_base = stream.time_base = tick
         packets = []
         for time, planes in zip(times, moving_texture(48, 48, len(times)), strict=True):
-            frame = frame_from_planes(planes, 10).reformat(format="yuv420p")
+            frame = frame_from_planes(planes, 8)
             frame.pts, frame.time_base = time, tick
             packets += stream.encode(frame)
         packets += stream.encode(None)
