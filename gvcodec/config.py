@@ -32,12 +32,13 @@ class Speed:
 
 
 #: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 3 takes twice the time of 4
-#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %:
-#: small pictures have the time. Steps of fitting are of eight crops each.
+#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %, 0
+#: four times that of 2 and saves 3 to 4 %: small pictures have the time. Steps of fitting are of
+#: eight crops each.
 SPEEDS = {
     "fast": Speed({"av1": 5, "vvc": 4}, {}, 3),
     "balanced": Speed({"av1": 3, "vvc": 2}, {"av1": 2}, 5),
-    "best": Speed({"av1": 2, "vvc": 1}, {}, 20),
+    "best": Speed({"av1": 2, "vvc": 1}, {"av1": 0}, 20),
 }
 SMALL = 640 * 360
 #: A frame of 16 MiB fits no bundle; one of so many samples has less as it is.
@@ -162,7 +163,7 @@ class EncoderConfig:
         integer(0, 10),
         "N",
         "of SVT-AV1 (av1): 0 slowest … 10 fastest "
-        f"({_by_speed(lambda row: row.presets['av1'])}, but 2 for balanced up to 640×360); "
+        f"({_by_speed(lambda row: row.presets['av1'])}; up to 640×360 balanced 2, best 0); "
         "of VVenC (vvc): 0 … 4 "
         f"({_by_speed(lambda row: row.presets['vvc'])})",
     )

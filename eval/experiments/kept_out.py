@@ -12,9 +12,10 @@ scaled to at most `SAMPLES`) is coded at the same few qualities, which span 0.00
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
 `measure` makes one codec on one clip at one quality, appends rows to a CSV and may keep its middle
-frames as pictures, `all` calls it for
-everything that is missing, `report` compares the rows. `check` fails where gvcodec's rows of a new
-CSV take over 2 % more bits than those that came with the checkout.
+frames as pictures, `all` calls it for everything that is missing, `report` compares the rows.
+`check` fails where gvcodec's rows of a new CSV take over 2 % more bits than those that came with
+the checkout. Settings are compared on clips for training, painted, by `all --clips … --outputs
+painted --codecs 8:p2:scm=1,8:p4:scm=1` and `report --anchor 8:p2:scm=1`.
 """
 
 from __future__ import annotations
@@ -200,12 +201,12 @@ def names() -> list[str]:
 
 def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    av1.FRAMES = FRAMES
+    av1.FRAMES = options.frames
     frames, rate = av1.read(options.data / f"{options.clip}.mp4", SAMPLES)
     height, width = frames[0][0].shape
     fmt = VideoFormat(width, height, rate, 1 / rate, 8, Colour(6, 6, 6))
     if options.codec == "qualities":
-        av1.TARGETS = TARGETS
+        av1.TARGETS = options.targets
         print(",".join(map(str, av1.crfs_of(frames, rate))))
         return
     measure = measurer(frames, rate, JUDGES)
@@ -216,6 +217,8 @@ def measure(options: argparse.Namespace) -> None:
         bpp = 8 * size / (len(frames) * width * height)
         lines = []
         for output, decode in outputs.items():
+            if output and output not in options.outputs:
+                continue
             shown = decode()
             values = measure(Loaded(shown))
             if options.keep:
@@ -235,16 +238,19 @@ def everything(options: argparse.Namespace) -> None:
     """One process for each piece, so that none takes long."""
     call = [*options.prefix, sys.executable, "-m", "eval.experiments.kept_out"]
     call += ["--data", str(options.data), "--out", str(options.out)]
+    call += ["--frames", str(options.frames), "--outputs", ",".join(options.outputs)]
+    call += ["--targets", ",".join(map(str, options.targets))]
     for clip, codec in itertools.product(options.clips or names(), options.codecs):
         done = {(r["clip"], r["codec"], r["q"]) for r in av1.rows_of(options.out)}
         known = sorted({float(q) for c, _, q in done if c == clip})
-        if len(known) < len(TARGETS):
+        if len(known) < len(options.targets):
             words = [*call, "measure", "--clip", clip, "--codec", "qualities"]
             text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             known = sorted(float(q) for q in text.strip().split(","))
         low = known[-1:] if codec in SMALLER else known
         missing = [str(q) for q in low if (clip, codec, str(q)) not in done]
-        for part in [",".join(missing)] if codec == "svtav1" and missing else missing:
+        quick = missing and (codec == "svtav1" or ":p" in codec)
+        for part in [",".join(missing)] if quick else missing:
             words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", part]
             subprocess.run(words, check=True)
 
@@ -256,15 +262,23 @@ def report(options: argparse.Namespace) -> None:
     for row in av1.rows_of(options.out):
         codec = "svtav1" if row["codec"] in SMALLER else row["codec"]
         curves[codec, row["output"]][row["clip"]].append(row)
-    against = [row for row in curves if row[0] == "svtav1" or row[0] in QUALITIES]
+    anchors = (options.anchor,) if options.anchor else ("svtav1", *QUALITIES)
+    against = [row for row in curves if row[0] in anchors]
     shown = [row for row in curves if row not in against]
     lines = []
     for anchor, row in itertools.product(against, shown):
         clips = sorted(set(curves[anchor]) & set(curves[row]))
         cells = [_overall(curves[anchor], curves[row], clips, name) for name in JUDGES]
+        seconds = [_seconds(curves[key], clips) for key in (row, anchor)]
+        cells.append(f"×{seconds[0] / seconds[1]:.2f}" if all(seconds) else "–")
         lines.append([" ".join(row), anchor[0], str(len(clips)), *cells])
-    header = ["gvcodec", "against", "clips", *(METRICS[name].marked_label for name in JUDGES)]
+    labels = [METRICS[name].marked_label for name in JUDGES]
+    header = ["gvcodec", "against", "clips", *labels, "time"]
     print(markdown(header, lines))
+
+
+def _seconds(curve: dict[str, list[dict[str, str]]], clips: Sequence[str]) -> float:
+    return sum(float(row["seconds"]) for clip in clips for row in curve[clip])
 
 
 def check(options: argparse.Namespace) -> None:
@@ -321,6 +335,16 @@ def main() -> None:
     parser.add_argument("--codecs", type=lambda t: t.split(","), default=list(CODECS))
     parser.add_argument("--clips", type=lambda t: t.split(","), help="instead of those kept out")
     parser.add_argument("--prefix", type=str.split, default=[], help="words before each command")
+    words = {"type": lambda t: t.split(","), "help": "of what gvcodec shows (base,painted)"}
+    parser.add_argument("--outputs", default=["base", "painted"], **words)
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of a clip ({FRAMES})")
+    parser.add_argument(
+        "--targets",
+        type=lambda t: tuple(map(float, t.split(","))),
+        default=TARGETS,
+        help="bits a pixel (0.007,0.02,0.06)",
+    )
+    parser.add_argument("--anchor", help="what the report compares with (the peers)")
     parser.add_argument("--keep", type=Path, help="folder for pictures of middle frames")
     parser.add_argument("--clip")
     parser.add_argument("--codec")

@@ -15,9 +15,9 @@ from gvcodec.config import EncoderConfig
 from gvcodec.painter.fit_work import work_of
 from gvcodec.types import VideoFormat
 
-#: Seconds of a million luma samples by SVT-AV1's preset, 2 to 6 measured; at 2 and below with tools
+#: Seconds of a million luma samples by SVT-AV1's preset, 0 to 6 measured; at 2 and below with tools
 #: for screens.
-_PRESETS = (3.5, 2.1, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
+_PRESETS = (5.6, 2.5, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
 #: Seconds of a unit of fitting's work.
 _UNIT = 0.42
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.

@@ -35,7 +35,7 @@ def test_what_is_said_overrides_the_speed() -> None:
     found = settled("--fit 3 --speed fast")
     assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"], 3)
     found = settled("--speed best --fit off")
-    assert not found.fits and found.preset_of(1) == SPEEDS["best"].presets["av1"]
+    assert not found.fits and found.preset_of(1) == SPEEDS["best"].small_presets["av1"]
     found = settled("--speed best --fit 9s")
     assert found.fit == 9.0 and found.fits
 
