@@ -33,7 +33,6 @@ from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.gvc1d.codec import window_grid
 from gvcodec.gvc1d.entropy_model import (
     BACK,
-    KINDS,
     MEMORY,
     SIDE,
     Counts,
@@ -43,6 +42,7 @@ from gvcodec.gvc1d.entropy_model import (
 )
 from gvcodec.gvc1d.files import FORM, read_sizes
 from gvcodec.gvc1d.motion import grid_of
+from gvcodec.gvc1d.token_places import KINDS
 from gvcodec.types import Planes, VideoFormat
 from training import integer_network
 from training.integer_network import NONE, Material, held_out, network_of, train
@@ -105,7 +105,8 @@ def code(
     over base av1 at `q` unless None; which of them know of none before (T,); rows and columns of
     windows."""
     import gvcodec
-    from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+    from gvcodec.gvc1d.frame_options import TokenSettings
+    from gvcodec.gvc1d.token_encoder import LatentEncoder
 
     shown: Sequence[Planes] = frames
     base: Sequence[Planes] = frames

@@ -14,11 +14,10 @@ from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.config import Settled
 from gvcodec.errors import MediaError
-from gvcodec.gvc1d.codec import torch_threads
 from gvcodec.gvc1d.files import choose_pair, pair_id, read_entropy, read_sizes
 from gvcodec.limits import UNLIMITED
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 
 class LatentPass:
@@ -61,7 +60,8 @@ class LatentPass:
         frame_bytes: float,
         done: Callable[[int], None] | None,
     ) -> dict[int, bytes]:
-        from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+        from gvcodec.gvc1d.frame_options import TokenSettings
+        from gvcodec.gvc1d.token_encoder import LatentEncoder
 
         config = self._config
         tokens = config.tokens if isinstance(config.tokens, int) else 0

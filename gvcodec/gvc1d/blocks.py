@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.patterns import region_grid
+
 
 def cosines(frequencies: int, samples: int) -> Tensor:
     """Rows of the orthonormal discrete cosine transform, `[frequencies, samples]`."""
@@ -60,3 +63,20 @@ def place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
 def spread(x: Tensor, times: int) -> Tensor:
     """Each sample of `[B, C, h, w]` as a square of `times`²."""
     return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
+
+
+def token_regions(config: GVC1DConfig) -> Tensor:
+    """`[tokens, side²]` bool: the patches of each token's region. The first half is a pyramid of
+    1, 2, 4, … regions and once more the whole window; the second half is its last level."""
+    side, half = config.side, config.tokens // 2
+    levels = [(1, 1)]
+    while levels[-1][0] * levels[-1][1] < half:
+        rows, columns = levels[-1]
+        levels.append((rows, 2 * columns) if rows == columns else (2 * rows, columns))
+    masks = []
+    for rows, columns in (*levels[:-1], (1, 1), region_grid(config.tokens)):
+        r = torch.arange(side) * rows // side
+        c = torch.arange(side) * columns // side
+        at = (r[:, None] * columns + c).flatten()
+        masks += [at == i for i in range(rows * columns)]
+    return torch.stack(masks)

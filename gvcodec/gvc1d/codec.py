@@ -7,8 +7,6 @@ machine to machine by that: `Restorer` takes frames as they are shown.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from gvcodec.gvc1d.entropy_model import EntropyModel, Memory, Values
 from gvcodec.gvc1d.files import read_entropy, read_sizes
 from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
 from gvcodec.types import BLOCK, Planes, VideoFormat
+from gvcodec.util.torch_settings import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -224,20 +223,6 @@ class Restorer:
         self._run = 0
         if self._frames is not None:
             self._frames.forget()
-
-
-@contextlib.contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Networks keep to so many threads inside, 0 = as many as they like."""
-    import torch
-
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> FrameContext:

@@ -44,23 +44,6 @@ GAINS = 4
 _GAIN_UNIT = 1 / 320
 
 
-def token_regions(config: GVC1DConfig) -> Tensor:
-    """`[tokens, side²]` bool: the patches of each token's region. The first half is a pyramid of
-    1, 2, 4, … regions and once more the whole window; the second half is its last level."""
-    side, half = config.side, config.tokens // 2
-    levels = [(1, 1)]
-    while levels[-1][0] * levels[-1][1] < half:
-        rows, columns = levels[-1]
-        levels.append((rows, 2 * columns) if rows == columns else (2 * rows, columns))
-    masks = []
-    for rows, columns in (*levels[:-1], (1, 1), region_grid(config.tokens)):
-        r = torch.arange(side) * rows // side
-        c = torch.arange(side) * columns // side
-        at = (r[:, None] * columns + c).flatten()
-        masks += [at == i for i in range(rows * columns)]
-    return torch.stack(masks)
-
-
 class DirectPath(nn.Module):
     """See the module. Differences are in 8-bit levels inside, coefficients are orthonormal."""
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gvcodec.gvc1d.blocks import token_regions
 from gvcodec.gvc1d.buffer import Context
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.direct import token_regions
 from gvcodec.gvc1d.layers import ContextEmbedding, Stack
 from gvcodec.gvc1d.picture import Picture, pack, split
 from gvcodec.util.tensor_colour import SMALL, to_rgb

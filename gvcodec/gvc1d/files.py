@@ -18,8 +18,9 @@ from gvcodec.entropy.network_file import read_network
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.gvc1d.checkpoint import NAME, find_shipped, read_config
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.entropy_model import BACK, CHANNELS, MOST_TOKENS, SIDE
+from gvcodec.gvc1d.entropy_model import BACK, MOST_TOKENS, SIDE
 from gvcodec.gvc1d.payload import RATES
+from gvcodec.gvc1d.token_places import CHANNELS
 from gvcodec.util.models import list_models, model_id, shipped_folders
 
 #: Changes with what the activations of the entropy network mean.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gvcodec.gvc1d.blocks import token_regions
 from gvcodec.gvc1d.buffer import Context
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.direct import token_regions
 from gvcodec.gvc1d.picture import pack, split
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention
 

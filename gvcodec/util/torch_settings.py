@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextlib.contextmanager
@@ -32,3 +35,26 @@ def usual_torch() -> Iterator[None]:
         if not torch.is_grad_enabled():
             stack.enter_context(torch.enable_grad())
         yield
+
+
+@contextlib.contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Networks keep to so many threads inside, 0 = as many as they like."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def half_precision(device: torch.device | str) -> torch.autocast:
+    """bfloat16 for what the network multiplies, where the device does that at twice the speed."""
+    import torch
+
+    kind = torch.device(device).type
+    fast = kind != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(kind, torch.bfloat16, enabled=fast)

@@ -122,7 +122,7 @@ def test_the_encoder_sends_what_pays() -> None:
 def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
     """A texture that pans is followed, and a decoder shows what the encoder saw."""
     pytest.importorskip("torch")
-    from gvcodec.gvc1d.search import TokenSettings
+    from gvcodec.gvc1d.frame_options import TokenSettings
     from tests.gvc1d.tiny import code_and_show, write_model
 
     fmt = VideoFormat(200, 144, Fraction(25), Fraction(1, 25))

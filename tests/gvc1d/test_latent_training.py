@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gvcodec.gvc1d.entropy_model import CHANNELS, EntropyModel, Memory
+from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import entropy_beside, pair_id
+from gvcodec.gvc1d.token_places import CHANNELS
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
 from tests.gvc1d.tiny import write_model

@@ -15,7 +15,7 @@ import torch
 from gvcodec.errors import DamagedStreamError, MediaError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
-from gvcodec.gvc1d.model import GVC1D, Frame
+from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import (
     Picture,
     crop,
@@ -28,6 +28,7 @@ from gvcodec.gvc1d.picture import (
     unpack,
 )
 from gvcodec.gvc1d.quantise import round_latent
+from gvcodec.gvc1d.run import Frame
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.clips import make_clip
@@ -334,8 +335,9 @@ def test_payloads_of_files_decompress_by_the_model_too(tmp_path: Path) -> None:
     """A first frame's passes among them: what decoders of files show."""
     from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
     from gvcodec.gvc1d.files import read_entropy
+    from gvcodec.gvc1d.frame_options import TokenSettings
     from gvcodec.gvc1d.picture import to_planes
-    from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+    from gvcodec.gvc1d.token_encoder import LatentEncoder
     from gvcodec.types import VideoFormat
 
     model = write_model(tmp_path)

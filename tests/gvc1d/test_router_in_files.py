@@ -13,7 +13,8 @@ pytest.importorskip("torch")
 from gvcodec.gvc1d.allocation import router
 from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
-from gvcodec.gvc1d.search import LatentEncoder, TokenSettings
+from gvcodec.gvc1d.frame_options import TokenSettings
+from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.types import VideoFormat
 from gvcodec.util.models import model_id, save_weights, shipped_folders
 from tests.clips import make_clip

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from gvcodec.gvc1d.config import SMALL
-from gvcodec.gvc1d.model import Frame
+from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.picture import Picture
+from gvcodec.gvc1d.run import Frame
 from gvcodec.gvc1d.scenes import Scenes
-from gvcodec.gvc1d.search import TokenSettings
 from gvcodec.types import Planes, VideoFormat
 from tests.gvc1d.models import TINY, make_model, smooth_picture
 from tests.gvc1d.tiny import code_and_show, write_model

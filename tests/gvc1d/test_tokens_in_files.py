@@ -25,9 +25,10 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.latents import LatentPass
 from gvcodec.errors import GvcodecError
-from gvcodec.gvc1d import files, search
+from gvcodec.gvc1d import files, frame_options
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
+from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
@@ -224,7 +225,7 @@ def test_search_moves_tokens_to_where_they_cost_less(frames, model) -> None:
     def cost(data: bytes) -> float:
         picture = pad(from_planes(decode(data, model)), CONFIG.window)
         size = sum(len(p.payload) for p in packets_of(data) if p.kind is Kind.LATENT)
-        return float(loss(picture, source).mean()) + search.SLOPE * size / (200 * 4)
+        return float(loss(picture, source).mean()) + frame_options.SLOPE * size / (200 * 4)
 
     assert cost(datas[1]) < cost(datas[0]) - 0.001
 
@@ -233,9 +234,9 @@ def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
     """At a price of bytes that the tokens of this network are worth, and not at the real one."""
     given = {"tokens": "auto", "token_rate": 2, "base_q": 63.0, "keyint": 0}
     without = encode(frames, model, base_q=63.0, keyint=0)
-    monkeypatch.setattr(search, "SLOPE", 10.0)
+    monkeypatch.setattr(frame_options, "SLOPE", 10.0)
     assert encode(frames, model, **given) == without
-    monkeypatch.setattr(search, "SLOPE", 1e-3)
+    monkeypatch.setattr(frame_options, "SLOPE", 1e-3)
     data = encode(frames, model, **given)
     kinds = [packet.kind for packet in packets_of(data)]
     assert 0 < kinds.count(Kind.LATENT) <= FRAMES
@@ -245,7 +246,7 @@ def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
 def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monkeypatch) -> None:
     """Runs without packets, frames without tokens: the encoder's pictures are the decoder's."""
     seen = []
-    take = search.LatentEncoder._take
+    take = LatentEncoder._take
 
     def watched(self, option) -> None:
         planes = None if option.picture is None else self._frames.planes(option.picture)
@@ -254,16 +255,16 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
 
     picks = iter(["all", "run", "none", "all", "run", "run"])
 
-    def choose(self, look, first):
+    def choose(self, look, memory, first, runs_on):
         pick = next(picks)
         if pick == "none":
-            return search._Option(look.plain, -1.0)
-        counts = np.full(self._entropy.windows, 8, np.uint8)
-        latent = self._round(look.y, counts, 0) if pick == "all" else None
-        return self._option(look, latent)._replace(cost=-1.0)
+            return frame_options.Option(look.plain, -1.0)
+        counts = np.full(self.entropy.windows, 8, np.uint8)
+        latent = self.round(look.y, counts, 0) if pick == "all" else None
+        return self.option(look, latent, memory)._replace(cost=-1.0)
 
-    monkeypatch.setattr(search.LatentEncoder, "_take", watched)
-    monkeypatch.setattr(search.LatentEncoder, "_choose", choose)
+    monkeypatch.setattr(LatentEncoder, "_take", watched)
+    monkeypatch.setattr(frame_options.FrameOptions, "choose", choose)
     data = encode(frames, model, tokens="auto", token_rate=1, keyint=0)
     runs = [p.payload[0] >> 3 & 15 for p in packets_of(data) if p.kind is Kind.LATENT]
     assert runs == [1, 2] and [planes is None for planes in seen] == [n == 2 for n in range(6)]
@@ -385,13 +386,13 @@ def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, m
     for planes in painted:  # each has a colour of its own, which its tokens bring
         latents.send((planes[0], planes[1] // 8 * 4, planes[2] // 8 * 4))
     seen = []
-    take = search.LatentEncoder._take
+    take = LatentEncoder._take
 
     def watched(self, option) -> None:
         seen.append(self._frames.planes(option.picture))
         take(self, option)
 
-    monkeypatch.setattr(search.LatentEncoder, "_take", watched)
+    monkeypatch.setattr(LatentEncoder, "_take", watched)
     payloads = latents.run(header, packets, 100.0)
     assert sorted(payloads) == list(range(len(painted)))
     own = (Packet(Kind.LATENT, payloads[number]) for number in range(len(painted)))

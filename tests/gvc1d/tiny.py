@@ -13,8 +13,8 @@ from gvcodec.types import Planes, VideoFormat
 from tests.networks import make_latent_network
 
 if TYPE_CHECKING:
+    from gvcodec.gvc1d.frame_options import TokenSettings
     from gvcodec.gvc1d.payload import Latent
-    from gvcodec.gvc1d.search import TokenSettings
 
 CONFIG = GVC1DConfig(
     encoder=Transformer(32, 2, 1, 1),
@@ -51,7 +51,7 @@ def code_and_show(
 ) -> list[Latent]:
     """Tokens of a clip without a base, as a decoder reads them; it shows what the encoder saw."""
     from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
-    from gvcodec.gvc1d.search import LatentEncoder
+    from gvcodec.gvc1d.token_encoder import LatentEncoder
 
     encoder = LatentEncoder(fmt, False, path, settings, 0.0, 1)
     seen, take = [], encoder._take

@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec.gvc1d.buffer import State
-from gvcodec.gvc1d.model import GVC1D, Coded, Frame
+from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
+from gvcodec.gvc1d.run import Coded, Frame
 from training.gvc1d.losses import Distortion, Weights
 
 #: Rate that the built-in clip is coded at.

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.gvc1d.model import GVC1D, Frame
+from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture
+from gvcodec.gvc1d.run import Frame
 from training.gvc1d.alarms import Figures, spreads
 from training.gvc1d.card import code_run, judge
 from training.gvc1d.data import Runs, collate

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.gvc1d.model import Coded, Frame
 from gvcodec.gvc1d.picture import PEAK, Picture
+from gvcodec.gvc1d.run import Coded, Frame
 from gvcodec.painter import perceptual
 from gvcodec.painter.perceptual.losses import (
     eight_bits,

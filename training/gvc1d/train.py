@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.model import GVC1D, Coded, Frame
+from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.run import Coded, Frame
 from training.gvc1d.card import make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb

@@ -1,0 +1,188 @@
+"""What may become of one frame: as it is shown, restored without tokens, or with some of them, and
+what that costs in loss (`frame_loss`) and bytes. `search` steps of gradient descent move the
+integers of a frame, rounded in the forward pass, and are kept where they lower both together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvcodec.gvc1d.buffer import Context, State
+from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
+from gvcodec.gvc1d.entropy_model import LARGEST, Counts, EntropyModel, Memory
+from gvcodec.gvc1d.frame_loss import FrameLoss, Source
+from gvcodec.gvc1d.motion import Vectors
+from gvcodec.gvc1d.payload import Latent, pack
+from gvcodec.gvc1d.picture import Picture
+from gvcodec.types import Plane, VideoFormat
+
+#: One per cent more bytes of AV1 lowers the loss by so many per cent (CRF 56 to 63).
+SLOPE = 0.75
+#: Without base frames there is no such price: a loss of 1 is worth so many bytes a window.
+_BYTES_A_WINDOW = 200
+#: Frames that the gain of the first tokens of a run counts for, since those after it go on from
+#: them.
+_CARRIED = 8
+#: Bytes of a packet besides its payload.
+_FRAMING = 5
+#: Magnitudes are rounded up from 1 less this on: at equal distance integers nearer to zero take a
+#: tenth to a quarter fewer bytes.
+_ROUNDED_UP = 0.4
+#: Of gradient descent: Adam's step in integers, and bits that an integer x takes, _BITS ·
+#: log2(1 + |x|), about.
+_STEP, _BITS = 0.05, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """`tokens` a window, 0 = by rate and distortion; `rate` 0 (fine) … 7; `search` steps; `alloc`:
+    a method of `allocation.budget`."""
+
+    tokens: int
+    rate: int
+    search: int = 0
+    alloc: str = "uniform"
+
+
+class SourceFrame(NamedTuple):
+    """Before it is coded. `shown` and `motion` None without base frames; without them `moved`: how
+    source blocks have moved, None where a scene begins, and `cut`: one begins inside a GOP."""
+
+    luma: Plane
+    picture: Picture
+    shown: Picture | None
+    motion: Tensor | None
+    moved: Vectors | None
+    cut: bool
+
+
+class Look(NamedTuple):
+    """A frame to decide on: what is known of it, what it is compared with (None: nothing is to
+    decide), `plain`: the loss of what is shown without tokens, `price` of a byte, `y`
+    `[1, W, K, C]` before rounding, `motion` that is sent."""
+
+    frame: SourceFrame
+    context: Context
+    source: Source | None
+    plain: float
+    price: float
+    y: Tensor
+    motion: Vectors | None
+
+
+class Option(NamedTuple):
+    """What may become of a frame. `payload` b"" = no packet; `state` None: it is shown as it is."""
+
+    loss: float
+    cost: float
+    payload: bytes = b""
+    latent: Latent | None = None
+    state: State | None = None
+    picture: Picture | None = None
+
+
+class FrameOptions:
+    """What may become of a frame and what it costs. `frame_bytes`: mean bytes of a base frame.
+    Raises `MediaError`, `LimitError`."""
+
+    def __init__(
+        self,
+        fmt: VideoFormat,
+        has_base: bool,
+        model: Path,
+        settings: TokenSettings,
+        frame_bytes: float,
+        threads: int,
+        device: str,
+        entropy: EntropyModel | None,
+    ) -> None:
+        self.entropy = entropy or open_entropy_model(fmt, has_base, model, device)
+        self.frames = open_frames(fmt, model, threads, device)
+        self.network = self.frames.network
+        most = self.network.config.tokens
+        #: Tokens of a window at most.
+        self.tokens = min(settings.tokens or most, most)
+        self._has_base, self._search, self._device = has_base, settings.search, device
+        self._rate = min(settings.rate, self.network.config.rates - 1)
+        self.loss = FrameLoss(fmt, self.network.config.window, device)
+        self._frame_bytes = frame_bytes if has_base else _BYTES_A_WINDOW * self.entropy.windows
+
+    def look(self, frame: SourceFrame, judged: bool) -> Look:
+        """What is known of the next frame; `judged`: it is compared with its source."""
+        source = self.loss.source(frame.picture) if judged else None
+        sent = self.frames.choose_motion(frame.moved, frame.picture)
+        motion = frame.motion if self._has_base else self.frames.spread_motion(sent)
+        context = self.frames.context(frame.shown, motion)
+        plain = 1.0 if frame.shown is None else self._judge(frame.shown, source)
+        price = SLOPE * plain / self._frame_bytes
+        y = self.network.analyse(frame.picture, context, self._rate)
+        return Look(frame, context, source, plain, price, y, sent)
+
+    def choose(self, look: Look, memory: Memory, first: bool, runs_on: bool) -> Option:
+        """The option of least cost. `first`: of a run; `runs_on`: the frame may be restored without
+        tokens of its own."""
+        options = [Option(look.plain, look.plain)]
+        if runs_on and not first:
+            options.append(self.option(look, None, memory))
+        for n in sorted({self.tokens // 4, self.tokens // 2, self.tokens} - {0}):
+            counts = np.full(self.entropy.windows, n, np.uint8)
+            y = self.descend(look, counts, memory) if n == self.tokens else look.y
+            options.append(self.option(look, self.round(y, counts, 0), memory))
+        times = _CARRIED if first else 1
+
+        def weighed(option: Option) -> float:
+            return times * (option.loss - look.plain) + option.cost - option.loss
+
+        return min(options, key=weighed)
+
+    def option(self, look: Look, latent: Latent | None, memory: Memory) -> Option:
+        """The frame with these tokens; None: restored without any."""
+        if latent is not None:
+            latent = latent._replace(motion=look.motion)
+        values = None if latent is None else latent.values
+        tokens = token_tensor(values, self.network, look.context, self._device)
+        picture, state = self.network.synthesise(tokens, look.context, self._rate)
+        loss = self._judge(picture, look.source)
+        payload = b"" if latent is None else pack(latent, self.entropy, memory)
+        size = len(payload) + _FRAMING if payload else 0
+        return Option(loss, loss + look.price * size, payload, latent, state, picture)
+
+    def _judge(self, picture: Picture, source: Source | None) -> float:
+        return 0.0 if source is None else float(self.loss(picture, source).mean())
+
+    def round(self, y: Tensor, counts: Counts, run: int) -> Latent:
+        """Integers of so many tokens of each window (W,); `run` as in `payload`."""
+        y = y[0].clamp(-LARGEST, LARGEST)
+        values = (y.sign() * torch.floor(y.abs() + _ROUNDED_UP)).to(torch.int16).cpu().numpy()
+        values = values * (np.arange(values.shape[1]) < counts[:, None])[..., None]
+        return Latent(self._rate, run, counts, values.astype(np.int16))
+
+    def descend(self, look: Look, counts: Counts, memory: Memory) -> Tensor:
+        """Latents of these tokens that gradient descent has moved, if they cost less for it."""
+        if not self._search or look.source is None:
+            return look.y
+        there = np.arange(look.y.shape[2]) < counts[:, None]
+        mask = torch.from_numpy(there)[None, :, :, None].to(self._device)
+        x, moved, least = look.y.clone(), look.y, float("inf")
+        with torch.enable_grad():
+            x.requires_grad_(True)
+            optimizer = torch.optim.Adam([x], lr=_STEP)
+            for _ in range(self._search):
+                rounded = (x + (x.round() - x).detach()).clamp(-LARGEST, LARGEST) * mask
+                picture, _ = self.network.synthesise(rounded, look.context, self._rate)
+                bits = _BITS * torch.log2(1 + (x * mask).abs()).sum()
+                cost = self.loss(picture, look.source).mean() + look.price * bits / 8
+                if float(cost.detach()) < least:
+                    moved, least = x.detach().clone(), float(cost.detach())
+                optimizer.zero_grad(set_to_none=True)
+                cost.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        before, after = (
+            self.option(look, self.round(t, counts, 0), memory) for t in (look.y, moved)
+        )
+        return moved if after.cost < before.cost else look.y
