@@ -28,6 +28,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
 from gvcodec.media.metadata import Metadata
+from gvcodec.media.mux_writer import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.streams.repair import repair_stream
@@ -257,7 +258,7 @@ class _Decoding:
         outcome += [f"{', '.join(lost)} left out: {request.target} cannot hold them"] * bool(lost)
         return Decoded(written, tuple(outcome), tuple(self._losses))
 
-    def _open_writer(self, fmt: VideoFormat) -> writers.VideoWriter:
+    def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
         request = self._request
         if not isinstance(request.output, str):
             return writers.Y4mWriter(request.output, fmt, None)

@@ -8,7 +8,6 @@ painting cannot be trusted there are base frames only.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.tracks import CHUNK
+from gvcodec.util.file_io import spooled
 from gvcodec.util.messages import say
 
 _END_BYTES = 8
@@ -34,10 +34,7 @@ def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
     """The stream in a one-file, of which FFmpeg's demuxer is `kind`, in a temporary file. Says a
     line for everything that is not as it was written. A pipe is read to its end. Raises
     `DamagedStreamError` where the container holds no stream."""
-    if not source.seekable():
-        spool = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the stream)
-        shutil.copyfileobj(source, spool)
-        source = spool
+    source = spooled(source)
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         read_units(Demuxer(source, kind, name), out, name, say, DEFAULT)

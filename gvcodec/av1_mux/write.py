@@ -38,8 +38,6 @@ ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
-#: Units wait for the first packets of the tracks, so many of them and so many bytes.
-_PATIENCE, _ROOM = 50, 32 << 20
 #: The first track header of an MP4 file with its index in front is within so many bytes, and its
 #: width and height (16.16 bits each) follow its name after so many bytes, by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
@@ -274,7 +272,7 @@ def _units(reader: Reader, muxer: _Muxer, limits: Limits) -> Iterator[_Unit]:
 
 
 class _Muxer:
-    """The container. Its header is written once it is known how the tracks begin."""
+    """The container."""
 
     def __init__(self, header: SequenceHeader, pending: PendingFile, kind: str) -> None:
         self._header, self._tick = header, header.format.time_base
@@ -284,8 +282,6 @@ class _Muxer:
         self._kind = kind
         self._tracks: TrackReader | None = None
         self._muxed: TrackMuxer | None = None
-        self._video: av.VideoStream | None = None
-        self._held: list[_Unit] = []
         self.metadata = Metadata()
 
     @property
@@ -302,44 +298,31 @@ class _Muxer:
         return len(self._tracks.waiting) - before, b""
 
     def write(self, unit: _Unit) -> None:
-        self._held.append(unit)
         if self._muxed is None:
             # All tracks are named before the first frame.
-            zero = self._header.start_pts * self._tick
-            self._muxed = TrackMuxer(self._container, self._kind, self._suffix, self._tracks, zero)
-        size = sum(len(unit.payload) for unit in self._held)
-        if self._video or self._muxed.ready or len(self._held) > _PATIENCE or size > _ROOM:
-            self._release(self._muxed)
+            self._video = self._add_video(unit)
+            kind, zero = (self._kind, self._suffix), self._header.start_pts * self._tick
+            self._muxed = TrackMuxer(self._container, *kind, self._tracks, self.metadata, zero)
+        packet = packet_of(put_in(restore("av1", unit.payload), unit.entries))
+        packet.stream, packet.time_base = self._video, self._tick
+        packet.pts = packet.dts = unit.pts
+        packet.duration = max(1, unit.end - unit.pts)
+        packet.is_keyframe = unit.key
+        self._muxed.send(packet)
 
     def finish(self) -> None:
         assert self._muxed is not None
-        self._release(self._muxed)
-        self._muxed.mux_until(None)
+        self._muxed.finish()
 
     def close(self) -> None:
         self._container.close()
 
-    def _begin(self, tracks: TrackMuxer) -> av.VideoStream:
-        first = io.BytesIO(restore("av1", self._held[0].payload))
+    def _add_video(self, unit: _Unit) -> av.VideoStream:
+        first = io.BytesIO(restore("av1", unit.payload))
         with av.open(first, format="obu", container_options=_NOTHING_ELSE) as source:
             template = source.streams.video[0]
             video = self._container.add_stream_from_template(template, opaque=True)
         video.time_base, video.disposition = self._tick, Disposition.default
         if self._header.format.sar != 1:
             video.codec_context.sample_aspect_ratio = self._header.format.sar
-        tracks.begin()
-        self.metadata.during(None, None, tracks.offset).describe(self._container)
-        self._container.start_encoding()
         return video
-
-    def _release(self, tracks: TrackMuxer) -> None:
-        self._video = self._video or self._begin(tracks)
-        held, self._held = self._held, []
-        for unit in held:
-            tracks.mux_until(unit.pts * self._tick)
-            packet = packet_of(put_in(restore("av1", unit.payload), unit.entries))
-            packet.stream, packet.time_base = self._video, self._tick
-            packet.pts = packet.dts = unit.pts + round(tracks.offset / self._tick)
-            packet.duration = max(1, unit.end - unit.pts)
-            packet.is_keyframe = unit.key
-            self._container.mux(packet)

@@ -15,7 +15,6 @@ import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Self
 
 from gvcodec.batch.task import Engine, Outcome, Task, perform
 from gvcodec.errors import UsageError
@@ -54,7 +53,7 @@ def machine_memory() -> int:
     return int(_SHARE * most)
 
 
-class Local:
+class Local(Engine):
     """Every task in another process, in the order in which they come, as many at a time as `cores`
     and `memory` have room for. The processes end with this one, however that ends."""
 
@@ -70,9 +69,6 @@ class Local:
 
     def submit(self, task: Task) -> Future[Outcome]:
         return self._threads.submit(self._serve, task)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         with self._free:

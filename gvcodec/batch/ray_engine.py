@@ -10,13 +10,13 @@ import contextlib
 import os
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 import gvcodec
-from gvcodec.batch.task import Outcome, Task, perform
+from gvcodec.batch.task import Engine, Outcome, Task, perform
 from gvcodec.errors import UsageError
 
 
@@ -24,7 +24,7 @@ class _AgainError(Exception):
     """The outcome asks for a repetition."""
 
 
-class Cluster:
+class Cluster(Engine):
     """`address`: `HOST:PORT`, `ray://…`, "auto" for the cluster that this machine is part of, or
     "local": one of `cores` cores (0 = all) and `memory` bytes is started here and ends with this.
     Raises `UsageError` where no cluster answers."""
@@ -63,9 +63,6 @@ class Cluster:
         future: Future[Outcome] = _Reported(reference)
         reference.future().add_done_callback(lambda done: _settle(future, done, task.tries))
         return future
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         ray.shutdown()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from gvcodec.errors import GvcodecError
 from gvcodec.util.uris import ConnectionLostError
@@ -44,17 +44,22 @@ class Outcome:
     tries: int = 1
 
 
-class Engine(Protocol):
-    """`cores` of all its machines, `memory` in bytes of the largest."""
+class Engine:
+    """`cores` of all its machines, `memory` in bytes of the largest. It ends with its `with` block,
+    and with it what it started."""
 
     cores: int
     memory: int
 
-    def submit(self, task: Task) -> Future[Outcome]: ...
+    def submit(self, task: Task) -> Future[Outcome]:
+        """The outcome, which is still to come."""
+        raise NotImplementedError
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None: ...
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        """The end."""
 
 
 def perform(task: Task, tries: int = 1) -> Outcome:

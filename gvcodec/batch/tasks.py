@@ -72,14 +72,14 @@ def encode(
     whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
     rate, config = settings.rate, replace(settings.config, threads=cores, header_q=header_q)
+    opened = partial(_open_chunk, uri, settings, plan, number)
     if isinstance(rate, Budget):
         coded = encode_to(partial(_open, uri, settings), config, rate, _frames).coded
     elif rate is not None:
-        coded = encode_for(_Chunk(uri, settings, plan, number), config, rate, _frames).coded
+        coded = encode_for(opened, config, rate, _frames).coded
     else:
         # What is painted is hashed for the end of a stream, which does not come into the joined
         # one.
-        opened = _Chunk(uri, settings, plan, number)
         coded = one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
@@ -174,22 +174,17 @@ def _read_chunk(path: str) -> Reader:
     return Reader(io.BytesIO(store.read_bytes(path) or b""), path)
 
 
-class _Chunk:
-    """Opens the frames of a chunk again and again; the first has the metadata of the whole."""
-
-    def __init__(self, uri: str, settings: Settings, plan: Plan, number: int) -> None:
-        self._uri, self._settings, self._plan, self._number = uri, settings, plan, number
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[VideoReader]:
-        settings, span = self._settings, self._plan.span(self._number)
-        start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
-        with VideoReader(self._uri, start, frames, span, settings.input) as reader:
-            # They are copied when chunks are joined.
-            reader.tracks = None
-            if self._number:
-                reader.metadata = Metadata()
-            yield reader
+@contextlib.contextmanager
+def _open_chunk(uri: str, settings: Settings, plan: Plan, number: int) -> Iterator[VideoReader]:
+    """Frames of a chunk; the first has the metadata of the whole."""
+    span = plan.span(number)
+    start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
+    with VideoReader(uri, start, frames, span, settings.input) as reader:
+        # They are copied when chunks are joined.
+        reader.tracks = None
+        if number:
+            reader.metadata = Metadata()
+        yield reader
 
 
 def _frames(frames: Any, what: str, total: int | None) -> Any:

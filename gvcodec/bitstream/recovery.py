@@ -14,12 +14,10 @@ from __future__ import annotations
 import binascii
 import io
 import re
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
 from gvcodec.bitstream.header import SequenceHeader
@@ -36,6 +34,7 @@ from gvcodec.bitstream.packets import (
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
+from gvcodec.util.file_io import spooled
 from gvcodec.util.messages import count_noun
 
 #: Heads of `gop` packets: payloads of 4…13 bytes.
@@ -79,7 +78,7 @@ class Salvage:
     lost."""
 
     def __init__(self, stream: BinaryIO, name: str = "stream") -> None:
-        self._source = stream if stream.seekable() else _spool(stream)
+        self._source = spooled(stream)
         self._begin = self._source.tell()
         self._end = self._source.seek(0, io.SEEK_END)
         self._source.seek(self._begin)
@@ -313,14 +312,6 @@ class Salvage:
         except DamagedStreamError:
             return False
         return True
-
-
-def _spool(stream: BinaryIO) -> BinaryIO:
-    """What a pipe gives, to be read from any place."""
-    spool = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (lives as long as the salvage)
-    shutil.copyfileobj(stream, spool)
-    spool.seek(0)
-    return spool
 
 
 def _has_checksum(data: bytes, at: int) -> bool:

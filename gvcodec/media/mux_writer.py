@@ -30,14 +30,32 @@ PIPE = "matroska"
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
 POOL_PIXELS = 640 * 360
-#: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
-_PATIENCE, _ROOM = 2, 32 << 20
 _FFV1 = {"level": "3", "slicecrc": "1"}
 #: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
 _MOST_DELAY = 32
 
 
-class MuxWriter:
+class VideoWriter:
+    """What `open_writer` gives. `notes`: what could not be kept, complete at the end."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        """The file is complete, or gone where something was raised."""
+
+    def write(self, planes: Planes, pts: int) -> None:
+        """Next frame in display order; `pts` in ticks of the format's time base."""
+        raise NotImplementedError
+
+    def end(self, pts: int) -> None:
+        """When the last frame ends, in the same ticks, where not by the frame rate."""
+
+
+class MuxWriter(VideoWriter):
     """Video file or pipe through PyAV, with the copied packets of `tracks` that it takes."""
 
     def __init__(
@@ -50,13 +68,11 @@ class MuxWriter:
         metadata: Metadata,
         threads: int,
     ) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self._fmt, self._kind, self._metadata = fmt, kind, metadata
         self._pending = target if isinstance(target, PendingFile) else None
         self._pipe = None if isinstance(target, PendingFile) else _PipeOutput(target)
         self._name = str(target.path) if isinstance(target, PendingFile) else "standard output"
-        #: Coded frames, until the header is written.
-        self._held: list[av.Packet] | None = []
         self._newest: av.VideoFrame | None = None
         #: Timestamp of the frame that is shown last, and the packet that is decoded last.
         self._last: tuple[int | None, av.Packet] | None = None
@@ -72,16 +88,13 @@ class MuxWriter:
             try:
                 self._video = self._add_video(crf, threads)
                 suffix = self._pending.path.suffix if self._pending else kind
-                self._tracks = TrackMuxer(self._container, kind, suffix, tracks)
-                if tracks is None:
-                    self._begin()
+                self._tracks = TrackMuxer(
+                    self._container, kind, suffix, tracks, metadata, begun=self._begin_pipe
+                )
             except BaseException:
                 with contextlib.suppress(av.FFmpegError):
                     self._container.close()
                 raise
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         with self._pending or contextlib.nullcontext(), name_errors(self._name):
@@ -93,8 +106,7 @@ class MuxWriter:
                     if newest is not None and packets:
                         self._last = newest.pts, packets[-1]
                     self._mux(packets)
-                    self._begin()
-                    self._tracks.mux_until(None)
+                    self._tracks.finish()
             finally:
                 self._container.close()
                 self.notes += self._tracks.notes
@@ -153,39 +165,18 @@ class MuxWriter:
         tag_colour(context, fmt.colour)
         return stream
 
-    def _begin(self) -> None:
-        if self._held is None:
-            return
-        held, self._held = self._held, None
-        self._tracks.begin()
-        metadata = self._metadata
-        if offset := self._tracks.offset:
-            metadata = metadata.during(None, None, offset)
-        metadata.describe(self._container)
-        self._container.start_encoding()
+    def _begin_pipe(self) -> None:
         if self._pipe:
             self._pipe.begin(self._display_size if self._fmt.sar != 1 else None)
-        self._mux(held)
 
     def _mux(self, packets: Sequence[av.Packet]) -> None:
-        """Coded frames, and before each the tracks up to its time: FFmpeg would keep what is ahead
-        of the encoder, without a bound."""
-        if self._held is not None:
-            self._held += packets
-            if not self._held or not (self._tracks.ready or self._wait_for(self._held)):
-                return
-            self._begin()
-            return
         for packet in packets:
             mend_dts(packet, self._fmt.frame_rate)
             assert packet.dts is not None and packet.pts is not None
-            self._tracks.mux_until(packet.dts * packet.time_base)
             self._begun = self._begun or (packet.pts, packet.dts)
             if self._end is not None and self._last is not None:
                 self._set_duration(packet, self._end, *self._last)
-            later = round(self._tracks.offset / packet.time_base)
-            packet.pts, packet.dts = packet.pts + later, packet.dts + later
-            self._container.mux(packet)
+            self._tracks.send(packet)
 
     def _set_duration(
         self, packet: av.Packet, end: int, shown_last: int | None, decoded_last: av.Packet
@@ -197,13 +188,6 @@ class MuxWriter:
         if packet is decoded_last and self._kind in ("mp4", "mov"):
             pts, dts = self._begun
             packet.duration = max(1, end - pts - (packet.dts - dts))
-
-    def _wait_for(self, held: Sequence[av.Packet]) -> bool:
-        """Whether the file begins without the first packets of all tracks."""
-        first, last = held[0], held[-1]
-        assert first.dts is not None and last.dts is not None
-        seconds = (last.dts - first.dts) * last.time_base
-        return seconds > _PATIENCE or sum(packet.size for packet in held) > _ROOM
 
 
 class _PipeOutput:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_frames import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
@@ -31,6 +32,8 @@ MUXERS = {
     "mp4": {"movflags": "+faststart"},
     "mov": {"movflags": "+faststart"},
 }
+#: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
+_PATIENCE, _ROOM = 2, 32 << 20
 #: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
 _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes.
@@ -46,7 +49,7 @@ _TRIAL = 4
 
 class TrackMuxer:
     """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it; `zero`: when the
-    first picture is shown, in seconds of the stream.
+    first picture is shown, in seconds of the stream; `begun` is called when the header is written.
 
     Attributes: `notes` (what is left out, a line each), `offset` (seconds that everything in the
     file comes later, so that sound before the first picture is heard)."""
@@ -57,9 +60,14 @@ class TrackMuxer:
         kind: str,
         suffix: str,
         tracks: TrackReader | None,
+        metadata: Metadata,
         zero: Fraction = Fraction(0),
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         self._container, self._kind, self._suffix = container, kind, suffix
+        self._metadata, self._begun = metadata, begun
+        #: Coded frames, until the header is written.
+        self._held: list[av.Packet] | None = []
         self._delays, self._zero = kind in ("matroska", "webm"), zero
         self._reader = tracks
         self._outputs: dict[int, Stream] = {}
@@ -73,8 +81,24 @@ class TrackMuxer:
         self.offset = Fraction(0)
         self.notes: list[str] = []
 
-    @property
-    def ready(self) -> bool:
+    def send(self, packet: av.Packet) -> None:
+        """Write the next coded frame, once it is known how the tracks begin."""
+        if self._held is None:
+            self._mux_frame(packet)
+            return
+        self._held.append(packet)
+        first, size = self._held[0], sum(held.size for held in self._held)
+        assert packet.dts is not None and first.dts is not None
+        seconds = (packet.dts - first.dts) * packet.time_base
+        if self._is_ready() or seconds > _PATIENCE or size > _ROOM:
+            self._begin()
+
+    def finish(self) -> None:
+        """All frames have come: write the rest of the tracks."""
+        self._begin()
+        self._mux_until(None)
+
+    def _is_ready(self) -> bool:
         """Whether it is known how each track of sound begins."""
         if self._reader is None:
             return True
@@ -83,11 +107,29 @@ class TrackMuxer:
         known = {p.track for p in self._reader.waiting if p.audible is not None}
         return sound <= known
 
-    def begin(self) -> None:
-        """Add the tracks that the file takes, before its header is written."""
-        reader = self._reader
-        if reader is None:
+    def _begin(self) -> None:
+        """Add the tracks that the file takes, and write its header and what waits for that."""
+        if self._held is None:
             return
+        held, self._held = self._held, None
+        if self._reader is not None:
+            self._add_tracks(self._reader)
+        self._metadata.during(None, None, self.offset).describe(self._container)
+        self._container.start_encoding()
+        self._begun()
+        for packet in held:
+            self._mux_frame(packet)
+
+    def _mux_frame(self, packet: av.Packet) -> None:
+        """A coded frame, and before it the tracks up to its time: FFmpeg would keep what is ahead
+        of the encoder, without a bound."""
+        assert packet.dts is not None and packet.pts is not None
+        self._mux_until(packet.dts * packet.time_base)
+        later = round(self.offset / packet.time_base)
+        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+        self._container.mux(packet)
+
+    def _add_tracks(self, reader: TrackReader) -> None:
         for packet in reader.waiting:
             if packet.audible is not None and reader.streams[packet.track].type == "audio":
                 self._heard.setdefault(packet.track, packet.audible)
@@ -114,7 +156,7 @@ class TrackMuxer:
                 names = (lost.name or "").replace("|", ", ").replace("_", " ")
                 self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
-    def mux_until(self, time: Fraction | None) -> None:
+    def _mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream; None = all."""
         reader = self._reader
         waiting = reader.waiting if reader else deque()

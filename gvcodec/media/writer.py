@@ -18,7 +18,7 @@ import sys
 import zlib
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import FILES, PIPE, MuxWriter, name_errors
+from gvcodec.media.mux_writer import FILES, PIPE, MuxWriter, VideoWriter, name_errors
 from gvcodec.media.planes import rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -45,24 +45,6 @@ _TRANSFERS, _GAMUTS = (16, 17, 18), (9, 10, 11, 12)
 #: Signature and `IHDR` chunk of a PNG file.
 _PNG_HEAD = 8 + 25
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
-
-
-class VideoWriter(Protocol):
-    """What `open_writer` gives. `notes`: what could not be kept, complete at the end."""
-
-    notes: list[str]
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None: ...
-
-    def write(self, planes: Planes, pts: int) -> None:
-        """Next frame in display order; `pts` in ticks of the format's time base."""
-        ...
-
-    def end(self, pts: int) -> None:
-        """When the last frame ends, in the same ticks, where not by the frame rate."""
-        ...
 
 
 def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
@@ -125,12 +107,12 @@ def open_writer(
         raise
 
 
-class Y4mWriter:
+class Y4mWriter(VideoWriter):
     """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other
     at the nominal rate. Of colour it says the range and where chroma samples are."""
 
     def __init__(self, stream: BinaryIO, fmt: VideoFormat, pending: PendingFile | None) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self._stream = stream
         self._pending = pending
         self._name = pending.path if pending else "standard output"
@@ -153,9 +135,6 @@ class Y4mWriter:
         )
         with name_errors(self._name):
             self._stream.write(head.encode())
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         if self._pending is None:
@@ -194,23 +173,17 @@ class Y4mWriter:
             self.notes.append(f"irregular times left out, y4m has {rate} frames a second")
 
 
-class PngWriter:
+class PngWriter(VideoWriter):
     """One 8-bit RGB file a frame, numbered from 0 by a number like %05d in the name."""
 
     def __init__(self, path: Path, fmt: VideoFormat, overwrite: bool) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self._path, (self._folder, self._name) = str(path), os.path.split(path)
         self._colour = fmt.colour
         self._overwrite = overwrite
         self._count = 0
         if not re.fullmatch(r"([^%]|%%)*(%0?\d*d)?([^%]|%%)*", self._name):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        return None
 
     def write(self, planes: Planes, pts: int) -> None:
         numbered = re.search(r"%0?\d*d", self._name.replace("%%", "")) is not None
@@ -223,9 +196,6 @@ class PngWriter:
         with PendingFile(name, self._overwrite) as pending, name_errors(name):
             pending.temporary.write_bytes(png(rgb_from_planes(planes, self._colour), self._colour))
         self._count += 1
-
-    def end(self, pts: int) -> None:
-        """Pictures have no times."""
 
 
 def png(rgb: NDArray[np.uint8], colour: Colour | None = None) -> bytes:

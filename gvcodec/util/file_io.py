@@ -146,6 +146,16 @@ def _resolve_output(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(os.path.join(os.path.realpath(folder, strict=True), name)))
 
 
+def spooled(stream: BinaryIO) -> BinaryIO:
+    """A stream that can be read from any place: what a pipe gives is in a temporary file."""
+    if stream.seekable():
+        return stream
+    spool: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (whoever reads it lets go of it)
+    shutil.copyfileobj(stream, spool)
+    spool.seek(0)
+    return spool
+
+
 class Readable(Protocol):
     """What a file object has at least."""
 

@@ -15,23 +15,27 @@ from gvcodec.util.file_io import Borrowed, name_of, open_input
 
 
 class StreamSource:
-    """`name`: how messages call it; `lasting`: whether other processes can read it too."""
+    """`name`: how messages call it; `lasting`: whether other processes can read it too, known once
+    it was read."""
 
     def __init__(self, source: Source) -> None:
         self.name = str(source) if isinstance(source, str | os.PathLike) else name_of(source)
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
-        # A file that plays everywhere is taken apart once, not for every GOP.
-        with self._open() as given:
-            found = unwrap(given, self.name)
-            if found is not given:
-                self._source = found.read()
-        self.lasting = isinstance(self._source, str | os.PathLike | bytes)
+
+    @property
+    def lasting(self) -> bool:
+        return isinstance(self._source, str | os.PathLike | bytes)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
         """The stream, open for as long as it is needed."""
         with self._open() as stream:
-            yield Reader(stream, self.name)
+            found = unwrap(stream, self.name)
+            if found is not stream:
+                # A file that plays everywhere is taken apart once, not for every GOP.
+                self._source = found.read()
+                found = io.BytesIO(self._source)
+            yield Reader(found, self.name)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[BinaryIO]:

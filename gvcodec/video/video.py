@@ -66,13 +66,13 @@ class Video(Shared):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
         self._source = StreamSource(source)
         self.name = self._source.name
-        self.follows = self._source.lasting
         self._torch = output == "torch"
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
         with self._source.reader() as reader:
             self.header = reader.header
             self._gops = reader.gops()
+        self.follows = self._source.lasting
         self._starts = [gop.first_frame for gop in self._gops]
         self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
         self._limits = limits

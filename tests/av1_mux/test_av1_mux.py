@@ -19,16 +19,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import gvcodec
 from gvcodec.av1_mux.files import unwrap
 from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.payloads import packet_of, restore, strip
+from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
-from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, put_in, take_apart
+from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, take_apart
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
@@ -97,35 +95,6 @@ def test_the_example_of_the_specification() -> None:
         Entry(EntryType.END, bytes(range(0xA0, 0xA8))),
     ]
     assert obu == pack(entries) and parse(obu[2:]) == entries
-
-
-ENTRIES = st.lists(
-    st.builds(Entry, st.sampled_from(EntryType), st.binary(max_size=300)), max_size=6
-)
-
-
-@given(ENTRIES, st.lists(st.binary(max_size=200), min_size=1, max_size=4))
-def test_entries_and_frames_come_back(entries: list[Entry], bodies: list[bytes]) -> None:
-    payload = b"".join(
-        bytes([6 << 3 | 2]) + encoded(len(body)) + body for body in bodies[:-1]
-    ) + bytes([6 << 3]) + bodies[-1]  # fmt: skip
-    unit = take_apart(put_in(restore("av1", payload), entries))
-    assert unit.entries == tuple(entries) and not unit.damage
-    assert strip("av1", unit.payload) == payload
-
-
-def encoded(value: int) -> bytes:
-    return bytes([value & 127 | 128, value >> 7]) if value > 127 else bytes([value])
-
-
-def test_a_unit_is_legal_av1(stream: bytes) -> None:
-    """Delimiter, sequence header, metadata, frame; metadata ends with trailing bits."""
-    key = next(p for p in Reader(io.BytesIO(stream)).packets() if p.kind is Kind.KEY)
-    unit = put_in(restore("av1", key.payload), [Entry(EntryType.PLACE, b"\0")])
-    kinds = [kind for kind, _, _ in metadata_obu.parse_obus(unit)]
-    assert kinds == [2, 1, 5, 6]
-    (ours,) = (body for kind, _, body in metadata_obu.parse_obus(unit) if kind == 5)
-    assert ours[0] == 22 and ours[-1] == 0x80
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import wait
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +27,7 @@ from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import boundaries, make_plan
 from gvcodec.batch.settings import Settings, make_settings
 from gvcodec.batch.table import COLUMNS
-from gvcodec.batch.task import Outcome, Task
+from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
@@ -247,7 +247,7 @@ def test_a_picture_too_large_for_the_memory_has_a_row(videos: Path, tmp_path) ->
     assert table_of(tmp_path)[0]["status"] == "failed"
 
 
-class Counted:
+class Counted(Engine):
     """An engine that counts what it is asked to code, and may break off."""
 
     def __init__(self, most: int = 1000) -> None:
@@ -261,12 +261,6 @@ class Counted:
         future = self.inner.submit(task)
         wait([future])
         return future
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
 
 
 def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp_path) -> None:

@@ -44,16 +44,6 @@ def test_integers_come_back(unsigned: int, signed: int) -> None:
     assert (cursor.var(), cursor.svar(), len(cursor)) == (unsigned, signed, 0)
 
 
-@given(st.binary(max_size=12))
-def test_integers_have_one_form(data: bytes) -> None:
-    cursor = Cursor(data, "test")
-    try:
-        value = cursor.var()
-    except DamagedStreamError:
-        return
-    assert encode_var(value) == data[: len(data) - len(cursor)]
-
-
 @given(
     width=st.integers(1, 4096),
     height=st.integers(1, 4096),
@@ -84,20 +74,6 @@ def test_header_refuses_what_it_cannot_hold() -> None:
     ):
         with pytest.raises(UsageError):
             SequenceHeader(replace(FORMAT, **change), "av1", Fraction(1), 40)
-
-
-def test_packets_come_back_in_order() -> None:
-    packets = [
-        Packet(Kind.FIT, b"weights"),
-        Packet(Kind.TIMING, b""),
-        *gop(5),
-        Packet(Kind.TRACKS, b"audio"),
-        *gop(3),
-        Packet(Kind.TRACKS, b"last"),
-    ]
-    reader, found = read(write(HEADER, packets))
-    assert found == packets
-    assert (reader.frames, reader.base_hash) == (8, HASH)
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 62, 4095, 4096, 100_000, (1 << 19) - 1])
@@ -185,13 +161,6 @@ def test_unknown_types_are_skipped_or_marked_by_their_number() -> None:
     assert read_packet(io.BytesIO(made(20)))[0] == Packet(Kind.UNKNOWN, b"hi")
 
 
-@settings(max_examples=300)
-@given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_refused_in_order(noise: bytes, with_header: bool) -> None:
-    with pytest.raises(DamagedStreamError):
-        read((HEADER.pack() if with_header else b"") + noise)
-
-
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=20)), max_size=12))
 def test_wellformed_packets_in_any_order_are_read_or_refused(
@@ -203,24 +172,8 @@ def test_wellformed_packets_in_any_order_are_read_or_refused(
         read(data)
 
 
-@given(st.lists(st.integers(-1000, 5000), min_size=1, max_size=60), st.integers(1, 8))
-def test_timestamps_come_back(steps: list[int], batch: int) -> None:
-    """Any timestamps, sent in batches as packets would be."""
-    times = [sum(steps[: number + 1]) for number in range(len(steps))]
-    rate, tick = Fraction(30000, 1001), Fraction(1, 30000)
-    encoder, decoder = PtsEncoder(times[0], rate, tick), PtsDecoder(times[0], rate, tick)
-    found: list[int] = []
-    for start in range(0, len(times), batch):
-        group = times[start : start + batch]
-        for pts in group:
-            encoder.send(pts)
-        decoder.send(encoder.take())
-        found += [decoder.receive() for _ in group]
-    assert found == times
-
-
 @given(
-    st.lists(st.sampled_from([1001, 1001, 1002, 5000]), min_size=8, max_size=40),
+    st.lists(st.sampled_from([1001, 1001, 1002, 5000, 0, -700]), min_size=8, max_size=40),
     st.integers(1, 9),
     st.integers(0, 6),
 )
