@@ -50,8 +50,6 @@ from gvcodec.util.uris import is_uri, local_path
 
 #: Part of a period by which a frame may come early (Matroska rounds to milliseconds).
 _SLOT_JITTER = Fraction(1, 10)
-#: Kinds of files that number packets as they are decoded, not as they are shown.
-_IN_DECODING_ORDER = ("avi", "asf", "mxf")
 #: Packets among which those before the first keyframe are looked for.
 _OPENING = 2000
 
@@ -256,7 +254,7 @@ class VideoReader:
 
     def _restart(self) -> None:
         self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
-        self._times = DisplayTimes(self._container.format.name in _IN_DECODING_ORDER)
+        self._times = DisplayTimes(self._container.format.name)
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
         #: Timestamps of the first packets.
@@ -286,7 +284,7 @@ class VideoReader:
         for packet in self._demux():
             try:
                 for frame in packet.decode():
-                    pts = self._times.receive(frame)
+                    pts = self._times.receive(frame, bool(self._stream.codec_context.has_b_frames))
                     if end is not None and frame.pts is not None and frame.pts >= end:
                         return
                     yield frame, None if self._untimed else pts

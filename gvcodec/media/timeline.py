@@ -202,11 +202,13 @@ class _Track:
 
 
 class DisplayTimes:
-    """Timestamps of decoded frames. Some kinds of files (`by_packet`) number packets as they are
-    decoded, not as they are shown: the frame that is shown n-th has the n-th of their times."""
+    """Timestamps of decoded frames. AVI numbers packets as they are decoded, not as they are shown:
+    the frame that is shown n-th has the n-th of their times. So do ASF and MXF where timestamps
+    rise from packet to packet although the decoder changes their order."""
 
-    def __init__(self, by_packet: bool) -> None:
-        self.by_packet = by_packet
+    def __init__(self, kind: str) -> None:
+        self.by_packet = kind == "avi"
+        self._rising, self._highest = kind in ("asf", "mxf"), -(1 << 63)
         #: Times that no frame has, in order.
         self._free: list[int] = []
         #: From the time of decoding to what such files say is the time of showing.
@@ -218,6 +220,8 @@ class DisplayTimes:
             if self._delay is None and packet.dts is not None:
                 self._delay = packet.pts - packet.dts
             self._free.append(self._time_of(packet))
+            self._rising = self._rising and packet.pts >= self._highest
+            self._highest = packet.pts
         # Some packets never become a frame.
         del self._free[:-_MOST_DELAY]
 
@@ -226,9 +230,11 @@ class DisplayTimes:
         if (time := self._time_of(packet)) in self._free:
             self._free.remove(time)
 
-    def receive(self, frame: av.VideoFrame) -> int | None:
-        """Timestamp of the next frame, None where the file has none for it."""
-        return self._free.pop(0) if self.by_packet and self._free else frame.pts
+    def receive(self, frame: av.VideoFrame, reorders: bool) -> int | None:
+        """Timestamp of the next frame, None where the file has none for it. `reorders`: whether the
+        decoder may change the order of frames at all."""
+        time = self._free.pop(0) if self._free else frame.pts
+        return time if self.by_packet or (self._rising and reorders) else frame.pts
 
     def _time_of(self, packet: av.Packet) -> int:
         """By the order of packets. The last timestamp for showing is often another guess."""
