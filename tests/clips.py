@@ -104,9 +104,10 @@ def put_planes(
     stream: av.VideoStream,
     clip: Iterable[Planes],
     depth: int = 8,
+    first: int = 0,
 ) -> None:
-    """All frames of the stream, 25 a second."""
-    for number, planes in enumerate(clip):
+    """All frames of the stream, 25 a second, from number `first` on."""
+    for number, planes in enumerate(clip, first):
         frame = frame_from_planes(planes, depth).reformat(format=stream.pix_fmt)
         frame.pts, frame.time_base = number, Fraction(1, 25)
         container.mux(stream.encode(frame))

@@ -27,7 +27,7 @@ from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import boundaries, make_plan
 from gvcodec.batch.settings import Settings, make_settings
 from gvcodec.batch.table import COLUMNS
-from gvcodec.batch.task import Engine, Outcome, Task
+from gvcodec.batch.task import Outcome, Task
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
@@ -247,18 +247,18 @@ def test_a_picture_too_large_for_the_memory_has_a_row(videos: Path, tmp_path) ->
     assert table_of(tmp_path)[0]["status"] == "failed"
 
 
-class Counted(Engine):
+class Counted(Inline):
     """An engine that counts what it is asked to code, and may break off."""
 
     def __init__(self, most: int = 1000) -> None:
-        self.inner, self.calls, self._most = Inline(), [], most
-        self.cores, self.memory = 1, 8 << 30
+        super().__init__()
+        self.calls, self._most = [], most
 
     def submit(self, task: Task) -> Any:
         self.calls.append(task.call.__name__)
         if self.calls.count("encode") > self._most:
             raise KeyboardInterrupt
-        future = self.inner.submit(task)
+        future = super().submit(task)
         wait([future])
         return future
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,6 +12,8 @@ from av.stream import Disposition
 from eval.sequences import file_source
 from gvcodec.batch.plan import make_plan
 from gvcodec.media.reader import VideoReader
+from tests.clips import add_video, put_planes
+from tests.conftest import moving_texture
 from tests.media.test_real_sound import QUICK, run
 
 COVER, FILM = (96, 80), (64, 48)
@@ -20,21 +21,14 @@ DEFAULT, PICTURE = Disposition.default, Disposition.attached_pic
 
 
 def add(container, codec: str, size: tuple[int, int], flags: int = 0):
-    stream = container.add_stream(codec, rate=25)
-    stream.width, stream.height = size
-    stream.pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+    stream = add_video(container, *size, codec, pix_fmt=pix_fmt)
     stream.disposition = Disposition(flags)
     return stream
 
 
 def fill(container, stream, count: int, first: int = 0) -> None:
-    for number in range(count):
-        image = np.full((stream.height, stream.width, 3), 20 + 9 * number, np.uint8)
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        frame = frame.reformat(format=stream.pix_fmt)
-        frame.pts, frame.time_base = first + number, Fraction(1, 25)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+    put_planes(container, stream, moving_texture(stream.width, stream.height, count), 8, first)
 
 
 CASES = {
