@@ -38,9 +38,8 @@ def summarize(
     progress: Mode = "none",
 ) -> Summarized:
     """Add vectors for search to a stream: to `output`, or without one to `source` itself.
-    `embedder`: "small", "lp" or "clip:MODEL:WEIGHTS"; `rate`: vectors a frame (None: as many as
-    take 1 % of the file). Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`,
-    `WrongModelError`."""
+    `embedder`: "small" or "lp"; `rate`: vectors a frame (None: as many as take 1 % of the file).
+    Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`, `WrongModelError`."""
     name = os.fspath(source)
     chosen, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
@@ -62,7 +61,6 @@ def search(
     *,
     count: int = 5,
     exact: int = 1,
-    embedder: str | None = None,
     ranking: str = "cosine",
     threads: int = 0,
 ) -> Found:
@@ -70,7 +68,7 @@ def search(
 
     Frames around the best `exact` of them are decoded to find the one that is meant; the others
     are known to within the distance of a summary's vectors, and so are those of a time whose vector
-    is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
+    is stored. `query`: a picture, a video, or "FILE@1:15".
     `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
     segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
     `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
@@ -79,7 +77,7 @@ def search(
     names = [str(as_name(name)) for name in named]
     if ranking not in RANKINGS:
         raise UsageError(f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}")
-    asked = _Asked(Query.parse(str(as_name(query))), embedder, ranking)
+    asked = _Asked(Query.parse(str(as_name(query))), ranking)
     paths = [path for given in names for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
@@ -157,10 +155,10 @@ def _measure_gap(frames: NDArray[np.int64], frame: int, end: int) -> int:
 class _Asked:
     """A query as the embedders of files see it, each loaded when one needs it."""
 
-    def __init__(self, query: Query, named: str | None, ranking: str) -> None:
-        self._query, self._named, self._ranking = query, named, ranking
+    def __init__(self, query: Query, ranking: str) -> None:
+        self._query, self._ranking = query, ranking
         self._stored: dict[bytes, Sought] = query.stored()
-        self._embedders: dict[str, Embedder] = {}
+        self._embedders: dict[bytes, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
         """Embedder's id, and scores of the file's vectors."""
@@ -174,7 +172,7 @@ class _Asked:
 
     def locate(self, near: _Near, threads: int) -> int | None:
         """The exact frame; None where no network was needed."""
-        made = next((e for e in self._embedders.values() if e.id == near.name), None)
+        made = self._embedders.get(near.name)
         if made is None:
             return None
         return locate(near.path, near.frame, near.gap, self._stored[near.name], made, threads)
@@ -184,34 +182,22 @@ class _Asked:
         an unknown embedder."""
         if not file.vectors:
             raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
-        for name in file.vectors:
-            if name in self._stored and not self._named:
-                return name, self._stored[name]
-        embedder = self._make_embedder(file)
-        if embedder.id not in file.vectors:
-            raise self._unknown_model_error(file)
-        if embedder.id not in self._stored:
-            self._stored[embedder.id] = self._query.look(embedder)
-        sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
+        shipped = shipped_ids()
+        known = [name for name in file.vectors if name in self._stored]
+        known += [name for name in file.vectors if name in shipped]
+        if not known:
+            names = " and ".join(sorted(name.hex() for name in file.vectors))
+            raise WrongModelError(
+                f"{file.name}: its summary was made by embedder {names}, which is missing here"
+            )
+        name = known[0]
+        if name not in self._stored:
+            self._embedders[name] = make(shipped[name])
+            self._stored[name] = self._query.look(self._embedders[name])
+        sought, dim = self._stored[name], file.vectors[name].values.shape[1]
         if sought.vectors.shape[1] != dim:
             raise DamagedStreamError(
-                f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
+                f"{file.name}: its vectors have {dim} numbers, those of its embedder "
+                f"{sought.vectors.shape[1]}"
             )
-        return embedder.id, sought
-
-    def _make_embedder(self, file: SummarisedFile) -> Embedder:
-        shipped = shipped_ids()
-        own = next((shipped[name] for name in file.vectors if name in shipped), None)
-        named = self._named or own
-        if named is None:  # before a network is loaded for nothing
-            raise self._unknown_model_error(file)
-        if named not in self._embedders:
-            self._embedders[named] = make(named)
-        return self._embedders[named]
-
-    def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
-        names = " and ".join(sorted(name.hex() for name in file.vectors))
-        return WrongModelError(
-            f"{file.name}: its summary was made by embedder {names}, "
-            "which is missing here (--embedder)"
-        )
+        return name, sought

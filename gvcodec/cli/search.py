@@ -7,22 +7,18 @@ import json
 from dataclasses import asdict
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_embedder, add_threads
+from gvcodec.cli._arguments import add_threads
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
 from gvcodec.util.options import integer
 
-HELP = "find moments by a picture, a clip, a time or words"
+HELP = "find moments by a picture, a clip or a time"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "query",
-        metavar="QUERY",
-        help="picture, video, FILE@TIME, or words with an embedder for them",
-    )
+    parser.add_argument("query", metavar="QUERY", help="picture, video, or FILE@TIME")
     parser.add_argument(
         "inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them"
     )
@@ -43,7 +39,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="by cosines in order, or by the query's attention inside short segments (cosine)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    add_embedder(parser)
     add_threads(parser)
 
 
@@ -54,7 +49,6 @@ def run(options: argparse.Namespace) -> None:
         count=options.k,
         exact=options.exact,
         threads=options.threads,
-        embedder=options.embedder,
         ranking=options.ranking,
     )
     for note in found.notes:

@@ -73,8 +73,6 @@ class _Window:
         if missing:
             found = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
             self._tokens |= dict(zip(missing, np.asarray(found, np.float32), strict=True))
-        if sought.tokens is None:
-            return max(candidates, key=lambda at: self._cosine(at, sought))
         asked = np.asarray(sought.tokens, np.float32)
         known = np.stack(list(self._tokens.values()))
         spread = known.std(0) + _FLOOR * known.std() + 1e-9
@@ -88,10 +86,6 @@ class _Window:
                 ]
             ),
         )
-
-    def _cosine(self, at: int, sought: Sought) -> float:
-        vector = self._embedder.compress(self._embedder.frames(self._pictures[at][None]))[0]
-        return float(vector @ sought.vectors[0])
 
 
 def _distance(tokens: NDArray[Any], asked: NDArray[Any], spread: NDArray[Any]) -> float:
