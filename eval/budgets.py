@@ -156,9 +156,7 @@ def latents_row(
 ) -> dict[str, Any]:
     fmt = VideoFormat(*LATENT, Fraction(25), Fraction(1, 25))
     method = {"router": "elbo", "shuffled": "elbo", "oracle": "rd"}.get(arm, arm)
-    config = EncoderConfig(
-        base="none", tokens=tokens, alloc=method, fit_steps=0, threads=1, model=model
-    )
+    config = EncoderConfig(base="none", tokens=tokens, alloc=method, fit=0, threads=1, model=model)
     plain, find = search.allocate, Router.find
 
     def give(*given: Any) -> np.ndarray:
@@ -279,9 +277,7 @@ def scenes_row(
     """`starts`: where the clips begin."""
     fmt = VideoFormat(*SCENE, Fraction(25), Fraction(1, 25))
     method = "elbo" if arm == "shuffled" else arm
-    config = EncoderConfig(
-        q=q, base="av1", fit_steps=0, threads=1, keyint=240, alloc=method
-    ).resolve()
+    config = EncoderConfig(q=q, base="av1", fit=0, threads=1, keyint=240, alloc=method).resolve()
     began = time.process_time()
     offsets = () if arm == "uniform" else gop_offsets(frames, fmt, config)
     tried = time.process_time() - began
@@ -323,7 +319,7 @@ def row(fmt: VideoFormat, frames: Sequence[Planes], q: int, arm: str) -> dict[st
     seen = Seen([])
     with ARMS[arm](seen):
         began = time.process_time()
-        data = encode(frames, format=fmt, q=q, base="motion", fit_steps=0, threads=1, keyint=0)
+        data = encode(frames, format=fmt, q=q, base="motion", fit=0, threads=1, keyint=0)
         seconds = time.process_time() - began
     shown = list(decode_planes(data, fidelity=True, threads=1))
     nodes = np.stack(seen.nodes) if seen.nodes else np.full((1, 1), budgets.NODES)

@@ -66,10 +66,9 @@ def _tokens(text: str) -> int | str:
 @documented
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `base_q` goes before `q`; `fit` is in seconds here, 0 = off, and `fit_steps`
-    are the steps where it is None, however long they take; None in `preset`, `fit_steps`, `scale`
-    and `token_rate`: as speed and `q` say. `maxrate` 0 = no limit, `fit_parts` 0 = as the size of
-    the stream allows. `header_q`: the index that the header says instead, by which the painter is
+    """How to encode. `base_q` goes before `q`; `fit` 0 = off; None in `preset`, `fit`, `scale` and
+    `token_rate`: as speed and `q` say. `maxrate` 0 = no limit, `fit_parts` 0 = as the size of the
+    stream allows. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
     of each GOP (av1, vvc)."""
 
@@ -109,14 +108,12 @@ class EncoderConfig:
         help=f"preset and steps of fitting together ({DEFAULT_SPEED})",
         choices=tuple(SPEEDS),
     )
-    fit: float | None = option(
+    fit: int | None = option(
         None,
         fitting,
-        "STEPS|SECONDSs|off",
-        "steps of fitting the painter to the video, or seconds as in 30s, whose file depends "
-        f"on the machine ({_by_speed(lambda row: row.fit_steps)})",
+        "STEPS|off",
+        f"steps of fitting the painter to the video ({_by_speed(lambda row: row.fit_steps)})",
     )
-    fit_steps: int | None = None
     fit_parts: int = option(
         0,
         integer(1, 4),
@@ -197,12 +194,12 @@ class EncoderConfig:
     @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted."""
-        return self.steps > 0 if self.fit is None else self.fit > 0
+        return self.steps > 0
 
     @property
     def steps(self) -> int:
-        """Steps of fitting, if `fit` gives no time. Raises `UsageError` for an unknown speed."""
-        return self._row.fit_steps if self.fit_steps is None else self.fit_steps
+        """Steps of fitting. Raises `UsageError` for an unknown speed."""
+        return self._row.fit_steps if self.fit is None else self.fit
 
     @property
     def _row(self) -> Speed:
@@ -242,7 +239,7 @@ class EncoderConfig:
             if index > above:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
-        found = {"fit_steps": self.steps, "scale": scale, "base_q": index}
+        found = {"fit": self.steps, "scale": scale, "base_q": index}
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
     def _check_tokens(self) -> None:
@@ -286,9 +283,8 @@ class Settled(EncoderConfig):
             raise UsageError("maxrate is not for low delay, where SVT-AV1 ignores it")
         if self.maxrate and not 1000 <= self.maxrate < 1 << 41:
             raise UsageError("maxrate is in bits a second, from 1000")
-        least = min(self.keyint, self.fit or 0, self.threads, self.steps)
-        if least < 0 or not (self.fit or 0) < math.inf:
-            raise UsageError("keyint, fit, its steps and threads cannot be negative")
+        if min(self.keyint, self.threads, self.steps) < 0 or not self.steps < math.inf:
+            raise UsageError("keyint, fit and threads cannot be negative")
         if not 0 <= self.fit_parts <= 4:
             raise UsageError("fit_parts goes from 1 to 4")
         if self.alloc not in ("", *METHODS):

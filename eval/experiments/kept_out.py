@@ -125,7 +125,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
     if ":p" in codec:
         bits, preset, *params = codec.split(":")
         config, fmt = (
-            replace(config, preset=int(preset[1:]), fit=0.0),
+            replace(config, preset=int(preset[1:]), fit=0),
             replace(fmt, bit_depth=int(bits)),
         )
         base_encoder = StandardEncoder(

@@ -86,8 +86,7 @@ def find_worst(video: Path, q: float, fit_steps: int) -> list[Part]:
         frame_rate=rate,
         q=q,
         base="av1",
-        fit=None if fit_steps else 0,
-        fit_steps=fit_steps or None,
+        fit=fit_steps,
         threads=1,
     )
     shown = [list(gvcodec.decode(data, fidelity=only))[_FRAME] for only in (True, False)]

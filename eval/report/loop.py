@@ -53,7 +53,7 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
 def make(output: Path, video: Path, q: float, fit_steps: int) -> list[str]:
     """Write the picture; a line for each panel."""
     frames, rate = rgb_frames(video, 48)
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=None, fit_steps=fit_steps, threads=1)
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=fit_steps, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name, (size, shown) in of_peers(frames, rate, len(data)).items():

@@ -20,7 +20,7 @@ _MEANT = {
     "qp": "q",
     "gop": "keyint",
     "codec": "base",
-    "steps": "fit_steps",
+    "steps": "fit",
 }
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q",)

@@ -56,10 +56,6 @@ def make_settings(
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
-    if config.fits and config.fit is not None:
-        raise UsageError(
-            "--fit with seconds depends on the machine: in chunks it takes steps, as in --fit 60"
-        )
     if said is not None and said.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
@@ -71,7 +67,7 @@ def make_settings(
     if config.fits and painter and has_torch():
         known = replace(config, threads=0, fit_by=_leader(config))
     else:
-        known = replace(config, threads=0, fit=0.0, fit_steps=0, fit_parts=0, fit_by="")
+        known = replace(config, threads=0, fit=0, fit_parts=0, fit_by="")
     base_model = layers.base_model_id(config.base)
     return Settings(
         known,

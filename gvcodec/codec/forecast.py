@@ -43,6 +43,6 @@ def stage_seconds(
         "probe": _TRIAL * millions / cores,
         "trial": _TRIAL * millions / cores,
         "code": _PRESETS[preset or 0] * millions / cores,
-        "fit": _UNIT * work_of(config.steps) / cores if config.fit is None else config.fit,
+        "fit": _UNIT * work_of(config.steps) / cores,
         "paint": _PAINT * millions / cores,
     }

@@ -4,7 +4,7 @@ The encoder holds base frames and sources, so it can measure what the painter sh
 `fit` takes random crops of short runs, lowers the logarithm of the perceptual losses of `Objective`
 on them, so that no crop counts more than another, over the tensors of `payload.GROUPS`, and then
 quantises: steps follow the sensitivity of each tensor (Adam's second moments), their common factor
-is chosen by validation crops and real bytes, and the rest of the time is spent with rounded weights
+is chosen by validation crops and real bytes, and the other steps are taken with rounded weights
 (straight-through). Only the last layers move, so what the others see of a crop is computed once
 (`fit_pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
 have bought about so many per cent of perceptual loss in the base codec.
@@ -63,9 +63,9 @@ _RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
 _POOL, _VALIDATION, _BATCH = 24, 8, 8
 #: One run in so many is for validation, if there are twice as many.
 _VALIDATED = 4
-_FIT_SHARE = 0.6  # of the time goes to fitting before weights are rounded
+_FIT_SHARE = 0.6  # of the steps go to fitting before weights are rounded
 _FACTORS = (0.1, 0.3)
-_HURRIED_FACTOR = 0.2
+_ONLY_FACTOR = 0.2  # of a fit that ends before
 #: A look at the held-out crops after so many steps is a forecast: what has lowered the loss by less
 #: than this part, bytes left out, will not pay.
 _LOOK, _LEAST_GAIN = 3, 0.005
@@ -238,14 +238,13 @@ def fit(
     base: str,
     scale: Fraction,
     q: int,
-    seconds: float,
+    steps: int,
     checkpoint: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     *,
     done: Callable[[float], None] | None = None,
     stream_bytes: int | None = None,
-    steps: int | None = None,
     groups: int | None = None,
     before: bytes | None = None,
     leader: str = "",
@@ -261,8 +260,7 @@ def fit(
     else pays.
 
     `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
-    `seconds`: all the time it may take; `steps` instead gives the same result whatever the speed of
-    the machine. `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
+    `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
     `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
     bytes three. `leader`: whose features the losses compare, see `perceptual.guide_network`;
     without their weights a warning says so and None comes back. `own`: each sample's frames' own
@@ -282,18 +280,9 @@ def fit(
         warnings.warn(f"fitting is left out: {reason}", stacklevel=2)
         return None
 
-    def share() -> float:
-        """Part of the budget that is used up; the rest is for the last judgement."""
-        return (
-            fitter.steps / steps
-            if steps
-            else (time.monotonic() - begin) / max(1e-3, 0.96 * seconds)
-        )
-
     def tell() -> None:
         if done is not None:
-            work = work_of(fitter.steps, fitter.judged)
-            done(min(1.0, work / work_of(steps) if steps else share()))
+            done(min(1.0, work_of(fitter.steps, fitter.judged) / work_of(steps)))
 
     def say(text: str) -> None:
         if progress is not None:
@@ -318,14 +307,12 @@ def fit(
     def cost(loss: float, payload: bytes) -> float:
         return loss * (1 + RATE_SLOPE * len(payload) / size)
 
-    untouched, tick = fitter.judge(None), time.monotonic()
+    untouched = fitter.judge(None)
     parts = fitter.parts(painter)
     plain = parts["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
     untouched += parts.get("contrast", 0.0)
-    # Trying steps takes as many judgements as there are factors: not worth it in a short time.
-    hurried = not steps and len(_FACTORS) * (time.monotonic() - tick) > 0.15 * seconds
     say(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
     candidates: list[tuple[float, bytes | None]] = [(plain, None if before is None else BASE)]
     if untouched < _BASE_NEARER * plain:
@@ -341,25 +328,21 @@ def fit(
             candidates.append((cost(found["total"], payload), payload))
 
     exponents: dict[str, int] | None = None
-    while share() < 1:
+    while fitter.steps < steps:
+        share = fitter.steps / steps
         if fitter.steps == _LOOK and exponents is None:
             loss = fitter.judge(fitter.painter)
             say(f"fitting: {loss:.4f} after {_LOOK} steps")
             if loss > (1 - _LEAST_GAIN) * min(known for known, _ in candidates):
                 say(f"fitting: too little gain after {_LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
-        if exponents is None and fitter.steps and share() > _FIT_SHARE:
-            if hurried:
-                exponents = fitter.steps_for(_HURRIED_FACTOR)
-            else:
-                payload, exponents, found = fitter.choose_steps(cost, say)
-                offer(payload, found)
-        fitter.update(
-            fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * min(1.0, share()))), exponents
-        )
+        if exponents is None and share > _FIT_SHARE:
+            payload, exponents, found = fitter.choose_steps(cost, say)
+            offer(payload, found)
+        fitter.update(fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * share)), exponents)
         tell()
     if fitter.steps:
-        payload = fitter.quantise(exponents or fitter.steps_for(_HURRIED_FACTOR))
+        payload = fitter.quantise(exponents or fitter.steps_for(_ONLY_FACTOR))
         fitted = fitter.parts(fitter.painter)
         offer(payload, fitted)
         gap = fitted["energy_gap"] / max(1e-9, parts["energy_gap"]) - 1

@@ -2,7 +2,7 @@
 parts of the video that are fitted each by itself.
 
 Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of
-whole GOPs as far as the time for fitting goes. On three clips in a row, painted, 60 steps for all
+whole GOPs as far as the steps of fitting go. On three clips in a row, painted, 60 steps for all
 of them lower the loss by 0.9 %, 180 by no more; 20 for each by 1.8, 60 by 2.9 %.
 """
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Sample = list[tuple[Planes, Planes]]
 
-#: Least seconds and steps of fitting for a part, least frames in it, and most parts.
-_SECONDS, _STEPS, _FRAMES, _MOST = 10.0, 5, 48, 64
+#: Least steps of fitting for a part, least frames in it, and most parts.
+_STEPS, _FRAMES, _MOST = 5, 48, 64
 #: Runs that memory should hold for each part; once the stride has doubled there are half as many.
 _RUNS = 6
 #: Steps in parts of the picture from a window to the next, which spread them evenly (down, along).
@@ -48,9 +48,8 @@ class Part:
 
 
 def part_limit(config: EncoderConfig) -> int:
-    """How many parts the time for fitting is enough for."""
-    many = config.steps // _STEPS if config.fit is None else int(config.fit / _SECONDS)
-    return max(1, min(_MOST, many))
+    """How many parts the steps of fitting are enough for."""
+    return max(1, min(_MOST, config.steps // _STEPS))
 
 
 class FitSampler:

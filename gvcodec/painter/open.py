@@ -70,7 +70,7 @@ def fit_parts(
     done: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
-    Parts share the time evenly; where the first gains nothing the others are not fitted. `progress`
+    Parts share the steps; where the first gains nothing the others are not fitted. `progress`
     takes lines on what is found, `done` the share, 0…1, of all that is done."""
     from gvcodec.painter.fit import fit
 
@@ -88,11 +88,10 @@ def fit_parts(
                 base,
                 scale,
                 q,
-                (config.fit or 0.0) / len(parts),
+                max(1, config.steps // len(parts)),
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
                 stream_bytes=part.size,
-                steps=max(1, config.steps // len(parts)) if config.fit is None else None,
                 groups=config.fit_parts or None,
                 before=before,
                 leader=config.fit_by,

@@ -100,7 +100,7 @@ class Search:
         fits = not trial and config.scale not in self.fits
         coded = run(
             self.open_source,
-            config if fits else dataclasses.replace(config, fit=0.0),
+            config if fits else dataclasses.replace(config, fit=0),
             "trial" if trial else f"pass {self.full + 1}",
             self.watch,
             self.extent.frames,

@@ -140,7 +140,7 @@ def _code_again(
     decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
     shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
     config = EncoderConfig(
-        base=header.base, base_q=header.q, scale=header.scale, fit=0.0, threads=threads
+        base=header.base, base_q=header.q, scale=header.scale, fit=0, threads=threads
     ).resolve()
     encoder = layers.open_encoder(header.format, config)
     coded = [packet for number in inside for packet in encoder.send(shown[number], False).packets]

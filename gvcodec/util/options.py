@@ -74,15 +74,12 @@ def add_options(
 
 
 def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
-    """The fields of `kind` as the options say them; `others` go before. A type that gives a dict
-    sets several fields."""
+    """The fields of `kind` as the options say them; `others` go before."""
     values: dict[str, Any] = {}
     for found in fields(kind):
         flags = found.metadata.get("flags") or [found.name]
         value = getattr(options, flags[-1].lstrip("-").replace("-", "_"), MISSING)
-        if isinstance(value, dict):
-            values |= value
-        elif value is not MISSING and found.name not in values:
+        if value is not MISSING:
             with contextlib.suppress(KeyError, TypeError):
                 value = found.metadata.get("means", {})[value]
             values[found.name] = value
@@ -152,13 +149,9 @@ scale = typed(
 )
 
 
-def fitting(text: str) -> dict[str, float | None]:
-    """Fields of the settings: `60` is 60 steps, `30s` 30 seconds, `off` none."""
-    if text == "off":
-        return {"fit": 0.0, "fit_steps": 0}
-    if text.endswith("s") and not text.endswith("steps"):
-        return {"fit": number(text.removesuffix("s")), "fit_steps": 0}
-    return {"fit": None, "fit_steps": integer(1)(text.removesuffix("steps"))}
+def fitting(text: str) -> int:
+    """Steps of fitting, 0 for `off`."""
+    return 0 if text == "off" else integer(1)(text)
 
 
 def _picture_size(text: str) -> tuple[int, int] | Fraction:

@@ -45,7 +45,7 @@ def set_in_torch() -> Iterator[None]:
 def both() -> tuple[bytes, bytes, np.ndarray]:
     """A stream with fitted weights, one without, and their painted pictures."""
     clip = moving_texture(64, 48, 3)
-    fitted = gvcodec.encode(clip, base="av1", preset=10, q=40, fit_steps=2, threads=1)
+    fitted = gvcodec.encode(clip, base="av1", preset=10, q=40, fit=2, threads=1)
     plain = gvcodec.encode(clip, base="av1", preset=10, q=40, fit=0, threads=1)
     return (
         fitted,

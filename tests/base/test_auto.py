@@ -317,7 +317,7 @@ def test_motion_of_a_size_is_fitted_once(source: Path, monkeypatch: pytest.Monke
         return {}, "it does not pay"
 
     monkeypatch.setattr(encoder, "fit_parts", fit)
-    config = EncoderConfig(base="motion", scale=Fraction(1), fit_steps=1, threads=1)
+    config = EncoderConfig(base="motion", scale=Fraction(1), fit=1, threads=1)
     found = encode_to(in_memory(source), config, Budget(bpp=0.05), unwatched)
     assert found.full_passes > 1 and len(fits) == 1
     assert "it does not pay" in found.coded.notes

@@ -391,7 +391,6 @@ def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> N
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path, capsys) -> None:
     for words in (
         ["--low-delay"],
-        ["--fit", "30s"],
         ["--preset", "10", "--maxrate", "100k"],
         ["--frobnicate"],
     ):

@@ -42,34 +42,7 @@ def video_format(width: int = 118, height: int = 70) -> VideoFormat:
     return VideoFormat(width, height, Fraction(25), Fraction(1, 25))
 
 
-def test_fitting_is_told_how_long_and_how_much(monkeypatch):
-    from gvcodec.bitstream import SequenceHeader
-    from gvcodec.codec.encoder import EncoderConfig
-    from gvcodec.painter.fit_samples import Part
-    from gvcodec.painter.open import fit_parts
-
-    calls = []
-    monkeypatch.setattr(
-        "gvcodec.painter.fit.fit", lambda *a, **k: calls.append((a, k)) or b"fitted"
-    )
-    header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
-    for config in (
-        EncoderConfig(fit=5.0),
-        EncoderConfig(fit_steps=7, fit_parts=3, fit_by="small"),
-    ):
-        assert fit_parts([Part(0, [], 1000)], header, config, None) == ({0: b"fitted"}, "")
-    (first, plain), (_, steered) = calls
-    assert first[5] == 5.0 and plain["steps"] is None and plain["groups"] is None
-    assert (
-        plain["leader"] == ""
-        and steered["leader"] == "small"
-        and steered["steps"] == 7
-        and steered["groups"] == 3
-        and steered["stream_bytes"] == 1000
-    )
-
-
-def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
+def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.codec.encoder import EncoderConfig
     from gvcodec.painter.fit_samples import Part
@@ -77,21 +50,22 @@ def test_parts_share_the_time_and_begin_with_what_is_in_force(monkeypatch):
 
     answers, given = [b"zero", b"one", None, b"two"], []
 
-    def fit(*arguments, steps, before, stream_bytes, **rest):
-        given.append((arguments[5], steps, before, stream_bytes))
+    def fit(*arguments, before, stream_bytes, groups, leader, **rest):
+        given.append((arguments[5], before, stream_bytes, groups, leader))
         return answers[len(given) - 1]
 
     monkeypatch.setattr(fitting, "fit", fit)
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
-    config = EncoderConfig(fit_steps=130)
+    config = EncoderConfig(fit=130, fit_parts=3, fit_by="small")
     assert fit_parts(parts, header, config, said.append) == (
         {0: b"zero", 100: b"one", 300: b"two"},
         "",
     )
     assert given == [
-        (0.0, 32, before, 1000 + n) for n, before in enumerate((None, b"zero", b"one", b"one"))
+        (32, before, 1000 + n, 3, "small")
+        for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
     assert said[3] == "fitting: part 4 of 4, from frame 300"
     answers[:], given[:] = [None, b"one"], []
@@ -140,12 +114,9 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
     monkeypatch.setattr(
         fitting.Fitter, "update", lambda self, *a: taken.append(1) or update(self, *a)
     )
-    arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, 0.0, checkpoint)
-    return (
-        fitting.fit(*arguments, progress=said.append, steps=steps, leader="small"),
-        len(taken),
-        said,
-    )
+    arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, steps, checkpoint)
+    payload = fitting.fit(*arguments, progress=said.append, leader="small")
+    return payload, len(taken), said
 
 
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
@@ -181,7 +152,7 @@ def test_all_of_fitting_is_done_on_the_device(monkeypatch, blank):
 
 def test_fitting_on_a_device_that_is_not_there_is_refused():
     with pytest.raises(UsageError, match="no device cuda:7"):
-        fit(moving(), video_format(), "av1", Fraction(1), 40, 0, steps=2, device="cuda:7")
+        fit(moving(), video_format(), "av1", Fraction(1), 40, 2, device="cuda:7")
 
 
 def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
@@ -211,7 +182,7 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
     assert encoder.notes == ["fitting is left out: nothing moves"] and not encoder.fitted
 
 
-def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
+def test_fitting_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.cli import parser
     from gvcodec.cli.encode import job_of
     from gvcodec.codec.encoder import EncoderConfig
@@ -222,14 +193,8 @@ def test_fitting_by_default_does_not_depend_on_the_clock(monkeypatch):
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
 
-    def chosen(*more: str) -> tuple[float | None, int | None]:
-        config = job_of(parser().parse_args([*command, *more])).config
-        return config.fit, config.fit_steps
-
-    assert chosen() == (None, plain.fit_steps)
-    words = {"30s": (30.0, 0), "1.5s": (1.5, 0), "off": (0.0, 0), "7": (None, 7)}
-    for word, wanted in {**words, "7steps": (None, 7)}.items():
-        assert chosen("--fit", word) == wanted
+    for words, wanted in (((), None), (("--fit", "off"), 0), (("--fit", "7"), 7)):
+        assert job_of(parser().parse_args([*command, *words])).config.fit == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
     clock = itertools.count(0, 1000.0)
     monkeypatch.setattr(fitting.time, "monotonic", lambda: next(clock))
@@ -253,10 +218,10 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     monkeypatch.setattr(fitting, "_BATCH", 2)
     checkpoint = blank
     said: list[str] = []
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 60.0, checkpoint)
-    payload = fit(*arguments, progress=said.append, stream_bytes=100_000, steps=8)
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 8, checkpoint)
+    payload = fit(*arguments, progress=said.append, stream_bytes=100_000)
     assert payload is not None and 10 < len(payload) < 3000
-    assert payload == fit(*arguments, stream_bytes=100_000, steps=8)
+    assert payload == fit(*arguments, stream_bytes=100_000)
     assert any("bytes" in line for line in said)
     painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
     painter.start_gop(payload)
@@ -338,10 +303,10 @@ def test_fitting_of_small_pictures(blank, monkeypatch, width, height, fits, some
     small = [[(cut(base_frame), cut(source)) for base_frame, source in run] for run in samples()]
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
     said: list[str] = []
-    arguments = (small, fmt, "av1", Fraction(1), 50, 9.0, blank)
+    arguments = (small, fmt, "av1", Fraction(1), 50, 2, blank)
     if not fits:
         with pytest.warns(UserWarning, match="smaller"):
-            assert fit(*arguments, steps=2) is None
+            assert fit(*arguments) is None
         return
-    fit(*arguments, steps=2, progress=said.append)
+    fit(*arguments, progress=said.append)
     assert "2 steps" in said[-1]

@@ -86,20 +86,18 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
 @pytest.mark.parametrize(
     ("settings", "limit"),
     [
-        ({"fit": 20.0}, 2),
-        ({"fit": 5.0}, 1),
-        ({"fit_steps": 30}, 6),
-        ({"fit_steps": 9}, 1),
+        ({"fit": 30}, 6),
+        ({"fit": 9}, 1),
         ({}, 1),
     ],
 )
-def test_time_decides_how_many_parts(settings: dict[str, float], limit: int) -> None:
+def test_steps_decide_how_many_parts(settings: dict[str, int], limit: int) -> None:
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
 
 
 def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
     encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=30), fitted=fitted
+        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=15), fitted=fitted
     )
     file = io.BytesIO()
     encode_stream(encoder, file, ((planes, None) for planes in clip), paints=False)

@@ -237,7 +237,7 @@ def test_fitting_gives_weights_that_a_stream_carries() -> None:
     """From the encoder's frames to a decoder's picture, led by the small network."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        data = encoded(keyint=0, fit=None, fit_steps=2, fit_by="small")
+        data = encoded(keyint=0, fit=2, fit_by="small")
     kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
     assert kinds.count(Kind.PAINTED) == 1
     assert kinds[0] is Kind.FIT

@@ -151,7 +151,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
     monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
     monkeypatch.setattr("gvcodec.codec.encode_stream.paints_exactly", lambda *given: False)
     monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", lambda *given: answers.pop(0))
-    config = dataclasses.replace(FAST, fit=1.0)
+    config = dataclasses.replace(FAST, fit=1)
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1

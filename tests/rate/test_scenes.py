@@ -135,7 +135,7 @@ def y4m(path, frames: list[Planes]) -> str:
 
 def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
     source = y4m(tmp_path / "in.y4m", two_scenes())
-    usual = {"base": "av1", "q": 45, "fit_steps": 0, "threads": 1, "preset": 10}
+    usual = {"base": "av1", "q": 45, "fit": 0, "threads": 1, "preset": 10}
     gvcodec.encode_file(source, tmp_path / "plain.gvc", **usual)
     states: list[gvcodec.State] = []
     made = gvcodec.encode_file(
@@ -167,5 +167,5 @@ def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
         with pytest.raises(UsageError, match="alloc"):
             gvcodec.encode_file(source, output, base="av1", alloc="elbo", **options)
     with pytest.raises(UsageError, match="alloc is uniform"):
-        gvcodec.encode_file(source, output, base="av1", alloc="best", fit_steps=0)
+        gvcodec.encode_file(source, output, base="av1", alloc="best", fit=0)
     assert not output.exists()
