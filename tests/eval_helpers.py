@@ -1,20 +1,14 @@
 """What the tests of the evaluation share: a small clip, a quick encoder, altered videos."""
 
-import json
-import re
-import subprocess
 from fractions import Fraction
-from html import unescape
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from eval.codecs import Options
 from eval.codecs.peers import make
 from eval.sequences import procedural
 from eval.video import Frames, RawVideo, prepare
-from tests import browser
 
 WIDTH, HEIGHT = 176, 144
 #: Words of a command: the small clip.
@@ -57,23 +51,3 @@ def altered(clip, path: Path, change) -> RawVideo:
 
 def frames_of(planes, width: int, height: int, **format_) -> Frames:
     return Frames(iter(planes), width, height, Fraction(25), **format_)
-
-
-needs_chromium = pytest.mark.skipif(browser.find_browser() is None, reason="no Chromium found")
-
-
-def probed(text: str, script: str, folder: Path) -> dict:
-    """What `script` puts as JSON into the body's `data-probe` when a Chromium shows a page; the
-    script finds what the page threw in `window.failures`."""
-    collect = "window.failures = []; onerror = (m) => { failures.push(String(m)); };"
-    text = text.replace("<head>", f"<head><script>{collect}</script>", 1)
-    page = folder / "probed.html"
-    page.write_text(text.replace("</body>", f"<script>{script}</script></body>", 1))
-    command = [browser.find_browser(), "--headless", "--no-sandbox", "--disable-gpu"]
-    command += ["--enable-logging=stderr", f"--user-data-dir={folder / 'chromium'}"]
-    command += ["--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ":CONSOLE" not in done.stderr, done.stderr
-    probe = re.search(r'data-probe="([^"]*)"', done.stdout)
-    assert probe, "the page's script did not come to its end"
-    return json.loads(unescape(probe[1]))

@@ -1,7 +1,7 @@
 """Makes the report of an output folder, from its JSONs alone.
 
-`report.html` is one self-contained page;
-`tables/` gets results as Markdown and CSV, `figures/` one SVG for each metric.
+`report.md` has the tables that matter; `tables/` gets every value as CSV, `figures/` one SVG for
+each metric.
 """
 
 from __future__ import annotations
@@ -9,31 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.report import csv_tables, figures, page, tables
-from eval.report.data import load
-from eval.tools import fill_marks, write_text
+from eval.report import csv_tables, figures, tables
+from eval.report.data import Results, load
+from eval.report.speed_table import speed_table
+from eval.tools import fill_marks, markdown, write_text
 
 
-def make(
-    folder: Path,
-    readme: Sequence[Path] = (),
-) -> str:
+def make(folder: Path, readme: Sequence[Path] = ()) -> str:
     """Writes the report and returns a line that says where; its tables also to files with marks for
     them (`headline`, `results`). Raises EvalError when there is nothing to report."""
     results = load(folder)
     text = tables.results_markdown(results)
-    made = {
-        "results.md": text + "\n",
-        "points.csv": csv_tables.points_csv(results),
-        "bd.csv": csv_tables.bd_csv(results),
-        "frames.csv": csv_tables.frames_csv(results),
-    }
-    for name in tables.FILES:
-        write_text(folder / "tables" / name, made[name])
+    for name, values in (
+        ("points", csv_tables.points_csv(results)),
+        ("bd", csv_tables.bd_csv(results)),
+        ("frames", csv_tables.frames_csv(results)),
+    ):
+        write_text(folder / "tables" / f"{name}.csv", values)
     for metric in results.metrics:
-        chart = figures.rd(results, metric, legend=True)
-        write_text(folder / "figures" / f"{metric.name}.svg", chart.svg() + "\n")
-    write_text(folder / "report.html", page.page(results))
+        write_text(folder / "figures" / f"{metric.name}.svg", figures.rd_chart(results, metric))
+    write_text(folder / "report.md", _report(results, text))
     texts = {
         "headline": tables.headline_markdown(results),
         "summary": tables.summary_markdown(results),
@@ -41,4 +36,18 @@ def make(
     }
     for path in readme:
         fill_marks(path, texts)
-    return f"{folder / 'report.html'}: {len(results.all_runs())} runs, {len(results.clips)} clips"
+    return f"{folder / 'report.md'}: {len(results.all_runs())} runs, {len(results.clips)} clips"
+
+
+def _report(results: Results, text: str) -> str:
+    """The tables of `text`, the charts, speed, what failed, and versions."""
+    parts = [f"# Rate–distortion on {results.where}", text]
+    parts += [f"![{m.marked_label}](figures/{m.name}.svg)" for m in results.metrics]
+    for measured in results.speed:
+        header, rows, note = speed_table(measured)
+        parts += ["**Speed**:", markdown(header, rows), note]
+    if results.failures:
+        parts.append("\n".join(["**Failed**:", "", *(f"* {line}" for line in results.failures)]))
+    versions = results.all_runs()[0]["versions"]
+    parts.append(", ".join(f"{name} {value}" for name, value in versions.items()))
+    return "\n\n".join(parts) + "\n"

@@ -1,44 +1,101 @@
-"""The report's charts: rate–distortion curves, of one clip or the mean over clips."""
+"""The report's charts by matplotlib: rate–distortion curves, mean over clips, as SVG."""
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 from eval.metrics import Metric
 from eval.report.data import Results
-from eval.report.plot import Chart, Series, styles
+from eval.tools import EvalError
 from gvcodec.util.messages import count_noun
 
-MEAN = "mean"
+#: One colour a family; variants of gvcodec beyond the first take from the second list.
+_FAMILY_COLOURS = {
+    "x264": "#8a94a6",
+    "x265": "#2563c9",
+    "svtav1": "#2b9348",
+    "svtav1-slow": "#1b6b33",
+    "svtav1-vq": "#55a630",
+    "svtav1-grain": "#8cb369",
+    "aom": "#0b8793",
+    "vvenc": "#7b4bd6",
+}
+_OWN_COLOURS = ("#d7263d", "#f08a24", "#d63bb0", "#8f1d2c")
+_OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
+#: Bits per pixel.
+_TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+#: No date, and names of parts that depend on their content alone: the same points give the same
+#: text.
+_SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math": False}
 
 
-def rd_chart(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> str:
-    """`rd` as SVG text."""
-    return rd(results, metric, clip, legend).svg()
+def rd_chart(results: Results, metric: Metric) -> str:
+    """SVG text: metric over bpp. A row has a point where it reaches that rate on every headline
+    clip; beside the rows stands what the profile's paper prints for these clips."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise EvalError("matplotlib is not installed: pip install 'gvcodec[eval]'") from None
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        axes = figure.subplots()
+        counted = count_noun(len(results.headline), "clip")
+        axes.set_title(f"{metric.marked_label}, mean over {counted}, {results.where}", loc="left")
+        axes.set_xlabel("bits per pixel")
+        axes.set_ylabel(_label(metric))
+        axes.grid(True)
+        for row, look in _looks(results.rows).items():
+            found = (
+                results.mean_point(row, target, metric.name, results.headline)
+                for target in results.targets
+            )
+            if points := sorted({point for point in found if point}):
+                axes.plot(*zip(*points, strict=True), label=results.rows[row]["label"], **look)
+        for name, points in results.find_published(metric.name).items():
+            look = {"color": "#9a9a9a", "linestyle": ":", "marker": "D", "markerfacecolor": "white"}
+            axes.plot(*zip(*points, strict=True), label=f"{name} (published)", **look)
+        _finish(axes)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
 
 
-def rd(results: Results, metric: Metric, clip: str = MEAN, legend: bool = False) -> Chart:
-    """Metric over bpp, of what was measured. The mean has a point where a row reaches that rate on
-    every headline clip, and what the profile's paper prints for these clips."""
-    look = styles(results.rows)
-    series = []
-    for row, codec in results.rows.items():
-        if clip == MEAN:
-            found = [
-                results.mean_point(row, t, metric.name, results.headline) for t in results.targets
-            ]
-            points = sorted({p for p in found if p})
+def _finish(axes: Any) -> None:
+    """Legend and ticks for the lines that there are."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no points", ha="center", transform=axes.transAxes)
+        return
+    axes.legend(fontsize="small")
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in _TICKS if low <= tick <= high])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+
+
+def _looks(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """How matplotlib draws every row: hue by family, dashes for low delay and for gvcodec's
+    fidelity output."""
+    own: dict[str, str] = {}
+    others: dict[str, str] = {}
+    found = {}
+    for row, codec in rows.items():
+        family, output = codec["family"], codec["output"]
+        if family == "gvcodec":
+            stream = row.removesuffix(f"-{output}")
+            colour = own.setdefault(stream, _OWN_COLOURS[len(own) % len(_OWN_COLOURS)])
+            dashed, marker = output == "fidelity", "D"
         else:
-            points = results.curve(clip, row, metric.name)
-        notes = [f"{x:.4f} bpp: {y:.{metric.digits}f} {metric.unit}".rstrip() for x, y in points]
-        series.append(Series(row, codec["label"], points, *look[row], notes))
-    for name, points in results.find_published(metric.name).items() if clip == MEAN else ():
-        notes = [f"published, the same clips, another machine\n{x:.4f} bpp: {y}" for x, y in points]
-        series.append(
-            Series("published", f"{name} (published)", points, "#9a9a9a", "2 4", "hollow", notes)
-        )
-    counted = count_noun(len(results.headline), "clip")
-    where = f"mean over {counted}, {results.where}" if clip == MEAN else clip
-    title = f"{metric.marked_label}, {where}"
-    return Chart(title, series, _label(metric), legend)
+            other = _OTHER_COLOURS[len(others) % len(_OTHER_COLOURS)]
+            colour = _FAMILY_COLOURS.get(family) or others.setdefault(row, other)
+            dashed = codec["delay"] == "low"
+            marker = "s" if dashed else "o"
+        found[row] = {"color": colour, "linestyle": "--" if dashed else "-", "marker": marker}
+    return found
 
 
 def _label(metric: Metric) -> str:

@@ -23,13 +23,6 @@ _BRACKETS = "In brackets: 95 % bootstrap interval over clips."
 HEADLINE = ("lpips_alex", "dists", "psnr_y")
 #: What stands beside them in the headline, as far as it was measured.
 BESIDE = ("ssimulacra2", "cvvdp", "flicker")
-#: Files of the folder tables/.
-FILES = {
-    "points.csv": "every point",
-    "bd.csv": "every BD-rate",
-    "frames.csv": "bits and quality of every frame",
-    "results.md": "Markdown",
-}
 MARKS = "† a loss of gvcodec's training or fitting; the other metrics are held out."
 
 
@@ -95,18 +88,6 @@ def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]
 
 def _overalls(results: Results, anchor: str, row: str, metrics: Sequence[Metric]) -> list[str]:
     return [overall(results, clip_deltas(results, anchor, row, m)).text() for m in metrics]
-
-
-def clip_table(results: Results, anchor: str, metric: Metric) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): BD-rate of every clip against `anchor` for one metric."""
-    header = [f"{metric.marked_label}, {results.where}", *results.clips]
-    rows = []
-    for row, codec in results.rows.items():
-        if row != anchor:
-            deltas = clip_deltas(results, anchor, row, metric)
-            cells = (delta_text(deltas[c]) if c in deltas else "–" for c in results.clips)
-            rows.append([codec["label"], *cells])
-    return header, rows
 
 
 def common_clips(results: Results, target: float) -> list[str]:

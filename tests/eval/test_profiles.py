@@ -19,7 +19,7 @@ from eval.metrics import METRICS
 from eval.points.profiles import PROFILES
 from eval.rd.command import clips_of, profile_of
 from eval.rd.encoding import encode
-from eval.report import figures, page, tables
+from eval.report import figures, tables
 from eval.report.data import Results
 from eval.sequences import NAMED, procedural, select
 from eval.tools import EvalError
@@ -189,11 +189,11 @@ def test_a_profile_runs_and_its_report_says_so(tmp_path):
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
     assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
     assert all(run["clip"]["fps"] == "30" for run in runs)
-    text = (tmp_path / "out/tables/results.md").read_text()
+    text = (tmp_path / "out/report.md").read_text()
     assert (
         "Conditions of profile gvc-rt: 64 frames, one in 4 taken as 30 a second, low delay" in text
     )
-    assert "over all rates that two curves share" in (tmp_path / "out/report.html").read_text()
+    assert "BD-rates over all common rates" in text
 
 
 def results_of(set_name, clips, profile):
@@ -210,12 +210,10 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
     alex, dists = METRICS["lpips_alex"], METRICS["dists"]
     uvg = results_of("uvg", NAMED["uvg"], "gvc-rt")
     for metric in (alex, dists):
-        assert "GVC-RT (published)" in figures.rd_chart(uvg, metric, legend=True)
-    assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"]) + figures.rd_chart(
-        uvg, alex, "Beauty"
-    )
+        assert "GVC-RT (published)" in figures.rd_chart(uvg, metric)
+    assert "published" not in figures.rd_chart(uvg, METRICS["psnr_y"])
     hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
-    assert "GVC1D (published)" in figures.rd_chart(hevc, alex, legend=True)
+    assert "GVC1D (published)" in figures.rd_chart(hevc, alex)
     assert hevc.find_published("dists") == {}
     others = (
         results_of("uvg", NAMED["uvg"], None),
@@ -224,8 +222,7 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
         results_of("folder", NAMED["uvg"], "gvc-rt"),
     )
     for results in others:
-        assert "published" not in figures.rd_chart(results, alex, legend=True)
-    assert "published" not in page._legend(uvg)
+        assert "published" not in figures.rd_chart(results, alex)
 
 
 def test_bd_rates_of_a_profile_go_over_all_rates():

@@ -228,13 +228,14 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     base_frame = samples()[0][0][0]
     assert not np.array_equal(painter.paint(base_frame)[0], base_frame[0])
     # In a stream of next to no bytes nothing pays.
-    assert fit(*arguments, stream_bytes=50, steps=4) is None
+    arguments = (*arguments[:5], 4, checkpoint)
+    assert fit(*arguments, stream_bytes=50) is None
     # What is in force costs nothing: it stays, unless it does harm.
-    assert fit(*arguments, stream_bytes=50, steps=4, before=payload) == payload
+    assert fit(*arguments, stream_bytes=50, before=payload) == payload
     biases = in_groups(1, PainterNetwork.load(blank).state_dict())
     bias = Delta("head.bias", np.full(15, -127), 8)
     others = [Delta(name, np.zeros(1, np.int64), 8) for name in biases if name != "head.bias"]
-    assert fit(*arguments, stream_bytes=50, steps=4, before=pack([bias, *others])) == BASE
+    assert fit(*arguments, stream_bytes=50, before=pack([bias, *others])) == BASE
     painter.start_gop(BASE)
     again = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
     again.start_gop(None)
@@ -244,10 +245,10 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
 def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypatch):
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.warns(UserWarning, match="no weights"):
-        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5.0, leader="vgg") is None
+        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5, leader="vgg") is None
     monkeypatch.setattr(perceptual, "shipped_folders", lambda: [tmp_path])
     with pytest.warns(UserWarning, match="no weights"):
-        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5.0) is None
+        assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5) is None
 
 
 def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, blank):
@@ -255,11 +256,11 @@ def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, b
     monkeypatch.setattr(fitting, "_BATCH", 2)
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     said: list[str] = []
-    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 0.0, blank)
-    first = fit(*arguments, steps=6, progress=said.append)
+    arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 6, blank)
+    first = fit(*arguments, progress=said.append)
     assert said[0] == "fitting: led by the small network" and "6 steps" in said[-1]
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
-    assert fit(*arguments, steps=6, leader="small") == first
+    assert fit(*arguments, leader="small") == first
 
 
 @needs_weights
