@@ -101,12 +101,6 @@ class Clip:
         """(3, H, W) float32 in [0, 1] of planes in this clip's format."""
         return to_rgb(planes, self.matrix, self.full_range, self.raw.depth)
 
-    def ten_bits(self) -> Iterator[Planes]:
-        """Its frames with 10 bits."""
-        shift = 10 - self.raw.depth
-        for y, u, v in self.raw:
-            yield tuple(p.astype(np.uint16) << shift for p in (y, u, v))  # type: ignore[misc]
-
     def describe(self) -> dict[str, Any]:
         """What a run's JSON says about its source."""
         return {

@@ -130,7 +130,7 @@ class Gpu {
     this.details = [full(), full()];
     this.tints = [half(), half()];
     this.numbers = numbers;
-    const hidden = half(r / 4), middle = model.hasMiddle ? half(r / 4) : hidden, quarter = half(outputs("stem") / 16), trunk = blocks(c);
+    const hidden = half(r / 4), quarter = half(outputs("stem") / 16), trunk = blocks(c);
     const seen = blocks(c / 4), wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
     const style = blocks(outputs("style") / 4);
 
@@ -174,8 +174,7 @@ class Gpu {
     add("numbers", "gate", style, Block, numbers.maps + MAPS * h8 * w8, Block, { offset: 256 });
     filter("maps", Block);
     add("levels", "enter", numbers.signal, Half, hidden, Half, { ...middles, gated: 1 });
-    if (model.hasMiddle) add("levels", "middle", hidden, Half, middle, Half, zeros);
-    add("numbers", "leave", middle, Half, numbers.residual, Half, zeros);
+    add("numbers", "leave", hidden, Half, numbers.residual, Half, zeros);
     filter("below", Half);
     filter("luma", Half);
     filter("tint", Half);

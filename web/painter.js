@@ -13,7 +13,7 @@ export const ENTRIES = 10, MISSING = 10;
 const SLOTS = { av1: 1, vvc: 3, motion: 1 };
 /** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
-  ["head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"],
+  ["head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias"],
   ["head.weight"],
   ["gate.weight", "leave.weight"],
   ["style.weight"],
@@ -30,7 +30,6 @@ export class Model {
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
     }));
     this.blocks = Object.keys(this.tensors).filter((name) => /^blocks\.\d+\.condition$/.test(name)).length;
-    this.hasMiddle = "middle.multiplier" in this.tensors;
   }
 
   /** { outputs, inputs, side, weight, bias, multiplier, shift, step } of a layer, with `changes` from `unpack`. */
@@ -91,14 +90,13 @@ export class Painter {
     this.identity = changes === null;
     this.forget();
     if (this.identity) return;
-    const layers = model.hasMiddle ? [...LAYERS, "middle"] : LAYERS;
-    const numbers = [layers.length, model.blocks, ENTRIES, ...condition(model.header)];
+    const numbers = [LAYERS.length, model.blocks, ENTRIES, ...condition(model.header)];
     const push = (name) => {
       const layer = model.layer(name, changes);
       numbers.push(layer.outputs, layer.inputs, layer.side);
       for (const part of ["weight", ...PARTS]) for (const value of layer[part]) numbers.push(value);
     };
-    layers.forEach(push);
+    LAYERS.forEach(push);
     for (let block = 0; block < model.blocks; ++block) {
       for (const name of ["depthwise", "expand", "project"]) push(`blocks.${block}.${name}`);
       for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);

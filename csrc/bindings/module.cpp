@@ -64,7 +64,7 @@ NB_MODULE(_core, m) {
   bind_motion_tree(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
-        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512, amx; on "
+        "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on "
         "ARM plain, neon, "
         "dotprod.");
   m.def("cpu", &gv::cpu_name,

@@ -4,10 +4,6 @@
 #if GV_FORMS
 #include <cpuid.h>
 #endif
-#if defined(GV_AMX_TILES)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 #if GV_DOTPROD && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -20,16 +16,6 @@ namespace {
 bool has_avx_vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
-}
-#endif
-
-#if defined(GV_AMX_TILES)
-// Linux lets a process use tiles when it has asked for them.
-bool has_tiles() {
-  constexpr int kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 24 & 1 && d >> 25 & 1 &&
-         syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
 }
 #endif
 
@@ -54,7 +40,7 @@ const std::vector<Form>& forms() {
 }
 #else
 const std::vector<Form>& forms() {
-  bool wide = false, dots = false, wider = false, tiles = false;
+  bool wide = false, dots = false, wider = false;
 #if GV_FORMS
   wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
@@ -64,12 +50,9 @@ const std::vector<Form>& forms() {
 #if defined(GV_AVX_VNNI)
   dots = wide && has_avx_vnni();
 #endif
-#if defined(GV_AMX_TILES)
-  tiles = wider && __builtin_cpu_supports("avx512vnni") && has_tiles();
-#endif
 #endif
   static const std::vector<Form> found = {
-      {"plain", true}, {"avx2", wide}, {"avxvnni", dots}, {"avx512", wider}, {"amx", tiles}};
+      {"plain", true}, {"avx2", wide}, {"avxvnni", dots}, {"avx512", wider}};
   return found;
 }
 #endif

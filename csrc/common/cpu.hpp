@@ -57,15 +57,15 @@
 
 namespace gv {
 
-enum class Cpu { kPlain, kAvx2, kAvxVnni, kAvx512, kAmx, kNeon = 1, kDotprod };
+enum class Cpu { kPlain, kAvx2, kAvxVnni, kAvx512, kNeon = 1, kDotprod };
 
 // A setting that names nothing, or what this machine lacks.
 struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Names of the forms that this machine can run, plain first: plain, avx2, avxvnni, avx512, amx; on
-// ARM plain, neon, dotprod. Only the painter has loops of its own for avxvnni and amx.
+// Names of the forms that this machine can run, plain first: plain, avx2, avxvnni, avx512; on ARM
+// plain, neon, dotprod. Only the painter has loops of its own for avxvnni.
 std::vector<std::string> cpu_forms();
 
 // Takes a form by its name, for the whole process. Throws BadSetting.

@@ -42,12 +42,11 @@ class Numbers {
   bool wild_;
 };
 
-gv::PainterLayers layers(Numbers& n, bool has_middle) {
+gv::PainterLayers layers(Numbers& n) {
   gv::PainterLayers l;
   l.stem = n.layer(4, 12, 3), l.stem2 = n.layer(4, 4, 3), l.statistics = n.layer(16, 16, 1);
   l.view = n.layer(20, 1, 1), l.style = n.layer(4, 20, 1), l.head = n.layer(15, 4, 1);
   l.gate = n.layer(4, 4, 1), l.enter = n.layer(4, 16, 3), l.leave = n.layer(6, 4, 3);
-  if (has_middle) l.middle = n.layer(4, 4, 3);
   gv::PainterBlock block{n.layer(20, 1, 5), n.layer(8, 20, 1), n.layer(20, 8, 1), {}};
   for (int k = 0; k < 20 * 2; ++k) block.condition.push_back(n.next(-4000, 4000));
   l.blocks.push_back(block);
@@ -65,7 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Numbers numbers(in);
   const int painters = in.below(16) ? 1 : 2;  // threads take turns slowly under sanitizers
   const std::string best = gv::cpu_forms().back();
-  const gv::PainterLayers parameters = layers(numbers, in.byte() & 1);
+  const gv::PainterLayers parameters = layers(numbers);
   gv::FramePainter one(width, height, 1), two(width, height, 2);
   const auto start = [&](gv::FramePainter& painter, const std::string& form) {
     gv::use_cpu(form);

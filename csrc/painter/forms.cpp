@@ -70,22 +70,12 @@ namespace vnni {
 #endif
 #undef GV_LANES
 GV_TARGET_END
-#define GV_WIDE "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma"
 #define GV_LANES 2
-GV_TARGET(GV_WIDE)
+GV_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,bmi,bmi2,fma")
 namespace avx512 {
 #include "painter/loops.inl"
 }  // namespace avx512
 GV_TARGET_END
-#if defined(GV_AMX_TILES)
-GV_TARGET(GV_WIDE ",amx-tile,amx-int8")
-namespace amx {
-#define GV_AMX 1
-#include "painter/loops.inl"
-#undef GV_AMX
-}  // namespace amx
-GV_TARGET_END
-#endif
 #undef GV_LANES
 #endif
 
@@ -114,9 +104,6 @@ const PainterForms& painter_forms() {
 #if GV_FORMS
   // AVX-512 without VNNI would gain little over AVX2.
   static const bool dots = __builtin_cpu_supports("avx512vnni");
-#if defined(GV_AMX_TILES)
-  if (cpu() == Cpu::kAmx) return amx::kForms;
-#endif
   if (cpu() >= Cpu::kAvx512 && dots) return avx512::kForms;
 #if defined(GV_AVX_VNNI)
   if (cpu() == Cpu::kAvxVnni) return vnni::kForms;

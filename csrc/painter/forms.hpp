@@ -50,12 +50,6 @@ struct Taps {
   ptrdiff_t stride;
 };
 
-// Outputs that AMX works on at once.
-constexpr int tile_height(int outputs) {
-  const int tiles = (outputs + 15) / 16;
-  return (outputs / 4 + tiles - 1) / tiles * 4;
-}
-
 struct PainterForms {
   // Activations of a layer as quads, `gate` (may be null): a factor for each output, 256 = 1.
   void (*quads)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,

@@ -13,101 +13,6 @@ inline V smooth(V a, V b, V c, V d, V e) {
 // Sums are cut to this where they could be larger, so that their products fit 32 bits.
 inline V cut_sum(V sum) { return cut32(sum, -(1 << 20), 1 << 20); }
 
-#if GV_AMX
-constexpr int kSumVectors = 2;
-
-// Sums of outputs in tiles, one of each register: 16 quads of inputs at 16 places, 16 quads of
-// weights of up to 16 outputs.
-class Tiles {
- public:
-  Tiles(const DotLayer& d, const Taps& t)
-      : high(tile_height(d.outputs)), d_(d), t_(t), rest_(t.rows % 16) {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, unused[14] = {};
-      uint16_t bytes[16] = {};
-      uint8_t rows[16] = {};
-    } shape;
-    const auto set = [&](int tile, int rows, int bytes) {
-      shape.rows[tile] = static_cast<uint8_t>(rows),
-      shape.bytes[tile] = static_cast<uint16_t>(bytes);
-    };
-    for (const int tile : {0, 1, 2}) set(tile, high, 64);
-    set(3, 16, 64), set(4, 16, 64);
-    if (rest_) set(5, high, 4 * rest_), set(6, rest_, 64), set(7, rest_, 64);
-    _tile_loadconfig(&shape);
-  }
-  Tiles(const Tiles&) = delete;
-  ~Tiles() { _tile_release(); }
-
-  // `high` outputs from `first` on at 32 places.
-  void add_up(int first, int x, int32_t* sums) {
-    const size_t of_weights = 4 * static_cast<size_t>(d_.stride),
-                 of_inputs = 4 * static_cast<size_t>(t_.stride);
-    _tile_zero(0);
-    _tile_zero(1);
-    for (int g = 0; g < t_.groups; ++g) {
-      const int32_t* w = d_.weight.data() + static_cast<size_t>(first) * d_.stride + g * d_.group;
-      const uint32_t* from = t_.first[g] + x;
-      for (int k = 16; k <= t_.rows; k += 16, w += 16, from += 16 * t_.stride) {
-        _tile_loadd(2, w, of_weights);
-        _tile_loadd(3, from, of_inputs);
-        _tile_dpbsud(0, 2, 3);
-        _tile_loadd(4, from + 16, of_inputs);
-        _tile_dpbsud(1, 2, 4);
-      }
-      if (!rest_) continue;
-      _tile_loadd(5, w, of_weights);
-      _tile_loadd(6, from, of_inputs);
-      _tile_dpbsud(0, 5, 6);
-      _tile_loadd(7, from + 16, of_inputs);
-      _tile_dpbsud(1, 5, 7);
-    }
-    _tile_stored(0, sums, 128);
-    _tile_stored(1, sums + 16, 128);
-  }
-
-  const int high;
-
- private:
-  const DotLayer& d_;
-  const Taps& t_;
-  const int rest_;
-};
-
-// Calls done(o, x, sums) for each four outputs.
-template <class Done>
-inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
-  Tiles tiles(d, taps);
-  alignas(64) int32_t sums[2][16 * 32];
-  const auto turns = [&](auto work) {
-    for (int x = 0; x < width; x += 32)
-      for (int first = 0; first < d.outputs; first += tiles.high) work(first, x);
-  };
-  // The next tile is begun before what is made of this one.
-  int before = -1, turn = 0, before_x = 0;
-  const auto finish = [&] {
-    for (int o = before; o < d.outputs && o < before + tiles.high; o += 4) {
-      V sum[4][kSumVectors];
-      GV_UNROLL
-      for (int i = 0; i < 4; ++i)
-        GV_UNROLL
-        for (int j = 0; j < kSumVectors; ++j) {
-          sum[i][j] = ld(sums[turn] + (o - before + i) * 32 + 16 * j);
-          if (d.large) sum[i][j] = cut_sum(add32(sum[i][j], set32(d.start[o + i])));
-        }
-      done(o, before_x, sum);
-    }
-  };
-  turns([&](int first, int x) {
-    tiles.add_up(first, x, sums[turn ^ (before >= 0)]);
-    if (before >= 0) finish(), turn ^= 1;
-    before = first, before_x = x;
-  });
-  finish();
-}
-#else
-constexpr int kSumVectors = kColumns;
-
 template <class Done>
 inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) {
   for (int x = 0; x < width; x += kColumns * kLanes)
@@ -140,7 +45,6 @@ inline void for_sums(const DotLayer& d, const Taps& taps, int width, Done done) 
       done(o, x, sum);
     }
 }
-#endif
 
 inline V scaled(const DotLayer& d, int o, V sum) {
   return sra32(add32(mul32(sum, set32(d.multiplier[o])), set32(d.offset[o])), d.shift[o]);
@@ -158,9 +62,9 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
   const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)),
           half = kept(set16(128));
   const V whole = kept(set16(256)), zero = kept(set16(8)), top = kept(set16(127));
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
     GV_UNROLL
-    for (int j = 0; j < kSumVectors; j += 2) {
+    for (int j = 0; j < kColumns; j += 2) {
       V level[4];
       GV_UNROLL
       for (int i = 0; i < 4; ++i) {
@@ -185,12 +89,12 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
 
 void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
           int16_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
     GV_UNROLL
     for (int i = 0; i < 4; ++i) {
       if (!out[o + i]) continue;
       GV_UNROLL
-      for (int j = 0; j < kSumVectors; j += 2) {
+      for (int j = 0; j < kColumns; j += 2) {
         const int at = x + j * kLanes;
         V v = as_row(scaled_two(d, o + i, sum[i] + j));
         if (more) v = add_cut(v, ld16(more[o + i] + at));
@@ -202,8 +106,8 @@ void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* 
 #else
 void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
            uint32_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
-    for (int j = 0; j < kSumVectors; ++j) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
+    for (int j = 0; j < kColumns; ++j) {
       V quad = set32(0);
       for (int i = 0; i < 4; ++i) {
         const int c = o + i;
@@ -220,9 +124,9 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
 
 void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more, int limit,
           int16_t* const* out) {
-  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kSumVectors]) {
+  for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
     for (int i = 0; i < 4; ++i)
-      for (int j = 0; j < kSumVectors && out[o + i]; ++j) {
+      for (int j = 0; j < kColumns && out[o + i]; ++j) {
         const int at = x + j * kLanes;
         V v = scaled(d, o + i, sum[i][j]);
         if (more) v = add32(v, widen(more[o + i] + at));

@@ -103,7 +103,6 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   check_layer(l.head, kHeads, style, 1);
   check_layer(l.gate, r, style, 1);
   check_layer(l.enter, r, 16, 3);
-  if (l.middle.outputs) check_layer(l.middle, r, r, 3);
   check_layer(l.leave, 6, r, 3);
   blocks_.clear();
   for (const PainterBlock& b : l.blocks) {
@@ -124,7 +123,7 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
   view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
   gate_ = packed(l.gate, 8);
-  enter_ = packed(l.enter, 64), middle_ = packed(l.middle, 8), leave_ = packed(l.leave, 8);
+  enter_ = packed(l.enter, 64), leave_ = packed(l.leave, 8);
   entries_ = entries;
   known_ = false;
   position_ = 0;
@@ -265,12 +264,11 @@ void FramePainter::make_maps(int row8) {
 // row y in place y mod 3; of what a layer 3×3 sees also in the place three further on, so that
 // three rows follow each other.
 struct FramePainter::Strip {
-  Quads hidden, middle;
+  Quads hidden;
   Samples16 residual, below, gates, maps, bands, wide, full, scratch, pair;
 
-  Strip(int channels, bool has_middle, int w)
+  Strip(int channels, int w)
       : hidden(channels / 4, 6, w),
-        middle(has_middle ? channels / 4 : 0, 6, w),
         residual(8, 3, w),
         below(1, 3, w),
         gates(channels, 1, w),
@@ -312,17 +310,9 @@ void FramePainter::first_row(Strip& s, int y) {
   s.finish(s.hidden, y, inside);
 }
 
-void FramePainter::middle_row(Strip& s, int y) {
-  const bool inside = y >= 0 && y < h_;
-  if (inside)
-    forms_->quads(middle_, taps_around(s.hidden, s.place(y - 1)), w_, nullptr,
-                  pointers(s.middle, s.place(y)).data());
-  s.finish(s.middle, y, inside);
-}
-
 // The residual, and the detail of the coarse bands.
 void FramePainter::last_row(Strip& s, int y) {
-  const Taps taps = taps_around(middle_.outputs ? s.middle : s.hidden, s.place(y - 1));
+  const Taps taps = taps_around(s.hidden, s.place(y - 1));
   int16_t* out[8] = {};
   for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
   forms_->rows(leave_, taps, w_, nullptr, 2047, out);
@@ -472,19 +462,17 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));
   parallel_for(ceil_div(h_, length), threads_, [&](int i) {
-    const int deep = middle_.outputs ? 1 : 0;
-    Strip s(enter_.outputs, deep, w_);
+    Strip s(enter_.outputs, w_);
     const int from = i * length, to = std::min(from + length, h_);
-    for (int y = from - 2 - deep; y < to + 2 + deep; ++y) {
+    for (int y = from - 2; y < to + 2; ++y) {
       // `outside`: rows beyond the picture that the next layer sees.
       const auto is_needed = [&](int row, int around, int outside) {
         return row >= std::max(from - around, -outside) &&
                row < std::min(to + around, h_ + outside);
       };
-      if (is_needed(y, 2 + deep, 1)) first_row(s, y);
-      if (deep && is_needed(y - 1, 2, 1)) middle_row(s, y - 1);
-      if (is_needed(y - 1 - deep, 1, 0)) last_row(s, y - 1 - deep);
-      if (is_needed(y - 2 - deep, 0, 0)) paint_rows(s, y - 2 - deep, motion, planes);
+      if (is_needed(y, 2, 1)) first_row(s, y);
+      if (is_needed(y - 1, 1, 0)) last_row(s, y - 1);
+      if (is_needed(y - 2, 0, 0)) paint_rows(s, y - 2, motion, planes);
     }
   });
   known_ = true;

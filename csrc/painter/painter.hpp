@@ -30,7 +30,6 @@ struct PainterBlock {
 
 struct PainterLayers {
   PainterLayer stem, stem2, statistics, view, style, head, gate, enter, leave;
-  PainterLayer middle;  // of larger painters, else without outputs
   std::vector<PainterBlock> blocks;
 };
 
@@ -102,7 +101,6 @@ class FramePainter {
   void make_maps(int row8);
   void widen(int map, int y, int16_t* scratch, int16_t* out) const;
   void first_row(Strip& s, int y);
-  void middle_row(Strip& s, int y);
   void last_row(Strip& s, int y);
   void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);
 
@@ -112,7 +110,7 @@ class FramePainter {
   const PainterForms* forms_ = nullptr;
   std::vector<int16_t> tile_;  // noise in the low ten bits, negative where older noise may stay
   std::vector<int32_t> entries_;
-  DotLayer stem_, stem2_, statistics_, style_, head_, gate_, enter_, middle_, leave_;
+  DotLayer stem_, stem2_, statistics_, style_, head_, gate_, enter_, leave_;
   PainterLayer view_;
   std::vector<Block> blocks_;
   uint32_t position_ = 0;

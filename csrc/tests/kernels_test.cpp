@@ -77,7 +77,7 @@ void settings() {
   const std::vector<std::string> forms = gv::cpu_forms();
   EXPECT(!forms.empty() && forms.front() == "plain");
   for (const std::string name :
-       {"plain", "avx2", "avxvnni", "avx512", "amx", "neon", "dotprod", "AVX2", "sse", ""}) {
+       {"plain", "avx2", "avxvnni", "avx512", "neon", "dotprod", "AVX2", "sse", ""}) {
     const bool there = std::find(forms.begin(), forms.end(), name) != forms.end();
     bool taken = true;
     try {

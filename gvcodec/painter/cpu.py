@@ -51,8 +51,7 @@ class CpuPainter:
             )
             conditions = np.ascontiguousarray(table, np.int32)
             blocks.append((depthwise, expand, project, conditions))
-        names = [*_NAMES, *(["middle"] if "middle" in model.layers else [])]
-        self._core.start([_numbers(model.layers[name]) for name in names], blocks, stream)
+        self._core.start([_numbers(model.layers[name]) for name in _NAMES], blocks, stream)
 
     def paint(self, base_frame: Planes, vectors: NDArray[np.int16] | None, own: int = 0) -> Planes:
         """The next frame. `vectors` (2, H/16, W/16), None for the first; `own` from `rate`."""

@@ -89,7 +89,7 @@ def rate(size: int, width: int, height: int) -> int:
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
     and .project, view (how style sees the trunk: multiplier and shift only), style, head, gate,
-    enter, leave and, in larger ones, middle; `conditions`: (channels, CONDITION) for each block."""
+    enter, leave; `conditions`: (channels, CONDITION) for each block."""
 
     def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
         self.layers, self.conditions = layers, conditions
@@ -161,8 +161,6 @@ class Model:
             "enter": (r, 16, 3, 3),
             "leave": (6, r, 3, 3),
         }
-        if "middle" in self.layers:
-            wanted["middle"] = (r, r, 3, 3)
         for i, table in enumerate(self.conditions):
             wide = wides[i]
             wanted[f"blocks.{i}.depthwise"] = (c, 1, 5, 5)

@@ -107,7 +107,7 @@ class Observed:
 
 class PainterNetwork(nn.Module):
     """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
-    `stem`, `wide`; `middle`: whether the residual branch has that layer (yes, where not given)."""
+    `stem`, `wide`."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__()
@@ -120,7 +120,6 @@ class PainterNetwork(nn.Module):
         self.style = Layer(c, s, 1)
         self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
         self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
-        self.middle = Layer(r, r, 3) if sizes.get("middle", 1) else None
 
     def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
@@ -159,8 +158,6 @@ class PainterNetwork(nn.Module):
         gates = (256 + gates).clamp(-2047, 2047)
         first = shift_right(self.enter.silu(self.enter.sums(torch.cat([x.signal, x.grain], 1))), 8)
         hidden = self.enter.levels(first * upsample_maps(gates))
-        if self.middle is not None:
-            hidden = self.middle.levels(self.middle.silu(self.middle.sums(hidden)))
         residual = self.leave.rescale(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
         below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
         soft = shift_right(three(F.pixel_shuffle(residual[:, :4], 2)), 4)

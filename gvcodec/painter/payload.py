@@ -36,7 +36,7 @@ RATE_SLOPE = 0.75
 #: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
 #: `PainterNetwork.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (
-    ("head.bias", "gate.bias", "style.bias", "leave.bias", "middle.bias", "enter.bias"),
+    ("head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias"),
     ("head.weight",),
     ("gate.weight", "leave.weight"),
     ("style.weight",),

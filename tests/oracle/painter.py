@@ -343,8 +343,6 @@ class OraclePainter:
         enter, leave = (self.model.layers[name] for name in ("enter", "leave"))
         first = halved(silu(enter, sums(enter, np.concatenate([signal, grain]))), 8)
         hidden = levels(enter, first * widened(gate))
-        if middle := self.model.layers.get("middle"):
-            hidden = levels(middle, silu(middle, sums(middle, hidden)))
         return np.clip(scaled(leave, sums(leave, hidden)), -COARSE, COARSE)
 
     def _added(

@@ -39,10 +39,10 @@ from tests.oracle.painter import OraclePainter
 SIZES = {"channels": 24, "style": 16, "residual": 8, "stem": 8, "wide": 32, "depth": 2}
 
 
-def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterNetwork:
-    """A painter with weights of any size, with the layer `middle` or without."""
+def twin(seed: int = 0, wild: float = 1.0) -> PainterNetwork:
+    """A painter with weights of any size."""
     torch.manual_seed(seed)
-    made = PainterNetwork({**SIZES, "middle": middle})
+    made = PainterNetwork(SIZES)
     with torch.no_grad():
         for module in made.modules():
             if isinstance(module, Layer):
@@ -60,10 +60,9 @@ def twin(seed: int = 0, wild: float = 1.0, middle: int = 0) -> PainterNetwork:
     return made.requires_grad_(False)
 
 
-@pytest.mark.parametrize("middle", [0, 1])
-def test_the_twin_paints_what_the_definition_says(middle: int) -> None:
+def test_the_twin_paints_what_the_definition_says() -> None:
     width, height = 64, 48
-    rng, painted_twin = np.random.default_rng(1), twin(middle=middle).double()
+    rng, painted_twin = np.random.default_rng(1), twin().double()
     painter = OraclePainter(Model.of(painted_twin.integers()), height, width)
     painter.start(condition("av1", Fraction(1), 45), painter.model)
     stream, state = condition_row("av1", Fraction(1), 45).double(), None
@@ -113,8 +112,8 @@ def test_detail_bands_and_maps_fit_16_bits_whatever_the_weights_are() -> None:
 def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None:
     """In every form of the loops, on one thread and on three, whatever vectors and weights are."""
     width, height = size
-    for wild, middle in ((1.0, 0), (1.0, 1), (30.0, 0), (30.0, 1)):
-        model = Model.of(twin(5, wild, middle).integers())
+    for wild in (1.0, 30.0):
+        model = Model.of(twin(5, wild).integers())
         stream = condition("av1", Fraction(1, 2), 40)
         painters = [OraclePainter(model, height, width)]
         painters += [CpuPainter(height, width, threads) for threads in (1, 3)]
@@ -132,7 +131,7 @@ def test_the_core_paints_what_the_definition_says(size: tuple[int, int]) -> None
             wanted, *found = (painter.paint(base_frame, vectors, 17 * t) for painter in painters)
             for planes in found:
                 for plane, (a, b) in enumerate(zip(wanted, planes, strict=True)):
-                    assert np.array_equal(a, b), (wild, middle, t, plane, np.argwhere(a != b)[:5])
+                    assert np.array_equal(a, b), (wild, t, plane, np.argwhere(a != b)[:5])
 
 
 def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
