@@ -1,4 +1,4 @@
-"""`summarize` and `search`: moments found by summaries, and the exact frames of the best ones."""
+"""`summarize` and `search`: moments found by summaries."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from gvcodec.av1_mux.files import PathName, open_reader, open_sink
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval import embedders, making
-from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
-from gvcodec.retrieval.exact import locate
+from gvcodec.retrieval.embedders import attention_of, make, shipped_ids
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
@@ -60,15 +59,12 @@ def search(
     files: PathName | Sequence[PathName],
     *,
     count: int = 5,
-    exact: int = 1,
     ranking: str = "cosine",
-    threads: int = 0,
 ) -> Found:
     """The `count` moments of streams with summaries that fit a query best.
 
-    Frames around the best `exact` of them are decoded to find the one that is meant; the others
-    are known to within the distance of a summary's vectors, and so are those of a time whose vector
-    is stored. `query`: a picture, a video, or "FILE@1:15".
+    They are known to within the distance of a summary's vectors. `query`: a picture, a video, or
+    "FILE@1:15".
     `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
     segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
     `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
@@ -93,19 +89,11 @@ def search(
         with open_summarised(path) as file:
             before = file.bytes_read
             for one in near:
-                score, frame, gap = one.score, one.frame, one.gap
-                if len(moments) < exact:
-                    try:
-                        there = asked.locate(one, threads)
-                        frame, gap = (frame, gap) if there is None else (there, 0)
-                    except GvcodecError as error:
-                        notes.append(f"the exact frame is not known: {error}")
-                gop = file.gop_of(frame)
-                seconds = round(file.seconds(frame), 3)
-                within = round(gap / float(file.reader.header.format.frame_rate), 3)
+                gop = file.gop_of(one.frame)
+                seconds = round(file.seconds(one.frame), 3)
+                within = round(one.gap / float(file.reader.header.format.frame_rate), 3)
                 span = (gop.first_frame, gop.frames)
-                moments.append(Moment(path, seconds, frame, span, round(score, 4), within))
-                read += gop.size if not gap else 0
+                moments.append(Moment(path, seconds, one.frame, span, round(one.score, 4), within))
             read += file.bytes_read - before
     return Found(tuple(moments), len(paths), read, total, (*notes, *map(str, refused)))
 
@@ -114,7 +102,6 @@ class _Near(NamedTuple):
     """A frame with a vector, and how many frames away the one that is meant may be."""
 
     path: str
-    name: bytes
     score: float
     frame: int
     gap: int
@@ -137,7 +124,7 @@ def _best(
                 frames = file.vectors[name].frames
                 for one in best(fits, frames, count):
                     gap = _measure_gap(frames, one.frame, file.frames)
-                    moments.append(_Near(path, name, one.score, one.frame, gap))
+                    moments.append(_Near(path, one.score, one.frame, gap))
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
@@ -158,7 +145,6 @@ class _Asked:
     def __init__(self, query: Query, ranking: str) -> None:
         self._query, self._ranking = query, ranking
         self._stored: dict[bytes, Sought] = query.stored()
-        self._embedders: dict[bytes, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
         """Embedder's id, and scores of the file's vectors."""
@@ -169,13 +155,6 @@ class _Asked:
             return name, scores(sought.vectors, offsets, own.values, own.frames)
         attention = attention_of(name)
         return name, attend(sought.vectors, offsets, own.values, own.frames, attention)
-
-    def locate(self, near: _Near, threads: int) -> int | None:
-        """The exact frame; None where no network was needed."""
-        made = self._embedders.get(near.name)
-        if made is None:
-            return None
-        return locate(near.path, near.frame, near.gap, self._stored[near.name], made, threads)
 
     def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
@@ -192,8 +171,7 @@ class _Asked:
             )
         name = known[0]
         if name not in self._stored:
-            self._embedders[name] = make(shipped[name])
-            self._stored[name] = self._query.look(self._embedders[name])
+            self._stored[name] = self._query.look(make(shipped[name]))
         sought, dim = self._stored[name], file.vectors[name].values.shape[1]
         if sought.vectors.shape[1] != dim:
             raise DamagedStreamError(

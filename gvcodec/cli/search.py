@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_threads
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
@@ -26,20 +25,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
     )
     parser.add_argument(
-        "--exact",
-        type=integer(0, 1000),
-        default=1,
-        metavar="N",
-        help="decode around the best N of them for the exact frame; 0 = read summaries alone (1)",
-    )
-    parser.add_argument(
         "--ranking",
         choices=RANKINGS,
         default=RANKINGS[0],
         help="by cosines in order, or by the query's attention inside short segments (cosine)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -47,8 +38,6 @@ def run(options: argparse.Namespace) -> None:
         options.query,
         options.inputs,
         count=options.k,
-        exact=options.exact,
-        threads=options.threads,
         ranking=options.ranking,
     )
     for note in found.notes:
@@ -61,14 +50,10 @@ def run(options: argparse.Namespace) -> None:
     for moment in found.moments:
         out(
             f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
-            f"frame {moment.frame:<7} {_tolerance(moment.within):>8} {one_line(moment.file)}"
+            f"frame {moment.frame:<7} ± {moment.within:.2g} s  {one_line(moment.file)}"
         )
     share = 100 * found.bytes_read / found.bytes
     out(
         f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
         f"of {count_noun(found.files, 'file')}"
     )
-
-
-def _tolerance(seconds: float) -> str:
-    return f"± {seconds:.2g} s" if seconds else "exact"

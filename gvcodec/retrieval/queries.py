@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,10 @@ _OF_CLIP = 8
 @dataclass(frozen=True, slots=True)
 class Sought:
     """What an embedder makes of a query: `vectors` (M, dim), taken `seconds` (M,) after the first
-    one; `tokens` (M, …), None for what was stored."""
+    one."""
 
     vectors: NDArray[np.float32]
     seconds: NDArray[np.float64]
-    tokens: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,8 @@ class Query:
         """What the embedder sees of it."""
         frames = self._frames()
         pictures = np.stack([thumbnail(planes, of, embedder.side) for planes, of, _ in frames])
-        tokens = embedder.frames(pictures)
         seconds = np.array([at for _, _, at in frames])
-        return Sought(embedder.compress(tokens), seconds - seconds[0], tokens)
+        return Sought(embedder.compress(embedder.frames(pictures)), seconds - seconds[0])
 
     def stored(self) -> dict[bytes, Sought]:
         """Vectors (1, dim) by embedder that the stream has for this time."""

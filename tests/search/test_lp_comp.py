@@ -248,7 +248,7 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
         ((name, own),) = file.vectors.items()
     assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))
     for ranking in ("cosine", "qc"):
-        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0")
+        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking)
         found = json.loads(capsys.readouterr().out)["moments"][0]
         assert abs(found["frame"] - 6) <= 2
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
