@@ -217,6 +217,7 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     from gvcodec.condense import making
 
     monkeypatch.setattr(making, "_STEPS", 3)
+    monkeypatch.setattr(making, "_JUDGED", 3)
     monkeypatch.setattr(making, "_COUNTS", (2,))
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"

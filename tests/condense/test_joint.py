@@ -242,6 +242,7 @@ def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
 @pytest.mark.parametrize("method", ["selector", "joint"])
 def test_condense_by_every_method(tmp_path, capsys, monkeypatch, shipped, method) -> None:
     monkeypatch.setattr(making, "_STEPS", 6)
+    monkeypatch.setattr(making, "_JUDGED", 6)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     command = ["condense", "--data", tmp_path / "data", out, "--size", "2500", "--method", method]
