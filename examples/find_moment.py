@@ -10,7 +10,7 @@ stream, best = source.with_suffix(".gvc"), source.with_suffix(".best.gvc")
 gvcodec.encode_file(source, stream, q=45, fit=0, preset=8, keyint=10, overwrite=True)
 gvcodec.summarize(stream)
 
-# A picture, a video, or FILE@1:15; files and folders.
+# A picture, a video, FILE@1:15, or words with an embedder for them; files and folders.
 found = gvcodec.search(f"{source}@0.2", stream, count=3)
 for moment in found.moments:
     print(f"{moment.score:.3f}  {moment.seconds:g} s, frame {moment.frame}, GOP {moment.gop}")

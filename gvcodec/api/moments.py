@@ -1,4 +1,4 @@
-"""`summarize` and `search`: moments found by summaries."""
+"""`summarize` and `search`: moments found by summaries, and the exact frames of the best ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from gvcodec.av1_mux.files import PathName, open_reader, open_sink
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval import embedders, making
-from gvcodec.retrieval.embedders import attention_of, make, shipped_ids
+from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
+from gvcodec.retrieval.exact import locate
 from gvcodec.retrieval.files import SummarisedFile, open_summarised, streams_in
 from gvcodec.retrieval.queries import Query, Sought
 from gvcodec.retrieval.ranking import RANKINGS, attend, best, scores
@@ -37,8 +38,9 @@ def summarize(
     progress: Mode = "none",
 ) -> Summarized:
     """Add vectors for search to a stream: to `output`, or without one to `source` itself.
-    `embedder`: "small" or "lp"; `rate`: vectors a frame (None: as many as take 1 % of the file).
-    Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`, `WrongModelError`."""
+    `embedder`: "small", "lp" or "clip:MODEL:WEIGHTS"; `rate`: vectors a frame (None: as many as
+    take 1 % of the file). Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`,
+    `WrongModelError`."""
     name = os.fspath(source)
     chosen, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
@@ -59,12 +61,16 @@ def search(
     files: PathName | Sequence[PathName],
     *,
     count: int = 5,
+    exact: int = 1,
+    embedder: str | None = None,
     ranking: str = "cosine",
+    threads: int = 0,
 ) -> Found:
     """The `count` moments of streams with summaries that fit a query best.
 
-    They are known to within the distance of a summary's vectors. `query`: a picture, a video, or
-    "FILE@1:15".
+    Frames around the best `exact` of them are decoded to find the one that is meant; the others
+    are known to within the distance of a summary's vectors, and so are those of a time whose vector
+    is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
     `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
     segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
     `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
@@ -73,7 +79,7 @@ def search(
     names = [str(as_name(name)) for name in named]
     if ranking not in RANKINGS:
         raise UsageError(f"ranking is one of {', '.join(RANKINGS)}, not {ranking!r}")
-    asked = _Asked(Query.parse(str(as_name(query))), ranking)
+    asked = _Asked(Query.parse(str(as_name(query))), embedder, ranking)
     paths = [path for given in names for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
@@ -89,11 +95,19 @@ def search(
         with open_summarised(path) as file:
             before = file.bytes_read
             for one in near:
-                gop = file.gop_of(one.frame)
-                seconds = round(file.seconds(one.frame), 3)
-                within = round(one.gap / float(file.reader.header.format.frame_rate), 3)
+                score, frame, gap = one.score, one.frame, one.gap
+                if len(moments) < exact:
+                    try:
+                        there = asked.locate(one, threads)
+                        frame, gap = (frame, gap) if there is None else (there, 0)
+                    except GvcodecError as error:
+                        notes.append(f"the exact frame is not known: {error}")
+                gop = file.gop_of(frame)
+                seconds = round(file.seconds(frame), 3)
+                within = round(gap / float(file.reader.header.format.frame_rate), 3)
                 span = (gop.first_frame, gop.frames)
-                moments.append(Moment(path, seconds, one.frame, span, round(one.score, 4), within))
+                moments.append(Moment(path, seconds, frame, span, round(score, 4), within))
+                read += gop.size if not gap else 0
             read += file.bytes_read - before
     return Found(tuple(moments), len(paths), read, total, (*notes, *map(str, refused)))
 
@@ -102,6 +116,7 @@ class _Near(NamedTuple):
     """A frame with a vector, and how many frames away the one that is meant may be."""
 
     path: str
+    name: bytes
     score: float
     frame: int
     gap: int
@@ -124,7 +139,7 @@ def _best(
                 frames = file.vectors[name].frames
                 for one in best(fits, frames, count):
                     gap = _measure_gap(frames, one.frame, file.frames)
-                    moments.append(_Near(path, one.score, one.frame, gap))
+                    moments.append(_Near(path, name, one.score, one.frame, gap))
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
@@ -142,9 +157,10 @@ def _measure_gap(frames: NDArray[np.int64], frame: int, end: int) -> int:
 class _Asked:
     """A query as the embedders of files see it, each loaded when one needs it."""
 
-    def __init__(self, query: Query, ranking: str) -> None:
-        self._query, self._ranking = query, ranking
+    def __init__(self, query: Query, named: str | None, ranking: str) -> None:
+        self._query, self._named, self._ranking = query, named, ranking
         self._stored: dict[bytes, Sought] = query.stored()
+        self._embedders: dict[str, Embedder] = {}
 
     def rank(self, file: SummarisedFile) -> tuple[bytes, NDArray[np.float64]]:
         """Embedder's id, and scores of the file's vectors."""
@@ -156,26 +172,46 @@ class _Asked:
         attention = attention_of(name)
         return name, attend(sought.vectors, offsets, own.values, own.frames, attention)
 
+    def locate(self, near: _Near, threads: int) -> int | None:
+        """The exact frame; None where no network was needed."""
+        made = next((e for e in self._embedders.values() if e.id == near.name), None)
+        if made is None:
+            return None
+        return locate(near.path, near.frame, near.gap, self._stored[near.name], made, threads)
+
     def of(self, file: SummarisedFile) -> tuple[bytes, Sought]:
         """Id and query. Raises `UsageError` for a file without summaries, `WrongModelError` for
         an unknown embedder."""
         if not file.vectors:
             raise UsageError(f"{file.name}: has no summary (gvcodec summarize adds one)")
-        shipped = shipped_ids()
-        known = [name for name in file.vectors if name in self._stored]
-        known += [name for name in file.vectors if name in shipped]
-        if not known:
-            names = " and ".join(sorted(name.hex() for name in file.vectors))
-            raise WrongModelError(
-                f"{file.name}: its summary was made by embedder {names}, which is missing here"
-            )
-        name = known[0]
-        if name not in self._stored:
-            self._stored[name] = self._query.look(make(shipped[name]))
-        sought, dim = self._stored[name], file.vectors[name].values.shape[1]
+        for name in file.vectors:
+            if name in self._stored and not self._named:
+                return name, self._stored[name]
+        embedder = self._make_embedder(file)
+        if embedder.id not in file.vectors:
+            raise self._unknown_model_error(file)
+        if embedder.id not in self._stored:
+            self._stored[embedder.id] = self._query.look(embedder)
+        sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
         if sought.vectors.shape[1] != dim:
             raise DamagedStreamError(
-                f"{file.name}: its vectors have {dim} numbers, those of its embedder "
-                f"{sought.vectors.shape[1]}"
+                f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
             )
-        return name, sought
+        return embedder.id, sought
+
+    def _make_embedder(self, file: SummarisedFile) -> Embedder:
+        shipped = shipped_ids()
+        own = next((shipped[name] for name in file.vectors if name in shipped), None)
+        named = self._named or own
+        if named is None:  # before a network is loaded for nothing
+            raise self._unknown_model_error(file)
+        if named not in self._embedders:
+            self._embedders[named] = make(named)
+        return self._embedders[named]
+
+    def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
+        names = " and ".join(sorted(name.hex() for name in file.vectors))
+        return WrongModelError(
+            f"{file.name}: its summary was made by embedder {names}, "
+            "which is missing here (--embedder)"
+        )

@@ -91,7 +91,7 @@ class Decoded:
 class Moment:
     """A frame of `file` that fits a query: `seconds` after the first frame, `gop` = (first frame,
     number of frames) of the GOP to decode for it; a `score` of 1 is best. `within`: seconds by
-    which it may be off, the distance of the summary's vectors."""
+    which summaries may be off, 0 where frames were compared."""
 
     file: str
     seconds: float

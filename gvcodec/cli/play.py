@@ -120,7 +120,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
     if options.find is None:
         return []
-    found = search(options.find, options.input, count=_HITS)
+    found = search(options.find, options.input, count=_HITS, exact=_HITS, threads=options.threads)
     return [{"frame": moment.frame, "score": moment.score} for moment in found.moments]
 
 

@@ -7,22 +7,34 @@ import json
 from dataclasses import asdict
 
 from gvcodec.api.moments import search
+from gvcodec.cli._arguments import add_embedder, add_threads
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
 from gvcodec.util.options import integer
 
-HELP = "find moments by a picture, a clip or a time"
+HELP = "find moments by a picture, a clip, a time or words"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", help="picture, video, or FILE@TIME")
+    parser.add_argument(
+        "query",
+        metavar="QUERY",
+        help="picture, video, FILE@TIME, or words with an embedder for them",
+    )
     parser.add_argument(
         "inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them"
     )
     parser.add_argument(
         "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
+    )
+    parser.add_argument(
+        "--exact",
+        type=integer(0, 1000),
+        default=1,
+        metavar="N",
+        help="decode around the best N of them for the exact frame; 0 = read summaries alone (1)",
     )
     parser.add_argument(
         "--ranking",
@@ -31,6 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="by cosines in order, or by the query's attention inside short segments (cosine)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    add_embedder(parser)
+    add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,6 +52,9 @@ def run(options: argparse.Namespace) -> None:
         options.query,
         options.inputs,
         count=options.k,
+        exact=options.exact,
+        threads=options.threads,
+        embedder=options.embedder,
         ranking=options.ranking,
     )
     for note in found.notes:
@@ -50,10 +67,14 @@ def run(options: argparse.Namespace) -> None:
     for moment in found.moments:
         out(
             f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
-            f"frame {moment.frame:<7} ± {moment.within:.2g} s  {one_line(moment.file)}"
+            f"frame {moment.frame:<7} {_tolerance(moment.within):>8} {one_line(moment.file)}"
         )
     share = 100 * found.bytes_read / found.bytes
     out(
         f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
         f"of {count_noun(found.files, 'file')}"
     )
+
+
+def _tolerance(seconds: float) -> str:
+    return f"± {seconds:.2g} s" if seconds else "exact"

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from gvcodec.api.moments import summarize
 from gvcodec.cli._arguments import (
+    EMBEDDERS,
     add_limits,
     add_overwrite,
     add_threads,
@@ -35,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--summary",
         default=DEFAULT,
         metavar="NAME",
-        help=f"by small, or lp (latent tokens, torch) ({DEFAULT}), at most 1 %% of the file",
+        help=f"by {EMBEDDERS} ({DEFAULT}), at most 1 %% of the file",
     )
     parser.add_argument(
         "--summary-rate",

@@ -1,11 +1,15 @@
 """What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
 
-    small   the shipped small perceptual network, NumPy alone
+    small   the shipped small perceptual network: pictures and clips as queries, no
+        download, NumPy alone
     lp      LP-Comp of XComp on the tokenizer's latent tokens (`gvcodec.retrieval.lp_comp`),
         torch
+    clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
+        `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
-What one needs is imported when it is made. Raises `WrongModelError` (exit code 4) for a missing
-file or package.
+`register` adds a maker of another one. What one needs is imported when it is made. Raises
+`WrongModelError` (exit code 4) for a missing file or package, `UsageError` for a query that it
+cannot take.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.gvc1d.checkpoint import NAME as TOKENIZER
 from gvcodec.media.planes import planes_from_rgb
-from gvcodec.retrieval.compressor import DIM, Compressor
+from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
 from gvcodec.util.torch_settings import usual_torch
@@ -55,21 +59,28 @@ class Embedder(Protocol):
         """Vectors (N, dim) of length √dim."""
         ...
 
+    def query(self, asked: Pictures | str) -> Vectors:
+        """Vectors (M, dim) of length √dim: of pictures (M, side, side, 3), a clip being several, or
+        of words."""
+        ...
+
 
 class Small:
     """Means and deviations of the small perceptual network's maps in 4 × 4 regions, compressed
     (`gvcodec.retrieval.compressor`)."""
 
     side = SMALL_SIDE
-    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more.
+    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more
+    #: (eval/search.md).
     step = 13
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: str | Path | None = None) -> None:
+        """`checkpoint`: another one than what is shipped."""
         from safetensors import SafetensorError, safe_open
 
         from gvcodec.retrieval.features import PatchTokens
 
-        path = find_shipped(CHECKPOINT)
+        path = Path(checkpoint) if checkpoint else find_shipped(CHECKPOINT)
         network = shipped_network()
         try:
             with safe_open(path, "numpy") as file:
@@ -91,6 +102,14 @@ class Small:
     def narrow(self, tokens: Any) -> Vectors:
         """(N, 16, dim): tokens before they are pooled."""
         return self._compressor.narrow(tokens)
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        if isinstance(asked, str):
+            raise UsageError(
+                "embedder small takes pictures, not words; "
+                "summaries made with --summary clip:MODEL:WEIGHTS take both"
+            )
+        return self.compress(self.frames(asked))
 
 
 class FrameTokens:
@@ -119,13 +138,15 @@ class Lp:
     side = 2 * SMALL_SIDE
     dim, step = DIM, Small.step
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
+        """`checkpoint` and `tokenizer`: others than what is shipped."""
         import torch
 
         from gvcodec.retrieval.lp_comp import load
 
-        self.model, self.id = load(find_shipped(LP_CHECKPOINT)), lp_id()
-        self._read, self._torch = FrameTokens(), torch
+        path = Path(checkpoint) if checkpoint else find_shipped(LP_CHECKPOINT)
+        self.model, self.id, self._torch = load(path), lp_id(path), torch
+        self._read = FrameTokens(tokenizer)
 
     def frames(self, rgb: Pictures) -> Any:
         read = self._read
@@ -137,17 +158,82 @@ class Lp:
         with usual_torch(), self._torch.inference_mode():
             return self.model(self._torch.as_tensor(np.asarray(tokens, np.float32))).numpy()
 
+    def query(self, asked: Pictures | str) -> Vectors:
+        if isinstance(asked, str):
+            raise UsageError(
+                "embedder lp takes pictures, not words; "
+                "summaries made with --summary clip:MODEL:WEIGHTS take both"
+            )
+        return self.compress(self.frames(asked))
 
-def make(name: str) -> Embedder:
-    """The embedder of this name. Raises `UsageError`, `WrongModelError`."""
-    if name not in _SHIPPED:
-        raise UsageError(f"embedder {name} is unknown, there are {', '.join(_SHIPPED)}")
+
+class Clip:
+    """The image and text towers of a CLIP model. A picture has one token."""
+
+    #: Integers of about 5.
+    step = 19
+
+    def __init__(self, model: str, weights: str) -> None:
+        # Versions of open_clip_torch run what a pickle holds.
+        if not Path(weights).is_file() or not weights.endswith(".safetensors"):
+            raise WrongModelError(f"{weights}: no such file of weights (.safetensors)")
+        try:
+            import open_clip
+            import torch
+        except ImportError:
+            raise WrongModelError(
+                "open_clip_torch is not installed: pip install 'gvcodec[clip]'"
+            ) from None
+        self._torch, self._words = torch, open_clip.get_tokenizer(model)
+        # Only the file that was named is read.
+        self._model, _, _ = open_clip.create_model_and_transforms(model, pretrained=weights)
+        self._model.eval()
+        self.id = model_id(Path(weights))
+        size = self._model.visual.image_size
+        self.side = size[0] if isinstance(size, tuple) else size
+        self.dim = int(self._model.text_projection.shape[-1])
+        self._mean, self._deviation = (
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (self._model.visual.image_mean, self._model.visual.image_std)
+        )
+
+    def frames(self, rgb: Pictures) -> Any:
+        torch = self._torch
+        with torch.inference_mode():
+            x = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+            return self._model.encode_image((x - self._mean) / self._deviation)[:, None]
+
+    def compress(self, tokens: Any) -> Vectors:
+        return lengthen(tokens[:, 0].numpy())
+
+    def query(self, asked: Pictures | str) -> Vectors:
+        if not isinstance(asked, str):
+            return self.compress(self.frames(asked))
+        with self._torch.inference_mode():
+            return lengthen(self._model.encode_text(self._words([asked])).numpy())
+
+
+_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp, "clip": Clip}
+
+
+def register(name: str, maker: Callable[..., Embedder]) -> None:
+    """Add an embedder: `maker` gets what follows `name`, between colons."""
+    _makers[name] = maker
+
+
+def make(said: str) -> Embedder:
+    """The embedder that `NAME[:ARGUMENT…]` says. Raises `UsageError`, `WrongModelError`."""
+    name, *arguments = said.split(":")
+    if name not in _makers:
+        raise UsageError(f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}")
     try:
-        return _SHIPPED[name][0]()
+        return _makers[name](*arguments)
     except ImportError as error:
         remedy = f" ({INSTALL_TORCH})" if error.name == "torch" else ""
         missing = f"embedder {name}: {error.name or error} is not installed{remedy}"
         raise WrongModelError(missing) from None
+    except TypeError as error:
+        raise UsageError(f"embedder {name}: {error}") from None
 
 
 def shipped_network() -> Path:
@@ -155,27 +241,20 @@ def shipped_network() -> Path:
     return find_shipped(SMALL_NETWORK)
 
 
-def lp_id() -> bytes:
+def shipped_ids() -> dict[bytes, str]:
+    """Names of the shipped embedders by what files name them by, without loading any."""
+    found = {}
+    for name, of in (("small", lambda: model_id(find_shipped(CHECKPOINT))), ("lp", lp_id)):
+        with contextlib.suppress(WrongModelError):
+            found[of()] = name
+    return found
+
+
+def lp_id(checkpoint: Path | None = None) -> bytes:
     """Id of embedder `lp`: of its checkpoint and of the tokenizer that it reads with, since its
     vectors depend on both. Raises `WrongModelError`."""
-    files = find_shipped(LP_CHECKPOINT), find_shipped(TOKENIZER)
+    files = checkpoint or find_shipped(LP_CHECKPOINT), find_shipped(TOKENIZER)
     return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
-
-
-#: By name: the embedder, and what files name it by, which loads nothing.
-_SHIPPED: dict[str, tuple[Callable[[], Embedder], Callable[[], bytes]]] = {
-    "small": (Small, lambda: model_id(find_shipped(CHECKPOINT))),
-    "lp": (Lp, lp_id),
-}
-
-
-def shipped_ids() -> dict[bytes, str]:
-    """Names of the embedders by what files name them by."""
-    found = {}
-    for name, (_, identity) in _SHIPPED.items():
-        with contextlib.suppress(WrongModelError):
-            found[identity()] = name
-    return found
 
 
 def attention_of(identity: bytes) -> Attention:

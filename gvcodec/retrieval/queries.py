@@ -1,5 +1,5 @@
 """What is searched for: a picture or a clip (any file that is read as video), a time in a stream
-(`FILE@1:02.5`).
+(`FILE@1:02.5`), words.
 
 A time costs no network where the stream has a summary by the same embedder.
 """
@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import MissingFileError, UsageError
+from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import Embedder
 from gvcodec.retrieval.files import STREAMS, SummarisedFile, open_summarised
@@ -29,22 +30,24 @@ _OF_CLIP = 8
 @dataclass(frozen=True, slots=True)
 class Sought:
     """What an embedder makes of a query: `vectors` (M, dim), taken `seconds` (M,) after the first
-    one."""
+    one; `tokens` (M, …) of pictures, None for words and for what was stored."""
 
     vectors: NDArray[np.float32]
     seconds: NDArray[np.float64]
+    tokens: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`path` of a picture or clip with `at` seconds in it, None = all of it."""
+    """`path` of a picture or clip with `at` seconds in it, None = all of it; or `words`."""
 
-    path: str
+    path: str = ""
     at: float | None = None
+    words: str = ""
 
     @staticmethod
     def parse(text: str) -> Query:
-        """Raises `MissingFileError` for what is no file, `UsageError` for what is no time."""
+        """Raises `UsageError` for what is neither a file nor words."""
         path, by, time = text.rpartition("@")
         if os.path.isfile(text):
             return Query(text)
@@ -53,14 +56,20 @@ class Query:
             if seconds is None:
                 raise UsageError(f"{time!r} is not a time like 75, 1:15 or 0:01:15")
             return Query(path, seconds)
-        raise MissingFileError(text)
+        if not text.strip():
+            raise UsageError("the query is empty")
+        return Query(words=text)
 
     def look(self, embedder: Embedder) -> Sought:
         """What the embedder sees of it."""
+        if self.words:
+            vectors = embedder.query(self.words)
+            return Sought(vectors, np.zeros(len(vectors)))
         frames = self._frames()
         pictures = np.stack([thumbnail(planes, of, embedder.side) for planes, of, _ in frames])
+        tokens = embedder.frames(pictures)
         seconds = np.array([at for _, _, at in frames])
-        return Sought(embedder.compress(embedder.frames(pictures)), seconds - seconds[0])
+        return Sought(embedder.compress(tokens), seconds - seconds[0], tokens)
 
     def stored(self) -> dict[bytes, Sought]:
         """Vectors (1, dim) by embedder that the stream has for this time."""

@@ -114,8 +114,7 @@ def test_vectors_are_those_of_the_formula() -> None:
 def test_it_begins_as_the_shipped_discriminants() -> None:
     rgb = pictures(2)
     half = np.uint8(np.rint(rgb.reshape(2, 128, 2, 128, 2, 3).mean((2, 4))))
-    small = embedders.make("small")
-    wanted = small.compress(small.frames(half))
+    wanted = embedders.make("small").query(half)
     torch.manual_seed(1)
     model = LpComp(FEATURES)
     with torch.no_grad():
@@ -248,9 +247,11 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
         ((name, own),) = file.vectors.items()
     assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))
     for ranking in ("cosine", "qc"):
-        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking)
+        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0")
         found = json.loads(capsys.readouterr().out)["moments"][0]
         assert abs(found["frame"] - 6) <= 2
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
     with open_summarised(str(stream)) as file:
         assert file.vectors[name].frames.tolist() == [0, 6]
+    run("search", "a balloon", stream, code=2)
+    assert "embedder lp takes pictures, not words" in capsys.readouterr().err

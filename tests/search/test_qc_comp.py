@@ -114,9 +114,10 @@ def test_search_ranks_by_attention(tmp_path, scenes, capsys) -> None:  # noqa: F
         found[ranking] = json.loads(capsys.readouterr().out)["moments"][0]
     assert found["qc"]["gop"] == found["cosine"]["gop"] == [20, 10]
     assert 0 < found["qc"]["score"] < found["cosine"]["score"]
-    run("search", path, path, "--ranking", "qc", "--json")
-    moments = json.loads(capsys.readouterr().out)["moments"]
-    assert moments and all(0 <= moment["score"] < 2 for moment in moments)
+    for query in (path, "words are asked for, too"):  # a clip, words
+        run("search", query, path, "--embedder", "toy", "--ranking", "qc", "--json")
+        moments = json.loads(capsys.readouterr().out)["moments"]
+        assert moments and all(0 <= moment["score"] < 2 for moment in moments)
     run("search", f"{path}@0.96", path, "--ranking", "nothing", code=2)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+import types
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
@@ -19,7 +22,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.errors import DamagedStreamError, WrongModelError
+from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
 from gvcodec.retrieval.making import SHARE, Budget, summarize
@@ -34,7 +37,7 @@ ID = b"toytoyto"
 
 
 class Toy:
-    """Mean colours of 4 × 4 regions."""
+    """Mean colours of 4 × 4 regions; words are made of what they are called after."""
 
     id, dim, side, step = ID, 48, 16, 8
 
@@ -45,10 +48,21 @@ class Toy:
         flat = np.asarray(tokens, np.float32).reshape(len(tokens), -1)
         return lengthen(flat - flat.mean(1, keepdims=True) + 1e-3)
 
+    def query(self, asked: Any) -> Any:
+        return (
+            np.eye(1, 48, dtype=np.float32)
+            if isinstance(asked, str)
+            else self.compress(self.frames(asked))
+        )
+
 
 @pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(embedders._SHIPPED, "toy", (Toy, lambda: ID))
+def toy() -> Iterator[None]:
+    known = dict(embedders._makers)
+    embedders.register("toy", Toy)
+    yield
+    embedders._makers.clear()
+    embedders._makers.update(known)
 
 
 @pytest.fixture(scope="module")
@@ -245,25 +259,21 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
 def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes], capsys) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    run("search", f"{path}@0.96", path, "--json", "-k", "1")
+    run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
     found = json.loads(capsys.readouterr().out)
     assert found["moments"][0]["gop"] == [20, 10]
     assert found["moments"][0]["seconds"] == found["moments"][0]["frame"] / 25
     assert found["bytes"] == len(path.read_bytes()) > 2 * found["bytes_read"]
 
 
-def test_an_unknown_embedder_is_exit_4_and_a_line(
-    tmp_path, scenes: list[Planes], capsys, monkeypatch
-) -> None:
+def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
     query.write_bytes(made(scenes[:5], summary=False))
-    monkeypatch.delitem(embedders._SHIPPED, "toy")
     run("search", query, path, code=4)
     error = capsys.readouterr().err
     assert ID.hex() in error and error.count("\n") == 1
-    run("search", "a dog", path, code=1)
-    assert "a dog: No such file" in capsys.readouterr().err
+    run("search", query, path, "--embedder", "nothing", code=2)
 
 
 def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes], capsys) -> None:
@@ -301,17 +311,36 @@ def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
     assert {Path(moment["file"]).name for moment in moments} == {"0.gvc", "1.gvc"}
 
 
-def test_a_moment_lies_within_what_is_said(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], capsys) -> None:
     path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
     path.write_bytes(made(scenes, summary=False))
     run("summarize", path, "-y", "--summary", "toy", "--summary-rate", "1/8")
     for frame in (3, 15, 26):
         write_still(still, scenes[frame])
-        run("search", still, path, "--json")
-        near = json.loads(capsys.readouterr().out)["moments"][0]
+        found = {}
+        for exact in ("0", "1"):
+            run("search", still, path, "--embedder", "toy", "--json", "--exact", exact)
+            found[exact] = json.loads(capsys.readouterr().out)["moments"]
+        near, there = found["0"][0], found["1"][0]
         assert near["within"] >= abs(near["frame"] - frame) / 25 > 0
-    run("search", still, path)
-    assert " ± 0." in capsys.readouterr().out.splitlines()[0]
+        assert (there["frame"], there["within"]) == (frame, 0)
+        assert found["1"][1:] == found["0"][1:]
+    for exact, word in (("1", " exact "), ("0", " ± 0.")):
+        run("search", still, path, "--embedder", "toy", "--exact", exact)
+        assert word in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], capsys) -> None:
+    path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
+    data = bytearray(made(scenes))
+    gop = Reader(io.BytesIO(bytes(data))).gops()[1]
+    data[gop.offset + gop.size - 40] ^= 1
+    path.write_bytes(data)
+    write_still(still, scenes[15])
+    run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
+    said = capsys.readouterr()
+    assert "the exact frame is not known" in said.err and said.err.count("\n") == 1
+    assert json.loads(said.out)["moments"][0]["gop"] == [10, 10]
 
 
 def test_best_moments_are_apart() -> None:
@@ -345,6 +374,8 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 8, atol=1e-3)
     cosines = vectors @ vectors.T / 64
     assert cosines[0, 1] > cosines[0, 2:].max()
+    with pytest.raises(UsageError, match="not words"):
+        small.query("words")
 
 
 def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) -> None:
@@ -369,14 +400,60 @@ def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) ->
     assert np.allclose(PatchTokens(path)(rgb), tokens, atol=2e-4)
 
 
-def test_a_checkpoint_for_another_network_is_refused(tmp_path, monkeypatch) -> None:
+def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
     from safetensors.numpy import save_file
 
     other = tmp_path / "other.safetensors"
     save_file({"centre": np.zeros(3, np.float32)}, other, {"network": "00"})
-    monkeypatch.setattr(embedders, "CHECKPOINT", str(other))
     with pytest.raises(WrongModelError, match="other.safetensors"):
-        embedders.make("small")
+        embedders.make(f"small:{other}")
+
+
+def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    weights = tmp_path / "weights.safetensors"
+    weights.touch()
+    with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
+        embedders.make(f"clip:ViT-B-32:{weights}")
+    for other in ("/nowhere", str(weights.rename(tmp_path / "weights.bin"))):
+        with pytest.raises(WrongModelError, match="no such file of weights"):
+            embedders.make(f"clip:ViT-B-32:{other}")
+    with pytest.raises(UsageError, match="clip"):
+        embedders.make("clip")
+
+
+def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Model:
+        visual = types.SimpleNamespace(image_size=32, image_mean=(0.5,) * 3, image_std=(0.5,) * 3)
+        text_projection = torch.zeros(7, 12)
+
+        def eval(self) -> None: ...
+
+        def encode_image(self, x: Any) -> Any:
+            assert x.shape[1:] == (3, 32, 32) and float(x.abs().max()) <= 1
+            return x.mean((2, 3)).repeat(1, 4)
+
+        def encode_text(self, x: Any) -> Any:
+            return torch.ones(len(x), 12)
+
+    def create(model: str, pretrained: str) -> Any:
+        assert (model, pretrained) == ("tiny", str(weights))
+        return Model(), None, None
+
+    fake = types.SimpleNamespace(
+        get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create
+    )
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    weights = tmp_path / "weights.safetensors"
+    weights.touch()
+    clip = embedders.make(f"clip:tiny:{weights}")
+    assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
+        assert vectors.shape == (count, 12)
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
 
 
 def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:

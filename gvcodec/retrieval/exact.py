@@ -1,0 +1,104 @@
+"""The frame of a moment that a summary names only to within the distance of its vectors: frames
+around it are decoded and compared with the query, every few first, then those next to the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.limits import DEFAULT, Limits
+from gvcodec.retrieval.embedders import Embedder
+from gvcodec.retrieval.queries import Sought
+from gvcodec.retrieval.thumbnails import thumbnail
+from gvcodec.video import Video
+
+#: Frames to either side that are looked at, at most; frames of a clip that are compared, and how
+#: many frames after its first one they may come.
+MOST_REACH, _COMPARED, _SPAN = 128, 3, 48
+#: Part of the mean deviation that every feature has at least.
+_FLOOR = 0.05
+
+
+def locate(
+    path: str, frame: int, reach: int, sought: Sought, embedder: Embedder, threads: int = 0,
+    limits: Limits = DEFAULT,
+) -> int:  # fmt: skip
+    """Number of the frame next to `frame`, at most `reach` away, that is most like the query's
+    first picture (of a clip: whose followers are most like the following ones)."""
+    reach = min(reach, MOST_REACH)
+    with Video(path, fidelity=True, threads=threads, limits=limits) as video:
+        rate = float(video.header.format.frame_rate)
+        offsets = np.rint(sought.seconds * rate).astype(int)
+        used = np.flatnonzero(offsets <= _SPAN)
+        used = used[np.unique(np.linspace(0, len(used) - 1, _COMPARED).round().astype(int))]
+        first, last = max(0, frame - reach), min(len(video) - 1, frame + reach)
+        stop = min(len(video), last + int(offsets[used].max()) + 1)
+        pictures = [
+            thumbnail(decoded.planes, video.header.format.colour, embedder.side)
+            for decoded in video.decode_range(first, stop)
+        ]
+    window = _Window(pictures, embedder)
+    wanted = [(int(offsets[n]), n) for n in used]
+    best, step = frame - first, max(1, reach // 4)
+    candidates = {best, *range(0, last - first + 1, step)}
+    while True:
+        best = window.nearest(sorted(candidates), wanted, sought)
+        if step == 1:
+            return first + best
+        step = max(1, step // 3)
+        near = {best + n * step for n in (-2, -1, 0, 1, 2)}
+        candidates = {n for n in near if 0 <= n <= last - first}
+
+
+class _Window:
+    """Decoded pictures and, of those that were asked for, tokens."""
+
+    def __init__(self, pictures: list[NDArray[np.uint8]], embedder: Embedder) -> None:
+        self._pictures, self._embedder = pictures, embedder
+        self._tokens: dict[int, Any] = {}
+
+    def nearest(self, candidates: list[int], wanted: list[tuple[int, int]], sought: Sought) -> int:
+        """The candidate at which the pictures of the query fit best."""
+        held = [(offset, n) for offset, n in wanted if candidates[0] + offset < len(self._pictures)]
+        missing = sorted(
+            {
+                at + offset
+                for at in candidates
+                for offset, _ in held
+                if at + offset < len(self._pictures) and at + offset not in self._tokens
+            }
+        )
+        if missing:
+            found = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
+            self._tokens |= dict(zip(missing, np.asarray(found, np.float32), strict=True))
+        if sought.tokens is None:
+            return max(candidates, key=lambda at: self._cosine(at, sought))
+        asked = np.asarray(sought.tokens, np.float32)
+        known = np.stack(list(self._tokens.values()))
+        spread = known.std(0) + _FLOOR * known.std() + 1e-9
+        return min(
+            candidates,
+            key=lambda at: np.mean(
+                [
+                    _distance(self._tokens[at + offset], asked[n], spread)
+                    for offset, n in held
+                    if at + offset in self._tokens
+                ]
+            ),
+        )
+
+    def _cosine(self, at: int, sought: Sought) -> float:
+        vector = self._embedder.compress(self._embedder.frames(self._pictures[at][None]))[0]
+        return float(vector @ sought.vectors[0])
+
+
+def _distance(tokens: NDArray[Any], asked: NDArray[Any], spread: NDArray[Any]) -> float:
+    """Between the tokens (tokens, features) of two pictures, or of one and the other mirrored,
+    where they form a square. Roots, since a part of the picture may be another one."""
+    side = round(len(asked) ** 0.5)
+    others = [asked]
+    if side * side == len(asked):
+        others.append(asked.reshape(side, side, -1)[:, ::-1].reshape(asked.shape))
+    return min(float(np.sqrt(np.abs(tokens - other) / spread).mean()) for other in others)
