@@ -67,10 +67,9 @@ def _tokens(text: str) -> int | str:
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off; None in `preset`, `fit`, `scale` and
-    `token_rate`: as speed and `q` say. `maxrate` 0 = no limit, `fit_parts` 0 = as the size of the
-    stream allows. `header_q`: the index that the header says instead, by which the painter is
-    conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
-    of each GOP (av1, vvc)."""
+    `token_rate`: as speed and `q` say. `maxrate` 0 = no limit. `header_q`: the index that the
+    header says instead, by which the painter is conditioned: that of a whole video of which this is
+    a chunk. `gop_q`: what is added to the index of each GOP (av1, vvc)."""
 
     q: float = option(
         50,
@@ -113,12 +112,6 @@ class EncoderConfig:
         fitting,
         "STEPS|off",
         f"steps of fitting the painter to the video ({_by_speed(lambda row: row.fit_steps)})",
-    )
-    fit_parts: int = option(
-        0,
-        integer(1, 4),
-        "N",
-        "how many parts of the painter, 1 to 4, may change (2, in large streams 3)",
     )
     fit_by: str = option(
         "",
@@ -285,8 +278,6 @@ class Settled(EncoderConfig):
             raise UsageError("maxrate is in bits a second, from 1000")
         if min(self.keyint, self.threads, self.steps) < 0 or not self.steps < math.inf:
             raise UsageError("keyint, fit and threads cannot be negative")
-        if not 0 <= self.fit_parts <= 4:
-            raise UsageError("fit_parts goes from 1 to 4")
         if self.alloc not in ("", *METHODS):
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
         if self.fit_by not in ("", "vgg", "small"):

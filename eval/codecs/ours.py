@@ -3,8 +3,8 @@ frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
 `gvcodec:base=motion`. What is not given is the program's own default, but for the base, av1; with
-`base=auto` the program chooses for each file. `fit=` is `--fit`, `parts=` `--fit-parts`, `by=`
-`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
+`base=auto` the program chooses for each file. `fit=` is `--fit`, `by=` `--fit-by`,
+`scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
 `token-rate=`, `alloc=` and `search=` are options of those names, `model=` is a file; with `base-q`
 qualities are those of `--base-q` in place of `-q`.
 `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
@@ -36,11 +36,10 @@ _FLAGS = {
     "speed": "--speed",
     "preset": "--preset",
     "fit": "--fit",
-    "parts": "--fit-parts",
     "by": "--fit-by",
     **{name: f"--{name}" for name in ("tokens", "token-rate", "alloc", "search", "model")},
 }
-_FITTING = ("fit", "parts", "by")
+_FITTING = ("fit", "by")
 _SWITCHES = ("low-delay", "eye")
 _OPTIONS = {*_FLAGS, *_SWITCHES, "base-q", "keyint", "output"}
 _OUTPUTS: dict[str, tuple[str, ...]] = {"fidelity": ("--fidelity",), "rendered": ()}

@@ -67,7 +67,7 @@ def make_settings(
     if config.fits and painter and has_torch():
         known = replace(config, threads=0, fit_by=_leader(config))
     else:
-        known = replace(config, threads=0, fit=0, fit_parts=0, fit_by="")
+        known = replace(config, threads=0, fit=0, fit_by="")
     base_model = layers.base_model_id(config.base)
     return Settings(
         known,

@@ -245,7 +245,6 @@ def fit(
     *,
     done: Callable[[float], None] | None = None,
     stream_bytes: int | None = None,
-    groups: int | None = None,
     before: bytes | None = None,
     leader: str = "",
     own: Sequence[Sequence[int]] | None = None,
@@ -260,9 +259,8 @@ def fit(
     else pays.
 
     `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
-    `stream_bytes`: size of the stream that the payload serves. `groups`: how many of
-    `payload.GROUPS` may move; by default two (803 weights), in streams of more than `_LARGE_STREAM`
-    bytes three. `leader`: whose features the losses compare, see `perceptual.guide_network`;
+    `stream_bytes`: size of the stream that the payload serves; two of `payload.GROUPS` may move
+    (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the losses compare, see `perceptual.guide_network`;
     without their weights a warning says so and None comes back. `own`: each sample's frames' own
     entries of the condition, `model.rate` of their packets. `device`: torch's name of where it is
     done. Raises `UsageError` for a device that is not there."""
@@ -292,13 +290,12 @@ def fit(
     place = open_device(device)
     painter = PainterNetwork.load(find_painter(checkpoint)).to(place)
     size = stream_bytes or DEFAULT_STREAM_BYTES
-    groups = groups or (3 if size > _LARGE_STREAM else 2)
     fitter = Fitter(
         painter,
         prepare(samples, own, place),
         condition(base, scale, q).to(place),
         make_objective(fmt, leading[1], place),
-        groups,
+        3 if size > _LARGE_STREAM else 2,
         _RATE,
         seed,
     )

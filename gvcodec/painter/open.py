@@ -92,7 +92,6 @@ def fit_parts(
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
                 stream_bytes=part.size,
-                groups=config.fit_parts or None,
                 before=before,
                 leader=config.fit_by,
                 device=config.device,

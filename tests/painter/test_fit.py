@@ -50,21 +50,21 @@ def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
 
     answers, given = [b"zero", b"one", None, b"two"], []
 
-    def fit(*arguments, before, stream_bytes, groups, leader, **rest):
-        given.append((arguments[5], before, stream_bytes, groups, leader))
+    def fit(*arguments, before, stream_bytes, leader, **rest):
+        given.append((arguments[5], before, stream_bytes, leader))
         return answers[len(given) - 1]
 
     monkeypatch.setattr(fitting, "fit", fit)
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
-    config = EncoderConfig(fit=130, fit_parts=3, fit_by="small")
+    config = EncoderConfig(fit=130, fit_by="small")
     assert fit_parts(parts, header, config, said.append) == (
         {0: b"zero", 100: b"one", 300: b"two"},
         "",
     )
     assert given == [
-        (32, before, 1000 + n, 3, "small")
+        (32, before, 1000 + n, "small")
         for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
     assert said[3] == "fitting: part 4 of 4, from frame 300"
