@@ -8,6 +8,7 @@ Clips are small pictures (`gvcodec.condense.clips`). Raises `EvalError`."""
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.tools import EvalError
-from gvcodec.condense.clips import FRAMES, Clips, read, read_rows
+from gvcodec.condense.clips import FRAMES, Clips, read
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
 
@@ -102,12 +103,30 @@ def in_folds(every: Clips, sources: Sequence[str], folds: int) -> Iterator[tuple
         )
 
 
+def list_clips(folder: Path, labels: Path, column: str) -> Videos:
+    """Videos and classes of a CSV with a column `file` and one of classes."""
+    rows = _read_rows(labels, column)
+    return [(folder / row["file"], row[column]) for row in rows]
+
+
+def _read_rows(path: Path, column: str) -> list[dict[str, str]]:
+    """Rows of a CSV that has columns `file` and this one, both with something in every row."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise EvalError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if not rows or not all(row.get("file") and row.get(column) for row in rows):
+        raise EvalError(f"{path}: columns file and {column} are needed in every row")
+    return rows
+
+
 def read_sources(videos: Videos, folder: Path, manifest: Path | None) -> list[str]:
     """`source_repo` of each video in a manifest whose column `file` names it as in the folder, or
     by its last part; without a manifest each is its own source."""
     if manifest is None:
         return [str(path) for path, _ in videos]
-    rows = read_rows(manifest, "source_repo", "columns file and source_repo are needed")
+    rows = _read_rows(manifest, "source_repo")
     known = {Path(row["file"]).name: row["source_repo"] for row in rows}
     known |= {str(folder / row["file"]): row["source_repo"] for row in rows}
     found = [known.get(str(path)) or known.get(path.name) for path, _ in videos]

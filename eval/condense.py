@@ -33,7 +33,7 @@ from eval.search import interval
 from eval.tools import EvalError, markdown, say, write_json, write_text
 from gvcodec.condense import choosing
 from gvcodec.condense.choosing import Choice
-from gvcodec.condense.clips import FRAMES, SIDE, Clips, list_clips, read
+from gvcodec.condense.clips import FRAMES, SIDE, Clips, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.joint import Parts
 from gvcodec.condense.learning import accuracy, features, fit
@@ -314,7 +314,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[tuple[Clips, Clips]]:
     if options.clips and options.splits:
         return clip_sets.in_splits(options.clips, options.splits, options.side)
     if options.clips and options.labels:
-        videos = list_clips(options.clips, options.labels, options.column)
+        videos = clip_sets.list_clips(options.clips, options.labels, options.column)
         sources = clip_sets.read_sources(videos, options.clips, options.manifest)
         every = read(videos, side=options.side)
         return clip_sets.in_folds(every, sources, options.seeds)

@@ -1,4 +1,4 @@
-"""`gvcodec condense DIR LABELS OUT`: a data set of labelled clips in few bytes."""
+"""`gvcodec condense DIR OUT`: a data set of labelled clips in few bytes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,14 @@ from gvcodec.util.options import amount, integer
 
 HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
-    "condense --data clips/ small.gvset --size 200k",
-    "condense clips/ labels.csv small.gvset --size 500k",
+    "condense clips/ small.gvset --size 200k",
+    "condense clips/ small.gvset --size 500k --method joint",
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "names",
-        nargs="+",
-        metavar="[DIR LABELS] OUT",
-        help="videos, CSV with columns file and label, .gvset to write",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="instead of DIR and LABELS: a folder of videos for each class",
-    )
+    parser.add_argument("input", metavar="DIR", help="a folder of videos for each class")
+    parser.add_argument("output", metavar="OUT", help=".gvset to write")
     parser.add_argument(
         "--size",
         type=amount,
@@ -70,20 +60,13 @@ def run(options: argparse.Namespace) -> None:
     from gvcodec.condense import clips as reading
     from gvcodec.condense.making import condense
 
-    *given, output = options.names
-    if options.data is None and len(given) != 2 or options.data is not None and given:
-        raise UsageError("condense DIR LABELS OUT, or condense --data DIR OUT")
     if options.side % 2:
         raise UsageError(f"--side is even, not {options.side}")
     use_threads(options.threads)
-    videos = (
-        reading.in_folders(options.data)
-        if options.data
-        else reading.list_clips(Path(given[0]), Path(given[1]))
-    )
+    videos = reading.in_folders(Path(options.input))
     with (
-        protect_inputs([*given[1:], *(str(path) for path, _ in videos)]),
-        PendingFile(output, options.overwrite) as pending,
+        protect_inputs([str(path) for path, _ in videos]),
+        PendingFile(options.output, options.overwrite) as pending,
     ):
         clips = reading.read(videos, side=options.side)
         data, facts = condense(clips, int(options.size), options.seed, options.method)
@@ -93,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
         f"{name} {count}" for name, count in zip(clips.classes, kept, strict=True)
     )
     say(
-        f"{output}: {len(data)} bytes, "
+        f"{options.output}: {len(data)} bytes, "
         f"{count_noun(len(facts['labels']), 'clip')} of {len(clips)} ({per_class}), "
         f"{count_noun(facts['frames'], 'frame')} each, "
         f"{'rate' if options.method == 'joint' else 'q'} {facts['q']:g}"

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.util.tables import read_table
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"}
 #: How `gvcodec.condense.making` condenses.
@@ -42,28 +41,6 @@ class Clips:
             self.classes,
             tuple(self.names[n] for n in which),
         )
-
-
-def list_clips(folder: Path, labels: Path, column: str = "label") -> list[tuple[Path, str]]:
-    """Videos and classes of a CSV with a column `file` and one of classes."""
-    rows = read_rows(labels, column, f"a list of labels has columns file and {column}")
-    return [(folder / row["file"], row[column]) for row in rows]
-
-
-def read_rows(path: Path, column: str, complaint: str) -> list[dict[str, str]]:
-    """Rows of a CSV that has columns `file` and this one, both with something in every row. Raises
-    `MediaError`, or `UsageError` with the complaint or the row."""
-    try:
-        rows = read_table(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if not rows or not {"file", column} <= rows[0][1].keys():
-        raise UsageError(f"{path}: {complaint}")
-    for line, row in rows:
-        for name in ("file", column):
-            if not row[name]:
-                raise UsageError(f"{path}: line {line} has no {name}")
-    return [row for _, row in rows]
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:

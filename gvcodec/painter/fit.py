@@ -260,10 +260,11 @@ def fit(
 
     `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
     `stream_bytes`: size of the stream that the payload serves; two of `payload.GROUPS` may move
-    (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the losses compare, see `perceptual.guide_network`;
-    without their weights a warning says so and None comes back. `own`: each sample's frames' own
-    entries of the condition, `model.rate` of their packets. `device`: torch's name of where it is
-    done. Raises `UsageError` for a device that is not there."""
+    (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
+    losses compare, see `perceptual.guide_network`; without their weights a warning says so and None
+    comes back. `own`: each sample's frames' own entries of the condition, `model.rate` of their
+    packets. `device`: torch's name of where it is done. Raises `UsageError` for a device that is
+    not there."""
     begin = time.monotonic()
     reason, leading = "", None
     if not samples:

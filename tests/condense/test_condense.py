@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec import cli
 from gvcodec.condense import CondensedSet, gvset
-from gvcodec.condense.clips import Clips, evenly, in_folders, list_clips, pictures_of
+from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from tests.conftest import run
@@ -222,7 +221,7 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6
-    command = ["condense", "--data", tmp_path / "data", out, "--size", "1500"]
+    command = ["condense", tmp_path / "data", out, "--size", "1500"]
     command += ["--side", "48"]
     run(*command)
     data = CondensedSet(out)
@@ -233,20 +232,11 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     )
     assert "validation accuracy" in capsys.readouterr().err
     run(*command, code=1)  # exists
-    labels = tmp_path / "labels.csv"
-    labels.write_text(
-        "file,label\n"
-        + "".join(f"{d}/{n}.mp4,{d}\n" for n, d in ((0, "up"), (1, "down"), (2, "up"), (3, "down")))
-    )
-    other = tmp_path / "other.gvset"
-    run("condense", tmp_path / "data", labels, other, "--size", "1k")
-    run("condense", tmp_path / "data", other, "--size", "1k", code=2)
     small = tmp_path / "c"
-    run("condense", tmp_path / "data", labels, small, "--size", "150", code=2)
+    run("condense", tmp_path / "data", small, "--size", "150", code=2)
     assert not small.exists()
-    run("condense", "--data", tmp_path / "data", small, "--size", "1k", "--side", "33", code=2)
-    labels.write_text("name\n1\n")
-    run("condense", tmp_path / "data", labels, tmp_path / "d", "--size", "1k", code=2)
+    run("condense", tmp_path / "data", small, "--size", "1k", "--side", "33", code=2)
+    run("condense", tmp_path / "data" / "up", small, "--size", "1k", code=2)
 
 
 def test_training_material_is_made_of_8_bit_videos(tmp_path) -> None:
@@ -267,47 +257,12 @@ def test_frames_are_evenly_spaced_over_a_video(tmp_path) -> None:
         in_folders(tmp_path / "up")
 
 
-@pytest.mark.parametrize("output", ["labels.csv", "0.mp4", "nodir/../labels.csv"])
+@pytest.mark.parametrize("output", ["b/1.mp4", "b/nodir/../1.mp4"])
 def test_condense_writes_over_none_of_its_inputs(tmp_path, output: str, capsys) -> None:
-    (tmp_path / "labels.csv").write_text("file,label\n0.mp4,a\n1.mp4,b\n")
-    for name in ("0.mp4", "1.mp4"):
+    for name in ("a/0.mp4", "b/1.mp4"):
+        (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"a clip")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    words = (tmp_path, tmp_path / "labels.csv", tmp_path / output)
-    run("condense", *words, "--size", "20k", "-y", code=1)
+    run("condense", tmp_path, tmp_path / output, "--size", "20k", "-y", code=1)
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("table", "complaint"),
-    [
-        (b"file,label\n0.mp4,a\n1.mp4\n", "line 3 has no label"),
-        (b"file,label\n0.mp4,a\n1.mp4,\n", "line 3 has no label"),
-        (b"file,label\n0.mp4,a\n,b\n", "line 3 has no file"),
-        (b"file,label\n0.mp4,a,b\n", "line 2 has a cell without a column"),
-        (b"file,label\n0.mp4,\xe4\n", "codec can't decode"),
-        (b"name,label\n0.mp4,a\n", "has columns file and label"),
-        (b"", "has columns file and label"),
-    ],
-)
-def test_a_table_of_labels_that_is_wrong_is_a_line(tmp_path, table, complaint, capsys) -> None:
-    (tmp_path / "labels.csv").write_bytes(table)
-    words = (tmp_path, tmp_path / "labels.csv", tmp_path / "a.gvset", "--size", "20k")
-    assert cli.main([str(word) for word in ("condense", *words)]) in (1, 2)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert complaint in line
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        b"\xef\xbb\xbffile,label\r\n0.mp4,cat\r\n1.mp4,dog\r\n",
-        b"file;label;\r\n0.mp4;cat;\r\n1.mp4;dog;\r\n;;\r\n",
-        "file\tlabel\r\n0.mp4\tcat\r\n1.mp4\tdog\r\n".encode("utf-16"),
-    ],
-)
-def test_labels_are_read_as_spreadsheets_write_them(tmp_path, table: bytes) -> None:
-    (tmp_path / "labels.csv").write_bytes(table)
-    found = list_clips(tmp_path, tmp_path / "labels.csv")
-    assert found == [(tmp_path / "0.mp4", "cat"), (tmp_path / "1.mp4", "dog")]
+    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip"
+    assert len(list(tmp_path.rglob("*"))) == 4

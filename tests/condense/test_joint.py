@@ -245,7 +245,7 @@ def test_condense_by_every_method(tmp_path, capsys, monkeypatch, shipped, method
     monkeypatch.setattr(making, "_JUDGED", 6)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
-    command = ["condense", "--data", tmp_path / "data", out, "--size", "2500", "--method", method]
+    command = ["condense", tmp_path / "data", out, "--size", "2500", "--method", method]
     run(*command)
     data = CondensedSet(out)
     assert out.stat().st_size <= 2500 and data.classes == ("down", "up")

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from eval import clip_sets, condense
 from eval.tools import EvalError
-from gvcodec.condense.clips import Clips, list_clips
+from gvcodec.condense.clips import Clips
 from tests.condense.test_condense import videos
 
 
@@ -33,7 +33,7 @@ def test_folds_keep_sources_together_and_classes_apart() -> None:
 def test_sources_come_from_a_manifest(tmp_path) -> None:
     labels, manifest = tmp_path / "labels.csv", tmp_path / "manifest.csv"
     labels.write_text("file,label,motion\nx/0.mp4,cat,pan\nx/1.mp4,dog,still\n")
-    pairs = list_clips(tmp_path, labels, "motion")
+    pairs = clip_sets.list_clips(tmp_path, labels, "motion")
     assert pairs == [(tmp_path / "x/0.mp4", "pan"), (tmp_path / "x/1.mp4", "still")]
     manifest.write_text("file,source_repo\nx/0.mp4,one\n1.mp4,two\n")
     assert clip_sets.read_sources(pairs, tmp_path, manifest) == ["one", "two"]
@@ -83,7 +83,7 @@ def test_lists_of_hmdb51(tmp_path) -> None:
     [
         ([], "condense needs"),
         (["--clips", "x", "--splits", "nowhere"], "nowhere: neither trainlist01.txt"),
-        (["--clips", "x", "--labels", "labels.csv"], "has columns file and label"),
+        (["--clips", "x", "--labels", "labels.csv"], "file and label are needed"),
         (["--clips", "x", "--labels", "good.csv", "--manifest", "none.csv"], "none.csv: No such"),
         (["--clips", "x", "--labels", "good.csv", "--manifest", "labels.csv"], "source_repo are"),
     ],

@@ -64,8 +64,7 @@ def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
         "",
     )
     assert given == [
-        (32, before, 1000 + n, "small")
-        for n, before in enumerate((None, b"zero", b"one", b"one"))
+        (32, before, 1000 + n, "small") for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
     assert said[3] == "fitting: part 4 of 4, from frame 300"
     answers[:], given[:] = [None, b"one"], []
