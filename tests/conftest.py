@@ -11,10 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.types import Planes
+
+# How long a case takes is the machine's business.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 #: The fastest presets of encoders that have some; defaults take six times as long.
 FASTEST = {"av1": 10, "vvc": 4, "motion": None}

@@ -254,7 +254,7 @@ def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) ->
         assert np.abs(np.array(row) - 128 * weights / weights.sum()).max() < 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(1, 200),
     st.integers(1, 200),

@@ -13,7 +13,7 @@ from tests.oracle.intnet import forward
 
 
 @pytest.mark.usefixtures("form")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(1, 70), min_size=2, max_size=5),

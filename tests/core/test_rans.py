@@ -25,7 +25,7 @@ def test_laplace_tables_equal_the_reference(scale: int) -> None:
 values = st.one_of(st.integers(-20, 20), st.integers(-600, 600), st.integers(-(2**31), 2**31 - 1))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(
@@ -47,7 +47,7 @@ def test_integers_core_equals_reference(items: list[tuple[int, int, int]]) -> No
     assert whole and (decoded == value).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.binary(max_size=80),
     st.lists(st.sampled_from([0, 20, 40, 63]), max_size=40),

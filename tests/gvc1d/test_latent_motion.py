@@ -44,7 +44,7 @@ def test_motion_that_is_alike_takes_few_bytes() -> None:
     assert len(motion.pack(pan)) < len(motion.pack(other)) < 30
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=40))
 def test_any_bytes_are_motion_or_damage(data: bytes) -> None:
     try:

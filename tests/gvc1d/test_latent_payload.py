@@ -109,7 +109,7 @@ def test_golden_payload() -> None:
     assert (first.hex(), second.hex()) == GOLDEN
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=80), st.integers(0, 3))
 def test_any_bytes_are_tokens_or_damage(data: bytes, seed: int) -> None:
     model, memory = make_model(), Memory.empty(WINDOWS, TOKENS)
