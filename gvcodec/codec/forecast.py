@@ -12,14 +12,14 @@ import os
 from dataclasses import replace
 
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.fit_work import work_of
+from gvcodec.painter.fit_work import expected_work
 from gvcodec.types import VideoFormat
 
 #: Seconds of a million luma samples by SVT-AV1's preset, 0 to 6 measured; at 2 and below with tools
 #: for screens.
 _PRESETS = (5.6, 2.5, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
 #: Seconds of a unit of fitting's work.
-_UNIT = 0.42
+_UNIT = 0.235
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
 #: Exponent of the number of cores that work is divided by.
@@ -43,6 +43,6 @@ def stage_seconds(
         "probe": _TRIAL * millions / cores,
         "trial": _TRIAL * millions / cores,
         "code": _PRESETS[preset or 0] * millions / cores,
-        "fit": _UNIT * work_of(config.steps) / cores,
+        "fit": _UNIT * expected_work(config.steps) / cores,
         "paint": _PAINT * millions / cores,
     }

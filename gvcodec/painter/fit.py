@@ -34,7 +34,7 @@ from torch import Tensor
 from gvcodec.painter import perceptual
 from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
-from gvcodec.painter.fit_work import work_of
+from gvcodec.painter.fit_work import LOOK, share_done
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
@@ -66,9 +66,9 @@ _VALIDATED = 4
 _FIT_SHARE = 0.6  # of the steps go to fitting before weights are rounded
 _FACTORS = (0.1, 0.3)
 _ONLY_FACTOR = 0.2  # of a fit that ends before
-#: A look at the held-out crops after so many steps is a forecast: what has lowered the loss by less
+#: A look at the held-out crops after `LOOK` steps is a forecast: what has lowered the loss by less
 #: than this part, bytes left out, will not pay.
-_LOOK, _LEAST_GAIN = 3, 0.005
+_LEAST_GAIN = 0.005
 #: Base frames are shown instead where their loss is below this part of the painted frames'. The
 #: small network sees too little of what painting gains: at 0.91 to 1.08 painted frames are 12 to
 #: 27 % nearer by LPIPS-Alex and 5 to 21 % by DISTS, at 0.80 and 0.85 (a blurred keyboard, which
@@ -281,7 +281,7 @@ def fit(
 
     def tell() -> None:
         if done is not None:
-            done(min(1.0, work_of(fitter.steps, fitter.judged) / work_of(steps)))
+            done(share_done(fitter.steps, fitter.judged, steps))
 
     def say(text: str) -> None:
         if progress is not None:
@@ -328,11 +328,11 @@ def fit(
     exponents: dict[str, int] | None = None
     while fitter.steps < steps:
         share = fitter.steps / steps
-        if fitter.steps == _LOOK and exponents is None:
+        if fitter.steps == LOOK and exponents is None:
             loss = fitter.judge(fitter.painter)
-            say(f"fitting: {loss:.4f} after {_LOOK} steps")
+            say(f"fitting: {loss:.4f} after {LOOK} steps")
             if loss > (1 - _LEAST_GAIN) * min(known for known, _ in candidates):
-                say(f"fitting: too little gain after {_LOOK} steps")
+                say(f"fitting: too little gain after {LOOK} steps")
                 return min(candidates, key=lambda c: c[0])[1]
         if exponents is None and share > _FIT_SHARE:
             payload, exponents, found = fitter.choose_steps(cost, say)

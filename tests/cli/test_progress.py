@@ -8,6 +8,7 @@ import json
 import re
 import types
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from gvcodec.batch.plan import Chunk, Plan
 from gvcodec.batch.task import Outcome, Task
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
+from gvcodec.painter.fit_work import expected_work, share_done, work_of
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
@@ -145,6 +147,34 @@ def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
     whole = seen[-1][0]
     off = [s.left / (whole - at) for at, s in seen if at > 5 and s.left and whole - at > 1]
     assert len(off) > 60 and min(off) > 1 / 1.5 and max(off) < 1.5
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_time_left_is_near_whether_fitting_ends_early_or_not(early: bool) -> None:
+    """After a look at step 3 of 5; then 1.5 s of painting."""
+    clock = Clock()
+    seen: list[tuple[float, State]] = []
+    stages, unit = ["code", "fit", "paint"], 0.25
+    with ProgressBar(stages, mode=lambda s: seen.append((clock.now, s)), clock=clock) as bar:
+        bar.forecast({"code": 10.0, "fit": unit * expected_work(5), "paint": 1.5})
+        bar.begin("encode", 20)
+        for frame in range(1, 21):
+            clock.now += 0.5
+            bar.coded(frame, 0)
+        bar.fitted(0.0)
+        work = 0.0
+        told = [(0, 0), (0, 2), (1, 2), (2, 2), (3, 2), (3, 3), (4, 3), (5, 5), (5, 6)]
+        for done, judged in told[:6] if early else told:
+            clock.now += unit * (work_of(done, judged) - work)
+            work = work_of(done, judged)
+            if not early or judged < 3:  # the look's own is the end
+                bar.fitted(share_done(done, judged, 5))
+        for frame in range(1, 21):
+            clock.now += 0.075
+            bar.painted(frame, 20)
+    off = [s.left / (clock.now - at) for at, s in seen if s.left and clock.now - at > 1]
+    assert len(off) > 20 and min(off) > 1 / 1.75 and max(off) < 1.75
+    assert all(a[1].share <= b[1].share for a, b in pairwise(seen))
 
 
 def assert_honest(terminal: Terminal) -> None:

@@ -107,7 +107,7 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
     """Payload, number of steps taken, what was said; with few small crops."""
     from gvcodec.painter import fit as fitting
 
-    for name, value in {"_LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
+    for name, value in {"LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(fitting, name, value)
     taken, said, update = [], [], fitting.Fitter.update
     monkeypatch.setattr(
@@ -188,7 +188,7 @@ def test_fitting_does_not_depend_on_the_clock(monkeypatch):
     from gvcodec.painter import fit as fitting
 
     plain = EncoderConfig()
-    assert fitting._LOOK < plain.steps
+    assert fitting.LOOK < plain.steps
     assert plain.fit is None and plain.fits and not EncoderConfig(fit=0).fits
     command = ["encode", "a", "b"]
 
