@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+
 from gvcodec.base import BaseEncoder
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
@@ -16,23 +18,30 @@ from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, run
 
-#: Quality and bits a pixel that go together on average, to begin a search.
-_USUAL_Q, _USUAL_BPP = 40.0, 0.045
-#: Natural log of the bytes that a step of q saves, on average; from AV1's `_STEEP[0]` to
-#: `_STEEP[1]` it rises to that of the second (0.27 … 0.33 at 720p).
-USUAL_SLOPE, _COARSEST_SLOPE = 0.1, 0.28
-_STEEP = 58.0, 64.0
+#: Quality and bits a pixel that go together on average, to begin a search: the median of twelve
+#: clips (`docs/data/kept-out.csv`) from q 46 on, whose slopes differ by half around it.
+_USUAL_Q = (1.0, 20.0, 46.0, 56.0, 60.0, 63.0, 66.0, 67.0)
+_USUAL_BPP = (1.2, 0.2, 0.048, 0.029, 0.018, 0.011, 0.0053, 0.0040)
+_USUAL_LOG = [math.log(bpp) for bpp in _USUAL_BPP]
+#: Natural log of the bytes that a step of q saves, on average, and at most.
+USUAL_SLOPE, _STEEPEST = 0.1, 0.4
 
 
 def usual_q(bpp: float) -> float:
     """The index of quality that files of this many bits a pixel have on average."""
-    return _USUAL_Q + math.log(_USUAL_BPP / bpp) / USUAL_SLOPE
+    return float(np.interp(-math.log(bpp), [-log for log in _USUAL_LOG], _USUAL_Q))
 
 
-def usual_slope(q: float) -> float:
-    """The log of the bytes that a step of AV1's `q` saves there."""
-    part = min(max((q - _STEEP[0]) / (_STEEP[1] - _STEEP[0]), 0.0), 1.0)
-    return USUAL_SLOPE + part * (_COARSEST_SLOPE - USUAL_SLOPE)
+def usual_slope(q: float, excess: float) -> float:
+    """The log of the bytes that a step of AV1's `q` saves, on average over those that make up for
+    `excess` in this log."""
+    log = float(np.interp(q, _USUAL_Q, _USUAL_LOG))
+    # Beyond the end there is nothing to go by but the other side.
+    for part in (excess, -excess):
+        step = usual_q(math.exp(log - part)) - q
+        if abs(step) > 0.01:
+            return min(part / step, _STEEPEST)
+    return USUAL_SLOPE
 
 
 @dataclass(frozen=True, slots=True)

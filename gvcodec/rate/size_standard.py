@@ -1,9 +1,9 @@
 """An `av1` or `vvc` file of a given size, in one to three full encodes.
 
-A fast preset finds the quality, up to a factor between the presets that is narrowed down by a trial
-with a slower one, and that the first full pass reveals. The second pass comes within a per cent or
-two: qualities have steps of two per cent, of up to nine among the coarsest (AV1), so a `trim` makes
-up for what the nearest one is off. The third corrects the rest by the trim alone, since the least
+A fast preset finds the quality, up to a factor between the presets that a trial with a slower one
+narrows down and the first full pass reveals. The second pass comes within a per cent or two:
+qualities have steps of two per cent, of up to twenty among the coarsest (AV1), so a `trim` makes up
+for what the nearest one is off. The third corrects the rest by the trim alone, since the least
 change of quality shakes all frames. Coarse files, where a fast answer counts more than the last
 bytes, end with the third pass, or where 93 % are used, which the first one aims at the middle of.
 Only the file that is kept is painted.
@@ -34,14 +34,15 @@ _COARSE, _GOALS_COARSE, _ENOUGH_COARSE, _PASSES_COARSE = 58.0, (0.965, 0.98), 0.
 #: Three are enough nearly always; the others are for videos that answer erratically.
 _PASSES = 5
 #: How far from the limit, in logs, a trial with the fastest preset may be to be the last, and where
-#: one with a slower preset follows; how far that one may be, and how many of these there are.
-_NEAR, _ROUGH, _CLOSE, _SETTLING = 0.08, 0.5, 0.2, 2
-#: The slope between the first guess and what it misses is that so many steps beyond it.
-_AHEAD = 3.0
-#: A trial with a preset so much faster than the full one, but not above `_STEADY`, takes 15 to 30 %
-#: of its time. The log of bytes at the full preset over those of it is this much, ± 0.025 (five
-#: training clips); over those of the fastest preset it is -0.14 … 0.07, of preset 8 down to -0.24.
-_FASTER, _STEADY, _SETTLED_EXCESS = 3, 7, -0.015
+#: one with a slower preset follows; how far that one may be, and how many of these there are. From
+#: `_COARSE` on a trim makes up for as much, more exactly than a step of quality, whose bytes leap.
+_NEAR, _ROUGH, _CLOSE, _SETTLING = 0.08, 0.4, 0.15, 2
+#: A trial with a preset so much faster than the full one, but not above `_STEADY`, takes 45 % of
+#: its time (a fifth where that is 2). The log of bytes at the full preset over those of it is
+#: -0.01 … 0.02; over those of the fastest preset it is -0.14 … 0.05 (three clips, q 60 to 67).
+_FASTER, _STEADY = 2, 7
+#: Bytes of fitted weights, which trials do without; of small files they are a fiftieth at most.
+_FITTED_BYTES = 250
 #: What a refusal adds to the bytes of a trial, for what fitting adds and presets differ by.
 _SPARE = 1.03
 #: Log of bytes above the limit, at the coarsest quality of the fast preset, that no slow preset
@@ -50,6 +51,8 @@ _HOPELESS = 0.7
 #: Part of the bytes of finer passes above which the coarsest one saves nothing, and qualities that
 #: are tried then.
 _FLAT, _FINER = 0.9, 4
+#: Fall of AV1's log rate for a trim of 1 there (0.33 … 0.42, three clips).
+_COARSE_TRIM = 0.39
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 
@@ -127,7 +130,7 @@ def following_pass(
     near = min(points, key=lambda p: abs(p.log_bytes - goal))
     excess = near.log_bytes - goal
     trimmed = ((p.trim, p.log_bytes) for p in points if p.q == near.q)
-    by_trim = _interpolate(trimmed, near.trim, standard_of(base).trim_slope)
+    by_trim = _interpolate(trimmed, near.trim, _trim_slope(base, near.q))
     q, trim = near.q, near.trim + excess / by_trim
     if not least <= trim <= most:
         by_q = _interpolate(
@@ -189,36 +192,46 @@ def find_quality(search: Search) -> tuple[float, float, float]:
     settles = full < _STEADY < fastest
     # Of the logs of the rate over that wanted.
     guess = search.first_guess()
-    usual = usual_slope(guess + _AHEAD) if config.base == "av1" else USUAL_SLOPE
-    bracket = Bracket(finest, coarsest, usual, guess, base.grain)
+    bracket = Bracket(finest, coarsest, USUAL_SLOPE, guess, base.grain)
     for q in itertools.islice(bracket, base.trials):
         coded = _pass(search, q, base.trims[1], fastest)
         excess = _excess(search, coded, q, full < fastest)
         excess = bracket.known[q] = excess + base.quick_excess * (full < fastest)
+        if config.base == "av1":
+            bracket.slope = usual_slope(q, math.copysign(max(abs(excess), _ROUGH), excess))
         if abs(excess) < (_ROUGH if settles else _NEAR):
             break
-    slope = min(bracket.fall, usual * 2)
-    settled: dict[float, float] = {}
-    while settles and len(settled) < _SETTLING and abs(excess) >= _CLOSE * bool(settled):
-        q = _coarser(config, q, excess / slope)
-        if q in settled:
-            break
-        coded = _pass(search, q, base.trims[1], min(full + _FASTER, _STEADY))
-        excess = settled[q] = _excess(search, coded, q, True) + _SETTLED_EXCESS
-        slope = _interpolate(settled.items(), q, slope)
+    settled, steady = 0, min(full + _FASTER, _STEADY)
+    while settles and settled < _SETTLING and abs(excess) >= _CLOSE * (settled > 0):
+        near, settled = _coarser(config, q, excess / bracket.fall), settled + 1
+        expected, q = excess - bracket.fall * (near - q), near
+        coded = _pass(search, q, base.trims[1], steady)
+        excess = _excess(search, coded, q, True)
+        # What presets differ by holds for the trials before, too.
+        bracket.known = {at: known + excess - expected for at, known in bracket.known.items()}
+        bracket.known[q] = excess
+    slope = min(bracket.fall, bracket.slope * 2)
     if search.gives_up and q >= coarsest and excess > _HOPELESS:
         raise search.refuse(round(_SPARE * (len(coded.data) + PAINTED_BYTES)))
-    exact, q = q + excess / slope, _coarser(config, q, excess / slope)
-    # What the trim makes up for, as far as it goes.
     least, middle, most = base.trims
-    trim = middle + slope * (exact - q) / base.trim_slope
-    return q, min(max(trim, least), most), slope
+    by_trim = _trim_slope(config.base, q)
+    if q < _COARSE or not least <= middle + excess / by_trim <= most:
+        # The trim makes up for what the nearest quality is off, as far as it goes.
+        near = _coarser(config, q, excess / slope)
+        excess, q = excess - slope * (near - q), near
+    return q, min(max(middle + excess / by_trim, least), most), slope
 
 
 def _excess(search: Search, coded: Pass, q: float, first: bool) -> float:
     """Log of the bytes of a trial over those that are aimed at."""
-    wanted = _goal(q, first) * max(1, search.room - coded.other_bytes)
+    fitted = min(_FITTED_BYTES, search.room // 50) if search.config.fits else 0
+    wanted = _goal(q, first) * max(1, search.room - coded.other_bytes - fitted)
     return math.log(sum(coded.frame_bytes) / wanted)
+
+
+def _trim_slope(base: str, q: float) -> float:
+    """Fall of the log rate for a trim of 1."""
+    return _COARSE_TRIM if base == "av1" and q >= _COARSE else standard_of(base).trim_slope
 
 
 def _goal(q: float, first: bool) -> float:
