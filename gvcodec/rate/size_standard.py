@@ -203,8 +203,10 @@ def find_quality(search: Search) -> tuple[float, float, float]:
             break
     settled, steady = 0, min(full + _FASTER, _STEADY)
     while settles and settled < _SETTLING and abs(excess) >= _CLOSE * (settled > 0):
-        near, settled = _coarser(config, q, excess / bracket.fall), settled + 1
-        expected, q = excess - bracket.fall * (near - q), near
+        near = _coarser(config, q, excess / bracket.fall)
+        if settled and near == q:
+            break
+        expected, q, settled = excess - bracket.fall * (near - q), near, settled + 1
         coded = _pass(search, q, base.trims[1], steady)
         excess = _excess(search, coded, q, True)
         # What presets differ by holds for the trials before, too.

@@ -125,6 +125,22 @@ def test_a_slower_preset_settles_what_the_fastest_is_off_by(
     assert presets[-2:] == [5, None] and presets.count(None) == 1 and presets.count(5) <= 2
 
 
+def test_a_limit_out_of_reach_is_refused_after_one_trial_of_the_coarsest_quality(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[tuple[float, int | None]] = []
+
+    def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
+        tried.append((q, trial))
+        size = round(3e5 * math.exp(-0.2 * (q - 58)))
+        return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+
+    monkeypatch.setattr(size_standard, "_pass", code)
+    with pytest.raises(UsageError, match="smallest possible size is about"):
+        fit(make_clip(1280, 720, 1, seed=1) * 20, EncoderConfig(base="av1"), size=10_000)
+    assert [q for q, trial in tried if trial == 5] == [67.0] and tried[-1][1] == 5
+
+
 def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
     clip = make_clip(96, 80, 8, seed=1)
     with pytest.raises(UsageError, match="smallest possible size is about") as refused:
