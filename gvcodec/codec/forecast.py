@@ -22,6 +22,13 @@ _PRESETS = (5.6, 2.5, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
 _UNIT = 0.31
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
+#: Seconds of a million samples of bases that code nothing, or pictures and motion.
+_OTHER_BASES = {"none": 0.01, "motion": 0.15}
+#: Side of a window of latent tokens.
+_SIDE = 256
+#: Seconds of such a window, with so many tokens or by trials (`--tokens auto`), and passes over the
+#: first frame where there is no base.
+_WINDOW, _WINDOW_TRIED, _PASSES = 0.075, 0.36, 16
 #: Exponent of the number of cores that work is divided by.
 _SHARED = 0.7
 #: Frames of a video that does not say how many it has.
@@ -32,17 +39,31 @@ def stage_seconds(
     fmt: VideoFormat, frames: int | None, config: EncoderConfig
 ) -> dict[str, float] | None:
     """Seconds by kind of stage, None where nobody knows how fast the base is coded."""
-    if config.base not in ("av1", "auto"):
-        return None
     samples = fmt.width * fmt.height
-    preset = replace(config, base="av1").preset_of(samples)
-    millions = samples * (frames or _USUAL_FRAMES) / 1e6
+    if config.base in ("av1", "auto"):
+        preset = replace(config, base="av1").preset_of(samples)
+        coding = _PRESETS[preset or 0]
+    elif config.base in _OTHER_BASES and config.has_tokens:
+        coding = _OTHER_BASES[config.base]
+    else:
+        return None
+    frames = frames or _USUAL_FRAMES
+    millions = samples * frames / 1e6
     cores = (config.threads or os.cpu_count() or 1) ** _SHARED
     return {
         "count": _COUNT * millions,
         "probe": _TRIAL * millions / cores,
         "trial": _TRIAL * millions / cores,
-        "code": _PRESETS[preset or 0] * millions / cores,
-        "fit": _UNIT * expected_work(config.steps) / cores,
-        "paint": _PAINT * millions / cores,
+        "code": coding * millions / cores,
+        "fit": _UNIT * expected_work(config.steps) / cores if config.base != "none" else 0.0,
+        "paint": (_PAINT * millions + _token_seconds(fmt, frames, config)) / cores,
     }
+
+
+def _token_seconds(fmt: VideoFormat, frames: int, config: EncoderConfig) -> float:
+    if not config.has_tokens:
+        return 0.0
+    windows = -(-fmt.height // _SIDE) * -(-fmt.width // _SIDE)
+    if config.base == "none":
+        return _WINDOW * windows * (frames + _PASSES - 1)
+    return (_WINDOW_TRIED if config.tokens == "auto" else _WINDOW) * windows * frames

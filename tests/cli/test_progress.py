@@ -125,6 +125,17 @@ def test_fitting_costs_the_same_whatever_the_video() -> None:
     assert stage_seconds(FORMAT, 20, EncoderConfig(base="vvc")) is None
 
 
+def test_a_forecast_knows_what_tokens_take() -> None:
+    """Frames are restored while they are painted, after all are coded."""
+    shares = []
+    for words in ({"base": "none"}, {"base": "motion", "tokens": "auto"}, {"base": "av1"}):
+        found = stage_seconds(FORMAT, 100, EncoderConfig(**words))
+        assert found is not None
+        shares.append(found["paint"] / sum(found.values()))
+    none, motion, plain = shares
+    assert none > 0.9 and motion > 0.7 and plain < 0.1
+
+
 @pytest.mark.parametrize("slower", [0.8, 1.3])
 def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
     """All frames go in at once, half of the work is done before the first one comes out: never
