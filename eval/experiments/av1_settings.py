@@ -8,9 +8,6 @@ BD-rates against the plain encoder of that CSV: means over the clips that all ro
 
 A setting is words joined by colons: `8` or `10` bits, `pN` the preset, then the encoder's own
 options: `8:p2:scm=2:enable-variance-boost=1`. `crf+N` raises all CRFs.
-
-Rows `painted:` are painted frames, nothing fitted, as `eval.experiments.kept_out` makes them of
-training clips (LPIPS-Alex on 12 frames of 48, DISTS on 6; `painted-6`: half as many).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
 def golden() -> list[Packet]:
     """Bundles of two GOPs, frames of SVT-AV1 and odd ones, as the format's first writer wrote
     them."""
-    source = io.BytesIO((Path(__file__).parents[1] / "golden" / "bundles.bin").read_bytes())
+    source = io.BytesIO((Path(__file__).parent / "bundles.dat").read_bytes())
     return [packet for packet, _ in (read_packet(source) for _ in range(5)) if packet is not None]
 
 
