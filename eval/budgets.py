@@ -48,7 +48,7 @@ from eval.metrics import network, sample
 from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
 from gvcodec.config import EncoderConfig
-from gvcodec.gvc1d import search
+from gvcodec.gvc1d import token_encoder
 from gvcodec.gvc1d.allocation.budget import allocate
 from gvcodec.gvc1d.allocation.patches import WINDOW
 from gvcodec.gvc1d.allocation.router import Router, negative_elbo
@@ -157,7 +157,7 @@ def latents_row(
     fmt = VideoFormat(*LATENT, Fraction(25), Fraction(1, 25))
     method = {"router": "elbo", "shuffled": "elbo", "oracle": "rd"}.get(arm, arm)
     config = EncoderConfig(base="none", tokens=tokens, alloc=method, fit=0, threads=1, model=model)
-    plain, find = search.allocate, Router.find
+    plain, find = token_encoder.allocate, Router.find
 
     def give(*given: Any) -> np.ndarray:
         if arm == "oracle":
@@ -168,7 +168,7 @@ def latents_row(
         return counts
 
     with (
-        mock.patch.object(search, "allocate", give),
+        mock.patch.object(token_encoder, "allocate", give),
         mock.patch.object(Router, "find", find if arm == "router" else lambda _: None),
     ):
         data = encode(frames, format=fmt, config=config)
