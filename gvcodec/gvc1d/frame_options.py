@@ -5,7 +5,6 @@ integers of a frame, rounded in the forward pass, and are kept where they lower 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 from gvcodec.gvc1d.buffer import Context, State
-from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
+from gvcodec.gvc1d.codec import FrameContext, token_tensor
 from gvcodec.gvc1d.entropy_model import LARGEST, Counts, EntropyModel, Memory
 from gvcodec.gvc1d.frame_loss import FrameLoss, Source
 from gvcodec.gvc1d.motion import Vectors
 from gvcodec.gvc1d.payload import Latent, pack
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.types import Plane, VideoFormat
+from gvcodec.types import Plane
 
 #: One per cent more bytes of AV1 lowers the loss by so many per cent (CRF 56 to 63).
 SLOPE = 0.75
@@ -87,40 +86,32 @@ class Option(NamedTuple):
 
 
 class FrameOptions:
-    """What may become of a frame and what it costs. `frame_bytes`: mean bytes of a base frame.
-    Raises `MediaError`, `LimitError`."""
+    """What may become of a frame of `frames`, and what it costs. `has_base`: there are base frames,
+    of `frame_bytes` bytes on average.
+
+    Attributes: `tokens` of a window at most, `rate` that they are rounded at."""
 
     def __init__(
-        self,
-        fmt: VideoFormat,
-        has_base: bool,
-        model: Path,
-        settings: TokenSettings,
-        frame_bytes: float,
-        threads: int,
-        device: str,
-        entropy: EntropyModel | None,
-    ) -> None:
-        self.entropy = entropy or open_entropy_model(fmt, has_base, model, device)
-        self.frames = open_frames(fmt, model, threads, device)
-        self.network = self.frames.network
-        most = self.network.config.tokens
-        #: Tokens of a window at most.
-        self.tokens = min(settings.tokens or most, most)
-        self._has_base, self._search, self._device = has_base, settings.search, device
-        self._rate = min(settings.rate, self.network.config.rates - 1)
-        self.loss = FrameLoss(fmt, self.network.config.window, device)
-        self._frame_bytes = frame_bytes if has_base else _BYTES_A_WINDOW * self.entropy.windows
+        self, frames: FrameContext, entropy: EntropyModel, loss: FrameLoss,
+        settings: TokenSettings, has_base: bool, frame_bytes: float, device: str,
+    ) -> None:  # fmt: skip
+        self._frames, self._entropy, self.loss = frames, entropy, loss
+        self._network, self._device = frames.network, device
+        config = frames.network.config
+        self.tokens = min(settings.tokens or config.tokens, config.tokens)
+        self.rate = min(settings.rate, config.rates - 1)
+        self._has_base, self._search = has_base, settings.search
+        self._frame_bytes = frame_bytes if has_base else _BYTES_A_WINDOW * entropy.windows
 
     def look(self, frame: SourceFrame, judged: bool) -> Look:
         """What is known of the next frame; `judged`: it is compared with its source."""
         source = self.loss.source(frame.picture) if judged else None
-        sent = self.frames.choose_motion(frame.moved, frame.picture)
-        motion = frame.motion if self._has_base else self.frames.spread_motion(sent)
-        context = self.frames.context(frame.shown, motion)
+        sent = self._frames.choose_motion(frame.moved, frame.picture)
+        motion = frame.motion if self._has_base else self._frames.spread_motion(sent)
+        context = self._frames.context(frame.shown, motion)
         plain = 1.0 if frame.shown is None else self._judge(frame.shown, source)
         price = SLOPE * plain / self._frame_bytes
-        y = self.network.analyse(frame.picture, context, self._rate)
+        y = self._network.analyse(frame.picture, context, self.rate)
         return Look(frame, context, source, plain, price, y, sent)
 
     def choose(self, look: Look, memory: Memory, first: bool, runs_on: bool) -> Option:
@@ -130,7 +121,7 @@ class FrameOptions:
         if runs_on and not first:
             options.append(self.option(look, None, memory))
         for n in sorted({self.tokens // 4, self.tokens // 2, self.tokens} - {0}):
-            counts = np.full(self.entropy.windows, n, np.uint8)
+            counts = np.full(self._entropy.windows, n, np.uint8)
             y = self.descend(look, counts, memory) if n == self.tokens else look.y
             options.append(self.option(look, self.round(y, counts, 0), memory))
         times = _CARRIED if first else 1
@@ -145,10 +136,10 @@ class FrameOptions:
         if latent is not None:
             latent = latent._replace(motion=look.motion)
         values = None if latent is None else latent.values
-        tokens = token_tensor(values, self.network, look.context, self._device)
-        picture, state = self.network.synthesise(tokens, look.context, self._rate)
+        tokens = token_tensor(values, self._network, look.context, self._device)
+        picture, state = self._network.synthesise(tokens, look.context, self.rate)
         loss = self._judge(picture, look.source)
-        payload = b"" if latent is None else pack(latent, self.entropy, memory)
+        payload = b"" if latent is None else pack(latent, self._entropy, memory)
         size = len(payload) + _FRAMING if payload else 0
         return Option(loss, loss + look.price * size, payload, latent, state, picture)
 
@@ -160,7 +151,7 @@ class FrameOptions:
         y = y[0].clamp(-LARGEST, LARGEST)
         values = (y.sign() * torch.floor(y.abs() + _ROUNDED_UP)).to(torch.int16).cpu().numpy()
         values = values * (np.arange(values.shape[1]) < counts[:, None])[..., None]
-        return Latent(self._rate, run, counts, values.astype(np.int16))
+        return Latent(self.rate, run, counts, values.astype(np.int16))
 
     def descend(self, look: Look, counts: Counts, memory: Memory) -> Tensor:
         """Latents of these tokens that gradient descent has moved, if they cost less for it."""
@@ -174,7 +165,7 @@ class FrameOptions:
             optimizer = torch.optim.Adam([x], lr=_STEP)
             for _ in range(self._search):
                 rounded = (x + (x.round() - x).detach()).clamp(-LARGEST, LARGEST) * mask
-                picture, _ = self.network.synthesise(rounded, look.context, self._rate)
+                picture, _ = self._network.synthesise(rounded, look.context, self.rate)
                 bits = _BITS * torch.log2(1 + (x * mask).abs()).sum()
                 cost = self.loss(picture, look.source).mean() + look.price * bits / 8
                 if float(cost.detach()) < least:

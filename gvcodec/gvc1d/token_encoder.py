@@ -24,8 +24,9 @@ from torch import Tensor
 
 from gvcodec.gvc1d.allocation.budget import allocate
 from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
-from gvcodec.gvc1d.codec import token_tensor
+from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
 from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
+from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.frame_options import FrameOptions, Look, Option, SourceFrame, TokenSettings
 from gvcodec.gvc1d.payload import ENDLESS, with_run
 from gvcodec.types import Planes, VideoFormat
@@ -55,14 +56,15 @@ class LatentEncoder:
         entropy: EntropyModel | None = None,
     ) -> None:
         self._has_base, self._settings = has_base, settings
+        self._entropy = entropy or open_entropy_model(fmt, has_base, model, device)
+        self._frames = open_frames(fmt, model, threads, device)
+        self._network, self._device = self._frames.network, device
+        loss = FrameLoss(fmt, self._network.config.window, device)
         self._options = FrameOptions(
-            fmt, has_base, model, settings, frame_bytes, threads, device, entropy
+            self._frames, self._entropy, loss, settings, has_base, frame_bytes, device
         )
-        self._entropy, self._frames = self._options.entropy, self._options.frames
-        self._network, self._device = self._options.network, device
         self._cuts = None if has_base else CutFinder(fmt.width, fmt.height)
         self._auto, self._tokens = settings.tokens == 0, self._options.tokens
-        self._rate = min(settings.rate, self._network.config.rates - 1)
         routed = settings.alloc == "elbo" and not self._auto
         self._router = Router.find(model_id(model)) if routed else None
         self._mean_elbo = RunningMean()
@@ -141,7 +143,9 @@ class LatentEncoder:
         for _ in range(self._network.config.phases - 1):
             before.append(self._options.round(look.y, counts, 0).values)
             tokens = token_tensor(before[-1], self._network, look.context, self._device)
-            _, self._frames.state = self._network.synthesise(tokens, look.context, self._rate)
+            _, self._frames.state = self._network.synthesise(
+                tokens, look.context, self._options.rate
+            )
             look = self._options.look(look.frame, judged)
         return tuple(before), look
 
@@ -193,7 +197,7 @@ class LatentEncoder:
             counts = np.full(self._entropy.windows, n, np.uint8)
             latent = self._options.round(look.y, counts, 0)
             tokens = token_tensor(latent.values, self._network, look.context, self._device)
-            picture, state = self._network.synthesise(tokens, look.context, self._rate)
+            picture, state = self._network.synthesise(tokens, look.context, self._options.rate)
             found.append(self._options.loss(picture, look.source).cpu().numpy())
         self._frames.state = state
         if self._settings.alloc != "rd":

@@ -259,7 +259,7 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
         pick = next(picks)
         if pick == "none":
             return frame_options.Option(look.plain, -1.0)
-        counts = np.full(self.entropy.windows, 8, np.uint8)
+        counts = np.full(self._entropy.windows, 8, np.uint8)
         latent = self.round(look.y, counts, 0) if pick == "all" else None
         return self.option(look, latent, memory)._replace(cost=-1.0)
 

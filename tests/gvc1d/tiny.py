@@ -52,6 +52,7 @@ def code_and_show(
     """Tokens of a clip without a base, as a decoder reads them; it shows what the encoder saw."""
     from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
     from gvcodec.gvc1d.token_encoder import LatentEncoder
+    from gvcodec.util.torch_settings import torch_threads
 
     encoder = LatentEncoder(fmt, False, path, settings, 0.0, 1)
     seen, take = [], encoder._take
@@ -62,9 +63,10 @@ def code_and_show(
         take(option)
 
     encoder._take = watched  # type: ignore[method-assign]
-    for planes in clip:
-        encoder.send(planes, planes, planes)
-    payloads = encoder.finish_gop()
+    with torch_threads(1):  # as the restorer's
+        for planes in clip:
+            encoder.send(planes, planes, planes)
+        payloads = encoder.finish_gop()
     reader = LatentReader(open_entropy_model(fmt, False, path))
     restorer, found = Restorer(fmt, False, path, 1), []
     for payload, wanted in zip(payloads, seen, strict=True):
