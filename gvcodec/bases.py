@@ -49,6 +49,7 @@ class Standard:
     | `trials` | encodes at most |
     | `quick_excess` | log of bytes at the full preset over those at the fast one (training clips) |
     | `trim_slope` | fall of the log rate for a `trim` of 1 |
+    | `coarse_trim_slope` | the same among the coarsest qualities (AV1: 0.33 … 0.42, three clips) |
     | `trims` | least, usual and largest trim; beyond, quality moves instead |
 
     At equal rate PSNR-Y gains up to 1 % of rate from a trim of -0.5 and loses 2 to 4 % from one of
@@ -66,6 +67,7 @@ class Standard:
     trials: int
     quick_excess: float
     trim_slope: float
+    coarse_trim_slope: float
     trims: tuple[float, float, float]
 
 
@@ -129,6 +131,7 @@ _ALL = (
             trials=6,
             quick_excess=-0.05,
             trim_slope=0.25,
+            coarse_trim_slope=0.39,
             trims=(-0.6, -0.2, 0.2),
         ),
     ),
@@ -165,6 +168,7 @@ _ALL = (
             trials=4,
             quick_excess=0.0,
             trim_slope=0.1,
+            coarse_trim_slope=0.1,
             trims=(-0.6, 0.0, 0.6),
         ),
     ),

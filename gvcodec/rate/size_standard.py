@@ -51,8 +51,6 @@ _HOPELESS = 0.7
 #: Part of the bytes of finer passes above which the coarsest one saves nothing, and qualities that
 #: are tried then.
 _FLAT, _FINER = 0.9, 4
-#: Fall of AV1's log rate for a trim of 1 there (0.33 … 0.42, three clips).
-_COARSE_TRIM = 0.39
 #: Trims that differ by less are one.
 _SAME_TRIM = 0.004
 
@@ -233,7 +231,8 @@ def _excess(search: Search, coded: Pass, q: float, first: bool) -> float:
 
 def _trim_slope(base: str, q: float) -> float:
     """Fall of the log rate for a trim of 1."""
-    return _COARSE_TRIM if base == "av1" and q >= _COARSE else standard_of(base).trim_slope
+    standard = standard_of(base)
+    return standard.coarse_trim_slope if q >= _COARSE else standard.trim_slope
 
 
 def _goal(q: float, first: bool) -> float:
