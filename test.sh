@@ -38,7 +38,7 @@ half() {
 
 # All that opens a browser is in one half: two browsers at once starve each other.
 say "Python tests, in two processes: the first half here, the second below it"
-browsing=(tests/av1_mux tests/condense tests/eval tests/gvc1d tests/painter tests/player tests/training)
+browsing=(tests/container tests/condense tests/eval tests/gvc1d tests/painter tests/player tests/training)
 half "${browsing[@]}" "$@" >build/second-half.log 2>&1 &
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 failed=0

@@ -45,14 +45,14 @@ import numpy as np
 from eval.colour import to_rgb
 from eval.frames import psnr_y, read_frames
 from eval.metrics import network, sample
+from gvcodec.allocation.budget import allocate
+from gvcodec.allocation.patches import WINDOW
+from gvcodec.allocation.router import Router, negative_elbo
+from gvcodec.allocation.uniqueness import compress
 from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
 from gvcodec.config import EncoderConfig
 from gvcodec.gvc1d import token_encoder
-from gvcodec.gvc1d.allocation.budget import allocate
-from gvcodec.gvc1d.allocation.patches import WINDOW
-from gvcodec.gvc1d.allocation.router import Router, negative_elbo
-from gvcodec.gvc1d.allocation.uniqueness import compress
 from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.rate.scenes import gop_offsets

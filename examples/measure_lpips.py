@@ -7,7 +7,7 @@ import torch
 from made_clip import given_or_made
 
 import gvcodec
-from gvcodec.painter.perceptual import Lpips
+from gvcodec.perceptual import Lpips
 
 source = given_or_made()
 stream, original = source.with_suffix(".gvc"), source.with_suffix(".q0.gvc")

@@ -44,6 +44,16 @@ if TYPE_CHECKING:
     from gvcodec.codec.decoder import Decoder as Decoder
     from gvcodec.codec.encoder import Encoder as Encoder
     from gvcodec.config import EncoderConfig as EncoderConfig
+    from gvcodec.edit.cat import Joined as Joined
+    from gvcodec.edit.cat import cat as cat
+    from gvcodec.edit.cut import Cut as Cut
+    from gvcodec.edit.cut import cut as cut
+    from gvcodec.edit.info import Info as Info
+    from gvcodec.edit.info import info as info
+    from gvcodec.edit.repair import Repaired as Repaired
+    from gvcodec.edit.repair import repair as repair
+    from gvcodec.edit.verify import Verified as Verified
+    from gvcodec.edit.verify import verify as verify
     from gvcodec.errors import DamagedStreamError as DamagedStreamError
     from gvcodec.errors import GvcodecError as GvcodecError
     from gvcodec.errors import LimitError as LimitError
@@ -54,16 +64,6 @@ if TYPE_CHECKING:
     from gvcodec.errors import WrongModelError as WrongModelError
     from gvcodec.limits import Limits as Limits
     from gvcodec.media.inputs import InputOptions as InputOptions
-    from gvcodec.streams.cat import Joined as Joined
-    from gvcodec.streams.cat import cat as cat
-    from gvcodec.streams.cut import Cut as Cut
-    from gvcodec.streams.cut import cut as cut
-    from gvcodec.streams.info import Info as Info
-    from gvcodec.streams.info import info as info
-    from gvcodec.streams.repair import Repaired as Repaired
-    from gvcodec.streams.repair import repair as repair
-    from gvcodec.streams.verify import Verified as Verified
-    from gvcodec.streams.verify import verify as verify
     from gvcodec.util.progress import State as State
     from gvcodec.video import Video as Video
 
@@ -94,11 +94,11 @@ _PLACES = {
         ],
         "gvcodec.limits": ["Limits"],
         "gvcodec.media.inputs": ["InputOptions"],
-        "gvcodec.streams.cat": ["Joined", "cat"],
-        "gvcodec.streams.cut": ["Cut", "cut"],
-        "gvcodec.streams.info": ["Info", "info"],
-        "gvcodec.streams.repair": ["Repaired", "repair"],
-        "gvcodec.streams.verify": ["Verified", "verify"],
+        "gvcodec.edit.cat": ["Joined", "cat"],
+        "gvcodec.edit.cut": ["Cut", "cut"],
+        "gvcodec.edit.info": ["Info", "info"],
+        "gvcodec.edit.repair": ["Repaired", "repair"],
+        "gvcodec.edit.verify": ["Verified", "verify"],
         "gvcodec.util.progress": ["State"],
         "gvcodec.video": ["Video"],
     }.items()

@@ -50,7 +50,7 @@ TOKEN_RATES, MOST_TOKENS = 8, 64
 MOST_THREADS = 1024
 
 
-#: How bits are shared; see `gvcodec.gvc1d.allocation.budget`.
+#: How bits are shared; see `gvcodec.allocation.budget`.
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 

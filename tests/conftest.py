@@ -109,7 +109,7 @@ def weights_folder(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from gvcodec.painter.perceptual import _ALEX
+    from gvcodec.perceptual import _ALEX
     from gvcodec.util.models import SMALL_NETWORK, shipped_folders
 
     folder = tmp_path_factory.mktemp("weights")
@@ -131,7 +131,7 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
     """Metrics are taken with the weights of `weights_folder`, here and in programs started from
     here."""
     from eval.metrics import network
-    from gvcodec.painter.perceptual import WEIGHTS_VARIABLE
+    from gvcodec.perceptual import WEIGHTS_VARIABLE
 
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_folder))
     network.cache_clear()
@@ -142,7 +142,7 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
 @pytest.fixture(params=["made", "real"])
 def some_weights(request) -> None:
     """Made-up weights everywhere, and the real ones where they are found."""
-    from gvcodec.painter.perceptual import find_weights
+    from gvcodec.perceptual import find_weights
 
     if request.param == "made":
         request.getfixturevalue("made_weights")

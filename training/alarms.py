@@ -17,7 +17,7 @@ from torch import Tensor
 from gvcodec.errors import GvcodecError
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.network_layers import Requantiser
-from gvcodec.painter.perceptual.objective import Batch, paint_run
+from gvcodec.painter.objective import Batch, paint_run
 
 #: Least spread of features, in levels, between places of a picture and between clips.
 LEAST_SPREAD = 0.1

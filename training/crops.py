@@ -15,7 +15,7 @@ from gvcodec.bases import INDEX_END
 from gvcodec.errors import UsageError
 from gvcodec.painter.model import rate
 from gvcodec.painter.network import condition
-from gvcodec.painter.perceptual.objective import Batch
+from gvcodec.painter.objective import Batch
 from gvcodec.types import BLOCK
 from training.material import LENGTH, WINDOW
 

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gvcodec import perceptual
 from gvcodec.errors import MediaError
-from gvcodec.painter import perceptual
 from gvcodec.painter.model import PAINTER_FILE
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.perceptual.objective import Batch, Objective, crop_rgb, paint_run
-from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run
 from gvcodec.painter.tensors import open_device
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.psnr import db
 from gvcodec.util.tensor_colour import SMALL
 from training.alarms import Figures, features

@@ -34,8 +34,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.painter import perceptual
-from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec import perceptual
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.models import SMALL_NETWORK, save_weights
 from training.crops import Cache
 from training.loop import Loop, Schedule, Work

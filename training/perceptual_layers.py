@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 from training.perceptual_pairs import Pairs
 
 Weights = dict[str, Tensor]

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.payload import GROUPS
-from gvcodec.painter.perceptual.objective import crop_rgb, paint_run, to_display_rgb
-from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensor_colour import SMALL
 from training.crops import Cache
 

@@ -1,4 +1,4 @@
-"""Trains InfoTok's router (`gvcodec.gvc1d.allocation.router`): from tokens to -ELBO.
+"""Trains InfoTok's router (`gvcodec.allocation.router`): from tokens to -ELBO.
 
     python -m training router FOLDER --out DIR --minutes 3
 
@@ -29,14 +29,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.errors import UsageError
-from gvcodec.gvc1d.allocation.router import (
+from gvcodec.allocation.router import (
     BASE_RATES,
     NAME,
     magnitudes,
     negative_elbo,
     training_counts,
 )
+from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame

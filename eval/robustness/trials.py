@@ -24,8 +24,8 @@ from eval.robustness import mutations
 from eval.robustness.mutations import Mutation
 from gvcodec.bitstream import Reader, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import GvcodecError
-from gvcodec.streams.repair import repair_stream
 from gvcodec.types import Planes
 
 #: Seconds for one small stream. A picture as large as the header may claim takes longer, but is

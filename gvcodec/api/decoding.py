@@ -21,9 +21,10 @@ from typing import Any, BinaryIO, cast
 from gvcodec.api.held_frames import HeldFrames
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
-from gvcodec.av1_mux.files import PathName, open_stream, unwrap
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.container.opening import PathName, open_stream, unwrap
+from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -31,7 +32,6 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
-from gvcodec.streams.repair import repair_stream
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun

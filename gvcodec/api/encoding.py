@@ -13,12 +13,13 @@ from gvcodec.api.job import Job, parse
 from gvcodec.api.keywords import list_options, make_config, split_options
 from gvcodec.api.rate_control import encode_rated, reread, resolve_auto_base, settle_base
 from gvcodec.api.results import Encoded
-from gvcodec.av1_mux.files import PathName, open_sink
-from gvcodec.av1_mux.write import check_one_file, one_file_suffix, tracks_in
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import PathName, open_sink
+from gvcodec.container.write import check_one_file, one_file_suffix, tracks_in
+from gvcodec.edit.info import kbps
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
@@ -26,7 +27,6 @@ from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.scenes import share_scenes, shares
-from gvcodec.streams.info import kbps
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name, protect_inputs
 from gvcodec.util.progress import ProgressBar

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from gvcodec.api.arrays import Frame, frames_of, planes_of
 from gvcodec.api.keywords import list_options, make_config
-from gvcodec.av1_mux.files import Source, open_source, unwrap
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.planes import rgb_from_planes, rgb_matrix

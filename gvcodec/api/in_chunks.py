@@ -12,15 +12,15 @@ from pathlib import Path
 from gvcodec.api.job import Job
 from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
-from gvcodec.av1_mux.files import open_sink
 from gvcodec.batch import ledger, store
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.settings import make_settings
 from gvcodec.bitstream import Reader
+from gvcodec.container.opening import open_sink
+from gvcodec.edit.info import duration_of
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
-from gvcodec.streams.info import duration_of
 from gvcodec.util.file_io import as_name, name_errors, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar

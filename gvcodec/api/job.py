@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from gvcodec.av1_mux.files import PathName
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import PathName
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.results import Found, Moment, Summarized
-from gvcodec.av1_mux.files import PathName, open_reader, open_sink
+from gvcodec.container.opening import PathName, open_reader, open_sink
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.retrieval import embedders, making

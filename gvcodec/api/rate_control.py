@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
-from gvcodec.av1_mux.files import PathName, open_sink
-from gvcodec.av1_mux.write import container_size, one_file_suffix
 from gvcodec.bases import AUTO, q_of
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import PathName, open_sink
+from gvcodec.container.write import container_size, one_file_suffix
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder

@@ -92,7 +92,7 @@ def _tokens_model(config: EncoderConfig) -> str:
 
 
 def _leader(config: EncoderConfig) -> str:
-    from gvcodec.painter.perceptual import guide_network
+    from gvcodec.perceptual import guide_network
 
     found = guide_network(config.fit_by)
     return found[0] if found else config.fit_by

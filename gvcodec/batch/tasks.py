@@ -22,6 +22,7 @@ from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.bitstream import Reader
 from gvcodec.codec.gops import GopSource, Splicer
+from gvcodec.edit.cat import check_alike, tokens_of
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
@@ -30,7 +31,6 @@ from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for
-from gvcodec.streams.cat import check_alike, tokens_of
 
 #: Frames.
 _ALL = 1 << 40

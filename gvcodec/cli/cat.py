@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
-from gvcodec.streams.cat import cat
+from gvcodec.edit.cat import cat
 from gvcodec.util.messages import count_noun, say
 
 HELP = "streams one after another, without encoding"

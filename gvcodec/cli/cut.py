@@ -13,7 +13,7 @@ from gvcodec.cli._arguments import (
     end_of,
     limits_of,
 )
-from gvcodec.streams.cut import Cut, cut
+from gvcodec.edit.cut import Cut, cut
 from gvcodec.util.messages import say
 
 HELP = "a piece of a stream, from keyframe to keyframe, without encoding"

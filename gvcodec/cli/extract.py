@@ -6,13 +6,13 @@ import argparse
 import shutil
 from pathlib import Path
 
-from gvcodec.av1_mux.files import open_sink, open_stream
-from gvcodec.av1_mux.write import ONE_FILE, write_one_file
 from gvcodec.bitstream import Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
+from gvcodec.container.opening import open_sink, open_stream
+from gvcodec.container.write import ONE_FILE, write_one_file
+from gvcodec.edit.extract import extract
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
-from gvcodec.streams.extract import extract
 from gvcodec.util.file_io import display_name, refuse_folder
 from gvcodec.util.messages import count_noun, say
 

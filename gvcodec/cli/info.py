@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
-from gvcodec.streams.info import info, text
+from gvcodec.edit.info import info, text
 
 HELP = "check a stream and say what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gvcodec.api.moments import search
-from gvcodec.av1_mux.files import open_stream
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
+from gvcodec.container.opening import open_stream
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.limits import memory_limit
 from gvcodec.painter.open import PAINTER_OF_STREAM

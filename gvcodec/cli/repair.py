@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, limits_of
-from gvcodec.streams.repair import repair
+from gvcodec.edit.repair import repair
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say
 

@@ -7,7 +7,7 @@ import math
 
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads, limits_of
 from gvcodec.cli._standard_streams import out
-from gvcodec.streams.verify import verify
+from gvcodec.edit.verify import verify
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun
 

@@ -18,12 +18,12 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.compare.distance import Distance, distances, mean_distance
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, Coded, encode_at
+from gvcodec.edit.originals import Originals
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.streams.originals import Originals
 from gvcodec.util.psnr import psnr
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]

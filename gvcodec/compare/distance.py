@@ -43,8 +43,8 @@ def distances(height: int, width: int) -> list[Distance]:
     """What can be taken here of pictures of this size, the one that counts most first."""
     if not has_torch() or min(height, width) < _SMALLEST:
         return []
-    from gvcodec.painter import perceptual
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec import perceptual
+    from gvcodec.perceptual.vgg import PerceptualLoss
 
     if perceptual.find_weights():
         return [

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gvcodec import perceptual
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.picture import PEAK, Picture
-from gvcodec.painter import perceptual
-from gvcodec.painter.perceptual.losses import eight_bits, pixel_loss
-from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
+from gvcodec.perceptual.losses import eight_bits, pixel_loss
+from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import VideoFormat
 from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.tensor_colour import known_colour, to_rgb
 
-#: Weight of pixels, as in fitting (`gvcodec.painter.perceptual.objective`).
+#: Weight of pixels, as in fitting (`gvcodec.painter.objective`).
 _PIXEL = 4.0
 
 

@@ -6,7 +6,7 @@
     encoder.start_gop()                          # before the next one
 
 `finish_gop` gives a payload, or None, for each frame that was sent. With a number of tokens every
-frame has as many a window, or on average with `alloc` (`gvcodec.gvc1d.allocation`; "elbo" goes
+frame has as many a window, or on average with `alloc` (`gvcodec.allocation`; "elbo" goes
 by the shipped router, frame by frame, or without one by decodes of segments). Without a number,
 "auto", rate and distortion decide, frame by frame: shown as it is, restored without tokens after
 the last packet, a prefix of the tokens, or all. Bytes cost what they would be worth in the base
@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.gvc1d.allocation.budget import allocate
-from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
+from gvcodec.allocation.budget import allocate
+from gvcodec.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
 from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
 from gvcodec.gvc1d.frame_loss import FrameLoss

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.fit_work import LOOK, share_done
@@ -53,7 +53,7 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 
 if TYPE_CHECKING:
-    from gvcodec.painter.perceptual.objective import Objective
+    from gvcodec.painter.objective import Objective
 
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
@@ -97,8 +97,8 @@ def make_objective(
     device: torch.device | str = "cpu",
 ) -> Objective:
     """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
-    from gvcodec.painter.perceptual.objective import Objective
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.painter.objective import Objective
+    from gvcodec.perceptual.vgg import PerceptualLoss
     from gvcodec.util.tensor_colour import known_colour
 
     colour = known_colour(fmt.colour, fmt.height)

@@ -16,8 +16,8 @@ from gvcodec.types import BLOCK, Planes
 
 if TYPE_CHECKING:
     from gvcodec.painter.network import Observed, PainterNetwork
-    from gvcodec.painter.perceptual.objective import Batch, Objective
-    from gvcodec.painter.perceptual.vgg import Reference
+    from gvcodec.painter.objective import Batch, Objective
+    from gvcodec.perceptual.vgg import Reference
 
 #: Side of the crops that are painted, as in training; the perceptual losses see 128² of it.
 SIZE = 160
@@ -68,7 +68,7 @@ class Pool:
         painter: PainterNetwork,
         objective: Objective,
     ) -> None:
-        from gvcodec.painter.perceptual.objective import Batch
+        from gvcodec.painter.objective import Batch
 
         self.painter, self.objective = painter, objective
         height, width = runs[0][0].shape[2:]
@@ -108,7 +108,7 @@ class Pool:
         """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
         their sources."""
         from gvcodec.painter.network import Observed
-        from gvcodec.painter.perceptual.objective import observe_run
+        from gvcodec.painter.objective import observe_run
 
         for n in numbers:
             if n not in self.known:
@@ -126,7 +126,7 @@ class Pool:
         )
 
     def _join(self, numbers: Sequence[int]) -> Batch:
-        from gvcodec.painter.perceptual.objective import Batch
+        from gvcodec.painter.objective import Batch
 
         crops = [self.crops[n] for n in numbers]
         planes = [

@@ -347,9 +347,9 @@ class Trials:
         """Distance of each trial from the source: LPIPS and DISTS of the small network, added."""
         import torch
 
-        from gvcodec.painter import perceptual
-        from gvcodec.painter.perceptual.vgg import PerceptualLoss
+        from gvcodec import perceptual
         from gvcodec.painter.tensors import rgb_tensor
+        from gvcodec.perceptual.vgg import PerceptualLoss
 
         leading = perceptual.guide_network("small")
         if leading is None:

@@ -27,14 +27,14 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.allocation.patches import luma_features
+from gvcodec.allocation.router import FLOOR, negative_elbo
+from gvcodec.allocation.uniqueness import allocate_tokens
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import AUTO, INDEX_END, base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.allocation.patches import luma_features
-from gvcodec.gvc1d.allocation.router import FLOOR, negative_elbo
-from gvcodec.gvc1d.allocation.uniqueness import allocate_tokens
 from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import GopStarts

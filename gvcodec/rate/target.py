@@ -24,7 +24,7 @@ from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
-    from gvcodec.painter.perceptual import Lpips
+    from gvcodec.perceptual import Lpips
 
 #: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual
 #: change by a step of q.
@@ -52,7 +52,7 @@ class Target:
 def require_metric(target: Target) -> None:
     """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
     if target.metric == "lpips":
-        from gvcodec.painter.perceptual import require_weights
+        from gvcodec.perceptual import require_weights
 
         require_weights()
 
@@ -162,6 +162,6 @@ def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
 
 @functools.cache
 def _lpips() -> Lpips:
-    from gvcodec.painter.perceptual import lpips
+    from gvcodec.perceptual import lpips
 
     return lpips("vgg")

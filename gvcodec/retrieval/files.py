@@ -23,7 +23,6 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.av1_mux.files import open_stream
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, Reader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
@@ -33,6 +32,7 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
+from gvcodec.container.opening import open_stream
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
 from gvcodec.retrieval.ranking import distinct

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gvcodec.av1_mux.files import Source, unwrap
 from gvcodec.bitstream import Reader
+from gvcodec.container.opening import Source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.util.file_io import Borrowed, name_of, open_input
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
-from gvcodec.av1_mux.files import Source
 from gvcodec.bitstream import GopEntry, Kind, Packet
 from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.container.opening import Source
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_from_planes

@@ -27,15 +27,15 @@ import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
+from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.streams.repair import repair_stream
 from gvcodec.types import Planes
 from tests.clips import add_video
 from tests.conftest import before_keys, clips_equal, moving_texture, planes_equal, rewritten, run
-from tests.streams import test_tools
-from tests.streams.test_tools import TIMES, contents, sound
+from tests.edit import test_tools
+from tests.edit.test_tools import TIMES, contents, sound
 
 ROOT = Path(__file__).parents[2]
 

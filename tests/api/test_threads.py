@@ -26,7 +26,7 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
-from tests.streams.test_tools import made
+from tests.edit.test_tools import made
 
 BASES = ["av1", "vvc"]
 FRAMES = 12

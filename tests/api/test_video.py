@@ -14,7 +14,7 @@ import gvcodec
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
 from gvcodec.types import Planes
 from tests.conftest import moving_texture
-from tests.streams.test_tools import TIMES, made
+from tests.edit.test_tools import TIMES, made
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from gvcodec import api
-from gvcodec.av1_mux.files import open_stream
 from gvcodec.bases import AUTO
 from gvcodec.batch.settings import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import open_stream
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate import auto
 from gvcodec.rate.budget import Budget

@@ -18,8 +18,8 @@ from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, bundles
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.config import EncoderConfig
+from gvcodec.edit.info import facts
 from gvcodec.errors import DamagedStreamError, LimitError
-from gvcodec.streams.info import facts
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, stream_of
 

@@ -14,7 +14,7 @@ import gvcodec
 from gvcodec.cli import main
 from gvcodec.errors import UsageError
 from tests.conftest import moving_texture
-from tests.streams.test_tools import made
+from tests.edit.test_tools import made
 
 
 @pytest.fixture(scope="module")

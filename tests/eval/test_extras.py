@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from eval.metrics import weights
 from eval.tools import EvalError
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 
 
 def published(folder, monkeypatch):

@@ -26,7 +26,7 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
     assert counting.preset == (1 if "preset" in word else None) and counting.fit != 0
 
 
-def test_av1_mux_gives_two_rows(tmp_path):
+def test_one_file_av1_gives_two_rows(tmp_path):
     clip = small_clip(tmp_path, frames=3)
     codec = resolve(["gvcodec:base=av1:fit=off"], Options())[0]
     assert [codec.row(o) for o in codec.outputs] == [

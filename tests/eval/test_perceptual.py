@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="metric weight files not found"

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from eval import xcomp
 from gvcodec.retrieval.lp_comp import LpComp
-from tests.search.test_lp_comp import FEATURES, clips
+from tests.retrieval.test_lp_comp import FEATURES, clips
 
 
 def test_every_summary_gets_the_same_bytes_and_noise_finds_nothing(monkeypatch) -> None:

@@ -39,8 +39,6 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, MotionFrame
-    from gvcodec.av1_mux.demux import TimedUnit
-    from gvcodec.av1_mux.read import read_units
     from gvcodec.base.motion.payload import LARGEST, Entropy, MotionStatistics, Times
     from gvcodec.base.standard.bitstream_limits import check
     from gvcodec.base.standard.payloads import restore
@@ -49,6 +47,8 @@ with instrumented(__name__):
     from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
+    from gvcodec.container.demux import TimedUnit
+    from gvcodec.container.read import read_units
     from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
     from gvcodec.gvc1d.entropy_model import EntropyModel

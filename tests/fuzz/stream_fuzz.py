@@ -20,6 +20,9 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 from parts_fuzz import instrumented
 
 with instrumented(__name__):
+    from gvcodec.streams import info
+    from gvcodec.streams.repair import repair_stream
+
     from eval.robustness.mutations import sealed_packets
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
@@ -28,8 +31,6 @@ with instrumented(__name__):
     from gvcodec.layers import base_model_id
     from gvcodec.retrieval.files import SummarisedFile
     from gvcodec.retrieval.ranking import best, scores
-    from gvcodec.streams import info
-    from gvcodec.streams.repair import repair_stream
     from gvcodec.types import VideoFormat
 
 BASES = ("av1", "vvc")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec.gvc1d.allocation import budget, patches, router, uniqueness
+from gvcodec.allocation import budget, patches, router, uniqueness
 
 
 def features_of(seed: int, *shape: int) -> np.ndarray:

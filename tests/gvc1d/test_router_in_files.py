@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gvcodec.gvc1d.allocation import router
-from gvcodec.gvc1d.allocation.router import Router, RunningMean, route
+from gvcodec.allocation import router
+from gvcodec.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
 from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.token_encoder import LatentEncoder

@@ -18,12 +18,12 @@ import pytest
 pytest.importorskip("torch")
 
 import gvcodec
-from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.none import grey_frame
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.latents import LatentPass
+from gvcodec.container.write import write_one_file
 from gvcodec.errors import GvcodecError
 from gvcodec.gvc1d import files, frame_options
 from gvcodec.gvc1d.frame_loss import FrameLoss

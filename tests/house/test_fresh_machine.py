@@ -32,7 +32,7 @@ def test_nothing_beside_the_checkout_is_a_default() -> None:
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     tmp_path, monkeypatch, weights_folder: Path
 ) -> None:
-    from gvcodec.painter import perceptual
+    from gvcodec import perceptual
 
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

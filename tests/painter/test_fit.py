@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.painter import fit as fitting
-from gvcodec.painter import perceptual
 from gvcodec.painter.fit import fit
 from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork
@@ -264,7 +264,7 @@ def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, b
 
 @needs_weights
 def test_the_small_network_sees_what_vgg_sees():
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.perceptual.vgg import PerceptualLoss
 
     leading = perceptual.guide_network("small")
     assert leading is not None and leading[0] == "small"

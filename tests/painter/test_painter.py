@@ -26,9 +26,9 @@ from gvcodec.painter.network import condition as condition_row
 from gvcodec.painter.network_layers import Layer, Requantiser
 from gvcodec.painter.noise import REFRESH, fresh, tile
 from gvcodec.painter.payload import GROUPS, IDENTITY, Delta, Steps, pack, unpack
-from gvcodec.painter.perceptual.bands import FilterBank
 from gvcodec.painter.tensors import open_device
 from gvcodec.painter.video import VideoPainter
+from gvcodec.perceptual.bands import FilterBank
 from gvcodec.types import VideoFormat
 from gvcodec.util.models import CHECKPOINT_VARIABLE
 from gvcodec.util.warp import warp

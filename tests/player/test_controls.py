@@ -12,6 +12,7 @@ import pytest
 import gvcodec
 from tests import browser
 from tests.conftest import moving_texture
+from tests.edit.test_tools import made
 from tests.player_helpers import (
     DIGEST,
     GOLDEN,
@@ -32,7 +33,6 @@ from tests.player_helpers import (
     painted_stream,
     running,
 )
-from tests.streams.test_tools import made
 
 
 @pytest.mark.parametrize("name", STREAMS)

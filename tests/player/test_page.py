@@ -13,6 +13,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, bundles
 from tests.conftest import moving_texture
+from tests.edit.test_tools import TIMES, made
 from tests.player_helpers import (
     GOLDEN,
     STREAMS,
@@ -23,7 +24,6 @@ from tests.player_helpers import (
     page_for_node,
     painted_stream,
 )
-from tests.streams.test_tools import TIMES, made
 
 SCRIPT = """
 import fs from "node:fs";

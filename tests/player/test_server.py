@@ -10,8 +10,8 @@ import pytest
 import gvcodec
 from gvcodec.cli import main
 from tests.conftest import moving_texture
+from tests.edit.test_tools import made
 from tests.player_helpers import GOLDEN, STREAMS, answer, flat, opened, running
-from tests.streams.test_tools import made
 
 
 def test_server_gives_ranges_of_the_stream() -> None:

@@ -20,7 +20,7 @@ from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
-from gvcodec.painter.perceptual import find_weights
+from gvcodec.perceptual import find_weights
 from gvcodec.rate import size_standard
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Open, Pass, run

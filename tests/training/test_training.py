@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
-from gvcodec.painter import perceptual
 from gvcodec.painter.model import CONDITION, find_painter
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.perceptual.losses import eight_bits, temporal_loss
-from gvcodec.painter.perceptual.objective import Objective, crop_rgb, to_display_rgb
+from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
+from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.types import Colour
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 from tests.clips import blurred_clip
@@ -101,7 +101,7 @@ def test_colour_conversion_of_known_values():
 
 
 def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.perceptual.vgg import PerceptualLoss
 
     generator = torch.Generator().manual_seed(0)
     source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[
@@ -329,7 +329,7 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
 
 
 def test_material_for_a_small_perceptual_network(cache):
-    from gvcodec.painter.perceptual.vgg import PerceptualLoss
+    from gvcodec.perceptual.vgg import PerceptualLoss
     from training.perceptual_pairs import make_pairs
 
     leading = perceptual.guide_network("small")

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.painter import perceptual
-from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec import perceptual
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.models import save_weights
 from training import perceptual_layers
 from training.perceptual import agreement, refine

@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gvcodec.allocation.router import BASE_RATES, Router
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.allocation.router import BASE_RATES, Router
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.util.models import save_weights

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvcodec import perceptual
 from gvcodec.gvc1d.picture import PEAK, Picture
 from gvcodec.gvc1d.run import Coded, Frame
-from gvcodec.painter import perceptual
-from gvcodec.painter.perceptual.losses import (
+from gvcodec.perceptual.losses import (
     eight_bits,
     fidelity_guard,
     pixel_loss,
     temporal_loss,
 )
-from gvcodec.painter.perceptual.vgg import PerceptualLoss
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 
 #: Side of the crop that perceptual distances see.

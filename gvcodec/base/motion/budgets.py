@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import TREE_LEVELS, MotionFrame
+from gvcodec.allocation.patches import luma_features
+from gvcodec.allocation.router import RunningMean, route
+from gvcodec.allocation.uniqueness import unit
 from gvcodec.base.motion.pictures import Shown
-from gvcodec.gvc1d.allocation.patches import luma_features
-from gvcodec.gvc1d.allocation.router import RunningMean, route
-from gvcodec.gvc1d.allocation.uniqueness import unit
 
 NODES = (1 << TREE_LEVELS) - 1
 #: U_f of windows. The paper's 0.005 is for features of a language model's encoder; features of luma

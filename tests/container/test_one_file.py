@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.av1_mux.files import unwrap
-from gvcodec.av1_mux.write import write_one_file
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of
 from gvcodec.bitstream import Kind, Packet, Reader, metadata_obu
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, pack, parse, take_apart
+from gvcodec.container.opening import unwrap
+from gvcodec.container.write import write_one_file
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
@@ -34,7 +34,7 @@ from gvcodec.types import Planes
 from tests import browser
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, rewritten, run
-from tests.streams.test_tools import FORMAT, TIMES, made, sound
+from tests.edit.test_tools import FORMAT, TIMES, made, sound
 
 #: What changes the painter, by the frame from which it is in force; it need not be paintable here.
 FITS = {0: b"\1\0first weights", 10: b"\1\0others"}

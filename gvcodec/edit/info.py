@@ -12,8 +12,8 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
-from gvcodec.av1_mux.files import Source, open_reader
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.container.opening import Source, open_reader
 from gvcodec.gvc1d.payload import read_head
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata

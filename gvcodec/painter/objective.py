@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.noise import fresh
-from gvcodec.painter.perceptual.bands import FilterBank
-from gvcodec.painter.perceptual.losses import (
+from gvcodec.perceptual.bands import FilterBank
+from gvcodec.perceptual.losses import (
     band_energy,
     contrast_guard,
     eight_bits,
@@ -20,7 +20,7 @@ from gvcodec.painter.perceptual.losses import (
     pixel_loss,
     temporal_loss,
 )
-from gvcodec.painter.perceptual.vgg import PerceptualLoss, Reference
+from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 

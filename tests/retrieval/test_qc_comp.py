@@ -10,7 +10,7 @@ import pytest
 
 from gvcodec.retrieval.ranking import SEGMENT, Attention, attend, best, scores
 from tests.conftest import run
-from tests.search.test_search import made, scenes, toy  # noqa: F401
+from tests.retrieval.test_search import made, scenes, toy  # noqa: F401
 
 
 def define_mass(query, values, ask, look, sharpness: float, segment: int) -> np.ndarray:

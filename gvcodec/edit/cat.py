@@ -10,14 +10,14 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import BinaryIO
 
-from gvcodec.av1_mux.files import PathName, Source, names_of, open_sink, open_source
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.codec.gops import GopSource, Splicer, with_next
+from gvcodec.container.opening import PathName, Source, names_of, open_sink, open_source
+from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.spliced_tracks import SplicedTracks
 from gvcodec.util.file_io import name_of, protect_inputs
 
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.painter import perceptual
+from gvcodec import perceptual
 
 _CLIP = 40.0  # standard deviations at which gradients are clipped before they are rounded
 _STAGES = perceptual._VGG

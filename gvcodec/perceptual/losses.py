@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gvcodec.painter.perceptual.bands import FilterBank
+from gvcodec.perceptual.bands import FilterBank
 from gvcodec.util.warp import warp
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import BinaryIO
 
-from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Loss, Packet, SequenceHeader
 from gvcodec.bitstream.metadata_obu import EntryType, closes, read_header, read_place
 from gvcodec.codec.gops import BASE_WEIGHTS, Gop, GopSource, Splicer
+from gvcodec.container.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata

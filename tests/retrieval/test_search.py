@@ -380,7 +380,7 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
 
 def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
-    from gvcodec.painter.perceptual import Features, read_weights
+    from gvcodec.perceptual import Features, read_weights
     from gvcodec.retrieval.features import PatchTokens
     from gvcodec.retrieval.thumbnails import thumbnail
 

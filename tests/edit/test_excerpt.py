@@ -22,7 +22,7 @@ from gvcodec.media.siting import PLACES
 from gvcodec.types import Colour, Planes
 from tests.cli.test_decode import HEIGHT, WIDTH, form, stream_of
 from tests.conftest import clips_equal, moving_texture, run
-from tests.streams.test_tools import TIMES, contents, made, sound
+from tests.edit.test_tools import TIMES, contents, made, sound
 
 TICK = Fraction(1, 1000)
 

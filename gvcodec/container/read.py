@@ -13,12 +13,12 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from gvcodec.av1_mux.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.av1_mux.mend import mend
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bitstream import Kind, Packet, Writer
 from gvcodec.bitstream.metadata_obu import EntryType, Unit, closes, read_header, read_place
 from gvcodec.bitstream.varint import Cursor
+from gvcodec.container.demux import Demuxer, TimedUnit, Tracks
+from gvcodec.container.mend import mend
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.tracks import CHUNK

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.av1_mux.files import PathName, Source, open_reader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.container.opening import PathName, Source, open_reader
+from gvcodec.edit.originals import Originals
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.reader import VideoReader
-from gvcodec.streams.originals import Originals
 from gvcodec.types import Planes
 from gvcodec.util.psnr import MeanPsnr, psnr
 

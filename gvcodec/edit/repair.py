@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from gvcodec.av1_mux.files import PathName, Source, names_of, open_sink, open_source
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
+from gvcodec.container.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
 from gvcodec.media.metadata import Metadata

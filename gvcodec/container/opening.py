@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, TypeAlias
 
-from gvcodec.av1_mux.write import one_file_suffix, open_one_file
 from gvcodec.bitstream import Reader
+from gvcodec.container.write import one_file_suffix, open_one_file
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import (
     Borrowed,
@@ -53,7 +53,7 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
         kind = "mov"
     else:
         return source
-    from gvcodec.av1_mux.read import as_stream
+    from gvcodec.container.read import as_stream
 
     return as_stream(source, kind, name)
 

@@ -8,15 +8,15 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec import layers
-from gvcodec.av1_mux.files import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
 from gvcodec.config import EncoderConfig
+from gvcodec.container.opening import PathName, Source, names_of, open_reader, open_sink
+from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
-from gvcodec.streams.spliced_tracks import SplicedTracks
 from gvcodec.util.file_io import protect_inputs
 
 

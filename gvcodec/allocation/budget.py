@@ -20,9 +20,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.allocation.router import route_to
+from gvcodec.allocation.uniqueness import Kept, compress, frame_budgets
 from gvcodec.config import METHODS
-from gvcodec.gvc1d.allocation.router import route_to
-from gvcodec.gvc1d.allocation.uniqueness import Kept, compress, frame_budgets
 
 #: Tokens of a window.
 TOKENS = 32

@@ -11,8 +11,8 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Reader
+from gvcodec.edit.info import duration_of
 from gvcodec.media.planes import frame_from_planes
-from gvcodec.streams.info import duration_of
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import add_video
 from tests.conftest import moving_texture, run
