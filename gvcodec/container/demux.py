@@ -20,6 +20,7 @@ from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import Unit, take_apart
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.types import Colour, VideoFormat
@@ -87,7 +88,7 @@ class Demuxer:
             for packet in container.demux(stream):
                 if not packet.size:
                     continue
-                if packet.pts is None or packet.time_base is None:
+                if packet.pts is None or not packet.time_base:
                     raise DamagedStreamError("a frame has no timestamp")
                 unit = take_apart(bytes(packet))
                 yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_keyframe))
@@ -141,7 +142,7 @@ class Demuxer:
                 "r",
                 format=self._kind,
                 container_options=dict(_NOTHING_ELSE),
-                metadata_errors="replace",
+                **ANY_TEXT,
             )
 
     def _av1(self, container: InputContainer) -> av.VideoStream:

@@ -16,17 +16,18 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from av.sidedata.sidedata import SideDataContainer, Type
+import av
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
 
-if TYPE_CHECKING:
-    import av
-    from av.sidedata.sidedata import SideData
-
+#: Arguments of `av.open`: texts that are no UTF-8 do not stop it. From PyAV 19 on none do.
+ANY_TEXT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 #: Bytes of a payload. A thousand chapters with long names fit.
 MAX_PAYLOAD = 1 << 16
 _MICRO = Fraction(1, 1_000_000)
@@ -111,7 +112,7 @@ class Metadata:
                 found = replace(found, light=(field.var(0xFFFF), field.var(0xFFFF)))
             elif number == _TAG:
                 name, _, text = _decode(field).partition("\0")
-                tags.append((_clean(name), _clean(text)))
+                tags.append((printable(name), printable(text)))
             elif number == _START:
                 found = replace(found, source_start=field.svar())
         if abs(found.source_start) > _MAX_TIME:
@@ -172,13 +173,12 @@ def metadata_of(
     """What a file and its first frame say, and a line for what does not fit in."""
     chapters = []
     for chapter in container.chapters():
-        unit = chapter["time_base"]
-        assert unit is not None
+        unit = Fraction(chapter["time_base"] or 0)
         begin, end = (round(time * unit / _MICRO) for time in (chapter["start"], chapter["end"]))
         if -_MAX_TIME < begin <= end < _MAX_TIME:
-            chapters.append(Chapter(begin, end, _clean(chapter["metadata"].get("title", ""))))
+            chapters.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
     side = side_data(frame)
-    texts = {name.lower(): _clean(text) for name, text in container.metadata.items()}
+    texts = {name.lower(): printable(text) for name, text in container.metadata.items()}
     found = Metadata(
         texts.get("title", ""),
         tuple(chapters),
@@ -208,8 +208,10 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     """What goes with a frame, by FFmpeg's number of its kind."""
     # `frame.side_data` would be kept by the frame that it keeps: dozens of frames would wait for
     # the garbage collector. The stubs know neither its argument nor that it gives what it holds.
-    parts: Iterable[SideData] = cast(Any, SideDataContainer)(frame)
-    return {number_of(data.type): bytes(data) for data in parts}
+    parts = cast(Any, SideDataContainer)(frame)
+    # PyAV 19 gives keys, 18 gives what they stand for.
+    found = (part if isinstance(part, SideData) else parts[part] for part in parts)
+    return {number_of(data.type): bytes(data) for data in found}
 
 
 def _make_unnamed(cls: Any, value: int) -> Any:
@@ -281,7 +283,7 @@ def _light(data: bytes) -> tuple[int, int] | None:
 
 
 def _text(field: Cursor) -> str:
-    return _clean(_decode(field))
+    return printable(_decode(field))
 
 
 def _decode(field: Cursor) -> str:
@@ -291,6 +293,7 @@ def _decode(field: Cursor) -> str:
         raise DamagedStreamError("metadata: a text is no UTF-8") from error
 
 
-def _clean(text: str) -> str:
-    """Without control characters: texts are shown on terminals."""
+def printable(text: str) -> str:
+    """Without control characters, since texts are shown on terminals, and of Unicode alone."""
+    text = text.encode(errors="surrogateescape").decode(errors="replace")
     return "".join(character if character.isprintable() else " " for character in text).strip()

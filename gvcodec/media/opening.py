@@ -15,6 +15,7 @@ import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError
+from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.timeline import Timeline, may_jump
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
@@ -170,7 +171,7 @@ class Opened:
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
         size = self.container.size
-        return size if size > 0 else None
+        return size if size and size > 0 else None
 
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
         """Whether the file ends before what it began. `last`: the last packet of the video,
@@ -199,7 +200,7 @@ class Opened:
             self._remote = open_uri(path)
             self.pipe = SeekablePipe(self._remote)
         if self.pipe is not None:
-            container = av.open(self.pipe, "r", metadata_errors="replace", options=_DEMUXING)
+            container = av.open(self.pipe, "r", options=_DEMUXING, **ANY_TEXT)
             self.head = self.pipe.head
             return container
         assert path is not None
@@ -213,7 +214,7 @@ class Opened:
         # As an absolute path a name with a colon is no protocol to FFmpeg, and a picture's name is
         # no pattern.
         options = {"pattern_type": "none", **_DEMUXING}
-        return av.open(absolute_path(path), "r", options=options, metadata_errors="replace")
+        return av.open(absolute_path(path), "r", options=options, **ANY_TEXT)
 
     def why(self, error: Exception) -> str:
         """What went wrong before there was a frame, in a few words."""

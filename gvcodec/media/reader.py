@@ -201,7 +201,7 @@ class VideoReader:
     def _begin(self) -> None:
         self._set_stream()
         self._rate = self._frame_rate()
-        self._tick = self._stream.time_base or Fraction(1, 90000)
+        self._tick = Fraction(self._stream.time_base or Fraction(1, 90000))
         if self._pictures or self._untimed:
             self._tick = 1 / self._rate
         if self._span is None and not self._pictures:

@@ -23,7 +23,7 @@ class SoundClock:
 
     def __init__(self, stream: Stream) -> None:
         context = stream.codec_context
-        source = stream.time_base or Fraction(1, 1000)
+        source = Fraction(stream.time_base or Fraction(1, 1000))
         sound = context if isinstance(context, av.AudioCodecContext) else None
         rate = (sound.sample_rate or 0) if sound else 0
         #: Seconds.

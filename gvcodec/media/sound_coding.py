@@ -135,7 +135,7 @@ class _OpusCoder:
 
     def _take(self, frame: av.AudioFrame, shift: Fraction) -> Iterator[_OpusPacket]:
         begin = self._end
-        if frame.pts is not None and frame.time_base is not None:
+        if frame.pts is not None and frame.time_base:
             begin = (frame.pts * frame.time_base - shift) * _RATE
         if begin is None or not frame.samples:
             return

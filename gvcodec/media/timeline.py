@@ -109,7 +109,7 @@ class Timeline:
     def move(self, packet: av.Packet) -> None:
         """Put a packet of the video on the new clock."""
         time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.time_base is None:
+        if time is None or not packet.time_base:
             return
         tick = packet.time_base
         shown = time * tick

@@ -23,6 +23,7 @@ from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
+from gvcodec.media.metadata import printable
 from gvcodec.media.sound_clock import SoundClock, hide_end
 from gvcodec.media.sound_frames import is_frame
 
@@ -368,8 +369,7 @@ def _language(stream: Stream) -> str:
 
 def _text(text: str) -> str:
     """Without control characters, and no longer than the format allows."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in text).strip()
-    return shown.encode()[:_MAX_TEXT].decode(errors="ignore")
+    return printable(text).encode()[:_MAX_TEXT].decode(errors="ignore")
 
 
 def _joins(one: Stream, other: Stream) -> bool:
