@@ -43,6 +43,7 @@ from gvcodec.layers import open_encoder
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.motion import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat
+from training.held_out import is_held_out
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
 #: Width and height of what motion codes of a clip.
@@ -57,12 +58,6 @@ RECORD = np.dtype(
         ("bpp", "<f4", (LENGTH,)),
     ]
 )
-
-
-def held_out(clip: str) -> bool:
-    """True for the training clips (about one in thirteen, by hash of the name) that are kept for
-    validation."""
-    return hashlib.sha256(clip.encode()).digest()[0] % 13 == 0
 
 
 def crop(planes: Planes, top: int, left: int, height: int, width: int) -> Planes:
@@ -99,7 +94,7 @@ def encode_clip(
 ) -> tuple[list[Planes], list[float]]:
     """Base frames of one clip in one base layer as the product codes it, with one keyframe, and bpp
     of the packets in their order."""
-    config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1)
+    config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1, speed="fast")
     encoder = open_encoder(fmt, config.resolve())
     base_frames, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
@@ -139,9 +134,10 @@ _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _KINDS: _Kinds = [
     ("av1", 36, 50, _ONE),
     ("av1", 44, 66, _ONE),
-    ("vvc", 36, 60, _ONE),
+    ("vvc", 36, 50, _ONE),
     ("av1", 36, 58, _HALF),
     ("av1", 52, 66, _ONE),
+    ("vvc", 46, 63, _ONE),
     ("av1", 40, 63, Fraction(3, 4)),
 ]
 _MOTION_KINDS: _Kinds = [
@@ -200,7 +196,7 @@ def add_material(
         "q": q,
         "scale": scale,
         "bpp": round(sum(sizes) / len(sizes), 5),
-        "held_out": held_out(path.name),
+        "held_out": is_held_out(path.name),
     }
 
 

@@ -1,7 +1,8 @@
 """Training of the painter, from a painter that there is: `python -m training painter`.
 
 Two networks lead in turn: two steps by VGG16, one by the small network that fitting has on every
-machine. Written to the configured folder, beside what `loop` writes: `painter.safetensors`
+machine. Runs have one to three frames, since what a first frame is given stays where the picture
+does. Written to the configured folder, beside what `loop` writes: `painter.safetensors`
 (averaged weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base
 frame | painted). Material: `python -m training material`.
 """
@@ -12,7 +13,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,9 @@ from gvcodec.util.tensor_colour import SMALL
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache
+from training.held_out import list_sha256
 from training.loop import Loop, Schedule, Work
+from training.material import LENGTH
 from training.settings import RunConfig, parse_run
 
 #: Of as many steps the last is led by the small network, where there is VGG16 for the others.
@@ -52,7 +55,7 @@ class TrainConfig(RunConfig):
     validate_minutes: float = 10.0
     pixel: float = 4.0
     energy: float = 0.03
-    temporal: float = 30.0
+    temporal: float = 45.0
 
 
 class PainterWork(Work):
@@ -87,6 +90,7 @@ class PainterWork(Work):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
+        batch = _begin(batch, 1 + int(self.data.rng.integers(LENGTH)))
         lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
         parts = lead(cast(PainterNetwork, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
@@ -162,6 +166,8 @@ class PainterWork(Work):
                 **(json.loads(material.read_text()) if material.is_file() else {}),
                 "cache_sha256": self.data.digest(),
                 "coded_clips": len(self.data.entries),
+                "held_out_clips": len(self.held.entries),
+                "held_out_sha256": list_sha256(),
             },
             device=f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
         )
@@ -172,6 +178,12 @@ class PainterWork(Work):
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self.class_loss = state["class_loss"].to(self.device)
         self.data.rng = np.random.default_rng((self.config.seed, steps))
+
+
+def _begin(batch: Batch, frames: int) -> Batch:
+    """The first frames of the runs."""
+    base, source = ((p[0][:, :frames], p[1][:, :frames]) for p in (batch.base, batch.source))
+    return replace(batch, base=base, source=source, vectors=batch.vectors[:, :frames])
 
 
 def _leaders() -> list[str]:

@@ -120,17 +120,17 @@ class Gpu {
     const { model } = this;
     const shape = (name) => model.layer(name, new Map());
     const outputs = (name) => shape(name).outputs;
-    const c = shape("style").inputs, r = outputs("enter");
+    const c = shape("style").inputs;
     const numbers = {
       width, height, w, h, w8, h8, down: full(), half: half(), half_down: half(), low: half(), low_down: half(), blur: half(), bands: half(10),
-      signal: half(4), residual: half(6), below: half(), statistics: blocks(4), mismatch: blocks(), inside: blocks(), slopes: blocks(3),
-      heads: blocks(HEADS), maps: blocks(MAPS + r),
+      signal: half(3), below: half(), statistics: blocks(4), mismatch: blocks(), inside: blocks(), slopes: blocks(3),
+      heads: blocks(HEADS), maps: blocks(MAPS),
     };
     this.pictures = [full(), full()];
     this.details = [full(), full()];
     this.tints = [half(), half()];
     this.numbers = numbers;
-    const hidden = half(r / 4), quarter = half(outputs("stem") / 16), trunk = blocks(c);
+    const quarter = half(outputs("stem") / 16), trunk = blocks(c);
     const seen = blocks(c / 4), wide = blocks(Math.max(...Array.from({ length: model.blocks }, (_, n) => outputs(`blocks.${n}.expand`)), 0) / 4);
     const style = blocks(outputs("style") / 4);
 
@@ -171,10 +171,7 @@ class Gpu {
     add("view", "view", trunk, Block, seen, Block);
     add("levels", "style", seen, Block, style, Block);
     add("numbers", "head", style, Block, numbers.heads, Block, { limit: 32767 });
-    add("numbers", "gate", style, Block, numbers.maps + MAPS * h8 * w8, Block, { offset: 256 });
     filter("maps", Block);
-    add("levels", "enter", numbers.signal, Half, hidden, Half, { ...middles, gated: 1 });
-    add("numbers", "leave", hidden, Half, numbers.residual, Half, zeros);
     filter("below", Half);
     filter("luma", Half);
     filter("tint", Half);
@@ -282,7 +279,7 @@ class Gpu {
 /** The level that means nothing in what a layer reads. */
 function zeroOf(name) {
   if (name === "statistics") return 0;
-  return ["stem", "style", "enter"].includes(name) || name.endsWith("expand") ? MIDDLE : ZERO;
+  return ["stem", "style"].includes(name) || name.endsWith("expand") ? MIDDLE : ZERO;
 }
 
 /** Weights of four inputs in a word, of four outputs side by side: [quad of outputs][quad of inputs][place][output]. */

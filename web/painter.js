@@ -7,17 +7,17 @@ import { samplesIn, samplesOf, words } from "./core.js";
 import { IntegerDecoder } from "./rans.js";
 import { tensorsOf } from "./source.js";
 
-const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head", "gate", "enter", "leave"];
+const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
 const SLOTS = { av1: 1, vvc: 3, motion: 1 };
 /** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
-  ["head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias"],
+  ["head.bias", "style.bias"],
   ["head.weight"],
-  ["gate.weight", "leave.weight"],
   ["style.weight"],
 ];
+const STRENGTH = 8, ALL_NOISE = 64, NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
 const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
@@ -39,25 +39,31 @@ export class Model {
     const outputs = scale.values.length;
     const weight = this.tensors[`${name}.weight`] ?? { shape: [outputs, 1, 1, 1], values: new Int32Array(outputs) };
     const [bias, multiplier, shift, step] = PARTS.map((part) => this.tensors[`${name}.${part}`]?.values ?? new Int32Array(outputs).fill(MISSING));
-    return {
+    const layer = {
       outputs, inputs: weight.shape[1], side: weight.shape[2], multiplier, shift, step,
       weight: changed(weight.values, changes.get(`${name}.weight`), LIMIT),
       bias: changed(bias, changes.get(`${name}.bias`), MOST_BIAS),
     };
+    return name === "head" && changes.strength ? strengthened(layer, changes.strength) : layer;
   }
 
   /** Changes by name, { values, step }; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 1 || payload[0] >> GROUPS.length !== 1) throw new Damaged("fitted weights: unknown kind or group");
+    if (payload.length < 1 || payload[0] >> 4 !== 1) throw new Damaged("fitted weights: unknown kind or group");
+    const changes = new Map();
+    if (payload[0] & STRENGTH) {
+      if (payload.length < 3 || payload[1] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");
+      changes.strength = { noise: payload[1], keep: payload[2] };
+      payload = Uint8Array.of(payload[0] - STRENGTH, ...payload.subarray(3));
+    }
     const names = GROUPS.filter((_, group) => (payload[0] >> group) & 1).flat().filter((name) => name in this.tensors);
     const head = payload.subarray(1, 1 + names.length);
     if (head.length < names.length || head.some((byte) => byte !== EMPTY && byte >= (MOST_STEP + 1) * TABLES)) {
       throw new Damaged("fitted weights: a step is missing or out of range");
     }
     const coder = new IntegerDecoder(payload.subarray(1 + names.length));
-    const changes = new Map();
     names.forEach((name, place) => {
       if (head[place] === EMPTY) return;
       const scale = 5 * (head[place] % TABLES) + 3;
@@ -147,6 +153,14 @@ export class Painter {
 function changed(values, change, limit) {
   if (!change) return values;
   return values.map((value, place) => Math.max(-limit, Math.min(limit, value + change.values[place] * 2 ** change.step)));
+}
+
+/** The head with so much noise, in 64ths, and so much more kept of the detail before. */
+function strengthened(layer, { noise, keep }) {
+  const multiplier = layer.multiplier.slice(), bias = layer.bias.slice();
+  for (const row of NOISE_ROWS) multiplier[row] = (multiplier[row] * noise + 32) >> 6;
+  if (multiplier[KEEP_ROW]) bias[KEEP_ROW] = Math.min(bias[KEEP_ROW] + Math.floor((keep * 2 ** layer.shift[KEEP_ROW]) / multiplier[KEEP_ROW]), MOST_BIAS);
+  return { ...layer, multiplier, bias };
 }
 
 /** What a stream is, in 1/256; the last entry is each frame's own. */

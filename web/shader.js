@@ -7,12 +7,12 @@
 /** Numbers of a frame and the places of its planes, in this order (gpu.js fills them). */
 export const FRAME = [
   "width", "height", "w", "h", "w8", "h8", "known", "top", "left", "now", "before", "now_detail", "before_detail", "now_tint", "before_tint",
-  "down", "half", "half_down", "low", "low_down", "blur", "bands", "signal", "residual", "below", "statistics", "mismatch", "inside",
+  "down", "half", "half_down", "low", "low_down", "blur", "bands", "signal", "below", "statistics", "mismatch", "inside",
   "slopes", "heads", "maps",
 ];
 export const LAYER = [
-  "weight", "scale", "quads", "side", "stride", "source", "height", "width", "outside", "goal", "rows", "columns", "outputs", "gated",
-  "added", "offset", "limit", "bits",
+  "weight", "scale", "quads", "side", "stride", "source", "height", "width", "outside", "goal", "rows", "columns", "outputs", "added",
+  "limit", "bits",
 ];
 
 const DOT = "dot4I8Packed(a, b)";
@@ -116,9 +116,12 @@ fn begin(@builtin(global_invocation_id) id: vec3u) {
   let luma = sample(min(y, f.height - 1) * f.width + min(x, f.width - 1));
   let bits = mixed(u32(((y + f.top) & 511) * 512 + ((x + f.left) & 511)) * 0x9E3779B1u);
   var noise = i32((bits & 255u) + ((bits >> 8u) & 255u) + ((bits >> 16u) & 255u) + (bits >> 24u)) + 2;
-  if (f.known != 0 && bits % 32u != 0u) {
+  if (f.known != 0) {
     let from_ = vec2i(y, x) + vector_at(y / 16, x / 16);
-    if (all(from_ >= vec2i(0)) && from_.x < 2 * f.h && from_.y < 2 * f.w) { noise = two(m[f.before + from_.x * 2 * f.w + from_.y]).y; }
+    if (all(from_ >= vec2i(0)) && from_.x < 2 * f.h && from_.y < 2 * f.w) {
+      let before = two(m[f.before + from_.x * 2 * f.w + from_.y]);
+      if (bits % 32u != 0u || before.x == luma) { noise = before.y; }
+    }
   }
   m[f.now + y * 2 * f.w + x] = pair(vec2i(luma, noise));
 }
@@ -149,14 +152,8 @@ fn split(@builtin(global_invocation_id) id: vec3u) {
   let outer = decimated_row(2 * y, max(2 * x - 1, 0)) + decimated_row(2 * y, min(2 * x + 2, wide - 1));
   m[half_at(f.half, y, x)] = pair(halved2(outer + 3 * inner, 3));
   var picture: vec4i;
-  var grain: vec4i;
-  for (var i = 0; i < 4; i++) {
-    let iso = fine_at(2 * y + i / 2, 2 * x + i % 2).iso;
-    picture[i] = squeezed(iso.x);
-    grain[i] = clamp(times(iso.y, 1232) + 64, 0, 127);
-  }
+  for (var i = 0; i < 4; i++) { picture[i] = squeezed(fine_at(2 * y + i / 2, 2 * x + i % 2).iso.x); }
   m[half_at(f.signal + 2 * f.h * f.w, y, x)] = quad(picture);
-  m[half_at(f.signal + 3 * f.h * f.w, y, x)] = quad(grain);
   var blur = vec2i(0);
   for (var i = 0; i < 9; i++) { blur += chroma(y + i / 3 - 1, x + i % 3 - 1) * (2 - abs(i / 3 - 1)) * (2 - abs(i % 3 - 1)); }
   m[half_at(f.blur, y, x)] = pair(halved2(blur, 2));
@@ -288,10 +285,6 @@ fn levels(@builtin(global_invocation_id) id: vec3u) {
   if (y >= l.rows || x >= l.columns) { return; }
   var v = clamp(scaled(sums(y, x, o), o), vec4i(-1023), vec4i(1023));
   v *= clamp(v + 128, vec4i(0), vec4i(256));
-  if (l.gated != 0) {
-    let map = 21 + 4 * o;
-    v = halved4(v, vec4i(8)) * vec4i(widened(map, y, x), widened(map + 1, y, x), widened(map + 2, y, x), widened(map + 3, y, x));
-  }
   m[l.goal + (o * l.rows + y) * l.columns + x] = quad(clamp(halved4(v, parts(o, 3)) + 8, vec4i(0), vec4i(127)));
 }
 
@@ -305,7 +298,7 @@ fn numbers(@builtin(global_invocation_id) id: vec3u) {
   let v = scaled(sums(y, x, o), o);
   for (var i = 0; i < 4 && 4 * o + i < l.outputs; i++) {
     let at = l.goal + ((4 * o + i) * l.rows + y) * l.columns + x;
-    m[at] = clamp(v[i] + l.offset + select(0, m[at], l.added != 0), -l.limit, l.limit);
+    m[at] = clamp(v[i] + select(0, m[at], l.added != 0), -l.limit, l.limit);
   }
 }
 
@@ -369,9 +362,12 @@ fn maps(@builtin(global_invocation_id) id: vec3u) {
     }
   }
   for (var i = 0; i < 2; i++) { m[to + (18 + i) * plane] = clamp(m[head + (12 + i) * plane], -16383, 16383); }
-  let u = max(128 - halved(m[block_at(f.mismatch, y, x)] * 1365, 16), 0);
-  let trust = halved(((u * u * u * u) >> 20u) * m[block_at(f.inside, y, x)], 6);
-  m[to + 20 * plane] = (halved(205 * clamp(m[head + 14 * plane] + 128, 0, 256), 8) * trust + 1) >> 1u;
+  let mismatch = m[block_at(f.mismatch, y, x)];
+  let inside = m[block_at(f.inside, y, x)];
+  let u = max(128 - halved(mismatch * 1365, 16), 0);
+  let trust = halved(((u * u * u * u) >> 20u) * inside, 6);
+  let share = min((clamp(m[head + 14 * plane] + 128, 0, 256) * trust + 1) >> 1u, 32767);
+  m[to + 20 * plane] = select(share, 32767, mismatch == 0 && inside == 64);
 }
 
 // Detail of the coarse bands.
@@ -389,11 +385,6 @@ fn below(@builtin(global_invocation_id) id: vec3u) {
   m[half_at(f.below, y, x)] = clamp(total, -2047, 2047);
 }
 
-fn residual_at(y: i32, x: i32) -> i32 {
-  let r = clamp(y, 0, 2 * f.h - 1);
-  let c = clamp(x, 0, 2 * f.w - 1);
-  return m[half_at(f.residual + (2 * (r & 1) + (c & 1)) * f.h * f.w, r / 2, c / 2)];
-}
 fn below_at(y: i32, x: i32) -> i32 { return m[half_at(f.below, clamp(y, 0, f.h - 1), clamp(x, 0, f.w - 1))]; }
 
 // Two rows of two samples of luma.
@@ -415,10 +406,8 @@ fn luma(@builtin(global_invocation_id) id: vec3u) {
       let yn = y + 2 * py - 1;
       let xn = x + 2 * px - 1;
       var detail = halved(3 * (3 * below_at(y, x) + below_at(yn, x)) + 3 * below_at(y, xn) + below_at(yn, xn), 4);
-      var soft = 0;
-      for (var i = 0; i < 9; i++) { soft += residual_at(row + i / 3 - 1, column + i % 3 - 1) * (2 - abs(i / 3 - 1)) * (2 - abs(i % 3 - 1)); }
       let b = fine_at(row, column);
-      detail += halved(soft, 4) + three_times(8 * vec3i(b.iso.x, b.p.x, b.q.x), gain) + three_times(4 * vec3i(b.iso.y, b.p.y, b.q.y), amplitude);
+      detail += three_times(8 * vec3i(b.iso.x, b.p.x, b.q.x), gain) + three_times(4 * vec3i(b.iso.y, b.p.y, b.q.y), amplitude);
       detail = clamp(detail, -8191, 8191);
       if (f.known != 0) {
         let from_ = f.before_detail + clamp(row + moved.x, 0, 2 * f.h - 1) * 2 * f.w + clamp(column + moved.y, 0, 2 * f.w - 1);
@@ -446,8 +435,7 @@ fn tint(@builtin(global_invocation_id) id: vec3u) {
   }
   var out: vec2i;
   for (var i = 0; i < 2; i++) {
-    let v = times(8 * colour[i], widened(18 + i, y, x)) + m[half_at(f.residual + (4 + i) * f.h * f.w, y, x)];
-    out[i] = clamp(v, -8191, 8191);
+    out[i] = clamp(times(8 * colour[i], widened(18 + i, y, x)), -8191, 8191);
   }
   if (f.known != 0) { out += vec2i(times(before.x - out.x, keep), times(before.y - out.y, keep)); }
   m[half_at(f.now_tint, y, x)] = pair(out);

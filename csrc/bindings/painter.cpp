@@ -52,10 +52,10 @@ class Frames {
 
   void start(const std::vector<Layer>& layers, const std::vector<Block>& blocks,
              const Numbers& entries) {
-    check(layers.size() == 9, "nine layers beside the blocks");
+    check(layers.size() == 6, "six layers beside the blocks");
     gv::PainterLayers l;
-    gv::PainterLayer* const places[] = {&l.stem, &l.stem2, &l.statistics, &l.view,  &l.style,
-                                        &l.head, &l.gate,  &l.enter,      &l.leave};
+    gv::PainterLayer* const places[] = {&l.stem, &l.stem2, &l.statistics,
+                                        &l.view, &l.style, &l.head};
     for (size_t i = 0; i < layers.size(); ++i) *places[i] = to_layer(layers[i]);
     for (const auto& [depthwise, expand, project, condition] : blocks)
       l.blocks.push_back(
@@ -107,8 +107,8 @@ void bind_painter(nb::module_& m) {
       .def("start", &Frames::start, "layers"_a, "blocks"_a, "entries"_a,
            "Forget the past. A layer is (weight int8 (outputs, inputs, rows, columns), bias, "
            "multiplier, shift, step int32); `layers`: stem, "
-           "stem2, statistics, view, style, head, gate, enter, leave; a block: (depthwise, "
-           "expand, project, condition int32).")
+           "stem2, statistics, view, style, head; a block: (depthwise, expand, project, "
+           "condition int32).")
       .def("paint", &Frames::paint, "y"_a, "u"_a, "v"_a, "motion"_a = nb::none(), "own"_a = 0,
            "The painted planes of the next frame; `motion` (H/16, W/16, 2) int16: (dy, dx) of "
            "blocks against the frame before.");

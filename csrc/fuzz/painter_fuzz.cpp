@@ -46,7 +46,6 @@ gv::PainterLayers layers(Numbers& n) {
   gv::PainterLayers l;
   l.stem = n.layer(4, 12, 3), l.stem2 = n.layer(4, 4, 3), l.statistics = n.layer(16, 16, 1);
   l.view = n.layer(20, 1, 1), l.style = n.layer(4, 20, 1), l.head = n.layer(15, 4, 1);
-  l.gate = n.layer(4, 4, 1), l.enter = n.layer(4, 16, 3), l.leave = n.layer(6, 4, 3);
   gv::PainterBlock block{n.layer(20, 1, 5), n.layer(8, 20, 1), n.layer(20, 8, 1), {}};
   for (int k = 0; k < 20 * 2; ++k) block.condition.push_back(n.next(-4000, 4000));
   l.blocks.push_back(block);

@@ -51,9 +51,8 @@ struct Taps {
 };
 
 struct PainterForms {
-  // Activations of a layer as quads, `gate` (may be null): a factor for each output, 256 = 1.
-  void (*quads)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
-                uint32_t* const* out);
+  // Activations of a layer as quads.
+  void (*quads)(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out);
   // Sums scaled, plus `more` (may be null), cut to ±limit.
   void (*rows)(const DotLayer& d, const Taps& taps, int width, const int16_t* const* more,
                int limit, int16_t* const* out);
@@ -72,11 +71,9 @@ struct PainterForms {
   void (*bands)(const int16_t* const* rows, int step, bool fine, int width, int16_t* scratch,
                 int16_t* const* out, int16_t* const* sums);
   void (*decimate)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* out);
-  // Signals as quads: of four rows, or of the four phases of two rows of double width (`grain`: of
-  // noise).
+  // Signals as quads: of four rows, or of the four phases of two rows of double width.
   void (*squeeze)(const int16_t* const* rows, int width, uint32_t* out);
-  void (*squeeze_phases)(const int16_t* even, const int16_t* odd, bool grain, int width,
-                         uint32_t* out);
+  void (*squeeze_phases)(const int16_t* even, const int16_t* odd, int width, uint32_t* out);
   // Products of the gradients of three rows, added up in pairs of columns: xx, yy, xy.
   void (*gradients)(const int16_t* const* rows, int width, int32_t* const* sums);
   // A map's row between two rows of blocks (share of the lower in eighths), four times as wide.
@@ -84,24 +81,22 @@ struct PainterForms {
                 int16_t* out);
   // Every sample twice.
   void (*twice)(const int16_t* row, int width, int16_t* out);
-  // Rows a and b in turns: a0 b0 a1 b1 …
-  void (*join)(const int16_t* a, const int16_t* b, int width, int16_t* out);
   // Σ bands × maps of the coarse scales (12 each; picture ×8, noise ×4, in threes).
   void (*below)(const int16_t* const* bands, const int16_t* const* maps, int width, int16_t* out);
   // A row of twice the size between rows `near` and `far`.
   void (*raise)(const int16_t* near, const int16_t* far, int width, int16_t* scratch, int16_t* out);
-  // A row of luma: `detail` has the raised coarse part, residual of three rows comes in softened,
-  // six bands × maps; blended with `fetched` by `keep` (both null: not), and added to `loop`.
-  void (*luma)(const int16_t* loop, const int16_t* const* residual, const int16_t* const* bands,
-               const int16_t* const* maps, const int16_t* fetched, const int16_t* keep, int width,
-               int16_t* scratch, int16_t* detail, int16_t* out);
+  // A row of luma: `detail` has the raised coarse part, six bands × maps come in; blended with
+  // `fetched` by `keep` (both null: not), and added to `loop`.
+  void (*luma)(const int16_t* loop, const int16_t* const* bands, const int16_t* const* maps,
+               const int16_t* fetched, const int16_t* keep, int width, int16_t* detail,
+               int16_t* out);
   // What chroma is above its blurred self, and that self, in quarter codes; sizes and values are
   // added to `sums` (two rows).
   void (*colour)(const int16_t* const* rows, int width, int16_t* scratch, int16_t* high,
                  int16_t* const* sums);
   void (*chroma)(const int16_t* loop, const int16_t* high, const int16_t* tint,
-                 const int16_t* residual, const int16_t* fetched, const int16_t* keep, int width,
-                 int16_t* detail, int16_t* out);
+                 const int16_t* fetched, const int16_t* keep, int width, int16_t* detail,
+                 int16_t* out);
 };
 
 // Those of the form in use (`cpu`).

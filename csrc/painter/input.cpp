@@ -22,7 +22,7 @@ FramePainter::FramePainter(int width, int height, int threads)
       half_(2, h_, w_),
       low_(2, h_, w_),
       three_(6, h_, w_),
-      signal_(4, h_ + 2, w_, kMiddleQuad),
+      signal_(3, h_ + 2, w_, kMiddleQuad),
       slopes_(3, h8_, w_ / 2),
       measures_(kMeasures, h8_, w8_),
       seen_(4, h8_, w8_) {
@@ -68,15 +68,16 @@ void FramePainter::fresh(int corner_y, int corner_x, int by) {
 
 namespace {
 
-// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn;
-// |difference| is added to `sums`, which fits for eight rows. `drawn`: see `tile_`.
+// Sixteen samples: noise from the frame before where it is inside the picture and not redrawn, as
+// it never is where the base frame stays; |difference| is added to `sums`, which fits for eight
+// rows. `drawn`: see `tile_`.
 GV_SIMD(void, take_row,
         (const int16_t* loop, const int16_t* moved, const int16_t* noise, const int16_t* inside,
          const int16_t* drawn, int16_t* out, int16_t* sums),
         (loop, moved, noise, inside, drawn, out, sums)) {
   int16_t taken[16], size[16];  // of their own, so that compilers see that nothing overlaps
   for (int x = 0; x < 16; ++x) {
-    const int keep = inside[x] & (drawn[x] >> 15), d = loop[x] - moved[x];
+    const int d = loop[x] - moved[x], keep = inside[x] & ((drawn[x] >> 15) | -(d == 0));
     taken[x] = static_cast<int16_t>((noise[x] & keep) | (drawn[x] & 1023 & ~keep));
     size[x] = static_cast<int16_t>(d < 0 ? -d : d);
   }
@@ -160,19 +161,18 @@ void FramePainter::split(int row8) {
   const int16_t* r[5];
   for (int y = 4 * row8; y < 4 * row8 + 4; ++y) {
     for (int field = 0; field < 2; ++field) {
-      const Samples16& plane = field ? now_.noise : now_.loop;
-      int16_t* iso[2] = {line.row(1, 0), line.row(2, 0)};
-      for (int py = 0; py < 2; ++py) {
-        rows_around(plane, 0, 2 * y + py, -2, 5, r);
-        int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
-        forms_->bands(r, 1, true, full, scratch, out, field ? nullptr : sum);
-      }
-      forms_->squeeze_phases(iso[0], iso[1], field, w_, signal_.row(2 + field, y + 1));
-      repeat_value(signal_.row(2 + field, y + 1), w_, kMiddleQuad);
-      rows_around(plane, 0, 2 * y, -1, 4, r);
+      rows_around(field ? now_.noise : now_.loop, 0, 2 * y, -1, 4, r);
       forms_->decimate(r, w_, scratch, half_.row(field, y));
       repeat(half_.row(field, y), w_, 4);
     }
+    int16_t* iso[2] = {line.row(1, 0), line.row(2, 0)};
+    for (int py = 0; py < 2; ++py) {
+      rows_around(now_.loop, 0, 2 * y + py, -2, 5, r);
+      int16_t* out[7] = {nullptr, nullptr, nullptr, iso[py], nullptr, nullptr, nullptr};
+      forms_->bands(r, 1, true, full, scratch, out, sum);
+    }
+    forms_->squeeze_phases(iso[0], iso[1], w_, signal_.row(2, y + 1));
+    repeat_value(signal_.row(2, y + 1), w_, kMiddleQuad);
     for (int c = 0; c < 2; ++c) {
       rows_around(chroma_, c, y, -1, 3, r);
       forms_->colour(r, w_, scratch, colour_.row(c, y), tone[c]);

@@ -6,8 +6,8 @@
 //
 // 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to
 // 65535 may stand in 16-bit lanes, which `srl` then takes as unsigned. `pack` makes 16-bit lanes of
-// two vectors, cut to their range, in an order of its own: `as_packed` and `as_row` change between
-// it and that of a row, `st_packed_pairs` stores as `st_pairs` does.
+// two vectors, cut to their range, in an order of its own: `as_row` gives that of a row,
+// `st_packed_pairs` stores as `st_pairs` does.
 
 #if GV_LANES >= 1 && GV_LANES <= 3
 // GV_OP: an intrinsic by its name at this width; GV_WHOLE: one that takes the whole vector.
@@ -86,9 +86,6 @@ inline V widen(const int16_t* p) {
 inline void narrow(int16_t* p, V v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
-inline V as_packed(V v) {
-  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v);
-}
 inline V as_row(V v) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
 }
@@ -124,8 +121,7 @@ inline void narrow(int16_t* p, V v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
-inline V as_packed(V v) { return _mm256_permute4x64_epi64(v, 0xd8); }
-inline V as_row(V v) { return as_packed(v); }
+inline V as_row(V v) { return _mm256_permute4x64_epi64(v, 0xd8); }
 inline void st_packed_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
 inline void st_pairs(void* p, V a, V b) {
   const V low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
@@ -147,7 +143,6 @@ inline V widen(const int16_t* p) {
 inline void narrow(int16_t* p, V v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v));
 }
-inline V as_packed(V v) { return v; }
 inline V as_row(V v) { return v; }
 inline void st_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
 inline void st_packed_pairs(void* p, V a, V b) { st_pairs(p, a, b); }
@@ -208,7 +203,6 @@ inline V widen(const int16_t* p) { return vmovl_s16(vld1_s16(p)); }
 inline void narrow(int16_t* p, V v) { vst1_s16(p, vmovn_s32(v)); }
 inline V add_cut(V a, V b) { return of16(vqaddq_s16(s16(a), s16(b))); }
 inline V pack(V a, V b) { return of16(vqmovn_high_s32(vqmovn_s32(a), b)); }
-inline V as_packed(V v) { return v; }
 inline V as_row(V v) { return v; }
 inline void st_pairs(void* p, V a, V b) {
   st32(p, of16(vzip1q_s16(s16(a), s16(b))));

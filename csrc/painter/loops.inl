@@ -57,8 +57,7 @@ inline V scaled_two(const DotLayer& d, int o, const V* sum) {
   return pack(scaled(d, o, sum[0]), scaled(d, o, sum[1]));
 }
 
-void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
-           uint32_t* const* out) {
+void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out) {
   const V least = kept(set16(-1023)), most = kept(set16(1023)), none = kept(set16(0)),
           half = kept(set16(128));
   const V whole = kept(set16(256)), zero = kept(set16(8)), top = kept(set16(127));
@@ -70,15 +69,9 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
       for (int i = 0; i < 4; ++i) {
         const int c = o + i, bits = 15 - d.step[c];
         V v = between(scaled_two(d, c, sum[i] + j), least, most);
-        V factor = between(add(v, half), none, whole);
-        int room = 6;
-        if (gate) {
-          v = times(sll(v, 1), sll(factor, 6));
-          factor = as_packed(ld16(gate[c] + x + j * kLanes));
-          room = 4;
-        }
-        v = times(bits > room ? sll(v, bits - room) : v,
-                  mul(factor, set32(0x10001 << (bits < room ? bits : room))));
+        const V factor = between(add(v, half), none, whole);
+        v = times(bits > 6 ? sll(v, bits - 6) : v,
+                  mul(factor, set32(0x10001 << (bits < 6 ? bits : 6))));
         level[i] = between(add(v, zero), none, top);
       }
       st_packed_pairs(out[o / 4] + x + j * kLanes, either(level[0], sll(level[1], 8)),
@@ -104,8 +97,7 @@ void rows(const DotLayer& d, const Taps& taps, int width, const int16_t* const* 
   });
 }
 #else
-void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const* gate,
-           uint32_t* const* out) {
+void quads(const DotLayer& d, const Taps& taps, int width, uint32_t* const* out) {
   for_sums(d, taps, width, [&](int o, int x, const V(*sum)[kColumns]) {
     for (int j = 0; j < kColumns; ++j) {
       V quad = set32(0);
@@ -113,7 +105,6 @@ void quads(const DotLayer& d, const Taps& taps, int width, const int16_t* const*
         const int c = o + i;
         V v = cut32(scaled(d, c, sum[i][j]), -1023, 1023);
         v = small_mul32(v, cut32(add32(v, set32(128)), 0, 256));
-        if (gate) v = mul32(halved32(v, 8), widen(gate[c] + x + j * kLanes));
         const V level = cut32(add32(halved32(v, d.step[c]), set32(8)), 0, 127);
         quad = either(quad, sll32(level, 8 * i));
       }
@@ -304,21 +295,18 @@ void squeeze(const int16_t* const* r, int width, uint32_t* out) {
   }
 }
 
-void squeeze_phases(const int16_t* even, const int16_t* odd, bool grain, int width, uint32_t* out) {
-  const auto level = [grain](V band) {
-    return grain ? cut(add(times(band, set16(1232)), set16(64)), 0, 127) : squeezed(band);
-  };
+void squeeze_phases(const int16_t* even, const int16_t* odd, int width, uint32_t* out) {
 #if GV_LANES
   // Two samples of each row in a 32-bit lane: to bytes 0, 1 and 2, 3.
   const auto bytes = [&](V v) { return either(v, srl32(v, 8)); };
   for (int x = 0; x < width; x += kLanes) {
-    const V a = bytes(level(ld16(even + 2 * x))), b = bytes(level(ld16(odd + 2 * x)));
+    const V a = bytes(squeezed(ld16(even + 2 * x))), b = bytes(squeezed(ld16(odd + 2 * x)));
     st32(out + x, either(masked(a, set32(0xffff)), sll32(b, 16)));
   }
 #else
   for (int x = 0; x < width; ++x) {
     const auto at = [&](const int16_t* row, int i) {
-      return static_cast<uint32_t>(level(row[2 * x + i]));
+      return static_cast<uint32_t>(squeezed(row[2 * x + i]));
     };
     out[x] = at(even, 0) | at(even, 1) << 8 | at(odd, 0) << 16 | at(odd, 1) << 24;
   }
@@ -401,15 +389,13 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
 #endif
 }
 
-void join(const int16_t* a, const int16_t* b, int width, int16_t* out) {
+void twice(const int16_t* row, int width, int16_t* out) {
 #if GV_LANES
-  for (int x = 0; x < width; x += kWide) st_pairs(out + 2 * x, ld16(a + x), ld16(b + x));
+  for (int x = 0; x < width; x += kWide) st_pairs(out + 2 * x, ld16(row + x), ld16(row + x));
 #else
-  for (int x = 0; x < width; ++x) out[2 * x] = a[x], out[2 * x + 1] = b[x];
+  for (int x = 0; x < width; ++x) out[2 * x] = out[2 * x + 1] = row[x];
 #endif
 }
-
-void twice(const int16_t* row, int width, int16_t* out) { join(row, row, width, out); }
 
 void below(const int16_t* const* seen, const int16_t* const* maps, int width, int16_t* out) {
   for (int x = 0; x < width; x += kWide) {
@@ -442,16 +428,10 @@ inline V blended(V value, const int16_t* fetched, const int16_t* keep, int x) {
   return fetched ? add(value, times(sub(ld16(fetched + x), value), ld16(keep + x))) : value;
 }
 
-void luma(const int16_t* loop, const int16_t* const* residual, const int16_t* const* seen,
-          const int16_t* const* maps, const int16_t* fetched, const int16_t* keep, int width,
-          int16_t* scratch, int16_t* detail, int16_t* out) {
-  for (int x = -1; x < width + 1; x += kWide)
-    st16(scratch + x,
-         add(add(ld16(residual[0] + x), ld16(residual[2] + x)), sll(ld16(residual[1] + x), 1)));
+void luma(const int16_t* loop, const int16_t* const* seen, const int16_t* const* maps,
+          const int16_t* fetched, const int16_t* keep, int width, int16_t* detail, int16_t* out) {
   for (int x = 0; x < width; x += kWide) {
-    const V soft =
-        add(add(ld16(scratch + x - 1), ld16(scratch + x + 1)), sll(ld16(scratch + x), 1));
-    V sum = add(ld16(detail + x), halved(soft, 4));
+    V sum = ld16(detail + x);
     for (int i = 0; i < 6; ++i)
       sum = add(sum, times(sll(ld16(seen[i] + x), i < 3 ? 3 : 2), ld16(maps[i] + x)));
     sum = blended(sum, fetched, keep, x);
@@ -474,16 +454,15 @@ void colour(const int16_t* const* r, int width, int16_t* scratch, int16_t* high,
   }
 }
 
-void chroma(const int16_t* loop, const int16_t* high, const int16_t* tint, const int16_t* residual,
-            const int16_t* fetched, const int16_t* keep, int width, int16_t* detail, int16_t* out) {
+void chroma(const int16_t* loop, const int16_t* high, const int16_t* tint, const int16_t* fetched,
+            const int16_t* keep, int width, int16_t* detail, int16_t* out) {
   for (int x = 0; x < width; x += kWide) {
-    const V sum = blended(add(times(sll(ld16(high + x), 3), ld16(tint + x)), ld16(residual + x)),
-                          fetched, keep, x);
+    const V sum = blended(times(sll(ld16(high + x), 3), ld16(tint + x)), fetched, keep, x);
     st16(detail + x, sum);
     st16(out + x, cut(add(ld16(loop + x), halved(sum, 3)), 0, 1023));
   }
 }
 
 const PainterForms kForms = {quads,   rows,           depthwise, view,      bands, decimate,
-                             squeeze, squeeze_phases, gradients, widen_row, twice, join,
-                             below,   raise_row,      luma,      colour,    chroma};
+                             squeeze, squeeze_phases, gradients, widen_row, twice, below,
+                             raise_row, luma,         colour,    chroma};

@@ -60,12 +60,8 @@ DotLayer packed(const PainterLayer& l, int zero) {
   return d;
 }
 
-// Taps of a layer 1×1, and of one 3×3 around the second of three rows.
+// Taps of a layer 1×1.
 Taps taps_at(const Quads& rows, int y) { return {{rows.row(0, y)}, 1, rows.channels, rows.stride}; }
-Taps taps_around(const Quads& rows, int above) {
-  const uint32_t* r = rows.row(0, above);
-  return {{r - 1, r, r + 1}, 3, 3 * rows.channels, rows.stride};
-}
 
 // The channels of row y.
 template <class Rows>
@@ -91,8 +87,8 @@ int32_t log8(int32_t v) {
 }  // namespace
 
 void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& entries) {
-  const int c = l.style.inputs, stem = l.stem.outputs, style = l.style.outputs, r = l.enter.outputs;
-  for (const int n : {c, stem, style, r})
+  const int c = l.style.inputs, stem = l.stem.outputs, style = l.style.outputs;
+  for (const int n : {c, stem, style})
     check(n >= 4 && n <= 512 && n % 4 == 0, "channels come in fours");
   check(c > 16 && l.blocks.size() <= 64, "layers do not fit together");
   check_layer(l.stem, stem, 12, 3);
@@ -101,9 +97,6 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   check_layer(l.view, c, 1, 1);
   check_layer(l.style, style, c, 1);
   check_layer(l.head, kHeads, style, 1);
-  check_layer(l.gate, r, style, 1);
-  check_layer(l.enter, r, 16, 3);
-  check_layer(l.leave, 6, r, 3);
   blocks_.clear();
   for (const PainterBlock& b : l.blocks) {
     const int wide = b.expand.outputs;
@@ -121,16 +114,14 @@ void FramePainter::start(const PainterLayers& l, const std::vector<int32_t>& ent
   for (const int32_t e : entries)
     check(std::abs(e) <= 2048, "an entry of the condition is out of range");
   stem_ = packed(l.stem, 64), stem2_ = packed(l.stem2, 8), statistics_ = packed(l.statistics, 0);
-  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8),
-  gate_ = packed(l.gate, 8);
-  enter_ = packed(l.enter, 64), leave_ = packed(l.leave, 8);
+  view_ = l.view, style_ = packed(l.style, 64), head_ = packed(l.head, 8);
   entries_ = entries;
   known_ = false;
   position_ = 0;
   quarter_ = Quads(stem / 4, h_ / 2, w_ / 2);
   trunk_ = next_ = Samples16(c, h8_, w8_);
   seen_ = Quads(style / 4, h8_, w8_);
-  maps_ = Samples16(kGate + r, h8_, w8_);
+  maps_ = Samples16(kMaps, h8_, w8_);
 }
 
 namespace {
@@ -156,7 +147,7 @@ void FramePainter::run_stem(int y) {
   Quads lines;
   const Taps taps = halve(signal_, 3, 2 * y, w_ / 2, kMiddleQuad, lines);
   const auto out = pointers(quarter_, y);
-  forms_->quads(stem_, taps, w_ / 2, nullptr, out.data());
+  forms_->quads(stem_, taps, w_ / 2, out.data());
   for (uint32_t* row : out) repeat_value(row, w_ / 2, kZeroQuad);
 }
 
@@ -203,7 +194,7 @@ void FramePainter::run_block(const Block& b, int first) {
   }
   for (int y = first; y < std::min(first + kRows, h8_); ++y) {
     const auto out = pointers(next_, y);
-    forms_->quads(b.expand, taps_at(lines, y - first), w8_, nullptr, pointers(between, 0).data());
+    forms_->quads(b.expand, taps_at(lines, y - first), w8_, pointers(between, 0).data());
     forms_->rows(b.project, taps_at(between, 0), w8_, pointers(std::as_const(trunk_), y).data(),
                  2047, out.data());
     for (int16_t* row : out)
@@ -222,15 +213,10 @@ void FramePainter::make_maps(int row8) {
     forms_->view(rows, view_.multiplier.data() + c, view_.shift.data() + c, w8_,
                  seen.row(c / 4, 0));
   }
-  forms_->quads(style_, taps_at(seen, 0), w8_, nullptr, pointers(styled, 0).data());
+  forms_->quads(style_, taps_at(seen, 0), w8_, pointers(styled, 0).data());
   int16_t* head[kHeads + 1] = {};
   for (int i = 0; i < kHeads; ++i) head[i] = heads.row(i, 0);
   forms_->rows(head_, taps_at(styled, 0), w8_, nullptr, 32767, head);
-  std::vector<int16_t*> gates;
-  for (int i = 0; i < gate_.outputs; ++i) gates.push_back(maps_.row(kGate + i, row8));
-  forms_->rows(gate_, taps_at(styled, 0), w8_, nullptr, 16383, gates.data());
-  for (int16_t* gate : gates)
-    for (int x = 0; x < w8_; ++x) gate[x] = static_cast<int16_t>(clamp(gate[x] + 256, -2047, 2047));
   const int32_t *c = measures_.row(kWay, row8), *s = measures_.row(kWay + 1, row8);
   for (int kind = 0; kind < 2; ++kind)
     for (int i = 0; i < 3; ++i) {
@@ -254,42 +240,25 @@ void FramePainter::make_maps(int row8) {
   for (int x = 0; x < w8_; ++x) {
     const int32_t u = std::max(128 - halved(mismatch[x] * 1365, 16), 0),
                   trust = halved((u * u * u * u >> 20) * known[x], 6);
-    maps_.row(kKeep, row8)[x] = static_cast<int16_t>(
-        (halved(205 * clamp<int32_t>(head[14][x] + 128, 0, 256), 8) * trust + 1) >> 1);
+    const int32_t share = (clamp<int32_t>(head[14][x] + 128, 0, 256) * trust + 1) >> 1;
+    const bool still = !mismatch[x] && known[x] == 64;
+    maps_.row(kKeep, row8)[x] = static_cast<int16_t>(still ? 32767 : std::min(share, 32767));
   }
   for (int i = 0; i < maps_.channels; ++i) repeat(maps_.row(i, row8), w8_, 1);
 }
 
-// What one thread needs for the rows of half resolution that it works on: three rows of each layer,
-// row y in place y mod 3; of what a layer 3×3 sees also in the place three further on, so that
-// three rows follow each other.
+// What one thread needs for the rows of half resolution that it works on; of `below` three, row y in
+// place y mod 3.
 struct FramePainter::Strip {
-  Quads hidden;
-  Samples16 residual, below, gates, maps, bands, wide, full, scratch, pair;
+  Samples16 below, maps, bands, wide, full, scratch;
 
-  Strip(int channels, int w)
-      : hidden(channels / 4, 6, w),
-        residual(8, 3, w),
-        below(1, 3, w),
-        gates(channels, 1, w),
+  explicit Strip(int w)
+      : below(1, 3, w),
         maps(12, 1, w),
         bands(12, 1, w),
         wide(7, 1, 2 * w),
         full(7, 1, 2 * w),
-        scratch(2, 1, 2 * w),
-        pair(1, 6, 2 * w) {}  // residual of luma: rows 2y, 2y + 1 of three rows y
-
-  static int place(int y) { return (y + 3) % 3; }
-  // Row y is written, or is outside the picture.
-  static void finish(Quads& rows, int y, bool inside) {
-    uint32_t* const begin = rows.row(0, place(y)) - kRowMargin;
-    const size_t size = static_cast<size_t>(rows.channels) * rows.stride;
-    if (!inside) std::fill_n(begin, size, kZeroQuad);
-    else
-      for (int q = 0; q < rows.channels; ++q)
-        repeat_value(rows.row(q, place(y)), rows.width, kZeroQuad);
-    std::copy_n(begin, size, begin + 3 * size);
-  }
+        scratch(2, 1, 2 * w) {}
 };
 
 // Map `map` of row y at half resolution.
@@ -299,28 +268,8 @@ void FramePainter::widen(int map, int y, int16_t* scratch, int16_t* out) const {
   forms_->widen(maps_.row(map, a), maps_.row(map, b), kShare[y % 4], w8_, scratch, out);
 }
 
-void FramePainter::first_row(Strip& s, int y) {
-  const bool inside = y >= 0 && y < h_;
-  if (inside) {
-    for (int c = 0; c < enter_.outputs; ++c)
-      widen(kGate + c, y, s.scratch.row(0, 0), s.gates.row(c, 0));
-    forms_->quads(enter_, taps_around(signal_, y), w_, pointers(std::as_const(s.gates), 0).data(),
-                  pointers(s.hidden, s.place(y)).data());
-  }
-  s.finish(s.hidden, y, inside);
-}
-
-// The residual, and the detail of the coarse bands.
-void FramePainter::last_row(Strip& s, int y) {
-  const Taps taps = taps_around(s.hidden, s.place(y - 1));
-  int16_t* out[8] = {};
-  for (int i = 0; i < 6; ++i) out[i] = s.residual.row(i, y % 3);
-  forms_->rows(leave_, taps, w_, nullptr, 2047, out);
-  for (int py = 0; py < 2; ++py) {
-    int16_t* row = s.pair.row(0, y % 3 * 2 + py);
-    forms_->join(out[2 * py], out[2 * py + 1], w_, row);
-    repeat(row, 2 * w_, 1);
-  }
+// The detail of the coarse bands.
+void FramePainter::below_row(Strip& s, int y) {
   const int16_t *seen[12], *maps[12];
   for (int i = 0; i < 12;
        i += 3) {  // N, P, Q of picture and noise at half resolution, then of the third scale
@@ -375,15 +324,9 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
                          s.full.row(3 * field + 2, 0)};
       forms_->bands(r, 1, true, full, scratch, out, nullptr);
     }
-    const int16_t* residual[3];
-    for (int d = -1; d <= 1; ++d) {
-      const int row = clamp(at + d, 0, 2 * h_ - 1);
-      residual[d + 1] = s.pair.row(0, row / 2 % 3 * 2 + row % 2);
-    }
     int16_t* out = s.scratch.row(1, 0);
     if (known_) fetch_row(before_.detail, 0, at, 0, motion, fetched);
-    forms_->luma(now_.loop.row(0, at), residual, seen, maps, fetched, s.wide.row(6, 0), full,
-                 scratch, detail, out);
+    forms_->luma(now_.loop.row(0, at), seen, maps, fetched, s.wide.row(6, 0), full, detail, out);
     if (at < height_)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), width_,
                   planes[0] + static_cast<size_t>(at) * width_);
@@ -393,8 +336,8 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
     widen(kTint + c, y, scratch, line);
     int16_t* out = s.scratch.row(1, 0);
     if (known_) fetch_row(before_.tint, c, y, 1, motion, fetched);
-    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, s.residual.row(4 + c, y % 3),
-                   fetched, keep, w_, now_.tint.row(c, y), out);
+    forms_->chroma(chroma_.row(c, y), colour_.row(c, y), line, fetched, keep, w_,
+                   now_.tint.row(c, y), out);
     if (y < ch)
       std::copy_n(reinterpret_cast<const uint16_t*>(out), cw,
                   planes[1 + c] + static_cast<size_t>(y) * cw);
@@ -462,17 +405,11 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
   // A strip begins and ends with rows that its neighbours work out as well: long strips waste less.
   const int length = std::max(16, ceil_div(h_, 4 * std::max(threads_, 1)));
   parallel_for(ceil_div(h_, length), threads_, [&](int i) {
-    Strip s(enter_.outputs, w_);
+    Strip s(w_);
     const int from = i * length, to = std::min(from + length, h_);
-    for (int y = from - 2; y < to + 2; ++y) {
-      // `outside`: rows beyond the picture that the next layer sees.
-      const auto is_needed = [&](int row, int around, int outside) {
-        return row >= std::max(from - around, -outside) &&
-               row < std::min(to + around, h_ + outside);
-      };
-      if (is_needed(y, 2, 1)) first_row(s, y);
-      if (is_needed(y - 1, 1, 0)) last_row(s, y - 1);
-      if (is_needed(y - 2, 0, 0)) paint_rows(s, y - 2, motion, planes);
+    for (int y = std::max(from - 1, 0); y < to + 1; ++y) {
+      if (y < h_) below_row(s, y);
+      if (y > from) paint_rows(s, y - 1, motion, planes);
     }
   });
   known_ = true;

@@ -29,7 +29,7 @@ struct PainterBlock {
 };
 
 struct PainterLayers {
-  PainterLayer stem, stem2, statistics, view, style, head, gate, enter, leave;
+  PainterLayer stem, stem2, statistics, view, style, head;
   std::vector<PainterBlock> blocks;
 };
 
@@ -100,8 +100,7 @@ class FramePainter {
   void run_block(const Block& b, int first);
   void make_maps(int row8);
   void widen(int map, int y, int16_t* scratch, int16_t* out) const;
-  void first_row(Strip& s, int y);
-  void last_row(Strip& s, int y);
+  void below_row(Strip& s, int y);
   void paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* const* planes);
 
   static constexpr int kTileStride = 512 + 16;
@@ -110,7 +109,7 @@ class FramePainter {
   const PainterForms* forms_ = nullptr;
   std::vector<int16_t> tile_;  // noise in the low ten bits, negative where older noise may stay
   std::vector<int32_t> entries_;
-  DotLayer stem_, stem2_, statistics_, style_, head_, gate_, enter_, leave_;
+  DotLayer stem_, stem2_, statistics_, style_, head_;
   PainterLayer view_;
   std::vector<Block> blocks_;
   uint32_t position_ = 0;
@@ -119,7 +118,7 @@ class FramePainter {
   Frame now_, before_;
   Samples16 chroma_, colour_, half_, low_;  // half_, low_: of picture, noise
   Samples16 three_;                         // H, V, D of the coarse scales of the picture
-  Quads signal_;  // coarse bands and colour (2 quads), phases of N, of noise; row y is y + 1 here
+  Quads signal_;  // coarse bands and colour (2 quads), phases of N; row y is y + 1 here
   Rows2<int32_t> slopes_,
       measures_;  // gradient products in pairs of columns; what the trunk and maps see of blocks
   Quads quarter_, seen_;

@@ -11,8 +11,8 @@ namespace gv {
 // low-passed samples (luma, two of chroma), of differences to the moved base frame, samples known
 // in it; direction (c, s).
 constexpr int kLevel = 11, kMismatch = 14, kKnown = 15, kWay = 16, kMeasures = 18;
-// Rows of `maps_`: gains (3 scales × 3), amplitudes (3 × 3), tint, keep, gates.
-constexpr int kAmplitude = 9, kTint = 18, kKeep = 20, kGate = 21;
+// Rows of `maps_`: gains (3 scales × 3), amplitudes (3 × 3), tint, keep.
+constexpr int kAmplitude = 9, kTint = 18, kKeep = 20, kMaps = 21;
 constexpr int kHeads = 15;
 constexpr uint32_t kMiddleQuad = 0x40404040, kZeroQuad = 0x08080808;
 

@@ -1,6 +1,6 @@
 // The painter with weights of any size at odd sizes of the picture: the same samples in
 // every form of the loops, on any number of threads and, by a sum that stands here, on every
-// machine. (tests/test_painter.py compares them with the definition.)
+// machine. (tests/painter/test_painter.py compares them with the definition.)
 #include "check.hpp"
 #include "painter/painter.hpp"
 
@@ -29,8 +29,6 @@ gv::PainterLayers layers(int spread) {
   gv::PainterLayers l;
   l.stem = make(16, 12, 3), l.stem2 = make(32 - 16, 16, 3), l.statistics = make(16, 16, 1);
   l.view = make(32, 1, 1), l.style = make(12, 32, 1), l.head = make(15, 12, 1);
-  l.gate = make(8, 12, 1), l.enter = make(8, 16, 3);
-  l.leave = make(6, 8, 3);
   for (int i = 0; i < 2; ++i) {
     gv::PainterBlock b{make(32, 1, 5), make(48, 32, 1), make(32, 48, 1), {}};
     for (int k = 0; k < 32 * 3; ++k) b.condition.push_back(uniform(random, -60, 60));

@@ -17,9 +17,6 @@ _NAMES = (
     "view",
     "style",
     "head",
-    "gate",
-    "enter",
-    "leave",
 )
 _Numbers = tuple[NDArray[np.int8], Ints, Ints, Ints, Ints]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,13 +30,14 @@ SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 SLOTS = 4  # of bases
 CONDITION = 2 + SLOTS + len(SCALES) + 1
 HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
+NOISE_ROWS, KEEP_ROW = slice(6, 9), 14
 ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
 PEAK = 1023
 BAND = 1023  # bands are cut here, in quarter codes
 DETAIL, COARSE = 8191, 2047  # added detail is cut here, in eighths of a code
 MAP = 16383
+KEEP = 32767  # the whole of the detail before
 TENSOR_FLOOR = 4096
-GRAIN = 1232  # brings the fine noise band to 20 levels a standard deviation
 SMOOTH = (1, 4, 6, 4, 1)
 
 
@@ -60,6 +61,28 @@ class Layer:
     multiplier: Ints
     shift: Ints
     step: Ints
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strong noise is, in 64ths, and how much more is kept of the detail before, in units of
+    the head's output `KEEP_ROW`."""
+
+    noise: int = 64
+    keep: int = 0
+
+    def apply(self, head: Layer) -> Layer:
+        """The head with multipliers of the amplitudes · noise / 64, rounded half up, and a bias
+        that adds `keep`: ⌊keep · 2^shift / multiplier⌋ more, cut to ±2^28."""
+        multiplier, bias = head.multiplier.copy(), head.bias.copy()
+        multiplier[NOISE_ROWS] = (multiplier[NOISE_ROWS] * self.noise + 32) >> 6
+        if self.keep and (factor := int(multiplier[KEEP_ROW])):
+            more = (self.keep << int(head.shift[KEEP_ROW])) // factor
+            bias[KEEP_ROW] = min(int(bias[KEEP_ROW]) + more, 1 << 28)
+        return replace(head, multiplier=multiplier, bias=bias)
+
+
+NEUTRAL = Strength()
 
 
 def condition(base: str, scale: Fraction, q: int) -> Ints:
@@ -88,8 +111,8 @@ def rate(size: int, width: int, height: int) -> int:
 
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
-    and .project, view (how style sees the trunk: multiplier and shift only), style, head, gate,
-    enter, leave; `conditions`: (channels, CONDITION) for each block."""
+    and .project, view (how style sees the trunk: multiplier and shift only), style, head;
+    `conditions`: (channels, CONDITION) for each block."""
 
     def __init__(self, layers: dict[str, Layer], conditions: list[Ints]) -> None:
         self.layers, self.conditions = layers, conditions
@@ -146,9 +169,9 @@ class Model:
             ):
                 if part.min() < low or part.max() > high:
                     raise ValueError(f"{name}: a number is out of range")
-        r, s, q = (len(self.layers[n].bias) for n in ("enter", "style", "stem"))
+        s, q = (len(self.layers[n].bias) for n in ("style", "stem"))
         wides = [len(self.layers[f"blocks.{i}.expand"].bias) for i in range(self.depth)]
-        if c <= 16 or any(n % 4 for n in (c, r, s, q, *wides)):
+        if c <= 16 or any(n % 4 for n in (c, s, q, *wides)):
             raise ValueError("channels come in fours")
         wanted = {
             "stem": (q, 12, 3, 3),
@@ -157,9 +180,6 @@ class Model:
             "view": (c, 1, 1, 1),
             "style": (s, c, 1, 1),
             "head": (HEADS, s, 1, 1),
-            "gate": (r, s, 1, 1),
-            "enter": (r, 16, 3, 3),
-            "leave": (6, r, 3, 3),
         }
         for i, table in enumerate(self.conditions):
             wide = wides[i]
@@ -172,9 +192,13 @@ class Model:
         if found != wanted or self.depth > 64:
             raise ValueError("layers do not fit together")
 
-    def add_deltas(self, deltas: dict[str, tuple[NDArray[np.int64], int]]) -> Model:
+    def add_deltas(
+        self,
+        deltas: dict[str, tuple[NDArray[np.int64], int]],
+        strength: Strength = NEUTRAL,
+    ) -> Model:
         """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
-        are added, weights are cut to ±127, biases to ±2^28."""
+        are added, weights are cut to ±127, biases to ±2^28; then by `strength`."""
         layers = dict(self.layers)
         for name, (values, shift) in deltas.items():
             layer, part = name.rsplit(".", 1)
@@ -184,4 +208,5 @@ class Model:
             after = np.clip(moved, -limit, limit)
             fields = {**vars(layers[layer]), part: after.astype(before.dtype)}
             layers[layer] = Layer(**fields)
+        layers["head"] = strength.apply(layers["head"])
         return Model(layers, self.conditions)

@@ -66,8 +66,8 @@ class State:
 @dataclass
 class Observed:
     """What fitting cannot change about a frame: all that follows from base frames, noise and the
-    layers before `style`. Bands of luma and noise in three scales, `seen` by the trunk, the
-    `signal` and `grain` of the residual branch; `trust` in what was painted before."""
+    layers before `style`. Bands of luma and noise in three scales, `seen` by `style`; `trust` in
+    what was painted before, 1 where a block is `still`."""
 
     luma: Tensor
     chroma: Tensor
@@ -76,11 +76,10 @@ class Observed:
     scales: list[Tensor]
     grains: list[Tensor]
     colour: Tensor
-    signal: Tensor
-    grain: Tensor
     seen: Tensor
     way: Tensor
     trust: Tensor
+    still: Tensor
 
     def to(self, dtype: torch.dtype) -> Observed:
         """The same in another precision; all values are whole numbers that half has too."""
@@ -106,28 +105,24 @@ class Observed:
 
 
 class PainterNetwork(nn.Module):
-    """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `residual`,
-    `stem`, `wide`."""
+    """See the module. Sizes: `channels` of the trunk, `depth` (blocks), `style`, `stem`,
+    `wide`."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__()
-        c, s, r, q = (sizes[n] for n in ("channels", "style", "residual", "stem"))
+        c, s, q = (sizes[n] for n in ("channels", "style", "stem"))
         self.sizes = dict(sizes)
         self.stem, self.stem2 = Layer(12, q, 3), Layer(q, c - 16, 3)
         self.statistics = Layer(16, 16, 1)
         self.blocks = nn.ModuleList([Block(c, sizes["wide"]) for _ in range(sizes["depth"])])
         self.view = Requantiser(c)
         self.style = Layer(c, s, 1)
-        self.head, self.gate = Layer(s, I.HEADS, 1), Layer(s, r, 1)
-        self.enter, self.leave = Layer(16, r, 3), Layer(r, 6, 3)
+        self.head = Layer(s, I.HEADS, 1)
 
     def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
         style = self.style.levels(self.style.silu(self.style.sums(x.seen)))
-        found, gates = (
-            self.head.rescale(self.head.sums(style)),
-            self.gate.rescale(self.gate.sums(style)),
-        )
+        found = self.head.rescale(self.head.sums(style))
 
         def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
             """(B, 3 scales, 3, h, w): factors of N, P, Q."""
@@ -138,7 +133,8 @@ class PainterNetwork(nn.Module):
 
         gain = steered(found[:, :3], found[:, 3:6], I.MAP)
         amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
-        keep = shift_right(shift_right(205 * (found[:, 14:] + 128).clamp(0, 256), 8) * x.trust, 1)
+        keep = shift_right((found[:, 14:] + 128).clamp(0, 256) * x.trust, 1).clamp(max=I.KEEP)
+        keep = torch.where(x.still > 0, x.still * I.KEEP, keep)
         tint, share = upsample_maps(
             torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)
         ).split((2, 1), 1)
@@ -155,14 +151,9 @@ class PainterNetwork(nn.Module):
                 parts.append(times(factor * bands, wide))
             return torch.cat(parts, 1).sum(1, keepdim=True)
 
-        gates = (256 + gates).clamp(-2047, 2047)
-        first = shift_right(self.enter.silu(self.enter.sums(torch.cat([x.signal, x.grain], 1))), 8)
-        hidden = self.enter.levels(first * upsample_maps(gates))
-        residual = self.leave.rescale(self.leave.sums(hidden)).clamp(-I.COARSE, I.COARSE)
         below = (painted_scale(1) + painted_scale(2)).clamp(-I.COARSE, I.COARSE)
-        soft = shift_right(three(F.pixel_shuffle(residual[:, :4], 2)), 4)
-        detail = upsample(below) + soft + painted_scale(0)
-        tinted = times(8 * x.colour, tint) + residual[:, 4:]
+        detail = upsample(below) + painted_scale(0)
+        tinted = times(8 * x.colour, tint)
         return detail.clamp(-I.DETAIL, I.DETAIL), tinted.clamp(-I.DETAIL, I.DETAIL), share
 
     def extract_features(self, signal: Tensor, statistics: Tensor, condition: Tensor) -> Tensor:
@@ -195,6 +186,7 @@ class PainterNetwork(nn.Module):
             mismatch = known = luma.new_zeros(b, 1, h // 8, w // 8)
         else:
             fetched, inside = warp(torch.cat([before.luma, before.noise], 1), vectors)
+            redraw = redraw & (luma != fetched[:, :1])
             noise = torch.where(inside & ~redraw, fetched[:, 1:], noise)
             known = pool(inside.to(luma), 8)
             with torch.no_grad():
@@ -210,8 +202,6 @@ class PainterNetwork(nn.Module):
         colour = (4 * chroma - blur).clamp(-I.BAND, I.BAND)
         coarse = torch.cat([scales[1].three, scales[2].three, colour], 1)
         signal = compand(torch.cat([coarse, F.pixel_unshuffle(scales[0].iso, 2)], 1))
-        grain = times(F.pixel_unshuffle(grains[0].iso, 2), noise.new_tensor(float(I.GRAIN)))
-        grain = grain.clamp(-I.MIDDLE, 127 - I.MIDDLE)
         with torch.no_grad():
             sizes = torch.cat([pool(scales[0].three.abs(), 8), 4 * pool(coarse.abs(), 4)], 1)
             level = torch.floor(pool(torch.cat([scales[2].low, blur], 1), 4) / 512)
@@ -222,6 +212,7 @@ class PainterNetwork(nn.Module):
             beside = torch.cat([log8(sizes + 103) - 52, level, *past], 1).clamp(max=127)
         u = (128 - shift_right(mismatch * 1365, 16)).clamp(min=0)
         trust = shift_right(torch.floor(u.square().square() / (1 << 20)) * known, 6)
+        still = ((mismatch == 0) & (known == 64)).to(luma)
         return Observed(
             luma,
             chroma,
@@ -230,11 +221,10 @@ class PainterNetwork(nn.Module):
             [bands.steered for bands in scales],
             [bands.steered for bands in grains],
             colour,
-            signal,
-            grain,
             self.extract_features(signal, beside, condition),
             directions(half),
             trust,
+            still,
         )
 
     def paint(self, x: Observed, state: State | None) -> tuple[Tensor, Tensor, State]:

@@ -1,7 +1,9 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
     byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the
-                painter, bit i of m set: group i of `GROUPS` is present
+                painter, bit i < 3 of m set: group i of `GROUPS` is present
+    m >= 8      u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
+                (`model.Strength`)
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
@@ -21,6 +23,7 @@ import numpy as np
 
 from gvcodec._core import cdf_decode, cdf_encode
 from gvcodec.errors import DamagedStreamError, FormatVersionError
+from gvcodec.painter.model import Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +39,15 @@ RATE_SLOPE = 0.75
 #: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
 #: `PainterNetwork.state_dict()`.
 GROUPS: tuple[tuple[str, ...], ...] = (
-    ("head.bias", "gate.bias", "style.bias", "leave.bias", "enter.bias"),
+    ("head.bias", "style.bias"),
     ("head.weight",),
-    ("gate.weight", "leave.weight"),
     ("style.weight",),
 )
 LIMIT = 127
 _EMPTY = 255
 STEPS = range(21)
 _DELTA = 16
+_STRENGTH = 8
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
 #: A tensor is coded so often to compare tables, whose bytes are whole.
@@ -81,6 +84,22 @@ def pack(deltas: list[Delta]) -> bytes:
         head.append(delta.exponent * len(_SCALES) + table)
         coded.append((delta.values, _SCALES[table]))
     return bytes(head) + _encode(coded)
+
+
+def split_strength(payload: bytes) -> tuple[bytes, Strength]:
+    """A payload without its strength, and that. Raises `DamagedStreamError`."""
+    if not payload or payload[0] & -_STRENGTH != _DELTA + _STRENGTH:
+        return payload, Strength()
+    if len(payload) < 3 or payload[1] > Strength.noise:
+        raise DamagedStreamError("fitted weights: the strength is missing or out of range")
+    return bytes([payload[0] - _STRENGTH]) + payload[3:], Strength(payload[1], payload[2])
+
+
+def join_strength(payload: bytes, strength: Strength) -> bytes:
+    """The inverse of `split_strength`, of a payload without one that paints."""
+    if strength == Strength():
+        return payload
+    return bytes([payload[0] + _STRENGTH, strength.noise, strength.keep]) + payload[1:]
 
 
 def _encode(tensors: list[tuple[np.ndarray, int]]) -> bytes:
@@ -137,8 +156,9 @@ def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
 
 
 def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
-    """Bytes to deltas of tensors of these sizes; None for the identity. Raises
-    `DamagedStreamError`."""
+    """Bytes, whose strength is left aside, to deltas of tensors of these sizes; None for the
+    identity. Raises `DamagedStreamError`."""
+    payload, _ = split_strength(payload)
     if payload == IDENTITY:
         return None
     if payload[:1] == b"\1":

@@ -11,7 +11,7 @@ from gvcodec._core import BlockMotion
 from gvcodec.errors import UsageError
 from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.model import Model, condition, rate
-from gvcodec.painter.payload import read
+from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.types import Planes, VideoFormat
 
 
@@ -56,7 +56,10 @@ class VideoPainter:
         }
         deltas = [] if fitted is None else read(fitted, sizes)
         self._identity = deltas is None
-        changed = self._model.add_deltas({d.name: (d.values, d.exponent) for d in deltas or ()})
+        _, strength = split_strength(fitted or BASE)
+        changed = self._model.add_deltas(
+            {d.name: (d.values, d.exponent) for d in deltas or ()}, strength
+        )
         self._frames.start(self._stream, changed)
         self._motion.forget()
 

@@ -241,7 +241,7 @@ def varint(data: bytes) -> None:
 
 @cache
 def small_painter() -> PainterNetwork:
-    sizes = {"channels": 20, "depth": 1, "style": 4, "residual": 4, "stem": 4, "wide": 8}
+    sizes = {"channels": 20, "depth": 1, "style": 4, "stem": 4, "wide": 8}
     return PainterNetwork(sizes).requires_grad_(False)
 
 

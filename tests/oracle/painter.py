@@ -36,7 +36,7 @@ from gvcodec.painter.model import (
     COARSE,
     CONDITION,
     DETAIL,
-    GRAIN,
+    KEEP,
     MAP,
     MIDDLE,
     PEAK,
@@ -159,14 +159,6 @@ def phases(x: Ints) -> Ints:
     return np.stack([x[py::2, px::2] for py in (0, 1) for px in (0, 1)])
 
 
-def interleaved(x: Ints) -> Ints:
-    """The inverse of `phases`."""
-    out = np.zeros((2 * x.shape[1], 2 * x.shape[2]), np.int32)
-    for i in range(4):
-        out[i // 2 :: 2, i % 2 :: 2] = x[i]
-    return out
-
-
 def pooled(x: Ints, side: int) -> Ints:
     """Sums over squares of the last two axes."""
     h, w = x.shape[-2] // side, x.shape[-1] // side
@@ -266,6 +258,7 @@ class OraclePainter:
         mismatch = known
         if before is not None and vectors is not None:
             fetched, inside = self._fetch(before, vectors.astype(np.int32))
+            redraw = redraw & (luma != fetched.luma)
             noise = np.where(inside & ~redraw, fetched.noise, noise)
             known = pooled(inside.astype(np.int32), 8)
             mismatch = pooled(np.abs(luma - fetched.luma), 8)
@@ -338,13 +331,6 @@ class OraclePainter:
         seen = np.clip(scaled(layer["view"], x), -MIDDLE, 127 - MIDDLE)
         return levels(layer["style"], silu(layer["style"], sums(layer["style"], seen)))
 
-    def _residual(self, signal: Ints, grain: Ints, gate: Ints) -> Ints:
-        """Six channels at half resolution, 1/8 code: four phases of luma, two of chroma."""
-        enter, leave = (self.model.layers[name] for name in ("enter", "leave"))
-        first = halved(silu(enter, sums(enter, np.concatenate([signal, grain]))), 8)
-        hidden = levels(enter, first * widened(gate))
-        return np.clip(scaled(leave, sums(leave, hidden)), -COARSE, COARSE)
-
     def _added(
         self, luma: Ints, chroma: Ints, noise: Ints, mismatch: Ints, known: Ints
     ) -> tuple[Ints, Ints, Ints]:
@@ -358,7 +344,6 @@ class OraclePainter:
         colour = _cut(4 * chroma - blur)
         coarse = [*scales[1].three, *scales[2].three]
         signal = squeezed(np.stack([*coarse, *colour, *phases(scales[0].iso)]))
-        grain = np.clip(times(phases(grains[0].iso), GRAIN), -MIDDLE, 127 - MIDDLE)
 
         sizes = [pooled(np.abs(b), 8) for b in scales[0].three]
         sizes += [4 * pooled(np.abs(b), 4) for b in (*coarse, *colour)]
@@ -368,8 +353,8 @@ class OraclePainter:
         statistics = np.minimum(np.concatenate([energy, level, np.stack(past)]), 127)
         style = self._trunk(signal, statistics)
 
-        head, gate = self.model.layers["head"], self.model.layers["gate"]
-        found, gates = scaled(head, sums(head, style)), scaled(gate, sums(gate, style))
+        head = self.model.layers["head"]
+        found = scaled(head, sums(head, style))
         c, s = directions(half)
 
         def steered(size: Ints, ratio: Ints, most: int) -> Ints:
@@ -381,7 +366,8 @@ class OraclePainter:
         amplitude = steered(found[6:9], found[9:12], DETAIL)
         u = 128 - halved(mismatch * 1365, 16)
         trust = halved((np.maximum(u, 0) ** 4 >> 20) * known, 6)
-        keep = (halved(205 * np.clip(found[14] + 128, 0, 256), 8) * trust + 1) >> 1
+        keep = np.minimum((np.clip(found[14] + 128, 0, 256) * trust + 1) >> 1, KEEP)
+        keep = np.where((mismatch == 0) & (known == 64), KEEP, keep)
         few = np.concatenate([np.clip(found[12:14], -MAP, MAP), keep[None]])
         tint, (share,) = np.split(widened(few), [2])
 
@@ -395,8 +381,7 @@ class OraclePainter:
                     total = total + times(factor * band, m)
             return total
 
-        residual = self._residual(signal, grain, np.clip(256 + gates, -2047, 2047))
         below = np.clip(painted_scale(1) + painted_scale(2), -COARSE, COARSE)
-        detail = raised(below) + softened(interleaved(residual[:4]), 4) + painted_scale(0)
-        tinted = times(8 * colour, tint) + residual[4:]
+        detail = raised(below) + painted_scale(0)
+        tinted = times(8 * colour, tint)
         return np.clip(detail, -DETAIL, DETAIL), np.clip(tinted, -DETAIL, DETAIL), share

@@ -63,15 +63,15 @@ void painter_close(Painter* painter) { delete painter; }
 // The next frame is the first one.
 void painter_forget(Painter* painter) { painter->motion.forget(); }
 
-// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; nine layers in the order of `PainterLayers`; for each block
+// Forgets the past, and takes what paints. `numbers`: how many layers, blocks, entries of the condition, these; six layers in the order of `PainterLayers`; for each block
 // depthwise, expand, project and (channels × entries) its condition. 1, or 0 where they do not fit.
 int painter_start(Painter* painter, const int32_t* numbers, uint32_t count) try {
   Numbers in(numbers, count);
   const int layers = in.next(), blocks = in.next(), entries = in.next();
-  if (layers != 9) throw std::invalid_argument("nine layers beside the blocks");
+  if (layers != 6) throw std::invalid_argument("six layers beside the blocks");
   const std::vector<int32_t> stream = in.some(static_cast<size_t>(entries));
   gv::PainterLayers l;
-  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head, &l.gate, &l.enter, &l.leave}) *layer = in.layer();
+  for (auto* layer : {&l.stem, &l.stem2, &l.statistics, &l.view, &l.style, &l.head}) *layer = in.layer();
   for (int n = 0; n < blocks; ++n) {
     gv::PainterBlock b{in.layer(), in.layer(), in.layer(), {}};
     b.condition = in.some(static_cast<size_t>(b.depthwise.outputs) * entries);
