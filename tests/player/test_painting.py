@@ -116,15 +116,16 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
     pytest.importorskip("torch")
 
     from gvcodec.painter.cpu import CpuPainter
-    from gvcodec.painter.model import Model, condition, rate
+    from gvcodec.painter.model import Model, Strength, condition, rate
     from gvcodec.painter.motion import block_vectors
-    from gvcodec.painter.payload import IDENTITY, Delta, in_groups, pack
+    from gvcodec.painter.payload import IDENTITY, Delta, in_groups, join_strength, pack
     from tests.painter.test_painter import twin
 
     path = tmp_path / "model.safetensors"
     twin().save(path)
     model = Model.load(path)
     base_frames = moving_texture(width, height, 3)
+    base_frames.append(base_frames[-1])
     unpainted = b"".join(map(flat, base_frames))
     rng = np.random.default_rng(0)
     deltas = {}
@@ -137,7 +138,12 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
             6 if part == "bias" else 1,
         )
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
-    for given, changed in ((b"", model), (payload, model.add_deltas(deltas))):
+    strength = Strength(20, 77)
+    for name, given, changed in (
+        ("plain", b"", model),
+        ("fitted", payload, model.add_deltas(deltas)),
+        ("strength", join_strength(payload, strength), model.add_deltas(deltas, strength)),
+    ):
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)
         wanted, before = b"", None
@@ -146,7 +152,7 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
             own = rate(1000 * number, width, height)
             wanted += flat(painter.paint(planes, vectors, own))
             before = planes[0]
-        folder = tmp_path / ("fitted" if given else "plain")
+        folder = tmp_path / name
         assert painted_by_page(folder, path, unpainted, given, width, height, 40, "av1") == wanted
     assert (
         painted_by_page(tmp_path / "identity", path, unpainted, IDENTITY, width, height, 40, "av1")
