@@ -60,6 +60,7 @@ def test_the_reference_has_every_name() -> None:
 
 
 def test_pages_stay_short() -> None:
-    assert sum(len(page.read_text().split()) for page in PAGES) < 25_000
+    others = [page for page in PAGES if page.parent.name != "spec"]
+    assert sum(len(page.read_text().split()) for page in others) < 25_000
     for name in ("tutorial", "faq", "model-card"):
         assert len((ROOT / f"docs/{name}.md").read_text().split()) <= 500
