@@ -39,12 +39,14 @@ class Gop:
 class Part:
     """Number of the first frame, samples and bytes of GOPs that share fitted weights. A sample: a
     run of (base_frame, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
-    unknown."""
+    unknown; `firsts`: number of the first frame of each sample; `gops`: those of the part."""
 
     first: int
     samples: list[Sample]
     size: int
     sizes: list[list[int]] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    gops: list[Gop] = field(default_factory=list)
 
 
 def part_limit(config: EncoderConfig) -> int:
@@ -99,11 +101,13 @@ class FitSampler:
             ]
             while len(inside) > self._runs_a_part:
                 inside = inside[::2]
-            size = sum(gop.size for gop in gops if start <= gop.first < end)
+            within = [gop for gop in gops if start <= gop.first < end]
+            size = sum(gop.size for gop in within)
             sizes = [
                 [self._sizes[n] for n in range(first, first + len(runs[first]))] for first in inside
             ]
-            parts.append(Part(start, [runs[first] for first in inside], size, sizes))
+            samples = [runs[first] for first in inside]
+            parts.append(Part(start, samples, size, sizes, inside, within))
         return parts
 
     def _cut(self, number: int, planes: Planes) -> Planes:

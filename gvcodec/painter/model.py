@@ -192,6 +192,14 @@ class Model:
         if found != wanted or self.depth > 64:
             raise ValueError("layers do not fit together")
 
+    def sizes(self) -> dict[str, int]:
+        """Weights of the tensors that can be fitted, by name."""
+        return {
+            f"{name}.{part}": getattr(layer, part).size
+            for name, layer in self.layers.items()
+            for part in ("weight", "bias")
+        }
+
     def add_deltas(
         self,
         deltas: dict[str, tuple[NDArray[np.int64], int]],

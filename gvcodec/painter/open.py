@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import INSTALL_TORCH, MediaError, WrongModelError
-from gvcodec.painter.model import find_painter, rate
+from gvcodec.painter.model import Model, condition, find_painter, rate
+from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
 from gvcodec.util.models import find_model, model_id
 
@@ -70,7 +71,8 @@ def fit_parts(
     done: Callable[[float], None] | None = None,
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
-    Parts share the steps; where the first gains nothing the others are not fitted. `progress`
+    Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
+    flicker are painted less strongly (`steady`). `progress`
     takes lines on what is found, `done` the share, 0…1, of all that is done."""
     from gvcodec.painter.fit import fit
 
@@ -101,6 +103,13 @@ def fit_parts(
                 fitted[part.first] = before = payload
             elif number == 1 and not raised:
                 break  # the shipped weights do as well
+    fitted = steady(
+        Model.load(find_painter()),
+        condition(base, scale, q),
+        parts,
+        fitted,
+        (fmt.width, fmt.height),
+    )
     if fitted:
         return fitted, ""
     reasons = [

@@ -49,12 +49,7 @@ class VideoPainter:
 
     def start_gop(self, fitted: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
-        sizes = {
-            f"{name}.{part}": getattr(layer, part).size
-            for name, layer in self._model.layers.items()
-            for part in ("weight", "bias")
-        }
-        deltas = [] if fitted is None else read(fitted, sizes)
+        deltas = [] if fitted is None else read(fitted, self._model.sizes())
         self._identity = deltas is None
         _, strength = split_strength(fitted or BASE)
         changed = self._model.add_deltas(

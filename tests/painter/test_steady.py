@@ -1,0 +1,94 @@
+"""How strongly GOPs are painted: no more flicker than the base frames, where that is to be had."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from gvcodec.painter.fit_samples import Gop, Part, Sample
+from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, find_painter
+from gvcodec.painter.payload import BASE, IDENTITY, split_strength
+from gvcodec.painter.steady import LADDER, Runs, choose_strength, steady
+from gvcodec.types import Planes
+from tests.painter.test_painter import twin
+
+STREAM = condition("av1", Fraction(1), 50)
+MODEL = Model.load(find_painter())
+SIDE = 64
+
+
+def run(noise: float, seed: int = 0) -> Sample:
+    """Three frames of a texture that moves by whole samples; base frames without its details, and
+    with errors of their own that change from frame to frame."""
+    rng = np.random.default_rng(seed)
+    ground = rng.normal(512, 60, (SIDE + 16, SIDE + 16))
+    smooth = (ground + np.roll(ground, 1, 0) + np.roll(ground, 1, 1) + np.roll(ground, -1, 1)) / 4
+    found: Sample = []
+    for t in range(3):
+        planes: list[Planes] = []
+        for picture, error in ((smooth, noise), (ground, 0.0)):
+            y = picture[2 * t : 2 * t + SIDE, t : t + SIDE] + rng.normal(0, 1, (SIDE, SIDE)) * error
+            grey = np.full((SIDE // 2, SIDE // 2), 512, np.uint16)
+            planes.append((y.round().clip(0, 1023).astype(np.uint16), grey, grey))
+        found.append((planes[0], planes[1]))
+    return found
+
+
+def part(*gops: tuple[int, int], samples: int = 1, noise: float = 4.0) -> Part:
+    """GOPs (first frame, bytes) with `samples` runs each."""
+    firsts = [first + 3 * n for first, _ in gops for n in range(samples)]
+    runs = [run(noise, first) for first in firsts]
+    sizes = [[200] * 3 for _ in runs]
+    size = sum(size for _, size in gops)
+    return Part(gops[0][0], runs, size, sizes, firsts, [Gop(*gop) for gop in gops])
+
+
+def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    excess = iter([1.0, 3.0, 1.2, 1.04])
+    monkeypatch.setattr(Runs, "excess_of_base", lambda self: next(excess))
+    monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream: next(excess))
+    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[2]
+    excess = iter([1.0, 3.0, 3.0, 3.0])
+    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[-1]
+
+
+def test_excess_is_what_changes_beyond_the_source() -> None:
+    loud = Model.of(twin(5).integers())
+    calm, restless = (Runs([run(error)], [[0, 0, 0]]) for error in (0.0, 8.0))
+    base = restless.excess_of_base()
+    assert calm.excess_of_base() == 0 < base
+    assert calm.excess_of(MODEL, STREAM) == 0  # nothing that moves along changes
+    assert restless.excess_of(loud, STREAM) > 4 * base
+    silent = loud.add_deltas({}, Strength(noise=0))
+    assert restless.excess_of(silent, STREAM) < 2 * base
+    assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
+
+
+def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = iter([LADDER[2], NEUTRAL, LADDER[1]])
+    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: next(chosen))
+    parts = [part((0, 50_000), (30, 900), (60, 50_000)), part((90, 50_000))]
+    weights = bytes([17]) + bytes(60)
+    found = steady(MODEL, STREAM, parts, {0: weights, 90: IDENTITY}, (SIDE, SIDE))
+    assert sorted(found) == [0, 30, 60, 90]
+    # The second GOP is too small for weights of its own; nothing is chosen for it.
+    assert [split_strength(found[n])[1] for n in (0, 30, 60)] == [LADDER[2], LADDER[2], NEUTRAL]
+    assert all(split_strength(found[n])[0] == weights for n in (0, 30, 60))
+    assert found[90] == IDENTITY and next(chosen) == LADDER[1]
+
+
+def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [part((0, 50_000), (30, 50_000))]
+    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: NEUTRAL)
+    assert steady(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
+    monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
+    found = steady(MODEL, STREAM, parts, {}, (SIDE, SIDE))
+    assert {n: split_strength(p) for n, p in found.items()} == dict.fromkeys(
+        (0, 30), (BASE, LADDER[1])
+    )
