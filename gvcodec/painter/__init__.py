@@ -2,7 +2,8 @@
 coding loop.
 
 `open` has what encoder and decoder call. `model` is the file, `cpu` the C++ painter, `video` paints
-a stream; `network` is the same in torch, for fitting (`fit`) and training, which alone import it.
+a stream; `network` is the same in torch, for fitting (`fit`) and training, which alone import it;
+`steady` keeps GOPs from flickering.
 """
 
 from __future__ import annotations
