@@ -1,0 +1,58 @@
+"""The specification's tables are those of the code, and its examples hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+
+from gvcodec import _core
+from gvcodec.base.resample import DOWN, UP
+from gvcodec.bitstream.bundles import SAMPLE
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "docs/spec/tables"
+
+
+def test_sums_are_those_of_the_files() -> None:
+    listed = dict(line.split()[::-1] for line in (TABLES / "SHA256SUMS").read_text().splitlines())
+    files = {path.name for path in TABLES.iterdir()} - {"SHA256SUMS"}
+    assert set(listed) == files
+    for name, digest in listed.items():
+        assert hashlib.sha256((TABLES / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_laplace_tables_are_those_of_the_core() -> None:
+    scales = json.loads((TABLES / "laplace.json").read_text())
+    assert len(scales) == 64
+    for scale, table in enumerate(scales):
+        assert len(table["frequencies"]) == 8
+        for phase, frequencies in enumerate(table["frequencies"]):
+            assert len(frequencies) == 2 * table["radius"] + 2
+            edges = list(accumulate(frequencies, initial=0))
+            assert _core.cdf_table(scale, phase - 4).tolist() == edges, (scale, phase)
+
+
+def test_resampler_and_sample_are_those_of_the_code() -> None:
+    written = json.loads((TABLES / "resampler.json").read_text())
+    for way, kernels in (("up", UP), ("down", DOWN)):
+        assert set(written[way]) == {str(scale) for scale in kernels}
+        for scale, kernel in kernels.items():
+            fields = written[way][str(scale)]
+            assert fields["step"] == kernel.step and tuple(fields["first"]) == kernel.first
+            assert tuple(map(tuple, fields["taps"])) == kernel.taps
+    shipped = ROOT / "gvcodec/bitstream" / SAMPLE
+    assert (TABLES / "bundles.sample").read_bytes() == shipped.read_bytes()
+
+
+@pytest.mark.parametrize("what", ["crc16", "crc32"])
+def test_checksums_of_the_specification(what: str) -> None:
+    import binascii
+    import zlib
+
+    page = (ROOT / "docs/spec/container.md").read_text()
+    found = {"crc16": binascii.crc_hqx(b"123456789", 0xFFFF), "crc32": zlib.crc32(b"123456789")}
+    assert f"{what} is {found[what]:X}" in page
