@@ -30,11 +30,13 @@ def let_threads_sleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def leave_realtime() -> None:
+def leave_realtime(process: int | None = None) -> None:
     """SVT-AV1, run by root, moves its caller and its own threads into a real-time class, where they
-    starve the machine."""
+    starve the machine. `process`: that of another program, None = this one."""
     if hasattr(os, "sched_setscheduler"):
-        tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+        tasks = ["0"] if process is None else []
+        with contextlib.suppress(OSError):
+            tasks = os.listdir(f"/proc/{process or 'self'}/task")
         for task in tasks:
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))

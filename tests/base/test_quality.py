@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.vvenc import find_ffmpeg
+from gvcodec.base.standard.programs import find_ffmpeg
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError

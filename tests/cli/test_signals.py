@@ -18,7 +18,7 @@ import pytest
 
 import gvcodec
 from gvcodec import api
-from gvcodec.base.standard.vvenc import find_ffmpeg
+from gvcodec.base.standard.programs import find_ffmpeg
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer

@@ -121,7 +121,7 @@ def test_commands_of_a_block_run(
     shutil.copytree(files, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     if "--base vvc" in text:
-        from gvcodec.base.standard.vvenc import find_ffmpeg
+        from gvcodec.base.standard.programs import find_ffmpeg
 
         try:
             find_ffmpeg()

@@ -1,5 +1,5 @@
-"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 inside PyAV, VVenC as a
-program (`gvcodec.base.standard.vvenc`).
+"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 in a program ffmpeg
+(`gvcodec.base.standard.pipe`) or inside PyAV, whichever is newer, VVenC in a program.
 
 They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
 come where the caller wants them. SVT-AV1 codes as many bits a sample as the source has: 10 bits for
@@ -17,7 +17,8 @@ from typing import Protocol, cast
 
 import av
 
-from gvcodec.base.standard.vvenc import VvcEncoder
+from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
+from gvcodec.base.standard.programs import SVT, VVENC, Version, find_ffmpeg, newest_svt
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
@@ -26,10 +27,13 @@ from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime, quiet_svt
 from gvcodec.util.sharing import Shared, in_turn, keep
 
-_LIBRARY = "libsvtav1"
-#: Up to this preset SVT-AV1's tools for screens serve all pictures: 4 % fewer bytes at equal
-#: LPIPS-Alex and DISTS, none at equal PSNR-Y, in twice the time.
-_SCREEN_TOOLS = 2
+#: SVT-AV1's tools for screens serve all pictures (docs/results.md). Releases before this one take
+#: two to seven times as long with them: there only small pictures at slow presets get them.
+_QUICK_SCREEN_TOOLS: Version = (4, 2)
+_OLD_SCREEN_PRESET, _OLD_SCREEN_SAMPLES = 2, 640 * 360
+#: VVenC lets the first access unit go with the 45th frame; what it holds back does not grow after
+#: that.
+_VVENC_LAG = 64
 #: With more than 8 bits, SVT-AV1 at presets above this one makes wrong pictures of strong change at
 #: qualities as fine as this: black and white in turn have 5 dB at q 0, 18 at q 10, 36 at q 22;
 #: preset 7 has 50 or more.
@@ -95,8 +99,28 @@ def open_encoder(
     rate = max(Fraction(standard_of(codec).least_rate), min(frame_rate, _MAX_RATE))
     tags = _colour_tags(colour)
     if codec == "vvc":
-        return VvcEncoder(width, height, rate, tags, _vvc_words(settings, colour.full_range))
-    return Av1Encoder(width, height, rate, tags, settings)
+        words = [*_vvc_words(settings, colour.full_range), "-f", "vvc"]
+        program, size = find_ffmpeg(), (width, height)
+        return PipeEncoder(program, size, rate, tags, 10, words, vvc_units, _VVENC_LAG)
+    program_of_svt, version = newest_svt()
+    options = av1_options(settings, width * height, version)
+    if program_of_svt is None:
+        return Av1Encoder(width, height, rate, tags, settings, options)
+    quiet_svt()
+    return PipeEncoder(
+        program_of_svt,
+        (width, height),
+        rate,
+        tags,
+        settings.bit_depth,
+        [
+            *("-c:v", SVT, "-g", str(_NEVER)),
+            *(word for name, value in options.items() for word in (f"-{name}", value)),
+            *("-f", "ivf"),
+        ],
+        ivf_units,
+        0 if settings.low_delay else None,
+    )
 
 
 class Av1Encoder(Shared):
@@ -109,16 +133,18 @@ class Av1Encoder(Shared):
         rate: Fraction,
         colour: Colour,
         settings: Settings,
+        options: dict[str, str],
     ) -> None:
         super().__init__()
         quiet_svt()
-        encoder = cast("av.VideoCodecContext", av.CodecContext.create(_LIBRARY, "w"))
+        encoder = cast("av.VideoCodecContext", av.CodecContext.create(SVT, "w"))
         encoder.width, encoder.height = width, height
         encoder.pix_fmt = "yuv420p" if settings.bit_depth == 8 else "yuv420p10le"
         encoder.framerate, encoder.time_base = rate, 1 / rate
         encoder.gop_size = _NEVER
         tag_colour(encoder, colour)
-        self._settings = settings
+        encoder.options = options
+        self._bit_depth = settings.bit_depth
         self._encoder = encoder
         #: Filled anew for each picture: new memory for each takes longer than the samples.
         self._frame: av.VideoFrame | None = None
@@ -135,9 +161,7 @@ class Av1Encoder(Shared):
             return list(self.rest())
         # FFmpeg opens an encoder when it gets its first frame.
         opens = self._count == 0
-        if opens:
-            self._encoder.options = av1_options(self._settings)
-        frame = self._frame = frame_from_planes(planes, self._settings.bit_depth, self._frame)
+        frame = self._frame = frame_from_planes(planes, self._bit_depth, self._frame)
         frame.pict_type = _INTRA if key else 0
         frame.pts, frame.time_base = self._count, self._encoder.time_base
         self._count += 1
@@ -156,7 +180,7 @@ class Av1Encoder(Shared):
         except (av.FFmpegError, ValueError) as error:
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
-                f"{_LIBRARY} does not code {size} pictures: "
+                f"{SVT} does not code {size} pictures: "
                 f"{getattr(error, 'strerror', None) or error}"
             ) from error
 
@@ -181,15 +205,22 @@ def for_the_eye(low_delay: bool) -> tuple[str, ...]:
     return _EYE_LOW_DELAY if low_delay else _EYE
 
 
-def av1_options(settings: Settings) -> dict[str, str]:
-    """Options of FFmpeg's wrapper of SVT-AV1."""
+def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
+    """Whether pictures of so many luma samples are coded with SVT-AV1's tools for screens. Its own
+    detection is never asked: it takes camera clips for screens."""
+    if version >= _QUICK_SCREEN_TOOLS:
+        return True
+    return preset <= _OLD_SCREEN_PRESET and samples <= _OLD_SCREEN_SAMPLES
+
+
+def av1_options(settings: Settings, samples: int, version: Version) -> dict[str, str]:
+    """Options of FFmpeg's wrapper of this version of SVT-AV1."""
     crf = settings.q + _BEYOND * max(0.0, settings.q - _MOST_CRF)
     # With threads what a capped CRF makes differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
     params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay
-    if _preset("av1", settings) <= _SCREEN_TOOLS:
-        params.append("scm=1")
-    params += settings.params
+    screen_tools = uses_screen_tools(_preset("av1", settings), samples, version)
+    params += [f"scm={int(screen_tools)}", *settings.params]
     if settings.maxrate:
         # In 1000 bits a second. Without the second the mean rate comes out up to 29 % above it.
         params += [f"mbr={int(settings.maxrate / 1000)}", "mbr-overshoot-pct=0"]
@@ -219,6 +250,8 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
         )
     qp = round(_VVENC_FINEST + settings.q * _VVENC_STEP)
     return [
+        "-c:v",
+        VVENC,
         "-preset",
         _VVENC_PRESETS[_preset("vvc", settings)],
         "-qp",

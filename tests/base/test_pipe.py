@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gvcodec.base.standard import vvenc
+from gvcodec.base.standard import programs
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes
@@ -28,7 +28,7 @@ def program(tmp_path, monkeypatch) -> Path:
         "sys.stdin.buffer.read(96 * 80 * 3); print('no room', file=sys.stderr); sys.exit(1)\n"
     )
     path.chmod(0o755)
-    monkeypatch.setenv(vvenc.FFMPEG_VARIABLE, str(path))
+    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
     return path
 
 
@@ -46,14 +46,14 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
 
 
 def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(vvenc.FFMPEG_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
-        vvenc.find_ffmpeg()
-    monkeypatch.delenv(vvenc.FFMPEG_VARIABLE)
-    monkeypatch.setattr(vvenc, "_find_carried", lambda: None)
+        programs.find_ffmpeg()
+    monkeypatch.delenv(programs.FFMPEG_VARIABLE)
+    monkeypatch.setattr(programs, "_find_carried", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"pip install 'gvcodec\[vvc\]'"):
-        vvenc.find_ffmpeg()
+        programs.find_ffmpeg()
 
 
 def test_low_delay_is_refused() -> None:
@@ -77,7 +77,7 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(
 def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> None:
     encoder = StandardEncoder(form(96, 80), "vvc", 50)
     encoder.send(clip[0])
-    process = encoder._encoder._gop._process
+    process = encoder._encoder._gops[0]._process
     os.kill(process.pid, 0)
     del encoder
     gc.collect()

@@ -1,0 +1,225 @@
+"""Encoders inside a program `ffmpeg`: raw planes go into its pipe, access units come out of it.
+
+Every GOP is coded by a process of its own, so keyframes come where they are wanted and nothing
+reaches across them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import IO, NoReturn
+
+import av
+
+from gvcodec.errors import MediaError
+from gvcodec.media.planes import to_eight_bits
+from gvcodec.types import Colour, Planes
+from gvcodec.util.process import leave_realtime
+from gvcodec.util.signals import OnAbort, defer_signals
+
+#: Seconds that the program has to say what is wrong.
+_PATIENCE = 5
+_IVF_HEADER, _IVF_FRAME = 32, 12
+
+
+def ivf_units(stream: IO[bytes]) -> Iterator[bytes]:
+    """Temporal units of AV1 in an IVF file."""
+    stream.read(_IVF_HEADER)
+    while len(head := stream.read(_IVF_FRAME)) == _IVF_FRAME:
+        yield stream.read(int.from_bytes(head[:4], "little"))
+
+
+def vvc_units(stream: IO[bytes]) -> Iterator[bytes]:
+    """Access units of H.266 in Annex B form."""
+    parser = av.CodecContext.create("vvc", "r")
+    while data := os.read(stream.fileno(), 1 << 16):
+        yield from map(bytes, parser.parse(data))
+    yield from map(bytes, parser.parse(b""))
+
+
+class PipeEncoder:
+    """Planes in, access units out, in decode order, each with whether it is the keyframe of a GOP.
+
+        encoder = PipeEncoder(program, (width, height), rate, colour, 8, words, ivf_units, None)
+        units = encoder.encode(planes, key=True)
+        units += encoder.encode(None)  # the rest
+
+    `words`: encoder, its options and the format that `units_of` takes apart. `bit_depth` 8 or 10.
+    `lag`: units leave when so many frames came after theirs, whatever the speed of the machine;
+    None: when they are coded, and a GOP begins before the last one is finished. Raises `MediaError`
+    when the program fails."""
+
+    def __init__(
+        self,
+        program: str,
+        size: tuple[int, int],
+        rate: Fraction,
+        colour: Colour,
+        bit_depth: int,
+        words: Sequence[str],
+        units_of: Callable[[IO[bytes]], Iterator[bytes]],
+        lag: int | None,
+    ) -> None:
+        layout = "yuv420p" if bit_depth == 8 else "yuv420p10le"
+        # Tags of the input: as tags of the output they would make ffmpeg convert.
+        tags = {
+            "color_range": 2 if colour.full_range else 1,
+            "colorspace": colour.matrix,
+            "color_primaries": colour.primaries,
+            "color_trc": colour.transfer,
+        }
+        self._command = [
+            *(program, "-v", "error", "-probesize", "32", "-analyzeduration", "0"),
+            *("-f", "rawvideo", "-pix_fmt", layout, "-s", "{}x{}".format(*size), "-r", str(rate)),
+            *(word for name, code in tags.items() for word in (f"-{name}", str(code))),
+            *("-i", "pipe:0", "-fps_mode", "passthrough", "-flush_packets", "1", *words, "pipe:1"),
+        ]
+        self._eight_bits, self._units_of, self._lag = bit_depth == 8, units_of, lag
+        self._gops: deque[_Gop] = deque()
+
+    def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
+        """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
+        units: list[tuple[bytes, bool]] = []
+        if planes is None:
+            return list(self.rest())
+        if key or not self._gops:
+            if self._gops:
+                self._gops[-1].close_input()
+            units += self._finish(1 if self._lag is None else 0)
+            self._gops.append(_Gop(self._command, self._units_of))
+        self._gops[-1].send(map(to_eight_bits, planes) if self._eight_bits else planes)
+        while len(self._gops) > 1 and self._gops[0].is_done:
+            units += self._finish(len(self._gops) - 1)
+        return units + list(self._gops[0].ready(self._lag))
+
+    def rest(self) -> Iterator[tuple[bytes, bool]]:
+        """The units that are not out yet, each as soon as it is coded."""
+        if self._gops:
+            self._gops[-1].close_input()
+        yield from self._finish(0)
+
+    def _finish(self, left: int) -> Iterator[tuple[bytes, bool]]:
+        """Wait for the oldest GOPs until so many are left."""
+        while len(self._gops) > left:
+            yield from self._gops[0].finish()
+            self._gops.popleft()
+
+
+class _Gop:
+    """The process of a GOP."""
+
+    def __init__(
+        self, command: Sequence[str], units_of: Callable[[IO[bytes]], Iterator[bytes]]
+    ) -> None:
+        pipe = subprocess.PIPE
+        try:
+            with defer_signals():
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+                self._abort = OnAbort(self._process.kill)
+        except OSError as error:
+            raise MediaError(f"{command[0]}: cannot be run: {error.strerror}") from error
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._encoder = command[command.index("-c:v") + 1]
+        self._input = self._process.stdin
+        self._units: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._said = bytearray()
+        self._threads = [
+            threading.Thread(target=work, args=arguments, daemon=True)
+            for work, arguments in (
+                (_collect, (units_of(self._process.stdout), self._units)),
+                (_listen, (self._process.stderr, self._said)),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._sent = self._received = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all units are coded; after `close_input`."""
+        return self._received + self._units.qsize() > self._sent
+
+    def send(self, planes: Iterator[object] | Planes) -> None:
+        try:
+            for plane in planes:
+                self._input.write(plane.tobytes())  # type: ignore[attr-defined]
+            self._input.flush()
+        except OSError:
+            self._fail()
+        self._sent += 1
+        # Threads of encoders begin with any of the first frames.
+        leave_realtime(self._process.pid)
+
+    def ready(self, lag: int | None) -> Iterator[tuple[bytes, bool]]:
+        """The units that leave now."""
+        while self._received < self._sent:
+            if self._units.empty() if lag is None else self._sent - self._received <= lag:
+                return
+            yield self._next()
+
+    def close_input(self) -> None:
+        try:
+            self._input.close()
+        except OSError:
+            self._fail()
+
+    def finish(self) -> Iterator[tuple[bytes, bool]]:
+        """The rest, once the input is closed."""
+        while self._received < self._sent:
+            yield self._next()
+        if self._units.get() is not None or self._process.wait():
+            self._fail()
+        self._close()
+
+    def _next(self) -> tuple[bytes, bool]:
+        unit = self._units.get()
+        if unit is None:
+            self._fail()
+        self._received += 1
+        return unit, self._received == 1
+
+    def _fail(self) -> NoReturn:
+        # It is about to end by itself; what it says should arrive.
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._close()
+        said = self._said.decode(errors="replace").strip().splitlines()
+        raise MediaError(f"ffmpeg with {self._encoder} failed: {said[-1] if said else 'no message'}")
+
+    def _close(self) -> None:
+        self._abort.cancel()
+        for thread in self._threads:
+            thread.join()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
+
+    def __del__(self) -> None:
+        # A caller that gives up leaves no process running.
+        if (process := getattr(self, "_process", None)) is not None and process.poll() is None:
+            self._abort.cancel()
+            process.kill()
+            process.wait()
+
+
+def _collect(found: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
+    """Access units of a stream, then None."""
+    for unit in found:
+        units.put(unit)
+    units.put(None)
+
+
+def _listen(stream: IO[bytes], said: bytearray) -> None:
+    """The end of what the program says of errors."""
+    while data := os.read(stream.fileno(), 1 << 12):
+        said += data
+        del said[: -(1 << 12)]
