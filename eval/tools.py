@@ -4,6 +4,7 @@ ffmpeg binary."""
 from __future__ import annotations
 
 import contextlib
+import csv
 import ctypes
 import functools
 import hashlib
@@ -183,3 +184,11 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def group_digits(number: int) -> str:
     """A number with its digits in groups of three."""
     return f"{number:,}".replace(",", " ")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV, none where it is not there."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -24,9 +24,8 @@ import torch
 
 from eval.colour import Planes
 from eval.experiments import kept_out
-from eval.experiments.av1_settings import rows_of
 from eval.frames import Loaded, read_frames
-from eval.tools import markdown
+from eval.tools import markdown, read_rows
 from gvcodec.bitstream import Kind, Reader
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
@@ -123,7 +122,7 @@ def _token_bytes(stream: Path) -> int:
 
 def report(path: Path) -> str:
     """Rows with tokens beside the AV1 curve of the same clip at equal bytes."""
-    found = rows_of(path)
+    found = read_rows(path)
     lines = []
     for row in found:
         same = [r for r in found if all(r[k] == row[k] for k in ("clip", "size", "frames"))]

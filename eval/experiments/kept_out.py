@@ -50,7 +50,7 @@ from eval.metrics import METRICS, Measurer, need
 from eval.metrics.judges import PACKAGES, without_package
 from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT
-from eval.tools import markdown, run_command
+from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
@@ -102,12 +102,12 @@ def _rgb(planes: Planes) -> np.ndarray:
     return to_rgb(planes, 6, False, 8)
 
 
-def _wide(planes: Planes) -> Planes:
+def wide(planes: Planes) -> Planes:
     y, u, v = (plane.astype(np.uint16) << 2 for plane in planes)
     return y, u, v
 
 
-def _narrow(planes: Planes) -> Planes:
+def narrow(planes: Planes) -> Planes:
     y, u, v = (np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes)
     return y, u, v
 
@@ -135,10 +135,10 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
         config = replace(config, **_SETTINGS[codec])
     stream = io.BytesIO()
     encoder = Encoder(fmt, config, base_encoder=base_encoder)
-    encode_stream(encoder, stream, ((_wide(planes), None) for planes in frames))
+    encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
-    return len(data), {n: functools.partial(_decode, data, base) for n, base in outputs.items()}
+    return len(data), {n: functools.partial(decode, data, base) for n, base in outputs.items()}
 
 
 #: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
@@ -152,7 +152,7 @@ with open(sys.argv[1], "wb") as file:
 """
 
 
-def _decode(data: bytes, base: bool) -> list[Planes]:
+def decode(data: bytes, base: bool) -> list[Planes]:
     """Frames of a stream, decoded by another process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "planes")
@@ -162,7 +162,7 @@ def _decode(data: bytes, base: bool) -> list[Planes]:
         with open(path, "rb") as file:
             while file.tell() < size:
                 planes.append(np.load(file))
-    return [_narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
+    return [narrow((y, u, v)) for y, u, v in zip(*[iter(planes)] * 3, strict=True)]
 
 
 def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float) -> Coded:
@@ -184,11 +184,11 @@ def _svtav1(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) ->
         return size, {"": lambda: av1.decode(units, "8")}
     scale, less = SMALLER[codec]
     resampler = Resampler(fmt.width, fmt.height, Fraction(scale))
-    small = [_narrow(resampler.down(_wide(planes))) for planes in frames]
+    small = [narrow(resampler.down(wide(planes))) for planes in frames]
     size, units = av1.encode(small, fmt.frame_rate, "8:p4", q - less)
 
     def shown() -> Sequence[Planes]:
-        return [_narrow(resampler.up(_wide(planes))) for planes in av1.decode(units, "8")]
+        return [narrow(resampler.up(wide(planes))) for planes in av1.decode(units, "8")]
 
     return size, {"": shown}
 
@@ -241,7 +241,7 @@ def everything(options: argparse.Namespace) -> None:
     call += ["--frames", str(options.frames), "--outputs", ",".join(options.outputs)]
     call += ["--targets", ",".join(map(str, options.targets))]
     for clip, codec in itertools.product(options.clips or names(), options.codecs):
-        done = {(r["clip"], r["codec"], r["q"]) for r in av1.rows_of(options.out)}
+        done = {(r["clip"], r["codec"], r["q"]) for r in read_rows(options.out)}
         known = sorted({float(q) for c, _, q in done if c == clip})
         if len(known) < len(options.targets):
             words = [*call, "measure", "--clip", clip, "--codec", "qualities"]
@@ -259,7 +259,7 @@ def report(options: argparse.Namespace) -> None:
     curves: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for row in av1.rows_of(options.out):
+    for row in read_rows(options.out):
         codec = "svtav1" if row["codec"] in SMALLER else row["codec"]
         curves[codec, row["output"]][row["clip"]].append(row)
     anchors = (options.anchor,) if options.anchor else ("svtav1", *QUALITIES)
@@ -284,7 +284,7 @@ def _seconds(curve: dict[str, list[dict[str, str]]], clips: Sequence[str]) -> fl
 def check(options: argparse.Namespace) -> None:
     """Ends with 1 and a line where a mean is worse."""
     before, now = (
-        [r for r in av1.rows_of(path) if r["codec"] == "gvcodec"] for path in (LANDED, options.out)
+        [r for r in read_rows(path) if r["codec"] == "gvcodec"] for path in (LANDED, options.out)
     )
     worse = []
     for output, name in itertools.product(("base", "painted"), ("psnr_y", "lpips_alex", "dists")):

@@ -66,6 +66,13 @@ class Drains(Protocol):
 
 
 @runtime_checkable
+class NamesItself(Protocol):
+    """A base encoder that says which library codes, in which version: `Metadata.encoder`."""
+
+    written_by: tuple[int, ...]
+
+
+@runtime_checkable
 class OnDevice(Protocol):
     """A base decoder part of whose work a device may do, with the same result."""
 

@@ -71,7 +71,9 @@ that of zlib.
                                 var least luminance in 1/10000 cd/m²; 4 var largest and var mean
                                 content light level in cd/m²;  5 a tag of the source: name, byte 0,
                                 text, UTF-8 (any number of them);  6 svar time of the first frame on
-                                the clock of the source, microseconds. Others are skipped
+                                the clock of the source, microseconds;  7 encoder of the base: var
+                                1 SVT-AV1, 2 VVenC, then its version: var major, minor, patch and
+                                commits since, as far as they are known. Others are skipped
             type 67   painted   after the last frame: 8 bytes painted hash; of streams of the integer painter
             A reader skips types that it does not know. Those below 64 change the painted picture:
             without them there are base frames only.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.base import BaseEncoder, Coded, Drains
+from gvcodec.base import BaseEncoder, Coded, Drains, NamesItself
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
@@ -30,6 +30,7 @@ from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Planes, VideoFormat
@@ -183,7 +184,9 @@ class Encoder(Shared):
     @in_turn
     def send_metadata(self, data: bytes) -> None:
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
-        frame."""
+        frame. Which encoder codes the base is added."""
+        if isinstance(self._base_codec, NamesItself):
+            data += Metadata(encoder=self._base_codec.written_by).pack()
         if data:
             self._packets.append(Packet(Kind.METADATA, data))
 

@@ -27,7 +27,7 @@ class Info:
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. Of latent
     tokens: `token_frames` have so many a window (`window_tokens`, mean), rounded at `token_rates`.
     `packets`: a dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
-    numbers. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
+    numbers. `encoder`: that of the base, with its version. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
     of sound, language, title, default, and begin, seconds after the first frame (None: empty)."""
 
     width: int
@@ -51,6 +51,7 @@ class Info:
     content_light: Any
     tracks: list[dict[str, Any]]
     base: str
+    encoder: str | None
     base_scale: str
     q: int
     base_model_id: str | None
@@ -163,6 +164,7 @@ def facts(reader: Reader) -> Info:
         content_light=metadata.light,
         tracks=tracks.facts,
         base=header.base,
+        encoder=metadata.encoder_name or None,
         base_scale=str(header.scale),
         q=header.q,
         base_model_id=_hex(header.base_model_id),
@@ -241,6 +243,7 @@ _OPTIONAL = (
     "mastering_display",
     "content_light",
     "tracks",
+    "encoder",
 )
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8

@@ -1,6 +1,6 @@
 """What a file says of its video besides frames and tracks: title and other tags (time, place,
-artist …), chapters, how bright an HDR master is, when its own clock begins; and what of that is
-lost.
+artist …), chapters, how bright an HDR master is, when its own clock begins, which encoder coded its
+base; and what of that is lost.
 
     metadata = Metadata(title="Alps", light=(1000, 400))
     Metadata.unpack(metadata.pack()) == metadata
@@ -32,7 +32,13 @@ ANY_TEXT: dict[str, Any] = (
 MAX_PAYLOAD = 1 << 16
 _MICRO = Fraction(1, 1_000_000)
 _MAX_TIME = 1 << 52
-_TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START = 1, 2, 3, 4, 5, 6
+_TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START, _ENCODER = range(1, 8)
+#: Encoders of bases by their numbers.
+SVT_AV1, VVENC_H266 = 1, 2
+_ENCODERS = {SVT_AV1: "SVT-AV1", VVENC_H266: "VVenC"}
+_MOST_NUMBERS = 8
+#: Bytes that its field may take at the end of a payload.
+_ENCODER_ROOM = 64
 #: Tags of a file that say how it was stored, not what is in it.
 _TECHNICAL = frozenset(
     """title encoder encoded_by major_brand minor_version compatible_brands software duration
@@ -61,7 +67,8 @@ class Metadata:
     """`mastering` (SMPTE ST 2086): x and y of red, green, blue and white in 1/50000, largest and
     least luminance in 1/10000 cd/m². `light`: largest and mean content light level, cd/m².
     `tags`: names and texts (`creation_time`, `location`, `artist` …). `source_start`: where the
-    first frame is on the clock of the source, microseconds."""
+    first frame is on the clock of the source, microseconds. `encoder`: number of the base's encoder
+    and its version, as far as that is known."""
 
     title: str = ""
     chapters: tuple[Chapter, ...] = ()
@@ -69,10 +76,11 @@ class Metadata:
     light: tuple[int, int] | None = None
     tags: tuple[tuple[str, str], ...] = ()
     source_start: int = 0
+    encoder: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything that a video file could hold."""
-        return replace(self, source_start=0) != Metadata()
+        return replace(self, source_start=0, encoder=()) != Metadata()
 
     def pack(self) -> bytes:
         """The payload of a `metadata` packet, of any size; empty when there is nothing to say."""
@@ -86,6 +94,8 @@ class Metadata:
         fields += [(_TAG, f"{name}\0{text}".encode()) for name, text in self.tags]
         if self.source_start:
             fields.append((_START, encode_svar(self.source_start)))
+        if self.encoder:
+            fields.append((_ENCODER, b"".join(map(encode_var, self.encoder))))
         return b"".join(bytes([number]) + encode_var(len(data)) + data for number, data in fields)
 
     @staticmethod
@@ -115,9 +125,21 @@ class Metadata:
                 tags.append((printable(name), printable(text)))
             elif number == _START:
                 found = replace(found, source_start=field.svar())
+            elif number == _ENCODER:
+                found = replace(found, encoder=_numbers(field))
         if abs(found.source_start) > _MAX_TIME:
             raise DamagedStreamError("metadata: the start of the source is out of range")
         return replace(found, chapters=tuple(chapters), tags=tuple(tags))
+
+    @property
+    def encoder_name(self) -> str:
+        """Such as "SVT-AV1 4.2.0-151", empty where it is not known."""
+        if not self.encoder:
+            return ""
+        number, *version = self.encoder
+        name = _ENCODERS.get(number, f"encoder {number}")
+        text = ".".join(map(str, version[:3])) + "".join(f"-{part}" for part in version[3:] if part)
+        return f"{name} {text}".strip()
 
     def during(self, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> Metadata:
         """The same for a piece of the video: chapters between `begin` and `end` (seconds, None = no
@@ -187,7 +209,7 @@ def metadata_of(
         tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
     )
     notes = []
-    if len(found.pack()) > MAX_PAYLOAD:
+    if len(found.pack()) > MAX_PAYLOAD - _ENCODER_ROOM:
         notes.append(f"{', '.join(found.parts())} are left out, they are too long")
         found = replace(found, title="", chapters=(), tags=())
     return found, notes
@@ -280,6 +302,13 @@ def _light(data: bytes) -> tuple[int, int] | None:
         return None
     most, mean = struct.unpack_from("2I", data)
     return (most, mean) if max(most, mean) <= 0xFFFF and (most or mean) else None
+
+
+def _numbers(field: Cursor) -> tuple[int, ...]:
+    numbers: list[int] = []
+    while len(field) and len(numbers) < _MOST_NUMBERS:
+        numbers.append(field.var())
+    return tuple(numbers)
 
 
 def _text(field: Cursor) -> str:

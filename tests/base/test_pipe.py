@@ -1,5 +1,5 @@
-"""VVenC through a program: found or asked for, its schedule, what happens when it fails or is given
-up."""
+"""Encoders in a program: found or asked for, which SVT-AV1 codes, VVenC's schedule, what happens
+when a program fails or is given up."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import gvcodec
 from gvcodec.base.standard import programs
 from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.encoders import Settings, av1_options, uses_screen_tools
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes
 from tests.base.test_standard import decode, form
@@ -83,3 +85,56 @@ def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> No
     gc.collect()
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def encoded_gops(clip: list[Planes], **options: object) -> tuple[list, list[Planes]]:
+    encoder = StandardEncoder(form(96, 80), "av1", 50, threads=1, **options)
+    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
+    packets = [packet for part in parts for packet in part.packets]
+    return packets, [frame for part in parts for frame in part.base_frames]
+
+
+def test_svtav1_codes_where_it_is_newest_and_the_file_says_which(clip, monkeypatch) -> None:
+    """In the program and inside PyAV: closed GOPs, the same decoder, a file that names it."""
+    program, version = programs.newest_svt()
+    if program is None:
+        pytest.skip("no program has a newer SVT-AV1 than PyAV")
+    sizes = {}
+    for named, expected in ((None, version), ("none", programs.pyav_svt_version())):
+        if named:
+            monkeypatch.setenv(programs.FFMPEG_VARIABLE, named)
+        assert programs.newest_svt()[1] == expected
+        packets, base_frames = encoded_gops(clip, keyint=6, preset=8)
+        assert [n for n, p in enumerate(packets) if p.keyframe] == list(range(0, len(clip), 6))
+        assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
+        sizes[named] = [len(packet.payload) for packet in packets]
+        found = gvcodec.info(gvcodec.encode(clip[:2], base="av1", fit=0, preset=8, q=60))
+        assert found.encoder == "SVT-AV1 " + ".".join(map(str, expected[:3])) + "".join(
+            f"-{part}" for part in expected[3:] if part
+        )
+    assert sizes[None] != sizes["none"], "two encoders"
+
+
+def test_an_older_program_is_not_taken(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "ffmpeg"
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        "print('Svt[info]: SVT [version]:\\tSVT-AV1 Encoder Lib v1.4.1', file=sys.stderr)\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
+    assert programs.newest_svt() == (None, programs.pyav_svt_version())
+    path.write_text(path.read_text().replace("v1.4.1", "v99.0.0-3-gabc"))
+    programs._svt_version.cache_clear()
+    assert programs.newest_svt() == (str(path), (99, 0, 0, 3))
+
+
+def test_screen_tools_are_never_left_to_detection() -> None:
+    for version in ((4, 1, 0, 0), (4, 2, 0, 151), ()):
+        for samples in (640 * 360, 1920 * 1080):
+            for preset in (0, 2, 3, 8):
+                options = av1_options(Settings(50, preset=preset), samples, version)
+                words = options["svtav1-params"].split(":")
+                assert ("scm=1" in words) != ("scm=0" in words) and "scm=2" not in words
+    assert not uses_screen_tools(2, 1920 * 1080, (4, 1, 0, 0)), "seven times the time there"
+    assert uses_screen_tools(4, 1920 * 1080, (4, 2, 0, 0))

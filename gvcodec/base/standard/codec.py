@@ -19,7 +19,13 @@ import av
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.encoders import Settings, UnitEncoder, for_the_eye, open_encoder
+from gvcodec.base.standard.encoders import (
+    Settings,
+    UnitEncoder,
+    for_the_eye,
+    open_encoder,
+    written_by,
+)
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
@@ -78,6 +84,7 @@ class StandardEncoder:
             )
         self._codec = codec
         self._q = q
+        self.written_by = written_by(codec)
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._starts = GopStarts(fmt.width, fmt.height, keyint)

@@ -22,6 +22,7 @@ from gvcodec.base.standard.programs import SVT, VVENC, Version, find_ffmpeg, new
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
 from gvcodec.errors import UsageError
+from gvcodec.media.metadata import SVT_AV1, VVENC_H266
 from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime, quiet_svt
@@ -123,6 +124,11 @@ def open_encoder(
     )
 
 
+def written_by(codec: str) -> tuple[int, ...]:
+    """The encoder of a base and its version: `gvcodec.media.metadata.Metadata.encoder`."""
+    return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *newest_svt()[1])
+
+
 class Av1Encoder(Shared):
     """SVT-AV1, by PyAV. `encode` raises `UsageError` for a size that it does not take."""
 
@@ -180,8 +186,7 @@ class Av1Encoder(Shared):
         except (av.FFmpegError, ValueError) as error:
             size = f"{self._encoder.width}×{self._encoder.height}"
             raise UsageError(
-                f"{SVT} does not code {size} pictures: "
-                f"{getattr(error, 'strerror', None) or error}"
+                f"{SVT} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
             ) from error
 
 

@@ -193,7 +193,9 @@ class _Gop:
             self._process.wait()
         self._close()
         said = self._said.decode(errors="replace").strip().splitlines()
-        raise MediaError(f"ffmpeg with {self._encoder} failed: {said[-1] if said else 'no message'}")
+        raise MediaError(
+            f"ffmpeg with {self._encoder} failed: {said[-1] if said else 'no message'}"
+        )
 
     def _close(self) -> None:
         self._abort.cancel()
