@@ -60,6 +60,7 @@ NAMED: dict[str, dict[str, Fraction | None]] = {
 _ALSO = {"Kimono1": ("Kimono",), "ReadySteadyGo": ("ReadySetGo",)}
 SETS = ("hevc-b", "uvg", "mcl-jcv", "devtest", "kept-out", "procedural")
 KEPT_OUT = Path(__file__).with_name("kept_out.csv")
+KEPT_OUT_HD = Path(__file__).with_name("kept_out_hd.csv")
 #: Luma samples of a kept-out picture at most: slow encoders take minutes a clip even so.
 KEPT_OUT_SAMPLES = 416 * 240
 #: Frames a second of PNGs, unless told.

@@ -23,24 +23,22 @@ from gvcodec.util.options import (
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A row of `SPEEDS`: preset by base, that of pictures of at most `SMALL` luma samples where it
-    is another, and steps of fitting."""
+    """A row of `SPEEDS`: presets by base, for pictures of at most `SIZES` luma samples and for
+    larger ones, and steps of fitting."""
 
-    presets: Mapping[str, int]
-    small_presets: Mapping[str, int]
+    presets: Mapping[str, tuple[int, int, int]]
     fit_steps: int
 
 
-#: What --speed stands for; measured in docs/usage.md. SVT-AV1's preset 3 takes twice the time of 4
-#: and saves 3 to 5 % of the bytes, 2 with screen tools four times that of 3 and saves 2 to 8 %, 0
-#: four times that of 2 and saves 3 to 4 %: small pictures have the time. Steps of fitting are of
-#: eight crops each.
+#: What --speed stands for; measured in docs/usage.md. Large pictures have less time for each
+#: sample: at 720p and above `balanced` stays below twice the time of SVT-AV1's own preset 4, `fast`
+#: about at it. Steps of fitting are of eight crops each.
 SPEEDS = {
-    "fast": Speed({"av1": 5, "vvc": 4}, {}, 3),
-    "balanced": Speed({"av1": 3, "vvc": 2}, {"av1": 2}, 5),
-    "best": Speed({"av1": 2, "vvc": 1}, {"av1": 0}, 20),
+    "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 3),
+    "balanced": Speed({"av1": (2, 3, 5), "vvc": (2, 2, 2)}, 5),
+    "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
 }
-SMALL = 640 * 360
+SIZES = (640 * 360, 864 * 480)
 #: A frame of 16 MiB fits no bundle; one of so many samples has less as it is.
 _MOST_BUNDLED = 1 << 23
 DEFAULT_SPEED = "balanced"
@@ -54,7 +52,7 @@ MOST_THREADS = 1024
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 
-def _by_speed(value: Callable[[Speed], int]) -> str:
+def _by_speed(value: Callable[[Speed], int | str]) -> str:
     """Defaults of an option that follows from the speed."""
     return ", ".join(f"{name} {value(row)}" for name, row in SPEEDS.items())
 
@@ -153,9 +151,9 @@ class EncoderConfig:
         integer(0, 10),
         "N",
         "of SVT-AV1 (av1): 0 slowest … 10 fastest "
-        f"({_by_speed(lambda row: row.presets['av1'])}; up to 640×360 balanced 2, best 0); "
-        "of VVenC (vvc): 0 … 4 "
-        f"({_by_speed(lambda row: row.presets['vvc'])})",
+        f"({_by_speed(lambda row: '/'.join(map(str, row.presets['av1'])))}: up to 640×360, "
+        "864×480, above); of VVenC (vvc): 0 … 4 "
+        f"({_by_speed(lambda row: row.presets['vvc'][0])})",
     )
     eye: bool = option(
         False,
@@ -204,8 +202,8 @@ class EncoderConfig:
         """Preset for pictures of so many luma samples, None where the base has none."""
         if self.preset is not None:
             return self.preset
-        small = self._row.small_presets if samples <= SMALL else {}
-        return small.get(self.base, self._row.presets.get(self.base))
+        presets = self._row.presets.get(self.base)
+        return None if presets is None else presets[sum(samples > most for most in SIZES)]
 
     @property
     def coarsest(self) -> float:

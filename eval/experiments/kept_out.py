@@ -1,27 +1,26 @@
-"""The headline on the clips that nobody tuned on, by pieces of seconds: `python -m
+"""The headline on clips that nobody tuned on, by size and rate: `python -m
 eval.experiments.kept_out`.
 
 `eval rd --set kept-out` does the same with every codec as a program of its own, a search for each
-rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.csv` (48 frames,
-scaled to at most `SAMPLES`) is coded at the same few qualities, which span 0.007 to 0.06 bpp:
+rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.csv` and
+`eval/kept_out_hd.csv` is coded at its own size, at most `--samples` luma samples, at the same few
+qualities, near `TARGETS`:
 
-    gvcodec        default options of base av1, the whole file, base frames and painted
-    best, vvc      `--speed best`; base vvc, and at preset slow (vvc:slow)
-    8:p4:tune=0    base av1 with so many bits, this preset and options of SVT-AV1, nothing fitted
-    svtav1         SVT-AV1 at preset 4, 8 bits (at 3/4 and 1/2 size too, where rates are low)
+    gvcodec         default options of base av1, the whole file, base frames and painted
+    best, vvc       `--speed best`; base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
+    svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
+    svt, pyav       SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0; `pyav` is
+                    the one that PyAV's wheel holds
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
-`measure` makes one codec on one clip at one quality, appends rows to a CSV and may keep its middle
-frames as pictures, `all` calls it for everything that is missing, `report` compares the rows.
-`check` fails where gvcodec's rows of a new CSV take over 2 % more bits than those that came with
-the checkout. Settings are compared on clips for training, painted, by `all --clips … --outputs
-painted --codecs 8:p2:scm=1,8:p4:scm=1` and `report --anchor 8:p2:scm=1`.
+`all` measures what a CSV lacks, a process for each codec, clip and quality, so that none takes
+long. `report` compares its rows by size of picture and band of rates. `check` fails where gvcodec
+takes over 2 % more bits than in the release before, on the same clips at the same sizes.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import io
 import itertools
@@ -30,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -43,33 +42,39 @@ from PIL import Image
 
 from eval.codecs import peers
 from eval.codecs.codec import Options
-from eval.colour import Planes, to_rgb
-from eval.experiments import av1_settings as av1
-from eval.frames import Loaded, clip_of
+from eval.colour import Planes
+from eval.frames import Loaded, clip_of, read_frames
 from eval.metrics import METRICS, Measurer, need
 from eval.metrics.judges import PACKAGES, without_package
 from eval.points.bd import bd_rate, bootstrap
-from eval.sequences import KEPT_OUT
+from eval.sequences import KEPT_OUT, KEPT_OUT_HD
 from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
-from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
+from gvcodec.base.standard.payloads import restore
+from gvcodec.base.standard.programs import FFMPEG_VARIABLE
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.types import Colour, VideoFormat
 
-FRAMES, SAMPLES = 48, 352 * 200
-TARGETS = (0.007, 0.02, 0.06)
-EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 16, "ssimulacra2": 16, "flicker": 4}
+RELEASES = Path("docs/data/releases")
+TARGETS = (0.0045, 0.016, 0.055)
+BANDS = ((0.003, 0.01), (0.01, 0.03), (0.03, 0.08))
+#: Names of sizes, and the most luma samples of a picture.
+SIZES = {"thumbnail": 100_000, "480p": 864 * 480, "720p": 1280 * 720, "1080p": 1 << 30}
+EVERY = {"psnr_y": 1, "lpips_alex": 8, "dists": 24, "ssimulacra2": 24, "flicker": 8}
 #: Of single frames, and ColorVideoVDP of the middle quarter of a clip.
 JUDGES = EVERY | {"cvvdp": 4}
-FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *JUDGES, "seconds")
-#: Only where the rate is low: part of the size, and how much finer.
-SMALLER = {"svtav1-3/4": (0.75, 1.5), "svtav1-1/2": (0.5, 3.75)}
+FIELDS = ("clip", "codec", "output", "q", "bytes", "bpp", *JUDGES, "seconds", "samples", "frames")
+#: Only where the rate is low.
+SMALLER = ("svtav1-0.75", "svtav1-0.5")
 #: SVT-AV1's CRFs, and the peers' own numbers at which bytes are about the same.
 _CRFS = (10, 25, 40, 50, 57, 63, 70)
-QUALITIES = {
+QUALITIES: dict[str, tuple[float, ...]] = {
+    "svtav1": _CRFS,
+    "svtav1-0.75": tuple(crf - 1.5 for crf in _CRFS),
+    "svtav1-0.5": tuple(crf - 3.75 for crf in _CRFS),
     "vvenc": (15, 24, 30.5, 34.5, 38, 44.5, 49),
     "x265": (10, 20, 28, 33, 37, 43, 48),
     "aom": (10, 25, 38, 47, 53, 58, 63),
@@ -77,29 +82,31 @@ QUALITIES = {
 #: What differs from default options.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
+    "fast": {"speed": "fast"},
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},
     "vvc:slow": {"base": "vvc", "preset": 1},
+    "motion": {"base": "motion"},
+    "1/2": {"scale": Fraction(1, 2)},
+    "3/4": {"scale": Fraction(3, 4)},
 }
-CODECS = ("svtav1", *SMALLER, "gvcodec", *QUALITIES, "vvc", "best")
-#: What `check` compares with, and per cent of bits that it allows.
-LANDED, ALLOWED = Path("docs/data/kept-out.csv"), 2.0
+CODECS = ("svtav1", *SMALLER, "gvcodec", "svt")
+ALLOWED = 2.0  # per cent of bits
 
 
 #: Bytes, and by output what decodes the frames that are shown.
 Coded = tuple[int, dict[str, Callable[[], Sequence[Planes]]]]
+Rows = Sequence[dict[str, str]]
 
 
-def measurer(frames: Sequence[Planes], rate: Fraction, every: dict[str, int]) -> Measurer:
+def measurer(
+    frames: Sequence[Planes], rate: Fraction, every: dict[str, int], matrix: int = 6
+) -> Measurer:
     """Metrics of one clip; of the judges those that are installed. Raises EvalError."""
     lacking = {name for name in PACKAGES if without_package(name)}
     kept = {name: n for name, n in every.items() if name not in lacking}
     need(kept)
-    return Measurer(clip_of(frames, rate), kept)
-
-
-def _rgb(planes: Planes) -> np.ndarray:
-    return to_rgb(planes, 6, False, 8)
+    return Measurer(replace(clip_of(frames, rate), matrix=matrix), kept)
 
 
 def wide(planes: Planes) -> Planes:
@@ -114,31 +121,37 @@ def narrow(planes: Planes) -> Planes:
 
 def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Coded:
     """One codec at a quality, by number of SVT-AV1's CRFs."""
-    if codec in ("svtav1", *SMALLER):
-        return _svtav1(codec, frames, fmt, q)
     if codec in QUALITIES:
         return _peer(codec, frames, fmt, float(np.interp(q, _CRFS, QUALITIES[codec])))
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
-    base_encoder = None
-    if ":p" in codec:
-        bits, preset, *params = codec.split(":")
-        config, fmt = (
-            replace(config, preset=int(preset[1:]), fit=0),
-            replace(fmt, bit_depth=int(bits)),
-        )
-        base_encoder = StandardEncoder(
-            fmt, "av1", q, threads=1, params=params, preset=config.preset
-        )
-    else:
-        config = replace(config, **_SETTINGS[codec])
+    if codec.split(":")[0] in ("svt", "pyav"):
+        return _base_alone(codec, frames, fmt, config)
     stream = io.BytesIO()
-    encoder = Encoder(fmt, config, base_encoder=base_encoder)
+    encoder = Encoder(fmt, replace(config, **_SETTINGS[codec]))
     encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}
     return len(data), {n: functools.partial(decode, data, base) for n, base in outputs.items()}
+
+
+def _base_alone(
+    codec: str, frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig
+) -> Coded:
+    """SVT-AV1's own stream, by the settings of base av1 or those in `codec`."""
+    program, *words = codec.split(":")
+    if program == "pyav":
+        os.environ[FFMPEG_VARIABLE] = "none"
+    preset = config.resolve().preset_of(fmt.width * fmt.height)
+    if words and words[0].startswith("p"):
+        preset = int(words.pop(0)[1:])
+    q = config.resolve().base_q
+    encoder = StandardEncoder(fmt, "av1", q, threads=1, params=words, preset=preset)
+    parts = [*(encoder.send(wide(planes)) for planes in frames), encoder.flush()]
+    shown = [narrow(planes) for part in parts for planes in part.base_frames]
+    packets = (packet for part in parts for packet in part.packets)
+    return sum(len(restore("av1", packet.payload)) for packet in packets), {"": lambda: shown}
 
 
 #: Planes of a file, one after another, as `.npy`: what decodes is not what has encoded.
@@ -170,65 +183,88 @@ def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float
     peer = peers.make(codec, "ra", Options())
     with tempfile.TemporaryDirectory() as folder:
         stream, output, raw = (Path(folder, name) for name in ("stream", "out.y4m", "raw"))
-        source = Frames(iter(frames), fmt.width, fmt.height, fmt.frame_rate, 8, 6)
+        matrix = fmt.colour.matrix
+        source = Frames(iter(frames), fmt.width, fmt.height, fmt.frame_rate, 8, matrix)
         clip = prepare("clip", "", lambda: source, 0, Path(folder))
-        run_command(peer.command(peer.encode, clip, q=round(quality), stream=stream))
+        number = quality if codec.startswith("svtav1") else round(quality)
+        run_command(peer.command(peer.encode, clip, q=number, stream=stream))
         run_command(peer.command(peer.outputs[""], clip, stream=stream, output=output))
         shown = list(decode_raw(output, clip, raw))
         return stream.stat().st_size, {"": lambda: shown}
 
 
-def _svtav1(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Coded:
-    if codec == "svtav1":
-        size, units = av1.encode(frames, fmt.frame_rate, "8:p4", q)
-        return size, {"": lambda: av1.decode(units, "8")}
-    scale, less = SMALLER[codec]
-    resampler = Resampler(fmt.width, fmt.height, Fraction(scale))
-    small = [narrow(resampler.down(wide(planes))) for planes in frames]
-    size, units = av1.encode(small, fmt.frame_rate, "8:p4", q - less)
+def read(path: Path, samples: float, count: int) -> tuple[list[Planes], VideoFormat]:
+    """The first frames in 8 bits, `count` 0 = 48, of more than 480 lines 24, scaled to so many
+    samples at most."""
 
-    def shown() -> Sequence[Planes]:
-        return [narrow(resampler.up(wide(planes))) for planes in av1.decode(units, "8")]
+    def size(width: int, height: int) -> tuple[int, int]:
+        scale = min(1.0, (samples / (width * height)) ** 0.5)
+        if scale == 1 and not (width % 2 or height % 2):
+            return width, height
+        return max(16, round(width * scale / 8) * 8), max(16, round(height * scale / 8) * 8)
 
-    return size, {"": shown}
+    frames, rate = read_frames(path, count or 48, size)
+    height, width = frames[0][0].shape
+    if not count and width * height > SIZES["480p"]:
+        del frames[24:]
+    matrix = 1 if min(width, height) >= 720 else 6
+    return frames, VideoFormat(width, height, rate, 1 / rate, 8, Colour(*[matrix] * 3))
+
+
+def qualities(frames: Sequence[Planes], fmt: VideoFormat, targets: Sequence[float]) -> list[float]:
+    """CRFs in quarters at which SVT-AV1 at preset 4 comes near these rates."""
+    crfs, rates = (40, 50, 57, 63, 70), []
+    for crf in crfs:
+        size, _ = code("svt:p10", frames, fmt, crf)
+        rates.append(np.log(8 * size / (len(frames) * fmt.width * fmt.height)))
+    found = np.interp(-np.log(targets), -np.array(rates), crfs)
+    return sorted({round(4 * float(crf)) / 4 for crf in found})
 
 
 @functools.cache
 def names() -> list[str]:
-    with open(KEPT_OUT, newline="", encoding="utf-8") as file:
-        return [row["clip"] for row in csv.DictReader(file)]
+    """The clips of `eval/kept_out.csv`, then those of 720p and 1080p."""
+    return [row["clip"] for path in (KEPT_OUT, KEPT_OUT_HD) for row in read_rows(path)]
+
+
+def find_clip(folders: Sequence[Path], name: str) -> Path:
+    """Ends the program where none has it."""
+    for folder in folders:
+        if (path := folder / f"{name}.mp4").exists():
+            return path
+    sys.exit(f"{name}.mp4 is in none of {', '.join(map(str, folders))}")
 
 
 def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    av1.FRAMES = options.frames
-    frames, rate = av1.read(options.data / f"{options.clip}.mp4", SAMPLES)
-    height, width = frames[0][0].shape
-    fmt = VideoFormat(width, height, rate, 1 / rate, 8, Colour(6, 6, 6))
+    frames, fmt = read(find_clip(options.data, options.clip), options.samples, options.frames)
     if options.codec == "qualities":
-        av1.TARGETS = options.targets
-        print(",".join(map(str, av1.crfs_of(frames, rate))))
+        print(",".join(map(str, qualities(frames, fmt, options.targets))))
         return
-    measure = measurer(frames, rate, JUDGES)
+    judges = JUDGES if options.cvvdp else EVERY
+    measured = measurer(frames, fmt.frame_rate, judges, fmt.colour.matrix)
     for q in options.q:
         begun = sum(os.times()[:4])
         size, outputs = code(options.codec, frames, fmt, q)
         seconds = sum(os.times()[:4]) - begun
-        bpp = 8 * size / (len(frames) * width * height)
+        bpp = 8 * size / (len(frames) * fmt.width * fmt.height)
         lines = []
-        for output, decode in outputs.items():
+        for output, shown_by in outputs.items():
             if output and output not in options.outputs:
                 continue
-            shown = decode()
-            values = measure(Loaded(shown))
+            shown = shown_by()
+            values = measured(Loaded(shown))
             if options.keep:
                 name = f"{options.clip}-{options.codec}-{output}-{q:g}.png".replace("/", "_")
-                picture = np.rint(255 * _rgb(shown[len(shown) // 2])).astype(np.uint8)
-                Image.fromarray(picture.transpose(1, 2, 0).copy()).save(options.keep / name)
+                picture = np.rint(255 * measured.clip.rgb(shown[len(shown) // 2]))
+                picture = picture.astype(np.uint8).transpose(1, 2, 0)
+                Image.fromarray(picture.copy()).save(options.keep / name)
             cells = [f"{values[n]['mean']:.5f}" if n in values else "" for n in JUDGES]
             head = [options.clip, options.codec, output, q, size, f"{bpp:.6f}"]
-            lines.append(",".join(map(str, [*head, *cells, f"{seconds:.2f}"])) + "\n")
-        with open(options.out, "a") as file:
+            tail = [f"{seconds:.2f}", fmt.width * fmt.height, len(frames)]
+            lines.append(",".join(map(str, [*head, *cells, *tail])) + "\n")
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with open(options.out, "a", encoding="utf-8") as file:
             if not file.tell():
                 file.write(",".join(FIELDS) + "\n")
             file.writelines(lines)
@@ -237,118 +273,168 @@ def measure(options: argparse.Namespace) -> None:
 def everything(options: argparse.Namespace) -> None:
     """One process for each piece, so that none takes long."""
     call = [*options.prefix, sys.executable, "-m", "eval.experiments.kept_out"]
-    call += ["--data", str(options.data), "--out", str(options.out)]
+    call += [word for folder in options.data for word in ("--data", str(folder))]
+    call += ["--out", str(options.out), "--samples", str(options.samples)]
     call += ["--frames", str(options.frames), "--outputs", ",".join(options.outputs)]
-    call += ["--targets", ",".join(map(str, options.targets))]
+    call += ["--targets", ",".join(map(str, options.targets)), *["--cvvdp"] * options.cvvdp]
     for clip, codec in itertools.product(options.clips or names(), options.codecs):
-        done = {(r["clip"], r["codec"], r["q"]) for r in read_rows(options.out)}
-        known = sorted({float(q) for c, _, q in done if c == clip})
-        if len(known) < len(options.targets):
+        done = {(r["clip"], r["codec"], float(r["q"])) for r in read_rows(options.out)}
+        known = sorted({q for c, _, q in done if c == clip})
+        if options.q:
+            known = options.q
+        elif len(known) < len(options.targets):
             words = [*call, "measure", "--clip", clip, "--codec", "qualities"]
             text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-            known = sorted(float(q) for q in text.strip().split(","))
+            known = [float(q) for q in text.strip().split(",")]
         low = known[-1:] if codec in SMALLER else known
-        missing = [str(q) for q in low if (clip, codec, str(q)) not in done]
-        quick = missing and (codec == "svtav1" or ":p" in codec)
-        for part in [",".join(missing)] if quick else missing:
-            words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", part]
+        for q in [q for q in low if (clip, codec, q) not in done]:
+            words = [*call, "measure", "--clip", clip, "--codec", codec, "--q", str(q)]
             subprocess.run(words, check=True)
 
 
-def report(options: argparse.Namespace) -> None:
-    curves: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for row in read_rows(options.out):
-        codec = "svtav1" if row["codec"] in SMALLER else row["codec"]
-        curves[codec, row["output"]][row["clip"]].append(row)
-    anchors = (options.anchor,) if options.anchor else ("svtav1", *QUALITIES)
-    against = [row for row in curves if row[0] in anchors]
-    shown = [row for row in curves if row not in against]
-    lines = []
-    for anchor, row in itertools.product(against, shown):
-        clips = sorted(set(curves[anchor]) & set(curves[row]))
-        cells = [_overall(curves[anchor], curves[row], clips, name) for name in JUDGES]
-        seconds = [_seconds(curves[key], clips) for key in (row, anchor)]
-        cells.append(f"×{seconds[0] / seconds[1]:.2f}" if all(seconds) else "–")
-        lines.append([" ".join(row), anchor[0], str(len(clips)), *cells])
-    labels = [METRICS[name].marked_label for name in JUDGES]
-    header = ["gvcodec", "against", "clips", *labels, "time"]
-    print(markdown(header, lines))
+def size_of(row: dict[str, str]) -> str:
+    """The name of a row's size of pictures."""
+    return next(name for name, most in SIZES.items() if int(row["samples"]) <= most)
 
 
-def _seconds(curve: dict[str, list[dict[str, str]]], clips: Sequence[str]) -> float:
-    return sum(float(row["seconds"]) for clip in clips for row in curve[clip])
+#: Rows by clip.
+Curves = dict[str, list[dict[str, str]]]
 
 
-def check(options: argparse.Namespace) -> None:
-    """Ends with 1 and a line where a mean is worse."""
-    before, now = (
-        [r for r in read_rows(path) if r["codec"] == "gvcodec"] for path in (LANDED, options.out)
-    )
-    worse = []
-    for output, name in itertools.product(("base", "painted"), ("psnr_y", "lpips_alex", "dists")):
-        old, new = (_by_clip([r for r in rows if r["output"] == output]) for rows in (before, now))
-        text = _overall(old, new, sorted(set(old) & set(new)), name)
-        print(output, METRICS[name].label, text)
-        if not text.startswith("–") and float(text.split(" ")[0]) > ALLOWED:
-            worse.append(f"{output} {METRICS[name].label}")
-    if worse:
-        sys.exit(f"{', '.join(worse)}: more than {ALLOWED:g} % more bits than before")
-
-
-def _by_clip(rows: Sequence[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+def by_clip(rows: Rows) -> Curves:
+    found: Curves = defaultdict(list)
     for row in rows:
         found[row["clip"]].append(row)
     return found
 
 
-def _overall(
-    anchor: dict[str, list[dict[str, str]]],
-    row: dict[str, list[dict[str, str]]],
-    clips: Sequence[str],
-    name: str,
+def report(options: argparse.Namespace) -> None:
+    rows = read_rows(options.out)
+    bands = BANDS if options.bands else ((BANDS[0][0], BANDS[-1][1]),)
+    lines = []
+    for size, band in itertools.product(SIZES, bands):
+        curves: dict[tuple[str, str], Curves] = defaultdict(lambda: defaultdict(list))
+        for row in (row for row in rows if size_of(row) == size):
+            codec = "svtav1" if row["codec"] in SMALLER else row["codec"]
+            curves[codec, row["output"]][row["clip"]].append(row)
+        lines += list(_compare(curves, options.anchor, size, band))
+    labels = [METRICS[name].marked_label for name in JUDGES]
+    print(markdown(["size", "bpp", "codec", "against", "clips", *labels, "time"], lines))
+
+
+def _compare(
+    curves: dict[tuple[str, str], Curves], anchor: str, size: str, band: tuple[float, float]
+) -> Iterator[list[str]]:
+    """Rows of the table: every codec against the anchor."""
+    for name, against in curves.items():
+        if name[0] != anchor:
+            continue
+        for key, curve in curves.items():
+            clips = sorted(set(against) & set(curve))
+            if key == name or not clips:
+                continue
+            cells = [overall(against, curve, clips, metric, band) for metric in JUDGES]
+            spent = [
+                sum(float(r["seconds"]) for c in clips for r in x[c]) for x in (curve, against)
+            ]
+            cells.append(f"×{spent[0] / spent[1]:.2f}" if all(spent) else "–")
+            rates = "–".join(f"{rate:g}".lstrip("0") for rate in band)
+            yield [size, rates, " ".join(key).strip(), anchor, str(len(clips)), *cells]
+
+
+def overall(
+    anchor: Curves, row: Curves, clips: Sequence[str], name: str, band: tuple[float, float]
 ) -> str:
+    """Mean BD-rate over clips with its interval; of flicker the ratio at equal rate."""
     found = []
     for clip in clips:
-        pair = (
-            [(float(r["bpp"]), float(r[name])) for r in rows[clip] if r[name]]
-            for rows in (anchor, row)
-        )
-        percent = bd_rate(*pair, METRICS[name].higher_is_better, (0.003, 0.12)).percent
-        if percent is not None:
-            found.append(percent)
-    interval = bootstrap(found)
+        pair = [
+            [(float(r["bpp"]), float(r[name])) for r in curves[clip] if r[name]]
+            for curves in (anchor, row)
+        ]
+        if name == "flicker":
+            value = _ratio(*pair)
+        else:
+            value = bd_rate(*pair, METRICS[name].higher_is_better, band).percent
+        if value is not None:
+            found.append(value)
     if not found:
         return "–"
-    within = f" [{interval[0]:+.0f}, {interval[1]:+.0f}]" if interval else ""
     fewer = f" ({len(found)})" if len(found) < len(clips) else ""
+    if name == "flicker":
+        return f"×{np.exp(fmean(found)):.2f}{fewer}"
+    interval = bootstrap(found)
+    within = f" [{interval[0]:+.0f}, {interval[1]:+.0f}]" if interval else ""
     return f"{fmean(found):+.1f} %{within}{fewer}"
 
 
+def _ratio(*curves: list[tuple[float, float]]) -> float | None:
+    """Mean log of the second's values over the first's at equal rates."""
+    if any(len(curve) < 2 for curve in curves):
+        return None
+    logs = [np.log(np.maximum(np.array(sorted(curve)), 1e-4)) for curve in curves]
+    low, high = max(c[0, 0] for c in logs), min(c[-1, 0] for c in logs)
+    if high <= low:
+        return None
+    rates = np.linspace(low, high, 20)
+    first, second = (np.interp(rates, c[:, 0], c[:, 1]) for c in logs)
+    return float((second - first).mean())
+
+
+def check(options: argparse.Namespace) -> None:
+    """Ends with 1 and a line where a mean is worse than that of the release before."""
+    releases = sorted(path for path in options.releases.glob("*.csv") if path != options.out)
+    if not releases:
+        sys.exit(f"{options.releases}: no release to compare with")
+    worse = []
+    before, now = (
+        [r for r in read_rows(path) if r["codec"] == "gvcodec"]
+        for path in (releases[-1], options.out)
+    )
+    for size, output, name in itertools.product(
+        SIZES, ("base", "painted"), ("psnr_y", "lpips_alex", "dists")
+    ):
+        old, new = (
+            by_clip([r for r in rows if (size_of(r), r["output"]) == (size, output)])
+            for rows in (before, now)
+        )
+        clips = sorted(set(old) & set(new))
+        if not clips:
+            continue
+        text = overall(old, new, clips, name, (0.003, 0.12))
+        print(size, output, METRICS[name].label, text)
+        if not text.startswith("–") and float(text.split(" ")[0]) > ALLOWED:
+            worse.append(f"{size} {output} {METRICS[name].label}")
+    if worse:
+        sys.exit(f"{', '.join(worse)}: more than {ALLOWED:g} % more bits than {releases[-1].stem}")
+
+
 def main() -> None:
+    def listed(text: str) -> list[str]:
+        return text.split(",")
+
+    def numbers(text: str) -> list[float]:
+        return [float(part) for part in text.split(",")]
+
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("measure", "all", "report", "check"))
-    parser.add_argument("--data", type=Path, help="folder of the clips")
-    parser.add_argument("--out", type=Path, default=Path("docs/data/kept-out.csv"))
-    parser.add_argument("--codecs", type=lambda t: t.split(","), default=list(CODECS))
-    parser.add_argument("--clips", type=lambda t: t.split(","), help="instead of those kept out")
+    parser.add_argument("--data", type=Path, action="append", help="folder of clips; repeatable")
+    parser.add_argument("--out", type=Path, default=RELEASES / "1.0.csv")
+    parser.add_argument("--releases", type=Path, default=RELEASES, help="CSVs of releases")
+    parser.add_argument("--codecs", type=listed, default=list(CODECS))
+    parser.add_argument("--clips", type=listed, help="instead of those kept out")
+    parser.add_argument("--samples", type=float, default=1 << 30, help="of the largest pictures")
+    parser.add_argument("--frames", type=int, default=0, help="0: 48, of large pictures 24")
     parser.add_argument("--prefix", type=str.split, default=[], help="words before each command")
-    words = {"type": lambda t: t.split(","), "help": "of what gvcodec shows (base,painted)"}
-    parser.add_argument("--outputs", default=["base", "painted"], **words)
-    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of a clip ({FRAMES})")
-    parser.add_argument(
-        "--targets",
-        type=lambda t: tuple(map(float, t.split(","))),
-        default=TARGETS,
-        help="bits a pixel (0.007,0.02,0.06)",
-    )
-    parser.add_argument("--anchor", help="what the report compares with (the peers)")
-    parser.add_argument("--keep", type=Path, help="folder for pictures of middle frames")
+    parser.add_argument("--outputs", type=listed, default=["base", "painted"])
+    parser.add_argument("--targets", type=numbers, default=list(TARGETS), help="bpp")
+    parser.add_argument("--q", type=numbers, default=[], help="in place of the targets")
     parser.add_argument("--clip")
     parser.add_argument("--codec")
-    parser.add_argument("--q", type=lambda t: [float(q) for q in t.split(",")])
+    parser.add_argument("--cvvdp", action="store_true", help="measure ColorVideoVDP too")
+    parser.add_argument("--keep", type=Path, help="folder for middle frames")
+    parser.add_argument("--anchor", default="svtav1", help="codec to compare with")
+    parser.add_argument("--bands", action="store_true", help="a row for each band of rates")
     options = parser.parse_args()
     commands = {"measure": measure, "all": everything, "report": report, "check": check}
     commands[options.command](options)

@@ -15,9 +15,9 @@ from gvcodec.config import EncoderConfig
 from gvcodec.painter.fit_work import expected_work
 from gvcodec.types import VideoFormat
 
-#: Seconds of a million luma samples by SVT-AV1's preset, 0 to 6 measured; at 2 and below with tools
-#: for screens.
-_PRESETS = (5.6, 2.5, 1.45, 0.4, 0.22, 0.16, 0.12, 0.08, 0.06, 0.05, 0.04)
+#: Seconds of a million luma samples by SVT-AV1's preset with tools for screens (4.2; 0 and 2 to 6
+#: measured).
+_PRESETS = (7.5, 3.2, 1.5, 0.5, 0.27, 0.2, 0.13, 0.09, 0.06, 0.05, 0.04)
 #: Seconds of a unit of fitting's work, 0.235 to 0.39 by what else the machine does.
 _UNIT = 0.31
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.

@@ -8,7 +8,7 @@ import gvcodec
 from gvcodec.bases import base_of
 from gvcodec.cli import parser
 from gvcodec.cli.encode import job_of
-from gvcodec.config import DEFAULT_SPEED, SMALL, SPEEDS
+from gvcodec.config import DEFAULT_SPEED, SIZES, SPEEDS
 from gvcodec.errors import UsageError
 
 
@@ -22,20 +22,20 @@ def settled(words: str) -> gvcodec.EncoderConfig:
 def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     found = settled(f"--speed {speed} --base {base}")
     row = SPEEDS[speed]
-    assert found.preset_of(SMALL + 1) == row.presets.get(base)
-    assert found.preset_of(SMALL) == (row.presets | row.small_presets).get(base)
+    samples = (SIZES[0], SIZES[1], SIZES[1] + 1)
+    assert tuple(map(found.preset_of, samples)) == row.presets.get(base, (None,) * 3)
     assert found.steps == found.fit == SPEEDS[speed].fit_steps
     if presets := base_of(base).presets:
-        assert found.preset_of(SMALL) in range(presets)
+        assert found.preset_of(SIZES[0]) in range(presets)
 
 
 def test_what_is_said_overrides_the_speed() -> None:
     found = settled("--speed best --preset 9 --fit 7")
     assert (found.preset_of(1), found.steps) == (9, 7)
     found = settled("--fit 3 --speed fast")
-    assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"], 3)
+    assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"][0], 3)
     found = settled("--speed best --fit off")
-    assert not found.fits and found.preset_of(1) == SPEEDS["best"].small_presets["av1"]
+    assert not found.fits and found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
 
 
 def test_the_library_and_the_command_line_agree() -> None:

@@ -43,21 +43,21 @@ def test_every_kept_out_clip_has_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "worse"), [(1.0, False), (1.015, False), (1.05, True)])
-def test_more_bits_than_before_fail(tmp_path, monkeypatch, factor, worse):
-    paths = [tmp_path / name for name in ("before.csv", "now.csv")]
+def test_more_bits_than_before_fail(tmp_path, factor, worse):
+    paths = [tmp_path / name for name in ("0.8.csv", "0.9.csv")]
     for path, times in zip(paths, (1.0, factor), strict=True):
         with open(path, "w", newline="") as file:
             rows = csv.DictWriter(file, kept_out.FIELDS)
             rows.writeheader()
             for output, (bpp, value) in itertools.product(("base", "painted"), CURVE):
                 row = {"clip": "a", "codec": "gvcodec", "output": output, "bpp": bpp * times}
+                row |= {"samples": 640 * 360}
                 rows.writerow(
                     row | {"lpips_alex": value, "dists": value, "psnr_y": 40 - 10 * value}
                 )
-    monkeypatch.setattr(kept_out, "LANDED", paths[0])
-    options = argparse.Namespace(out=paths[1])
+    options = argparse.Namespace(out=paths[1], releases=tmp_path)
     if worse:
-        with pytest.raises(SystemExit, match="painted DISTS: more than 2 % more bits"):
+        with pytest.raises(SystemExit, match="480p painted DISTS: more than 2 % more bits"):
             kept_out.check(options)
     else:
         kept_out.check(options)
@@ -69,3 +69,37 @@ def test_smaller_sizes_belong_to_the_curve_of_their_codec(tmp_path):
     results = load(tmp_path)
     assert list(results.rows) == ["svtav1-ra"]
     assert results.curve("a", "svtav1-ra", "dists") == [(0.004, 0.45), *CURVE]
+
+
+def row_of(codec: str, clip: str, samples: int, bpp: float, lpips: float, flicker: float) -> str:
+    cells = {"clip": clip, "codec": codec, "output": "", "bpp": bpp, "lpips_alex": lpips}
+    cells |= {"flicker": flicker, "seconds": 2.0, "samples": samples}
+    return ",".join(str(cells.get(name, "")) for name in kept_out.FIELDS)
+
+
+def test_the_report_has_a_row_for_each_size_and_band(tmp_path, capsys):
+    """Half the bytes at equal distance are -50 %, whatever the size; flicker is a ratio."""
+    path = tmp_path / "1.0.csv"
+    lines = [",".join(kept_out.FIELDS)]
+    for clip, samples in (("a", 640 * 360), ("b", 1280 * 720)):
+        for bpp in (0.004, 0.016, 0.064):
+            distance = bpp**-0.5 / 40
+            lines.append(row_of("svtav1", clip, samples, bpp, distance, 1.0))
+            lines.append(row_of("gvcodec", clip, samples, bpp / 2, distance, 1.5))
+    path.write_text("\n".join(lines) + "\n")
+    kept_out.report(argparse.Namespace(out=path, bands=True, anchor="svtav1"))
+    printed = capsys.readouterr().out.splitlines()
+    table = [[cell.strip() for cell in line.split("|")] for line in printed]
+    rows = {(cells[1], cells[2]): cells for cells in table if "svtav1" in cells}
+    bands = (".003–.01", ".01–.03", ".03–.08")
+    assert set(rows) == {(size, band) for size in ("480p", "720p") for band in bands}
+    for cells in rows.values():
+        assert abs(float(cells[7].split(" ")[0]) + 50) < 4 and "×1.50" in cells, cells
+
+
+def test_every_release_before_can_be_compared_with():
+    for path in sorted(kept_out.RELEASES.glob("*.csv")):
+        rows = list(csv.DictReader(path.open(newline="", encoding="utf-8")))
+        assert rows and set(rows[0]) == set(kept_out.FIELDS), path
+        assert {row["codec"] for row in rows} >= {"gvcodec", "svtav1"}
+        assert all(kept_out.size_of(row) in kept_out.SIZES for row in rows)

@@ -191,7 +191,8 @@ class Av1Encoder(Shared):
 
 
 def _preset(codec: str, settings: Settings) -> int:
-    chosen = SPEEDS[DEFAULT_SPEED].presets[codec] if settings.preset is None else settings.preset
+    usual = SPEEDS[DEFAULT_SPEED].presets[codec][-1]
+    chosen = usual if settings.preset is None else settings.preset
     overflows = codec == "av1" and settings.bit_depth > 8 and settings.q <= _OVERFLOW_Q
     return min(chosen, _OVERFLOW_PRESET) if overflows else chosen
 
