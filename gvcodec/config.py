@@ -35,7 +35,7 @@ class Speed:
 #: about at it. Steps of fitting are of eight crops each.
 SPEEDS = {
     "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 3),
-    "balanced": Speed({"av1": (2, 3, 5), "vvc": (2, 2, 2)}, 5),
+    "balanced": Speed({"av1": (4, 4, 5), "vvc": (2, 2, 2)}, 5),
     "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
 }
 SIZES = (640 * 360, 864 * 480)
