@@ -3,7 +3,8 @@ painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
 `tests/oracle/painter.py` defines in NumPy what these numbers paint.
 
-A file is safetensors with the key `painter` in its metadata. Tensors by name: NAME.weight int8
+A file is safetensors with the key `painter` in its metadata: a JSON object of the sizes and
+`form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
 (outputs, inputs, rows, columns), NAME.bias int32, NAME.multiplier, NAME.shift, NAME.step int16,
 each (outputs,); blocks.N.condition int32 (channels, `CONDITION`). NAME.grid and NAME.unit are for
 fitting.
@@ -26,6 +27,7 @@ from gvcodec.util.models import CHECKPOINT_VARIABLE, shipped_folders
 
 Ints = NDArray[np.int32]
 PAINTER_FILE = "painter.safetensors"
+FORM = 2
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 SLOTS = 4  # of bases
 CONDITION = 2 + SLOTS + len(SCALES) + 1
@@ -120,15 +122,25 @@ class Model:
 
     @staticmethod
     def load(path: Path) -> Model:
-        """Raises `MediaError` when the file is missing or is no painter."""
+        """Raises `MediaError` when the file is missing, is no painter or one of another form."""
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, "np") as file:
-                json.loads((file.metadata() or {})["painter"])
+                form = json.loads((file.metadata() or {})["painter"]).get("form", 1)
+                if form != FORM:
+                    raise MediaError(f"{path}: a painter of form {form}, not {FORM}")
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Model.of(found)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (
+            OSError,
+            SafetensorError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+        ) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
 
     @staticmethod

@@ -292,7 +292,8 @@ class PainterNetwork(nn.Module):
         grids = {
             n: b.cpu().numpy() for n, b in self.named_buffers() if n.endswith((".grid", ".unit"))
         }
-        save_weights({}, path, {"painter": json.dumps(self.sizes)}, self.integers() | grids)
+        facts = json.dumps({"form": I.FORM, **self.sizes})
+        save_weights({}, path, {"painter": facts}, self.integers() | grids)
 
     @staticmethod
     def load(path: Path) -> PainterNetwork:
@@ -303,6 +304,7 @@ class PainterNetwork(nn.Module):
         try:
             with safe_open(path, "pt") as file:
                 sizes = json.loads(file.metadata()["painter"])
+                del sizes["form"]
                 # Before anything is allocated: the tensors are small, the sizes may claim anything.
                 if any(type(n) not in (int, bool) or not 0 <= n <= 512 for n in sizes.values()):
                     raise ValueError("sizes out of range")

@@ -15,6 +15,7 @@ import hashlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.painter import model as numbers
@@ -217,7 +218,11 @@ def test_a_file_comes_back_and_others_are_refused(tmp_path) -> None:
             Model.of(broken)
     with pytest.raises(ValueError, match="fit"):
         Model.of({name: values for name, values in wanted.items() if not name.startswith("head")})
-    path.write_bytes(path.read_bytes()[:1000])
+    save_file({"x": np.zeros(1)}, path, {"painter": '{"channels": 24}'})
+    for load in (Model.load, PainterNetwork.load):
+        with pytest.raises(MediaError, match="a painter of form 1, not 2"):
+            load(path)
+    path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(MediaError, match="not a painter"):
         Model.load(path)
 

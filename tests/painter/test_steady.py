@@ -48,11 +48,11 @@ def part(*gops: tuple[int, int], samples: int = 1, noise: float = 4.0) -> Part:
 
 
 def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    excess = iter([1.0, 3.0, 1.2, 1.04])
+    excess = iter([1.0, 1.2, 1.04])
     monkeypatch.setattr(Runs, "excess_of_base", lambda self: next(excess))
     monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream: next(excess))
-    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[2]
-    excess = iter([1.0, 3.0, 3.0, 3.0])
+    assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[1]
+    excess = iter([1.0, 3.0, 3.0])
     assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[-1]
 
 
