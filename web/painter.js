@@ -15,9 +15,8 @@ const SLOTS = { av1: 1, vvc: 3, motion: 1 };
 const GROUPS = [
   ["head.bias", "style.bias"],
   ["head.weight"],
-  ["style.weight"],
 ];
-const STRENGTH = 8, ALL_NOISE = 64, NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
+const STRENGTH = 4, ALL_NOISE = 64, NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
 const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
@@ -51,7 +50,7 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 1 || payload[0] >> 4 !== 1) throw new Damaged("fitted weights: unknown kind or group");
+    if (payload.length < 1 || payload[0] >> 3 !== 2) throw new Damaged("fitted weights: unknown kind or group");
     const changes = new Map();
     if (payload[0] & STRENGTH) {
       if (payload.length < 3 || payload[1] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");

@@ -39,6 +39,7 @@ from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
+    GROUPS,
     IDENTITY,
     LIMIT,
     RATE_SLOPE,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
-_LARGE_STREAM = 150_000
 _SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
 _POOL, _VALIDATION, _BATCH = 24, 8, 8
@@ -122,14 +122,13 @@ class Fitter:
         runs: list[Run],
         conditions: Tensor,
         objective: Objective,
-        groups: int,
         rate: float,
         seed: int,
     ) -> None:
-        """`objective`: see `make_objective`; `groups`: how many of `payload.GROUPS` move."""
+        """`objective`: see `make_objective`."""
         self.base, self.painter, self.scheme = base, copy.deepcopy(base), Steps(base)
         parameters = dict(self.painter.named_parameters())
-        self.names = in_groups((1 << groups) - 1, parameters)
+        self.names = in_groups((1 << len(GROUPS)) - 1, parameters)
         self.weights = {name: parameters[name].requires_grad_(True) for name in self.names}
         self.origin = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.objective = objective
@@ -259,12 +258,11 @@ def fit(
     else pays.
 
     `samples`: short runs (1–3) of consecutive frames, (base_frame, source) planes at full size.
-    `stream_bytes`: size of the stream that the payload serves; two of `payload.GROUPS` may move
-    (803 weights), in streams of more than `_LARGE_STREAM` bytes three. `leader`: whose features the
-    losses compare, see `perceptual.guide_network`; without their weights a warning says so and None
-    comes back. `own`: each sample's frames' own entries of the condition, `model.rate` of their
-    packets. `device`: torch's name of where it is done. Raises `UsageError` for a device that is
-    not there."""
+    `stream_bytes`: size of the stream that the payload serves. `leader`: whose features the losses
+    compare, see `perceptual.guide_network`; without their weights a warning says so and None comes
+    back. `own`: each sample's frames' own entries of the condition, `model.rate` of their packets.
+    `device`: torch's name of where it is done. Raises `UsageError` for a device that is not
+    there."""
     begin = time.monotonic()
     reason, leading = "", None
     if not samples:
@@ -296,7 +294,6 @@ def fit(
         prepare(samples, own, place),
         condition(base, scale, q).to(place),
         make_objective(fmt, leading[1], place),
-        3 if size > _LARGE_STREAM else 2,
         _RATE,
         seed,
     )

@@ -1,8 +1,8 @@
 """Fitted weights as bytes: the payload of a `fit` packet.
 
     byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the
-                painter, bit i < 3 of m set: group i of `GROUPS` is present
-    m >= 8      u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
+                painter, bit i < 2 of m set: group i of `GROUPS` is present
+    m >= 4      u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
                 (`model.Strength`)
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
@@ -41,13 +41,12 @@ RATE_SLOPE = 0.75
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("head.bias", "style.bias"),
     ("head.weight",),
-    ("style.weight",),
 )
 LIMIT = 127
 _EMPTY = 255
 STEPS = range(21)
 _DELTA = 16
-_STRENGTH = 8
+_STRENGTH = 1 << len(GROUPS)
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
 #: A tensor is coded so often to compare tables, whose bytes are whole.

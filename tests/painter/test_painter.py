@@ -395,7 +395,7 @@ def some_deltas(groups, scale=3.0):
     ]
 
 
-@pytest.mark.parametrize("groups", [(0,), (0, 1), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("groups", [(0,), (1,), (0, 1)])
 def test_payload_round_trip(groups):
     deltas, steps = some_deltas(groups), Steps(SHIPPED)
     got = unpack(pack(deltas), SHIPPED)
@@ -420,7 +420,7 @@ def test_fitted_weights_paint_and_do_not_stay():
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, path, 1)
     painter.start_gop(None)
     plain = painter.paint(base_frame)
-    painter.start_gop(pack(some_deltas((0, 1, 2))))
+    painter.start_gop(pack(some_deltas((0, 1))))
     assert not np.array_equal(painter.paint(base_frame)[0], plain[0])
     painter.start_gop(IDENTITY)
     assert np.array_equal(painter.paint(base_frame)[0], base_frame[0])
@@ -432,7 +432,7 @@ def test_fitted_weights_paint_and_do_not_stay():
 @given(
     st.binary(max_size=80)
     | st.binary(max_size=60).map(lambda tail: bytes([19, 50, 51, 52]) + tail)
-    | st.binary(max_size=60).map(lambda tail: bytes([26, 60, 9, 50]) + tail)
+    | st.binary(max_size=60).map(lambda tail: bytes([22, 60, 9, 50]) + tail)
 )
 def test_any_payload_is_read_or_refused(payload):
     try:
@@ -446,7 +446,7 @@ def test_cut_and_extended_payloads_are_refused():
     payload = pack(some_deltas((0, 1)))
     kinds = (b"", b"\2", b"\x20" + payload[1:], bytes([17, 252]) + payload[2:], b"\0\0")
     strong = join_strength(payload, Strength(40, 90))
-    kinds += (strong[:2], strong[:1] + b"\x41" + strong[2:], b"\x18")
+    kinds += (strong[:2], strong[:1] + b"\x41" + strong[2:], b"\x14", b"\x18" + payload[1:])
     for damaged in (payload[:-8], payload + b"\1", payload[:5], *kinds):
         with pytest.raises(DamagedStreamError):
             unpack(damaged, SHIPPED)
@@ -454,11 +454,10 @@ def test_cut_and_extended_payloads_are_refused():
         unpack(b"\1" + payload[1:], SHIPPED)
 
 
-def test_payloads_come_close_to_entropy():
-    """Values of tensors with spreads of their own, beside their order-0 entropy."""
-    bits = 0.0
-    deltas = some_deltas((1,), 0.4) + some_deltas((2,), 5.0)
-    for delta in deltas:
-        _, counts = np.unique(delta.values, return_counts=True)
-        bits -= (counts * np.log2(counts / len(delta.values))).sum()
-    assert len(pack(deltas)) < 1.03 * bits / 8 + 1 + len(deltas)
+@pytest.mark.parametrize("spread", [0.4, 5.0])
+def test_payloads_come_close_to_entropy(spread):
+    """Values beside the order-0 entropy of what they are drawn from."""
+    deltas = some_deltas((1,), spread)
+    _, counts = np.unique(deltas[0].values, return_counts=True)
+    bits = -(counts * np.log2(counts / counts.sum())).sum()
+    assert len(pack(deltas)) < 1.06 * bits / 8 + 4
