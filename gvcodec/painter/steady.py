@@ -11,6 +11,7 @@ changes only where that is small beside the GOP.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -138,15 +139,14 @@ def steady(
     found = dict(fitted)
     weights, strength, sent = BASE, NEUTRAL, False
     for part in parts:
-        for gop, end in zip(part.gops, [*part.gops[1:], None], strict=True):
+        ends = [*(gop.first for gop in part.gops[1:]), math.inf]
+        for gop, end in zip(part.gops, ends, strict=False):
             renewed = gop.first in fitted
             weights, sent = fitted.get(gop.first, weights), sent or renewed
             if weights == IDENTITY:
                 continue
             inside = [
-                number
-                for number, first in enumerate(part.firsts)
-                if gop.first <= first and (end is None or first < end.first)
+                number for number, first in enumerate(part.firsts) if gop.first <= first < end
             ]
             cheap = len(weights) <= _SHARE * gop.size
             if inside and (renewed or cheap or gop is part.gops[0]):

@@ -84,7 +84,7 @@ def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(
 
 
 def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [part((0, 50_000), (30, 50_000))]
+    parts = [part((0, 50_000), (30, 50_000)), Part(60, [], 900)]
     monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: NEUTRAL)
     assert steady(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
     monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
