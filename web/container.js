@@ -1,4 +1,4 @@
-// A gvcodec file: its header, its GOPs, their packets. The format is specified in gvcodec/bitstream/__init__.py.
+// A gvcodec file: its header, its GOPs, their packets. docs/spec specifies the format.
 //
 // Everything is checked before it is used. What is damaged is left out and said; what stands before it plays.
 
@@ -18,6 +18,7 @@ const MOST_SIDE = 1 << 20;
 /** A page holds the packets of one GOP and a list of all: enough for days of video. */
 const MOST_GOP = 1 << 28, MOST_INDEX = 1 << 24, MOST_GOPS = 1 << 20;
 const MOST_BUNDLED = 32;
+const MOST_FIELDS = 1024, MOST_HEADER = 2048, VERSION = [1, 0];
 const CHUNK = 1 << 20, SMALL = 1 << 15;
 
 export class Stream {
@@ -25,7 +26,7 @@ export class Stream {
   static async open(source) {
     const stream = new Stream();
     stream.source = source;
-    stream.header = parseHeader(await source.read(0, 512));
+    stream.header = parseHeader(await source.read(0, MOST_HEADER));
     stream.problem = "";
     stream.baseHash = "";
     stream.fits = new Map();
@@ -131,7 +132,7 @@ export class Stream {
     this.gops = [];
     let first = 0, offset = header.size;
     for (let n = 0; n < count; ++n) {
-      const gop = { first, frames: cursor.var(2 ** 32), offset, size: cursor.var(), fitted: cursor.uint(1) !== 0, open: false };
+      const gop = { first, frames: cursor.var(2 ** 32), offset, size: cursor.var(), fitted: (cursor.uint(1) & 1) !== 0, open: false };
       if (!(gop.frames > 0 && gop.frames <= (header.bundled ? MOST_BUNDLED : 1) * gop.size && gop.size <= indexAt - offset)) throw new Damaged("index: GOP without frames");
       this.gops.push(gop);
       first += gop.frames;
@@ -231,15 +232,17 @@ function closes(payload, crc, frames) {
 export function parseHeader(data) {
   if (hex(data.subarray(0, 4)) !== "89475643") throw new Damaged("not a gvcodec file (wrong first bytes)");
   const whole = new Cursor(data, "header");
-  const version = whole.take(6).subarray(4);
-  const body = new Cursor(whole.take(whole.var(256)), "header");
+  const written = whole.take(6).subarray(4);
+  const body = new Cursor(whole.take(whole.var(MOST_FIELDS)), "header");
   const crc = crc32(data.subarray(0, whole.at));
   if (whole.uint(4) !== crc) throw new Damaged("header: checksum differs (nothing can be shown)");
-  if (version[0] !== 0 || version[1] !== 7) {
-    throw new Damaged(`format version ${version.join(".")}, this player reads 0.7`);
-  }
+  if (!written[0]) throw new Damaged(`format ${written.join(".")} is of an earlier release; this player reads ${VERSION.join(".")}`);
+  const needed = body.take(2);
+  if (needed[0] * 256 + needed[1] > VERSION[0] * 256 + VERSION[1]) throw newer(`format ${needed.join(".")}`);
   return { ...parseFields(body), size: whole.at };
 }
+
+const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION.join(".")}`);
 
 function parseFields(cursor) {
   const ratio = () => {
@@ -247,7 +250,10 @@ function parseFields(cursor) {
     if (!pair[0] || !pair[1]) throw new Damaged("header: ratio with a zero");
     return pair;
   };
-  const flags = cursor.uint(1);
+  const [profile, level] = cursor.take(2);
+  const flags = cursor.var();
+  if (flags > 15) throw newer(`flags ${flags}`);
+  cursor.var();
   const width = cursor.var(16384), height = cursor.var(16384);
   const rate = ratio(), tick = ratio();
   const startPts = cursor.svar();
@@ -257,11 +263,13 @@ function parseFields(cursor) {
   const baseModelId = flags & 1 ? hex(cursor.take(8)) : "";
   const painterId = flags & 2 ? hex(cursor.take(8)) : "";
   const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
-  if (cursor.left || flags > 15 || bits >= 32 || (flags & 8 && base !== 1) || !BASES[base] || scale > 2 || q > 63 || !width || !height) {
+  if (!BASES[base]) throw newer(`base ${base}`);
+  if (scale > 2 || bits >= 32) throw newer(`scale ${scale}, bits ${bits}`);
+  if ((flags & 8 && base !== 1) || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
-    width, height, rate, tick, startPts, sar, q, baseModelId, painterId, gvc1dId,
+    profile, level, width, height, rate, tick, startPts, sar, q, baseModelId, painterId, gvc1dId,
     bundled: (flags & 8) !== 0, base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };

@@ -1,5 +1,8 @@
-"""Sequence header of a gvcodec file: the fields, their bounds, their bytes. The layout is specified
-in the package docstring."""
+"""Sequence header of a gvcodec file: fields, bounds, bytes (docs/spec/container.md).
+
+What this release does not know is skipped, or the file is *newer* (`FormatVersionError`), never
+damaged: docs/spec/index.md has the rules.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-#: Versions before 1.0 are read by the release that wrote them alone.
-VERSION = (0, 7)
+#: The version that is written, and the latest that is read.
+VERSION = (1, 0)
+#: The version that reading the files written here needs.
+NEEDS = (1, 0)
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 #: Numerators and denominators are below it.
@@ -25,18 +30,38 @@ MAX_PTS = 1 << 60
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 ID_BYTES = 8
 
-_MAX_FIELDS = 256
+_MAX_FIELDS = 1024
+#: Bits of `must`.
 _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
 _HAS_LATENTS = 4
 _BUNDLED = 8
+_KNOWN_FLAGS = 15
+#: Bit of `may`.
+_EMBEDS_MODELS = 1
+#: Bits above are reserved.
+_KNOWN_BITS = 31
+PROFILES = ("Base", "Painted", "Motion", "Tokens")
+#: Level: most luma samples of a picture, and of a second.
+LEVELS = {
+    1: (1 << 18, 1 << 23),
+    2: (1 << 20, 1 << 25),
+    3: (1 << 21, 1 << 26),
+    4: (1 << 21, 1 << 27),
+    5: (1 << 23, 1 << 28),
+    6: (1 << 23, 1 << 29),
+    7: (1 << 26, 1 << 32),
+}
+#: Of a stream above all levels.
+NO_LEVEL = 255
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `gvc1d_id`: the model of the latent tokens (`gvcodec.gvc1d.files`), where the
-    stream has any. `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`)."""
+    stream has any. `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
+    `embeds_models`: `model` packets follow."""
 
     format: VideoFormat
     base: str
@@ -47,6 +72,7 @@ class SequenceHeader:
     painter_id: bytes | None = None
     gvc1d_id: bytes | None = None
     bundled: bool = False
+    embeds_models: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -89,6 +115,22 @@ class SequenceHeader:
         """Whether other frames are shown than those of the base layer."""
         return self.painter_id is not None or self.gvc1d_id is not None
 
+    @property
+    def profile(self) -> int:
+        """What a decoder needs beside the container: an index of `PROFILES`."""
+        if self.gvc1d_id is not None:
+            return 3
+        return 2 if self.base == "motion" else int(self.painter_id is not None)
+
+    @property
+    def level(self) -> int:
+        """The least level with room for its pictures at the frame rate."""
+        samples = self.format.width * self.format.height
+        for level, (most, a_second) in LEVELS.items():
+            if samples <= most and samples * self.format.frame_rate <= a_second:
+                return level
+        return NO_LEVEL
+
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""
         fmt, colour = self.format, self.format.colour
@@ -99,7 +141,9 @@ class SequenceHeader:
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
-                bytes([flags]),
+                bytes([*NEEDS, self.profile, self.level]),
+                encode_var(flags),
+                encode_var(self.embeds_models * _EMBEDS_MODELS),
                 *(encode_var(side) for side in (fmt.width, fmt.height)),
                 *(_encode_ratio(ratio) for ratio in (fmt.frame_rate, fmt.time_base)),
                 encode_svar(self.start_pts),
@@ -129,16 +173,34 @@ class SequenceHeader:
         whole = head + bytes(size) + body
         if zlib.crc32(whole) != int.from_bytes(crc, "little"):
             raise DamagedStreamError("header: checksum differs (nothing can be decoded)")
-        major, minor = head[len(MAGIC) :]
-        if (major, minor) != VERSION:
-            raise FormatVersionError(_of_another_release(major, minor))
+        _check_version((head[-2], head[-1]), body)
         return _parse_fields(body), len(whole) + len(crc)
 
 
-def _of_another_release(major: int, minor: int) -> str:
-    ours, found = ".".join(map(str, VERSION)), f"format version {major}.{minor}"
-    which = "a later" if (major, minor) > VERSION else "an earlier"
-    return f"{found} is of {which} release of gvcodec; this one reads {ours}"
+def _check_version(written: tuple[int, int], body: bytes) -> None:
+    """Raises `FormatVersionError` for a file that this release cannot read."""
+    if written[0] == 0:
+        raise FormatVersionError(
+            f"format {_dotted(written)} is of an earlier release of gvcodec; this one reads "
+            f"{_dotted(NEEDS)} to {_dotted(VERSION)}"
+        )
+    if len(body) < len(NEEDS):
+        raise DamagedStreamError("header ends early")
+    needed = body[0], body[1]
+    if needed > VERSION:
+        raise FormatVersionError(
+            f"needs format {_dotted(needed)}; this release reads up to {_dotted(VERSION)}"
+        )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _newer(what: str) -> FormatVersionError:
+    return FormatVersionError(
+        f"{what} needs a newer format; this release reads up to {_dotted(VERSION)}"
+    )
 
 
 def _read(stream: Source, size: int) -> bytes:
@@ -156,12 +218,17 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     cursor = Cursor(body, "header")
 
     def ratio() -> Fraction:
-        numerator, denominator = cursor.var(MAX_RATIO), cursor.var(MAX_RATIO)
+        numerator, denominator = cursor.var(MAX_RATIO - 1), cursor.var(MAX_RATIO - 1)
         if denominator == 0:
             raise DamagedStreamError("header: ratio with denominator 0")
         return Fraction(numerator, denominator)
 
-    flags = cursor.uint(1)
+    # Versions are checked before; profile and level inform.
+    cursor.take(len(NEEDS) + 2)
+    flags = cursor.var()
+    if flags & ~_KNOWN_FLAGS:
+        raise _newer(f"flag {flags & ~_KNOWN_FLAGS:#x} of the header")
+    may = cursor.var()
     width, height = cursor.var(MAX_SIDE), cursor.var(MAX_SIDE)
     frame_rate, time_base = ratio(), ratio()
     start_pts = cursor.svar()
@@ -177,8 +244,12 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             f"base {RETIRED_BASES[base]} was written by gvcodec before 0.7.0 and is read by "
             f"release 0.1.0; this one reads {', '.join(names())}"
         )
-    if len(cursor) or flags > 15 or bits >= 32 or name is None or scale >= len(SCALES):
-        raise DamagedStreamError("header: field out of range")
+    if name is None:
+        raise _newer(f"base {base}")
+    if scale >= len(SCALES):
+        raise _newer(f"scale {scale}")
+    if bits & ~_KNOWN_BITS:
+        raise _newer(f"bits {bits:#x} of the header")
     if abs(start_pts) > MAX_PTS:
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
@@ -194,6 +265,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
             painter_id,
             gvc1d_id,
             bool(flags & _BUNDLED),
+            bool(may & _EMBEDS_MODELS),
         )
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

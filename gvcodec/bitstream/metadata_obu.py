@@ -1,61 +1,10 @@
-"""gvcodec packets inside an ordinary AV1 file: metadata OBUs, version 1. This docstring is their
-specification.
+"""gvcodec packets inside an ordinary AV1 file: metadata OBUs, version 1, as
+docs/spec/one-file.md specifies them.
 
 A *one-file* is an MP4, Matroska or WebM file whose AV1 track is the base of a stream. Every AV1
 player shows it. What the painter needs travels in the same track, in metadata OBUs of type 22 (one
 of AV1's "unregistered user private" types, 6…31), which players skip. Sound, subtitles, title and
 chapters are those of the container.
-
-`u8`, `u32`, `var` and CRC-32 are those of the format (`gvcodec.bitstream`); integers are
-little-endian.
-
-    OBU     = u8 0x2A                    type 5 (OBU_METADATA), has a size field, no extension
-              leb128 size                of what follows
-              u8 22                      metadata_type
-              89 47 56 43  u8 version    "\\x89GVC", 1
-              { u8 what  var size  size bytes }
-              u32 CRC-32                 from 89 to the last entry
-              u8 0x80                    trailing bits of the OBU
-
-    +------+------+----+-------------+---------+-------------------------+--------+------+
-    | 0x2A | size | 22 | 89 47 56 43 | version | what | size | data | …  | CRC-32 | 0x80 |
-    +------+------+----+-------------+---------+-------------------------+--------+------+
-     1      1…4    1    4             1         2… each                   4        1
-
-    what  0 header    the sequence header of a stream, whole (89 47 56 43 … CRC-32)
-          1 place     var number of the frame in the stream, counted from 0
-          2 packet    u8 type  payload: an extended packet that comes before the frame
-          3 trailer   the same, of a packet that comes after the last frame
-          4 state     u8 type  payload: a packet in force, said again: `fit`, and of `metadata` all
-                      but title, chapters and start
-          5 tracks    u8 trailer  var n: a `tracks` packet with n packets of the tracks;
-                      trailer 1: after the last frame
-          6 gop       var frames  u32 CRC-32 of the payloads of their frame packets, joined
-          7 end       8 bytes base hash
-          8 sound     what the first `tracks` packet begins with: the tracks
-
-    A reader ignores OBUs of another type or without the magic, and skips `what` from 64 on.
-
-One temporal unit holds one frame packet of the stream: its payload with all OBUs sized, a temporal
-delimiter at its head where the container wants one. At most one OBU of ours is in it, after the
-sequence header (where there is one), else in front.
-
-A unit whose frame is a `key` has `header` and `place`, and `state` for what is in force since an
-earlier unit. So a file cut at any keyframe can be painted. Between them stand `packet` entries in
-the order of the stream. The last unit of a GOP has `gop`, the last of the stream `end`. `gop`,
-`index` and `end` packets are not copied: they follow from the rest.
-
-Example: in the last unit of a stream, whose GOP has 25 frames with the CRC-32 04030201 and whose
-base hash is a0…a7:
-
-    2a 1c 16 89 47 56 43 01  06 05 19 01 02 03 04  07 08 a0 a1 a2 a3 a4 a5 a6 a7  d8 cb 42 8d 80
-
-A file that was only copied since (`ffmpeg -c copy`, to any of these containers) gives its stream
-back byte for byte, except packets of unknown type, which are left out, and `tracks` packets where
-the container changes times or order of their packets. A file that was cut or joined gives the GOPs
-that it holds, with timestamps from 0 on by the container's clock. Its base hash is made by
-decoding, and the painted hash is gone. Where the metadata of a keyframe is damaged, the stream has
-base frames only.
 """
 
 from __future__ import annotations
@@ -115,11 +64,16 @@ class Entry:
     def packet(self) -> Packet:
         """The packet of `PACKET`, `TRAILER` and `STATE`. Raises `DamagedStreamError` for one that
         cannot stand there."""
-        if not self.data or EXTENDED_AT + self.data[0] not in _COPIED:
+        number = EXTENDED_AT + self.data[0] if self.data else EXTENDED_AT
+        if number in _COPIED:
+            return Packet(Kind(number), self.data[1:])
+        extra = Packet(Kind.EXTRA, self.data[1:], number - EXTENDED_AT)
+        if number in _KNOWN_KINDS or not extra.is_copied:
             raise DamagedStreamError("metadata OBU: a packet of a type that is never copied")
-        return Packet(Kind(EXTENDED_AT + self.data[0]), self.data[1:])
+        return extra
 
 
+_KNOWN_KINDS = frozenset(int(kind) for kind in Kind)
 _COPIED = frozenset(
     int(kind)
     for kind in Kind
@@ -144,9 +98,10 @@ class Unit:
 
 def packet_entry(what: EntryType, packet: Packet) -> Entry:
     """An entry that holds an extended packet. Raises `ValueError` for other packets."""
-    if packet.kind not in _COPIED:
+    number = packet.kind - EXTENDED_AT if packet.type is None else packet.type
+    if packet.kind not in _COPIED and (packet.kind is not Kind.EXTRA or not packet.is_copied):
         raise ValueError(f"a {packet.kind.name} packet is no entry")
-    return Entry(what, bytes([packet.kind - EXTENDED_AT]) + packet.payload)
+    return Entry(what, bytes([number]) + packet.payload)
 
 
 def pack(entries: Iterable[Entry]) -> bytes:

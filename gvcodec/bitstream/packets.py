@@ -1,5 +1,8 @@
-"""One packet of the container: kinds, framing bytes, checksum. The layout is specified in the
-package docstring."""
+"""One packet of the container: kinds, framing bytes, checksum (docs/spec/container.md).
+
+Types that this version does not know: below 64 a decoder has to understand them (`UNKNOWN`), from
+64 on it may skip them (`EXTRA`); those below 128 are copied with their GOP, 112…127 are private.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ EXTENDED = 3
 #: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
+#: From this type on a packet depends on the whole file: who cuts or joins leaves it out.
+_FIRST_UNSAFE = 128
 
 
 class Source(Protocol):
@@ -33,10 +38,11 @@ class Kind(IntEnum):
     """What a packet is. Below 16: the two bits in the packet's head; from 16 on: 16 + the type
     byte.
 
-    `UNKNOWN` means all types that this version does not know and that a painted picture may
-    need.
+    `UNKNOWN` means all types that this version does not know and that a painted picture may need,
+    `EXTRA` those that it may skip.
     """
 
+    EXTRA = -2
     UNKNOWN = -1
     INTER = 0
     KEY = 1
@@ -51,6 +57,7 @@ class Kind(IntEnum):
     SCORE = _FIRST_SKIPPABLE + 1
     METADATA = _FIRST_SKIPPABLE + 2
     PAINTED = _FIRST_SKIPPABLE + 3
+    MODEL = _FIRST_SKIPPABLE + 4
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
@@ -62,10 +69,18 @@ ENDS_EARLY = "file ends early"
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet without its framing."""
+    """A packet without its framing. `type`: its number, of kinds `UNKNOWN` and `EXTRA` alone."""
 
     kind: Kind
     payload: bytes
+    type: int | None = None
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether who cuts, joins or mends copies it with its GOP, known or not."""
+        return self.type is None or _FIRST_SKIPPABLE <= EXTENDED_AT + self.type < (
+            EXTENDED_AT + _FIRST_UNSAFE
+        )
 
     @property
     def is_frame(self) -> bool:
@@ -76,18 +91,19 @@ class Packet:
         bytes besides its payload."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ValueError(f"payload of {len(self.payload)} bytes is above {MAX_PAYLOAD}")
-        if self.kind is Kind.UNKNOWN:
+        kind = self.kind if self.type is None else EXTENDED_AT + self.type
+        if kind < 0:
             raise ValueError("a packet of unknown type cannot be written")
-        extended = self.kind >= EXTENDED_AT
-        head = encode_var(len(self.payload) << 2 | (EXTENDED if extended else self.kind))
+        extended = kind >= EXTENDED_AT
+        head = encode_var(len(self.payload) << 2 | (EXTENDED if extended else kind))
         if extended:
-            head += bytes([self.kind - EXTENDED_AT])
+            head += bytes([kind - EXTENDED_AT])
         body = head + self.payload
         return body + _checksum(body)
 
 
-def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
-    """A packet (None = skipped) and its bytes. Raises `DamagedStreamError`."""
+def read_packet(stream: Source) -> tuple[Packet, bytes]:
+    """A packet and its bytes. Raises `DamagedStreamError`."""
     head = bytearray()
     while not head or head[-1] >= 0x80 and len(head) < MAX_BYTES:
         head += _read(stream, 1)
@@ -104,7 +120,8 @@ def read_packet(stream: Source) -> tuple[Packet | None, bytes]:
         raise DamagedStreamError("checksum differs")
     whole = body + checksum
     if number not in _KNOWN:
-        return (None if number >= _FIRST_SKIPPABLE else Packet(Kind.UNKNOWN, payload)), whole
+        kind = Kind.EXTRA if number >= _FIRST_SKIPPABLE else Kind.UNKNOWN
+        return Packet(kind, payload, number - EXTENDED_AT), whole
     return Packet(Kind(number), payload), whole
 
 

@@ -24,6 +24,8 @@ from gvcodec.limits import Limits, check
 _END_PAYLOAD = HASH_BYTES + 4
 _END_SIZE = 2 + _END_PAYLOAD + CHECKSUM_BYTES
 _MAX_FRAMES = 1 << 40
+#: Of the flags of a GOP in the index.
+_FITTED = 1
 _REPAIR = "gvcodec repair keeps its whole GOPs"
 _CUT = f"file is cut or damaged; {_REPAIR}"
 
@@ -86,20 +88,16 @@ class Reader:
                 packet, data = read_packet(self._stream)
                 self.packet_offset, self.packet_size = self.size, len(data)
                 self.size += len(data)
-                kind = packet.kind if packet is not None else None
+                kind = packet.kind
                 if kind is Kind.END:
-                    self._check_end(packet.payload if packet else b"", index, index_size)
+                    self._check_end(packet.payload, index, index_size)
                     return
                 if index is not None:
                     raise DamagedStreamError("follows the index")
                 if latent and kind in (Kind.LATENT, Kind.GOP, Kind.INDEX):
                     raise DamagedStreamError("latent tokens without a frame")
                 if kind is Kind.GOP:
-                    if (
-                        not in_gop
-                        or packet is None
-                        or not closes_gop(packet.payload, crc, self.frames)
-                    ):
+                    if not in_gop or not closes_gop(packet.payload, crc, self.frames):
                         raise DamagedStreamError("checksum of the GOP differs")
                     seen.append(
                         GopEntry(first, self.frames - first, start, self.size - start, fitted)
@@ -108,7 +106,7 @@ class Reader:
                     self._number += 1
                     continue
                 if kind is Kind.INDEX:
-                    if in_gop or packet is None or self._parse_index(packet.payload, start) != seen:
+                    if in_gop or self._parse_index(packet.payload, start) != seen:
                         raise DamagedStreamError("index differs from the packets")
                     index, index_size = packet.payload, len(data)
                     self._number += 1
@@ -171,7 +169,7 @@ class Reader:
             while True:
                 packet, data = read_packet(self._stream)
                 left -= len(data)
-                if packet is not None and packet.kind is Kind.GOP:
+                if packet.kind is Kind.GOP:
                     if left or not closes_gop(packet.payload, crc, gop.first_frame + gop.frames):
                         raise DamagedStreamError("checksum differs")
                     return
@@ -199,11 +197,11 @@ class Reader:
             packet, _ = read_packet(self._stream)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{what}: {error} ({_CUT})") from error
-        if packet is None or packet.kind is not kind:
+        if packet.kind is not kind:
             raise DamagedStreamError(f"no {what} where it should be ({_CUT})")
         return packet.payload
 
-    def _check_order(self, kind: Kind | None, in_gop: bool) -> None:
+    def _check_order(self, kind: Kind, in_gop: bool) -> None:
         if kind is Kind.KEY and in_gop:
             raise DamagedStreamError("keyframe inside a GOP")
         if kind is Kind.INTER and not in_gop:
@@ -230,9 +228,7 @@ class Reader:
         return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 
-def _unbundle(unbundler: Unbundler | None, packet: Packet | None) -> list[Packet]:
-    if packet is None:
-        return []
+def _unbundle(unbundler: Unbundler | None, packet: Packet) -> list[Packet]:
     return [packet] if unbundler is None or not packet.is_frame else unbundler.send(packet)
 
 
@@ -259,12 +255,13 @@ def parse_index(
     """Entries of an `index` packet at `end`, of a stream with so many frames a byte at most. Raises
     `DamagedStreamError` when they contradict themselves."""
     cursor = Cursor(payload, "index")
-    frames, count = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
+    frames, gops = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []
     first, offset = 0, header_size
     # The loop ends by itself on a made-up count: every entry takes bytes, here and in the file.
-    for _ in range(count):
-        entry = GopEntry(first, cursor.var(_MAX_FRAMES), offset, cursor.var(), bool(cursor.uint(1)))
+    for _ in range(gops):
+        count, size, flags = cursor.var(_MAX_FRAMES), cursor.var(), cursor.uint(1)
+        entry = GopEntry(first, count, offset, size, bool(flags & _FITTED))
         if not 0 < entry.frames <= frames_a_byte * entry.size <= frames_a_byte * (end - offset):
             raise DamagedStreamError("index: GOP without frames")
         entries.append(entry)

@@ -119,23 +119,23 @@ class Salvage:
                 yield from self._resume(f"packet {self._number}: {error}")
                 continue
             self._number += 1
-            kind = packet.kind if packet is not None else None
-            if kind is Kind.END and packet is not None:
+            kind = packet.kind
+            if kind is Kind.END:
                 yield from self._close_unseen()
                 self.base_hash = packet.payload[:HASH_BYTES]
                 return
-            if kind is Kind.GOP and packet is not None:
+            if kind is Kind.GOP:
                 yield from self._close(packet.payload)
             elif kind is Kind.INDEX:
                 self._indexed = True
             else:
                 yield from self._take(packet, data)
 
-    def _take(self, packet: Packet | None, data: bytes) -> Iterator[Packet | Loss]:
-        if packet is not None and packet.kind is Kind.KEY:
+    def _take(self, packet: Packet, data: bytes) -> Iterator[Packet | Loss]:
+        if packet.kind is Kind.KEY:
             yield from self._close_unseen()
             self._in_gop, self._broken = True, False
-        elif packet is not None and packet.kind is Kind.INTER and not self._in_gop:
+        elif packet.kind is Kind.INTER and not self._in_gop:
             yield Loss(
                 0,
                 f"packet {self._number - 1}: inter frame without a keyframe before it",
@@ -146,9 +146,9 @@ class Salvage:
             self._crc = None
         if self._crc is not None:
             self._crc = zlib.crc32(data, self._crc)
-        if packet is not None and self._unbundler is not None and packet.is_frame:
+        if self._unbundler is not None and packet.is_frame:
             yield from self._unbundle(self._unbundler, packet)
-        elif packet is not None:
+        else:
             self.frames += packet.is_frame
             yield Loss(1) if self._broken and packet.is_frame else packet
 
@@ -236,7 +236,7 @@ class Salvage:
         if not skipped:
             self._search()
 
-    def _read(self) -> tuple[Packet | None, bytes]:
+    def _read(self) -> tuple[Packet, bytes]:
         """The packet here. Raises `DamagedStreamError`, also when nothing more may be looked at in
         vain."""
         _, size = self._claim()
@@ -302,7 +302,7 @@ class Salvage:
     def _is_gop(self) -> bool:
         try:
             packet, _ = self._read()
-            if packet is None or packet.kind is not Kind.GOP:
+            if packet.kind is not Kind.GOP:
                 return False
             cursor = Cursor(packet.payload[4:], "gop")
             if len(cursor) and cursor.var() < self.frames:

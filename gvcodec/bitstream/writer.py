@@ -14,7 +14,7 @@ HASH_BYTES = 8
 #: What a GOP begins with, in this order.
 _FIRST = {Kind.SUMMARY: 0, Kind.FIT: 1}
 #: Which GOP these belong to is known only when the next frame packet comes.
-_HELD = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT}
+_HELD = {*_FIRST, Kind.TIMING, Kind.TRACKS, Kind.METADATA, Kind.LATENT, Kind.EXTRA}
 #: What needs a frame after it.
 _BEFORE_FRAME = {*_FIRST, Kind.LATENT}
 

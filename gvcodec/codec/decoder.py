@@ -25,7 +25,7 @@ from gvcodec import layers
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.errors import DamagedStreamError, VerificationError, WrongModelError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
@@ -186,9 +186,9 @@ class Decoder(Shared):
             if self._restoring is not None:
                 self._restoring.send(packet.payload)
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
-            raise WrongModelError(
-                "the painted picture needs a newer version of gvcodec; --fidelity gives the base "
-                "frames"
+            raise FormatVersionError(
+                f"painting needs a newer version of gvcodec, for packets of type {packet.type}; "
+                f"--fidelity gives the base frames"
             )
         elif packet.is_frame:
             key = packet.kind is Kind.KEY

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
 from gvcodec.codec.decoder import Decoder
-from gvcodec.errors import DamagedStreamError, LimitError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
 from gvcodec.media.tracks import TrackPacket, TrackReader, TrackWriter
 
@@ -76,6 +76,8 @@ class GopSource:
         #: LATENT packet of the next frame; one may be lost since the last frame.
         self._latent: list[Packet] = []
         self._latent_lost = False
+        #: Packets of unknown type that go with the next frame.
+        self._extra: list[Packet] = []
         self._count = 0
         self.metadata = b""
         self.end = header.start_pts
@@ -91,6 +93,7 @@ class GopSource:
                 broken = broken or event.broken
                 self._summary = None
                 self._latent.clear()
+                self._extra.clear()
                 self._latent_lost |= event.side and not event.wrong
                 if event.side:
                     self._timing.lose()
@@ -117,6 +120,10 @@ class GopSource:
                 self._tracks.append(event.payload)
             elif event.kind is Kind.LATENT:
                 self._latent = [event]
+            elif event.kind is Kind.EXTRA:
+                self._extra += [event] * event.is_copied
+            elif event.kind is Kind.UNKNOWN:
+                self._refuse(event)
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finish(gop)
@@ -124,20 +131,28 @@ class GopSource:
                 self._add(gop, event)
                 self._summary = None
                 self._timing.start_gop()
-            elif gop is not None and event.kind not in (Kind.UNKNOWN, Kind.PAINTED):
+            elif gop is not None and event.kind is not Kind.PAINTED:
                 self._add(gop, event)
         if gop is not None:
+            gop.packets += self._extra
             yield self._finish(gop)
         self.end = self._times(1)[0]
 
     def _add(self, gop: Gop, packet: Packet) -> None:
         """The next packet of a GOP, after the LATENT packet that came before it."""
         if packet.is_frame:
-            gop.packets += self._latent
-            self._latent = []
+            gop.packets += self._extra + self._latent
+            self._extra, self._latent = [], []
             gop.latents_lost |= self._latent_lost
             self._latent_lost = False
         gop.packets.append(packet)
+
+    def _refuse(self, packet: Packet) -> None:
+        """A packet that has to be understood; who mends leaves it out."""
+        what = f"a packet of type {packet.type} needs a newer version of gvcodec"
+        if self._forgive is None:
+            raise FormatVersionError(what)
+        self._forgive(f"{what}, it is left out")
 
     def _read_timing(self, payload: bytes) -> None:
         try:

@@ -133,7 +133,7 @@ def _events(demuxer: Demuxer, pieces: deque[_Piece]) -> Iterator[Packet | Loss]:
                 continue
             if entry.packet.kind is Kind.METADATA:
                 piece.metadata = piece.metadata or entry.packet.payload
-            elif entry.packet.kind in (Kind.FIT, Kind.SUMMARY, Kind.LATENT):
+            elif entry.packet.kind in (Kind.FIT, Kind.SUMMARY, Kind.LATENT, Kind.EXTRA):
                 yield entry.packet
         payload = strip("av1", unit.payload)
         piece.seconds.append(timed.seconds)

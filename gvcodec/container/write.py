@@ -23,7 +23,7 @@ from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_in
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
 from gvcodec.media.matroska_display import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
@@ -181,7 +181,11 @@ class _Units:
         """Take a packet that is no `tracks`; gives the unit of the frame before."""
         if not packet.is_frame:
             if packet.kind is Kind.UNKNOWN:
-                raise UsageError("the stream needs a newer version of gvcodec")
+                raise FormatVersionError(
+                    f"a packet of type {packet.type} needs a newer version of gvcodec"
+                )
+            if not packet.is_copied:
+                return None
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
             return None

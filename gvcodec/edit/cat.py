@@ -20,6 +20,9 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.util.file_io import name_of, protect_inputs
 
+#: Fields of headers in which streams that are joined may differ.
+_MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models")
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -124,7 +127,7 @@ def check_alike(first: SequenceHeader, reader: Reader) -> None:
     other = reader.header
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
-            if entry.name in ("start_pts", "format", "time_base", "bundled"):
+            if entry.name in _MAY_DIFFER:
                 continue
             left, right = getattr(mine, entry.name), getattr(theirs, entry.name)
             if entry.name == "gvc1d_id" and None in (left, right):

@@ -183,7 +183,7 @@ class SummarisedFile:
             raise DamagedStreamError("summary: larger than its GOP")
         self._counted.seek(gop.offset)
         packet, _ = read_packet(self._counted)  # type: ignore[arg-type]
-        return packet.payload if packet else None
+        return packet.payload
 
 
 @contextlib.contextmanager

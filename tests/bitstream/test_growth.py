@@ -1,0 +1,147 @@
+"""Files of a made-up format 1.1: what this release does not know is skipped or copied, or the file
+is newer; it is never called damaged."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from fractions import Fraction
+
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.header import LEVELS, MAGIC, NO_LEVEL
+from gvcodec.bitstream.varint import Cursor, encode_var
+from gvcodec.errors import FormatVersionError
+from gvcodec.types import VideoFormat
+from tests.conftest import moving_texture, stream_of
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
+#: Places of header fields: needed, profile, level, must, may.
+MUST, MAY, SIZES = 4, 5, 6
+_SAFE, _PRIVATE, _UNSAFE, _NEEDED = 100, 120, 200, 20
+
+
+def grown(
+    header: bytes,
+    *,
+    written: tuple[int, int] = (1, 1),
+    needed: tuple[int, int] = (1, 0),
+    more: bytes = b"",
+    changes: dict[int, int] | None = None,
+) -> bytes:
+    """A header with other versions, fields at these places, and bytes after the last."""
+    cursor = Cursor(header[6:], "header")
+    body = bytearray(cursor.take(cursor.var()))
+    body[:2] = bytes(needed)
+    for place, value in (changes or {}).items():
+        body[place] = value
+    body += more
+    head = MAGIC + bytes(written) + encode_var(len(body)) + bytes(body)
+    return head + zlib.crc32(head).to_bytes(4, "little")
+
+
+def read(header: bytes) -> SequenceHeader:
+    found, size = SequenceHeader.read(io.BytesIO(header))
+    assert size == len(header)
+    return found
+
+
+@pytest.mark.parametrize("more", [b"", b"\x01", bytes(300)])
+def test_a_longer_header_of_a_later_writer_is_read(more: bytes) -> None:
+    assert read(grown(HEADER.pack(), more=more)) == HEADER
+
+
+def test_flags_that_may_be_ignored_profile_and_level_are() -> None:
+    assert read(grown(HEADER.pack(), changes={MAY: 0x40, 2: 9, 3: 77})) == HEADER
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({MUST: 0x10}, "flag 0x10"),
+        ({MUST: 0x40}, "flag 0x40"),
+        ({-3: 200}, "base 200"),
+        ({-2: 9}, "scale 9"),
+    ],
+)
+def test_what_must_be_understood_is_newer(changes: dict[int, int], what: str) -> None:
+    with pytest.raises(FormatVersionError, match=f"{what} .*needs a newer format.* 1.0") as newer:
+        read(grown(HEADER.pack(), changes=changes))
+    assert newer.value.exit_code == 4
+
+
+@pytest.mark.parametrize("needed", [(1, 1), (2, 0)])
+def test_a_file_that_needs_more_says_what(needed: tuple[int, int]) -> None:
+    with pytest.raises(FormatVersionError, match=f"needs format {needed[0]}.{needed[1]}"):
+        read(grown(HEADER.pack(), written=needed, needed=needed, changes={MUST: 0x10}))
+
+
+def test_profile_and_level_follow_from_the_fields() -> None:
+    assert (HEADER.profile, HEADER.level) == (0, 1)
+    painted = SequenceHeader(FORMAT, "av1", Fraction(1), 40, painter_id=bytes(8))
+    tokens = SequenceHeader(FORMAT, "none", Fraction(1), 40, gvc1d_id=bytes(8))
+    assert (painted.profile, tokens.profile) == (1, 3)
+    hd = VideoFormat(1920, 1080, Fraction(30), Fraction(1, 30))
+    assert SequenceHeader(hd, "av1", Fraction(1), 40).level == 3
+    fast = VideoFormat(8192, 8192, Fraction(100), Fraction(1, 100))
+    assert SequenceHeader(fast, "av1", Fraction(1), 40).level == NO_LEVEL
+    assert list(LEVELS.values()) == sorted(LEVELS.values())
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    return gvcodec.encode(moving_texture(64, 48, 6), format=FORMAT, base="av1", keyint=3, fit=0)
+
+
+def with_extras(data: bytes, types: tuple[int, ...]) -> bytes:
+    """The stream with packets of these types before every frame packet and after the last."""
+    reader = Reader(io.BytesIO(data))
+    packets: list[Packet] = []
+    for packet in reader.packets():
+        packets += [extra(number) for number in types] * packet.is_frame + [packet]
+    packets += [extra(number) for number in types]
+    return stream_of(reader.header, packets, reader.base_hash)
+
+
+def extra(number: int) -> Packet:
+    kind = Kind.UNKNOWN if number < 64 else Kind.EXTRA
+    return Packet(kind, b"from 1.1", number)
+
+
+def extras_of(data: bytes) -> list[int | None]:
+    return [p.type for p in Reader(io.BytesIO(data)).packets() if p.kind is Kind.EXTRA]
+
+
+def test_packets_that_may_be_ignored_change_no_frame(plain: bytes) -> None:
+    grown_up = with_extras(plain, (_SAFE, _PRIVATE, _UNSAFE))
+    frames = [list(gvcodec.decode(data)) for data in (plain, grown_up)]
+    assert len(frames[0]) == len(frames[1]) == 6
+    for one, two in zip(*frames, strict=True):
+        assert (one == two).all()
+
+
+def test_who_cuts_and_joins_copies_what_is_safe_to_copy(plain: bytes) -> None:
+    grown_up = with_extras(plain, (_SAFE, _PRIVATE, _UNSAFE))
+    out = io.BytesIO()
+    gvcodec.cut(grown_up, out, 0.12)
+    assert extras_of(out.getvalue()) == [_SAFE, _PRIVATE] * 4
+    out = io.BytesIO()
+    gvcodec.cat([grown_up, grown_up], out)
+    assert extras_of(out.getvalue()) == [_SAFE, _PRIVATE] * 14
+
+
+def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(
+    plain: bytes,
+) -> None:
+    grown_up = with_extras(plain, (_NEEDED,))
+    with pytest.raises(FormatVersionError, match=f"type {_NEEDED}"):
+        list(gvcodec.decode(grown_up))
+    assert len(list(gvcodec.decode(grown_up, fidelity=True))) == 6
+    with pytest.raises(FormatVersionError, match=f"type {_NEEDED}"):
+        gvcodec.cut(grown_up, io.BytesIO(), 0.12)
+    out = io.BytesIO()
+    repaired = gvcodec.repair(grown_up, out)
+    assert repaired.kept == 6 and f"type {_NEEDED}" in repaired.losses[0]
