@@ -18,7 +18,7 @@ import gvcodec
 from gvcodec import _core, bases
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.bitstream import Reader, SequenceHeader
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
 from tests.conftest import clips_equal
@@ -79,7 +79,7 @@ def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
         assert clips_equal(gvcodec.decode_planes(data), planes)
         with pytest.raises(UsageError, match="no reduced scale"):
             gvcodec.encode(planes, format=fmt, base="raw", scale=Fraction(1, 2))
-    with pytest.raises(DamagedStreamError):
+    with pytest.raises(FormatVersionError):
         Reader(io.BytesIO(data))
     with pytest.raises(UsageError, match="raw is unknown"):
         gvcodec.encode(planes, format=fmt, base="raw")
