@@ -86,7 +86,7 @@ def test_payloads_that_are_no_obus_come_back() -> None:
 def test_what_the_model_has_learned_saves_bytes(packets, monkeypatch) -> None:
     learned = len(stream_of(BUNDLED, packets))
     monkeypatch.setattr(bundles, "_prime", lambda: BundleModel(b""))
-    assert len(stream_of(BUNDLED, packets)) > learned + 2 * len(packets)
+    assert len(stream_of(BUNDLED, packets)) > learned + len(packets)
 
 
 def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
