@@ -53,11 +53,10 @@ from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base.motion import budgets
 from gvcodec.config import EncoderConfig
 from gvcodec.gvc1d import token_encoder
-from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.models import GVC1D_SMALL, model_id
 from gvcodec.rate.scenes import gop_offsets
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.models import model_id
 
 EVERY = 8
 #: Tokens that windows are decoded with.
@@ -188,7 +187,7 @@ def window_rows(
     frames: Sequence[Planes], tokens: int, model: str | None
 ) -> Iterator[dict[str, Any]]:
     """PSNR-Y of each arm at `tokens` a window on average."""
-    path = Path(model) if model else find_shipped()
+    path = Path(model) if model else GVC1D_SMALL.find()
     tokenizer = Tokenizer(path)
     values, features, keys = look(tokenizer, frames)
     count = values.shape[2]

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from eval.arguments import add_out
 from eval.search import Joined, interval, join
 from eval.tools import markdown, write_json, write_text
+from gvcodec.models import LP_COMP
 from gvcodec.retrieval.compressor import DIM, lengthen
-from gvcodec.retrieval.embedders import LP_CHECKPOINT, find_shipped
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.making import SHARE
 from gvcodec.retrieval.ranking import SEGMENT, Attention, attend, scores
@@ -187,7 +187,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Writes xcomp.json and table.md."""
     learned, _, held = split(read_clips(options.cache))
-    best = load(options.weights or find_shipped(LP_CHECKPOINT))
+    best = load(options.weights or LP_COMP.find())
     rows = measure(held, learned, best, options.seeds)
     write_json(options.out / "xcomp.json", rows)
     write_text(options.out / "table.md", table(rows))

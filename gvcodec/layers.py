@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from gvcodec.base import BaseDecoder, BaseEncoder, OnDevice
 from gvcodec.bases import base_of
 from gvcodec.errors import WrongModelError
-from gvcodec.util.models import find_model, model_id
+from gvcodec.models import WeightFile, find_model, model_id
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BaseModule(Protocol):
-    """The module of a base; with `find_model() -> Path` where the base has a model."""
+    """The module of a base; with `WEIGHTS: WeightFile` where the base has a model."""
 
     def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 
@@ -58,7 +58,7 @@ def open_decoder(
     where the base's entropy coder runs. Raises `WrongModelError` when that model is missing."""
     name, model = header.base, None
     module = _module_of(name)
-    if hasattr(module, "find_model"):
+    if hasattr(module, "WEIGHTS"):
         if header.base_model_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
@@ -70,8 +70,8 @@ def open_decoder(
 
 def base_model_id(name: str) -> bytes | None:
     """Eight bytes that name the base's model; None for a base that has none."""
-    find = getattr(_module_of(name), "find_model", None)
-    return None if find is None else model_id(find())
+    weights: WeightFile | None = getattr(_module_of(name), "WEIGHTS", None)
+    return None if weights is None else model_id(weights.find())
 
 
 def _module_of(name: str) -> BaseModule:

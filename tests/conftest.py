@@ -109,11 +109,11 @@ def weights_folder(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
+    from gvcodec.models import GUIDE
     from gvcodec.perceptual import _ALEX
-    from gvcodec.util.models import SMALL_NETWORK, shipped_folders
 
     folder = tmp_path_factory.mktemp("weights")
-    shutil.copy(shipped_folders()[0] / SMALL_NETWORK, folder / "lpips_vgg.safetensors")
+    shutil.copy(GUIDE.find(), folder / "lpips_vgg.safetensors")
     generator, before, tensors = torch.Generator().manual_seed(0), 3, {}
     for number, ((index, _, padding),) in enumerate(_ALEX):
         side, width = 2 * padding + 1 + 6 * (number == 0), 16  # 11, 5, 3, 3, 3

@@ -53,9 +53,10 @@ def make_latent_network() -> list[Layer]:
 
 def other_biases(seed: int) -> bytes:
     """A fit that moves every bias of the shipped painter."""
-    from gvcodec.painter.model import Model, find_painter
+    from gvcodec.models import PAINTER
+    from gvcodec.painter.model import Model
     from gvcodec.painter.payload import Delta, in_groups, pack
 
-    rng, layers = np.random.default_rng(seed), Model.load(find_painter()).layers
+    rng, layers = np.random.default_rng(seed), Model.load(PAINTER.find()).layers
     sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
     return pack([Delta(n, rng.integers(-9, 10, sizes[n]), 8) for n in in_groups(1, sizes)])

@@ -40,9 +40,10 @@ from gvcodec.gvc1d.entropy_model import (
     Memory,
     Values,
 )
-from gvcodec.gvc1d.files import FORM, read_sizes
+from gvcodec.gvc1d.files import read_sizes
 from gvcodec.gvc1d.motion import grid_of
 from gvcodec.gvc1d.token_places import KINDS
+from gvcodec.models import GVC1D_ENTROPY
 from gvcodec.types import Planes, VideoFormat
 from training import integer_network
 from training.integer_network import NONE, Material, held_out, network_of, train
@@ -184,7 +185,7 @@ def _frames(file: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16], 
 
 def read(path: Path) -> list[Layer]:
     """The network in a file. Raises `MediaError`."""
-    return read_network(path, FORM, INPUTS, "the entropy network of a model")
+    return read_network(path, GVC1D_ENTROPY.form, INPUTS, "the entropy network of a model")
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -201,7 +202,7 @@ def main(words: Sequence[str] | None = None) -> None:
         _collect_all(options)
     elif options.what == "train":
         twin = train(load(options.source, False), 60 * options.minutes)
-        write_network(options.target, network_of(twin), FORM)
+        write_network(options.target, network_of(twin), GVC1D_ENTROPY.form)
     else:
         halves = load(options.source, False), load(options.source, True)
         network = read(options.target)
@@ -212,10 +213,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _collect_all(options: argparse.Namespace) -> None:
-    from gvcodec.gvc1d.checkpoint import find_shipped
+    from gvcodec.models import GVC1D_SMALL
 
     options.target.mkdir(parents=True, exist_ok=True)
-    model = options.model or find_shipped()
+    model = options.model or GVC1D_SMALL.find()
     clips = sorted(options.source.glob("*.mp4"))
     if options.clips and len(clips) > options.clips:
         clips = clips[:: -(-len(clips) // options.clips)]

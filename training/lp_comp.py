@@ -30,21 +30,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.coded import decode, encode
-from gvcodec.gvc1d.checkpoint import find_shipped as find_tokenizer
 from gvcodec.media.reader import VideoReader
+from gvcodec.models import GVC1D_SMALL, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
 from gvcodec.retrieval.embedders import (
-    CHECKPOINT,
-    LP_CHECKPOINT,
     FrameTokens,
     Lp,
     Small,
-    find_shipped,
 )
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.util.messages import say
-from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
 from training.loop import Loop, Schedule, Work
@@ -134,7 +130,7 @@ def fill(clips: Path, cache: Path) -> None:
 
 def latents_of(cache: Path) -> Path:
     """The folder of what the shipped tokenizer made."""
-    return cache / model_id(find_tokenizer()).hex()
+    return cache / model_id(GVC1D_SMALL.find()).hex()
 
 
 def read_clips(cache: Path) -> list[Clip]:
@@ -150,7 +146,7 @@ def read_clips(cache: Path) -> list[Clip]:
 
 def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip], list[Clip]]:
     """Clips to learn from, to validate by, and held out."""
-    card = json.loads(find_shipped(CHECKPOINT).with_suffix(".json").read_text())
+    card = json.loads(SUMMARY.find().with_suffix(".json").read_text())
     apart = set(card["held_out_clips"])
     rest = [clip for clip in clips if clip.name not in apart]
     # Clips of a source share the beginning of their names.
@@ -224,7 +220,7 @@ class Frames(Work):
         found = judge(average, self._validation)
         if found["loss"] < self._best and self._out is not None:
             self._best = found["loss"]
-            save_weights(dict(average.state_dict()), self._out / LP_CHECKPOINT)
+            save_weights(dict(average.state_dict()), self._out / LP_COMP.name)
         return found
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
@@ -243,7 +239,7 @@ class Frames(Work):
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """The card; weights are written by `validate`."""
         assert isinstance(average, LpComp)
-        path = self._out / LP_CHECKPOINT if self._out else None
+        path = self._out / LP_COMP.name if self._out else None
         if path is None or not path.is_file():
             return
         best = load(path)
@@ -252,7 +248,7 @@ class Frames(Work):
             for name, network in (("begin", LpComp(best.enter.in_features)), ("trained", best))
         }
         held = [clip.name for clip in self._held]
-        tokenizer = model_id(find_tokenizer()).hex()
+        tokenizer = model_id(GVC1D_SMALL.find()).hex()
         write_card(
             path.with_suffix(".json"), best, steps, minutes,
             tokenizer=tokenizer, clips=len(self._learn), held_out=figures, held_out_clips=held,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
-from gvcodec.painter.model import PAINTER_FILE
+from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run
 from gvcodec.painter.tensors import open_device
@@ -152,7 +152,7 @@ class PainterWork(Work):
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`painter.safetensors`, and `painter.json` beside it."""
         assert isinstance(average, PainterNetwork)
-        path, material = self.out / PAINTER_FILE, Path(self.config.cache) / "material.json"
+        path, material = self.out / PAINTER.name, Path(self.config.cache) / "material.json"
         average.save(path)
         described = self.config.describe()
         write_card(
@@ -214,4 +214,4 @@ def main(words: Sequence[str] | None = None) -> None:
     loop = make_loop(config, options.device)
     loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
     loop.run(options.minutes)
-    print(Path(config.out) / PAINTER_FILE)
+    print(Path(config.out) / PAINTER.name)

@@ -35,8 +35,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.models import GUIDE, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.models import SMALL_NETWORK, save_weights
 from training.crops import Cache
 from training.loop import Loop, Schedule, Work
 from training.perceptual_layers import CHANNELS, Weights, fit_layers
@@ -235,7 +235,7 @@ def main(words: Sequence[str] | None = None) -> None:
         save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
 
     curve: list[dict[str, float]] = []
-    made = options.out / SMALL_NETWORK
+    made = options.out / GUIDE.name
 
     def say(step: int, minutes: float, weights: Weights) -> None:
         save_weights(weights, made)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gvcodec.painter.model import find_painter
+from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import crop_rgb, paint_run, to_display_rgb
 from gvcodec.painter.payload import GROUPS
@@ -51,7 +51,7 @@ def make_pairs(
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
-    painter = PainterNetwork.load(find_painter())
+    painter = PainterNetwork.load(PAINTER.find())
     origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):

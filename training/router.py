@@ -31,18 +31,16 @@ from torch import Tensor, nn
 
 from gvcodec.allocation.router import (
     BASE_RATES,
-    NAME,
     magnitudes,
     negative_elbo,
     training_counts,
 )
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.checkpoint import find_shipped
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
+from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import Planes
 from gvcodec.util.messages import say
-from gvcodec.util.models import model_id, save_weights
 from training.alarms import Alarm
 from training.card import write_card
 from training.gvc1d.data import is_held_out, list_clips
@@ -251,7 +249,7 @@ def main(words: list[str]) -> None:
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     began = time.process_time()
-    model = options.model or find_shipped()
+    model = options.model or GVC1D_SMALL.find()
     clips = list_clips(options.clips, ("devtest",))
     clips = [path for path in clips if path.is_file()]
     clips.sort(key=lambda path: zlib.crc32(path.name.encode()))
@@ -264,9 +262,9 @@ def main(words: list[str]) -> None:
         raise Alarm(f"the router explains {figures['']:.2f} of held-out windows' variance")
     options.out.mkdir(parents=True, exist_ok=True)
     identity = model_id(model).hex()
-    save_weights(head.weights(), options.out / NAME, {"tokenizer": identity})
+    save_weights(head.weights(), options.out / ROUTER.name, {"tokenizer": identity})
     write_card(
-        (options.out / NAME).with_suffix(".json"),
+        (options.out / ROUTER.name).with_suffix(".json"),
         head,
         _STEPS,
         (time.process_time() - began) / 60,

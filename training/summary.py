@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.models import GUIDE, model_id
 from gvcodec.retrieval.compressor import DIM, Compressor
-from gvcodec.retrieval.embedders import shipped_network
-from gvcodec.util.models import model_id
 from training.summary_material import QUALITIES, WAYS
 
 #: Part of the mean variance between forms that every direction has at least.
@@ -136,7 +135,7 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, An
     """Checkpoint and model card."""
     from safetensors.numpy import save as packed
 
-    network = model_id(shipped_network()).hex()
+    network = model_id(GUIDE.find()).hex()
     path.write_bytes(packed(weights, {"network": network}))
     card = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "network": network} | card
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")

@@ -37,7 +37,8 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import Scaler, frame_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.retrieval.embedders import SMALL_SIDE, shipped_network
+from gvcodec.models import GUIDE
+from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import say
@@ -227,7 +228,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", default="0/1", help="K/N: the K-th of N parts of the work (0/1)")
     options = parser.parse_args(words)
     options.folder.mkdir(parents=True, exist_ok=True)
-    tokens = PatchTokens(shipped_network())
+    tokens = PatchTokens(GUIDE.find())
     clips = [(path.stem, path, 1) for path in sorted(options.clips.glob("*.mp4"))]
     if options.photos:
         photos = sorted(options.photos.glob("*.jpg"))[:: options.every]

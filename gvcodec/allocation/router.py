@@ -22,13 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.util.models import shipped_folders
+from gvcodec.errors import WrongModelError
+from gvcodec.models import ROUTER
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
-#: Weights, in the folders of shipped models.
-NAME = "router.safetensors"
 #: Share of the old mean that a running mean keeps with each frame, as in the paper.
 DECAY = 0.95
 #: No window gets less than this part of all tokens, as in the paper.
@@ -134,13 +133,14 @@ class Router:
         """The shipped one, if it was trained for the tokenizer of this id."""
         from safetensors import safe_open
 
-        for folder in shipped_folders():
-            path = folder / NAME
-            if path.is_file():
-                with safe_open(path, "np") as file:
-                    if (file.metadata() or {}).get("tokenizer") == tokenizer.hex():
-                        return Router.read(path)
-        return None
+        try:
+            path = ROUTER.find()
+        except WrongModelError:
+            return None
+        with safe_open(path, "np") as file:
+            if (file.metadata() or {}).get("tokenizer") != tokenizer.hex():
+                return None
+        return Router.read(path)
 
     @staticmethod
     def read(path: Path) -> Router:

@@ -16,12 +16,12 @@ from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
 from gvcodec.container.opening import open_stream
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
 from gvcodec.limits import memory_limit
+from gvcodec.models import find_model
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.messages import say
-from gvcodec.util.models import find_model
 from gvcodec.util.options import integer
 from gvcodec.video import Video
 

@@ -22,7 +22,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.planes import planes_from_rgb
-from gvcodec.util.models import find_model
+from gvcodec.models import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,7 +24,7 @@ from gvcodec.condense.learning import accuracy, features, fit
 from gvcodec.condense.networks import Pairs
 from gvcodec.condense.selector import COUNTS, choose_places, train_selector
 from gvcodec.errors import UsageError
-from gvcodec.util.models import model_id
+from gvcodec.models import model_id
 
 #: Part of the clips that validates, steps of a network's training that chooses, and of the one that
 #: judges what was made: in 300 it learns a thousand clips by half only.
@@ -126,10 +126,10 @@ def make_joint(
     learn: Clips, validation: Clips, network: Pairs, seed: int, steps: int, parts: Parts = ALL
 ) -> Maker:
     """Codes: optimised for the first room, later ones drop the last clips."""
-    from gvcodec.gvc1d.checkpoint import find_shipped
     from gvcodec.gvc1d.tokenizer import Tokenizer
+    from gvcodec.models import GVC1D_SMALL
 
-    path = find_shipped()
+    path = GVC1D_SMALL.find()
     tokenizer = Tokenizer(path, rate=_JOINT_RATE, fast=True)
     order = herding_order(learn, features(network, learn.pictures))
     count, side = min(_JOINT_COUNT, learn.pictures.shape[1]), learn.pictures.shape[2]

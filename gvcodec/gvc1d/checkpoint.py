@@ -14,21 +14,10 @@ from typing import TYPE_CHECKING
 
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.util.models import save_weights, shipped_folders
+from gvcodec.models import GVC1D_SMALL, save_weights
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.model import GVC1D
-
-#: The model that files are coded with unless another is named.
-NAME = "gvc1d-small.safetensors"
-
-
-def find_shipped() -> Path:
-    """The shipped weights. Raises `MediaError` when they are not there."""
-    for folder in shipped_folders():
-        if (folder / NAME).is_file():
-            return folder / NAME
-    raise MediaError(f"{shipped_folders()[0] / NAME}: no weights of gvc1d here")
 
 
 def save_model(model: GVC1D, path: Path) -> None:
@@ -54,12 +43,9 @@ def read_config(path: Path) -> GVC1DConfig:
 def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> GVC1D:
     """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
-    `MediaError`."""
-    found = path or find_shipped()
-    status = found.stat() if found.is_file() else None
-    if status is None:
-        raise MediaError(f"{found}: no such model of gvc1d")
-    return _load(found, status.st_mtime_ns, device, fast)
+    `WrongModelError`, `MediaError`."""
+    found = GVC1D_SMALL.find(path)
+    return _load(found, found.stat().st_mtime_ns, device, fast)
 
 
 @lru_cache(maxsize=4)

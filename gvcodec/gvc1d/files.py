@@ -3,7 +3,7 @@
 `NAME.safetensors` holds the network (`gvcodec.gvc1d.checkpoint`), `NAME-entropy.safetensors` the
 integer network of its entropy model (`gvcodec.entropy.network_file`), without which the shipped one
 serves. A stream names both by eight
-bytes: the first of the SHA-256 of the two files' ids (`gvcodec.util.models`), joined. Nothing here
+bytes: the first of the SHA-256 of the two files' ids (`gvcodec.models`), joined. Nothing here
 needs torch.
 """
 
@@ -16,15 +16,13 @@ from pathlib import Path
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network
 from gvcodec.errors import MediaError, WrongModelError
-from gvcodec.gvc1d.checkpoint import NAME, find_shipped, read_config
+from gvcodec.gvc1d.checkpoint import read_config
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.entropy_model import BACK, MOST_TOKENS, SIDE
 from gvcodec.gvc1d.payload import RATES
 from gvcodec.gvc1d.token_places import CHANNELS
-from gvcodec.util.models import list_models, model_id, shipped_folders
+from gvcodec.models import GVC1D_ENTROPY, GVC1D_SMALL, list_models, model_id, shipped_folders
 
-#: Changes with what the activations of the entropy network mean.
-FORM = "gvc1d-3"
 WHAT = "the model of latent tokens"
 
 
@@ -36,7 +34,7 @@ def entropy_beside(model: Path) -> Path:
 def entropy_file(model: Path) -> Path:
     """The file of the integer network that goes with a model: its own, else the shipped one."""
     beside = entropy_beside(model)
-    places = [beside, *(entropy_beside(folder / NAME) for folder in shipped_folders())]
+    places = [beside, *(folder / GVC1D_ENTROPY.name for folder in shipped_folders())]
     return next((place for place in places if place.is_file()), beside)
 
 
@@ -63,7 +61,7 @@ def find_pair(identity: bytes, given: Sequence[str | Path] = ()) -> Path:
 
 def choose_pair(given: str = "") -> Path:
     """The model to encode with: `given`, or the shipped one. Raises `MediaError`."""
-    model = Path(given) if given else find_shipped()
+    model = Path(given) if given else GVC1D_SMALL.find()
     for path in (model, entropy_file(model)):
         if not path.is_file():
             raise MediaError(
@@ -86,4 +84,6 @@ def read_sizes(model: Path) -> GVC1DConfig:
 
 def read_entropy(model: Path) -> list[Layer]:
     """The integer network that belongs to a model. Raises `MediaError`."""
-    return read_network(entropy_file(model), FORM, SIDE + BACK, "the entropy network of a model")
+    return read_network(
+        entropy_file(model), GVC1D_ENTROPY.form, SIDE + BACK, "the entropy network of a model"
+    )

@@ -11,10 +11,10 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.picture import PEAK, Picture
+from gvcodec.models import GUIDE
 from gvcodec.perceptual.losses import eight_bits, pixel_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import VideoFormat
-from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.tensor_colour import known_colour, to_rgb
 
 #: Weight of pixels, as in fitting (`gvcodec.painter.objective`).
@@ -36,7 +36,7 @@ class FrameLoss:
     def __init__(self, fmt: VideoFormat, window: int, device: str = "cpu") -> None:
         found = perceptual.guide_network("small")
         if found is None:
-            raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
+            raise MediaError(f"{GUIDE.name}: no perceptual network here")
         self._network = PerceptualLoss(weights=found[1], batched=False).to(device)
         self._colour, self._depth = known_colour(fmt.colour, fmt.height), fmt.bit_depth
         self._window = window

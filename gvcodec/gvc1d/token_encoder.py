@@ -29,8 +29,8 @@ from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.frame_options import FrameOptions, Look, Option, SourceFrame, TokenSettings
 from gvcodec.gvc1d.payload import ENDLESS, with_run
+from gvcodec.models import model_id
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.models import model_id
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.scene_cuts import CutFinder
 

@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 
 from gvcodec import perceptual
+from gvcodec.models import PAINTER
 from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.fit_work import LOOK, share_done
-from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
@@ -287,7 +287,7 @@ def fit(
         tell()
 
     place = open_device(device)
-    painter = PainterNetwork.load(find_painter(checkpoint)).to(place)
+    painter = PainterNetwork.load(PAINTER.find(checkpoint)).to(place)
     size = stream_bytes or DEFAULT_STREAM_BYTES
     fitter = Fitter(
         painter,

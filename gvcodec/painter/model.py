@@ -13,7 +13,6 @@ fitting.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,10 +22,8 @@ from numpy.typing import NDArray
 
 from gvcodec.bases import base_of
 from gvcodec.errors import MediaError
-from gvcodec.util.models import CHECKPOINT_VARIABLE, shipped_folders
 
 Ints = NDArray[np.int32]
-PAINTER_FILE = "painter.safetensors"
 FORM = 2
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 SLOTS = 4  # of bases
@@ -41,17 +38,6 @@ MAP = 16383
 KEEP = 32767  # the whole of the detail before
 TENSOR_FLOOR = 4096
 SMOOTH = (1, 4, 6, 4, 1)
-
-
-def find_painter(path: Path | None = None) -> Path:
-    """The painter's file: `path`, $GVCODEC_CHECKPOINT, or `painter.safetensors` in `checkpoints/`
-    of the checkout or inside the package. Raises `MediaError` when there is none."""
-    named = path or os.environ.get(CHECKPOINT_VARIABLE)
-    places = [Path(named)] if named else [folder / PAINTER_FILE for folder in shipped_folders()]
-    for place in places:
-        if place.is_file():
-            return place
-    raise MediaError(f"{places[0]}: no painter here (name one in ${CHECKPOINT_VARIABLE})")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.errors import MediaError
+from gvcodec.models import save_weights
 from gvcodec.painter import model as I
 from gvcodec.painter.filters import (
     Bands,
@@ -41,7 +42,6 @@ from gvcodec.painter.filters import (
     upsample_maps,
 )
 from gvcodec.painter.network_layers import Block, Layer, Requantiser
-from gvcodec.util.models import save_weights
 from gvcodec.util.warp import warp
 
 PEAK = I.PEAK

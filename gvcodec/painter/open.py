@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.errors import INSTALL_TORCH, MediaError, WrongModelError
-from gvcodec.painter.model import Model, condition, find_painter, rate
+from gvcodec.errors import INSTALL_TORCH, WrongModelError
+from gvcodec.models import PAINTER, find_model, model_id
+from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
-from gvcodec.util.models import find_model, model_id
 
 if TYPE_CHECKING:
     from gvcodec.config import EncoderConfig
@@ -39,8 +39,8 @@ def painter_id(base: str) -> tuple[bytes | None, str]:
     if base_of(base).slot is None:
         return None, ""
     try:
-        return model_id(find_painter()), ""
-    except MediaError as error:
+        return model_id(PAINTER.find()), ""
+    except WrongModelError as error:
         return None, f"not painted: {error}"
 
 
@@ -104,7 +104,7 @@ def fit_parts(
             elif number == 1 and not raised:
                 break  # the shipped weights do as well
     fitted = steady(
-        Model.load(find_painter()),
+        Model.load(PAINTER.find()),
         condition(base, scale, q),
         parts,
         fitted,

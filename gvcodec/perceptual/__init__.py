@@ -30,8 +30,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gvcodec.errors import GvcodecError
-from gvcodec.util.models import SMALL_NETWORK, shipped_folders
+from gvcodec.errors import GvcodecError, WrongModelError
+from gvcodec.models import GUIDE
 
 #: Environment variable naming the folder of the weight files.
 WEIGHTS_VARIABLE = "GVCODEC_METRIC_WEIGHTS"
@@ -92,10 +92,12 @@ def guide_network(leader: str = "") -> tuple[str, dict[str, Tensor]] | None:
     the painters; only `leader` where one is named. None where they are missing."""
     if leader != "small" and find_weights():
         return "vgg", load_weights("vgg")
-    small = next(
-        (p for folder in shipped_folders() if (p := folder / SMALL_NETWORK).is_file()), None
-    )
-    return ("small", read_weights(small)) if small and leader != "vgg" else None
+    if leader == "vgg":
+        return None
+    try:
+        return "small", read_weights(GUIDE.find())
+    except WrongModelError:
+        return None
 
 
 class Features(nn.Module):

@@ -34,17 +34,16 @@ from gvcodec.bases import AUTO, INDEX_END, Q_END, index_of, q_of
 from gvcodec.bitstream import Kind, Packet
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.config import EncoderConfig
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.media.inputs import InputOptions, list_pictures
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.model import find_painter
+from gvcodec.models import GUIDE, PAINTER
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.guards import error_change, structure_error
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.models import SMALL_NETWORK
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.uris import is_uri, local_path
@@ -198,9 +197,9 @@ def _why_av1(config: EncoderConfig, path: str) -> str:
     if not has_torch():
         return "trials need torch"
     try:
-        find_painter()
+        PAINTER.find()
         layers.base_model_id("motion")
-    except MediaError as error:
+    except WrongModelError as error:
         return str(error)
     return ""
 
@@ -323,7 +322,7 @@ class Trials:
             fidelity.add(psnr(base_frame[0], source[0]))
         q = min(INDEX_END, round(settled.base_q))
         threads = settled.threads or os.cpu_count() or 1
-        painter = VideoPainter(self._fmt, settled.base, settled.scale, q, find_painter(), threads)
+        painter = VideoPainter(self._fmt, settled.base, settled.scale, q, PAINTER.find(), threads)
         shown, torn, changes = [], [], []
         before: Plane | None = None
         for number, (packet, base_frame) in enumerate(
@@ -353,7 +352,7 @@ class Trials:
 
         leading = perceptual.guide_network("small")
         if leading is None:
-            raise MediaError(f"{SMALL_NETWORK}: no perceptual network here")
+            raise MediaError(f"{GUIDE.name}: no perceptual network here")
         loss, totals = PerceptualLoss(weights=leading[1]), [0.0] * len(trials)
         threads = torch.get_num_threads()
         # Sums in another order would make the choice depend on the number of threads.

@@ -24,15 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
-from gvcodec.gvc1d.checkpoint import NAME as TOKENIZER
 from gvcodec.media.planes import planes_from_rgb
+from gvcodec.models import GUIDE, GVC1D_SMALL, LP_COMP, SUMMARY, model_id
 from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
 from gvcodec.retrieval.ranking import Attention
-from gvcodec.util.models import SMALL_NETWORK, model_id, shipped_folders
 from gvcodec.util.torch_settings import usual_torch
 
-#: The checkpoints of embedders `small` and `lp`.
-CHECKPOINT, LP_CHECKPOINT = "summary.safetensors", "lp_comp.safetensors"
 DEFAULT = "small"
 #: Pixels of the pictures that it looks at.
 SMALL_SIDE = 128
@@ -70,8 +67,7 @@ class Small:
     (`gvcodec.retrieval.compressor`)."""
 
     side = SMALL_SIDE
-    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more
-    #: (eval/search.md).
+    #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more.
     step = 13
 
     def __init__(self, checkpoint: str | Path | None = None) -> None:
@@ -80,8 +76,8 @@ class Small:
 
         from gvcodec.retrieval.features import PatchTokens
 
-        path = Path(checkpoint) if checkpoint else find_shipped(CHECKPOINT)
-        network = shipped_network()
+        path = SUMMARY.find(checkpoint)
+        network = GUIDE.find()
         try:
             with safe_open(path, "numpy") as file:
                 said = file.metadata() or {}
@@ -144,7 +140,7 @@ class Lp:
 
         from gvcodec.retrieval.lp_comp import load
 
-        path = Path(checkpoint) if checkpoint else find_shipped(LP_CHECKPOINT)
+        path = LP_COMP.find(checkpoint)
         self.model, self.id, self._torch = load(path), lp_id(path), torch
         self._read = FrameTokens(tokenizer)
 
@@ -236,15 +232,10 @@ def make(said: str) -> Embedder:
         raise UsageError(f"embedder {name}: {error}") from None
 
 
-def shipped_network() -> Path:
-    """The small perceptual network."""
-    return find_shipped(SMALL_NETWORK)
-
-
 def shipped_ids() -> dict[bytes, str]:
     """Names of the shipped embedders by what files name them by, without loading any."""
     found = {}
-    for name, of in (("small", lambda: model_id(find_shipped(CHECKPOINT))), ("lp", lp_id)):
+    for name, of in (("small", lambda: model_id(SUMMARY.find())), ("lp", lp_id)):
         with contextlib.suppress(WrongModelError):
             found[of()] = name
     return found
@@ -253,7 +244,7 @@ def shipped_ids() -> dict[bytes, str]:
 def lp_id(checkpoint: Path | None = None) -> bytes:
     """Id of embedder `lp`: of its checkpoint and of the tokenizer that it reads with, since its
     vectors depend on both. Raises `WrongModelError`."""
-    files = checkpoint or find_shipped(LP_CHECKPOINT), find_shipped(TOKENIZER)
+    files = LP_COMP.find(checkpoint), GVC1D_SMALL.find()
     return hashlib.sha256(b"".join(map(model_id, files))).digest()[:8]
 
 
@@ -264,16 +255,6 @@ def attention_of(identity: bytes) -> Attention:
 
     if shipped_ids().get(identity) != "lp":
         return Attention()
-    weights = load_file(find_shipped(LP_CHECKPOINT))
+    weights = load_file(LP_COMP.find())
     ask, look = (weights[name].astype(np.float64) for name in ("ask", "look"))
     return Attention(ask, look, float(weights["sharpness"]))
-
-
-def find_shipped(name: str) -> Path:
-    """A file of the shipped checkpoints. Raises `WrongModelError`."""
-    found = next((folder / name for folder in shipped_folders() if (folder / name).is_file()), None)
-    if found is None:
-        raise WrongModelError(
-            f"{name} is missing; looked in {', '.join(map(str, shipped_folders()))}"
-        )
-    return found

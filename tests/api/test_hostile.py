@@ -320,10 +320,10 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
-    from gvcodec.painter.model import find_painter
+    from gvcodec.models import PAINTER
     from gvcodec.painter.network import PainterNetwork
 
-    with safe_open(find_painter(), "np") as file:
+    with safe_open(PAINTER.find(), "np") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         known = json.loads(file.metadata()["painter"])
     path = tmp_path / "a.safetensors"

@@ -300,7 +300,7 @@ def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch
     header = Reader(io.BytesIO(made(clip[:2], "motion"))).header
     assert header.base_model_id
     shipped = ROOT / "checkpoints" / "motion.safetensors"
-    monkeypatch.setattr("gvcodec.util.models.shipped_folders", lambda: [tmp_path / "nothing"])
+    monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])
     with pytest.raises(
         WrongModelError, match=f"{header.base_model_id.hex()} is missing; looked in .*nothing"
     ):

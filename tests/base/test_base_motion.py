@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gvcodec import _core
+from gvcodec import _core, models
 from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, TREE_VALUES, MotionFrame
 from gvcodec.api.frames import decode_planes, encode
 from gvcodec.base import CodedFrame
@@ -24,6 +24,7 @@ from gvcodec.base.motion.payload import REFRESH, WAITING, Entropy, MotionStatist
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
+from gvcodec.models import MOTION
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import clips_equal, planes_equal, run
 from tests.networks import make_layers
@@ -312,21 +313,21 @@ def test_other_options_and_missing_models_are_refused(tmp_path, monkeypatch) -> 
     for options in ({"q": 74}, {"scale": Fraction(1, 2), "q": 64}, {"preset": 3}, {"eye": True}):
         with pytest.raises(UsageError):
             encode(clip(1), format=FORMAT, base="motion", fit=0, **options)
-    other = tmp_path / checkpoint.NAME
+    other = tmp_path / MOTION.name
     checkpoint.write_network(other, network())
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path])
+        patch.setattr(models, "shipped_folders", lambda: [tmp_path])
         patch.setenv("GVCODEC_MODELS", str(tmp_path))
         data = encode(clip(1), format=FORMAT, base="motion", fit=0)
     with pytest.raises(WrongModelError):
         list(decode_planes(data))
-    monkeypatch.setattr(checkpoint, "shipped_folders", lambda: [tmp_path / "none"])
-    with pytest.raises(MediaError, match="no model of base motion"):
+    monkeypatch.setattr(models, "shipped_folders", lambda: [tmp_path / "none"])
+    with pytest.raises(WrongModelError, match="the model of base motion is missing"):
         encode(clip(1), format=FORMAT, base="motion", fit=0)
 
 
 def test_damaged_model_files_are_refused(tmp_path) -> None:
-    whole = checkpoint.find_motion_model().read_bytes()
+    whole = MOTION.find().read_bytes()
     path = tmp_path / "m.safetensors"
     older = whole.replace(b'"form":"3"', b'"form":"2"')
     checkpoint.write_network(path, make_layers(np.random.default_rng(1), [7, 3]))
@@ -347,7 +348,7 @@ def coded(frames: int, **options: Any) -> tuple[list[CodedFrame], list[Planes]]:
 
 
 def decoder() -> MotionDecoder:
-    return MotionDecoder(FORMAT, 1, checkpoint.find_motion_model())
+    return MotionDecoder(FORMAT, 1, MOTION.find())
 
 
 @pytest.fixture(scope="module")
@@ -523,7 +524,7 @@ def test_the_shipped_network_uses_what_it_sees(tmp_path) -> None:
             break
     collector.write(tmp_path / f"{name}.npz")
     material = training.load(tmp_path, True)
-    network = checkpoint.read_network(checkpoint.find_motion_model())
+    network = checkpoint.read_network(MOTION.find())
     whole = integer_network.bits_a_window(network, material)
     for part, least in ((training.BACK, 1.05), (training.MEMORY, 1.05)):
         for change in (integer_network.without(part), integer_network.shuffle_inputs(part)):

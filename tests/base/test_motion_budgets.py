@@ -10,11 +10,11 @@ import pytest
 
 from gvcodec._core import TREE_LEVELS, MotionFrame, tree_errors, tree_search
 from gvcodec.base.motion.budgets import FUSED, Budgets, levels_of
-from gvcodec.base.motion.checkpoint import find_motion_model
 from gvcodec.base.motion.decoder import MotionDecoder
 from gvcodec.base.motion.encoder import MotionEncoder
 from gvcodec.base.motion.payload import MotionStatistics
 from gvcodec.base.motion.pictures import Shown
+from gvcodec.models import MOTION
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
 
@@ -94,7 +94,7 @@ def test_every_budget_makes_a_stream_that_decodes(alloc: str) -> None:
     clip = make_clip(FORMAT.width, FORMAT.height, 6)
     encoder = MotionEncoder(FORMAT, 50, threads=1, ahead=0, alloc=alloc)
     parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
-    decoder = MotionDecoder(FORMAT, 1, find_motion_model())
+    decoder = MotionDecoder(FORMAT, 1, MOTION.find())
     shown = [
         planes
         for part in parts

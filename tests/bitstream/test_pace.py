@@ -113,13 +113,13 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
 def test_a_keyframe_of_motion_that_shows_frames_again_is_refused_before_decoding(
     monkeypatch,
 ) -> None:
-    from gvcodec.base.motion.checkpoint import find_motion_model
     from gvcodec.base.motion.decoder import MotionDecoder
+    from gvcodec.models import MOTION
 
     reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
-    decoder = MotionDecoder(reader.header.format, 1, find_motion_model())
+    decoder = MotionDecoder(reader.header.format, 1, MOTION.find())
     bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send(b"\x28" + bomb, True)

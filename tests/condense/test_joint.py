@@ -24,11 +24,11 @@ from gvcodec.condense.selector import (
     train_selector,
 )
 from gvcodec.errors import DamagedStreamError, WrongModelError
-from gvcodec.gvc1d.checkpoint import NAME, save_model
+from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.util.models import model_id
+from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run
 
@@ -38,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tokenizer that has learned nothing."""
     torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)
-    path = tmp_path_factory.mktemp("models") / NAME
+    path = tmp_path_factory.mktemp("models") / GVC1D_SMALL.name
     save_model(GVC1D(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
     return path
 
@@ -46,7 +46,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shipped(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The same in place of the shipped one."""
-    monkeypatch.setattr("gvcodec.gvc1d.checkpoint.find_shipped", lambda: weights)
+    folders = shipped_folders()
+    monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [weights.parent, *folders])
     monkeypatch.setenv("GVCODEC_MODELS", str(weights.parent))
     yield weights
 

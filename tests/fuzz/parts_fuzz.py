@@ -59,12 +59,11 @@ with instrumented(__name__):
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
+    from gvcodec.models import PAINTER, model_id
     from gvcodec.painter import payload as weights
-    from gvcodec.painter.model import find_painter
     from gvcodec.painter.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
-    from gvcodec.util.models import model_id
     from tests.networks import make_latent_network
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
@@ -212,7 +211,7 @@ def painting(data: bytes) -> None:
         packets.append(Packet(_PAINTED[data[at] % 4], data[at + 3 : at + 3 + size]))
         at += 3 + size
     base = STANDARDS[data[0] % 2]
-    name = model_id(find_painter())
+    name = model_id(PAINTER.find())
     made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):

@@ -311,10 +311,10 @@ def test_a_scene_may_begin_inside_a_run(memory: int) -> None:
 def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gvcodec.entropy.network_file import write_network
     from gvcodec.gvc1d.compressai import GVC1DPictures, register
-    from gvcodec.gvc1d.files import FORM
+    from gvcodec.models import GVC1D_ENTROPY
 
     save_model(make_model(), tmp_path / "a.safetensors")
-    write_network(tmp_path / "a-entropy.safetensors", make_latent_network(), FORM)
+    write_network(tmp_path / "a-entropy.safetensors", make_latent_network(), GVC1D_ENTROPY.form)
     model = GVC1DPictures(tmp_path / "a.safetensors", rate=1)
     rgb = torch.rand(2, 3, 50, 71)
     packed = model.compress(rgb)

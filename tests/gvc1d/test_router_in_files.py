@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gvcodec.allocation import router
+from gvcodec import models
 from gvcodec.allocation.router import Router, RunningMean, route
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
 from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.token_encoder import LatentEncoder
+from gvcodec.models import ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat
-from gvcodec.util.models import model_id, save_weights, shipped_folders
 from tests.clips import make_clip
 from tests.gvc1d.tiny import CONFIG, write_model
 
@@ -32,13 +32,14 @@ def write_router(folder, tokenizer: bytes) -> None:
     shapes |= {"hidden_bias": 4, "out": 4}
     parts = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
     weights = {name: torch.from_numpy(x) for name, x in (parts | {"out_bias": np.ones(1)}).items()}
-    save_weights(weights, folder / router.NAME, {"tokenizer": tokenizer.hex()})
+    save_weights(weights, folder / ROUTER.name, {"tokenizer": tokenizer.hex()})
 
 
 def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
     model = write_model(tmp_path)
     write_router(tmp_path, model_id(model))
-    monkeypatch.setattr(router, "shipped_folders", lambda: [tmp_path])
+    folders = [tmp_path, *models.shipped_folders()]
+    monkeypatch.setattr(models, "shipped_folders", lambda: folders)
     assert Router.find(b"another") is None
     seen: list[np.ndarray] = []
     plain = Router.predict
@@ -68,11 +69,11 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
 def test_the_shipped_router_knows_busy_windows() -> None:
     """Windows of more and more contrast and detail: its order is the measured one, and is lost
     where tokens are zeroed or those of other windows."""
-    from gvcodec.gvc1d.checkpoint import find_shipped
     from gvcodec.gvc1d.tokenizer import Tokenizer
+    from gvcodec.models import GVC1D_SMALL
     from training.router import _errors
 
-    tokenizer, head = Tokenizer(), Router.find(model_id(find_shipped()))
+    tokenizer, head = Tokenizer(), Router.find(model_id(GVC1D_SMALL.find()))
     if head is None:
         pytest.skip("no router is shipped for the shipped tokenizer")
     rng = np.random.default_rng(5)
@@ -98,6 +99,6 @@ def test_the_shipped_router_knows_busy_windows() -> None:
 
 def test_the_shipped_router_says_what_it_explains() -> None:
     """Its card: held-out variance, and that nothing is left of it with other tokens."""
-    card = json.loads((shipped_folders()[0] / router.NAME).with_suffix(".json").read_text())
+    card = json.loads(ROUTER.find().with_suffix(".json").read_text())
     assert card["explained"] > 0.5
     assert card["zeroed"] < 0.2 and card["shuffled"] < 0.2

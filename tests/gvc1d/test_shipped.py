@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from gvcodec.gvc1d.checkpoint import find_shipped, load_model
+from gvcodec.gvc1d.checkpoint import load_model
 from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.model import GVC1D
+from gvcodec.models import GVC1D_SMALL
 from training.gvc1d.card import measure_built_in
 
 #: Of each row of the card.
@@ -36,11 +37,11 @@ def model() -> GVC1D:
 
 @pytest.fixture(scope="module")
 def card() -> dict:
-    return json.loads(find_shipped().with_suffix(".json").read_text())
+    return json.loads(GVC1D_SMALL.find().with_suffix(".json").read_text())
 
 
 def test_the_card_is_that_of_the_weights(card: dict) -> None:
-    assert card["sha256"] == hashlib.sha256(find_shipped().read_bytes()).hexdigest()
+    assert card["sha256"] == hashlib.sha256(GVC1D_SMALL.find().read_bytes()).hexdigest()
     assert load_model().config == SMALL
 
 

@@ -30,6 +30,7 @@ from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
 from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.media.reader import VideoReader
+from gvcodec.models import GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip, write_clip
@@ -364,10 +365,10 @@ def coded_planes(data: bytes, model: Path) -> Planes:
 def test_a_model_without_an_entropy_network_takes_the_shipped_one(tmp_path, monkeypatch) -> None:
     shipped = tmp_path / "shipped"
     shipped.mkdir()
-    model = write_model(shipped, Path(files.NAME).stem)
+    model = write_model(shipped, Path(GVC1D_SMALL.name).stem)
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes())
-    monkeypatch.setattr(files, "shipped_folders", lambda: [shipped])
+    monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [shipped])
     assert files.entropy_file(other) == files.entropy_file(model) == files.entropy_beside(model)
     assert files.find_pair(files.pair_id(other), [other]) == other
     files.entropy_beside(model).unlink()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gvcodec.entropy.network_file import write_network
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.files import FORM, entropy_beside
+from gvcodec.gvc1d.files import entropy_beside
+from gvcodec.models import GVC1D_ENTROPY
 from gvcodec.types import Planes, VideoFormat
 from tests.networks import make_latent_network
 
@@ -42,7 +43,7 @@ def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
     assert network.direct is not None
     torch.nn.init.ones_(network.direct.gate)  # tokens say all they can, over a base too
     save_model(network, path)
-    write_network(entropy_beside(path), make_latent_network(), FORM)
+    write_network(entropy_beside(path), make_latent_network(), GVC1D_ENTROPY.form)
     return path
 
 

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
+from gvcodec.models import PAINTER
 from gvcodec.painter import fit as fitting
 from gvcodec.painter.fit import fit
-from gvcodec.painter.model import find_painter
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
@@ -30,7 +30,7 @@ needs_weights = pytest.mark.skipif(
 @pytest.fixture
 def blank(tmp_path):
     """The shipped painter with nothing in its last layers: it adds nothing."""
-    twin = PainterNetwork.load(find_painter())
+    twin = PainterNetwork.load(PAINTER.find())
     twin.head.weight.zero_()
     twin.head.bias.zero_()
     twin.save(tmp_path / "blank.safetensors")
@@ -245,7 +245,7 @@ def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypa
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.warns(UserWarning, match="no weights"):
         assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5, leader="vgg") is None
-    monkeypatch.setattr(perceptual, "shipped_folders", lambda: [tmp_path])
+    monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path])
     with pytest.warns(UserWarning, match="no weights"):
         assert fit(samples(), FORMAT, "av1", Fraction(1), 50, 5) is None
 

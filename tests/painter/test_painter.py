@@ -17,10 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
-from gvcodec.painter import model as numbers
+from gvcodec.errors import (
+    DamagedStreamError,
+    FormatVersionError,
+    MediaError,
+    UsageError,
+    WrongModelError,
+)
+from gvcodec.models import CHECKPOINT_VARIABLE, PAINTER
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.model import DETAIL, Model, Strength, condition, find_painter, rate
+from gvcodec.painter.model import DETAIL, Model, Strength, condition, rate
 from gvcodec.painter.motion import block_vectors
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.network import condition as condition_row
@@ -41,7 +47,6 @@ from gvcodec.painter.tensors import open_device
 from gvcodec.painter.video import VideoPainter
 from gvcodec.perceptual.bands import FilterBank
 from gvcodec.types import VideoFormat
-from gvcodec.util.models import CHECKPOINT_VARIABLE
 from gvcodec.util.warp import warp
 from tests.conftest import clips_equal, moving_texture, planes_equal
 from tests.oracle import painter as oracle
@@ -193,7 +198,7 @@ def test_strength_scales_noise_and_keeps_more() -> None:
     assert split_strength(strong) == (payload, Strength(40, 90))
     assert join_strength(payload, Strength()) == payload and len(strong) == len(payload) + 2
     assert unpack(strong, SHIPPED).keys() == unpack(payload, SHIPPED).keys()
-    painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, find_painter(), 1)
+    painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, PAINTER.find(), 1)
     pictures = []
     for fitted in (None, join_strength(BASE, Strength(0, 0))):
         painter.start_gop(fitted)
@@ -289,21 +294,21 @@ def test_a_device_that_is_not_there_is_named(device):
 
 
 def test_the_painters_file_is_found_or_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(numbers, "shipped_folders", lambda: [tmp_path / "none", tmp_path])
+    monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "none", tmp_path])
     monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
-    with pytest.raises(MediaError, match=f"no painter here.*{CHECKPOINT_VARIABLE}"):
-        find_painter()
+    with pytest.raises(WrongModelError, match=f"the painter is missing.*{CHECKPOINT_VARIABLE}"):
+        PAINTER.find()
     (tmp_path / "painter.safetensors").write_bytes(b"shipped")
     (tmp_path / "other").write_bytes(b"named")
-    assert find_painter().read_bytes() == b"shipped"
+    assert PAINTER.find().read_bytes() == b"shipped"
     monkeypatch.setenv(CHECKPOINT_VARIABLE, str(tmp_path / "other"))
-    assert find_painter().read_bytes() == b"named"
+    assert PAINTER.find().read_bytes() == b"named"
     with pytest.raises(MediaError, match="not a painter"):
-        Model.load(find_painter())
+        Model.load(PAINTER.find())
 
 
 def test_the_shipped_painter_loads_and_is_small():
-    shipped = PainterNetwork.load(find_painter())
+    shipped = PainterNetwork.load(PAINTER.find())
     assert 10_000 < sum(p.numel() for p in shipped.parameters()) < 100_000
 
 
@@ -359,7 +364,7 @@ def test_no_lattice_in_flat_areas(lively):
     y, x = np.mgrid[0:128, 0:128]
     flat = (400 + x + y).astype(np.uint16)  # y // 2 would be a pattern of its own
     chroma = np.full((64, 64), 512, np.uint16)
-    for path in (lively, find_painter()):
+    for path in (lively, PAINTER.find()):
         fmt = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
         painter = VideoPainter(fmt, "av1", Fraction(1), 50, path, 1)
         total = np.zeros((64, 64))
@@ -382,7 +387,7 @@ def test_no_lattice_in_flat_areas(lively):
                     )
 
 
-SHIPPED = PainterNetwork.load(find_painter())
+SHIPPED = PainterNetwork.load(PAINTER.find())
 
 
 def some_deltas(groups, scale=3.0):
@@ -416,7 +421,7 @@ def test_the_nearest_step_is_taken():
 
 
 def test_fitted_weights_paint_and_do_not_stay():
-    base_frame, path = moving_texture(118, 70, 1)[0], find_painter()
+    base_frame, path = moving_texture(118, 70, 1)[0], PAINTER.find()
     painter = VideoPainter(SHOWN, "av1", Fraction(1), 40, path, 1)
     painter.start_gop(None)
     plain = painter.paint(base_frame)

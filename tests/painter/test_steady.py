@@ -9,15 +9,16 @@ import pytest
 
 pytest.importorskip("torch")
 
+from gvcodec.models import PAINTER
 from gvcodec.painter.fit_samples import Gop, Part, Sample
-from gvcodec.painter.model import NEUTRAL, Model, Strength, condition, find_painter
+from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.steady import LADDER, Runs, choose_strength, steady
 from gvcodec.types import Planes
 from tests.painter.test_painter import twin
 
 STREAM = condition("av1", Fraction(1), 50)
-MODEL = Model.load(find_painter())
+MODEL = Model.load(PAINTER.find())
 SIDE = 64
 
 

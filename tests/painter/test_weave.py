@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gvcodec.painter.model import find_painter
+from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
@@ -46,7 +46,7 @@ def base(source: np.ndarray) -> Planes:
 
 def added(changes: dict[int, float], base_frame: Planes) -> np.ndarray:
     """Luma added by the shipped painter after a fit that moves biases of its head by `changes`."""
-    path, exponent = find_painter(), 10
+    path, exponent = PAINTER.find(), 10
     twin = PainterNetwork.load(path)
     sizes = {name: p.numel() for name, p in twin.named_parameters()}
     grid = twin.grids()["head.bias"]

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from gvcodec.condense.coded import decode, encode
 from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import planes_from_rgb, rgb_matrix
+from gvcodec.models import LP_COMP
 from gvcodec.retrieval import embedders, lp_comp
 from gvcodec.retrieval.embedders import FrameTokens
 from gvcodec.retrieval.files import open_summarised
@@ -201,9 +202,9 @@ def thumbnail_of(picture: np.ndarray) -> np.ndarray:
 
 
 def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
-    shipped = lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT))
+    shipped = lp_comp.load(LP_COMP.find())
     whole = judge(shipped, [demo])["loss"]
-    zeroed, mixed = (lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT)) for _ in "ab")
+    zeroed, mixed = (lp_comp.load(LP_COMP.find()) for _ in "ab")
     with torch.no_grad():
         zeroed.last.weight.zero_()
         zeroed.last.bias.zero_()
@@ -215,7 +216,7 @@ def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
 
 def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None:
     """QC-Comp's projections: a frame as it is asks for the coded one."""
-    shipped = lp_comp.load(embedders.find_shipped(embedders.LP_CHECKPOINT))
+    shipped = lp_comp.load(LP_COMP.find())
     with torch.no_grad():
         asked, keys, _ = (
             shipped(shipped.tokens(patches.float(), latents.float()))

@@ -380,11 +380,12 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
 
 def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
+    from gvcodec.models import GUIDE
     from gvcodec.perceptual import Features, read_weights
     from gvcodec.retrieval.features import PatchTokens
     from gvcodec.retrieval.thumbnails import thumbnail
 
-    path = embedders.shipped_network()
+    path = GUIDE.find()
     rgb = np.stack([thumbnail(scenes[n], Colour(), 64) for n in (0, 30)])
     x = torch.from_numpy(rgb).movedim(3, 1) / 255
     x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import to_eight_bits
-from gvcodec.painter.model import CONDITION, find_painter
+from gvcodec.models import PAINTER
+from gvcodec.painter.model import CONDITION
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
@@ -61,7 +62,7 @@ def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
     """A run from the shipped painter."""
     values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
-    return TrainConfig(cache=str(cache), out=str(out), initial=str(find_painter()), **values)
+    return TrainConfig(cache=str(cache), out=str(out), initial=str(PAINTER.find()), **values)
 
 
 def test_batches_hold_runs_with_sources_and_motion(cache):
@@ -205,7 +206,7 @@ def test_the_rate_warms_up_and_falls():
 
 def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
     path = tmp_path / "train.toml"
-    words = {"cache": cache, "out": tmp_path / "out", "initial": find_painter()}
+    words = {"cache": cache, "out": tmp_path / "out", "initial": PAINTER.find()}
     lines = [f'{key} = "{value}"' for key, value in words.items()]
     path.write_text("\n".join([*lines, "size = 128", "batch = 1", "validate_samples = 1"]))
     before = signal.getsignal(signal.SIGTERM)
@@ -213,7 +214,7 @@ def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
     assert signal.getsignal(signal.SIGTERM) is before
     out = tmp_path / "out"
     assert capsys.readouterr().out.endswith(f"{out / 'painter.safetensors'}\n")
-    made, shipped = (PainterNetwork.load(p) for p in (out / "painter.safetensors", find_painter()))
+    made, shipped = (PainterNetwork.load(p) for p in (out / "painter.safetensors", PAINTER.find()))
     assert made.sizes == shipped.sizes
     description = json.loads((out / "painter.json").read_text())
     assert description["steps"] > 0 and description["data"]["coded_clips"] == 1
@@ -253,23 +254,23 @@ def test_a_new_run_has_time_to_learn():
 
 def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
     batch = Cache(cache, held_out=True).batch(2, 128, [(0, 0), (0, 1)])
-    shipped = PainterNetwork.load(find_painter())
+    shipped = PainterNetwork.load(PAINTER.find())
     places, _, peak, dead, change = features(shipped, batch)
     assert places > 0.3 and peak < 33 and dead < 0.17 and change > 0.3
     assert "levels" not in vars(shipped.style)
-    blind = PainterNetwork.load(find_painter())
+    blind = PainterNetwork.load(PAINTER.find())
     blind.style.weight.zero_()
     assert features(blind, batch)[0] < 0.1
-    still = PainterNetwork.load(find_painter())
+    still = PainterNetwork.load(PAINTER.find())
     still.head.weight.zero_()
     still.head.bias.zero_()
     assert features(still, batch)[4] < 1e-3
-    deaf = PainterNetwork.load(find_painter())
+    deaf = PainterNetwork.load(PAINTER.find())
     for block in deaf.blocks:
         block.expand.weight.zero_()
         block.expand.bias.zero_()
     assert features(deaf, batch)[3] > 0.5
-    loud = PainterNetwork.load(find_painter())
+    loud = PainterNetwork.load(PAINTER.find())
     loud.blocks[-1].project.bias[0] += 1e6 * loud.blocks[-1].project.unit[0]
     assert features(loud, batch)[2] > 3 * peak
 

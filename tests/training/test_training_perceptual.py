@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gvcodec import perceptual
+from gvcodec.models import save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.models import save_weights
 from training import perceptual_layers
 from training.perceptual import agreement, refine
 from training.perceptual_layers import fit_layers

@@ -14,7 +14,7 @@ from gvcodec.allocation.router import BASE_RATES, Router
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.util.models import save_weights
+from gvcodec.models import save_weights
 from tests.clips import make_clip
 from tests.gvc1d.models import TINY, make_model
 from training import router

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec.base import BaseDecoder, BaseEncoder
-from gvcodec.base.motion.checkpoint import find_motion_model as find_model  # noqa: F401
 from gvcodec.entropy.streams import backend_of
+from gvcodec.models import MOTION
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.config import Settled
     from gvcodec.types import VideoFormat
+
+#: Its model, see `gvcodec.layers`.
+WEIGHTS = MOTION
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:

@@ -12,27 +12,16 @@ from pathlib import Path
 from gvcodec._core import TREE_BACK, TREE_SIDE
 from gvcodec.entropy import network_file
 from gvcodec.entropy.network import Layer
-from gvcodec.errors import MediaError
-from gvcodec.util.models import shipped_folders
-
-NAME = "motion.safetensors"
-#: Changes with what the activations mean.
-FORM = "3"
-
-
-def find_motion_model() -> Path:
-    """The model to encode with. Raises `MediaError` when there is none."""
-    for folder in shipped_folders():
-        if (folder / NAME).is_file():
-            return folder / NAME
-    raise MediaError(f"{shipped_folders()[0] / NAME}: no model of base motion here")
+from gvcodec.models import MOTION
 
 
 def read_network(path: Path) -> list[Layer]:
     """The entropy network. Raises `MediaError`."""
-    return network_file.read_network(path, FORM, TREE_SIDE + TREE_BACK, "a model of base motion")
+    return network_file.read_network(
+        path, MOTION.form, TREE_SIDE + TREE_BACK, "a model of base motion"
+    )
 
 
 def write_network(path: Path, network: Sequence[Layer]) -> None:
     """Write a model file, atomically."""
-    network_file.write_network(path, network, FORM)
+    network_file.write_network(path, network, MOTION.form)

@@ -25,7 +25,7 @@ import numpy as np
 from gvcodec._core import MotionFrame, tree_errors, tree_search
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.motion.budgets import Budgets
-from gvcodec.base.motion.checkpoint import find_motion_model, read_network
+from gvcodec.base.motion.checkpoint import read_network
 from gvcodec.base.motion.drift import Drift
 from gvcodec.base.motion.payload import (
     MOST_WAITING,
@@ -50,6 +50,7 @@ from gvcodec.base.motion.pictures import (
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import UsageError
+from gvcodec.models import MOTION
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import MIN_GOP, CutFinder
 
@@ -142,7 +143,7 @@ class MotionEncoder:
         self._threads = threads_of(threads)
         self._refresh_price = _REFRESH_PRICE * 2 ** max(0.0, (q - _END) / _DEARER)
         self._count, columns = windows(self._fmt)
-        network = read_network(model or find_motion_model())
+        network = read_network(MOTION.find(model))
         self._entropy = Entropy(network, self._count, columns, backend)
         self._entropy.q = round(q)
         self._price = bit_price(round(q))

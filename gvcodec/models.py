@@ -1,0 +1,187 @@
+"""Every weight file: name, id, form and loader, and where it is looked for.
+
+| row | file in `checkpoints/` | what it is |
+|---|---|---|
+| `GVC1D_SMALL` | gvc1d-small | the learned codec, fp16, its configuration in the metadata |
+| `GVC1D_ENTROPY` | gvc1d-small-entropy | its integer entropy network |
+| `MOTION` | motion | integer entropy network of base motion |
+| `PAINTER` | painter | the painter's integers |
+| `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
+| `ROUTER` | router | InfoTok's prediction of the ELBO |
+| `SUMMARY`, `LP_COMP` | summary, lp_comp | compressors of search embedders |
+
+A stream names a file by its `model_id`, the first 8 bytes of its SHA-256. Looked through, in this
+order: files and folders given by the caller (`--model`), those in $GVCODEC_MODELS (separated like
+$PATH), the checkpoint of $GVCODEC_CHECKPOINT, `checkpoints/` of the checkout and of the installed
+package. In a folder every `*.safetensors` counts. Models are safetensors only: nothing in them is
+executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gvcodec.errors import MediaError, WrongModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+MODELS_VARIABLE = "GVCODEC_MODELS"
+#: Environment variable that names another checkpoint for encoding than the one beside the package.
+CHECKPOINT_VARIABLE = "GVCODEC_CHECKPOINT"
+_ID_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A kind of weight file: `name` in the shipped folders, `what` errors call it, `loader` as
+    `module:function` of a path, `form` of its metadata (changes with what the numbers mean),
+    `variable` of the environment that names another file."""
+
+    name: str
+    what: str
+    loader: str
+    form: str = ""
+    variable: str = ""
+
+    def find(self, given: str | Path | None = None) -> Path:
+        """The file `given`, that of `variable`, or the shipped one. Raises `WrongModelError`."""
+        named = given or os.environ.get(self.variable)
+        places = [Path(named)] if named else [folder / self.name for folder in shipped_folders()]
+        for place in places:
+            if place.is_file():
+                return place
+        looked = ", ".join(map(str, places))
+        other = f" (${self.variable} names another file)" if self.variable else ""
+        raise WrongModelError(f"{self.what} is missing; looked for {looked}{other}")
+
+    def load(self, given: str | Path | None = None) -> Any:
+        """What `loader` makes of the file. Raises `WrongModelError`, and `MediaError` for a file
+        that holds something else."""
+        module, function = self.loader.split(":")
+        value: Any = importlib.import_module(module)
+        for part in function.split("."):
+            value = getattr(value, part)
+        return value(self.find(given))
+
+
+GVC1D_SMALL = WeightFile(
+    "gvc1d-small.safetensors", "the model of gvc1d", "gvcodec.gvc1d.checkpoint:load_model"
+)
+GVC1D_ENTROPY = WeightFile(
+    "gvc1d-small-entropy.safetensors",
+    "the entropy network of gvc1d",
+    "gvcodec.gvc1d.files:read_entropy",
+    form="gvc1d-3",
+)
+MOTION = WeightFile(
+    "motion.safetensors",
+    "the model of base motion",
+    "gvcodec.base.motion.checkpoint:read_network",
+    form="3",
+)
+PAINTER = WeightFile(
+    "painter.safetensors",
+    "the painter",
+    "gvcodec.painter.model:Model.load",
+    variable=CHECKPOINT_VARIABLE,
+)
+GUIDE = WeightFile(
+    "perceptual.safetensors", "the small perceptual network", "gvcodec.perceptual:read_weights"
+)
+ROUTER = WeightFile("router.safetensors", "the router", "gvcodec.allocation.router:Router.read")
+SUMMARY = WeightFile(
+    "summary.safetensors", "the checkpoint of embedder small", "gvcodec.retrieval.embedders:Small"
+)
+LP_COMP = WeightFile(
+    "lp_comp.safetensors", "the checkpoint of embedder lp", "gvcodec.retrieval.lp_comp:load"
+)
+#: Every kind of weight file.
+WEIGHT_FILES = (GVC1D_SMALL, GVC1D_ENTROPY, MOTION, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
+
+
+def shipped_folders() -> list[Path]:
+    """Folders of the models that come with the code: of a checkout, of an installed package."""
+    package = Path(__file__).resolve().parent
+    return [package.parent / "checkpoints", package / "checkpoints"]
+
+
+def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> Path:
+    """The file whose SHA-256 begins with these 8 bytes. Raises `WrongModelError`."""
+    places = list_models(given)
+    for _, files in places:
+        for file in files:
+            if model_id(file) == identity:
+                return file
+    looked = ", ".join(str(place) for place, _ in places)
+    raise WrongModelError(
+        f"{what} {identity.hex()} is missing; looked in {looked} (--model PATH names another place)"
+    )
+
+
+def list_models(given: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]]]:
+    """Files and folders in the order in which they are looked through, each with its model files.
+    Raises `MediaError` for one in `given` that is not there."""
+    return [(place, _files(place)) for place in _places(given)]
+
+
+def model_id(path: Path) -> bytes:
+    """First 8 bytes of the SHA-256 of a file. Raises `MediaError`."""
+    try:
+        status = path.stat()
+        return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror}") from error
+
+
+def save_weights(
+    weights: dict[str, Tensor],
+    path: Path,
+    metadata: dict[str, str] | None = None,
+    integers: dict[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write tensors as fp16, and `integers` as they are, to a temporary name first."""
+    import torch
+    from safetensors.torch import save
+
+    partial = path.with_suffix(".part")
+    halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
+    whole = {
+        name: torch.from_numpy(values).contiguous() for name, values in (integers or {}).items()
+    }
+    partial.write_bytes(save(halves | whole, metadata=metadata))
+    os.replace(partial, path)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, size: int, changed: int) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()[:_ID_BYTES]
+
+
+def _places(given: Sequence[str | Path]) -> Iterator[Path]:
+    for path in map(Path, given):
+        if not path.exists():
+            raise MediaError(f"{path}: no such model file or folder")
+        yield path
+    for name in (
+        *os.environ.get(MODELS_VARIABLE, "").split(os.pathsep),
+        os.environ.get(CHECKPOINT_VARIABLE, ""),
+    ):
+        if name:
+            yield Path(name)
+    yield from shipped_folders()
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_dir():
+        return sorted(path for path in place.glob("*.safetensors") if path.is_file())
+    return [place] if place.is_file() else []
