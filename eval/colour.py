@@ -34,13 +34,22 @@ def upsample_chroma(plane: NDArray[Any], height: int, width: int) -> Picture:
     return rows.reshape(-1, width)[:height]
 
 
-def to_rgb(planes: Planes, matrix: int, full_range: bool, depth: int) -> Picture:
+def stretch_chroma(plane: NDArray[Any], height: int, width: int) -> Picture:
+    """The same as DCVC's test scripts do it: corners on corners, linear between."""
+    from scipy.ndimage import zoom
+
+    return zoom(plane.astype(np.float32), 2, order=1)[:height, :width]
+
+
+def to_rgb(
+    planes: Planes, matrix: int, full_range: bool, depth: int, upsample: Any = upsample_chroma
+) -> Picture:
     """Planes of `depth` bits → (3, H, W) float32 in [0, 1]. `matrix` is a key of MATRICES."""
     height, width = planes[0].shape
     _, kr, kb = MATRICES[matrix]
     luma_zero, luma_span, chroma_zero, chroma_span = _levels(full_range, depth)
     y = (planes[0].astype(np.float32) - luma_zero) / luma_span
-    cb, cr = ((upsample_chroma(p, height, width) - chroma_zero) / chroma_span for p in planes[1:])
+    cb, cr = ((upsample(p, height, width) - chroma_zero) / chroma_span for p in planes[1:])
     r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
     g = (y - kr * r - kb * b) / (1 - kr - kb)
     return np.clip(np.stack([r, g, b]), 0, 1)

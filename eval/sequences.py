@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,26 +68,18 @@ PNG_RATE = Fraction(25)
 
 @dataclass(frozen=True)
 class Source:
-    """Where a clip comes from, before any frame is read."""
+    """Where a clip comes from, before any frame is read. `pictures`: PNGs that are its frames."""
 
     name: str
     identity: Any
     open: Callable[[], Frames]
     set_name: str
     stand_in: bool = False
+    pictures: tuple[Path, ...] = ()
 
     def prepare(self, frames: int, folder: Path) -> Clip:
-        marks = {"set_name": self.set_name, "stand_in": self.stand_in}
+        marks = {"set_name": self.set_name, "stand_in": self.stand_in, "pictures": self.pictures}
         return prepare(self.name, self.identity, self.open, frames, folder, **marks)
-
-    def subsample(self, step: int, fps: Fraction) -> Source:
-        """One frame in `step`, beginning with the first, shown at `fps`."""
-
-        def opened() -> Frames:
-            frames = self.open()
-            return replace(frames, planes=islice(frames.planes, 0, None, step), fps=fps)
-
-        return replace(self, identity=[self.identity, step, str(fps)], open=opened)
 
 
 def source_of(
@@ -128,8 +119,8 @@ def known_rate(text: str) -> Fraction:
 
 
 def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = False) -> Source:
-    """A source for a folder of numbered PNGs of 8 bits, turned into 4:2:0. Raises EvalError when a
-    number is missing."""
+    """A source for a folder of numbered PNGs of 8 bits: codecs get 4:2:0 made of them, metrics in
+    RGB compare with the PNGs. Raises EvalError when a number is missing."""
     numbered = {int(m["number"]): p for p in folder.iterdir() if (m := _NUMBERED.fullmatch(p.name))}
     first, last = min(numbered), max(numbered)
     if gaps := [n for n in range(first, last) if n not in numbered]:
@@ -137,7 +128,9 @@ def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = Fals
     paths = [numbered[n] for n in sorted(numbered)]
     files = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
     identity = ["png", folder.name, str(fps), files]
-    return Source(folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in)
+    return Source(
+        folder.name, identity, lambda: open_pngs(paths, fps), set_name, stand_in, tuple(paths)
+    )
 
 
 def _is_video(path: Path) -> bool:
@@ -261,7 +254,7 @@ def _fitting(
     if (frames.width, frames.height) != _SIZE or rate not in (None, frames.fps):
         got = f"{frames.width}x{frames.height} at {frames.fps}"
         return f"{name} is {got} instead of 1920x1080 at {rate or 'any rate'}"
-    return Source(name, source.identity, source.open, set_name)
+    return replace(source, name=name, set_name=set_name)
 
 
 def procedural_sources() -> list[Source]:

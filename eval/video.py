@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.colour import MATRICES, Picture, Planes, to_rgb
+from eval.colour import MATRICES, Picture, Planes, stretch_chroma, to_rgb
 from eval.tools import EvalError, digest, ffmpeg, read_json, run_command, write_json
 from gvcodec.media.opening import video_of
 
@@ -80,7 +80,9 @@ class RawVideo:
 @dataclass(frozen=True)
 class Clip:
     """A prepared source: its raw samples, the lossless file for encoders and what is known about
-    it."""
+    it. `rgb_by`: how planes become RGB for metrics, "clip" = by its own matrix and range, "dcvc" =
+    by BT.709 in full range whatever the clip says, as DCVC's scripts do. `pictures`: PNGs that are
+    the reference of metrics in RGB, in place of the samples that were made of them."""
 
     name: str
     raw: RawVideo
@@ -91,6 +93,13 @@ class Clip:
     sha256: str
     set_name: str = ""
     stand_in: bool = False
+    rgb_by: str = "clip"
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Of what is measured: samples and how they become RGB."""
+        return self.sha256 if self.rgb_by == "clip" else f"{self.sha256}-{self.rgb_by}"
 
     @property
     def pixels(self) -> int:
@@ -99,7 +108,19 @@ class Clip:
 
     def rgb(self, planes: Planes) -> Picture:
         """(3, H, W) float32 in [0, 1] of planes in this clip's format."""
+        if self.rgb_by == "dcvc":
+            return to_rgb(planes, 1, True, self.raw.depth, stretch_chroma)
         return to_rgb(planes, self.matrix, self.full_range, self.raw.depth)
+
+    def reference(self, index: int) -> Picture:
+        """A frame of the source as (3, H, W) float32 in [0, 1]."""
+        if not self.pictures:
+            return self.rgb(self.raw.planes(index))
+        from PIL import Image
+
+        with Image.open(self.pictures[index]) as picture:
+            samples = np.asarray(picture.convert("RGB"), np.float32)
+        return np.ascontiguousarray(samples.transpose(2, 0, 1)) / 255
 
     def describe(self) -> dict[str, Any]:
         """What a run's JSON says about its source."""
@@ -115,6 +136,7 @@ class Clip:
             "matrix": MATRICES[self.matrix][0],
             "full_range": self.full_range,
             "sha256": self.sha256,
+            "rgb": "its own PNGs" if self.pictures else self.rgb_by,
         }
 
 
@@ -240,8 +262,8 @@ def prepare(
     name: str, identity: Any, open_frames: Any, count: int, folder: Path, **marks: Any
 ) -> Clip:
     """Writes the first `count` frames (0 = all) of `open_frames()` into `folder` once; `identity`
-    is whatever tells one source from another (path, size, date). `marks` are Clip's set_name and
-    stand_in."""
+    is whatever tells one source from another (path, size, date). `marks` are Clip's set_name,
+    stand_in and pictures."""
     stem = f"{name}-{digest([identity, count])}"
     meta_path = folder / f"{stem}.json"
     meta = read_json(meta_path)

@@ -297,5 +297,5 @@ class FramePair:
 
     @functools.cached_property
     def rgb(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        decoded, source = self.planes
-        return self.clip.rgb(decoded), self.clip.rgb(source)
+        decoded = self.decoded.planes(self.index)
+        return self.clip.rgb(decoded), self.clip.reference(self.index)

@@ -1,47 +1,37 @@
-"""Profiles of `rd`: the test conditions of two papers, frame for frame, and what these papers
-print.
+"""Profiles of `rd`: the test conditions of papers, and what these papers print.
 
-`gvc1d`: first 96 frames, one intra frame, low delay, every frame measured. `gvc-rt`: frames 0, 4, …
-252 taken as 30 frames a second, every frame measured, LPIPS-Alex of inputs scaled to [-1, 1], as it
-is everywhere in this evaluation. A clip with fewer frames is refused. BD-rates go over all rates
-that two curves share.
+The first 96 frames, one intra frame, low delay, every frame measured, RGB as DCVC's scripts make it
+(`--rgb dcvc`), LPIPS-Alex of inputs scaled to [-1, 1], as it is everywhere in this evaluation:
+`gvc1d` on HEVC Class B, `gvc-rt` on UVG. A clip with fewer frames is refused. BD-rates go over all
+rates that two curves share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from eval.codecs import peers
-from eval.sequences import Source
 from eval.tools import EvalError
 from eval.video import Clip
 
 
 @dataclass(frozen=True)
 class Profile:
-    """`frames` of every clip, one in `step` of the source, shown at `fps` (None = its own);
-    `targets` in bpp; `published`: what the papers print for the clips of `set_name`, bpp,
-    LPIPS-Alex and DISTS."""
+    """`frames` of every clip; `targets` in bpp; `published`: what the papers print for the clips of
+    `set_name`, bpp, LPIPS-Alex and DISTS."""
 
     name: str
     frames: int
     targets: tuple[float, ...]
     set_name: str
     published: dict[str, list[tuple[float, float | None, float | None]]]
-    step: int = 1
-    fps: Fraction | None = None
-
-    def source(self, source: Source) -> Source:
-        """The frames of a source that the profile takes."""
-        return source.subsample(self.step, self.fps) if self.fps is not None else source
+    rgb: str = "dcvc"
 
     def check(self, clip: Clip) -> None:
         """Raises EvalError for a clip with too few frames."""
         if clip.raw.frames < self.frames:
-            wanted = f"{self.frames}" + (f" (one in {self.step})" if self.step > 1 else "")
-            count = f"{clip.raw.frames} frames, --profile {self.name} takes {wanted}"
+            count = f"{clip.raw.frames} frames, --profile {self.name} takes {self.frames}"
             raise EvalError(f"{clip.name}: {count}")
 
     def low_delay(self, words: Iterable[str]) -> list[str]:
@@ -82,12 +72,10 @@ PROFILES = {
         ),
         Profile(
             "gvc-rt",
-            64,
+            96,
             (0.0035, 0.0105, 0.0293),
             "uvg",
             {"GVC-RT": [(0.0035, 0.263, 0.131), (0.0105, 0.177, 0.097), (0.0293, 0.131, 0.077)]},
-            step=4,
-            fps=Fraction(30),
         ),
     )
 }

@@ -20,7 +20,13 @@ from eval.tools import EvalError, say, write_json
 from eval.video import Clip
 
 #: What a profile sets, with the defaults of these options.
-_SET_BY_PROFILE = {"frames": 96, "targets": TARGETS, "keyint": "endless", "every": {}}
+_SET_BY_PROFILE = {
+    "frames": 96,
+    "targets": TARGETS,
+    "keyint": "endless",
+    "every": {},
+    "rgb": "clip",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     near = f"a rate this many per cent off is near enough ({100 * CLOSE:g})"
     add("--near", type=float, default=100 * CLOSE, metavar="PERCENT", help=near)
     period = "frames between intra frames"
+    rgb = (
+        "how planes become RGB for metrics: by the clip's own tags, or as DCVC's scripts do (clip)"
+    )
+    add("--rgb", choices=("clip", "dcvc"), default="clip", help=rgb)
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
     cores = os.cpu_count() or 1
     add("--jobs", type=int, default=cores, help="processes (default: one a core)")
@@ -109,16 +119,15 @@ def profile_of(options: argparse.Namespace) -> Profile | None:
         said = f"says what {', '.join(given)} would say: leave it out"
         raise EvalError(f"--profile {profile.name} {said}")
     options.frames, options.targets, options.every = profile.frames, profile.targets, {"": 1}
-    options.codecs = profile.low_delay(options.codecs)
+    options.codecs, options.rgb = profile.low_delay(options.codecs), profile.rgb
     return profile
 
 
 def clips_of(options: argparse.Namespace, profile: Profile | None = None) -> list[Clip]:
     """The clips of the command, as the profile takes them. Raises EvalError where none is left."""
-    if profile is None:
-        return shared.clips(options)
-    wanted = map(profile.source, shared.sources(options))
-    return shared.prepare(wanted, options.frames, options.out, profile.check)
+    check = profile.check if profile else None
+    found = shared.prepare(shared.sources(options), options.frames, options.out, check)
+    return [replace(clip, rgb_by=options.rgb) for clip in found]
 
 
 def _measurable(wanted: list[str] | None) -> list[str]:

@@ -261,7 +261,7 @@ def make_run(
     plan: Plan,
 ) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
-    identity = [SCHEMA, clip.sha256, codec.identity(codec.encode), codec.outputs[output], q]
+    identity = [SCHEMA, clip.identity, codec.identity(codec.encode), codec.outputs[output], q]
     identity += [dict(plan.every)]
     name, key = f"{clip.name}__{codec.row(output)}__q{q}.json", digest(identity)
     path = plan.out / "runs" / name

@@ -220,11 +220,12 @@ def notes(results: Results) -> list[str]:
             "with published tables."
         )
     if profile := results.profile:
-        thinned = f", one in {profile.step} taken as {profile.fps} a second" if profile.fps else ""
         found.append(
-            f"Conditions of profile {profile.name}: {profile.frames} frames{thinned}, low delay, "
-            "BD-rates over all common rates."
+            f"Conditions of profile {profile.name}: {profile.frames} frames, low delay, BD-rates "
+            "over all common rates."
         )
+    if {clip.get("rgb") for clip in results.clips.values()} == {"dcvc"}:
+        found.append("RGB by BT.709 in full range, chroma linear from corner to corner (DCVC).")
     if sampled := looked_at(run["every"]):
         found.append(f"{sampled}; the same frames for every codec.")
     sizes = [(clip["height"], clip["width"]) for clip in results.clips.values()]

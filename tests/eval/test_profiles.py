@@ -2,6 +2,7 @@
 odd files are left out."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -37,7 +38,9 @@ def counting(path, frames, width=32, height=16):
 
 def options(folder, out, **more):
     given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
-    return SimpleNamespace(**given | {"every": {}, "sequences": folder, "out": out} | more)
+    return SimpleNamespace(
+        **given | {"every": {}, "sequences": folder, "out": out, "rgb": "clip"} | more
+    )
 
 
 def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
@@ -79,6 +82,9 @@ def test_a_folder_of_numbered_pngs_is_a_clip(tmp_path):
     )
     for planes, colour in zip(clip.raw, colours, strict=True):
         assert np.abs(255 * clip.rgb(planes).mean((1, 2)) - colour).max() < 3
+    # Metrics in RGB compare with the pictures themselves, not with what codecs get.
+    assert np.array_equal(np.rint(255 * clip.reference(1)[:, 5, 5]), colours[1])
+    assert clip.describe()["rgb"] == "its own PNGs"
     assert [source.name for source in select(None, tmp_path / "b", [])] == ["b"]
     Image.new("RGB", (32, 18)).save(tmp_path / "b/im12.png")
     with pytest.raises(EvalError, match="im12.png: 32x18 instead of 34x18"):
@@ -126,16 +132,16 @@ def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
         clips_of(SimpleNamespace(**vars(given) | {"only": ["short"]}), profile)
 
 
-def test_gvc_rt_takes_every_fourth_frame_at_30_a_second(tmp_path):
-    counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 253)
-    (clip,) = clips_of(options(tmp_path, tmp_path / "out", frames=64), PROFILES["gvc-rt"])
-    shown = [int(planes[0][0, 0]) for planes in clip.raw]
-    assert shown == list(range(0, 253, 4)) and clip.fps == 30
-    (whole,) = clips_of(options(tmp_path, tmp_path / "out", frames=64))
-    assert whole.sha256 != clip.sha256 and whole.fps == 120
-    counting(tmp_path / "clip_32x16_120fps_420_8bit_YUV.yuv", 252)
-    with pytest.raises(EvalError, match=r"63 frames, --profile gvc-rt takes 64 \(one in 4\)"):
-        clips_of(options(tmp_path, tmp_path / "out2", frames=64), PROFILES["gvc-rt"])
+def test_rgb_as_dcvc_makes_it(tmp_path):
+    """BT.709 in full range whatever the clip says; chroma runs from corner to corner."""
+    y = np.full((4, 6), 130, np.uint8)
+    u, v = np.array([[100, 120, 140], [110, 130, 150]], np.uint8), np.full((2, 3), 128, np.uint8)
+    clip = prepare("one", ["one"], lambda: frames_of([(y, u, v)], 6, 4), 0, tmp_path)
+    by_tags, by_dcvc = clip.rgb((y, u, v)), replace(clip, rgb_by="dcvc").rgb((y, u, v))
+    columns = np.interp(np.arange(6) * 2 / 5, (0, 1, 2), (100, 120, 140))
+    blue = (130 + 2 * (1 - 0.0722) * (columns - 128)) / 255
+    assert np.abs(by_dcvc[2, 0] - blue).max() < 0.001 and np.abs(by_tags - by_dcvc).max() > 0.03
+    assert clip.identity != replace(clip, rgb_by="dcvc").identity
 
 
 def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
@@ -178,7 +184,7 @@ def test_what_a_profile_forbids_is_said(tmp_path, capsys, words, message):
 
 
 def test_a_profile_runs_and_its_report_says_so(tmp_path):
-    counting(tmp_path / "one_160x96_120.yuv", 253, 160, 96)
+    counting(tmp_path / "one_160x96_120.yuv", 100, 160, 96)
     (tmp_path / "grey.toml").write_text(GREY)
     words = ["rd", "--sequences", tmp_path, "--profile", "gvc-rt"]
     words += ["--codecs", "grey", "--metrics", "psnr_y"]
@@ -187,12 +193,11 @@ def test_a_profile_runs_and_its_report_says_so(tmp_path):
     curve = json.loads((tmp_path / "out/curves/one__grey.json").read_text())
     assert curve["profile"] == "gvc-rt" and list(curve["targets"]) == ["0.0293", "0.0105", "0.0035"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").iterdir()]
-    assert all(len(run["metrics"]["psnr_y"]["values"]) == 64 for run in runs)
-    assert all(run["clip"]["fps"] == "30" for run in runs)
+    assert all(len(run["metrics"]["psnr_y"]["values"]) == 96 for run in runs)
+    assert all(run["clip"]["rgb"] == "dcvc" for run in runs)
     text = (tmp_path / "out/report.md").read_text()
-    assert (
-        "Conditions of profile gvc-rt: 64 frames, one in 4 taken as 30 a second, low delay" in text
-    )
+    assert "Conditions of profile gvc-rt: 96 frames, low delay" in text
+    assert "RGB by BT.709 in full range" in text
     assert "BD-rates over all common rates" in text
 
 
