@@ -25,6 +25,7 @@ COMMANDS = {
     "xcomp": ("xcomp", "one token a frame, and attention to it"),
     "search": ("search", "what summaries find, by method, rate and question"),
     "condense": ("condense", "what a network learns from a condensed set"),
+    "fetch": ("fetch", "clips of UVG from their publisher"),
     "weights": ("metrics.weights", "make the weight files of LPIPS and DISTS"),
     "loop": ("report.loop", "a clip of gvcodec, x265 and SVT-AV1 at equal bytes, moving"),
     "failures": ("report.failures", "parts of videos that painting makes worse"),
