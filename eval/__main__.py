@@ -21,7 +21,6 @@ COMMANDS = {
     "speed": ("rd.speed", "time and memory beside SVT-AV1, x265 and VVenC"),
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),
-    "robustness": ("robustness.command", "hostile streams"),
     "xcomp": ("xcomp", "one token a frame, and attention to it"),
     "search": ("search", "what summaries find, by method, rate and question"),
     "condense": ("condense", "what a network learns from a condensed set"),

@@ -186,7 +186,7 @@ class Encoder(Shared):
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
         frame. Which encoder codes the base is added."""
         if isinstance(self._base_codec, NamesItself):
-            data += Metadata(encoder=self._base_codec.written_by).pack()
+            data = Metadata(encoder=self._base_codec.written_by).pack() + data
         if data:
             self._packets.append(Packet(Kind.METADATA, data))
 

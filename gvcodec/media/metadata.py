@@ -37,7 +37,7 @@ _TITLE, _CHAPTER, _MASTERING, _LIGHT, _TAG, _START, _ENCODER = range(1, 8)
 SVT_AV1, VVENC_H266 = 1, 2
 _ENCODERS = {SVT_AV1: "SVT-AV1", VVENC_H266: "VVenC"}
 _MOST_NUMBERS = 8
-#: Bytes that its field may take at the end of a payload.
+#: Bytes that its field may take.
 _ENCODER_ROOM = 64
 #: Tags of a file that say how it was stored, not what is in it.
 _TECHNICAL = frozenset(

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import gvcodec
-from eval.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 from gvcodec import cli, limits
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import restore
@@ -25,6 +24,7 @@ from gvcodec.limits import Limits
 from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
 from tests.conftest import moving_texture, run, stream_of
+from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 
 
 @pytest.fixture(scope="module")

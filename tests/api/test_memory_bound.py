@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from eval.robustness import commands, hostile
-from eval.robustness.streams import streams
 from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_svar
 from tests.conftest import run
+from tests.fuzz.robustness import commands, hostile
+from tests.fuzz.robustness.streams import streams
 
 LIMIT = 128 << 20
 #: What the bound does not cover: libraries that are loaded, and the file itself, read as a whole.

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import gvcodec
-from eval.robustness.hostile import audio_stream, tracks_payload
 from gvcodec import limits
 from gvcodec.bitstream import header, packets, timing
 from gvcodec.errors import DamagedStreamError
@@ -23,6 +22,7 @@ from gvcodec.media.codec_parameters import make_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, run
+from tests.fuzz.robustness.hostile import audio_stream, tracks_payload
 
 
 @contextlib.contextmanager

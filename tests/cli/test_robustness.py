@@ -55,10 +55,10 @@ def test_payloads_made_up_under_right_checksums_never_crash(stream: bytes) -> No
 
 
 def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
-    """Some of the inputs of `python -m eval robustness`, in this process: no crash, no silent
+    """Some of the inputs of `python -m tests.fuzz.robustness`, in this process: no crash, no silent
     corruption."""
-    from eval.robustness import mutations, trials
-    from eval.robustness.streams import streams
+    from tests.fuzz.robustness import mutations, trials
+    from tests.fuzz.robustness.streams import streams
 
     for name, data in streams().items():
         original = list(gvcodec.decode_planes(data, fidelity=True))
@@ -80,9 +80,9 @@ def test_a_short_run_of_the_evaluation_finds_nothing() -> None:
 
 def test_trials_notice_what_they_look_for(monkeypatch) -> None:
     """A decoder that fails in each way is told from a good one."""
-    from eval.robustness import trials
-    from eval.robustness.mutations import Mutation
-    from eval.robustness.streams import rich
+    from tests.fuzz.robustness import trials
+    from tests.fuzz.robustness.mutations import Mutation
+    from tests.fuzz.robustness.streams import rich
 
     data = rich()
     original = list(gvcodec.decode_planes(data, fidelity=True))
@@ -99,8 +99,8 @@ def test_trials_notice_what_they_look_for(monkeypatch) -> None:
 
 @pytest.mark.slow
 def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch) -> None:
-    from eval.robustness import trials
-    from eval.robustness.streams import rich
+    from tests.fuzz.robustness import trials
+    from tests.fuzz.robustness.streams import rich
 
     monkeypatch.setattr(trials, "PATIENCE", 30.0)
     monkeypatch.setattr(trials, "_work", dies_at_second_input)
@@ -114,7 +114,7 @@ def test_the_watchdog_survives_a_decoder_that_does_not(monkeypatch) -> None:
 
 
 def three_inputs(data: bytes, flips: int, seed: int):
-    from eval.robustness.mutations import Mutation
+    from tests.fuzz.robustness.mutations import Mutation
 
     return iter([Mutation("truncated", str(number), data) for number in range(3)])
 

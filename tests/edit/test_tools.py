@@ -14,12 +14,12 @@ from itertools import pairwise
 import pytest
 
 import gvcodec
-from eval.robustness.streams import sound
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import FASTEST, clips_equal, moving_texture, planes_equal, run
+from tests.fuzz.robustness.streams import sound
 from tests.networks import other_biases
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 1000))

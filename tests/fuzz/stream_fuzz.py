@@ -23,7 +23,6 @@ with instrumented(__name__):
     from gvcodec.streams import info
     from gvcodec.streams.repair import repair_stream
 
-    from eval.robustness.mutations import sealed_packets
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
@@ -32,6 +31,7 @@ with instrumented(__name__):
     from gvcodec.retrieval.files import SummarisedFile
     from gvcodec.retrieval.ranking import best, scores
     from gvcodec.types import VideoFormat
+    from tests.fuzz.robustness.mutations import sealed_packets
 
 BASES = ("av1", "vvc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))

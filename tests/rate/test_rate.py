@@ -122,7 +122,7 @@ def test_a_slower_preset_settles_what_the_fastest_is_off_by(
     size = 100 * bpp * 1280 * 720 / 8
     fitted = fit(clip, EncoderConfig(base="av1"), size=size)
     assert 0.93 * size <= len(fitted.coded.data) <= size
-    assert presets[-2:] == [5, None] and presets.count(None) == 1 and presets.count(5) <= 2
+    assert presets[-2:] == [7, None] and presets.count(None) == 1 and presets.count(7) <= 2
 
 
 def test_a_limit_out_of_reach_is_refused_after_one_trial_of_the_coarsest_quality(

@@ -20,13 +20,13 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from eval.robustness import mutations
-from eval.robustness.mutations import Mutation
 from gvcodec.bitstream import Reader, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import GvcodecError
 from gvcodec.types import Planes
+from tests.fuzz.robustness import mutations
+from tests.fuzz.robustness.mutations import Mutation
 
 #: Seconds for one small stream. A picture as large as the header may claim takes longer, but is
 #: refused by `MAX_PIXELS`.

@@ -9,17 +9,17 @@ from collections.abc import Callable
 import av
 import numpy as np
 
-from eval.robustness.mutations import (
+from gvcodec.bitstream import Kind, Packet, Reader
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.media.codec_parameters import make_head
+from tests.fuzz.robustness.mutations import (
     EXTREMES,
     header_fields,
     header_of,
     plain_header,
     sealed_packets,
 )
-from eval.robustness.streams import streams
-from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.bitstream.varint import encode_var
-from gvcodec.media.codec_parameters import make_head
+from tests.fuzz.robustness.streams import streams
 
 #: A file that some heads name; nobody may open it.
 FOREIGN = "foreign.wav"

@@ -1,4 +1,4 @@
-"""`python -m eval robustness`: what becomes of damaged and made-up files.
+"""`python -m tests.fuzz.robustness`: what becomes of damaged and made-up files.
 
 Each part is kept as JSON in `--out`, and the table is made out of those. Fuzzing runs every night
 (`.github/workflows/fuzz.yml`).
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from eval import arguments as shared
-from eval.robustness import commands, mutations, trials
-from eval.robustness.streams import streams
 from eval.tools import group_digits, markdown, read_json, say, write_json
+from tests.fuzz.robustness import commands, mutations, trials
+from tests.fuzz.robustness.streams import streams
 
 #: Mutations of each stream that go through every command.
 _MUTATIONS = 60
@@ -97,3 +97,9 @@ def _table(parts: list[dict[str, Any]]) -> str:
     names = ", ".join(f"{part['stream']} ({part['bytes']} bytes)" for part in parts)
     header = ["inputs", "tried", *_OUTCOMES.values(), "peak memory"]
     return f"{markdown(header, rows)}\n\nStreams of 9 or 10 small frames: {names}. {_NOTE}"
+
+
+if __name__ == "__main__":
+    command = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    arguments(command)
+    sys.exit(run(command.parse_args()))

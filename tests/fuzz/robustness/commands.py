@@ -24,11 +24,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from eval.robustness import hostile, mutations, trials, worker
-from eval.robustness.streams import streams
+from tests.fuzz.robustness import hostile, mutations, trials, worker
+from tests.fuzz.robustness.streams import streams
 
 LIMIT = 128 << 20
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _TRACE = ["strace", "-f", "-qq", "-e", "trace=network,open,openat"]
 #: Where programs and libraries live, and what the system tells about itself.
 _OURS = (
@@ -133,7 +133,14 @@ def _run(
     folder: Path, limit: int, first: int, patience: float, trace: bool
 ) -> tuple[list[dict[str, Any]], str]:
     """Rows of one process, and how it ended: "", "crashes" or "hangs"."""
-    command = [sys.executable, "-m", "eval.robustness.worker", str(folder), str(limit), str(first)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.robustness.worker",
+        str(folder),
+        str(limit),
+        str(first),
+    ]
     if trace:
         command = [*_TRACE, "-o", str(folder / f"trace-{first}"), *command]
     path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(_ROOT)])

@@ -1,10 +1,10 @@
-"""Hostile files through all commands, as `eval robustness` tries them, and what is noticed."""
+"""Hostile files through all commands, as `tests.fuzz.robustness` tries them."""
 
 from __future__ import annotations
 
 import shutil
 
-from eval.robustness import commands, hostile
+from tests.fuzz.robustness import commands, hostile
 
 #: A command line that does what no command may, by the name of its input.
 BAD = """

@@ -1,7 +1,7 @@
 """Does everything that the command line does with streams to the files of a folder, one after
 another, in one process:
 
-    python -m eval.robustness.worker FOLDER LIMIT FIRST
+    python -m tests.fuzz.robustness.worker FOLDER LIMIT FIRST
 
 Inputs are FOLDER/in-*, in the order of their names, from number FIRST on. A line of JSON for each
 command: what it was, its exit code or the exception that got out, seconds, peak of memory over what

@@ -16,7 +16,7 @@ from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
 
-_GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
+_GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def streams() -> dict[str, bytes]:
