@@ -138,7 +138,7 @@ def test_a_limit_out_of_reach_is_refused_after_one_trial_of_the_coarsest_quality
     monkeypatch.setattr(size_standard, "_pass", code)
     with pytest.raises(UsageError, match="smallest possible size is about"):
         fit(make_clip(1280, 720, 1, seed=1) * 20, EncoderConfig(base="av1"), size=10_000)
-    assert [q for q, trial in tried if trial == 5] == [67.0] and tried[-1][1] == 5
+    assert [q for q, trial in tried if trial == 7] == [67.0] and tried[-1][1] == 7
 
 
 def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
@@ -182,7 +182,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
 def test_standard_file_fits(base: str) -> None:
     clip = make_clip(208, 160, 26, seed=2)
     fitted = fit(clip, dataclasses.replace(FAST, base=base, preset=None), bpp=0.15)
-    assert 0.97 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
+    assert 0.96 * fitted.limit <= len(fitted.coded.data) <= fitted.limit
     assert len(list(api.decode_planes(fitted.coded.data, fidelity=True))) == len(clip)
 
 
