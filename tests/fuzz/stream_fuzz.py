@@ -20,12 +20,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 from parts_fuzz import instrumented
 
 with instrumented(__name__):
-    from gvcodec.streams import info
-    from gvcodec.streams.repair import repair_stream
-
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
+    from gvcodec.edit import info
+    from gvcodec.edit.repair import repair_stream
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id
     from gvcodec.retrieval.files import SummarisedFile
