@@ -187,8 +187,8 @@ def group_digits(number: int) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV, none where it is not there."""
+    """Rows of a CSV, none where it is not there; lines after # are remarks."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
