@@ -1,64 +1,54 @@
-"""Cuts a video into chunks at keyframes of the source, going by its packets alone: nothing is
-decoded.
+"""Cuts a video into chunks at keyframes of the source, found by decoding it once.
 
 A chunk begins where a decoder can begin, so no frame is decoded for two of them, but for the few
 that follow a chunk's last frame in the file. Encoders set keyframes where scenes begin, earlier
 than their period asks for: of several the one that comes soonest after another is taken, of equal
-ones the last."""
+ones the last.
+
+Chunks are read by seeking. Where that does not lead to the frames that were found in one go, there
+is one chunk; and each chunk is checked again when it is encoded (`Span.check`)."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any
 
-import av
-
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.opening import SeekablePipe, video_of
-from gvcodec.media.reader import Span, VideoReader
-from gvcodec.media.timeline import Timeline, may_jump
-from gvcodec.util.uris import absolute_path, is_uri, open_uri
+from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
 
-#: Seconds: half of it is how far the clock of a video may step back, however high its rate.
-_STEP = Fraction(1, 1000)
+#: Frames at the beginning of each chunk that are compared before chunks are trusted.
+_COMPARED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`frames` from number `first` on; `begin` and `end` are timestamps (see `Span`)."""
+    """`frames` from number `first` on; `begin` and `check` as in `Span`."""
 
     first: int
     frames: int
-    begin: int
-    end: int | None
+    begin: int = 0
+    check: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`whole`: the timestamps are no help, so that there is one chunk, all of the file. `seconds`:
-    how long the video is. `shift` goes from all timestamps. `cuts`: how many chunks begin with a
-    scene."""
+    """`seconds`: how long the video is. One chunk is all of the file."""
 
     width: int
     height: int
     rate: str
     seconds: float
     chunks: tuple[Chunk, ...]
-    shift: int = 0
-    whole: bool = False
 
     @property
     def frames(self) -> int:
         return sum(chunk.frames for chunk in self.chunks)
 
-    def span(self, number: int) -> Span | None:
-        if self.whole:
-            return None
+    def span(self, number: int, seeks: bool = True) -> Span | None:
+        """None for the first chunk, which begins as the video does."""
         chunk = self.chunks[number]
-        return Span(chunk.begin, chunk.end, self.shift)
+        return Span(chunk.begin, chunk.frames, chunk.check, seeks) if number else None
 
     def pack(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,33 +59,56 @@ class Plan:
 
 
 def make_plan(
-    source: str, start: float, frames: int | None, length: int, said: InputOptions | None = None
+    source: str,
+    start: float,
+    frames: int | None,
+    length: int | None,
+    said: InputOptions | None = None,
 ) -> Plan:
-    """`source`: a path or URI; chunks have about `length` frames. Raises `MediaError`."""
+    """`source`: a path or URI; chunks have about `length` frames, None = there
+    is one. Raises `MediaError`."""
     with VideoReader(source, start, frames, said=said) as reader:
-        fmt, first, shift = reader.format, reader.start_pts + reader.shift, reader.shift
-        expected, tick, stop = reader.expected, fmt.time_base, reader.stop
-    times, keys = _packets(source)
+        fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
+        reader.tracks = None
+        marks = list(reader.marks()) if length and not reader.has_pictures else []
     size = fmt.width, fmt.height, str(fmt.frame_rate)
-    if times is None or first not in times:
-        count = expected or 1
-        whole = (Chunk(0, count, 0, None),)
-        return Plan(*size, float(count / fmt.frame_rate), whole, whole=True)
-    places = sorted(time for time in times if time >= first)
-    if stop is not None:
-        within = sum(time < stop for time in places)
-        frames = within if frames is None else min(frames, within)
-    after = places[frames] if frames is not None and frames < len(places) else None
-    places = places[:frames]
-    starts = boundaries([place in keys for place in places], length)
-    ends = [*(places[start] for start in starts[1:]), after]
-    counts = [b - a for a, b in zip(starts, [*starts[1:], len(places)], strict=True)]
-    chunks = tuple(
-        Chunk(start, count, places[start], end)
-        for start, count, end in zip(starts, counts, ends, strict=True)
-    )
-    seconds = (places[-1] - places[0]) * tick + 1 / fmt.frame_rate
-    return Plan(*size, float(seconds), chunks, shift)
+    if length is None or not marks:
+        return Plan(*size, float(expected / fmt.frame_rate), (Chunk(0, expected),))
+    starts = boundaries([mark.key for mark in marks], length)
+    ends = [*starts[1:], len(marks)]
+    chunks = [_chunk(marks, a, b, shift) for a, b in zip(starts, ends, strict=True)]
+    if not _seeks_exactly(source, start, said, chunks, marks, shift):
+        chunks = [Chunk(0, len(marks))]
+    seconds = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / fmt.frame_rate
+    return Plan(*size, float(seconds), tuple(chunks))
+
+
+def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
+    check = 0
+    for mark in marks[first:end]:
+        check = add_mark(check, mark.pts - shift, mark.samples)
+    return Chunk(first, end - first, marks[first].pts, check)
+
+
+def _seeks_exactly(
+    source: str,
+    start: float,
+    said: InputOptions | None,
+    chunks: Sequence[Chunk],
+    marks: Sequence[Mark],
+    shift: int,
+) -> bool:
+    """Whether seeking leads to the first frames of all chunks."""
+    for chunk in chunks[1:]:
+        end = chunk.first + min(_COMPARED, chunk.frames)
+        part = _chunk(marks, chunk.first, end, shift)
+        span = Span(part.begin, part.frames, part.check)
+        try:
+            with VideoReader(source, start, span=span, said=said) as reader:
+                list(reader.marks())
+        except InexactSeekError:
+            return False
+    return True
 
 
 def boundaries(keys: Sequence[bool], length: int) -> list[int]:
@@ -116,32 +129,3 @@ def boundaries(keys: Sequence[bool], length: int) -> list[int]:
         else:
             break
     return starts
-
-
-def _packets(source: str) -> tuple[set[int] | None, set[int]]:
-    """Timestamps of all frames, None where they are no help, and those of keyframes."""
-    times: set[int] = set()
-    keys: set[int] = set()
-    count = 0
-    timeline = None
-    with contextlib.ExitStack() as stack:
-        pipe = SeekablePipe(stack.enter_context(open_uri(source))) if is_uri(source) else None
-        # What cannot be read ends the packets: those before it can be decoded.
-        stack.enter_context(contextlib.suppress(av.FFmpegError, OSError))
-        container = stack.enter_context(av.open(pipe or absolute_path(source), "r"))
-        for packet in container.demux(video_of(container)):
-            if not packet.size:
-                continue
-            if packet.pts is None:
-                return None, keys
-            timeline = timeline or Timeline(may_jump(container), _STEP)
-            count += 1
-            times.add(packet.pts)
-            if packet.is_keyframe:
-                keys.add(packet.pts)
-            timeline.move(packet)
-            if timeline.jumps:
-                return None, keys
-    if pipe is not None and pipe.stopped is not None:
-        raise pipe.stopped
-    return (times if len(times) == count else None), keys

@@ -22,11 +22,12 @@ from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.bitstream import Reader
 from gvcodec.codec.gops import GopSource, Splicer
+from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike, tokens_of
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import VideoReader
+from gvcodec.media.reader import InexactSeekError, VideoReader
 from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
@@ -44,7 +45,7 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
     stamp = store.stamp(uri)
-    length = _ALL if isinstance(settings.rate, Budget) else settings.chunk
+    length = None if isinstance(settings.rate, Budget) else settings.chunk
     found = make_plan(uri, settings.start, settings.frames, length, settings.input)
     record = {
         "uri": uri,
@@ -71,16 +72,11 @@ def encode(
     """A chunk, as a stream at `output`. `header_q`: what its header says. With a budget it is the
     whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
-    rate, config = settings.rate, replace(settings.config, threads=cores, header_q=header_q)
-    opened = partial(_open_chunk, uri, settings, plan, number)
-    if isinstance(rate, Budget):
-        coded = encode_to(partial(_open, uri, settings), config, rate, _frames).coded
-    elif rate is not None:
-        coded = encode_for(opened, config, rate, _frames).coded
-    else:
-        # What is painted is hashed for the end of a stream, which does not come into the joined
-        # one.
-        coded = one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
+    config = replace(settings.config, threads=cores, header_q=header_q)
+    try:
+        coded = _code(uri, settings, config, plan, number)
+    except InexactSeekError:
+        coded = _code(uri, settings, config, plan, number, seeks=False)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == settings.gvc1d
@@ -104,6 +100,18 @@ def encode(
     }
     store.write_json(keep, row)
     return row
+
+
+def _code(
+    uri: str, settings: Settings, config: EncoderConfig, plan: Plan, number: int, seeks: bool = True
+) -> one_pass.Pass:
+    rate, opened = settings.rate, partial(_open_chunk, uri, settings, plan, number, seeks)
+    if isinstance(rate, Budget):
+        return encode_to(partial(_open, uri, settings), config, rate, _frames).coded
+    if rate is not None:
+        return encode_for(opened, config, rate, _frames).coded
+    # What is painted is hashed for the end of a stream, which does not come into the joined one.
+    return one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
 
 
 def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
@@ -175,11 +183,13 @@ def _read_chunk(path: str) -> Reader:
 
 
 @contextlib.contextmanager
-def _open_chunk(uri: str, settings: Settings, plan: Plan, number: int) -> Iterator[VideoReader]:
-    """Frames of a chunk; the first has the metadata of the whole."""
-    span = plan.span(number)
-    start, frames = (settings.start, settings.frames) if span is None else (0.0, None)
-    with VideoReader(uri, start, frames, span, settings.input) as reader:
+def _open_chunk(
+    uri: str, settings: Settings, plan: Plan, number: int, seeks: bool
+) -> Iterator[VideoReader]:
+    """Frames of a chunk; the first has metadata."""
+    frames = settings.frames if len(plan.chunks) == 1 else plan.chunks[number].frames
+    span = plan.span(number, seeks)
+    with VideoReader(uri, settings.start, frames, span, settings.input) as reader:
         # They are copied when chunks are joined.
         reader.tracks = None
         if number:

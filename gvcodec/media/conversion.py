@@ -13,12 +13,11 @@ from av.sidedata.sidedata import Type
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import ALPHA, STEREO, Losses, number_of, side_data
-from gvcodec.media.planes import Scaler, is_rgb, planes_from_frame, rgb_matrix
+from gvcodec.media.planes import Scaler, is_full_range, is_rgb, planes_from_frame, rgb_matrix
 from gvcodec.media.siting import CENTRE, LEFT, Rotation, rotation_of
 from gvcodec.media.stored import Stored
 from gvcodec.types import Colour, Planes, VideoFormat
 
-_FULL_RANGE = 2
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
@@ -154,7 +153,7 @@ class Conversion:
         if frame.interlaced_frame:
             self.notes.append("interlaced video is coded as progressive frames")
         depth = max(component.bits for component in frame.format.components)
-        full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        full = is_full_range(frame)
         matrix = int(frame.colorspace)
         if is_rgb(frame):
             full, matrix = False, rgb_matrix(frame.height)

@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from itertools import islice, takewhile
 from typing import BinaryIO, cast
 
@@ -15,9 +14,10 @@ import av
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import MediaError, MissingFileError
+from gvcodec.media.inputs import Page
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
-from gvcodec.media.timeline import Timeline, may_jump
+from gvcodec.media.timeline import may_jump
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -77,7 +77,7 @@ def video_of(container: av.container.InputContainer) -> av.VideoStream:
             # A thumbnail may be the default.
             stream.frames != 1,
             bool(stream.disposition & Disposition.default),
-            stream.codec_context.name not in _OF_PICTURES,
+            stream.codec_context is not None and stream.codec_context.name not in _OF_PICTURES,
             stream is best,
         )
 
@@ -115,10 +115,9 @@ class Opened:
         finally:
             if self.pipe is not None and self.pipe.stopped is not None:
                 raise self.pipe.stopped
-        if not self.container.streams.video:
-            kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
+        if missing := self._missing():
             self.close()
-            raise MediaError(f"{name}: holds no video ({kinds or 'nothing'} only)")
+            raise MediaError(f"{name}: {missing}")
 
     def close(self) -> None:
         container = getattr(self, "container", None)
@@ -127,32 +126,29 @@ class Opened:
         if self._remote is not None:
             self._remote.close()
 
+    def _missing(self) -> str:
+        """Why nothing here can be decoded; "" where something can."""
+        if not self.container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
+            return f"holds no video ({kinds or 'nothing'} only)"
+        if any(s.disposition & Disposition.dependent for s in self.container.streams.video):
+            return (
+                "is a picture in tiles, which is not read: make another of it first "
+                "(ffmpeg -i IN.heic OUT.png)"
+            )
+        if video_of(self.container).codec_context is None:
+            return "holds video of a codec that nothing here decodes, or that is protected (DRM)"
+        if self.head[:4] == b"RIFF" and self.head[8:16] == b"WEBPVP8X" and self.head[20] & 2:
+            return (
+                "is an animated WebP, which is not read: make a GIF or APNG of it first "
+                "(gif2apng, ImageMagick: magick IN.webp OUT.apng)"
+            )
+        return ""
+
     def raise_stopped(self) -> None:
         """Raise what ended a pipe: an exception cannot pass through FFmpeg."""
         if self.pipe is not None and self.pipe.stopped is not None:
             raise self.pipe.stopped
-
-    def again(self) -> Opened:
-        """The same once more, to look ahead. Only for files."""
-        return Opened(self._source, self._name)
-
-    def has_jumps(self, start: Fraction, step: Fraction) -> bool:
-        """Whether seeking may go wrong since the clock of the file jumps before this time; `step`:
-        seconds of a frame. Reads up to there, without decoding."""
-        if not may_jump(self.container):
-            return False
-        opened = self.again()
-        try:
-            timeline = Timeline(True, step)
-            for packet in opened.container.demux(video_of(opened.container)):
-                timeline.move(packet)
-                if timeline.jumps or timeline.length > start:
-                    break
-            return bool(timeline.jumps)
-        except (av.FFmpegError, OSError):
-            return True
-        finally:
-            opened.close()
 
     def reopen(self) -> Opened:
         """The same from its beginning; this one is closed."""
@@ -236,9 +232,9 @@ class Opened:
 
 
 def read_pictures(paths: Sequence[str], first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Numbered pictures from number `first` on, each a file of its own."""
+    """Numbered pictures from number `first` on, each a file of its own or a page of one."""
     for number, path in enumerate(paths[first:], first):
-        opened = Opened(path, path)
+        opened = Opened(path.open() if isinstance(path, Page) else path, path)
         try:
             frame = next(opened.container.decode(video=0), None)
         except (av.FFmpegError, OSError) as error:

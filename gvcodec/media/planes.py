@@ -6,6 +6,7 @@ swscale, alpha is dropped.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from fractions import Fraction
 from typing import TypeVar, cast
@@ -29,6 +30,7 @@ _SCALER = (
 )
 _LIMITED, _FULL = 1, 2
 _BT709, _BT601 = 1, 5
+_GRAY = ("gray", "ya8", "ya16", "mono")
 _NEUTRAL = 512
 _PEAK = 1023
 #: A change of the aspect ratio below this comes from sides that are rounded to whole samples.
@@ -88,6 +90,13 @@ def is_rgb(frame: av.VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.has_palette
 
 
+def is_full_range(frame: av.VideoFrame) -> bool:
+    """Gray is, as swscale has it, where nothing is said."""
+    name = frame.format.name
+    gray = name.startswith(_GRAY) and frame.color_range != _LIMITED
+    return frame.color_range == _FULL or name.startswith("yuvj") or gray
+
+
 def planes_from_frame(frame: av.VideoFrame) -> Planes:
     """`Planes` of a frame of any pixel format: RGB as `rgb_matrix`, limited range."""
     name = frame.format.name
@@ -113,8 +122,7 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
             threads=1,
         )
     else:
-        full = frame.color_range == _FULL or name.startswith(("yuvj", "gray"))
-        span = _FULL if full else _LIMITED
+        span = _FULL if is_full_range(frame) or name.startswith(_GRAY) else _LIMITED
         converted = frame.reformat(
             format="yuv420p10le",
             src_colorspace=_BT601,
@@ -125,6 +133,14 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
             threads=1,
         )
     return planes_from_frame(converted)
+
+
+def checksum(frame: av.VideoFrame) -> int:
+    """Of every fourth line of the first plane."""
+    plane, kind = frame.planes[0], frame.format
+    bits = 8 * -(-kind.components[0].bits // 8) if kind.is_planar else kind.padded_bits_per_pixel
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+    return zlib.crc32(lines[::4, : -(-plane.width * bits // 8)].tobytes())
 
 
 def frame_from_planes(

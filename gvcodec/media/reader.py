@@ -16,9 +16,12 @@ of its frames is read."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO, Self, cast
@@ -31,6 +34,7 @@ from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
+from gvcodec.media.planes import checksum
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
 from gvcodec.media.timeline import (
@@ -50,6 +54,15 @@ from gvcodec.util.uris import is_uri, local_path
 
 #: Part of a period by which a frame may come early (Matroska rounds to milliseconds).
 _SLOT_JITTER = Fraction(1, 10)
+#: Kinds of files whose frames have the times of packets in their order, or times that FFmpeg
+#: guesses: read from their beginning.
+_BY_COUNT = ("avi", "asf")
+#: Periods that a picture is shown at least to be one that stands.
+_STANDING = Fraction(3, 2)
+#: Seconds before the wanted frame that are tried: MPEG-TS is sought by decoding times.
+_EARLIER = (0, 1, 5)
+#: Seconds before a keyframe where packets of tracks are still of use.
+_EARLY_TRACKS = 30
 #: Packets among which those before the first keyframe are looked for.
 _OPENING = 2000
 
@@ -65,25 +78,45 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A frame as it was read in one go: its timestamp in ticks of the file, whether a decoder can
+    begin with it, and a checksum of its samples."""
+
+    pts: int
+    key: bool
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
-    """Frames from timestamp `begin` up to, but without, `end` (None = the last), in ticks of the
-    file; `shift` goes from all timestamps."""
+    """`frames` frames from timestamp `begin` (ticks of the file) on, whose marks have the checksum
+    `check`; `seeks`: whether seeking may find the first of them."""
 
     begin: int
-    end: int | None
-    shift: int = 0
+    frames: int
+    check: int
+    seeks: bool = True
+
+
+class InexactSeekError(MediaError):
+    """A container gives other frames after seeking than when it is read in one go."""
+
+
+def add_mark(check: int, pts: int, samples: int) -> int:
+    """The checksum of marks with one more; `pts` since the first frame of the video."""
+    return zlib.crc32(struct.pack("<qI", pts, samples), check)
 
 
 class VideoReader:
-    """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or those
-    of a `span`, without tracks. "-" reads standard input, an open binary file that can seek is read
-    as one; `path` may be a URI, a folder of numbered pictures or a name like `f%04d.png`. `said`:
-    what the input does not say itself.
+    """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or of
+    these a `span`, without tracks. "-" reads standard input, an open binary file that can seek is
+    read as one; `path` may be a URI, a folder of numbered pictures or a name like `f%04d.png`.
+    `said`: what the input does not say itself.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
     `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
-    timestamps), `end` (once all frames were read: when the last one ends, in ticks; None = by the
+    timestamps), `tick` (seconds), `end` (once all were read: when the last one ends; None = by the
     frame rate), `stop` (timestamp in the file before which frames are wanted, None = all)."""
 
     format: VideoFormat
@@ -111,7 +144,7 @@ class VideoReader:
         # A time in decimal digits, not the binary number just above it: a frame at exactly this
         # time counts.
         self._start = Fraction(start).limit_denominator(1_000_000)
-        self._limit = frames
+        self._limit = frames if span is None else span.frames
         self._span = span
         self._said = said or InputOptions()
         self.end: int | None = None
@@ -132,32 +165,49 @@ class VideoReader:
         self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        for frame, _, pts in self._wanted():
+            planes, new_size = self._conversion.apply(frame)
+            yield Frame(planes, pts, new_size)
+
+    def marks(self) -> Iterator[Mark]:
+        """The frames that iterating gives, decoded only. No frames can be read after that."""
+        for frame, time, _ in self._wanted():
+            yield Mark(time, bool(frame.key_frame), checksum(frame))
+
+    def _wanted(self) -> Iterator[tuple[av.VideoFrame, int, int]]:
+        """Frames with their timestamps in the file and as they are given. Raises `InexactSeekError`
+        after a span that is another one than planned."""
         first, self._first = self._first, None
         if first is None:
             raise MediaError(f"{self.name}: the frames have been read already")
         following: tuple[av.VideoFrame, int] | None = first
-        last, count = 0, 0
+        last, count, check = 0, 0, 0
         while following is not None and self._wants(following[1], count):
             frame, last = following
-            self._hand_on(last * self._tick + 1 / self._rate)
+            self._hand_on(last * self.tick + 1 / self._rate)
             if (pts := self._slot(last - self.shift)) is not None:
-                planes, new_size = self._conversion.apply(frame)
-                yield Frame(planes, pts, new_size)
+                if self._span is not None:
+                    check = add_mark(check, last - self.shift, checksum(frame))
+                yield frame, last, pts
                 count += 1
             following = next(self._timed, None)
-        self._length = float((last - self.shift) * self._tick + 1 / self._rate)
+        if self._span is not None and check != self._span.check:
+            raise InexactSeekError(
+                f"{self.name}: seeking gives other frames than reading in one go"
+            )
+        self._length = float((last - self.shift) * self.tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
         elif self.tracks is not None:
-            self.copy_tracks(last * self._tick + 1 / self._rate)
+            self.copy_tracks(last * self.tick + 1 / self._rate)
         if self.tracks is not None:
             self.tracks.finish()
         self._finish_notes(count, following is None)
 
     def _end_of(self, frame: av.VideoFrame, last: int, following: int | None) -> int | None:
         """When the last frame ends, as `end` says it."""
-        step = 1 / self._rate / self._tick
+        step = 1 / self._rate / self.tick
         if following is not None:
             end = Fraction(following)
             if self.stop is not None and end > self.stop:
@@ -171,7 +221,7 @@ class VideoReader:
         # A field lasts half a frame; with three fields it is shown half a frame longer.
         if step / 2 <= end - last <= step * 3 / 2:
             return None
-        return round((end - self.shift) * self._tick / self.format.time_base)
+        return round((end - self.shift) * self.tick / self.format.time_base)
 
     def _wants(self, pts: int, count: int) -> bool:
         within = self.stop is None or pts < self.stop
@@ -182,7 +232,7 @@ class VideoReader:
         those within one period the first stays."""
         if not self._drops:
             return pts
-        slot = math.floor(pts * self._tick * self.format.frame_rate + _SLOT_JITTER)
+        slot = math.floor(pts * self.tick * self.format.frame_rate + _SLOT_JITTER)
         if slot <= self._last_slot:
             return None
         self._last_slot = slot
@@ -195,15 +245,20 @@ class VideoReader:
         return own and not (self._untimed or self._pictures)
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether the frames are files of their own."""
+        return bool(self._pictures)
+
+    @property
     def _container(self) -> av.container.InputContainer:
         return self._opened.container
 
     def _begin(self) -> None:
         self._set_stream()
         self._rate = self._frame_rate()
-        self._tick = Fraction(self._stream.time_base or Fraction(1, 90000))
+        self.tick = Fraction(self._stream.time_base or Fraction(1, 90000))
         if self._pictures or self._untimed:
-            self._tick = 1 / self._rate
+            self.tick = 1 / self._rate
         if self._span is None and not self._pictures:
             self.tracks, notes = self._make_copier()
             self.notes += notes
@@ -212,14 +267,12 @@ class VideoReader:
         self.stop: Fraction | None = None
         if self._said.until is not None and self._span is None and opening is not None:
             until = Fraction(self._said.until).limit_denominator(1_000_000)
-            self.stop = opening[1] + until / self._tick
-        if self._span is not None:
-            # The whole video has the format of its own first frame.
-            if opening is not None and opening[1] < self._span.shift:
-                opening = self._first_of(Span(self._span.shift, None))
-            self._first = self._first_of(self._span)
-        elif self._first is not None and self._start > 0:
+            self.stop = opening[1] + until / self.tick
+        if self._first is not None and self._start > 0:
+            # All parts of the video have the format of its first frame.
             opening = self._first = self._first_since(self._first, self._start)
+        if self._span is not None:
+            self._first = self._first_of(self._span)
         if self._first is not None and not self._wants(self._first[1], 0):
             raise UsageError(f"{self.name}: the part that is wanted holds no frame")
         if self._first is None or opening is None:
@@ -228,13 +281,13 @@ class VideoReader:
             raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
         frame, pts = opening[0], self._first[1]
         #: Ticks that go from all timestamps: time begins with the first frame.
-        self.shift = pts if self._span is None else self._span.shift
+        self.shift = opening[1]
         self.start_pts = pts - self.shift
         y4m = self._opened.head if self._container.format.name == "yuv4mpegpipe" else None
         stored = read_stored(self._stream)
         location = location_of(self._stream, frame, stored.chroma_location, y4m)
         self._conversion = Conversion(
-            frame, self._stream, location, stored, self._rate, self._tick, self._said
+            frame, self._stream, location, stored, self._rate, self.tick, self._said
         )
         self.notes += self._conversion.notes
         self._conversion.notes = self.notes
@@ -253,7 +306,10 @@ class VideoReader:
         self._stream.thread_type = "SLICE"
 
     def _restart(self) -> None:
-        self._timeline = Timeline(may_jump(self._container), 1 / self._rate)
+        self._timeline = Timeline(self._container, 1 / self._rate)
+        self._skip_to: int | None = None
+        #: When the first frame is shown after something was left out, about.
+        self._resumed: int | None = -(1 << 63)
         self._times = DisplayTimes(self._container.format.name)
         self._packets = self._undecodable = 0
         self._last_packet: av.Packet | None = None
@@ -261,7 +317,7 @@ class VideoReader:
         self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
         frames = read_pictures(self._pictures) if self._pictures else self._decode()
-        self._timed = rising(frames, max(1, round(1 / self._rate / self._tick)))
+        self._timed = rising(frames, max(1, round(1 / self._rate / self.tick)))
 
     def _frame_rate(self) -> Fraction:
         said, self._untimed = self._said.rate, False
@@ -280,13 +336,19 @@ class VideoReader:
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
-        end = None if self._span is None else self._span.end
-        for packet in self._demux():
+        for packet in self._skip(self._demux()):
+            if packet.size:
+                self._times.send(packet)
+            if packet.is_corrupt and not may_jump(self._container):
+                # Not read to its end: a decoder would fill it with gray.
+                self._undecodable += 1
+                self._times.lose(packet)
+                continue
             try:
                 for frame in packet.decode():
                     pts = self._times.receive(frame, bool(self._stream.codec_context.has_b_frames))
-                    if end is not None and frame.pts is not None and frame.pts >= end:
-                        return
+                    if self._resumed is None:
+                        self._resumed = pts
                     yield frame, None if self._untimed else pts
             except av.FFmpegError:
                 self._undecodable += 1
@@ -296,32 +358,68 @@ class VideoReader:
         self, first: tuple[av.VideoFrame, int], start: Fraction
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame that is shown so long after the first one, or later."""
-        wanted = first[1] + start / self._tick
+        wanted = first[1] + start / self.tick
         if self._pictures:
             self._timed = read_pictures(self._pictures, math.ceil(start * self._rate))
             return next(self._timed, None)
-        found: tuple[av.VideoFrame, int] | None = first
-        if (
-            self._opened.seekable
-            and not self._untimed
-            # FFmpeg guesses the times of its first packets after a seek.
-            and self._container.format.name != "asf"
-            and not self._opened.has_jumps(start, 1 / self._rate)
-        ):
-            try:
-                self._container.seek(math.floor(wanted), stream=self._stream)
-            except av.FFmpegError:
-                pass
+        kind = self._container.format.name
+        if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
+            if kind.startswith("mov"):
+                with contextlib.suppress(av.FFmpegError):
+                    self._container.seek(math.floor(wanted), stream=self._stream)
+                    self._restart()
+                    self._resumed = None
             else:
-                self._restart()
-                found = next(self._timed, None)
-                if found is None or found[1] > wanted:
-                    # The keyframe before it was missed.
-                    self._reopen()
-                    found = next(self._timed, None)
-        while found is not None and found[1] < wanted:
-            found = next(self._timed, None)
+                self._skip_to = math.floor(wanted)
+        found = self._shown_at(wanted, first)
+        if self._resumed is None or self._resumed > wanted:
+            # The keyframe before it was missed.
+            self._reopen()
+            found = self._shown_at(wanted)
         return found
+
+    def _shown_at(
+        self, wanted: Fraction, first: tuple[av.VideoFrame, int] | None = None
+    ) -> tuple[av.VideoFrame, int] | None:
+        """The first frame from then on; one that stands on screen begins then."""
+        before, found = None, first or next(self._timed, None)
+        while found is not None and found[1] < wanted:
+            before, found = found, next(self._timed, None)
+        if before is None or (found is not None and found[1] == wanted):
+            return found
+        frame, begin = before
+        end = found[1] if found is not None else begin + (frame.duration or 0)
+        if end <= wanted or end - begin <= _STANDING / self._rate / self.tick:
+            return found
+        if found is None:
+            frame.duration = end - math.ceil(wanted)
+        else:
+            self._timed = itertools.chain([found], self._timed)
+        return frame, math.ceil(wanted)
+
+    def _skip(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """Without those before the last keyframe at or before `_skip_to`, while that is set."""
+        group: list[av.Packet] = []
+        skipped = False
+        for packet in packets:
+            if self._skip_to is None:
+                yield packet
+                continue
+            time = packet.pts if packet.dts is None else packet.dts
+            if packet.size and (time is None or time <= self._skip_to):
+                if packet.is_keyframe and packet.pts is not None and packet.pts <= self._skip_to:
+                    skipped = skipped or bool(group)
+                    group.clear()
+                    early = packet.pts * self.tick - _EARLY_TRACKS
+                    self._waiting.copy(None, Fraction(0), early, False)
+                group.append(packet)
+                continue
+            self._skip_to = None
+            if skipped:
+                self._stream.codec_context.flush_buffers()
+                self._times, self._resumed = DisplayTimes(self._container.format.name), None
+            yield from group
+            yield packet
 
     def _reopen(self) -> None:
         self._opened = self._opened.reopen()
@@ -331,27 +429,22 @@ class VideoReader:
             self.tracks, _ = self._make_copier()
         self._restart()
 
-    def _first_of(self, span: Span) -> tuple[av.VideoFrame, int] | None:
-        """The first frame of a span, which begins with a keyframe as a rule. Where seeking misses
-        it, or where it cannot be decoded by itself, decoding begins with the file."""
-        if self._first is None or self._first[1] >= span.begin:
-            return self._first
-        with contextlib.suppress(av.FFmpegError):
-            self._container.seek(span.begin, stream=self._stream)
-            self._restart()
-        first = self._since(span.begin)
-        if first is None or first[1] != span.begin:
-            self._reopen()
-            first = self._since(span.begin)
-        return first
-
-    def _since(self, pts: int) -> tuple[av.VideoFrame, int] | None:
-        return next((found for found in self._timed if found[1] >= pts), None)
+    def _first_of(self, span: Span) -> tuple[av.VideoFrame, int]:
+        """The first frame of a span; none where seeking misses it."""
+        for early in _EARLIER if span.seeks else (None,):
+            if early is not None:
+                with contextlib.suppress(av.FFmpegError):
+                    begin = span.begin - round(early / self.tick)
+                    self._container.seek(begin, stream=self._stream)
+                    self._restart()
+            found = next((found for found in self._timed if found[1] >= span.begin), None)
+            if found is not None and found[1] == span.begin:
+                return found
+        raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
 
     def _demux(self) -> Iterator[av.Packet]:
         """Packets of the video on one clock; those of copied tracks met on the way wait."""
         streams = [self._stream, *self.tracks.streams] if self.tracks else [self._stream]
-        transport = may_jump(self._container)
         for packet in self._read(streams):
             if packet.stream.index != self._stream.index:
                 if packet.pts is not None:
@@ -361,19 +454,13 @@ class VideoReader:
                 self._packets += 1
                 self._last_packet = packet
                 self._timeline.move(packet)
-                self._times.send(packet)
                 if len(self._opening) < _OPENING and packet.pts is not None:
                     # What an edit list leaves out is decoded, but not shown.
                     self._opening += [packet.pts] * (not packet.is_discard)
-                if packet.is_corrupt and not transport:
-                    # Not read to its end: a decoder would fill it with gray.
-                    self._undecodable += 1
-                    self._times.lose(packet)
-                    continue
             yield packet
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
-        packets = self._container.demux(streams)
+        packets = self._timeline.straighten(self._container.demux(streams), self._stream)
         while True:
             try:
                 packet = next(packets, None)
@@ -388,7 +475,7 @@ class VideoReader:
 
     def _hand_on(self, end: Fraction | None) -> None:
         """Copy the packets of tracks that begin before `end` (seconds on the clock of the file)."""
-        self._waiting.copy(self.tracks, self.shift * self._tick, end, self._start <= 0)
+        self._waiting.copy(self.tracks, self.shift * self.tick, end, self._start <= 0)
 
     def copy_tracks(self, end: Fraction | None) -> None:
         """Hand on the packets of copied tracks that begin before `end` (seconds on the clock of the
@@ -396,8 +483,8 @@ class VideoReader:
         read after that."""
         streams = list(self.tracks.streams) if self.tracks else []
         if self._only_tracks is None:
-            if streams and may_jump(self._container):
-                # The clock of the video is that of all.
+            if streams and not self._container.format.name.startswith("mov"):
+                # The clock of the video is that of all, and may jump.
                 streams.insert(0, self._stream)
             else:
                 self._stream.discard = cast("av.stream.Discard", DISCARD_ALL)
@@ -428,7 +515,7 @@ class VideoReader:
     def _finish_notes(self, frames: int, ended: bool) -> None:
         jumps = self._timeline.jumps
         if jumps:
-            after = float(jumps[0] - self.shift * self._tick)
+            after = float(jumps[0] - self.shift * self.tick)
             self.notes.append(
                 f"timestamps begin anew after {after:.2f} s"
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
@@ -474,14 +561,14 @@ class VideoReader:
         self.notes += notes
         if found.tags:
             self.notes.append(f"kept as metadata: {', '.join(name for name, _ in found.tags)}")
-        begin = self.shift * self._tick
+        begin = self.shift * self.tick
         return found.during(begin, self._last_end(), -begin)
 
     def _last_end(self) -> Fraction | None:
         """When wanted frames end (seconds, clock of the file); None = with it."""
-        ends = [] if self.stop is None else [self.stop * self._tick]
+        ends = [] if self.stop is None else [self.stop * self.tick]
         if self._limit is not None:
-            begin = (self.shift + self.start_pts) * self._tick
+            begin = (self.shift + self.start_pts) * self.tick
             ends.append(begin + self._limit / self.format.frame_rate)
         return min(ends, default=None)
 

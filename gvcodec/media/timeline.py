@@ -20,6 +20,10 @@ from gvcodec.media.inputs import DEFAULT_RATE
 #: forward by more too where the kind of file has timestamps that jump (MPEG-TS, MPEG-PS); as in
 #: FFmpeg.
 _BACK, _FORWARD = Fraction(1, 10), 10
+#: Seconds by which FFmpeg's guess of a decoding time may be wrong.
+_GUESS = Fraction(1, 2)
+#: Packets that leap ahead at most, where the clock comes back.
+_LEAP = 32
 _TS_DISCONT = 512
 _MAX_RATE = 1000
 #: FFmpeg's mark of kinds of files without timestamps, and names of more of them.
@@ -96,18 +100,21 @@ class Timeline:
     `jumps`: seconds on the new clock where another clock began.
     """
 
-    def __init__(self, jumping: bool, step: Fraction) -> None:
-        self._jumping, self._step = jumping, step
+    def __init__(self, container: av.container.InputContainer, step: Fraction) -> None:
+        self._jumping, self._step = may_jump(container), step
+        #: By how much decoding times that are no guesses step back within a recording.
+        self._back = step / 2 if container.format.name == "flv" else _GUESS
         self.segments: list[Segment] = []
         self.jumps: list[Fraction] = []
         #: Last decoding time, and end of what is shown so far on the new clock.
         self._last: Fraction | None = None
         self._end: Fraction | None = None
-        self._begin = Fraction(0)
         self._tracks: dict[int, _Track] = {}
 
     def move(self, packet: av.Packet) -> None:
-        """Put a packet of the video on the new clock."""
+        """Put a packet of the video on the new clock. One that an edit list hides has none."""
+        if packet.is_discard:
+            return
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or not packet.time_base:
             return
@@ -115,9 +122,12 @@ class Timeline:
         shown = time * tick
         if not self.segments:
             self.segments.append(Segment(shown, Fraction(0)))
-            self._begin = shown
         elif self._end is not None and self._detect_jump(packet):
-            self.segments.append(Segment(shown, self._end - shown))
+            offset = self._end - shown
+            if not packet.is_keyframe and self._last is not None and packet.dts is not None:
+                # Frames shown before it may follow.
+                offset = self._last + self.segments[-1].offset + self._step - packet.dts * tick
+            self.segments.append(Segment(shown, offset))
             self.jumps.append(self._end)
         if packet.dts is not None:
             decoded = packet.dts * tick
@@ -127,16 +137,41 @@ class Timeline:
             self._last = decoded
         offset = self.segments[-1].offset
         if offset:
-            ticks = round(offset / tick)
-            packet.pts = None if packet.pts is None else packet.pts + ticks
-            packet.dts = None if packet.dts is None else packet.dts + ticks
+            _shift(packet, offset)
         end = shown + offset + self._step
         self._end = end if self._end is None else max(self._end, end)
 
-    @property
-    def length(self) -> Fraction:
-        """Seconds from the first packet to the end of what is shown so far."""
-        return Fraction(0) if self._end is None else self._end - self._begin
+    def straighten(
+        self, packets: Iterable[av.Packet], video: av.VideoStream
+    ) -> Iterator[av.Packet]:
+        """The same packets; where the clock of the video leaps ahead for a few of them and comes
+        back, these go on from the one before them."""
+        held: list[av.Packet] = []
+        for packet in packets:
+            if packet.stream.index != video.index or (packet.size and packet.dts is None):
+                yield packet
+                continue
+            leap = self._ahead(packet)
+            if held and packet.size and self._ahead(held[0]) - leap > _FORWARD:
+                back = self._ahead(held[0]) - self._step
+                for early in held:
+                    _shift(early, -back)
+                self.jumps.append(self._end or Fraction(0))
+                yield from held
+                held.clear()
+            if leap > _FORWARD and len(held) < _LEAP:
+                held.append(packet)
+                continue
+            yield from held
+            held.clear()
+            yield packet
+        yield from held
+
+    def _ahead(self, packet: av.Packet) -> Fraction:
+        """Seconds of decoding after the last packet that was moved."""
+        if self._last is None or self._jumping or packet.dts is None:
+            return Fraction(0)
+        return packet.dts * Fraction(packet.time_base) - self._last
 
     def _detect_jump(self, packet: av.Packet) -> bool:
         if self._last is None or packet.dts is None:
@@ -144,8 +179,8 @@ class Timeline:
         ahead = packet.dts * packet.time_base - self._last
         if self._jumping:
             return ahead <= -self._step / 2 or ahead > _FORWARD
-        # Decoding times of other kinds of files may be guesses, recordings begin with a keyframe.
-        return packet.is_keyframe and ahead <= -self._step / 2
+        # Recordings begin with a keyframe.
+        return ahead <= -(self._step / 2 if packet.is_keyframe else self._back)
 
     def take(self, packet: av.Packet) -> int:
         """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
@@ -170,6 +205,12 @@ class Timeline:
         track = self._tracks[packet.stream.index]
         offset = track.offset(part, self.segments, last)
         return None if offset is None else seconds + offset
+
+
+def _shift(packet: av.Packet, seconds: Fraction) -> None:
+    ticks = round(seconds / packet.time_base)
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
 
 
 @dataclass(slots=True)

@@ -123,7 +123,7 @@ def test_chunks_hold_every_frame_once(
         whole = list(reader)
     found = []
     for number, chunk in enumerate(plan.chunks):
-        with VideoReader(path, span=plan.span(number)) as reader:
+        with VideoReader(path, start, chunk.frames, plan.span(number)) as reader:
             part = list(reader)
         assert len(part) == chunk.frames and chunk.first == len(found)
         found += part

@@ -1,0 +1,257 @@
+"""Frames and times in chunks and from a start on are those of one go, whatever a container makes
+of seeking; clocks that jump and edit lists of several edits are followed."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from gvcodec.batch import tasks
+from gvcodec.batch.plan import make_plan
+from gvcodec.batch.settings import make_settings
+from gvcodec.config import EncoderConfig
+from gvcodec.media.reader import InexactSeekError, Span, VideoReader
+from tests.clips import add_video
+
+FRAMES, WIDTH, HEIGHT = 48, 80, 48
+
+
+def picture(number: int) -> av.VideoFrame:
+    """Gray with the number in bars of 10 columns, eight bits."""
+    image = np.full((HEIGHT, WIDTH, 3), 110, np.uint8)
+    for bit in range(8):
+        image[8:40, 10 * bit : 10 * bit + 10] = 235 if number >> bit & 1 else 20
+    return av.VideoFrame.from_ndarray(image, format="rgb24")
+
+
+def number_of(luma: np.ndarray) -> int:
+    return sum(
+        int(luma[16:32, 10 * bit + 3 : 10 * bit + 7].mean() > 500) << bit for bit in range(8)
+    )
+
+
+def write(
+    path: Path,
+    codec: str = "libx264",
+    times: Sequence[int] = range(FRAMES),
+    change: Callable[[list[bytes]], list[bytes]] | None = None,
+    **options: str,
+) -> Path:
+    """Pictures with their number at these times (1/25 s); `change` is given the coded ones."""
+    with av.open(str(path), "w") as container:
+        stream = add_video(container, WIDTH, HEIGHT, codec, options={"g": "8", **options})
+        packets = []
+        for number, time in enumerate(times):
+            frame = picture(number)
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        if change is not None:
+            for n, data in enumerate(change([bytes(packet) for packet in packets])):
+                made = av.Packet(data)
+                made.pts = made.dts = n
+                made.time_base, made.stream = Fraction(1, 25), stream
+                made.is_keyframe = packets[n].is_keyframe
+                container.mux(made)
+        else:
+            container.mux(packets)
+    return path
+
+
+def read(path: Path, start: float = 0.0, **options: object) -> list[tuple[int, float]]:
+    """Numbers of the frames, and seconds since the first one."""
+    with VideoReader(path, start, **options) as reader:  # type: ignore[arg-type]
+        tick = reader.format.time_base
+        return [(number_of(f.planes[0]), round(float(f.pts * tick), 3)) for f in reader]
+
+
+def pack(packets: list[bytes]) -> list[bytes]:
+    """As DivX does: a B-frame comes with the frame that it was to follow, then one of no size."""
+    mark = b"\0\0\1\xb2DivX503b1393p"
+    vop = packets[0].index(b"\0\0\1\xb6")
+    packed = [packets[0][:vop] + mark + packets[0][vop:]]
+    rest = packets[1:]
+    for first, second in zip(rest[::2], rest[1::2], strict=False):
+        packed += [first + second, b"\0\0\1\xb6\x50\0\0\x7f"]
+    return packed + rest[len(packed) - 1 :]
+
+
+def small_pictures(folder: Path) -> Path:
+    return write(folder / "in.mpg", "mpeg2video", bf="2")
+
+
+def packed_b_frames(folder: Path) -> Path:
+    return write(folder / "in.avi", "mpeg4", change=pack, bf="1")
+
+
+def trimmed(folder: Path) -> Path:
+    return edited(write(folder / "in.mov", bf="2"), [(1.2, 0.0)])
+
+
+def edited_twice(folder: Path) -> Path:
+    return edited(write(folder / "in.mov", bf="2"), [(0.48, 0.16), (0.48, 1.2)])
+
+
+def edited(path: Path, edits: Sequence[tuple[float, float]]) -> Path:
+    """An MP4 file, whose index comes last, with edits (seconds long, seconds where they begin)."""
+    data = bytearray(path.read_bytes())
+    scale = int.from_bytes(data[(at := data.index(b"mvhd") + 16) : at + 4])
+    unit = int.from_bytes(data[(at := data.index(b"mdhd") + 16) : at + 4])
+    begin = data.index(b"elst")
+    old = int.from_bytes(data[begin - 4 : begin])
+    (delay,) = struct.unpack_from(">i", data, begin + 16)
+    entries = [
+        struct.pack(">IiHH", round(length * scale), round(at * unit) + delay, 1, 0)
+        for length, at in edits
+    ]
+    new = struct.pack(">4sII", b"elst", 0, len(edits)) + b"".join(entries)
+    data[begin : begin + old - 4] = new
+    for name in (b"moov", b"trak", b"edts", b"elst"):
+        at = data.index(name) - 4
+        size = int.from_bytes(data[at : at + 4]) + len(new) + 4 - old
+        data[at : at + 4] = size.to_bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+def raw(folder: Path) -> Path:
+    return write(folder / "in.h264", bf="2")
+
+
+SOURCES = [small_pictures, packed_b_frames, trimmed, edited_twice, raw]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_chunks_hold_what_one_go_holds(tmp_path, source: Callable[[Path], Path]) -> None:
+    path = source(tmp_path)
+    whole = read(path)
+    assert len(whole) >= 23 and [n for n, _ in whole] == sorted({n for n, _ in whole})
+    plan = make_plan(str(path), 0.0, None, 8)
+    assert plan.frames == len(whole)
+    offset, found = Fraction(0), []
+    for number, chunk in enumerate(plan.chunks):
+        frames = chunk.frames if len(plan.chunks) > 1 else None
+        with VideoReader(path, frames=frames, span=plan.span(number)) as reader:
+            offset = reader.format.time_base
+            found += [(number_of(f.planes[0]), round(float(f.pts * offset), 3)) for f in reader]
+    assert found == whole
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("first", [3, 9, 16, 21])
+def test_a_start_gives_the_frames_of_one_go(
+    tmp_path, source: Callable[[Path], Path], first: int
+) -> None:
+    path = source(tmp_path)
+    whole = read(path)
+    start = whole[first][1]
+    found = read(path, start)
+    assert [n for n, _ in found] == [n for n, _ in whole[first:]]
+    assert all(
+        abs(a + start - b) < 0.002 for (_, a), (_, b) in zip(found, whole[first:], strict=True)
+    )
+
+
+def test_an_edit_that_ends_early_and_two_edits_have_their_frames(tmp_path) -> None:
+    whole = read(trimmed(tmp_path))
+    assert [n for n, _ in whole] == list(range(30))
+    path = edited_twice(tmp_path)
+    whole = read(path)
+    assert [n for n, _ in whole] == [*range(4, 16), *range(30, 42)]
+    with av.open(str(path)) as container:
+        times = [float(f.pts * f.time_base) for f in container.decode(video=0) if f.time_base]
+    assert [time for _, time in whole] == [round(time - times[0], 3) for time in times]
+
+
+def test_frames_of_another_number_or_time_or_look_are_noticed(tmp_path) -> None:
+    path = write(tmp_path / "in.mkv")
+    plan = make_plan(str(path), 0.0, None, 16)
+    span = plan.span(1)
+    assert span is not None and len(read(path, span=span)) == span.frames
+    for other in (
+        Span(span.begin, span.frames - 1, span.check),
+        Span(span.begin + 1, span.frames, span.check),
+        Span(span.begin, span.frames, span.check ^ 1),
+    ):
+        with pytest.raises(InexactSeekError):
+            read(path, span=other)
+
+
+def test_a_chunk_that_seeking_misses_is_read_from_the_beginning(tmp_path, monkeypatch) -> None:
+    path = write(tmp_path / "in.mkv")
+    plan = make_plan(str(path), 0.0, None, 16)
+    monkeypatch.setattr("gvcodec.media.reader._EARLIER", (-0.4,))
+    with pytest.raises(InexactSeekError):
+        read(path, span=plan.span(1))
+    config = EncoderConfig(base="av1", preset=10, fit=0)
+    settings = make_settings(config, None, 0.0, None)
+    names = [str(tmp_path / name) for name in ("a.gvc", "a.json")]
+    row = tasks.encode(str(path), settings, plan, 1, 1, *names)
+    assert row["frames"] == plan.chunks[1].frames
+    # A plan made now trusts no seek.
+    assert len(make_plan(str(path), 0.0, None, 16).chunks) == 1
+
+
+def jump(path: Path, new: Callable[[int, int], int]) -> Path:
+    """An FLV file whose n-th picture has another time (ms)."""
+    data, at, number = bytearray(path.read_bytes()), 13, 0
+    while at + 11 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 4])
+        if data[at] == 9 and data[at + 12]:
+            time = max(0, new(number, int.from_bytes(data[at + 4 : at + 7]) | data[at + 7] << 24))
+            data[at + 4 : at + 8] = (time & 0xFFFFFF).to_bytes(3) + bytes([time >> 24])
+            number += 1
+        at += 15 + size
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+@pytest.mark.parametrize(
+    "new",
+    [
+        lambda n, time: time + 3_600_000 * (n == 20),
+        lambda n, time: time + 3_600_000 * (20 <= n < 23),
+        lambda n, time: time - 700 * (n >= 20),
+    ],
+)
+def test_a_clock_that_jumps_within_a_gop_goes_on(tmp_path, new, b_frames: str) -> None:
+    path = jump(write(tmp_path / "in.flv", bf=b_frames), new)
+    with VideoReader(path) as reader:
+        times = [float(frame.pts * reader.format.time_base) for frame in reader]
+    assert len(times) == FRAMES and "timestamps begin anew" in " ".join(reader.notes)
+    assert np.allclose(np.diff(times), 0.04, atol=0.003)
+
+
+#: Ten pictures, one that stands for three seconds, and more.
+PAUSE = [*range(10), *range(84, 94)]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".flv", ".ts"])
+@pytest.mark.parametrize(
+    ("start", "until", "numbers", "length"),
+    [
+        (2.0, 3.52, [9, *range(10, 14)], 1.52),
+        (1.0, 2.0, [9], 1.0),
+        (0.3, 2.0, [8, 9], 1.7),
+        (3.36, None, list(range(10, 20)), 0.4),
+    ],
+)
+def test_a_part_begins_and_ends_with_the_picture_that_stands(
+    tmp_path, suffix: str, start: float, until: float | None, numbers: list[int], length: float
+) -> None:
+    from gvcodec.media.inputs import InputOptions
+
+    path = write(tmp_path / f"in{suffix}", times=PAUSE)
+    with VideoReader(path, start, said=InputOptions(until=until)) as reader:
+        tick = reader.format.time_base
+        frames = [(number_of(frame.planes[0]), frame.pts * tick) for frame in reader]
+    assert [n for n, _ in frames] == numbers
+    end = frames[-1][1] + Fraction(1, 25) if reader.end is None else reader.end * tick
+    assert abs(float(end) - length) < 0.03

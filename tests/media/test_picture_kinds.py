@@ -1,0 +1,198 @@
+"""Pictures as cameras, phones and microscopes write them: gray, in pages, in tiles, animated; and
+video that cannot be decoded at all."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from gvcodec.errors import MediaError
+from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.reader import VideoReader
+from tests.clips import add_video
+
+LEVELS = np.array([2, 16, 60, 128, 180, 220, 235, 253], np.uint8)
+RAMP = np.tile(np.repeat(LEVELS, 16), (32, 1))
+
+
+def saved(**options: object) -> Callable[[Path], None]:
+    return lambda path: Image.fromarray(RAMP).save(path, **options)  # type: ignore[arg-type]
+
+
+def sixteen_bits(path: Path) -> None:
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(path)
+
+
+def coded(codec: str, pix_fmt: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with av.open(str(path), "w") as container:
+            stream = add_video(container, RAMP.shape[1], RAMP.shape[0], codec, pix_fmt=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(RAMP, format="gray")
+            container.mux(stream.encode(frame.reformat(format=pix_fmt)))
+            container.mux(stream.encode(None))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jpg", saved(quality=98)),
+        ("a.tif", saved()),
+        ("16.tif", sixteen_bits),
+        ("a.pgm", saved()),
+        ("a.tga", saved()),
+        ("a.png", saved()),
+        ("a.avi", coded("rawvideo", "gray")),
+        ("b.avi", coded("ffv1", "gray16le")),
+        ("c.mkv", coded("ffv1", "gray10le")),
+    ],
+)
+def test_gray_keeps_its_brightness(tmp_path, name: str, write: Callable[[Path], None]) -> None:
+    write(tmp_path / name)
+    with VideoReader(tmp_path / name) as reader:
+        (frame,) = reader
+    shown = rgb_from_planes(frame.planes, reader.format.colour)[16, 8::16]
+    assert np.abs(shown.astype(int) - LEVELS[:, None]).max() <= 3
+
+
+def stack(path: Path, kind: str, **options: object) -> None:
+    pages = [Image.fromarray(RAMP // (k + 1)).convert(kind) for k in range(4)]
+    pages[0].save(path, save_all=True, append_images=pages[1:], **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "I;16"])
+def test_all_pages_of_a_stack_are_frames(tmp_path, kind: str) -> None:
+    stack(tmp_path / "in.tif", kind, compression="tiff_lzw")
+    with VideoReader(tmp_path / "in.tif") as reader:
+        frames = [frame.planes[0] for frame in reader]
+    assert len(frames) == reader.expected == 4
+    levels = [int(frame[16, 100]) for frame in frames]
+    assert levels == sorted(levels, reverse=True) and levels[0] > levels[3]
+    with VideoReader(tmp_path / "in.tif", 0.08) as reader:
+        assert [int(frame.planes[0][16, 100]) for frame in reader] == levels[2:]
+
+
+def test_a_folder_of_stacks_has_the_pages_of_all(tmp_path) -> None:
+    for number in range(2):
+        stack(tmp_path / f"{number}.tif", "L")
+    with VideoReader(tmp_path) as reader:
+        assert len(list(reader)) == 8
+
+
+def test_a_smaller_copy_within_a_picture_is_no_frame(tmp_path) -> None:
+    path = tmp_path / "in.tif"
+    stack(path, "L")
+    data = bytearray(path.read_bytes())
+    before, at = 4, int.from_bytes(data[4:8], "little")
+    for page in range(4):
+        (count,) = struct.unpack_from("<H", data, at)
+        if page % 2:
+            # Its first tag, ImageWidth, comes after NewSubfileType.
+            data += data[at : at + 2 + 12 * count + 4]
+            copy = len(data) - (2 + 12 * count + 4)
+            tag = struct.pack("<HHII", 254, 4, 1, 1)
+            data[copy : copy + 2] = struct.pack("<H", count + 1)
+            data[copy + 2 : copy + 2] = tag
+            data[before : before + 4] = copy.to_bytes(4, "little")
+            at = copy
+            count += 1
+        before = at + 2 + 12 * count
+        at = int.from_bytes(data[before : before + 4], "little")
+    path.write_bytes(data)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 2
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+def full(name: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    return box(name, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def tiled(path: Path) -> None:
+    """An AVIF picture of 2×2 tiles."""
+    made, side = io.BytesIO(), 64
+    with av.open(made, "w", format="mp4") as container:
+        stream = add_video(container, side, side, "libsvtav1", 1, options={"preset": "10"})
+        frame = av.VideoFrame.from_ndarray(np.full((side, side, 3), 90, np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = made.getvalue()
+    at = data.index(b"av1C") - 4
+    config = data[at : at + int.from_bytes(data[at : at + 4])]
+    at = data.index(b"mdat")
+    tile = data[at + 4 : at - 4 + int.from_bytes(data[at - 4 : at])]
+    grid, ids = bytes([0, 0, 1, 1]) + struct.pack(">HH", 2 * side, 2 * side), range(1, 5)
+    entries = [
+        full(b"infe", 2, 0, struct.pack(">HH4s", n, 0, kind), b"\0")
+        for n, kind in [*((n, b"av01") for n in ids), (5, b"grid")]
+    ]
+    sizes = [full(b"ispe", 0, 0, struct.pack(">II", s, s)) for s in (side, 2 * side)]
+    uses = b"".join(struct.pack(">HB", n, 2) + bytes([0x81, 2]) for n in ids)
+    uses += struct.pack(">HB", 5, 1) + bytes([3])
+    properties = box(
+        b"iprp", box(b"ipco", config, *sizes), full(b"ipma", 0, 0, struct.pack(">I", 5), uses)
+    )
+    handler = full(b"hdlr", 0, 0, struct.pack(">I4s", 0, b"pict"), bytes(13))
+    kind = box(b"ftyp", b"avif\0\0\0\0mif1avifmiaf")
+
+    def meta(at: int) -> bytes:
+        places = b"".join(struct.pack(">HHHHII", n, 0, 0, 1, at, len(tile)) for n in ids)
+        places += struct.pack(">HHHHII", 5, 1, 0, 1, 0, len(grid))
+        return full(
+            b"meta",
+            0,
+            0,
+            handler,
+            full(b"pitm", 0, 0, struct.pack(">H", 5)),
+            full(b"iloc", 1, 0, bytes([0x44, 0]), struct.pack(">H", 5), places),
+            full(b"iinf", 0, 0, struct.pack(">H", 5), *entries),
+            full(b"iref", 0, 0, box(b"dimg", struct.pack(">HH4H", 5, 4, *ids))),
+            properties,
+            box(b"idat", grid),
+        )
+
+    path.write_bytes(kind + meta(len(kind) + len(meta(0)) + 8) + box(b"mdat", tile))
+
+
+def animated(path: Path) -> None:
+    pages = [Image.fromarray(RAMP // (k + 1)).convert("RGB") for k in range(3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=100)
+
+
+def renamed(code: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        coded("libx264", "yuv420p")(path)
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"avc1\0\0\0\0", code + b"\0\0\0\0"))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "line"),
+    [
+        ("a.avif", tiled, "a picture in tiles"),
+        ("a.webp", animated, "an animated WebP"),
+        ("a.mp4", renamed(b"xyz1"), "of a codec that nothing here decodes"),
+        ("a.mov", renamed(b"drmi"), "protected"),
+        ("b.mp4", renamed(b"encv"), "protected"),
+    ],
+)
+def test_what_is_not_read_is_refused_in_a_line(
+    tmp_path, name: str, write: Callable[[Path], None], line: str
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(MediaError, match=line):
+        VideoReader(tmp_path / name)
