@@ -44,6 +44,10 @@ CODE_POINTS = {
 }  # fmt: skip
 
 
+#: Periods that a picture is shown at least to be one that stands.
+_STANDING = Fraction(3, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
     """What a decoder needs to know of the video besides its samples. `bit_depth` (8 or 10) is that
@@ -56,3 +60,14 @@ class VideoFormat:
     bit_depth: int = 8
     colour: Colour = field(default_factory=Colour)
     sar: Fraction = Fraction(1)
+
+    @property
+    def period(self) -> Fraction:
+        """Of frames, in ticks."""
+        return 1 / self.frame_rate / self.time_base
+
+
+def stands(begin: int, end: int, wanted: Fraction, period: Fraction) -> bool:
+    """Whether a picture shown from `begin` to `end` (ticks, as the `period` of frames) stands on
+    screen at `wanted`, so that a part that is cut there begins or ends with it."""
+    return begin < wanted < end and end - begin > _STANDING * period

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -32,7 +33,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
-from gvcodec.types import VideoFormat
+from gvcodec.types import VideoFormat, stands
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import documented, integer, number, option, picture_size
@@ -153,6 +154,14 @@ def decode_file(
         return _Decoding(request, stack).write(bar)
 
 
+def _begin_at(pts: int, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+    """The same frames; the first one has this timestamp."""
+    for frame in frames:
+        yield replace(frame, pts=pts)
+        break
+    yield from frames
+
+
 class _Decoding:
     """A stream in decoding, from its first wanted frame on."""
 
@@ -201,6 +210,8 @@ class _Decoding:
         self._count: int | None = None
         self._rest: Iterator[Packet] | None = None
         self._whole = True
+        #: When the last picture goes that is cut off while it stands on screen, in ticks.
+        self._until: int | None = None
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         self._to = (
             None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
@@ -240,6 +251,9 @@ class _Decoding:
             if written and not request.ends:
                 with self._name_errors():
                     writer.end(decoder.receive_end() - self._shift)
+            elif self._until is not None:
+                writer.end(self._until - self._shift)
+                end = (self._until - self._shift) * fmt.time_base
             if self._tracks and self._keeps and self._rest is not None:
                 # Packets of sound may follow the frames that they belong to.
                 with self._name_errors():
@@ -279,17 +293,22 @@ class _Decoding:
     def _find(self, path: str, reader: Reader) -> Iterator[DecodedFrame]:
         """The frames of the part, by the index. Raises `UsageError`, `DamagedStreamError`."""
         video = Video(path, decoder=self._decoder, limits=self._request.limits)
-        first, stop = video.first_at(self._from), len(video)
+        first, begins, stands = video.cut_at(self._from)
+        first, stop = first - stands, len(video)
+        if first == stop:
+            return iter(())
         if self._request.frames is not None:
             stop = min(stop, first + self._request.frames)
+        ends = video.pts_of(stop)
         if self._to is not None:
-            with contextlib.suppress(UsageError):  # it is after the last frame
-                stop = min(stop, video.first_at(self._to))
+            last, until, stands = video.cut_at(self._to)
+            if last <= stop:
+                stop, ends, self._until = last, until, until if stands else None
         if stop <= first:
             raise UsageError(f"{reader.name}: no frame begins in the part that is wanted")
         tick = self._header.format.time_base
-        begin = video.pts_of(first) * tick if self._from > 0 else None
-        end = None if stop == len(video) else video.pts_of(stop) * tick
+        begin = begins * tick if self._from > 0 else None
+        end = None if ends == video.pts_of(len(video)) else ends * tick
         self._metadata, self._count, self._whole = Metadata(), stop - first, False
         with self._name_errors():
             for packet in reader.packets():
@@ -303,7 +322,7 @@ class _Decoding:
                 elif packet.is_frame and self._tracks is None:
                     # What describes the tracks precedes the first frame: there are none.
                     break
-        return video.decode_range(first, stop)
+        return _begin_at(begins, video.decode_range(first, stop))
 
     def _read_on(self) -> Iterator[DecodedFrame]:
         """The wanted frames of a stream that is read from its start."""
@@ -314,10 +333,14 @@ class _Decoding:
         first = next(every, None)
         # What describes the tracks precedes the first frame.
         self._tracks = decoder.tracks
-        while self._from and first is not None and (first.pts - start) * tick < self._from:
+        wanted, before = start + self._from / tick, None
+        while self._from and first is not None and first.pts < wanted:
             if self._tracks:
                 self._tracks.drop(before=first.pts * tick)
-            first = next(every, None)
+            before, first = first, next(every, None)
+        if before and first and stands(before.pts, first.pts, wanted, self._header.format.period):
+            every = chain([first], every)
+            first = replace(before, pts=math.ceil(wanted))
         if self._from and self._tracks and first is not None:
             self._tracks.keep(first.pts * tick, None)
         self._metadata = Metadata.unpack(decoder.metadata)
@@ -328,7 +351,17 @@ class _Decoding:
         least = None if self._to is None else start + self._to / tick
         self._whole, self._rest = False, packets
         found = islice(frames, request.frames)
-        return found if least is None else takewhile(lambda frame: frame.pts < least, found)
+        return found if least is None else self._before(least, found)
+
+    def _before(self, least: Fraction, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+        last = None
+        for frame in frames:
+            if frame.pts >= least:
+                if last is not None and stands(last, frame.pts, least, self._header.format.period):
+                    self._until = math.ceil(least)
+                return
+            last = frame.pts
+            yield frame
 
     def _place(self, first: DecodedFrame | None) -> int:
         """Ticks that go from all timestamps; metadata and tracks are those of the part."""

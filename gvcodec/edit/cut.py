@@ -3,6 +3,7 @@ An exact cut codes the first and the last GOP again as far as they are cut."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
+from gvcodec.types import stands
 from gvcodec.util.file_io import protect_inputs
 
 
@@ -79,32 +81,35 @@ def _cut(
     splicer: Splicer | None = None
     tracks = SplicedTracks(limits)
     kept = first = left = shift = ended = 0
+    late = False
     span: tuple[Fraction | None, Fraction | None] = (None, None)
     for gop, following in with_next(source):
         tracks.read(gop)
         stop = source.end if following is None else following.times[0]
         inside = _on_screen(gop, stop, begin, end, header)
+        cut_short = False
         if exact and inside:
-            inside = [number for number in inside if _seconds(gop.times[number], header) >= begin]
+            inside, stop, cut_short = _narrow(gop, inside, stop, begin, end, header)
         if inside:
-            pieces, starts, cut_short = [gop], gop.times[0], False
+            pieces, starts = [gop], gop.times[0]
             if exact and len(inside) < gop.frames:
                 starts, last = gop.times[inside[0]], inside[-1] + 1
-                cut_short = last < gop.frames
-                stop = gop.times[last] if cut_short else stop
+                cut_short = cut_short or last < gop.frames
+                stop = min(stop, gop.times[last]) if last < gop.frames else stop
                 pieces = _code_again(gop, inside, header, threads, limits)
             if splicer is None:
                 first, left = pieces[0].first, starts
-                shift = -left if first else 0
+                late = left > header.start_pts
+                shift = -left if late else 0
                 splicer = Splicer(output, replace(header, start_pts=left + shift), threads, limits)
-                begun = left * tick if first else None
+                begun = left * tick if late else None
                 until = None if end is None else header.start_pts * tick + end
                 metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
                 splicer.metadata = metadata.pack()
             # What comes before the first frame and after the last belongs to the piece that holds
             # them.
             last_one = following is None and not cut_short
-            span = (left * tick if first else None, None if last_one else stop * tick)
+            span = (left * tick if late else None, None if last_one else stop * tick)
             tracks.hand_on(splicer, *span, shift * tick)
             for piece in pieces:
                 splicer.write(piece, shift)
@@ -131,6 +136,31 @@ def _on_screen(
     if end is not None and times[0] >= end:
         return []
     return [number for number, time in enumerate(times) if end is None or time < end]
+
+
+def _narrow(
+    gop: Gop,
+    inside: list[int],
+    stop: int,
+    begin: Fraction,
+    end: Fraction | None,
+    header: SequenceHeader,
+) -> tuple[list[int], int, bool]:
+    """Of these frames those shown from `begin` on, when the last one goes, and whether that is
+    earlier than it would. A picture that stands at `begin` begins then, one at `end` ends then."""
+    tick, period = header.format.time_base, header.format.period
+    first = header.start_pts + begin / tick
+    ends = [*gop.times[1:], stop]
+    for number in inside:
+        if stands(gop.times[number], ends[number], first, period):
+            gop.times[number] = math.ceil(first)
+    inside = [number for number in inside if gop.times[number] >= first]
+    if not inside or end is None:
+        return inside, stop, False
+    last, after = header.start_pts + end / tick, inside[-1]
+    if not stands(gop.times[after], ends[after], last, period):
+        return inside, stop, False
+    return inside, math.ceil(last), True
 
 
 def _code_again(

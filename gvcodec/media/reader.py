@@ -48,7 +48,7 @@ from gvcodec.media.timeline import (
     rising,
 )
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat, stands
 from gvcodec.util.messages import count_noun
 from gvcodec.util.uris import is_uri, local_path
 
@@ -57,8 +57,6 @@ _SLOT_JITTER = Fraction(1, 10)
 #: Kinds of files whose frames have the times of packets in their order, or times that FFmpeg
 #: guesses: read from their beginning.
 _BY_COUNT = ("avi", "asf")
-#: Periods that a picture is shown at least to be one that stands.
-_STANDING = Fraction(3, 2)
 #: Seconds before the wanted frame that are tried: MPEG-TS is sought by decoding times.
 _EARLIER = (0, 1, 5)
 #: Seconds before a keyframe where packets of tracks are still of use.
@@ -385,11 +383,11 @@ class VideoReader:
         before, found = None, first or next(self._timed, None)
         while found is not None and found[1] < wanted:
             before, found = found, next(self._timed, None)
-        if before is None or (found is not None and found[1] == wanted):
+        if before is None:
             return found
         frame, begin = before
         end = found[1] if found is not None else begin + (frame.duration or 0)
-        if end <= wanted or end - begin <= _STANDING / self._rate / self.tick:
+        if not stands(begin, end, wanted, 1 / self._rate / self.tick):
             return found
         if found is None:
             frame.duration = end - math.ceil(wanted)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from gvcodec.bitstream import GopEntry, Kind, PtsDecoder, SequenceHeader
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
+from gvcodec.types import stands
 from gvcodec.video.source import StreamSource
 
 
@@ -75,10 +76,21 @@ class Clock:
             )
         return low
 
+    def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
+        """Where a part begins or ends: the first frame shown so many seconds after frame 0 or
+        later, when the part begins with it (ticks), and whether the frame before it stands on
+        screen: then that is at `seconds`."""
+        fmt = self._header.format
+        wanted = self.pts_of(0) + seconds / fmt.time_base
+        number = bisect_left(range(self.frames), wanted, key=lambda n: Fraction(self.pts_of(n)))
+        begin = self.pts_of(number)
+        if number and stands(self.pts_of(number - 1), begin, wanted, fmt.period):
+            return number, math.ceil(wanted), True
+        return number, begin, False
+
     def first_at(self, seconds: Fraction) -> int:
         """The first frame shown so many seconds after frame 0 or later. Raises `UsageError`."""
-        wanted = self.pts_of(0) + seconds / self._header.format.time_base
-        number = bisect_left(range(self.frames), wanted, key=lambda n: Fraction(self.pts_of(n)))
+        number = self.cut_at(seconds)[0]
         if number == self.frames:
             raise UsageError(
                 f"{self._source.name}: no frame is shown {float(seconds):g} s after the first one "

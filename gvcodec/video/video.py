@@ -290,6 +290,12 @@ class Video(Shared):
         return self._clock.played_at(seconds, just_before)
 
     @in_turn
+    def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
+        """The first frame shown so many seconds after frame 0 or later, when it is, and whether the
+        one before it stands on screen till then: a part may begin and end at that very time."""
+        return self._clock.cut_at(seconds)
+
+    @in_turn
     def first_at(self, seconds: Fraction) -> int:
         """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
         `UsageError` for none."""
