@@ -128,7 +128,7 @@ def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
     source.write_bytes(recording("mpegts") + recording("mpegts", begin=90_000_000))
     assert len(make_plan(str(source), 0.0, None, 8).chunks) == 1
     source.write_bytes(recording("mpegts", begin=2**33 - 18_000))
-    assert len(make_plan(str(source), 0.0, None, 8).chunks) > 1
+    assert make_plan(str(source), 0.0, None, 8).frames == 10
 
 
 @pytest.mark.parametrize("kind", ["avi", "asf", "mxf", "matroska", "mp4", "nut", "flv", "mpegts"])
