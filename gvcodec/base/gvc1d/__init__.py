@@ -1,0 +1,41 @@
+"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine; the
+transformers restore what is shown (`gvcodec.base.gvc1d.restoring`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gvcodec.base import BaseDecoder, BaseEncoder
+from gvcodec.entropy.streams import backend_of
+from gvcodec.gvc1d.model_file import find_model  # noqa: F401
+
+if TYPE_CHECKING:
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.config import Settled
+    from gvcodec.types import VideoFormat
+
+
+def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
+    """See `gvcodec.layers`. Raises `UsageError` where torch is missing."""
+    from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
+
+    return Gvc1dEncoder(
+        fmt,
+        config.base_q,
+        config.keyint,
+        config.threads,
+        Path(config.model) if config.model else None,
+        config.device,
+        backend_of(config.device),
+    )
+
+
+def base_decoder(
+    header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+) -> BaseDecoder:
+    """See `gvcodec.layers`."""
+    from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
+
+    assert model is not None
+    return Gvc1dDecoder(header.format, model, threads)

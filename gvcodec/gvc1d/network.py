@@ -1,0 +1,212 @@
+"""The whole network of GVC1D: transform, transformers, entropy model; and one frame through it, as
+training sees it (floats, straight-through rounding).
+
+    source ─► analyse ─► Analyst ─► round ─► values [B, W, N] ─► Twin: bits
+                ▲                     │
+    prediction ─┴─────────────────────┴─► synthesise ─► frame ─► Restorer ─► shown
+
+Files go through the same parts in integers (`gvcodec.base.gvc1d`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.context_model import Twin, make_sides, see
+from gvcodec.gvc1d.refiner import Analyst, Restored, Restorer, Sizes, compensate, to_patches
+from gvcodec.gvc1d.token_order import COARSE, REGIONS
+from gvcodec.gvc1d.transform import GREY, Transform
+
+#: Values round towards zero by so much more than to the nearest.
+DEAD_ZONE = 0.17
+
+
+class Last(NamedTuple):
+    """What a frame leaves: the loop's frame (10-bit levels), its values and their running
+    magnitudes in 1/32 `[B W, N]`, the restored picture and its memory (None: not restored)."""
+
+    y: Tensor
+    uv: Tensor
+    values: Tensor
+    running: Tensor
+    restored: Restored | None
+
+
+class Made(NamedTuple):
+    """One frame: `y`, `uv` of the loop; `bits` `[B]`; `values` `[B, W, N]`; `restored`."""
+
+    y: Tensor
+    uv: Tensor
+    bits: Tensor
+    values: Tensor
+    restored: Restored | None
+    last: Last
+
+
+class CodecNetwork(nn.Module):
+    """See the module."""
+
+    def __init__(self, sizes: Sizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes or Sizes()
+        self.transform = Transform()
+        self.analyst = Analyst(self.sizes)
+        self.restorer = Restorer(self.sizes)
+        self.twin = Twin()
+        self.uses_analyst = True
+
+    def values_of(
+        self,
+        y: Tensor,
+        uv: Tensor,
+        guess: tuple[Tensor, Tensor],
+        predicted: bool,
+        step: Tensor,
+        planes: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Unrounded integers `[B, W, N]` of a frame, and the prediction's coefficients."""
+        residual = self.transform.analyse(y - guess[0], uv - guess[1])
+        known = self.transform.analyse(guess[0] - GREY, guess[1] - GREY)
+        if self.uses_analyst:
+            flag = step.new_full((len(y),), float(predicted))
+            moved = self.analyst(residual.detach(), known.detach(), step, flag)
+            residual = residual + moved * step.view(-1, 1, 1, 1)
+        values = self.transform.to_windows(residual, planes)
+        return values / (step.view(-1, 1, 1) * self.transform.steps(planes)), known
+
+    def synthesise(
+        self, values: Tensor, guess: tuple[Tensor, Tensor], step: Tensor, planes: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loop's frame, and the coefficients that the values stand for."""
+        scaled = values * (step.view(-1, 1, 1) * self.transform.steps(planes))
+        coefficients = self.transform.from_windows(scaled, guess[0].shape[3] // 256)
+        y, uv = self.transform.synthesise(coefficients)
+        return (guess[0] + y).clamp(0, 1023), (guess[1] + uv).clamp(0, 1023), coefficients
+
+    def sides(
+        self,
+        guess: tuple[Tensor, Tensor],
+        known: Tensor,
+        last: Last | None,
+        vectors: Tensor | None,
+        q: Tensor,
+        step: Tensor,
+        planes: int,
+    ) -> Tensor:
+        """Activations before the frame `[B W, N, SIDES]`."""
+        b, _, h, w = known.shape
+        windows = (h // 16) * (w // 16)
+        many = q.repeat_interleave(windows)
+        if last is None:
+            none = torch.zeros_like(many)
+            return make_sides(2 + planes, b * windows, many, none, *(None,) * 5)
+        size = self.transform.to_windows(known, planes)
+        size = size.abs() / (step.view(-1, 1, 1) * self.transform.steps(planes)) * 32
+        size[..., :COARSE] = 0
+        assert vectors is not None
+        change = (guess[0] - last.y).abs().round()
+        change = nn.functional.avg_pool2d(change, 16) * 8
+        return make_sides(
+            2 + planes,
+            b * windows,
+            many,
+            torch.ones_like(many),
+            _fit(last.values, planes),
+            _fit(last.running, planes),
+            size.flatten(0, 1).floor(),
+            to_patches(irregularity(vectors)[:, None]).flatten(0, 1)[..., 0],
+            to_patches(change).flatten(0, 1)[..., 0].floor(),
+        )
+
+    def forward(
+        self,
+        source: tuple[Tensor, Tensor],
+        last: Last | None,
+        vectors: Tensor | None,
+        q: Tensor,
+        planes: int,
+        restore: bool = True,
+        share: float = 1.0,
+        drop: bool = False,
+    ) -> Made:
+        """One frame in training; `q` `[B]`; bits are estimated on a `share` of the values; `drop`:
+        the restorer is not given its last picture, only the memory of it."""
+        y, uv = source
+        step = 16.0 * 2 ** (q / 10)
+        if last is None:
+            guess = torch.full_like(y, GREY), torch.full_like(uv, GREY)
+        else:
+            assert vectors is not None
+            guess = compensate(last.y, last.uv, vectors)
+        unrounded, known = self.values_of(y, uv, guess, last is not None, step, planes)
+        values = round_values(unrounded)
+        made_y, made_uv, told = self.synthesise(values, guess, step, planes)
+        with torch.no_grad():
+            sides = self.sides(guess, known, last, vectors, q, step, planes)
+        flat = values.flatten(0, 1)
+        count = flat.shape[1]
+        at = None
+        if share < 1:
+            at = torch.randperm(count, device=y.device)[: int(share * count)].sort().values
+        seen = see(flat.detach().round(), sides, 2 + planes, at)
+        loose = unrounded.flatten(0, 1)
+        paid = self.twin.bits(
+            seen,
+            flat if at is None else flat[:, at],
+            loose if at is None else loose[:, at],
+        )
+        bits = paid.sum(1).view(len(y), -1).sum(1) / (1 if at is None else len(at) / count)
+        with torch.no_grad():
+            whole = flat.detach().round()
+            size = whole.abs().clamp(max=31) * 32
+            before = torch.zeros_like(size) if last is None else _fit(last.running, planes)
+            running = before + torch.floor((size - before + 2) / 4)
+        frame = made_y.detach(), made_uv.detach()
+        restored = None
+        if restore:
+            moved = None
+            memory = None
+            if last is not None and last.restored is not None:
+                assert vectors is not None
+                if not drop:
+                    moved = compensate(last.restored.y, last.restored.uv, vectors)
+                memory = last.restored.memory
+            own = self.transform.analyse(frame[0] - GREY, frame[1] - GREY).detach()
+            restored = self.restorer(
+                frame, (own, told.detach()), None if last is None else guess, moved, memory, step
+            )
+        # Gradients go on into the memory: else nothing would teach what to write.
+        past = None
+        if restored is not None:
+            past = Restored(restored.y.detach(), restored.uv.detach(), restored.memory)
+        kept = Last(*frame, whole, running, past)
+        return Made(made_y, made_uv, bits, values, restored, kept)
+
+
+def round_values(unrounded: Tensor) -> Tensor:
+    """Whole values; gradients pass straight through."""
+    with torch.no_grad():
+        whole = unrounded.sign() * torch.floor((unrounded.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
+    return unrounded + (whole - unrounded).detach()
+
+
+def _fit(values: Tensor, planes: int) -> Tensor:
+    """Of another number of planes: cut, or 0."""
+    count = COARSE + planes * REGIONS
+    if values.shape[1] >= count:
+        return values[:, :count]
+    return nn.functional.pad(values, (0, count - values.shape[1]))
+
+
+def irregularity(vectors: Tensor) -> Tensor:
+    """How vectors `[B, h, w, 2]` differ from those to the left and above, in 1/32 samples: `[B, h,
+    w]`."""
+    found = torch.zeros_like(vectors[..., 0]).float()
+    left = (vectors[:, :, 1:] - vectors[:, :, :-1]).abs().sum(-1).float()
+    above = (vectors[:, 1:] - vectors[:, :-1]).abs().sum(-1).float()
+    found[:, :, 1:] += left
+    found[:, 1:] += above
+    return 8 * found

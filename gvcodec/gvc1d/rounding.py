@@ -1,0 +1,103 @@
+"""The encoder's choice of integers: transform, Analyst, then rounding by rate and distortion.
+
+A value moves towards 0 where the bits that this saves are worth the squared error; the bits are
+those of the entropy model itself, given the values as they are rounded so far.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gvcodec.gvc1d.context_model import see, table_bits
+from gvcodec.gvc1d.exact import STEPS
+from gvcodec.gvc1d.frame_payload import LARGEST
+from gvcodec.gvc1d.model_file import load_network
+from gvcodec.gvc1d.network import DEAD_ZONE
+from gvcodec.gvc1d.token_order import length_of
+from gvcodec.types import Planes
+from gvcodec.util.torch_settings import torch_threads, usual_torch
+
+#: λ in squared steps a bit, as in training (`training.gvc1d.codec.PRICE`).
+PRICE = 0.15
+_TIMES = 2
+#: Values whose tables are found at once.
+_AT_ONCE = 1 << 18
+
+
+class Rounding:
+    """Of frames in whole windows. `search`: rate–distortion rounding. Raises `MediaError`."""
+
+    def __init__(self, model: Path, threads: int, device: str = "cpu", search: bool = True) -> None:
+        self._network = load_network(model, device)
+        self._threads, self._device, self._search = threads, torch.device(device), search
+
+    @torch.no_grad()
+    def round(
+        self,
+        source: Planes,
+        guess: Planes,
+        predicted: bool,
+        q: int,
+        level: int,
+        sides: NDArray[np.uint8],
+    ) -> NDArray[np.int32]:
+        """Values (W, N) of a window's `level`, (W, N, SIDES) known before."""
+        with usual_torch(), torch_threads(self._threads):
+            step = torch.tensor([STEPS[q] / 16], device=self._device)
+            planes = level - 2
+            y, known = self._network.values_of(
+                *self._tensors(source), self._tensors(guess), predicted, step, planes
+            )
+            unrounded = y[0].clamp(-LARGEST, LARGEST)
+            values = dead_zone(unrounded)
+            if self._search:
+                weight = self._network.transform.steps(planes).square() / PRICE
+                values = self._choose(unrounded, values, torch.from_numpy(sides), level, weight)
+            found: NDArray[np.int32] = values.to(torch.int32).cpu().numpy()
+            return found
+
+    def _choose(
+        self, unrounded: Tensor, values: Tensor, sides: Tensor, level: int, weight: Tensor
+    ) -> Tensor:
+        count = length_of(level)
+        windows = max(1, _AT_ONCE // count)
+        known = sides.to(self._device)
+        for _ in range(_TIMES):
+            parts = []
+            for first in range(0, len(values), windows):
+                rows = slice(first, first + windows)
+                seen = see(values[rows], known[rows], level)
+                table = self._network.twin(seen)
+                parts.append(_cheapest(unrounded[rows], values[rows], table, weight))
+            values = torch.cat(parts)
+        return values
+
+    def _tensors(self, planes: Planes) -> tuple[Tensor, Tensor]:
+        y, u, v = (torch.from_numpy(p.astype(np.float32)).to(self._device) for p in planes)
+        return y[None, None], torch.stack([u, v])[None]
+
+
+def dead_zone(unrounded: Tensor) -> Tensor:
+    """Rounded towards zero by `DEAD_ZONE` more than to the nearest."""
+    size = torch.floor((unrounded.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
+    return unrounded.sign() * size
+
+
+def _cheapest(
+    unrounded: Tensor, values: Tensor, table: tuple[Tensor, Tensor, Tensor], weight: Tensor
+) -> Tensor:
+    """Of the two whole numbers around each value and 0."""
+    low = torch.floor(unrounded.abs())
+    sign = unrounded.sign()
+    best, found = torch.full_like(unrounded, float("inf")), values
+    for size in (low, low + 1, torch.zeros_like(low)):
+        tried = sign * size
+        cost = (unrounded - tried).square() * weight + table_bits(*table, tried)
+        better = cost < best
+        best, found = torch.where(better, cost, best), torch.where(better, tried, found)
+    return found

@@ -1,0 +1,420 @@
+"""Trains GVC1D's codec (`gvcodec.gvc1d.network`), top to bottom.
+
+    python -m training gvc1d-shards CLIPS SHARDS          # once
+    python -m training gvc1d-codec SHARDS OUT [--minutes 60] [--device cuda] [--initial OUT/state.pt]
+
+A step: `batch` crops of 256×512 from runs of `length` frames, one quality for all, give or take 4.
+The first frame has no prediction. The loss of the codec is D + λ · bits with λ = c · step² (`PRICE`),
+so each quality trades as its step says; what a quality's loss usually is divides it. The restorer
+is led by LPIPS-VGG and DISTS in turn, pixels and flicker, on frames that it cannot change.
+
+In OUT: `log.jsonl` (curve, alarms every `--look` steps) and `state.pt` (averaged weights). A run
+whose learned parts change nothing after `--grace` minutes stops itself (`training.alarms`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec import perceptual
+from gvcodec.gvc1d.network import CodecNetwork, Last, Made
+from gvcodec.gvc1d.refiner import compensate
+from gvcodec.util.tensor_colour import SMALL, to_rgb
+
+#: Crops, luma samples: two windows, so that layers across windows have something to see.
+HEIGHT, WIDTH = 256, 512
+#: D + λ bits: λ in squared steps a bit.
+PRICE = 0.15
+#: First frames are finer by so much, as the encoder codes them: later ones go on from them.
+FIRST_FINER = 10.0
+#: Qualities that are trained.
+FINEST, COARSEST = 24.0, 63.0
+#: Weight of pixels (8-bit levels over 255) and flicker beside a perceptual distance.
+PIXEL, FLICKER = 3.0, 6.0
+#: Share of frames whose restorer has only the memory of frames before.
+DROP = 0.3
+
+
+def planes_of(q: float) -> int:
+    """Planes that a quality may need."""
+    return max(16, min(160, round(160 * 2 ** ((20 - q) / 18))))
+
+
+class Shards:
+    """Runs in memory, 8 bits: luma, chroma, vectors."""
+
+    def __init__(self, folder: Path, device: torch.device, length: int) -> None:
+        motion = np.load(folder / "motion.npz")
+        self.runs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.length, self.device = length, device
+        for name in motion.files:
+            y, uv = read_run(folder / f"{name}.mp4")
+            vectors = motion[name]
+            if min(y.shape[1:]) < HEIGHT or max(y.shape[1:]) < WIDTH:
+                continue
+            if len(y) < length or len(vectors) != len(y) - 1:
+                continue
+            found = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (y, uv, vectors)]
+            self.runs.append((found[0], found[1], found[2]))
+
+    def batch(self, size: int, rng: np.random.Generator) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """`length` frames: luma `[B, 1, H, W]`, chroma `[B, 2, H/2, W/2]` in 10-bit levels, vectors
+        `[B, H/16, W/16, 2]`."""
+        crops = [self._crop(rng) for _ in range(size)]
+        y, uv, vectors = (torch.stack([c[k] for c in crops]) for k in range(3))
+        return [
+            (y[:, t, None].float() * 4, uv[:, t].float() * 4, vectors[:, t])
+            for t in range(self.length)
+        ]
+
+    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        y, uv, vectors = self.runs[int(rng.integers(len(self.runs)))]
+        first = int(rng.integers(len(y) - self.length + 1))
+        turned = y.shape[1] >= WIDTH and (y.shape[2] < WIDTH or rng.random() < 0.2)
+        h, w = (WIDTH, HEIGHT) if turned else (HEIGHT, WIDTH)
+        r = int(rng.integers((y.shape[1] - h) // 16 + 1))
+        c = int(rng.integers((y.shape[2] - w) // 16 + 1))
+        frames = slice(first, first + self.length)
+        y = y[frames, 16 * r : 16 * r + h, 16 * c : 16 * c + w]
+        uv = uv[frames, :, 8 * r : 8 * r + h // 2, 8 * c : 8 * c + w // 2]
+        moved = vectors[first : first + self.length - 1, r : r + h // 16, c : c + w // 16]
+        moved = torch.cat([torch.zeros_like(moved[:1]), moved])
+        if turned:
+            y, uv, moved = y.mT, uv.mT, moved.transpose(1, 2).flip(-1)
+        for axis in (0, 1):  # dx, dy
+            if rng.random() < 0.5:
+                y, uv, moved = y.flip(2 - axis), uv.flip(3 - axis), moved.flip(2 - axis)
+                sign = torch.tensor([-1, 1] if axis == 0 else [1, -1], device=moved.device)
+                moved = moved * sign.to(moved.dtype)
+        return y, uv, moved
+
+
+def read_run(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Luma `[T, H, W]`, chroma `[T, 2, H/2, W/2]`, uint8, by PyAV or OpenCV."""
+    try:
+        import av
+    except ImportError:
+        return _read_by_opencv(path)
+    with av.open(str(path)) as container:
+        planes = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+    return _split(np.stack(planes))
+
+
+def _read_by_opencv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    import cv2
+
+    reader, planes = cv2.VideoCapture(str(path)), []
+    while True:
+        good, image = reader.read()
+        if not good:
+            break
+        planes.append(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420))
+    return _split(np.stack(planes))
+
+
+def _split(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    t, rows, width = planes.shape
+    height = rows * 2 // 3
+    chroma = planes[:, height:].reshape(t, 2, height // 2, width // 2)
+    return planes[:, :height], chroma
+
+
+def rgb_of(y: Tensor, uv: Tensor) -> Tensor:
+    """RGB `[B, 3, H, W]` of 10-bit levels, as 8-bit video is seen."""
+
+    def seen(x: Tensor) -> Tensor:
+        whole = (x / 4).round().clamp(0, 255) * 4
+        return x + (whole - x).detach()
+
+    rgb: Tensor = to_rgb(seen(y) / 1023, seen(uv) / 1023, SMALL).clamp(0, 1)
+    return rgb
+
+
+class Objective:
+    """What a frame's restored picture is judged by."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.lpips = perceptual.lpips("vgg").to(device).to(memory_format=torch.channels_last)
+        self.dists = perceptual.dists().to(device).to(memory_format=torch.channels_last)
+        self.device = device
+
+    def distance(self, made: Made, source: tuple[Tensor, Tensor], which: str) -> Tensor:
+        """`[B]`."""
+        assert made.restored is not None
+        ours = rgb_of(made.restored.y, made.restored.uv)
+        theirs = rgb_of(*source)
+        net = self.lpips if which == "lpips" else self.dists
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return net(ours, theirs).float()
+
+
+def pixel_loss(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean absolute difference, luma and half of chroma, of 8-bit levels over 255."""
+    assert made.restored is not None
+    luma = (made.restored.y - source[0]).abs().mean((1, 2, 3))
+    chroma = (made.restored.uv - source[1]).abs().mean((1, 2, 3))
+    return (luma + 0.5 * chroma) / 1020
+
+
+def flicker(made: Made, last: Last, vectors: Tensor, source: Any, before: Any) -> Tensor:
+    """Change from frame to frame beyond the source's own."""
+    assert made.restored is not None and last.restored is not None
+    moved, _ = compensate(last.restored.y, last.restored.uv, vectors)
+    theirs, _ = compensate(before[0], before[1], vectors)
+    excess = (made.restored.y - moved).abs() - (source[0] - theirs).abs()
+    return F.relu(F.avg_pool2d(excess, 8)).mean((1, 2, 3)) / 1020
+
+
+def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
+    """Sum of squared errors of the loop's frame, `[B]`."""
+    luma = (made.y - source[0]).square().sum((1, 2, 3))
+    return luma + (made.uv - source[1]).square().sum((1, 2, 3))
+
+
+class Run:
+    """A training run's state."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self.device = torch.device(asked.device)
+        torch.manual_seed(asked.seed)
+        self.rng = np.random.default_rng(asked.seed)
+        torch.backends.cudnn.allow_tf32 = False  # the transform's; all else is in halves
+        self.network = CodecNetwork().to(self.device)
+        if asked.initial:
+            self.network.load_state_dict(torch.load(asked.initial, map_location=self.device))
+        self.network.restorer.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.shards = Shards(asked.shards, self.device, asked.length)
+        self.objective = Objective(self.device) if not asked.codec_only else None
+        net, scale = self.network, asked.rate
+        self.groups = [
+            {
+                "params": [p for n, p in net.transform.named_parameters() if n != "log_step"],
+                "peak": 1e-4 * scale,
+            },
+            {"params": [net.transform.log_step], "peak": 3e-3 * scale},
+            {"params": list(net.twin.parameters()), "peak": 3e-3 * scale},
+            {"params": list(net.analyst.parameters()), "peak": 4e-4 * scale},
+            {"params": list(net.restorer.parameters()), "peak": 6e-4 * scale},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            self.groups, lr=1e-4, betas=(0.9, 0.98), weight_decay=0.0
+        )
+        self.without = ""
+        self.usual: dict[int, float] = {}
+        self.steps = 0
+
+    def sequence(
+        self, net: CodecNetwork, frames: list[Any], q: Tensor, restore: bool
+    ) -> list[Made]:
+        last, made = None, []
+        for y, uv, vectors in frames:
+            drop = net.training and self.rng.random() < DROP
+            finer = FIRST_FINER if last is None else 0.0
+            many = planes_of(float(q.mean()) - finer)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.asked.half):
+                one = net((y, uv), last, vectors, q - finer, many, restore, self.asked.share, drop)
+            made.append(one)
+            last = self._cut(net, one.last)
+        return made
+
+    def _cut(self, net: CodecNetwork, last: Last) -> Last:
+        """Without what an ablation takes away."""
+        if not self.without or last.restored is None:
+            return last
+        b, w, _, _ = last.restored.memory.shape
+        if self.without == "memory":
+            return last._replace(restored=last.restored._replace(memory=net.restorer.fresh(b, w)))
+        return last._replace(restored=last.restored._replace(y=last.y, uv=last.uv))
+
+    def step(self, part: float) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (self.steps + 1) / 200)
+            group["lr"] = (
+                group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+            )
+        centre = float(self.rng.uniform(FINEST + 4, COARSEST - 4))
+        jitter = torch.from_numpy(self.rng.uniform(-4, 4, self.asked.batch)).float()
+        q = (centre + jitter).to(self.device)
+        frames = self.shards.batch(self.asked.batch, self.rng)
+        restore = self.objective is not None
+        made = self.sequence(self.network, frames, q, restore)
+        step2 = (16.0 * 2 ** (q / 10)).square()
+        codec = torch.zeros_like(q)
+        for one, (y, uv, _) in zip(made, frames, strict=True):
+            codec = codec + squares(one, (y, uv)) / (PRICE * step2) + one.bits
+        key = int(centre / 4)
+        size = float(codec.detach().mean())
+        self.usual[key] = 0.95 * self.usual.get(key, size) + 0.05 * size
+        loss = codec.mean() / self.usual[key]
+        row = {
+            "q": centre,
+            "J": size / self.usual[key],
+            "bits": float(made[0].bits.detach().mean()),
+            "bits_p": float(made[-1].bits.detach().mean()),
+            "Jabs": size,
+        }
+        if self.objective is not None:
+            loss = loss + self.looks(made, frames, row)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.groups:
+            nn.utils.clip_grad_norm_(group["params"], 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        keep = min(0.998, 1 - 1 / (self.steps + 1))
+        with torch.no_grad():
+            for ours, theirs in zip(
+                self.average.parameters(), self.network.parameters(), strict=True
+            ):
+                ours.lerp_(theirs, 1 - keep)
+        return row
+
+    def looks(self, made: list[Made], frames: list[Any], row: dict[str, float]) -> Tensor:
+        """The restorer's loss."""
+        which = "lpips" if self.steps % 2 else "dists"
+        total = torch.zeros((), device=self.device)
+        assert self.objective is not None
+        for t in (0, len(made) - 1):
+            source = frames[t][:2]
+            distance = self.objective.distance(made[t], source, which)
+            total = total + distance.mean()
+            row[f"{which}{t}"] = float(distance.detach().mean())
+            total = total + PIXEL * pixel_loss(made[t], source).mean()
+        for t in range(1, len(made)):
+            last, before = made[t - 1].last, frames[t - 1][:2]
+            total = (
+                total + FLICKER * flicker(made[t], last, frames[t][2], frames[t][:2], before).mean()
+            )
+        return total
+
+    @torch.no_grad()
+    def measure(
+        self, net: CodecNetwork, qs: Sequence[float] = (36.0, 46.0, 56.0)
+    ) -> dict[str, Any]:
+        """On fixed crops: log J of first and later frames, distances of loop and restored frames."""
+        rng = np.random.default_rng(1)
+        found: dict[str, Any] = {}
+        sums: dict[str, list[float]] = {}
+        for q0 in qs:
+            for _ in range(self.asked.looks):
+                frames = self.shards.batch(self.asked.batch, rng)
+                q = torch.full((self.asked.batch,), q0, device=self.device)
+                step2 = (16.0 * 2 ** (q / 10)).square()
+                made = self.sequence(net, frames, q, self.objective is not None)
+                for t, name in ((0, "I"), (len(made) - 1, "P")):
+                    source = frames[t][:2]
+                    j = squares(made[t], source) / (PRICE * step2) + made[t].bits
+                    sums.setdefault("logJ" + name, []).append(float(j.mean().log()))
+                    sums.setdefault(f"bits{name}{q0:g}", []).append(float(made[t].bits.mean()))
+                    mse = (made[t].y - source[0]).square().mean() / 16
+                    sums.setdefault(f"psnr{name}{q0:g}", []).append(
+                        float(10 * torch.log10(255**2 / mse))
+                    )
+                    if self.objective is None:
+                        continue
+                    for which in ("lpips", "dists"):
+                        value = float(self.objective.distance(made[t], source, which).mean())
+                        sums.setdefault(which + name, []).append(value)
+                        assert made[t].restored is not None
+                        plain = made[t]._replace(
+                            restored=made[t].restored._replace(y=made[t].y, uv=made[t].uv)
+                        )
+                        value = float(self.objective.distance(plain, source, which).mean())
+                        sums.setdefault(f"{which}{name}-loop", []).append(value)
+        for name, values in sums.items():
+            found[name] = round(sum(values) / len(values), 4)
+        return found
+
+    def ablate(self) -> dict[str, Any]:
+        """The same without parts."""
+        found = {"whole": self.measure(self.average)}
+        net = self.average
+        net.uses_analyst = False
+        found["no analyst"] = self.measure(net)
+        net.uses_analyst = True
+        kept = copy.deepcopy(net.transform.state_dict())
+        from gvcodec.gvc1d.transform import Transform
+
+        beginning = Transform().to(self.device).state_dict()
+        for name in ("analysis_y", "analysis_uv", "synthesis_y", "synthesis_uv"):
+            net.transform.state_dict()[name].copy_(beginning[name])
+        net.uses_analyst = False
+        found["beginning transform, no analyst"] = self.measure(net)
+        net.uses_analyst = True
+        net.transform.load_state_dict(kept)
+        for name in ("memory", "last"):
+            self.without = name
+            found[f"restorer without {name}"] = self.measure(net)
+        self.without = ""
+        for name in ("uses_local", "uses_global"):
+            setattr(net.restorer.stages, name, False)
+            found[f"restorer {name} off"] = self.measure(net)
+            setattr(net.restorer.stages, name, True)
+        return found
+
+    def save(self, out: Path) -> None:
+        partial = out / "state.part"
+        torch.save(self.average.state_dict(), partial)
+        partial.rename(out / "state.pt")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="training gvc1d-codec")
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--initial", type=Path)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--length", type=int, default=3)
+    parser.add_argument("--share", type=float, default=0.5, help="of the values that are paid")
+    parser.add_argument("--looks", type=int, default=1, help="batches of each measurement")
+    parser.add_argument("--look", type=int, default=200, help="steps between lines of the log")
+    parser.add_argument("--rate", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--half", action="store_true", help="bf16 in the transformers")
+    parser.add_argument("--ablate", action="store_true", help="measure without parts at the end")
+    parser.add_argument("--codec-only", action="store_true", help="no restorer")
+    asked = parser.parse_args(arguments)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    run = Run(asked)
+    print(f"{len(run.shards.runs)} runs", flush=True)
+    begun, saved = time.monotonic(), time.monotonic()
+    log = open(asked.out / "log.jsonl", "a")  # noqa: SIM115
+    while (part := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
+        row = run.step(part)
+        if run.steps % asked.look == 1:
+            row |= {"step": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
+            line = {k: round(v, 4) for k, v in row.items()}
+            if run.steps % (5 * asked.look) == 1:
+                line |= run.measure(run.average)
+            print(json.dumps(line), file=log, flush=True)
+            print(json.dumps(line), flush=True)
+        if time.monotonic() - saved > 120:
+            run.save(asked.out)
+            saved = time.monotonic()
+    run.save(asked.out)
+    for name, values in (run.ablate() if asked.ablate else {}).items():
+        print(json.dumps({name: values}), file=log, flush=True)
+        print(name, json.dumps(values), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))
