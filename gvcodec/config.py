@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
-from gvcodec.bases import AUTO, INDEX_END, Q_END, base_of, index_of, names, q_of
+from gvcodec.bases import ALIASES, AUTO, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
 from gvcodec.util.options import (
     amount,
@@ -90,8 +90,9 @@ class EncoderConfig:
     )
     base: str = option(
         AUTO,
-        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale (auto)",
-        choices=(AUTO, *names()),
+        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale; none is "
+        "another name of gvc1d (auto)",
+        choices=(AUTO, *names(), *ALIASES),
     )
     scale: Fraction | None = option(
         None,
@@ -122,7 +123,7 @@ class EncoderConfig:
         _tokens,
         "auto|off|N",
         "latent tokens that restore frames, N a window of 256×256; auto: by rate and "
-        "distortion, frame by frame (off; base none has nothing else)",
+        "distortion, frame by frame (off; not for base gvc1d)",
     )
     token_rate: int | None = option(
         None, integer(0, TOKEN_RATES - 1), "R", "how tokens are rounded, 0 finest … 7 (as -q says)"
@@ -130,7 +131,9 @@ class EncoderConfig:
     search: int = option(
         0, integer(0), "STEPS", "steps of gradient descent on the tokens of each frame (0)"
     )
-    model: str = option("", None, "FILE", "network of the tokens (the shipped one)")
+    model: str = option(
+        "", None, "FILE", "network of the tokens or of base gvc1d (the shipped one)"
+    )
     device: str = option(
         "cpu",
         None,
@@ -173,10 +176,13 @@ class EncoderConfig:
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
+
     @property
     def has_tokens(self) -> bool:
         """Whether frames may have latent tokens."""
-        return self.tokens != "off" or self.base == "none"
+        return self.tokens != "off"
 
     def bundles(self, samples: int) -> bool:
         """Whether frames of so many luma samples travel in bundles."""
@@ -241,6 +247,8 @@ class EncoderConfig:
             raise UsageError(f"token_rate is 0…{TOKEN_RATES - 1}, not {self.token_rate}")
         if self.search < 0:
             raise UsageError("search is 0 or more steps")
+        if self.has_tokens and self.base == "gvc1d":
+            raise UsageError("base gvc1d is tokens alone: tokens is for av1, vvc and motion")
         if self.has_tokens and self.low_delay:
             raise UsageError("tokens are found once all is coded, which is not for low delay")
 

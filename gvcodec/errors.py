@@ -11,6 +11,9 @@ import os
 #: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
 INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
+#: Why frames are not restored where torch is missing.
+NOT_RESTORED = f"tokens are read, but not shown: torch is not installed ({INSTALL_TORCH})"
+
 
 class GvcodecError(Exception):
     """Base of all errors that gvcodec raises on purpose."""

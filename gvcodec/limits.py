@@ -93,7 +93,10 @@ class Header(Protocol):
 def memory_for(header: Header, painted: bool) -> int:
     """Bytes that decoding takes, about; `painted`: painted and restored as far as it says so."""
     pixels = header.format.width * header.format.height
-    base, restored = base_of(header.base), painted and header.gvc1d_id is not None
+    base, restored = (
+        base_of(header.base),
+        painted and (header.gvc1d_id is not None or base_of(header.base).restores),
+    )
     each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
     return _PROGRAM[painted] + pixels * each
 

@@ -6,7 +6,7 @@ import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, crc16, crc32, hex, joined } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = { 1: "av1", 3: "vvc", 4: "motion", 5: "none" };
+const BASES = { 1: "av1", 3: "vvc", 4: "motion", 6: "gvc1d" };
 export const EXTENDED = 16;
 const INTER = 0, KEY = 1, GOP = 2;
 const END = EXTENDED, INDEX = EXTENDED + 1;

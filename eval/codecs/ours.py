@@ -63,8 +63,6 @@ def gvcodec(word: str, options: Options) -> Codec:
     """Raises EvalError for an option gvcodec's rows do not have."""
     given = _options_of(word)
     outputs = {given["output"]: _OUTPUTS[given["output"]]} if "output" in given else _OUTPUTS
-    if given.get("base") == "none":  # it has no base frames
-        outputs = {"rendered": ()}
     command = ("{python}", "-m", "gvcodec")
     quality = "--base-q" if "base-q" in given else "-q"
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 from gvcodec.api.held_frames import HeldFrames
 from gvcodec.api.keywords import list_options, split_options
 from gvcodec.api.results import Decoded
+from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import PathName, open_stream, unwrap
@@ -189,8 +190,6 @@ class _Decoding:
         reader = Reader(source, name)
         self._reader, self._header = reader, reader.header
         painted = self._header.enhanced and not request.fidelity
-        if self._header.base == "none" and request.fidelity:
-            raise UsageError(f"{name}: a stream of base none has no base frames")
         self._decoder = Decoder(
             self._header,
             not painted,
@@ -202,7 +201,8 @@ class _Decoding:
             read_only=True,
         )
         stack.enter_context(memory_limit(self._header, painted, request.limits, request.hold))
-        restored = self._decoder.latents is not None and not self._decoder.notes
+        restores = self._decoder.latents is not None or base_of(self._header.base).restores
+        restored = restores and not self._decoder.notes
         self._kind = ("restored" if restored else "painted") if painted else "base"
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;

@@ -81,6 +81,14 @@ class OnDevice(Protocol):
         ...
 
 
+class Restorer(Protocol):
+    """Shows frames of a base whose decoder has more than its base frames."""
+
+    def restore(self) -> Planes:
+        """The picture to show of the base frame that the decoder released last."""
+        ...
+
+
 class BaseDecoder(Protocol):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 

@@ -107,13 +107,14 @@ class SequenceHeader:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
         if self.bundled and self.base != "av1":
             raise UsageError("frames of base av1 alone travel in bundles")
-        if self.base == "motion" and self.base_model_id is None:
-            raise UsageError("base motion names its model")
+        if self.base in ("motion", "gvc1d") and self.base_model_id is None:
+            raise UsageError(f"base {self.base} names its model")
 
     @property
     def enhanced(self) -> bool:
         """Whether other frames are shown than those of the base layer."""
-        return self.painter_id is not None or self.gvc1d_id is not None
+        other = self.painter_id is not None or self.gvc1d_id is not None
+        return other or base_of(self.base).restores
 
     @property
     def profile(self) -> int:

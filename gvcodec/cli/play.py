@@ -161,8 +161,6 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
             restoring = Restoring(header, options.threads, options.model, options.device)
             reason = " ".join(restoring.notes)
     except WrongModelError as error:
-        if header.base == "none":
-            raise
         paints, reason = False, str(error)
     try:
         return _open(options, fidelity=not paints), reason

@@ -25,7 +25,12 @@ from gvcodec import layers
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
+from gvcodec.errors import (
+    NOT_RESTORED,
+    DamagedStreamError,
+    FormatVersionError,
+    VerificationError,
+)
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
@@ -33,6 +38,7 @@ from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
+    from gvcodec.base import Restorer
     from gvcodec.codec.restoring import Restoring
     from gvcodec.media.tracks import TrackReader
 
@@ -100,6 +106,16 @@ class Decoder(Shared):
             from gvcodec.codec.restoring import Restoring
 
             self._restoring = Restoring(header, threads, models, device, only_check)
+        #: What shows frames of a base that has more than base frames.
+        self._base_restorer: Restorer | None = None
+        self._notes: list[str] = []
+        if not fidelity and not only_check:
+            try:
+                self._base_restorer = layers.open_restorer(
+                    header.base, self._base_codec, threads, device
+                )
+            except ImportError:
+                self._notes.append(NOT_RESTORED)
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -123,7 +139,7 @@ class Decoder(Shared):
     @property
     def notes(self) -> list[str]:
         """A line for what this machine cannot show."""
-        return [] if self._restoring is None else self._restoring.notes
+        return self._notes + ([] if self._restoring is None else self._restoring.notes)
 
     @property
     def latents(self) -> int | None:
@@ -253,6 +269,8 @@ class Decoder(Shared):
                 if self._restoring is not None:
                     self._restoring.start_gop()
             picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
+            if self._base_restorer is not None:
+                picture = self._base_restorer.restore()
             if self._restoring is not None:
                 picture = self._restoring.restore(self._shown, picture, base_frame)
             self._frames.append(DecodedFrame(picture, self._timing.receive(), base_frame))

@@ -288,7 +288,7 @@ class Encoder(Shared):
     def _open_latents(self, fmt: VideoFormat, config: Settled) -> LatentPass | None:
         """What finds tokens, None where it cannot be. Raises `UsageError`, `MediaError`."""
         if not has_torch():
-            if config.tokens != "auto" or config.base == "none":
+            if config.tokens != "auto":
                 raise UsageError(f"latent tokens need torch ({INSTALL_TORCH})")
             self.notes.append(f"no latent tokens: torch is not installed ({INSTALL_TORCH})")
             return None
@@ -313,11 +313,9 @@ class Encoder(Shared):
             None if progress is None else lambda n: progress.painted(n, self.frames),
         )
         self.painted_hash = latent_pass.painted_hash
-        if self._latents or self.config.base == "none":
+        if self._latents:
             self.header = replace(self.header, gvc1d_id=latent_pass.model_id)
-        if self.config.base == "none":
-            self.psnr_y = latent_pass.psnr_y
-        elif not self._latents:
+        if not self._latents:
             self.notes.append("latent tokens do not pay for this video, they are left out")
 
     def _take(self, coded: Coded) -> None:

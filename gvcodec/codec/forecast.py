@@ -23,12 +23,12 @@ _UNIT = 0.31
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
 #: Seconds of a million samples of bases that code nothing, or pictures and motion.
-_OTHER_BASES = {"none": 0.01, "motion": 0.15}
+_OTHER_BASES = {"motion": 0.15}
 #: Side of a window of latent tokens.
 _SIDE = 256
 #: Seconds of such a window, with so many tokens or by trials (`--tokens auto`), and passes over the
 #: first frame where there is no base.
-_WINDOW, _WINDOW_TRIED, _PASSES = 0.075, 0.36, 16
+_WINDOW, _WINDOW_TRIED = 0.075, 0.36
 #: Exponent of the number of cores that work is divided by.
 _SHARED = 0.7
 #: Frames of a video that does not say how many it has.
@@ -55,7 +55,7 @@ def stage_seconds(
         "probe": _TRIAL * millions / cores,
         "trial": _TRIAL * millions / cores,
         "code": coding * millions / cores,
-        "fit": _UNIT * expected_work(config.steps) / cores if config.base != "none" else 0.0,
+        "fit": _UNIT * expected_work(config.steps) / cores,
         "paint": (_PAINT * millions + _token_seconds(fmt, frames, config)) / cores,
     }
 
@@ -64,6 +64,4 @@ def _token_seconds(fmt: VideoFormat, frames: int, config: EncoderConfig) -> floa
     if not config.has_tokens:
         return 0.0
     windows = -(-fmt.height // _SIDE) * -(-fmt.width // _SIDE)
-    if config.base == "none":
-        return _WINDOW * windows * (frames + _PASSES - 1)
     return (_WINDOW_TRIED if config.tokens == "auto" else _WINDOW) * windows * frames

@@ -75,7 +75,7 @@ class LatentPass:
         )
         encoder = LatentEncoder(
             self._fmt,
-            header.base != "none",
+            True,
             self._model,
             settings,
             frame_bytes,

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gvcodec.bitstream import SequenceHeader
-from gvcodec.errors import INSTALL_TORCH, WrongModelError
+from gvcodec.errors import NOT_RESTORED
 from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
 from gvcodec.gvc1d.files import find_pair
 from gvcodec.gvc1d.payload import Latent
 from gvcodec.painter.open import has_torch
 from gvcodec.types import Planes
-
-#: Why frames are not restored where torch is missing.
-NOT_RESTORED = f"tokens are read, but not shown: torch is not installed ({INSTALL_TORCH})"
 
 
 class Restoring:
@@ -32,17 +29,12 @@ class Restoring:
         only_check: bool = False,
     ) -> None:
         assert header.gvc1d_id is not None
-        has_base = header.base != "none"
         model = find_pair(header.gvc1d_id, models)
-        self._reader = LatentReader(open_entropy_model(header.format, has_base, model, device))
+        self._reader = LatentReader(open_entropy_model(header.format, True, model, device))
         self.notes: list[str] = []
         self._restorer: Restorer | None = None
         if has_torch() and not only_check:
-            self._restorer = Restorer(header.format, has_base, model, threads, device)
-        elif not only_check and not has_base:
-            raise WrongModelError(
-                f"a stream of base none is tokens alone, which need torch ({INSTALL_TORCH})"
-            )
+            self._restorer = Restorer(header.format, True, model, threads, device)
         elif not only_check:
             self.notes.append(NOT_RESTORED)
         #: Packets read so far.

@@ -75,8 +75,8 @@ def make_sides(
     motion: Tensor | None,
     change: Tensor | None,
 ) -> Tensor:
-    """Activations before the frame, uint8 `[M, N, SIDES]`. Per window: `q` `[M]`, `predicted` `[M]`;
-    per place, None = nothing known: `before` `[M, N]` values, `running` `[M, N]` magnitudes in
+    """Activations before the frame, uint8 `[M, N, SIDES]`. Per window: `q`, `predicted`
+    `[M]`; per place, None = nothing known: `before` `[M, N]` values, `running` `[M, N]` magnitudes in
     1/32, `guess` `[M, N]` the prediction's magnitude in 1/32 steps; per region `[M, 256]`:
     `motion`, differences of vectors in 1/32, `change`, mean difference in 1/32 levels."""
     tables = _tables(level, q.device)

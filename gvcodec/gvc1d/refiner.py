@@ -255,7 +255,7 @@ def compensate(y: Tensor, uv: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fetch(x: Tensor, vectors: Tensor, block: int, mode: str) -> Tensor:
-    b, _, h, w = x.shape
+    h, w = x.shape[2:]
     field = (
         vectors.float().permute(0, 3, 1, 2).repeat_interleave(block, 2).repeat_interleave(block, 3)
     )

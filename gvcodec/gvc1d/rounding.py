@@ -50,7 +50,7 @@ class Rounding:
         with usual_torch(), torch_threads(self._threads):
             step = torch.tensor([STEPS[q] / 16], device=self._device)
             planes = level - 2
-            y, known = self._network.values_of(
+            y, _ = self._network.values_of(
                 *self._tensors(source), self._tensors(guess), predicted, step, planes
             )
             unrounded = y[0].clamp(-LARGEST, LARGEST)

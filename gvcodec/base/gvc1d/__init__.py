@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.base import BaseDecoder, BaseEncoder
+from gvcodec.base import BaseDecoder, BaseEncoder, Restorer
 from gvcodec.entropy.streams import backend_of
 from gvcodec.gvc1d.model_file import find_model  # noqa: F401
 
@@ -39,3 +39,12 @@ def base_decoder(
 
     assert model is not None
     return Gvc1dDecoder(header.format, model, threads)
+
+
+def restorer(decoder: BaseDecoder, threads: int, device: str) -> Restorer:
+    """See `gvcodec.layers`. Raises `ImportError` where torch is missing."""
+    from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
+    from gvcodec.base.gvc1d.restoring import Gvc1dRestorer
+
+    assert isinstance(decoder, Gvc1dDecoder)
+    return Gvc1dRestorer(decoder, threads, device)

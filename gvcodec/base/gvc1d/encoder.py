@@ -10,7 +10,6 @@ whichever remembered picture is nearest, or from nothing.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +44,9 @@ from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import CutFinder
 
 #: Absolute differences that a vector's bit is worth, in steps: the root of λ.
-_PENALTY = float(os.environ.get("PEN", "0.39"))
+_PENALTY = 0.39
 #: A frame without a prediction is finer by so much: later frames go on from it.
-_FIRST_FINER = int(os.environ.get("FF", "0"))
+_FIRST_FINER = 10
 #: A remembered picture is taken where it leaves so much less than coding anew.
 _WORTH = 0.8
 
