@@ -90,8 +90,8 @@ class EncoderConfig:
     )
     base: str = option(
         AUTO,
-        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale; none is "
-        "another name of gvc1d (auto)",
+        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale; none "
+        "is another name of gvc1d (auto)",
         choices=(AUTO, *names(), *ALIASES),
     )
     scale: Fraction | None = option(

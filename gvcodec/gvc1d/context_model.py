@@ -75,8 +75,9 @@ def make_sides(
     motion: Tensor | None,
     change: Tensor | None,
 ) -> Tensor:
-    """Activations before the frame, uint8 `[M, N, SIDES]`. Per window: `q`, `predicted`
-    `[M]`; per place, None = nothing known: `before` `[M, N]` values, `running` `[M, N]` magnitudes in
+    """Activations before the frame, uint8 `[M, N, SIDES]`. Per window: `q`, `predicted` `[M]`.
+
+    Per place, None = nothing known: `before` `[M, N]` values, `running` `[M, N]` magnitudes in
     1/32, `guess` `[M, N]` the prediction's magnitude in 1/32 steps; per region `[M, 256]`:
     `motion`, differences of vectors in 1/32, `change`, mean difference in 1/32 levels."""
     tables = _tables(level, q.device)
@@ -142,13 +143,12 @@ class Twin(nn.Module):
         """Bits of each value `[…]`. To `unrounded`, what it was rounded from, the gradient is that
         of bits between its two neighbours: a value of 0 has no slope of its own, so straight
         through zeros would cost nothing to leave (bits of later frames rose by 90 %)."""
-        table = self(seen)
-        whole = value.detach()
-        paid = table_bits(*table, whole)
+        scale, mean, inflation = self(seen)
+        paid = table_bits(scale, mean, inflation, value.detach())
         with torch.no_grad():
-            fixed = [t.detach() for t in table]
-            low = torch.floor(unrounded.detach())
-            slope = table_bits(*fixed, low + 1) - table_bits(*fixed, low)
+            low = torch.floor(unrounded)
+            above = table_bits(scale, mean, inflation, low + 1)
+            slope = above - table_bits(scale, mean, inflation, low)
         return paid + slope * (unrounded - unrounded.detach())
 
 

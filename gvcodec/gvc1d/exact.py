@@ -38,7 +38,7 @@ WEIGHT_BITS, FACTOR_BITS, STEP_BITS = 14, 12, 4
 QUALITIES = 64
 STEPS = tuple(round(256 * 2 ** (q / 10)) for q in range(QUALITIES))
 _GREY = 512
-_PLANE_INDEX = np.array([p.index for p in PLANES])
+_PLANE_INDEX = np.array([p.row for p in PLANES])
 
 Values = NDArray[np.int32]
 _Wide = NDArray[np.float64]
@@ -76,8 +76,9 @@ class Weights(NamedTuple):
         """Of a file's tensors. Raises `ValueError`, `KeyError`."""
         found = Weights(*(np.asarray(tensors[f"transform.{name}"]) for name in Weights._fields))
         shapes = (LUMA, 4 * LUMA), (CHROMA, 4 * CHROMA), (LUMA, 4 * LUMA), (CHROMA, 4 * CHROMA)
+        arrays: tuple[NDArray[Any], ...] = tuple(found)
         for name, array, shape in zip(
-            Weights._fields, found, (*shapes, (6 + len(PLANES),)), strict=True
+            Weights._fields, arrays, (*shapes, (6 + len(PLANES),)), strict=True
         ):
             kind = np.int32 if name == "factors" else np.int16
             if array.shape != shape or array.dtype != kind:

@@ -59,7 +59,7 @@ def read_loop(path: Path) -> LoopModel:
                 raise ValueError(f"its form is {form!r:.20}, this decoder's is {FORM}")
             names = [n for n in file.keys() if n.startswith(("transform.", "entropy."))]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
-        layers = []
+        layers: list[Layer] = []
         while f"entropy.{len(layers)}.weight" in tensors and len(layers) < 8:
             parts = [tensors[f"entropy.{len(layers)}.{part}"] for part in _PARTS]
             layers.append(Layer(parts[0], parts[1], parts[2], *(int(v) for v in parts[3])))
@@ -88,7 +88,7 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise MediaError(f"{path}: not a model of base gvc1d ({error})") from None
     network = network.to(torch.device(device)).eval().requires_grad_(False)
-    network.restorer.to(memory_format=torch.channels_last)
+    network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

@@ -177,7 +177,8 @@ class Restorer(nn.Module):
         self.body = nn.ModuleList(_Residual(c) for _ in range(sizes.blocks))
         self.tail = nn.Conv2d(c, 24, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-3)
-        nn.init.zeros_(self.tail.bias)
+        if self.tail.bias is not None:
+            nn.init.zeros_(self.tail.bias)
 
     def fresh(self, batch: int, windows: int) -> Tensor:
         """The memory of a first frame."""

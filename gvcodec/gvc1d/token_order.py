@@ -48,7 +48,7 @@ class PlaneAt(NamedTuple):
     v: int
 
     @property
-    def index(self) -> int:
+    def row(self) -> int:
         """Among the 384 coefficients of a region."""
         if self.component == 0:
             return self.u * REGION + self.v
@@ -181,15 +181,14 @@ def _see_plane(number: int, values: NDArray[np.int32], spans: NDArray[np.int32])
     if other is not None:
         values[rows, 12] = place(other, r, c)
     low, high = np.maximum(c - 1, 0), np.minimum(c + 1, SIDE - 1)
-    near_parents = [
-        p for p in (parents[0], parents[1], start - REGIONS if number else None) if p is not None
-    ][:2]
-    for k, parent in enumerate(near_parents):
-        for j, down in enumerate((0, 1, -1)):
-            a = r + down
-            inside = (a >= 0) & (a < SIDE)
-            pair = np.stack([parent + a * SIDE + low, parent + a * SIDE + high], 1)
-            spans[rows, 3 * k + j] = np.where(inside[:, None], pair, -1)
+    before = start - REGIONS if number else None
+    spanned = [p for p in (parents[0], parents[1], before) if p is not None][:2]
+    for k, first in enumerate(spanned):
+        for j, below in enumerate((0, 1, -1)):
+            row = r + below
+            within = (row >= 0) & (row < SIDE)
+            pair = np.stack([first + row * SIDE + low, first + row * SIDE + high], 1)
+            spans[rows, 3 * k + j] = np.where(within[:, None], pair, -1)
 
 
 @cache
@@ -224,10 +223,10 @@ def fixed_sides(level: int) -> NDArray[np.uint8]:
     kind = np.where(at < FIRST, 0, np.where(at < COARSE, 1, 2))
     component = np.where(at < FIRST, at % 3, (at - FIRST) // 16 % 3)
     u, v = (np.zeros(count, np.int64) for _ in range(2))
-    for n, (a, b) in enumerate(ZIGZAG):
+    for n, (down, along) in enumerate(ZIGZAG):
         of_first = (kind == 0) & (at // 3 == n)
         of_block = (kind == 1) & ((at - FIRST) // 48 == n - 1)
-        u[of_first | of_block], v[of_first | of_block] = 10 * a, 10 * b
+        u[of_first | of_block], v[of_first | of_block] = 10 * down, 10 * along
     for n in range(max(0, level - 2)):
         rows = slice(COARSE + n * REGIONS, COARSE + (n + 1) * REGIONS)
         component[rows] = PLANES[n].component

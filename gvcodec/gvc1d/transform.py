@@ -87,7 +87,7 @@ class Transform(nn.Module):
         #: Of the first level (Y, U, V), of blocks (Y, U, V), of each plane.
         self.log_step = nn.Parameter(torch.zeros(6 + len(PLANES)))
         self.register_buffer("means", means_matrix(), persistent=False)
-        self.register_buffer("planes", torch.tensor([p.index for p in PLANES]), persistent=False)
+        self.register_buffer("planes", torch.tensor([p.row for p in PLANES]), persistent=False)
 
     @_in_full_precision
     def analyse(self, y: Tensor, uv: Tensor) -> Tensor:

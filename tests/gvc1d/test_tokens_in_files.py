@@ -18,7 +18,6 @@ import pytest
 pytest.importorskip("torch")
 
 import gvcodec
-from gvcodec.base.none import grey_frame
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
@@ -26,6 +25,7 @@ from gvcodec.codec.latents import LatentPass
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import GvcodecError
 from gvcodec.gvc1d import files, frame_options
+from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
 from gvcodec.gvc1d.frame_loss import FrameLoss
 from gvcodec.gvc1d.picture import from_planes, pad
 from gvcodec.gvc1d.token_encoder import LatentEncoder
@@ -194,41 +194,35 @@ def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:
     assert clips_equal(found, whole[4:])
 
 
-def test_base_none_is_tokens_alone(frames, model, tmp_path) -> None:
-    data = encode(frames, model, base="none", base_q=0.0, preset=None)
-    kinds = [packet.kind for packet in packets_of(data)]
-    assert kinds.count(Kind.LATENT) == FRAMES and kinds.count(Kind.KEY) == 2
-    shown = decode(data, model)
-    assert luma_error(shown, frames) > luma_error([grey_frame(FORMAT)] * FRAMES, frames) + 5
-    # Fewer tokens and a coarser rate take fewer bytes.
-    assert len(encode(frames, model, base="none", base_q=63.0, preset=None)) < len(data)
-    assert len(encode(frames, model, base="none", base_q=0.0, preset=None, tokens=2)) < len(data)
-    path = save(tmp_path, "a.gvc", data)
-    run("decode", path, tmp_path / "a.y4m", "--fidelity", "--model", model, code=2)
-    run("decode", path, tmp_path / "a.y4m", "--model", model)
-
-
 @pytest.mark.parametrize("alloc", ["uniqueness", "elbo", "both", "rd"])
 def test_budgets_share_tokens(frames, model, alloc: str) -> None:
-    data = encode(frames, model, base="none", base_q=0.0, preset=None, tokens=4, alloc=alloc)
+    data = encode(frames, model, token_rate=0, tokens=4, alloc=alloc)
     heads = [packet.payload for packet in packets_of(data) if packet.kind is Kind.LATENT]
     assert any(head[0] & 0x80 for head in heads) or len({head[1] for head in heads}) > 1
     assert len(decode(data, model)) == FRAMES
 
 
 def test_search_moves_tokens_to_where_they_cost_less(frames, model) -> None:
-    """Gradient descent lowers loss and bytes together."""
-    words = {"base": "none", "preset": None, "token_rate": 2}
-    datas = [encode(frames[:1], model, search=steps, **words) for steps in (0, 12)]
+    """Gradient descent lowers loss and bytes together, without a base."""
     loss = FrameLoss(FORMAT, CONFIG.window)
     source = loss.source(pad(from_planes(frames[:1]), CONFIG.window))
 
-    def cost(data: bytes) -> float:
-        picture = pad(from_planes(decode(data, model)), CONFIG.window)
-        size = sum(len(p.payload) for p in packets_of(data) if p.kind is Kind.LATENT)
-        return float(loss(picture, source).mean()) + frame_options.SLOPE * size / (200 * 4)
+    def cost(steps: int) -> float:
+        settings = frame_options.TokenSettings(8, 2, steps, "uniform")
+        encoder = LatentEncoder(FORMAT, False, model, settings, 1000.0, 1)
+        encoder.send(frames[0], frames[0], frames[0])
+        (payload,) = encoder.finish_gop()
+        assert payload is not None
+        reader = LatentReader(open_entropy_model(FORMAT, False, model))
+        restorer = Restorer(FORMAT, False, model, 1)
+        reader.start_gop()
+        restorer.start_gop()
+        shown = restorer.restore(frames[0], frames[0], reader.read(payload))
+        picture = pad(from_planes([shown]), CONFIG.window)
+        found = float(loss(picture, source).mean())
+        return found + frame_options.SLOPE * len(payload) / (200 * 4)
 
-    assert cost(datas[1]) < cost(datas[0]) - 0.001
+    assert cost(12) < cost(0) - 0.001
 
 
 def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
@@ -283,17 +277,6 @@ def test_without_torch_frames_are_painted_and_one_line_says_so(
     run_without_torch("decode", other, tmp_path / "p.y4m")
     assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "p.y4m").read_bytes()
     assert "are exact" in run_without_torch("verify", path, "--model", model)
-    words = ["--base", "none", "--model", model]
-    told = run_without_torch("encode", tmp_path / "p.y4m", tmp_path / "n.gvc", *words, code=2)
-    assert told.count("\n") == 1 and "need torch" in told
-    bare = encode(
-        [(p[0], p[1], p[2]) for p in decode(plain, model)][:2], model, base="none", preset=None
-    )
-    told = run_without_torch(
-        "decode", save(tmp_path, "b.gvc", bare), tmp_path / "b.y4m", "--model", model, code=4
-    )
-    assert told.count("\n") == 1 and "need torch" in told
-    assert not (tmp_path / "b.y4m").exists()
 
 
 def test_a_missing_model_is_one_line(coded, tmp_path, capsys) -> None:

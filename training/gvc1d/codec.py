@@ -1,12 +1,12 @@
 """Trains GVC1D's codec (`gvcodec.gvc1d.network`), top to bottom.
 
     python -m training gvc1d-shards CLIPS SHARDS          # once
-    python -m training gvc1d-codec SHARDS OUT [--minutes 60] [--device cuda] [--initial OUT/state.pt]
+    python -m training gvc1d-codec SHARDS OUT [--minutes 60] [--device cuda]
 
 A step: `batch` crops of 256×512 from runs of `length` frames, one quality for all, give or take 4.
-The first frame has no prediction. The loss of the codec is D + λ · bits with λ = c · step² (`PRICE`),
-so each quality trades as its step says; what a quality's loss usually is divides it. The restorer
-is led by LPIPS-VGG and DISTS in turn, pixels and flicker, on frames that it cannot change.
+The first frame has no prediction. The codec's loss is D + λ · bits with λ = c · step² (`PRICE`), so
+each quality trades as its step says; what a quality's loss usually is divides it. LPIPS-VGG and
+DISTS in turn, pixels and flicker lead the restorer, on frames that it cannot change.
 
 In OUT: `log.jsonl` (curve, alarms every `--look` steps) and `state.pt` (averaged weights). A run
 whose learned parts change nothing after `--grace` minutes stops itself (`training.alarms`).
@@ -113,7 +113,7 @@ def read_run(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_by_opencv(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import cv2
+    import cv2  # type: ignore[import-not-found]
 
     reader, planes = cv2.VideoCapture(str(path)), []
     while True:
@@ -146,8 +146,8 @@ class Objective:
     """What a frame's restored picture is judged by."""
 
     def __init__(self, device: torch.device) -> None:
-        self.lpips = perceptual.lpips("vgg").to(device).to(memory_format=torch.channels_last)
-        self.dists = perceptual.dists().to(device).to(memory_format=torch.channels_last)
+        self.lpips = perceptual.lpips("vgg").to(device)
+        self.dists = perceptual.dists().to(device)
         self.device = device
 
     def distance(self, made: Made, source: tuple[Tensor, Tensor], which: str) -> Tensor:
@@ -195,7 +195,7 @@ class Run:
         self.network = CodecNetwork().to(self.device)
         if asked.initial:
             self.network.load_state_dict(torch.load(asked.initial, map_location=self.device))
-        self.network.restorer.to(memory_format=torch.channels_last)
+        self.network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.shards = Shards(asked.shards, self.device, asked.length)
         self.objective = Objective(self.device) if not asked.codec_only else None
@@ -305,7 +305,7 @@ class Run:
     def measure(
         self, net: CodecNetwork, qs: Sequence[float] = (36.0, 46.0, 56.0)
     ) -> dict[str, Any]:
-        """On fixed crops: log J of first and later frames, distances of loop and restored frames."""
+        """On fixed crops: log J of first and later frames, distances of loop and shown frames."""
         rng = np.random.default_rng(1)
         found: dict[str, Any] = {}
         sums: dict[str, list[float]] = {}
@@ -329,9 +329,10 @@ class Run:
                     for which in ("lpips", "dists"):
                         value = float(self.objective.distance(made[t], source, which).mean())
                         sums.setdefault(which + name, []).append(value)
-                        assert made[t].restored is not None
+                        shown = made[t].restored
+                        assert shown is not None
                         plain = made[t]._replace(
-                            restored=made[t].restored._replace(y=made[t].y, uv=made[t].uv)
+                            restored=shown._replace(y=made[t].y, uv=made[t].uv)
                         )
                         value = float(self.objective.distance(plain, source, which).mean())
                         sums.setdefault(f"{which}{name}-loop", []).append(value)

@@ -11,6 +11,7 @@ out are left out. Needs the extra `eval` (ffmpeg with x265).
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_luma(run: Path) -> np.ndarray:
 def motion_of(luma: np.ndarray) -> np.ndarray:
     """Vectors of each frame against the one before, `[frames - 1, H/16, W/16, 2]` int16."""
     planes = luma.astype(np.uint16) << 2
-    found = [motion_search(b, a, PENALTY, 1, 1)[0] for a, b in zip(planes, planes[1:])]
+    found = [motion_search(b, a, PENALTY, 1, 1)[0] for a, b in itertools.pairwise(planes)]
     shape = (0, luma.shape[1] // 16, luma.shape[2] // 16, 2)
     return np.stack(found) if found else np.zeros(shape, np.int16)
 

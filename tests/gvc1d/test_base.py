@@ -1,0 +1,254 @@
+"""Base gvc1d: exact frames, contexts that all three implementations share, memory, damaged bytes,
+and what the shipped network's parts are worth beside the transform that it began as."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gvcodec
+from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
+from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, levels_of
+from gvcodec.base.gvc1d.pictures import pad
+from gvcodec.entropy import streams
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.gvc1d import block_motion, context_model, exact, token_order
+from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
+from gvcodec.gvc1d.model_file import find_model, load_network, read_loop
+from gvcodec.gvc1d.network import CodecNetwork
+from gvcodec.gvc1d.transform import Transform
+from gvcodec.types import Planes, VideoFormat
+from tests.clips import make_clip
+from tests.conftest import clips_equal, planes_equal, run
+
+WIDTH, HEIGHT = 96, 64
+FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
+PLAIN = {"base": "gvc1d", "q": 40.0, "fit": 0, "threads": 1}
+
+
+def encode(frames: list[Planes], **options: object) -> bytes:
+    return gvcodec.encode(frames, frame_rate=25, format=FORMAT, **{**PLAIN, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Planes]:
+    return make_clip(WIDTH, HEIGHT, 6, seed=3)
+
+
+@pytest.fixture(scope="module")
+def coded(frames) -> bytes:
+    return encode(frames)
+
+
+def error(found: list[Planes], wanted: list[Planes]) -> float:
+    pairs = zip(found, wanted, strict=True)
+    return float(np.mean([np.square(a[0].astype(float) - b[0]).mean() for a, b in pairs]))
+
+
+def test_frames_are_those_of_the_encoder(frames) -> None:
+    encoder = Gvc1dEncoder(FORMAT, 40, threads=1)
+    decoder = Gvc1dDecoder(FORMAT, find_model())
+    for planes in frames:
+        made = encoder.send(planes)
+        found = decoder.send(made.packets[0].payload, made.packets[0].keyframe)
+        assert planes_equal(found[0], made.base_frames[0])
+
+
+def test_quality_trades_bytes_for_error(frames) -> None:
+    sizes, errors = [], []
+    for q in (20.0, 40.0, 60.0):
+        data = encode(frames, q=q)
+        sizes.append(len(data))
+        errors.append(error(list(gvcodec.decode_planes(data, fidelity=True, threads=1)), frames))
+    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors)
+    assert sizes[0] > 2 * sizes[2] and errors[2] > 2 * errors[0]
+
+
+def test_none_is_another_name(frames, coded) -> None:
+    assert encode(frames, base="none") == coded
+
+
+def test_low_delay_gives_each_packet_with_its_frame(frames) -> None:
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(**{**PLAIN, "low_delay": True}))  # type: ignore[arg-type]
+    for planes in frames:
+        encoder.send_frame(planes)
+        packets = []
+        while (packet := encoder.receive_packet()) is not None:
+            packets.append(packet)
+        assert sum(packet.is_frame for packet in packets) == 1
+
+
+def test_restored_frames_are_shown_and_base_frames_verify(coded, frames, tmp_path) -> None:
+    base = list(gvcodec.decode_planes(coded, fidelity=True, threads=1))
+    shown = list(gvcodec.decode_planes(coded, threads=1))
+    assert len(shown) == len(frames) and not clips_equal(shown, base)
+    path = tmp_path / "a.gvc"
+    path.write_bytes(coded)
+    run("verify", path)
+
+
+def test_decoding_enters_at_any_keyframe(frames) -> None:
+    data = encode(frames, keyint=3)
+    whole = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
+    part = list(gvcodec.decode_planes(data, fidelity=True, threads=1, start=3))
+    assert clips_equal(part, whole[3:])
+
+
+def test_a_scene_that_returns_is_found_in_the_memory() -> None:
+    """Two frames, two of another scene, and the first ones again: the returning frame takes less
+    with the memory than without it, also after two other scenes."""
+    scenes = [make_clip(256, 256, 2, seed=seed) for seed in (11, 12, 13)]
+    fmt = VideoFormat(256, 256, Fraction(25), Fraction(1, 25))
+
+    def code(parts: list[list[Planes]], forget: bool) -> list[int]:
+        encoder = Gvc1dEncoder(fmt, 40, threads=1)
+        sizes = []
+        for part in parts:
+            for i, planes in enumerate(part):
+                encoder._cuts.begins = lambda _, first=i == 0: first  # type: ignore[method-assign]
+                if forget and encoder._state is not None:
+                    encoder._state.memory = []
+                sizes.append(len(encoder.send(planes).packets[0].payload))
+        return sizes
+
+    for order in ((0, 1, 0), (0, 1, 2, 0)):
+        parts = [scenes[k] for k in order]
+        known, fresh = code(parts, False), code(parts, True)
+        assert known[-2] < 0.7 * fresh[-2]
+
+
+def test_contexts_agree_in_numpy_torch_and_core() -> None:
+    rng = np.random.default_rng(1)
+    loop = read_loop(find_model())
+    level, q = 2 + 20, 40
+    count = token_order.length_of(level)
+    guess = pad(make_clip(WIDTH, HEIGHT, 1, seed=1)[0], (256, 256))
+    last = pad(make_clip(WIDTH, HEIGHT, 1, seed=2)[0], (256, 256))
+    vectors = rng.integers(-9, 9, (16, 16, 2)).astype(np.int16)
+    values = rng.integers(-3, 4, (1, count)).astype(np.int32)
+    state = after(None, last, values, np.zeros(1, np.int32), True)
+    sides = sides_of(loop.transform, Predicted(guess, vectors), state, q, level)
+    theirs = context_model.make_sides(
+        level,
+        1,
+        torch.tensor([float(q)]),
+        torch.ones(1),
+        torch.from_numpy(state.values),
+        torch.from_numpy(state.running),
+        torch.from_numpy(loop.transform.magnitudes(guess, q, level - 2)),
+        torch.from_numpy(exact.irregularity(vectors)),
+        torch.from_numpy(exact.change_between(guess, last)),
+    )
+    assert (theirs.numpy() == sides).all()
+    seen = context_model.see(torch.from_numpy(values), theirs, level)[0].numpy()
+    known = streams.contexts(sides[0], values[0], token_order.back_of(level))
+    assert (seen == known).all()
+
+
+def test_the_integer_transform_is_the_learned_one() -> None:
+    network, loop = load_network(find_model()), read_loop(find_model())
+    rng = np.random.default_rng(2)
+    planes, q = 30, 36
+    guess = pad(make_clip(WIDTH, HEIGHT, 1, seed=4)[0], (256, 256))
+    count = token_order.length_of(2 + planes)
+    values = (rng.integers(-2, 3, (1, count)) * (rng.random((1, count)) < 0.05)).astype(np.int32)
+    found = loop.transform.add(guess, values, q)
+    y = torch.from_numpy(guess[0].astype(np.float32))[None, None]
+    uv = torch.from_numpy(np.stack(guess[1:]).astype(np.float32))[None]
+    step = torch.tensor([exact.STEPS[q] / 16])
+    luma, chroma, _ = network.synthesise(
+        torch.from_numpy(values)[None].float(), (y, uv), step, planes
+    )
+    # Weights of files are fp16 beside the integers.
+    assert np.abs(luma[0, 0].numpy() - found[0]).max() < 2
+    assert np.abs(chroma[0].numpy() - np.stack(found[1:])).max() < 2
+
+
+def test_measuring_inverts_adding() -> None:
+    """A picture kept as tokens comes back, to the steps of its quality."""
+    transform = read_loop(find_model()).transform
+    frame = pad(make_clip(256, 256, 1, seed=5)[0], (256, 256))
+    state = after(None, frame, np.zeros((1, 768), np.int32), np.zeros(1, np.int32), True)
+    remember(state, transform, 20)
+    back = recall(state, transform, 0)
+    assert np.square(back[0].astype(float) - frame[0]).mean() < 0.1 * frame[0].astype(float).var()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (16, 16)])
+def test_vectors_come_back(shape) -> None:
+    field = np.random.default_rng(3).integers(-40, 40, (*shape, 2)).astype(np.int16)
+    assert (block_motion.unpack(block_motion.pack(field), *shape) == field).all()
+    assert block_motion.pack(np.zeros_like(field)) == b""
+
+
+def test_levels_are_the_shortest_prefixes() -> None:
+    values = np.zeros((4, token_order.length_of(12)), np.int32)
+    values[1, 3] = values[2, 100] = values[3, 768 + 5 * 256] = 1
+    assert [LEVELS[n] for n in levels_of(values)] == [0, 1, 2, 8]
+
+
+def test_damaged_payloads_are_refused_or_decode(frames) -> None:
+    made = Gvc1dEncoder(FORMAT, 40, threads=1).send(frames[0]).packets[0].payload
+    rng = np.random.default_rng(4)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(made)
+        kind = rng.integers(3)
+        if kind == 0:
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        elif kind == 1:
+            del data[rng.integers(len(data)) :]
+        else:
+            data += bytes(rng.integers(0, 256, 4, dtype=np.uint8))
+        decoder = Gvc1dDecoder(FORMAT, find_model())
+        try:
+            decoder.send(bytes(data), True)
+        except DamagedStreamError:
+            refused += 1
+    assert refused > 30
+    with pytest.raises(DamagedStreamError):
+        Gvc1dDecoder(FORMAT, find_model()).send(made, False)
+
+
+def test_tokens_over_it_are_refused() -> None:
+    with pytest.raises(UsageError, match="tokens alone"):
+        gvcodec.EncoderConfig(base="gvc1d", tokens=4).resolve()
+
+
+def cost(network: CodecNetwork, source: Planes, q: float, planes: int) -> float:
+    """J of a first frame, in bits."""
+    y = torch.from_numpy(source[0].astype(np.float32))[None, None]
+    uv = torch.from_numpy(np.stack(source[1:]).astype(np.float32))[None]
+    with torch.no_grad():
+        made = network((y, uv), None, None, torch.tensor([q]), planes, restore=False)
+    square = (made.y - y).square().sum() + (made.uv - uv).square().sum()
+    return float(square / (0.15 * (16 * 2 ** (q / 10)) ** 2) + made.bits.sum())
+
+
+def test_the_shipped_transform_earns_more_than_its_beginning() -> None:
+    """And zeroing the analysis leaves nothing: the tokens come from it alone."""
+    source = pad(make_clip(256, 256, 1, seed=6)[0], (256, 256))
+    network = CodecNetwork()
+    network.load_state_dict(load_network(find_model()).state_dict())
+    whole = cost(network, source, 40.0, 64)
+    kept = {k: v.clone() for k, v in network.transform.state_dict().items()}
+    beginning = Transform().state_dict()
+    for name in ("analysis_y", "analysis_uv", "synthesis_y", "synthesis_uv"):
+        network.transform.state_dict()[name].copy_(beginning[name])
+    begun = cost(network, source, 40.0, 64)
+    network.transform.load_state_dict(kept)
+    with torch.no_grad():
+        network.transform.analysis_y.zero_()
+        network.transform.analysis_uv.zero_()
+    network.uses_analyst = False
+    assert whole < begun < cost(network, source, 40.0, 64)
+
+
+def test_a_pipe_decodes(coded) -> None:
+    found = list(gvcodec.decode_planes(io.BytesIO(coded).getvalue(), fidelity=True, threads=1))
+    assert len(found) == 6
