@@ -131,9 +131,7 @@ class EncoderConfig:
     search: int = option(
         0, integer(0), "STEPS", "steps of gradient descent on the tokens of each frame (0)"
     )
-    model: str = option(
-        "", None, "FILE", "network of the tokens or of base gvc1d (the shipped one)"
-    )
+    model: str = option("", None, "FILE", "network of the tokens (the shipped one)")
     device: str = option(
         "cpu",
         None,

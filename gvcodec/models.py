@@ -2,7 +2,8 @@
 
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
-| `GVC1D_SMALL` | gvc1d-small | the learned codec, fp16, its configuration in the metadata |
+| `GVC1D` | gvc1d | base gvc1d: integers of its loop, halves of its transformers |
+| `GVC1D_SMALL` | gvc1d-small | tokens over a base and of pictures, fp16, with its configuration |
 | `GVC1D_ENTROPY` | gvc1d-small-entropy | its integer entropy network |
 | `MOTION` | motion | integer entropy network of base motion |
 | `PAINTER` | painter | the painter's integers |
@@ -73,6 +74,12 @@ class WeightFile:
         return value(self.find(given))
 
 
+GVC1D = WeightFile(
+    "gvc1d.safetensors",
+    "the model of base gvc1d",
+    "gvcodec.gvc1d.model_file:read_loop",
+    form="gvc1d-4",
+)
 GVC1D_SMALL = WeightFile(
     "gvc1d-small.safetensors", "the model of gvc1d", "gvcodec.gvc1d.checkpoint:load_model"
 )
@@ -105,7 +112,7 @@ LP_COMP = WeightFile(
     "lp_comp.safetensors", "the checkpoint of embedder lp", "gvcodec.retrieval.lp_comp:load"
 )
 #: Every kind of weight file.
-WEIGHT_FILES = (GVC1D_SMALL, GVC1D_ENTROPY, MOTION, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
+WEIGHT_FILES = (GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, MOTION, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
 
 
 def shipped_folders() -> list[Path]:

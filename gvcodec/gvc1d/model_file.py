@@ -21,14 +21,11 @@ from gvcodec.entropy.streams import forward
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.exact import ExactTransform, Weights
 from gvcodec.gvc1d.token_order import BACK, SIDES
-from gvcodec.util.models import shipped_folders
+from gvcodec.models import GVC1D
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.network import CodecNetwork
 
-NAME = "gvc1d.safetensors"
-#: Changes with what integers and activations mean.
-FORM = "gvc1d-4"
 _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
@@ -40,11 +37,8 @@ class LoopModel(NamedTuple):
 
 
 def find_model() -> Path:
-    """The model to encode with. Raises `MediaError` when there is none."""
-    for folder in shipped_folders():
-        if (folder / NAME).is_file():
-            return folder / NAME
-    raise MediaError(f"{shipped_folders()[0] / NAME}: no model of base gvc1d here")
+    """The model to encode with. Raises `WrongModelError` when there is none."""
+    return GVC1D.find()
 
 
 @lru_cache(maxsize=4)
@@ -55,8 +49,8 @@ def read_loop(path: Path) -> LoopModel:
     try:
         with safe_open(path, "np") as file:
             form = (file.metadata() or {}).get("form", "none")
-            if form != FORM:
-                raise ValueError(f"its form is {form!r:.20}, this decoder's is {FORM}")
+            if form != GVC1D.form:
+                raise ValueError(f"its form is {form!r:.20}, this decoder's is {GVC1D.form}")
             names = [n for n in file.keys() if n.startswith(("transform.", "entropy."))]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
         layers: list[Layer] = []
@@ -122,5 +116,5 @@ def save_network(network: CodecNetwork, path: Path) -> None:
         kind = torch.float32 if name.startswith("twin.") else torch.float16
         tensors[f"float.{name}"] = tensor.detach().cpu().to(kind).contiguous()
     partial = path.with_suffix(".part")
-    partial.write_bytes(save(tensors, {"form": FORM}))
+    partial.write_bytes(save(tensors, {"form": GVC1D.form}))
     os.replace(partial, path)

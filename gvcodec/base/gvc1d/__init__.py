@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from gvcodec.base import BaseDecoder, BaseEncoder, Restorer
 from gvcodec.entropy.streams import backend_of
-from gvcodec.gvc1d.model_file import find_model  # noqa: F401
+from gvcodec.models import GVC1D
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
     from gvcodec.config import Settled
     from gvcodec.types import VideoFormat
+
+#: Its model, see `gvcodec.layers`.
+WEIGHTS = GVC1D
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
@@ -25,7 +28,7 @@ def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
         config.base_q,
         config.keyint,
         config.threads,
-        Path(config.model) if config.model else None,
+        GVC1D.find(),
         config.device,
         backend_of(config.device),
     )
