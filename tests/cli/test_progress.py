@@ -132,8 +132,8 @@ def test_a_forecast_knows_what_tokens_take() -> None:
         found = stage_seconds(FORMAT, 100, EncoderConfig(**words))
         assert found is not None
         shares.append(found["paint"] / sum(found.values()))
-    none, motion, plain = shares
-    assert none > 0.9 and motion > 0.7 and plain < 0.1
+    motion, plain = shares
+    assert motion > 0.7 and plain < 0.1
 
 
 @pytest.mark.parametrize("slower", [0.8, 1.3])
