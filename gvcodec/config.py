@@ -168,6 +168,9 @@ class EncoderConfig:
         group="whole",
         choices=METHODS,
     )
+    embed_model: bool = option(
+        False, help="put the painter and the model of the base into the file: for archives"
+    )
     threads: int = option(
         0, integer(0, MOST_THREADS), "N", "threads, 0 = all cores (0)", group="threads"
     )

@@ -14,22 +14,25 @@
 A stream names a file by its `model_id`, the first 8 bytes of its SHA-256. Looked through, in this
 order: files and folders given by the caller (`--model`), those in $GVCODEC_MODELS (separated like
 $PATH), the checkpoint of $GVCODEC_CHECKPOINT, `checkpoints/` of the checkout and of the installed
-package. In a folder every `*.safetensors` counts. Models are safetensors only: nothing in them is
-executed.
+package, models that files read so far brought along. In a folder every `*.safetensors` counts.
+Models are safetensors only: nothing in them is executed.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
 import os
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +143,28 @@ def list_models(given: Sequence[str | Path] = ()) -> list[tuple[Path, list[Path]
     return [(place, _files(place)) for place in _places(given)]
 
 
+@cache
+def _adopted() -> Path:
+    """The folder of models that files brought along; gone when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="gvcodec-models-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def adopt_model(data: bytes, wanted: bytes | None) -> None:
+    """Let `find_model` find a model that a file brings along, which it calls `wanted`. Raises
+    `DamagedStreamError` where it is another. What is in it is checked by whoever opens it, as of
+    every file."""
+    digest = hashlib.sha256(data).digest()
+    if digest[:_ID_BYTES] != wanted:
+        raise DamagedStreamError("model: not the one that the header names")
+    place = _adopted() / f"{digest.hex()}.safetensors"
+    if not place.exists():
+        partial = place.with_suffix(f".{threading.get_ident()}")
+        partial.write_bytes(data)
+        os.replace(partial, place)
+
+
 def model_id(path: Path) -> bytes:
     """First 8 bytes of the SHA-256 of a file. Raises `MediaError`."""
     try:
@@ -186,6 +211,8 @@ def _places(given: Sequence[str | Path]) -> Iterator[Path]:
         if name:
             yield Path(name)
     yield from shipped_folders()
+    if _adopted.cache_info().currsize:
+        yield _adopted()
 
 
 def _files(place: Path) -> list[Path]:

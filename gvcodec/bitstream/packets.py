@@ -61,7 +61,13 @@ class Kind(IntEnum):
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)
-_SMALL = frozenset({Kind.FIT, Kind.TIMING, Kind.LATENT, Kind.GOP, Kind.SUMMARY, Kind.METADATA})
+_SMALL = (Kind.FIT, Kind.TIMING, Kind.LATENT, Kind.GOP, Kind.SUMMARY)
+#: Most bytes of a payload, where that is not `MAX_PAYLOAD`.
+_MOST = {
+    **dict.fromkeys(map(int, _SMALL), MAX_SIDE_PAYLOAD),
+    int(Kind.METADATA): 1 << 16,
+    int(Kind.MODEL): 1 << 24,
+}
 
 #: What reading says of a file that is cut off.
 ENDS_EARLY = "file ends early"
@@ -111,8 +117,8 @@ def read_packet(stream: Source) -> tuple[Packet, bytes]:
     if number == EXTENDED:
         head += _read(stream, 1)
         number = EXTENDED_AT + head[-1]
-    if number in _SMALL and size > MAX_SIDE_PAYLOAD:
-        raise DamagedStreamError(f"head: {size} is above {MAX_SIDE_PAYLOAD}")
+    if size > _MOST.get(number, MAX_PAYLOAD):
+        raise DamagedStreamError(f"head: {size} is above {_MOST[number]}")
     payload = _read(stream, size)
     body = bytes(head) + payload
     checksum = _read(stream, CHECKSUM_BYTES)

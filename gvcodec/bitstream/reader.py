@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler
+from gvcodec.bitstream.embedded import adopt_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import CHECKSUM_BYTES, ENDS_EARLY, Kind, Packet, read_packet
 from gvcodec.bitstream.varint import Cursor
@@ -60,6 +61,10 @@ class Reader:
             raise DamagedStreamError(f"{name}: {error}") from error
         if limits is not None:
             check(self.header, False, limits)
+        try:
+            self._stream = adopt_models(stream, self.header)
+        except DamagedStreamError as error:
+            raise DamagedStreamError(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file.
         self.base_hash: bytes | None = None
         #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.

@@ -12,6 +12,7 @@ fields, since what was lost shows in all that came before.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import io
 import re
 import zlib
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gvcodec.bitstream.bundles import MOST_FRAMES, Unbundler, frames_in
+from gvcodec.bitstream.embedded import adopt_models
 from gvcodec.bitstream.header import SequenceHeader
 from gvcodec.bitstream.packets import (
     CHECKSUM_BYTES,
@@ -84,6 +86,8 @@ class Salvage:
         self._source.seek(self._begin)
         try:
             self.header, _ = SequenceHeader.read(self._source)
+            with contextlib.suppress(DamagedStreamError):
+                adopt_models(self._source, self.header)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
         self.base_hash: bytes | None = None

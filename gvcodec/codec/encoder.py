@@ -26,6 +26,7 @@ from gvcodec.base import BaseEncoder, Coded, Drains, NamesItself
 from gvcodec.bases import INDEX_END, is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
+from gvcodec.bitstream.embedded import model_packets
 from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig, Settled
@@ -107,11 +108,13 @@ class Encoder(Shared):
             layers.base_model_id(settled.base),
             painter,
             bundled=settled.bundles(fmt.width * fmt.height),
+            embeds_models=settled.embed_model,
         )
         self.progress = progress
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
-        self._packets: deque[Packet] = deque()
+        models = model_packets(self.header) if settled.embed_model else ()
+        self._packets: deque[Packet] = deque(models)
         wanted = settled.fits and painter is not None
         if wanted and not has_torch():
             self.notes.append(NOT_FITTED)

@@ -80,6 +80,8 @@ class GopSource:
         self._extra: list[Packet] = []
         self._count = 0
         self.metadata = b""
+        #: `model` packets of the file.
+        self.models: list[Packet] = []
         self.end = header.start_pts
 
     def __iter__(self) -> Iterator[Gop]:
@@ -120,6 +122,8 @@ class GopSource:
                 self._tracks.append(event.payload)
             elif event.kind is Kind.LATENT:
                 self._latent = [event]
+            elif event.kind is Kind.MODEL:
+                self.models.append(event)
             elif event.kind is Kind.EXTRA:
                 self._extra += [event] * event.is_copied
             elif event.kind is Kind.UNKNOWN:
@@ -224,8 +228,10 @@ class Splicer:
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
         self.like: TrackReader | None = None
-        #: Payload of the `metadata` packet, to be set before the first GOP is written.
+        #: Payload of the `metadata` packet and the `model` packets, to be set before the first GOP
+        #: is written.
         self.metadata = b""
+        self.models: list[Packet] = []
 
     def add_tracks(self, like: TrackReader) -> None:
         """The new stream has the tracks of this one."""
@@ -248,6 +254,8 @@ class Splicer:
     def write(self, gop: Gop, shift: int = 0) -> None:
         """The next GOP, `shift` ticks later. Raises `DamagedStreamError` when it cannot be
         decoded."""
+        for model in self.models if not self.writer.frames else ():
+            self.writer.write(model)
         if self.metadata and not self.writer.frames:
             self.writer.write(Packet(Kind.METADATA, self.metadata))
         if gop.summary is not None and not gop.damaged:

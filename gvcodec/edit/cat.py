@@ -88,7 +88,7 @@ def _cat(readers: Sequence[Reader], output: BinaryIO, threads: int, limits: Limi
             for gop, following in with_next(source):
                 if reader is readers[0] and not gop.first:
                     Metadata.unpack(source.metadata)
-                    splicer.metadata = source.metadata
+                    splicer.metadata, splicer.models = source.metadata, source.models
                 tracks.read(gop)
                 stop = source.end if following is None else following.times[0]
                 until = None if is_last and following is None else stop * own

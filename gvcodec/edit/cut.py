@@ -105,7 +105,7 @@ def _cut(
                 begun = left * tick if late else None
                 until = None if end is None else header.start_pts * tick + end
                 metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
-                splicer.metadata = metadata.pack()
+                splicer.metadata, splicer.models = metadata.pack(), source.models
             # What comes before the first frame and after the last belongs to the piece that holds
             # them.
             last_one = following is None and not cut_short

@@ -13,6 +13,7 @@ from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream.header import PROFILES
 from gvcodec.container.opening import Source, open_reader
 from gvcodec.gvc1d.payload import read_head
 from gvcodec.limits import UNLIMITED
@@ -50,6 +51,8 @@ class Info:
     mastering_display: Any
     content_light: Any
     tracks: list[dict[str, Any]]
+    profile: str
+    level: int
     base: str
     encoder: str | None
     base_scale: str
@@ -163,6 +166,8 @@ def facts(reader: Reader) -> Info:
         mastering_display=metadata.mastering,
         content_light=metadata.light,
         tracks=tracks.facts,
+        profile=PROFILES[header.profile],
+        level=header.level,
         base=header.base,
         encoder=metadata.encoder_name or None,
         base_scale=str(header.scale),

@@ -97,6 +97,7 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
     for gop in source:
         if not splicer.writer.frames:
             splicer.metadata = _readable(source.metadata, result)
+            splicer.models = source.models
         for payload in gop.tracks:
             try:
                 if tracks is None:

@@ -1,0 +1,280 @@
+"""Makes the conformance files anew: `python -m conformance.make`, or some of them by name.
+
+A release adds files and never changes one: what 1.0 read, every later release reads.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import json
+import shutil
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gvcodec
+from conformance.reference import MODELS, answer
+from gvcodec import _core
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.varint import encode_var
+from gvcodec.codec.decoder import Decoder
+from gvcodec.errors import GvcodecError
+from gvcodec.media.metadata import Chapter, Metadata
+from gvcodec.models import PAINTER, model_id
+from gvcodec.painter.model import Model, Strength
+from gvcodec.painter.payload import BASE, GROUPS, IDENTITY, Delta, join_strength, pack
+from gvcodec.retrieval.summary import Summary
+from gvcodec.types import Colour, Planes, VideoFormat
+
+ROOT = Path(__file__).parent
+_WIDTH, _HEIGHT = 75, 53
+_FORMAT = VideoFormat(
+    _WIDTH, _HEIGHT, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1)
+)
+
+
+def moving(count: int, width: int = _WIDTH, height: int = _HEIGHT, depth: int = 8) -> list[Planes]:
+    """Frames of smooth texture that moves, with a still part; 10-bit samples."""
+    rng = np.random.default_rng(9)
+    sheet = rng.integers(0, 256, (height // 4 + 40, width // 4 + 40)).repeat(4, 0).repeat(4, 1)
+    for axis in (0, 1):
+        sheet = (sheet + np.roll(sheet, 1, axis) + np.roll(sheet, 2, axis) + 1) // 3
+    step = 4 if depth == 8 else 1
+    frames = []
+    for n in range(count):
+        y = sheet[n : n + height, 2 * n : 2 * n + width].copy()
+        y[: height // 3, : width // 3] = sheet[: height // 3, : width // 3]
+        luma = (y * 4 + (3 * n if depth == 10 else 0)) // step * step
+        small = luma[::2, ::2]
+        planes = (luma, 256 + small // 2 // step * step, 768 - small // 2 // step * step)
+        frames.append(tuple(np.clip(p, 0, 1023).astype(np.uint16) for p in planes))
+    return frames  # type: ignore[return-value]
+
+
+def _encoded(count: int = 10, fmt: VideoFormat = _FORMAT, **options: Any) -> bytes:
+    frames = moving(count, fmt.width, fmt.height, fmt.bit_depth)
+    return gvcodec.encode(frames, format=fmt, **{"base": "av1", "q": 45, "fit": 0} | options)
+
+
+def rewritten(
+    data: bytes,
+    change: Callable[[SequenceHeader, list[Packet]], tuple[SequenceHeader, list[Packet]]],
+) -> bytes:
+    """The stream with other packets, every checksum right."""
+    reader = Reader(io.BytesIO(data))
+    header, packets = change(reader.header, list(reader.packets()))
+    packets = [packet for packet in packets if packet.kind is not Kind.PAINTED]
+    decoder = Decoder(header, threads=1)
+    for _ in decoder.frames_of(packets):
+        pass
+    if decoder.painted_hash is not None:
+        packets.append(Packet(Kind.PAINTED, decoder.painted_hash))
+    out = io.BytesIO()
+    writer = Writer(out, header)
+    for packet in packets:
+        writer.write(packet)
+    assert reader.base_hash is not None
+    writer.finish(reader.base_hash)
+    return out.getvalue()
+
+
+def _before_keys(data: bytes, made: Callable[[int], list[Packet]]) -> bytes:
+    """Packets before each `key`, by the number of its GOP."""
+
+    def change(header: SequenceHeader, packets: list[Packet]) -> Any:
+        out, gop = [], 0
+        for packet in packets:
+            if packet.kind is Kind.KEY:
+                out += made(gop)
+                gop += 1
+            out.append(packet)
+        return header, out
+
+    return rewritten(data, change)
+
+
+def _timed() -> bytes:
+    """Late frames, dropped frames, and a last one that is shown longer."""
+    data = _encoded(keyint=4)
+    times = [0, 1001, 2002, 4004, 5005, 6010, 7011, 12012, 13013, 14014, 20000]
+    clock, payloads = PtsEncoder(0, _FORMAT.frame_rate, _FORMAT.time_base), []
+    for first in range(0, len(times), 4):
+        for pts in times[first : first + 4]:
+            clock.send(pts)
+        payloads.append(clock.take(first))
+    return _before_keys(data, lambda g: [Packet(Kind.TIMING, payloads[g])])
+
+
+def _described() -> bytes:
+    metadata = Metadata(
+        "Ein Bär – 🐻",
+        (Chapter(-5, 100_000, "one"), Chapter(100_000, 333_667, "")),
+        (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10_000_000, 50),
+        (1000, 400),
+        (("location", "+52.5+013.4/"), ("artist", "N. N.")),
+        123_456_789,
+    )
+    later = bytes([99]) + encode_var(3) + b"new"
+    packet = Packet(Kind.METADATA, metadata.pack() + later)
+    return _before_keys(_encoded(), lambda g: [packet] if g == 0 else [])
+
+
+def _summarised() -> bytes:
+    rng = np.random.default_rng(4)
+
+    def summary(gop: int) -> list[Packet]:
+        vectors = np.cumsum(rng.integers(-9, 10, (3 if gop == 0 else 2, 8)), 0).astype(np.int8)
+        return [Packet(Kind.SUMMARY, Summary(b"embedder", 2, 20, vectors).pack())]
+
+    return _before_keys(_encoded(9, keyint=5), summary)
+
+
+def _grown() -> bytes:
+    """As a writer of 1.1 may make it: packets that may be ignored."""
+
+    def extra(gop: int) -> list[Packet]:
+        return [Packet(Kind.EXTRA, b"from 1.1", number) for number in (100, 120, 200)]
+
+    return _before_keys(_encoded(keyint=4), extra)
+
+
+def _fitted() -> bytes:
+    """Weights by hand: biases, the head's weights, strength; then the identity; then none."""
+    sizes = Model.load(PAINTER.find()).sizes()
+    rng = np.random.default_rng(3)
+
+    def payload(groups: int, strength: Strength) -> bytes:
+        names = [name for group in GROUPS[:groups] for name in group]
+        values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in names}
+        return join_strength(pack([Delta(n, v, 4) for n, v in values.items()]), strength)
+
+    given = [payload(1, Strength()), payload(2, Strength(40, 30)), IDENTITY, BASE]
+    return _before_keys(
+        _encoded(15, keyint=3), lambda g: [Packet(Kind.FIT, fit) for fit in given[g : g + 1]]
+    )
+
+
+_TEN = VideoFormat(101, 67, Fraction(25), Fraction(1, 25), 10, Colour(9, 16, 9, False, 3))
+FILES: dict[str, Callable[[], bytes]] = {
+    "av1": lambda: _encoded(keyint=6),
+    "av1-low-delay": lambda: _encoded(low_delay=True),
+    "av1-half": lambda: _encoded(5, scale=Fraction(1, 2)),
+    "av1-three-quarters": lambda: _encoded(5, scale=Fraction(3, 4)),
+    "av1-ten-bits": lambda: _encoded(5, _TEN),
+    "vvc": lambda: _encoded(keyint=6, base="vvc"),
+    "vvc-half": lambda: _encoded(4, base="vvc", scale=Fraction(1, 2)),
+    "none": lambda: _plain_none(),
+    "fitted": _fitted,
+    "timing": _timed,
+    "metadata": _described,
+    "summary": _summarised,
+    "grown": _grown,
+    "embedded": lambda: _encoded(3, embed_model=True),
+    "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
+}
+
+
+def _plain_none() -> bytes:
+    """Grey frames without tokens."""
+    out = io.BytesIO()
+    header = SequenceHeader(_FORMAT, "none", Fraction(1), 40)
+    writer = Writer(out, header)
+    packets = [Packet(Kind.KEY if n == 0 else Kind.INTER, b"") for n in range(3)]
+    decoder = Decoder(header)
+    list(decoder.frames_of(packets))
+    for packet in packets:
+        writer.write(packet)
+    writer.finish(decoder.base_hash)
+    return out.getvalue()
+
+
+def _refused() -> dict[str, tuple[bytes, int, str]]:
+    """By name: bytes, exit code, why."""
+    from tests.bitstream.test_growth import grown
+
+    whole = _encoded(4, keyint=2, low_delay=True)
+    size = len(Reader(io.BytesIO(whole)).header.pack())
+    header, rest = whole[:size], whole[size:]
+    flipped = bytearray(whole)
+    flipped[size + 20] ^= 4
+    return {
+        "empty": (b"", 3, "no byte"),
+        "flipped-bit": (bytes(flipped), 3, "CRC-16 of the first packet"),
+        "cut": (whole[:-20], 3, "no index and no end"),
+        "after-the-end": (whole + b"\0", 3, "a byte follows the end"),
+        "without-a-frame": (header + rest[-16:], 3, "no GOP"),
+        "needs-1.1": (grown(header, needed=(1, 1)) + rest, 4, "the needed version"),
+        "needs-2.0": (grown(header, written=(2, 0), needed=(2, 0)) + rest, 4, "the needed version"),
+        "flag": (grown(header, changes={4: 0x12}) + rest, 4, "a flag that must be understood"),
+        "base": (grown(header, changes={-11: 200}) + rest, 4, "an unknown base"),
+        "earlier": (b"\x89GVC\0\7" + _sealed(header[6:-4]) + rest, 4, "format 0.7"),
+        "q": (grown(header, changes={-9: 64}) + rest, 3, "q above 63"),
+        "number": (header + b"\x80\0", 3, "a number in non-minimal form"),
+    }
+
+
+def _sealed(fields: bytes) -> bytes:
+    head = b"\x89GVC\0\7" + fields
+    return fields + zlib.crc32(head).to_bytes(4, "little")
+
+
+def rans_vectors() -> list[dict[str, Any]]:
+    """Values in every fifth table, with escapes, whole bytes."""
+    rng = np.random.default_rng(2)
+    found = []
+    for scale in range(0, 64, 5):
+        for mean in (0, -11, 300):
+            values = np.concatenate([rng.integers(-4, 5, 20), [200, -3000, 1 << 20]])
+            values = values.astype(np.int32)
+            tables = np.full(len(values), scale, np.uint8), np.full(len(values), mean, np.int16)
+            data = _core.cdf_encode(values, *tables)
+            found.append(
+                {
+                    "scale": scale,
+                    "mean": mean,
+                    "inflation": 0,
+                    "values": values.tolist(),
+                    "bytes": binascii.hexlify(data).decode(),
+                }
+            )
+    return found
+
+
+def main(names: list[str]) -> None:
+    for folder in ("files", "refused", "models"):
+        (ROOT / folder).mkdir(exist_ok=True)
+    painter = PAINTER.find()
+    shutil.copyfile(painter, MODELS / f"{model_id(painter).hex()}.safetensors")
+    for name, made in FILES.items():
+        if names and name not in names:
+            continue
+        data = made()
+        (ROOT / f"files/{name}.gvc").write_bytes(data)
+        wanted = json.dumps(answer(data), indent=1, ensure_ascii=False)
+        (ROOT / f"files/{name}.json").write_text(wanted + "\n", "utf-8")
+        print(f"{name}: {len(data)} bytes")
+    if names:
+        return
+    reasons = {}
+    for name, (data, code, why) in _refused().items():
+        try:
+            answer(data)
+        except GvcodecError as error:
+            assert error.exit_code == code, (name, error)
+        else:
+            raise AssertionError(f"{name} is read")
+        (ROOT / f"refused/{name}.gvc").write_bytes(data)
+        reasons[name] = {"code": code, "why": why}
+    (ROOT / "refused.json").write_text(json.dumps(reasons, indent=1) + "\n")
+    (ROOT / "rans.json").write_text(json.dumps(rans_vectors()) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""Models that a file brings along: `model` packets directly after the header.
+
+payload = u8 role  a safetensors file        role 0: painter, 1: model of the base
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+from gvcodec.bitstream.header import SequenceHeader
+from gvcodec.bitstream.packets import Kind, Packet, read_packet
+from gvcodec.errors import DamagedStreamError
+from gvcodec.models import adopt_model, find_model
+
+PAINTER, BASE_MODEL = 0, 1
+#: Packets of models that one file may have.
+_MOST = 8
+
+
+def model_packets(header: SequenceHeader) -> Iterator[Packet]:
+    """The models that a header names, as packets. Raises `WrongModelError` for one that is not
+    here."""
+    for role, identity in _named(header).items():
+        if identity is not None:
+            data = find_model(identity, "the model").read_bytes()
+            yield Packet(Kind.MODEL, bytes([role]) + data)
+
+
+def adopt_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
+    """Take over the models of a stream that stands after its header; a stream at the same place.
+    Raises `DamagedStreamError` for models that the header does not name."""
+    if not header.embeds_models:
+        return stream
+    seekable = stream.seekable()
+    begin = stream.tell() if seekable else 0
+    seen = bytearray()
+    for _ in range(_MOST):
+        kept = _Kept(stream)
+        try:
+            packet, _data = read_packet(kept)
+        except DamagedStreamError:
+            seen += kept.data
+            break  # whoever reads on says where
+        seen += kept.data
+        if packet.kind is not Kind.MODEL:
+            break
+        role, named = packet.payload[:1], _named(header)
+        if role and role[0] in named:
+            adopt_model(packet.payload[1:], named[role[0]])
+    if seekable:
+        stream.seek(begin)
+        return stream
+    return cast(BinaryIO, io.BufferedReader(_Again(bytes(seen), stream)))
+
+
+def _named(header: SequenceHeader) -> dict[int, bytes | None]:
+    return {PAINTER: header.painter_id, BASE_MODEL: header.base_model_id}
+
+
+class _Kept:
+    """A source that remembers what was read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.data = bytearray()
+
+    def read(self, size: int, /) -> bytes:
+        found = self._stream.read(size)
+        self.data += found
+        return found
+
+
+class _Again(io.RawIOBase):
+    """Bytes that were read already, then the rest of a pipe."""
+
+    def __init__(self, data: bytes, rest: BinaryIO) -> None:
+        self._data, self._rest = io.BytesIO(data), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._data.read(len(buffer)) or self._rest.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)

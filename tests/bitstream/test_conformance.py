@@ -1,0 +1,127 @@
+"""The conformance files say what gvcodec finds in them, and models inside of files are used."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gvcodec
+from conformance import __main__ as judging
+from conformance.reference import answer
+from gvcodec import models
+from gvcodec.api.trace import trace
+from gvcodec.bitstream import Kind, Packet, Reader, embedded
+from gvcodec.entropy import streams
+from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
+from tests.conftest import rewritten
+
+ROOT = Path(__file__).resolve().parents[2] / "conformance"
+FILES = sorted(ROOT.glob("files/*.gvc"))
+REFUSED = json.loads((ROOT / "refused.json").read_text())
+EMBEDDED = ROOT / "files/embedded.gvc"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_is_in_a_file_is_what_it_says(path: Path) -> None:
+    found = json.loads(json.dumps(answer(path.read_bytes())))
+    assert found == json.loads(path.with_suffix(".json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_must_be_refused_is_for_the_reason_given(name: str) -> None:
+    with pytest.raises(GvcodecError) as refused:
+        answer((ROOT / f"refused/{name}.gvc").read_bytes())
+    assert refused.value.exit_code == REFUSED[name]["code"]
+
+
+def test_vectors_of_the_range_coder() -> None:
+    import numpy as np
+
+    for vector in json.loads((ROOT / "rans.json").read_text()):
+        shape = 1, len(vector["values"])
+        table = np.full(shape, vector["scale"], np.uint8)
+        mean = np.full(shape, vector["mean"], np.int16)
+        values, whole = streams.decode([bytes.fromhex(vector["bytes"])], table, mean)
+        assert whole[0] and values[0].tolist() == vector["values"]
+
+
+def test_the_judge_sees_what_differs() -> None:
+    wanted = json.loads((ROOT / "files/av1.json").read_text("utf-8"))
+    assert set(judging.judge(wanted, wanted)) == {judging.SAME}
+    other = wanted | {"times": [0]}
+    del other["fit"]
+    marks = dict(zip(judging.COLUMNS, judging.judge(other, wanted), strict=True))
+    assert marks["times"] == judging.OTHER and marks["fit"] == judging.MISSING
+    assert marks["base"] == judging.SAME
+
+
+def test_the_repository_holds_little_of_it() -> None:
+    assert sum(p.stat().st_size for p in ROOT.rglob("*") if p.is_file()) < 8 << 20
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that come once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._data.readinto(buffer)
+
+
+@pytest.fixture
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without `checkpoints/`, which has read no file yet."""
+    monkeypatch.setattr(models, "shipped_folders", list)
+    models._adopted.cache_clear()
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_file_with_its_model_is_painted_without_checkpoints(nothing_shipped, pipe: bool) -> None:
+    data = EMBEDDED.read_bytes()
+    without = rewritten(data, lambda packets: (p for p in packets if p.kind is not Kind.MODEL))
+    models._adopted.cache_clear()
+    with pytest.raises(WrongModelError):
+        gvcodec.Decoder(Reader(io.BytesIO(without)).header)
+    reader = Reader(io.BufferedReader(Pipe(data)) if pipe else io.BytesIO(data))
+    decoder = gvcodec.Decoder(reader.header)
+    assert len(list(decoder.frames_of(reader.packets()))) == 3
+    decoder.verify(reader.base_hash)
+    assert decoder.painted_wanted == decoder.painted_hash
+
+
+def test_who_cuts_a_file_with_its_model_keeps_it() -> None:
+    out = io.BytesIO()
+    gvcodec.cut(EMBEDDED.read_bytes(), out, 0)
+    kinds = [packet.kind for packet in Reader(io.BytesIO(out.getvalue())).packets()]
+    assert kinds[0] is Kind.MODEL and kinds.count(Kind.MODEL) == 1
+
+
+def test_a_model_that_the_header_does_not_name_is_damage() -> None:
+    def another(packets: list[Packet]) -> list[Packet]:
+        made = bytes([embedded.PAINTER]) + b"another"
+        return [Packet(Kind.MODEL, made) if p.kind is Kind.MODEL else p for p in packets]
+
+    data = EMBEDDED.read_bytes()
+    with pytest.raises(DamagedStreamError, match="not the one that the header names"):
+        Reader(io.BytesIO(rewritten(data, another)), "x.gvc")
+
+
+def test_a_trace_has_every_byte_and_every_field() -> None:
+    for name in ("fitted", "summary", "metadata", "timing", "grown", "vvc"):
+        path = ROOT / f"files/{name}.gvc"
+        found = list(trace(path))
+        assert found[0]["structure"] == "header" and found[-1]["structure"] == "end"
+        assert sum(entry["bytes"] for entry in found) == path.stat().st_size
+        wanted = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        summaries = [e["vectors"] for e in found if e["structure"] == "summary"]
+        assert summaries == [s for s in wanted["summary"] if s is not None]
+        frames = [e["frames"] for e in found if e["structure"] in ("key", "inter")]
+        assert sum(map(len, frames)) == len(wanted["base"])
