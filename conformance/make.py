@@ -170,7 +170,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "av1-ten-bits": lambda: _encoded(5, _TEN),
     "vvc": lambda: _encoded(keyint=6, base="vvc"),
     "vvc-half": lambda: _encoded(4, base="vvc", scale=Fraction(1, 2)),
-    "none": lambda: _plain_none(),
     "fitted": _fitted,
     "timing": _timed,
     "metadata": _described,
@@ -179,20 +178,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "embedded": lambda: _encoded(3, embed_model=True),
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
 }
-
-
-def _plain_none() -> bytes:
-    """Grey frames without tokens."""
-    out = io.BytesIO()
-    header = SequenceHeader(_FORMAT, "none", Fraction(1), 40)
-    writer = Writer(out, header)
-    packets = [Packet(Kind.KEY if n == 0 else Kind.INTER, b"") for n in range(3)]
-    decoder = Decoder(header)
-    list(decoder.frames_of(packets))
-    for packet in packets:
-        writer.write(packet)
-    writer.finish(decoder.base_hash)
-    return out.getvalue()
 
 
 def _refused() -> dict[str, tuple[bytes, int, str]]:

@@ -119,7 +119,7 @@ class SequenceHeader:
     @property
     def profile(self) -> int:
         """What a decoder needs beside the container: an index of `PROFILES`."""
-        if self.gvc1d_id is not None:
+        if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
         return 2 if self.base == "motion" else int(self.painter_id is not None)
 

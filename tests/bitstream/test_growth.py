@@ -82,8 +82,9 @@ def test_a_file_that_needs_more_says_what(needed: tuple[int, int]) -> None:
 def test_profile_and_level_follow_from_the_fields() -> None:
     assert (HEADER.profile, HEADER.level) == (0, 1)
     painted = SequenceHeader(FORMAT, "av1", Fraction(1), 40, painter_id=bytes(8))
-    tokens = SequenceHeader(FORMAT, "none", Fraction(1), 40, gvc1d_id=bytes(8))
-    assert (painted.profile, tokens.profile) == (1, 3)
+    tokens = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=bytes(8))
+    loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
+    assert (painted.profile, tokens.profile, loop.profile) == (1, 3, 3)
     hd = VideoFormat(1920, 1080, Fraction(30), Fraction(1, 30))
     assert SequenceHeader(hd, "av1", Fraction(1), 40).level == 3
     fast = VideoFormat(8192, 8192, Fraction(100), Fraction(1, 100))
