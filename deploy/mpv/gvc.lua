@@ -1,12 +1,14 @@
--- Plays .gvc files painted: `gvcodec decode` fills a temporary Matroska file, which mpv plays meanwhile (seeking works within what
--- is decoded). Put this file into ~/.config/mpv/scripts/. $GVCODEC names another program than `gvcodec`, $TMPDIR another folder.
+-- Plays .gvc files painted, without sound: `gvcodec decode` fills a temporary file of raw frames, which mpv plays meanwhile. Put this file into ~/.config/mpv/scripts/. $GVCODEC names another program than `gvcodec`, $TMPDIR another folder.
 local utils = require "mp.utils"
 local ENOUGH = 262144 -- bytes after which mpv begins
 local running, folder
 
 local function stop()
   if running then mp.abort_async_command(running) end
-  if folder then utils.subprocess({args = {"rm", "-rf", folder}}) end
+  if folder then
+    os.remove(folder .. "/video.y4m")
+    os.remove(folder)
+  end
   running, folder = nil, nil
 end
 
@@ -15,10 +17,10 @@ mp.add_hook("on_load", 5, function(hook)
   if not path:lower():match("%.gvc$") then return end
   stop()
   folder = utils.subprocess({args = {"mktemp", "-d", "-t", "gvcodec-XXXXXX"}}).stdout:gsub("%s+$", "")
-  local decoded, done = folder .. "/video.mkv", false
+  local decoded, done = folder .. "/video.y4m", false
   running = mp.command_native_async({
     name = "subprocess", playback_only = false, capture_stderr = true,
-    args = {"sh", "-c", '"$1" decode --quiet "$2" - -f matroska | cat > "$3"', "sh", os.getenv("GVCODEC") or "gvcodec", path, decoded},
+    args = {"sh", "-c", '"$1" decode --quiet "$2" - -f y4m > "$3"', "sh", os.getenv("GVCODEC") or "gvcodec", path, decoded},
   }, function(_, result)
     done, running = true, nil
     if result and result.status ~= 0 and not result.killed_by_us then mp.msg.error(result.stderr) end
