@@ -10,6 +10,8 @@ from gvcodec.errors import GvcodecError
 WHAT = (
     "gvc1d",
     "gvc1d.ablations",
+    "gvc1d.codec",
+    "gvc1d.shards",
     "lp_comp",
     "painter",
     "perceptual",

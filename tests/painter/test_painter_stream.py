@@ -21,8 +21,9 @@ from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted, encode_stream
 from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
+from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.painter.cpu import CpuPainter
-from gvcodec.painter.model import CHECKPOINT_VARIABLE, Model, condition, rate
+from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import IDENTITY, Delta, pack, read, unpack
 from gvcodec.painter.video import VideoPainter

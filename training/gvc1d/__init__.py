@@ -1,7 +1,11 @@
-"""Training of the learned codec: `python -m training gvc1d CONFIG.toml [--minutes N]`.
+"""Training of tokens over a base and of pictures: `python -m training gvc1d CONFIG.toml`.
 
 On several GPUs or machines: `torchrun --nproc-per-node=N --nnodes=M -m training gvc1d CONFIG.toml`.
 
+Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gvc1d.codec`.
+
+    shards     short runs of clips with their motion
+    codec      the program that trains base gvc1d from them
     settings   the keys of a configuration
     data       runs of frames from any tree of videos and pictures
     losses     distortion of a run

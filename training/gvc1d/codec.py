@@ -1,7 +1,7 @@
 """Trains GVC1D's codec (`gvcodec.gvc1d.network`), top to bottom.
 
-    python -m training gvc1d-shards CLIPS SHARDS          # once
-    python -m training gvc1d-codec SHARDS OUT [--minutes 60] [--device cuda]
+    python -m training gvc1d.shards CLIPS SHARDS          # once
+    python -m training gvc1d.codec SHARDS OUT [--minutes 60] [--device cuda]
 
 A step: `batch` crops of 256×512 from runs of `length` frames, one quality for all, give or take 4.
 The first frame has no prediction. The codec's loss is D + λ · bits with λ = c · step² (`PRICE`), so
@@ -374,7 +374,7 @@ class Run:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="training gvc1d-codec")
+    parser = argparse.ArgumentParser(prog="training gvc1d.codec")
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -413,9 +413,3 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps({name: values}), file=log, flush=True)
         print(name, json.dumps(values), flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Shards: short runs of clips, small enough to carry to a machine with a GPU.
 
-    python -m training gvc1d-shards CLIPS FOLDER [--images FOLDER] [--frames 8] [--runs 2]
+    python -m training gvc1d.shards CLIPS FOLDER [--images FOLDER] [--frames 8] [--runs 2]
 
 A run is `frames` frames (H.265, nearly lossless, sides multiples of 16) in `NAME.N.mp4`, with the
 motion of each 16×16 block from frame to frame in `motion.npz` (`NAME.N`: `[frames - 1, H/16, W/16,
@@ -67,7 +67,7 @@ def motion_of(luma: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="training gvc1d-shards")
+    parser = argparse.ArgumentParser(prog="training gvc1d.shards")
     parser.add_argument("clips", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=Path)
@@ -95,9 +95,3 @@ def main(arguments: Sequence[str]) -> int:
     size = sum(f.stat().st_size for f in asked.folder.iterdir())
     print(f"{len(motion)} runs, {size / 1e6:.1f} MB in {asked.folder}")
     return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main(sys.argv[1:]))
