@@ -70,7 +70,7 @@ class CodecNetwork(nn.Module):
         """Unrounded integers `[B, W, N]` of a frame, and the prediction's coefficients."""
         residual = self.transform.analyse(y - guess[0], uv - guess[1])
         known = self.transform.analyse(guess[0] - GREY, guess[1] - GREY)
-        if self.uses_analyst:
+        if self.uses_analyst and not predicted:
             flag = step.new_full((len(y),), float(predicted))
             moved = self.analyst(residual.detach(), known.detach(), step, flag)
             residual = residual + moved * step.view(-1, 1, 1, 1)
