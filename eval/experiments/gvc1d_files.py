@@ -31,6 +31,7 @@ from gvcodec.bitstream import Kind, Reader
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
 _Q = (50, 54, 58, 62, 66, 69)
+_GVC1D_Q = (32, 36, 40, 44, 48, 54, 60, 66)
 ROWS = {
     **{f"{base} q {q}": f"--base {base} -q {q}" for base in ("av1", "motion") for q in _Q},
     **{
@@ -39,12 +40,10 @@ ROWS = {
         for q in _Q
         for tokens in ("auto", "32")
     },
-    **{f"none, rate {rate}": f"--base none --token-rate {rate}" for rate in range(8)},
+    **{f"gvc1d q {q}": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
+    **{f"gvc1d q {q}, base frames": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
     # With `--between`: every shot begins a GOP, so none finds a memory.
-    **{
-        f"none, rate {rate}, GOPs": f"--base none --token-rate {rate} --keyint SHOT"
-        for rate in range(8)
-    },
+    **{f"gvc1d q {q}, GOPs": f"--base gvc1d -q {q} --keyint SHOT" for q in _GVC1D_Q},
 }
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
@@ -94,7 +93,8 @@ def measure(
             begun = time.monotonic()
             _run(["encode", source, stream, *settings.split(), *_COMMON])
             coded = time.monotonic()
-            _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y"])
+            bare = ["--fidelity"] if row.endswith("base frames") else []
+            _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y", *bare])
             seconds = coded - begun, time.monotonic() - coded
             share = _token_bytes(stream)
             values = judge(Loaded(read(shown, height, len(frames))[0]))
