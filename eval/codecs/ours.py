@@ -111,7 +111,9 @@ def _options_of(word: str) -> dict[str, str]:
 def _rated_base(given: dict[str, str]) -> str:
     """The base whose qualities count: with `auto`, those of av1."""
     base = given.get("base", "av1")
-    return "av1" if base == "auto" else base
+    from gvcodec.bases import ALIASES
+
+    return "av1" if base == "auto" else ALIASES.get(base, base)
 
 
 def _check_base(word: str, given: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
-from gvcodec.errors import WrongModelError
+from gvcodec.errors import FormatVersionError, WrongModelError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes
@@ -292,7 +292,7 @@ def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) 
         assert clips_equal(found, wanted)
         if not painted:
             pytest.importorskip("torch")
-            with pytest.raises(WrongModelError, match="newer version"):
+            with pytest.raises(FormatVersionError, match="newer version"):
                 list(gvcodec.decode_planes(data))
 
 

@@ -68,9 +68,10 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
 
 
 def test_latent_tokens_are_options_of_a_row() -> None:
-    word = "gvcodec:base=none:token-rate=3:model=/m/gvc1d-tiny.safetensors"
+    word = "gvcodec:tokens=8:token-rate=3:model=/m/gvc1d-tiny.safetensors"
     codec = resolve([word], Options())[0]
     model = "--model=/m/gvc1d-tiny.safetensors"
     assert "--token-rate=3" in codec.encode and model in codec.encode
-    assert list(codec.outputs) == ["rendered"] and model in codec.outputs["rendered"]
-    assert codec.name == "gvcodec-none-3-gvc1d-tiny"
+    assert model in codec.outputs["rendered"]
+    assert codec.name == "gvcodec-8-3-gvc1d-tiny"
+    assert "--base=none" in resolve(["gvcodec:base=none"], Options())[0].encode
