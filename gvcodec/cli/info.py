@@ -12,7 +12,7 @@ from gvcodec.cli._standard_streams import out
 from gvcodec.edit.info import info, text
 
 HELP = "check a stream and say what it holds"
-EXAMPLES = ("info film.gvc", "info film.gvc --json", "info film.gvc --trace")
+EXAMPLES = ("info film.gvc --json", "info film.gvc --trace")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -351,6 +351,7 @@ def test_a_model_without_an_entropy_network_takes_the_shipped_one(tmp_path, monk
     model = write_model(shipped, Path(GVC1D_SMALL.name).stem)
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes())
+    monkeypatch.setattr("gvcodec.gvc1d.files.shipped_folders", lambda: [shipped])
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [shipped])
     assert files.entropy_file(other) == files.entropy_file(model) == files.entropy_beside(model)
     assert files.find_pair(files.pair_id(other), [other]) == other
