@@ -122,7 +122,7 @@ def _payloads(data: bytes, seed: int) -> Iterator[Mutation]:
             what: Packet(packet.kind, payload) for what, payload in _strange(packet.payload, rng)
         }
         for kind in Kind:
-            if kind not in (packet.kind, Kind.UNKNOWN, Kind.INDEX, Kind.END, Kind.GOP):
+            if kind >= 0 and kind not in (packet.kind, Kind.INDEX, Kind.END, Kind.GOP):
                 others[kind.name] = Packet(kind, packet.payload)
         for what, other in others.items():
             sealed = sealed_stream(data, [*before, other, *after])
