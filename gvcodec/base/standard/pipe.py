@@ -158,6 +158,7 @@ class _Gop:
 
     def ready(self, lag: int | None) -> Iterator[tuple[bytes, bool]]:
         """The units that leave now."""
+        leave_realtime(self._process.pid)
         while self._received < self._sent:
             if self._units.empty() if lag is None else self._sent - self._received <= lag:
                 return
