@@ -1,0 +1,95 @@
+"""Integers, checksums, and the ways a file can be refused (Container: Integers, Checksums)."""
+
+from __future__ import annotations
+
+import zlib
+
+
+class Refused(Exception):
+    """A file that is not read; `code` is the exit code that Conformance asks for."""
+
+    code = 3
+
+
+class Damaged(Refused):
+    """The file breaks the specification."""
+
+
+class Newer(Refused):
+    """The file is whole, but of another version."""
+
+    code = 4
+
+
+class OtherHash(Refused):
+    """What was decoded is not what was encoded."""
+
+    code = 5
+
+
+def require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Damaged(what)
+
+
+class Bytes:
+    """A cursor over bytes; what reaches beyond the end is damage."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data, self.at = data, at
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.at
+
+    def take(self, size: int) -> bytes:
+        require(size <= self.left, "a field ends early")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def rest(self) -> bytes:
+        return self.take(self.left)
+
+    def number(self, size: int) -> int:
+        """u8, u16, u32."""
+        return int.from_bytes(self.take(size), "little")
+
+    def var(self, low: int = 0, high: int = 2**63 - 1) -> int:
+        value = 0
+        for i in range(9):
+            byte = self.number(1)
+            value |= (byte & 127) << 7 * i
+            if byte < 128:
+                require(byte > 0 or i == 0, "a number is not in its shortest form")
+                require(low <= value <= high, f"{value} is not in {low}…{high}")
+                return value
+        raise Damaged("a number has more than nine bytes")
+
+    def svar(self, bound: int = 2**63) -> int:
+        coded = self.var()
+        value = -((coded + 1) // 2) if coded & 1 else coded // 2
+        require(abs(value) <= bound, f"{value} is beyond ±{bound}")
+        return value
+
+
+def _crc16_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        c = byte << 8
+        for _ in range(8):
+            c = (c << 1 ^ 0x1021 if c & 0x8000 else c << 1) & 0xFFFF
+        table.append(c)
+    return table
+
+
+_CRC16 = _crc16_table()
+
+
+def crc16(data: bytes) -> int:
+    c = 0xFFFF
+    for byte in data:
+        c = (c << 8 & 0xFFFF) ^ _CRC16[c >> 8 ^ byte]
+    return c
+
+
+crc32 = zlib.crc32
