@@ -187,7 +187,7 @@ def test_a_summary_stands_before_the_weights_of_its_gop(scenes: list[Planes]) ->
     plain = made(scenes[:20], summary=False)
     new = Packet(Kind.FIT, b"\1\0"), Packet(Kind.SUMMARY, b"\7")
     reader = Reader(io.BytesIO(rewritten(plain, lambda packets: before_keys(packets, repeat(new)))))
-    found = [packet.kind for packet in reader.packets()]
+    found = [packet.kind for packet in reader.packets() if packet.kind is not Kind.METADATA]
     assert found[:3] == [Kind.SUMMARY, Kind.FIT, Kind.KEY]
     assert all(gop.fitted for gop in reader.gops())
 

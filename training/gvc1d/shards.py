@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gvcodec._core import motion_search
+from training.held_out import is_held_out
 
 #: Wide enough for 480p; a multiple of 16.
 _WIDTH = 848
@@ -74,7 +75,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--crf", type=int, default=19)
-    parser.add_argument("--skip", nargs="*", default=[], help="beginnings of names to leave out")
     asked = parser.parse_args(arguments)
     asked.folder.mkdir(parents=True, exist_ok=True)
     motion: dict[str, np.ndarray] = {}
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.images:
         jobs += [(image, 1, 1) for image in sorted(asked.images.iterdir())]
     for clip, frames, runs in jobs:
-        if any(clip.name.startswith(name) for name in asked.skip):
+        if is_held_out(clip.name):
             continue
         for number in range(runs):
             to = asked.folder / f"{clip.stem}.{number}.mp4"

@@ -1,0 +1,495 @@
+"""Trains GVC1D in the paper's own form, small: learned queries, mask tokens, no transform.
+
+    python -m training gvc1d.paper_form FOLDER OUT [--minutes 60] [--form paper|transform]
+
+Material: pictures (`*.jpg`, `*.png`) and clips (`*.mp4`) of FOLDER, any depth, at a quarter of
+their size; sources of `training/held_out.txt` measure. A window of 256² is 64² luma and two 32²
+chroma there, 64 patches of 96 values. `--form paper`: a transformer reads patches, the last picture
+and the last tokens beside 64 learned queries, whose outputs are 64 tokens of 16 integers; another
+reads the tokens beside mask tokens. `--form transform`: the lowest coefficients of an orthonormal
+cosine transform are the integers, its inverse the decoder. Both pay an autoregressive transformer
+over tokens. The objective is J = squared error / step² + 0.15 bits.
+
+Tokens live by the measures of TA-TiTok's and GVC1D's trainings: input patches are masked, the
+context is dropped in half of the samples, the tail of the tokens in a quarter. Bits that cost from
+the first step on kill them (all integers were 0 after eight minutes), so a third of the run is
+free; queries and patches begin with the same places and keys as queries, so that attention begins
+near. In OUT: `log.jsonl` (curve; J with tokens zeroed or of another window at the decoder, and
+without context) and `state.pt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.held_out import is_held_out
+
+TOKENS, CHANNELS, PATCHES, VALUES = 64, 16, 64, 96
+#: λ in squared steps a bit.
+PRICE = 0.15
+#: Steps of the objective, 8-bit levels at a quarter of the size: trained, measured.
+FINEST, COARSEST, MEASURED = 26.0, 180.0, (45.0, 90.0, 160.0)
+DEAD_ZONE = 0.17
+#: Share of the run in which bits cost nothing.
+FREE = 0.33
+
+
+class Planes(NamedTuple):
+    """A quarter-size picture, 8 bits: luma `[H, W]`, chroma `[2, H/2, W/2]`."""
+
+    y: np.ndarray
+    uv: np.ndarray
+
+
+def _quarter(path: Path, most: int) -> list[Planes]:
+    """Up to `most` pictures of a file, every second frame, at a quarter of their size."""
+    import av
+
+    found = []
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number % 2:
+                continue
+            h, w = frame.height // 16 * 4, frame.width // 16 * 4
+            small = frame.reformat(w, h, "yuv420p", interpolation="AREA").to_ndarray()
+            chroma = small[h:].reshape(2, h // 2, w // 2)
+            if min(h, w) >= 64:
+                found.append(Planes(small[:h], chroma))
+            if len(found) == most:
+                break
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Of any depth; `rglob` does not go through links."""
+    return [
+        Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names
+    ]
+
+
+class Material:
+    """Runs of pictures in memory, trained and held out."""
+
+    def __init__(self, folder: Path, frames: int = 12) -> None:
+        self.trained: list[list[Planes]] = []
+        self.kept: list[list[Planes]] = []
+        for path in sorted(_files(folder)):
+            if path.suffix.lower() not in (".mp4", ".jpg", ".png"):
+                continue
+            run = _quarter(path, frames if path.suffix == ".mp4" else 1)
+            if run:
+                (self.kept if is_held_out(path.name) else self.trained).append(run)
+
+    @staticmethod
+    def batch(
+        runs: list[list[Planes]], size: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Patches of windows and of the same place one to three pictures before (or the same
+        picture where there is one alone), `[B, 64, 96]` each, levels - 128."""
+        now, before = [], []
+        for _ in range(size):
+            run = runs[int(rng.integers(len(runs)))]
+            at = int(rng.integers(len(run)))
+            earlier = max(0, at - int(rng.integers(1, 4)))
+            h, w = run[at].y.shape
+            r, c = (int(rng.integers((n - 64) // 2 + 1)) for n in (h, w))
+            flip = rng.random() < 0.5
+            now.append(_window(run[at], r, c, flip))
+            before.append(_window(run[earlier], r, c, flip))
+        return torch.stack(now), torch.stack(before)
+
+
+def _window(planes: Planes, r: int, c: int, flip: bool) -> Tensor:
+    """`[64, 96]`."""
+    y = planes.y[2 * r : 2 * r + 64, 2 * c : 2 * c + 64]
+    uv = planes.uv[:, r : r + 32, c : c + 32]
+    if flip:
+        y, uv = y[:, ::-1], uv[:, :, ::-1]
+    luma, chroma = (torch.from_numpy(np.ascontiguousarray(a)).float() - 128 for a in (y, uv))
+    both = torch.cat([F.pixel_unshuffle(luma[None], 8), F.pixel_unshuffle(chroma, 4)])
+    return both.flatten(1).T
+
+
+class Block(nn.Module):
+    """Attention and a layer of three times the width, before each a norm."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
+        with torch.no_grad():
+            self.out.weight.mul_(0.5)
+            self.narrow.weight.mul_(0.5)
+
+    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        """`[B, n, width]`."""
+        b, n, d = x.shape
+        q, k, v = self.qkv(self.norms[0](x)).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = (q * (d // self.heads) ** -0.5) @ k.mT  # [B, heads, n, n]
+        if causal:
+            seen = seen + torch.full((n, n), -1e4, dtype=seen.dtype, device=x.device).triu(1)
+        x = x + self.out((seen.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(b, n, d))
+        return x + self.narrow(F.gelu(self.wide(self.norms[1](x))))
+
+
+class Prior(nn.Module):
+    """Bits of the integers: a Laplace distribution each, by the tokens before and the last ones."""
+
+    def __init__(self, width: int = 96) -> None:
+        super().__init__()
+        self.enter, self.last = nn.Linear(2 * CHANNELS, width), nn.Linear(2 * CHANNELS, width)
+        self.places = nn.Parameter(0.1 * torch.randn(TOKENS, width))
+        self.rate = nn.Linear(1, width)
+        self.blocks = nn.ModuleList([Block(width), Block(width)])
+        self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, 2 * CHANNELS)
+        nn.init.zeros_(self.leave.weight)
+        self.usual = nn.Parameter(torch.zeros(TOKENS, CHANNELS))
+
+    def forward(self, values: Tensor, paid: Tensor, rate: Tensor, last: Tensor) -> Tensor:
+        """Bits `[B]` of `paid`, by whole `values`, both `[B, 64, 16]`."""
+        x = F.pad(self.enter(_seen(values))[:, :-1], (0, 0, 1, 0)) + self.last(_seen(last))
+        x = x + self.places + self.rate(rate[:, None])[:, None]
+        for block in self.blocks:
+            x = block(x, causal=True)
+        mean, spread = self.leave(self.norm(x)).float().chunk(2, -1)
+        b = (self.usual + spread - rate[:, None, None] * math.log(2)).clamp(-4, 8).exp() + 0.02
+        far = (paid - mean).abs()
+        above, below = (far + 0.5) / b, (far - 0.5) / b
+        outside = 0.5 * torch.exp(-below.clamp(min=0)) * (1 - torch.exp(-1 / b))
+        inside = 1 - 0.5 * torch.exp(-above) - 0.5 * torch.exp(below.clamp(max=0))
+        p = torch.where(below > 0, outside, inside)
+        bits: Tensor = -torch.log2(p.clamp(min=2e-7) * 0.9995 + 1e-7)
+        return bits.flatten(1).sum(1)
+
+
+def _seen(values: Tensor) -> Tensor:
+    size = values.abs().log1p()
+    return torch.cat([values.sign() * size, size], -1)
+
+
+class Form(nn.Module):
+    """What both forms share. `rate`: log2(step / 60) `[B]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prior = Prior()
+
+    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        """Unrounded integers `[B, 64, 16]` of patches `[B, 64, 96]`."""
+        raise NotImplementedError
+
+    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        """Patches of integers."""
+        raise NotImplementedError
+
+
+class PaperForm(Form):
+    """TiTok's layout with GVC1D's contexts: patches and queries through one transformer, tokens and
+    mask tokens through another."""
+
+    def __init__(self, width: int = 192, layers: tuple[int, int] = (3, 4)) -> None:
+        super().__init__()
+
+        def places(n: int) -> nn.Parameter:
+            return nn.Parameter(0.5 * torch.randn(n, width))
+
+        self.patch, self.before = nn.Linear(VALUES, width), nn.Linear(VALUES, width)
+        self.seen = nn.Linear(VALUES, width)
+        self.memory = nn.ModuleList(nn.Linear(2 * CHANNELS, width) for _ in range(2))
+        self.token = nn.Linear(2 * CHANNELS, width)
+        self.rate = nn.ModuleList(nn.Linear(1, width) for _ in range(2))
+        self.places = nn.ParameterList(places(3 * PATCHES + TOKENS) for _ in range(2))
+        self.queries, self.mask = places(TOKENS), places(1)
+        with torch.no_grad():
+            for given in self.places:
+                for part in range(1, 4):
+                    given[part * PATCHES : (part + 1) * PATCHES] = given[:PATCHES]
+        self.hidden = places(1)  # of an input patch
+        self.encoder = nn.ModuleList(Block(width) for _ in range(layers[0]))
+        self.decoder = nn.ModuleList(Block(width) for _ in range(layers[1]))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        with torch.no_grad():
+            for block in (*self.encoder, *self.decoder):
+                block.qkv.weight[width : 2 * width] = block.qkv.weight[:width]
+        self.latent, self.shown = nn.Linear(width, CHANNELS), nn.Linear(width, VALUES)
+        self.hides = 0.0
+
+    def _through(self, part: int, first: Tensor, parts: Sequence[Tensor], rate: Tensor) -> Tensor:
+        """Outputs in the places of `first`; without a context the sequence ends before it."""
+        x = torch.cat([first, *parts], 1) + self.rate[part](rate[:, None])[:, None]
+        x = x + self.places[part][: x.shape[1]]
+        for block in (self.encoder, self.decoder)[part]:
+            x = block(x)
+        out: Tensor = self.norms[part](x[:, : first.shape[1]])
+        return out
+
+    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        patches = self.patch(x / 48)
+        if self.training:
+            share = self.hides * torch.rand(len(x), 1, 1, device=x.device)
+            hidden = torch.rand(len(x), PATCHES, 1, device=x.device) < share
+            patches = torch.where(hidden, self.hidden.to(patches.dtype), patches)
+        queries = self.queries.expand(len(x), -1, -1)
+        context = [patches]
+        if before.any():
+            context += [self.before(before / 48), self.memory[0](_seen(last))]
+        found = self.latent(self._through(0, queries, context, rate)).float()
+        # A step twice as coarse makes integers half as large.
+        return found * 4 * 2 ** -rate[:, None, None]
+
+    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        masks = self.mask.expand(len(values), PATCHES, -1)
+        given = self.token(_seen(values) if not self.training else _seen_smooth(values))
+        context = [given]
+        if before.any():
+            context += [self.seen(before / 48), self.memory[1](_seen(last))]
+        found: Tensor = self.shown(self._through(1, masks, context, rate)).float()
+        return 48 * found
+
+
+def _seen_smooth(values: Tensor) -> Tensor:
+    """`_seen` with a slope at zero."""
+    size = torch.sqrt(values.square() + 1e-4).log1p()
+    return torch.cat(
+        [values / (1 + values.abs()) * (1 + values.abs()).log1p().clamp(min=0.1), size], -1
+    )
+
+
+class TransformForm(Form):
+    """The fixed neighbour: 832 luma and 2 · 96 chroma coefficients of a cosine transform of the
+    window, coarse to fine; of a window with context its difference to the last picture."""
+
+    basis: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        basis = []
+        for n, count, planes in ((64, 832, 1), (32, 96, 2)):
+            k, i = torch.arange(n)[:, None].double(), torch.arange(n)[None].double()
+            cosine = torch.cos(math.pi * (i + 0.5) * k / n) * math.sqrt(2 / n)
+            cosine[0] /= math.sqrt(2)
+            order = (k.square() + k.mT.square()).flatten().argsort(stable=True)[:count]
+            picked = torch.einsum("ai,bj->abij", cosine, cosine).flatten(0, 1)[order].float()
+            distance = (k.square() + k.mT.square()).flatten()[order] * (64 / n) ** 2
+            for p in range(planes):
+                basis += [(float(d), n, p, m) for d, m in zip(distance, picked, strict=True)]
+        basis.sort(key=lambda b: b[:3])
+        rows = []
+        for _, n, p, m in basis:
+            y = torch.zeros(1, 64, 64) if n == 32 else m[None]
+            uv = torch.zeros(2, 32, 32)
+            if n == 32:
+                uv[p] = m
+            both = torch.cat([F.pixel_unshuffle(y, 8), F.pixel_unshuffle(uv, 4)])
+            rows.append(both.flatten(1).T)
+        self.register_buffer("basis", torch.stack(rows).flatten(1))  # [1024, 64 · 96]
+
+    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        found = (x - before).flatten(1) @ self.basis.T
+        return (found / (60 * 2 ** rate[:, None])).view(-1, TOKENS, CHANNELS)
+
+    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+        scaled = values.flatten(1) * (60 * 2 ** rate[:, None])
+        return before + (scaled @ self.basis).view(-1, PATCHES, VALUES)
+
+
+FORMS = {"paper": PaperForm, "transform": TransformForm}
+
+
+def whole(values: Tensor) -> Tensor:
+    """Rounded with a dead zone; gradients pass straight through."""
+    with torch.no_grad():
+        found = values.sign() * torch.floor((values.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
+    return values + (found - values).detach()
+
+
+class Outcome(NamedTuple):
+    """`[B]` each: squared error, bits."""
+
+    error: Tensor
+    bits: Tensor
+
+
+class Run:
+    """A training run's state."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        torch.manual_seed(asked.seed)
+        self.rng = np.random.default_rng(asked.seed)
+        self.device = torch.device(asked.device)
+        self.form = FORMS[asked.form]().to(self.device)
+        if asked.initial:
+            self.form.load_state_dict(torch.load(asked.initial, map_location=self.device))
+        self.average = copy.deepcopy(self.form).requires_grad_(False).eval()
+        self.material = Material(asked.folder)
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.form.parameters() if p.requires_grad],
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+        )
+        self.steps, self.price = 0, 0.0
+
+    def _coded(
+        self, form: Form, x: Tensor, before: Tensor, last: Tensor, rate: Tensor, how: str = ""
+    ) -> tuple[Outcome, Tensor]:
+        """One picture; `how`: "zeroed" or "shuffled" tokens at the decoder."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loose = form.encode(x, before, last, rate)
+            values = whole(loose)
+            if form.training:  # the tail falls away in a quarter of the samples
+                kept = torch.randint(8, TOKENS + 1, (len(x), 1, 1), device=x.device)
+                kept = torch.where(torch.rand_like(kept, dtype=torch.float) < 0.25, kept, TOKENS)
+                values = values * (torch.arange(TOKENS, device=x.device)[None, :, None] < kept)
+            noisy = loose + torch.rand_like(loose) - 0.5 if form.training else values
+            free = form.training and self.price == 0
+            bits = form.prior(values.detach(), noisy.detach() if free else noisy, rate, last)
+            told = {"zeroed": values * 0, "shuffled": values.roll(1, 0)}.get(how, values)
+            made = form.decode(told, before, last, rate)
+        error = (made.float() - x).square().flatten(1).sum(1)
+        return Outcome(error, bits), values.detach()
+
+    def _pair(
+        self, form: Form, pair: tuple[Tensor, Tensor], rate: Tensor, how: str
+    ) -> list[Outcome]:
+        """The earlier picture without a context, the later one with it."""
+        x, before = (p.to(self.device) for p in pair)
+        nothing = torch.zeros(len(x), TOKENS, CHANNELS, device=self.device)
+        first, values = self._coded(form, before, torch.zeros_like(x), nothing, rate, how)
+        seen = self._shown(form, values, rate)
+        if how == "no context" or (form.training and self.rng.random() < 0.5):
+            seen, values = torch.zeros_like(seen), nothing
+        later, _ = self._coded(form, x, seen, values, rate, how)
+        return [first, later]
+
+    @torch.no_grad()
+    def _shown(self, form: Form, values: Tensor, rate: Tensor) -> Tensor:
+        nothing = torch.zeros(len(values), PATCHES, VALUES, device=self.device)
+        return form.decode(values, nothing, torch.zeros_like(values), rate).float().clamp(-128, 127)
+
+    def step(self, part: float) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (self.steps + 1) / 300)
+            group["lr"] = (
+                self.asked.peak * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * part)))
+            )
+        if isinstance(self.form, PaperForm):
+            self.form.hides = 0.3 * (1 - part)
+        low, high = math.log2(FINEST / 60), math.log2(COARSEST / 60)
+        rate = (
+            torch.from_numpy(self.rng.uniform(low, high, self.asked.batch)).float().to(self.device)
+        )
+        pair = self.material.batch(self.material.trained, self.asked.batch, self.rng)
+        step2 = (60 * 2**rate).square()
+        self.price = price = PRICE * min(1.0, max(0.0, (part - FREE) / 0.2))
+        found = self._pair(self.form, pair, rate, "")
+        # Each sample by the logarithm of its own cost: all rates count alike.
+        costs = [(one.error / step2 + price * one.bits + 1).log().mean() for one in found]
+        loss = costs[0] + costs[1]
+        if price == 0:  # the entropy model learns meanwhile
+            loss = loss + 1e-4 * sum(one.bits.mean() for one in found)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.form.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        keep = min(0.998, 1 - 1 / (self.steps + 1))
+        with torch.no_grad():
+            for ours, theirs in zip(self.average.parameters(), self.form.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - keep)
+        return {"first": float(costs[0].detach()), "later": float(costs[1].detach())}
+
+    @torch.no_grad()
+    def measure(self, looks: int = 6, size: int = 16) -> dict[str, float]:
+        """J, PSNR-Y and bits a pixel of the full size, on held-out windows."""
+        found: dict[str, float] = {}
+        for how in ("", "zeroed", "shuffled", "no context"):
+            for step in MEASURED if not how else MEASURED[1:2]:
+                rng = np.random.default_rng(3)
+                rows = []
+                for _ in range(looks):
+                    pair = self.material.batch(self.material.kept, size, rng)
+                    rate = torch.full((size,), math.log2(step / 60), device=self.device)
+                    rows.append(self._pair(self.average, pair, rate, how))
+                name = f"{how or 'J'} {step:g}"
+                for t, time_name in enumerate(("first", "later")):
+                    error = torch.cat([r[t].error for r in rows])
+                    bits = torch.cat([r[t].bits for r in rows])
+                    j = error / step**2 + PRICE * bits
+                    found[f"{name} {time_name}"] = round(float(j.mean()), 2)
+                    if not how:
+                        found[f"bpp {step:g} {time_name}"] = round(float(bits.mean()) / 65536, 5)
+                        mse = float(error.mean()) / (PATCHES * VALUES)
+                        found[f"PSNR {step:g} {time_name}"] = round(
+                            10 * math.log10(255**2 / mse), 2
+                        )
+        return found
+
+    def save(self, out: Path) -> None:
+        partial = out / "state.part"
+        torch.save(self.average.state_dict(), partial)
+        partial.rename(out / "state.pt")
+
+
+def _looks(minutes: float) -> Iterator[float]:
+    """Minutes at which the run is measured: 1, 2, 4, … 32, then each 30."""
+    yield from (t for t in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0) if t < minutes)
+    yield from np.arange(60.0, minutes, 30.0)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="training gvc1d.paper_form")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--form", choices=FORMS, default="paper")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--initial", type=Path)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--peak", type=float, default=6e-4, help="learning rate")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    run = Run(asked)
+    parameters = sum(p.numel() for p in run.form.parameters())
+    print(
+        f"{len(run.material.trained)} runs, {len(run.material.kept)} held out, "
+        f"{parameters} weights",
+        flush=True,
+    )
+    begun = saved = time.monotonic()
+    times = list(_looks(asked.minutes))
+    with open(asked.out / "log.jsonl", "a") as log:
+        while (part := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
+            row = run.step(part)
+            if times and part * asked.minutes >= times[0]:
+                times.pop(0)
+                _note(log, run, row, begun)
+            if time.monotonic() - saved > 300:
+                run.save(asked.out)
+                saved = time.monotonic()
+        run.save(asked.out)
+        _note(log, run, row, begun)
+    return 0
+
+
+def _note(log, run: Run, row: dict[str, float], begun: float) -> None:  # type: ignore[no-untyped-def]
+    line = {"steps": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
+    line |= {k: round(v, 4) for k, v in row.items()} | run.measure()
+    for where in (log, None):
+        print(json.dumps(line), file=where, flush=True)
