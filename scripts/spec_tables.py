@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,12 +64,24 @@ def resampler() -> dict[str, object]:
     return {"up": all_of(UP), "down": all_of(DOWN)}
 
 
+def motion_taps() -> dict[str, list[list[int]]]:
+    """Filters of base motion by plane, of each phase, as the core has them."""
+    source = (ROOT / "csrc/motion_tree/compensation.cpp").read_text()
+    found = {}
+    for plane in ("Luma", "Chroma"):
+        body = source.split(f"k{plane}Taps")[1].split("= {", 1)[1].split("};")[0]
+        rows = re.findall(r"{([^{}]*)}", body)
+        found[plane.lower()] = [[int(tap) for tap in row.split(",")] for row in rows]
+    return found
+
+
 def tables() -> dict[str, bytes]:
     """Every table by the name of its file."""
     laplace = [laplace_scale(scale) for scale in range(_SCALES)]
     return {
         "laplace.json": (json.dumps(laplace, separators=(",", ":")) + "\n").encode(),
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
+        "motion.json": (json.dumps(motion_taps()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),
     }
 

@@ -12,6 +12,7 @@ import pytest
 from gvcodec import _core
 from gvcodec.base.resample import DOWN, UP
 from gvcodec.bitstream.bundles import SAMPLE
+from tests.oracle.motion_tree import CHROMA, LUMA
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "docs/spec/tables"
@@ -46,6 +47,15 @@ def test_resampler_and_sample_are_those_of_the_code() -> None:
             assert tuple(map(tuple, fields["taps"])) == kernel.taps
     shipped = ROOT / "gvcodec/bitstream" / SAMPLE
     assert (TABLES / "bundles.sample").read_bytes() == shipped.read_bytes()
+
+
+def test_taps_of_motion_are_those_of_the_reference() -> None:
+    written = json.loads((TABLES / "motion.json").read_text())
+    assert written == {"luma": [*map(list, LUMA)], "chroma": [*map(list, CHROMA)]}
+    page = (ROOT / "docs/spec/motion.md").read_text().replace("−", "-")
+    for rows in written.values():
+        for phase, row in enumerate(rows):
+            assert f"| {phase} | {' '.join(map(str, row))} |" in page
 
 
 @pytest.mark.parametrize("what", ["crc16", "crc32"])
