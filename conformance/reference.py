@@ -55,9 +55,11 @@ def answer(data: bytes) -> dict[str, Any]:
     found["summary"], found["fit"] = [], []
     for gop in gops:
         packets = list(reader.packets_of(gop))
-        summary = next((p.payload for p in packets if p.kind is Kind.SUMMARY), None)
-        vectors = None if summary is None else Summary.unpack(summary, gop.frames).vectors.tolist()
-        found["summary"].append(vectors)
+        summary = next((p.payload for p in packets if p.kind is Kind.SUMMARY), b"")
+        known = Summary.is_known(summary)
+        found["summary"].append(
+            Summary.unpack(summary, gop.frames).vectors.tolist() if known else None
+        )
         fit = next((p.payload for p in packets if p.kind is Kind.FIT), None)
         in_force = in_force if fit is None else _weights(reader, fit)
         found["fit"].append(in_force)
@@ -65,7 +67,7 @@ def answer(data: bytes) -> dict[str, Any]:
 
 
 def _weights(reader: Reader, payload: bytes) -> Any:
-    if payload == BASE:
+    if payload == BASE or reader.header.painter_id is None:
         return None
     _, strength = split_strength(payload)
     deltas = fit_deltas(reader.header, payload, [MODELS])

@@ -116,7 +116,7 @@ class _Trace:
                 del entry["type"]
             gop.found.append(entry | self._fields(packet, gop))
             if packet.kind in (Kind.GOP, Kind.END):
-                if gop.summary is not None:
+                if gop.summary is not None and Summary.is_known(gop.summary):
                     summary = Summary.unpack(gop.summary, gop.frames)
                     where = next(e for e in gop.found if e["structure"] == "summary")
                     where |= {"stride": summary.stride, "vectors": summary.vectors.tolist()}

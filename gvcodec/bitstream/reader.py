@@ -272,6 +272,8 @@ def parse_index(
         entries.append(entry)
         first += entry.frames
         offset += entry.size
+    if not entries:
+        raise DamagedStreamError("index: no frames")
     if first != frames or len(cursor):
         raise DamagedStreamError("index: frames do not add up")
     return entries

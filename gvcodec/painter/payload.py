@@ -164,8 +164,13 @@ def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:
         raise FormatVersionError(
             "fitted weights as release 0.7.0 coded them, which paints them; --fidelity does without"
         )
-    if not payload or payload[0] & -(1 << len(GROUPS)) != _DELTA:
-        raise DamagedStreamError("fitted weights: unknown kind or group")
+    if not payload:
+        raise DamagedStreamError("fitted weights: no bytes")
+    if payload[0] & -(1 << len(GROUPS)) != _DELTA:
+        raise FormatVersionError(
+            f"fitted weights of kind {payload[0]} need a newer version of gvcodec; --fidelity does "
+            "without"
+        )
     names = in_groups(payload[0] - _DELTA, sizes)
     head = payload[1 : 1 + len(names)]
     coded = [(name, byte) for name, byte in zip(names, head, strict=False) if byte != _EMPTY]
