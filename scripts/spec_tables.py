@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 from gvcodec.base.resample import DOWN, UP, Filter
@@ -75,6 +77,32 @@ def motion_taps() -> dict[str, list[list[int]]]:
     return found
 
 
+def gvc1d() -> dict[str, object]:
+    """Constants of base gvc1d, made once more from the rules that they follow."""
+    frequencies = sorted(product(range(4), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
+    rows = [
+        [math.sqrt((1 + (u > 0)) / 4) * math.cos(math.pi * u * (2 * n + 1) / 8) for n in range(4)]
+        for u in range(4)
+    ]
+    means = [
+        [round((1 << 14) * rows[u][i] * rows[v][j]) for i in range(4) for j in range(4)]
+        for u, v in frequencies
+    ]
+    planes = sorted(
+        (math.hypot(u, v) + (2.5 if component else 0), component, u, v)
+        for component, side in enumerate((16, 8, 8))
+        for u, v in product(range(side), repeat=2)
+        if u or v
+    )
+    return {
+        "steps": [round(256 * 2 ** (q / 10)) for q in range(64)],
+        "levels": [0, 1, 2, *range(4, 383, 4), 383],
+        "frequencies": frequencies,
+        "means": means,
+        "planes": [plane[1:] for plane in planes],
+    }
+
+
 def tables() -> dict[str, bytes]:
     """Every table by the name of its file."""
     laplace = [laplace_scale(scale) for scale in range(_SCALES)]
@@ -82,6 +110,7 @@ def tables() -> dict[str, bytes]:
         "laplace.json": (json.dumps(laplace, separators=(",", ":")) + "\n").encode(),
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
         "motion.json": (json.dumps(motion_taps()) + "\n").encode(),
+        "gvc1d.json": (json.dumps(gvc1d()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),
     }
 

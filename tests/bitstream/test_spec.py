@@ -7,11 +7,14 @@ import json
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gvcodec import _core
 from gvcodec.base.resample import DOWN, UP
 from gvcodec.bitstream.bundles import SAMPLE
+from gvcodec.gvc1d import exact, token_order
+from gvcodec.gvc1d.frame_payload import LEVELS
 from tests.oracle.motion_tree import CHROMA, LUMA
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +59,15 @@ def test_taps_of_motion_are_those_of_the_reference() -> None:
     for rows in written.values():
         for phase, row in enumerate(rows):
             assert f"| {phase} | {' '.join(map(str, row))} |" in page
+
+
+def test_constants_of_gvc1d_are_those_of_the_code() -> None:
+    written = json.loads((TABLES / "gvc1d.json").read_text())
+    assert written["steps"] == list(exact.STEPS)
+    assert written["levels"] == list(LEVELS)
+    assert written["frequencies"] == [*map(list, token_order.ZIGZAG)]
+    assert written["planes"] == [*map(list, token_order.PLANES)]
+    assert np.array_equal(written["means"], exact._MEANS)
 
 
 @pytest.mark.parametrize("what", ["crc16", "crc32"])
