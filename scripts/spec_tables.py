@@ -103,6 +103,20 @@ def gvc1d() -> dict[str, object]:
     }
 
 
+def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
+    """The `count` lowest frequencies beyond a radius."""
+    pairs = (p for p in product(range(64), repeat=2) if math.hypot(*p) > above)
+    return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
+
+
+def latent() -> dict[str, object]:
+    """Frequencies of latent tokens: of the window, and of its regions, which go on beyond them."""
+    luma, chroma = lowest(160), lowest(48)
+    beyond = (max(math.hypot(*p) for p in at) / 4 for at in (luma, chroma))
+    regions = [lowest(count, above) for count, above in zip((144, 24), beyond, strict=True)]
+    return {"luma": luma, "chroma": chroma, "region luma": regions[0], "region chroma": regions[1]}
+
+
 def tables() -> dict[str, bytes]:
     """Every table by the name of its file."""
     laplace = [laplace_scale(scale) for scale in range(_SCALES)]
@@ -111,6 +125,7 @@ def tables() -> dict[str, bytes]:
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
         "motion.json": (json.dumps(motion_taps()) + "\n").encode(),
         "gvc1d.json": (json.dumps(gvc1d()) + "\n").encode(),
+        "latent.json": (json.dumps(latent()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),
     }
 

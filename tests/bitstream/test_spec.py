@@ -70,6 +70,27 @@ def test_constants_of_gvc1d_are_those_of_the_code() -> None:
     assert np.array_equal(written["means"], exact._MEANS)
 
 
+def test_frequencies_of_latent_tokens_are_those_of_the_network() -> None:
+    pytest.importorskip("torch")
+    from gvcodec.gvc1d.config import SMALL
+    from gvcodec.gvc1d.direct import DirectPath
+
+    written = json.loads((TABLES / "latent.json").read_text())
+    path = DirectPath(SMALL)
+    assert written["luma"] == [*map(list, path.luma_at)]
+    assert written["chroma"] == [*map(list, path.chroma_at)]
+    for patterns, name in ((path.patterns, "luma"), (path.chroma_patterns, "chroma")):
+        flat = patterns.flatten(0, 1).double()
+        side = flat.shape[-1]
+        n = np.arange(side)
+        assert len(flat) == len(written[f"region {name}"])
+        for pattern, (u, v) in zip(flat, written[f"region {name}"], strict=True):
+            down, along = (np.cos(np.pi * f * (2 * n + 1) / (2 * side)) for f in (u, v))
+            wave = np.outer(down, along)
+            likeness = (pattern.numpy() * wave).sum() / np.linalg.norm(wave)
+            assert likeness == pytest.approx(1, abs=1e-4), (name, u, v)
+
+
 @pytest.mark.parametrize("what", ["crc16", "crc32"])
 def test_checksums_of_the_specification(what: str) -> None:
     import binascii
