@@ -64,6 +64,19 @@ def see(values: Tensor, sides: Tensor, level: int, at: Tensor | None = None) -> 
     return torch.cat([given, one.to(torch.uint8), spans], 2)
 
 
+def see_at(values: Tensor, sides: Tensor, level: int, windows: Tensor, places: Tensor) -> Tensor:
+    """`see` of single values: uint8 `[n, INPUTS]` of `places` `[n]` in `windows` `[n]`."""
+    tables = _tables(level, values.device)
+    padded = torch.nn.functional.pad(values.int(), (0, 1))
+    sums = torch.zeros_like(padded)
+    sums[:, 1:] = padded[:, :-1].abs().clamp(max=LOUDEST).cumsum(1)
+    row = windows[:, None]
+    one = padded[row, tables.values[places]].clamp(-64, 63) + 64  # [n, 13]
+    inside = sums[row, tables.after[places]] - sums[row, tables.first[places]]
+    spans = log_activation(inside.long() * 32 // tables.length[places])
+    return torch.cat([sides[windows, places], one.to(torch.uint8), spans], 1)
+
+
 def make_sides(
     level: int,
     windows: int,

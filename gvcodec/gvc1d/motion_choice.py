@@ -85,7 +85,8 @@ def _candidates(found: Vectors, field: Vectors) -> NDArray[np.int16]:
 def _differences(source: Planes, reference: Planes, field: Vectors) -> NDArray[np.int64]:
     """Sum of absolute luma differences of each block."""
     moved = motion_compensate(*reference, np.ascontiguousarray(field))[0]
-    apart = np.abs(moved.astype(np.int32) - source[0])
+    apart = np.abs(moved.view(np.int16) - source[0].view(np.int16))  # 10 bits: never beyond
     h, w = apart.shape
-    found: NDArray[np.int64] = apart.reshape(h // BLOCK, BLOCK, w // BLOCK, BLOCK).sum((1, 3))
+    rows = apart.reshape(h // BLOCK, BLOCK, w).sum(1, dtype=np.int16)
+    found: NDArray[np.int64] = rows.reshape(h // BLOCK, w // BLOCK, BLOCK).sum(2, dtype=np.int64)
     return found

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.gvc1d.context_model import see, table_bits
+from gvcodec.gvc1d.context_model import see_at, table_bits
 from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.frame_payload import LARGEST
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.network import DEAD_ZONE
-from gvcodec.gvc1d.token_order import length_of
 from gvcodec.types import Planes
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 
@@ -64,17 +63,18 @@ class Rounding:
     def _choose(
         self, unrounded: Tensor, values: Tensor, sides: Tensor, level: int, weight: Tensor
     ) -> Tensor:
-        count = length_of(level)
-        windows = max(1, _AT_ONCE // count)
+        """What lies nearer to 0 than to 1 becomes 0 unasked: most of a frame."""
+        windows, places = (unrounded.abs() >= 0.5).nonzero(as_tuple=True)
+        wanted, weights = unrounded[windows, places], weight.expand_as(unrounded)[windows, places]
         known = sides.to(self._device)
         for _ in range(_TIMES):
-            parts = []
-            for first in range(0, len(values), windows):
-                rows = slice(first, first + windows)
-                seen = see(values[rows], known[rows], level)
-                table = self._network.twin(seen)
-                parts.append(_cheapest(unrounded[rows], values[rows], table, weight))
-            values = torch.cat(parts)
+            found = []
+            for at in torch.arange(len(places)).split(_AT_ONCE):
+                seen = see_at(values, known, level, windows[at], places[at])
+                now = values[windows[at], places[at]]
+                found.append(_cheapest(wanted[at], now, self._network.twin(seen), weights[at]))
+            if found:
+                values = values.index_put((windows, places), torch.cat(found))
         return values
 
     def _tensors(self, planes: Planes) -> tuple[Tensor, Tensor]:
