@@ -12,6 +12,7 @@ WHAT = (
     "gvc1d.ablations",
     "gvc1d.codec",
     "gvc1d.paper_form",
+    "gvc1d.parts",
     "gvc1d.shards",
     "lp_comp",
     "painter",

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.network import CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
 from gvcodec.util.tensor_colour import SMALL, to_rgb
@@ -183,6 +184,15 @@ def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
     return luma + (made.uv - source[1]).square().sum((1, 2, 3))
 
 
+def load(net: CodecNetwork, path: Path, device: torch.device) -> CodecNetwork:
+    """The weights of a `state.pt` or of a safetensors file into `net`."""
+    if path.suffix == ".safetensors":
+        net.load_state_dict(load_network(path, str(device)).state_dict())
+    else:
+        net.load_state_dict(torch.load(path, map_location=device))
+    return net
+
+
 class Run:
     """A training run's state."""
 
@@ -194,7 +204,8 @@ class Run:
         torch.backends.cudnn.allow_tf32 = False  # the transform's; all else is in halves
         self.network = CodecNetwork().to(self.device)
         if asked.initial:
-            self.network.load_state_dict(torch.load(asked.initial, map_location=self.device))
+            load(self.network, asked.initial, self.device)
+        self.network.uses_analyst = asked.without != "analyst"
         self.network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.shards = Shards(asked.shards, self.device, asked.length)
@@ -213,7 +224,13 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.groups, lr=1e-4, betas=(0.9, 0.98), weight_decay=0.0
         )
-        self.without = ""
+        if asked.without == "contexts":
+            from training.gvc1d.parts import Contexts
+
+            for net in (self.network, self.average):
+                net.twin = Contexts(net.twin, "none")  # type: ignore[assignment]
+        #: What the restorer is not given of the frame before: "", "memory", "last".
+        self.cuts = ""
         self.usual: dict[int, float] = {}
         self.steps = 0
 
@@ -233,10 +250,10 @@ class Run:
 
     def _cut(self, net: CodecNetwork, last: Last) -> Last:
         """Without what an ablation takes away."""
-        if not self.without or last.restored is None:
+        if not self.cuts or last.restored is None:
             return last
         b, w, _, _ = last.restored.memory.shape
-        if self.without == "memory":
+        if self.cuts == "memory":
             return last._replace(restored=last.restored._replace(memory=net.restorer.fresh(b, w)))
         return last._replace(restored=last.restored._replace(y=last.y, uv=last.uv))
 
@@ -340,36 +357,10 @@ class Run:
             found[name] = round(sum(values) / len(values), 4)
         return found
 
-    def ablate(self) -> dict[str, Any]:
-        """The same without parts."""
-        found = {"whole": self.measure(self.average)}
-        net = self.average
-        net.uses_analyst = False
-        found["no analyst"] = self.measure(net)
-        net.uses_analyst = True
-        kept = copy.deepcopy(net.transform.state_dict())
-        from gvcodec.gvc1d.transform import Transform
-
-        beginning = Transform().to(self.device).state_dict()
-        for name in ("analysis_y", "analysis_uv", "synthesis_y", "synthesis_uv"):
-            net.transform.state_dict()[name].copy_(beginning[name])
-        net.uses_analyst = False
-        found["beginning transform, no analyst"] = self.measure(net)
-        net.uses_analyst = True
-        net.transform.load_state_dict(kept)
-        for name in ("memory", "last"):
-            self.without = name
-            found[f"restorer without {name}"] = self.measure(net)
-        self.without = ""
-        for name in ("uses_local", "uses_global"):
-            setattr(net.restorer.stages, name, False)
-            found[f"restorer {name} off"] = self.measure(net)
-            setattr(net.restorer.stages, name, True)
-        return found
-
     def save(self, out: Path) -> None:
         partial = out / "state.part"
-        torch.save(self.average.state_dict(), partial)
+        weights = self.average.state_dict()
+        torch.save({k.replace("twin.twin.", "twin."): v for k, v in weights.items()}, partial)
         partial.rename(out / "state.pt")
 
 
@@ -388,7 +379,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--half", action="store_true", help="bf16 in the transformers")
-    parser.add_argument("--ablate", action="store_true", help="measure without parts at the end")
+    parser.add_argument("--without", choices=("", "analyst", "contexts"), default="")
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -409,7 +400,4 @@ def main(arguments: Sequence[str]) -> int:
             run.save(asked.out)
             saved = time.monotonic()
     run.save(asked.out)
-    for name, values in (run.ablate() if asked.ablate else {}).items():
-        print(json.dumps({name: values}), file=log, flush=True)
-        print(name, json.dumps(values), flush=True)
     return 0

@@ -75,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--crf", type=int, default=19)
+    parser.add_argument("--held-out", action="store_true", help="of held-out sources alone")
     asked = parser.parse_args(arguments)
     asked.folder.mkdir(parents=True, exist_ok=True)
     motion: dict[str, np.ndarray] = {}
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.images:
         jobs += [(image, 1, 1) for image in sorted(asked.images.iterdir())]
     for clip, frames, runs in jobs:
-        if is_held_out(clip.name):
+        if is_held_out(clip.name) != asked.held_out:
             continue
         for number in range(runs):
             to = asked.folder / f"{clip.stem}.{number}.mp4"
