@@ -11,6 +11,7 @@ WHAT = (
     "gvc1d",
     "gvc1d.ablations",
     "gvc1d.codec",
+    "gvc1d.cost",
     "gvc1d.paper_form",
     "gvc1d.parts",
     "gvc1d.shards",

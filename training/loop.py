@@ -20,6 +20,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +89,10 @@ class Work(Protocol):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The scalar to descend on, and what the curve shows of it; `step` counts losses."""
         ...
+
+    def together(self, last: bool) -> AbstractContextManager[None]:
+        """Around a micro-batch; processes add their gradients in the `last` one of a step."""
+        return nullcontext()
 
     def follow_plan(self, share: float) -> None:
         """How much of the plan is done."""
@@ -182,8 +187,9 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         shown: dict[str, float] = {}
         for part in range(schedule.accumulate):
-            loss, parts = self.work.loss(self.steps * schedule.accumulate + part)
-            (loss / schedule.accumulate).backward()
+            with self.work.together(part + 1 == schedule.accumulate):
+                loss, parts = self.work.loss(self.steps * schedule.accumulate + part)
+                (loss / schedule.accumulate).backward()
             shown |= parts
         torch.nn.utils.clip_grad_norm_(self.work.model.parameters(), schedule.clip)
         rate = schedule.rate_at(self.steps, self.minutes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gvcodec.gvc1d.blocks import token_regions
 from gvcodec.gvc1d.buffer import Context
@@ -79,6 +80,15 @@ class Stack(nn.Module):
         self.register_buffer("centres", _centres(config), persistent=False)
         #: Ablations leave one kind of layers out.
         self.uses_local = self.uses_global = True
+        #: In training: layers run again on the way back, so that none keeps what it computed.
+        self.recomputes = False
+
+    def _run(self, layer: nn.Module, *given: Tensor | None) -> Tensor:
+        if self.recomputes and torch.is_grad_enabled():
+            again: Tensor = checkpoint(layer, *given, use_reentrant=False)
+            return again
+        found: Tensor = layer(*given)
+        return found
 
     def _near(self, config: GVC1DConfig) -> Tensor:
         """`[S, S]`: 1 between a slot and the patches of its region."""
@@ -121,12 +131,12 @@ class Stack(nn.Module):
                 if i + 1 == len(self.local):
                     known = layer.ln_1(x[:, :, at : at + k])
                     keys = layer.attn.in_proj(known).chunk(3, -1)[1]
-                x = layer(x, near)
+                x = self._run(layer, x, near)
             if (i + 1) % self.sizes.local == 0 and self.uses_global:
                 stage = i // self.sizes.local
                 for j in range(self.sizes.globals):
                     layer = self.across[stage * self.sizes.globals + j]
-                    slots = layer(x[:, :, at : at + k], places)
+                    slots = self._run(layer, x[:, :, at : at + k], places)
                     x = torch.cat([x[:, :, :at], slots, x[:, :, at + k :]], 2)
         x = self.ln_post(x)
         return x[:, :, at - p : at], x[:, :, at : at + k], keys

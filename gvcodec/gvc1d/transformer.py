@@ -125,8 +125,8 @@ class GlobalAttention(Block):
         super().__init__(width, heads, scale)
         ways = torch.tensor([(0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 0.0)])
         #: A window's distance lowers logits by `far`, logits rise by `way` in its direction.
-        self.far = None if plain else nn.Parameter(torch.full((heads,), 3.0))
-        self.way = None if plain else nn.Parameter(3 * ways.repeat(-(-heads // 5), 1)[:heads])
+        self.far = nn.Parameter(torch.full((heads,), 3.0))
+        self.way = nn.Parameter(3 * ways.repeat(-(-heads // 5), 1)[:heads])
 
     def forward(  # type: ignore[override]
         self, x: Tensor, places: Tensor | None = None
@@ -134,7 +134,7 @@ class GlobalAttention(Block):
         """`places` `[W, K, 2]`: where slots lie, down and along, in windows."""
         b, w, k, d = x.shape
         slots = x.reshape(b, w * k, d)
-        if self.far is None or places is None:
+        if places is None:
             return super().forward(slots).view(b, w, k, d)
         at = places.reshape(w * k, 2)
         count = _AT_ONCE * k
@@ -150,7 +150,6 @@ class GlobalAttention(Block):
 
     def _bias(self, here: Tensor, at: Tensor) -> Tensor:
         """Of logits, `[heads, N, S]`."""
-        assert self.far is not None and self.way is not None
         apart = at[None] - here[:, None]  # [N, S, 2]
         distance = torch.linalg.vector_norm(apart, dim=-1)
         towards = torch.einsum("hi,nsi->hns", self.way, apart / (distance + 0.25)[..., None])

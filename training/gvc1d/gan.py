@@ -1,4 +1,5 @@
-"""The discriminator of the last stage: real or decoded, patch by patch, judged beside the guess.
+"""The discriminator of the last stage: real or decoded, patch by patch, judged beside the frame
+before as it was decoded.
 
 Hinge losses; the gradient reaches the decoder alone (`trains = "decoder"` in the stage's file).
 Material of one core is far from enough for it: the stage is here for those who have GPUs.
@@ -7,8 +8,10 @@ Material of one core is far from enough for it: the stage is here for those who 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,45 +19,62 @@ from gvcodec.gvc1d.picture import Picture
 
 
 class Discriminator(nn.Module):
-    """RGB `[B, 3, H, W]` in 0…1 → logits `[B, 1, H/16, W/16]`; convolutions of stride 2 with
-    spectral norm."""
+    """RGB `[B, 3, H, W]` in 0…1 and what it is judged beside, alike → logits `[B, 1, H/16, W/16]`;
+    convolutions of stride 2 with spectral norm."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        sizes = [3, width, 2 * width, 4 * width, 4 * width]
+        sizes = [6, width, 2 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
         for a, b in pairwise(sizes):
             conv = nn.Conv2d(a, b, 4, 2, 1)
             layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        found: Tensor = self.body(2 * rgb - 1)
+    def forward(self, rgb: Tensor, beside: Tensor) -> Tensor:
+        found: Tensor = self.body(2 * torch.cat([rgb, beside], 1) - 1)
         return found
 
 
 class Adversary:
-    """Both sides of the game."""
+    """Both sides of the game, the same in all processes."""
 
     def __init__(self, device: torch.device, rate: float) -> None:
         self.network = Discriminator().to(device)
+        if dist.is_initialized():
+            for tensor in self.network.state_dict().values():
+                dist.broadcast(tensor, 0)
         self.optimizer = torch.optim.Adam(self.network.parameters(), rate, betas=(0.5, 0.9))
 
-    def learn(self, real: Tensor, made: Tensor) -> float:
+    def learn(self, real: Tensor, made: Tensor, beside: Tensor) -> float:
         """A step of the discriminator; its loss."""
-        loss = (
-            F.relu(1 - self.network(real.detach())) + F.relu(1 + self.network(made.detach()))
-        ).mean()
+        beside = beside.detach()
+        told = self.network(real.detach(), beside), self.network(made.detach(), beside)
+        loss = (F.relu(1 - told[0]) + F.relu(1 + told[1])).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if dist.is_initialized():
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= dist.get_world_size()
         self.optimizer.step()
         return float(loss.detach())
 
-    def cost(self, made: Tensor) -> Tensor:
+    def state(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Takes what `state` gave."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def cost(self, made: Tensor, beside: Tensor) -> Tensor:
         """What the decoder pays, `[B]`."""
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
-        found = -self.network(made).mean((1, 2, 3))
+        found = -self.network(made, beside.detach()).mean((1, 2, 3))
         for parameter in self.network.parameters():
             parameter.requires_grad_(True)
         return found

@@ -38,4 +38,5 @@ def make_model(config: TrainConfig) -> GVC1D:
     for stack in (model.encoder.stack, model.decoder.stack):
         stack.uses_local = "local" not in config.without
         stack.uses_global = "global" not in config.without
+        stack.recomputes = config.recompute
     return model.train().requires_grad_(True)

@@ -36,8 +36,9 @@ class TrainConfig:
     of each run beside the pixels', led by VGG16 in a share `vgg` of the steps where its weights are
     found. `gan`: weight of the adversarial loss, for the decoder only. `trains`: "all", "new"
     (layers that published weights do not have), "decoder", "no_global". `without`: parts left out
-    in ablations, of "memory", "buffer", "local", "global", "direct". `seed` chooses the runs,
-    `draw` the first weights and what steps draw."""
+    in ablations, of "memory", "buffer", "local", "global", "direct". `recompute`: layers run again
+    on the way back, so that a long run fits a GPU. `seed` chooses the runs, `draw` the first
+    weights and what steps draw."""
 
     data: str
     skip: tuple[str, ...] = ("devtest",)
@@ -85,6 +86,7 @@ class TrainConfig:
     looks: int = 1
     vgg: float = 0.5
     gan: float = 0.0
+    recompute: bool = False
     check_steps: int = 100
     patience_minutes: float = 10.0
 

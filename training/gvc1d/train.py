@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Sampler
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.picture import grey
 from gvcodec.gvc1d.run import Coded, Frame
 from training.gvc1d.card import make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
@@ -119,6 +120,12 @@ class Work:
             self.batches = iter(loader)
         return next(self.batches)
 
+    def together(self, last: bool) -> contextlib.AbstractContextManager[None]:
+        if last or not isinstance(self.distributed, DistributedDataParallel):
+            return contextlib.nullcontext()
+        quiet: contextlib.AbstractContextManager[None] = self.distributed.no_sync()
+        return quiet
+
     def follow_plan(self, share: float) -> None:
         self.share = share
 
@@ -206,8 +213,12 @@ class Work:
             int(rng.integers((n - side) // 16 + 1)) * 16 for n in frames[-1].source.y.shape[2:]
         )
         made = random_rgb(coded[-1].picture, top, left, side)
-        self.adversary.learn(random_rgb(frames[-1].source, top, left, side), made)
-        return self.adversary.cost(made).mean()
+        luma = frames[-1].source.y
+        alone = grey(len(luma), luma.shape[2], luma.shape[3], luma)
+        before = coded[-2].picture if len(coded) > 1 else alone
+        beside = random_rgb(before, top, left, side)
+        self.adversary.learn(random_rgb(frames[-1].source, top, left, side), made, beside)
+        return self.adversary.cost(made, beside).mean()
 
     def _kinds(self, batch: dict[str, Tensor], rate: Tensor, base: bool) -> Tensor:
         if not base:
@@ -284,10 +295,15 @@ class Work:
         path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
 
     def state(self) -> dict[str, Any]:
-        return {"usual": self.usual}
+        found: dict[str, Any] = {"usual": self.usual}
+        if self.adversary is not None:
+            found["adversary"] = self.adversary.state()
+        return found
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self.usual = state["usual"].to(self.device)
+        if self.adversary is not None:
+            self.adversary.resume(state["adversary"])
 
 
 class _Order(Sampler[int]):
