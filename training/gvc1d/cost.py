@@ -45,9 +45,9 @@ def kept_bytes(model: GVC1D, frames: int, windows: int) -> int:
         return tensor
 
     rate = torch.zeros(1, dtype=torch.long)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        with torch.autocast("cpu", torch.bfloat16):
-            coded, _ = model(_frames(frames, windows), rate)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        coded, _ = model(_frames(frames, windows), rate)
     del coded
     return sum(seen.values())
 
@@ -91,9 +91,9 @@ def main(arguments: Sequence[str]) -> int:
             f"| memory of a GPU at batch {batch}, {asked.frames} frames of 2 windows: "
             f"kept, recomputed | {pair[0]:.1f}, {pair[1]:.1f} GiB |"
         )
-    for name, samples in (("1 million", 1e6), ("686 million pictures", 686e6)):
+    paper = (("686 million pictures", 686e6), ("433,000 videos of 32 frames", 433e3 * 32))
+    for name, samples in (("a million", 1e6), *paper):
         hours = samples * flops * 4 / 3 / (asked.rate * 1e12 * asked.gpus) / 3600
-        print(f"| {name} windows on {asked.gpus} GPUs at {asked.rate:g} TFLOP/s | {hours:.1f} h |")
-    videos = 433_000 * 32 * flops * 4 / 3 / (asked.rate * 1e12 * asked.gpus) / 3600
-    print(f"| 433,000 videos, 32 frames of a window each | {videos:.1f} h |")
+        where = f"a window each, on {asked.gpus} GPUs at {asked.rate:g} TFLOP/s"
+        print(f"| {name}, {where} | {hours:.1f} h |")
     return 0
