@@ -20,21 +20,25 @@ from conformance.decoder.wire import Newer, OtherHash
 class Hash:
     """Hash of all frames, and of each (Container: Hashes)."""
 
-    def __init__(self) -> None:
-        self._all, self.each = hashlib.sha256(), []
+    def __init__(self, of: str) -> None:
+        self._of, self._all, self.each = of, hashlib.sha256(), []
 
-    def add(self, planes: Planes) -> None:
-        data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
-        self._all.update(data)
-        self.each.append(hashlib.sha256(data).hexdigest()[:16])
+    def add(self, frames: list[Planes]) -> None:
+        for planes in frames:
+            data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+            self._all.update(data)
+            self.each.append(hashlib.sha256(data).hexdigest()[:16])
 
-    def check(self, wanted: bytes, of: str) -> None:
-        if self._all.digest()[:8] != wanted:
-            raise OtherHash(f"another hash of the {of} frames")
+    def digest(self) -> bytes:
+        return self._all.digest()[:8]
+
+    def check(self, wanted: bytes | None) -> None:
+        if wanted is not None and self.digest() != wanted:
+            raise OtherHash(f"another hash of the {self._of} frames")
 
 
 class Decoder:
-    """Frames of a stream, GOP by GOP, and what goes with them."""
+    """Frames of a stream, and what goes with them."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.header = stream, stream.header
@@ -43,36 +47,22 @@ class Decoder:
         self.metadata: dict[str, Any] | None = None
         self.base = self._open_base()
         self.unbundler = Unbundler() if self.header.bundled else None
-        self.base_frames, self.painted_frames = Hash(), Hash()
         wanted = self.header.painter_id
-        data = model_file(stream, PAINTER, wanted) if wanted else None
-        if wanted and data is None:
-            raise Newer(f"painter {wanted} is not here")
-        self.painter = painter(data) if data is not None else None
-        self.fit, self.fits = Fit(changes=False), []
+        self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
 
-    def _open_base(self) -> Base | MotionBase:
-        if self.header.base != "motion":
-            return Base(self.header)
-        wanted = self.header.base_id or ""
-        data = model_file(self.stream, BASE, wanted)
+    def _model(self, role: int, wanted: str) -> bytes:
+        data = model_file(self.stream, role, wanted)
         if data is None:
             raise Newer(f"model {wanted} is not here")
-        return MotionBase(self.header, IntegerNetwork(data, "3", 36))
+        return data
 
-    def gop(self, gop: Gop) -> None:
-        if gop.fit is not None and self.painter is not None:
-            self.fit = read_fit(gop.fit, self.painter)
-        self.fits.append(self.fit.answer())
-        payloads = self._payloads(gop)
-        paint = self.painter is not None and not self.fit.identity
-        made = Painter(fitted(self.painter, self.fit), self.header) if paint else None
-        for payload, planes in zip(payloads, self.base.gop(payloads), strict=True):
-            self.base_frames.add(planes)
-            size = len(payload) if self.header.base != "vvc" else 0
-            self.painted_frames.add(made.paint(planes, size) if made else planes)
+    def _open_base(self) -> Base | MotionBase:
+        if self.header.base == "motion":
+            data = self._model(BASE, self.header.base_id or "")
+            return MotionBase(self.header, IntegerNetwork(data, "3", 36))
+        return Base(self.header)
 
-    def _payloads(self, gop: Gop) -> list[bytes]:
+    def payloads(self, gop: Gop) -> list[bytes]:
         """Payloads of the frames of a GOP, in decode order; what stands between them is read."""
         payloads: list[bytes] = []
         in_order = self.header.base != "vvc"
@@ -88,32 +78,46 @@ class Decoder:
                 if self.unbundler is not None:
                     frames = self.unbundler.payloads(packet.name == "key", packet.payload)
                 payloads += frames
-                self._release(len(frames) if in_order else 0)
-        self._release(0 if in_order else len(payloads))
+                self.release(len(frames) if in_order else 0)
+        self.release(0 if in_order else len(payloads))
         return payloads
 
-    def _release(self, frames: int) -> None:
+    def release(self, frames: int) -> None:
         self.times += [self.timeline.receive() for _ in range(frames)]
 
-    def end(self) -> None:
-        self._release(1)
-        self.base_frames.check(self.stream.base_hash, "base")
-        wanted = self.stream.painted_hash
-        if wanted is not None and self.painter is not None:
-            self.painted_frames.check(wanted, "painted")
+    def fits(self) -> list[Fit]:
+        """The weights in force in each GOP."""
+        fit, found = Fit(changes=False), []
+        for gop in self.stream.gops:
+            if gop.fit is not None and self.painter is not None:
+                fit = read_fit(gop.fit, self.painter)
+            found.append(fit)
+        return found
+
+    def base_frames(self, payloads: list[bytes]) -> list[Planes]:
+        return list(self.base.gop(payloads))
+
+    def painted_frames(self, payloads: list[bytes], base: list[Planes], fit: Fit) -> list[Planes]:
+        if fit.identity or self.painter is None:
+            return base
+        made = Painter(fitted(self.painter, fit), self.header)
+        in_order = self.header.base != "vvc"
+        sizes = [len(payload) if in_order else 0 for payload in payloads]
+        return [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
 
 
-def answer(data: bytes) -> dict[str, Any]:
+def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     """What Conformance asks for. Raises `Refused`."""
     stream = read_stream(data)
-    decoder = Decoder(stream)
-    summaries = [
-        None if gop.summary is None else read_summary(gop.summary, gop.frames)
-        for gop in stream.gops
-    ]
-    for gop in stream.gops:
-        decoder.gop(gop)
-    decoder.end()
+    decoder = kind(stream)
+    summaries = [gop.summary and read_summary(gop.summary, gop.frames) for gop in stream.gops]
+    payloads, fits = [decoder.payloads(gop) for gop in stream.gops], decoder.fits()
+    decoder.release(1)
+    base = [decoder.base_frames(gop) for gop in payloads]
+    base_hash, painted_hash = Hash("base"), Hash("painted")
+    for gop in base:
+        base_hash.add(gop)
+    base_hash.check(stream.base_hash)
     gops = [[gop.frames, gop.size] for gop in stream.gops]
     found = {
         "container": stream.header.fields() | {"gops": gops, "base_hash": stream.base_hash.hex()},
@@ -121,7 +125,12 @@ def answer(data: bytes) -> dict[str, Any]:
         "metadata": decoder.metadata,
         "tracks": decoder.tracks.found or [],
         "summary": summaries,
-        "fit": decoder.fits,
-        "base": decoder.base_frames.each,
+        "fit": [fit.answer() for fit in fits],
+        "base": base_hash.each,
     }
-    return found | ({"painted": decoder.painted_frames.each} if decoder.painter else {})
+    if decoder.painter is None:
+        return found
+    for gop in zip(payloads, base, fits, strict=True):
+        painted_hash.add(decoder.painted_frames(*gop))
+    painted_hash.check(stream.painted_hash)
+    return found | {"painted": painted_hash.each}

@@ -1,0 +1,343 @@
+"""Mutated conformance files, for two decoders: `python -m conformance.mutate --count 50000`.
+
+gvcodec and the second decoder must both read a file or both refuse it; where both read it they
+must find the same. Most mutations keep the checksums right, so that fields are checked, not CRCs.
+Prints a line of JSON for each file about which they differ, then figures. Files that differ are
+kept in `--keep FOLDER`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from conformance.decoder import decode
+from conformance.decoder.container import KINDS, TYPES, read_packet
+from conformance.decoder.header import read_header
+from conformance.decoder.wire import Bytes, OtherHash, Refused, crc16, crc32
+from conformance.reference import answer as reference
+from gvcodec.errors import GvcodecError
+
+ROOT = Path(__file__).parent
+NUMBERS = {name: number for number, name in TYPES.items()}
+KIND_NUMBERS = {name: number for number, name in KINDS.items()}
+LARGEST = 20_000  # larger files (models inside) are mutated seldom: they say little else
+
+
+@dataclass
+class Part:
+    """A packet: its kind, its type where the kind is 3, its payload."""
+
+    kind: int
+    number: int
+    payload: bytes
+
+
+@dataclass
+class Parts:
+    """A file in parts: fields of the header, packets, base hash."""
+
+    version: bytes
+    fields: bytes
+    packets: list[Part]
+    base_hash: bytes
+
+
+def var(value: int) -> bytes:
+    made = b""
+    while value > 127:
+        made, value = made + bytes([value & 127 | 128]), value >> 7
+    return made + bytes([value])
+
+
+def apart(data: bytes) -> Parts:
+    header = read_header(data)
+    head = Bytes(data, 6)
+    fields, read = head.take(head.var()), Bytes(data, header.size)
+    packets = []
+    while read.left:
+        packet = read_packet(read)
+        kind = KIND_NUMBERS.get(packet.name, 3)
+        after = Bytes(data, packet.begin)
+        after.var()
+        packets.append(Part(kind, after.number(1) if kind == 3 else 0, packet.payload))
+    return Parts(data[4:6], fields, packets[:-2], packets[-1].payload[:8])
+
+
+def sealed(part: Part) -> bytes:
+    made = var(len(part.payload) << 2 | part.kind)
+    made += (bytes([part.number]) if part.kind == 3 else b"") + part.payload
+    return made + crc16(made).to_bytes(2, "little")
+
+
+def together(parts: Parts) -> bytes:
+    """A file with right checksums, GOPs, index and end."""
+    header = b"\x89GVC" + parts.version + var(len(parts.fields)) + parts.fields
+    header += crc32(header).to_bytes(4, "little")
+    bundled, must = False, Bytes(parts.fields, 4)
+    if len(parts.fields) > 5:
+        bundled = bool(must.number(1) & 8)
+    made, gop, frames, total, fitted, entries = [header], b"", 0, 0, 0, b""
+    gops = 0
+    for part in parts.packets:
+        if part.kind == KIND_NUMBERS["gop"]:
+            total += frames
+            end = sealed(replace(part, payload=crc32(gop).to_bytes(4, "little") + var(total)))
+            entries += var(frames) + var(len(gop) + len(end)) + bytes([fitted])
+            made += [gop, end]
+            gop, frames, fitted, gops = b"", 0, 0, gops + 1
+            continue
+        if part.kind < 2:
+            frames += part.payload[0] + 1 if bundled and part.payload else 1
+        fitted |= part.kind == 3 and part.number == NUMBERS["fit"]
+        gop += sealed(part)
+    index = sealed(Part(3, NUMBERS["index"], var(total) + var(gops) + entries))
+    end = parts.base_hash + len(index).to_bytes(4, "little")
+    return b"".join([*made, gop, index, sealed(Part(3, NUMBERS["end"], end))])
+
+
+def disturbed(data: bytes, rng: random.Random) -> bytes:
+    """One small change of bytes."""
+    at = rng.randrange(len(data) + 1)
+    value = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
+    way = rng.randrange(6)
+    if way == 0 or not data:
+        return data[:at] + bytes([value]) + data[at:]
+    at = min(at, len(data) - 1)
+    if way == 1:
+        return data[:at] + data[at + 1 :]
+    if way == 2:
+        return data[:at]
+    if way == 3:
+        return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
+    if way == 4:
+        return data[:at] + bytes([(data[at] + rng.choice([-1, 1])) & 255]) + data[at + 1 :]
+    return data[:at] + bytes([value]) + data[at + 1 :]
+
+
+def of_bytes(parts: Parts, rng: random.Random) -> bytes:
+    data = together(parts)
+    for _ in range(rng.choice([1, 1, 1, 2, 8])):
+        data = disturbed(data, rng)
+    return data
+
+
+def of_header(parts: Parts, rng: random.Random) -> bytes:
+    parts = replace(parts, fields=disturbed(parts.fields, rng))
+    if rng.random() < 0.1:
+        parts = replace(parts, version=disturbed(parts.version, rng)[:2].ljust(2, b"\0"))
+    return together(parts)
+
+
+def of_payload(parts: Parts, rng: random.Random) -> bytes:
+    packets = list(parts.packets)
+    named = [n for n, part in enumerate(packets) if part.kind == 3]
+    chosen = rng.choice(named) if named and rng.random() < 0.6 else rng.randrange(len(packets))
+    payload = packets[chosen].payload
+    for _ in range(rng.choice([1, 1, 2])):
+        payload = disturbed(payload, rng)
+    packets[chosen] = replace(packets[chosen], payload=payload)
+    return together(replace(parts, packets=packets))
+
+
+def of_order(parts: Parts, rng: random.Random) -> bytes:
+    """Packets gone, twice, elsewhere, of another type."""
+    packets = list(parts.packets)
+    for _ in range(rng.choice([1, 1, 2])):
+        at, to = rng.randrange(len(packets)), rng.randrange(len(packets) + 1)
+        way = rng.randrange(4)
+        if way == 0 and len(packets) > 1:
+            del packets[at]
+        elif way == 1:
+            packets.insert(to, packets[at])
+        elif way == 2:
+            packets.insert(min(to, len(packets) - 1), packets.pop(at))
+        else:
+            number = rng.choice([*NUMBERS.values(), rng.randrange(256)])
+            packets[at] = Part(rng.choice([0, 1, 2, 3, 3]), number, packets[at].payload)
+    return together(replace(parts, packets=packets))
+
+
+def of_new_packets(parts: Parts, rng: random.Random) -> bytes:
+    """Packets of other files and made-up ones."""
+    packets = list(parts.packets)
+    for _ in range(rng.choice([1, 1, 2])):
+        packets.insert(rng.randrange(len(packets) + 1), rng.choice(MADE)(rng))
+    return together(replace(parts, packets=packets))
+
+
+def _number(rng: random.Random) -> bytes:
+    return var(
+        rng.choice([0, 1, 2, 3, rng.randrange(64), rng.randrange(1 << rng.randrange(1, 62))])
+    )
+
+
+def _timing(rng: random.Random) -> Part:
+    made = b""
+    for _ in range(rng.randrange(1, 4)):
+        late = rng.choice([0, rng.randrange(1, 4000)])
+        made += var(rng.randrange(4)) + var(late)
+        made += b"" if late else var(rng.randrange(12)) + var(rng.choice([0, 2002, 4004, 9]))
+    return Part(3, NUMBERS["timing"], made)
+
+
+def _metadata(rng: random.Random) -> Part:
+    made = b""
+    for _ in range(rng.randrange(4)):
+        text = rng.choice(["", "a\0b", "über\t", " x ", "a\u00a0b\u200b", "\0", "n\0t\0u"]).encode()
+        number = rng.choice([1, 2, 3, 4, 5, 6, 7, 8])
+        numbers = b"".join(_number(rng) for _ in range({2: 2, 3: 10, 4: 2, 6: 1}.get(number, 0)))
+        data = numbers + (text if number in (1, 2, 5) else b"")
+        if rng.random() < 0.2:
+            data = disturbed(data, rng)
+        made += bytes([number]) + var(len(data)) + data
+    return Part(3, NUMBERS["metadata"], made)
+
+
+def _tracks(rng: random.Random) -> Part:
+    count, made = rng.randrange(2), b""
+    made += var(count)
+    for _ in range(rng.randrange(4)):
+        data = bytes(rng.randrange(256) for _ in range(rng.randrange(4)))
+        form = rng.randrange(8)
+        made += var(rng.randrange(count + 1) << 3 | form) + _number(rng)
+        made += _number(rng) if form & 1 else b""
+        made += _number(rng) + _number(rng) if form & 2 else b""
+        made += var(len(data)) + data
+    return Part(3, NUMBERS["tracks"], made)
+
+
+def _fit(rng: random.Random) -> Part:
+    payloads = [b"\0", b"\x10", b"\x14\x20\x30", b"\x13\xff\xff\xff", b"\x01", b"\x20", b""]
+    payloads += [b"\x11\x00\xff" + bytes(rng.randrange(256) for _ in range(4))]
+    return Part(3, NUMBERS["fit"], rng.choice(payloads))
+
+
+def _other(rng: random.Random) -> Part:
+    number = rng.choice([*NUMBERS.values(), rng.randrange(256)])
+    return Part(3, number, bytes(rng.randrange(256) for _ in range(rng.choice([0, 1, 8, 12]))))
+
+
+MADE: list[Callable[[random.Random], Part]] = [_timing, _metadata, _tracks, _fit, _other]
+WAYS: dict[Callable[[Parts, random.Random], bytes], int] = {
+    of_bytes: 3,
+    of_header: 4,
+    of_payload: 6,
+    of_order: 3,
+    of_new_packets: 4,
+}
+
+
+class Remembering(decode.Decoder):
+    """Frames of a GOP that was decoded before are not decoded again."""
+
+    base_seen: ClassVar[dict[Any, Any]] = {}
+    painted_seen: ClassVar[dict[Any, Any]] = {}
+
+    def _key(self) -> str:
+        header = replace(self.header, size=0, rate=1, tick=1, start=0, sar=1, profile=0, level=0)
+        return repr(header)
+
+    def base_frames(self, payloads: list[bytes]) -> Any:
+        key = self._key(), tuple(payloads)
+        if key not in self.base_seen:
+            if len(self.base_seen) > 500:
+                self.base_seen.clear()
+            self.base_seen[key] = super().base_frames(payloads)
+        return self.base_seen[key]
+
+    def painted_frames(self, payloads: list[bytes], base: Any, fit: Any) -> Any:
+        key = self._key(), tuple(payloads), repr(fit)
+        if key not in self.painted_seen:
+            if len(self.painted_seen) > 500:
+                self.painted_seen.clear()
+            self.painted_seen[key] = super().painted_frames(payloads, base, fit)
+        return self.painted_seen[key]
+
+
+def verdicts(data: bytes) -> tuple[tuple[int, Any], tuple[int, Any]]:
+    """Exit code and answer, or what was refused and why, of gvcodec and of the second decoder."""
+    try:
+        first: tuple[int, Any] = 0, json.loads(json.dumps(reference(data)))
+    except GvcodecError as error:
+        first = error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 (a crash is what is looked for)
+        first = -1, repr(error)
+    try:
+        second: tuple[int, Any] = 0, json.loads(json.dumps(decode.answer(data, Remembering)))
+    except Refused as error:
+        second = error.code, str(error)
+    except Exception as error:  # noqa: BLE001
+        second = -1, repr(error)
+    return first, second
+
+
+def with_hash_of_its_frames(data: bytes) -> bytes:
+    """The same file, its base hash made right as far as frames can be decoded."""
+    parts, found = apart(data), decode.Hash("base")
+    decoder = Remembering(decode.read_stream(data))
+    for gop in decoder.stream.gops:
+        found.add(decoder.base_frames(decoder.payloads(gop)))
+    return together(replace(parts, base_hash=found.digest()))
+
+
+def mutant(files: dict[str, Parts], seed: int, number: int) -> tuple[str, str, bytes]:
+    rng = random.Random(seed << 32 | number)
+    small = [name for name, parts in files.items() if len(together(parts)) <= LARGEST]
+    name = rng.choice(small if rng.random() < 0.99 else list(files))
+    way = rng.choices(list(WAYS), list(WAYS.values()))[0]
+    data = way(files[name], rng)
+    if way is not of_bytes and rng.random() < 0.3:
+        try:
+            decode.answer(data, Remembering)
+        except OtherHash:
+            data = with_hash_of_its_frames(data)
+        except Refused:
+            pass
+    return name, way.__name__, data
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m conformance.mutate", description=__doc__)
+    parser.add_argument("--count", type=int, default=1000, help="files (1000)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other files (1)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first file (0)")
+    parser.add_argument("--keep", type=Path, help="folder for files about which they differ")
+    options = parser.parse_args(arguments)
+    files = {p.stem: apart(p.read_bytes()) for p in sorted(ROOT.glob("files/*.gvc"))}
+    figures: Counter[str] = Counter()
+    begin = time.monotonic()
+    for number in range(options.first, options.first + options.count):
+        name, way, data = mutant(files, options.seed, number)
+        first, second = verdicts(data)
+        read, refused = (first[0] == 0, second[0] == 0), (first[0] > 0, second[0] > 0)
+        figures[f"{way}: {first[0]}, {second[0]}"] += 1
+        differs = "" if read[0] == read[1] else "verdict"
+        if not read[0] and not read[1] and not all(refused):
+            differs = "crash"
+        if all(read) and first[1] != second[1]:
+            differs = "answer"
+        if all(refused) and first[0] != second[0]:
+            figures["refused by other codes"] += 1
+        figures["differ" if differs else "agree"] += 1
+        if differs:
+            said = [one[1] if one[0] else "read" for one in (first, second)]
+            print(json.dumps([number, name, way, differs, first[0], second[0], *said]), flush=True)
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                (options.keep / f"{options.seed}-{number}.gvc").write_bytes(data)
+    figures["seconds"] = round(time.monotonic() - begin)
+    print(json.dumps(dict(sorted(figures.items())), indent=1))
+    return int(figures["differ"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
