@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from typing import Any
 
 from conformance.decoder.bases import Base, Planes
 from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import Gop, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
-from conformance.decoder.models import BASE, PAINTER, model_file, painter
+from conformance.decoder.gvc1d import Gvc1dBase
+from conformance.decoder.latent import LatentReader, Tokens
+from conformance.decoder.layers import Layers
+from conformance.decoder.models import (
+    BASE,
+    PAINTER,
+    model_file,
+    of_form,
+    painter,
+    safetensors,
+    tokens_files,
+)
 from conformance.decoder.motion import MotionBase
 from conformance.decoder.networks import IntegerNetwork
 from conformance.decoder.painter import Painter
+from conformance.decoder.restore import Restorer
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
@@ -49,6 +63,8 @@ class Decoder:
         self.unbundler = Unbundler() if self.header.bundled else None
         wanted = self.header.painter_id
         self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
+        self.restorer = self._open_restorer() if self.header.gvc1d_id else None
+        self.tokens: list[Tokens | None] = []
 
     def _model(self, role: int, wanted: str) -> bytes:
         data = model_file(self.stream, role, wanted)
@@ -56,15 +72,29 @@ class Decoder:
             raise Newer(f"model {wanted} is not here")
         return data
 
-    def _open_base(self) -> Base | MotionBase:
+    def _open_base(self) -> Base | MotionBase | Gvc1dBase:
         if self.header.base == "motion":
             data = self._model(BASE, self.header.base_id or "")
-            return MotionBase(self.header, IntegerNetwork(data, "3", 36))
+            return MotionBase(self.header, IntegerNetwork.read(of_form(data, "3"), 36))
+        if self.header.base == "gvc1d":
+            data = self._model(BASE, self.header.base_id or "")
+            return Gvc1dBase(self.header, of_form(data, "gvc1d-4"))
         return Base(self.header)
+
+    def _open_restorer(self) -> tuple[LatentReader, Layers, dict[str, Any]]:
+        data, entropy = tokens_files(self.header.gvc1d_id or "")
+        texts, tensors = safetensors(data)
+        config = json.loads(texts["config"])
+        network = IntegerNetwork.read(of_form(entropy, "gvc1d-3"), 58)
+        reader = LatentReader(self.header, network, config["rates"], config["phases"])
+        return reader, Layers(tensors, config["decoder"]["heads"]), config
 
     def payloads(self, gop: Gop) -> list[bytes]:
         """Payloads of the frames of a GOP, in decode order; what stands between them is read."""
         payloads: list[bytes] = []
+        tokens: Tokens | None = None
+        if self.restorer is not None:
+            self.restorer[0].begin()
         in_order = self.header.base != "vvc"
         for packet in gop.packets:
             if packet.name == "timing":
@@ -73,11 +103,15 @@ class Decoder:
                 self.tracks.send(packet.payload)
             elif packet.name == "metadata" and self.metadata is None:
                 self.metadata = read_metadata(packet.payload)
+            elif packet.name == "latent" and self.restorer is not None:
+                tokens = self.restorer[0].read(packet.payload)
             elif packet.name in ("key", "inter"):
                 frames = [packet.payload]
                 if self.unbundler is not None:
                     frames = self.unbundler.payloads(packet.name == "key", packet.payload)
                 payloads += frames
+                self.tokens += [tokens, *[None] * (len(frames) - 1)]
+                tokens = None
                 self.release(len(frames) if in_order else 0)
         self.release(0 if in_order else len(payloads))
         return payloads
@@ -105,6 +139,19 @@ class Decoder:
         sizes = [len(payload) if in_order else 0 for payload in payloads]
         return [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
 
+    def restored_frames(
+        self, shown: list[Planes], base: list[Planes], tokens: list[Tokens | None]
+    ) -> list[str | None]:
+        """Samples of the frames of a GOP that tokens change, base64."""
+        assert self.restorer is not None
+        _, layers, config = self.restorer
+        restorer, found = Restorer(self.header, layers, config), []
+        for planes, below, one in zip(shown, base, tokens, strict=True):
+            made = restorer.frame(planes, below, one)
+            data = b"".join(plane.astype("<u2").tobytes() for plane in made or [])
+            found.append(base64.b64encode(data).decode() if made else None)
+        return found
+
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     """What Conformance asks for. Raises `Refused`."""
@@ -128,9 +175,17 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
         "fit": [fit.answer() for fit in fits],
         "base": base_hash.each,
     }
-    if decoder.painter is None:
-        return found
-    for gop in zip(payloads, base, fits, strict=True):
-        painted_hash.add(decoder.painted_frames(*gop))
+    shown = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
+    for gop in shown:
+        painted_hash.add(gop)
     painted_hash.check(stream.painted_hash)
-    return found | {"painted": painted_hash.each}
+    if decoder.painter is not None:
+        found["painted"] = painted_hash.each
+    if decoder.restorer is not None:
+        found["tokens"] = decoder.tokens
+        found["restored"], at = [], 0
+        for painted, below in zip(shown, base, strict=True):
+            tokens = decoder.tokens[at : at + len(below)]
+            found["restored"] += decoder.restored_frames(painted, below, tokens)
+            at += len(below)
+    return found

@@ -12,7 +12,7 @@ from conformance.decoder.container import Stream
 from conformance.decoder.wire import Damaged, Newer, require
 
 FOLDER = Path(__file__).resolve().parents[1] / "models"
-TYPES = {"I8": np.int8, "I16": np.int16, "I32": np.int32}
+TYPES = {"I8": np.int8, "I16": np.int16, "I32": np.int32, "F16": np.float16}
 PAINTER, BASE = 0, 1
 Tensors = dict[str, np.ndarray]
 
@@ -30,8 +30,16 @@ def model_file(stream: Stream, role: int, wanted: str) -> bytes | None:
     return path.read_bytes() if found is None and path.exists() else found
 
 
+def tokens_files(wanted: str) -> tuple[bytes, bytes]:
+    """The network of latent tokens and its entropy network."""
+    paths = [FOLDER / f"{wanted}{part}.safetensors" for part in ("", "-entropy")]
+    if not all(path.exists() for path in paths):
+        raise Newer(f"model {wanted} is not here")
+    return paths[0].read_bytes(), paths[1].read_bytes()
+
+
 def safetensors(data: bytes) -> tuple[dict[str, str], Tensors]:
-    """Texts and tensors of a safetensors file, those of integers."""
+    """Texts and tensors of a safetensors file."""
     size = int.from_bytes(data[:8], "little")
     try:
         head = json.loads(data[8 : 8 + size])
@@ -47,6 +55,14 @@ def safetensors(data: bytes) -> tuple[dict[str, str], Tensors]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Damaged(f"a model: {error}") from None
     return texts, tensors
+
+
+def of_form(data: bytes, form: str) -> Tensors:
+    """Tensors of a model whose `form` is this one."""
+    texts, tensors = safetensors(data)
+    if texts.get("form") != form:
+        raise Newer(f"a model of form {texts.get('form')}")
+    return tensors
 
 
 def painter(data: bytes) -> Tensors:

@@ -5,22 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.decoder.entropy import Rans
-from conformance.decoder.models import safetensors
-from conformance.decoder.wire import Damaged, Newer, require
+from conformance.decoder.models import Tensors
+from conformance.decoder.wire import Damaged, require
+
+Layer = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]  # weight, bias, multiplier, bounds
+NO_SPAN = -1
 
 
 class IntegerNetwork:
     """Fully connected layers; the last has scale, mean, inflation."""
 
-    def __init__(self, data: bytes, form: str, inputs: int) -> None:
-        texts, tensors = safetensors(data)
-        if texts.get("form") != form:
-            raise Newer(f"an integer network of form {texts.get('form')}")
-        self.layers, self.inputs, width = [], inputs, inputs
-        while f"{len(self.layers)}.weight" in tensors:
-            n = len(self.layers)
+    def __init__(self, layers: list[Layer], inputs: int) -> None:
+        self.layers, self.inputs = layers, inputs
+
+    @classmethod
+    def read(cls, tensors: Tensors, inputs: int, prefix: str = "") -> IntegerNetwork:
+        layers: list[Layer] = []
+        width = inputs
+        while f"{prefix}{len(layers)}.weight" in tensors:
+            layer = f"{prefix}{len(layers)}"
             try:
-                parts = [tensors[f"{n}.{k}"] for k in ("weight", "bias", "multiplier", "bounds")]
+                parts = [
+                    tensors[f"{layer}.{k}"] for k in ("weight", "bias", "multiplier", "bounds")
+                ]
             except KeyError as error:
                 raise Damaged(f"an integer network without {error}") from None
             weight, bias, multiplier, bounds = (part.astype(np.int64) for part in parts)
@@ -29,17 +36,24 @@ class IntegerNetwork:
             require(bias.shape == multiplier.shape == weight.shape[:1], "shape of a layer")
             require(1 <= bounds[0] <= 62 and bounds[1] <= bounds[2], "bounds of a layer")
             require(bool((abs(bias) <= 2**30).all()), "bias of a layer")
-            self.layers.append((weight, bias, multiplier, bounds.tolist()))
+            layers.append((weight.astype(np.float64), bias, multiplier, bounds.tolist()))
             width = len(weight)
-        require(0 < len(self.layers) <= 8 and width == 3, "layers of an integer network")
+        require(0 < len(layers) <= 8 and width == 3, "layers of an integer network")
+        return cls(layers, inputs)
 
     def outputs(self, x: np.ndarray) -> tuple[int, int, int]:
         for weight, bias, multiplier, (shift, low, high) in self.layers:
-            total = (bias + weight @ x) * multiplier + (1 << shift - 1)
-            x = (total >> shift).clip(low, high)
+            total = bias + (weight @ x).astype(np.int64)  # a sum below 2^53: exact
+            x = total * multiplier + (1 << shift - 1) >> shift
+            x = np.minimum(np.maximum(x, low), high)
         scale, mean, inflation = x.tolist()
         mean = min(max(mean, -32768), 32767)
         return min(max(scale, 0), 63), mean, min(max(inflation, 0), 127)
+
+
+def span(far: int, length: int) -> int:
+    """The entry of `length` values, the first of them `far` before."""
+    return -(far << 14 | length)
 
 
 def loud(a: int, most: int = 2**16 - 2) -> int:
@@ -48,27 +62,43 @@ def loud(a: int, most: int = 2**16 - 2) -> int:
     return min(8 * k + ((8 * n >> k) & 7), 127)
 
 
+LOUD = [loud(n, 2**15 - 1) for n in range(2**15)]
+
+
+class Inputs:
+    """What entries make of the values before."""
+
+    def __init__(self) -> None:
+        self._near: list[int] = []
+        self._sums = [0]
+
+    def add(self, value: int) -> None:
+        self._near.append(64 + min(max(value, -64), 63))
+        self._sums.append(self._sums[-1] + min(abs(value), 1023))
+
+    def of(self, entry: int) -> int:
+        t = len(self._near)
+        if entry >= 0:
+            return self._near[t - entry] if 0 < entry <= t else 64
+        far, length = -entry >> 14, -entry & 16383
+        if far > t or length == 0 or length > far:
+            return 0
+        total = self._sums[t - far + length] - self._sums[t - far]
+        return LOUD[min(32 * total // length, 2**15 - 1)] if total else 0
+
+
 def predicted(
     network: IntegerNetwork, data: bytes, activations: np.ndarray, entries: np.ndarray
 ) -> list[int]:
     """A packet of predicted integers: `activations` [n, A], `entries` [n, E]."""
-    rans, values = Rans(data), []
+    rans, values, inputs = Rans(data), [], Inputs()
     x = np.zeros(network.inputs, np.int64)
     count = activations.shape[1]
-    for t in range(len(activations)):
-        x[:count] = activations[t].clip(None, 127)
-        x[count:] = [_input(values, t, e) for e in entries[t].tolist()]
+    activations = activations.clip(None, 127)
+    for t, around in enumerate(entries.tolist()):
+        x[:count] = activations[t]
+        x[count:] = [inputs.of(entry) for entry in around]
         values.append(rans.integer(*network.outputs(x)))
+        inputs.add(values[-1])
     rans.close()
     return values
-
-
-def _input(values: list[int], t: int, entry: int) -> int:
-    if entry >= 0:
-        v = values[t - entry] if 0 < entry <= t else 0
-        return 64 + min(max(v, -64), 63)
-    far, length = -entry >> 14, -entry & 16383
-    if far > t or length == 0 or length > far:
-        return 0
-    total = sum(min(abs(v), 1023) for v in values[t - far : t - far + length])
-    return loud(32 * total // length, 2**15 - 1) if total else 0

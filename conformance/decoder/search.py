@@ -62,10 +62,34 @@ def _length(a: int) -> int:
     return 1 + 2 * abs(a).bit_length()
 
 
+class Reference:
+    """A plane of whole blocks from which blocks are fetched."""
+
+    def __init__(self, plane: np.ndarray) -> None:
+        self.h, self.w = plane.shape
+        self.plane = np.pad(plane, BORDER, "edge")
+
+    def source(self, y: int, x: int, v: Vector, before: int = 0, after: int = 0) -> np.ndarray:
+        """Samples at the source of the block at (y, x), with a margin before and after."""
+        y = min(max(y + (v[1] >> 2), -64), self.h + 48) + BORDER
+        x = min(max(x + (v[0] >> 2), -64), self.w + 48) + BORDER
+        return self.plane[y - before : y + 16 + after, x - before : x + 16 + after]
+
+    def moved(self, y: int, x: int, v: Vector) -> np.ndarray:
+        source, fx, fy = self.source(y, x, v, 3, 4), v[0] & 3, v[1] & 3
+        mid = source[:, 3:19] << 4
+        if fx:
+            mid = sum(T[fx][t] * source[:, t : t + 16] for t in range(8)) >> 2
+        out = (mid[3:19] + 8) >> 4
+        if fy:
+            out = (512 + sum(T[fy][t] * mid[t : t + 16] for t in range(8))) >> 10
+        return out.clip(0, 1023)
+
+
 class _Search:
     def __init__(self, cur: np.ndarray, ref: np.ndarray, halved: bool) -> None:
         self.cur, self.halved = cur, halved
-        self.ref = np.pad(ref, BORDER, "edge")
+        self.ref = Reference(ref)
         self.quarters = _quarter(cur), np.pad(_quarter(ref), 32, "edge")
 
     def field(self) -> np.ndarray:
@@ -93,29 +117,13 @@ class _Search:
         best = np.unravel_index(cost.argmin(), cost.shape)
         return 16 * int(dx[best[1]]), 16 * int(dy[best[0]])
 
-    def _source(self, v: Vector, margin: tuple[int, int]) -> np.ndarray:
-        """Samples of the reference at the block's source, with a margin before and after."""
-        h, w = self.cur.shape
-        y = min(max(self.y + (v[1] >> 2), -64), h + 48) + BORDER
-        x = min(max(self.x + (v[0] >> 2), -64), w + 48) + BORDER
-        before, after = margin
-        return self.ref[y - before : y + 16 + after, x - before : x + 16 + after]
-
     def _sad(self, v: Vector) -> int:
-        return int(np.abs(self.block - self._source(v, (0, 0))).sum())
-
-    def _moved(self, v: Vector) -> np.ndarray:
-        source, fx, fy = self._source(v, (3, 4)), v[0] & 3, v[1] & 3
-        mid = source[:, 3:19] << 4
-        if fx:
-            mid = sum(T[fx][t] * source[:, t : t + 16] for t in range(8)) >> 2
-        out = (mid[3:19] + 8) >> 4
-        if fy:
-            out = (512 + sum(T[fy][t] * mid[t : t + 16] for t in range(8))) >> 10
-        return out.clip(0, 1023)
+        return int(np.abs(self.block - self.ref.source(self.y, self.x, v)).sum())
 
     def _satd(self, v: Vector) -> int:
-        difference = (self.block - self._moved(v)).reshape(2, 8, 2, 8).swapaxes(1, 2)
+        difference = (
+            (self.block - self.ref.moved(self.y, self.x, v)).reshape(2, 8, 2, 8).swapaxes(1, 2)
+        )
         return (int(np.abs(H8 @ difference @ H8).sum()) + 4) >> 3
 
     def _try(self, v: Vector, measure: Callable[[Vector], int]) -> None:

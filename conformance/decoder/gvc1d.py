@@ -1,0 +1,422 @@
+"""Base gvc1d: a transform of windows of 256×256 samples, with motion and memory (GVC1D)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from conformance.decoder.bases import Planes
+from conformance.decoder.entropy import TABLES, Rans
+from conformance.decoder.header import Header
+from conformance.decoder.networks import NO_SPAN, IntegerNetwork, loud, predicted, span
+from conformance.decoder.search import Reference
+from conformance.decoder.wire import Bytes, require
+
+Array = np.ndarray
+WINDOW, GREY, MEMORY, LONGEST = 256, 512, 4, 768 + 256 * 381
+INPUTS = 36
+MEASURED_PLANES = 120
+
+
+@cache
+def table(name: str) -> Array:
+    return np.array(json.loads((TABLES / "gvc1d.json").read_text())[name])
+
+
+@cache
+def plane_numbers() -> dict[tuple[int, int, int], int]:
+    return {tuple(plane): p for p, plane in enumerate(table("planes").tolist())}
+
+
+@cache
+def pattern_numbers() -> dict[tuple[int, int], int]:
+    return {tuple(uv): i for i, uv in enumerate(table("frequencies").tolist()) if i}
+
+
+def halved(a: Array, n: int) -> Array:
+    return (a + (1 << n - 1)) >> n
+
+
+def length(level: int) -> int:
+    return (0, 48, 768)[level] if level < 3 else 768 + 256 * (level - 2)
+
+
+# Entries
+
+
+@cache
+def entries(n: int) -> list[int]:
+    """Of value n of a window (Values)."""
+    single: list[int | None] = [None] * 13
+    spans: list[tuple[int, int] | None] = [None] * 8
+    if n < 48:
+        single[:5] = [n - back if n >= back else None for back in (1, 2, 3, 6, 9)]
+    elif n < 768:
+        _of_pattern(n, single, spans)
+    else:
+        _of_plane(n, single, spans)
+    for i, most in ((6, 12), (7, 64)):
+        spans[i] = (n - min(most, n), n - 1) if n else None
+    found = [0 if one is None else n - one for one in single]
+    for one in spans:
+        found.append(NO_SPAN if one is None else span(n - one[0], one[1] - one[0] + 1))
+    return found
+
+
+def _neighbours(first: int, r: int, c: int, side: int) -> list[int | None]:
+    places = ((r, c - 1), (r - 1, c), (r - 1, c + 1), (r - 1, c - 1), (r, c - 2), (r - 2, c))
+    return [first + side * y + x if 0 <= y < side and 0 <= x < side else None for y, x in places]
+
+
+def _of_pattern(n: int, single: list, spans: list) -> None:
+    (group, j), patterns = divmod(n - 48, 16), pattern_numbers()
+    i, k = group // 3 + 1, group % 3
+    first = n - j
+    single[:4] = _neighbours(first, j // 4, j % 4, 4)[:4]
+    u, v = table("frequencies")[i].tolist()
+    for e, (du, dv) in enumerate(((1, 0), (0, 1), (1, 1), (2, 0), (0, 2)), 4):
+        other = patterns.get((u - du, v - dv), i)
+        single[e] = 48 + (3 * (other - 1) + k) * 16 + j if other < i else None
+    single[9] = n - 16 if k else None
+    spans[0] = first - 16, first - 1
+    spans[1] = (max(48, first - 48), first - 1) if i > 1 else None
+    spans[2] = (first, n - 1) if j else None
+
+
+def _of_plane(n: int, single: list, spans: list) -> None:
+    p, region = divmod(n - 768, 256)
+    r, c = divmod(region, 16)
+    k, u, v = table("planes")[p].tolist()
+
+    def plane(*which: int) -> int | None:
+        other = plane_numbers().get(which, p)
+        return 768 + 256 * other if other < p else None
+
+    single[:6] = _neighbours(n - region, r, c, 16)
+    others = [plane(k, u - du, v - dv) for du, dv in ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2))]
+    others += [plane(0, u, v) if k else None, plane(1, u, v) if k == 2 else None]
+    single[6:13] = [None if other is None else other + region for other in others]
+    before = n - region - 256 if p else None
+    rows = [other for other in (others[0], others[1], before) if other is not None][:2]
+    for i, other in enumerate(rows):
+        for e, row in enumerate((r, r + 1, r - 1), 3 * i):
+            if 0 <= row < 16:
+                at = other + 16 * row
+                spans[e] = at + max(c - 1, 0), at + min(c + 1, 15)
+
+
+# Transform
+
+
+class Transform:
+    def __init__(self, tensors: dict[str, Array]) -> None:
+        self.factors = tensors["transform.factors"].astype(np.int64)
+        self.tables = {
+            (way, luma): tensors[f"transform.{way}_{'y' if luma else 'uv'}"].astype(np.int64)
+            for way in ("analysis", "synthesis")
+            for luma in (True, False)
+        }
+        k, u, v = table("planes").T
+        self.places = np.where(k == 0, 16, 8) * u + v
+        self.component = k
+        self.order = k.tolist(), self.places.tolist()
+
+    def steps(self, q: int) -> Array:
+        """[387]"""
+        return (table("steps")[q] * self.factors + (1 << 11)) >> 12
+
+    def per_value(self, q: int) -> Array:
+        """Step of each value of a window."""
+        steps = self.steps(q)
+        blocks = np.tile(np.arange(3).repeat(16), 15)
+        return np.concatenate([np.tile(steps[:3], 16), steps[3 + blocks], steps[6:].repeat(256)])
+
+    def coefficients(self, a: Array) -> list[Array]:
+        """[N, 256 regions, 256 or 64] of values times their steps [N, values]."""
+        means, n = table("means"), len(a)
+        first = a[:, :48].reshape(n, 16, 3)
+        b = halved(np.einsum("nic,ij->ncj", first, means), 14)
+        blocks = a[:, 48:768].reshape(n, 15, 3, 16)
+        parts = np.einsum("nicj,it->ncjt", blocks, means[1:]) + b[..., None] * means[0]
+        m, planes = halved(parts, 14), a[:, 768:].reshape(n, -1, 256)
+        found = []
+        for c in range(3):
+            made = np.zeros((n, 256, 64 if c else 256), np.int64)
+            of_c = np.flatnonzero(self.component == c)
+            made[:, :, self.places[of_c]] = planes[:, of_c].swapaxes(1, 2)
+            made[:, :, 0] = of_regions(m[:, c])
+            found.append(made)
+        return found
+
+    def add(self, a: Array, prediction: Planes) -> Planes:
+        made = []
+        for c, (coefficient, plane) in enumerate(
+            zip(self.coefficients(a), prediction, strict=True)
+        ):
+            parts = coefficient @ self.tables["synthesis", c == 0]
+            total = joined(parts, plane.shape, 16 if c else 32)
+            made.append((plane + halved(total, 18)).clip(0, 1023))
+        return made
+
+    def sums(self, picture: Planes) -> list[Array]:
+        """Σ analysis · (sample − 512), [N, 256 regions, 256 or 64]."""
+        return [
+            squares(plane - GREY, 16 if c else 32) @ self.tables["analysis", c == 0].T
+            for c, plane in enumerate(picture)
+        ]
+
+    def measured(self, picture: Planes, q: int) -> Array:
+        """Values [N, values] of a picture, of the first planes."""
+        found, means = [halved(s, 10) for s in self.sums(picture)], table("means")
+        a = np.zeros((len(found[0]), LONGEST), np.int64)
+        for c in range(3):
+            m = of_blocks(found[c][:, :, 0])
+            beta = halved(np.einsum("njt,it->nji", m, means), 14)
+            a[:, c:48:3] = halved(beta[:, :, 0] @ means.T, 14)
+            for i in range(1, 16):
+                at = 48 + (3 * (i - 1) + c) * 16
+                a[:, at : at + 16] = beta[:, :, i]
+        for p in range(MEASURED_PLANES):
+            at = 768 + 256 * p
+            a[:, at : at + 256] = found[self.component[p]][:, :, self.places[p]]
+        step = self.per_value(q)
+        return (2 * a + step) // (2 * step)
+
+
+def of_regions(m: Array) -> Array:
+    """[N, 16 blocks, 16 regions of each] as [N, 256 regions by rows]."""
+    return m.reshape(-1, 4, 4, 4, 4).swapaxes(2, 3).reshape(-1, 256)
+
+
+def of_blocks(m: Array) -> Array:
+    return m.reshape(-1, 4, 4, 4, 4).swapaxes(2, 3).reshape(-1, 16, 16)
+
+
+def squares(plane: Array, side: int) -> Array:
+    """[N, 256 regions, side²]: overlapping squares of the regions, edges repeated."""
+    region, (h, w) = side // 2, (n // (8 * side) for n in plane.shape)
+    found = sliding_window_view(np.pad(plane, side // 4, "edge"), (side, side))[::region, ::region]
+    return found.reshape(h, 16, w, 16, -1).swapaxes(1, 2).reshape(h * w, 256, -1)
+
+
+def joined(parts: Array, shape: tuple[int, ...], side: int) -> Array:
+    """The sum of overlapping squares [N, 256, side²] as a plane; what lies outside is dropped."""
+    region, (h, w) = side // 2, (n // (8 * side) for n in shape)
+    parts = parts.reshape(h, w, 16, 16, 2, region, 2, region).swapaxes(1, 2)
+    parts = parts.reshape(16 * h, 16 * w, 2, region, 2, region)
+    total = np.zeros((16 * h + 1, region, 16 * w + 1, region), parts.dtype)
+    for i in (0, 1):
+        for j in (0, 1):
+            quarter = parts[:, :, i, :, j].swapaxes(1, 2)
+            total[i : i + 16 * h, :, j : j + 16 * w] += quarter
+    border = side // 4
+    total = total.reshape((16 * h + 1) * region, -1)
+    return total[border : border + shape[0], border : border + shape[1]]
+
+
+# Frames
+
+
+@dataclass
+class Frame:
+    """A base frame of whole windows, and what the next one needs of it."""
+
+    planes: Planes
+    values: Array  # [N, values]
+    running: Array  # [N, values]
+    places: list[int]  # of the windows, in `levels`
+    q: int = 0
+    prediction: Planes | None = None
+    vectors: Array | None = None  # [rows, columns, 2] of blocks, x, y; None: no reference
+    reference: int = 0
+
+
+VECTORS = IntegerNetwork(
+    [(np.array([[3] * 3, [0] * 3, [0] * 3]), np.array([96, 0, 160]), np.ones(3, int), [4, 0, 63])],
+    3,
+)
+
+
+class Gvc1dBase:
+    """Base frames of a stream, GOP by GOP."""
+
+    def __init__(self, header: Header, tensors: dict[str, Array]) -> None:
+        self.header, self.transform = header, Transform(tensors)
+        self.network = IntegerNetwork.read(tensors, INPUTS, "entropy.")
+        self.h, self.w = (-(-side // WINDOW) * WINDOW for side in (header.height, header.width))
+        self.windows = self.h * self.w // WINDOW**2
+        self.shapes = [(self.h, self.w), *[(self.h // 2, self.w // 2)] * 2]
+
+    def gop(self, payloads: list[bytes]) -> Iterator[Planes]:
+        for frame in self.frames(payloads):
+            y, *chroma = frame.planes
+            h, w = self.header.height, self.header.width
+            yield [y[:h, :w], *(p[: (h + 1) // 2, : (w + 1) // 2] for p in chroma)]
+
+    def frames(self, payloads: list[bytes]) -> Iterator[Frame]:
+        """Frames of whole windows."""
+        empty = np.zeros((2, self.windows, LONGEST), np.int64)
+        grey = [np.full(shape, GREY) for shape in self.shapes]
+        last, memory = Frame(grey, *empty, [16] * self.windows), []
+        for i, payload in enumerate(payloads):
+            read = Bytes(payload)
+            q, head = read.number(1), read.number(1)
+            require(q < 64 and (i > 0 or head == 0), "head of a frame")
+            if head & 128:
+                f = max(0, q - 10)
+                seen = self.transform.measured(last.planes, f)
+                memory.append(self.transform.add(seen * self.transform.per_value(f), grey))
+                memory = memory[-MEMORY:]
+            reference = head & 127
+            require(reference < 2 + len(memory), "a picture that the memory does not hold")
+            prediction, vectors = grey, None
+            if reference:
+                vectors = self._vectors(read.take(read.var()))
+                origin = memory[reference - 2] if reference > 1 else last.planes
+                prediction = self._moved(origin, vectors)
+            last = self._frame(read, q, prediction, vectors, last)
+            last.reference = reference
+            yield last
+
+    # Vectors
+
+    def _vectors(self, data: bytes) -> Array:
+        rows, columns = self.h // 16, self.w // 16
+        field = np.zeros((rows, columns, 2), np.int64)
+        if not data:
+            return field
+        around = []
+        for n in range(rows * columns * 2):
+            block, most = n // 2, min(n, 8)
+            left = span(2, 1) if block % columns else 0
+            above = span(2 * columns, 1) if block >= columns else 0
+            around.append([left, above, span(most, most) if n else 0])
+        known = np.zeros((len(around), 0), np.int64)
+        d = predicted(VECTORS, data, known, np.array(around))
+        require(max(map(abs, d)) <= 8190, "difference of a vector")
+        for n, difference in enumerate(d):
+            block, i = divmod(n, 2)
+            r, c = divmod(block, columns)
+            left = int(field[r, c - 1, i]) if c else 0
+            if r:
+                a, b = int(field[r - 1, c, i]), int(field[r - 1, min(c + 1, columns - 1), i])
+                left = min(max(left, min(a, b)), max(a, b))
+            field[r, c, i] = left + difference
+        require(int(abs(field).max()) <= 4095, "a vector")
+        return field
+
+    def _moved(self, picture: Planes, vectors: Array) -> Planes:
+        made, luma = [np.zeros(shape, np.int64) for shape in self.shapes], Reference(picture[0])
+        chroma = [np.pad(plane, 48, "edge") for plane in picture[1:]]
+        for r, c in np.ndindex(*vectors.shape[:2]):
+            x, y = vectors[r, c].tolist()
+            made[0][16 * r : 16 * r + 16, 16 * c : 16 * c + 16] = luma.moved(16 * r, 16 * c, (x, y))
+            top = min(max(8 * r + (y >> 3), -32), self.h // 2 + 24) + 48
+            left = min(max(8 * c + (x >> 3), -32), self.w // 2 + 24) + 48
+            fx, fy = x & 7, y & 7
+            for plane, into in zip(chroma, made[1:], strict=True):
+                p = plane[top : top + 9, left : left + 9]
+                along = (8 - fx) * p[:, :-1] + fx * p[:, 1:]
+                moved = ((8 - fy) * along[:-1] + fy * along[1:] + 32) >> 6
+                into[8 * r : 8 * r + 8, 8 * c : 8 * c + 8] = moved
+        return made
+
+    # Values
+
+    def _frame(
+        self, read: Bytes, q: int, prediction: Planes, vectors: Array | None, last: Frame
+    ) -> Frame:
+        levels = Rans(read.take(read.var()))
+        places = [levels.integer(30, 8 * place) for place in last.places]
+        levels.close()
+        require(all(0 <= place <= 98 for place in places), "level of a window")
+        lengths = [length(int(table("levels")[place])) for place in places]
+        activations = self._activations(q, prediction, vectors, last)
+        values = np.zeros((self.windows, LONGEST), np.int64)
+        groups = [range(n, min(n + 8, self.windows)) for n in range(0, self.windows, 8)]
+        groups = [group for group in groups if any(lengths[n] for n in group)]
+        for group in groups:
+            data = read.rest() if group is groups[-1] else read.take(read.var())
+            active = np.concatenate([activations[n][: lengths[n]] for n in group])
+            around = [entries(i) for n in group for i in range(lengths[n])]
+            found = np.array(predicted(self.network, data, active, np.array(around)))
+            require(int(abs(found).max()) <= 1023, "a value")
+            for n in group:
+                values[n, : lengths[n]], found = found[: lengths[n]], found[lengths[n] :]
+        require(read.left == 0, "bytes after a frame")
+        before = last.running if vectors is not None else np.zeros_like(last.running)
+        running = before + ((32 * abs(values).clip(None, 31) - before + 2) >> 2)
+        planes = self.transform.add(values * self.transform.per_value(q), prediction)
+        return Frame(planes, values, running, places, q, prediction, vectors)
+
+    def _activations(self, q: int, prediction: Planes, vectors: Array | None, last: Frame) -> Array:
+        """[N, values, 15]"""
+        x = np.zeros((self.windows, LONGEST, 15), np.int64)
+        x[..., :8] = _fixed()
+        x[..., 8], x[..., 10] = min(2 * q, 127), 64
+        if vectors is None:
+            return x
+        x[..., 9] = 127
+        x[..., 10] = 64 + last.values.clip(-64, 63)
+        x[..., 11] = louds(last.running)
+        sums, steps = self.transform.sums(prediction), self.transform.steps(q)[6:]
+        for p, (k, place) in enumerate(zip(*self.transform.order, strict=True)):
+            at = slice(768 + 256 * p, 1024 + 256 * p)
+            x[:, at, 12] = louds(abs(sums[k][:, :, place]) // (32 * steps[p]))
+        for number, of_region in ((13, restless(vectors)), (14, changed(prediction, last.planes))):
+            regions = self._of_windows(of_region)
+            of_block = louds(of_blocks(regions).sum(2) >> 4)
+            x[:, 48:768, number] = np.tile(of_block, 45)
+            x[:, 768:, number] = np.tile(louds(regions), 381)
+        return x
+
+    def _of_windows(self, x: Array) -> Array:
+        """A map of regions as [N, 256]."""
+        h, w = (side // 16 for side in x.shape)
+        return x.reshape(h, 16, w, 16).swapaxes(1, 2).reshape(-1, 256)
+
+
+@cache
+def _fixed() -> Array:
+    """Activations 0…7 of each value."""
+    x = np.zeros((LONGEST, 8), np.int64)
+    frequencies = np.array(table("frequencies"))
+    uv = np.concatenate([frequencies.repeat(3, 0), frequencies[1:].repeat(48, 0)]) * 10
+    x[:768, 5:7], x[768:, 5:7] = uv, (table("planes")[:, 1:] * 8).repeat(256, 0)
+    blocks = np.tile(np.arange(3).repeat(16), 15)
+    component = [np.tile(np.arange(3), 16), blocks, table("planes")[:, 0].repeat(256)]
+    x[np.arange(LONGEST), np.concatenate(component)] = 127
+    x[:48, 3], x[48:768, 4] = 127, 127
+    x[:, 7] = [min(isqrt(u * u + v * v), 127) for u, v in x[:, 5:7].tolist()]
+    return x
+
+
+@cache
+def _louds() -> Array:
+    return np.array([loud(n, 2**15 - 2) for n in range(2**15)])
+
+
+def louds(x: Array) -> Array:
+    return _louds()[x.clip(0, 2**15 - 1)]
+
+
+def restless(vectors: Array) -> Array:
+    """I of each region."""
+    down, along = abs(np.diff(vectors, axis=0)).sum(2), abs(np.diff(vectors, axis=1)).sum(2)
+    found = np.zeros(vectors.shape[:2], np.int64)
+    found[1:] += down
+    found[:, 1:] += along
+    return 8 * found
+
+
+def changed(prediction: Planes, last: Planes) -> Array:
+    """D of each region."""
+    h, w = prediction[0].shape
+    difference = abs(prediction[0] - last[0]).reshape(h // 16, 16, w // 16, 16)
+    return difference.sum((1, 3)) >> 5
