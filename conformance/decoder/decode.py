@@ -179,10 +179,12 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     for gop in shown:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash)
+    if not isinstance(decoder.base, Base):
+        found["symbols"] = decoder.base.symbols
     if decoder.painter is not None:
         found["painted"] = painted_hash.each
     if decoder.restorer is not None:
-        found["tokens"] = decoder.tokens
+        found["tokens"] = [tokens and tokens.answer() for tokens in decoder.tokens]
         found["restored"], at = [], 0
         for painted, below in zip(shown, base, strict=True):
             tokens = decoder.tokens[at : at + len(below)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,7 +17,7 @@ from conformance.decoder.entropy import TABLES, Rans
 from conformance.decoder.header import Header
 from conformance.decoder.networks import NO_SPAN, IntegerNetwork, loud, predicted, span
 from conformance.decoder.search import Reference
-from conformance.decoder.wire import Bytes, require
+from conformance.decoder.wire import Bytes, digest, require
 
 Array = np.ndarray
 WINDOW, GREY, MEMORY, LONGEST = 256, 512, 4, 768 + 256 * 381
@@ -231,10 +232,7 @@ class Frame:
     values: Array  # [N, values]
     running: Array  # [N, values]
     places: list[int]  # of the windows, in `levels`
-    q: int = 0
-    prediction: Planes | None = None
-    vectors: Array | None = None  # [rows, columns, 2] of blocks, x, y; None: no reference
-    reference: int = 0
+    symbols: dict[str, Any]  # what Conformance asks for
 
 
 VECTORS = IntegerNetwork(
@@ -251,10 +249,12 @@ class Gvc1dBase:
         self.network = IntegerNetwork.read(tensors, INPUTS, "entropy.")
         self.h, self.w = (-(-side // WINDOW) * WINDOW for side in (header.height, header.width))
         self.windows = self.h * self.w // WINDOW**2
+        self.symbols: list[dict[str, Any]] = []
         self.shapes = [(self.h, self.w), *[(self.h // 2, self.w // 2)] * 2]
 
     def gop(self, payloads: list[bytes]) -> Iterator[Planes]:
         for frame in self.frames(payloads):
+            self.symbols.append(frame.symbols)
             y, *chroma = frame.planes
             h, w = self.header.height, self.header.width
             yield [y[:h, :w], *(p[: (h + 1) // 2, : (w + 1) // 2] for p in chroma)]
@@ -263,7 +263,7 @@ class Gvc1dBase:
         """Frames of whole windows."""
         empty = np.zeros((2, self.windows, LONGEST), np.int64)
         grey = [np.full(shape, GREY) for shape in self.shapes]
-        last, memory = Frame(grey, *empty, [16] * self.windows), []
+        last, memory = Frame(grey, *empty, [16] * self.windows, {}), []
         for i, payload in enumerate(payloads):
             read = Bytes(payload)
             q, head = read.number(1), read.number(1)
@@ -281,7 +281,9 @@ class Gvc1dBase:
                 origin = memory[reference - 2] if reference > 1 else last.planes
                 prediction = self._moved(origin, vectors)
             last = self._frame(read, q, prediction, vectors, last)
-            last.reference = reference
+            moved = None if vectors is None else digest(vectors, "<i2")
+            said = {"q": q, "reference": reference, "remember": head >> 7, "vectors": moved}
+            last.symbols = said | last.symbols
             yield last
 
     # Vectors
@@ -353,7 +355,9 @@ class Gvc1dBase:
         before = last.running if vectors is not None else np.zeros_like(last.running)
         running = before + ((32 * abs(values).clip(None, 31) - before + 2) >> 2)
         planes = self.transform.add(values * self.transform.per_value(q), prediction)
-        return Frame(planes, values, running, places, q, prediction, vectors)
+        written = values[:, : max(768, *lengths)]
+        said = {"levels": places, "values": digest(written, "<i4")}
+        return Frame(planes, values, running, places, said)
 
     def _activations(self, q: int, prediction: Planes, vectors: Array | None, last: Frame) -> Array:
         """[N, values, 15]"""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from conformance.decoder.entropy import TABLES, Rans
 from conformance.decoder.header import Header
 from conformance.decoder.networks import LOUD, IntegerNetwork, predicted, span
-from conformance.decoder.wire import Bytes, require
+from conformance.decoder.wire import Bytes, digest, require
 
 TOKENS, CHANNELS, SIDE, REGIONS, GROUP = 32, 16, 256, 16, 8
 SIZE = TOKENS * CHANNELS
@@ -47,6 +48,10 @@ class Tokens:
     run: int
     counts: list[int]
     values: Array
+
+    def answer(self) -> dict[str, Any]:
+        said = {"rate": self.rate, "run": self.run, "counts": self.counts}
+        return said | {"values": digest(self.values, "<i2")}
 
 
 @dataclass

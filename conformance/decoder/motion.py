@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from conformance.decoder.bases import Planes, coded_side, full_size, pictures, t
 from conformance.decoder.entropy import TABLES, Rans
 from conformance.decoder.header import Header
 from conformance.decoder.networks import IntegerNetwork, loud, predicted
-from conformance.decoder.wire import Bytes, require
+from conformance.decoder.wire import Bytes, digest, require
 
 VALUES, LEAVES, PER_LEAF = 206, 30, 11
 REFRESH, RUN = 0xC0, 0xC1
@@ -94,7 +95,8 @@ class Frame:
     sign: int
     origin: Array  # bool [2, rows, columns]: from A, from B
     place: Array  # [2, rows, columns, 2]: x, y in quarters
-    planes: Planes | None = None
+    planes: Planes
+    symbols: dict[str, Any] | None = None  # what Conformance asks for; None: an AV1 picture
 
 
 class MotionBase:
@@ -109,12 +111,14 @@ class MotionBase:
         self.cells = -(-self.h // 4), -(-self.w // 4)
         self.grid = -(-self.h // 256), -(-self.w // 256)
         self.windows = self.grid[0] * self.grid[1]
+        self.symbols: list[dict[str, Any] | None] = []
 
     def gop(self, payloads: list[bytes]) -> Iterator[Planes]:
-        for planes in self._gop(payloads):
-            yield full_size(planes, self.header)
+        for frame in self._gop(payloads):
+            self.symbols.append(frame.symbols)
+            yield full_size(frame.planes, self.header)
 
-    def _gop(self, payloads: list[bytes]) -> Iterator[Planes]:
+    def _gop(self, payloads: list[bytes]) -> Iterator[Frame]:
         require(len(payloads[0]) > 0 and payloads[0][0] < 64, "q of the motion")
         self.q = payloads[0][0]
         refreshes = [p[1:] for p in payloads[1:] if p[:1] == bytes([REFRESH])]
@@ -122,27 +126,28 @@ class MotionBase:
         decoded = iter(pictures("libdav1d", units, self.coded))
         self.a = self.b = self._cropped(next(decoded))
         shown, kept, in_run = self._picture(0), [], False
-        yield self.a
+        yield shown
         for payload in payloads[1:]:
             if payload[:1] == bytes([REFRESH]):
                 self.b = self._cropped(next(decoded))
                 if in_run:
                     frames = self._run(kept, shown)
-                    yield from (frame.planes for frame in frames)
+                    yield from frames
                     shown, kept, in_run = frames[-1], [], False
                 last, level, sign = shown.last, shown.level, shown.sign
-                self.a, shown = self.b, self._picture(0)
+                self.a = self.b
+                shown = self._picture(0)
                 shown.last, shown.level, shown.sign = last, level, sign
-                yield self.a
+                yield shown
             elif in_run or payload[:1] == bytes([RUN]):
                 kept.append(payload if in_run else payload[1:])
                 in_run = True
                 require(len(kept) <= 16, "frames of a run")
             else:
                 shown = self._motion(payload, shown, None, (-1, 0))
-                yield shown.planes
+                yield shown
         for _ in kept:
-            yield shown.planes if shown.planes is not None else self.a
+            yield self._copied(shown)
 
     def _cropped(self, planes: Planes) -> Planes:
         w, h = self.w, self.h
@@ -179,7 +184,7 @@ class MotionBase:
         self, payload: bytes, near: Frame, far: Frame | None, times: tuple[int, int]
     ) -> Frame:
         if not payload:
-            return Frame(near.last, near.level, near.sign, near.origin, near.place, near.planes)
+            return self._copied(near)
         read, sign = Bytes(payload), 1 if times[0] > 0 else -1
         levels = self._levels(read)
         known = near.last if sign == near.sign else np.where(SOURCES, near.last, -near.last)
@@ -188,9 +193,15 @@ class MotionBase:
         level = near.level + ((32 * abs(values).clip(None, 31) - near.level + 2) >> 2)
         level = np.where(coded, level, near.level)
         cells = self._cells(values, levels, near, far, times)
-        frame = Frame(np.where(coded, values, known), level, sign, *cells)
+        said = {"levels": levels.tolist(), "values": digest(values, "<i2")}
+        frame = Frame(np.where(coded, values, known), level, sign, *cells, [], said)
         frame.planes = [self._samples(frame, i) for i in range(3)]
         return frame
+
+    def _copied(self, near: Frame) -> Frame:
+        values = np.zeros((self.windows, VALUES))
+        said = {"levels": [0] * self.windows, "values": digest(values, "<i2")}
+        return replace(near, symbols=said)
 
     # Levels and values
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+
+import numpy as np
 
 
 class Refused(Exception):
@@ -93,3 +96,8 @@ def crc16(data: bytes) -> int:
 
 
 crc32 = zlib.crc32
+
+
+def digest(values: np.ndarray, kind: str) -> str:
+    """The first 8 bytes of SHA-256 of numbers as they are written (Conformance)."""
+    return hashlib.sha256(values.astype(kind).tobytes()).hexdigest()[:16]
