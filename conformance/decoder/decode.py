@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance.decoder.bases import Base, Planes
 from conformance.decoder.bundles import Unbundler
-from conformance.decoder.container import Gop, Stream, read_stream
+from conformance.decoder.container import Gop, Packet, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
 from conformance.decoder.gvc1d import Gvc1dBase
 from conformance.decoder.latent import LatentReader, Tokens
@@ -106,15 +106,18 @@ class Decoder:
             elif packet.name == "latent" and self.restorer is not None:
                 tokens = self.restorer[0].read(packet.payload)
             elif packet.name in ("key", "inter"):
-                frames = [packet.payload]
-                if self.unbundler is not None:
-                    frames = self.unbundler.payloads(packet.name == "key", packet.payload)
+                frames = self.frames_of(packet)
                 payloads += frames
                 self.tokens += [tokens, *[None] * (len(frames) - 1)]
                 tokens = None
                 self.release(len(frames) if in_order else 0)
         self.release(0 if in_order else len(payloads))
         return payloads
+
+    def frames_of(self, packet: Packet) -> list[bytes]:
+        if self.unbundler is None:
+            return [packet.payload]
+        return self.unbundler.payloads(packet.name == "key", packet.payload)
 
     def release(self, frames: int) -> None:
         self.times += [self.timeline.receive() for _ in range(frames)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import zlib
 
@@ -75,24 +76,8 @@ class Bytes:
         return value
 
 
-def _crc16_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        c = byte << 8
-        for _ in range(8):
-            c = (c << 1 ^ 0x1021 if c & 0x8000 else c << 1) & 0xFFFF
-        table.append(c)
-    return table
-
-
-_CRC16 = _crc16_table()
-
-
 def crc16(data: bytes) -> int:
-    c = 0xFFFF
-    for byte in data:
-        c = (c << 8 & 0xFFFF) ^ _CRC16[c >> 8 ^ byte]
-    return c
+    return binascii.crc_hqx(data, 0xFFFF)
 
 
 crc32 = zlib.crc32
