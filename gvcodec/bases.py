@@ -48,11 +48,10 @@ class Standard:
     | field | meaning |
     |---|---|
     | `grain` | step of the index |
-    | `trials` | encodes at most |
-    | `quick_excess` | log of bytes at the full preset over those at the fast one (training clips) |
-    | `trim_slope` | fall of the log rate for a `trim` of 1 |
-    | `coarse_trim_slope` | the same among the coarsest qualities (AV1: 0.33 … 0.42, three clips) |
-    | `trims` | least, usual and largest trim; beyond, quality moves instead |
+    | `quick_excess` | log of bytes at the fastest preset over those at the full one |
+    | `trim_slope` | fall of the log of the bytes for a `trim` of 1 (of the log of lambda) |
+    | `trims` | least, usual and largest trim; beyond, the index moves instead |
+    | `farthest` | largest trim beyond the coarsest index |
 
     At equal rate PSNR-Y gains up to 1 % of rate from a trim of -0.5 and loses 2 to 4 % from one of
     0.5 (AV1, two training clips)."""
@@ -66,11 +65,10 @@ class Standard:
     least_rate: int
     layouts: tuple[str, ...]
     grain: float
-    trials: int
     quick_excess: float
     trim_slope: float
-    coarse_trim_slope: float
     trims: tuple[float, float, float]
+    farthest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,8 @@ class Base:
     `coarsest_full`: the coarsest index at full size. `reduced`: (index above which, scale, how much
     lower the index is there), coarsest first, which go as far as `coarsest_reduced`. `scales`:
     there are reduced sizes, `presets`: so many, `eye`: there are these settings. `restores`: its
-    own network makes what is shown of its frames."""
+    own network makes what is shown of its frames. `rates`: (index, bits a pixel) on average, where
+    a search for a size begins."""
 
     name: str
     wire: int
@@ -102,6 +101,7 @@ class Base:
     eye: bool = False
     restores: bool = False
     standard: Standard | None = None
+    rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
 
 #: Wire numbers of bases that are no longer read; they are not used again.
@@ -120,6 +120,11 @@ _ALL = (
         reduced=((66.0, Fraction(1, 2), 4.0),),
         coarsest_reduced=67.0,
         scales=True,
+        # Twelve training clips at their size, and six at 416 samples a line with SVT-AV1 4.2.
+        rates=(
+            *((1, 1.0), (10, 0.35), (20, 0.2), (30, 0.115), (40, 0.07), (46, 0.052), (54, 0.037)),
+            *((58, 0.029), (61, 0.021), (63, 0.014), (65, 0.008), (66, 0.0063), (67, 0.0055)),
+        ),
         presets=11,
         eye=True,
         standard=Standard(
@@ -132,11 +137,10 @@ _ALL = (
             least_rate=0,
             layouts=("yuv420p", "yuv420p10le"),
             grain=0.25,
-            trials=6,
-            quick_excess=-0.05,
-            trim_slope=0.25,
-            coarse_trim_slope=0.39,
-            trims=(-0.6, -0.2, 0.2),
+            quick_excess=0.12,
+            trim_slope=0.3,
+            trims=(-0.4, -0.2, 0.0),
+            farthest=1.6,
         ),
     ),
     Base(
@@ -169,11 +173,10 @@ _ALL = (
             least_rate=1,
             layouts=("yuv420p10le",),
             grain=7 / 4,
-            trials=4,
             quick_excess=0.0,
             trim_slope=0.1,
-            coarse_trim_slope=0.1,
             trims=(-0.6, 0.0, 0.6),
+            farthest=1.6,
         ),
     ),
     Base(

@@ -73,8 +73,8 @@ class EncoderConfig:
         50,
         quality(Q_END),
         "N",
-        f"quality, 0 best … {Q_END}, about the same PSNR in every base; pictures of av1 and "
-        "motion are smaller beyond 63 (50)",
+        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; pictures of av1 and "
+        "motion are smaller beyond 66 and 63 (50)",
         flags="-q",
         group="rate",
     )

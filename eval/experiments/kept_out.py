@@ -45,7 +45,6 @@ from eval.codecs.codec import Options
 from eval.colour import Planes
 from eval.frames import Loaded, clip_of, read_frames
 from eval.metrics import METRICS, Measurer, need
-from eval.metrics.judges import PACKAGES, without_package
 from eval.points.bd import bd_rate, bootstrap
 from eval.sequences import KEPT_OUT, KEPT_OUT_HD
 from eval.tools import markdown, read_rows, run_command
@@ -56,6 +55,7 @@ from gvcodec.base.standard.programs import FFMPEG_VARIABLE
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
+from gvcodec.rate.judges import PACKAGES, without_package
 from gvcodec.types import Colour, VideoFormat
 
 RELEASES = Path("docs/data/releases")

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import filters, judges, pixel
+from eval.metrics import filters, pixel
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
+from gvcodec.rate import judges
 
 if TYPE_CHECKING:
     import torch

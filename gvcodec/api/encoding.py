@@ -25,7 +25,6 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
-from gvcodec.rate.budget import Budget
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name, protect_inputs
@@ -52,8 +51,9 @@ def encode_file(
     `start` seconds on to `end`, at most `frames`. `sound`: "copy", "none", "opus" or "opus:24k".
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
-    `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15") takes the
-    place of `q`. `jobs`: code in chunks, so many at a time; `resume` keeps
+    `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15",
+    "ssimulacra2=70", "cvvdp=9.3"; `target_of` "mean", "p5", "worst-scene"; with `max_size` at most)
+    takes the place of `q`. `jobs`: code in chunks, so many at a time; `resume` keeps
     those that are done in OUTPUT.part and goes on from there.
     `progress`: a function that gets a `State` about ten times a second, in this thread (what it
     raises ends the encode); or a bar, as the command shows it ("auto"), or JSON on standard error;
@@ -142,7 +142,7 @@ def _check(job: Job) -> None:
     """Raises `UsageError` for what does not go together."""
     if job.jobs is not None and job.jobs < 1:
         raise UsageError(f"jobs is 1 or more, not {job.jobs}")
-    if job.in_chunks and isinstance(job.rate, Budget):
+    if job.in_chunks and job.rate is not None and job.rate.whole:
         raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
     if job.in_chunks and shares(job.config):
         raise UsageError("alloc tries the whole video first: not with jobs or resume")

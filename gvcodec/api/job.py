@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, TypeVar
 
 from gvcodec.config import EncoderConfig
@@ -12,14 +12,14 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.target import Target, parse_target
+from gvcodec.rate.quality import POOLS
+from gvcodec.rate.target import TARGETS, Target, parse_target
 from gvcodec.util.messages import parse_amount
 from gvcodec.util.options import amount, documented, integer, option, typed
 from gvcodec.util.progress import Mode
 
 _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
-_TARGETS = "psnr=DECIBEL or lpips=DISTANCE"
 
 
 @documented
@@ -42,10 +42,24 @@ class Job:
     )
     target: str | Target | None = option(
         None,
-        typed(parse_target, f"not {_TARGETS}"),
+        typed(parse_target, f"not {TARGETS}"),
         "METRIC=VALUE",
-        f"smallest file with {_TARGETS} (VGG)",
+        f"smallest file with {TARGETS}, of what decode shows (LPIPS-VGG)",
         group="rate",
+    )
+    target_of: str = option(
+        "mean",
+        help="what has the --target: the mean of the frames, the worst twentieth of them, or the "
+        "worst scene (mean)",
+        choices=tuple(POOLS),
+        group="target",
+    )
+    max_size: float | str | None = option(
+        None,
+        amount,
+        "BYTES",
+        "with --target: no larger file, but the best of this size",
+        group="target",
     )
     start: float = 0.0
     frames: int | None = option(None, integer(1), "N", "number of frames to encode", group="part")
@@ -78,14 +92,21 @@ class Job:
     @property
     def rate(self) -> Budget | Target | None:
         """What rate control is to reach. Raises `UsageError`."""
-        amounts = [
-            parse(parse_amount, value, _AMOUNTS) for value in (self.size, self.bitrate, self.bpp)
-        ]
+        size, bitrate, bpp, most = (
+            parse(parse_amount, value, _AMOUNTS)
+            for value in (self.size, self.bitrate, self.bpp, self.max_size)
+        )
+        amounts = size, bitrate, bpp
         if sum(value is not None for value in (*amounts, self.target)) > 1:
             raise UsageError("give one of size, bitrate, bpp and target")
-        if self.target is None and any(value is not None for value in amounts):
-            return Budget(*amounts)
-        return parse(parse_target, self.target, _TARGETS)
+        if self.target is None and (most is not None or self.target_of != "mean"):
+            name = "target_of" if most is None else "max_size"
+            raise UsageError(f"{name} goes with a target")
+        if self.target is None:
+            return Budget(*amounts) if any(value is not None for value in amounts) else None
+        target = parse(parse_target, self.target, TARGETS)
+        of = target.of if self.target_of == "mean" else self.target_of
+        return replace(target, of=of, most_bytes=target.most_bytes if most is None else most)
 
 
 def parse(read: Callable[[str], _T], given: str | _T, wanted: str) -> _T:

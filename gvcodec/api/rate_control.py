@@ -25,10 +25,11 @@ from gvcodec.media.sound_coding import SoundCoder
 from gvcodec.rate import auto
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.one_pass import Pass
+from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import Target, encode_for, require_metric
+from gvcodec.rate.target import Reached, Target, encode_for
 from gvcodec.util.file_io import as_name, name_errors, open_input, work_folder
 from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
@@ -70,7 +71,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
     is not enough, and `MissingWeightsError` before anything is read."""
     if isinstance(rate, Target):
-        require_metric(rate)
+        require_metric(rate.metric)
         if shares(job.config):
             raise UsageError("alloc goes with q or a size, not with a target")
     with contextlib.ExitStack() as stack:
@@ -89,10 +90,17 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
         bar = stack.enter_context(ProgressBar(_plan(job, rate), None, job.progress, job.verbose))
         bar.forecast(costs)
         if isinstance(rate, Target):
-            reached = encode_for(open_source, job.config, rate, bar, bar)
-            value = Target(rate.metric, reached.value)
+            original = None
+            if job.input_options.scale is not None:
+                whole = replace(job.input_options, scale=None)
+                original = partial(VideoReader, path, job.start, job.frames, said=whole)
+            reach = partial(
+                encode_for, open_source, job.config, watch=bar, progress=bar, open_original=original
+            )
+            reached = _reach_in_container(suffix, rate, reach)
             q = q_of(reached.coded.base, reached.base_q)
-            done = _describe(reached.coded, reached.passes, q, reached=value)
+            done = _describe(reached.coded, reached.passes, q, limit=reached.limit)
+            done = replace(done, reached=replace(rate, value=reached.value), wanted=rate)
             output.write(reached.coded.data)
         else:
             encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
@@ -146,9 +154,22 @@ def _fit_container(suffix: str, rate: Budget, encode: Callable[[Budget], Fitted]
     return replace(best, full_passes=passes, limit=limit)
 
 
-def _describe(
-    coded: Pass, passes: int, q: float, limit: int | None = None, reached: Target | None = None
-) -> Encoded:
+def _reach_in_container(suffix: str, rate: Target, reach: Callable[[Target], Reached]) -> Reached:
+    """Reach a target so that the file, with what its container adds, meets the largest size."""
+    if not suffix or rate.most_bytes is None:
+        return reach(rate)
+    added, passes = _ADDED, 0
+    for _ in range(_TRIES):
+        reached = reach(replace(rate, most_bytes=max(1.0, rate.most_bytes - added)))
+        passes += reached.passes
+        size, _ = container_size(reached.coded.data, suffix)
+        if size <= rate.most_bytes:
+            return replace(reached, passes=passes)
+        added = size - len(reached.coded.data)
+    raise UsageError(f"the file would be {size} bytes, more than {rate.most_bytes:.0f}")
+
+
+def _describe(coded: Pass, passes: int, q: float, limit: int | None = None) -> Encoded:
     sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
     return Encoded(
         len(coded.frame_bytes),
@@ -160,7 +181,6 @@ def _describe(
         passes,
         q=q,
         limit=limit,
-        reached=reached,
         seconds=coded.seconds,
     )
 

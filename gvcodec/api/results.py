@@ -16,8 +16,8 @@ class Encoded:
 
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
-    chose; `limit` in bytes, or `reached`, the value of the target's metric. `seconds`: how long the
-    frames are shown.
+    chose; `limit` in bytes of a size that was met; `wanted`, the target, and `reached`, the same
+    with the value that the file has. `seconds`: how long the frames are shown.
     """
 
     frames: int
@@ -31,6 +31,7 @@ class Encoded:
     q: float | None = None
     limit: int | None = None
     reached: Target | None = None
+    wanted: Target | None = None
     seconds: float = 0.0
 
     @property
@@ -63,9 +64,12 @@ class Encoded:
             psnr,
         ]
         if self.reached is not None:
-            parts.append(f"{self.reached.metric} {self.reached.value:.4g} at q {self.q:.4g}")
+            parts.append(f"{self.reached} at q {self.q:.4g}")
         if self.limit is not None:
             parts.append(f"{100 * self.size / self.limit:.2f} % of {self.limit} bytes")
+        if self.wanted is not None and self.wanted.most_bytes is not None:
+            most = f"of {self.wanted.most_bytes:.0f} bytes at most"
+            parts.append(f"too few for {self.wanted}" if self.limit is not None else most)
         if self.reached is not None or self.limit is not None:
             parts.append(count_noun(self.passes, "pass", "passes"))
         if self.chunks is not None:

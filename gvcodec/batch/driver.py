@@ -18,7 +18,6 @@ from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import Plan
 from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import GvcodecError
-from gvcodec.rate.budget import Budget
 from gvcodec.util.progress import ProgressBar
 
 #: Seconds between two tables while work goes on.
@@ -163,7 +162,7 @@ class _File:
         rate, header_q = self._job.settings.rate, None
         name = self._ledger.output_name(self._job, self._key)
         output = store.join(self._ledger.out, name)
-        if isinstance(rate, Budget):
+        if rate is not None and rate.whole:
             (joined,) = rows = self._driver.perform([self._task(0, _WHOLE, output=output)])
         else:
             if rate is not None and len(self._plan.chunks) > 1:

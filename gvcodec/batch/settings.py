@@ -13,7 +13,8 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate.budget import Budget
-from gvcodec.rate.target import Target, require_metric
+from gvcodec.rate.quality import require_metric
+from gvcodec.rate.target import Target
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
 _VERSION = 3
@@ -59,7 +60,7 @@ def make_settings(
     if said is not None and said.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
-        require_metric(rate)
+        require_metric(rate.metric)
     config.resolve()
     if config.base == AUTO:
         config = replace(config, base="av1")

@@ -45,7 +45,7 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
     stamp = store.stamp(uri)
-    length = None if isinstance(settings.rate, Budget) else settings.chunk
+    length = None if settings.rate is not None and settings.rate.whole else settings.chunk
     found = make_plan(uri, settings.start, settings.frames, length, settings.input)
     record = {
         "uri": uri,
@@ -105,13 +105,20 @@ def encode(
 def _code(
     uri: str, settings: Settings, config: EncoderConfig, plan: Plan, number: int, seeks: bool = True
 ) -> one_pass.Pass:
-    rate, opened = settings.rate, partial(_open_chunk, uri, settings, plan, number, seeks)
+    rate = settings.rate
+
+    def opened(wanted: Settings) -> one_pass.Open:
+        if rate is not None and rate.whole:
+            return partial(_open, uri, wanted)
+        return partial(_open_chunk, uri, wanted, plan, number, seeks)
+
     if isinstance(rate, Budget):
-        return encode_to(partial(_open, uri, settings), config, rate, _frames).coded
+        return encode_to(opened(settings), config, rate, _frames).coded
     if rate is not None:
-        return encode_for(opened, config, rate, _frames).coded
+        original = opened(replace(settings, input=replace(settings.input, scale=None)))
+        return encode_for(opened(settings), config, rate, _frames, open_original=original).coded
     # What is painted is hashed for the end of a stream, which does not come into the joined one.
-    return one_pass.run(opened, config, "encode", _frames, _ALL, paints=False)
+    return one_pass.run(opened(settings), config, "encode", _frames, _ALL, paints=False)
 
 
 def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:

@@ -150,5 +150,5 @@ def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namesp
     coding_arguments(parser)
     changed = copy.copy(options)
     if {"q", *_RATES} & {name.replace("-", "_") for name in row}:
-        vars(changed).update(dict.fromkeys(_RATES))
+        vars(changed).update(dict.fromkeys(_RATES), max_size=None, target_of="mean")
     return parser.parse_args(inputs.words_of(row), changed)

@@ -51,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def coding_arguments(parser: argparse.ArgumentParser) -> None:
     """How to encode, for `batch` and `compare` too."""
     add_options(parser, EncoderConfig, Job, group="rate", exclusive=True)
+    add_options(parser, Job, group="target")
     add_options(parser, EncoderConfig)
     add_part(parser)
     add_options(parser, Job, group="part")

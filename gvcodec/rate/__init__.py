@@ -1,4 +1,4 @@
 """Rate control in bytes of the written file: `budget` says how many there are, `one_pass` runs an
-encoder over a video, `size` finds the file that fits (`size_standard`, `size_motion`), `target` the
-smallest file of a quality.
+encoder over a video, `size` finds the file that fits, along `scale`, `target` the smallest file of a
+quality, which `quality` judges.
 """

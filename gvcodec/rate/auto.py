@@ -187,15 +187,24 @@ def _why_fine(config: EncoderConfig) -> str:
 
 def _why_av1(config: EncoderConfig, path: str) -> str:
     """What excludes motion, or trials, "" = nothing."""
+    if why := _why_settings(config):
+        return why
+    if not _rereadable(path):
+        return "the input can be read only once"
+    return "" if has_torch() else "trials need torch"
+
+
+def excludes_motion(config: EncoderConfig, fmt: VideoFormat) -> str:
+    """Why motion does not code such a video with these settings, "" = it does."""
+    return _why_settings(config) or _why_large(fmt)
+
+
+def _why_settings(config: EncoderConfig) -> str:
     settings = {"low delay": config.low_delay, "maxrate": config.maxrate, "eye": config.eye}
     settings["preset"] = config.preset is not None
     for name, given in settings.items():
         if given:
             return f"{name} is given"
-    if not _rereadable(path):
-        return "the input can be read only once"
-    if not has_torch():
-        return "trials need torch"
     try:
         PAINTER.find()
         layers.base_model_id("motion")

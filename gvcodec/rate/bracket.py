@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: Steps of q that are worth a bisection where the line goes astray.
+#: Least steps beyond what is known that are worth a bisection where the line goes astray.
 _WIDE = 4.0
 #: How far measured slopes may be from the usual one.
 _STRAY = 3.0
@@ -25,8 +25,8 @@ _STRAY = 3.0
 @dataclass(slots=True)
 class Bracket:
     """q from `low` to `high` in steps of `grain`; `slope`: usual fall of the excess by a step of 1;
-    `guess`: where to begin; `beyond`: steps of q that are added to those over the edge of what is
-    known. `known`: excess over the wanted value by q."""
+    `guess`: where to begin; `least`: the least step over the edge of what is known, `beyond`: what
+    is added to those. `known`: excess over the wanted value by q."""
 
     low: float
     high: float
@@ -34,6 +34,7 @@ class Bracket:
     guess: float
     grain: float = 0.25
     beyond: float = 0.0
+    least: float = 1.0
     known: dict[float, float] = field(default_factory=dict)
     _width: float = math.inf
     _halved: bool = False
@@ -56,9 +57,15 @@ class Bracket:
             return self._inside(fine, coarse)
         near = fine if coarse is None else coarse
         assert near is not None
-        step = max(abs(self.known[near] / self.fall), 1.0) + self.beyond
+        step = max(abs(self.known[near] / self.fall), self.least) + self.beyond
         q = self.round(near + (step if coarse is None else -step))
         return None if q in self.known else q
+
+    @property
+    def aim(self) -> float:
+        """Where what is known says that the wanted value is."""
+        near = min(self.known, key=lambda q: abs(self.known[q]))
+        return min(max(near + self.known[near] / self.fall, self.low), self.high)
 
     @property
     def sides(self) -> tuple[float | None, float | None]:
@@ -84,7 +91,7 @@ class Bracket:
         width, at, to = coarse - fine, self.known[fine], self.known[coarse]
         if width <= 1.001 * self.grain:
             return None
-        self._halved = not self._halved and width > max(_WIDE, self._width / 2)
+        self._halved = not self._halved and width > max(_WIDE * self.least, self._width / 2)
         self._width = width
         part = 0.5 if self._halved or math.isinf(at) else at / (at - to)
         q = min(max(fine + part * width, fine + self.grain), coarse - self.grain)

@@ -18,6 +18,11 @@ class Budget:
     bitrate: float | None = None
     bpp: float | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it holds for the whole file, not for each part of it."""
+        return True
+
     def __post_init__(self) -> None:
         given = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
         if len(given) != 1 or not 0 < given[0] <= MOST_AMOUNT:

@@ -1,5 +1,4 @@
-"""What the searches for a file of a given size share: their inputs, their result, where they
-begin."""
+"""What a search for a file of a given size works on, what it gives, how it refuses."""
 
 from __future__ import annotations
 
@@ -9,39 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-
 from gvcodec.base import BaseEncoder
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, run
-
-#: Quality and bits a pixel that go together on average, to begin a search: median slopes from q 46
-#: to 66 of twelve training clips at preset 3 (`docs/data/av1-painted.csv`), which differ by half.
-_USUAL_Q = (1.0, 20.0, 46.0, 56.0, 60.0, 63.0, 66.0, 67.0)
-_USUAL_BPP = (1.2, 0.2, 0.041, 0.024, 0.017, 0.0103, 0.0050, 0.0038)
-_USUAL_LOG = [math.log(bpp) for bpp in _USUAL_BPP]
-#: Natural log of the bytes that a step of q saves, on average, and at most.
-USUAL_SLOPE, _STEEPEST = 0.1, 0.4
-
-
-def usual_q(bpp: float) -> float:
-    """The index of quality that files of this many bits a pixel have on average."""
-    return float(np.interp(-math.log(bpp), [-log for log in _USUAL_LOG], _USUAL_Q))
-
-
-def usual_slope(q: float, excess: float) -> float:
-    """The log of the bytes that a step of AV1's `q` saves, on average over those that make up for
-    `excess` in this log."""
-    log = float(np.interp(q, _USUAL_Q, _USUAL_LOG))
-    # Beyond the end there is nothing to go by but the other side.
-    for part in (excess, -excess):
-        step = usual_q(math.exp(log - part)) - q
-        if abs(step) > 0.01:
-            return min(part / step, _STEEPEST)
-    return USUAL_SLOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +30,24 @@ class Fitted:
 SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
 
 
-class TooSmallError(UsageError):
-    """Nothing fits into `limit` bytes. `smallest`: the stream that comes nearest; `size`: bytes of
-    the file with it, of which so many are `copied` sound and subtitles."""
+class OutOfReachError(UsageError):
+    """Nothing fits into `limit` bytes: the smallest file has `size`, `least` in words, of which so
+    many are `copied` sound and subtitles, of these `kinds`."""
+
+    def __init__(self, limit: int, size: int, least: str, copied: int, kinds: str) -> None:
+        self.size = size
+        text = f"{limit} bytes are not enough: the smallest possible size is {least} bytes"
+        if copied:
+            text += f", {copied} of them {kinds} ({SMALLER_SOUND})"
+        super().__init__(text)
+
+
+class TooSmallError(OutOfReachError):
+    """`smallest`: the stream that comes nearest."""
 
     def __init__(self, limit: int, smallest: Fitted, size: int, copied: int) -> None:
         self.smallest = smallest
-        text = f"{limit} bytes are not enough: the smallest possible size is {size} bytes"
-        if copied:
-            text += f", {copied} of them {smallest.coded.track_kinds} ({SMALLER_SOUND})"
-        super().__init__(text)
+        super().__init__(limit, size, str(size), copied, smallest.coded.track_kinds)
 
 
 def refuse_sound(limit: float, track_bytes: int) -> None:
@@ -138,18 +118,17 @@ class Search:
         return Fitted(coded, self.limit, self.full, self.frames_coded)
 
     def first_guess(self) -> float:
-        """The index of quality that files of this many bits a pixel have on average."""
+        """The place on the scale where files of this many bits a pixel are on average."""
         fmt = self.extent.format
         room = max(1, self.limit - self.extent.track_bytes)
-        return usual_q(8 * room / (self.extent.frames * fmt.width * fmt.height))
+        return -math.log(8 * room / (self.extent.frames * fmt.width * fmt.height))
 
-    def refuse(self, smallest: int) -> UsageError:
-        """For a limit that a trial is far above at the coarsest quality."""
+    def refuse(self, smallest: int) -> OutOfReachError:
+        """For a limit that a trial is far above at the end of the scale."""
         sound = self.extent.track_bytes
-        least = f"the smallest possible size is about {smallest} bytes"
-        text = f"{self.limit} bytes are not enough: {least}"
-        more = f", {sound} of them sound and subtitles ({SMALLER_SOUND})" if sound else ""
-        return UsageError(text + more)
+        return OutOfReachError(
+            self.limit, smallest, f"about {smallest}", sound, "sound and subtitles"
+        )
 
     def too_small(self, smallest: Pass) -> TooSmallError:
         fitted = self.fitted(smallest)

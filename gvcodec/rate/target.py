@@ -1,60 +1,70 @@
-"""The smallest file of a given quality: `--target psnr=32` (of the base frames) or `lpips=0.15`
-(LPIPS-VGG of what `decode` shows).
+"""The smallest file of a given quality: `--target psnr=32`, of what `decode` shows.
+
+Trials without fitting find the index, of PSNR those of base frames, which costs no painting. Then
+the painter is fitted once, and the rest of the passes correct what that moves.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import io
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from gvcodec.bases import AUTO, base_of
-from gvcodec.bitstream import Reader
-from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.limits import UNLIMITED
-from gvcodec.media.planes import rgb_from_planes
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.one_pass import Extent, Open, Pass, Watch, measure, run
-from gvcodec.util.torch_settings import usual_torch
+from gvcodec.rate.budget import Budget
+from gvcodec.rate.one_pass import Open, Pass, Watch, measure, run
+from gvcodec.rate.quality import METRICS, POOLS, Judge, require_metric
+from gvcodec.rate.size import encode_to
+from gvcodec.util.messages import MOST_AMOUNT
 
-if TYPE_CHECKING:
-    from gvcodec.perceptual import Lpips
-
-#: Per metric: sign (+1 = more is better), how near is near enough, usual value at q 40 and usual
-#: change by a step of q.
-_SIGN = {"psnr": 1, "lpips": -1}
-_CLOSE = {"psnr": 0.05, "lpips": 0.002}
-_USUAL = {"psnr": (32.2, 0.33), "lpips": (0.2, 0.007)}
-_PASSES = 8
-#: Frames that LPIPS looks at, evenly over the video.
-_LOOKS = 12
+#: Trials, and passes with the fitted painter after them.
+_TRIALS, _PASSES = 8, 4
+#: A trial so many times what is near enough from the target is the last: fitting moves as much.
+_ROUGH = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`metric` is "psnr" (dB, mean over the frames' luma; infinite when exact) or "lpips"
-    (LPIPS-VGG, mean)."""
+    """A `value` of "psnr" (dB of luma; infinite when exact), "lpips" (LPIPS-VGG), "ssimulacra2" or
+    "cvvdp" (JOD): the mean over the frames, or `of` the worst twentieth of them ("p5") or the worst
+    scene. `most_bytes`: where a file of this quality is larger, the best that is not."""
 
     metric: str
     value: float
+    of: str = "mean"
+    most_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.metric not in _SIGN or not self.value > 0:
-            raise UsageError("a target is psnr=DECIBEL or lpips=DISTANCE")
+        metric = METRICS.get(self.metric)
+        if metric is None or not 0 < self.value <= metric.most:
+            raise UsageError(f"a target is {TARGETS}")
+        if self.of not in POOLS:
+            raise UsageError(f"a target is of {', '.join(POOLS)}, not of {self.of}")
+        if self.most_bytes is not None and not 0 < self.most_bytes <= MOST_AMOUNT:
+            raise UsageError("a largest size is above 0 and at most 1e18")
+        if self.of == "p5" and self.metric == "cvvdp":
+            raise UsageError("cvvdp judges runs of frames, not single ones: of mean or worst-scene")
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds for the whole file, not for each part of it."""
+        return self.most_bytes is not None
+
+    def __str__(self) -> str:
+        pool = f" ({POOLS[self.of]})" if POOLS[self.of] else ""
+        return f"{self.metric}{pool} {self.value:.4g}"
+
+    def excess(self, value: float) -> float:
+        """What a value is better by."""
+        return METRICS[self.metric].sign * (value - self.value)
 
 
-def require_metric(target: Target) -> None:
-    """Raises `MissingWeightsError` where the target's metric cannot be taken here."""
-    if target.metric == "lpips":
-        from gvcodec.perceptual import require_weights
-
-        require_weights()
+TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items())
 
 
 def parse_target(text: str) -> Target:
@@ -70,12 +80,63 @@ def parse_target(text: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The smallest file found that meets a target; `value` is what it has, `base_q` where."""
+    """The smallest file found that meets a target; `value` is what it has, `base_q` where. `limit`:
+    bytes of the size that kept it from the target."""
 
     coded: Pass
     base_q: float
     value: float
     passes: int
+    limit: int | None = None
+
+
+@dataclass
+class _Search:
+    """Passes at qualities, and the best file so far."""
+
+    open_source: Open
+    config: EncoderConfig
+    target: Target
+    watch: Watch
+    frames: int
+    judge: Judge
+    progress: Progress | None
+    passes: int = 0
+    fits: dict[Fraction, dict[int, bytes]] = field(default_factory=dict)
+
+    def run(self, q: float, trial: bool) -> tuple[Pass, float]:
+        """A pass and its value: `trial`: unfitted, where only base frames count for PSNR."""
+        self.passes += 1
+        settled = replace(self.config, base_q=q).resolve()
+        fitted = self.fits.get(settled.scale)
+        coded = run(
+            self.open_source,
+            replace(settled, fit=0) if trial or fitted is not None else settled,
+            f"{'trial' if trial else 'pass'} {self.passes}",
+            self.watch,
+            self.frames,
+            fitted=None if trial else fitted,
+            progress=self.progress,
+            paints=settled.has_tokens,
+        )
+        if not trial:
+            self.fits.setdefault(settled.scale, dict(coded.fitted))
+        return coded, self.judge(coded, fidelity=trial and self.target.metric == "psnr")
+
+    def size(self, coded: Pass) -> int:
+        """Bytes of the finished file."""
+        return len(coded.data) + (0 if self.config.has_tokens else PAINTED_BYTES)
+
+    def finish(self, coded: Pass) -> Pass:
+        """With the hash of all painted frames."""
+        if self.config.has_tokens:
+            return coded
+
+        def tell(frames: int) -> None:
+            if self.progress is not None:
+                self.progress.painted(frames, self.frames)
+
+        return replace(coded, data=add_painted(coded.data, self.config, tell))
 
 
 def encode_for(
@@ -84,47 +145,98 @@ def encode_for(
     target: Target,
     watch: Watch,
     progress: Progress | None = None,
+    open_original: Open | None = None,
 ) -> Reached:
-    """The quality of `config` does not matter; base "auto" is av1. Raises `UsageError` where even
-    the best quality does not meet the target, and at once `MissingWeightsError` where LPIPS cannot
-    be taken."""
-    require_metric(target)
+    """The quality of `config` does not matter; base "auto" is av1. `open_original`: the video that
+    decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
+    quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
+    metric cannot be taken."""
+    require_metric(target.metric)
     if config.base == AUTO:
-        config = dataclasses.replace(config, base="av1")
+        config = replace(config, base="av1")
     extent = measure(open_source, watch)
+    judge = Judge(target.metric, target.of, open_original or open_source, extent)
+    search = _Search(open_source, config, target, watch, extent.frames, judge, progress)
+    most_bytes = math.inf if target.most_bytes is None else target.most_bytes
+    reached = _reach(search, most_bytes)
+    if reached is None:
+        fitted = encode_to(open_source, config, Budget(size=most_bytes), watch, progress)
+        value, passes = judge(fitted.coded), search.passes + fitted.full_passes
+        reached = Reached(fitted.coded, fitted.coded.base_q, value, passes, fitted.limit)
+    notes = [*reached.coded.notes, *judge.notes]
+    return replace(reached, coded=replace(reached.coded, notes=notes))
+
+
+def _reach(search: _Search, most_bytes: float) -> Reached | None:
+    """None where a file of the quality has more bytes."""
+    config, target, sizes = search.config, search.target, dict[float, int]()
     bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
+    guess: float | None = None
+    while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
+        coded, value = search.run(q, trial=True)
+        excess = bracket.known[q] = target.excess(value)
+        sizes[q] = len(coded.data)
+        if excess < 0 and len(coded.data) > most_bytes:
+            return None
+        if abs(excess) <= _ROUGH * METRICS[target.metric].close:
+            guess = bracket.round(bracket.aim)
+    met = [q for q, excess in bracket.known.items() if excess >= 0]
+    if guess is None:
+        # Of still pictures a coarser file may be larger.
+        guess = min(met or sizes, key=lambda q: (sizes[q], -q) if met else (-bracket.known[q], q))
+    bracket = replace(
+        bracket, guess=guess, slope=bracket.fall, known={}, beyond=0.0, least=bracket.grain
+    )
+    return _fit(search, bracket, bool(met), most_bytes)
+
+
+def _fit(search: _Search, bracket: Bracket, met: bool, most_bytes: float) -> Reached | None:
+    """From where the trials ended, with the painter fitted, until the target is met as decoded.
+    `met`: it is by trials."""
+    target, close = search.target, METRICS[search.target.metric].close
     best: Reached | None = None
-    for number in range(1, _PASSES + 1):
-        if (q := next_q(bracket)) is None:
-            break
-        coded = run(
-            open_source,
-            dataclasses.replace(config, base_q=q),
-            f"pass {number}",
-            watch,
-            extent.frames,
-            progress=progress,
-        )
-        value = coded.psnr_y if target.metric == "psnr" else lpips_of(coded, open_source, extent)
-        excess = bracket.known[q] = _SIGN[target.metric] * (value - target.value)
-        passes = number
+    made: list[Reached] = []
+    while (q := next_q(bracket)) is not None:
+        coded, value = search.run(q, trial=False)
+        one = Reached(coded, q, value, search.passes)
+        made.append(one)
+        excess = target.excess(value)
+        # The middle of what is near enough is aimed at.
+        bracket.known[q] = excess - close / 2
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
-            best = Reached(coded, q, value, number)
-        if 0 <= excess <= _CLOSE[target.metric]:
+            best = one
+        elif best is None and search.size(coded) > most_bytes:
+            return None
+        if (best is not None or met) and len(made) >= _PASSES or 0 <= excess <= close:
             break
+    if best is None and met and target.metric == "psnr":
+        best = _unpainted(search, made)
     if best is None:
-        value = target.value + _SIGN[target.metric] * max(bracket.known.values())
-        raise UsageError(
-            f"{target.metric} {target.value:g} is out of reach: the best is {value:.4g}"
-        )
-    return dataclasses.replace(best, passes=passes)
+        value = max((one.value for one in made), key=target.excess)
+        raise UsageError(f"{target} is out of reach: the best is {value:.4g}")
+    if search.size(best.coded) > most_bytes:
+        return None
+    return replace(best, coded=search.finish(best.coded), passes=search.passes)
+
+
+def _unpainted(search: _Search, made: list[Reached]) -> Reached | None:
+    """Painting does not keep what is nearly lossless: base frames meet the target."""
+    for one in made:
+        value = search.judge(one.coded, fidelity=True)
+        if search.target.excess(value) >= 0:
+            note = (
+                f"psnr {value:.4g} is of base frames (decode --fidelity), painted {one.value:.4g}"
+            )
+            coded = replace(one.coded, notes=[*one.coded.notes, note])
+            return replace(one, value=value, coded=coded)
+    return None
 
 
 def bracket_of(target: Target, finest: float, coarsest: float) -> Bracket:
     """Of what a pass exceeds the target by."""
-    usual, slope = _USUAL[target.metric]
-    guess = 40 + _SIGN[target.metric] * (usual - target.value) / slope
-    return Bracket(finest, coarsest, slope, guess, beyond=0.5)
+    metric = METRICS[target.metric]
+    guess = 40 + metric.sign * (metric.usual - target.value) / metric.slope
+    return Bracket(finest, coarsest, metric.slope, guess, beyond=0.5)
 
 
 def next_q(bracket: Bracket) -> float | None:
@@ -138,30 +250,3 @@ def next_q(bracket: Bracket) -> float | None:
     coarser = min((other for other in known if other > q), default=bracket.high)
     narrow = q == bracket.low or coarser - q <= bracket.grain
     return None if narrow else bracket.round((q + coarser) / 2)
-
-
-@usual_torch()
-def lpips_of(coded: Pass, open_source: Open, extent: Extent) -> float:
-    """LPIPS-VGG between decoded frames, as they are shown, and the source, on a few."""
-    import torch
-
-    from gvcodec.painter.tensors import rgb_tensor
-
-    distance = _lpips()
-    reader = Reader(io.BytesIO(coded.data))
-    every = max(1, math.ceil(extent.frames / _LOOKS))
-    colour, found = extent.format.colour, []
-    with open_source() as source, torch.inference_mode():
-        decoded = Decoder(reader.header, limits=UNLIMITED).frames_of(reader.packets())
-        for number, (ours, theirs) in enumerate(zip(decoded, source, strict=False)):
-            if number % every == 0:
-                pair = (rgb_from_planes(planes, colour) for planes in (ours.planes, theirs.planes))
-                found.append(float(distance(*map(rgb_tensor, pair))))
-    return sum(found) / len(found)
-
-
-@functools.cache
-def _lpips() -> Lpips:
-    from gvcodec.perceptual import lpips
-
-    return lpips("vgg")

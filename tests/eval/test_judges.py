@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("imageio_ffmpeg")
 scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
-from eval.metrics import DEFAULT, Measurer, judges, looked_at, middle, missing, need
+from eval.metrics import DEFAULT, Measurer, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
 from eval.tools import EvalError
+from gvcodec.rate import judges
 from tests.eval_helpers import altered, small_clip
 
 JUDGES = ("ssimulacra2", "cvvdp")

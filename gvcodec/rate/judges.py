@@ -1,4 +1,4 @@
-"""SSIMULACRA2 and ColorVideoVDP: metrics that no part of gvcodec knows, from the packages
+"""SSIMULACRA2 and ColorVideoVDP: metrics that nothing in gvcodec is trained on, from the packages
 `ssimulacra2` and `cvvdp`.
 
 Both are installed with the extra `metrics`, need no weights and no network, and are imported when
@@ -18,13 +18,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.colour import Picture
-from eval.tools import EvalError
+from gvcodec.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
+Picture = NDArray[np.float32]
 #: Metric → (package on PyPI, module).
 PACKAGES = {"ssimulacra2": ("ssimulacra2", "ssimulacra2"), "cvvdp": ("cvvdp", "pycvvdp")}
 #: 24 inches, 1920×1080, 200 cd/m², an office of 250 lux, seen from two heights; sRGB curve.
@@ -91,7 +92,7 @@ def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device
 
 @functools.cache
 def _colorvideovdp(device: str) -> tuple[Any, Any]:
-    """(metric, base class of its sources). Raises EvalError where the package cannot be
+    """(metric, base class of its sources). Raises UsageError where the package cannot be
     imported."""
     import torch
 
@@ -110,7 +111,7 @@ def _colorvideovdp(device: str) -> tuple[Any, Any]:
         from pycvvdp import cvvdp as metric
         from pycvvdp.video_source import video_source_dm
     except ImportError as error:
-        raise EvalError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
+        raise UsageError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
     finally:
         sys.path[:] = path  # the package adds its own folder
         for name, module in known.items():

@@ -1,0 +1,199 @@
+"""How good an encoded video is by the metric of a target: what `decode` shows beside the source,
+pooled over all of it, its worst twentieth, or its worst scene.
+
+Pictures that were coded smaller than the source has them are compared at the source's size.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec.bitstream import Reader
+from gvcodec.codec.decoder import Decoder
+from gvcodec.errors import UsageError
+from gvcodec.limits import UNLIMITED
+from gvcodec.media.planes import Scaler, rgb_from_planes
+from gvcodec.rate.judges import PACKAGES, cvvdp, ssimulacra2, without_package
+from gvcodec.rate.one_pass import Extent, Open, Pass
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.psnr import MeanPsnr, psnr
+from gvcodec.util.scene_cuts import GopStarts
+from gvcodec.util.torch_settings import usual_torch
+
+if TYPE_CHECKING:
+    from gvcodec.perceptual import Lpips
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`sign`: +1 = more is better. `unit`: of a value, for messages. `close`: how near is near
+    enough. `usual`: value at q 40, `slope`: its change by a step of q."""
+
+    sign: int
+    unit: str
+    close: float
+    usual: float
+    slope: float
+    most: float = math.inf
+
+
+METRICS = {
+    "psnr": Metric(1, "DECIBEL", 0.05, 36.0, 0.3),
+    "lpips": Metric(-1, "DISTANCE", 0.002, 0.2, 0.007),
+    "ssimulacra2": Metric(1, "SCORE", 0.3, 70.0, 0.9, most=100),
+    "cvvdp": Metric(1, "JOD", 0.02, 9.5, 0.03, most=10),
+}
+#: Pools by name, in words.
+POOLS = {"mean": "", "p5": "worst 5 %", "worst-scene": "worst scene"}
+#: Frames that are looked at, evenly over the video: for a mean, for its worst twentieth, of each
+#: scene; and frames in a row that ColorVideoVDP sees of a video and of a scene.
+_LOOKS, _MANY, _OF_A_SCENE, _RUN, _RUN_OF_A_SCENE = 12, 60, 6, 96, 32
+#: No scene is longer for the pools.
+_LONGEST = 1 << 20
+
+
+def require_metric(metric: str) -> None:
+    """Raises `MissingWeightsError`, `UsageError` where a metric cannot be taken here."""
+    if metric == "lpips":
+        from gvcodec.perceptual import require_weights
+
+        require_weights()
+    if metric in PACKAGES and (reason := without_package(metric)):
+        raise UsageError(reason)
+
+
+class Judge:
+    """Compares passes with a video, opened by `open_source`, which may be larger than them."""
+
+    def __init__(self, metric: str, pool: str, open_source: Open, extent: Extent) -> None:
+        self._metric, self._pool = metric, pool
+        self._open, self._frames = open_source, extent.frames
+        with open_source() as source:
+            self.format = source.format
+        sizes = [f"{fmt.width}×{fmt.height}" for fmt in (extent.format, self.format)]
+        text = f"{metric} compares with the source's {sizes[1]}: {sizes[0]} is enlarged to it"
+        self.notes = [text] * (sizes[0] != sizes[1])
+        self._scenes = self._find_scenes() if pool == "worst-scene" else [(0, extent.frames)]
+        self._looks = [self._look_at(*scene) for scene in self._scenes]
+
+    @usual_torch()
+    def __call__(self, coded: Pass, fidelity: bool = False) -> float:
+        """The pooled value of what `decode` shows, or of base frames."""
+        return (
+            self._judge_runs(coded, fidelity)
+            if self._metric == "cvvdp"
+            else self._judge_frames(coded, fidelity)
+        )
+
+    def _judge_frames(self, coded: Pass, fidelity: bool) -> float:
+        measure = _measure(self._metric, self.format)
+        wanted = {number for looks in self._looks for number in looks}
+        found = {n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in wanted}
+        values = [[found[n] for n in looks if n in found] for looks in self._looks]
+        return self._pooled([one for one in values if one])
+
+    def _judge_runs(self, coded: Pass, fidelity: bool) -> float:
+        """ColorVideoVDP of each run of frames."""
+        last = {looks[-1]: looks for looks in self._looks}
+        wanted = {number for looks in self._looks for number in looks}
+        held: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        values = []
+        for number, pair in self._pairs(coded, fidelity):
+            if number in wanted:
+                held.append((_picture(pair[0], self.format), _picture(pair[1], self.format)))
+            if number in last:
+                rate = float(self.format.frame_rate)
+                values.append([cvvdp(held.__getitem__, range(len(held)), rate, "cpu")])
+                held = []
+        return self._pooled(values)
+
+    def _pooled(self, values: Sequence[Sequence[float]]) -> float:
+        """Of values by scene."""
+        sign = METRICS[self._metric].sign
+        if self._pool == "p5":
+            return float(np.percentile(values[0], 5 if sign > 0 else 95, method="nearest"))
+        means = [_mean(one, self._metric) for one in values]
+        return min(means) if sign > 0 else max(means)
+
+    def _pairs(self, coded: Pass, fidelity: bool) -> Iterator[tuple[int, tuple[Planes, Planes]]]:
+        """Decoded frames at the source's size, and the source's."""
+        reader = Reader(io.BytesIO(coded.data))
+        fmt, wanted = reader.header.format, (self.format.width, self.format.height)
+        scaler = Scaler(fmt, wanted) if (fmt.width, fmt.height) != wanted else None
+        decoder = Decoder(reader.header, fidelity, limits=UNLIMITED)
+        with self._open() as source:
+            pairs = zip(decoder.frames_of(reader.packets()), source, strict=False)
+            for number, (ours, theirs) in enumerate(pairs):
+                shown = scaler.apply(ours.planes) if scaler else ours.planes
+                yield number, (shown, theirs.planes)
+
+    def _look_at(self, first: int, end: int) -> list[int]:
+        """Numbers of frames, of all of them for PSNR."""
+        whole = self._pool != "worst-scene"
+        if self._metric == "cvvdp":
+            most = _RUN if whole else _RUN_OF_A_SCENE
+            begin = first + max(0, (end - first - most) // 2)
+            return list(range(begin, min(end, begin + most)))
+        looks = (_MANY if self._pool == "p5" else _LOOKS) if whole else _OF_A_SCENE
+        step = 1 if self._metric == "psnr" else max(1, math.ceil((end - first) / looks))
+        return list(range(first, end, step))
+
+    def _find_scenes(self) -> list[tuple[int, int]]:
+        starts = GopStarts(self.format.width, self.format.height, _LONGEST)
+        with self._open() as source:
+            begins = [
+                number
+                for number, frame in enumerate(source)
+                if number < self._frames and starts.begins(frame.planes[0])
+            ]
+        return list(zip(begins, [*begins[1:], self._frames], strict=True))
+
+
+def _mean(values: Sequence[float], metric: str) -> float:
+    if metric != "psnr":
+        return fmean(values)
+    mean = MeanPsnr()
+    for value in values:
+        mean.add(value)
+    return mean.value
+
+
+def _picture(planes: Planes, fmt: VideoFormat) -> NDArray[np.float32]:
+    """(3, H, W) in [0, 1]."""
+    picture = rgb_from_planes(planes, fmt.colour).transpose(2, 0, 1).astype(np.float32)
+    return picture / np.float32(255)
+
+
+def _measure(metric: str, fmt: VideoFormat) -> Callable[[Planes, Planes], float]:
+    """A value for a decoded frame and its source."""
+    if metric == "psnr":
+        return lambda ours, theirs: psnr(ours[0], theirs[0])
+    if metric == "ssimulacra2":
+        return lambda ours, theirs: ssimulacra2(_picture(ours, fmt), _picture(theirs, fmt))
+    return functools.partial(_lpips_distance, fmt)
+
+
+def _lpips_distance(fmt: VideoFormat, ours: Planes, theirs: Planes) -> float:
+    import torch
+
+    from gvcodec.painter.tensors import rgb_tensor
+
+    with torch.inference_mode():
+        pair: list[Any] = [rgb_tensor(rgb_from_planes(p, fmt.colour)) for p in (ours, theirs)]
+        return float(_lpips()(*pair))
+
+
+@functools.cache
+def _lpips() -> Lpips:
+    from gvcodec.perceptual import lpips
+
+    return lpips("vgg")
