@@ -15,8 +15,8 @@ from gvcodec.bases import base_of
 from gvcodec.config import EncoderConfig
 from gvcodec.rate.bracket import Bracket
 
-#: Steps of the index of a base that has no trim, and what they are on the scale at least.
-_STEP, _LEAST_STEP = 0.25, 0.02
+#: Steps of the index of a base that has no trim, and the most that they are on the scale.
+_STEP, _LARGEST_STEP = 0.25, 0.035
 #: Places nearer to each other than this have the same bytes.
 _FINEST_TRIM = 0.002
 
@@ -62,5 +62,5 @@ class Scale:
 
     def bracket(self, guess: float, slope: float = 1.0) -> Bracket:
         """Of excesses in natural logs."""
-        grain = _LEAST_STEP if self._standard is None else _FINEST_TRIM
+        grain = _LARGEST_STEP if self._standard is None else _FINEST_TRIM
         return Bracket(self.low, self.high, slope, guess, grain, least=grain)
