@@ -15,6 +15,7 @@ from gvcodec.errors import UsageError
 Settings = TypeVar("Settings")
 Run = TypeVar("Run", bound="RunConfig")
 _TYPES: dict[str, Any] = {
+    "bool": bool,
     "str": str,
     "int": int,
     "float": (int, float),
@@ -77,7 +78,7 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
         if key not in known:
             raise UsageError(f"{path}: unknown key {key}")
         name = str(known[key].type)
-        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+        if not isinstance(value, _TYPES[name]) or isinstance(value, bool) != (name == "bool"):
             raise UsageError(f"{path}: {key} must be of type {name}")
         if isinstance(value, list):
             kind_of = str if "str" in name else int

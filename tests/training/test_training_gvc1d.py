@@ -110,7 +110,8 @@ def test_every_configuration_takes_three_steps(
 ) -> None:
     stage = read_settings(path, TrainConfig)
     given = {"data": config.data, "cache": config.cache, "out": str(tmp_path / "out")}
-    small = {"size": 64, "batch": 1, "length": 2, "samples": 4, "qs": (50, 63), "workers": 0}
+    width = 2 * 64 * bool(stage.width)
+    small = {"size": 64, "width": width, "batch": 1, "length": 2, "samples": 4, "qs": (50, 63)}
     model = TINY
     titok = ""
     if stage.network == "large":
@@ -143,6 +144,7 @@ def test_every_configuration_takes_three_steps(
         titok=titok,
         frames=2,
         tokens=tokens,
+        workers=0,
         held_out=0.0,
         check_steps=1000,
     )

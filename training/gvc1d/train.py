@@ -208,7 +208,7 @@ class Work:
         self, frames: list[Frame], coded: list[Coded], rng: np.random.Generator
     ) -> Tensor:
         assert self.adversary is not None
-        side = min(LOOK, frames[-1].source.y.shape[-1])
+        side = min(LOOK, *frames[-1].source.y.shape[2:])
         top, left = (
             int(rng.integers((n - side) // 16 + 1)) * 16 for n in frames[-1].source.y.shape[2:]
         )
