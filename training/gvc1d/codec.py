@@ -369,6 +369,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--steps", type=int, default=0, help="so many, however long they take")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--initial", type=Path)
     parser.add_argument("--batch", type=int, default=2)
@@ -387,7 +388,13 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{len(run.shards.runs)} runs", flush=True)
     begun, saved = time.monotonic(), time.monotonic()
     log = open(asked.out / "log.jsonl", "a")  # noqa: SIM115
-    while (part := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
+
+    def share() -> float:
+        if asked.steps:
+            return run.steps / asked.steps
+        return (time.monotonic() - begun) / (60 * asked.minutes)
+
+    while (part := share()) < 1:
         row = run.step(part)
         if run.steps % asked.look == 1:
             row |= {"step": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
