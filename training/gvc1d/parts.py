@@ -169,6 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--trained", nargs="*", default=[], metavar="NAME=STATE")
     parser.add_argument("--looks", type=int, default=4, help="batches of each measurement")
+    parser.add_argument("--qs", type=float, nargs="*", default=[36.0, 46.0, 56.0])
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args(arguments)
@@ -176,17 +177,17 @@ def main(arguments: Sequence[str]) -> int:
     settings |= {"half": False, "share": 1.0, "without": ""}
     run = codec.Run(argparse.Namespace(**vars(asked) | settings))
     net = run.average
-    whole = run.measure(net)
+    whole = run.measure(net, asked.qs)
     found: dict[str, Any] = {"whole": whole}
     for name, change in _without(run).items():
         altered = copy.deepcopy(net)
         change(altered)
-        found[name] = _change(whole, run.measure(altered))
+        found[name] = _change(whole, run.measure(altered, asked.qs))
         print(name, found[name], flush=True)
     if run.objective is not None:
         for name in ("memory", "last"):
             run.cuts = name
-            found[f"Restorer: without {name}"] = _change(whole, run.measure(net))
+            found[f"Restorer: without {name}"] = _change(whole, run.measure(net, asked.qs))
         run.cuts = ""
         found["Restorer: none"] = {
             name: round(100 * (whole[f"{name}-loop"] / whole[name] - 1), 2)
@@ -198,7 +199,8 @@ def main(arguments: Sequence[str]) -> int:
         if name.endswith("without contexts"):
             other.twin = Contexts(other.twin, "none")  # type: ignore[assignment]
         other.uses_analyst = not name.endswith("without Analyst")
-        found["trained: " + name] = _change(whole, run.measure(other)) | run.measure(other)
+        theirs = run.measure(other, asked.qs)
+        found["trained: " + name] = _change(whole, theirs) | theirs
         print(name, found["trained: " + name], flush=True)
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
     return 0
