@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import av
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.decoding_times import DecodingTimes, FileClock
 from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, tag_colour
@@ -31,8 +31,6 @@ PIPE = "matroska"
 #: then.
 POOL_PIXELS = 640 * 360
 _FFV1 = {"level": "3", "slicecrc": "1"}
-#: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
-_MOST_DELAY = 32
 
 
 class VideoWriter:
@@ -74,6 +72,8 @@ class MuxWriter(VideoWriter):
         self._pipe = None if isinstance(target, PendingFile) else _PipeOutput(target)
         self._name = str(target.path) if isinstance(target, PendingFile) else "standard output"
         self._newest: av.VideoFrame | None = None
+        self._clock = FileClock(kind, fmt.time_base)
+        self._decoding = DecodingTimes(1 / fmt.frame_rate / self._clock.tick)
         #: Timestamp of the frame that is shown last, and the packet that is decoded last.
         self._last: tuple[int | None, av.Packet] | None = None
         #: When the last frame ends; times of the first packet, for showing and decoding.
@@ -123,11 +123,12 @@ class MuxWriter(VideoWriter):
                 self.notes.append(_without_sar(self._fmt))
 
     def end(self, pts: int) -> None:
-        self._end = pts
+        self._end = self._clock.place(pts)
 
     def write(self, planes: Planes, pts: int) -> None:
         frame = frame_from_planes(planes, self._fmt.bit_depth)
-        frame.pts, frame.time_base = pts, self._fmt.time_base
+        frame.pts, frame.time_base = self._clock.send(pts), self._clock.tick
+        self._decoding.send(frame.pts)
         tag_colour(frame, self._fmt.colour)
         with name_errors(self._name):
             # The last frame of a file waits for its end.
@@ -158,8 +159,7 @@ class MuxWriter(VideoWriter):
             context.codec_tag = "hvc1"
         context.width, context.height = fmt.width, fmt.height
         context.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
-        context.time_base = fmt.time_base
-        stream.time_base = fmt.time_base
+        context.time_base = stream.time_base = self._clock.tick
         context.thread_count = threads
         context.sample_aspect_ratio = fmt.sar
         tag_colour(context, fmt.colour)
@@ -171,7 +171,7 @@ class MuxWriter(VideoWriter):
 
     def _mux(self, packets: Sequence[av.Packet]) -> None:
         for packet in packets:
-            mend_dts(packet, self._fmt.frame_rate)
+            self._decoding.mend(packet)
             assert packet.dts is not None and packet.pts is not None
             self._begun = self._begun or (packet.pts, packet.dts)
             if self._end is not None and self._last is not None:
@@ -282,15 +282,6 @@ def _hdr(metadata: Metadata, mastering: str, light: str) -> str:
     if metadata.light is not None:
         options += f":{light}={metadata.light[0]},{metadata.light[1]}"
     return options
-
-
-def mend_dts(packet: av.Packet, frame_rate: Fraction) -> None:
-    """Give a packet of a video encoder a possible decoding time: x265 leaves any number there in a
-    video of fewer frames than its delay, which then has no reordered frames."""
-    assert packet.dts is not None and packet.pts is not None
-    earliest = packet.pts - round(_MOST_DELAY / frame_rate / packet.time_base)
-    if not earliest <= packet.dts <= packet.pts:
-        packet.dts = packet.pts
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.media.decoding_times import COUNTS, check_pause
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_frames import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
@@ -78,6 +79,8 @@ class TrackMuxer:
         self._ends: dict[int, int] = {}
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
+        #: When the coded frame before is decoded.
+        self._decoded: int | None = None
         self.offset = Fraction(0)
         self.notes: list[str] = []
 
@@ -127,6 +130,11 @@ class TrackMuxer:
         self._mux_until(packet.dts * packet.time_base)
         later = round(self.offset / packet.time_base)
         packet.pts, packet.dts = packet.pts + later, packet.dts + later
+        if self._kind in COUNTS:
+            pause = packet.dts - (packet.dts if self._decoded is None else self._decoded)
+            longest = max(pause, packet.pts - packet.dts, packet.duration or 0)
+            check_pause(longest, packet.time_base, self._suffix)
+            self._decoded = packet.dts
         self._container.mux(packet)
 
     def _add_tracks(self, reader: TrackReader) -> None:
@@ -193,7 +201,7 @@ class TrackMuxer:
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
         silent = silence(self._reader.streams[number])
-        if begin is None or not silent or self._kind not in ("mp4", "mov"):
+        if begin is None or not silent or self._kind not in COUNTS:
             return
         if (packet.pts - begin) * tick < _HOLE:
             # Clocks of containers are coarse: samples come one after the other.

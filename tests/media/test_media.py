@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.mux_writer import mend_dts
 from gvcodec.media.planes import (
     frame_from_planes,
     planes_from_frame,
@@ -205,15 +204,6 @@ def test_frames_do_not_wait_for_the_garbage_collector(tmp_path, clip: list[Plane
     finally:
         gc.enable()
     assert most <= 6 < 3 * len(clip)
-
-
-@pytest.mark.parametrize("dts", [1, 54325817272369283, -54325817272369283, 0, -8])
-def test_a_packet_is_decoded_when_that_is_possible(dts: int) -> None:
-    """x265 leaves any decoding time in a video of two frames."""
-    packet = av.Packet(b"x")
-    packet.time_base, packet.pts, packet.dts = Fraction(1, 24), 0, dts
-    mend_dts(packet, Fraction(24))
-    assert packet.dts == (dts if -32 <= dts <= 0 else 0)
 
 
 @pytest.mark.parametrize("bit_depth", [8, 10])

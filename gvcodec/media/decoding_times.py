@@ -1,0 +1,104 @@
+"""Times of frames in video files: the ticks that a file counts in, and when packets are decoded.
+
+Muxers want decoding times that rise, none later than the time at which its frame is shown.
+
+x265 leaves any number there in a video of fewer frames than its delay, which then has no reordered
+frames. A frame is decoded at most `_MOST_DELAY` frames before it is shown, however long those last:
+a pause moves decoding times as far as it moves the frames.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from fractions import Fraction
+
+import av
+
+from gvcodec.errors import MediaError
+
+#: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
+_MOST_DELAY = 32
+#: Times of frames that are kept, more than the encoders here hold back.
+_KEPT = 1024
+#: Kinds of files whose tables count the ticks from frame to frame in 31 bits; FFmpeg makes at least
+#: `_LEAST` of them a second.
+COUNTS = ("mp4", "mov")
+_MOST_TICKS, _LEAST = (1 << 31) - 1, 10_000
+#: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
+#: whole part of that size.
+_FINEST, _USUAL = _MOST_TICKS // 3600, 90_000
+
+
+class FileClock:
+    """Timestamps of a stream, in ticks of `time_base`, to those of a kind of file."""
+
+    def __init__(self, kind: str, time_base: Fraction) -> None:
+        self._factor, self.tick = Fraction(1), time_base
+        if kind in COUNTS and time_base.denominator > _FINEST:
+            self.tick = Fraction(1, _coarser(time_base.denominator))
+            self._factor = time_base / self.tick
+        self._last: int | None = None
+
+    def place(self, pts: int) -> int:
+        return round(pts * self._factor)
+
+    def send(self, pts: int) -> int:
+        """The time of the next frame, later than that of the one before."""
+        time = self.place(pts)
+        self._last = time if self._last is None else max(time, self._last + 1)
+        return self._last
+
+
+def _coarser(scale: int) -> int:
+    """Ticks a second at which many times of a finer clock stay exact."""
+    least = -(-scale // _FINEST)
+    factors = (n for n in range(least, 16 * least) if scale % n == 0)
+    return scale // factor if (factor := next(factors, 0)) else _USUAL
+
+
+def check_pause(ticks: int, tick: Fraction, suffix: str) -> None:
+    """Raises `MediaError` for a distance of two frames that the tables of MP4 cannot hold."""
+    scale = tick.denominator
+    while scale < _LEAST:
+        scale *= 2
+    if ticks * tick * scale >= _MOST_TICKS:
+        raise MediaError(
+            f"a picture stands for {float(ticks * tick):.0f} s, longer than {suffix} can hold "
+            f"here; .mkv can"
+        )
+
+
+class DecodingTimes:
+    """`period`: of frames, in ticks."""
+
+    def __init__(self, period: Fraction) -> None:
+        self._period = period
+        #: When the newest frames are shown, in order, and how many older ones were dropped.
+        self._shown: list[int] = []
+        self._dropped = 0
+        self._last: int | None = None
+
+    def send(self, pts: int) -> None:
+        """The encoder gets the frame that is shown next."""
+        self._shown.append(pts)
+        if len(self._shown) > 2 * _KEPT:
+            self._dropped += _KEPT
+            del self._shown[:_KEPT]
+
+    def mend(self, packet: av.Packet) -> None:
+        """Give the packet that is decoded next a time at which that is possible."""
+        assert packet.dts is not None and packet.pts is not None
+        dts = packet.dts if self._earliest(packet.pts) <= packet.dts <= packet.pts else packet.pts
+        if self._last is not None:
+            dts = max(dts, min(self._last + 1, packet.pts))
+        packet.dts = self._last = dts
+
+    def _earliest(self, pts: int) -> int:
+        """The time of the frame that is shown `_MOST_DELAY` frames before the one of `pts`. Before
+        the first frame, encoders count on with the distances that follow it."""
+        shown = self._shown
+        place = bisect_left(shown, pts) - _MOST_DELAY
+        if place >= 0 or self._dropped:
+            return shown[max(0, place)]
+        ahead = shown[min(_MOST_DELAY, len(shown) - 1)] - shown[0]
+        return shown[0] - ahead - round(_MOST_DELAY * self._period)
