@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.stream import Stream
 
+from gvcodec.media.channels import Channels
 from gvcodec.media.codec_parameters import fitting_head
 from gvcodec.media.sound_clock import skipped_samples
 from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
@@ -36,8 +37,6 @@ _RATE = 48_000
 _FRAME = 960
 #: Samples by which times may be off before there is a hole, or samples are left out.
 _JITTER = _RATE // 50
-#: Layouts that libopus takes, by channels.
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 def opus_rate(sound: str) -> int | None:
@@ -73,13 +72,12 @@ class SoundCoder(TrackCopier):
         context = stream.codec_context
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
-        channels = context.layout.nb_channels
-        layout = _LAYOUTS.get(channels, "stereo")
-        rate = self._rate or min(MOST_RATE, _USUAL_RATE * max(1, min(channels, 8)))
+        channels = Channels.of(context.layout)
+        rate = self._rate or min(MOST_RATE, _USUAL_RATE * len(channels.order))
         known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
         if context.name in ("opus", "libopus") and known <= rate:
             return super().describe(stream)
-        coder = self._coders[stream.index] = _OpusCoder(layout, rate)
+        coder = self._coders[stream.index] = _OpusCoder(channels, rate)
         head = fitting_head(coder.template.streams[0])
         return track_of(stream, Fraction(1, _RATE), head) if head else None
 
@@ -102,10 +100,10 @@ class _OpusCoder:
     """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz. Sound without
     a hole and of one format is a run, for which there is a resampler and an encoder."""
 
-    def __init__(self, layout: str, rate: int) -> None:
-        self._layout, self._rate = layout, rate
+    def __init__(self, channels: Channels, rate: int) -> None:
+        self._channels, self._rate = channels, rate
         #: A file whose stream has the codec parameters.
-        self.template = _make_template(layout, rate)
+        self.template = _make_template(channels, rate)
         self._resampler: av.AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._encoder: av.AudioCodecContext | None = None
@@ -154,13 +152,14 @@ class _OpusCoder:
             yield from self._encode(resampled)
 
     def _begin_run(self, origin: int) -> None:
-        self._resampler = av.AudioResampler("flt", self._layout, _RATE, frame_size=_FRAME)
-        self._encoder = _make_encoder(self._layout, self._rate)
+        self._resampler = av.AudioResampler("flt", self._channels.source, _RATE, frame_size=_FRAME)
+        self._encoder = _make_encoder(self._channels, self._rate)
         self._encoder.open()
         self._origin, self._given = origin, 0
 
     def _encode(self, frame: av.AudioFrame) -> Iterator[_OpusPacket]:
         assert self._encoder is not None
+        frame = self._channels.arrange(frame)
         frame.pts, frame.time_base = self._given, Fraction(1, _RATE)
         self._given += frame.samples
         for packet in self._encoder.encode(frame):
@@ -176,23 +175,30 @@ class _OpusCoder:
 _OpusPacket = tuple[int, int, tuple[int, int], bytes]
 
 
-def _make_encoder(layout: str, rate: int) -> av.AudioCodecContext:
+def _make_encoder(channels: Channels, rate: int) -> av.AudioCodecContext:
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.format = _RATE, "flt"
-    encoder.layout, encoder.bit_rate, encoder.time_base = layout, rate, Fraction(1, _RATE)
-    # Rate control counts on about as many bytes for every second.
-    encoder.options = {"vbr": "constrained"}
+    encoder.layout, encoder.bit_rate = channels.layout, rate
+    encoder.time_base = Fraction(1, _RATE)
+    encoder.options = _options(channels)
     return encoder
 
 
-def _make_template(layout: str, rate: int) -> av.container.InputContainer:
+def _options(channels: Channels) -> dict[str, str]:
+    # Rate control counts on about as many bytes for every second.
+    return {"vbr": "constrained", "mapping_family": channels.family}
+
+
+def _make_template(channels: Channels, rate: int) -> av.container.InputContainer:
     """A file of silence, for its codec parameters."""
     data = io.BytesIO()
     with av.open(data, "w", format="matroska") as output:
-        stream = output.add_stream("libopus", rate=_RATE, layout=layout)
+        stream = output.add_stream(
+            "libopus", rate=_RATE, layout=channels.layout, options=_options(channels)
+        )
         stream.bit_rate = rate
-        silence = np.zeros((1, _FRAME * av.AudioLayout(layout).nb_channels), np.float32)
-        frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=layout)
+        silence = np.zeros((1, _FRAME * len(channels.order)), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=channels.layout)
         frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), 0
         output.mux([*stream.encode(frame), *stream.encode(None)])
     return av.open(io.BytesIO(data.getvalue()), "r")

@@ -14,6 +14,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import UsageError
+from gvcodec.media.channels import Channels
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import opus_rate
@@ -157,3 +158,79 @@ def test_rates_are_checked() -> None:
             opus_rate(text)
     run("encode", "a.mp4", "a.gvc", "--sound", "opus:32k", code=1)  # no such file
     run("encode", "a.mp4", "a.gvc", "--sound", "aac", code=2)
+
+
+def with_tones(path: Path, layout: str) -> list[float]:
+    """A file with a tone for each channel of PCM; the tones."""
+    count = av.AudioLayout(layout).nb_channels
+    tones = [60.0 if c.name == "LFE" else 300.0 + 200 * k for k, c in enumerate(channels(layout))]
+    time = np.arange(24_000)[:, None] / 48_000
+    samples = (8000 * np.sin(2 * np.pi * time * np.array(tones))).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        video = add_video(container, 64, 64)
+        sound = container.add_stream("pcm_s16le", rate=48_000, layout=layout)
+        put_planes(container, video, moving_texture(64, 64, 12))
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+        assert samples.shape[1] == count
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux([*sound.encode(frame), *sound.encode(None)])
+    return tones
+
+
+def channels(layout: str) -> tuple[av.audio.layout.AudioChannel, ...]:
+    return av.AudioLayout(layout).channels
+
+
+def heard_tones(path: Path) -> tuple[list[str], list[float]]:
+    """Labels and loudest tones of the channels, 0 for silence."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+        layout = frames[0].layout
+        # Packed: PyAV shows eight planes of a frame at most.
+        packer = av.AudioResampler("flt", layout, 48_000)
+        parts = [made.to_ndarray() for frame in frames for made in packer.resample(frame)]
+    names = [channel.name for channel in layout.channels]
+    samples = np.concatenate(parts, axis=1).reshape(-1, len(names))[4_800:19_200].T
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.shape[1]), axis=1))
+    tops = spectrum.argmax(axis=1) * 48_000 / samples.shape[1]
+    loud = spectrum.max(axis=1) > 100
+    return names, [float(top) * bool(is_loud) for top, is_loud in zip(tops, loud, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels"),
+    [
+        ("3.0", "FL FR FC"),
+        ("quad(side)", "FL FR BL BR"),
+        ("5.0", "FL FR FC BL BR"),
+        ("5.0(side)", "FL FR FC BL BR"),
+        ("5.1", "FL FR FC LFE BL BR"),
+        ("5.1(side)", "FL FR FC LFE BL BR"),
+        ("6.1", "FL FR FC LFE BC SL SR"),
+        ("7.1", "FL FR FC LFE BL BR SL SR"),
+        # Coded channel by channel.
+        ("2.1", ""),
+        ("3.1", ""),
+        ("4.0", ""),
+        ("7.1(wide)", ""),
+        ("12 channels", ""),
+        # Two stereo microphones, a camera with three.
+        ("4 channels", "FL FR BL BR"),
+        ("3 channels", "FL FR FC"),
+    ],
+)
+def test_every_channel_stays_where_it_was(tmp_path: Path, layout: str, labels: str) -> None:
+    tones = with_tones(tmp_path / "a.mov", layout)
+    gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", sound="opus:320k", **FAST)
+    gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mkv", fidelity=True)
+    names, heard = heard_tones(tmp_path / "b.mkv")
+    assert heard == pytest.approx(tones, abs=4)
+    assert names == (labels.split() or ["NONE"] * len(tones))
+
+
+def test_channels_at_the_back_in_another_order_find_their_places() -> None:
+    arranged = Channels.of(av.AudioLayout("6.1(back)"))
+    assert (arranged.layout, arranged.order) == ("6.1", (0, 1, 2, 3, 6, 4, 5))
+    samples = np.arange(14, dtype=np.float32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="6.1(back)")
+    assert arranged.arrange(frame).to_ndarray().ravel()[:7].tolist() == [0, 1, 2, 3, 6, 4, 5]
