@@ -2,7 +2,7 @@
 line and the library.
 
 Sizes are known from the header before anything is allocated. What memory decoding takes is
-estimated from the size of the picture and has to fit `DEFAULT_MEMORY`; the command line lets the
+estimated from the size of the picture and has to fit `default_memory()`; the command line lets the
 operating system hold the process to its limit in case the estimate is wrong. What a stream can pile
 up besides its pictures (sound, timestamps, a GOP that is cut) has a share of it. How long decoding
 takes is bounded by how long the stream says that it plays (`check_pace`).
@@ -11,6 +11,7 @@ takes is bounded by how long the stream says that it plays (`check_pace`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -26,9 +27,10 @@ from gvcodec.util.options import bytes_, count, documented, option
 if TYPE_CHECKING:
     from gvcodec.types import VideoFormat
 
-#: Bytes that decoding may take by default: room for 4K, or for 1440p painted, on a machine of 4 GB
-#: with other work.
-DEFAULT_MEMORY = 1536 << 20
+#: Bytes that decoding may take by default, at least: room for 4K, or for 1440p painted, on a
+#: machine of 4 GB with other work. Half the machine's memory where that is more, at most
+#: `MOST_MEMORY`: room for the 5.3K of action cameras, painted.
+DEFAULT_MEMORY, MOST_MEMORY = 1536 << 20, 6 << 30
 #: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
 #: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
@@ -52,14 +54,18 @@ _A_PROCESSOR = 64 << 20
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In luma samples, bytes that decoding may take, and frames for each second that the timestamps
-    span. `max_pixels` alone takes the place of `DEFAULT_MEMORY`: pictures up to there are decoded
+    span. `max_pixels` alone takes the place of the default memory: pictures up to there are decoded
     whatever memory they take."""
 
     max_pixels: int | None = option(
         None, count, "N", "refuse larger pictures (what the memory has room for)"
     )
     max_memory: int | None = option(
-        None, bytes_, "BYTES", f"take no more memory, as 500M or 2G ({DEFAULT_MEMORY >> 20}M)"
+        None,
+        bytes_,
+        "BYTES",
+        f"take no more memory, as 500M or 2G (half the machine's, {DEFAULT_MEMORY >> 20}M to "
+        f"{MOST_MEMORY >> 30}G)",
     )
     max_fps: int = option(
         DEFAULT_FPS, count, "N", f"refuse more frames for each second of the video ({DEFAULT_FPS})"
@@ -90,6 +96,16 @@ class Header(Protocol):
     def gvc1d_id(self) -> bytes | None: ...
 
 
+@functools.cache
+def default_memory() -> int:
+    """Bytes that decoding may take where nobody says."""
+    try:
+        half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        half = 0
+    return min(max(half, DEFAULT_MEMORY), MOST_MEMORY)
+
+
 def memory_for(header: Header, painted: bool) -> int:
     """Bytes that decoding takes, about; `painted`: painted and restored as far as it says so."""
     pixels = header.format.width * header.format.height
@@ -111,12 +127,26 @@ def check(header: Header, painted: bool, limits: Limits) -> None:
         )
     most = limits.max_memory
     if most is None and limits.max_pixels is None:
-        most = DEFAULT_MEMORY
+        most = default_memory()
     if most is not None and (needed := memory_for(header, painted)) > most:
         raise LimitError(
             f"{size} take about {needed >> 20} MiB, more than {most >> 20} (--max-memory "
-            f"{(needed >> 20) + 1}M allows it)"
+            f"{(needed >> 20) + 1}M allows it, in Python Limits(max_memory=…))"
         )
+
+
+def memory_note(header: Header, painted: bool) -> str:
+    """A line for whoever encodes what decoders on this machine refuse; "" where they do not."""
+    needed, most = memory_for(header, painted), default_memory()
+    if needed <= most:
+        return ""
+    fmt, fidelity = header.format, ""
+    if painted and memory_for(header, False) <= most:
+        fidelity = ", or --fidelity"
+    return (
+        f"to decode pictures of {fmt.width}×{fmt.height} takes about {needed >> 20} MiB, more than "
+        f"the default of this machine: give decode --max-memory {(needed >> 20) + 1}M{fidelity}"
+    )
 
 
 def check_pace(frames: int, seconds: Fraction, limits: Limits) -> None:
@@ -145,7 +175,7 @@ def memory_limit(
     if most is None:
         pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
         most = (
-            max(DEFAULT_MEMORY, memory_for(header, painted))
+            max(default_memory(), memory_for(header, painted))
             + pixels * _WRITING
             + processors * _A_PROCESSOR
         )

@@ -31,6 +31,7 @@ from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Reached, Target, encode_for
 from gvcodec.util.file_io import as_name, name_errors, open_input, work_folder
+from gvcodec.util.file_objects import check_source
 from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import local_path
@@ -60,7 +61,7 @@ def settle_base(job: Job) -> Job:
 def choose_base(job: Job, config: EncoderConfig, path: str = "") -> EncoderConfig:
     """The settings with the chosen base; `path`: a copy of the input to read again."""
     source = path or os.fspath(job.source)  # type: ignore[arg-type]
-    choice = auto.choose_base(str(source), config, job.start, job.frames, job.input_options)
+    choice = auto.choose_base(source, config, job.start, job.frames, job.input_options)
     shown = choice.config.base == "motion" and job.progress != "none"
     if job.verbose or shown:
         say(choice.reason)
@@ -195,6 +196,7 @@ def _plan(job: Job, rate: Budget | Target) -> list[str]:
 @contextlib.contextmanager
 def reread(source: PathName | BinaryIO) -> Iterator[str]:
     """A file that can be read again: pipes and file objects go to a temporary one first."""
+    check_source(source, "a video")
     name = as_name(source)
     if name is not None and name != "-" and not _is_pipe(name):
         yield name

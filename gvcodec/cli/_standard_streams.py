@@ -7,8 +7,10 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
+from typing import Any, cast
 
 _STREAMS = (
     ("stdin", "standard input"),
@@ -43,6 +45,19 @@ class _Closed(io.RawIOBase):
         return OSError(errno.EBADF, "is closed", self._name)
 
 
+class _Patient(io.FileIO):
+    """Standard output: a pipe that does not block (of node, of ssh) is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__(_STDOUT, "wb", closefd=False)
+
+    def write(self, data: Any, /) -> int:
+        # `None`: a pipe is full, whose owner chose that nobody waits for it.
+        while (written := cast("int | None", super().write(data))) is None:
+            select.select([], [_STDOUT], [], 1)
+        return written
+
+
 class _Lenient(io.RawIOBase):
     """Standard error: that a message cannot be written ends no work."""
 
@@ -74,11 +89,13 @@ def prepare() -> None:
                 setattr(
                     sys, attribute, io.TextIOWrapper(_Closed(name), "utf-8", write_through=True)
                 )  # type: ignore[type-var]
-    if isinstance(sys.stdout.buffer, io.RawIOBase) and not isinstance(sys.stdout.buffer, _Closed):
-        # Python runs unbuffered. A raw write may end early without an error: a full disk would cut
-        # the last one off unnoticed.
-        encoding = sys.stdout.encoding
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.detach()), encoding)  # type: ignore[arg-type]
+    if not isinstance(sys.stdout.buffer, _Closed):
+        # Buffered even where Python is not: a raw write may end early without an error, and a full
+        # disk would cut the last one off unnoticed.
+        encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
+        sys.stdout.detach()  # type: ignore[union-attr]
+        patient = io.BufferedWriter(_Patient())
+        sys.stdout = io.TextIOWrapper(patient, encoding, line_buffering=bool(lines))
     if not sys.stderr.isatty():
         sys.stderr = io.TextIOWrapper(_Lenient(), sys.stderr.encoding, write_through=True)  # type: ignore[type-var]
     for stream in (sys.stdout, sys.stderr):

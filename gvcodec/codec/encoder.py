@@ -31,6 +31,7 @@ from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
@@ -110,6 +111,8 @@ class Encoder(Shared):
             bundled=settled.bundles(fmt.width * fmt.height),
             embeds_models=settled.embed_model,
         )
+        if note := memory_note(self.header, self.header.enhanced):
+            self.notes.append(note)
         self.progress = progress
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)

@@ -24,6 +24,7 @@ from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
+from gvcodec.util.file_io import name_of
 from gvcodec.util.psnr import psnr
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
@@ -65,7 +66,7 @@ def compare(
         if name not in PEERS:
             raise UsageError(f"no encoder {name} to compare with; there are {', '.join(PEERS)}")
     with open(stream, "rb") as file:
-        reader = Reader(file, str(stream))
+        reader = Reader(file, name_of(stream))
         fmt = reader.header.format
         frames = sum(gop.frames for gop in reader.gops())
         if 3 * fmt.width * fmt.height * frames * (2 + len(peers)) > _MOST_SAMPLES:
@@ -74,7 +75,7 @@ def compare(
                 "at a time; --frames takes the first ones"
             )
         ours, times, metadata = _decode(reader)
-    with VideoReader(str(source), said=said) as video:
+    with VideoReader(source, said=said) as video:
         found = Originals(video, reader.header)
         given = [found.at(pts, metadata) for pts in times]
     originals = [planes for planes in given if planes is not None]

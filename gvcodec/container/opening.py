@@ -21,6 +21,7 @@ from gvcodec.util.file_io import (
     open_input,
     open_output,
 )
+from gvcodec.util.file_objects import whole_writer
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.
@@ -88,7 +89,7 @@ def open_sink(output: PathName | BinaryIO, overwrite: bool) -> Iterator[BinaryIO
     object stays open. A name in `ONE_FILE` gets the stream in a container that plays everywhere.
     Raises `UsageError`."""
     if not isinstance(output, str | os.PathLike):
-        yield output
+        yield whole_writer(output)
         return
     path = os.fspath(output)
     create = open_one_file if one_file_suffix(path) else open_output

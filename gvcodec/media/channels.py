@@ -49,7 +49,7 @@ class Channels:
         if self.source == self.layout:
             return frame
         samples = frame.to_ndarray().reshape(-1, len(self.order))[:, self.order]
-        packed = np.ascontiguousarray(samples).reshape(1, -1)
+        packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
         arranged = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
         arranged.sample_rate = frame.sample_rate
         return arranged

@@ -13,11 +13,13 @@ from typing import BinaryIO, cast
 import av
 from av.stream import Disposition, Stream
 
-from gvcodec.errors import MediaError, MissingFileError
+from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.inputs import Page
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.timeline import may_jump
+from gvcodec.util.file_io import as_name
+from gvcodec.util.file_objects import check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -50,6 +52,11 @@ class Pipe:
             return b""
         try:
             data = self._read(size)
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise UsageError(
+                    f"a file object has to give bytes, not {type(data).__name__}: open it in "
+                    f"binary mode"
+                )
             self.head = self.head or data[:_HEAD]
             self.count += len(data)
             return data
@@ -187,7 +194,8 @@ class Opened:
         return False
 
     def _open(self, source: Source) -> av.container.InputContainer:
-        path = str(source) if isinstance(source, str | os.PathLike) else None
+        check_source(source, "a video")
+        path = as_name(source)
         if path == "-":
             self.pipe = Pipe(cast(io.BufferedReader, sys.stdin.buffer).read1)
         elif path is None:

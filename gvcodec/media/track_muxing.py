@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -19,9 +20,11 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
+from gvcodec.media.companded import PlainSound, plain_sound
 from gvcodec.media.decoding_times import COUNTS, check_pause
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_frames import is_frame, silence
+from gvcodec.media.tags import give_tags
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
 
@@ -77,6 +80,8 @@ class TrackMuxer:
         self._heard: dict[int, int] = {}
         #: Where each track ends so far, in its ticks.
         self._ends: dict[int, int] = {}
+        #: Tracks whose sound becomes plain PCM.
+        self._plain: dict[int, PlainSound] = {}
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
         #: When the coded frame before is decoded.
@@ -117,7 +122,9 @@ class TrackMuxer:
         held, self._held = self._held, None
         if self._reader is not None:
             self._add_tracks(self._reader)
-        self._metadata.during(None, None, self.offset).describe(self._container)
+        described = self._metadata.during(None, None, self.offset)
+        if lost := give_tags(self._container, self._kind, described):
+            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
         self._container.start_encoding()
         self._begun()
         for packet in held:
@@ -148,6 +155,10 @@ class TrackMuxer:
             template = self._template(number, first)
             track = reader.tracks[number]
             kept = self._try(template, first, track.language, track.flags)
+            if kept is None and (plain := plain_sound(stream)):
+                self._plain[number] = plain
+                template = self._template(number, first)
+                kept = self._try(template, first, track.language, track.flags)
             if kept is None:
                 self._leave_out(stream, f"does not fit {self._suffix} and is left out")
                 continue
@@ -237,6 +248,8 @@ class TrackMuxer:
         """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
         assert self._reader is not None
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
+        if number in self._plain:
+            stream = self._plain[number].stream
         if not self._delays or number not in self._heard or not first:
             return stream
         head = make_head("matroska", [stream])
@@ -277,6 +290,8 @@ class TrackMuxer:
 
     def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
         assert self._reader is not None
+        if plain := self._plain.get(packet.track):
+            packet = replace(packet, data=plain.expand(packet.data))
         made = self._reader.av_packet(packet)
         made.pts = made.dts = packet.pts + round(self.offset / made.time_base)
         made.stream = output

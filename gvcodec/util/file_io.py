@@ -308,7 +308,7 @@ def work_folder(prefix: str = "gvcodec-", beside: Path | None = None) -> Iterato
 
 def as_name(given: object) -> str | None:
     """The path as a string; None for what has none."""
-    return os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    return os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
 
 
 def name_of(source: object) -> str:

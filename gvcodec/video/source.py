@@ -11,7 +11,7 @@ from typing import BinaryIO
 from gvcodec.bitstream import Reader
 from gvcodec.container.opening import Source, unwrap
 from gvcodec.errors import UsageError
-from gvcodec.util.file_io import Borrowed, name_of, open_input
+from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input
 
 
 class StreamSource:
@@ -19,7 +19,7 @@ class StreamSource:
     it was read."""
 
     def __init__(self, source: Source) -> None:
-        self.name = str(source) if isinstance(source, str | os.PathLike) else name_of(source)
+        self.name = as_name(source) or name_of(source)
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
 
     @property

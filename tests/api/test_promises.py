@@ -114,10 +114,9 @@ def test_limits_are_those_that_are_written_down() -> None:
         if line[:1] == "|"
     ]
     told = {what: limit for what, limit, _ in rows}
-    assert (
-        told["memory of decoding, estimated from the header"]
-        == f"{limits.DEFAULT_MEMORY >> 20} MiB"
-    )
+    least, most = limits.DEFAULT_MEMORY >> 20, limits.MOST_MEMORY >> 30
+    memory = f"half the machine's, {least} MiB to {most} GiB"
+    assert told["memory of decoding, estimated from the header"] == memory
     assert told["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
     assert told["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
@@ -144,3 +143,28 @@ def test_pictures_that_fit_are_as_large_as_written_down(
         )
 
     assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "room"), [(1, limits.DEFAULT_MEMORY), (8, 4 << 30), (64, limits.MOST_MEMORY)]
+)
+def test_what_is_encoded_by_default_is_decoded_or_a_line_says_otherwise(
+    monkeypatch, gigabytes: int, room: int
+) -> None:
+    pages = {"SC_PHYS_PAGES": gigabytes << 18, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(limits.os, "sysconf", pages.__getitem__)
+    limits.default_memory.cache_clear()
+    try:
+        assert limits.default_memory() == room
+        for width, height in ((640, 360), (3840, 2160), (5312, 2988)):
+            fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
+            encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="av1", fit=0))
+            said = any("--max-memory" in note for note in encoder.notes)
+            try:
+                limits.check(encoder.header, encoder.header.enhanced, gvcodec.Limits())
+            except gvcodec.LimitError as error:
+                assert said and "in Python Limits(max_memory" in str(error)
+            else:
+                assert not said
+    finally:
+        limits.default_memory.cache_clear()

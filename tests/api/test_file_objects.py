@@ -1,0 +1,157 @@
+"""What callers give as input and output: paths of any class, files of any kind, and mistakes."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import gvcodec
+from gvcodec.api.in_chunks import part_folder
+from gvcodec.errors import UsageError
+from gvcodec.types import VideoFormat
+from tests.clips import write_clip
+from tests.conftest import moving_texture, run
+
+FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 55}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "a.mkv"
+    fmt = VideoFormat(64, 64, Fraction(25), Fraction(1, 25), 8)
+    write_clip(path, fmt, moving_texture(64, 64, 8))
+    return path
+
+
+class Place:
+    """A path as other libraries have them: its text is not its place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_anything_with_a_path_is_one(video: Path, tmp_path) -> None:
+    entry = next(entry for entry in os.scandir(video.parent) if entry.name == video.name)
+    for number, source in enumerate((entry, Place(video))):
+        stream = tmp_path / f"{number}.gvc"
+        assert gvcodec.encode_file(source, Place(stream), **FAST).frames == 8
+        assert gvcodec.verify(Place(stream), source).compared == 8
+        assert gvcodec.encode_file(source, io.BytesIO(), target="psnr=30", **_without_q()).frames
+
+
+def _without_q() -> dict[str, object]:
+    return {name: value for name, value in FAST.items() if name != "q"}
+
+
+@pytest.mark.parametrize("options", [{}, {"jobs": 1}])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.read_bytes(), "not bytes"),
+        (lambda path: None, "not NoneType"),
+        (lambda path: 7, "not int"),
+        (lambda path: open(path), "as text"),  # noqa: SIM115
+        (lambda path: io.StringIO("text"), "as text"),
+    ],
+)
+def test_what_is_no_video_is_refused_in_words(video: Path, make, words: str, options) -> None:
+    with pytest.raises(UsageError, match=f"a video is .*{words}"):
+        gvcodec.encode_file(make(video), io.BytesIO(), **FAST, **options)
+
+
+def test_a_closed_file_is_refused_in_words(video: Path, tmp_path) -> None:
+    with open(video, "rb") as source:
+        pass
+    with pytest.raises(UsageError, match="a video is closed"):
+        gvcodec.encode_file(source, io.BytesIO(), **FAST)
+    with open(tmp_path / "out.gvc", "wb") as output:
+        pass
+    with pytest.raises(UsageError, match="an output is closed"):
+        gvcodec.encode_file(video, output, **FAST)
+    for wrong in (None, 7, io.StringIO()):
+        with pytest.raises(UsageError, match="an output is"):
+            gvcodec.encode_file(video, wrong, **FAST)
+
+
+def test_an_object_that_gives_text_is_refused_in_words(video: Path) -> None:
+    class Text(io.BytesIO):
+        def read(self, size: int = -1):  # type: ignore[override]
+            return super().read(size).decode("latin-1")
+
+    with pytest.raises(UsageError, match="has to give bytes, not str"):
+        gvcodec.encode_file(Text(video.read_bytes()), io.BytesIO(), **FAST)
+
+
+def test_everything_arrives_in_a_raw_pipe_that_does_not_block(video: Path) -> None:
+    class Lazy(io.RawIOBase):
+        """Takes nothing, then a part, as a full pipe does."""
+
+        def __init__(self) -> None:
+            self.data, self.asked = b"", 0
+
+        def write(self, data) -> int | None:  # type: ignore[override]
+            self.asked += 1
+            if self.asked % 2:
+                return None
+            self.data += bytes(data[:100])
+            return min(100, len(data))
+
+    lazy, whole = Lazy(), io.BytesIO()
+    assert gvcodec.encode_file(video, lazy, **FAST).size == len(lazy.data)
+    gvcodec.encode_file(video, whole, **FAST)
+    assert lazy.data == whole.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("form", ["y4m", "matroska"])
+def test_standard_output_that_does_not_block_is_waited_for(
+    video: Path, tmp_path, form: str
+) -> None:
+    stream = tmp_path / "a.gvc"
+    fmt = VideoFormat(320, 240, Fraction(25), Fraction(1, 25), 8)
+    write_clip(tmp_path / "b.mkv", fmt, moving_texture(320, 240, 8))
+    gvcodec.encode_file(tmp_path / "b.mkv", stream, **FAST)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    words = [sys.executable, "-m", "gvcodec", "decode", str(stream), "-", "--fidelity", "-f", form]
+    with subprocess.Popen(words, stdout=writing, stderr=subprocess.PIPE) as program:
+        os.close(writing)
+        received = []
+        reader = threading.Thread(target=lambda: received.append(_read_slowly(reading)))
+        reader.start()
+        _, errors = program.communicate(timeout=100)
+        reader.join()
+    os.close(reading)
+    assert program.returncode == 0, errors
+    if form == "y4m":
+        head = received[0].index(b"\n") + 1
+        assert len(received[0]) == head + 8 * (6 + 320 * 240 * 3 // 2)
+    assert len(received[0]) > 1 << 16
+
+
+def _read_slowly(pipe: int) -> bytes:
+    data = b""
+    while block := os.read(pipe, 1 << 14):
+        data += block
+        time.sleep(0.002)
+    return data
+
+
+def test_the_longest_name_can_be_resumed(video: Path, tmp_path) -> None:
+    name = tmp_path / ("m" * 251 + ".gvc")
+    run("encode", str(video), str(name), "--fit", "off", "--preset", "10", "--resume")
+    assert [path.name for path in tmp_path.iterdir()] == [name.name]
+    long, other = part_folder("ü" * 127), part_folder("ü" * 126 + "u.gvc")
+    assert long != other and max(len(os.fsencode(x.name)) for x in (long, other)) <= 255
+    assert part_folder("d/a.gvc") == Path("d/a.gvc.part")
