@@ -44,11 +44,8 @@ class SplicedTracks:
                 self._reader.send(payload)
 
     def drop_before(self, seconds: Fraction) -> None:
-        reader = self._reader
-        while reader is not None and reader.waiting:
-            if reader.waiting[0].pts * reader.ticks[reader.waiting[0].track] >= seconds:
-                return
-            reader.waiting.popleft()
+        if self._reader is not None:
+            self._reader.drop(before=seconds)
 
     def hand_on(
         self,
@@ -58,8 +55,9 @@ class SplicedTracks:
         shift: Fraction,
         joined: bool = False,
     ) -> None:
-        """Packets met so far that begin within these seconds go on, `shift` seconds later; earlier
-        ones are dropped. `joined`: another stream may follow."""
+        """Packets met so far that begin within these seconds, and subtitles that are on screen when
+        they begin, go on, `shift` seconds later; earlier ones are dropped. `joined`: another stream
+        may follow."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
@@ -69,13 +67,15 @@ class SplicedTracks:
             splicer.add_tracks(reader)
         if splicer.like is None or not splicer.like.fits(reader):
             raise UsageError(_OTHER_TRACKS)
+        if begin is not None:
+            reader.drop(before=begin)
         later = []
         for packet in reader.waiting:
             seconds = packet.pts * reader.ticks[packet.track]
             if end is not None and seconds >= end:
                 later.append(packet)
-            elif begin is None or seconds >= begin:
-                self._send(splicer, reader, packet, shift)
+            elif shown := packet if begin is None else reader.shown_from(packet, begin):
+                self._send(splicer, reader, shown, shift)
         reader.waiting.clear()
         reader.waiting.extend(later)
         if not joined:

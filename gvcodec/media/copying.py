@@ -3,6 +3,7 @@ they go with are read."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import av
@@ -70,18 +71,56 @@ class Waiting:
         self._packets.append((packet, part))
         return self._timeline.seconds(packet, part)
 
+    def forget(self, end: Fraction) -> None:
+        """What begins before `end` (seconds on the clock of the file) goes, but for subtitles that
+        are on screen then."""
+        shown = self._on_screen(end)
+        times = ((self._timeline.seconds(*waiting), waiting) for waiting in self._packets)
+        self._packets = [
+            waiting
+            for seconds, waiting in times
+            if seconds is None or seconds >= end or id(waiting[0]) in shown
+        ]
+
     def copy(
         self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
     ) -> None:
         """Hand on the packets that begin before `end` (seconds on the clock of the file; None =
-        all), as times since `zero`; those before `zero` only with `all_before`."""
+        all), as times since `zero`; those before `zero` only with `all_before`, but for subtitles
+        that are on screen then."""
         kept: list[tuple[av.Packet, int]] = []
+        shown = set() if all_before else self._on_screen(zero)
         for packet, part in self._packets:
             seconds = self._timeline.seconds(packet, part, end is None)
             if seconds is None or (end is not None and seconds >= end):
                 kept.append((packet, part))
-            elif tracks is not None and (all_before or seconds >= zero):
+            elif tracks is not None and (all_before or seconds >= zero or id(packet) in shown):
                 assert packet.pts is not None
                 moved = seconds - packet.pts * packet.time_base
+                if id(packet) in shown:
+                    _begin_later(packet, zero - seconds)
                 tracks.copy(packet, zero - moved)
         self._packets = kept
+
+    def _on_screen(self, time: Fraction) -> set[int]:
+        """Which packets are subtitles that begin before a time and are on screen then. One without
+        a duration stays until the next one."""
+        shown, latest = set(), {}
+        for packet, part in self._packets:
+            seconds = self._timeline.seconds(packet, part)
+            if packet.stream.type != "subtitle" or seconds is None or seconds >= time:
+                continue
+            if not packet.duration:
+                latest[packet.stream.index] = id(packet)
+            elif seconds + packet.duration * packet.time_base > time:
+                shown.add(id(packet))
+        return shown | set(latest.values())
+
+
+def _begin_later(packet: av.Packet, seconds: Fraction) -> None:
+    """A subtitle that ends as before."""
+    assert packet.pts is not None
+    ticks = math.ceil(seconds / packet.time_base)
+    packet.pts += ticks
+    if packet.duration:
+        packet.duration = max(1, packet.duration - ticks)

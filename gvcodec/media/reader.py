@@ -409,7 +409,7 @@ class VideoReader:
                     skipped = skipped or bool(group)
                     group.clear()
                     early = packet.pts * self.tick - _EARLY_TRACKS
-                    self._waiting.copy(None, Fraction(0), early, False)
+                    self._waiting.forget(early)
                 group.append(packet)
                 continue
             self._skip_to = None

@@ -10,6 +10,7 @@ an edit list leaves out, or that fill the last packet.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -267,13 +268,28 @@ class TrackReader:
             self._add(packet)
 
     def drop(self, before: Fraction | None = None, since: Fraction | None = None) -> None:
-        """Waiting packets go that begin before a time (seconds), or then and later."""
-        times = ((packet, packet.pts * self.ticks[packet.track]) for packet in self.waiting)
-        self.waiting = deque(
-            packet
-            for packet, time in times
-            if (before is None or time >= before) and (since is None or time < since)
-        )
+        """Waiting packets go that begin before a time (seconds) and are not shown then, or that
+        begin then and later."""
+        found, self.waiting = self.waiting, deque()
+        for packet in found:
+            if since is not None and packet.pts * self.ticks[packet.track] >= since:
+                continue
+            if before is None or self.shown_from(packet, before) is not None:
+                self._wait(packet, before)
+
+    def shown_from(self, packet: TrackPacket, begin: Fraction) -> TrackPacket | None:
+        """A packet as it is heard or seen from a time on (seconds); None where that is over. Sound
+        is cut between packets; a subtitle that is on screen begins then."""
+        tick = self.ticks[packet.track]
+        if packet.pts * tick >= begin:
+            return packet
+        if self.streams[packet.track].type != "subtitle":
+            return None
+        first, end = math.ceil(begin / tick), packet.pts + packet.duration
+        if not packet.duration:
+            # Until the next one, as subtitles of Blu-ray.
+            return replace(packet, pts=first)
+        return replace(packet, pts=first, duration=end - first) if first < end else None
 
     def av_packet(self, packet: TrackPacket) -> av.Packet:
         """The packet for a muxer."""
@@ -315,11 +331,22 @@ class TrackReader:
         if self._end is not None and packet.pts * tick >= self._end:
             return
         if self._begin is not None:
-            if packet.pts * tick < self._begin:
+            if (shown := self.shown_from(packet, self._begin)) is None:
                 return
-            packet = replace(packet, pts=packet.pts - round(self._begin / tick))
+            packet = replace(shown, pts=shown.pts - round(self._begin / tick))
         self._check_room(_cost(packet))
+        self._wait(packet, None if self._begin is None else Fraction(0))
+
+    def _wait(self, packet: TrackPacket, begin: Fraction | None) -> None:
+        """Of subtitles that last until the next one, only the latest is shown at `begin`."""
+        if begin is not None and not packet.duration and self._stands(packet, begin):
+            others = (p for p in self.waiting if not (p.track == packet.track and not p.duration))
+            self.waiting = deque(others)
         self.waiting.append(packet)
+
+    def _stands(self, packet: TrackPacket, begin: Fraction) -> bool:
+        tick = self.ticks[packet.track]
+        return self.streams[packet.track].type == "subtitle" and packet.pts * tick <= begin
 
     def _check_room(self, cost: int) -> None:
         """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does
