@@ -63,9 +63,11 @@ def ffmpeg_has(kind: str, name: str) -> bool:
 _running: set[subprocess.Popen[str]] = set()
 
 
-def run_command(command: Sequence[str], timeout: float = 7200) -> tuple[float, str]:
-    """Runs a command with one numeric-library thread; returns (wall seconds, stdout). Raises
-    EvalError with the last line of stderr when it fails."""
+def run_command(
+    command: Sequence[str], timeout: float = 7200, cwd: Path | None = None
+) -> tuple[float, str]:
+    """Runs a command with one numeric-library thread, in the folder `cwd`; returns (wall seconds,
+    stdout). Raises EvalError with the last line of stderr when it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "SVT_LOG": "1"}
     if CALLERS_PATH in env and not _is_ours(command):
         env["PYTHONPATH"] = env.pop(CALLERS_PATH)
@@ -74,7 +76,7 @@ def run_command(command: Sequence[str], timeout: float = 7200) -> tuple[float, s
     quiet = pipe | {"stdin": subprocess.DEVNULL, "text": True, "errors": "replace"}
     start = time.perf_counter()
     try:
-        call = subprocess.Popen(command, env=env, **quiet)
+        call = subprocess.Popen(command, env=env, cwd=cwd, **quiet)
     except FileNotFoundError:
         raise EvalError(f"{command[0]}: no such program") from None
     _running.add(call)

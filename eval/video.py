@@ -71,7 +71,7 @@ class RawVideo:
     def as_input(self, *options: str) -> list[str]:
         """Words by which ffmpeg reads the file, `options` before its name."""
         words = f"-f rawvideo -pix_fmt {LAYOUTS[self.depth]} -s {self.width}x{self.height}".split()
-        return [*words, *options, "-i", str(self.path)]
+        return [*words, *options, "-i", str(self.path.absolute())]
 
     def __iter__(self) -> Iterator[Planes]:
         return (self.planes(i) for i in range(self.frames))

@@ -14,15 +14,18 @@ from eval.video import RawVideo
 FILTERS = {"vmaf": "libvmaf"}
 
 
-def apply_filter(decoded: RawVideo, source: RawVideo, text: str, fps: Fraction) -> None:
-    """Runs one of ffmpeg's filters that compare two videos of this frame rate. Raises EvalError."""
+def apply_filter(
+    decoded: RawVideo, source: RawVideo, text: str, fps: Fraction, folder: Path | None = None
+) -> None:
+    """Runs one of ffmpeg's filters that compare two videos of this frame rate, in `folder`: in
+    names of files a filter takes colons and quotes for its own. Raises EvalError."""
     name = text.split("=")[0]
     if not ffmpeg_has("filters", name):
         raise EvalError(
             f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
         )
     inputs = [*decoded.as_input("-r", str(fps)), *source.as_input("-r", str(fps))]
-    run_command([ffmpeg(), "-v", "error", *inputs, "-lavfi", text, "-f", "null", "-"])
+    run_command([ffmpeg(), "-v", "error", *inputs, "-lavfi", text, "-f", "null", "-"], cwd=folder)
 
 
 def vmaf(
@@ -31,7 +34,7 @@ def vmaf(
     """VMAF (v0.6.1, 0…100) of every frame, which does not depend on the frame rate."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "vmaf.json"
-        text = f"libvmaf=log_fmt=json:log_path={log}:n_threads={threads}"
-        apply_filter(decoded, source, text, fps)
+        text = f"libvmaf=log_fmt=json:log_path={log.name}:n_threads={threads}"
+        apply_filter(decoded, source, text, fps, log.parent)
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]

@@ -26,6 +26,8 @@ Source = str | os.PathLike[str] | BinaryIO
 #: Bytes of the beginning that are kept.
 _HEAD = 256
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+#: What a JPEG picture begins and ends with, and the marker of coded samples.
+_JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 #: Boxes that an MP4 file begins with.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
 _MOST_BOXES = 100_000
@@ -239,8 +241,11 @@ class Opened:
         return reason(error)
 
 
-def read_pictures(paths: Sequence[str], first: int = 0) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Numbered pictures from number `first` on, each a file of its own or a page of one."""
+def read_pictures(
+    paths: Sequence[str], first: int = 0, cut_off: list[str] | None = None
+) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Numbered pictures from number `first` on, each a file of its own or a page of one. `cut_off`
+    gets the names of those whose end is missing."""
     for number, path in enumerate(paths[first:], first):
         opened = Opened(path.open() if isinstance(path, Page) else path, path)
         try:
@@ -251,6 +256,8 @@ def read_pictures(paths: Sequence[str], first: int = 0) -> Iterator[tuple[av.Vid
             opened.close()
         if frame is None:
             raise MediaError(f"{path}: not a picture that can be read")
+        if opened.cut_off and cut_off is not None:
+            cut_off.append(os.path.basename(path))
         yield frame, number
 
 
@@ -263,7 +270,9 @@ def reason(error: Exception) -> str:
 
 def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
     """Whether a file of `size` bytes claims to have more: MP4 by its boxes, Matroska by its
-    segment, AVI and WebP by their RIFF chunk."""
+    segment, AVI and WebP by their RIFF chunk, JPEG by the mark of its end."""
+    if head[:3] == _JPEG:
+        return not _jpeg_ends(file)
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") + 8 > size + 1
     if head[:4] == _EBML:
@@ -279,3 +288,11 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         return False
     found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
     return any(after > size for _, _, after in islice(found, _MOST_BOXES))
+
+
+def _jpeg_ends(file: BinaryIO) -> bool:
+    """Whether there is a mark of the end after the first scan: a thumbnail has one before it."""
+    file.seek(len(_JPEG) - 1)
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != _SCAN:
+        file.seek(int.from_bytes(head[2:]) - 2, os.SEEK_CUR)
+    return _JPEG_END in file.read()

@@ -147,6 +147,8 @@ class VideoReader:
         self._said = said or InputOptions()
         self.end: int | None = None
         self._only_tracks: Iterator[av.Packet] | None = None
+        #: Names of pictures whose end is missing.
+        self._cut_off: list[str] = []
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
         self._pictures = list_pictures(local_path(name)) if named else None
         self._opened = Opened(self._pictures[0] if self._pictures else path, self.name)
@@ -314,7 +316,9 @@ class VideoReader:
         #: Timestamps of the first packets.
         self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
-        frames = read_pictures(self._pictures) if self._pictures else self._decode()
+        frames = (
+            read_pictures(self._pictures, 0, self._cut_off) if self._pictures else self._decode()
+        )
         self._timed = rising(frames, max(1, round(1 / self._rate / self.tick)))
 
     def _frame_rate(self) -> Fraction:
@@ -358,7 +362,9 @@ class VideoReader:
         """The first frame that is shown so long after the first one, or later."""
         wanted = first[1] + start / self.tick
         if self._pictures:
-            self._timed = read_pictures(self._pictures, math.ceil(start * self._rate))
+            self._timed = read_pictures(
+                self._pictures, math.ceil(start * self._rate), self._cut_off
+            )
             return next(self._timed, None)
         kind = self._container.format.name
         if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
@@ -531,6 +537,10 @@ class VideoReader:
                 "out: the recording begins between keyframes"
             )
             damaged = max(0, damaged - early)
+        if self._cut_off:
+            more = len(dict.fromkeys(self._cut_off)) - 1
+            others = f" and {count_noun(more, 'other')}" if more else ""
+            self.notes.append(f"{self._cut_off[0]}{others}: the picture is cut off")
         if ended and self._is_cut_off():
             total = self._stream.frames if self._container.format.name.startswith("mov") else 0
             of = f" of {total}" if self._start <= 0 and total > frames else ""

@@ -4,6 +4,7 @@ grey is worst."""
 import json
 import re
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
 from eval.metrics import METRICS, Measurer, missing, pixel, sample
-from eval.metrics.filters import apply_filter
+from eval.metrics.filters import apply_filter, vmaf
 from eval.points.bd import bd_rate, bootstrap
 from eval.rd.encoding import decode, encode
 from eval.tools import EvalError, ffmpeg
@@ -168,3 +169,11 @@ def test_what_is_no_number_is_no_value(folder, monkeypatch):
     monkeypatch.setattr(pixel, "ms_ssim", lambda *pair: float("nan"))
     with pytest.raises(EvalError, match="MS-SSIM gives no number"):
         Measurer(clip, {"ms_ssim": 1})(clip.raw)
+
+
+@pytest.mark.skipif("vmaf" in missing(METRICS), reason="this ffmpeg has no VMAF")
+def test_folders_of_any_name_hold_temporary_files(clip, tmp_path, monkeypatch):
+    place = tmp_path / 'it\'s C:,[x];"y"'
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    assert min(vmaf(clip.raw, clip.raw, clip.fps)) > 90

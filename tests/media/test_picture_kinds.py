@@ -196,3 +196,26 @@ def test_what_is_not_read_is_refused_in_a_line(
     write(tmp_path / name)
     with pytest.raises(MediaError, match=line):
         VideoReader(tmp_path / name)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_off_gets_a_line(tmp_path, progressive: bool) -> None:
+    """With a thumbnail, which has an end of its own."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    small = io.BytesIO()
+    picture.resize((24, 16)).save(small, "jpeg")
+    application = b"\xff\xe1" + (len(small.getvalue()) + 2).to_bytes(2) + small.getvalue()
+    for number in range(4):
+        whole = io.BytesIO()
+        picture.save(whole, "jpeg", progressive=progressive)
+        data = whole.getvalue()[:2] + application + whole.getvalue()[2:]
+        (tmp_path / f"f{number}.jpg").write_bytes(data[: -len(data) // 3] if number == 2 else data)
+    for name, line in (
+        ("f2.jpg", "the file is cut off"),
+        ("f%d.jpg", "f2.jpg: the picture is cut off"),
+        ("f1.jpg", ""),
+    ):
+        with VideoReader(tmp_path / name) as reader:
+            list(reader)
+        said = [note for note in reader.notes if "cut off" in note]
+        assert len(said) == bool(line) and line in "".join(said)
