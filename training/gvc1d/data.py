@@ -64,7 +64,8 @@ def is_held_out(path: Path, share: float) -> bool:
 
 
 class Runs(Dataset[Run]):
-    """Runs of one half of the material. `shown` and `motion` are there if `base`."""
+    """Runs of one half of the material: `shown`, `bits` where a base is coded; `motion` is that of
+    base frames, or of the source."""
 
     def __init__(self, config: TrainConfig, held_out: bool = False) -> None:
         self.config, self.held_out = config, held_out
@@ -108,7 +109,13 @@ class Runs(Dataset[Run]):
             except (OSError, ValueError, GvcodecError):
                 continue
             q = int(rng.choice(self.config.qs))
-            return {"y": y, "uv": uv, "q": np.array(q), **code_base(y, uv, q)}
+            based = self.held_out or self.config.no_base < 1
+            made = (
+                code_base(y, uv, q)
+                if based
+                else {"motion": motion_of(y.astype(np.uint16) * np.uint16(4))}
+            )
+            return {"y": y, "uv": uv, "q": np.array(q), **made}
         raise UsageError(f"{self.config.data}: {_TRIES} files in a row cannot be read")
 
     def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -191,11 +198,24 @@ def _scaled(
     return graph.pull().to_ndarray().astype(np.uint8)
 
 
+def motion_of(luma: Sequence[NDArray[np.uint16]] | NDArray[np.uint16]) -> NDArray[np.int16]:
+    """(dy, dx) of 16×16 blocks of each frame (10 bits) against the one before, `[T, 2, h, w]`."""
+    from gvcodec._core import BlockMotion
+
+    height, width = luma[0].shape
+    motion, found = BlockMotion(width, height, 1), []
+    for plane in luma:
+        vectors = motion.push(np.ascontiguousarray(plane))
+        if vectors is None:
+            vectors = np.zeros((height // 16, width // 16, 2), np.int16)
+        found.append(vectors.transpose(2, 0, 1))
+    return np.stack(found).astype(np.int16)
+
+
 def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
     """What base av1 shows of a run: painted frames `shown_y`, `shown_uv` (uint8), `motion`
     `[T, 2, h, w]` of base frames, `bits` of the file a frame."""
     import gvcodec
-    from gvcodec._core import BlockMotion
     from gvcodec.types import Colour, VideoFormat
 
     height, width = y.shape[1:]
@@ -210,12 +230,6 @@ def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
     base, shown = (
         list(gvcodec.decode_planes(data, fidelity=exact, threads=1)) for exact in (True, False)
     )
-    motion, found = BlockMotion(width, height, 1), []
-    for frame in base:
-        vectors = motion.push(np.ascontiguousarray(frame[0]))
-        if vectors is None:
-            vectors = np.zeros((height // 16, width // 16, 2), np.int16)
-        found.append(vectors.transpose(2, 0, 1))
 
     def narrow(plane: NDArray[np.uint16]) -> NDArray[np.uint8]:
         return ((plane + 2) >> 2).clip(0, 255).astype(np.uint8)
@@ -223,7 +237,7 @@ def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
     return {
         "shown_y": np.stack([narrow(f[0]) for f in shown]),
         "shown_uv": np.stack([np.stack([narrow(f[1]), narrow(f[2])]) for f in shown]),
-        "motion": np.stack(found).astype(np.int16),
+        "motion": motion_of([frame[0] for frame in base]),
         "bits": np.array(8 * len(data) / len(y), np.float32),
     }
 
