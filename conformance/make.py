@@ -1,16 +1,17 @@
-"""Makes the conformance files anew: `python -m conformance.make`, or some of them by name.
+"""Makes the conformance files anew: `python -m conformance.make`, or some by name, `refused` (new
+ones) and `vectors` among them.
 
 A release adds files and never changes one: what 1.0 read, every later release reads.
 """
 
 from __future__ import annotations
 
-import binascii
+import hashlib
 import io
 import json
 import shutil
 import sys
-import zlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -20,14 +21,15 @@ from typing import Any
 import numpy as np
 
 import gvcodec
+from conformance import refused, vectors
+from conformance.inputs import loop_of, other_tokens, small_latent_model, with_tracks
 from conformance.reference import MODELS, answer
-from gvcodec import _core
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata
-from gvcodec.models import PAINTER, model_id
+from gvcodec.models import GVC1D, MOTION, PAINTER, model_id
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, GROUPS, IDENTITY, Delta, join_strength, pack
 from gvcodec.retrieval.summary import Summary
@@ -58,6 +60,48 @@ def moving(count: int, width: int = _WIDTH, height: int = _HEIGHT, depth: int = 
     return frames  # type: ignore[return-value]
 
 
+def _with_tracks(suffix: str) -> bytes:
+    """Sound and subtitles, in a stream or in a file that plays everywhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "in.mkv", Path(folder) / f"out{suffix}"
+        with_tracks(source, moving(12))
+        gvcodec.encode_file(source, out, q=45, fit=0, keyint=6, threads=1)
+        return out.read_bytes()
+
+
+def _gvc1d() -> bytes:
+    """A scene, another, the first again, out of the memory; two windows."""
+    fmt = replace(_FORMAT, width=270, height=60)
+    scenes = []
+    for seed in (0, 1):
+        grain = (
+            np.random.default_rng(seed).integers(0, 256, (30, 139)).repeat(2, 0).repeat(2, 1) * 4
+        )
+        scenes.append(
+            [
+                (g, g[::2, ::2] // 2, 512 - g[::2, ::2] // 4)
+                for g in (grain[:, n : n + 270].astype(np.uint16) for n in range(4))
+            ]
+        )
+    frames = [*scenes[0][:2], *scenes[1][:2], *scenes[0][2:]]
+    data = gvcodec.encode(frames, format=fmt, base="gvc1d", q=40, keyint=0, threads=1)
+    loop = loop_of(GVC1D.find())
+    identity = hashlib.sha256(loop).digest()[:8]
+    (MODELS / f"{identity.hex()}.safetensors").write_bytes(loop)
+    return rewritten(data, lambda h, p: (replace(h, base_model_id=identity), p))
+
+
+def _latent() -> bytes:
+    """Tokens of all windows and of some, runs, a region that asks for the other scene."""
+    fmt = replace(_FORMAT, width=270, height=20)
+    model = small_latent_model(MODELS)
+    data = gvcodec.encode(
+        moving(10, 270, 20), format=fmt, base="av1", q=45, fit=0, keyint=8,
+        tokens=32, token_rate=0, model=str(model), threads=1,
+    )  # fmt: skip
+    return rewritten(data, lambda h, p: (h, other_tokens(p, fmt, model)))
+
+
 def _encoded(count: int = 10, fmt: VideoFormat = _FORMAT, **options: Any) -> bytes:
     frames = moving(count, fmt.width, fmt.height, fmt.bit_depth)
     return gvcodec.encode(frames, format=fmt, **{"base": "av1", "q": 45, "fit": 0} | options)
@@ -71,8 +115,9 @@ def rewritten(
     reader = Reader(io.BytesIO(data))
     header, packets = change(reader.header, list(reader.packets()))
     packets = [packet for packet in packets if packet.kind is not Kind.PAINTED]
-    decoder = Decoder(header, threads=1)
-    for _ in decoder.frames_of(packets):
+    plain = replace(header, gvc1d_id=None)
+    decoder = Decoder(plain, header.base == "gvc1d", threads=1, models=[MODELS])
+    for _ in decoder.frames_of(p for p in packets if p.kind is not Kind.LATENT):
         pass
     if decoder.painted_hash is not None:
         packets.append(Packet(Kind.PAINTED, decoder.painted_hash))
@@ -176,79 +221,41 @@ FILES: dict[str, Callable[[], bytes]] = {
     "summary": _summarised,
     "grown": _grown,
     "embedded": lambda: _encoded(3, embed_model=True),
+    "tracks": lambda: _with_tracks(".gvc"),
+    "one-file.mkv": lambda: _with_tracks(".mkv"),
+    "one-file-mp4.mp4": lambda: _with_tracks(".mp4"),
+    "motion": lambda: _encoded(
+        24, replace(_FORMAT, width=300, height=270), base="motion", q=40, keyint=20
+    ),
+    "motion-low-delay": lambda: _encoded(6, base="motion", q=50, low_delay=True),
+    "motion-half": lambda: _encoded(9, base="motion", scale=Fraction(1, 2)),
+    "gvc1d": _gvc1d,
+    "latent": _latent,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
 }
 
 
-def _refused() -> dict[str, tuple[bytes, int, str]]:
-    """By name: bytes, exit code, why."""
-    from tests.bitstream.test_growth import grown
-
-    whole = _encoded(4, keyint=2, low_delay=True)
-    size = len(Reader(io.BytesIO(whole)).header.pack())
-    header, rest = whole[:size], whole[size:]
-    flipped = bytearray(whole)
-    flipped[size + 20] ^= 4
-    return {
-        "empty": (b"", 3, "no byte"),
-        "flipped-bit": (bytes(flipped), 3, "CRC-16 of the first packet"),
-        "cut": (whole[:-20], 3, "no index and no end"),
-        "after-the-end": (whole + b"\0", 3, "a byte follows the end"),
-        "without-a-frame": (header + rest[-16:], 3, "no GOP"),
-        "needs-1.1": (grown(header, needed=(1, 1)) + rest, 4, "the needed version"),
-        "needs-2.0": (grown(header, written=(2, 0), needed=(2, 0)) + rest, 4, "the needed version"),
-        "flag": (grown(header, changes={4: 0x12}) + rest, 4, "a flag that must be understood"),
-        "base": (grown(header, changes={-11: 200}) + rest, 4, "an unknown base"),
-        "earlier": (b"\x89GVC\0\7" + _sealed(header[6:-4]) + rest, 4, "format 0.7"),
-        "q": (grown(header, changes={-9: 64}) + rest, 3, "q above 63"),
-        "number": (header + b"\x80\0", 3, "a number in non-minimal form"),
-    }
-
-
-def _sealed(fields: bytes) -> bytes:
-    head = b"\x89GVC\0\7" + fields
-    return fields + zlib.crc32(head).to_bytes(4, "little")
-
-
-def rans_vectors() -> list[dict[str, Any]]:
-    """Values in every fifth table, with escapes, whole bytes."""
-    rng = np.random.default_rng(2)
-    found = []
-    for scale in range(0, 64, 5):
-        for mean in (0, -11, 300):
-            values = np.concatenate([rng.integers(-4, 5, 20), [200, -3000, 1 << 20]])
-            values = values.astype(np.int32)
-            tables = np.full(len(values), scale, np.uint8), np.full(len(values), mean, np.int16)
-            data = _core.cdf_encode(values, *tables)
-            found.append(
-                {
-                    "scale": scale,
-                    "mean": mean,
-                    "inflation": 0,
-                    "values": values.tolist(),
-                    "bytes": binascii.hexlify(data).decode(),
-                }
-            )
-    return found
-
-
-def main(names: list[str]) -> None:
-    for folder in ("files", "refused", "models"):
-        (ROOT / folder).mkdir(exist_ok=True)
-    painter = PAINTER.find()
-    shutil.copyfile(painter, MODELS / f"{model_id(painter).hex()}.safetensors")
+def write_files(names: list[str]) -> None:
+    """Files and their answers, all where none are named."""
+    for model in (PAINTER.find(), MOTION.find()):
+        shutil.copyfile(model, MODELS / f"{model_id(model).hex()}.safetensors")
     for name, made in FILES.items():
         if names and name not in names:
             continue
         data = made()
-        (ROOT / f"files/{name}.gvc").write_bytes(data)
+        path = ROOT / "files" / (name if "." in name else f"{name}.gvc")
+        path.write_bytes(data)
         wanted = json.dumps(answer(data), indent=1, ensure_ascii=False)
-        (ROOT / f"files/{name}.json").write_text(wanted + "\n", "utf-8")
+        path.with_suffix(".json").write_text(wanted + "\n", "utf-8")
         print(f"{name}: {len(data)} bytes")
-    if names:
-        return
-    reasons = {}
-    for name, (data, code, why) in _refused().items():
+
+
+def write_refused() -> None:
+    """Files that must be refused, those that are not there yet."""
+    reasons = json.loads((ROOT / "refused.json").read_text())
+    for name, (data, code, why) in refused.files(_encoded).items():
+        if name in reasons:
+            continue
         try:
             answer(data)
         except GvcodecError as error:
@@ -258,7 +265,26 @@ def main(names: list[str]) -> None:
         (ROOT / f"refused/{name}.gvc").write_bytes(data)
         reasons[name] = {"code": code, "why": why}
     (ROOT / "refused.json").write_text(json.dumps(reasons, indent=1) + "\n")
-    (ROOT / "rans.json").write_text(json.dumps(rans_vectors()) + "\n")
+
+
+def write_vectors() -> None:
+    """Of parts."""
+    for name, found in (
+        ("rans", vectors.rans()),
+        ("predicted", vectors.predicted()),
+        ("painter", vectors.painter_layers(ROOT / "files")),
+    ):
+        (ROOT / f"{name}.json").write_text(json.dumps(found) + "\n")
+
+
+def main(names: list[str]) -> None:
+    for folder in ("files", "refused", "models"):
+        (ROOT / folder).mkdir(exist_ok=True)
+    if not names or set(names) & set(FILES):
+        write_files([name for name in names if name in FILES])
+    for group, made in (("refused", write_refused), ("vectors", write_vectors)):
+        if not names or group in names:
+            made()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every field of every packet, in file order: `gvcodec info --trace`.
 
-One dictionary a structure; numbers as they are coded, bytes in hexadecimal digits. What only a
-model could read (latent tokens) is given as bytes.
+One dictionary a structure; numbers as they are coded, bytes in hexadecimal digits. Where the model
+of a base or of latent tokens is here, frames have their integers too (`gvcodec.api.symbols`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gvcodec.api.symbols import Symbols, base_fields, token_fields
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.bitstream.bundles import Unbundler
 from gvcodec.bitstream.header import NEEDS, PROFILES
@@ -32,12 +33,13 @@ from gvcodec.util.file_io import name_of
 Fields = dict[str, Any]
 
 
-def trace(source: Source) -> Iterator[Fields]:
-    """The header, then each packet of a stream. Raises `DamagedStreamError` where it cannot be
+def trace(source: Source, models: Sequence[str | Path] = ()) -> Iterator[Fields]:
+    """The header, then each packet of a stream; `models`: files and folders to look for its models
+    in before the usual places. Raises `DamagedStreamError` where it cannot be
     read, after what stands before."""
     with open_source(source) as stream:
         try:
-            yield from _Trace(stream).structures()
+            yield from _Trace(stream, models).structures()
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name_of(source)}: {error}") from error
 
@@ -83,11 +85,14 @@ class _Trace:
     """Reads front to back; a `summary` needs the number of frames of its GOP, so structures are
     given out GOP by GOP."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: BinaryIO, models: Sequence[str | Path]) -> None:
+        self._stream, self._models = stream, models
         self._header, self._offset = SequenceHeader.read(stream)
         self._unbundler = Unbundler() if self._header.bundled else None
         self._tracks: TrackReader | None = None
+        self._symbols = Symbols(self._header, models)
+        #: Frames whose symbols were given out.
+        self._known = 0
 
     def structures(self) -> Iterator[Fields]:
         header = self._header
@@ -146,7 +151,20 @@ class _Trace:
     def _frames(self, packet: Packet, gop: _Gop) -> list[Fields]:
         parts = [packet] if self._unbundler is None else self._unbundler.send(packet)
         gop.frames += len(parts)
-        return [_frame(part.payload, self._header.base) for part in parts]
+        return [_frame(part.payload, self._header.base) | self._integers(part) for part in parts]
+
+    def _integers(self, packet: Packet) -> Fields:
+        """`symbols`: of each frame that this packet makes known (base motion: a run's by its
+        refresh), `tokens`: of this frame."""
+        symbols = self._symbols
+        symbols.send(packet)
+        found: Fields = {}
+        if symbols.has_base:
+            fresh, self._known = symbols.base[self._known :], len(symbols.base)
+            found["symbols"] = [base_fields(one, digest=False) for one in fresh]
+        if symbols.has_tokens:
+            found["tokens"] = token_fields(symbols.tokens[-1], digest=False)
+        return found
 
     def _gop(self, payload: bytes) -> Fields:
         cursor = Cursor(payload, "gop")
@@ -197,10 +215,11 @@ class _Trace:
     def _fit(self, payload: bytes) -> Fields:
         rest, strength = split_strength(payload)
         found: Fields = {"noise": strength.noise, "keep": strength.keep, "kind": rest[0]}
-        return found | {"deltas": fit_deltas(self._header, payload)}
+        return found | {"deltas": fit_deltas(self._header, payload, self._models)}
 
     def _latent(self, payload: bytes) -> Fields:
         rate, count = read_head(payload)
+        self._symbols.send(Packet(Kind.LATENT, payload))
         return {"rate": rate, "tokens": count, "payload": _shown(payload)}
 
 
@@ -236,7 +255,7 @@ def packet_fields(packet: Any) -> list[Any]:
     return [packet.pts, packet.duration, *packet.hidden, packet.key, digest]
 
 
-def fit_deltas(header: SequenceHeader, payload: bytes, models: Sequence[Path] = ()) -> Any:
+def fit_deltas(header: SequenceHeader, payload: bytes, models: Sequence[str | Path] = ()) -> Any:
     """Deltas of a `fit` payload by tensor; "identity", or None where the painter is missing."""
     if header.painter_id is None:
         return None

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gvcodec.base.gvc1d.pictures import crop, padded_size
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.entropy.streams import backend_of
@@ -29,7 +32,8 @@ from gvcodec.types import Planes, VideoFormat
 
 
 class Decoded(NamedTuple):
-    """One frame, as the restorer needs it: whole windows; `reference` as in the payload's head."""
+    """One frame, as the restorer needs it: whole windows; `reference` and `remember` as in the
+    payload's head, `levels` as places in `LEVELS`."""
 
     frame: Planes
     known: Predicted
@@ -37,6 +41,8 @@ class Decoded(NamedTuple):
     q: int
     reference: int
     key: bool
+    remember: bool
+    levels: NDArray[np.int32]
 
 
 class Gvc1dDecoder:
@@ -83,7 +89,7 @@ class Gvc1dDecoder:
         values = self._coder.decode(cursor, levels, sides)
         frame = transform.add(known.guess, values, head.q)
         self._state = after(state, frame, values, levels, head.reference == 0)
-        return Decoded(frame, known, values, head.q, head.reference, key)
+        return Decoded(frame, known, values, head.q, head.reference, key, head.remember, levels)
 
     def flush(self) -> list[Planes]:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 from gvcodec._core import MotionFrame
 from gvcodec.base.motion.checkpoint import read_network
@@ -13,8 +14,10 @@ from gvcodec.base.motion.payload import (
     REFRESH,
     WAITING,
     Entropy,
+    Levels,
     MotionStatistics,
     Times,
+    Values,
     schedule,
 )
 from gvcodec.base.motion.pictures import MAX_Q, PICTURE_CODEC, Shown, Sized, threads_of, windows
@@ -24,8 +27,16 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.types import Planes, VideoFormat
 
 
+class MotionSymbols(NamedTuple):
+    """What the packet of a motion frame holds, as docs/spec/motion.md names it."""
+
+    levels: Levels
+    values: Values
+
+
 class MotionDecoder:
-    """Decoder of the plug. `backend`: where the entropy network runs."""
+    """Decoder of the plug. `backend`: where the entropy network runs. `latest`: symbols of each
+    frame that `send` gave last; None of AV1 pictures and of frames whose refresh is lost."""
 
     def __init__(
         self,
@@ -43,6 +54,7 @@ class MotionDecoder:
         self._before: Shown | None = None
         #: Motion trees that wait for their refresh, in display order.
         self._waiting: list[bytes] = []
+        self.latest: list[MotionSymbols | None] = []
 
     def to_device(self, device: str) -> None:
         """Run the entropy network there: the same values."""
@@ -59,6 +71,7 @@ class MotionDecoder:
             self._before = None
             self._before = self._still(payload[1:], True, MotionStatistics.empty(self._count))
             self._entropy.q = payload[0]
+            self.latest = [None] * (len(frozen) + 1)
             return [*frozen, self._up(self._before)]
         if self._before is None:
             raise DamagedStreamError("motion without a keyframe")
@@ -68,8 +81,10 @@ class MotionDecoder:
             if len(self._waiting) == MOST_WAITING:
                 raise DamagedStreamError(f"more than {MOST_WAITING} motion frames wait")
             self._waiting.append(payload if self._waiting else payload[1:])
+            self.latest = []
             return []
-        self._before = self._motion_frame(payload, self._before, None, Times(-1, 0))
+        self._before, symbols = self._motion_frame(payload, self._before, None, Times(-1, 0))
+        self.latest = [symbols]
         return [self._up(self._before)]
 
     def _refresh(self, unit: bytes) -> list[Planes]:
@@ -79,23 +94,28 @@ class MotionDecoder:
         assert before is not None
         refresh = self._still(unit, False, before.memory)
         shown = {0: before, last: refresh.as_picture(1)}
+        self.latest = [None] * last
         for turn in schedule(len(waiting)):
             far = None if turn.far is None else shown[turn.far]
             times = Times(turn.near - turn.frame, 0 if turn.far is None else turn.far - turn.frame)
             payload = waiting[turn.frame - 1]
-            shown[turn.frame] = self._motion_frame(payload, shown[turn.near], far, times)
+            made, symbols = self._motion_frame(payload, shown[turn.near], far, times)
+            shown[turn.frame], self.latest[turn.frame - 1] = made, symbols
         if waiting:
             refresh = dataclasses.replace(refresh, memory=shown[last - 1].memory)
         self._before = shown[last] = refresh
         return [self._up(shown[i]) for i in range(1, last + 1)]
 
-    def _motion_frame(self, payload: bytes, near: Shown, far: Shown | None, times: Times) -> Shown:
+    def _motion_frame(
+        self, payload: bytes, near: Shown, far: Shown | None, times: Times
+    ) -> tuple[Shown, MotionSymbols]:
         values, levels = self._entropy.decode(payload, near.memory, times)
+        symbols = MotionSymbols(levels, values)
         if not levels.any():
-            return near
+            return near, symbols
         other = None if far is None else far.frame
         frame = MotionFrame.follow(near.frame, other, *times, values, levels, self._threads)
-        return Shown(frame, near.memory.after(values, levels, times))
+        return Shown(frame, near.memory.after(values, levels, times)), symbols
 
     def _up(self, shown: Shown) -> Planes:
         return self._sized.up(shown.frame.planes())

@@ -1,0 +1,184 @@
+"""Files that every decoder must refuse: bytes, exit code, why."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.embedded import PAINTER
+from gvcodec.bitstream.packets import read_packet
+from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
+
+FILES = Path(__file__).parent / "files"
+Refused = dict[str, tuple[bytes, int, str]]
+_Change = Callable[[Packet, int], list[Packet]]
+
+
+def files(encoded: Callable[..., bytes]) -> Refused:
+    """By name. `encoded` makes a stream of so many frames."""
+    whole = encoded(4, keyint=2, low_delay=True)
+    return _containers(whole) | _payloads(whole)
+
+
+def _containers(whole: bytes) -> Refused:
+    from tests.bitstream.test_growth import grown
+
+    size = len(Reader(io.BytesIO(whole)).header.pack())
+    header, rest = whole[:size], whole[size:]
+    flipped = bytearray(whole)
+    flipped[size + 20] ^= 4
+    return {
+        "empty": (b"", 3, "no byte"),
+        "flipped-bit": (bytes(flipped), 3, "CRC-16 of the first packet"),
+        "cut": (whole[:-20], 3, "no index and no end"),
+        "after-the-end": (whole + b"\0", 3, "a byte follows the end"),
+        "without-a-frame": (header + rest[-16:], 3, "no GOP"),
+        "needs-1.1": (grown(header, needed=(1, 1)) + rest, 4, "the needed version"),
+        "needs-2.0": (grown(header, written=(2, 0), needed=(2, 0)) + rest, 4, "the needed version"),
+        "flag": (grown(header, changes={4: 0x12}) + rest, 4, "a flag that must be understood"),
+        "base": (grown(header, changes={-11: 200}) + rest, 4, "an unknown base"),
+        "earlier": (b"\x89GVC\0\7" + _sealed(header[6:-4]) + rest, 4, "format 0.7"),
+        "q": (grown(header, changes={-9: 64}) + rest, 3, "q above 63"),
+        "number": (header + b"\x80\0", 3, "a number in non-minimal form"),
+        "index-fitted": (_fitted_index(whole), 3, "the index says that a GOP is fitted"),
+        "base-hash": (_repacked(whole, _same, b"otherone"), 5, "the base hash"),
+    }
+
+
+def _payloads(whole: bytes) -> Refused:
+    def before(kind: Kind, payload: bytes, at: int = 0, number: int | None = None) -> bytes:
+        """With a packet before frame `at`."""
+        added = Packet(kind, payload, number)
+        plain = _repacked(whole, lambda p, _: [] if p.kind is Kind.METADATA else [p])
+        return _repacked(plain, lambda p, n: [added, p] if p.is_frame and n == at else [p])
+
+    def instead(data: bytes, at: int, change: Callable[[bytes], bytes]) -> bytes:
+        """With another payload of frame `at`."""
+        return _repacked(
+            data,
+            lambda p, n: [replace(p, payload=change(p.payload))] if p.is_frame and n == at else [p],
+        )
+
+    motion = (FILES / "motion-low-delay.gvc").read_bytes()
+    gvc1d = (FILES / "gvc1d.gvc").read_bytes()
+    bundled = (FILES / "av1.gvc").read_bytes()
+    embedded = (FILES / "embedded.gvc").read_bytes()
+    other = bytes([PAINTER]) + b"another"
+    many = encode_var(0) + encode_svar(0) + encode_var((1 << 40) + 1) + encode_svar(0)
+
+    def swapped(packet: Packet, _number: int) -> list[Packet]:
+        return [replace(packet, payload=other) if packet.kind is Kind.MODEL else packet]
+
+    def waiting(packet: Packet, number: int) -> list[Packet]:
+        return [replace(packet, payload=b"\xc1")] * 17 if number == 1 else [packet]
+
+    return {
+        "type-40": (before(Kind.UNKNOWN, b"", 0, 40), 4, "a packet that painting must understand"),
+        "fit-newer": (before(Kind.FIT, b"\x20"), 4, "fitted weights of another kind"),
+        "fit-noise": (before(Kind.FIT, b"\x14\x41\0"), 3, "noise above 64"),
+        "fit-in-a-gop": (before(Kind.FIT, b"\0", 1), 3, "a fit packet inside a GOP"),
+        "key-in-a-gop": (_repacked(whole, _keys), 3, "a key packet inside a GOP"),
+        "timing-frame": (before(Kind.TIMING, many), 3, "a frame above 2^40"),
+        "timing-cut": (before(Kind.TIMING, b"\0"), 3, "an entry ends early"),
+        "metadata-text": (before(Kind.METADATA, b"\1\1\xff"), 3, "a title that is no UTF-8"),
+        "metadata-size": (before(Kind.METADATA, b"\1\5abc"), 3, "a field ends early"),
+        "tracks-count": (before(Kind.TRACKS, b"\x41"), 3, "65 tracks"),
+        "tracks-head": (
+            before(Kind.TRACKS, b"\1\1\1\0\0\0\3abc"), 3, "a head that is no Matroska"
+        ),
+        "latent-unnamed": (before(Kind.LATENT, b"\0\0"), 3, "tokens in a stream without any"),
+        "summary-vectors": (
+            before(Kind.SUMMARY, b"\1embedder\1\1\0\x09\0\0"), 3, "a leak above 8"
+        ),
+        "two-frames": (instead(whole, 1, _twice), 3, "an AV1 payload that shows two frames"),
+        "no-frame": (instead(whole, 1, lambda _: b"\x12\0"), 3, "an AV1 payload without a frame"),
+        "bundle-frames": (_bundle(bundled, lambda b: b"\x20" + b[1:]), 3, "a bundle of 33 frames"),
+        "bundle-tail": (_bundle(bundled, lambda b: b + b"\0"), 3, "a byte after the tails"),
+        "model": (_repacked(embedded, swapped), 3, "a model that the header does not name"),
+        "motion-level": (instead(motion, 1, lambda _: b"\6"), 3, "level 6"),
+        "motion-end": (instead(motion, 1, lambda b: b + b"\1"), 3, "bytes after the last value"),
+        "motion-waiting": (_repacked(motion, waiting), 3, "17 frames wait for a refresh"),
+        "motion-key": (instead(motion, 0, lambda b: b"\x40" + b[1:]), 3, "q of motion above 63"),
+        "gvc1d-reference": (
+            instead(gvc1d, 0, lambda b: b[:1] + b"\1" + b[2:]), 3, "a key that is predicted"
+        ),
+        "gvc1d-memory": (
+            instead(gvc1d, 1, lambda b: b[:1] + b"\2" + b[2:]), 3, "a picture that is not kept"
+        ),
+        "gvc1d-quality": (instead(gvc1d, 1, lambda b: b"\x40" + b[1:]), 3, "quality 64"),
+    }  # fmt: skip
+
+
+def _sealed(fields: bytes) -> bytes:
+    head = b"\x89GVC\0\7" + fields
+    return fields + zlib.crc32(head).to_bytes(4, "little")
+
+
+def _same(packet: Packet, _number: int) -> list[Packet]:
+    return [packet]
+
+
+def _keys(packet: Packet, number: int) -> list[Packet]:
+    """Frame 1 as a key packet; the GOP goes on."""
+    return [replace(packet, kind=Kind.KEY) if packet.is_frame and number == 1 else packet]
+
+
+def _twice(payload: bytes) -> bytes:
+    """An AV1 payload of one OBU, twice."""
+    head, body = payload[0], payload[1:]
+    return bytes([head | 2]) + encode_var(len(body)) + body + payload
+
+
+def _repacked(data: bytes, change: _Change, base_hash: bytes | None = None) -> bytes:
+    """The stream with each packet as `change` makes it (with the number of the next frame packet),
+    every checksum, the index and the end right."""
+    stream = io.BytesIO(data)
+    header, _ = SequenceHeader.read(stream)
+    out, index, gop = io.BytesIO(header.pack()), b"", b""
+    out.seek(0, io.SEEK_END)
+    number = frames = added = gops = before = 0
+    fitted = False
+    while True:
+        packet, _ = read_packet(stream)
+        if packet.kind is Kind.END:
+            break
+        if packet.kind is Kind.INDEX:
+            continue
+        if packet.kind is Kind.GOP:
+            total = Cursor(packet.payload[4:], "gop").var() + added
+            closing = Packet(Kind.GOP, zlib.crc32(gop).to_bytes(4, "little") + encode_var(total))
+            gop += closing.pack()
+            out.write(gop)
+            index += encode_var(total - before) + encode_var(len(gop)) + bytes([fitted])
+            before, frames, gops, gop, fitted = total, total, gops + 1, b"", False
+            continue
+        made = change(packet, number)
+        fitted |= any(one.kind is Kind.FIT for one in made)
+        gop += b"".join(one.pack() for one in made)
+        added += sum(one.is_frame for one in made) - packet.is_frame
+        number += packet.is_frame
+    found = Packet(Kind.INDEX, encode_var(frames) + encode_var(gops) + index).pack()
+    end = (base_hash or packet.payload[:8]) + len(found).to_bytes(4, "little")
+    out.write(found + Packet(Kind.END, end).pack())
+    return out.getvalue()
+
+
+def _fitted_index(data: bytes) -> bytes:
+    """The index with the flag *fitted* of its last GOP set."""
+    end = data[-16:]
+    size = int.from_bytes(end[-6:-2], "little")
+    packet, _ = read_packet(io.BytesIO(data[-16 - size : -16]))
+    payload = packet.payload[:-1] + b"\1"
+    return data[: -16 - size] + Packet(Kind.INDEX, payload).pack() + end
+
+
+def _bundle(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """With another first bundle."""
+    return _repacked(
+        data,
+        lambda p, n: [replace(p, payload=change(p.payload))] if p.is_frame and n == 0 else [p],
+    )
