@@ -22,6 +22,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
+from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip, put_planes, write_clip
@@ -49,6 +50,22 @@ def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
     stream = io.BytesIO()
     encode_stream(encoder, stream, ((planes, None) for planes in frames), paints=False)
     return stream.getvalue()
+
+
+@pytest.mark.parametrize(("width", "height"), [(75, 53), (301, 271), (1, 1), (64, 48)])
+def test_matroska_on_a_pipe_takes_pictures_of_any_size(
+    tmp_path, width: int, height: int, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """FFV1 refuses four slices of some of these."""
+    clip = make_clip(width, height, 2)
+    data = stream_of(clip, form(8, width, height))
+    (tmp_path / "a.gvc").write_bytes(data)
+    run("decode", tmp_path / "a.gvc", "-", "-f", "matroska", "--fidelity")
+    with av.open(io.BytesIO(capfdbinary.readouterr().out)) as container:
+        frames = [planes_from_frame(frame) for frame in container.decode(video=0)]
+    reader = Reader(io.BytesIO(data))
+    wanted = gvcodec.Decoder(reader.header, fidelity=True).frames_of(reader.packets())
+    assert all(planes_equal(a, b.base_frame) for a, b in zip(frames, wanted, strict=True))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
