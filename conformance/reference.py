@@ -69,7 +69,7 @@ def answer(data: bytes) -> dict[str, Any]:
         found["summary"].append(
             Summary.unpack(summary, gop.frames).vectors.tolist() if known else None
         )
-        fit = next((p.payload for p in packets if p.kind is Kind.FIT), None)
+        fit = next((p.payload for p in reversed(packets) if p.kind is Kind.FIT), None)
         in_force = in_force if fit is None else _weights(reader, fit)
         found["fit"].append(in_force)
     return found | _frames(data) | _symbols(data)
@@ -108,7 +108,8 @@ def _symbols(data: bytes) -> dict[str, Any]:
     for packet in reader.packets():
         symbols.send(packet)
     if symbols.has_base:
-        found["symbols"] = [base_fields(one, digest=True) for one in symbols.base]
+        known = [base_fields(one, digest=True) for one in symbols.base]
+        found["symbols"] = known + [None] * (reader.frames - len(known))
     if symbols.has_tokens:
         found["tokens"] = [token_fields(one, digest=True) for one in symbols.tokens]
         found["restored"] = _restored(data)
