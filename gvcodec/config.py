@@ -30,6 +30,8 @@ class Speed:
     fit_steps: int
 
 
+#: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
+FORMATS = ("1.0",)
 #: What --speed stands for; measured in docs/usage.md. Large pictures have less time for each
 #: sample: at 720p `balanced` codes in 1.3 and `fast` in .8 of the time of SVT-AV1 4.2's plain
 #: preset 4 (one clip, without fitting and painting). Steps of fitting are of eight crops each.
@@ -170,6 +172,13 @@ class EncoderConfig:
     )
     embed_model: bool = option(
         False, help="put the painter and the model of the base into the file: for archives"
+    )
+    file_format: str = option(
+        "",
+        help="write only what every release from this format on reads and shows alike: refuses "
+        "newer features, tokens and the bases that are not promised (any)",
+        flags="--format",
+        choices=FORMATS,
     )
     threads: int = option(
         0, integer(0, MOST_THREADS), "N", "threads, 0 = all cores (0)", group="threads"

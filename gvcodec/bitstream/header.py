@@ -21,6 +21,9 @@ MAGIC = b"\x89GVC"
 VERSION = (1, 0)
 #: The version that reading the files written here needs.
 NEEDS = (1, 0)
+#: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
+#: every later release of the same major version shows alike.
+HELD_TO = {"1.0": ((1, 0), 1)}
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 #: Numerators and denominators are below it.
@@ -131,6 +134,20 @@ class SequenceHeader:
             if samples <= most and samples * self.format.frame_rate <= a_second:
                 return level
         return NO_LEVEL
+
+    def hold_to(self, version: str) -> None:
+        """Raises `UsageError` for what a release of this version does not read, or does not
+        promise to show alike for ever."""
+        if version not in HELD_TO:
+            raise UsageError(f"format is {', '.join(HELD_TO)}, not {version}")
+        most, profile = HELD_TO[version]
+        if most < NEEDS:
+            raise UsageError(f"this file needs format {_dotted(NEEDS)}, which {version} is not")
+        if self.profile > profile:
+            raise UsageError(
+                f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
+                "bases av1 and vvc without tokens are inside"
+            )
 
     def pack(self) -> bytes:
         """All bytes of the header, magic to CRC."""

@@ -113,6 +113,9 @@ class Encoder(Shared):
         )
         if note := memory_note(self.header, self.header.enhanced):
             self.notes.append(note)
+        if settled.file_format:
+            held = replace(self.header, gvc1d_id=bytes(8) if settled.has_tokens else None)
+            held.hold_to(settled.file_format)
         self.progress = progress
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)

@@ -10,10 +10,11 @@ from fractions import Fraction
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, header
 from gvcodec.bitstream.header import LEVELS, MAGIC, NO_LEVEL
 from gvcodec.bitstream.varint import Cursor, encode_var
-from gvcodec.errors import FormatVersionError
+from gvcodec.config import FORMATS
+from gvcodec.errors import FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, stream_of
 
@@ -146,3 +147,19 @@ def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(
     out = io.BytesIO()
     repaired = gvcodec.repair(grown_up, out)
     assert repaired.kept == 6 and f"type {_NEEDED}" in repaired.losses[0]
+
+
+def test_an_encoder_may_be_held_to_what_1_0_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(header.HELD_TO) == FORMATS
+    frames = moving_texture(32, 32, 2)
+    data = gvcodec.encode(frames, frame_rate=25, base="av1", fit=0, file_format="1.0", threads=1)
+    made = Reader(io.BytesIO(data)).header
+    assert made.profile <= 1 and data[4:6] == b"\1\0"
+    for options in ({"base": "motion"}, {"base": "av1", "tokens": 4}, {"base": "gvc1d"}):
+        with pytest.raises(UsageError, match="outside of what format 1.0 promises"):
+            gvcodec.encode(frames, frame_rate=25, file_format="1.0", threads=1, **options)
+    with pytest.raises(UsageError, match="format is 1.0, not 0.9"):
+        made.hold_to("0.9")
+    monkeypatch.setattr(header, "NEEDS", (1, 1))
+    with pytest.raises(UsageError, match="needs format 1.1"):
+        made.hold_to("1.0")
