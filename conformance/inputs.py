@@ -21,7 +21,7 @@ _RATE = 25
 _TEXTS = "1\n00:00:00,040 --> 00:00:00,200\nBär\n\n2\n00:00:00,240 --> 00:00:00,360\n<i>two</i>\n"
 
 
-def with_tracks(path: Path, frames: Sequence[Planes]) -> None:
+def with_tracks(path: Path, frames: Sequence[Planes], subtitles: bool = True) -> None:
     """A Matroska file: FFV1, Opus with a delay of its encoder, PCM, subtitles, 25 frames a
     second."""
     height, width = frames[0][0].shape
@@ -30,9 +30,10 @@ def with_tracks(path: Path, frames: Sequence[Planes]) -> None:
         picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
         opus = out.add_stream("libopus", rate=48000, layout="mono")
         pcm = out.add_stream("pcm_s16le", rate=8000, layout="mono")
-        words = out.add_stream_from_template(texts.streams[0])
+        words = out.add_stream_from_template(texts.streams[0]) if subtitles else None
         opus.metadata.update(language="deu", title="Ton")
-        words.metadata["language"] = "eng"
+        if words is not None:
+            words.metadata["language"] = "eng"
         for number, planes in enumerate(frames):
             frame = frame_from_planes(planes, 8)
             frame.pts, frame.time_base = number, Fraction(1, _RATE)
@@ -45,7 +46,7 @@ def with_tracks(path: Path, frames: Sequence[Planes]) -> None:
             sound.sample_rate, sound.pts = rate, 0
             out.mux([*stream.encode(sound), *stream.encode(None)])
         for packet in texts.demux():
-            if packet.pts is not None:
+            if packet.pts is not None and words is not None:
                 packet.stream = words
                 out.mux(packet)
 

@@ -64,7 +64,7 @@ def _with_tracks(suffix: str) -> bytes:
     """Sound and subtitles, in a stream or in a file that plays everywhere."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in.mkv", Path(folder) / f"out{suffix}"
-        with_tracks(source, moving(12))
+        with_tracks(source, moving(12), subtitles=suffix != ".mp4")
         gvcodec.encode_file(source, out, q=45, fit=0, keyint=6, threads=1)
         return out.read_bytes()
 
