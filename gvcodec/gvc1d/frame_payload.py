@@ -1,4 +1,4 @@
-"""Bytes of a frame of base gvc1d, and what of a GOP both sides remember.
+"""Bytes of a frame of base gvc1d, and what of a GOP both sides remember (docs/spec/gvc1d.md).
 
     payload   = u8 q  u8 head  motion  levels  packets
     head      = reference | remember << 7

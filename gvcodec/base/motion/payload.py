@@ -1,4 +1,4 @@
-"""Packets of base motion: what a frame's integers are and how they are coded.
+"""Packets of base motion: what a frame's integers are and how they are coded (docs/spec/motion.md).
 
     key    = u8 q  intra picture         q of the motion; an AV1 temporal unit as in base av1
     inter  = 0xC0  inter picture         a refresh: the next AV1 temporal unit of this GOP,
