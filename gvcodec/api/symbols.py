@@ -15,10 +15,11 @@ from gvcodec import layers
 from gvcodec.base.gvc1d.decoder import Decoded
 from gvcodec.base.motion.decoder import MotionDecoder, MotionSymbols
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
-from gvcodec.errors import WrongModelError
+from gvcodec.errors import LimitError, WrongModelError
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
 from gvcodec.gvc1d.files import find_pair
 from gvcodec.gvc1d.payload import Latent
+from gvcodec.limits import DEFAULT, check
 
 Fields = dict[str, Any]
 #: Which bases have integers of their own.
@@ -27,7 +28,8 @@ _BASES = ("motion", "gvc1d")
 
 class Symbols:
     """Takes frame and `latent` packets (unbundled) in the order of a stream. Where a model is
-    missing here its integers are left out. Raises `DamagedStreamError`.
+    missing, or pictures need more memory than is usual, integers are left out. Raises
+    `DamagedStreamError`.
 
     `base`: for each frame, as far as it is known, what its base's packet holds; None for a picture.
     `tokens`: for each frame its latent tokens or None. Both are in display order."""
@@ -36,12 +38,13 @@ class Symbols:
         self._decoder: Any = None
         self._reader: LatentReader | None = None
         try:
+            check(header, header.enhanced, DEFAULT)
             if header.base in _BASES:
                 self._decoder = layers.open_decoder(header, 1, models)
             if header.gvc1d_id is not None:
                 pair = find_pair(header.gvc1d_id, models)
                 self._reader = LatentReader(open_entropy_model(header.format, True, pair))
-        except WrongModelError:
+        except (WrongModelError, LimitError):
             pass
         self._waiting: bytes | None = None
         self.base: list[MotionSymbols | Decoded | None] = []

@@ -108,27 +108,39 @@ class _Trace:
         }
         gop = _Gop()
         while True:
-            packet, data = read_packet(self._stream)
-            entry = {
-                "offset": self._offset,
-                "structure": packet.kind.name.lower(),
-                "type": packet.type,
-                "bytes": len(data),
-                "crc16": data[-2:].hex(),
-            }
-            self._offset += len(data)
-            if packet.type is None:
-                del entry["type"]
-            gop.found.append(entry | self._fields(packet, gop))
+            try:
+                packet, data = read_packet(self._stream)
+                entry = self._entry(packet, data, gop)
+            except DamagedStreamError:
+                yield from gop.found  # what stands before
+                raise
+            gop.found.append(entry)
             if packet.kind in (Kind.GOP, Kind.END):
-                if gop.summary is not None and Summary.is_known(gop.summary):
-                    summary = Summary.unpack(gop.summary, gop.frames)
-                    where = next(e for e in gop.found if e["structure"] == "summary")
-                    where |= {"stride": summary.stride, "vectors": summary.vectors.tolist()}
+                self._add_vectors(gop)
                 yield from gop.found
                 gop = _Gop()
             if packet.kind is Kind.END:
                 return
+
+    def _entry(self, packet: Packet, data: bytes, gop: _Gop) -> Fields:
+        entry = {
+            "offset": self._offset,
+            "structure": packet.kind.name.lower(),
+            "type": packet.type,
+            "bytes": len(data),
+            "crc16": data[-2:].hex(),
+        }
+        self._offset += len(data)
+        if packet.type is None:
+            del entry["type"]
+        return entry | self._fields(packet, gop)
+
+    @staticmethod
+    def _add_vectors(gop: _Gop) -> None:
+        if gop.summary is not None and Summary.is_known(gop.summary):
+            summary = Summary.unpack(gop.summary, gop.frames)
+            where = next(e for e in gop.found if e["structure"] == "summary")
+            where |= {"stride": summary.stride, "vectors": summary.vectors.tolist()}
 
     def _fields(self, packet: Packet, gop: _Gop) -> Fields:
         read = {

@@ -182,3 +182,11 @@ def test_a_trace_has_every_byte_and_every_field() -> None:
         assert summaries == [s for s in wanted["summary"] if s is not None]
         frames = [e["frames"] for e in found if e["structure"] in ("key", "inter")]
         assert sum(map(len, frames)) == len(wanted["base"])
+
+
+def test_a_trace_of_a_damaged_file_has_what_stands_before() -> None:
+    found = []
+    with pytest.raises(DamagedStreamError, match="impossible levels"):
+        for entry in trace(ROOT / "refused/motion-level.gvc", [ROOT / "models"]):
+            found.append(entry["structure"])
+    assert found[0] == "header" and "key" in found and "inter" not in found
