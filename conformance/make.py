@@ -228,6 +228,7 @@ FILES: dict[str, Callable[[], bytes]] = {
         24, replace(_FORMAT, width=300, height=270), base="motion", q=40, keyint=20
     ),
     "motion-low-delay": lambda: _encoded(6, base="motion", q=50, low_delay=True),
+    "motion-embedded": lambda: _encoded(3, base="motion", embed_model=True),
     "motion-half": lambda: _encoded(9, base="motion", scale=Fraction(1, 2)),
     "gvc1d": _gvc1d,
     "latent": _latent,

@@ -20,7 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON, with every packet")
     form.add_argument(
-        "--trace", action="store_true", help="every field of every packet, a line of JSON each"
+        "--trace",
+        action="store_true",
+        help="every field of every packet, a line of JSON each, with the integers of base motion, "
+        "of base gvc1d and of tokens",
     )
 
 

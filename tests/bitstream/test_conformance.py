@@ -140,9 +140,12 @@ def nothing_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     models._adopted.cache_clear()
 
 
+@pytest.mark.parametrize("name", ["embedded", "motion-embedded"])
 @pytest.mark.parametrize("pipe", [False, True])
-def test_a_file_with_its_model_is_painted_without_checkpoints(nothing_shipped, pipe: bool) -> None:
-    data = EMBEDDED.read_bytes()
+def test_a_file_with_its_models_is_painted_without_checkpoints(
+    nothing_shipped, name: str, pipe: bool
+) -> None:
+    data = (ROOT / f"files/{name}.gvc").read_bytes()
     without = rewritten(data, lambda packets: (p for p in packets if p.kind is not Kind.MODEL))
     models._adopted.cache_clear()
     with pytest.raises(WrongModelError):
