@@ -20,6 +20,10 @@ from __future__ import annotations
 
 from gvcodec.util import programs
 
+if (_installed := programs.installed_package(__path__[0])) is not None:
+    # Python was started in a checkout that is not built: its modules would miss the C++ core.
+    __path__[:] = [_installed]
+    __file__ = f"{_installed}/__init__.py"
 if programs.is_ours():
     programs.leave_working_directory()
 

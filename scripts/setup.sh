@@ -77,6 +77,13 @@ install_gvcodec() {
         { tail -60 build/install.log >&2; fail "gvcodec could not be built"; }
 }
 
+# Without an NVIDIA GPU, Linux needs no gigabytes of CUDA. An index that cannot be reached would be asked for every package.
+torch_index() {
+    [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null || return 0
+    "$venv/bin/python" -c 'import sys, urllib.request as web; web.urlopen(sys.argv[1] + "/torch/", timeout=10)' "$1" 2>/dev/null || return 0
+    echo "--extra-index-url $1"
+}
+
 say "setting up"
 packages=()
 find_python || packages+=(python3)
@@ -98,11 +105,15 @@ known=
 [ "$wanted" != "$(cat "$stamp" 2>/dev/null)" ] || known=yes
 mapfile -t required < <(requirements)
 if [ -z "$known" ]; then
-    say "installing packages ($EXTRAS): 400 MB to download with torch for processors, some 3 GB with torch for CUDA"
+    read -ra index < <(torch_index https://download.pytorch.org/whl/cpu) || true
+    size="some 3 GB with torch for CUDA"
+    [ ${#index[@]} -eq 0 ] && [ "$(uname -s)" = Linux ] || size="400 MB with torch for processors"
+    say "installing packages ($EXTRAS): $size to download"
 else
     say "packages are there"
+    index=()
 fi
-pip_install torch==2.13.0 cmake ninja "${required[@]}"
+pip_install ${index[@]+"${index[@]}"} torch==2.13.0 cmake ninja "${required[@]}"
 say "building the C++ core: a minute or two the first time, then only what changed"
 install_gvcodec
 echo "$wanted" >"$stamp"

@@ -25,6 +25,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.media.tracks import CHUNK
+from gvcodec.painter.open import has_torch
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name, protect_inputs
@@ -144,5 +145,10 @@ def _check(job: Job) -> None:
         raise UsageError(f"jobs is 1 or more, not {job.jobs}")
     if job.in_chunks and job.rate is not None and job.rate.whole:
         raise UsageError("--jobs and --resume go with -q and --target, not with a size or bitrate")
+    if job.config.device != "cpu" and has_torch():
+        from gvcodec.painter.tensors import open_device
+
+        # Not at the end of a long encode.
+        open_device(job.config.device)
     if job.in_chunks and shares(job.config):
         raise UsageError("alloc tries the whole video first: not with jobs or resume")

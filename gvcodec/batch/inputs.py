@@ -6,9 +6,11 @@ alone; an empty cell says nothing."""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,6 +63,20 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
     for path in paths:
         other = "" if len(paths) == 1 or is_video(path) else NO_VIDEO
         yield path, {}, other or _refuse_pipe(path)
+
+
+def folder_of(uri: str, inputs: Sequence[str]) -> str:
+    """The folder of an input within the folder, or the beginning of the glob, that names it among
+    `inputs`; "" for one that is named itself."""
+    for name in inputs:
+        path = store.local_path(name)
+        if path.lower().endswith(_MANIFESTS) or path == uri:
+            continue
+        root = re.split(r"[*?\[]", path, maxsplit=1)[0] if glob.has_magic(path) else f"{path}/"
+        root = root[: root.rfind("/") + 1].rstrip("/") + "/"
+        if uri.startswith(root):
+            return posixpath.dirname(uri.removeprefix(root))
+    return ""
 
 
 def is_video(path: str) -> bool:

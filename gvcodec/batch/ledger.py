@@ -26,11 +26,13 @@ _LONGEST = 160
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input and what it is to be encoded with, or why it cannot be."""
+    """An input and what it is to be encoded with, or why it cannot be. `folder`: where the output
+    goes within that of the batch."""
 
     uri: str
     settings: Settings
     error: str = ""
+    folder: str = ""
 
     @property
     def name(self) -> str:
@@ -117,4 +119,4 @@ def _stem(job: Job) -> str:
     stem = job.uri.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0] or "video"
     while len(os.fsencode(stem)) > _LONGEST:
         stem = stem[:-1]
-    return stem
+    return f"{job.folder}/{stem}" if job.folder else stem

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 import gvcodec
 from gvcodec.cli import _standard_streams
-from gvcodec.cli._habits import from_habits
+from gvcodec.cli._habits import HINTS, from_habits
 from gvcodec.errors import INSTALL_TORCH, GvcodecError, UsageError, WrongModelError
 from gvcodec.util import signals
 from gvcodec.util.file_io import protect_inputs
@@ -151,7 +151,9 @@ class _Parser(argparse.ArgumentParser):
         if not first.startswith("-") or not first.strip("-"):
             many = "; gvcodec batch takes many videos" * (self.command == "encode")
             return f"{' '.join(words)}: one file too many{many}"
-        near = difflib.get_close_matches(first.partition("=")[0], self.options, 1, 0.8)
+        name = first.partition("=")[0]
+        ours = [HINTS[name]] if HINTS.get(name) in self.options else []
+        near = ours or difflib.get_close_matches(name, self.options, 1, 0.8)
         meant = f", did you mean {near[0]}?" if near else ""
         return f"there is no option {first}{meant}"
 

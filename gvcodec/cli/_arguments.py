@@ -61,7 +61,7 @@ def end_of(options: argparse.Namespace) -> float | None:
     return end  # type: ignore[no-any-return]
 
 
-def add_progress(parser: argparse.ArgumentParser) -> None:
+def add_progress(parser: argparse.ArgumentParser, verbose: bool = True) -> None:
     parser.add_argument(
         "--progress",
         choices=MODES,
@@ -71,9 +71,12 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    how.add_argument(
-        "--verbose", action="store_true", help="say how long each stage took, what fitting found"
-    )
+    if verbose:
+        how.add_argument(
+            "--verbose",
+            action="store_true",
+            help="say how long each stage took, what fitting found",
+        )
 
 
 def mode_of(options: argparse.Namespace) -> Mode:

@@ -3,7 +3,7 @@
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]
 
-What comes after "--" is no option.
+`-o OUT` is the output of encode, decode and cut. What comes after "--" is no option.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 _PART = {"-ss": "--start", "-to": "--to", "-t": "--duration"}
 _FRAMES = {"-vframes": "--frames", "-s": "--scale", "-threads": "--threads"}
+#: The output of other programs.
+_OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.
 _OURS: dict[str, dict[str, str]] = {
     "encode": {
@@ -43,4 +45,34 @@ def from_habits(words: Sequence[str]) -> list[str]:
         given = ["encode", *given]
     ours = _OURS.get(given[0], {}) if given else {}
     end = given.index("--") if "--" in given else len(given)
-    return [*(ours.get(w, w) for w in given[:end] if ours.get(w) != ""), *given[end:]]
+    words = [ours.get(w, w) for w in given[:end] if ours.get(w) != ""]
+    return [*_output_last(words), *given[end:]] if ours else given
+
+
+def _output_last(words: list[str]) -> list[str]:
+    """The output as it is named without an option: after the input."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in _OUTPUT and (equals or place + 1 < len(words)):
+            output = value if equals else words[place + 1]
+            return [*words[:place], *words[place + 1 + (not equals) :], output]
+    return words
+
+
+#: What options of other encoders are called here.
+HINTS = {
+    "--crf": "-q",
+    "--qp": "-q",
+    "--quality": "-q",
+    "--cq": "-q",
+    "--tune": "--speed",
+    "--gop": "--keyint",
+    "--start-time": "--start",
+    "--end": "--to",
+    "--resize": "--scale",
+    "--no-audio": "--no-sound",
+    "--audio": "--sound",
+    "--workers": "--jobs",
+    "--overwrite": "-y",
+    "--force": "-y",
+}

@@ -122,7 +122,8 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
             skipped.append(uri)
             continue
         try:
-            jobs.append(Job(uri, _settings(_change(options, row)) if row else usual, error))
+            settings = _settings(_change(options, row)) if row else usual
+            jobs.append(Job(uri, settings, error, inputs.folder_of(uri, options.inputs)))
         except GvcodecError as wrong:
             jobs.append(Job(uri, usual, f"{uri}: {wrong}"))
     return jobs, skipped

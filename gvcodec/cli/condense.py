@@ -68,7 +68,9 @@ def run(options: argparse.Namespace) -> None:
         protect_inputs([str(path) for path, _ in videos]),
         PendingFile(options.output, options.overwrite) as pending,
     ):
+        say(f"reading {count_noun(len(videos), 'clip')}")
         clips = reading.read(videos, side=options.side)
+        say("training networks to find out which clips, frames and bytes teach most (minutes)")
         data, facts = condense(clips, int(options.size), options.seed, options.method)
         pending.temporary.write_bytes(data)
     kept = np.bincount(facts["labels"], minlength=len(clips.classes))

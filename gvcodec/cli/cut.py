@@ -9,9 +9,11 @@ from gvcodec.cli._arguments import (
     add_limits,
     add_output,
     add_part,
+    add_progress,
     add_threads,
     end_of,
     limits_of,
+    mode_of,
 )
 from gvcodec.edit.cut import Cut, cut
 from gvcodec.util.messages import say
@@ -37,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_threads(parser)
     add_limits(parser)
+    add_progress(parser, verbose=False)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -50,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         threads=options.threads,
         limits=limits_of(options),
+        progress=mode_of(options),
         hold=True,
     )
     if not options.exact and (missed := _missed(kept, options.start, end)):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 
-from gvcodec.cli._arguments import add_input, add_limits, add_model, add_threads, limits_of
+from gvcodec.cli._arguments import (
+    add_input,
+    add_limits,
+    add_model,
+    add_progress,
+    add_threads,
+    limits_of,
+    mode_of,
+)
 from gvcodec.cli._standard_streams import out
 from gvcodec.edit.verify import verify
 from gvcodec.util.file_io import display_name
@@ -22,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_threads(parser)
     add_limits(parser)
+    add_progress(parser, verbose=False)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -32,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         threads=options.threads,
         models=options.model,
         limits=limits_of(options),
+        progress=mode_of(options),
         hold=True,
     )
     hashes = f"base hash {found.base_hash}"
@@ -54,3 +64,6 @@ def run(options: argparse.Namespace) -> None:
                 for plane, value in zip("YUV", psnr, strict=True)
             )
             out(f"PSNR dB, {what}: {values}")
+    if found.worst is not None:
+        seconds, worst = found.worst
+        out(f"worst frame: Y {worst:.2f} at {seconds:.2f} s")

@@ -20,6 +20,7 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.types import stands
 from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.progress import Mode, ProgressBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ def cut(
     overwrite: bool = False,
     threads: int = 0,
     limits: Limits = DEFAULT,
+    progress: Mode = "none",
     hold: bool = False,
 ) -> Cut:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
-    only frames of that time are left. Raises `UsageError` where nothing is left,
-    `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
+    only frames of that time are left; `progress` as for `decode_file`. Raises `UsageError` where
+    nothing is left, `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
     begin, until = _exact(start), None if end is None else _exact(end)
     if until is not None and until <= begin:
         raise UsageError("--to has to be later than --start")
@@ -56,8 +58,10 @@ def cut(
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
         memory_limit(reader.header, False, limits, hold),
+        ProgressBar(["code"], mode=progress if exact else "none") as bar,
     ):
-        return _cut(reader, sink, begin, until, threads, limits, exact)
+        bar.begin("cut", None)
+        return _cut(reader, sink, begin, until, threads, limits, exact, bar)
 
 
 def _exact(seconds: float) -> Fraction:
@@ -73,6 +77,7 @@ def _cut(
     threads: int,
     limits: Limits,
     exact: bool,
+    bar: ProgressBar,
 ) -> Cut:
     """The same with times as fractions. Timestamps begin at 0 unless the first frame is kept."""
     header = reader.header
@@ -114,6 +119,7 @@ def _cut(
             for piece in pieces:
                 splicer.write(piece, shift)
             kept, ended = kept + sum(piece.frames for piece in pieces), stop
+            bar.coded(kept, 0)
         elif splicer is not None:
             tracks.hand_on(splicer, *span, shift * tick)
         else:

@@ -4,17 +4,23 @@ source."""
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import PathName, Source, open_reader
+from gvcodec.container.write import one_file_suffix
 from gvcodec.edit.originals import Originals
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes
+from gvcodec.util.file_io import as_name
+from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.util.psnr import MeanPsnr, psnr
 
 
@@ -24,7 +30,8 @@ class Verified:
     was painted), where a source was given, in which `compared` frames have the same time. Hashes in
     hexadecimal digits, which are right; of painted frames None where there is none. `latents`:
     frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
-    is that of restored frames then."""
+    is that of restored frames then. `worst`: of what is shown, seconds and dB of Y of the frame
+    with the lowest PSNR, which a mean hides."""
 
     frames: int
     base_hash: str
@@ -34,6 +41,7 @@ class Verified:
     base_psnr: tuple[float, ...] | None = None
     painted_psnr: tuple[float, ...] | None = None
     latents: int | None = None
+    worst: tuple[float, float] | None = None
 
 
 def verify(
@@ -44,13 +52,14 @@ def verify(
     threads: int = 0,
     models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
+    progress: Mode = "none",
     hold: bool = False,
 ) -> Verified:
     """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
     of the painted frames unless `fidelity`. `original`: the video that was encoded gives the PSNR.
-    `hold`: the system holds this process to the limit of memory meanwhile. Raises
-    `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`, `MissingFileError`,
-    `MediaError`, `UsageError`."""
+    `progress` as for `decode_file`. `hold`: the system holds this process to the limit of memory
+    meanwhile. Raises `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`,
+    `MissingFileError`, `MediaError`, `UsageError`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None if original is None else stack.enter_context(VideoReader(original))
@@ -61,14 +70,17 @@ def verify(
         stack.enter_context(memory_limit(reader.header, painted, limits, hold))
         originals = None if video is None else Originals(video, reader.header)
         base_frames, paintings = _Psnr(), _Psnr()
-        for frame in decoder.frames_of(reader.packets()):
+        bar = stack.enter_context(ProgressBar(["code"], mode=progress))
+        first, tick = reader.header.start_pts, reader.header.format.time_base
+        for frame in bar(decoder.frames_of(reader.packets()), "check", _count(source, reader)):
             if decoder.tracks:
                 decoder.tracks.waiting.clear()
             found = None if originals is None else originals.at(frame.pts, decoder.metadata)
             if found is not None:
-                base_frames.send(frame.base_frame, found)
+                seconds = float((frame.pts - first) * tick)
+                base_frames.send(frame.base_frame, found, seconds)
                 if frame.planes is not frame.base_frame:
-                    paintings.send(frame.planes, found)
+                    paintings.send(frame.planes, found, seconds)
         decoder.verify(reader.base_hash)
     wanted = decoder.painted_wanted if painted else None
     return Verified(
@@ -80,18 +92,31 @@ def verify(
         base_frames.mean(),
         paintings.mean(),
         decoder.latents,
+        paintings.worst or base_frames.worst,
     )
+
+
+def _count(source: Source, reader: Reader) -> int | None:
+    """Frames of a file by its index, None where it has to be read for that."""
+    name = as_name(source)
+    if name is None or not os.path.isfile(name) or one_file_suffix(name):
+        return None
+    return sum(gop.frames for gop in reader.gops())
 
 
 class _Psnr:
     def __init__(self) -> None:
         self.frames = 0
+        self.worst: tuple[float, float] | None = None
         self._planes = [MeanPsnr() for _ in range(3)]
 
-    def send(self, found: Planes, wanted: Planes) -> None:
+    def send(self, found: Planes, wanted: Planes, seconds: float) -> None:
         self.frames += 1
-        for mean, left, right in zip(self._planes, found, wanted, strict=True):
-            mean.add(psnr(left, right))
+        values = [psnr(left, right) for left, right in zip(found, wanted, strict=True)]
+        for mean, value in zip(self._planes, values, strict=True):
+            mean.add(value)
+        if math.isfinite(values[0]) and (self.worst is None or values[0] < self.worst[1]):
+            self.worst = seconds, values[0]
 
     def mean(self) -> tuple[float, ...] | None:
         return tuple(mean.value for mean in self._planes) if self.frames else None

@@ -29,6 +29,23 @@ def safe_path() -> list[str]:
     return safe + [place for place in _list_installed() if _is_here(place)][:1]
 
 
+def installed_package(folder: str) -> str | None:
+    """Where gvcodec is installed whole, asked for by the `folder` of a checkout that was never
+    built, which lies before it on `sys.path`. None where the folder is whole, or an editable
+    install completes it, or nothing is installed."""
+    from importlib.machinery import EXTENSION_SUFFIXES
+
+    def is_whole(place: str) -> bool:
+        return any(os.path.exists(os.path.join(place, "_core" + end)) for end in EXTENSION_SUFFIXES)
+
+    name = os.path.basename(folder)
+    finders = (finder for finder in sys.meta_path if hasattr(finder, "known_wheel_files"))
+    if is_whole(folder) or any(f"{name}._core" in f.known_wheel_files for f in finders):
+        return None
+    places = (os.path.join(entry, name) for entry in sys.path)
+    return next((place for place in places if is_whole(place)), None)
+
+
 def is_ours() -> bool:
     """Whether this process is the program `gvcodec` or `python -m gvcodec…`, asked while Python
     imports the package. Others that import it keep their `sys.path`, as do workers, which

@@ -92,7 +92,11 @@ def table_of(out: Path) -> list[dict[str, str]]:
 
 
 def streams_of(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.glob("*.gvc"))}
+    """By their names within the folder."""
+    found = {path.relative_to(out): path for path in sorted(out.rglob("*.gvc"))}
+    return {
+        str(name): path.read_bytes() for name, path in found.items() if name.parts[0] != ".batch"
+    }
 
 
 def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:

@@ -41,6 +41,10 @@ gvcodec encode a.mp4 o.gvc --frames 0 | 1 or more
 gvcodec encode a.mp4 o.gvc --threads many | not an integer
 gvcodec encode a.mp4 o.gvc --fast | no option --fast (gvcodec help encode
 gvcodec encode a.mp4 o.gvc --kint 4 | no option --kint, did you mean --keyint? (gvcodec help encode
+gvcodec encode a.mp4 o.gvc --crf 30 | no option --crf, did you mean -q?
+gvcodec encode a.mp4 o.gvc --no-audio | did you mean --no-sound?
+gvcodec cut a.gvc o.gvc --overwrite | did you mean -y?
+gvcodec encode a.mp4 o.gvc --device cuda:9 | no device cuda:9 here
 gvcodec encode a.mp4 o.avi | a stream is called .gvc
 gvcodec encode a.mp4 o.gvc -q -80 | number from 0 (best)
 gvcodec encode a.mp4 o.gvc -q 80 | number from 0 (best) to 67
@@ -182,3 +186,17 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
     write_clip(tmp_path / "film.mp4", FORMAT, clip[:2], 512)
     run("encode", tmp_path / "film.mp4", "--fit", "off", "-q", "40.5")
     assert (tmp_path / "film.gvc").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("encode -o b.gvc a.mp4 -q 40", "encode a.mp4 -q 40 b.gvc"),
+        ("decode a.gvc --output=b.mp4", "decode a.gvc b.mp4"),
+        ("cut a.gvc -ss 1 -o b.gvc", "cut a.gvc --start 1 b.gvc"),
+        ("cat a.gvc b.gvc -o c.gvc", "cat a.gvc b.gvc -o c.gvc"),
+        ("encode a.mp4 -- -o b.gvc", "encode a.mp4 -- -o b.gvc"),
+    ],
+)
+def test_the_output_may_be_an_option(line: str, taken: str) -> None:
+    assert from_habits(line.split()) == taken.split()

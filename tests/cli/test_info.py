@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
-from tests.conftest import run
+import gvcodec
+from gvcodec.types import VideoFormat
+from tests.clips import write_clip
+from tests.conftest import moving_texture, run
 from tests.player_helpers import with_beep
 
 
@@ -32,3 +36,23 @@ def test_info_names_the_tracks_and_where_they_begin(tmp_path: Path, capsys) -> N
     run("info", tmp_path / "b.gvc")
     said = capsys.readouterr().out
     assert "fra, Version, begins at 0.1" in said and "keyframes          1, at frames 0" in said
+
+
+def test_verify_names_the_worst_frame(tmp_path, capsys) -> None:
+    """Which a mean hides."""
+    clip, fmt = moving_texture(64, 64, 20), VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
+    source = list(clip)
+    write_clip(tmp_path / "a.mkv", fmt, clip)
+    run("encode", str(tmp_path / "a.mkv"), str(tmp_path / "a.gvc"), "--fit", "off", "-q", "20")
+    source[13] = tuple(plane // 2 for plane in source[13])  # type: ignore[assignment]
+    write_clip(tmp_path / "b.mkv", fmt, source)
+    found = gvcodec.verify(tmp_path / "a.gvc", tmp_path / "b.mkv", fidelity=True)
+    assert found.worst is not None and found.base_psnr is not None
+    assert found.worst[0] == pytest.approx(13 / 24, abs=0.05)
+    assert found.worst[1] < found.base_psnr[0] - 10
+    capsys.readouterr()
+    run(
+        "verify", str(tmp_path / "a.gvc"), "--source", str(tmp_path / "b.mkv"), "--progress", "json"
+    )
+    said = capsys.readouterr()
+    assert "worst frame: Y " in said.out and f" at {found.worst[0]:.2f} s" in said.out
