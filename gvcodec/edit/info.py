@@ -228,10 +228,33 @@ def _track_facts(track: Track, stream: Stream) -> dict[str, Any]:
 
 
 def text(found: Info) -> str:
-    """The facts, a line each, and where the bytes go."""
-    lines = [f"{name:18} {value}" for name, value in _rows(found)]
+    """All in a sentence, the facts, a line each, and where the bytes go."""
+    lines = [_sentence(found), "", *(f"{name:18} {value}" for name, value in _rows(found))]
     lines += ["", *_describe_budget(found)]
     return "\n".join(lines)
+
+
+#: Bases as people call them.
+_BASES = {"av1": "AV1", "vvc": "H.266", "motion": "motion trees", "gvc1d": "GVC1D"}
+
+
+def _sentence(found: Info) -> str:
+    rate = float(Fraction(found.frame_rate))
+    base = _BASES.get(found.base, found.base)
+    parts = [
+        f"{found.duration:g} s of {found.width}×{found.height} at {rate:.5g} frames a second",
+        f"{base}{f' by {found.encoder}' if found.encoder else ''} at q {found.q} (0 is the best)",
+    ]
+    if found.base_scale != "1":
+        parts.append(f"coded at {found.base_scale} of the size")
+    if found.painter_id:
+        fitted = found.packet_counts.get("fit", 0)
+        parts.append("painted" + (", the painter fitted to the video" if fitted else ""))
+    if found.token_frames:
+        parts.append("with latent tokens")
+    if found.kbps is not None:
+        parts.append(f"{found.kbps:.4g} kb/s")
+    return "; ".join(parts)
 
 
 def kbps(size: int, seconds: float) -> float:
