@@ -219,3 +219,15 @@ def test_a_jpeg_that_is_cut_off_gets_a_line(tmp_path, progressive: bool) -> None
             list(reader)
         said = [note for note in reader.notes if "cut off" in note]
         assert len(said) == bool(line) and line in "".join(said)
+
+
+def test_the_still_of_an_animated_avif_is_no_other_track(tmp_path) -> None:
+    with av.open(str(tmp_path / "a.avif"), "w") as container:
+        stream = add_video(container, 64, 64, "libsvtav1", options={"preset": "10"})
+        for number in range(6):
+            picture = np.full((64, 64, 3), 40 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with VideoReader(tmp_path / "a.avif") as reader:
+        assert len(list(reader)) == 6
+    assert not [note for note in reader.notes if "left out" in note]
