@@ -25,7 +25,7 @@ from training.gvc1d.alarms import Figures
 from training.gvc1d.data import Runs, list_clips
 from training.gvc1d.held_out import there_and_back
 from training.gvc1d.settings import TrainConfig
-from training.gvc1d.train import Work, schedule_of
+from training.gvc1d.train import Work, main, schedule_of
 from training.loop import Loop
 from training.settings import read_settings
 
@@ -258,3 +258,11 @@ def test_runs_go_there_and_back() -> None:
     assert [f.source for f in found] == [1, 2, 3, 2, 1]
     assert [f.motion for f in found] == [None, 12, 13, None, None]
     assert [f.source for f in there_and_back(run[:1], 2)] == [0, 0]
+
+
+def test_a_stage_without_the_one_before_says_so(tmp_path: Path, capsys) -> None:
+    configuration = Path(__file__).parents[2] / "training/configs/gvc1d/small-2.toml"
+    words = [str(configuration), "--initial", str(tmp_path / "none.safetensors")]
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert "none.safetensors: no such weights; the stage before" in capsys.readouterr().err

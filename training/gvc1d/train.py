@@ -346,6 +346,11 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     given = {k: v for k in ("data", "out", "cache", "initial") if (v := getattr(options, k))}
     config = replace(read_settings(options.config, TrainConfig), **given)
+    if config.initial and not Path(config.initial).is_file():
+        parser.error(
+            f"{config.initial}: no such weights; the stage before {options.config.name} writes "
+            f"them, --initial names others (checkpoints/gvc1d-small.safetensors)"
+        )
     with _processes(options.device) as device:
         if options.card:
             work = Work(replace(config, initial=options.card), device)
