@@ -23,7 +23,7 @@ from conformance.decoder import decode
 from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import KINDS, TYPES, Packet, read_packet
 from conformance.decoder.header import read_header
-from conformance.decoder.wire import Bytes, OtherHash, Refused, crc16, crc32
+from conformance.decoder.wire import Bytes, OtherHash, Refused, crc16, crc32, var
 from conformance.reference import answer as reference
 from gvcodec.errors import GvcodecError
 
@@ -54,13 +54,6 @@ class Parts:
     @property
     def size(self) -> int:
         return sum(len(packet.payload) for packet in self.packets)
-
-
-def var(value: int) -> bytes:
-    made = b""
-    while value > 127:
-        made, value = made + bytes([value & 127 | 128]), value >> 7
-    return made + bytes([value])
 
 
 def apart(data: bytes) -> Parts:

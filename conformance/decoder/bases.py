@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.decoder.entropy import TABLES
 from conformance.decoder.header import Header
-from conformance.decoder.wire import Bytes, Damaged, require
+from conformance.decoder.wire import Bytes, Damaged, require, var
 
 Planes = list[np.ndarray]  # Y [H, W], U and V [⌈H / 2⌉, ⌈W / 2⌉], int32, 0…1023
 SEQUENCE, FRAME_HEADER, FRAME = 1, 3, 6
@@ -131,10 +131,7 @@ def temporal_unit(payload: bytes) -> bytes:
             shown += body[0] >> 7 or body[0] >> 4 & 1
         if kind == SEQUENCE:
             require(len(body) > 0 and not body[0] >> 3 & 1, "a still picture")
-        size, sized = len(body), b""
-        while size > 127:
-            sized, size = sized + bytes([size & 127 | 128]), size >> 7
-        unit += bytes([head[0] | 2]) + head[1:] + sized + bytes([size]) + body
+        unit += bytes([head[0] | 2]) + head[1:] + var(len(body)) + body
     require(shown == 1, f"{shown} pictures in a payload")
     return unit
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from conformance.decoder.entropy import TABLES
-from conformance.decoder.wire import Bytes, require
+from conformance.decoder.wire import Bytes, require, var
 
 PLACES, HEAD, CONTEXTS, ALL = 96, 20, 5, 2**32 - 1
 K = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546, 2047, 2549, 2994, 3348]
@@ -44,6 +44,33 @@ class RangeDecoder:
             self.high = (self.high << 8 | 255) & ALL
             self.value = (self.value << 8 | following) & ALL
         return bit
+
+
+class RangeEncoder:
+    """Codes the bits that it is given."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.made = 0, ALL, b""
+        self.bits = iter(())
+
+    def give(self, symbols: list[int]) -> None:
+        self.bits = iter([symbol >> 7 - i & 1 for symbol in symbols for i in range(8)])
+
+    def bit(self, one: int) -> int:
+        middle = self.low + ((self.high - self.low) >> 12) * one
+        bit = next(self.bits)
+        if bit:
+            self.high = middle
+        else:
+            self.low = middle + 1
+        while (self.low ^ self.high) >> 24 == 0:
+            self.made += bytes([self.low >> 24])
+            self.low = self.low << 8 & ALL
+            self.high = (self.high << 8 | 255) & ALL
+        return bit
+
+    def end(self) -> bytes:
+        return self.made + bytes([(self.low >> 24) + 1])
 
 
 class Given:
@@ -93,7 +120,7 @@ class Model:
         made.weights = [list(row) for row in self.weights]
         return made
 
-    def obu(self, coder: RangeDecoder | Given, place: int) -> Obu:
+    def obu(self, coder: RangeDecoder | RangeEncoder | Given, place: int) -> Obu:
         obu = Obu()
         s, self._coder, self._place, self._previous = obu.s, coder, place, 0
         before = self.by_place.get((self.frame & 1, place), EMPTY)
@@ -194,11 +221,28 @@ def _bytes(obu: Obu, tails: Bytes) -> bytes:
         return body
     last = obu.s[0] & 16
     begin = (obu.s[0] & 15) << 3 | (0 if last else 2)
-    return bytes([begin]) + (b"" if last else _var(len(body))) + body
+    return bytes([begin]) + (b"" if last else var(len(body))) + body
 
 
-def _var(value: int) -> bytes:
-    made = b""
-    while value > 127:
-        made, value = made + bytes([value & 127 | 128]), value >> 7
-    return made + bytes([value])
+class Bundler:
+    """Payloads of frames into bundles, for streams that come out of a one-file."""
+
+    def __init__(self) -> None:
+        self._model = _trained()
+
+    def bundle(self, is_key: bool, frames: list[list[tuple[int, bytes]]]) -> bytes:
+        """Frames as OBUs (type, body); type 255: the payload is no string of plain OBUs."""
+        if is_key:
+            self._model = _trained().copy()
+        coder, tails = RangeEncoder(), b""
+        for obus in frames:
+            for place, (kind, body) in enumerate(obus):
+                head = b"" if kind == 255 else body[:HEAD]
+                size = len(body)
+                long = [255, size & 255, size >> 8 & 255, size >> 16]
+                last = 16 if place == len(obus) - 1 else 0
+                coder.give([kind | last, *([size] if size < 255 else long), *head])
+                self._model.obu(coder, place)
+                tails += body[len(head) :]
+        data = coder.end()
+        return bytes([len(frames) - 1]) + var(len(data)) + data + tails

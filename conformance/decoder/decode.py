@@ -160,7 +160,7 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     """What Conformance asks for. Raises `Refused`."""
     stream = read_stream(data)
     decoder = kind(stream)
-    summaries = [gop.summary and read_summary(gop.summary, gop.frames) for gop in stream.gops]
+    summaries = [read_summary(gop.summary or b"", gop.frames) for gop in stream.gops]
     payloads, fits = [decoder.payloads(gop) for gop in stream.gops], decoder.fits()
     decoder.release(1)
     base = [decoder.base_frames(gop) for gop in payloads]

@@ -81,6 +81,9 @@ def read_metadata(payload: bytes) -> dict[str, object]:
             found["tags"].append([_text(name), _text(text)])
         elif number == 6:
             found["start"] = data.svar(2**52)
+        elif number == 7:
+            for _ in range(5):  # encoder of the base and its version, as far as they are known
+                _ = data.var() if data.left else None
     return found
 
 
@@ -170,7 +173,7 @@ def _check_head(head: bytes) -> None:
 def read_summary(payload: bytes, frames: int) -> list[list[int]] | None:
     """Vectors of a GOP (summary)."""
     read = Bytes(payload)
-    if read.number(1) != 1:
+    if not payload or read.number(1) != 1:
         return None
     read.take(8)
     dim, stride = read.var(1, 1024), read.var(1, 2**32)

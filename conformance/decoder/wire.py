@@ -76,6 +76,17 @@ class Bytes:
         return value
 
 
+def var(value: int) -> bytes:
+    made = b""
+    while value > 127:
+        made, value = made + bytes([value & 127 | 128]), value >> 7
+    return made + bytes([value])
+
+
+def svar(value: int) -> bytes:
+    return var(2 * value if value >= 0 else -2 * value - 1)
+
+
 def crc16(data: bytes) -> int:
     return binascii.crc_hqx(data, 0xFFFF)
 

@@ -1,0 +1,276 @@
+"""A stream out of an MP4, Matroska or WebM file whose AV1 track is its base (One file)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+
+from conformance.decoder.bases import obus
+from conformance.decoder.bundles import PLACES, Bundler
+from conformance.decoder.container import TYPES
+from conformance.decoder.header import MAGIC, read_header
+from conformance.decoder.wire import Bytes, Damaged, Newer, crc16, crc32, require, svar, var
+
+DELIMITER, METADATA, PADDING = 2, 5, 15
+OURS = b"\x16" + MAGIC
+HEADER, PLACE, PACKET, TRAILER, STATE, TRACKS, GOP, END, SOUND = range(9)
+NUMBERS = {name: number for number, name in TYPES.items()}
+Entry = tuple[int, bytes]
+
+
+@dataclass
+class Unit:
+    """A frame: its OBUs (header byte, body), and what stands in ours."""
+
+    frame: list[tuple[int, bytes]]
+    is_key: bool
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def payload(self) -> bytes:
+        """As a file without bundles has it."""
+        made = b""
+        for i, (head, body) in enumerate(self.frame):
+            last = i == len(self.frame) - 1
+            made += bytes([head & ~2 if last else head | 2])
+            made += (b"" if last else var(len(body))) + body
+        return made
+
+    @property
+    def plain(self) -> list[tuple[int, bytes]]:
+        """As a bundle has it: (type, body), 255 where these are no plain OBUs."""
+        reserved = any(head & 0x85 for head, _ in self.frame)
+        if reserved or len(self.frame) > 16 or any(len(body) >> 24 for _, body in self.frame):
+            return [(255, self.payload)]
+        return [(head >> 3 & 15, body) for head, body in self.frame]
+
+
+@dataclass
+class Piece:
+    """A packet of a track of the container, its times in ticks of the track."""
+
+    track: int
+    pts: int
+    duration: int
+    hidden: tuple[int, int]
+    is_key: bool
+    data: bytes
+
+
+def stream_of(data: bytes) -> bytes:
+    """The stream that a file is or holds."""
+    try:
+        container = av.open(io.BytesIO(data))
+    except (av.FFmpegError, ValueError):
+        return data
+    with container:
+        videos = [s for s in container.streams.video if s.codec_context.name.endswith("av1d")]
+        if not videos:
+            return data
+        others = [s for s in container.streams if s is not videos[0]]
+        packets = [p for p in container.demux() if p.dts is not None]
+        units = [_unit(bytes(p), p.is_keyframe) for p in packets if p.stream is videos[0]]
+        sound = [data for unit in units for what, data in unit.entries if what == SOUND]
+        pieces = _pieces(packets, others, sound[0]) if sound else []
+    return _Maker(units, pieces, sound).stream()
+
+
+def _unit(data: bytes, is_key: bool) -> Unit:
+    frame, entries = [], []
+    for kind, head, body in obus(data):
+        if kind == METADATA and body.startswith(OURS):
+            entries += _entries(body)
+        elif kind not in (DELIMITER, PADDING):
+            frame.append((head[0], body))
+    return Unit(frame, is_key, entries)
+
+
+def _entries(body: bytes) -> list[Entry]:
+    """The entries of an OBU of ours."""
+    body = body.rstrip(b"\0")
+    require(body[-1:] == b"\x80", "trailing bits")
+    checked = body[1:-5]
+    require(int.from_bytes(body[-5:-1], "little") == crc32(checked), "checksum of an OBU")
+    read, found = Bytes(checked, len(MAGIC)), []
+    if read.number(1) > 1:
+        raise Newer("an OBU of a later version")
+    while read.left:
+        what = read.number(1)
+        found.append((what, read.take(read.var())))
+        require(what <= SOUND or what >= 64, "an unknown entry")
+    require(len(found) <= 4096, "entries of an OBU")
+    return found
+
+
+class _Maker:
+    """Writes the stream again."""
+
+    def __init__(self, units: list[Unit], pieces: list[Piece], sound: list[bytes]) -> None:
+        self.units, self.pieces, self.sound = units, pieces, sound
+        self.gop, self.made, self.index = b"", b"", b""
+        self.frames, self.gops, self.begin = 0, 0, 0
+        self.waiting: list[Unit] = []
+        self.times: Times | None = None
+        self.bundler = Bundler()
+
+    def stream(self) -> bytes:
+        first = dict(self.units[0].entries)
+        if HEADER not in first:
+            raise Damaged("no stream in this file")
+        require(first.get(PLACE) == b"\0", "the beginning was cut off")
+        self.made = first[HEADER]
+        self.bundled = read_header(self.made).bundled
+        for unit in self.units:
+            before = [e for e in unit.entries if e[0] == PACKET or e[0] == TRACKS and not e[1][0]]
+            after = [e for e in unit.entries if e[0] == TRAILER or e[0] == TRACKS and e[1][0]]
+            for entry in before:
+                self._packet(entry)
+            self._frame(unit)
+            for entry in after:
+                self._packet(entry)
+            for what, data in unit.entries:
+                if what == GOP:
+                    self._close(data)
+        ends = [data for what, data in self.units[-1].entries if what == END]
+        require(len(ends) == 1 and not self.gop, "the end was cut off")
+        index = _packet(NUMBERS["index"], var(self.frames) + var(self.gops) + self.index)
+        end = ends[0] + len(index).to_bytes(4, "little")
+        return self.made + index + _packet(NUMBERS["end"], end)
+
+    def _packet(self, entry: Entry) -> None:
+        self._flush()
+        what, data = entry
+        if what == TRACKS:
+            read = Bytes(data, 1)
+            self.gop += _packet(NUMBERS["tracks"], self._tracks(read.var()))
+        else:
+            self.gop += _packet(data[0], data[1:])
+
+    def _tracks(self, count: int) -> bytes:
+        made = b""
+        if self.times is None:
+            self.times, made = Times(self.sound[0]), self.sound[0]
+        else:
+            made = self.times.restart()
+        pieces, self.pieces = self.pieces[:count], self.pieces[count:]
+        return made + b"".join(map(self.times.written, pieces))
+
+    def _frame(self, unit: Unit) -> None:
+        if not self.bundled:
+            self.gop += _framed(unit.is_key, unit.payload)
+            return
+        count = sum(len(one.plain) for one in [*self.waiting, unit])
+        if unit.is_key or count > PLACES:
+            self._flush()
+        self.waiting.append(unit)
+        if len(self.waiting) == 32 or sum(len(one.payload) for one in self.waiting) >= 1500:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Closes a bundle."""
+        if self.waiting:
+            is_key = self.waiting[0].is_key
+            data = self.bundler.bundle(is_key, [unit.plain for unit in self.waiting])
+            self.gop, self.waiting = self.gop + _framed(is_key, data), []
+
+    def _close(self, data: bytes) -> None:
+        self._flush()
+        read = Bytes(data)
+        frames = read.var()
+        payloads = b"".join(unit.payload for unit in self.units[self.frames : self.frames + frames])
+        require(read.number(4) == crc32(payloads), "frames of a GOP")
+        self.frames, self.gops = self.frames + frames, self.gops + 1
+        closing = crc32(self.gop).to_bytes(4, "little") + var(self.frames)
+        gop = self.gop + _sealed(var(len(closing) << 2 | 2) + closing)
+        fitted = any(
+            what == PACKET and data[0] == NUMBERS["fit"]
+            for unit in self.units[self.frames - frames : self.frames]
+            for what, data in unit.entries
+        )
+        self.index += var(frames) + var(len(gop)) + bytes([fitted])
+        self.made, self.gop = self.made + gop, b""
+
+
+def _sealed(data: bytes) -> bytes:
+    return data + crc16(data).to_bytes(2, "little")
+
+
+def _packet(number: int, payload: bytes) -> bytes:
+    return _sealed(var(len(payload) << 2 | 3) + bytes([number]) + payload)
+
+
+def _framed(is_key: bool, payload: bytes) -> bytes:
+    return _sealed(var(len(payload) << 2 | int(is_key)) + payload)
+
+
+# Tracks
+
+
+class Times:
+    """Writes packets of tracks, in the shortest form (tracks)."""
+
+    def __init__(self, sound: bytes) -> None:
+        self.count = len(ticks_of(sound))
+        self.restart()
+
+    def restart(self) -> bytes:
+        self.end, self.duration = [0] * self.count, [0] * self.count
+        return var(self.count << 3)
+
+    def written(self, piece: Piece) -> bytes:
+        n = piece.track
+        form = (piece.duration != self.duration[n]) | (piece.hidden != (0, 0)) << 1
+        made = var(n << 3 | form | (not piece.is_key) << 2) + svar(piece.pts - self.end[n])
+        made += var(piece.duration) if form & 1 else b""
+        made += var(piece.hidden[0]) + var(piece.hidden[1]) if form & 2 else b""
+        self.end[n], self.duration[n] = piece.pts + piece.duration, piece.duration
+        return made + var(len(piece.data)) + piece.data
+
+
+def ticks_of(sound: bytes) -> list[Fraction]:
+    read = Bytes(sound)
+    ticks = []
+    for _ in range(read.var(0, 64)):
+        ticks.append(Fraction(read.var(1), read.var(1)))
+        read.var()
+        for _ in range(3):
+            read.take(read.var())
+    return ticks
+
+
+def _pieces(packets: list[av.Packet], streams: list, sound: bytes) -> list[Piece]:
+    """Packets of tracks in the order of the file."""
+    ticks, ends, pieces = ticks_of(sound), {}, []
+    require(len(ticks) == len(streams), "tracks of the container")
+    order = {stream.index: n for n, stream in enumerate(streams)}
+    for packet in packets:
+        n = order.get(packet.stream.index)
+        if n is None:
+            continue
+        unit = Fraction(packet.time_base) / ticks[n]
+        hidden = _hidden(packet)
+        expected = ends.get(n, -hidden[0])
+        pts = _ticks(packet.pts, unit, expected)
+        before = next((p.duration for p in reversed(pieces) if p.track == n), 0)
+        duration = _ticks(packet.duration or 0, unit, before - hidden[1])
+        pieces.append(Piece(n, pts, duration, hidden, packet.is_keyframe, bytes(packet)))
+        ends[n] = pts + duration
+    return pieces
+
+
+def _ticks(time: int, unit: Fraction, expected: int) -> int:
+    """A time of the container in ticks; what is expected where that rounds to it."""
+    if abs(time * unit - expected) < unit:
+        return expected
+    return int(time * unit + Fraction(1, 2))
+
+
+def _hidden(packet: av.Packet) -> tuple[int, int]:
+    for side in packet.iter_sidedata():
+        if side.data_type == "skip_samples":
+            data = bytes(side)
+            return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
+    return 0, 0
