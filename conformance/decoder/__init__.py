@@ -13,6 +13,11 @@
     fit         fitted weights                         Fitted weights
     search      block vectors                          Block search
     painter     painted frames                         The painter
+    gvc1d       windows, motion and memory             GVC1D
+    latent      latent tokens                          Latent tokens
+    layers      layers of floats                       GVC1D
+    restore     frames restored from tokens            Latent tokens
+    one_file    a stream inside of a container         One file
     decode      all of it together                     Conformance
 
 `python -m conformance.decoder FILE` prints what it finds as JSON, as Conformance asks for.

@@ -70,7 +70,8 @@ class RangeEncoder:
         return bit
 
     def end(self) -> bytes:
-        return self.made + bytes([(self.low >> 24) + 1])
+        last = (self.low >> 24) + 1 if self.low else 0
+        return (self.made + bytes([last])).rstrip(b"\0")
 
 
 class Given:

@@ -31,6 +31,7 @@ LIMITS = {
     "model": 2**24,
 }
 FIRST_SKIPPED = 64
+MODELS = 8  # that are read
 
 
 @dataclass
@@ -84,6 +85,7 @@ def read_stream(data: bytes) -> Stream:
     while header.models and packet.name == "model":
         stream.models.append(packet.payload)
         packet = read_packet(read)
+    stream.models = [model for model in stream.models[:MODELS] if model]
     begin, total = header.size, 0
     while packet.name != "index":
         gop = _read_gop(stream, read, packet, begin)

@@ -12,11 +12,13 @@ from conformance.decoder.bundles import Unbundler
 from conformance.decoder.container import Gop, Packet, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
 from conformance.decoder.gvc1d import Gvc1dBase
+from conformance.decoder.header import MAGIC
 from conformance.decoder.latent import LatentReader, Tokens
 from conformance.decoder.layers import Layers
 from conformance.decoder.models import (
     BASE,
     PAINTER,
+    check_models,
     model_file,
     of_form,
     painter,
@@ -25,6 +27,7 @@ from conformance.decoder.models import (
 )
 from conformance.decoder.motion import MotionBase
 from conformance.decoder.networks import IntegerNetwork
+from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
 from conformance.decoder.restore import Restorer
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
@@ -56,6 +59,7 @@ class Decoder:
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.header = stream, stream.header
+        check_models(stream)
         self.timeline, self.tracks = Timeline(self.header), Tracks()
         self.times: list[int] = []
         self.metadata: dict[str, Any] | None = None
@@ -158,7 +162,7 @@ class Decoder:
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     """What Conformance asks for. Raises `Refused`."""
-    stream = read_stream(data)
+    stream = read_stream(data if data.startswith(MAGIC) else stream_of(data))
     decoder = kind(stream)
     summaries = [read_summary(gop.summary or b"", gop.frames) for gop in stream.gops]
     payloads, fits = [decoder.payloads(gop) for gop in stream.gops], decoder.fits()

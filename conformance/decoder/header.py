@@ -11,14 +11,13 @@ VERSION = 1, 0
 MAGIC = b"\x89GVC"
 BASES = {1: "av1", 3: "vvc", 4: "motion", 6: "gvc1d"}
 RETIRED = 0, 2, 5
+LEVELS = (18, 23), (20, 25), (21, 26), (21, 27), (23, 28), (23, 29), (26, 32)  # logarithms
 SCALES = {0: Fraction(1), 1: Fraction(3, 4), 2: Fraction(1, 2)}
 
 
 @dataclass
 class Header:
     size: int = 0  # bytes of the whole structure
-    profile: int = 0
-    level: int = 0
     models: bool = False
     bundled: bool = False
     width: int = 0
@@ -55,11 +54,24 @@ class Header:
             "base": self.base,
             "scale": str(self.scale),
             "q": self.q,
-            "profile": self.profile,
-            "level": self.level,
+            "profile": self.profile(),
+            "level": self.level(),
             "bundled": self.bundled,
             "painter_id": self.painter_id,
         }
+
+    def profile(self) -> int:
+        """What follows from the other fields; the byte of the file informs (Profiles)."""
+        if self.base == "gvc1d" or self.gvc1d_id:
+            return 3
+        return 2 if self.base == "motion" else int(self.painter_id is not None)
+
+    def level(self) -> int:
+        samples = self.width * self.height
+        for level, (most, most_a_second) in enumerate(LEVELS, 1):
+            if samples <= 1 << most and samples * self.rate <= 1 << most_a_second:
+                return level
+        return 255
 
 
 def fraction(value: Fraction) -> str:
@@ -84,7 +96,7 @@ def read_header(data: bytes) -> Header:
 
 
 def _fields(read: Bytes, size: int) -> Header:
-    header = Header(size=size, profile=read.number(1), level=read.number(1))
+    header, _profile, _level = Header(size=size), read.number(1), read.number(1)
     must, may = read.var(), read.var()
     if must >> 4:
         raise Newer("needs a feature that is not known here")

@@ -21,13 +21,18 @@ def model_file(stream: Stream, role: int, wanted: str) -> bytes | None:
     """The model named `wanted`: from the stream, else from the folder; None: there is none."""
     found = None
     for payload in stream.models:
-        require(len(payload) > 0, "an empty model packet")
         if payload[0] == role:
-            same = hashlib.sha256(payload[1:]).hexdigest()[:16] == wanted
-            require(same, "a model that the header does not name")
             found = payload[1:]
     path = FOLDER / f"{wanted}.safetensors"
     return path.read_bytes() if found is None and path.exists() else found
+
+
+def check_models(stream: Stream) -> None:
+    """Models of a stream are those that its header names."""
+    names = {PAINTER: stream.header.painter_id, BASE: stream.header.base_id}
+    for role, data in ((payload[0], payload[1:]) for payload in stream.models):
+        same = role not in names or hashlib.sha256(data).hexdigest()[:16] == names[role]
+        require(same, "a model that the header does not name")
 
 
 def tokens_files(wanted: str) -> tuple[bytes, bytes]:
@@ -95,7 +100,7 @@ def _schema(tensors: Tensors) -> dict[str, tuple]:
     c = outputs("stem2") + 16
     layers = {"stem": (q, 12, 3, 3), "stem2": (c - 16, q, 3, 3), "statistics": (16, 16, 1, 1)}
     blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
-    require(c <= 512 and 0 < blocks <= 64, "size of a painter")
+    require(c <= 512 and blocks <= 64, "size of a painter")
     for block in (f"blocks.{n}" for n in range(blocks)):
         w = outputs(f"{block}.expand")
         layers[f"{block}.depthwise"] = c, 1, 5, 5

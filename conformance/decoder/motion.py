@@ -146,8 +146,7 @@ class MotionBase:
             else:
                 shown = self._motion(payload, shown, None, (-1, 0))
                 yield shown
-        for _ in kept:
-            yield self._copied(shown)
+        yield from [replace(shown, symbols=None)] * len(kept)
 
     def _cropped(self, planes: Planes) -> Planes:
         w, h = self.w, self.h

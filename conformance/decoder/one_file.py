@@ -70,11 +70,18 @@ def stream_of(data: bytes) -> bytes:
         videos = [s for s in container.streams.video if s.codec_context.name.endswith("av1d")]
         if not videos:
             return data
-        others = [s for s in container.streams if s is not videos[0]]
+        others = [s for s in container.streams if s.type in ("audio", "subtitle")]
         packets = [p for p in container.demux() if p.dts is not None]
         units = [_unit(bytes(p), p.is_keyframe) for p in packets if p.stream is videos[0]]
         sound = [data for unit in units for what, data in unit.entries if what == SOUND]
-        pieces = _pieces(packets, others, sound[0]) if sound else []
+        header = [data for unit in units for what, data in unit.entries if what == HEADER]
+        require(len(header) > 0, "no stream in this file")
+        pieces = []
+        if sound:
+            first = next(p for p in packets if p.stream is videos[0])
+            known = read_header(header[0])
+            shift = first.pts * Fraction(first.time_base) - known.start * known.tick
+            pieces = _pieces(packets, others, shift, sound[0])
     return _Maker(units, pieces, sound).stream()
 
 
@@ -241,34 +248,65 @@ def ticks_of(sound: bytes) -> list[Fraction]:
     return ticks
 
 
-def _pieces(packets: list[av.Packet], streams: list, sound: bytes) -> list[Piece]:
-    """Packets of tracks in the order of the file."""
-    ticks, ends, pieces = ticks_of(sound), {}, []
+class _Clock:
+    """Times of a track's packets in its ticks (Sound and subtitles)."""
+
+    def __init__(self, stream: av.stream.Stream, tick: Fraction, shift: Fraction) -> None:
+        codec = stream.codec_context
+        self.unit, self.tick, self.shift = Fraction(stream.time_base), tick, shift
+        self.is_sound, self.is_pcm = stream.type == "audio", codec.name.startswith("pcm")
+        self.frame = (codec.frame_size or 0) if self.is_sound else 0
+        self.bytes_a_sample = codec.format.bytes * codec.layout.nb_channels if self.is_pcm else 1
+        coarse = self.unit / tick
+        self.coarse = coarse if coarse > 1 and self.is_sound else 0
+        self.length = self.last = self.skip = 0
+        self.pts: int | None = None
+
+    def piece(self, track: int, packet: av.Packet) -> Piece:
+        data, skipped, end = bytes(packet), *_left_out(packet)
+        seconds = packet.pts * self.unit - self.shift
+        duration = round((packet.duration or 0) * self.unit / self.tick)
+        if self.is_sound:
+            duration = self._duration(duration, skipped, end, len(data))
+        begins = skipped > 0 and self.skip == 0
+        self.skip = max(self.skip, skipped)
+        hidden = min(self.skip, duration), end
+        if self.coarse and begins:
+            heard = round(packet.pts + self.skip * self.tick / self.unit)
+            pts = round((heard * self.unit - self.shift) / self.tick) - self.skip
+        else:
+            pts = round(seconds / self.tick)
+            if self.is_sound and self.pts is not None and abs(pts - self.last) <= self.coarse:
+                pts = self.last
+        self.skip = max(0, self.skip - duration)
+        self.pts = pts = max(pts, pts if self.pts is None else self.pts)
+        self.last = pts + duration
+        return Piece(track, pts, duration, hidden, packet.is_keyframe, data)
+
+    def _duration(self, duration: int, skipped: int, end: int, size: int) -> int:
+        if self.is_pcm:
+            duration = size // self.bytes_a_sample - end
+        duration = duration or self.frame or self.length or skipped
+        for n in () if self.is_pcm else (self.frame - end, self.length - end):
+            if n > 0 and abs(duration - n) <= self.coarse:
+                duration = n
+                break
+        self.length = duration + end
+        return duration
+
+
+def _pieces(packets: list[av.Packet], streams: list, shift: Fraction, sound: bytes) -> list[Piece]:
+    """Packets of sound and subtitles in the order of the file."""
+    ticks = ticks_of(sound)
     require(len(ticks) == len(streams), "tracks of the container")
+    clocks = [_Clock(stream, tick, shift) for stream, tick in zip(streams, ticks, strict=True)]
     order = {stream.index: n for n, stream in enumerate(streams)}
-    for packet in packets:
-        n = order.get(packet.stream.index)
-        if n is None:
-            continue
-        unit = Fraction(packet.time_base) / ticks[n]
-        hidden = _hidden(packet)
-        expected = ends.get(n, -hidden[0])
-        pts = _ticks(packet.pts, unit, expected)
-        before = next((p.duration for p in reversed(pieces) if p.track == n), 0)
-        duration = _ticks(packet.duration or 0, unit, before - hidden[1])
-        pieces.append(Piece(n, pts, duration, hidden, packet.is_keyframe, bytes(packet)))
-        ends[n] = pts + duration
-    return pieces
+    numbered = [(order.get(packet.stream.index), packet) for packet in packets]
+    return [clocks[n].piece(n, p) for n, p in numbered if n is not None and p.size]
 
 
-def _ticks(time: int, unit: Fraction, expected: int) -> int:
-    """A time of the container in ticks; what is expected where that rounds to it."""
-    if abs(time * unit - expected) < unit:
-        return expected
-    return int(time * unit + Fraction(1, 2))
-
-
-def _hidden(packet: av.Packet) -> tuple[int, int]:
+def _left_out(packet: av.Packet) -> tuple[int, int]:
+    """Samples at the packet's begin and end."""
     for side in packet.iter_sidedata():
         if side.data_type == "skip_samples":
             data = bytes(side)

@@ -82,7 +82,7 @@ def read_metadata(payload: bytes) -> dict[str, object]:
         elif number == 6:
             found["start"] = data.svar(2**52)
         elif number == 7:
-            for _ in range(5):  # encoder of the base and its version, as far as they are known
+            for _ in range(8):  # encoder of the base and its version, as far as they are known
                 _ = data.var() if data.left else None
     return found
 
