@@ -185,7 +185,7 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     shown = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
     for gop in shown:
         painted_hash.add(gop)
-    painted_hash.check(stream.painted_hash)
+    painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
     if not isinstance(decoder.base, Base):
         found["symbols"] = decoder.base.symbols
     if decoder.painter is not None:
