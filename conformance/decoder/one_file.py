@@ -138,6 +138,8 @@ class _Maker:
             self._frame(unit)
             for entry in after:
                 self._packet(entry)
+            if unit is self.units[-1] and self.pieces:
+                self._packet((TRACKS, b"\1" + var(len(self.pieces))))
             for what, data in unit.entries:
                 if what == GOP:
                     self._close(data)
