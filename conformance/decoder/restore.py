@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,104 +18,28 @@ from conformance.decoder.latent import (
     frequency_of,
     table,
 )
-from conformance.decoder.layers import Layers, across_bias, logistic, softmax
+from conformance.decoder.layers import Layers, across_bias
 from conformance.decoder.painter import Motion
+from conformance.decoder.pictures import (
+    Array,
+    Picture,
+    each,
+    from_maps,
+    inverse,
+    maps,
+    of_windows,
+    regions,
+    smooth,
+    spread,
+    tiles,
+    to_map,
+    untiled,
+)
+from conformance.decoder.scenes import Memory
 from conformance.decoder.search import search
 
-Array = np.ndarray
-Picture = list[Array]  # luma, U, V of whole windows, 0…1
 WHITE = 1023 / 1020
 PATCHES = 256
-
-
-# Pictures and maps
-
-
-def maps(picture: Picture, n: int) -> Array:
-    """S_n: maps of n × n squares of luma, then of U and V."""
-    found = []
-    for plane, side in zip(picture, (n, n // 2, n // 2), strict=True):
-        h, w = (size // side for size in plane.shape)
-        parts = plane.reshape(h, side, w, side).transpose(1, 3, 0, 2)
-        found.append(parts.reshape(side * side, h, w))
-    return np.concatenate(found)
-
-
-def from_maps(x: Array, n: int) -> Picture:
-    h, w = x.shape[1:]
-    found, at = [], 0
-    for side in (n, n // 2, n // 2):
-        part = x[at : at + side * side].reshape(side, side, h, w)
-        found.append(part.transpose(2, 0, 3, 1).reshape(h * side, w * side))
-        at += side * side
-    return found
-
-
-def each(function, *pictures: Picture) -> Picture:
-    return [function(*planes) for planes in zip(*pictures, strict=True)]
-
-
-def spread(x: Array, side: int) -> Array:
-    """Each place of a map as a square."""
-    return x.repeat(side, -2).repeat(side, -1)
-
-
-def smooth(x: Array, shape: tuple[int, ...]) -> Array:
-    """A map of places as a plane, by bilinear interpolation."""
-    for axis, size in enumerate(shape):
-        places = x.shape[axis]
-        at = ((np.arange(size) + 0.5) * places / size - 0.5).clip(0, places - 1)
-        low = np.floor(at).astype(int)
-        share = (at - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        high = (low + 1).clip(None, places - 1)
-        x = x.take(low, axis) * (1 - share) + x.take(high, axis) * share
-    return x
-
-
-def of_windows(x: Array, grid: tuple[int, int]) -> Array:
-    """A map [..., rows, columns] as [windows, places of each, ...]."""
-    side = x.shape[-2] // grid[0]
-    x = x.reshape(-1, grid[0], side, grid[1], side).transpose(1, 3, 2, 4, 0)
-    return x.reshape(grid[0] * grid[1], side * side, -1)
-
-
-def to_map(x: Array, grid: tuple[int, int]) -> Array:
-    """[windows, places, n] as maps [n, rows, columns]."""
-    side = int(x.shape[1] ** 0.5)
-    x = x.reshape(*grid, side, side, -1).transpose(4, 0, 2, 1, 3)
-    return x.reshape(-1, grid[0] * side, grid[1] * side)
-
-
-@cache
-def cosines(size: int) -> Array:
-    """Rows are the orthonormal cosines of a size."""
-    k, n = np.arange(size)[:, None], np.arange(size)
-    rows = np.cos(np.pi * (n + 0.5) * k / size) * np.sqrt(2 / size)
-    rows[0] /= np.sqrt(2)
-    return rows
-
-
-def inverse(coefficients: Array, size: int) -> Array:
-    """[..., rows, columns] lowest coefficients as samples."""
-    rows, columns = coefficients.shape[-2:]
-    return cosines(size)[:rows].T @ coefficients @ cosines(size)[:columns]
-
-
-def forward(x: Array, count: int) -> Array:
-    """The lowest count × count coefficients of [..., size, size]."""
-    c = cosines(x.shape[-1])[:count]
-    return c @ x @ c.T
-
-
-def tiles(plane: Array, side: int) -> Array:
-    """[rows, columns, side, side]"""
-    h, w = (size // side for size in plane.shape)
-    return plane.reshape(h, side, w, side).swapaxes(1, 2)
-
-
-def untiled(x: Array) -> Array:
-    h, w, side, _ = x.shape
-    return x.swapaxes(1, 2).reshape(h * side, w * side)
 
 
 # Direct path
@@ -141,12 +64,6 @@ def binomial(plane: Array, t: int) -> Array:
         )
         plane = plane / 16
     return plane
-
-
-def regions(x: Array, grid: tuple[int, int]) -> Array:
-    """[windows, 16 regions, ...] as [rows, columns, ...] of regions of the picture."""
-    x = x.reshape(*grid, 4, 4, *x.shape[2:])
-    return x.swapaxes(1, 2).reshape(4 * grid[0], 4 * grid[1], *x.shape[4:])
 
 
 def direct_path(m: Array, guess: Picture, phase: int, grid: tuple[int, int]) -> Picture:
@@ -178,64 +95,6 @@ def direct_path(m: Array, guess: Picture, phase: int, grid: tuple[int, int]) -> 
         band = part - binomial(part, 2)
         found.append(plane / 255 + band * smooth(gains[2], part.shape))
     return found
-
-
-# Memory
-
-
-class Memory:
-    """Vectors of each window, and two scenes of each region of it."""
-
-    def __init__(self, layers: Layers, grid: tuple[int, int]) -> None:
-        self.layers, self.grid = layers, grid
-        windows = grid[0] * grid[1]
-        self.vectors = np.tile(layers["memory.start"], (windows, 1, 1))
-        self.scenes = np.zeros((2, windows, 16, 14 * 14 + 2 * 6 * 6))
-        self.used = np.zeros((2, windows, 16))
-        self.used[1] = 0.5
-
-    def read(self) -> Array:
-        k = self.scenes
-        about = self.layers.linear("memory.about", np.sign(k) * np.log1p(abs(k) / 8))
-        about = about + self.layers["memory.places"][:, None]
-        seen = about.swapaxes(0, 1).reshape(len(self.vectors), 32, -1)
-        query = np.tile(self.layers["memory.query"], (len(self.vectors), 1, 1))
-        return self.layers.block("memory.reader", query, np.concatenate([self.vectors, seen], 1))
-
-    def write(self, slots: Array, patches: Array, picture: Picture) -> None:
-        seen = np.concatenate([self.vectors, slots, patches], 1)
-        written = self.layers.block("memory.write", self.vectors, seen)
-        self.vectors = self.layers.norm("memory.norm", written)
-        self._follow(picture)
-
-    def _follow(self, picture: Picture) -> None:
-        parts = []
-        for plane, side, count in zip(picture, (64, 32, 32), (14, 6, 6), strict=True):
-            found = forward(tiles(255 * plane - 128, side), count)
-            rows, columns = self.grid
-            found = found.reshape(rows, 4, columns, 4, -1).swapaxes(1, 2)
-            parts.append(found.reshape(rows * columns, 16, -1))
-        seen = np.concatenate(parts, -1)
-        apart, follow, novel = (
-            self.layers[f"memory.scenes.{n}"] for n in ("apart", "follow", "novel")
-        )
-        d = np.sqrt(((self.scenes - seen) ** 2).sum(-1) / 4096 + 1 / 100)
-        limit = np.exp(novel)
-        n = ((d.min(0) - limit) / limit).clip(0, 1)
-        w = n * softmax(-self.used / 0.1, 0) + (1 - n) * softmax(-d / np.exp(apart), 0)
-        rate = w * (n + (1 - n) * logistic(follow))
-        self.scenes = self.scenes + rate[..., None] * (seen - self.scenes)
-        self.used = w
-
-    def recall(self) -> Picture:
-        share = softmax(-self.used / 0.1, 0)[..., None]
-        k = (share * self.scenes).sum(0)
-        found, at = [], 0
-        for side, count in ((64, 14), (32, 6), (32, 6)):
-            part = k[..., at : at + count * count].reshape(*k.shape[:2], count, count)
-            found.append((untiled(regions(inverse(part, side), self.grid)) + 128) / 255)
-            at += count * count
-        return found
 
 
 # Frames
@@ -443,7 +302,3 @@ def attraction(size: int) -> Array:
     found[PATCHES : PATCHES + TOKENS, :PATCHES] = areas()
     found[:PATCHES, PATCHES : PATCHES + TOKENS] = areas().T
     return found
-
-
-def configuration(text: str) -> dict:
-    return json.loads(text)
