@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
 from conformance.decoder.bases import Base, Planes
@@ -30,6 +31,7 @@ from conformance.decoder.networks import IntegerNetwork
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
 from conformance.decoder.restore import Restorer
+from conformance.decoder.restore_gvc1d import Gvc1dRestorer
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
@@ -82,7 +84,12 @@ class Decoder:
             return MotionBase(self.header, IntegerNetwork.read(of_form(data, "3"), 36))
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
-            return Gvc1dBase(self.header, of_form(data, "gvc1d-4"))
+            tensors = of_form(data, "gvc1d-4")
+            base = Gvc1dBase(self.header, tensors)
+            if "float.restorer.head.weight" in tensors:
+                is_8_bit = not self.header.bits & 2
+                base.restorer = partial(Gvc1dRestorer, tensors, is_8_bit)
+            return base
         return Base(self.header)
 
     def _open_restorer(self) -> tuple[LatentReader, Layers, dict[str, Any]]:
@@ -155,9 +162,13 @@ class Decoder:
         restorer, found = Restorer(self.header, layers, config), []
         for planes, below, one in zip(shown, base, tokens, strict=True):
             made = restorer.frame(planes, below, one)
-            data = b"".join(plane.astype("<u2").tobytes() for plane in made or [])
-            found.append(base64.b64encode(data).decode() if made else None)
+            found.append(None if made is None else written(made))
         return found
+
+
+def written(planes: Planes) -> str:
+    data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+    return base64.b64encode(data).decode()
 
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
@@ -188,6 +199,8 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
     if not isinstance(decoder.base, Base):
         found["symbols"] = decoder.base.symbols
+    if isinstance(decoder.base, Gvc1dBase) and decoder.base.restorer is not None:
+        found["restored"] = [written(planes) for planes in decoder.base.restored]
     if decoder.painter is not None:
         found["painted"] = painted_hash.each
     if decoder.restorer is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt
@@ -39,6 +39,8 @@ class Frame:
     running: Array  # [N, values]
     places: list[int]  # of the windows, in `levels`
     symbols: dict[str, Any]  # what Conformance asks for
+    prediction: Planes
+    vectors: Array | None  # [rows, columns, 2] of blocks, x, y; None: no reference
 
 
 VECTORS = IntegerNetwork(
@@ -56,20 +58,28 @@ class Gvc1dBase:
         self.h, self.w = (-(-side // WINDOW) * WINDOW for side in (header.height, header.width))
         self.windows = self.h * self.w // WINDOW**2
         self.symbols: list[dict[str, Any]] = []
+        self.restored: list[Planes] = []
+        self.restorer: Callable[[], Any] | None = None  # makes one for each GOP
         self.shapes = [(self.h, self.w), *[(self.h // 2, self.w // 2)] * 2]
 
     def gop(self, payloads: list[bytes]) -> Iterator[Planes]:
+        restorer = self.restorer and self.restorer()
         for frame in self.frames(payloads):
             self.symbols.append(frame.symbols)
-            y, *chroma = frame.planes
-            h, w = self.header.height, self.header.width
-            yield [y[:h, :w], *(p[: (h + 1) // 2, : (w + 1) // 2] for p in chroma)]
+            if restorer is not None:
+                self.restored.append(self._cropped(restorer.frame(frame)))
+            yield self._cropped(frame.planes)
+
+    def _cropped(self, planes: Planes) -> Planes:
+        y, *chroma = planes
+        h, w = self.header.height, self.header.width
+        return [y[:h, :w], *(p[: (h + 1) // 2, : (w + 1) // 2] for p in chroma)]
 
     def frames(self, payloads: list[bytes]) -> Iterator[Frame]:
         """Frames of whole windows."""
         empty = np.zeros((2, self.windows, LONGEST), np.int64)
         grey = [np.full(shape, GREY) for shape in self.shapes]
-        last, memory = Frame(grey, *empty, [16] * self.windows, {}), []
+        last, memory = Frame(grey, *empty, [16] * self.windows, {}, grey, None), []
         for i, payload in enumerate(payloads):
             read = Bytes(payload)
             q, head = read.number(1), read.number(1)
@@ -163,7 +173,7 @@ class Gvc1dBase:
         planes = self.transform.add(values * self.transform.per_value(q), prediction)
         written = values[:, : max(768, *lengths)]
         said = {"levels": places, "values": digest(written, "<i4")}
-        return Frame(planes, values, running, places, said)
+        return Frame(planes, values, running, places, said, prediction, vectors)
 
     def _activations(self, q: int, prediction: Planes, vectors: Array | None, last: Frame) -> Array:
         """[N, values, 15]"""

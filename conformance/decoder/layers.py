@@ -84,6 +84,10 @@ def gelu(x: Array) -> Array:
     return x * (1 + _erf(x / np.sqrt(2))) / 2
 
 
+def silu(x: Array) -> Array:
+    return x * logistic(x)
+
+
 def logistic(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
