@@ -267,8 +267,17 @@ class Remembering(decode.Decoder):
         return frames
 
     def base_frames(self, payloads: list[bytes]) -> Any:
-        made = super().base_frames
-        return self._once(("base", self._form(), *payloads), lambda: made(payloads))
+        made, base = super().base_frames, self.base
+
+        def decoded() -> Any:
+            before = len(getattr(base, "symbols", ()))
+            return made(payloads), getattr(base, "symbols", [])[before:]
+
+        known = ("base", self._form(), *payloads) in self.seen
+        frames, symbols = self._once(("base", self._form(), *payloads), decoded)
+        if known and symbols:
+            base.symbols += symbols
+        return frames
 
     def painted_frames(self, payloads: list[bytes], base: Any, fit: Any) -> Any:
         made = super().painted_frames

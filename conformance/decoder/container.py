@@ -49,7 +49,7 @@ class Gop:
     packets: list[Packet] = field(default_factory=list)
     frames: int = 0
     size: int = 0
-    fits: list[bytes] = field(default_factory=list)  # the last is in force
+    fit: bytes | None = None
     summary: bytes | None = None
 
 
@@ -117,7 +117,7 @@ def _read_gop(stream: Stream, read: Bytes, packet: Packet, begin: int) -> Gop:
             latent, stream.painted_hash = False, None
         elif name == "fit":
             require(gop.frames == 0, "fit inside of a GOP")
-            gop.fits.append(packet.payload)
+            gop.fit = packet.payload
         elif name == "summary" and gop.summary is None:
             gop.summary = packet.payload
         elif name == "latent":
@@ -158,5 +158,5 @@ def _check_index(stream: Stream, payload: bytes) -> None:
     require(frames == sum(gop.frames for gop in stream.gops), "frames of the index")
     for gop in stream.gops:
         require((read.var(1), read.var()) == (gop.frames, gop.size), "index")
-        require(read.number(1) & 1 == bool(gop.fits), "fitted GOPs of the index")
+        require(read.number(1) & 1 == (gop.fit is not None), "fitted GOPs of the index")
     require(read.left == 0, "bytes after the index")

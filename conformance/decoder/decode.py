@@ -137,8 +137,8 @@ class Decoder:
         """The weights in force in each GOP."""
         fit, found = Fit(changes=False), []
         for gop in self.stream.gops:
-            for payload in gop.fits if self.painter is not None else ():
-                fit = read_fit(payload, self.painter)
+            if gop.fit is not None and self.painter is not None:
+                fit = read_fit(gop.fit, self.painter)
             found.append(fit)
         return found
 

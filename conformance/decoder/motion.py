@@ -306,12 +306,14 @@ class MotionBase:
         return ((total + (1 << bits - 1)) >> bits).clip(0, 1023)
 
     def _fetched(self, frame: Frame, i: int, row: Array, column: Array) -> Array:
-        a, b = (
-            _interpolated(picture[i], frame.place[p, row, column], i > 0)
-            for p, picture in enumerate((self.a, self.b))
-        )
-        from_a, from_b = frame.origin[:, row, column]
-        return np.where(from_a & from_b, (a + b + 1) >> 1, np.where(from_a, a, b))
+        origin, found = frame.origin[:, row, column], []
+        for p, picture in enumerate((self.a, self.b)):
+            if origin[p].any():
+                found.append(_interpolated(picture[i], frame.place[p, row, column], i > 0))
+        if len(found) == 1:
+            return found[0]
+        mean = (found[0] + found[1] + 1) >> 1
+        return np.where(origin.all(0), mean, np.where(origin[0], *found))
 
 
 def _coded(level: int, has_far: bool) -> list[int]:
@@ -389,11 +391,13 @@ def _interpolated(picture: Array, place: Array, chroma: bool) -> Array:
     count, (h, w) = taps.shape[1], picture.shape
     u, v = place[..., 0], place[..., 1]
     across, down = taps[u & (1 << bits) - 1], taps[v & (1 << bits) - 1]
-    columns = np.arange(w) + (u >> bits) - count // 2 + 1
-    rows = np.arange(h)[:, None] + (v >> bits) - count // 2 + 1
-    found = 0
+    left = np.arange(w) + (u >> bits) - count // 2 + 1
+    top = np.arange(h)[:, None] + (v >> bits) - count // 2 + 1
+    columns = [(left + t).clip(0, w - 1) for t in range(count)]
+    found = np.zeros((h, w), np.int32)
     for i in range(count):
-        row = (rows + i).clip(0, h - 1)
-        mid = sum(across[..., t] * picture[row, (columns + t).clip(0, w - 1)] for t in range(count))
-        found = found + down[..., i] * (mid >> 2)
+        row, mid = (top + i).clip(0, h - 1) * w, np.zeros((h, w), np.int32)
+        for t, column in enumerate(columns):
+            mid += across[..., t] * picture.take(row + column)
+        found += down[..., i] * (mid >> 2)
     return found >> 6

@@ -90,7 +90,8 @@ class _Search:
     def __init__(self, cur: np.ndarray, ref: np.ndarray, halved: bool) -> None:
         self.cur, self.halved = cur, halved
         self.ref = Reference(ref)
-        self.quarters = _quarter(cur), np.pad(_quarter(ref), 32, "edge")
+        quarters = _quarter(cur).astype(np.int16), _quarter(ref).astype(np.int16)
+        self.quarters = [np.pad(plane, 32, "edge") for plane in quarters]
 
     def field(self) -> np.ndarray:
         """(y, x) of each block, in quarters."""
@@ -105,14 +106,14 @@ class _Search:
 
     def _coarse(self, by: int, bx: int) -> Vector:
         cur, ref = self.quarters
-        h, w = cur.shape
+        h, w = (side // 4 for side in self.cur.shape)
         y = min(max(4 * by - 2, 0), max(0, h - 8))
         x = min(max(4 * bx - 2, 0), max(0, w - 8))
         dy = np.arange(-16, min(16, h + 8 - y) + 1)
         dx = np.arange(-16, min(16, w + 8 - x) + 1)
         area = ref[y + 16 : y + 32 + dy[-1] + 8, x + 16 : x + 32 + dx[-1] + 8]
         windows = sliding_window_view(area, (8, 8))
-        cost = np.abs(windows - cur[y : y + 8, x : x + 8]).sum((2, 3))
+        cost = np.abs(windows - cur[y + 32 : y + 40, x + 32 : x + 40]).sum((2, 3), np.int64)
         cost = cost + 4 * (np.abs(dy)[:, None] + np.abs(dx))
         best = np.unravel_index(cost.argmin(), cost.shape)
         return 16 * int(dx[best[1]]), 16 * int(dy[best[0]])
