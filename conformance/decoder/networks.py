@@ -16,7 +16,15 @@ class IntegerNetwork:
     """Fully connected layers; the last has scale, mean, inflation."""
 
     def __init__(self, layers: list[Layer], inputs: int) -> None:
-        self.layers, self.inputs = layers, inputs
+        self.inputs, self.layers = inputs, []
+        for weight, bias, multiplier, (shift, low, high) in layers:
+            most = (abs(bias) + 127.0 * abs(weight).sum(1)) * abs(multiplier) + 2.0**shift
+            if most.max() < 2.0**53:  # floats hold all of its integers, shifted, exactly
+                scale = multiplier / 2.0**shift
+                layer = weight.astype(float), scale, bias * scale + 0.5, low, high
+            else:
+                layer = weight, bias, multiplier, (shift, low, high)
+            self.layers.append(layer)
 
     @classmethod
     def read(cls, tensors: Tensors, inputs: int, prefix: str = "") -> IntegerNetwork:
@@ -36,19 +44,22 @@ class IntegerNetwork:
             require(bias.shape == multiplier.shape == weight.shape[:1], "shape of a layer")
             require(1 <= bounds[0] <= 62 and bounds[1] <= bounds[2], "bounds of a layer")
             require(bool((abs(bias) <= 2**30).all()), "bias of a layer")
-            layers.append((weight.astype(np.float64), bias, multiplier, bounds.tolist()))
+            layers.append((weight, bias, multiplier, bounds.tolist()))
             width = len(weight)
         require(0 < len(layers) <= 8 and width == 3, "layers of an integer network")
         return cls(layers, inputs)
 
     def outputs(self, x: np.ndarray) -> tuple[int, int, int]:
-        for weight, bias, multiplier, (shift, low, high) in self.layers:
-            total = bias + (weight @ x).astype(np.int64)  # a sum below 2^53: exact
-            x = total * multiplier + (1 << shift - 1) >> shift
+        for layer in self.layers:
+            if len(layer) == 5:
+                weight, scale, offset, low, high = layer
+                x = np.floor((weight @ x) * scale + offset)
+            else:
+                weight, bias, multiplier, (shift, low, high) = layer
+                x = (bias + weight @ x.astype(int)) * multiplier + (1 << shift - 1) >> shift
             x = np.minimum(np.maximum(x, low), high)
-        scale, mean, inflation = x.tolist()
-        mean = min(max(mean, -32768), 32767)
-        return min(max(scale, 0), 63), mean, min(max(inflation, 0), 127)
+        scale, mean, inflation = (int(output) for output in x)
+        return min(max(scale, 0), 63), min(max(mean, -32768), 32767), min(max(inflation, 0), 127)
 
 
 def span(far: int, length: int) -> int:
@@ -92,7 +103,7 @@ def predicted(
 ) -> list[int]:
     """A packet of predicted integers: `activations` [n, A], `entries` [n, E]."""
     rans, values, inputs = Rans(data), [], Inputs()
-    x = np.zeros(network.inputs, np.int64)
+    x = np.zeros(network.inputs)
     count = activations.shape[1]
     activations = activations.clip(None, 127)
     for t, around in enumerate(entries.tolist()):
