@@ -324,7 +324,8 @@ LATE = "a time after its frame: a reader that has not shown the frame may take i
 def explained(first: tuple[int, Any], second: tuple[int, Any]) -> str | None:
     """Why two decoders may differ, where the specification lets them."""
     codes = first[0], second[0]
-    if codes == (3, 0) and str(first[1]).startswith("timing comes after"):
+    says = "timing comes after" if codes == (3, 0) else "the time of a frame that was shown"
+    if 0 in codes and says in str(first[1] if first[0] else second[1]):
         return LATE
     if codes == (0, 0) and first[1]["container"]["base"] in ("vvc", "motion"):
         return LATE if differing(first[1], second[1]) == {"times"} else None
