@@ -32,6 +32,7 @@ from gvcodec import perceptual
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.network import CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
+from gvcodec.gvc1d.token_order import FIXED, SIDES
 from gvcodec.util.tensor_colour import SMALL, to_rgb
 
 #: Crops, luma samples: two windows, so that layers across windows have something to see.
@@ -184,6 +185,30 @@ def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
     return luma + (made.uv - source[1]).square().sum((1, 2, 3))
 
 
+#: Of "no value": activations of values are 64 more than they.
+_NO_VALUE = 64
+_VALUES = 13
+
+
+class Contexts(nn.Module):
+    """The entropy model that sees nothing of other values ("none"), or another window's."""
+
+    def __init__(self, twin: nn.Module, how: str) -> None:
+        super().__init__()
+        self.twin, self.how = twin, how
+
+    def bits(self, seen: Tensor, value: Tensor, unrounded: Tensor) -> Tensor:
+        """As `Twin.bits`; `seen` `[M, n, INPUTS]`."""
+        own = seen[..., :FIXED]
+        if self.how == "shuffled":
+            other = seen.roll(1, 0)[..., FIXED:]
+        else:
+            other = torch.zeros_like(seen[..., FIXED:])
+            other[..., 0] = _NO_VALUE
+            other[..., SIDES - FIXED : SIDES - FIXED + _VALUES] = _NO_VALUE
+        return self.twin.bits(torch.cat([own, other], -1), value, unrounded)  # type: ignore[operator]
+
+
 def load(net: CodecNetwork, path: Path, device: torch.device) -> CodecNetwork:
     """The weights of a `state.pt` or of a safetensors file into `net`."""
     if path.suffix == ".safetensors":
@@ -225,8 +250,6 @@ class Run:
             self.groups, lr=1e-4, betas=(0.9, 0.98), weight_decay=0.0
         )
         if asked.without == "contexts":
-            from training.gvc1d.parts import Contexts
-
             for net in (self.network, self.average):
                 net.twin = Contexts(net.twin, "none")  # type: ignore[assignment]
         #: What the restorer is not given of the frame before: "", "memory", "last".

@@ -15,7 +15,8 @@ context is dropped in half of the samples, the tail of the tokens in a quarter. 
 the first step on kill them (all integers were 0 after eight minutes), so a third of the run is
 free; queries and patches begin with the same places and keys as queries, so that attention begins
 near. In OUT: `log.jsonl` (curve; J with tokens zeroed or of another window at the decoder, and
-without context) and `state.pt`.
+without context) and `weights.safetensors`
+(fp16).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.held_out import is_held_out
@@ -335,7 +337,7 @@ class Run:
         self.device = torch.device(asked.device)
         self.form = FORMS[asked.form]().to(self.device)
         if asked.initial:
-            self.form.load_state_dict(torch.load(asked.initial, map_location=self.device))
+            self.form.load_state_dict(load_file(asked.initial, asked.device))
         self.average = copy.deepcopy(self.form).requires_grad_(False).eval()
         self.material = Material(asked.folder)
         self.optimizer = torch.optim.AdamW(
@@ -442,8 +444,8 @@ class Run:
 
     def save(self, out: Path) -> None:
         partial = out / "state.part"
-        torch.save(self.average.state_dict(), partial)
-        partial.rename(out / "state.pt")
+        save_file({k: v.half() for k, v in self.average.state_dict().items()}, partial)
+        partial.rename(out / "weights.safetensors")
 
 
 def _looks(minutes: float) -> Iterator[float]:

@@ -21,32 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.network import CodecNetwork
-from gvcodec.gvc1d.token_order import FIXED, SIDES
 from gvcodec.gvc1d.transform import Transform
 from training.gvc1d import codec
-
-#: Of "no value": activations of values are 64 more than they.
-_NO_VALUE = 64
-_VALUES = 13
-
-
-class Contexts(nn.Module):
-    """The entropy model that sees nothing of other values ("none"), or another window's."""
-
-    def __init__(self, twin: nn.Module, how: str) -> None:
-        super().__init__()
-        self.twin, self.how = twin, how
-
-    def bits(self, seen: Tensor, value: Tensor, unrounded: Tensor) -> Tensor:
-        """As `Twin.bits`; `seen` `[M, n, INPUTS]`."""
-        own = seen[..., :FIXED]
-        if self.how == "shuffled":
-            other = seen.roll(1, 0)[..., FIXED:]
-        else:
-            other = torch.zeros_like(seen[..., FIXED:])
-            other[..., 0] = _NO_VALUE
-            other[..., SIDES - FIXED : SIDES - FIXED + _VALUES] = _NO_VALUE
-        return self.twin.bits(torch.cat([own, other], -1), value, unrounded)  # type: ignore[operator]
 
 
 class Shuffled(nn.Module):
@@ -107,7 +83,7 @@ def _without(run: codec.Run) -> dict[str, Callable[[CodecNetwork], None]]:
 
     def contexts(how: str) -> Callable[[CodecNetwork], None]:
         def change(net: CodecNetwork) -> None:
-            net.twin = Contexts(net.twin, how)  # type: ignore[assignment]
+            net.twin = codec.Contexts(net.twin, how)  # type: ignore[assignment]
 
         return change
 
@@ -197,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
         name, _, path = pair.partition("=")
         other = codec.load(CodecNetwork().to(run.device), Path(path), run.device).eval()
         if name.endswith("without contexts"):
-            other.twin = Contexts(other.twin, "none")  # type: ignore[assignment]
+            other.twin = codec.Contexts(other.twin, "none")  # type: ignore[assignment]
         other.uses_analyst = not name.endswith("without Analyst")
         theirs = run.measure(other, asked.qs)
         found["trained: " + name] = _change(whole, theirs) | theirs
