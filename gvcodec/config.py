@@ -18,7 +18,9 @@ from gvcodec.util.options import (
     option,
     quality,
     scale,
+    typed,
 )
+from gvcodec.util.zones import ZONES, parse_zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ def _by_speed(value: Callable[[Speed], int | str]) -> str:
     return ", ".join(f"{name} {value(row)}" for name, row in SPEEDS.items())
 
 
+def check_zones(text: str) -> str:
+    """The same text. Raises `ValueError`."""
+    parse_zones(text)
+    return text
+
+
 def _tokens(text: str) -> int | str:
     return text if text in ("auto", "off") else integer(1, MOST_TOKENS)(text)
 
@@ -69,7 +77,8 @@ class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off; None in `preset`, `fit`, `scale` and
     `token_rate`: as speed and `q` say. `maxrate` 0 = no limit. `header_q`: the index that the
     header says instead, by which the painter is conditioned: that of a whole video of which this is
-    a chunk. `gop_q`: what is added to the index of each GOP (av1, vvc)."""
+    a chunk. `gop_q`: what is added to the index of each GOP (av1, vvc). `zone_start`: when, on the
+    clock of the zones, timestamps begin."""
 
     q: float = option(
         50,
@@ -163,6 +172,20 @@ class EncoderConfig:
         help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh "
         "more at equal PSNR",
     )
+    encoder_params: str = option(
+        "",
+        None,
+        "K=V:…",
+        "options of SVT-AV1 (av1) or VVenC (vvc) by their own names, as tune=0:sharpness=2; what "
+        "would break exactness is refused",
+    )
+    zones: str = option(
+        "",
+        typed(check_zones, f"not {ZONES}"),
+        "T-T:q=N;…",
+        "parts with a quality of their own, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 is 40 "
+        "(av1, vvc)",
+    )
     alloc: str = option(
         "",
         help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
@@ -185,6 +208,7 @@ class EncoderConfig:
     )
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()
+    zone_start: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
@@ -286,6 +310,17 @@ class Settled(EncoderConfig):
             raise UsageError(f"the {self.base} base layer has no reduced scale")
         if self.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
+        if self.zones and base.standard is None:
+            raise UsageError("zones are for av1 and vvc")
+        if self.zones and (self.maxrate or self.alloc in METHODS[1:]):
+            other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
+            raise UsageError(f"zones do not go with {other}, which moves quality itself")
+        try:
+            parse_zones(self.zones)
+        except ValueError:
+            raise UsageError(f"{self.zones!r} is not {ZONES}") from None
+        if self.encoder_params and base.standard is None:
+            raise UsageError("encoder_params is for av1 and vvc")
         if self.maxrate and not (base.standard is not None and base.standard.capped):
             raise UsageError("maxrate is for base av1")
         if self.maxrate and self.low_delay:

@@ -80,7 +80,8 @@ def encode_file(
 def encode_job(job: Job) -> Encoded:
     """The same. Raises what `encode_file` raises."""
     source, output = as_name(job.source), as_name(job.output)
-    job = replace(job, config=resolve_auto_base(job.config, output))
+    config = replace(job.config, zone_start=job.start if job.config.zones else 0.0)
+    job = replace(job, config=resolve_auto_base(config, output))
     if output is not None:
         check_one_file(output, job.config.base)
     _check(job)

@@ -23,7 +23,7 @@ _MEANT = {
     "steps": "fit",
 }
 #: Set by rate control, not by callers.
-_INTERNAL = ("header_q",)
+_INTERNAL = ("header_q", "zone_start")
 
 
 def list_options(*kinds: type) -> Callable[[_F], _F]:

@@ -66,6 +66,15 @@ class Drains(Protocol):
 
 
 @runtime_checkable
+class Steered(Protocol):
+    """A base encoder whose quality can change from GOP to GOP."""
+
+    def steer(self, offset: float) -> None:
+        """From the next GOP on its index is larger by `offset`."""
+        ...
+
+
+@runtime_checkable
 class NamesItself(Protocol):
     """A base encoder that says which library codes, in which version: `Metadata.encoder`."""
 

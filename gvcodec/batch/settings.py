@@ -61,6 +61,7 @@ def make_settings(
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
         require_metric(rate.metric)
+    config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
     if config.base == AUTO:
         config = replace(config, base="av1")

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gvcodec import layers
-from gvcodec.base import BaseEncoder, Coded, Drains, NamesItself
-from gvcodec.bases import INDEX_END, is_reordered
+from gvcodec.base import BaseEncoder, Coded, Drains, NamesItself, Steered
+from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
@@ -40,6 +40,7 @@ from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_mem
 from gvcodec.util.psnr import PEAK
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
+from gvcodec.util.zones import Zone, parse_zones, zone_at
 
 if TYPE_CHECKING:
     from gvcodec.codec.latents import LatentPass
@@ -118,6 +119,8 @@ class Encoder(Shared):
             held.hold_to(settled.file_format)
         self.progress = progress
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
+        self._zones = parse_zones(settled.zones)
+        self._zone: Zone | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         models = model_packets(self.header) if settled.embed_model else ()
         self._packets: deque[Packet] = deque(models)
@@ -169,7 +172,9 @@ class Encoder(Shared):
             )
         y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
         planes, pts = (y, u, v), None if pts is None else int(pts)
-        self._timing.send(self._timing.predict() if pts is None else pts)
+        pts = self._timing.predict() if pts is None else pts
+        force_key |= self._enter_zone(pts)
+        self._timing.send(pts)
         self._fidelity.send_source(y, fmt.bit_depth)
         if self._samples is not None:
             self._samples.send_source(self.frames, planes)
@@ -177,6 +182,19 @@ class Encoder(Shared):
             self.latent_pass.send(planes)
         self.frames += 1
         self._take(self._base_codec.send(planes, force_key))
+
+    def _enter_zone(self, pts: int) -> bool:
+        """Whether a zone begins or ends with the frame, and with it a GOP of another quality."""
+        if not self._zones:
+            return False
+        seconds = float(pts * self.header.format.time_base) + self.config.zone_start
+        zone = zone_at(self._zones, seconds)
+        if zone == self._zone or not isinstance(self._base_codec, Steered):
+            return False
+        self._zone, base, index = zone, self.config.base, self.config.base_q
+        wanted = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
+        self._base_codec.steer(wanted - index)
+        return True
 
     @in_turn
     def send_end(self, pts: int | None) -> None:

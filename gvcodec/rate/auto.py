@@ -200,8 +200,16 @@ def excludes_motion(config: EncoderConfig, fmt: VideoFormat) -> str:
 
 
 def _why_settings(config: EncoderConfig) -> str:
-    settings = {"low delay": config.low_delay, "maxrate": config.maxrate, "eye": config.eye}
-    settings["preset"] = config.preset is not None
+    settings: dict[str, object] = {
+        "low delay": config.low_delay,
+        "maxrate": config.maxrate,
+        "eye": config.eye,
+    }
+    settings |= {
+        "zones": config.zones,
+        "preset": config.preset is not None,
+        "encoder params": config.encoder_params,
+    }
     for name, given in settings.items():
         if given:
             return f"{name} is given"

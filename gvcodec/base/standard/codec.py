@@ -27,6 +27,7 @@ from gvcodec.base.standard.encoders import (
     written_by,
 )
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
+from gvcodec.base.standard.params import parse_params
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
@@ -48,8 +49,8 @@ class StandardEncoder:
 
     `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda. `preset`
     is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 on top, such as `for_the_eye`, `maxrate`
-    bits a second that it may take on average, 0 = no limit.
+    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `for_the_eye`,
+    `maxrate` bits a second that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
@@ -101,8 +102,14 @@ class StandardEncoder:
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, wanted)
 
         self._make = make
-        self._offsets, self._gop = tuple(gop_q) or (0.0,), -1  # before the first frame
-        self._encoder = make(self._offsets[0])
+        self._offsets, self._gop = tuple(gop_q) or (0.0,), 0
+        #: What the zone adds, and what the encoder in use was made with.
+        self._zone, self._offset = 0.0, self._offsets[0]
+        self._encoder = make(self._offset)
+
+    def steer(self, offset: float) -> None:
+        """From the next GOP on `offset` is added to `q`."""
+        self._zone = offset
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (full size)."""
@@ -114,13 +121,12 @@ class StandardEncoder:
     def _begin_gop(self) -> Coded:
         """Another encoder where the quality is another: what the one before held back."""
         coded = Coded()
-        last = len(self._offsets) - 1
-        before, now = (self._offsets[min(max(i, 0), last)] for i in (self._gop, self._gop + 1))
-        self._gop += 1
-        if now != before:
-            for unit in self._encoder.rest():
+        offset = self._offsets[min(self._gop, len(self._offsets) - 1)] + self._zone
+        if offset != self._offset:
+            for unit in self._encoder.rest() if self._gop else ():
                 coded.add(self._decode([unit]))
-            self._encoder = self._make(now)
+            self._encoder, self._offset = self._make(offset), offset
+        self._gop += 1
         return coded
 
     def flush(self) -> Coded:
@@ -221,7 +227,10 @@ def base_encoder(fmt: VideoFormat, config: Settled, trim: float = 0.0) -> Standa
         config.low_delay,
         config.threads,
         trim,
-        params=for_the_eye(config.low_delay) if config.eye else (),
+        params=(
+            *(for_the_eye(config.low_delay) if config.eye else ()),
+            *parse_params(config.base, config.encoder_params),
+        ),
         preset=config.preset_of(fmt.width * fmt.height),
         maxrate=config.maxrate,
         gop_q=config.gop_q,

@@ -254,6 +254,7 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
         params.append(
             "LambdaModifier=" + ",".join([f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS)
         )
+    params += settings.params
     qp = round(_VVENC_FINEST + settings.q * _VVENC_STEP)
     return [
         "-c:v",

@@ -70,19 +70,20 @@ def _find_carried() -> str | None:
 
 @functools.cache
 def _holds(program: str, kind: str, name: str) -> bool:
-    return f" {name} " in _run(program, f"-{kind}s").stdout
+    return f" {name} " in run_program(program, f"-{kind}s").stdout
 
 
 @functools.cache
 def _svt_version(program: str) -> Version:
     """By coding one picture: SVT-AV1 prints its version when it starts."""
     picture = ("-f", "lavfi", "-i", "color=s=64x64:r=1:d=1")
-    ended = _run(program, *picture, "-c:v", SVT, "-preset", "10", "-f", "null", "-")
+    ended = run_program(program, *picture, "-c:v", SVT, "-preset", "10", "-f", "null", "-")
     _, named, text = ended.stderr.partition("SVT-AV1 Encoder Lib")
     return _parse_version(text) if named and ended.returncode == 0 else ()
 
 
-def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_program(program: str, *words: str, log: str = "3") -> subprocess.CompletedProcess[str]:
+    """What a program says; `log`: how much of it SVT-AV1, 1 = errors."""
     command = [program, "-nostdin", "-hide_banner", *words]
     try:
         return subprocess.run(
@@ -91,7 +92,7 @@ def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
             text=True,
             check=False,
             errors="replace",
-            env=os.environ | {"SVT_LOG": "3"},
+            env=os.environ | {"SVT_LOG": log},
         )
     except OSError as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))
