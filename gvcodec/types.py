@@ -31,6 +31,8 @@ class Colour:
     chroma_location: int = 0
 
 
+#: Transfers of high dynamic range: PQ and HLG.
+HDR_TRANSFERS = (16, 18)
 #: What H.273 calls its code points, in FFmpeg's spelling; chroma locations as in H.265.
 CODE_POINTS = {
     "primaries": {1: "bt709", 2: "unspecified", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",

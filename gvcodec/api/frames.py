@@ -11,10 +11,9 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gvcodec.api.arrays import Frame, frames_of, planes_of
 from gvcodec.api.keywords import list_options, make_config
@@ -26,7 +25,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
-from gvcodec.media.planes import rgb_from_planes, rgb_matrix
+from gvcodec.media.planes import Picture, rgb_matrix, rgb_reader
 from gvcodec.media.siting import CENTRE
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
@@ -49,10 +48,11 @@ def encode(
 ) -> bytes:
     """Encode frames, all of one size, to the bytes of a gvcodec file.
 
-    `frames`: RGB pictures (H, W, 3) or (3, H, W), uint8 or floats 0…1, as arrays, tensors on any
-    device or pictures of PIL, or `Planes`; one, several, or an array (T, H, W, 3), (T, 3, H, W) or
-    (3, T, H, W). `format` describes `Planes`
-    (default: 8 bits, colour not specified). Either `config`, or fields of `EncoderConfig` by name
+    `frames`: RGB pictures (H, W, 3) or (3, H, W), uint8, uint16 of 10 bits (0…1023) or floats
+    0…1, as arrays, tensors on any device or pictures of PIL, or `Planes`; one, several, or an array
+    (T, H, W, 3), (T, 3, H, W) or (3, T, H, W). `format` says more of them: bits and colour of
+    `Planes` (default: 8 bits, colour not specified), and which colour pictures are coded in, as
+    `Colour(9, 16, 9)` for HDR. Either `config`, or fields of `EncoderConfig` by name
     (`q=40, base="av1", fit=0`). Raises `UsageError`.
     """
     settings, rate = make_config(config, options), _rate(frame_rate)
@@ -60,9 +60,9 @@ def encode(
     first = next(remaining, None)
     if first is None:
         raise UsageError("there is no frame to encode")
-    encoder, stream = Encoder(format or _format_of(first, rate), settings), io.BytesIO()
-    planes = map(planes_of, itertools.chain([first], remaining))
-    encode_stream(encoder, stream, ((frame, None) for frame in planes))
+    fmt, stream = format or _format_of(first, rate), io.BytesIO()
+    planes = (planes_of(frame, fmt) for frame in itertools.chain([first], remaining))
+    encode_stream(Encoder(fmt, settings), stream, ((frame, None) for frame in planes))
     return stream.getvalue()
 
 
@@ -75,23 +75,26 @@ def decode(
     output: Literal["numpy", "torch"] = "numpy",
     device: str | torch.device = "cpu",
     dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
+    bit_depth: Literal[8, 10] = 8,
     limits: Limits = DEFAULT,
 ) -> Iterator[Image]:
     """Frames of a gvcodec file as RGB (H, W, 3) or (3, H, W) uint8, from frame `start` on.
 
     `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`.
+    `bit_depth` 10: uint16, 0…1023.
     From 0 on the base hash is checked at the end. `limits`: what the
     stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
     `VerificationError`, `UsageError`.
     """
     if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
         raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+    picture = rgb_reader(bit_depth)
     stream = _open(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
     decoded = _decode_frames(stream, fidelity, start, threads, str(device), limits)
     first = dimension_order == "NCHW"
-    images = (_to_channels_last(rgb_from_planes(planes, colour), first) for planes in decoded)
+    images = (_to_channels_last(picture(planes, colour), first) for planes in decoded)
     if output == "numpy":
         return images
     from gvcodec.painter.tensors import as_tensor, open_device
@@ -151,8 +154,10 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
         raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
 
 
-def _to_channels_last(image: NDArray[np.uint8], channels_first: bool) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)) if channels_first else image
+def _to_channels_last(image: Picture, channels_first: bool) -> Picture:
+    return (
+        cast(Picture, np.ascontiguousarray(image.transpose(2, 0, 1))) if channels_first else image
+    )
 
 
 def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:
@@ -161,4 +166,5 @@ def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:
     height, width = (frame if isinstance(frame, np.ndarray) else frame[0]).shape[:2]
     rgb = isinstance(frame, np.ndarray)
     colour = Colour(matrix=rgb_matrix(height), chroma_location=CENTRE) if rgb else Colour()
-    return VideoFormat(width, height, frame_rate, 1 / frame_rate, 8, colour)
+    ten_bits = isinstance(frame, np.ndarray) and frame.dtype == np.uint16
+    return VideoFormat(width, height, frame_rate, 1 / frame_rate, 10 if ten_bits else 8, colour)

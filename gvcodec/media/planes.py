@@ -7,9 +7,10 @@ swscale, alpha is dropped.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import av
 import numpy as np
@@ -21,6 +22,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.siting import CENTRE, move_chroma
 from gvcodec.types import Colour, Plane, Planes, VideoFormat
 
+Picture: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 _Sample = TypeVar("_Sample", bound=np.generic)
 _SCALER = (
     Interpolation.BICUBIC
@@ -29,6 +31,7 @@ _SCALER = (
     | Interpolation.FULL_CHR_H_INP
 )
 _LIMITED, _FULL = 1, 2
+_UNSPECIFIED = 2
 _BT709, _BT601 = 1, 5
 _GRAY = ("gray", "ya8", "ya16", "mono")
 _NEUTRAL = 512
@@ -172,26 +175,59 @@ def tag_colour(target: av.VideoFrame | av.VideoCodecContext, colour: Colour) -> 
     target.color_trc = colour.transfer
 
 
-def planes_from_rgb(rgb: NDArray[np.uint8]) -> Planes:
-    """`Planes` of (H, W, 3) uint8: `rgb_matrix(H)`, limited range, chroma location 1."""
-    return planes_from_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+def planes_from_rgb(rgb: Picture, colour: Colour | None = None) -> Planes:
+    """`Planes` of (H, W, 3) uint8, or uint16 of 10 bits: as `colour` says (an unspecified matrix is
+    `rgb_matrix(H)`), by default in limited range with chroma location 1."""
+    kind = "gbrp10le" if rgb.dtype == np.uint16 else "rgb24"
+    frame = av.VideoFrame.from_ndarray(
+        cast("NDArray[np.uint8]", np.ascontiguousarray(rgb)), format=kind
+    )
+    if colour is None:
+        return planes_from_frame(frame)
+    converted = frame.reformat(
+        format="yuv420p10le",
+        dst_colorspace=_swscale_matrix(matrix_of(colour, rgb.shape[0])),
+        dst_color_range=_FULL if colour.full_range else _LIMITED,
+        interpolation=_SCALER,
+        threads=1,
+    )
+    return move_chroma(planes_from_frame(converted), CENTRE, colour.chroma_location)
 
 
 def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
     """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else
     as BT.601."""
+    return cast("NDArray[np.uint8]", _rgb_frame(planes, colour, "rgb24").to_ndarray())
+
+
+def rgb10_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint16]:
+    """The same as uint16 of 10 bits, 0…1023."""
+    return cast("NDArray[np.uint16]", _rgb_frame(planes, colour, "gbrp10le").to_ndarray())
+
+
+def rgb_reader(bit_depth: int) -> Callable[[Planes, Colour], Picture]:
+    """Images of 8 or 10 bits. Raises `UsageError`."""
+    if bit_depth not in (8, 10):
+        raise UsageError(f"bit_depth is 8 (uint8) or 10 (uint16, 0…{_PEAK}), not {bit_depth}")
+    return rgb_from_planes if bit_depth == 8 else rgb10_from_planes
+
+
+def _rgb_frame(planes: Planes, colour: Colour, kind: str) -> av.VideoFrame:
     # swscale takes chroma to stand between four luma samples, going in and coming out.
     frame = frame_from_planes(move_chroma(planes, colour.chroma_location, CENTRE), 10)
-    matrix = colour.matrix if colour.matrix != 2 else rgb_matrix(planes[0].shape[0])
-    converted = frame.reformat(
-        format="rgb24",
-        src_colorspace=_swscale_matrix(matrix),
+    return frame.reformat(
+        format=kind,
+        src_colorspace=_swscale_matrix(matrix_of(colour, planes[0].shape[0])),
         src_color_range=_FULL if colour.full_range else _LIMITED,
         dst_color_range=_FULL,
         interpolation=_SCALER,
         threads=1,
     )
-    return cast("NDArray[np.uint8]", converted.to_ndarray())
+
+
+def matrix_of(colour: Colour, height: int) -> int:
+    """CICP matrix of a picture of this height."""
+    return colour.matrix if colour.matrix != _UNSPECIFIED else rgb_matrix(height)
 
 
 def rgb_matrix(height: int) -> int:

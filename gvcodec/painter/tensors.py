@@ -47,6 +47,6 @@ def rgb_tensor(picture: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None] / 255
 
 
-def as_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
+def as_tensor(image: NDArray[np.uint8] | NDArray[np.uint16], device: torch.device) -> Tensor:
     """A picture on the device."""
     return torch.from_numpy(np.ascontiguousarray(image)).to(device)

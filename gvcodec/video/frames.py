@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    Array: TypeAlias = NDArray[np.uint8] | torch.Tensor
+    Array: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """Facts about a video; times in seconds, on the clock of `Frame.pts_seconds`, which begins with
-    the first frame."""
+    the first frame. `bit_depth` of its samples; `is_hdr`: its transfer is that of PQ or HLG."""
 
     num_frames: int
     width: int
@@ -30,11 +30,13 @@ class Metadata:
     codec: str
     bit_depth: int
     sample_aspect_ratio: Fraction
+    is_hdr: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: `data` (H, W, 3) or (3, H, W) uint8 RGB; when it is shown after the first one."""
+    """One frame: `data` (H, W, 3) or (3, H, W) RGB, uint8 or uint16; when it is shown after the
+    first one."""
 
     data: Array
     pts_seconds: float
@@ -47,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """N frames: `data` (N, H, W, 3) or (N, 3, H, W) uint8 RGB, times as float64 (N,)."""
+    """N frames: `data` (N, H, W, 3) or (N, 3, H, W) RGB, uint8 or uint16, times as float64 (N,)."""
 
     data: Array
     pts_seconds: NDArray[np.float64]

@@ -16,7 +16,8 @@ from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import Source
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
-from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.planes import rgb_reader
+from gvcodec.types import HDR_TRANSFERS
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.clock import Clock
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class Video(Shared):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
-    `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `threads` 0 = all
+    `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
+    uint8, 10 for uint16 (0…1023); `metadata` says what the video has. `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
     for. `decoder`: one for this stream that is there already, its options hold.
 
@@ -56,6 +58,7 @@ class Video(Shared):
         output: Literal["numpy", "torch"] = "numpy",
         device: str | torch.device = "cpu",
         dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
+        bit_depth: Literal[8, 10] = 8,
         threads: int = 1,
         models: Sequence[str | Path] = (),
         limits: Limits = DEFAULT,
@@ -64,6 +67,10 @@ class Video(Shared):
         super().__init__()
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
+        self._picture, self._dtype = (
+            rgb_reader(bit_depth),
+            np.uint8 if bit_depth == 8 else np.uint16,
+        )
         self._source = StreamSource(source)
         self.name = self._source.name
         self._torch = output == "torch"
@@ -149,6 +156,7 @@ class Video(Shared):
             codec,
             fmt.bit_depth,
             fmt.sar,
+            fmt.colour.transfer in HDR_TRANSFERS,
         )
 
     def get_frame_at(self, index: int) -> Frame:
@@ -304,12 +312,12 @@ class Video(Shared):
     @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
         fmt = self.header.format
-        images = np.empty((len(numbers), fmt.height, fmt.width, 3), np.uint8)
+        images = np.empty((len(numbers), fmt.height, fmt.width, 3), self._dtype)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         for number, frame in self._decode(sorted(places)):
-            images[places[number]] = rgb_from_planes(frame.planes, fmt.colour)
+            images[places[number]] = self._picture(frame.planes, fmt.colour)
         if self._channels_first:
             images = np.moveaxis(images, -1, -3)
         if not self._torch:
