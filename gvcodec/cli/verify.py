@@ -56,6 +56,9 @@ def run(options: argparse.Namespace) -> None:
         )
     if found.source is not None and found.compared != found.frames:
         out(f"{found.source}: {count_noun(found.compared, 'frame')} compared")
+    if found.enlarged_to is not None:
+        size = "×".join(map(str, found.enlarged_to))
+        out(f"compared at the source's {size}, to which the stream's pictures are enlarged")
     shown = "painted" if found.latents is None else "restored"
     for what, psnr in (("base frames", found.base_psnr), (shown, found.painted_psnr)):
         if psnr:

@@ -31,7 +31,8 @@ class Verified:
     hexadecimal digits, which are right; of painted frames None where there is none. `latents`:
     frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
     is that of restored frames then. `worst`: of what is shown, seconds and dB of Y of the frame
-    with the lowest PSNR, which a mean hides."""
+    with the lowest PSNR, which a mean hides. `enlarged_to`: the size of the source, at which a
+    smaller stream was compared."""
 
     frames: int
     base_hash: str
@@ -42,6 +43,7 @@ class Verified:
     painted_psnr: tuple[float, ...] | None = None
     latents: int | None = None
     worst: tuple[float, float] | None = None
+    enlarged_to: tuple[int, int] | None = None
 
 
 def verify(
@@ -76,11 +78,11 @@ def verify(
             if decoder.tracks:
                 decoder.tracks.waiting.clear()
             found = None if originals is None else originals.at(frame.pts, decoder.metadata)
-            if found is not None:
+            if originals is not None and found is not None:
                 seconds = float((frame.pts - first) * tick)
-                base_frames.send(frame.base_frame, found, seconds)
+                base_frames.send(originals.as_large(frame.base_frame), found, seconds)
                 if frame.planes is not frame.base_frame:
-                    paintings.send(frame.planes, found, seconds)
+                    paintings.send(originals.as_large(frame.planes), found, seconds)
         decoder.verify(reader.base_hash)
     wanted = decoder.painted_wanted if painted else None
     return Verified(
@@ -93,6 +95,7 @@ def verify(
         paintings.mean(),
         decoder.latents,
         paintings.worst or base_frames.worst,
+        None if originals is None else originals.enlarged_to,
     )
 
 

@@ -151,6 +151,22 @@ def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
     assert done.limit == 1200 and done.reached.value < done.wanted.value == 34
 
 
+def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
+    write_clip(source, FORMAT, make_clip(96, 80, 12, seed=3), 512)
+    small = {"base": "av1", "preset": 10, "fit": 0, "input_options": InputOptions(scale=(48, 0))}
+    done = gvcodec.encode_file(source, stream, target="psnr=22", **small)
+    found = gvcodec.verify(stream, source)
+    assert found.enlarged_to == (96, 80) and found.compared == 12
+    assert found.painted_psnr[0] == pytest.approx(done.reached.value)
+    said = command("verify", stream, "--source", source)
+    assert "compared at the source's 96×80" in said.stdout.decode()
+    wide = dataclasses.replace(FORMAT, width=192)
+    write_clip(tmp_path / "wide.mkv", wide, make_clip(192, 80, 12, seed=3), 512)
+    with pytest.raises(UsageError, match="has 192×80 samples, the stream 48×40"):
+        gvcodec.verify(stream, tmp_path / "wide.mkv")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
