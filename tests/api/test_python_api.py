@@ -92,7 +92,7 @@ def test_layouts_of_tensors_are_one_stream(frames: np.ndarray, data: bytes) -> N
         ((8, 8, 3), lambda x: x / 127.5 - 1, "not from -1 to -1$"),
         ((8, 8, 3), lambda x: x * 1.0 + 2, "floats from 0 to 1, not from 2 to 2$"),
         ((8, 8, 3), lambda x: x + np.nan, "not from nan"),
-        ((8, 8, 3), lambda x: x.astype(np.uint16), "not uint16"),
+        ((8, 8, 3), lambda x: x.astype(np.int32), "not int32"),
         ((8, 8, 3), lambda x: "in.mp4", "encode_file takes the name of a video"),
         ((8, 8, 3), lambda x: [object()], "not object"),
     ],
