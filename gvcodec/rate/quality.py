@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Metric:
     """`sign`: +1 = more is better. `unit`: of a value, for messages. `close`: how near is near
-    enough. `usual`: value at q 40, `slope`: its change by a step of q."""
+    enough. `usual`: value at q 40, `slope`: its change by a step of q, `most`: the best one.
+    `share`: part of the usual number of frames that is looked at."""
 
     sign: int
     unit: str
@@ -44,12 +45,13 @@ class Metric:
     usual: float
     slope: float
     most: float = math.inf
+    share: float = 1.0
 
 
 METRICS = {
     "psnr": Metric(1, "DECIBEL", 0.05, 36.0, 0.3),
     "lpips": Metric(-1, "DISTANCE", 0.002, 0.2, 0.007),
-    "ssimulacra2": Metric(1, "SCORE", 0.3, 70.0, 0.9, most=100),
+    "ssimulacra2": Metric(1, "SCORE", 0.3, 70.0, 0.9, most=100, share=0.5),
     "cvvdp": Metric(1, "JOD", 0.02, 9.5, 0.03, most=10),
 }
 #: Pools by name, in words.
@@ -144,6 +146,7 @@ class Judge:
             begin = first + max(0, (end - first - most) // 2)
             return list(range(begin, min(end, begin + most)))
         looks = (_MANY if self._pool == "p5" else _LOOKS) if whole else _OF_A_SCENE
+        looks = max(1, round(METRICS[self._metric].share * looks))
         step = 1 if self._metric == "psnr" else max(1, math.ceil((end - first) / looks))
         return list(range(first, end, step))
 
