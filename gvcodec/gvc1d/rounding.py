@@ -1,4 +1,5 @@
-"""The encoder's choice of integers: transform, Analyst, then rounding by rate and distortion.
+"""The encoder's choice of integers: transform, then rounding by rate and distortion, or the Analyst
+and a dead zone.
 
 A value moves towards 0 where the bits that this saves are worth the squared error; the bits are
 those of the entropy model itself, given the values as they are rounded so far.
@@ -29,10 +30,13 @@ _AT_ONCE = 1 << 18
 
 
 class Rounding:
-    """Of frames in whole windows. `search`: rate–distortion rounding. Raises `MediaError`."""
+    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst: on
+    top of it the Analyst gains 0 to 2 % of the bytes where they are many and loses 4 to 10 % where
+    they are few. Raises `MediaError`."""
 
     def __init__(self, model: Path, threads: int, device: str = "cpu", search: bool = True) -> None:
         self._network = load_network(model, device)
+        self._network.uses_analyst = not search
         self._threads, self._device, self._search = threads, torch.device(device), search
 
     @torch.no_grad()
