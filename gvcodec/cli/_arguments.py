@@ -30,11 +30,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
+def add_threads(parser: argparse._ActionsContainer) -> None:
     add_options(parser, EncoderConfig, group="threads")
 
 
-def add_part(parser: argparse.ArgumentParser, *begins: str) -> None:
+def add_part(parser: argparse._ActionsContainer, *begins: str) -> None:
     """Which part of a video. `begins`: other names of --start."""
     parser.add_argument(
         *begins,
@@ -61,7 +61,7 @@ def end_of(options: argparse.Namespace) -> float | None:
     return end  # type: ignore[no-any-return]
 
 
-def add_progress(parser: argparse.ArgumentParser, verbose: bool = True) -> None:
+def add_progress(parser: argparse._ActionsContainer, verbose: bool = True) -> None:
     parser.add_argument(
         "--progress",
         choices=MODES,
@@ -112,5 +112,5 @@ def limits_of(options: argparse.Namespace) -> Limits:
     return Limits(**values_of(Limits, options))
 
 
-def add_overwrite(parser: argparse.ArgumentParser) -> None:
+def add_overwrite(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")

@@ -27,6 +27,7 @@ EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --ba
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s IN [OUT] [options]"
     parser.add_argument(
         "input",
         metavar="IN",
@@ -41,24 +42,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "AV1 that every player shows, with the packets for painting",
     )
     coding_arguments(parser)
-    add_options(parser, InputOptions, group="input")
-    add_options(parser, Job, EncoderConfig, group="whole")
-    add_threads(parser)
-    add_progress(parser)
-    add_overwrite(parser)
+    unsaid = parser.add_argument_group("what the input does not say itself")
+    add_options(unsaid, InputOptions, group="input")
+    run_by = parser.add_argument_group("the run and its output")
+    add_overwrite(run_by)
+    add_progress(run_by)
+    add_threads(run_by)
+    add_options(run_by, Job, EncoderConfig, group="whole")
 
 
 def coding_arguments(parser: argparse.ArgumentParser) -> None:
     """How to encode, for `batch` and `compare` too."""
-    add_options(parser, EncoderConfig, Job, group="rate", exclusive=True)
-    add_options(parser, Job, group="target")
-    add_options(parser, EncoderConfig)
-    add_part(parser)
-    add_options(parser, Job, group="part")
-    add_options(parser, InputOptions)
-    add_options(parser, InputOptions, group="sound", exclusive=True).add_argument(
+    rate = parser.add_argument_group("quality or size (one of -q, --size, --bitrate, …)")
+    add_options(rate, EncoderConfig, Job, group="rate", exclusive=True)
+    add_options(rate, Job, group="target")
+    part = parser.add_argument_group("part, picture and sound")
+    add_part(part)
+    add_options(part, Job, group="part")
+    add_options(part, InputOptions)
+    add_options(part, InputOptions, group="sound", exclusive=True).add_argument(
         "--no-sound", dest="sound", action="store_const", const="none", help="as --sound none"
     )
+    add_options(parser.add_argument_group("coding"), EncoderConfig)
 
 
 def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:

@@ -200,3 +200,13 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
 )
 def test_the_output_may_be_an_option(line: str, taken: str) -> None:
     assert from_habits(line.split()) == taken.split()
+
+
+def test_help_of_encode_begins_with_quality_and_size(capsys) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["encode", "--help"])
+    text = capsys.readouterr().out
+    titles = ["quality or size", "part, picture", "coding", "what the input", "the run and"]
+    places = [text.index(f"\n{title}") for title in titles]
+    assert places == sorted(places)
+    assert text.index("\n  -q ") > places[0] > text.index("\n  -h")
