@@ -2,9 +2,9 @@
 
 Each part is taken away, given what belongs to another crop ("shuffled"), or replaced by what it
 began as or by its hand-made neighbour, on held-out runs (`gvc1d.shards --held-out`), beside the
-whole. `--trained NAME=STATE …` adds networks trained without a part or from another seed. J is that
-of training, D / λ + bits, of first frames (I) and of the last ones of a run (P); distances are of
-restored pictures. A change is positive where the part helps.
+whole; `--trained NAME=STATE …`: networks trained without a part or from another seed instead. J is
+that of training, D / λ + bits, of first frames (I) and of the last ones of a run (P); distances are
+of restored pictures. A change is positive where the part helps.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     net = run.average
     whole = run.measure(net, asked.qs)
     found: dict[str, Any] = {"whole": whole}
-    for name, change in _without(run).items():
+    for name, change in ({} if asked.trained else _without(run)).items():
         altered = copy.deepcopy(net)
         change(altered)
         found[name] = _change(whole, run.measure(altered, asked.qs))
