@@ -80,7 +80,8 @@ def _encode_auto(search: Search, choose: Choose | None) -> Fitted:
     if choose is None or too_dear(room, search.extent.frames * fmt.width * fmt.height):
         return _encode(search, _try_presets(search))
     # Choosing costs more than a trial, so it is left out where AV1 cannot be so small.
-    motion = replace(search, config=replace(search.config, base="motion"), fits={}, notes=[])
+    settings = replace(search.config, base="motion", preset=None)
+    motion = replace(search, config=settings, fits={}, notes=[])
     try:
         guess = _try_presets(search)
         q, _ = Scale(search.config).place(guess)
