@@ -217,8 +217,26 @@ class Frames:
     ],
 )
 def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
-    """Base frames of vvc, painted frames of av1."""
-    torch = pytest.importorskip("torch")
+    """Base frames of vvc, painted frames of av1; in a process of its own, which no test before has
+    left threads in."""
+    pytest.importorskip("torch")
+    call = f"from tests.api.test_threads import load; load({method!r}, {threads}, {base!r})"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", call],
+        cwd=root,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def load(method: str, threads: int, base: str) -> None:
+    """What that process does."""
+    import torch
+
     fidelity = base == "vvc"
     frames = Frames(stream(base), threads, fidelity)
     whole = pictures(base, fidelity)
