@@ -1,7 +1,7 @@
 """Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
 painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
-`tests/oracle/painter.py` defines in NumPy what these numbers paint.
+What these numbers paint: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
 
 A file is safetensors with the key `painter` in its metadata: a JSON object of the sizes and
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8

