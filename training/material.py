@@ -36,8 +36,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.bases import is_reordered
-from gvcodec.batch.engines import AHEAD, open_engine
-from gvcodec.batch.task import Engine, Outcome, Task
+from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task, open_engine
 from gvcodec.config import EncoderConfig
 from gvcodec.layers import open_encoder
 from gvcodec.media.reader import VideoReader

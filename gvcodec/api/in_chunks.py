@@ -14,7 +14,7 @@ from pathlib import Path
 from gvcodec.api.job import Job
 from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
-from gvcodec.batch import ledger, store
+from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.settings import make_settings
@@ -23,6 +23,7 @@ from gvcodec.container.opening import open_sink
 from gvcodec.edit.info import duration_of
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
+from gvcodec.util import uris
 from gvcodec.util.file_io import as_name, name_errors, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
@@ -56,7 +57,7 @@ def encode_in_chunks(job: Job) -> Encoded:
     ):
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
-        coded = [store.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
+        coded = [uris.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
         known = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
         with engine, ProgressBar(["code"], mode=job.progress, verbose=job.verbose) as bar:

@@ -30,8 +30,7 @@ from gvcodec.rate.scenes import shares
 from gvcodec.rate.search import Fitted, TooSmallError, refuse_sound
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Reached, Target, encode_for
-from gvcodec.util.file_io import as_name, name_errors, open_input, work_folder
-from gvcodec.util.file_objects import check_source
+from gvcodec.util.file_io import as_name, check_source, name_errors, open_input, work_folder
 from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import local_path

@@ -3,9 +3,8 @@
 
 `inputs` finds what is to be encoded, `plan` cuts a video into chunks at keyframes of the source,
 `tasks` is what a worker does with one of them, `driver` leads all files from one to the next.
-`engines` opens what runs tasks: processes of this machine, or a cluster (`ray_engine`); `task` says
-what that is and `worker` does one. `store` reads and writes files and URIs, `ledger` remembers what
-is done, `table` tells it.
+`engines` runs tasks: in processes of this machine or on a cluster. `store` reads and writes files
+and URIs, `ledger` remembers what is done and tells it in a table.
 
 Pixels are read and written by the workers alone. Chunks, threads and names depend on the video and
 the settings only, so every engine and every number of jobs writes the same bytes."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
-from gvcodec.batch import store, table, tasks
-from gvcodec.batch.engines import AHEAD
+from gvcodec.batch import tasks
+from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task
 from gvcodec.batch.ledger import Job, Ledger
 from gvcodec.batch.plan import Plan
-from gvcodec.batch.task import Engine, Outcome, Task
 from gvcodec.errors import GvcodecError
+from gvcodec.util import uris
 from gvcodec.util.progress import ProgressBar
 
 #: Seconds between two tables while work goes on.
@@ -91,11 +91,11 @@ class Driver:
                 for future in done:
                     self._end(waiting.pop(future), future.result())
                 if time.monotonic() - written > _TABLE_EVERY:
-                    table.write(self.ledger, jobs)
+                    self.ledger.write_table(jobs)
                     written = time.monotonic()
         finally:
             files.shutdown(wait=False, cancel_futures=True)
-        table.write(self.ledger, jobs)
+        self.ledger.write_table(jobs)
 
     def perform(self, wanted: Sequence[Task]) -> list[Any]:
         """Values of tasks. Raises `FileFailed` once one has failed."""
@@ -161,7 +161,7 @@ class _File:
             )
         rate, header_q = self._job.settings.rate, None
         name = self._ledger.output_name(self._job, self._key)
-        output = store.join(self._ledger.out, name)
+        output = uris.join(self._ledger.out, name)
         if rate is not None and rate.whole:
             (joined,) = rows = self._driver.perform([self._task(0, _WHOLE, output=output)])
         else:
@@ -179,7 +179,7 @@ class _File:
         names = [f"{n:05d}" for n in range(len(self._plan.chunks))]
         wanted = [self._task(n, name, header_q) for n, name in enumerate(names)]
         rows = self._results(names, wanted)
-        chunks = [store.join(self._folder, f"{name}.gvc") for name in names]
+        chunks = [uris.join(self._folder, f"{name}.gvc") for name in names]
         arguments = self._common() | {"chunks": chunks, "output": output}
         memory = _LIGHT + _LIGHT_A_PIXEL * self._plan.width * self._plan.height
         (joined,) = self._driver.perform([Task(tasks.join, arguments, self._cores, memory)])
@@ -206,7 +206,7 @@ class _File:
 
     def _task(self, number: int, name: str, header_q: int | None = None, output: str = "") -> Task:
         """Encode a chunk, to `output` or among the chunks."""
-        place, keep = (store.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
+        place, keep = (uris.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
         wanted = {"number": number, "output": output or place, "keep": keep, "header_q": header_q}
         return Task(tasks.encode, self._common() | wanted, self._cores, self._memory)
 

@@ -1,8 +1,12 @@
-"""Where tasks run: processes of this machine (`Local`), this process (`Inline`), or a cluster
-(`ray_engine`).
+"""Where tasks run: processes of this machine (`Local`), this process (`Inline`), a cluster of Ray
+(`Cluster`: one that runs, named by its address, or one that is started on this machine).
 
-with open_engine(jobs=4) as engine:
-    outcome = engine.submit(Task(join, {...})).result()
+    with open_engine(jobs=4) as engine:
+        outcome = engine.submit(Task(join, {...})).result()
+
+A task calls a function of a module with keywords. What it raises comes back in its outcome. A
+worker that dies is replaced and its task tried again, `Task.tries` times in all, as is one that
+lost its connection. `gvcodec.batch.worker` is such a process.
 """
 
 from __future__ import annotations
@@ -11,21 +15,71 @@ import contextlib
 import os
 import pickle
 import subprocess
+import sys
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
 
-from gvcodec.batch.task import Engine, Outcome, Task, perform
-from gvcodec.errors import UsageError
+import gvcodec
+from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.util.programs import python_command, python_environment
 from gvcodec.util.signals import OnAbort, defer_signals
+from gvcodec.util.uris import ConnectionLostError
 
 #: Tasks a core that are asked for at a time: none idles while the next one is thought of.
 AHEAD = 2
 #: Part of the machine's memory that tasks may take together.
 _SHARE = 0.9
 _CGROUP = "/sys/fs/cgroup/memory.max"
+#: Seconds that a store that stopped answering is given.
+_MOMENT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`cores` it keeps busy, threads that it may start, `memory` in bytes that it takes at most."""
+
+    call: Callable[..., Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    cores: int = 1
+    memory: int = 512 << 20
+    tries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`value` of the function, or `error`, a line that says what went wrong. `again`: a repetition
+    may help; `lost`: the worker died. `tries`: how often it was begun."""
+
+    value: Any = None
+    error: str = ""
+    again: bool = False
+    lost: bool = False
+    tries: int = 1
+
+
+class Engine:
+    """`cores` of all its machines, `memory` in bytes of the largest. It ends with its `with` block,
+    and with it what it started."""
+
+    cores: int
+    memory: int
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """The outcome, which is still to come."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        """The end."""
 
 
 def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = None) -> Engine:
@@ -34,10 +88,6 @@ def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = 
     `UsageError` where Ray is wanted and not there."""
     if cluster is None:
         return Local(jobs or os.cpu_count() or 1, memory or machine_memory())
-    try:
-        from gvcodec.batch.ray_engine import Cluster
-    except ImportError:
-        raise UsageError("--cluster needs Ray: pip install 'gvcodec[cluster]'") from None
     return Cluster(cluster, jobs, memory)
 
 
@@ -51,6 +101,30 @@ def machine_memory() -> int:
     with contextlib.suppress(OSError, ValueError), open(_CGROUP) as file:
         most = min(most, int(file.read()))
     return int(_SHARE * most)
+
+
+def perform(task: Task, tries: int = 1) -> Outcome:
+    """Do a task with as many threads as it has cores."""
+    os.environ["OMP_NUM_THREADS"] = str(task.cores)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(task.cores)
+    again = False
+    try:
+        return Outcome(task.call(**task.arguments), tries=tries)
+    except ConnectionLostError as lost:
+        # Whoever tries again finds that a moment has passed.
+        time.sleep(_MOMENT)
+        error, again = str(lost), True
+    except GvcodecError as failed:
+        error = str(failed)
+    except MemoryError:
+        error = "out of memory"
+    except OSError as failed:
+        error = f"{failed.filename or 'input or output'}: {failed.strerror or failed}"
+        again = isinstance(failed, ConnectionError | TimeoutError)
+    except Exception as failed:  # noqa: BLE001 (one file must not end the work on others)
+        error = f"{type(failed).__name__}: {failed}".splitlines()[0]
+    return Outcome(error=error, again=again, tries=tries)
 
 
 class Local(Engine):
@@ -144,3 +218,109 @@ class Inline(Local):
 
     def _try(self, task: Task, tries: int) -> Outcome:
         return perform(task, tries)
+
+
+class Cluster(Engine):
+    """`address`: `HOST:PORT`, `ray://…`, "auto" for the cluster that this machine is part of, or
+    "local": one of `cores` cores (0 = all) and `memory` bytes is started here and ends with this.
+    Ray places tasks by the cores and the memory that they ask for, and begins those anew whose
+    worker or machine is lost. Raises `UsageError` where no cluster answers, or Ray is missing."""
+
+    def __init__(self, address: str, cores: int = 0, memory: int | None = None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        if address == "local":
+            options |= {"num_cpus": cores or os.cpu_count(), "include_dashboard": False}
+            options |= {"_memory": memory} if memory else {}
+        else:
+            options["address"] = address
+        try:
+            import ray.exceptions
+
+            # Ray puts the working directory first on its workers' path of modules.
+            with contextlib.chdir(Path(gvcodec.__file__).resolve().parents[1]):
+                ray.init(**options)
+        except ImportError:
+            raise UsageError("--cluster needs Ray: pip install 'gvcodec[cluster]'") from None
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(f"--cluster {address}: {said}") from error
+        self._ray, self._remote = ray, ray.remote(_perform_or_raise)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        total = sum(int(node.get("CPU", 0)) for node in nodes)
+        self.cores = max(1, min(cores, total) if cores else total)
+        self._most = max([int(node.get("CPU", 0)) for node in nodes], default=1) or 1
+        self.memory = max([int(node.get("memory", 0)) for node in nodes], default=0)
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Tries beyond the first are repetitions of Ray."""
+        wanted: dict[str, Any] = {
+            "num_cpus": min(task.cores, self._most),
+            "memory": min(task.memory, self.memory),
+            "max_retries": task.tries - 1,
+            "retry_exceptions": [_AgainError],
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(task.cores)}},
+        }
+        reference = self._remote.options(**wanted).remote(task)
+        future = _Reported(partial(self._ray.cancel, reference, force=True))
+        reference.future().add_done_callback(lambda done: self._settle(future, done, task.tries))
+        return future
+
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        self._ray.shutdown()
+
+    def _settle(self, future: Future[Outcome], done: Future[Any], tries: int) -> None:
+        if future.cancelled():
+            return
+        try:
+            outcome: Outcome = done.result()
+        except (_AgainError, self._ray.exceptions.RayError) as error:
+            cause = getattr(error, "cause", error)
+            if isinstance(cause, _AgainError):
+                outcome = Outcome(error=str(cause), again=True, tries=tries)
+            else:
+                said = type(error).__name__.removesuffix("Error")
+                outcome = Outcome(error=f"lost in {tries} tries ({said})", lost=True, tries=tries)
+        future.set_result(outcome)
+
+
+class _AgainError(Exception):
+    """The outcome asks for a repetition."""
+
+
+class _Reported(Future[Outcome]):
+    """An outcome that is still to come; to cancel it cancels the task."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        super().__init__()
+        self._cancel = cancel
+
+    def cancel(self) -> bool:
+        self._cancel()
+        return super().cancel()
+
+
+def _perform_or_raise(task: Task) -> Outcome:
+    outcome = perform(task)
+    if outcome.again:
+        raise _AgainError(outcome.error)
+    return outcome
+
+
+def work() -> None:
+    """Perform the task that comes on standard input; its outcome goes to standard output. The
+    process ends when standard input does, since then nobody waits for it."""
+
+    def end_with_input() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    # Libraries print to standard output; the outcome goes where it pointed to.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    task = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=end_with_input, daemon=True).start()
+    pickle.dump(perform(task), answers)
+    answers.flush()
+    # Nothing else is left to do, whatever libraries still think.
+    os._exit(0)

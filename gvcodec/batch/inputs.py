@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gvcodec.batch import store
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.util import uris
 from gvcodec.util.tables import read_table
 from gvcodec.util.uris import is_uri
 
@@ -54,12 +54,12 @@ def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
                 path = _beside(name, uri)
                 yield path, row, _refuse_pipe(path)
             return
-        paths = store.expand(name)
+        paths = uris.expand(name)
     except MediaError as error:
-        yield store.local_path(name), {}, str(error)
+        yield uris.fixed_path(name), {}, str(error)
         return
     if not paths:
-        yield store.local_path(name), {}, f"{name}: no such file"
+        yield uris.fixed_path(name), {}, f"{name}: no such file"
     for path in paths:
         other = "" if len(paths) == 1 or is_video(path) else NO_VIDEO
         yield path, {}, other or _refuse_pipe(path)
@@ -69,7 +69,7 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
     """The folder of an input within the folder, or the beginning of the glob, that names it among
     `inputs`; "" for one that is named itself."""
     for name in inputs:
-        path = store.local_path(name)
+        path = uris.fixed_path(name)
         if path.lower().endswith(_MANIFESTS) or path == uri:
             continue
         root = re.split(r"[*?\[]", path, maxsplit=1)[0] if glob.has_magic(path) else f"{path}/"
@@ -93,7 +93,7 @@ def _refuse_pipe(path: str) -> str:
 
 def read_manifest(name: str) -> list[dict[str, Any]]:
     """Rows without their empty cells. Raises `UsageError` for what is no table."""
-    data = store.read_bytes(store.local_path(name))
+    data = uris.read_bytes(uris.fixed_path(name))
     if data is None:
         raise UsageError(f"{name}: no such manifest")
     try:
@@ -109,9 +109,9 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
 
 def _beside(manifest: str, uri: str) -> str:
     if is_uri(uri) or uri.startswith(("/", "file://")):
-        return store.local_path(uri)
-    folder = store.local_path(manifest).rsplit("/", 1)[0]
-    return store.join(folder, uri)
+        return uris.fixed_path(uri)
+    folder = uris.fixed_path(manifest).rsplit("/", 1)[0]
+    return uris.join(folder, uri)
 
 
 def words_of(row: dict[str, Any]) -> list[str]:

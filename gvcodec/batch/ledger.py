@@ -5,21 +5,31 @@
     done/KEY.json       a finished file: its name and rows; its chunks are gone
     names/STEM.json     whose KEY the output STEM.gvc is
 
-NAME is made of URI and settings, KEY of content and settings.
+NAME is made of URI and settings, KEY of content and settings. `OUT/batch.csv` has a row for each
+file and each of its chunks; `chunk` is empty in the row of a file. `status`: done, failed, or open.
+`seconds` of wall and `cpu` of processor time sum up over chunks, `bpp` leaves out sound, `psnr_y`
+in dB (inf: exact) is a mean over frames; `q` is the base's index.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gvcodec.batch import store
 from gvcodec.batch.settings import Settings
+from gvcodec.util import uris
+from gvcodec.util.file_io import write_bytes, write_json
 
+TABLE = "batch.csv"
+COLUMNS = """input output status chunk first frames width height bytes bpp psnr_y
+    seconds cpu cores base q fitted base_model painter_model notes error""".split()  # noqa: SIM905
 _FOLDER = ".batch"
 _LONGEST = 160
 
@@ -54,10 +64,10 @@ class Ledger:
         self._shared = {stem for stem, count in stems.items() if count > 1}
 
     def input_path(self, job: Job) -> str:
-        return store.join(self.out, _FOLDER, "inputs", f"{job.name}.json")
+        return uris.join(self.out, _FOLDER, "inputs", f"{job.name}.json")
 
     def chunk_folder(self, key: str) -> str:
-        return store.join(self.out, _FOLDER, "chunks", key)
+        return uris.join(self.out, _FOLDER, "chunks", key)
 
     def output_name(self, job: Job, key: str) -> str:
         """The name of the source, as far as names may be long. With the beginning of the key where
@@ -66,53 +76,78 @@ class Ledger:
         plain, unique = f"{stem}.gvc", f"{stem}-{key[:12]}.gvc"
         if stem.casefold() in self._shared:
             return unique
-        path = store.join(self.out, _FOLDER, "names", f"{stem}.json")
-        owner = (store.read_json(path) or {}).get("key")
-        if owner is None and store.size_of(store.join(self.out, plain)) is None:
-            store.write_json(path, {"key": key})
+        path = uris.join(self.out, _FOLDER, "names", f"{stem}.json")
+        owner = (uris.read_json(path) or {}).get("key")
+        if owner is None and uris.size_of(uris.join(self.out, plain)) is None:
+            write_json(path, {"key": key})
             owner = key
         return plain if owner == key else unique
 
     def plan(self, job: Job) -> dict[str, Any] | None:
         """Of an earlier run, if the input has not changed since."""
         record = self.input(job)
-        if "plan" not in record or record["stamp"] != store.stamp(job.uri):
+        if "plan" not in record or record["stamp"] != uris.stamp(job.uri):
             return None
         return record
 
     def fail(self, job: Job, error: str) -> None:
         """The input ended with an error. Its plan stays."""
         record = {"uri": job.uri} | self.input(job) | {"error": error}
-        store.write_json(self.input_path(job), record)
+        write_json(self.input_path(job), record)
 
     def find_done(self, key: str) -> dict[str, Any] | None:
         """Name and rows of a finished file that is still there."""
-        record = store.read_json(self._done_path(key))
-        if not record or store.size_of(store.join(self.out, record["output"])) != record["bytes"]:
+        record = uris.read_json(self._done_path(key))
+        if not record or uris.size_of(uris.join(self.out, record["output"])) != record["bytes"]:
             return None
         return dict(record)
 
     def finish(self, job: Job, key: str, output: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         record = {"output": output, "bytes": rows[0]["bytes"], "rows": rows}
-        store.write_json(self._done_path(key), record)
-        store.remove_folder(self.chunk_folder(key))
+        write_json(self._done_path(key), record)
+        uris.remove_folder(self.chunk_folder(key))
         return record
 
     def results(self, key: str) -> dict[str, Any]:
         """Results of tasks on chunks by their names, of those that are whole."""
         folder = self.chunk_folder(key)
-        names = [name for name in store.names_in(folder) if name.endswith(".json")]
+        names = [name for name in uris.names_in(folder) if name.endswith(".json")]
         found = {
-            name.removesuffix(".json"): store.read_json(store.join(folder, name)) for name in names
+            name.removesuffix(".json"): uris.read_json(uris.join(folder, name)) for name in names
         }
         return {name: result for name, result in found.items() if result is not None}
 
     def input(self, job: Job) -> dict[str, Any]:
         """What is known of an input: its plan, key, or error."""
-        return store.read_json(self.input_path(job)) or {}
+        return uris.read_json(self.input_path(job)) or {}
+
+    def rows(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Rows of the table, of all jobs in their order."""
+        found: list[dict[str, Any]] = []
+        for job in jobs:
+            record = self.input(job)
+            error = job.error or record.get("error", "")
+            done = self.find_done(record["key"]) if "key" in record else None
+            if done is None:
+                status = "failed" if error else "open"
+                found.append({"input": job.uri, "status": status, "error": error})
+                continue
+            for row in done["rows"]:
+                exact = {"psnr_y": math.inf} if row.get("psnr_y") is None else {}
+                notes = "; ".join(row["notes"])
+                found.append(row | exact | {"input": job.uri, "status": "done", "notes": notes})
+        return found
+
+    def write_table(self, jobs: Sequence[Job]) -> None:
+        """The table, anew."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self.rows(jobs))
+        write_bytes(uris.join(self.out, TABLE), _as_utf8(text.getvalue()))
 
     def _done_path(self, key: str) -> str:
-        return store.join(self.out, _FOLDER, "done", f"{key}.json")
+        return uris.join(self.out, _FOLDER, "done", f"{key}.json")
 
 
 def _stem(job: Job) -> str:
@@ -120,3 +155,22 @@ def _stem(job: Job) -> str:
     while len(os.fsencode(stem)) > _LONGEST:
         stem = stem[:-1]
     return f"{job.folder}/{stem}" if job.folder else stem
+
+
+def summary_of(rows: Sequence[dict[str, Any]]) -> str:
+    """How many files are done, failed and open, and their bytes."""
+    files = [row for row in rows if row.get("chunk") in (None, "")]
+    counts = Counter(row["status"] for row in files)
+    total = sum(row["bytes"] for row in files if row["status"] == "done")
+    ends = [f"{counts[status]} {status}" for status in ("done", "failed", "open") if counts[status]]
+    return f"{', '.join(ends)}; {total:,} bytes"
+
+
+def _as_utf8(text: str) -> bytes:
+    """Names of files as they are on the disk; where one is no UTF-8, its bytes by their numbers."""
+    data = text.encode(errors="surrogateescape")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return text.encode(errors="backslashreplace")
+    return data

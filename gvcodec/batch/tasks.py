@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from gvcodec.bases import base_of
-from gvcodec.batch import store
 from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.bitstream import Reader
@@ -32,6 +31,8 @@ from gvcodec.rate import one_pass
 from gvcodec.rate.budget import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for
+from gvcodec.util import uris
+from gvcodec.util.file_io import write_bytes, write_json, write_whole
 
 #: Frames.
 _ALL = 1 << 40
@@ -44,18 +45,18 @@ _A_CORE, _MOST_CORES = 2560 * 1440, 4
 
 def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
     """The chunks of a video and the key of the work on it."""
-    stamp = store.stamp(uri)
+    stamp = uris.stamp(uri)
     length = None if settings.rate is not None and settings.rate.whole else settings.chunk
     found = make_plan(uri, settings.start, settings.frames, length, settings.input)
     record = {
         "uri": uri,
         "stamp": stamp,
-        "key": settings.key(store.content_id(uri, stamp)),
+        "key": settings.key(uris.content_id(uri, stamp)),
         "plan": found.pack(),
         "cores": cores_of(found),
         "memory": memory_of(settings, found),
     }
-    store.write_json(keep, record)
+    write_json(keep, record)
     return record
 
 
@@ -84,7 +85,7 @@ def encode(
         raise WrongModelError(
             "this machine has other models than the one that the work was ordered on"
         )
-    store.write_bytes(output, coded.data)
+    write_bytes(output, coded.data)
     sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
     row = {
         "psnr_y": round(coded.psnr_y, 4) if math.isfinite(coded.psnr_y) else None,
@@ -98,7 +99,7 @@ def encode(
         "cores": cores,
         "notes": coded.notes,
     }
-    store.write_json(keep, row)
+    write_json(keep, row)
     return row
 
 
@@ -131,7 +132,7 @@ def join(
     uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int, output: str
 ) -> dict[str, Any]:
     """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
-    with _open(uri, settings) as video, store.write_whole(output) as stream:
+    with _open(uri, settings) as video, write_whole(output) as stream:
         part = settings.frames is not None or settings.input.until is not None
         splicer = _splice(chunks, video, stream, cores, part)
     size, tracks = splicer.writer.size, splicer.writer.track_size
@@ -186,7 +187,7 @@ def _splice(
 
 
 def _read_chunk(path: str) -> Reader:
-    return Reader(io.BytesIO(store.read_bytes(path) or b""), path)
+    return Reader(io.BytesIO(uris.read_bytes(path) or b""), path)
 
 
 @contextlib.contextmanager

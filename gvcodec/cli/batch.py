@@ -8,15 +8,15 @@ import copy
 import os
 from typing import Any, NoReturn
 
-from gvcodec.batch import inputs, store, table
+from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.ledger import TABLE, Job, Ledger, summary_of
 from gvcodec.batch.settings import make_settings
-from gvcodec.batch.table import TABLE
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
+from gvcodec.util import uris
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say
 from gvcodec.util.options import bytes_, integer
@@ -73,11 +73,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    ledger = Ledger(store.local_path(options.output))
+    ledger = Ledger(uris.fixed_path(options.output))
     if not is_uri(ledger.out) and os.pardir in ledger.out.split("/"):
         # A folder that another one is reached through is missing; it is not made for that.
         raise MissingFileError(options.output)
-    refuse_input(store.join(ledger.out, TABLE))
+    refuse_input(uris.join(ledger.out, TABLE))
     jobs, skipped = jobs_of(options)
     if skipped:
         names = ", ".join(path.rsplit("/", 1)[-1] for path in skipped[:_NAMED])
@@ -95,10 +95,10 @@ def run(options: argparse.Namespace) -> None:
 
         driver = Driver(engine, ledger, FrameCount(bar, len(jobs)).heard, ended)
         driver.run(jobs)
-    say(table.summary_of(table.rows_of(ledger, jobs)))
+    say(summary_of(ledger.rows(jobs)))
     if driver.errors:
         failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
-        raise BatchError(f"{failed}; {store.join(options.output, TABLE)} has a row for each")
+        raise BatchError(f"{failed}; {uris.join(options.output, TABLE)} has a row for each")
     say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
 
 
@@ -117,7 +117,7 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     raised, with those of a row it is in its job."""
     usual = _settings(options)
     jobs, skipped = list[Job](), list[str]()
-    for uri, row, error in inputs.find(options.inputs, store.local_path(options.output)):
+    for uri, row, error in inputs.find(options.inputs, uris.fixed_path(options.output)):
         if error == inputs.NO_VIDEO:
             skipped.append(uri)
             continue

@@ -20,8 +20,8 @@ from gvcodec.util.file_io import (
     name_of,
     open_input,
     open_output,
+    whole_writer,
 )
-from gvcodec.util.file_objects import whole_writer
 
 PathName: TypeAlias = str | os.PathLike[str]
 #: A stream: a path ("-" is standard input), bytes, or an open binary file.

@@ -18,9 +18,8 @@ from gvcodec.media.inputs import Page
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.timeline import may_jump
-from gvcodec.util.file_io import as_name
-from gvcodec.util.file_objects import check_source
-from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
+from gvcodec.util.file_io import as_name, check_source
+from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
 
 Source = str | os.PathLike[str] | BinaryIO
 #: Bytes of the beginning that are kept.
@@ -203,7 +202,7 @@ class Opened:
         elif path is None:
             self.pipe = SeekablePipe(source)  # type: ignore[arg-type]
         elif is_uri(path):
-            self._remote = open_uri(path)
+            self._remote = open_read(path)
             self.pipe = SeekablePipe(self._remote)
         if self.pipe is not None:
             container = av.open(self.pipe, "r", options=_DEMUXING, **ANY_TEXT)

@@ -1,27 +1,33 @@
-"""Inputs and outputs of the command line: "-" for pipes, outputs that appear whole or
-not at all."""
+"""Inputs and outputs: "-" for pipes, file objects of callers, outputs that appear whole or not at
+all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import io
+import json
 import os
 import secrets
+import select
 import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self, cast
 
-from gvcodec.errors import MediaError, MissingFileError, UsageError
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.util.signals import OnAbort, defer_signals
-from gvcodec.util.uris import absolute_path, is_uri, local_path, open_uri
+from gvcodec.util.uris import BLOCK, absolute_path, is_uri, local_path, open_read, system_of
+from gvcodec.util.uris import name_errors as name_store_errors
 
 _STDIN, _STDOUT = 0, 1
+#: Seconds to wait for a full pipe that has no number.
+_PAUSE = 0.01
 #: Characters of a name that its temporary file takes over: a name may have 255 bytes in all.
 _LONG = 32
 #: Names of files that other programs open; a stream under one of them would only confuse.
@@ -42,20 +48,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
     if path == "-":
         yield sys.stdin.buffer
         return
-    if is_uri(path):
-        with open_uri(path) as remote:
-            yield remote
-        return
-    path = local_path(path)
-    try:
-        stream = open(path, "rb")  # noqa: SIM115
-    except IsADirectoryError as error:
-        raise MediaError(f"{path}: is a folder") from error
-    except FileNotFoundError as error:
-        raise MissingFileError(path) from error
-    except PermissionError as error:
-        raise MediaError(f"{path}: {error.strerror}") from error
-    with stream:
+    with open_read(path if is_uri(path) else local_path(path)) as stream:
         yield stream
 
 
@@ -194,6 +187,72 @@ class Borrowed(io.RawIOBase):
         return len(data)
 
 
+def check_source(source: object, what: str) -> None:
+    """Raises `UsageError` for what is neither a path nor an open binary file. `what`: how the
+    message calls it."""
+    if isinstance(source, str | os.PathLike):
+        return
+    if isinstance(source, bytes | bytearray | memoryview):
+        raise UsageError(f"{what} is a path or an open file, not bytes: io.BytesIO makes one")
+    _check_object(source, ("read", "seek", "tell"), what)
+
+
+def whole_writer(output: object) -> BinaryIO:
+    """An open binary file whose `write` writes everything. Raises `UsageError`."""
+    _check_object(output, ("write",), "an output")
+    return cast(BinaryIO, _WholeWriter(output))
+
+
+def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
+    missing = [name for name in methods if not callable(getattr(given, name, None))]
+    if missing:
+        raise UsageError(
+            f"{what} is a path or an open binary file, not {type(given).__name__} "
+            f"(without {' and '.join(missing)})"
+        )
+    if isinstance(given, io.TextIOBase):
+        raise UsageError(f"{what} is open as text: open it in binary mode")
+    if getattr(given, "closed", False):
+        raise UsageError(f"{what} is closed")
+
+
+class _WholeWriter:
+    """A raw file may take a part, and a pipe that does not block nothing for a while."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._raw = isinstance(stream, io.RawIOBase)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        left = view
+        while left:
+            try:
+                # Many an object that is no raw file says nothing.
+                taken = self._stream.write(left if len(left) < len(view) else data)
+                taken = (0 if self._raw else len(left)) if taken is None else taken
+            except BlockingIOError as error:
+                taken = error.characters_written
+            left = left[taken:]
+            if left and not taken:
+                self._wait()
+        return len(view)
+
+    def flush(self) -> None:
+        while flush := getattr(self._stream, "flush", None):
+            try:
+                flush()
+                return
+            except BlockingIOError:
+                self._wait()
+
+    def _wait(self) -> None:
+        try:
+            select.select([], [self._stream.fileno()], [], 1)
+        except (AttributeError, OSError, ValueError):
+            time.sleep(_PAUSE)
+
+
 class PendingFile:
     """A temporary file beside `path`: takes its place when the `with` block ends well, is removed
     when it does not.
@@ -287,6 +346,42 @@ class PendingFile:
             except OSError:
                 self._target.unlink(missing_ok=True)
                 raise
+
+
+@contextlib.contextmanager
+def write_whole(path: str) -> Iterator[BinaryIO]:
+    """A binary file at a path or URI to write, which takes its place when the block ends well.
+    Raises `MediaError`."""
+    if is_uri(path):
+        with tempfile.TemporaryFile() as spool:
+            yield spool  # type: ignore[misc]
+            spool.seek(0)
+            with name_store_errors(path):
+                # Stores show an object once it is closed; where writing breaks off, a transaction
+                # drops it.
+                system, inside = system_of(path)
+                with system.transaction, system.open(inside, "wb") as stream:
+                    shutil.copyfileobj(spool, stream, BLOCK)
+        return
+    with name_store_errors(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with (
+        PendingFile(path, overwrite=True) as pending,
+        name_errors(path),
+        open(pending.temporary, "wb") as stream,
+    ):
+        yield stream
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Appears whole. Raises `MediaError`."""
+    with write_whole(path) as stream:
+        stream.write(data)
+
+
+def write_json(path: str, value: Any) -> None:
+    # In ASCII: names of files need not be UTF-8.
+    write_bytes(path, json.dumps(value, indent=1).encode())
 
 
 def _reason(error: OSError) -> str:

@@ -1,12 +1,16 @@
-"""Inputs that are not files of this machine, by fsspec: `s3://…`, `https://…`, `memory://…`.
+"""Files and URIs through one set of functions, by fsspec: `s3://…`, `https://…`, `memory://…`, or a
+path. `file_io` writes them.
 
 What a store says becomes one line with the path; where it stops answering that is a
-`ConnectionLostError`."""
+`ConnectionLostError`, which a task is repeated for."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import io
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +23,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Names of this machine's file system among fsspec's.
 _LOCAL = ("file://", "local://")
 #: Bytes that are read of a URI at once.
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
+#: What a store says of a version of a file.
+_FOUND_BY_CONTENT = ("ETag", "etag", "md5Hash", "checksum")
+_STAMPS = (*_FOUND_BY_CONTENT, "mtime", "LastModified", "last_modified", "created", "updated")
 
 
 class ConnectionLostError(MediaError):
@@ -65,7 +72,9 @@ def name_errors(path: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise MissingFileError(path) from error
-    except (PermissionError, IsADirectoryError, FileExistsError, NotADirectoryError) as error:
+    except IsADirectoryError as error:
+        raise MediaError(f"{path}: is a folder") from error
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise MediaError(f"{path}: {error.strerror or error}") from error
     except ImportError as error:
         raise UsageError(f"{path}: {error}".splitlines()[0]) from error
@@ -91,12 +100,14 @@ def system_of(path: str) -> tuple[Any, str]:
         raise UsageError(f"{path}: {str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
-def open_uri(path: str) -> BinaryIO:
-    """A binary file that can seek, of which only what is read comes over. Raises `MediaError`,
-    `UsageError` where a package for such URIs is missing."""
+def open_read(path: str) -> BinaryIO:
+    """A binary file that can seek; of a remote one only what is read comes over. Raises
+    `MediaError`, `UsageError` where a package for such URIs is missing."""
     with name_errors(path):
+        if not is_uri(path):
+            return open(local_path(path), "rb")
         system, inside = system_of(path)
-        return _Remote(system.open(inside, "rb", block_size=_BLOCK), path)  # type: ignore[return-value]
+        return _Remote(system.open(inside, "rb", block_size=BLOCK), path)  # type: ignore[return-value]
 
 
 class _Remote(io.RawIOBase):
@@ -121,3 +132,105 @@ class _Remote(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
+
+
+def fixed_path(path: str) -> str:
+    """A path as one that does not depend on the working folder; URIs stay."""
+    return path if is_uri(path) else absolute_path(local_path(path))
+
+
+def join(folder: str, *names: str) -> str:
+    return "/".join([folder.rstrip("/") or "/", *names])
+
+
+def stamp(path: str) -> dict[str, Any]:
+    """What tells one version of a file from the next, without reading it. Raises `MediaError`."""
+    with name_errors(path):
+        if not is_uri(path):
+            status = os.stat(path)
+            return {"size": status.st_size, "mtime": status.st_mtime_ns}
+        system, inside = system_of(path)
+        system.invalidate_cache()
+        found = system.info(inside)
+        return {"size": found.get("size")} | {
+            name: str(found[name]) for name in _STAMPS if found.get(name)
+        }
+
+
+def content_id(path: str, known: dict[str, Any]) -> str:
+    """A hash of a file's bytes, or what its store has for one (`known`: its stamp)."""
+    tag = next((known[name] for name in _FOUND_BY_CONTENT if name in known), None)
+    if tag is not None:
+        return hashlib.sha256(f"{tag} {known['size']}".encode()).hexdigest()
+    with open_read(path) as stream, name_errors(path):
+        digest = hashlib.sha256()
+        while block := stream.read(BLOCK):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def read_bytes(path: str) -> bytes | None:
+    """None where there is no such file."""
+    try:
+        with open_read(path) as stream, name_errors(path):
+            return stream.read()
+    except MissingFileError:
+        return None
+
+
+def read_json(path: str) -> Any:
+    """None where there is no such file, or nothing that makes sense."""
+    with contextlib.suppress(ValueError):
+        return json.loads(read_bytes(path) or b"null")
+    return None
+
+
+def size_of(path: str) -> int | None:
+    """Bytes of a file, None where there is none."""
+    try:
+        size = stamp(path)["size"]
+    except ConnectionLostError:
+        raise
+    except MediaError:
+        return None
+    return None if size is None else int(size)
+
+
+def remove_folder(path: str) -> None:
+    """A folder and all in it, if it is there."""
+    with contextlib.suppress(FileNotFoundError), name_errors(path):
+        system, inside = system_of(path)
+        if system.exists(inside):
+            system.rm(inside, recursive=True)
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the files in a folder; none where there is no such folder."""
+    try:
+        with name_errors(folder):
+            system, inside = system_of(folder)
+            system.invalidate_cache()
+            return sorted(
+                str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(inside, detail=False)
+            )
+    except ConnectionLostError:
+        raise
+    except MediaError:
+        return []
+
+
+def expand(path: str) -> list[str]:
+    """Files that a file, folder (all below, but hidden ones) or glob names, in order."""
+    path = fixed_path(path)
+    with name_errors(path):
+        system, inside = system_of(path)
+        if not is_uri(path) and os.path.exists(path) and not os.path.isdir(path):
+            return [path]
+        if system.isdir(inside):
+            found = system.find(inside)
+        elif glob.has_magic(inside):
+            found = [name for name in system.glob(inside) if system.isfile(name)]
+        else:
+            return [path] if is_uri(path) else []
+        shown = [name for name in found if "/." not in name.removeprefix(inside)]
+        return sorted(map(system.unstrip_protocol, shown) if is_uri(path) else shown)

@@ -10,8 +10,7 @@ from fractions import Fraction
 
 import pytest
 
-from gvcodec.batch.engines import Inline, Local
-from gvcodec.batch.task import Task
+from gvcodec.batch.engines import Inline, Local, Task
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.messages import count_noun
 from tests.batch.test_batch import encode, streams_of, write_video
@@ -95,7 +94,7 @@ def cluster():  # type: ignore[no-untyped-def]
 
 @pytest.mark.slow
 def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from gvcodec.batch.ray_engine import Cluster as Engine
+    from gvcodec.batch.engines import Cluster as Engine
 
     clips = [write_video(tmp_path / f"{n}.mp4", n) for n in range(3)]
     (tmp_path / "notes.mp4").write_text("no video")

@@ -16,8 +16,8 @@ import pytest
 from gvcodec import cli
 from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
+from gvcodec.batch.engines import Outcome, Task
 from gvcodec.batch.plan import Chunk, Plan
-from gvcodec.batch.task import Outcome, Task
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
 from gvcodec.painter.fit_work import expected_work, share_done, work_of
