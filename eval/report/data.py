@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class Results:
     parts: dict[tuple[str, str], list[dict[str, dict[str, Any] | None]]] = field(
         default_factory=dict
     )
+    #: By row that reaches no rate, the smallest streams found on each clip, bpp.
+    smallest: dict[str, list[float]] = field(default_factory=dict)
     #: Motion-compensated change of the sources themselves, see `eval.metrics.flicker.own_change`.
     source_change: dict[str, float] = field(default_factory=dict)
     speed: list[dict[str, Any]] = field(default_factory=list)
@@ -82,8 +85,10 @@ class Results:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Rates that BD-rates look at, bpp."""
-        return ALL_RATES if self.profile else RANGE
+        """Rates that BD-rates look at, bpp: as far as rates were asked for, at least."""
+        if self.profile:
+            return ALL_RATES
+        return min(RANGE[0], *self.targets), max(RANGE[1], *self.targets)
 
     def find_published(self, metric: str) -> dict[str, list[tuple[float, float]]]:
         """What the profile's paper prints, as name → (bpp, value): only where the clips are the
@@ -156,6 +161,16 @@ def load(folder: Path) -> Results:
             if run:
                 results.clips[clip] = run["clip"]
         results.runs.setdefault(clip, {})[row] = points
+        lowest = [p["lowest_bpp"] for p in curve["targets"].values() if "lowest_bpp" in p]
+        results.smallest.setdefault(row, []).extend(lowest)
+    for rows in results.runs.values():
+        for row in [row for row, points in rows.items() if any(points.values())]:
+            results.smallest.pop(row, None)
+    if not results.clips and (found := list(chain(*results.smallest.values()))):
+        raise EvalError(
+            f"{folder}: no rate was reached: the smallest streams have {min(found):.3f} bpp; "
+            "--targets asks for other rates"
+        )
     if not results.clips:
         raise EvalError(
             f"{folder}: no results in it; make some with `python -m eval rd --out {folder} …`"

@@ -54,9 +54,10 @@ def delta_text(delta: Delta) -> str:
 def anchors(results: Results) -> list[str]:
     """Rows the others are compared with: SVT-AV1, VVenC and x265 in random access, x265 in low
     delay, where present."""
-    peers = [r for r, codec in results.rows.items() if codec["family"] != "gvcodec"]
+    reached = {r: codec for r, codec in results.rows.items() if r not in results.smallest}
+    peers = [r for r, codec in reached.items() if codec["family"] != "gvcodec"]
     wanted = [r for r in ("svtav1-ra", "vvenc-ra", "x265-ra", "x265-ld") if r in peers]
-    return wanted or peers[:1] or list(results.rows)[:1]
+    return wanted or peers[:1] or list(reached)[:1]
 
 
 def clip_deltas(results: Results, anchor: str, row: str, metric: Metric) -> dict[str, Delta]:
@@ -82,7 +83,10 @@ def bd_table(results: Results, anchor: str) -> tuple[list[str], list[list[str]]]
     rows = []
     for row, codec in results.rows.items():
         if row != anchor:
-            rows.append([codec["label"], *_overalls(results, anchor, row, results.metrics)])
+            cells = _overalls(results, anchor, row, results.metrics)
+            if row in results.smallest:
+                cells = ["not reached"] * len(cells)
+            rows.append([codec["label"], *cells])
     return header, rows
 
 
@@ -236,6 +240,16 @@ def notes(results: Results) -> list[str]:
     return [*found, *_codec_notes(results), MARKS]
 
 
+def describe_unreached(results: Results) -> list[str]:
+    """A sentence for each codec that reaches none of the rates."""
+    return [
+        f"**{results.rows[row]['label']} reaches none of these rates**: its smallest streams have "
+        f"{min(found):.3f} to {max(found):.3f} bpp. `--targets` asks for others."
+        for row, found in results.smallest.items()
+        if found
+    ]
+
+
 def _codec_notes(results: Results) -> list[str]:
     """How the codecs were run."""
     codecs = results.rows.values()
@@ -294,6 +308,7 @@ def results_markdown(results: Results) -> str:
             reached = f"{len(clips)} clips that all listed codecs reach"
             parts.append(f"**Means at about {target} bpp** ({reached}):")
             parts.append(markdown(header, [row for row in rows if row[1] != "not reached"]))
+    parts += describe_unreached(results)
     header, rows = painting_table(results)
     if rows:
         parts += ["**What painting saves**:", markdown(*make_own_table(results))]
