@@ -1,16 +1,19 @@
 """Compares frames and times that `encode` gives in chunks, resumed and from a start on with those
 of one go, for every container that FFmpeg writes here, and writes docs/data/chunks.csv.
 
-    python scripts/chunks.py [MUXER …]
+    python scripts/chunks.py [--seconds 300] [MUXER …]
 
+Containers that have a row already are left out unless they are named.
 Pictures carry their number in bars, so that a wrong one shows."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -34,27 +37,31 @@ CODECS = (
     ("mpeg1video", {}),
     ("h263p", {}),
     ("flv", {}),
-    ("mjpeg", {}),
     ("ffv1", {}),
     ("dvvideo", {}),
     ("rawvideo", {}),
     ("gif", {}),
     ("apng", {}),
     ("wrapped_avframe", {}),
+    ("libx265", {"x265-params": "log-level=none"}),
+    ("mjpeg", {"strict": "unofficial"}),
+    ("rv10", {}),
+    ("cinepak", {}),
+    ("fits", {}),
+    ("roqvideo", {}),
+    ("h263", {}),
+    ("h261", {}),
+    ("dnxhd", {"b": "120M"}),
 )
+#: Codecs that take no other size.
+SIZES = {"dvvideo": (720, 576), "h263": (176, 144), "h261": (176, 144), "dnxhd": (1920, 1080)}
 #: Writes no file, several, or none that holds a video.
 LEFT_OUT = {"null", "hash", "framecrc", "framehash", "framemd5", "md5", "crc", "streamhash", "tee"}
 LEFT_OUT |= {"image2", "image2pipe", "segment", "stream_segment", "ssegment", "hls", "dash", "rtp"}
-LEFT_OUT |= {
-    "smoothstreaming",
-    "hds",
-    "rtsp",
-    "sap",
-    "rtp_mpegts",
-    "fifo",
-    "whip",
-    "uncodedframecrc",
-}
+LEFT_OUT |= {"smoothstreaming", "hds", "rtsp", "sap", "rtp_mpegts", "fifo", "whip"}
+LEFT_OUT |= {"uncodedframecrc", "webm_dash_manifest", "stream_segment,ssegment"}
+LEFT_OUT |= {"alsa", "oss", "fbdev", "video4linux2,v4l2"}  # devices
+COLUMNS = ["container", "codec", "frames", "chunks", "jobs", "batch", "resume", "start"]
 OUTPUT = Path(__file__).resolve().parents[1] / "docs/data/chunks.csv"
 QUICK = {"base": "av1", "preset": 10, "fit": 0, "q": 10}
 Frames = list[tuple[int, float]]
@@ -70,7 +77,7 @@ def picture(number: int) -> av.VideoFrame:
 def write(path: Path, muxer: str, codec: str, options: dict[str, str]) -> None:
     with av.open(str(path), "w", format=muxer) as container:
         stream = container.add_stream(codec, rate=25, options={"g": str(KEYS), **options})
-        stream.width, stream.height = (720, 576) if codec == "dvvideo" else (WIDTH, HEIGHT)
+        stream.width, stream.height = SIZES.get(codec, (WIDTH, HEIGHT))
         formats = stream.codec_context.codec.video_formats or []
         names = [each.name for each in formats]
         stream.pix_fmt = "yuv420p" if not names or "yuv420p" in names else names[0]
@@ -169,24 +176,43 @@ def row_of(path: Path, codec: str, whole: Frames, batch: Path) -> dict[str, obje
     return row
 
 
+def batch_of(path: Path, folder: Path) -> None:
+    words = ["--base", "av1", "--preset", "10", "--fit", "off", "-q", "10", "--chunk", str(KEYS)]
+    command = [sys.executable, "-m", "gvcodec", "batch", str(path), "-o", str(folder), *words]
+    subprocess.run([*command, "--jobs", "1"], check=False, stdout=subprocess.DEVNULL)
+
+
+def rows_before() -> dict[str, dict[str, object]]:
+    if not OUTPUT.is_file():
+        return {}
+    with open(OUTPUT, newline="") as file:
+        return {str(row["container"]): dict(row) for row in csv.DictReader(file)}
+
+
+def write_table(rows: dict[str, dict[str, object]]) -> None:
+    with open(OUTPUT, "w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows[name] for name in sorted(rows))
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder, batch = Path(name, "in"), Path(name, "out")
-        folder.mkdir()
-        made = [found for muxer in sys.argv[1:] or muxers() if (found := make(folder, muxer))]
-        (folder / "whole.gvc").unlink(missing_ok=True)
-        files = [str(path) for path, _, _ in made]
-        words = ["--base", "av1", "--preset", "10", "--fit", "off", "-q", "10"]
-        command = [sys.executable, "-m", "gvcodec", "batch", *files, "-o", str(batch), *words]
-        subprocess.run([*command, "--chunk", str(KEYS), "--jobs", "1"], check=False)
-        with open(OUTPUT, "w", newline="") as file:
-            columns = ["container", "codec", "frames", "chunks", "jobs", "batch", "resume", "start"]
-            table = csv.DictWriter(file, columns, lineterminator="\n")
-            table.writeheader()
-            for path, codec, whole in made:
-                row = row_of(path, codec, whole, batch)
-                table.writerow(row)
-                print(row, flush=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("muxers", nargs="*", help="tried anew (default: those without a row)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after this")
+    arguments = parser.parse_args()
+    rows, begun = rows_before(), time.monotonic()
+    for muxer in arguments.muxers or [name for name in muxers() if name not in rows]:
+        if time.monotonic() - begun > arguments.seconds:
+            sys.exit(f"{muxer} and those after it are left: run it again")
+        with tempfile.TemporaryDirectory() as name:
+            made = make(Path(name), muxer)
+            if made:
+                path, codec, whole = made
+                batch_of(path, Path(name, "batch"))
+                rows[muxer] = row_of(path, codec, whole, Path(name, "batch"))
+                write_table(rows)
+            print(rows[muxer] if made else f"{muxer}: no video that is read", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from gvcodec.media.planes import checksum
 from gvcodec.media.sound_coding import COPY
 from gvcodec.media.stored import read_stored
 from gvcodec.media.timeline import (
+    MOST_BETWEEN,
     DisplayTimes,
     Timeline,
     end_of_track,
@@ -402,21 +403,30 @@ class VideoReader:
         return frame, math.ceil(wanted)
 
     def _skip(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        """Without those before the last keyframe at or before `_skip_to`, while that is set."""
+        """Without those before the last keyframe at or before `_skip_to`, while that is set, whose
+        own time its frame has when the file is read in one go."""
         group: list[av.Packet] = []
         skipped = False
+        highest, untimed = -(1 << 63), 0
         for packet in packets:
             if self._skip_to is None:
                 yield packet
                 continue
             time = packet.pts if packet.dts is None else packet.dts
             if packet.size and (time is None or time <= self._skip_to):
-                if packet.is_keyframe and packet.pts is not None and packet.pts <= self._skip_to:
+                if (
+                    packet.is_keyframe
+                    and packet.pts is not None
+                    and highest < packet.pts <= self._skip_to
+                    and untimed <= MOST_BETWEEN
+                ):
                     skipped = skipped or bool(group)
                     group.clear()
                     early = packet.pts * self.tick - _EARLY_TRACKS
                     self._waiting.forget(early)
                 group.append(packet)
+                untimed = untimed + 1 if packet.pts is None else 0
+                highest = max(highest, packet.pts or highest)
                 continue
             self._skip_to = None
             if skipped:
@@ -441,7 +451,13 @@ class VideoReader:
                     begin = span.begin - round(early / self.tick)
                     self._container.seek(begin, stream=self._stream)
                     self._restart()
-            found = next((found for found in self._timed if found[1] >= span.begin), None)
+            try:
+                found = next((found for found in self._timed if found[1] >= span.begin), None)
+            except MediaError as error:
+                if early is None:
+                    raise
+                # Demuxers of files without an index may stand anywhere after seeking.
+                raise InexactSeekError(str(error)) from error
             if found is not None and found[1] == span.begin:
                 return found
         raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")

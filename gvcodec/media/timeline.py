@@ -32,7 +32,7 @@ _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2",
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
 #: Frames that wait for a timestamp after them.
-_MOST_BETWEEN = 32
+MOST_BETWEEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ def rising(
     timed = False
     between: list[av.VideoFrame] = []
     for frame, pts in frames:
-        if pts is None and timed and len(between) < _MOST_BETWEEN:
+        if pts is None and timed and len(between) < MOST_BETWEEN:
             between.append(frame)
             continue
         timed = timed or pts is not None

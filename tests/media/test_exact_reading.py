@@ -41,14 +41,18 @@ def write(
     codec: str = "libx264",
     times: Sequence[int] = range(FRAMES),
     change: Callable[[list[bytes]], list[bytes]] | None = None,
+    muxer: str | None = None,
+    pix_fmt: str = "yuv420p",
     **options: str,
 ) -> Path:
     """Pictures with their number at these times (1/25 s); `change` is given the coded ones."""
-    with av.open(str(path), "w") as container:
-        stream = add_video(container, WIDTH, HEIGHT, codec, options={"g": "8", **options})
+    with av.open(str(path), "w", format=muxer) as container:
+        stream = add_video(
+            container, WIDTH, HEIGHT, codec, pix_fmt=pix_fmt, options={"g": "8", **options}
+        )
         packets = []
         for number, time in enumerate(times):
-            frame = picture(number)
+            frame = picture(number).reformat(format=pix_fmt)
             frame.pts, frame.time_base = time, Fraction(1, 25)
             packets += stream.encode(frame)
         packets += stream.encode(None)
@@ -124,7 +128,17 @@ def raw(folder: Path) -> Path:
     return write(folder / "in.h264", bf="2")
 
 
+def keys_without_a_time_of_their_own(folder: Path) -> Path:
+    """A pack's time goes to the last picture of one GOP and to the keyframe of the next."""
+    return write(folder / "in.vcd", muxer="vcd", bf="2")
+
+
+def demuxer_that_cannot_seek(folder: Path) -> Path:
+    return write(folder / "in.fits", "fits", muxer="fits", pix_fmt="gray")
+
+
 SOURCES = [small_pictures, packed_b_frames, trimmed, edited_twice, raw]
+SOURCES += [keys_without_a_time_of_their_own, demuxer_that_cannot_seek]
 
 
 @pytest.mark.parametrize("source", SOURCES)
