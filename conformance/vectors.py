@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import binascii
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conformance.reference import MODELS
+from conformance.decoder.container import read_stream
+from conformance.decoder.decode import Decoder
+from conformance.decoder.fit import fitted
+from conformance.decoder.painter import Array, Network, Painter
+from conformance.decoder.search import search
 from gvcodec import _core
-from gvcodec.bitstream import Reader
-from gvcodec.codec.decoder import Decoder
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
-from gvcodec.models import find_model
-from gvcodec.painter.model import Ints, Model, condition, rate
-from gvcodec.painter.motion import block_vectors
-from tests.oracle import painter as oracle
 
 #: Of `painter_layers`: a file that is painted, a frame of its first GOP, a block of 8×8 (row,
 #: column) near the edge.
@@ -106,60 +103,54 @@ def predicted() -> list[dict[str, Any]]:
     return found
 
 
-class _Watched(oracle.OraclePainter):
+class _Watched(Network):
     """Keeps what the layers of one block see and give."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.seen: dict[str, Any] = {}
-
-    def _trunk(self, signal: Ints, statistics: Ints) -> Ints:
+    def outputs(self, seen: Array, told: Array, frame: int) -> Array:
         r, c = BLOCK
-        style = super()._trunk(signal, statistics)
-        stem = self.model.layers["stem"]
-        near = oracle.levels(stem, oracle.silu(stem, oracle.sums(stem, signal, 2)))
-        head = self.model.layers["head"]
-        self.seen |= {
-            "signals": signal[:, 4 * r, 4 * c].tolist(),
-            "statistics": statistics[:, r, c].tolist(),
-            "stem": near[:, 2 * r, 2 * c].tolist(),
-            "style": style[:, r, c].tolist(),
-            "head": oracle.scaled(head, oracle.sums(head, style))[:, r, c].tolist(),
+        head = super().outputs(seen, told, frame)
+        self.seen = {
+            "condition": [*self.entries, frame],
+            "signals": seen[:, 4 * r, 4 * c].tolist(),
+            "statistics": told[:, r, c].tolist(),
+            "stem": (self._activated("stem", seen, stride=2) - 8)[:, 2 * r, 2 * c].tolist(),
+            "style": self.style[:, r, c].tolist(),
+            "head": head[:, r, c].tolist(),
         }
-        return style
+        return head
+
+    def _activated(self, layer: str, x: Array, stride: int = 1) -> Array:
+        made = super()._activated(layer, x, stride)
+        if layer == "style":
+            self.style = made - 8
+        return made
 
 
 def painter_layers(folder: Path) -> dict[str, Any]:
     """The painter's inner values in block `BLOCK` of frame `FRAME` of `FILE`."""
-    reader = Reader(io.BytesIO((folder / f"{FILE}.gvc").read_bytes()))
-    header = reader.header
-    assert header.painter_id is not None
-    model = Model.load(find_model(header.painter_id, "painter", [MODELS]))
-    packets = list(reader.packets())
-    sizes = [len(packet.payload) for packet in packets if packet.is_frame]
-    frames = [f.base_frame for f in Decoder(header, True, 1).frames_of(packets)]
-    fmt, before = header.format, None
-    painter = _Watched(model, fmt.height, fmt.width)
-    painter.start(condition(header.base, header.scale, header.q), model)
-    r, c = BLOCK
-    for frame, size in zip(frames[: FRAME + 1], sizes, strict=False):
-        vectors = None if before is None else block_vectors(frame[0], before[0])
-        own = rate(size, fmt.width, fmt.height)
-        y, u, _ = painter.paint(frame, vectors, own)
-        before = frame
-    state = painter.state
-    assert vectors is not None and state is not None
+    decoder = Decoder(read_stream((folder / f"{FILE}.gvc").read_bytes()))
+    payloads, fit = decoder.payloads(decoder.stream.gops[0]), decoder.fits()[0]
+    assert decoder.painter is not None
+    tensors = fitted(decoder.painter, fit)
+    painter = Painter(tensors, decoder.header)
+    painter.network = network = _Watched(tensors, decoder.header)
+    frames = decoder.base_frames(payloads)[: FRAME + 1]
+    for frame, payload in zip(frames, payloads, strict=False):
+        y, u, _ = painter.paint(frame, len(payload))
+    state, (r, c) = painter.before, BLOCK
+    luma, *chroma = state["details"]
     rows, columns = slice(8 * r, 8 * r + 2), slice(8 * c, 8 * c + 8)
+    half = 4 * r, slice(4 * c, 4 * c + 4)
     return {
         "file": FILE,
         "frame": FRAME,
         "block": list(BLOCK),
-        "condition": painter.condition.tolist(),
-        "vector": vectors[:, r // 2, c // 2].tolist(),
-        **painter.seen,
-        "noise": state.noise[rows, columns].tolist(),
-        "detail": state.detail[rows, columns].tolist(),
-        "tint": state.tint[:, 4 * r, 4 * c : 4 * c + 4].tolist(),
+        "condition": network.seen["condition"],
+        "vector": search(frames[-1][0], frames[-2][0])[r // 2, c // 2].tolist(),
+        **network.seen,
+        "noise": state["noise"][rows, columns].tolist(),
+        "detail": luma[rows, columns].tolist(),
+        "tint": [plane[half].tolist() for plane in chroma],
         "painted": y[rows, columns].tolist(),
-        "painted u": u[4 * r, 4 * c : 4 * c + 4].tolist(),
+        "painted u": u[half].tolist(),
     }

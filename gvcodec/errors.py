@@ -69,6 +69,10 @@ class FormatVersionError(GvcodecError):
     exit_code = 4
 
 
+class NewerModelError(FormatVersionError, MediaError):
+    """A model file is of a form or of sizes that this release does not read."""
+
+
 class VerificationError(GvcodecError):
     """Decoded frames differ from what the encoder promised (base hash)."""
 

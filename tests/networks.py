@@ -6,7 +6,28 @@ from itertools import pairwise
 
 import numpy as np
 
+from conformance.decoder.networks import IntegerNetwork
 from gvcodec.entropy.network import Layer
+
+
+def of_second_decoder(layers: list[Layer]) -> IntegerNetwork:
+    """The layers as the second decoder has them; a third output of zero where there are two."""
+    if len(layers[-1].bias) == 2:
+        last = layers[-1]
+        weight, bias, multiplier = (np.append(p, p[:1] * 0, 0) for p in last[:3])
+        layers = [*layers[:-1], last._replace(weight=weight, bias=bias, multiplier=multiplier)]
+    parts = [([p.astype(np.int64) for p in layer[:3]], list(layer[3:])) for layer in layers]
+    inputs = layers[0].weight.shape[1]
+    return IntegerNetwork([(*arrays, bounds) for arrays, bounds in parts], inputs)
+
+
+def forward(layers: list[Layer], rows: np.ndarray) -> np.ndarray:
+    """What the second decoder makes of rows of activations; above 127 they count as 127."""
+    network = of_second_decoder(layers)
+    found = np.zeros((len(rows), len(network.layers[-1][0])), np.int64)
+    for row, x in zip(found, np.minimum(rows, 127).astype(np.int64), strict=True):
+        row[:] = network.forward(x)
+    return found[:, : len(layers[-1].bias)]
 
 
 def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:

@@ -3,6 +3,11 @@
 /** The file is not what it should be; the message is for the reader. */
 export class Damaged extends Error {}
 
+/** The format that the player reads. */
+export const VERSION = [1, 0];
+/** The file is whole, and of a later version. */
+export const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION.join(".")}`);
+
 const MOST = Number.MAX_SAFE_INTEGER;
 
 /** Read position in bytes; `what` names them in errors. */

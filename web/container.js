@@ -3,7 +3,7 @@
 // Everything is checked before it is used. What is damaged is left out and said; what stands before it plays.
 
 import { Unbundler, framesIn } from "./bundles.js";
-import { Cursor, Damaged, crc16, crc32, hex, joined } from "./bytes.js";
+import { Cursor, Damaged, VERSION, crc16, crc32, hex, joined, newer } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
 const BASES = { 1: "av1", 3: "vvc", 4: "motion", 6: "gvc1d" };
@@ -18,7 +18,9 @@ const MOST_SIDE = 1 << 20;
 /** A page holds the packets of one GOP and a list of all: enough for days of video. */
 const MOST_GOP = 1 << 28, MOST_INDEX = 1 << 24, MOST_GOPS = 1 << 20;
 const MOST_BUNDLED = 32;
-const MOST_FIELDS = 1024, MOST_HEADER = 2048, VERSION = [1, 0];
+const MOST_FIELDS = 1024, MOST_HEADER = 2048;
+/** Types of packets that painting must understand: those from `KNOWN` on are of later versions. */
+const KNOWN = EXTENDED + 6, SKIPPED = EXTENDED + 64;
 const CHUNK = 1 << 20, SMALL = 1 << 15;
 
 export class Stream {
@@ -68,6 +70,7 @@ export class Stream {
         else if (packet.kind === TIMING) timing.push(packet.payload);
         else if (packet.kind === TRACKS) found.tracks.push(packet.payload);
         else if (packet.kind === PAINTED) found.paintedHash = hex(packet.payload);
+        else if (packet.kind >= KNOWN && packet.kind < SKIPPED) this.unpaintable ??= newer(`packets of type ${packet.kind - EXTENDED}`);
       }
       if (!closed || found.units.length !== gop.frames) throw new Damaged("frames are missing");
     } catch (error) {
@@ -96,8 +99,9 @@ export class Stream {
     }
   }
 
-  /** The `fit` payload in force in GOP `number`, or null. */
+  /** The `fit` payload in force in GOP `number`, or null. Throws `Damaged` where a later version would paint otherwise. */
   async fitOf(number) {
+    if (this.unpaintable) throw this.unpaintable;
     for (let at = number; at >= 0; --at) {
       if (!this.gops[at].fitted) continue;
       if (!this.fits.has(at)) await this.read(at);
@@ -241,8 +245,6 @@ export function parseHeader(data) {
   if (needed[0] * 256 + needed[1] > VERSION[0] * 256 + VERSION[1]) throw newer(`format ${needed.join(".")}`);
   return { ...parseFields(body), size: whole.at };
 }
-
-const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION.join(".")}`);
 
 function parseFields(cursor) {
   const ratio = () => {

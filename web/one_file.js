@@ -2,13 +2,13 @@
 // (gvcodec/bitstream/metadata_obu.py specifies them). It is used as a `Stream` is.
 
 import { obusOf, payloadOf } from "./av1.js";
-import { Cursor, Damaged, crc32, hex, joined, leb128 } from "./bytes.js";
+import { Cursor, Damaged, crc32, hex, joined, leb128, newer } from "./bytes.js";
 import { EXTENDED, FIT, PAINTED, parseHeader } from "./container.js";
 import { readTracks } from "./mp4.js";
 import { openTracks } from "./tracks.js";
 
 const DELIMITER = 2, METADATA = 5, PADDING = 15, OURS = [22, 0x89, 0x47, 0x56, 0x43], VERSION = 1, TRAILING = 0x80;
-const HEADER = 0, PLACE = 1, PACKET = 2, TRAILER = 3, STATE = 4, GOP = 6, END = 7, SOUND = 8;
+const HEADER = 0, PLACE = 1, PACKET = 2, TRAILER = 3, STATE = 4, GOP = 6, END = 7, SOUND = 8, SKIPPED = 64;
 const MOST_ENTRIES = 1 << 12, MOST_GOP = 1 << 28, MOST_FRAME = 2 ** 40;
 const HAS_DURATION = 1, HAS_HIDDEN = 2, FORM_BITS = 3;
 
@@ -161,7 +161,9 @@ function entriesOf(body) {
   if (cursor.uint(1) !== VERSION) throw new Damaged("painting data are of another version");
   const entries = [];
   while (cursor.left) {
-    entries.push({ what: cursor.uint(1), data: cursor.take(cursor.var()) });
+    const what = cursor.uint(1);
+    if (what > SOUND && what < SKIPPED) throw newer(`entries of kind ${what}`);
+    entries.push({ what, data: cursor.take(cursor.var()) });
     if (entries.length > MOST_ENTRIES) throw new Damaged("painting data have too many entries");
   }
   return entries;

@@ -2,7 +2,7 @@
 //
 // tests/oracle/painter.py defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
-import { Damaged } from "./bytes.js";
+import { Damaged, newer } from "./bytes.js";
 import { samplesIn, samplesOf, words } from "./core.js";
 import { IntegerDecoder } from "./rans.js";
 import { tensorsOf } from "./source.js";
@@ -17,7 +17,7 @@ const GROUPS = [
   ["head.weight"],
 ];
 const STRENGTH = 4, ALL_NOISE = 64, NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
-const LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
+const RELEASE_0_7 = 1, LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
 /** Numbers of a painter's file, of a stream's condition and of `fit` packets. */
@@ -50,7 +50,9 @@ export class Model {
   unpack(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
-    if (payload.length < 1 || payload[0] >> 3 !== 2) throw new Damaged("fitted weights: unknown kind or group");
+    if (!payload.length) throw new Damaged("fitted weights: no bytes");
+    if (payload[0] === RELEASE_0_7) throw new Damaged("fitted weights are those of release 0.7.0, which paints them");
+    if (payload[0] >> 3 !== 2) throw newer(`fitted weights of kind ${payload[0]}`);
     const changes = new Map();
     if (payload[0] & STRENGTH) {
       if (payload.length < 3 || payload[1] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from conformance.decoder.models import (
     of_form,
     painter,
     safetensors,
+    tokens_config,
     tokens_files,
 )
 from conformance.decoder.motion import MotionBase
@@ -95,7 +95,7 @@ class Decoder:
     def _open_restorer(self) -> tuple[LatentReader, Layers, dict[str, Any]]:
         data, entropy = tokens_files(self.header.gvc1d_id or "")
         texts, tensors = safetensors(data)
-        config = json.loads(texts["config"])
+        config = tokens_config(texts)
         network = IntegerNetwork.read(of_form(entropy, "gvc1d-3"), 58)
         reader = LatentReader(self.header, network, config["rates"], config["phases"])
         return reader, Layers(tensors, config["decoder"]["heads"]), config

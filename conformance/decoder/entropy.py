@@ -47,8 +47,11 @@ class Rans:
             value, bits = value << group | part, bits - group
         return value
 
+    def is_whole(self) -> bool:
+        return self.x == 0 and self.at == len(self.data)
+
     def close(self) -> None:
-        require(self.x == 0 and self.at == len(self.data), "a range coder's string is not whole")
+        require(self.is_whole(), "a range coder's string is not whole")
 
     def integer(self, scale: int, mean: int = 0, inflation: int = 0) -> int:
         """An integer of the Laplace table of `scale`, around `mean` eighths."""
@@ -62,7 +65,7 @@ class Rans:
                 b += 1
             k += (1 << b) + self.raw(b) - (1 << golomb)
         value = centre + (k // 2 + 1 if k & 1 else -(k // 2))
-        return (value + 2**31) % 2**32 - 2**31
+        return min(max(value, -(2**31)), 2**31 - 1)
 
 
 @cache

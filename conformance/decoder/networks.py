@@ -49,7 +49,8 @@ class IntegerNetwork:
         require(0 < len(layers) <= 8 and width == 3, "layers of an integer network")
         return cls(layers, inputs)
 
-    def outputs(self, x: np.ndarray) -> tuple[int, int, int]:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Outputs of the last layer for one row of activations."""
         for layer in self.layers:
             if len(layer) == 5:
                 weight, scale, offset, low, high = layer
@@ -58,7 +59,10 @@ class IntegerNetwork:
                 weight, bias, multiplier, (shift, low, high) = layer
                 x = (bias + weight @ x.astype(int)) * multiplier + (1 << shift - 1) >> shift
             x = np.minimum(np.maximum(x, low), high)
-        scale, mean, inflation = (int(output) for output in x)
+        return x
+
+    def outputs(self, x: np.ndarray) -> tuple[int, int, int]:
+        scale, mean, inflation = (int(output) for output in self.forward(x))
         return min(max(scale, 0), 63), min(max(mean, -32768), 32767), min(max(inflation, 0), 127)
 
 
@@ -102,7 +106,16 @@ def predicted(
     network: IntegerNetwork, data: bytes, activations: np.ndarray, entries: np.ndarray
 ) -> list[int]:
     """A packet of predicted integers: `activations` [n, A], `entries` [n, E]."""
-    rans, values, inputs = Rans(data), [], Inputs()
+    rans = Rans(data)
+    values = integers(network, rans, activations, entries)
+    rans.close()
+    return values
+
+
+def integers(
+    network: IntegerNetwork, rans: Rans, activations: np.ndarray, entries: np.ndarray
+) -> list[int]:
+    values, inputs = [], Inputs()
     x = np.zeros(network.inputs)
     count = activations.shape[1]
     activations = activations.clip(None, 127)
@@ -111,5 +124,4 @@ def predicted(
         x[count:] = [inputs.of(entry) for entry in around]
         values.append(rans.integer(*network.outputs(x)))
         inputs.add(values[-1])
-    rans.close()
     return values

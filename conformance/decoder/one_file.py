@@ -12,7 +12,7 @@ from conformance.decoder.bases import obus
 from conformance.decoder.bundles import PLACES, Bundler
 from conformance.decoder.container import TYPES
 from conformance.decoder.header import MAGIC, read_header
-from conformance.decoder.wire import Bytes, Damaged, Newer, crc16, crc32, require, svar, var
+from conformance.decoder.wire import Bytes, Damaged, crc16, crc32, require, svar, var
 
 DELIMITER, METADATA, PADDING = 2, 5, 15
 OURS = b"\x16" + MAGIC
@@ -102,8 +102,7 @@ def _entries(body: bytes) -> list[Entry]:
     checked = body[1:-5]
     require(int.from_bytes(body[-5:-1], "little") == crc32(checked), "checksum of an OBU")
     read, found = Bytes(checked, len(MAGIC)), []
-    if read.number(1) > 1:
-        raise Newer("an OBU of a later version")
+    require(read.number(1) == 1, "version of an OBU")
     while read.left:
         what = read.number(1)
         found.append((what, read.take(read.var())))

@@ -280,6 +280,9 @@ class Painter:
         k = n.bit_length() - 1
         return 8 * (8 * k + (n >> (k - 3) & 7)) - 432
 
+    def _vectors(self, luma: Array, before: Array) -> Array:
+        return search(luma, before)
+
     def paint(self, base: Planes, size: int) -> Planes:
         """The next frame; `size`: bytes of its payload, 0: unknown."""
         y = padded(base[0]).astype(np.int64)
@@ -292,7 +295,7 @@ class Painter:
         known, mismatch = np.zeros((2, h // 8, w // 8), np.int64)
         motions = []
         if self.before is not None:
-            vectors = search(base[0], self.before["base"])
+            vectors = self._vectors(base[0], self.before["base"])
             motions = [Motion(vectors, y.shape, 16)]
             motions += [Motion((vectors + 1) >> 1, (h // 2, w // 2), 8)] * 2
             inside, moved = motions[0].inside(y.shape), motions[0].of(self.before["luma"])

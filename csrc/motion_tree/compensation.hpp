@@ -1,4 +1,4 @@
-// Motion compensation of base motion: samples from the places of cells. tests/oracle/motion_tree.py says
+// Motion compensation of base motion: samples from the places of cells. conformance/decoder/motion.py says
 // the same in NumPy.
 #pragma once
 

@@ -3,7 +3,7 @@
 //
 // A quad is four channels of one position, u8 each, in one uint32. Rows have room on both sides
 // (`kRowMargin` samples): loops read and write whole vectors beyond the end of a row. Outputs
-// overlap no input. Band, map, detail: int16; the definition is tests/oracle/painter.py.
+// overlap no input. Band, map, detail: int16; the definition is docs/spec/painter.md.
 #pragma once
 
 #include <cstddef>

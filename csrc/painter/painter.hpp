@@ -1,4 +1,4 @@
-// The painter, row by row, with the samples of its definition (tests/oracle/painter.py). Rows are
+// The painter, row by row, with the samples of its definition (docs/spec/painter.md). Rows are
 // worked on by any number of threads, each in the same way.
 #pragma once
 

@@ -161,9 +161,8 @@ class Reader:
         brings its own."""
         for gop in reversed(gops[:at] if not gops[at].fitted else []):
             if gop.fitted:
-                return next(
-                    (packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT), None
-                )
+                fits = [packet for packet in self.packets_of(gop) if packet.kind is Kind.FIT]
+                return fits[-1] if fits else None
         return None
 
     def packets_of(self, gop: GopEntry) -> Iterator[Packet]:

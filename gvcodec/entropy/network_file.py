@@ -14,7 +14,7 @@ import numpy as np
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import forward
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, NewerModelError, UsageError
 
 _MOST_LAYERS, _OUTPUTS = 8, 3
 _PARTS = ("weight", "bias", "multiplier", "bounds")
@@ -22,7 +22,8 @@ _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
     """The layers in a file of this form, with so many inputs and the outputs of
-    `gvcodec.entropy.streams`. `what`: its name in errors. Raises `MediaError`."""
+    `gvcodec.entropy.streams`. `what`: its name in errors. Raises `NewerModelError` for another
+    form, `MediaError` for another file."""
     from safetensors import SafetensorError, safe_open
 
     layers: list[Layer] = []
@@ -30,7 +31,9 @@ def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
         with safe_open(path, "np") as file:
             found = (file.metadata() or {}).get("form", "none")
             if found != form:
-                raise ValueError(f"its form is {found!r:.20}, this decoder's is {form}")
+                raise NewerModelError(
+                    f"{path}: {what} of form {found!r:.20}, this decoder's is {form}"
+                )
             names = set(file.keys())
             while f"{len(layers)}.weight" in names and len(layers) < _MOST_LAYERS:
                 weight, bias, multiplier, bounds = (

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, NewerModelError
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.models import GVC1D_SMALL, save_weights
 
@@ -27,7 +27,8 @@ def save_model(model: GVC1D, path: Path) -> None:
 
 
 def read_config(path: Path) -> GVC1DConfig:
-    """Raises `MediaError`."""
+    """Raises `NewerModelError` for a configuration of later networks, `MediaError` for a file
+    without one."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -37,7 +38,11 @@ def read_config(path: Path) -> GVC1DConfig:
         raise MediaError(f"{path}: not a model of gvc1d ({error})") from None
     if not text:
         raise MediaError(f"{path}: not a model of gvc1d (no configuration in it)")
-    return GVC1DConfig.from_json(text)
+    try:
+        return GVC1DConfig.from_json(text)
+    except MediaError as error:
+        # Streams name a model by its hash: nothing in it is damaged.
+        raise NewerModelError(f"{path}: {error}") from None
 
 
 def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> GVC1D:

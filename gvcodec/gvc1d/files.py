@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network
-from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.errors import MediaError, NewerModelError, WrongModelError
 from gvcodec.gvc1d.checkpoint import read_config
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.entropy_model import BACK, MOST_TOKENS, SIDE
@@ -72,10 +72,11 @@ def choose_pair(given: str = "") -> Path:
 
 
 def read_sizes(model: Path) -> GVC1DConfig:
-    """The configuration of a model whose tokens a stream can hold. Raises `MediaError`."""
+    """The configuration of a model whose tokens a stream can hold. Raises `NewerModelError` for
+    other sizes, `MediaError` for another file."""
     config = read_config(model)
     if config.channels != CHANNELS or config.tokens > MOST_TOKENS or config.rates > RATES:
-        raise MediaError(
+        raise NewerModelError(
             f"{model}: streams hold up to {MOST_TOKENS} tokens of {CHANNELS} integers, not "
             f"{config.tokens} of {config.channels}"
         )

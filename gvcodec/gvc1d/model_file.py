@@ -18,7 +18,7 @@ import numpy as np
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import forward
-from gvcodec.errors import MediaError, UsageError
+from gvcodec.errors import MediaError, NewerModelError, UsageError
 from gvcodec.gvc1d.exact import ExactTransform, Weights
 from gvcodec.gvc1d.token_order import BACK, SIDES
 from gvcodec.models import GVC1D
@@ -43,14 +43,17 @@ def find_model() -> Path:
 
 @lru_cache(maxsize=4)
 def read_loop(path: Path) -> LoopModel:
-    """Raises `MediaError`."""
+    """Raises `NewerModelError` for a model of another form, `MediaError` for another file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
             form = (file.metadata() or {}).get("form", "none")
             if form != GVC1D.form:
-                raise ValueError(f"its form is {form!r:.20}, this decoder's is {GVC1D.form}")
+                raise NewerModelError(
+                    f"{path}: a model of base gvc1d of form {form!r:.20}, this decoder's is "
+                    f"{GVC1D.form}"
+                )
             names = [n for n in file.keys() if n.startswith(("transform.", "entropy."))]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
         layers: list[Layer] = []

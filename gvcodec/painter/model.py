@@ -1,7 +1,7 @@
 """Numbers of the painter: layers, conditions, their file, fitted changes; bounds that the C++
 painter (csrc/painter), the page's (web/shader.js) and `network` share.
 
-`tests/oracle/painter.py` defines in NumPy what these numbers paint.
+What these numbers paint: docs/spec/painter.md, in NumPy conformance/decoder/painter.py.
 
 A file is safetensors with the key `painter` in its metadata: a JSON object of the sizes and
 `form`, which says how the numbers paint (1: releases before 1.0). Tensors by name: NAME.weight int8
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.bases import base_of
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, NewerModelError
 
 Ints = NDArray[np.int32]
 FORM = 2
@@ -108,14 +108,15 @@ class Model:
 
     @staticmethod
     def load(path: Path) -> Model:
-        """Raises `MediaError` when the file is missing, is no painter or one of another form."""
+        """Raises `NewerModelError` for a painter of another form, `MediaError` when the file is
+        missing or no painter."""
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, "np") as file:
                 form = json.loads((file.metadata() or {})["painter"]).get("form", 1)
                 if form != FORM:
-                    raise MediaError(f"{path}: a painter of form {form}, not {FORM}")
+                    raise NewerModelError(f"{path}: a painter of form {form}, not {FORM}")
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Model.of(found)
         except (

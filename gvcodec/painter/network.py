@@ -1,4 +1,4 @@
-"""The painter in torch, for training, fitting and devices: what `tests/oracle/painter.py` defines,
+"""The painter in torch, for training, fitting and devices: what docs/spec/painter.md defines,
 with gradients.
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers

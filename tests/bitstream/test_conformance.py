@@ -18,12 +18,8 @@ from conformance.reference import answer
 from gvcodec import models
 from gvcodec.api.trace import trace
 from gvcodec.bitstream import Kind, Packet, Reader, embedded
-from gvcodec.entropy.network import Layer
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from tests.conftest import rewritten
-from tests.oracle.laplace import decode_integer
-from tests.oracle.rans import RansDecoder
-from tests.oracle.streams import predict
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 FILES = judging.files_to_judge()
@@ -46,29 +42,6 @@ def test_what_must_be_refused_is_for_the_reason_given(name: str) -> None:
     with pytest.raises(GvcodecError) as refused:
         answer((ROOT / f"refused/{name}.gvc").read_bytes())
     assert refused.value.exit_code == REFUSED[name]["code"]
-
-
-def test_vectors_of_the_range_coder() -> None:
-    for vector in json.loads((ROOT / "rans.json").read_text()):
-        coder = RansDecoder(bytes.fromhex(vector["bytes"]))
-        table = vector["scale"], vector["mean"], vector["inflation"]
-        assert [decode_integer(coder, *table) for _ in vector["values"]] == vector["values"]
-        assert coder.finished()
-
-
-def test_vectors_of_predicted_integers() -> None:
-    for vector in json.loads((ROOT / "predicted.json").read_text()):
-        layers = [
-            Layer(
-                *(np.array(one[part]) for part in ("weight", "bias", "multiplier")), *one["bounds"]
-            )
-            for one in vector["layers"]
-        ]
-        coder, before = RansDecoder(bytes.fromhex(vector["bytes"])), list[int]()
-        for side, back in zip(vector["activations"], vector["entries"], strict=True):
-            table = predict(layers, np.array(side, np.uint8), before, back)
-            before.append(decode_integer(coder, *table))
-        assert before == vector["values"] and coder.finished()
 
 
 def test_inner_values_of_the_painter() -> None:

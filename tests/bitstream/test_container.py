@@ -84,7 +84,7 @@ def test_framing_of_an_inter_packet_is_at_most_5_bytes(size: int) -> None:
 
 def test_index_lists_gops_and_the_fit_in_force() -> None:
     fit, other, sound = Packet(Kind.FIT, b"A"), Packet(Kind.FIT, b"B"), Packet(Kind.TRACKS, b"t")
-    packets = [*gop(4), fit, *gop(3), *gop(2), other, sound, *gop(6)]
+    packets = [*gop(4), other, fit, *gop(3), *gop(2), other, sound, *gop(6)]
     reader = Reader(io.BytesIO(write(HEADER, packets)))
     assert [(entry.first_frame, entry.frames, entry.fitted) for entry in reader.gops()] == [
         (0, 4, False),

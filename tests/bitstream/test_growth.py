@@ -3,13 +3,20 @@ is newer; it is never called damaged."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import zlib
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 import gvcodec
+from conformance import reference
+from conformance.decoder import decode, models
+from conformance.decoder.wire import Newer
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, header
 from gvcodec.bitstream.header import LEVELS, MAGIC, NO_LEVEL
 from gvcodec.bitstream.varint import Cursor, encode_var
@@ -23,6 +30,7 @@ HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
 #: Places of header fields: needed, profile, level, must, may.
 MUST, MAY, SIZES = 4, 5, 6
 _SAFE, _PRIVATE, _UNSAFE, _NEEDED = 100, 120, 200, 20
+CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
 
 
 def grown(
@@ -163,3 +171,36 @@ def test_an_encoder_may_be_held_to_what_1_0_promises(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(header, "NEEDS", (1, 1))
     with pytest.raises(UsageError, match="needs format 1.1"):
         made.hold_to("1.0")
+
+
+@pytest.mark.parametrize(
+    "change", [{"tokens": 128}, {"channels": 32}, {"rates": 9}, {"phases": 17}, {"colours": 4}]
+)
+def test_networks_of_tokens_of_sizes_to_come_are_newer(
+    change: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(io.BytesIO((CONFORMANCE / "files/latent.gvc").read_bytes()))
+    assert reader.header.gvc1d_id is not None
+    name = CONFORMANCE / f"models/{reader.header.gvc1d_id.hex()}"
+    network, entropy = (
+        name.with_name(f"{name.name}{part}.safetensors").read_bytes() for part in ("", "-entropy")
+    )
+    size = int.from_bytes(network[:8], "little")
+    head = json.loads(network[8 : 8 + size])
+    config = json.loads(head["__metadata__"]["config"]) | change
+    head["__metadata__"]["config"] = json.dumps(config)
+    changed = json.dumps(head).encode()
+    changed = len(changed).to_bytes(8, "little") + changed + network[8 + size :]
+    ids = [hashlib.sha256(data).digest()[:8] for data in (changed, entropy)]
+    pair = hashlib.sha256(b"".join(ids)).digest()[:8]
+    for part, data in (("", changed), ("-entropy", entropy)):
+        (tmp_path / f"{pair.hex()}{part}.safetensors").write_bytes(data)
+    monkeypatch.setattr(reference, "MODELS", tmp_path)
+    monkeypatch.setattr(models, "FOLDER", tmp_path)
+    packets = list(reader.packets())
+    data = stream_of(replace(reader.header, gvc1d_id=pair), packets, reader.base_hash)
+    with pytest.raises(FormatVersionError) as newer:
+        reference.answer(data)
+    assert newer.value.exit_code == 4
+    with pytest.raises(Newer):
+        decode.answer(data)

@@ -9,16 +9,56 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from conformance.decoder.painter import direction
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
-from tests.oracle.painter import directions
-from tests.oracle.weave import anisotropy, by_direction, lines
 
 SIDE = 192
+SECTORS = 8
+# Cycles a sample: above what is brightness, below where sampling has directions of its own.
+_LOW, _HIGH = 0.08, 0.42
+_RUN = 8
+
 FORMAT = VideoFormat(SIDE, SIDE, Fraction(25), Fraction(1, 25))
+
+
+def by_direction(plane: np.ndarray) -> np.ndarray:
+    """Mean power of `SECTORS` directions of waves, the first around horizontal variation,
+    counterclockwise."""
+    h, w = plane.shape
+    window = np.hanning(h)[:, None] * np.hanning(w)
+    power = np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2
+    v, u = np.meshgrid(np.fft.fftfreq(h), np.fft.fftfreq(w), indexing="ij")
+    radius, angle = np.hypot(u, v), np.arctan2(v, u) % np.pi
+    sector = np.rint(angle / np.pi * SECTORS).astype(int) % SECTORS
+    inside = (radius > _LOW) & (radius < _HIGH)
+    return np.array([power[inside & (sector == s)].mean() for s in range(SECTORS)])
+
+
+def anisotropy(plane: np.ndarray) -> float:
+    """Power along the axes over power along the diagonals: 1 for what has no direction, far above
+    for a weave."""
+    found = by_direction(plane)
+    quarter = SECTORS // 4
+    return float((found[0] + found[2 * quarter]) / (found[quarter] + found[3 * quarter]))
+
+
+def lines(plane: np.ndarray) -> float:
+    """Power of means along runs of samples in rows and columns over that of runs on diagonals,
+    steps of a sample each."""
+    x = plane - plane.mean()
+    n = _RUN
+
+    def runs(dy: int, dx: int) -> float:
+        h, w = x.shape[0] - n * abs(dy), x.shape[1] - n * abs(dx)
+        left = n if dx < 0 else 0
+        total = sum(x[i * dy : i * dy + h, left + i * dx : left + i * dx + w] for i in range(n))
+        return float(np.mean((total / n) ** 2))
+
+    return (runs(0, 1) + runs(1, 0)) / (runs(1, 1) + runs(1, -1))
 
 
 def texture(stretch: int = 1) -> np.ndarray:
@@ -92,8 +132,8 @@ def test_no_fit_makes_the_painter_weave(sign: int) -> None:
 def test_texture_follows_the_pictures_direction_within_a_bound() -> None:
     """Drawn-out texture gets drawn-out noise, at most three times the amplitude across it."""
     base_frame = base(texture(8))
-    half = 4 * base_frame[0][::2, ::2].astype(np.int32)
-    c, _ = directions(half)
+    half = 4 * base_frame[0][::2, ::2].astype(np.int64)
+    c, _ = direction(half)
     assert c.mean() < -30  # vertical variation
     along, across, none = (
         by_direction(added({**RAISED, 9: r, 10: r, 11: r}, base_frame)) for r in (9.0, -9.0, 0.0)

@@ -13,6 +13,7 @@ import pytest
 
 import gvcodec
 from gvcodec import _core
+from gvcodec.models import PAINTER as SHIPPED
 from gvcodec.player import server as server_module
 from tests import browser
 from tests.conftest import moving_texture
@@ -80,6 +81,54 @@ def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
             run = subprocess.run(["node", *words], check=True, capture_output=True, text=True)
             read, finished = json.loads(run.stdout)
             assert finished is whole and (not whole or read == values.tolist())
+
+
+UNPACK = """
+import fs from "node:fs";
+const [, , folder, model, ...kinds] = process.argv;
+const { Model } = await import(folder + "/painter.js");
+const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, {});
+const said = kinds.map((kind) => {
+  try {
+    return String(numbers.unpack(Uint8Array.of(Number(kind))));
+  } catch ({ message }) {
+    return message;
+  }
+});
+console.log(JSON.stringify(said));
+"""
+
+
+@needs_node
+def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Path) -> None:
+    (tmp_path / "unpack.mjs").write_text(UNPACK)
+    files = tmp_path / "unpack.mjs", page_for_node(tmp_path), SHIPPED.find()
+    words = ["node", *map(str, files), *map(str, (1, 2, 0x20, 0x18))]
+    said = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    assert "release 0.7.0" in said[0]
+    for kind, line in zip((2, 0x20, 0x18), said[1:], strict=True):
+        assert f"the file needs fitted weights of kind {kind}" in line
+
+
+FITS = """
+import fs from "node:fs";
+const [, , folder, file] = process.argv;
+const { Stream } = await import(folder + "/container.js");
+const data = new Uint8Array(fs.readFileSync(file));
+const read = async (offset, size) => data.slice(offset, offset + size);
+const stream = await Stream.open({ size: data.length, read });
+await stream.read(0);
+console.log(await stream.fitOf(0).catch(({ message }) => message));
+"""
+
+
+@needs_node
+def test_a_packet_that_painting_must_understand_is_newer(tmp_path: Path) -> None:
+    (tmp_path / "fits.mjs").write_text(FITS)
+    refused = Path(__file__).resolve().parents[2] / "conformance/refused/type-40.gvc"
+    words = ["node", *map(str, (tmp_path / "fits.mjs", page_for_node(tmp_path), refused))]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert "the file needs packets of type 40" in said
 
 
 def painted_by_page(

@@ -3,20 +3,20 @@ where one is, else run on the processor."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance.decoder.entropy import Rans
+from conformance.decoder.networks import Inputs, integers
 from eval.rd import device
 from gvcodec import _core
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.errors import UsageError
-from tests.networks import make_layers
-from tests.oracle.intnet import forward
-from tests.oracle.laplace import encode_integer
-from tests.oracle.rans import RansEncoder
-from tests.oracle.streams import activation, decode_stream, encode_stream
+from tests.networks import forward, make_layers, of_second_decoder
 
 MISSING = streams.cuda_missing()
 needs_device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -34,11 +34,22 @@ def make_batch(rng: np.random.Generator, count: int, steps: int) -> tuple[NDArra
     return values, scale, mean, rng.integers(0, steps + 1, count).astype(np.int32)
 
 
-def reference_packet(values: list[int], scale: list[int], mean: list[int]) -> bytes:
-    coder = RansEncoder()
-    for s, m, v in zip(scale, mean, values, strict=True):
-        encode_integer(coder, s, m, v)
-    return coder.finish()
+def read_packet(data: bytes, scale: list[int], mean: list[int]) -> list[int]:
+    """What the second decoder reads, to the packet's last byte."""
+    rans = Rans(data)
+    values = [rans.integer(*table) for table in zip(scale, mean, strict=True)]
+    rans.close()
+    return values
+
+
+def read_predicted(
+    layers: list[Layer], side: NDArray[np.generic], data: bytes, back: Any = None
+) -> tuple[list[int], bool]:
+    """What the second decoder reads, as many values as `side` has rows, and whether all is read."""
+    network, rans = of_second_decoder(layers), Rans(data)
+    if back is None:
+        back = np.tile(np.arange(1, network.inputs - side.shape[1] + 1), (len(side), 1))
+    return integers(network, rans, side, back), rans.is_whole()
 
 
 def behind(values: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -117,10 +128,8 @@ def test_streams_equal_reference_and_come_back(backend: streams.Backend) -> None
         packets = streams.encode(values, scale, mean, counts, backend)
         assert packets == streams.encode(values, scale, mean, counts)
         for s in range(0, len(packets), 29):
-            n = counts[s]
-            assert packets[s] == reference_packet(
-                *(part[s, :n].tolist() for part in (values, scale, mean))
-            )
+            given, *tables = (part[s, : counts[s]].tolist() for part in (values, scale, mean))
+            assert read_packet(packets[s], *tables) == given
         found, whole = streams.decode(packets, scale, mean, counts, backend)
         assert whole.all() and (found == behind(values, counts)).all()
 
@@ -151,8 +160,8 @@ def test_predicted_streams_equal_reference(backend: streams.Backend) -> None:
         assert packets == streams.encode_predicted(layers, side, values, counts)
         for s in range(0, len(packets), 17):
             expected = values[s, : counts[s]].tolist()
-            assert packets[s] == encode_stream(layers, side[s], expected)
-            assert decode_stream(layers, side[s], packets[s], len(expected)) == (expected, True)
+            found = read_predicted(layers, side[s, : counts[s]], packets[s])
+            assert found == (expected, True)
         for machine in ("cpu", backend):
             found, whole = streams.decode_predicted(layers, side, packets, counts, machine)
             assert whole.all() and (found == behind(values, counts)).all()
@@ -173,10 +182,13 @@ def test_spans_of_values_before_equal_reference(backend: streams.Backend) -> Non
     packets = streams.encode_predicted(layers, side, values, None, backend, back)
     for s in range(count):
         row = values[s].tolist()
-        assert packets[s] == encode_stream(layers, side[s], row, back[s].tolist())
-        seen = streams.contexts(side[s], values[s], back[s])
-        expected = [[activation(row[:i], e) for e in back[s, i].tolist()] for i in range(steps)]
-        assert seen.tolist() == expected
+        assert read_predicted(layers, side[s], packets[s], back[s]) == (row, True)
+        inputs = Inputs()
+        for value, entries, seen in zip(
+            row, back[s].tolist(), streams.contexts(side[s], values[s], back[s]), strict=True
+        ):
+            assert seen.tolist() == [inputs.of(entry) for entry in entries]
+            inputs.add(value)
     found, whole = streams.decode_predicted(layers, side, packets, None, backend, back)
     assert whole.all() and (found == values).all()
 
@@ -190,7 +202,7 @@ def test_damaged_predicted_streams_are_decoded_alike(backend: streams.Backend) -
         found, whole = streams.decode_predicted(layers, side, packets, counts, backend)
         expected, expected_whole = streams.decode_predicted(layers, side, packets, counts)
         assert (found == expected).all() and (whole == expected_whole).all()
-        values_of_first, whole_of_first = decode_stream(layers, side[0], packets[0], int(counts[0]))
+        values_of_first, whole_of_first = read_predicted(layers, side[0, : counts[0]], packets[0])
         assert (
             found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
         )

@@ -1,4 +1,4 @@
-"""Integer network: core = NumPy reference, at every size and at the extremes."""
+"""Integer network: core = second decoder, at every size and at the extremes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gvcodec import _core
-from tests.networks import make_layers
-from tests.oracle.intnet import forward
+from tests.networks import forward, make_layers
 
 
 @pytest.mark.usefixtures("form")
