@@ -15,7 +15,7 @@ import gvcodec
 from gvcodec import cli, limits
 from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
 from gvcodec.base.standard.payloads import restore
-from gvcodec.bitstream import Kind, Packet, Reader, recovery
+from gvcodec.bitstream import Kind, Packet, Reader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.gops import BASE_WEIGHTS, GopSource
@@ -25,6 +25,7 @@ from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
 from tests.conftest import moving_texture, run, stream_of
 from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
+from tests.fuzz.robustness.streams import streams
 
 
 @pytest.fixture(scope="module")
@@ -344,3 +345,27 @@ def test_silent_streams_and_such_with_sound_do_not_fit_in_any_order(
     run("cat", *names, "-o", tmp_path / "o.bin", code=2)
     assert "different tracks" in capsys.readouterr().err
     run("cat", names[0], names[0], "-o", tmp_path / "o.bin")
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
+    tmp_path, capsys, suffix: str
+) -> None:
+    """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
+    data = streams()["rich"]
+    reader, output, frames = Reader(io.BytesIO(data)), io.BytesIO(), 0
+    writer = Writer(output, reader.header)
+    for packet in reader.packets():
+        if packet.kind is not Kind.TRACKS or not frames:
+            writer.write(packet)
+        if packet.is_frame:
+            # As many as fit; of track 0, at the time of the frame, no duration, no bytes.
+            at = b"\1\0" + encode_svar(320 * frames) + b"\0\0"
+            writer.write(Packet(Kind.TRACKS, at + b"\0\0\0\0" * 11_000))
+            frames += 1
+    writer.finish(reader.base_hash)
+    (tmp_path / "a.gvc").write_bytes(output.getvalue())
+    words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
+    run(*words, "--max-memory", "80M", code=1)
+    assert "sound and subtitles take more than 20 MiB" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

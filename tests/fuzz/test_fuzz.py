@@ -1,0 +1,193 @@
+"""Damaged and hostile streams: every mutation is refused or told, the whole command line survives
+them, and the corpora of the fuzz programs are replayed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gvcodec
+from tests.fuzz.robustness import hostile, mutations, trials, worker
+from tests.fuzz.robustness.mutations import Mutation
+from tests.fuzz.robustness.streams import rich, streams
+
+FUZZ = Path(__file__).parent
+
+
+def test_mutations_are_refused_or_told() -> None:
+    """No crash, no silent corruption."""
+    for name, data in streams().items():
+        original = list(gvcodec.decode_planes(data, fidelity=True))
+        seen = set()
+        for number, mutation in enumerate(trials.inputs(data, 100, 5)):
+            # Every kind at least once, and one in 61 of all.
+            if mutation.kind in seen and number % 61:
+                continue
+            seen.add(mutation.kind)
+            for outcome in trials.outcomes_of(mutation, original):
+                assert outcome in ("whole", "refused", "concealed"), (
+                    name,
+                    mutation.kind,
+                    mutation.what,
+                    outcome,
+                )
+        assert seen == {*mutations.DAMAGE, *mutations.MADE_UP}
+
+
+def test_trials_notice_what_they_look_for(monkeypatch) -> None:
+    """A decoder that fails in each way is told from a good one."""
+    data = rich()
+    original = list(gvcodec.decode_planes(data, fidelity=True))
+    whole = Mutation("bit flipped", "not at all", data)
+    assert trials.outcomes_of(whole, original) == ("whole", "whole")
+    other = [tuple(plane + 1 for plane in planes) for planes in original]
+    assert trials.outcomes_of(whole, other) == ("silent", "silent")
+    monkeypatch.setattr(gvcodec.Decoder, "flush", lambda self: 1 // 0)
+    assert (
+        trials.outcomes_of(whole, original)[0]
+        == "crash: ZeroDivisionError: integer division or modulo by zero"
+    )
+
+
+#: Bytes that commands may take, and what the bound does not cover: libraries that are loaded, and
+#: the file itself, read as a whole.
+LIMIT, PROGRAM = 128 << 20, 96 << 20
+
+
+def through_all_commands(
+    folder: Path, files: Mapping[str, bytes], trace: bool = False
+) -> list[dict[str, Any]]:
+    """What every command made of each file, in one process, which has to survive them all. A good
+    stream comes first, which loads what there is to load."""
+    for number, (name, data) in enumerate([("good", rich()), *files.items()]):
+        (folder / f"in-{number:03} {name}").write_bytes(data)
+    (folder / hostile.FOREIGN).write_bytes(b"RIFF")
+    command = [sys.executable, "-m", "tests.fuzz.robustness.worker", str(folder), str(LIMIT)]
+    if trace:
+        command = [
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=network,open,openat",
+            "-o",
+            "trace",
+            *command,
+        ]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(FUZZ.parents[1]), os.environ.get("PYTHONPATH", "")]),
+        "TMPDIR": str(folder / "outputs"),
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == len(worker.COMMANDS) * (1 + len(files))
+    return rows[len(worker.COMMANDS) :]
+
+
+def assert_harmless(rows: list[dict[str, Any]]) -> None:
+    """No command fails silently, leaves files or takes more memory than it may; `verify` refuses
+    what `decode` does."""
+    decode, verify = (" ".join(worker.COMMANDS[number]) for number in (0, 3))
+    codes = {(row["input"], row["command"]): row["code"] for row in rows}
+    for row in rows:
+        code, command = row["code"], row["command"]
+        assert code in range(6) and "Traceback" not in row["said"], row
+        assert row["took"] <= LIMIT + PROGRAM and row["others"] == [], row
+        assert code == 0 or row["said"], row
+        saves = "--ignore-errors" in command or command.startswith("repair")
+        assert code == 0 or saves or not row["output"], row
+        assert command != decode or code or "damaged" not in row["input"], row
+        assert command != verify or code or codes[row["input"], decode] not in (3, 4, 5), row
+
+
+def test_hostile_files_through_all_commands_open_nothing(tmp_path: Path) -> None:
+    """Under strace where that is installed: no socket, and no file that a stream names."""
+    files, trace = hostile.openers(), shutil.which("strace") is not None
+    for name, data in streams().items():
+        files[f"{name} damaged"] = list(mutations.damages(data, 40, 1))[-1].data
+    rows = through_all_commands(tmp_path, files, trace)
+    assert_harmless(rows)
+    assert len(files) < sum(row["code"] == 3 for row in rows)
+    opened = (tmp_path / "trace").read_text(errors="replace") if trace else ""
+    assert not trace or "in-001" in opened
+    assert not re.search(rf"socket\(AF_INET|bind\(|{hostile.FOREIGN}", opened)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no /proc")
+def test_peak_memory_is_within_the_bound_for_any_input(tmp_path: Path) -> None:
+    rows = through_all_commands(tmp_path, hostile.bombs(1))
+    assert_harmless(rows)
+    assert len(rows) > 120 and sum(row["code"] == 0 for row in rows) > 10
+
+
+PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "motion"]
+PARTS += ["latent", "painting", "varint", "units"]
+#: Two programs of C++ and one of whole streams beside them.
+TARGETS = [*PARTS, "streams", "painter", "stream"]
+
+
+@pytest.fixture
+def programs(monkeypatch) -> None:
+    """The fuzz programs can be imported."""
+    monkeypatch.syspath_prepend(str(FUZZ))
+
+
+@pytest.mark.parametrize("path", sorted((FUZZ / "stream").iterdir()), ids=lambda path: path.name)
+def test_fuzz_corpus_of_streams(path: Path, programs: None) -> None:
+    from stream_fuzz import one_input
+
+    one_input(path.read_bytes())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_fuzz_corpus_of_parts(part: str, programs: None) -> None:
+    from parts_fuzz import one_input
+
+    inputs = sorted((FUZZ / part).iterdir())
+    assert inputs
+    rng = np.random.default_rng(3)
+    for path in inputs:
+        data = path.read_bytes()
+        one_input(part, data)
+        for _ in range(4):
+            changed = bytearray(data or b"0")
+            changed[int(rng.integers(len(changed)))] = int(rng.integers(256))
+            one_input(part, bytes(changed[: int(rng.integers(len(changed) + 1)) or None]))
+
+
+def test_fuzz_corpora_are_small_and_all_known(programs: None) -> None:
+    import parts_fuzz
+
+    assert {*parts_fuzz.PARTS} == {*PARTS}
+    folders = {folder.name for folder in FUZZ.iterdir() if folder.is_dir()}
+    folders -= {"__pycache__", "robustness"}
+    assert folders == {*TARGETS}
+    assert sum(path.stat().st_size for path in FUZZ.rglob("*") if path.is_file()) < 2 << 20
+
+
+def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
+    """Every target that the programs and their corpora make up, each by its own program."""
+    yaml = pytest.importorskip("yaml")
+    root = FUZZ.parents[1]
+    workflow = yaml.safe_load((root / ".github" / "workflows" / "fuzz.yml").read_text())
+    runs = [step.get("run", "") for step in workflow["jobs"]["fuzz"]["steps"]]
+    (base_frame,) = (run for run in runs if "for name" in run)
+    named = re.search(r"for name in ([\w ]+); do", base_frame)
+    core = re.search(r"([\w|]+)\) program=build/fuzz/", base_frame)
+    assert named and core
+    assert sorted(named[1].split()) == sorted(TARGETS)
+    sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
+    assert set(core[1].split("|")) == {path.stem.removesuffix("_fuzz") for path in sources}
