@@ -247,23 +247,6 @@ def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     assert memory.values[0].any() and not memory.values[1].any()
 
 
-def test_any_bytes_decode_or_are_refused() -> None:
-    rng = np.random.default_rng(3)
-    coder = Entropy(network(), 5, 3)
-    refused = decoded = 0
-    for _ in range(300):
-        data = bytes([int(rng.choice([1, 2, 5, 0x41, 0x45, 0x80, 0xFF]))]) + rng.bytes(
-            int(rng.integers(0, 40))
-        )
-        try:
-            values, levels = coder.decode(data, MotionStatistics.empty(5), Times(-1, 2))
-            assert np.abs(values).max() <= payload.LARGEST and levels.max() <= TREE_LEVELS
-            decoded += 1
-        except DamagedStreamError:
-            refused += 1
-    assert refused and decoded
-
-
 @pytest.mark.parametrize("count", range(18))
 def test_every_frame_has_reference_frames_that_are_there(count: int) -> None:
     known = {0, count + 1}

@@ -229,15 +229,6 @@ def test_access_units_of_h266_are_restored(units: list[tuple[int, bytes]]) -> No
         assert payload == nals[0][1:]
 
 
-@given(st.binary(max_size=64))
-def test_restoring_any_bytes_ends(data: bytes) -> None:
-    for base in ("av1", "vvc"):
-        try:
-            restore(base, data)
-        except DamagedStreamError:
-            continue
-
-
 @pytest.mark.parametrize(
     ("scale", "lobes"),
     [(Fraction(1, 2), 3), (Fraction(3, 4), 3), (Fraction(2), 4), (Fraction(4, 3), 4)],

@@ -56,14 +56,3 @@ def test_verify_names_the_worst_frame(tmp_path, capsys) -> None:
     )
     said = capsys.readouterr()
     assert "worst frame: Y " in said.out and f" at {found.worst[0]:.2f} s" in said.out
-
-
-def test_info_begins_with_a_sentence(tmp_path, capsys) -> None:
-    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
-    write_clip(tmp_path / "a.mkv", fmt, moving_texture(64, 64, 24))
-    run("encode", tmp_path / "a.mkv", tmp_path / "a.gvc", "--fit", "off", "-q", 33, "--preset", 10)
-    capsys.readouterr()
-    run("info", tmp_path / "a.gvc")
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith("1 s of 64×64 at 24 frames a second; AV1 by SVT-AV1")
-    assert "at q 33 (0 is the best)" in first and "kb/s" in first

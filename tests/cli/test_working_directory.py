@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,40 +133,6 @@ def test_relative_entries_of_pythonpath_do_not_count(folder: Path) -> None:
     )
     words = ("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10")
     _run([sys.executable, script, *words], folder, PYTHONPATH=os.pathsep.join(["", ".", "/more"]))
-
-
-def test_a_batch_opens_no_python_file_outside_its_environment(
-    folder: Path, tmp_path, monkeypatch
-) -> None:
-    """Every process of a batch writes down, by an audit hook, which Python files it opens."""
-    hook, log = tmp_path / "hook", tmp_path / "log"
-    hook.mkdir()
-    log.mkdir()
-    (hook / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        f"log = os.open({str(log)!r} + '/' + str(os.getpid()), os.O_CREAT | os.O_WRONLY)\n"
-        "def opened(event, words):\n"
-        "    names = words[:1] if event == 'open' else words[1:2] if event == 'import' else ()\n"
-        "    for name in names:\n"
-        "        if str(name).endswith(('.py', '.pyc', '.so', '.pth', '.pyd')):\n"
-        "            os.write(log, (os.path.abspath(str(name)) + '\\n').encode())\n"
-        "sys.addaudithook(opened)\n"
-    )
-    monkeypatch.syspath_prepend(str(hook))
-    words = ("batch", "a.mkv", "-o", "out", "--jobs", "1", "--fit", "off", "--preset", "10")
-    _run(_program(*words), folder, PYTHONPATH=os.pathsep.join([str(hook), "."]))
-    found = [file.read_text().split() for file in log.iterdir()]
-    assert len(found) >= 2 and all(found)  # the command and a worker
-    places = [place for place in sys.path if os.path.isabs(place) and place != str(folder)]
-    places += [*sysconfig.get_paths().values(), str(hook), str(Path(programs.__file__).parent)]
-    roots = [Path(place).resolve() for place in places]
-    outside = {
-        name
-        for names in found
-        for name in names
-        if not any(Path(name).resolve().is_relative_to(root) for root in roots)
-    }
-    assert not outside
 
 
 def test_another_python_imports_what_this_one_does(folder: Path, monkeypatch) -> None:

@@ -3,7 +3,6 @@ and what the shipped network's parts are worth beside the transform that it bega
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 
 import numpy as np
@@ -247,8 +246,3 @@ def test_the_shipped_transform_earns_more_than_its_beginning() -> None:
         network.transform.analysis_uv.zero_()
     network.uses_analyst = False
     assert whole < begun < cost(network, source, 40.0, 64)
-
-
-def test_a_pipe_decodes(coded) -> None:
-    found = list(gvcodec.decode_planes(io.BytesIO(coded).getvalue(), fidelity=True, threads=1))
-    assert len(found) == 6

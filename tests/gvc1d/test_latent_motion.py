@@ -6,8 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.gvc1d import motion
@@ -42,17 +40,6 @@ def test_motion_that_is_alike_takes_few_bytes() -> None:
     other = pan.copy()
     other[:, 9, 9] = -40
     assert len(motion.pack(pan)) < len(motion.pack(other)) < 30
-
-
-@settings(max_examples=60)
-@given(st.binary(min_size=1, max_size=40))
-def test_any_bytes_are_motion_or_damage(data: bytes) -> None:
-    try:
-        field = motion.unpack(data, ROWS, COLUMNS)
-    except DamagedStreamError as error:
-        assert "impossible motion" in str(error)
-        return
-    assert field is not None and np.abs(field.astype(int)).max() <= motion.FARTHEST
 
 
 def test_packets_without_a_base_hold_motion() -> None:
