@@ -212,7 +212,7 @@ def window_rows(
     arms = {name: allocate(features, elbo, name, total) for name in ("uniform", "elbo")}
     for name, seen in (("uniqueness", features), ("uniqueness of keys", keys)):
         flat = seen.reshape(len(seen), -1, seen.shape[-1])
-        kept = compress(flat, flat, total, frame_threshold=-1.0).mask
+        kept = compress(flat, total, frame_threshold=-1.0).mask
         arms[name] = kept.reshape(values.shape[:3]).sum(-1)
     arms["rd (L1)"] = allocate(features, missed, "rd", total)
     shuffled = np.random.default_rng(1).permutation(arms["elbo"].ravel())

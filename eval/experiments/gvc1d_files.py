@@ -40,6 +40,10 @@ ROWS = {
         for q in _Q
         for tokens in ("auto", "32")
     },
+    **{
+        f"av1 q 66, 8 {alloc}": f"--base av1 -q 66 --tokens 8 --alloc {alloc}"
+        for alloc in ("uniform", "uniqueness", "elbo", "both", "rd")
+    },
     **{f"gvc1d q {q}": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
     **{f"gvc1d q {q}, base frames": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
     # With `--between`: every shot begins a GOP, so none finds a memory.

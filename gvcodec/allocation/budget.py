@@ -50,7 +50,7 @@ def allocate(
     if method == "uniform":
         return _uniform(frames * windows, tokens, total).reshape(frames, windows)
     if method == "uniqueness":
-        return select(features, features, total).mask.reshape(frames, windows, tokens).sum(-1)
+        return select(features, total).mask.reshape(frames, windows, tokens).sum(-1)
     if errors is None:
         raise ValueError(f"allocation {method} needs errors")
     if method == "rd":
@@ -66,12 +66,10 @@ def allocate(
     return np.stack([route_to(elbo[t], tokens, int(budgets[t])) for t in range(frames)])
 
 
-def select(features: Floats, values: Floats, total: int) -> Kept:
-    """UniComp's tokens of a GOP, at most `total`: `features` (F, W, K, D), latents before rounding
-    `values` (F, W, K, C). Mask (F, W · K) and merged values (F, W · K, C)."""
-    frames = len(features)
-    flat = features.reshape(frames, -1, features.shape[-1])
-    return compress(flat, values.reshape(frames, -1, values.shape[-1]), total)
+def select(features: Floats, total: int) -> Kept:
+    """UniComp's tokens of a GOP (F, W, K, D), at most `total`: mask (F, W · K), and what they are
+    merged of."""
+    return compress(features.reshape(len(features), -1, features.shape[-1]), total)
 
 
 def rate_distortion(bits: Floats, errors: Floats, total: float) -> Counts:

@@ -30,11 +30,19 @@ FRAME_THRESHOLD, TOKEN_THRESHOLD = 0.005, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is sent of a GOP. `mask` (F, N): kept tokens. `values` (F, N, C): theirs, not rounded
-    yet; zero where a token is not kept."""
+    """What is sent of a GOP. `mask` (F, N): kept tokens. `near` (F, N, N): which tokens of its
+    frame each one resembles, itself included."""
 
     mask: Mask
-    values: NDArray[np.float64]
+    near: Mask
+
+    def merge(self, t: int, values: Features) -> NDArray[np.float64]:
+        """Latents before rounding, (N, C), of frame `t`: a kept token becomes (own + mean of its
+        neighbourhood) / 2, so tokens that were dropped for it are part of it; others are 0."""
+        own = values.astype(np.float64)
+        mean = self.near[t] @ own / self.near[t].sum(1, keepdims=True)
+        merged: NDArray[np.float64] = np.where(self.mask[t, :, None], (own + mean) / 2, 0)
+        return merged
 
 
 def unit(features: Features) -> NDArray[np.float64]:
@@ -127,41 +135,31 @@ def select_tokens(features: Features, threshold: float) -> tuple[list[int], Mask
     return order, near
 
 
-def compress_frames(
-    features: Features, values: Features, budgets: Counts, threshold: float
-) -> Kept:
-    """Spatial Dynamic Compression of frames (F, N, D), whose latents before rounding are `values`
-    (F, N, C), to `budgets` (F,).
+def compress_frames(features: Features, budgets: Counts, threshold: float) -> Kept:
+    """Spatial Dynamic Compression of frames (F, N, D) to `budgets` (F,).
 
-    A selected token becomes (own + mean of its neighbourhood) / 2. The first K_t in order of
-    selection are kept; frames that select fewer pass the rest of their budget on, evenly, to those
-    that select more. A frame of budget 0 keeps nothing."""
+    The first K_t in order of selection are kept; frames that select fewer pass the rest of their
+    budget on, evenly, to those that select more. A frame of budget 0 keeps nothing."""
     selected = [select_tokens(frame, threshold) for frame in features]
     found = np.array([len(order) for order, _ in selected], np.int64)
     caps = np.where(budgets > 0, found, 0)
     counts = share_surplus(np.minimum(budgets, caps), caps, int(budgets.sum()))
     mask = np.zeros(features.shape[:2], bool)
-    merged = np.zeros(values.shape)
-    for t, (order, near) in enumerate(selected):
-        kept = order[: counts[t]]
-        mask[t, kept] = True
-        own = values[t].astype(np.float64)  # N, C
-        for i in kept:
-            merged[t, i] = (own[i] + own[near[i]].mean(0)) / 2
-    return Kept(mask, merged)
+    for t, (order, _) in enumerate(selected):
+        mask[t, order[: counts[t]]] = True
+    return Kept(mask, np.stack([near for _, near in selected]))
 
 
 def compress(
     features: Features,
-    values: Features,
     budget: int,
     frame_threshold: float = FRAME_THRESHOLD,
     token_threshold: float = TOKEN_THRESHOLD,
 ) -> Kept:
-    """All three parts on a GOP, by centred features: `features` (F, N, D), `values` (F, N, C), at
-    most `budget` tokens. Raises `ValueError` for a budget below 1."""
+    """All three parts on a GOP, by centred features (F, N, D), at most `budget` tokens. Raises
+    `ValueError` for a budget below 1."""
     budgets = frame_budgets(features, budget, features.shape[1], frame_threshold)
-    return compress_frames(centred(features), values, budgets, token_threshold)
+    return compress_frames(centred(features), budgets, token_threshold)
 
 
 def frame_budgets(

@@ -6,15 +6,17 @@
     encoder.start_gop()                          # before the next one
 
 `finish_gop` gives a payload, or None, for each frame that was sent. With a number of tokens every
-frame has as many a window, or on average with `alloc` (`gvcodec.allocation`; "elbo" goes
-by the shipped router, frame by frame, or without one by decodes of segments). Without a number,
-"auto", rate and distortion decide, frame by frame: shown as it is, restored without tokens after
-the last packet, a prefix of the tokens, or all. Bytes cost what they would be worth in the base
-(`SLOPE`), and a GOP that is no better for its tokens by that measure is left without.
+frame has as many a window, or on average with `alloc` (`gvcodec.allocation`; "elbo" goes by the
+shipped router, frame by frame, or without one by decodes of segments; "uniqueness" sends merged
+tokens and zeros for those that were dropped). Without a number, "auto", rate and distortion decide,
+frame by frame: shown as it is, restored without tokens after the last packet, a prefix of the
+tokens, or all. Bytes cost what they would be worth in the base (`SLOPE`), and a GOP that is no
+better for its tokens by that measure is left without.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gvcodec.allocation.budget import allocate
+from gvcodec.allocation.budget import allocate, select
 from gvcodec.allocation.router import Router, RunningMean, route
+from gvcodec.allocation.uniqueness import Kept
 from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
 from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
 from gvcodec.gvc1d.frame_loss import FrameLoss
@@ -33,6 +36,8 @@ from gvcodec.models import model_id
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.scene_cuts import CutFinder
+
+Merge = Callable[[Tensor], Tensor]
 
 #: Frames whose tokens are allocated together.
 _SEGMENT = 16
@@ -111,18 +116,18 @@ class LatentEncoder:
             return [None] * len(self._payloads)
         return [payload or None for payload in self._payloads]
 
-    def _code(self, frame: SourceFrame, counts: Counts | None) -> None:
+    def _code(self, frame: SourceFrame, counts: Counts | None, merged: Merge | None = None) -> None:
         """Code the next frame, with these tokens (None: as many as the router gives it) or what is
-        best."""
+        best; `merged` changes its latents."""
         judged = self._auto and self._has_base or self._settings.search > 0
         if frame.cut:
             self._frames.cut()
-        look, first = self._options.look(frame, judged), self._frames.state is None
+        look, first = self._look(frame, judged, merged), self._frames.state is None
         if counts is None:
             counts = self._route(look.y)
         before: tuple[Values, ...] = ()
         if first and not self._has_base:
-            before, look = self._sharpen(look, counts, judged)
+            before, look = self._sharpen(look, counts, judged, merged)
         if self._auto and self._has_base:
             best = self._options.choose(look, self._memory, first, self._run < ENDLESS - 1)
         elif counts.any() or first or look.motion is not None:
@@ -136,7 +141,13 @@ class LatentEncoder:
         if not self._has_base and best.picture is not None:
             self.psnr.add(psnr(self._frames.planes(best.picture)[0], frame.luma))
 
-    def _sharpen(self, look: Look, counts: Counts, judged: bool) -> tuple[tuple[Values, ...], Look]:
+    def _look(self, frame: SourceFrame, judged: bool, merged: Merge | None) -> Look:
+        look = self._options.look(frame, judged)
+        return look if merged is None else look._replace(y=merged(look.y))
+
+    def _sharpen(
+        self, look: Look, counts: Counts, judged: bool, merged: Merge | None
+    ) -> tuple[tuple[Values, ...], Look]:
         """The passes over the first frame of a GOP but for the last, one for each of the direct
         path's phases, and the look at the last."""
         before = []
@@ -146,7 +157,7 @@ class LatentEncoder:
             _, self._frames.state = self._network.synthesise(
                 tokens, look.context, self._options.rate
             )
-            look = self._options.look(look.frame, judged)
+            look = self._look(look.frame, judged, merged)
         return tuple(before), look
 
     def _route(self, y: Tensor) -> Counts:
@@ -178,10 +189,26 @@ class LatentEncoder:
         features, errors = zip(*map(self._survey, frames), strict=True)
         given = np.stack(features), np.stack(errors)
         self._frames.state, self._frames.kept = state, kept
+        if self._settings.alloc == "uniqueness":
+            self._code_merged(frames, select(given[0], total))
+            return
         for frame, counts in zip(
             frames, allocate(*given, self._settings.alloc, total), strict=True
         ):
             self._code(frame, counts.astype(np.uint8))
+
+    def _code_merged(self, frames: list[SourceFrame], found: Kept) -> None:
+        """Code frames by their kept tokens, merged: those before the last kept one of a window that
+        were dropped are 0, those after it are not sent."""
+        for t, frame in enumerate(frames):
+            mask = found.mask[t].reshape(self._entropy.windows, -1)  # W, K
+            counts = np.where(mask, np.arange(1, mask.shape[1] + 1), 0).max(1)
+
+            def merged(y: Tensor, t: int = t) -> Tensor:
+                values = found.merge(t, y[0].flatten(0, 1).cpu().numpy())  # W · K, C
+                return torch.from_numpy(values).to(y).view_as(y)
+
+            self._code(frame, counts.astype(np.uint8), merged)
 
     def _survey(self, frame: SourceFrame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Features (W, K, D) of a frame with all tokens, and the errors that `allocate` wants."""

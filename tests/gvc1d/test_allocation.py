@@ -47,7 +47,7 @@ def test_what_all_tokens_share_counts_for_nothing() -> None:
     features = features_of(16, 6, 12, 8)
     shared = features + 100 * np.ones(8, np.float32)
     assert uniqueness.uniqueness(shared[0]).max() < 0.01
-    one, other = (uniqueness.compress(f, features, 30) for f in (features, shared))
+    one, other = (uniqueness.compress(f, 30) for f in (features, shared))
     assert np.array_equal(one.mask, other.mask) and one.mask.sum() > 10
 
 
@@ -129,36 +129,36 @@ def test_like_tokens_are_dropped_into_the_kept_one(threshold: float) -> None:
     values = np.random.default_rng(7).normal(size=(2, 20, 3))
     kept = [selection(frame, threshold) for frame in features]
     budgets = np.array([len(kept[0]), max(1, len(kept[1]) - 2)])
-    found = uniqueness.compress_frames(features, values, budgets, threshold)
+    found = uniqueness.compress_frames(features, budgets, threshold)
     for t in range(2):
         mine = kept[t][: budgets[t]]
         assert np.flatnonzero(found.mask[t]).tolist() == sorted(mine)
         for i in mine:
             near = [j for j in range(20) if 1 - cosine(features[t, i], features[t, j]) < threshold]
             expected = (values[t, i] + np.mean([values[t, j] for j in {*near, i}], 0)) / 2
-            assert found.values[t, i] == pytest.approx(expected)
-    assert not found.values[~found.mask].any()
+            assert found.merge(t, values[t])[i] == pytest.approx(expected)
+        assert not found.merge(t, values[t])[~found.mask[t]].any()
     assert 0 < found.mask.sum() < 40
 
 
 def test_budget_that_a_frame_does_not_need_passes_on() -> None:
     """All tokens of the first frame are alike, those of the second have nothing in common."""
     features = np.stack([np.ones((8, 8)), np.eye(8), np.eye(8)])
-    found = uniqueness.compress_frames(features, features, np.array([4, 4, 0]), 0.2)
+    found = uniqueness.compress_frames(features, np.array([4, 4, 0]), 0.2)
     assert found.mask.sum(1).tolist() == [1, 7, 0]
 
 
 def test_a_gop_never_sends_more_than_its_budget() -> None:
     features = np.repeat(features_of(8, 3, 16, 8), 4, 0)
     for total in (1, 7, 40, 100, 192):
-        found = uniqueness.compress(features, features, total)
+        found = uniqueness.compress(features, total)
         assert 0 < found.mask.sum() <= total
         whole = uniqueness.frame_features(uniqueness.centred(features))
         firsts = uniqueness.fuse_frames(whole, 0.005, total / features[..., 0].size)
         joined = firsts != np.arange(12)
         assert not found.mask[joined].any() and (total > 96 or joined.any())
     with pytest.raises(ValueError, match="budget of 0"):
-        uniqueness.compress(features, features, 0)
+        uniqueness.compress(features, 0)
 
 
 # InfoTok
