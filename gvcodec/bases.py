@@ -80,8 +80,8 @@ class Base:
     `coarsest_full`: the coarsest index at full size. `reduced`: (index above which, scale, how much
     lower the index is there), coarsest first, which go as far as `coarsest_reduced`. `scales`:
     there are reduced sizes, `presets`: so many, `eye`: there are these settings. `restores`: its
-    own network makes what is shown of its frames. `rates`: (index, bits a pixel) on average, where
-    a search for a size begins."""
+    own network makes what is shown of its frames, `allocates`: `--alloc` means something. `rates`:
+    (index, bits a pixel) on average, where a search for a size begins."""
 
     name: str
     wire: int
@@ -100,6 +100,7 @@ class Base:
     presets: int = 0
     eye: bool = False
     restores: bool = False
+    allocates: bool = True
     standard: Standard | None = None
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
@@ -198,6 +199,7 @@ _ALL = (
         "gvcodec.base.gvc1d",
         bytes_a_pixel=420,
         restores=True,
+        allocates=False,  # it rounds every window by rate and distortion
         encoding=(500 << 20, 2200),
         q_map=((0, 0), (Q_END, INDEX_END)),
     ),

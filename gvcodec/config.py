@@ -331,5 +331,9 @@ class Settled(EncoderConfig):
             raise UsageError("keyint, fit and threads cannot be negative")
         if self.alloc not in ("", *METHODS):
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
+        if self.alloc in METHODS[1:] and not base.allocates:
+            raise UsageError(
+                f"no alloc in base {self.base}, which shares bits by rate and distortion already"
+            )
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")
