@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from gvcodec.gvc1d.model import GVC1D
+from training.gvc1d.card import BUDGETS
 from training.gvc1d.settings import TrainConfig
 from training.gvc1d.train import Work, schedule_of
 from training.loop import Loop
@@ -30,6 +31,7 @@ _ROWS = (
     ("base", "free"),
     ("return", ""),
     ("half the windows", ""),
+    *(("no base", change) for change in BUDGETS),
 )
 
 

@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gvcodec.allocation.router import negative_elbo, route_to
 from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
@@ -44,6 +46,9 @@ CHANGES = (
     "local",
     "global",
 )
+#: Not spoilt but cut: so many tokens a window, or on average by InfoTok's budgets.
+SHORT = 8
+BUDGETS = (f"{SHORT} tokens", f"{SHORT} tokens by ELBO")
 _MEMORY = ("memory", "shuffled memory", "buffer and memory")
 #: What is measured, and what is spoilt there: runs without and with a base; the first frames of a
 #: shot that comes back (no base); runs in which every second window has no tokens (no base).
@@ -94,8 +99,25 @@ def _code(model: GVC1D, frames: list[Frame], rate: int, change: str, half: bool)
             tokens = torch.zeros_like(tokens)
         elif change == "shuffled":
             tokens = tokens.roll(1, 0)
+        elif change in BUDGETS:
+            counts = np.full(tokens.shape[:2], SHORT)
+            if change == BUDGETS[1]:
+                whole, _ = model.synthesise(tokens, context, rate)
+                elbo = elbo_of(model, frame, Coded(whole, tokens, bits))
+                counts = route_to(elbo, tokens.shape[2], int(counts.sum()))
+            sent = np.arange(tokens.shape[2]) < counts[..., None]
+            tokens = tokens * torch.from_numpy(sent).to(tokens)[..., None]
         picture, state = model.synthesise(tokens, context, rate)
         yield Coded(picture, tokens, bits)
+
+
+def elbo_of(model: GVC1D, frame: Frame, coded: Coded) -> NDArray[np.float64]:
+    """-ELBO (B, W) of a frame's windows [InfoTok]: bits, and L1 error of luma in units that make
+    both alike on average."""
+    missed = (coded.picture.y.float() - frame.source.y).abs()
+    error = F.avg_pool2d(missed, model.config.window).flatten(1).cpu().numpy()  # [B, W]
+    bits = coded.bits.float().cpu().numpy()
+    return negative_elbo(bits, error, float(error.mean()) / max(float(bits.mean()), 1e-9))
 
 
 @contextmanager

@@ -27,8 +27,9 @@ class TrainConfig:
     `memory_alone` in any frame; in a share `shots` another run comes between, so that a scene comes
     back which the memory has seen. Of those without a base a share `moved` is given block motion.
     `mask`: up to this share of the source's patches is hidden from the encoder, in half of them;
-    `prefix`: share in which only the first tokens of each window are kept. `qs`: the base's
-    qualities.
+    `prefix`: share in which only the first tokens of each window are kept, as many as `budgets`
+    says: "random" powers of two, or "elbo": InfoTok's, a base rate varied by bits and L1 error of
+    the first frame. `qs`: the base's qualities.
 
     `price`, `price_none`: what doubling the bits costs, in units of log distortion, with a base
     (whose own bits count) and without; they rise from 0 between the shares `price_from` and
@@ -38,7 +39,8 @@ class TrainConfig:
     (layers that published weights do not have), "decoder", "no_global". `without`: parts left out
     in ablations, of "memory", "buffer", "local", "global", "direct". `recompute`: layers run again
     on the way back, so that a long run fits a GPU. `seed` chooses the runs, `draw` the first
-    weights and what steps draw."""
+    weights and what steps draw. `check_steps`: between alarms; `validate_minutes`: between
+    validations, 0 = none."""
 
     data: str
     skip: tuple[str, ...] = ("devtest",)
@@ -72,6 +74,7 @@ class TrainConfig:
     moved: float = 0.0
     mask: float = 0.6
     prefix: float = 0.3
+    budgets: str = "random"
     learning_rate: float = 3e-4
     plan_minutes: float = 60.0
     warm_up: int = 50
@@ -88,6 +91,7 @@ class TrainConfig:
     gan: float = 0.0
     recompute: bool = False
     check_steps: int = 100
+    validate_minutes: float = 15.0
     patience_minutes: float = 10.0
 
     def describe(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -27,12 +28,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
+from gvcodec.allocation.router import BASE_RATES, Counts, RunningMean, training_counts
+from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import grey
 from gvcodec.gvc1d.run import Coded, Frame
-from training.gvc1d.card import make_card, measure_built_in
+from training.gvc1d.card import elbo_of, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb
 from training.gvc1d.held_out import HeldOut, frames_of, half, there_and_back
@@ -75,6 +78,7 @@ class Work:
         self.sums = torch.zeros(3, _CLASSES, device=self.device)  # distortion, bits, count
         self.batches: Iterator[dict[str, Tensor]] | None = None
         self.share = 0.0
+        self.mean_elbo = RunningMean()
 
     def groups(self) -> list[dict[str, Any]]:
         model = cast(GVC1D, self.model)
@@ -150,10 +154,7 @@ class Work:
         if config.mask and rng.random() < 0.5:
             hidden = rng.random((size, windows, self._side**2)) < rng.random() * config.mask
             masked = torch.from_numpy(hidden).to(self.device)
-        if rng.random() < config.prefix:
-            count = rng.choice(_prefixes(self._tokens), (size, windows))
-            kept = np.arange(self._tokens) < count[..., None]
-            keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
+        prefix = rng.random() < config.prefix
         cut = alone = False
         if config.preroll and rng.random() < 0.5:
             cut = bool(rng.random() < config.no_buffer)
@@ -167,6 +168,10 @@ class Work:
                 state = cast(GVC1D, self.model)(before, rate)[1].detach()
             frames[0] = frames[0]._replace(motion=None, cut=cut)
             frames[1:] = [f._replace(cut=alone) for f in frames[1:]]
+        if prefix:
+            count = self._counts(frames[0], rate, state, rng)
+            kept = np.arange(self._tokens) < count[..., None]
+            keep = torch.from_numpy(kept.astype(np.float32)).to(self.device)
         with half(self.device):
             coded, _ = self.distributed(
                 frames,
@@ -196,6 +201,21 @@ class Work:
             name: float(costs.detach().mean()),
             f"{name}_bits": float(bits.detach().mean()),
         }
+
+    def _counts(
+        self, frame: Frame, rate: Tensor, state: State | None, rng: np.random.Generator
+    ) -> Counts:
+        """Tokens (B, W) that windows keep. "elbo" [InfoTok]: the base rate of a sample varied by
+        the -ELBO of its windows, bits + L1 error of the first frame, decoded from all tokens."""
+        shape = len(rate), self._windows
+        if self.config.budgets == "random":
+            found: Counts = rng.choice(_prefixes(self._tokens), shape)
+            return found
+        with half(self.device), torch.no_grad():
+            coded = cast(GVC1D, self.model)([frame], rate, state)[0][0]
+        elbo = elbo_of(cast(GVC1D, self.model), frame, coded)
+        rates = rng.choice(BASE_RATES, (shape[0], 1))
+        return training_counts(elbo, self.mean_elbo.update(elbo), self._tokens, rates)
 
     def _before(self, run: list[Frame], base: bool, rng: np.random.Generator) -> list[Frame]:
         """Frames that go before a run: there and back through it, or passes over the first."""
@@ -270,9 +290,13 @@ class Work:
 
     # ------------------------------------------------------------------ held-out runs, files
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        if self.rank:  # the first process looks, and an alarm there ends all
+            return {}
         return self.held_out.check(cast(GVC1D, average), minutes)
 
     def validate(self, average: nn.Module) -> dict[str, float]:
+        if self.rank:
+            return {}
         return self.held_out.validate(cast(GVC1D, average))
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
@@ -328,7 +352,7 @@ def schedule_of(config: TrainConfig) -> Schedule:
         average=config.average,
         check_steps=config.check_steps,
         accumulate=config.accumulate,
-        validate_minutes=15.0,
+        validate_minutes=config.validate_minutes or math.inf,
         betas=(0.9, 0.99),
     )
 
