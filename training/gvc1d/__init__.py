@@ -9,6 +9,7 @@ Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gv
     cost       what training LARGE takes
     paper_form the paper's own layout, small, beside a fixed transform
     parts      what the parts of base gvc1d are worth
+    spoilt     its network with a part taken away, shuffled, as it began
     settings   the keys of a configuration
     data       runs of frames from any tree of videos and pictures
     losses     distortion of a run

@@ -8,8 +8,9 @@ The first frame has no prediction. The codec's loss is D + λ · bits with λ = 
 each quality trades as its step says; what a quality's loss usually is divides it. LPIPS-VGG and
 DISTS in turn, pixels and flicker lead the restorer, on frames that it cannot change.
 
-In OUT: `log.jsonl` (curve, alarms every `--look` steps) and `state.pt` (averaged weights). A run
-whose learned parts change nothing after `--grace` minutes stops itself (`training.alarms`).
+In OUT: `log.jsonl` (curve every `--look` steps; every fifth time figures of the shards of
+`--held-out` and what parts are worth there) and `state.pt` (averaged weights). A run in which a
+part is worth less than `WORTH` after `--grace` minutes ends itself.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from gvcodec import perceptual
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.network import CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
-from gvcodec.gvc1d.token_order import FIXED, SIDES
 from gvcodec.util.tensor_colour import SMALL, to_rgb
+from training.alarms import Alarm
+from training.gvc1d import spoilt
+from training.loop import follow
 
 #: Crops, luma samples: two windows, so that layers across windows have something to see.
 HEIGHT, WIDTH = 256, 512
@@ -45,6 +48,13 @@ FIRST_FINER = 10.0
 FINEST, COARSEST = 24.0, 63.0
 #: Weight of pixels (8-bit levels over 255) and flicker beside a perceptual distance.
 PIXEL, FLICKER = 3.0, 6.0
+#: Least per cent that a part has to be worth once `--grace` minutes are over: one of the codec in J
+#: of first and later frames, added up; one of the Restorer in DISTS of later frames.
+WORTH = {
+    "transform: as it began": 2.0,
+    "contexts of the entropy model: zeroed": 3.0,
+    "Restorer: tokens shuffled": 3.0,
+}
 #: Share of frames whose restorer has only the memory of frames before.
 DROP = 0.3
 
@@ -185,30 +195,6 @@ def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
     return luma + (made.uv - source[1]).square().sum((1, 2, 3))
 
 
-#: Of "no value": activations of values are 64 more than they.
-_NO_VALUE = 64
-_VALUES = 13
-
-
-class Contexts(nn.Module):
-    """The entropy model that sees nothing of other values ("none"), or another window's."""
-
-    def __init__(self, twin: nn.Module, how: str) -> None:
-        super().__init__()
-        self.twin, self.how = twin, how
-
-    def bits(self, seen: Tensor, value: Tensor, unrounded: Tensor) -> Tensor:
-        """As `Twin.bits`; `seen` `[M, n, INPUTS]`."""
-        own = seen[..., :FIXED]
-        if self.how == "shuffled":
-            other = seen.roll(1, 0)[..., FIXED:]
-        else:
-            other = torch.zeros_like(seen[..., FIXED:])
-            other[..., 0] = _NO_VALUE
-            other[..., SIDES - FIXED : SIDES - FIXED + _VALUES] = _NO_VALUE
-        return self.twin.bits(torch.cat([own, other], -1), value, unrounded)  # type: ignore[operator]
-
-
 def load(net: CodecNetwork, path: Path, device: torch.device) -> CodecNetwork:
     """The weights of a `state.pt` or of a safetensors file into `net`."""
     if path.suffix == ".safetensors":
@@ -234,6 +220,9 @@ class Run:
         self.network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.shards = Shards(asked.shards, self.device, asked.length)
+        self.kept = self.shards
+        if asked.held_out:
+            self.kept = Shards(asked.held_out, self.device, asked.length)
         self.objective = Objective(self.device) if not asked.codec_only else None
         net, scale = self.network, asked.rate
         self.groups = [
@@ -251,7 +240,7 @@ class Run:
         )
         if asked.without == "contexts":
             for net in (self.network, self.average):
-                net.twin = Contexts(net.twin, "none")  # type: ignore[assignment]
+                net.twin = spoilt.Contexts(net.twin, "none")  # type: ignore[assignment]
         #: What the restorer is not given of the frame before: "", "memory", "last".
         self.cuts = ""
         self.usual: dict[int, float] = {}
@@ -317,10 +306,7 @@ class Run:
         self.steps += 1
         keep = min(0.998, 1 - 1 / (self.steps + 1))
         with torch.no_grad():
-            for ours, theirs in zip(
-                self.average.parameters(), self.network.parameters(), strict=True
-            ):
-                ours.lerp_(theirs, 1 - keep)
+            follow(self.average, self.network, keep)
         return row
 
     def looks(self, made: list[Made], frames: list[Any], row: dict[str, float]) -> Tensor:
@@ -349,35 +335,55 @@ class Run:
         rng = np.random.default_rng(1)
         found: dict[str, Any] = {}
         sums: dict[str, list[float]] = {}
-        for q0 in qs:
-            for _ in range(self.asked.looks):
-                frames = self.shards.batch(self.asked.batch, rng)
-                q = torch.full((self.asked.batch,), q0, device=self.device)
-                step2 = (16.0 * 2 ** (q / 10)).square()
-                made = self.sequence(net, frames, q, self.objective is not None)
-                for t, name in ((0, "I"), (len(made) - 1, "P")):
-                    source = frames[t][:2]
-                    j = squares(made[t], source) / (PRICE * step2) + made[t].bits
-                    sums.setdefault("logJ" + name, []).append(float(j.mean().log()))
-                    sums.setdefault(f"bits{name}{q0:g}", []).append(float(made[t].bits.mean()))
-                    mse = (made[t].y - source[0]).square().mean() / 16
-                    sums.setdefault(f"psnr{name}{q0:g}", []).append(
-                        float(10 * torch.log10(255**2 / mse))
-                    )
-                    if self.objective is None:
-                        continue
-                    for which in ("lpips", "dists"):
-                        value = float(self.objective.distance(made[t], source, which).mean())
-                        sums.setdefault(which + name, []).append(value)
-                        shown = made[t].restored
-                        assert shown is not None
-                        plain = made[t]._replace(
-                            restored=shown._replace(y=made[t].y, uv=made[t].uv)
-                        )
-                        value = float(self.objective.distance(plain, source, which).mean())
-                        sums.setdefault(f"{which}{name}-loop", []).append(value)
+        with torch.random.fork_rng(devices=[]):  # which values are paid is drawn alike each time
+            torch.manual_seed(1)
+            for q0 in qs:
+                self._measure_at(net, q0, rng, sums)
         for name, values in sums.items():
             found[name] = round(sum(values) / len(values), 4)
+        return found
+
+    def _measure_at(
+        self, net: CodecNetwork, q0: float, rng: np.random.Generator, sums: dict[str, list[float]]
+    ) -> None:
+        for _ in range(self.asked.looks):
+            frames = self.kept.batch(self.asked.batch, rng)
+            q = torch.full((self.asked.batch,), q0, device=self.device)
+            step2 = (16.0 * 2 ** (q / 10)).square()
+            made = self.sequence(net, frames, q, self.objective is not None)
+            for t, name in ((0, "I"), (len(made) - 1, "P")):
+                source = frames[t][:2]
+                j = squares(made[t], source) / (PRICE * step2) + made[t].bits
+                sums.setdefault("logJ" + name, []).append(float(j.mean().log()))
+                sums.setdefault(f"bits{name}{q0:g}", []).append(float(made[t].bits.mean()))
+                mse = (made[t].y - source[0]).square().mean() / 16
+                sums.setdefault(f"psnr{name}{q0:g}", []).append(
+                    float(10 * torch.log10(255**2 / mse))
+                )
+                if self.objective is None:
+                    continue
+                for which in ("lpips", "dists"):
+                    value = float(self.objective.distance(made[t], source, which).mean())
+                    sums.setdefault(which + name, []).append(value)
+                    shown = made[t].restored
+                    assert shown is not None
+                    plain = made[t]._replace(restored=shown._replace(y=made[t].y, uv=made[t].uv))
+                    value = float(self.objective.distance(plain, source, which).mean())
+                    sums.setdefault(f"{which}{name}-loop", []).append(value)
+
+    def check(self, minutes: float) -> dict[str, float]:
+        """Per cent that parts are worth (`WORTH`). Raises `Alarm` for a dead one."""
+        whole, found = self.measure(self.average), {}
+        for name, least in WORTH.items():
+            of_codec = name in spoilt.CODEC
+            if not of_codec and self.objective is None:
+                continue
+            how = (spoilt.CODEC | spoilt.RESTORER)[name]
+            cost = spoilt.change(whole, self.measure(spoilt.spoil(self.average, how)))
+            worth = cost["J of I"] + cost["J of P"] if of_codec else cost["distsP"]
+            found[name] = round(worth, 2)
+            if minutes >= self.asked.grace and worth < least:
+                raise Alarm(f"{name} costs {worth:.2f} %, {least:g} is the least: a dead part")
         return found
 
     def save(self, out: Path) -> None:
@@ -391,6 +397,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="training gvc1d.codec")
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--held-out", type=Path, help="shards that measure (else those of training)"
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--steps", type=int, default=0, help="so many, however long they take")
     parser.add_argument("--device", default="cpu")
@@ -400,6 +409,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--share", type=float, default=0.5, help="of the values that are paid")
     parser.add_argument("--looks", type=int, default=1, help="batches of each measurement")
     parser.add_argument("--look", type=int, default=200, help="steps between lines of the log")
+    parser.add_argument("--grace", type=float, default=60.0, help="minutes before alarms end it")
     parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--half", action="store_true", help="bf16 in the transformers")
@@ -417,17 +427,19 @@ def main(arguments: Sequence[str]) -> int:
             return run.steps / asked.steps
         return (time.monotonic() - begun) / (60 * asked.minutes)
 
-    while (part := share()) < 1:
-        row = run.step(part)
-        if run.steps % asked.look == 1:
-            row |= {"step": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
-            line = {k: round(v, 4) for k, v in row.items()}
-            if run.steps % (5 * asked.look) == 1:
-                line |= run.measure(run.average)
-            print(json.dumps(line), file=log, flush=True)
-            print(json.dumps(line), flush=True)
-        if time.monotonic() - saved > 120:
-            run.save(asked.out)
-            saved = time.monotonic()
-    run.save(asked.out)
+    try:
+        while (part := share()) < 1:
+            row = run.step(part)
+            if run.steps % asked.look == 1:
+                row |= {"step": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
+                line = {k: round(v, 4) for k, v in row.items()}
+                if run.steps % (5 * asked.look) == 1:
+                    line |= run.measure(run.average) | run.check(line["minutes"])
+                print(json.dumps(line), file=log, flush=True)
+                print(json.dumps(line), flush=True)
+            if time.monotonic() - saved > 120:
+                run.save(asked.out)
+                saved = time.monotonic()
+    finally:
+        run.save(asked.out)
     return 0

@@ -37,14 +37,16 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gvcodec.gvc1d.network import round_values
+from gvcodec.gvc1d.transformer import Block
 from training.held_out import is_held_out
+from training.loop import follow
 
 TOKENS, CHANNELS, PATCHES, VALUES = 64, 16, 64, 96
 #: λ in squared steps a bit.
 PRICE = 0.15
 #: Steps of the objective, 8-bit levels at a quarter of the size: trained, measured.
 FINEST, COARSEST, MEASURED = 26.0, 180.0, (45.0, 90.0, 160.0)
-DEAD_ZONE = 0.17
 #: Share of the run in which bits cost nothing.
 FREE = 0.33
 
@@ -125,28 +127,8 @@ def _window(planes: Planes, r: int, c: int, flip: bool) -> Tensor:
     return both.flatten(1).T
 
 
-class Block(nn.Module):
-    """Attention and a layer of three times the width, before each a norm."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.wide, self.narrow = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
-        with torch.no_grad():
-            self.out.weight.mul_(0.5)
-            self.narrow.weight.mul_(0.5)
-
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
-        """`[B, n, width]`."""
-        b, n, d = x.shape
-        q, k, v = self.qkv(self.norms[0](x)).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = (q * (d // self.heads) ** -0.5) @ k.mT  # [B, heads, n, n]
-        if causal:
-            seen = seen + torch.full((n, n), -1e4, dtype=seen.dtype, device=x.device).triu(1)
-        x = x + self.out((seen.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(b, n, d))
-        return x + self.narrow(F.gelu(self.wide(self.norms[1](x))))
+def _block(width: int) -> Block:
+    return Block(width, 4, 0.5, plain=True)
 
 
 class Prior(nn.Module):
@@ -157,7 +139,8 @@ class Prior(nn.Module):
         self.enter, self.last = nn.Linear(2 * CHANNELS, width), nn.Linear(2 * CHANNELS, width)
         self.places = nn.Parameter(0.1 * torch.randn(TOKENS, width))
         self.rate = nn.Linear(1, width)
-        self.blocks = nn.ModuleList([Block(width), Block(width)])
+        self.blocks = nn.ModuleList([_block(width), _block(width)])
+        self.register_buffer("ahead", torch.full((TOKENS, TOKENS), -1e4).triu(1), persistent=False)
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, 2 * CHANNELS)
         nn.init.zeros_(self.leave.weight)
         self.usual = nn.Parameter(torch.zeros(TOKENS, CHANNELS))
@@ -167,7 +150,7 @@ class Prior(nn.Module):
         x = F.pad(self.enter(_seen(values))[:, :-1], (0, 0, 1, 0)) + self.last(_seen(last))
         x = x + self.places + self.rate(rate[:, None])[:, None]
         for block in self.blocks:
-            x = block(x, causal=True)
+            x = block(x, bias=self.ahead)
         mean, spread = self.leave(self.norm(x)).float().chunk(2, -1)
         b = (self.usual + spread - rate[:, None, None] * math.log(2)).clamp(-4, 8).exp() + 0.02
         far = (paid - mean).abs()
@@ -222,12 +205,13 @@ class PaperForm(Form):
                 for part in range(1, 4):
                     given[part * PATCHES : (part + 1) * PATCHES] = given[:PATCHES]
         self.hidden = places(1)  # of an input patch
-        self.encoder = nn.ModuleList(Block(width) for _ in range(layers[0]))
-        self.decoder = nn.ModuleList(Block(width) for _ in range(layers[1]))
+        self.encoder = nn.ModuleList(_block(width) for _ in range(layers[0]))
+        self.decoder = nn.ModuleList(_block(width) for _ in range(layers[1]))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         with torch.no_grad():
             for block in (*self.encoder, *self.decoder):
-                block.qkv.weight[width : 2 * width] = block.qkv.weight[:width]
+                into = block.attn.in_proj.weight
+                into[width : 2 * width] = into[:width]
         self.latent, self.shown = nn.Linear(width, CHANNELS), nn.Linear(width, VALUES)
         self.hides = 0.0
 
@@ -256,7 +240,7 @@ class PaperForm(Form):
 
     def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
         masks = self.mask.expand(len(values), PATCHES, -1)
-        given = self.token(_seen(values) if not self.training else _seen_smooth(values))
+        given = self.token(_seen_smooth(values))
         context = [given]
         if before.any():
             context += [self.seen(before / 48), self.memory[1](_seen(last))]
@@ -313,13 +297,6 @@ class TransformForm(Form):
 FORMS = {"paper": PaperForm, "transform": TransformForm}
 
 
-def whole(values: Tensor) -> Tensor:
-    """Rounded with a dead zone; gradients pass straight through."""
-    with torch.no_grad():
-        found = values.sign() * torch.floor((values.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
-    return values + (found - values).detach()
-
-
 class Outcome(NamedTuple):
     """`[B]` each: squared error, bits."""
 
@@ -353,7 +330,7 @@ class Run:
         """One picture; `how`: "zeroed" or "shuffled" tokens at the decoder."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loose = form.encode(x, before, last, rate)
-            values = whole(loose)
+            values = round_values(loose)
             if form.training:  # the tail falls away in a quarter of the samples
                 kept = torch.randint(8, TOKENS + 1, (len(x), 1, 1), device=x.device)
                 kept = torch.where(torch.rand_like(kept, dtype=torch.float) < 0.25, kept, TOKENS)
@@ -398,7 +375,8 @@ class Run:
         )
         pair = self.material.batch(self.material.trained, self.asked.batch, self.rng)
         step2 = (60 * 2**rate).square()
-        self.price = price = PRICE * min(1.0, max(0.0, (part - FREE) / 0.2))
+        free = self.asked.free
+        self.price = price = PRICE * (min(1.0, max(0.0, (part - free) / 0.2)) if free else 1.0)
         found = self._pair(self.form, pair, rate, "")
         # Each sample by the logarithm of its own cost: all rates count alike.
         costs = [(one.error / step2 + price * one.bits + 1).log().mean() for one in found]
@@ -412,19 +390,18 @@ class Run:
         self.steps += 1
         keep = min(0.998, 1 - 1 / (self.steps + 1))
         with torch.no_grad():
-            for ours, theirs in zip(self.average.parameters(), self.form.parameters(), strict=True):
-                ours.lerp_(theirs, 1 - keep)
+            follow(self.average, self.form, keep)
         return {"first": float(costs[0].detach()), "later": float(costs[1].detach())}
 
     @torch.no_grad()
-    def measure(self, looks: int = 6, size: int = 16) -> dict[str, float]:
+    def measure(self, size: int = 16) -> dict[str, float]:
         """J, PSNR-Y and bits a pixel of the full size, on held-out windows."""
         found: dict[str, float] = {}
         for how in ("", "zeroed", "shuffled", "no context"):
             for step in MEASURED if not how else MEASURED[1:2]:
                 rng = np.random.default_rng(3)
                 rows = []
-                for _ in range(looks):
+                for _ in range(self.asked.looks):
                     pair = self.material.batch(self.material.kept, size, rng)
                     rate = torch.full((size,), math.log2(step / 60), device=self.device)
                     rows.append(self._pair(self.average, pair, rate, how))
@@ -461,10 +438,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--form", choices=FORMS, default="paper")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--initial", type=Path)
+    parser.add_argument("--initial", type=Path, help="weights to go on from, with --free 0")
+    parser.add_argument("--free", type=float, default=FREE, help="share of it without bits")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--peak", type=float, default=6e-4, help="learning rate")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--looks", type=int, default=6, help="batches of each measurement")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     run = Run(asked)

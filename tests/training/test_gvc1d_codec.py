@@ -1,0 +1,129 @@
+"""Training of base gvc1d, its alarms, and the paper's own form, on made-up material."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gvcodec.models import GVC1D
+from training.alarms import Alarm
+from training.gvc1d import codec, paper_form, parts, spoilt
+
+FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Blobs that move, 512×256, nearly lossless."""
+    path = tmp_path_factory.mktemp("clips") / "blobs.mp4"
+    rng = np.random.default_rng(3)
+    picture = np.kron(rng.integers(20, 230, (32, 64)), np.ones((8, 8))).astype(np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 512, 256, "yuv420p"
+        stream.bit_rate = 8_000_000
+        for t in range(2 * FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, 2 * t, 1), format="gray")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def shards(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    (folder / "blobs.0.mp4").write_bytes(clip.read_bytes())
+    still = np.zeros((2 * FRAMES - 1, 16, 32, 2), np.int16)
+    np.savez(folder / "motion.npz", **{"blobs.0": still})
+    return folder
+
+
+def _run(shards: Path, **given: object) -> codec.Run:
+    settings = {"device": "cpu", "seed": 1, "initial": GVC1D.find(), "without": "", "rate": 1.0}
+    settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
+    settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0}
+    return codec.Run(argparse.Namespace(**(settings | given)))
+
+
+def test_steps_train_the_codec(shards: Path, tmp_path: Path) -> None:
+    words = [shards, tmp_path, "--steps", 2, "--codec-only", "--initial", GVC1D.find()]
+    assert codec.main([*map(str, words), "--look", "1000"]) == 0
+    begun = codec.load(_run(shards).network, GVC1D.find(), torch.device("cpu")).state_dict()
+    trained = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert begun.keys() == trained.keys()
+    for part in ("transform", "twin"):
+        names = [name for name in begun if name.startswith(part)]
+        assert any(not torch.equal(begun[n].float(), trained[n].float()) for n in names)
+
+
+def test_an_alarm_ends_a_run_whose_transform_learned_nothing(shards: Path) -> None:
+    run = _run(shards)
+    spoilt.began(run.average)
+    with pytest.raises(Alarm, match="transform: as it began costs 0.00 %"):
+        run.check(1.0)
+    assert "transform: as it began" in _run(shards, grace=60.0).check(1.0)
+
+
+def test_parts_are_measured_beside_the_whole(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts.json"
+    words = [GVC1D.find(), shards, out, "--looks", 1, "--qs", 46, "--codec-only"]
+    assert parts.main([str(word) for word in words]) == 0
+    found = json.loads(out.read_text())
+    assert found.keys() == {"whole", *spoilt.CODEC}
+    zeroed = found["contexts of the entropy model: zeroed"]
+    assert zeroed["J of I"] > 5
+
+
+@pytest.mark.parametrize("form", ["paper", "transform"])
+def test_the_paper_s_form_learns_and_is_measured(form: str, clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("blobs.mp4", "sap-kept.mp4"):  # a source of training/held_out.txt
+        (folder / name).write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    words = [folder, out, "--form", form, "--minutes", "0.02", "--batch", 2, "--looks", 1]
+    assert paper_form.main([str(word) for word in words]) == 0
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert last["steps"] > 0 and np.isfinite(last["first"])
+    assert last["zeroed 90 first"] > last["J 90 first"] or form == "paper"
+
+
+def test_shipped_tokens_of_the_paper_s_form_are_alive() -> None:
+    """The decoder sees as in training: zeroed and shuffled tokens cost several times as much."""
+    form = paper_form.PaperForm().eval()
+    form.load_state_dict(load_file(Path(paper_form.__file__).with_name("paper-form.safetensors")))
+    rng = np.random.default_rng(1)
+    runs = [
+        [paper_form.Planes(*(_smooth(rng, shape) for shape in ((64, 64), (2, 32, 32))))]
+        for _ in range(8)
+    ]
+    x, _ = paper_form.Material.batch(runs, 8, rng)
+    rate, nothing = torch.zeros(8), torch.zeros(8, paper_form.TOKENS, paper_form.CHANNELS)
+    with torch.no_grad():
+        values = form.encode(x, torch.zeros_like(x), nothing, rate).round()
+        whole, *spoilt_ = (
+            float((form.decode(v, torch.zeros_like(x), nothing, rate) - x).square().mean())
+            for v in (values, values * 0, values.roll(1, 0))
+        )
+    assert min(spoilt_) > 2 * whole, (whole, spoilt_)
+
+
+def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Levels that vary slowly."""
+    coarse = rng.integers(20, 235, (*shape[:-2], shape[-2] // 32 + 1, shape[-1] // 32 + 1))
+    rows, columns = (
+        np.linspace(0, n - 1.001, m) for n, m in zip(coarse.shape[-2:], shape[-2:], strict=True)
+    )
+    r, c = rows.astype(int), columns.astype(int)
+    fr, fc = (rows - r)[:, None], columns - c
+    corner = [coarse[..., r + i, :][..., c + j] for i in (0, 1) for j in (0, 1)]
+    top, bottom = (corner[2 * i] * (1 - fc) + corner[2 * i + 1] * fc for i in (0, 1))
+    return (top * (1 - fr) + bottom * fr).astype(np.uint8)

@@ -1,0 +1,166 @@
+"""Networks of base gvc1d with a part taken away, given what belongs to another crop ("shuffled")
+or replaced by what it began as: for `parts`, and for the alarms of `codec`."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gvcodec.gvc1d.network import CodecNetwork
+from gvcodec.gvc1d.token_order import FIXED, SIDES
+from gvcodec.gvc1d.transform import Transform
+
+Change = Callable[[CodecNetwork], None]
+
+#: Of "no value": activations of values are 64 more than they.
+_NO_VALUE = 64
+_VALUES = 13
+
+
+class Contexts(nn.Module):
+    """The entropy model that sees nothing of other values ("none"), or another window's."""
+
+    def __init__(self, twin: nn.Module, how: str) -> None:
+        super().__init__()
+        self.twin, self.how = twin, how
+
+    def bits(self, seen: Tensor, value: Tensor, unrounded: Tensor) -> Tensor:
+        """As `Twin.bits`; `seen` `[M, n, INPUTS]`."""
+        own = seen[..., :FIXED]
+        if self.how == "shuffled":
+            other = seen.roll(1, 0)[..., FIXED:]
+        else:
+            other = torch.zeros_like(seen[..., FIXED:])
+            other[..., 0] = _NO_VALUE
+            other[..., SIDES - FIXED : SIDES - FIXED + _VALUES] = _NO_VALUE
+        return self.twin.bits(torch.cat([own, other], -1), value, unrounded)  # type: ignore[operator]
+
+
+class Shuffled(nn.Module):
+    """The Analyst's output of another crop of the batch."""
+
+    def __init__(self, analyst: nn.Module) -> None:
+        super().__init__()
+        self.analyst = analyst
+
+    def forward(self, *seen: Tensor) -> Tensor:
+        moved: Tensor = self.analyst(*seen).roll(1, 0)
+        return moved
+
+
+class Told(nn.Module):
+    """The Restorer without what the tokens say, or with another crop's."""
+
+    def __init__(self, restorer: nn.Module, how: str) -> None:
+        super().__init__()
+        self.restorer, self.how = restorer, how
+        self.stages = restorer.stages
+
+    def fresh(self, batch: int, windows: int) -> Tensor:
+        """As the Restorer's."""
+        found: Tensor = self.restorer.fresh(batch, windows)  # type: ignore[operator]
+        return found
+
+    def forward(self, frame: Any, coefficients: Any, *others: Any) -> Any:
+        """As the Restorer's."""
+        own, told = coefficients
+        if self.how == "tokens zeroed":
+            told = torch.zeros_like(told)
+        elif self.how == "tokens shuffled":
+            told = told.roll(1, 0)
+        elif self.how == "memory shuffled":
+            memory = others[2]
+            others = (*others[:2], None if memory is None else memory.roll(1, 0), *others[3:])
+        return self.restorer(frame, (own, told), *others)
+
+
+def began(net: CodecNetwork) -> None:
+    """The transform as it began: a lapped cosine transform."""
+    device = net.transform.log_step.device
+    beginning = Transform().to(device).state_dict()
+    for name in ("analysis_y", "analysis_uv", "synthesis_y", "synthesis_uv"):
+        net.transform.state_dict()[name].copy_(beginning[name])
+
+
+def without_analyst(net: CodecNetwork) -> None:
+    net.uses_analyst = False
+
+
+def _both(net: CodecNetwork) -> None:
+    began(net)
+    without_analyst(net)
+
+
+def _shuffle_analyst(net: CodecNetwork) -> None:
+    net.analyst = Shuffled(net.analyst)  # type: ignore[assignment]
+
+
+def contexts(how: str) -> Change:
+    """The entropy model sees "none" of the other values, or another window's ("shuffled")."""
+
+    def changed(net: CodecNetwork) -> None:
+        net.twin = Contexts(net.twin, how)  # type: ignore[assignment]
+
+    return changed
+
+
+def told(how: str) -> Change:
+    """The Restorer by `Told`."""
+
+    def changed(net: CodecNetwork) -> None:
+        net.restorer = Told(net.restorer, how)  # type: ignore[assignment]
+
+    return changed
+
+
+def stages(part: str, name: str) -> Change:
+    """`part` "analyst" or "restorer" without the layers of `name` "uses_local" or "uses_global"."""
+
+    def changed(net: CodecNetwork) -> None:
+        setattr(getattr(net, part).stages, name, False)
+
+    return changed
+
+
+#: Rows of `parts`.
+CODEC: dict[str, Change] = {
+    "transform: as it began": began,
+    "Analyst: zeroed": without_analyst,
+    "Analyst: shuffled": _shuffle_analyst,
+    "Analyst: no layers across windows": stages("analyst", "uses_global"),
+    "Analyst: no layers in windows": stages("analyst", "uses_local"),
+    "transform as it began, Analyst zeroed": _both,
+    "contexts of the entropy model: zeroed": contexts("none"),
+    "contexts of the entropy model: shuffled": contexts("shuffled"),
+}
+RESTORER: dict[str, Change] = {
+    **{
+        f"Restorer: {how}": told(how)
+        for how in ("tokens zeroed", "tokens shuffled", "memory shuffled")
+    },
+    "Restorer: no layers across windows": stages("restorer", "uses_global"),
+    "Restorer: no layers in windows": stages("restorer", "uses_local"),
+}
+
+
+def change(whole: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Per cent that a figure is worse than the whole's."""
+    found = {}
+    for name in ("logJI", "logJP"):
+        found["J of " + name[-1]] = 100 * (math.exp(other[name] - whole[name]) - 1)
+    for name in ("lpipsI", "distsI", "lpipsP", "distsP"):
+        if name in whole:
+            found[name] = 100 * (other[name] / whole[name] - 1)
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def spoil(net: CodecNetwork, how: Change) -> CodecNetwork:
+    """A changed copy."""
+    altered = copy.deepcopy(net)
+    how(altered)
+    return altered
