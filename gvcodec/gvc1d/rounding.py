@@ -30,14 +30,13 @@ _AT_ONCE = 1 << 18
 
 
 class Rounding:
-    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst: on
-    top of it the Analyst gains 0 to 2 % of the bytes where they are many and loses 4 to 10 % where
-    they are few. Raises `MediaError`."""
+    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst
+    (`eval/experiments/gvc1d_rounding.py` tries both together). Raises `MediaError`."""
 
     def __init__(self, model: Path, threads: int, device: str = "cpu", search: bool = True) -> None:
-        self._network = load_network(model, device)
-        self._network.uses_analyst = not search
-        self._threads, self._device, self._search = threads, torch.device(device), search
+        self.network = load_network(model, device)
+        self.network.uses_analyst = not search
+        self._threads, self._device, self.search = threads, torch.device(device), search
 
     @torch.no_grad()
     def round(
@@ -53,13 +52,13 @@ class Rounding:
         with usual_torch(), torch_threads(self._threads):
             step = torch.tensor([STEPS[q] / 16], device=self._device)
             planes = level - 2
-            y, _ = self._network.values_of(
+            y, _ = self.network.values_of(
                 *self._tensors(source), self._tensors(guess), predicted, step, planes
             )
             unrounded = y[0].clamp(-LARGEST, LARGEST)
             values = dead_zone(unrounded)
-            if self._search:
-                weight = self._network.transform.steps(planes).square() / PRICE
+            if self.search:
+                weight = self.network.transform.steps(planes).square() / PRICE
                 values = self._choose(unrounded, values, torch.from_numpy(sides), level, weight)
             found: NDArray[np.int32] = values.to(torch.int32).cpu().numpy()
             return found
@@ -76,7 +75,7 @@ class Rounding:
             for at in torch.arange(len(places)).split(_AT_ONCE):
                 seen = see_at(values, known, level, windows[at], places[at])
                 now = values[windows[at], places[at]]
-                found.append(_cheapest(wanted[at], now, self._network.twin(seen), weights[at]))
+                found.append(_cheapest(wanted[at], now, self.network.twin(seen), weights[at]))
             if found:
                 values = values.index_put((windows, places), torch.cat(found))
         return values

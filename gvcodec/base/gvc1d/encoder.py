@@ -82,7 +82,7 @@ class Gvc1dEncoder:
         self._size = padded_size(fmt)
         self._windows = self._size[0] * self._size[1] // 65536
         self._coder = Coder(read_loop(path), self._windows, backend)
-        self._rounding = Rounding(path, threads, device)
+        self.rounding = Rounding(path, threads, device)
         self._threads = max(1, threads)
         self._cuts = CutFinder(fmt.width, fmt.height)
         self._state: LoopState | None = None
@@ -110,7 +110,7 @@ class Gvc1dEncoder:
         level = 2 + planes_of(q)
         level = LEVELS[next(i for i, one in enumerate(LEVELS) if one >= level)]
         sides = sides_of(self._transform, known, state if reference else None, q, level)
-        values = self._rounding.round(source, known.guess, reference > 0, q, level, sides)
+        values = self.rounding.round(source, known.guess, reference > 0, q, level, sides)
         levels = levels_of(values)
         values = values[:, : max(length_of(LEVELS[int(levels.max())]), COARSE)]
         frame = self._transform.add(known.guess, values, q)
