@@ -14,12 +14,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from statistics import fmean
 from typing import Any, BinaryIO
 
 from gvcodec.bases import base_of
 from gvcodec.batch.plan import Plan, make_plan
 from gvcodec.batch.settings import Settings
 from gvcodec.bitstream import Reader
+from gvcodec.bitstream.quality import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike, tokens_of
@@ -164,6 +166,8 @@ def _splice(
 ) -> Splicer:
     """`partial`: the video is a part of its file, and has that part of the sound."""
     splicer: Splicer | None = None
+    #: PSNR-Y of chunks, once for each frame; an older release does not say it.
+    qualities: list[float | None] = []
     tokens = tokens_of(_read_chunk(path).header for path in chunks)
     for path in chunks:
         reader = _read_chunk(path)
@@ -172,16 +176,22 @@ def _splice(
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
         check_alike(head, reader)
-        gops = GopSource(reader.header, reader.packets(), UNLIMITED)
+        gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
         for gop in gops:
             last = (gop.times[-1] + video.shift) * head.format.time_base
             end = last + 1 / head.format.frame_rate
             video.copy_tracks(end)
             splicer.write(gop)
+            count += gop.frames
+        qualities += [gops.psnr_y] * count
     assert splicer is not None
     video.copy_tracks(end if partial else None)
     if video.tracks:
         video.tracks.finish()
+    known = [quality for quality in qualities if quality is not None]
+    if len(known) == len(qualities):
+        inexact = [quality for quality in known if quality < EXACT]
+        splicer.writer.write(make_quality(fmean(inexact) if inexact else EXACT))
     splicer.finish(gops.end)
     return splicer
 

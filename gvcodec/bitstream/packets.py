@@ -58,6 +58,7 @@ class Kind(IntEnum):
     METADATA = _FIRST_SKIPPABLE + 2
     PAINTED = _FIRST_SKIPPABLE + 3
     MODEL = _FIRST_SKIPPABLE + 4
+    QUALITY = _FIRST_SKIPPABLE + 5
 
 
 _KNOWN = frozenset(int(kind) for kind in Kind)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.quality import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
@@ -77,6 +78,7 @@ def encode_stream(
         drain()
     drain()
     assert writer is not None  # `flush` refuses to have no frames
+    writer.write(make_quality(encoder.psnr_y))
     if painted is not None:
         writer.write(painted.finish())
     elif exact and encoder.painted_hash is not None:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
+from gvcodec.bitstream.quality import read_quality
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits
@@ -80,6 +81,8 @@ class GopSource:
         self._extra: list[Packet] = []
         self._count = 0
         self.metadata = b""
+        #: Of the whole file, as its encoder measured it.
+        self.psnr_y: float | None = None
         #: `model` packets of the file.
         self.models: list[Packet] = []
         self.end = header.start_pts
@@ -124,6 +127,8 @@ class GopSource:
                 self._latent = [event]
             elif event.kind is Kind.MODEL:
                 self.models.append(event)
+            elif event.kind is Kind.QUALITY:
+                self.psnr_y = read_quality(event)
             elif event.kind is Kind.EXTRA:
                 self._extra += [event] * event.is_copied
             elif event.kind is Kind.UNKNOWN:

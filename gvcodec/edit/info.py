@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from av import AudioCodecContext
@@ -14,12 +15,14 @@ from av.stream import Disposition, Stream
 
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
+from gvcodec.bitstream.quality import EXACT, read_quality
 from gvcodec.container.opening import Source, open_reader
 from gvcodec.gvc1d.payload import read_head
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
 from gvcodec.types import CODE_POINTS
+from gvcodec.util.messages import count_noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Info:
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. Of latent
     tokens: `token_frames` have so many a window (`window_tokens`, mean), rounded at `token_rates`.
     `packets`: a dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
-    numbers. `encoder`: that of the base, with its version. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
+    numbers. `encoder`: that of the base, with its version. `psnr_y`: dB of the base frames' luma, as
+    measured when they were coded (100: exact), None where the file does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
     of sound, language, title, default, and begin, seconds after the first frame (None: empty)."""
 
     width: int
@@ -55,6 +59,7 @@ class Info:
     level: int
     base: str
     encoder: str | None
+    psnr_y: float | None
     base_scale: str
     q: int
     base_model_id: str | None
@@ -121,6 +126,7 @@ def facts(reader: Reader) -> Info:
     metadata, length = Metadata(), _Length(header)
     tracks = _Tracks(header.start_pts * header.format.time_base)
     latents: list[tuple[int, int]] = []
+    psnr_y: float | None = None
     for packet in reader.packets():
         length.see(packet)
         entry: dict[str, Any] = {
@@ -136,6 +142,8 @@ def facts(reader: Reader) -> Info:
             metadata = Metadata.unpack(packet.payload)
         elif packet.kind is Kind.LATENT:
             latents.append(read_head(packet.payload))
+        elif packet.kind is Kind.QUALITY:
+            psnr_y = read_quality(packet)
         packets.append(entry)
     sizes, counts = Counter[str](), Counter[str]()
     for entry in packets:
@@ -170,6 +178,7 @@ def facts(reader: Reader) -> Info:
         level=header.level,
         base=header.base,
         encoder=metadata.encoder_name or None,
+        psnr_y=psnr_y,
         base_scale=str(header.scale),
         q=header.q,
         base_model_id=_hex(header.base_model_id),
@@ -252,9 +261,21 @@ def _sentence(found: Info) -> str:
         parts.append("painted" + (", the painter fitted to the video" if fitted else ""))
     if found.token_frames:
         parts.append("with latent tokens")
+    distance = max(b - a for a, b in pairwise([*found.keyframes, found.frames]))
+    if len(found.keyframes) > 1:
+        parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
     if found.kbps is not None:
-        parts.append(f"{found.kbps:.4g} kb/s")
-    return "; ".join(parts)
+        sound = " without sound and subtitles" * bool(found.tracks)
+        parts.append(f"{found.kbps:.4g} kb/s{sound}")
+    return "; ".join([*parts, _describe_quality(found)])
+
+
+def _describe_quality(found: Info) -> str:
+    if found.psnr_y is None:
+        return "the file does not say how good it is, `gvcodec verify --source VIDEO` does"
+    if found.psnr_y >= EXACT:
+        return "base frames are exact"
+    return f"base frames had PSNR-Y {found.psnr_y:.2f} dB"
 
 
 def kbps(size: int, seconds: float) -> float:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 import gvcodec
@@ -56,3 +57,33 @@ def test_verify_names_the_worst_frame(tmp_path, capsys) -> None:
     )
     said = capsys.readouterr()
     assert "worst frame: Y " in said.out and f" at {found.worst[0]:.2f} s" in said.out
+
+
+def test_info_says_the_quality_that_was_reached(tmp_path: Path) -> None:
+    """With fitting, in chunks and for a size too; not of a piece, whose frames it does not know."""
+    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
+    source, out = tmp_path / "a.mkv", tmp_path / "a.gvc"
+    write_clip(source, fmt, moving_texture(64, 64, 24))
+    for options in ({}, {"jobs": 1, "keyint": 8}, {"size": 3000}):
+        done = gvcodec.encode_file(
+            source, out, base="av1", preset=10, fit=0, overwrite=True, **options
+        )
+        found = gvcodec.info(out)
+        assert found.psnr_y == pytest.approx(done.psnr_y, abs=0.006)
+        assert f"base frames had PSNR-Y {done.psnr_y:.2f} dB" in str(found)
+    gvcodec.encode_file(source, out, base="av1", preset=10, fit=0, keyint=8, overwrite=True)
+    gvcodec.cut(out, tmp_path / "b.gvc", 0.4, 0.9)
+    gvcodec.cat([out, out], tmp_path / "c.gvc")
+    for name in ("b.gvc", "c.gvc"):
+        found = gvcodec.info(tmp_path / name)
+        assert found.psnr_y is None
+        assert "does not say how good it is, `gvcodec verify --source VIDEO` does" in str(found)
+
+
+def test_the_quality_of_exact_frames(tmp_path: Path) -> None:
+    flat = (np.full((64, 64), 512, np.uint16), *[np.full((32, 32), 512, np.uint16)] * 2)
+    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
+    write_clip(tmp_path / "a.mkv", fmt, [flat] * 4)
+    gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", base="av1", preset=10, fit=0)
+    found = gvcodec.info(tmp_path / "a.gvc")
+    assert found.psnr_y == 100 and "base frames are exact" in str(found)
