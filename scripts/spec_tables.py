@@ -1,5 +1,5 @@
 """Writes the tables of the specification: `python scripts/spec_tables.py` fills docs/spec/tables
-and its SHA256SUMS. `tests/bitstream/test_spec.py` holds them against the code.
+and its SHA256SUMS. `tests/bitstream/test_conformance.py` holds them against the code.
 
 Laplace tables are made here once more, from the rule on docs/spec/entropy.md alone.
 """

@@ -1,5 +1,5 @@
 """What a decoder makes of damaged, live and growing streams, and what is left of an encoder that
-was killed. One file, since all of it is about the same clip."""
+was killed."""
 
 from __future__ import annotations
 

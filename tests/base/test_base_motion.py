@@ -1,5 +1,4 @@
-"""Base motion: integers from end to end, with the shipped network or a random one. One file, since
-coding, search and refreshes share its clips and networks."""
+"""Base motion: integers from end to end, with the shipped network or a random one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on
-where it was, a bad file costs nobody else. One file, since all of it is about the same clips."""
+where it was, a bad file costs nobody else."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`gvcodec decode`: files that play everywhere, exit codes, what is written when something is
-missing."""
+"""`gvcodec decode`: files that play everywhere, bare bitstreams, exit codes, what is written when
+something is missing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 import gvcodec
@@ -24,9 +25,18 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
+from gvcodec.media.writer import visually_lossless
 from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.util.psnr import psnr as psnr_of_plane
 from tests.clips import make_clip, put_planes, write_clip
-from tests.conftest import planes_equal, psnr, run, run_without_torch, without_painted_hash
+from tests.conftest import (
+    moving_texture,
+    planes_equal,
+    psnr,
+    run,
+    run_without_torch,
+    without_painted_hash,
+)
 
 WIDTH, HEIGHT = 160, 128
 
@@ -149,6 +159,8 @@ def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name
 
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+
+
 HDR = Metadata(
     mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50),
     light=(1000, 400),
@@ -277,3 +289,56 @@ def test_hostile_metadata_is_refused(payload: bytes, what: str) -> None:
 def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
     title = "\x1b[2Jnice\n\u202etry"
     assert Metadata.unpack(Metadata(title).pack()).title == "[2Jnice  try"
+
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    write_clip(folder / "in.mp4", form(8, 96, 80), moving_texture(96, 80, COUNT), 512)
+    words = [str(folder / "in.mp4"), str(folder / "in.gvc"), "--fit", "off", "--preset", "10"]
+    run("encode", *words)
+    return folder / "in.gvc"
+
+
+def pictures(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+@pytest.mark.parametrize(("depth", "codec"), [(8, "vp9"), (10, "libdav1d")])
+def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
+    path, fmt = tmp_path / "a.webm", form(depth, 96, 80)
+    frames = list(moving_texture(96, 80, COUNT))
+    write_clip(path, fmt, frames, 512, crf=visually_lossless(path, fmt))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    found = pictures(path)
+    assert len(found) == COUNT
+    shift = 10 - depth
+    for frame, planes in zip(found, frames, strict=True):
+        assert psnr_of_plane(frame.to_ndarray()[:80].astype(np.uint16) << shift, planes[0]) > 38
+
+
+def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path) -> None:
+    path, base = tmp_path / "a.obu", tmp_path / "base.y4m"
+    run("extract", stream, path)
+    run("decode", stream, base, "--fidelity")
+    ours, theirs = pictures(path), pictures(base)
+    assert len(ours) == len(theirs) == COUNT
+    for a, b in zip(ours, theirs, strict=True):
+        # Both have the 8 bits of the source.
+        assert np.array_equal(a.to_ndarray()[:80], b.to_ndarray()[:80])
+
+
+def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:
+    cut = tmp_path / "cut.gvc"
+    cut.write_bytes(stream.read_bytes()[:-30])
+    for words in (["verify", str(cut)], ["decode", str(cut), str(tmp_path / "a.y4m")]):
+        run(*words, code=3)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "gvcodec repair" in said
+    run("repair", cut, tmp_path / "whole.gvc")
+    run("verify", tmp_path / "whole.gvc")

@@ -1,5 +1,5 @@
 """What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and
-odd names. One file, since all of it is about the same streams."""
+odd names."""
 
 from __future__ import annotations
 

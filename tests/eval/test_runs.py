@@ -1,5 +1,5 @@
 """`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
-says what failed. One file, since a run of the evaluation is made once for all tests."""
+says what failed."""
 
 import contextlib
 import io

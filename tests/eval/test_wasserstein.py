@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from eval.metrics.wasserstein import Wasserstein, distance, moments
-from tests.training.test_training_perceptual import network
+from tests.training.test_training_router import network
 
 
 def defined(x, sigma):

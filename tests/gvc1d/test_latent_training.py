@@ -1,4 +1,4 @@
-"""Training of the entropy network of latent tokens: material, bits that fall, a card."""
+"""Training of the entropy network of latent tokens; tokens by InfoTok's router."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
+from gvcodec import models
+from gvcodec.allocation.router import Router, RunningMean, route
+from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import entropy_beside, pair_id
+from gvcodec.gvc1d.frame_options import TokenSettings
+from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.gvc1d.token_places import CHANNELS
+from gvcodec.models import ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
-from tests.gvc1d.tiny import write_model
+from tests.gvc1d.tiny import CONFIG, write_model
 from training import integer_network, latent_entropy
 from training.__main__ import main
+
+pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +82,87 @@ def test_material_from_a_model(tmp_path) -> None:
     before = pair_id(model)
     entropy_beside(model).write_bytes(entropy_beside(model).read_bytes() + b" ")
     assert pair_id(model) != before
+
+
+FORMAT = VideoFormat(120, 70, Fraction(25), Fraction(1, 25))
+
+
+def write_router(folder, tokenizer: bytes) -> None:
+    import torch
+
+    rng = np.random.default_rng(3)
+    width = CONFIG.tokens + 1
+    shapes = {"centre": width, "scale": width, "linear": width, "hidden": (4, width)}
+    shapes |= {"hidden_bias": 4, "out": 4}
+    parts = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
+    weights = {name: torch.from_numpy(x) for name, x in (parts | {"out_bias": np.ones(1)}).items()}
+    save_weights(weights, folder / ROUTER.name, {"tokenizer": tokenizer.hex()})
+
+
+def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
+    model = write_model(tmp_path)
+    write_router(tmp_path, model_id(model))
+    folders = [tmp_path, *models.shipped_folders()]
+    monkeypatch.setattr(models, "shipped_folders", lambda: folders)
+    assert Router.find(b"another") is None
+    seen: list[np.ndarray] = []
+    plain = Router.predict
+
+    def watched(self: Router, values: np.ndarray, rate: float) -> np.ndarray:
+        assert rate == 4 / CONFIG.tokens
+        seen.append(plain(self, values, rate))
+        return seen[-1]
+
+    monkeypatch.setattr(Router, "predict", watched)
+    monkeypatch.setattr(LatentEncoder, "_survey", None)  # no decode beforehand
+    encoder = LatentEncoder(FORMAT, True, model, TokenSettings(4, 2, alloc="elbo"), 500.0)
+    for planes in make_clip(120, 70, 3):
+        grey = tuple(np.full_like(plane, 512) for plane in planes)
+        encoder.send(planes, grey, grey)
+    payloads = encoder.finish_gop()
+    reader = LatentReader(open_entropy_model(FORMAT, True, model))
+    mean, different = RunningMean(), False
+    for elbo, payload in zip(seen, payloads, strict=True):
+        assert payload is not None and elbo.shape == (4,)
+        expected = route(elbo, mean.update(elbo), CONFIG.tokens, 4)
+        assert reader.read(payload).counts.tolist() == expected.tolist()
+        different |= len(set(expected.tolist())) > 1
+    assert different
+
+
+def test_the_shipped_router_knows_busy_windows() -> None:
+    """Windows of more and more contrast and detail: its order is the measured one, and is lost
+    where tokens are zeroed or those of other windows."""
+    from gvcodec.gvc1d.tokenizer import Tokenizer
+    from gvcodec.models import GVC1D_SMALL
+    from training.router import _errors
+
+    tokenizer, head = Tokenizer(), Router.find(model_id(GVC1D_SMALL.find()))
+    if head is None:
+        pytest.skip("no router is shipped for the shipped tokenizer")
+    rng = np.random.default_rng(5)
+    luma = np.full((512, 1024), 500.0)
+    for i in range(8):
+        row, column = i // 4 * 256, i % 4 * 256
+        grain = 2 ** (5 - i // 2)
+        noise = rng.normal(0, 12 * (i + 1), (256 // grain, 256 // grain))
+        luma[row : row + 256, column : column + 256] += noise.repeat(grain, 0).repeat(grain, 1)
+    grey = np.full((256, 512), 512, np.uint16)
+    planes = (luma.clip(0, 1023).astype(np.uint16), grey, grey)
+    values = tokenizer.encode([planes]).values
+    errors, bits = _errors(tokenizer, values, planes)[0], tokenizer.bits(values)[0].numpy()
+    measured = np.log(errors / errors.mean() + bits / bits.mean())
+
+    def agreement(seen: np.ndarray) -> float:
+        return float(np.corrcoef(np.log(head.predict(seen)), measured)[0, 1])
+
+    assert agreement(values[0]) > 0.7
+    assert agreement(values[0][[5, 2, 7, 0, 3, 6, 1, 4]]) < agreement(values[0]) - 0.3
+    assert np.ptp(head.predict(np.zeros_like(values[0]))) == 0
+
+
+def test_the_shipped_router_says_what_it_explains() -> None:
+    """Its card: held-out variance, and that nothing is left of it with other tokens."""
+    card = json.loads(ROUTER.find().with_suffix(".json").read_text())
+    assert card["explained"] > 0.5
+    assert card["zeroed"] < 0.2 and card["shuffled"] < 0.2

@@ -1,22 +1,31 @@
-"""What pages say can be followed: links lead somewhere, the dissected file is one."""
+"""What pages say can be followed: links, options, defaults, word counts; actions are pinned."""
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import gvcodec
+from gvcodec import cli
 from gvcodec.bitstream import Kind, Reader
+from gvcodec.config import SPEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
 PAGES = [
     p
     for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")]
     if p.is_file()
 ]
+
+
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -64,3 +73,66 @@ def test_pages_stay_short() -> None:
     assert sum(len(page.read_text().split()) for page in others) < 25_000
     for name in ("tutorial", "faq", "model-card"):
         assert len((ROOT / f"docs/{name}.md").read_text().split()) <= 500
+
+
+def test_the_table_of_speeds_is_that_of_the_code() -> None:
+    text = (ROOT / "docs/usage.md").read_text()
+    for name, row in SPEEDS.items():
+        cells = re.search(rf"^\| `{name}` \|([^|]*)\|([^|]*)\|([^|]*)\|", text, re.MULTILINE)
+        assert cells is not None
+        av1, (vvc,), (steps,) = (tuple(map(int, re.findall(r"\d+", c))) for c in cells.groups())
+        assert (av1, steps) == (row.presets["av1"], row.fit_steps)
+        assert (vvc,) * 3 == row.presets["vvc"]
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_every_option_of_a_command_is_in_its_table(command: str) -> None:
+    """Of options with two names one is enough."""
+    text = (ROOT / "docs/usage.md").read_text()
+    (places,) = (
+        action
+        for action in cli.parser([command])._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    for action in places.choices[command]._actions:
+        short = [name.replace("--color", "") for name in action.option_strings]
+        names = [*action.option_strings, *short]
+        found = not names or "-h" in names or any(f"`{name}" in text for name in names)
+        assert found, action.option_strings
+
+
+@pytest.mark.parametrize("function", [gvcodec.encode_file, gvcodec.decode_file])
+def test_the_reference_lists_parameters_with_their_defaults(
+    function: Callable[..., object],
+) -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    table = text.partition(f"<!-- {function.__name__} -->\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| \S.*\|$", table, re.MULTILINE)
+    parameters = inspect.signature(function).parameters
+    assert [name for name, _ in rows] == list(parameters)
+    for name, shown in rows:
+        default = parameters[name].default
+        if shown == "required":
+            assert default is inspect.Parameter.empty
+        elif shown == "–":
+            assert default in ("", (), None) or isinstance(default, gvcodec.Limits)
+        else:
+            assert shown.strip("`") == repr(default).replace("'", '"')
+
+
+yaml = pytest.importorskip("yaml")
+
+
+GITHUB = ROOT / ".github"
+
+
+def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
+    lines = [
+        line.strip()
+        for path in GITHUB.glob("workflows/*.yml")
+        for line in path.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line), line

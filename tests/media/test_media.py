@@ -1,5 +1,5 @@
 """Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
-read is refused in words. One file, since all of it is about the same clip."""
+read is refused in words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.metadata import printable, side_data
 from gvcodec.media.planes import (
     frame_from_planes,
     planes_from_frame,
@@ -224,3 +225,24 @@ def test_a_frame_filled_anew_has_the_new_samples_and_spares_other_holders(bit_de
     graph.push(frame)
     frame_from_planes(first, bit_depth, frame)
     assert planes_equal(planes_from_frame(graph.pull()), planes_from_frame(wanted))
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_side_data_is_read_by_its_kind() -> None:
+    """Iterating gives values in PyAV 18, keys in 19."""
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    assert side_data(frame) == {}
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base, encoder.options = 1, {"udu_sei": "1"}
+    decoder = av.CodecContext.create("h264", "r")
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    (decoded,) = [f for packet in [*packets, None] for f in decoder.decode(packet)]
+    assert [bytes(data)[16:20] for data in side_data(decoded).values()] == [b"x264"]
+
+
+def test_texts_that_are_no_unicode_are_shown_by_the_sign_for_it() -> None:
+    """PyAV 19 gives other bytes as surrogates, 18 as the sign."""
+    assert printable("caf\udce9\n") == printable("caf\ufffd") == "caf\ufffd"

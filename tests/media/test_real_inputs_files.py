@@ -18,7 +18,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video
 from tests.conftest import run
-from tests.media.test_real_inputs_clock import QUICK, picture, recording
+from tests.media.test_clocks import QUICK, picture, recording
 
 
 def made(kind: str, codec: str = "libx264", frames: int = 25, **options: str) -> bytes:

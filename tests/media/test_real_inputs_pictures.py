@@ -21,7 +21,7 @@ from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video
 from tests.conftest import run
-from tests.media.test_real_inputs_clock import QUICK, picture, recording
+from tests.media.test_clocks import QUICK, picture, recording
 
 Image = pytest.importorskip("PIL.Image")
 #: What a viewer does with a picture by its EXIF orientation.

@@ -1,6 +1,5 @@
 """Sound and subtitles as real files have them: every codec, hidden samples, joins, flags. What
-cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`.
-One file, since all tests write their sources alike."""
+cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`."""
 
 from __future__ import annotations
 

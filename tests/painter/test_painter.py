@@ -1,6 +1,5 @@
 """The painter: its definition against the C++ and the twin that is trained; what the definition
-promises; noise, motion and payloads of fitted weights. One file, since all tests share the twin
-of random weights."""
+promises; noise, motion and payloads of fitted weights."""
 
 from __future__ import annotations
 

@@ -1,17 +1,33 @@
-"""`gvcodec play`: its server, and what it gives to whom."""
+"""`gvcodec play`: its server, and the page's reading of files in Node."""
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.bitstream import Kind, Packet, bundles
 from gvcodec.cli import main
 from tests.conftest import moving_texture
-from tests.edit.test_tools import made
-from tests.player_helpers import GOLDEN, STREAMS, answer, flat, opened, running
+from tests.edit.test_tools import TIMES, made
+from tests.player_helpers import (
+    GOLDEN,
+    STREAMS,
+    answer,
+    as_mp4,
+    flat,
+    needs_node,
+    opened,
+    page_for_node,
+    painted_stream,
+    running,
+)
 
 
 def test_server_gives_ranges_of_the_stream() -> None:
@@ -121,3 +137,140 @@ def test_what_cannot_be_played_is_one_line(
         ):
             assert main(["play", "--no-browser", *arguments]) == code
             assert capsys.readouterr().err.count("\n") == 1
+
+
+SCRIPT = """
+import fs from "node:fs";
+const folder = process.argv[2] + "/";
+const { streamIn } = await import(folder + "streams.js");
+const { Damaged, hex } = await import(folder + "bytes.js");
+const { Hash, loadCore, samplesOf } = await import(folder + "core.js");
+const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "built/core.wasm") });
+const found = [];
+for (const [path, decoded] of JSON.parse(process.argv[3])) {
+  const data = new Uint8Array(fs.readFileSync(path));
+  const facts = { gops: 0, sizes: [], problem: "", hash: "", times: [] };
+  found.push(facts);
+  try {
+    const stream = await streamIn({ size: data.length, read: async (at, size) => data.slice(at, at + size) });
+    const { width, height } = stream.header;
+    Object.assign(facts, { gops: stream.gops.length, problem: stream.problem, whole: stream.baseHash });
+    for (const number of stream.gops.keys()) {
+      const gop = await stream.read(number);
+      facts.problem ||= gop.problem;
+      facts.times.push(...gop.times.slice(0, gop.units.length));
+      facts.sizes.push(...gop.units.map(({ payload }) => payload.length));
+    }
+    if (!decoded) continue;
+    const hash = new Hash(core), all = new Uint16Array(new Uint8Array(fs.readFileSync(decoded)).buffer);
+    for (let at = 0; at < all.length; at += samplesOf(width, height)) hash.take(all.subarray(at, at + samplesOf(width, height)));
+    facts.hash = hex(hash.digest().subarray(0, 8));
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw new Error(path, { cause: error });
+    facts.problem ||= error.message;
+  }
+}
+console.log(JSON.stringify(found));
+"""
+
+
+BUNDLES = """
+import fs from "node:fs";
+const { Unbundler } = await import(process.argv[2] + "/bundles.js");
+const unbundler = new Unbundler();
+const read = ([key, bundle]) => unbundler.send(Uint8Array.from(Buffer.from(bundle, "hex")), key);
+const found = JSON.parse(fs.readFileSync(process.argv[3])).flatMap(read);
+console.log(JSON.stringify(found.map((payload) => Buffer.from(payload).toString("hex"))));
+"""
+
+
+def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[dict[str, object]]:
+    """What the page's modules make of files; frames that are given are hashed."""
+    script = tmp_path / "script.mjs"
+    script.write_text(SCRIPT)
+    files = json.dumps([(str(path), decoded and str(decoded)) for path, decoded in given])
+    command = ["node", str(script), str(page_for_node(tmp_path)), files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_node
+def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Path) -> None:
+    given: list[tuple[Path, Path | None]] = []
+    for name, (path, _) in STREAMS.items():
+        decoded = tmp_path / name
+        with opened(name) as video:
+            decoded.write_bytes(
+                b"".join(flat(frame.base_frame) for frame in video.decode_range(0, len(video)))
+            )
+        given.append((path, decoded))
+    for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
+        reader = gvcodec.Reader(io.BytesIO(path.read_bytes()))
+        sizes = [len(packet.payload) for packet in reader.packets() if packet.is_frame]
+        assert (facts["sizes"], facts["problem"]) == (sizes, "")
+        assert facts["gops"] == len(reader.gops())
+        assert reader.base_hash is not None
+        assert facts["hash"] == facts["whole"] == reader.base_hash.hex()
+
+
+@needs_node
+def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
+    rng, bundler = np.random.default_rng(4), bundles.Bundler()
+    bodies = [bytes(rng.integers(0, 4, size, np.uint8)) for size in rng.integers(1, 300, 40)]
+    frames = [Packet(Kind.INTER if n else Kind.KEY, b"\x30" + b) for n, b in enumerate(bodies)]
+    given = [*(bundle for frame in frames for bundle in bundler.send(frame)), *bundler.flush()]
+    # Two frames, of 1 and 95 OBUs, more than our encoder puts into one.
+    symbols = b"\x16\1a" + b"".join(b"\6\1" + bytes([n]) for n in range(94)) + b"\x16\1b"
+    coded = bundles._prime().copy().encode(symbols)
+    given.append(Packet(Kind.KEY, bytes([1]) + bundles.encode_var(len(coded)) + coded))
+    unbundler = bundles.Unbundler()
+    wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]
+    script, data = tmp_path / "script.mjs", tmp_path / "bundles.json"
+    script.write_text(BUNDLES)
+    data.write_text(json.dumps([(b.kind is Kind.KEY, b.payload.hex()) for b in given]))
+    command = ["node", str(script), str(page_for_node(tmp_path)), str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [payload.hex() for payload in wanted]
+    assert wanted[:40] == [frame.payload for frame in frames]
+
+
+@needs_node
+def test_page_has_the_timestamps_of_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "late.gvc"
+    path.write_bytes(made(moving_texture(64, 48, 18), times=TIMES, start=500))
+    (facts,) = read_by_page(tmp_path, [(path, None)])
+    assert facts["times"] == pytest.approx([time / 1000 for time in TIMES], abs=1e-9)
+
+
+@needs_node
+def test_page_reads_the_same_stream_out_of_mp4(tmp_path: Path) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    stream, file = read_by_page(tmp_path, [(path, None), (as_mp4(path), None)])
+    assert file.pop("times") == pytest.approx(stream.pop("times"), abs=1e-6)
+    assert file == stream and stream["problem"] == ""
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["gvc", "mp4"])
+def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "whole.gvc"
+    path.write_bytes((GOLDEN / "av1.bin").read_bytes())
+    with gvcodec.open(path) as video:
+        frames = len(video)
+    whole = (path if kind == "gvc" else as_mp4(path)).read_bytes()
+    given: list[tuple[Path, Path | None]] = []
+    for number in range(0, len(whole), max(1, len(whole) // 120)):
+        for name, data in (
+            ("cut", whole[:number]),
+            ("turned", whole[:number] + bytes([whole[number] ^ 0x5A]) + whole[number + 1 :]),
+            ("longer", whole[:number] + b"\xff" * 40 + whole[number:]),
+        ):
+            path = tmp_path / f"{name}{number}.{kind}"
+            path.write_bytes(data)
+            given.append((path, None))
+    for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
+        # A container has bytes that nothing depends on.
+        assert facts["problem"] or kind == "mp4", path.name
+        assert kind == "mp4" or len(facts["sizes"]) <= frames

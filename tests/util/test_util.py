@@ -1,4 +1,4 @@
-"""Large blocks are the system's again as soon as they are free."""
+"""Memory of large blocks, PSNR in strips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import ctypes
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from gvcodec.util.psnr import psnr
 
 CODE = """
 import ctypes, sys
@@ -36,3 +39,18 @@ print(libc.mallinfo2().hblks - before)
 def test_a_freed_block_does_not_make_others_share_the_heap(how: str, mapped: int) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, check=True)
     assert int(done.stdout) == mapped
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 5), (70, 1000), (2, 40000)])
+@pytest.mark.parametrize("bits", [0, 2])
+def test_every_sample_counts(height: int, width: int, bits: int) -> None:
+    rng = np.random.default_rng(height)
+    a = rng.integers(0, 1024, (height, width), np.uint16)
+    b = rng.integers(0, 256, (height, width), np.uint8)
+    error = np.mean(np.square(a - b.astype(np.float64) * 2**bits))
+    assert psnr(a, b, bits=bits) == pytest.approx(10 * np.log10(1023**2 / error), abs=1e-12)
+    a[-1, -1] = 1
+    assert psnr(a, a) == np.inf
+    other = a.copy()
+    other[-1, -1] = 0
+    assert psnr(a, other) == pytest.approx(10 * np.log10(1023**2 * a.size), abs=1e-12)

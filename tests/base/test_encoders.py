@@ -1,22 +1,27 @@
-"""Encoders in a program: found or asked for, which SVT-AV1 codes, VVenC's schedule, what happens
-when a program fails or is given up."""
+"""Encoders in a program and their own options; graphics that change from frame to frame."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gvcodec
 from gvcodec.base.standard import programs
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, uses_screen_tools
+from gvcodec.base.standard.params import parse_params
 from gvcodec.errors import UsageError
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
 from tests.base.test_standard import decode, form
+from tests.cli.test_cli import FORMAT
+from tests.cli.test_cli import gvcodec as command
+from tests.clips import make_clip, write_clip
 from tests.conftest import clips_equal, moving_texture, run
 
 
@@ -138,3 +143,98 @@ def test_screen_tools_are_never_left_to_detection() -> None:
                 assert ("scm=1" in words) != ("scm=0" in words) and "scm=2" not in words
     assert not uses_screen_tools(2, 1920 * 1080, (4, 1, 0, 0)), "seven times the time there"
     assert uses_screen_tools(4, 1920 * 1080, (4, 2, 0, 0))
+
+
+CLIP = make_clip(96, 80, 8, seed=3)
+
+
+def coded(**settings: object) -> bytes:
+    return gvcodec.encode(CLIP, fit=0, threads=1, base="av1", preset=10, **settings)
+
+
+def test_options_reach_svt_av1_and_the_file_is_exact() -> None:
+    plain, tuned = coded(), coded(encoder_params="enable-cdef=0:tune=0")
+    assert tuned != plain == coded(encoder_params="")
+    assert len(list(gvcodec.decode_planes(tuned))) == len(CLIP)
+
+
+def test_options_reach_vvenc() -> None:
+    plain, tuned = (
+        gvcodec.encode(CLIP, fit=0, threads=1, base="vvc", preset=4, encoder_params=params)
+        for params in ("", "GOPSize=16:SAO=0")
+    )
+    assert tuned != plain and len(list(gvcodec.decode_planes(tuned))) == len(CLIP)
+
+
+@pytest.mark.parametrize(
+    ("codec", "params", "words"),
+    [
+        ("av1", "film-grain=8", "film-grain is refused: film grain is made in each player's"),
+        ("av1", "tune=0:crf=20", "crf is refused: -q, --size, --target and --maxrate say that"),
+        ("av1", "resize-mode=1", "every picture has the size"),
+        ("av1", "superres-mode=3", "every picture has the size"),
+        ("av1", "keyint=30", "keyframes are placed by --keyint"),
+        ("av1", "enable-overlays=1", "each frame that is sent has one packet"),
+        ("av1", "lp=4", "--threads says that"),
+        ("av1", "input-depth=10", "the source says that"),
+        ("av1", "tune", "are K=V:K=V…, 'tune' is none of these"),
+        ("av1", "tune=0:", "'' is none of these"),
+        ("av1", "nosuch=1", "Error parsing option nosuch: 1"),
+        ("av1", "tune=99", "Invalid tune flag"),
+        ("vvc", "QP=20", "QP is refused: -q, --size"),
+        ("vvc", "InternalBitDepth=8", "the source says that"),
+        ("vvc", "Threads=4", "VVenC is exact in one thread alone"),
+        ("vvc", "nosuch=1", "Unknown vvenc option: nosuch"),
+    ],
+)
+def test_what_breaks_a_promise_or_is_unknown_is_refused(
+    codec: str, params: str, words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_params(codec, params)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_other_bases_have_none() -> None:
+    with pytest.raises(UsageError, match="encoder_params is for av1 and vvc"):
+        gvcodec.encode(CLIP, fit=0, base="motion", encoder_params="tune=0")
+
+
+def test_the_command_takes_and_refuses_them(tmp_path) -> None:
+    source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
+    write_clip(source, FORMAT, CLIP, 512)
+    common = ("--fit", "off", "--preset", 10, "-y")
+    command("encode", source, stream, "--encoder-params", "sharpness=2", *common)
+    said = command("encode", source, stream, "--encoder-params=film-grain=8", *common, fails=2)
+    assert said.stderr.decode().startswith("gvcodec: encoder param film-grain is refused: film")
+    table, out = tmp_path / "list.csv", tmp_path / "out"
+    table.write_text("uri,encoder_params\nin.mkv,sharpness=2\n")
+    command("batch", table, "-o", out, *common[:-1], "--base", "av1")
+    assert (out / "in.gvc").is_file()
+
+
+FRAMES, WIDTH, HEIGHT, BARS = 60, 160, 96, 10
+
+
+def numbered(number: int) -> Planes:
+    """A slope with bars that show the bits of a number."""
+    luma = np.tile(np.linspace(400, 640, WIDTH), (HEIGHT, 1)).astype(np.uint16)
+    for bit in range(BARS):
+        luma[16:80, 16 * bit : 16 * bit + 16] = 880 if number >> bit & 1 else 130
+    flat = np.full((HEIGHT // 2, WIDTH // 2), 512, np.uint16)
+    return luma, flat, flat
+
+
+@pytest.mark.parametrize("preset", [8, 10])
+@pytest.mark.parametrize("q", [5, 30])
+def test_no_frame_is_far_below_the_others(tmp_path, preset: int, q: int) -> None:
+    fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), 8)
+    clip = [numbered(number) for number in range(FRAMES)]
+    write_clip(tmp_path / "a.mkv", fmt, clip)
+    gvcodec.encode_file(
+        tmp_path / "a.mkv", tmp_path / "a.gvc", base="av1", preset=preset, q=q, fit=0
+    )
+    found = gvcodec.verify(tmp_path / "a.gvc", tmp_path / "a.mkv", fidelity=True)
+    assert found.worst is not None
+    # A frame without one of its bars has 20 dB at most.
+    assert found.worst[1] > 30

@@ -1,0 +1,263 @@
+"""How long a video and its last picture are, parts that begin while a picture stands, and pieces
+held against the same frames of their source."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import gvcodec
+from gvcodec.bitstream import Reader
+from gvcodec.compare import compare
+from gvcodec.edit.info import duration_of
+from gvcodec.media.planes import frame_from_planes
+from gvcodec.types import Colour, VideoFormat
+from tests.clips import add_video, write_clip
+from tests.conftest import moving_texture, run
+from tests.media.test_clocks import recording
+
+QUICK = ("--fit", "off", "--preset", "10", "--base", "av1", "-y")
+
+
+FRAMES, STAY = 10, Fraction(3)
+
+
+LENGTH = Fraction(FRAMES - 1, 25) + STAY
+
+
+FORMAT = VideoFormat(48, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
+
+
+def write(path: Path, times: list[int], last: int, rate: int = 25, bframes: int = 2) -> Path:
+    """Pictures at `times` (in 1/1000 s), the last for `last`."""
+    with av.open(str(path), "w") as container:
+        tick = Fraction(1, 1000 * (1 + (rate > 1000)))
+        stream = add_video(container, 48, 48, rate=rate, options={"bf": str(bframes)})
+        stream.codec_context.time_base = stream.time_base = tick
+        packets = []
+        for time, planes in zip(times, moving_texture(48, 48, len(times)), strict=True):
+            frame = frame_from_planes(planes, 8)
+            frame.pts, frame.time_base = time, tick
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        newest = max(packets, key=lambda packet: packet.pts)
+        newest.duration = packets[-1].duration = last
+        container.mux(packets)
+    return path
+
+
+@pytest.fixture(scope="module", params=["stay.mp4", "stay.mkv"])
+def stay(request, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("stay") / request.param
+    return write(
+        path, [40 * n for n in range(FRAMES)], 3000, bframes=0 if "mp4" in path.name else 2
+    )
+
+
+def length(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return container.duration / 1e6
+
+
+def shown(path: Path) -> float:
+    with open(path, "rb") as file:
+        return float(duration_of(Reader(file)))
+
+
+def test_the_last_picture_stays(stay: Path, tmp_path) -> None:
+    stream, near = tmp_path / "a.gvc", pytest.approx(float(LENGTH), abs=0.03)
+    run("encode", stay, stream, *QUICK)
+    assert shown(stream) == near == gvcodec.info(stream).duration
+    with gvcodec.Video(stream, fidelity=True) as video:
+        assert video.metadata.duration_seconds == near
+    for suffix in ("mp4", "mov", "mkv", "webm"):
+        run("decode", stream, out := tmp_path / f"a.{suffix}", "--fidelity")
+        assert length(out) == near
+    for suffix in ("mp4", "mkv"):
+        run("extract", stream, out := tmp_path / f"x.{suffix}")
+        assert length(out) == near
+    run("encode", stay, tmp_path / "one.mp4", *QUICK)
+    assert length(tmp_path / "one.mp4") == near
+    run("extract", tmp_path / "one.mp4", tmp_path / "again.gvc")
+    assert (tmp_path / "again.gvc").read_bytes() == stream.read_bytes()
+    # What was decoded is encoded again.
+    run("encode", tmp_path / "a.mp4", tmp_path / "b.gvc", *QUICK)
+    assert shown(tmp_path / "b.gvc") == near
+
+
+def test_the_last_picture_stays_in_every_way_to_encode(stay: Path, tmp_path) -> None:
+    near = pytest.approx(float(LENGTH), abs=0.03)
+    for number, how in enumerate((("--size", "20k"), ("--target", "psnr=30"), ("--jobs", "1"))):
+        run("encode", stay, tmp_path / f"{number}.gvc", *QUICK, *how)
+        assert shown(tmp_path / f"{number}.gvc") == near
+    run("batch", stay, "-o", tmp_path / "out", *QUICK[:-1], "--jobs", "1")
+    (made,) = (tmp_path / "out").glob("*.gvc")
+    assert shown(made) == near
+    run("cut", made, tmp_path / "cut.gvc")
+    run("cat", made, made, "-o", tmp_path / "cat.gvc")
+    assert shown(tmp_path / "cut.gvc") == near
+    assert shown(tmp_path / "cat.gvc") == pytest.approx(2 * float(LENGTH), abs=0.06)
+    run("encode", stay, tmp_path / "part.gvc", *QUICK, "--frames", "4")
+    assert shown(tmp_path / "part.gvc") == pytest.approx(0.16, abs=0.03)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_rates_are_by_time_not_by_frames(tmp_path, suffix: str) -> None:
+    """A screen recording: 8 frames in 4 s."""
+    times = [0, 40, 600, 1200, 1800, 2400, 3000, 3960]
+    source = write(tmp_path / f"sparse.{suffix}", times, 40, bframes=0)
+    done = gvcodec.encode_file(source, tmp_path / "a.gvc", base="av1", preset=10, fit=0)
+    facts = gvcodec.info(tmp_path / "a.gvc")
+    assert facts.duration == pytest.approx(4.0, abs=0.2)
+    assert facts.kbps == pytest.approx(8 * facts.video_bytes / 4000, rel=0.05)
+    assert done.kbps == pytest.approx(facts.kbps)
+    words = {"base": "av1", "preset": 10, "fit": 0, "bitrate": "12k"}
+    done = gvcodec.encode_file(source, tmp_path / "b.gvc", **words)
+    assert 0.8 * 6000 < done.size <= 1.05 * 6000
+
+
+def test_a_high_speed_camera_keeps_its_rate(tmp_path) -> None:
+    source = write(tmp_path / "fast.mp4", list(range(20)), 1, rate=2000, bframes=0)
+    done = gvcodec.encode_file(source, tmp_path / "a.gvc", base="av1", preset=10, fit=0)
+    assert done.format.frame_rate == 2000
+    assert gvcodec.info(tmp_path / "a.gvc").duration == pytest.approx(0.01, abs=0.001)
+
+
+#: Ten pictures, the last of which stands for a second, and ten more.
+TIMES = [*range(10), *range(34, 44)]
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("standing")
+    with av.open(str(folder / "in.mkv"), "w") as container:
+        video = add_video(container, 64, 48, options={"g": "40", "bf": "0"})
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        for number, time in enumerate(TIMES):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), 10 * number, np.uint8), format="rgb24"
+            )
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for n in range(44):
+            wave = av.AudioFrame.from_ndarray(np.full((1, 320), n, np.int16), "s16", "mono")
+            wave.sample_rate, wave.pts, wave.time_base = 8000, 320 * n, Fraction(1, 8000)
+            container.mux(sound.encode(wave))
+    gvcodec.encode_file(folder / "in.mkv", folder / "a.gvc", base="av1", preset=10, fit=0, q=10)
+    return folder / "a.gvc"
+
+
+PARTS = [
+    (0.6, None, [9, *range(10, 20)], 1.16),
+    (0.6, 1.44, [9, 10, 11], 0.84),
+    (0.6, 1.0, [9], 0.4),
+    (0.0, 1.0, list(range(10)), 1.0),
+    (0.3, 1.0, [8, 9], 0.68),
+]
+
+
+def numbers_of(path: Path) -> tuple[list[int], float]:
+    """Of the pictures, and seconds of sound."""
+    with av.open(str(path)) as container:
+        shown = [
+            round(float(frame.to_ndarray(format="rgb24").mean()) / 10)
+            for frame in container.decode(video=0)
+        ]
+    with av.open(str(path)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    return shown, samples / 8000
+
+
+@pytest.mark.parametrize(("start", "end", "numbers", "length"), PARTS)
+@pytest.mark.parametrize("pipe", [False, True])
+def test_decode_shows_and_sounds_what_stands(
+    stream: Path,
+    tmp_path,
+    pipe: bool,
+    start: float,
+    end: float | None,
+    numbers: list[int],
+    length: float,
+) -> None:
+    source = io.BytesIO(stream.read_bytes()) if pipe else stream
+    out = tmp_path / "out.mkv"
+    gvcodec.decode_file(source, out, start=start, end=end, fidelity=True)
+    shown, sound = numbers_of(out)
+    assert shown == numbers
+    assert abs(sound - length) < 0.05
+
+
+@pytest.mark.parametrize(("start", "end", "numbers", "length"), PARTS)
+def test_an_exact_cut_keeps_what_stands(
+    stream: Path, tmp_path, start: float, end: float | None, numbers: list[int], length: float
+) -> None:
+    piece, out = tmp_path / "piece.gvc", tmp_path / "out.mkv"
+    gvcodec.cut(stream, piece, start, end, exact=True)
+    assert abs(gvcodec.info(piece).duration - length) < 0.001
+    gvcodec.decode_file(piece, out, fidelity=True)
+    shown, sound = numbers_of(out)
+    assert shown == numbers
+    assert abs(sound - length) < 0.05
+
+
+FILM = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
+
+
+FINE = ("--fit", "off", "--preset", "10", "--base-q", "10", "--keyint", "5", "--base", "av1", "-y")
+
+
+EXCERPTS = [
+    ("--start", "0.4"),
+    ("--frames", "7"),
+    ("--start", "0.2", "--frames", "6"),
+    ("-r", "12.5"),
+    ("--to", "0.6"),
+]
+
+
+@pytest.fixture(scope="module", params=["a.mkv", "a.mp4", "a.y4m", "b.ts"])
+def film(request, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("film") / request.param
+    if path.suffix == ".ts":
+        # Its clock does not begin at 0.
+        path.write_bytes(recording("mpegts", 20, begin=126_000))
+    else:
+        write_clip(path, FILM, moving_texture(64, 48, 20))
+    return path
+
+
+def agreement(stream: Path, film: Path) -> float:
+    found = gvcodec.verify(stream, film, fidelity=True)
+    assert found.compared == found.frames and found.base_psnr is not None
+    return found.base_psnr[0]
+
+
+@pytest.mark.parametrize("part", EXCERPTS, ids=" ".join)
+def test_a_part_is_compared_with_that_part(film: Path, tmp_path, part: tuple[str, ...]) -> None:
+    if film.suffix == ".y4m" and part[0] == "-r":
+        pytest.skip("a y4m has no times of its own")
+    run("encode", film, tmp_path / "a.gvc", *FINE, *part)
+    assert agreement(tmp_path / "a.gvc", film) > 34
+
+
+def test_a_cut_is_compared_with_what_was_cut(film: Path, tmp_path) -> None:
+    run("encode", film, tmp_path / "a.gvc", *FINE)
+    run("cut", tmp_path / "a.gvc", tmp_path / "b.gvc", "--from", "0.45")
+    assert gvcodec.info(tmp_path / "b.gvc").frames == 10
+    assert agreement(tmp_path / "b.gvc", film) > 34
+    made = compare(film, tmp_path / "b.gvc", [])
+    assert min(made.rows[0].psnr) > 30
+
+
+def test_frames_that_the_source_does_not_have_are_said(tmp_path, capsys) -> None:
+    for name, count in (("long.mkv", 20), ("short.mkv", 8)):
+        write_clip(tmp_path / name, FILM, moving_texture(64, 48, count))
+    run("encode", tmp_path / "long.mkv", tmp_path / "a.gvc", *FINE, "--start", "0.2")
+    run("verify", tmp_path / "a.gvc", "--source", tmp_path / "short.mkv", "--fidelity")
+    assert "3 frames compared" in capsys.readouterr().out
