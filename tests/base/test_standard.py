@@ -283,7 +283,7 @@ def test_av1_has_as_many_bits_as_its_source(depth: int, clip: list[Planes]) -> N
 def test_svtav1_has_not_become_worse() -> None:
     """An upgrade of PyAV brings another SVT-AV1. Bytes at the PSNR that 4.1 reached, by the line
     through three qualities: more than 3 % above its own means that settings have to be measured
-    again (`eval.experiments.svt_versions`)."""
+    again (`docs/data/svt-versions.csv`)."""
     clip, points = moving_texture(192, 128, 24), []
     for q in (40, 50, 60):
         packets, base_frames = encode(clip, "av1", q, preset=4, threads=1)
