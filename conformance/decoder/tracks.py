@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import unicodedata
 from fractions import Fraction
 
-import av
-
 from conformance.decoder.entropy import Rans
 from conformance.decoder.header import Header, fraction
-from conformance.decoder.wire import Bytes, Damaged, require
+from conformance.decoder.heads import check_head
+from conformance.decoder.wire import Bytes, require
 
 
 class Timeline:
@@ -134,7 +132,7 @@ class Tracks:
             head = read.take(read.var(0, 2**20))
             heads += len(head)
             require(heads <= 2**20, "heads of tracks together")
-            _check_head(head)
+            check_head(head)
             track = {"tick": fraction(tick), "flags": flags, "language": language, "title": title}
             found.append(track | {"head": hashlib.sha256(head).hexdigest(), "packets": []})
         return found
@@ -158,16 +156,6 @@ class Tracks:
         assert self.found is not None
         digest = hashlib.sha256(data).hexdigest()
         self.found[track]["packets"].append([pts, duration, *hidden, not form & 4, digest])
-
-
-def _check_head(head: bytes) -> None:
-    """A Matroska or MP4 file of one track."""
-    name = "matroska" if head[:4] == b"\x1a\x45\xdf\xa3" else "mp4"
-    try:
-        with av.open(io.BytesIO(head), format=name) as found:
-            require(len(found.streams) == 1, "tracks of a head")
-    except av.FFmpegError as error:
-        raise Damaged(f"the head of a track: {error}") from None
 
 
 def read_summary(payload: bytes, frames: int) -> list[list[int]] | None:

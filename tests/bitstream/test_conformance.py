@@ -4,6 +4,7 @@ code, and models inside of files are used."""
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import json
@@ -30,7 +31,7 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
-from tests.conftest import rewritten
+from tests.conftest import moving_texture, rewritten
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 
@@ -145,6 +146,20 @@ def test_a_file_with_its_models_is_painted_without_checkpoints(
     assert len(list(decoder.frames_of(reader.packets()))) == 3
     decoder.verify(reader.base_hash)
     assert decoder.painted_wanted == decoder.painted_hash
+
+
+def test_what_encode_embeds_is_painted_without_checkpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options: dict[str, Any] = {"frame_rate": 25, "base": "av1", "fit": 0, "threads": 1}
+    data = gvcodec.encode(moving_texture(48, 32, 3), embed_model=True, **options)
+    monkeypatch.setattr(models, "shipped_folders", list)
+    models._adopted.cache_clear()
+    reader = Reader(io.BytesIO(data))
+    decoder = gvcodec.Decoder(reader.header)
+    assert len(list(decoder.frames_of(reader.packets()))) == 3
+    decoder.verify(reader.base_hash)
+    assert decoder.painted_wanted is not None
 
 
 def test_who_cuts_a_file_with_its_model_keeps_it() -> None:
@@ -292,3 +307,13 @@ def test_checksums_of_the_specification(what: str) -> None:
     page = (CHECKOUT / "docs/spec/container.md").read_text()
     found = {"crc16": binascii.crc_hqx(b"123456789", 0xFFFF), "crc32": zlib.crc32(b"123456789")}
     assert f"{what} is {found[what]:X}" in page
+
+
+def test_painted_files_have_one_hash_on_every_machine() -> None:
+    with (ROOT.parent / "docs/data/golden-machines.csv").open() as file:
+        rows = {row.pop("file"): row for row in csv.DictReader(file)}
+    page = (ROOT.parent / "docs/spec/conformance.md").read_text().split("## One hash")[1]
+    assert {"x86 plain", "x86 AVX-512", "ARM plain", "WebAssembly"} <= rows["vvc"].keys()
+    for name, row in rows.items():
+        (digest,) = set(row.values())
+        assert f"| `{name}`" not in page or f"| {digest} |" in page
