@@ -44,7 +44,7 @@ def answer(data: bytes) -> dict[str, Any]:
     found: dict[str, Any] = {"metadata": None, "tracks": []}
     tracks: TrackReader | None = None
     for packet in reader.packets():
-        if packet.kind is Kind.METADATA and found["metadata"] is None:
+        if packet.kind is Kind.METADATA and packet.payload and found["metadata"] is None:
             found["metadata"] = metadata_fields(Metadata.unpack(packet.payload))
         elif packet.kind is Kind.TRACKS and tracks is None:
             tracks = TrackReader(packet.payload)

@@ -112,7 +112,7 @@ class Decoder:
                 self.timeline.send(packet.payload)
             elif packet.name == "tracks":
                 self.tracks.send(packet.payload)
-            elif packet.name == "metadata" and self.metadata is None:
+            elif packet.name == "metadata" and packet.payload and self.metadata is None:
                 self.metadata = read_metadata(packet.payload)
             elif packet.name == "latent" and self.restorer is not None:
                 tokens = self.restorer[0].read(packet.payload)

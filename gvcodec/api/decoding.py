@@ -309,11 +309,11 @@ class _Decoding:
         tick = self._header.format.time_base
         begin = begins * tick if self._from > 0 else None
         end = None if ends == video.pts_of(len(video)) else ends * tick
-        self._metadata, self._count, self._whole = Metadata(), stop - first, False
+        described, self._count, self._whole = b"", stop - first, False
         with self._name_errors():
             for packet in reader.packets():
                 if packet.kind is Kind.METADATA:
-                    self._metadata = self._metadata or Metadata.unpack(packet.payload)
+                    described = described or packet.payload
                 elif packet.kind is Kind.TRACKS and self._tracks is None and self._keeps:
                     self._tracks = TrackReader(packet.payload, self._request.limits)
                     self._tracks.keep(begin, end)
@@ -322,6 +322,7 @@ class _Decoding:
                 elif packet.is_frame and self._tracks is None:
                     # What describes the tracks precedes the first frame: there are none.
                     break
+            self._metadata = Metadata.unpack(described)
         return _begin_at(begins, video.decode_range(first, stop))
 
     def _read_on(self) -> Iterator[DecodedFrame]:

@@ -175,6 +175,7 @@ class _Units:
         self._before: list[Entry] = []
         self._state: dict[Kind, bytes] = {}
         self._fresh: set[Kind] = set()
+        self._described = False
         self._frames = self._gop_frames = self._crc = 0
 
     def send(self, packet: Packet) -> _Unit | None:
@@ -247,7 +248,8 @@ class _Units:
         elif packet.kind is Kind.FIT:
             self._state[Kind.FIT] = packet.payload
             self._fresh.add(Kind.FIT)
-        elif packet.kind is Kind.METADATA and Kind.METADATA not in self._state:
+        elif packet.kind is Kind.METADATA and packet.payload and not self._described:
+            self._described = True
             # Title and chapters are the container's, which cuts them with the frames.
             found = Metadata.unpack(packet.payload)
             light = replace(found, title="", chapters=(), source_start=0).pack()
@@ -266,7 +268,7 @@ def _units(reader: Reader, muxer: _Muxer, limits: Limits) -> Iterator[_Unit]:
             units.send_tracks(*muxer.send_tracks(packet.payload, limits))
         else:
             done = units.send(packet)
-        if packet.kind is Kind.METADATA and not metadata:
+        if packet.kind is Kind.METADATA and packet.payload and not metadata:
             metadata = True
             muxer.metadata = Metadata.unpack(packet.payload)
         if done is not None:

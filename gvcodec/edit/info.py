@@ -123,7 +123,7 @@ def facts(reader: Reader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
     header = reader.header
     packets: list[dict[str, Any]] = []
-    metadata, length = Metadata(), _Length(header)
+    described, length = b"", _Length(header)
     tracks = _Tracks(header.start_pts * header.format.time_base)
     latents: list[tuple[int, int]] = []
     psnr_y: float | None = None
@@ -138,13 +138,14 @@ def facts(reader: Reader) -> Info:
             entry["frame"] = reader.frames - 1
         elif packet.kind is Kind.TRACKS:
             tracks.send(packet.payload)
-        elif packet.kind is Kind.METADATA and not metadata:
-            metadata = Metadata.unpack(packet.payload)
+        elif packet.kind is Kind.METADATA and not described:
+            described = packet.payload
         elif packet.kind is Kind.LATENT:
             latents.append(read_head(packet.payload))
         elif packet.kind is Kind.QUALITY:
             psnr_y = read_quality(packet)
         packets.append(entry)
+    metadata = Metadata.unpack(described)
     sizes, counts = Counter[str](), Counter[str]()
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]

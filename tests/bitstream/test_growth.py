@@ -204,3 +204,16 @@ def test_networks_of_tokens_of_sizes_to_come_are_newer(
     assert newer.value.exit_code == 4
     with pytest.raises(Newer):
         decode.answer(data)
+
+
+def test_the_first_metadata_that_is_not_empty_counts(plain: bytes) -> None:
+    reader = Reader(io.BytesIO(plain))
+    payloads = b"", b"\1\1A", b"\1\5cut"
+    packets = [Packet(Kind.METADATA, payload) for payload in payloads]
+    packets += [packet for packet in reader.packets() if packet.kind is not Kind.METADATA]
+    data = stream_of(reader.header, packets, reader.base_hash)
+    out = io.BytesIO()
+    gvcodec.cut(data, out, 0)
+    assert gvcodec.info(data).title == gvcodec.info(out.getvalue()).title == "A"
+    assert reference.answer(data)["metadata"] == decode.answer(data)["metadata"]
+    assert len(list(gvcodec.decode(data))) == 6
