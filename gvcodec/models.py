@@ -27,12 +27,18 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
+from gvcodec.errors import (
+    DamagedStreamError,
+    FormatVersionError,
+    MediaError,
+    WrongModelError,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,6 +169,20 @@ def adopt_model(data: bytes, wanted: bytes | None) -> None:
         partial = place.with_suffix(f".{threading.get_ident()}")
         partial.write_bytes(data)
         os.replace(partial, place)
+
+
+@contextmanager
+def brought_along(path: Path) -> Iterator[None]:
+    """Around the loading of a model: one that a file brought along and that cannot be read is
+    damage of that file. Raises `DamagedStreamError`."""
+    try:
+        yield
+    except FormatVersionError:
+        raise
+    except MediaError as error:
+        if not _adopted.cache_info().currsize or path.parent != _adopted():
+            raise
+        raise DamagedStreamError(f"model: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def model_id(path: Path) -> bytes:

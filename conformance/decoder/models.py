@@ -117,7 +117,9 @@ def _schema(tensors: Tensors) -> dict[str, tuple]:
     q, s = outputs("stem"), outputs("style")
     c = outputs("stem2") + 16
     layers = {"stem": (q, 12, 3, 3), "stem2": (c - 16, q, 3, 3), "statistics": (16, 16, 1, 1)}
-    blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    blocks = 0
+    while f"blocks.{blocks}.condition" in tensors:
+        blocks += 1
     require(c <= 512 and blocks <= 64, "size of a painter")
     for block in (f"blocks.{n}" for n in range(blocks)):
         w = outputs(f"{block}.expand")

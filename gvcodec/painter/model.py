@@ -38,6 +38,13 @@ MAP = 16383
 KEEP = 32767  # the whole of the detail before
 TENSOR_FLOOR = 4096
 SMOOTH = (1, 4, 6, 4, 1)
+_TYPES = {
+    "weight": np.int8,
+    "bias": np.int32,
+    "multiplier": np.int16,
+    "shift": np.int16,
+    "step": np.int16,
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,26 @@ def rate(size: int, width: int, height: int) -> int:
     return 8 * (8 * place + (value >> place - 3 & 7)) - 432
 
 
+def _layers_of(blocks: int) -> list[str]:
+    """Names of the layers of a painter with so many blocks."""
+    parts = ("depthwise", "expand", "project")
+    inside = [f"blocks.{number}.{part}" for number in range(blocks) for part in parts]
+    return ["stem", "stem2", "statistics", *inside, "view", "style", "head"]
+
+
+def _check_types(found: dict[str, NDArray[np.generic]]) -> None:
+    """Raises `KeyError` for a tensor that a file lacks, `ValueError` for one of another type."""
+    conditions = [name for name in found if name.endswith(".condition")]
+    types = dict.fromkeys(conditions, "condition") | {
+        f"{layer}.{part}": part
+        for layer in _layers_of(len(conditions))
+        for part in (_TYPES if layer != "view" else ("multiplier", "shift"))
+    }
+    for name, part in types.items():
+        if found[name].dtype != _TYPES.get(part, np.int32):
+            raise ValueError(f"{name} is of another type")
+
+
 class Model:
     """Integers of a painter. `layers` by name: stem, stem2, statistics, blocks.N.depthwise, .expand
     and .project, view (how style sees the trunk: multiplier and shift only), style, head;
@@ -118,6 +145,7 @@ class Model:
                 if form != FORM:
                     raise NewerModelError(f"{path}: a painter of form {form}, not {FORM}")
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            _check_types(found)
             return Model.of(found)
         except (
             OSError,
@@ -137,7 +165,9 @@ class Model:
         while (name := f"blocks.{len(conditions)}.condition") in found:
             conditions.append(found[name].astype(np.int32))
         layers = {}
-        for name in (n.removesuffix(".multiplier") for n in found if n.endswith(".multiplier")):
+        for name in _layers_of(len(conditions)):
+            if f"{name}.multiplier" not in found:
+                continue
             m = found[f"{name}.multiplier"].astype(np.int32)
             none = np.zeros((len(m), 1, 1, 1), np.int8)
             parts = [found.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
@@ -161,6 +191,7 @@ class Model:
             if layer.weight.shape[1] > 512 or sides not in ((1, 1), (3, 3), (5, 5)):
                 raise ValueError(f"{name} has another shape")
             for part, low, high in (
+                (layer.weight, -127, 127),
                 (layer.bias, -(1 << 28), 1 << 28),
                 (layer.multiplier, 0, 1023),
                 (layer.shift, 1, 30),

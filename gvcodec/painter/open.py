@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
-from gvcodec.models import PAINTER, find_model, model_id
+from gvcodec.models import PAINTER, brought_along, find_model, model_id
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
@@ -55,7 +55,8 @@ def open_painter(
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.q
-    return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1)
+    with brought_along(checkpoint):
+        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:

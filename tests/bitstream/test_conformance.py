@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 import gvcodec
 from conformance import __main__ as judging
 from conformance import vectors
+from conformance.decoder import decode
+from conformance.decoder.wire import Damaged
 from conformance.reference import answer
 from gvcodec import _core, models
 from gvcodec.api.trace import trace
@@ -31,7 +34,7 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
-from tests.conftest import moving_texture, rewritten
+from tests.conftest import moving_texture, rewritten, stream_of
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 
@@ -43,6 +46,7 @@ REFUSED = json.loads((ROOT / "refused.json").read_text())
 
 
 EMBEDDED = ROOT / "files/embedded.gvc"
+MODEL = next(ROOT.glob("models/e7cb*.safetensors")).read_bytes()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -177,6 +181,23 @@ def test_a_model_that_the_header_does_not_name_is_damage() -> None:
     data = EMBEDDED.read_bytes()
     with pytest.raises(DamagedStreamError, match="not the one that the header names"):
         Reader(io.BytesIO(rewritten(data, another)), "x.gvc")
+
+
+@pytest.mark.parametrize(
+    "model", [b"another", MODEL[:-1], MODEL.replace(b"view.shift", b"view.shaft")]
+)
+def test_a_file_that_brings_along_a_broken_model_is_damaged(model: bytes) -> None:
+    reader = Reader(io.BytesIO(EMBEDDED.read_bytes()))
+    header = replace(reader.header, painter_id=hashlib.sha256(model).digest()[:8])
+    packets = [
+        replace(p, payload=bytes([embedded.PAINTER]) + model) if p.kind is Kind.MODEL else p
+        for p in reader.packets()
+    ]
+    data = stream_of(header, packets, reader.base_hash)
+    with pytest.raises(DamagedStreamError, match="model: not a painter"):
+        answer(data)
+    with pytest.raises(Damaged):
+        decode.answer(data)
 
 
 def test_a_trace_has_every_byte_and_every_field() -> None:

@@ -28,6 +28,7 @@ from gvcodec.gvc1d.frame_payload import (
     sides_of,
 )
 from gvcodec.gvc1d.model_file import read_loop
+from gvcodec.models import brought_along
 from gvcodec.types import Planes, VideoFormat
 
 
@@ -51,7 +52,8 @@ class Gvc1dDecoder:
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self.fmt, self.model = fmt, model
-        self._loop = read_loop(model)
+        with brought_along(model):
+            self._loop = read_loop(model)
         self._size = padded_size(fmt)
         self._coder = Coder(self._loop, self._size[0] * self._size[1] // 65536)
         self._state: LoopState | None = None

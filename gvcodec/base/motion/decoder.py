@@ -24,6 +24,7 @@ from gvcodec.base.motion.pictures import MAX_Q, PICTURE_CODEC, Shown, Sized, thr
 from gvcodec.base.standard.codec import StandardDecoder
 from gvcodec.entropy.streams import Backend, backend_of
 from gvcodec.errors import DamagedStreamError
+from gvcodec.models import brought_along
 from gvcodec.types import Planes, VideoFormat
 
 
@@ -49,7 +50,9 @@ class MotionDecoder:
         self._sized = Sized(fmt, scale)
         self._fmt, self._threads = self._sized.fmt, threads_of(threads)
         self._count, columns = windows(self._fmt)
-        self._entropy = Entropy(read_network(model), self._count, columns, backend)
+        with brought_along(model):
+            network = read_network(model)
+        self._entropy = Entropy(network, self._count, columns, backend)
         self._stills: StandardDecoder | None = None
         self._before: Shown | None = None
         #: Motion trees that wait for their refresh, in display order.
