@@ -1,4 +1,4 @@
-"""What ends a training run of the painter that learns nothing, or something else than it should.
+"""What ends a training run that learns nothing, or something else than it should.
 
 A dead network is easily missed: its loss falls with the rest and its pictures look fine. Limits
 leave a factor of at least three to what the shipped painter shows (`python -m training
@@ -37,6 +37,24 @@ class Alarm(GvcodecError):
     exit_code = 1
 
 
+def check_features(places: float, clips: float, peak: float, dead: float, least: float) -> None:
+    """Spread of features between places and between clips, `least` at least; the largest channel
+    over the median one; the share of dead units. Raises `Alarm`."""
+    for name, spread in (("places", places), ("clips", clips)):
+        if not spread >= least:
+            raise Alarm(f"features hardly differ between {name}: {spread:.3g}")
+    if not peak <= MOST_PEAK:
+        raise Alarm(f"one channel is {peak:.3g} times the median")
+    if not dead <= MOST_DEAD:
+        raise Alarm(f"{100 * dead:.0f} % of the units are dead")
+
+
+def check_same(name: str, value: float, first: float) -> None:
+    """What depends on no network stays as it was first. Raises `Alarm`."""
+    if not abs(value - first) <= SAME * abs(first):
+        raise Alarm(f"{name} {value:.4f}, not {first:.4f} as before")
+
+
 @dataclass(frozen=True)
 class Figures:
     """`places`, `clips`: spread of the style features between places of a picture and between
@@ -55,15 +73,8 @@ class Figures:
 
     def check(self, minutes: float, first_base: float) -> None:
         """Raises `Alarm` with the figure that is out of bounds."""
-        for name, spread in (("places", self.places), ("clips", self.clips)):
-            if not spread >= LEAST_SPREAD:
-                raise Alarm(f"features hardly differ between {name}: {spread:.3g} levels")
-        if not self.peak <= MOST_PEAK:
-            raise Alarm(f"one channel of the trunk is {self.peak:.3g} times the median")
-        if not self.dead <= MOST_DEAD:
-            raise Alarm(f"{100 * self.dead:.0f} % of the units are dead")
-        if not abs(self.base - first_base) <= SAME * abs(first_base):
-            raise Alarm(f"base frames cost {self.base:.4f}, not {first_base:.4f} as before")
+        check_features(self.places, self.clips, self.peak, self.dead, LEAST_SPREAD)
+        check_same("base frames cost", self.base, first_base)
         if minutes < PATIENCE_MINUTES:
             return
         if not self.change >= LEAST_CHANGE:

@@ -1,14 +1,23 @@
-"""What a run writes beside its weights: a card (JSON) and sheets of pictures."""
+"""What training writes beside weights: material, a card (JSON) and sheets of pictures."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """An `.npz` file, complete or absent, also where several processes write it."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    with open(partial, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
 
 
 def write_card(path: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:

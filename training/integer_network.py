@@ -1,16 +1,24 @@
-"""Integer networks that choose probability tables, trained as their float twins: what the trainings
-of `motion` and `latent_entropy` share.
+"""Integer networks that choose probability tables, trained as their float twins: the program of the
+trainings `motion` and `latent_entropy`.
 
-Material is what a network sees of many values: inputs 0…127, and the values. Bits are counted by
-real packets of the integer network.
+    python -m training NAME material CLIPS FOLDER
+    python -m training NAME train FOLDER NETWORK.safetensors [--minutes 10]
+    python -m training NAME card FOLDER NETWORK.safetensors [--minutes 10]
+
+`material` codes clips and keeps what the network sees of each value: inputs 0…127, and the values,
+which do not depend on the network. `train` fits the float twin and writes its integers. `card`
+prints what the network is worth, in bits a window on clips held out by source, counted by real
+packets: beside static tables and networks trained without the values before (AR), without the
+frames before (memory) and without both; and with these inputs zeroed or shuffled.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
+import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +28,8 @@ from torch import Tensor, nn
 
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
+from gvcodec.errors import GvcodecError, UsageError
+from training.held_out import is_held_out
 
 #: Activation of a value before that is absent or zero.
 NONE = 64
@@ -45,9 +55,16 @@ class Material(NamedTuple):
 
 
 def held_out(name: str) -> bool:
-    """Whether a clip is for the card: by its source, the first word of its name."""
-    source = re.split("[-_.]", name)[0]
-    return hashlib.sha256(source.encode()).digest()[0] % 7 == 0
+    """Whether a clip is for the card."""
+    return is_held_out(name, 1 / 7)
+
+
+def files_of(folder: Path, kept_out: bool) -> list[Path]:
+    """Files of material of either part. Raises `UsageError` where there is none."""
+    files = [f for f in sorted(folder.glob("*.npz")) if held_out(f.name) == kept_out]
+    if not files:
+        raise UsageError(f"{folder}: no material here")
+    return files
 
 
 class Twin(nn.Module):
@@ -227,3 +244,46 @@ def make_card(
         "windows": kept_out.windows,
         "bits a window": {name: round(bits, 2) for name, bits in rows.items()},
     }
+
+
+class Subject(NamedTuple):
+    """What is trained. `collect`: codes a clip and writes `CLIP.N.npz` to a folder, by the options.
+    `kinds`, `cuts`: see `make_card`."""
+
+    collect: Callable[[Path, Path, argparse.Namespace], None]
+    load: Callable[[Path, bool], Material]
+    read: Callable[[Path], Sequence[Layer]]
+    write: Callable[[Path, Sequence[Layer]], None]
+    kinds: int
+    cuts: Mapping[str, Part]
+
+
+def run(subject: Subject, parser: argparse.ArgumentParser, words: Sequence[str] | None) -> None:
+    """The program of the module's first lines."""
+    parser.add_argument("what", choices=("material", "train", "card"))
+    parser.add_argument("source", type=Path, help="clips, or the folder of material")
+    parser.add_argument("target", type=Path, help="the folder of material, or the network")
+    parser.add_argument("--clips", type=int, default=0, help="of the folder at most (all)")
+    parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    source, target, minutes = options.source, options.target, options.minutes
+    if options.what == "material":
+        target.mkdir(parents=True, exist_ok=True)
+        clips = sorted(source.glob("*.mp4"))
+        every = -(-len(clips) // options.clips) if options.clips else 1
+        for clip in clips[:: max(1, every)]:
+            if any(target.glob(f"{clip.stem}.?.npz")):
+                continue
+            try:
+                subject.collect(clip, target, options)
+            except GvcodecError as error:
+                print(f"left out: {error}", flush=True)
+    elif options.what == "train":
+        subject.write(target, network_of(train(subject.load(source, False), 60 * minutes)))
+    else:
+        halves = subject.load(source, False), subject.load(source, True)
+        card = make_card(subject.read(target), *halves, subject.kinds, subject.cuts, minutes)
+        text = json.dumps(card, indent=2)
+        print(text)
+        target.with_suffix(".json").write_text(text + "\n")

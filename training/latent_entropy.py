@@ -1,22 +1,15 @@
-"""The entropy network of latent tokens, from zero in minutes.
+"""The entropy network of latent tokens, from zero in minutes: `training.integer_network` says how.
 
     python -m training latent_entropy material CLIPS FOLDER --model gvc1d-small.safetensors
-    python -m training latent_entropy train FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
-    python -m training latent_entropy card FOLDER gvc1d-small-entropy.safetensors [--minutes 10]
 
-`material` codes parts of clips at random rates with a model, some of them over base av1, and keeps
-the integers: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `begins` (T,): whether
-a frame knows of none before, `rate`, `grid` (rows, columns), `base` and `phases`. They depend on
-the model, not on the entropy network. `train` fits the float twin of the network and writes its
-integers. `card` prints what the network is worth, in bits a window on clips kept out by source:
-beside static tables and networks trained without the values before (AR), without the frames before
-(memory) and without both; and with these inputs zeroed or shuffled.
+Parts of clips are coded at random rates with a model, some of them over base av1, and the integers
+kept: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `begins` (T,): whether a frame
+knows of none before, `rate`, `grid` (rows, columns), `base` and `phases`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +22,6 @@ from numpy.typing import NDArray
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network, write_network
-from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.gvc1d.codec import window_grid
 from gvcodec.gvc1d.entropy_model import (
     BACK,
@@ -43,10 +35,9 @@ from gvcodec.gvc1d.entropy_model import (
 from gvcodec.gvc1d.files import read_sizes
 from gvcodec.gvc1d.motion import grid_of
 from gvcodec.gvc1d.token_places import KINDS
-from gvcodec.models import GVC1D_ENTROPY
+from gvcodec.models import GVC1D_ENTROPY, GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
-from training import integer_network
-from training.integer_network import NONE, Material, held_out, network_of, train
+from training.integer_network import NONE, Material, Subject, files_of, run
 
 INPUTS = SIDE + BACK
 #: Frames and samples of a part at most, parts of a clip, and the share without a base.
@@ -66,10 +57,11 @@ _CUTS = {
 }
 
 
-def collect(clip: Path, folder: Path, model: Path) -> None:
+def collect(clip: Path, folder: Path, options: argparse.Namespace) -> None:
     """Code parts of a clip. Raises `MediaError`."""
     from gvcodec.media.reader import VideoReader
 
+    model = options.model or GVC1D_SMALL.find()
     with VideoReader(clip, frames=_FRAMES * _PARTS) as reader:
         fmt = reader.format
         frames = [_crop(frame.planes) for frame in reader]
@@ -145,9 +137,7 @@ class _Kept(EntropyModel):
 def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:
     """What the network sees of either part, of so many values at most: of a run of frames each with
     its frames before. Raises `UsageError` where there is none."""
-    files = [f for f in sorted(folder.glob("*.npz")) if held_out(f.name) == kept_out]
-    if not files:
-        raise UsageError(f"{folder}: no material here")
+    files = files_of(folder, kept_out)
     order = np.random.default_rng(1).permutation(len(files))
     seen, value, windows, taken, total = [], [], 0, 0, 0
     for number in order:
@@ -190,44 +180,9 @@ def read(path: Path) -> list[Layer]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="latent_entropy", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("material", "train", "card"))
-    parser.add_argument("source", type=Path, help="clips, or the folder of material")
-    parser.add_argument("target", type=Path, help="the folder of material, or the network")
     parser.add_argument("--model", type=Path, help="whose tokens are coded (the shipped one)")
-    parser.add_argument("--clips", type=int, default=0, help="of the folder at most (all)")
-    parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    if options.what == "material":
-        _collect_all(options)
-    elif options.what == "train":
-        twin = train(load(options.source, False), 60 * options.minutes)
-        write_network(options.target, network_of(twin), GVC1D_ENTROPY.form)
-    else:
-        halves = load(options.source, False), load(options.source, True)
-        network = read(options.target)
-        card = integer_network.make_card(network, *halves, KINDS, _CUTS, options.minutes)
-        text = json.dumps(card, indent=2)
-        print(text)
-        options.target.with_suffix(".json").write_text(text + "\n")
 
+    def write(path: Path, network: Sequence[Layer]) -> None:
+        write_network(path, network, GVC1D_ENTROPY.form)
 
-def _collect_all(options: argparse.Namespace) -> None:
-    from gvcodec.models import GVC1D_SMALL
-
-    options.target.mkdir(parents=True, exist_ok=True)
-    model = options.model or GVC1D_SMALL.find()
-    clips = sorted(options.source.glob("*.mp4"))
-    if options.clips and len(clips) > options.clips:
-        clips = clips[:: -(-len(clips) // options.clips)]
-    for clip in clips:
-        if any(options.target.glob(f"{clip.stem}.?.npz")):
-            continue
-        try:
-            collect(clip, options.target, model)
-        except GvcodecError as error:
-            print(f"left out: {error}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    run(Subject(collect, load, read, write, KINDS, _CUTS), parser, words)

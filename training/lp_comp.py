@@ -42,7 +42,7 @@ from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.util.messages import say
 from training.alarms import Alarm
-from training.card import write_card
+from training.card import write_arrays, write_card
 from training.loop import Loop, Schedule, Work
 from training.summary_material import crop_at_random
 
@@ -88,7 +88,7 @@ def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
     pictures = np.stack([source, coded, changed])
     patches = reader.patches(pictures.reshape(-1, *pictures.shape[2:]))
     shape = pictures.shape[:2]
-    _write(
+    write_arrays(
         target,
         pictures=pictures,
         patches=reader.small.narrow(patches).reshape(*shape, -1, DIM).astype(np.float16),
@@ -102,14 +102,7 @@ def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
         pictures = held["pictures"]
     latents = reader.latents(pictures.reshape(-1, *pictures.shape[2:]))
     shape = *pictures.shape[:2], *latents.shape[1:]
-    _write(target, latents=latents.reshape(shape).astype(np.float16))
-
-
-def _write(target: Path, **arrays: NDArray[Any]) -> None:
-    partial = target.with_suffix(".part")
-    with open(partial, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(target)
+    write_arrays(target, latents=latents.reshape(shape).astype(np.float16))
 
 
 def fill(clips: Path, cache: Path) -> None:

@@ -1,21 +1,12 @@
-"""The entropy network of base motion, from zero in minutes.
+"""The entropy network of base motion, from zero in minutes: `training.integer_network` says how.
 
-    python -m training motion material CLIPS FOLDER
-    python -m training motion train FOLDER motion.safetensors [--minutes 10]
-    python -m training motion card FOLDER motion.safetensors [--minutes 10]
-
-`material` codes clips and keeps what the network sees of each value: `NAME.npz` with `seen`
-(S, inputs) uint8, `value` (S,) int8, and `windows`, the number of windows coded. The values do not
-depend on the network, so any will do. `train` fits the float twin of the network and writes its
-integers. `card` prints what the network is worth, in bits a window on clips kept out by source:
-beside static tables and networks trained without the values before (AR), without the frames before
-(memory) and without both; and with these inputs zeroed or shuffled.
+Material is `NAME.npz` with `seen` (S, inputs) uint8, `value` (S,) int8, and `windows`, the number
+of windows coded.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -30,9 +21,7 @@ from gvcodec.base.motion.checkpoint import read_network, write_network
 from gvcodec.base.motion.encoder import MotionEncoder
 from gvcodec.base.motion.payload import Entropy, Levels, MotionStatistics, Times, Values
 from gvcodec.entropy import streams
-from gvcodec.errors import GvcodecError, UsageError
-from training import integer_network
-from training.integer_network import NONE, Material, Part, held_out, network_of, train
+from training.integer_network import NONE, Material, Part, Subject, files_of, run
 
 INPUTS = TREE_SIDE + TREE_BACK
 #: Qualities that material is coded at, and frames and luma rows of a clip at most.
@@ -69,7 +58,7 @@ class Collector:
         np.savez_compressed(path, seen=seen, value=value, windows=np.int64(self.windows))
 
 
-def collect(clip: Path, folder: Path) -> None:
+def collect(clip: Path, folder: Path, _: argparse.Namespace) -> None:
     """Code a clip at two qualities. Raises `MediaError`."""
     from gvcodec.media.reader import VideoReader
 
@@ -91,15 +80,12 @@ def collect(clip: Path, folder: Path) -> None:
 
 def load(folder: Path, kept_out: bool) -> Material:
     """All material of either part. Raises `UsageError` where there is none."""
-    files = [f for f in sorted(folder.glob("*.npz")) if held_out(f.name) == kept_out]
-    if not files:
-        raise UsageError(f"{folder}: no material here")
-    parts = [np.load(file) for file in files]
+    parts = [np.load(file) for file in files_of(folder, kept_out)]
     seen, value = (
         torch.from_numpy(np.concatenate([part[name] for part in parts]))
         for name in ("seen", "value")
     )
-    return Material(seen, value, sum(int(part["windows"]) for part in parts), len(files))
+    return Material(seen, value, sum(int(part["windows"]) for part in parts), len(parts))
 
 
 #: What the network sees where there are no values before, and no frames before.
@@ -110,39 +96,7 @@ MEMORY = (
 )
 
 
-def make_card(folder: Path, model: Path, minutes: float) -> dict[str, object]:
-    """What the network is worth, in bits a window of clips that were kept out."""
-    cuts: dict[str, Part] = {"AR": BACK, "memory": MEMORY}
-    network, halves = read_network(model), (load(folder, False), load(folder, True))
-    return integer_network.make_card(network, *halves, _KINDS, cuts, minutes)
-
-
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="motion", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("material", "train", "card"))
-    parser.add_argument("source", type=Path, help="clips, or the folder of material")
-    parser.add_argument("target", type=Path, help="the folder of material, or the model")
-    parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    if options.what == "material":
-        options.target.mkdir(parents=True, exist_ok=True)
-        for clip in sorted(options.source.glob("*.mp4")):
-            if any(options.target.glob(f"{clip.stem}.?.npz")):
-                continue
-            try:
-                collect(clip, options.target)
-            except GvcodecError as error:
-                print(f"left out: {error}", flush=True)
-    elif options.what == "train":
-        twin = train(load(options.source, False), 60 * options.minutes)
-        write_network(options.target, network_of(twin))
-    else:
-        card = make_card(options.source, options.target, options.minutes)
-        text = json.dumps(card, indent=2)
-        print(text)
-        options.target.with_suffix(".json").write_text(text + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    cuts: dict[str, Part] = {"AR": BACK, "memory": MEMORY}
+    run(Subject(collect, load, read_network, write_network, _KINDS, cuts), parser, words)

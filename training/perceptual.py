@@ -23,9 +23,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +35,12 @@ from torch import Tensor, nn
 from gvcodec import perceptual
 from gvcodec.models import GUIDE, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
+from training.card import write_card
 from training.crops import Cache
 from training.loop import Loop, Schedule, Work
 from training.perceptual_layers import CHANNELS, Weights, fit_layers
 from training.perceptual_pairs import Pairs, make_pairs
 
-#: Steps, minutes, weights.
-Say = Callable[[int, float, Weights], None]
 _HEADS = 30  # times as fast the weights of the distances move as the layers do
 _REACH = (8, 32)  # sides of the blocks whose gains gradients are compared by
 
@@ -126,16 +123,23 @@ class _Student(nn.Module):
 
 
 class _Refining(Work):
-    """All weights on the teacher's gradients and distances. `say(step,
-    minutes, weights)` is called at every validation."""
+    """All weights on the teacher's gradients and distances. `held`: pairs to validate by; weights
+    and card, with `facts`, are written to `out`."""
 
-    def __init__(self, student: Weights, pairs: Pairs, batch: int, say: Say) -> None:
+    def __init__(
+        self,
+        student: Weights,
+        pairs: Pairs,
+        batch: int,
+        held: Pairs | None,
+        out: Path | None,
+        facts: dict[str, Any],
+    ) -> None:
         self.model: nn.Module = _Student(student)
-        self._pairs, self._batch, self._say = pairs, batch, say
+        self._pairs, self._batch, self._held = pairs, batch, held
+        self._out, self._facts = out, facts
         self._rng = np.random.default_rng(0)
         self._order: list[int] = []
-        self._began = time.monotonic()
-        self._steps = 0
 
     def groups(self) -> list[dict[str, Any]]:
         """Rates are relative to the size of each tensor."""
@@ -162,42 +166,48 @@ class _Refining(Work):
         length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
         values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
         total = (angles + 0.2 * length + 0.3 * values).mean()
-        self._steps = step + 1
         return total, {"total": float(total.detach())}
 
     def validate(self, average: nn.Module) -> dict[str, float]:
-        assert isinstance(average, _Student)
-        minutes = (time.monotonic() - self._began) / 60
-        self._say(self._steps, minutes, {n: t.detach() for n, t in average.weights().items()})
-        return {}
+        return agreement(_weights_of(average), self._held) if self._held else {}
+
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        assert self._out is not None
+        path = self._out / GUIDE.name
+        save_weights(_weights_of(average), path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        write_card(path.with_suffix(".json"), average, steps, minutes, sha256=digest, **self._facts)
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self._rng = np.random.default_rng(steps)
+
+
+def _weights_of(student: nn.Module) -> Weights:
+    assert isinstance(student, _Student)
+    return {n: t.detach() for n, t in student.weights().items()}
 
 
 def refine(
     student: Weights,
     pairs: Pairs,
     minutes: float,
-    say: Say,
     rate: float = 0.0005,
     batch: int = 4,
     steps: int = 0,
+    held: Pairs | None = None,
     out: Path | None = None,
+    **facts: Any,
 ) -> tuple[Weights, int]:
     """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
-    `steps`: so many in place of the minutes; `out`: folder of the state, None = none. `say(step,
-    minutes, weights)` is called once a minute. Returns the averaged weights, and how many steps
-    there were."""
+    `steps`: so many in place of the minutes; `held`: validates once a minute; `out`: folder of
+    state, weights and their card with `facts`, None = none. Returns the averaged weights, and how
+    many steps there were."""
     schedule = Schedule(
         rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
     )
-    loop = Loop(_Refining(student, pairs, batch, say), schedule, out)
-    loop.validated = loop.minutes
+    loop = Loop(_Refining(student, pairs, batch, held, out, facts), schedule, out)
     loop.run(minutes, steps)
-    average = loop.average
-    assert isinstance(average, _Student)
-    return {n: t.detach() for n, t in average.weights().items()}, loop.steps
+    return _weights_of(loop.average), loop.steps
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -234,29 +244,14 @@ def main(words: Sequence[str] | None = None) -> None:
         some = Pairs(*(x[: options.fitted] for x in vars(parts["pairs"]).values()))
         save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
 
-    curve: list[dict[str, float]] = []
-    made = options.out / GUIDE.name
-
-    def say(step: int, minutes: float, weights: Weights) -> None:
-        save_weights(weights, made)
-        curve.append(
-            {"step": step, "minutes": round(minutes, 1), **agreement(weights, parts["held"])}
-        )
-        print(json.dumps(curve[-1]), flush=True)
-
-    start = perceptual.read_weights(fitted)
-    say(0, 0.0, start)
-    end, steps = refine(start, parts["pairs"], options.minutes, say, out=options.out)
-    say(steps, options.minutes, end)
-    description = {
-        "sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
-        "parameters": sum(tensor.numel() for tensor in end.values()),
-        "channels": CHANNELS,
-        "pairs": len(parts["pairs"]),
-        "fitted": options.fitted,
-        "data": {
-            "caches_sha256": [Cache(folder, held_out=False).digest() for folder in options.cache]
-        },
-        "curve": curve,
-    }
-    made.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+    refine(
+        perceptual.read_weights(fitted),
+        parts["pairs"],
+        options.minutes,
+        held=parts["held"],
+        out=options.out,
+        channels=CHANNELS,
+        pairs_learned=len(parts["pairs"]),
+        fitted=options.fitted,
+        caches_sha256=[Cache(folder, held_out=False).digest() for folder in options.cache],
+    )

@@ -43,7 +43,8 @@ from gvcodec.types import Planes
 from gvcodec.util.messages import say
 from training.alarms import Alarm
 from training.card import write_card
-from training.gvc1d.data import is_held_out, list_clips
+from training.gvc1d.data import list_clips
+from training.held_out import is_held_out
 from training.loop import Loop, Schedule, Work
 
 #: The picture of a clip is one of its first `_FIRST`, made to fit into so many windows.
@@ -186,7 +187,7 @@ def gather(clips: Sequence[Path], tokenizer: Tokenizer, minutes: float) -> tuple
 
 def group_of(path: Path) -> int:
     """Place in `Material`, the same for all clips of a source."""
-    return 2 if is_held_out(path, _HELD_OUT) else int(is_held_out(path, _APART))
+    return 2 if is_held_out(path.name, _HELD_OUT) else int(is_held_out(path.name, _APART))
 
 
 def fit_ridge(material: Material) -> Head:

@@ -42,6 +42,7 @@ from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import say
+from training.card import write_arrays
 from training.material import crop
 
 QUALITIES = (45, 60)
@@ -240,10 +241,7 @@ def main(words: Sequence[str] | None = None) -> None:
             continue
         frames = frames_of(path) if path.suffix == ".mp4" else move_photo(path)[::way]
         found = material_of(name, frames, options.folder, tokens)
-        partial = target.with_suffix(".part")
-        with open(partial, "wb") as file:
-            np.savez(file, **found)  # type: ignore[arg-type]
-        partial.replace(target)
+        write_arrays(target, **found)
         sizes = ", ".join(
             str(len((options.folder / f"{name}.q{q}.gvc").read_bytes())) for q in QUALITIES
         )

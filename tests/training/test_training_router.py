@@ -13,7 +13,7 @@ from gvcodec.allocation.router import BASE_RATES, Router
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.tokenizer import Tokenizer
-from gvcodec.models import save_weights
+from gvcodec.models import GUIDE, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
 from tests.clips import make_clip
 from tests.gvc1d.models import TINY, make_model
@@ -181,9 +181,9 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
     start = network(
         (4, 5, 6, 6, 2), seed=5
     )  # the closed form leaves too little to learn from so few pictures
-    end, steps = refine(
-        start, material, 1, lambda step, minutes, weights: None, rate=0.02, steps=40
-    )
+    end, steps = refine(start, material, 1, rate=0.02, steps=40, held=held, out=tmp_path, fitted=24)
+    card = json.loads((tmp_path / GUIDE.name).with_suffix(".json").read_text())
+    assert card["steps"] == 40 and card["fitted"] == 24 and card["curve"][0]["pixels"] < 1
     before, after = agreement(start, held), agreement(end, held)
     assert steps == 40 and after["pixels"] > before["pixels"] + 0.05
     assert after["gains8"] > before["gains8"] + 0.2 and after["gains32"] > before["gains32"] + 0.05

@@ -1,7 +1,4 @@
-"""What ends a run of GVC1D that learns nothing, or something else than it should.
-
-A dead network is easily missed: its loss falls with the rest, and its pictures look fine.
-"""
+"""What ends a run of GVC1D that learns nothing, or something else than it should."""
 
 from __future__ import annotations
 
@@ -15,14 +12,10 @@ from torch import Tensor, nn
 from gvcodec.gvc1d.layers import Stack
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.transformer import Block
-from training.alarms import Alarm
+from training.alarms import Alarm, check_features, check_same
 
 #: Least spread of features between places and between clips; they are of unit size.
 LEAST_SPREAD = 0.02
-#: Most that the largest channel of a residual stream may be of the median one.
-MOST_PEAK = 100.0
-#: Largest share of hidden units that no place of no clip moves.
-MOST_DEAD = 0.5
 #: An activation that counts as none.
 _SILENT = 1e-3
 
@@ -44,15 +37,8 @@ class Figures:
 
     def check(self, late: bool, first_free: float) -> None:
         """Raises `Alarm`. `late`: the run had the time to learn something."""
-        for name, spread in (("places", self.places), ("clips", self.clips)):
-            if not spread >= LEAST_SPREAD:
-                raise Alarm(f"features hardly differ between {name}: {spread:.3g}")
-        if not self.peak <= MOST_PEAK:
-            raise Alarm(f"one channel is {self.peak:.3g} times the median")
-        if not self.dead <= MOST_DEAD:
-            raise Alarm(f"{100 * self.dead:.0f} % of the units are dead")
-        if not abs(self.free - first_free) <= 1e-3 * abs(first_free):
-            raise Alarm(f"the row without a network is {self.free:.4f}, not {first_free:.4f}")
+        check_features(self.places, self.clips, self.peak, self.dead, LEAST_SPREAD)
+        check_same("the row without a network is", self.free, first_free)
         if late and not (self.zeroed > 0 and self.shuffled > 0):
             raise Alarm(
                 f"tokens are dead: zeroed they cost {100 * self.zeroed:.2g} %, shuffled "

@@ -11,7 +11,6 @@ painted), which `cache` keeps.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -25,7 +24,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gvcodec.errors import GvcodecError, UsageError
+from training.card import write_arrays
 from training.gvc1d.settings import TrainConfig
+from training.held_out import is_held_out
 
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".y4m", ".m4v", ".ts"}
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -57,12 +58,6 @@ def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
     return clips
 
 
-def is_held_out(path: Path, share: float) -> bool:
-    """Whether a clip is for validation: by its source, the first word of its name."""
-    source = re.split("[-_.]", path.name)[0]
-    return hashlib.sha256(source.encode()).digest()[0] < 256 * share
-
-
 class Runs(Dataset[Run]):
     """Runs of one half of the material: `shown`, `bits` where a base is coded; `motion` is that of
     base frames, or of the source."""
@@ -71,7 +66,7 @@ class Runs(Dataset[Run]):
         self.config, self.held_out = config, held_out
         self.frames = max(config.length, config.frames)
         clips = list_clips(Path(config.data), config.skip)
-        self.clips = [c for c in clips if is_held_out(c, config.held_out) == held_out] or clips
+        self.clips = [c for c in clips if is_held_out(c.name, config.held_out) == held_out] or clips
 
     def __len__(self) -> int:
         return self.config.samples or 1 << 31
@@ -86,10 +81,7 @@ class Runs(Dataset[Run]):
         run = self._make(index)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(f".{index}.part")
-            with open(partial, "wb") as out:
-                np.savez(out, **run)  # type: ignore[arg-type]
-            partial.rename(kept)
+            write_arrays(kept, **run)
         return run
 
     def _kept(self, index: int) -> Path | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gvcodec._core import motion_search
+from training.gvc1d.codec import read_run
 from training.held_out import is_held_out
 
 #: Wide enough for 480p; a multiple of 16.
@@ -27,36 +28,15 @@ _WIDTH = 848
 PENALTY = 64
 
 
-def _ffmpeg() -> str:
-    import imageio_ffmpeg
-
-    found: str = imageio_ffmpeg.get_ffmpeg_exe()
-    return found
-
-
 def _make_run(clip: Path, start: float, frames: int, to: Path, crf: int) -> bool:
+    from imageio_ffmpeg import get_ffmpeg_exe
+
     scale = f"scale='min({_WIDTH},iw)':-2,crop=trunc(iw/16)*16:trunc(ih/16)*16"
-    command = [_ffmpeg(), "-v", "error", "-y", "-ss", f"{start:.3f}", "-i", str(clip)]
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-ss", f"{start:.3f}", "-i", str(clip)]
     command += ["-frames:v", str(frames), "-an", "-vf", scale, "-c:v", "libx265", "-crf", str(crf)]
     command += ["-preset", "medium", "-pix_fmt", "yuv420p", "-x265-params", "log-level=error"]
     subprocess.run([*command, str(to)], check=False)
     return to.is_file() and to.stat().st_size > 1000
-
-
-def read_luma(run: Path) -> np.ndarray:
-    """Luma `[frames, H, W]` uint8."""
-    probe = subprocess.run([_ffmpeg(), "-i", str(run)], capture_output=True, text=True, check=False)
-    size = next(
-        part.split()[0]
-        for line in probe.stderr.splitlines()
-        if "Video:" in line
-        for part in line.split(", ")
-        if "x" in part and part.split()[0].replace("x", "").isdigit()
-    )
-    width, height = (int(n) for n in size.split("x"))
-    command = [_ffmpeg(), "-v", "error", "-i", str(run), "-f", "rawvideo", "-pix_fmt", "gray", "-"]
-    raw = subprocess.run(command, capture_output=True, check=True).stdout
-    return np.frombuffer(raw, np.uint8).reshape(-1, height, width)
 
 
 def motion_of(luma: np.ndarray) -> np.ndarray:
@@ -89,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             to = asked.folder / f"{clip.stem}.{number}.mp4"
             start = 0.0 if frames == 1 else 0.3 + 1.5 * number
             if _make_run(clip, start, frames, to, asked.crf):
-                motion[f"{clip.stem}.{number}"] = motion_of(read_luma(to))
+                motion[f"{clip.stem}.{number}"] = motion_of(read_run(to)[0])
             else:
                 to.unlink(missing_ok=True)
     np.savez_compressed(asked.folder / "motion.npz", **motion)  # type: ignore[arg-type]

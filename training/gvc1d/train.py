@@ -35,6 +35,7 @@ from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import grey
 from gvcodec.gvc1d.run import Coded, Frame
+from training.card import write_card
 from training.gvc1d.card import elbo_of, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.gan import Adversary, random_rgb
@@ -302,21 +303,19 @@ class Work:
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         path = Path(self.config.out) / "gvc1d.safetensors"
         save_model(cast(GVC1D, average), path)
-        card = {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "steps": steps,
-            "minutes": round(minutes, 1),
-            "window frames": steps
-            * self.config.accumulate
-            * self.config.batch
-            * self.config.frames
-            * self._windows
-            * self.world,
-            "config": self.config.describe(),
-            "clips": len(self.runs.clips),
-            "torch": torch.__version__,
-        }
-        path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+        config = self.config
+        frames = config.accumulate * config.batch * config.frames * self._windows * self.world
+        write_card(
+            path.with_suffix(".json"),
+            average,
+            steps,
+            minutes,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            window_frames=steps * frames,
+            config=config.describe(),
+            clips=len(self.runs.clips),
+            torch=torch.__version__,
+        )
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = {"usual": self.usual}
