@@ -1,5 +1,5 @@
-"""How a video is to be encoded: the settings, one class since they are one list for users, and what
-they come to for a base layer."""
+"""Encoder settings: one class, since users see one list of options, and the settings resolved for a
+base layer."""
 
 from __future__ import annotations
 

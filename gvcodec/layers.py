@@ -1,4 +1,4 @@
-"""What encodes and decodes each base: the one way to its functions.
+"""Opens the encoder and the decoder of each base: the only way to a base's functions.
 
 A base's module (`gvcodec.bases.Base.module`) is imported on first use, so a stream loads the
 libraries of its own base only.

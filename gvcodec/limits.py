@@ -1,5 +1,5 @@
-"""Limits of what a decoder takes on, in force unless they are raised: one notion for the command
-line and the library.
+"""Limits on what a stream may ask of a decoder: memory, picture size, frame rate. The same for
+command line and library, in force unless raised.
 
 Sizes are known from the header before anything is allocated. What memory decoding takes is
 estimated from the size of the picture and has to fit `default_memory()`; the command line lets the

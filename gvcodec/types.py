@@ -1,4 +1,4 @@
-"""Shapes that go between the parts of gvcodec: planes of one frame and the format of a video.
+"""Types that the parts of gvcodec exchange: planes of one frame and the format of a video.
 
 A frame inside the codec is always 4:2:0 with 10 bits a sample, whatever the file was: 8-bit input
 is shifted left by two on the way in and rounded on the way out.

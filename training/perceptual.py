@@ -1,5 +1,5 @@
-"""A small network in place of VGG16 for the perceptual loss, taught by it: fitting then needs no
-weights from elsewhere.
+"""Trains the small network that stands in for VGG16 in the perceptual loss, by VGG16's distances:
+fitting then needs no weights from elsewhere.
 
     python -m training perceptual --cache out/cache --out out/distil --minutes 60
 

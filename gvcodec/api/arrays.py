@@ -1,6 +1,6 @@
-"""Pictures as programs hold them, as frames: (H, W, 3) or (3, H, W), one or a whole video of them,
-uint8, uint16 of 10 bits (0…1023) or floats from 0 to 1, of NumPy, PyTorch or whatever NumPy reads,
-and pictures of PIL."""
+"""Arrays, tensors and PIL pictures to frames. Layouts: (H, W, 3) or (3, H, W), one picture or a
+whole video; uint8, uint16 of 10 bits (0…1023) or floats in 0…1; NumPy, PyTorch or anything that
+NumPy can read."""
 
 from __future__ import annotations
 

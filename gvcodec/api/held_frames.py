@@ -1,4 +1,4 @@
-"""Frames that stand in for lost ones in outputs without timestamps.
+"""Repeats the last good frame for lost ones, in outputs without timestamps.
 
     holds = HeldFrames(repaired.gaps, repaired.kept)
     for frame in holds.fill(frames, header): ...

@@ -1,5 +1,5 @@
-"""`encode_file` with jobs, or resumed: one file, in chunks side by side. One job codes one after
-the other in this process."""
+"""`encode_file` with `jobs` or `resume`: codes one file in chunks, in parallel processes or, with
+one job, one after another in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One `encode_file`: what all ways to encode need."""
+"""`Job`: the arguments of one `encode_file` call, which all ways to encode share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Fields of dataclasses as keywords of a function, whose `help()` shows their names, types and
-defaults. Static types come with the dataclass: `config=EncoderConfig(q=40)`."""
+"""Dataclass fields as keyword arguments of a function: `help()` shows their names, types and
+defaults. For static types pass the dataclass: `config=EncoderConfig(q=40)`."""
 
 from __future__ import annotations
 

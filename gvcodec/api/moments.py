@@ -1,4 +1,4 @@
-"""`summarize` and `search`: moments found by summaries, and the exact frames of the best ones."""
+"""`summarize` and `search`: find moments by summaries, then the exact frames of the best ones."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`encode_file` with several passes over the input: the base of `--base auto`, and a size, bitrate,
-bits a pixel or a target."""
+"""The parts of `encode_file` that read the input more than once: `--base auto`, and files of a
+given size, bitrate, bits per pixel or target quality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What functions return."""
+"""Return values of the library's functions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Integers in frame packets and latent tokens, by the names of docs/spec: what `gvcodec info
---trace` prints beside the fields of the container, and what conformance files hold."""
+"""Decoded integers of frame packets and latent tokens, under their names in docs/spec: `gvcodec
+info --trace` prints them beside the fields of the container, conformance files hold them."""
 
 from __future__ import annotations
 

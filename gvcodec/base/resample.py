@@ -1,4 +1,4 @@
-"""Fixed integer filters that take `Planes` to 3/4 or 1/2 of their size and back.
+"""Fixed-point resampling filters: `Planes` to 3/4 or 1/2 of their size and back.
 
 The result is the same on every machine, since the upsampled frame is a base frame. Output n·P + p
 of a line lies at (n·P + p + 1/2)·Q/P − 1/2 of the input (P outputs for Q inputs, pixel centres

@@ -1,4 +1,4 @@
-"""Leads the files of a batch on one engine: plan, chunks, join, and the table.
+"""Runs a batch on one engine: plans each file, encodes its chunks, joins them, writes the table.
 
 A file with a budget (size, bitrate, bits a pixel) is one chunk, with its sound.
 With a target the middle chunk is coded first, and its quality is what the header says."""

@@ -1,5 +1,6 @@
-"""Where tasks run: processes of this machine (`Local`), this process (`Inline`), a cluster of Ray
-(`Cluster`: one that runs, named by its address, or one that is started on this machine).
+"""Where the tasks of a batch run: in processes of this machine (`Local`), in this process
+(`Inline`), or on a Ray cluster (`Cluster`), one named by its address or one started on this
+machine.
 
     with open_engine(jobs=4) as engine:
         outcome = engine.submit(Task(join, {...})).result()

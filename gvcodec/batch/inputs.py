@@ -1,4 +1,4 @@
-"""What a batch is to encode: files, folders, globs, URIs of these, and manifests.
+"""Inputs of a batch: files, folders, globs, URIs of these, and manifests.
 
 A manifest is .csv or .jsonl. Column `uri` names the video, relative to the manifest; the
 others are called like options of `encode` (`q`, `base`, `keyint`, `size` …) and hold for their row

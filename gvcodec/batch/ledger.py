@@ -1,4 +1,4 @@
-"""What a batch remembers, in `OUT/.batch`, so that it goes on where it was interrupted.
+"""The state of a batch on disk, in `OUT/.batch`, from which an interrupted batch resumes.
 
     inputs/NAME.json    an input: its version, plan and key, or the error that it ended with
     chunks/KEY/N.gvc    a coded chunk; N.json, written after it, its row of the table

@@ -1,4 +1,4 @@
-"""Cuts a video into chunks at keyframes of the source, found by decoding it once.
+"""Splits a video into chunks at keyframes of the source, found by decoding it once.
 
 A chunk begins where a decoder can begin, so no frame is decoded for two of them, but for the few
 that follow a chunk's last frame in the file. Encoders set keyframes where scenes begin, earlier

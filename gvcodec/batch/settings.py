@@ -1,4 +1,4 @@
-"""What a video is to be encoded with; it goes to workers and, as a hash, into names."""
+"""The encoder settings of a video, as workers receive them; their hash is part of file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers do: plan a file, encode a chunk, join the chunks.
+"""Tasks of workers: plan a file, encode a chunk, join the chunks.
 
 Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last:
 where that is, everything is. Chunks, cores and threads depend on the video and the settings alone,

@@ -1,4 +1,4 @@
-"""A process for one task. `gvcodec.batch.engines` starts it."""
+"""A worker process for one task; `gvcodec.batch.engines` starts it."""
 
 from gvcodec.batch.engines import work
 

@@ -1,4 +1,4 @@
-"""Models that a file brings along: `model` packets directly after the header.
+"""Models carried inside a file: `model` packets directly after the header.
 
 payload = u8 role  a safetensors file        role 0: painter, 1: model of the base
 """

@@ -1,5 +1,5 @@
-"""The quality that an encoder reached, as it measured it: the `quality` packet, PSNR-Y of the base
-frames (docs/spec/container.md). Who shows frames skips it; who cuts or joins leaves it out."""
+"""The `quality` packet: PSNR-Y of the base frames, as the encoder measured it
+(docs/spec/container.md). Decoders skip it; cutting and joining drop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads on after damage: what is left of a stream, and what is missing where.
+"""Reads on after damage: gives what is left of a stream and says what is missing where.
 
     for event in Salvage(stream).events(): ...       # `Packet` or `Loss`
 

@@ -1,4 +1,4 @@
-"""Timestamps that leave the constant rate: both directions of the `timing` packet.
+"""Timestamps that deviate from the constant frame rate: writes and reads `timing` packets.
 
 A timestamp is an integer number of ticks of the stream's time base. Prediction and coding are
 specified in the package docstring; both classes keep the same state: the last frame that was late

@@ -1,4 +1,4 @@
-"""Variable-length integers of the container: `var` and `svar` of the format's specification.
+"""Variable-length integers of the container: `var` and `svar` of the specification.
 
 `Cursor` reads fields from a bytes object and raises `DamagedStreamError` instead of running over
 its end.

@@ -1,4 +1,4 @@
-"""Options as users of FFmpeg type them, where one here means the same.
+"""Options as users of FFmpeg type them, mapped to the option of the same meaning.
 
     from_habits(["-i", "in.mp4", "-crf", "40", "out.gvc"])
     # ["encode", "in.mp4", "-q", "40", "out.gvc"]

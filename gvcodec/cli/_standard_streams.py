@@ -1,5 +1,5 @@
-"""Standard input, output and error of the process: closed ones fail with a name, and no character
-is too strange for them."""
+"""Standard input, output and error of the process: a closed one fails with its name, and every
+character can be printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gvcodec compare IN OUT`: one's own clip coded by gvcodec and by others at equal bytes, as a
+"""`gvcodec compare IN OUT`: a clip coded by gvcodec and by other encoders at equal bytes, as a
 page."""
 
 from __future__ import annotations

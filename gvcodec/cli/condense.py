@@ -1,4 +1,4 @@
-"""`gvcodec condense DIR OUT`: a data set of labelled clips in few bytes."""
+"""`gvcodec condense DIR OUT`: a data set of labelled clips, condensed to few bytes."""
 
 from __future__ import annotations
 

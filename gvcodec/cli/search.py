@@ -1,4 +1,4 @@
-"""`gvcodec search QUERY FILE…`: moments found by summaries."""
+"""`gvcodec search QUERY FILE…`: finds moments by summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gvcodec summarize FILE`: a summary for search is added to a stream."""
+"""`gvcodec summarize FILE`: adds a summary for search to a stream."""
 
 from __future__ import annotations
 

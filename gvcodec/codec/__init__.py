@@ -1,1 +1,15 @@
-"""Encoder and decoder of whole streams: base layer, painter, container."""
+"""Encoder and decoder of whole streams: base layer, painter, latent tokens, packets.
+
+What goes in and comes out:
+
+    encode_stream   frames of a reader ─► `Encoder` ─► packets ─► `Writer`; then paints what it
+                    wrote, for the `painted` packet
+    encoder         planes ─► base encoder, samples for fitting ─► packets; all wait for `flush`
+                    where the painter is fitted
+    latents         with tokens: the last pass, over decoded and painted frames
+    decoder         packets ─► base decoder, painter, restoration ─► planes with timestamps
+    restoring       LATENT packets in a decoder
+    hashing         hashes of base and painted frames, PSNR-Y of base frames
+    gops            streams as sequences of GOPs, for `gvcodec.edit`
+    forecast        seconds of each stage
+"""

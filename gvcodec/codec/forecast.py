@@ -1,5 +1,5 @@
-"""What the stages of an encode cost, before any of them has ended: a forecast in seconds, which
-`gvcodec.util.progress` corrects by what it sees.
+"""Forecasts the seconds of each stage of an encode; `gvcodec.util.progress` corrects the forecast
+while stages run.
 
 Fitting takes as long for ten frames as for a thousand, coding goes by samples and preset: the one
 says nothing of the other. Measured on one core of a 2026 server (720p, 480p, 360p; 24 to 80 frames;

@@ -1,4 +1,4 @@
-"""Streams as sequences of GOPs, the pieces that cutting, joining and mending work with.
+"""Streams as sequences of GOPs, the unit of cutting, joining and repairing.
 
 `gops_of` takes a stream apart, `Splicer` puts GOPs together. Coded frames stay as they are;
 timestamps, copied tracks and the painter's weights in force are written anew, and the base hash is

@@ -1,5 +1,5 @@
-"""The pass of an encoder that finds latent tokens, after everything else: frames are decoded and
-painted as a decoder shows them, and compared with their sources, which wait in a temporary file."""
+"""The encoder's last pass, which finds latent tokens: it decodes and paints every frame as a
+decoder does and compares it with its source, which waits in a temporary file."""
 
 from __future__ import annotations
 

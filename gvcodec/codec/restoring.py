@@ -1,4 +1,4 @@
-"""LATENT packets in a decoder: which frame each belongs to."""
+"""LATENT packets in a decoder: which frame each belongs to, and that frame restored."""
 
 from __future__ import annotations
 

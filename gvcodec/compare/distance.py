@@ -1,5 +1,5 @@
-"""How far decoded pictures are from their source, by networks: LPIPS-Alex and DISTS where their
-weights are found, otherwise the small network that ships with gvcodec.
+"""Distance of decoded pictures from their source: LPIPS-Alex and DISTS where their weights are
+installed, otherwise the small network that ships with gvcodec.
 
     for metric in distances():
         metric.name, metric.of(picture, source)  # (H, W, 3) uint8 each; 0 = equal

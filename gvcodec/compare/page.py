@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file without any other, pictures as WebP inside it."""
+"""The page of a comparison: one self-contained HTML file, with pictures as WebP."""
 
 from __future__ import annotations
 

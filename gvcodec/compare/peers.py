@@ -1,4 +1,4 @@
-"""Other encoders at a number of bytes: x264, x265 and SVT-AV1 as PyAV carries them.
+"""Other encoders at a given number of bytes: x264, x265 and SVT-AV1, through PyAV.
 
 Sizes are those of the packets; no container counts. Each encoder decides by CRF, found by
 `gvcodec.rate.bracket`.

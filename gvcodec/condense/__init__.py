@@ -1,5 +1,5 @@
-"""A data set of labelled clips condensed to a few small streams that a network still learns from
-(VideoCompressa).
+"""A data set of labelled clips condensed to a few small streams on which a network can still be
+trained (VideoCompressa).
 
     clips        what is condensed: clips as small pictures with labels, from a list or from a
         folder a class

@@ -1,5 +1,5 @@
-"""Which clips of a data set are kept, how many frames of each, at which quality, within so many
-bytes.
+"""Chooses the clips of a data set, the number of frames of each and their quality, within a budget
+of bytes.
 
 Clips come in the order of `herding_order`; quality and frames are those of `choose_quality`:
 networks are trained on what fits. Imports torch."""

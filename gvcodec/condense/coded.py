@@ -1,4 +1,4 @@
-"""Clips as GOPs of one AV1 stream, at a fast preset: pictures are small and many."""
+"""Clips as GOPs of one AV1 stream, at a fast preset, since pictures are small and many."""
 
 from __future__ import annotations
 

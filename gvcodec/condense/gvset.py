@@ -1,4 +1,4 @@
-"""A condensed data set in one file: manifest, stream, and where each clip is in it.
+"""A condensed data set in one file: manifest, stream, and the place of each clip in it.
 
     file = 89 47 56 53  u8 version  var size  zlib of a JSON manifest of this size  u32 CRC-32
         of all before  a gvcodec stream (version 1) or codes (version 2)

@@ -1,3 +1,3 @@
 """One AV1 file that plays everywhere: a stream in MP4, Matroska or WebM, its packets for painting
-in metadata OBUs (`gvcodec.bitstream.metadata_obu`). `files` opens streams whatever file holds
-them."""
+in metadata OBUs (`gvcodec.bitstream.metadata_obu`). `opening` opens a stream in whatever holds
+it."""

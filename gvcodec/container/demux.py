@@ -1,4 +1,4 @@
-"""A one-file (MP4, Matroska or WebM with our metadata OBUs) taken apart: temporal units of its AV1
+"""Demuxes a one-file (MP4, Matroska or WebM with our metadata OBUs): temporal units of its AV1
 track with their entries, and packets of its sound and subtitles.
 
 What is opened comes from strangers: FFmpeg gets the format, opens nothing else, and decodes

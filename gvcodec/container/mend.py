@@ -1,4 +1,4 @@
-"""A stream from a one-file that is not as it was written: cut, joined, or with damaged metadata.
+"""Rebuilds a stream from a one-file that was cut, joined or damaged after it was written.
 
 GOPs that are there go to a new stream, as `gvcodec cut` and `cat` write it. Frames are shown by the
 container's clock, which may be coarse: one that comes about when the frame rate expects it comes

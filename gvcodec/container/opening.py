@@ -1,5 +1,5 @@
-"""What holds streams: .gvc and .bin files, pipes and URIs, MP4, Matroska and WebM files that play
-everywhere (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
+"""Opens a stream in whatever holds it: .gvc and .bin files, pipes and URIs, MP4, Matroska and WebM
+files that play everywhere (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One-files (see `gvcodec.bitstream.metadata_obu`) as the streams that they are: whatever reads a
-stream reads `as_stream` of an MP4, Matroska or WebM file.
+"""Reads a one-file (see `gvcodec.bitstream.metadata_obu`) as a stream: every reader of streams gets
+`as_stream` of an MP4, Matroska or WebM file.
 
 A file that is whole gives the packets that it was made from. One that was cut, joined or damaged is
 put together anew from the GOPs that are there, as `gvcodec cut` and `cat` do. Where the packets for

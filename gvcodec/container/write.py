@@ -1,7 +1,6 @@
-"""A stream to one file that plays everywhere: an AV1 track of base frames with the painter's
-packets in metadata OBUs (`gvcodec.bitstream.metadata_obu`), sound, subtitles, title and chapters by
-the container's own means. Nothing is coded again.
-"""
+"""Writes a stream as one file that plays everywhere: an AV1 track of base frames with the painter's
+packets in metadata OBUs (`gvcodec.bitstream.metadata_obu`); sound, subtitles, title and chapters by
+the container's own means. Nothing is re-encoded."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
-"""What one does with streams besides coding them: look into them, check, cut, join, mend. Nothing
-here encodes anything."""
+"""Operations on coded streams: inspect, verify, cut, join, repair. Nothing is re-encoded, but for
+the GOPs that an exact cut divides."""

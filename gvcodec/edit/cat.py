@@ -1,5 +1,5 @@
-"""Joins streams of one format, without encoding anything again: pixels stay equal, painted ones
-too. Time bases may differ."""
+"""Joins streams of one format without re-encoding: base and painted frames stay the same. Time
+bases may differ."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Cuts streams at keyframes, without encoding anything again: pixels stay equal, painted ones too.
-An exact cut codes the first and the last GOP again as far as they are cut."""
+"""Cuts streams at keyframes without re-encoding: base and painted frames stay the same. An exact
+cut re-encodes the first and the last GOP as far as they are cut."""
 
 from __future__ import annotations
 

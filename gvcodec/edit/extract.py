@@ -1,5 +1,5 @@
-"""The standard bitstream inside a gvcodec file, by itself: packets are copied, nothing is coded
-again. FFmpeg puts it into any container (`ffmpeg -i a.obu -c copy a.ivf`).
+"""Extracts the standard bitstream of a gvcodec file: packets are copied, nothing is re-encoded.
+FFmpeg puts it into any container (`ffmpeg -i a.obu -c copy a.ivf`).
 
 The picture is the coded one: at reduced scale it is smaller, and padding to even sizes of at least
 64 is not cropped.

@@ -1,5 +1,5 @@
-"""What a stream holds: facts for people and programs, one field of `Info` for each line of
-`info --json`, so many."""
+"""What a stream holds, for people and programs: `Info` has a field for each line of
+`info --json`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which frame of a video a frame of its stream was: by time, since the stream may be a piece, and
-at a lower frame rate. A smaller stream is enlarged to be compared."""
+"""Matches frames of a stream with frames of its source: by time, since the stream may be a piece of
+it and have a lower frame rate. A smaller stream is enlarged to be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mends streams: a whole one out of what is left of a damaged one."""
+"""Repairs streams: writes what is left of a damaged one as a whole one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copied tracks of sound and subtitles on their way from streams into a new one.
+"""Copies tracks of sound and subtitles from streams into a new one.
 
 Where one stream ends and another begins, sound is trimmed: packets that begin after the join, or
 before it in the second stream, are left out, and a packet that reaches into the next one is

@@ -1,4 +1,4 @@
-"""Checks a stream as far as it can be checked: checksums, decoding, base hash, and PSNR against the
+"""Verifies a stream: checksums, decoding, hashes of base and painted frames, and PSNR against the
 source."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Integer networks as files: safetensors, integers alone.
+"""Integer networks on disk: safetensors that hold nothing but integers.
 
 Tensors `I.weight` (int8), `I.bias` and `I.multiplier` (int32) and `I.bounds` (int32: shift, low,
 high) are those of layer I; metadata `form` changes with what the activations mean.

@@ -1,4 +1,4 @@
-"""Many independent streams of integers at once, on the processor or a CUDA device: the same bytes
+"""Codes many independent streams of integers at once, on the CPU or a CUDA device: the same bytes
 everywhere.
 
 A batch is a matrix (streams, steps) of which the first `counts[s]` integers of row s are coded

@@ -1,25 +1,40 @@
-"""GVC1D: the learned codec. Pictures and their context become 1-D latent tokens, and back.
+"""GVC1D: the learned codec, in two forms with a network each. Pictures and their context become 1-D
+latent tokens, and back.
 
-    config        sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
-    picture       4:2:0 planes as tensors, windows and patches of them
-    transformer   local attention (inside a window), global attention (across windows)
-    direct        the direct path: low patterns and gains that each token carries from the start
-    encoder       source ⊕ latent slots ⊕ context → tokens
-    decoder       mask tokens ⊕ tokens ⊕ context → picture
-    buffer        short-term context: the last frame's features and picture, moved by block motion
-    memory        long-term context: a few vectors a window, rewritten by every frame
-    quantise      rounding at eight rates
-    allocation/   how many tokens each window gets (UniComp, InfoTok)
-    model         the whole network: forward, compress, decompress
-    entropy_model contexts of tokens as integers, for the integer network and rANS
-    payload       bytes of a LATENT packet
-    codec         tokens in a decoder: packets to integers, shown frames to restored ones
-    search        decisions of the encoder: which frames have tokens, how many, which integers
-    frame_loss    the loss that they lower
-    checkpoint    weights and configuration on disk
-    files         network and entropy network as streams name them
-    tokenizer     tokens of single pictures, for search and condensed sets
+Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.base.gvc1d`):
 
-`config`, `checkpoint`, `entropy_model`, `payload`, `codec` and `files` do without torch until they
-restore something.
+    network        the whole network, one frame through it as training sees it
+    transform      lapped transform of 16×16 regions, learned
+    token_order    the integers of a window from coarse to fine, and their contexts
+    exact          the integer loop: transform and prediction, the same on every machine
+    motion_choice  the encoder's vectors of 16×16 blocks; `block_motion`: their bytes
+    rounding       the encoder's integers: Analyst, rounding by rate and distortion
+    refiner        Analyst and Restorer: local and global attention, last picture, 1-D memory
+    context_model  the entropy model in torch, for training and rounding
+    frame_payload  bytes of a frame, state of a GOP, entropy coding
+    model_file     its weight file; `export`: its integer entropy network
+
+Latent tokens over another base (`--tokens`, LATENT packets), and of single pictures:
+
+    config         sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
+    model          the whole network: forward, compress, decompress
+    picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
+    encoder        source ⊕ latent slots ⊕ context → tokens
+    decoder        mask tokens ⊕ tokens ⊕ context → picture; `layers`: what both share
+    direct         patterns that tokens stand for from the start; `patterns`: the same without torch
+    buffer         short-term context: the last frame's features and picture, moved by block motion
+    memory         long-term context: a few vectors a window; `scenes`: its direct path
+    quantise       rounding at eight rates
+    prior, run     training: bits of tokens, frames of a clip; `motion`: vectors without a base
+    entropy_model  contexts of tokens for the integer network; `token_places`: neighbours
+    payload        bytes of a LATENT packet
+    token_encoder  the encoder's decisions: which frames have tokens, how many, which integers
+    frame_options  the choices for one frame; `frame_loss`: the loss that they lower
+    codec          tokens in a decoder: packets to integers, shown frames to restored ones
+    checkpoint     weights and configuration on disk; `files`: as streams name them
+    tokenizer      tokens of single pictures, for search and condensed sets
+    titok          published weights to begin from; `compressai`: CompressAI's names
+
+Both: `transformer`, attention inside windows and across them. Budgets of `--alloc`:
+`gvcodec.allocation`. Decoding integers takes no torch; restoring does.
 """

@@ -1,4 +1,4 @@
-"""Vectors of 16×16 blocks as bytes.
+"""Bytes of the motion vectors of 16×16 blocks, in base gvc1d.
 
 Each vector (x, y), quarter luma samples, is coded as its difference to the median of the vectors to
 the left, above, and above to the right; the tables follow the differences around, so blocks that

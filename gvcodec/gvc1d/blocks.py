@@ -1,4 +1,4 @@
-"""Pictures as windows and regions, and their cosine transform."""
+"""Windows and regions of pictures, and the cosine transform of regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Latent tokens in a decoder: packets to integers, integers and shown frames to restored ones.
+"""Latent tokens in a decoder: LATENT packets to integers, integers and shown frames to restored
+frames.
 
 Integers need no torch and are the same on every machine: `LatentReader` takes packets as they come,
 in the order of frames. Restored samples are floats until they are rounded, and may differ from

@@ -1,5 +1,5 @@
-"""The autoregressive entropy model as training and rounding see it: the same contexts as the coder,
-in torch.
+"""The autoregressive entropy model of base gvc1d in torch, for training and rounding: the same
+contexts as the coder's.
 
 `see` gives what the integer network sees of each value (`gvcodec.gvc1d.token_order`), exactly, so
 that training pays what files pay; `Twin` is the network's float twin, exported by `network_of`.

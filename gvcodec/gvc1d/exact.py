@@ -1,4 +1,4 @@
-"""The integer loop of GVC1D: transform and prediction by integers alone, so that base frames and
+"""The integer loop of base gvc1d: transform and prediction by integers alone, so base frames and
 contexts are the same on every machine.
 
 Products of integers are summed as doubles, exactly: every sum stays below 2^53.

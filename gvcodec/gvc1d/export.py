@@ -1,4 +1,4 @@
-"""The integer network of a trained `Twin`."""
+"""Exports the integer network of a trained `Twin`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The two files of a model of latent tokens, and the id that streams name them by.
+"""The two files of a model of latent tokens, network and entropy network, and the id by which
+streams name them.
 
 `NAME.safetensors` holds the network (`gvcodec.gvc1d.checkpoint`), `NAME-entropy.safetensors` the
 integer network of its entropy model (`gvcodec.entropy.network_file`), without which the shipped one

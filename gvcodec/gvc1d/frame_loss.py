@@ -1,5 +1,5 @@
-"""What a frame looks like, for decisions about tokens: the losses that fitting lowers (LPIPS and
-DISTS of the small perceptual network, pixels), of each window."""
+"""Loss of a frame, window by window, for decisions about tokens: what fitting lowers (LPIPS and
+DISTS of the small perceptual network, pixels)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What may become of one frame: as it is shown, restored without tokens, or with some of them, and
-what that costs in loss (`frame_loss`) and bytes. `search` steps of gradient descent move the
-integers of a frame, rounded in the forward pass, and are kept where they lower both together."""
+"""The encoder's choices for a frame: show it as it is, restore it without tokens, or code a number
+of them; each with its loss (`frame_loss`) and bytes. `search` steps of gradient descent move the
+integers of a frame, rounded in the forward pass, and are kept where they lower loss and bytes
+together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Bytes of a frame of base gvc1d, and what of a GOP both sides remember (docs/spec/gvc1d.md).
+"""Bytes of a frame of base gvc1d, and the state that encoder and decoder keep within a GOP
+(docs/spec/gvc1d.md).
 
     payload   = u8 q  u8 head  motion  levels  packets
     head      = reference | remember << 7

@@ -1,5 +1,5 @@
-"""The network of GVC1D, one for three uses: with a base it restores its frames, without one it is
-the codec of the paper, without any context the tokenizer of pictures.
+"""The network of latent tokens: over a base it restores its frames (`--tokens`), without any
+context it is the tokenizer of single pictures. Base gvc1d has another network, `network`.
 
                   ┌────────── context c_t: any part may be missing ──────────┐
                   │ shown frame (base av1, vvc, motion; painted)             │

@@ -1,4 +1,5 @@
-"""Block motion without a base: the encoder searches it, a LATENT packet carries it.
+"""Block motion of frames without a base, in a LATENT packet: in training and tests; files with
+tokens have a base.
 
 With a base both sides find motion on base frames. Without one each 32×32 luma block has a vector
 (dy, dx) of whole luma samples, `[2, rows, columns]` int16: where the last picture has what the

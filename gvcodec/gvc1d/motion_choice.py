@@ -1,4 +1,4 @@
-"""The encoder's choice of vectors: of what a search found around each block, what pays.
+"""The encoder's choice of motion vectors, in base gvc1d: which candidates around each block pay.
 
 A block tries the vectors found for it and its neighbours, the most frequent of the frame and
 none; absolute differences and bits decide, block after block, since each is coded as its

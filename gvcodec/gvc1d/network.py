@@ -1,4 +1,4 @@
-"""The whole network of GVC1D: transform, transformers, entropy model; and one frame through it, as
+"""The network of base gvc1d: transform, transformers, entropy model; and one frame through it, as
 training sees it (floats, straight-through rounding).
 
     source ─► analyse ─► Analyst ─► round ─► values [B, W, N] ─► Twin: bits

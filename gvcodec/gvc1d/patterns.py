@@ -1,4 +1,5 @@
-"""What tokens stand for in the direct path, without torch: frequencies and regions of a window."""
+"""Fixed patterns of the direct path, without torch: the frequencies and regions of a window that
+each token stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a LATENT packet: the tokens of one frame (docs/spec/latent.md, with a base).
+"""Bytes of a LATENT packet: the tokens of one frame (docs/spec/latent.md; files have a base).
 
     payload = u8 head  counts  motion  packets
     head    = rate 0…7 | run << 3 | each << 7

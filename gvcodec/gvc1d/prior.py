@@ -1,4 +1,4 @@
-"""Bits of tokens, differentiable: what training pays for them.
+"""A differentiable estimate of the bits of tokens: the rate term of training.
 
 Files are coded by the integer network of `entropy_model`; this is its stand-in while tokens still
 learn: a Laplace distribution for each integer of a window whose scale depends on rate, kind of

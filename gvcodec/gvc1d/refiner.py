@@ -1,5 +1,5 @@
-"""The transformers of GVC1D: what refines tokens in the encoder, and restores pictures after the
-integer loop in the decoder.
+"""The transformers of base gvc1d: the Analyst refines tokens in the encoder, the Restorer pictures
+in the decoder, after the integer loop.
 
                      ┌──────────────── context ───────────────┐
                      │ prediction (integers, motion)          │

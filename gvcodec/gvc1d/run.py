@@ -1,5 +1,5 @@
-"""A run of frames of one clip: what the network is given of each, what becomes of it, and its
-tokens as payloads."""
+"""A run of frames of one clip in training: inputs and outputs of each frame, and its tokens as
+payloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The direct path of the memory: what the regions of a window have looked like, in two scenes.
+"""The direct path of the memory: what the regions of a window looked like, in two scenes.
 
 As tokens have patterns of their own (`gvcodec.gvc1d.direct`), memory vectors have: for each region
 of a window two of them hold the lowest cosine coefficients of its pictures, one of the scene that

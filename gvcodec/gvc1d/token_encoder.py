@@ -1,4 +1,4 @@
-"""Decisions of the encoder: which frames have tokens, how many, and which integers.
+"""The encoder's decisions about latent tokens: which frames have any, how many, and which integers.
 
     encoder = LatentEncoder(fmt, has_base, model, TokenSettings(0, rate=4), frame_bytes)
     encoder.send(source, shown, base_frame)      # for each frame of a GOP

@@ -1,5 +1,5 @@
-"""Which values of a window are neighbours: what the entropy model sees of a value before any other
-is known, and which of those before it have a like meaning (`gvcodec.gvc1d.direct`)."""
+"""Neighbours of a value within its window: what the entropy model sees of it before any other is
+known, and which earlier values have a similar meaning (`gvcodec.gvc1d.direct`)."""
 
 from __future__ import annotations
 

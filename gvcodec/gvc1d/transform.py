@@ -1,4 +1,4 @@
-"""The learned transform of regions: a lapped one that begins as the cosine transform.
+"""The learned transform of base gvc1d: a lapped one that begins as the cosine transform.
 
 Each region of 16×16 luma samples has 256 coefficients, measured on the 32×32 samples around it, and
 64 of each chroma plane, measured on 16×16. Both sides, `analysis` and `synthesis`, begin as the

@@ -1,7 +1,6 @@
-"""Channels of sound that becomes Opus, which knows eight arrangements of loudspeakers (mapping
-family 1, in the order of Vorbis). Anything else is coded channel by channel (family 255): in the
-order of its source, without labels.
-"""
+"""Channels of sound that is coded as Opus, which has eight arrangements of loudspeakers (mapping
+family 1, in the order of Vorbis). Any other is coded channel by channel (family 255): in the order
+of its source, without labels."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Heads of Matroska and MP4 files, each with the codec parameters of a copied track: made here,
-and opened with distrust.
+"""Headers of Matroska and MP4 files that carry the codec parameters of a copied track: written
+here, and parsed with distrust.
 
 What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address
 or decoder of its own accord, and sees only heads whose structure was walked through before: those

@@ -1,5 +1,5 @@
-"""G.711 sound (A-law and µ-law of telephones and cameras) as 16-bit PCM, for files that PyAV does
-not let it into. Each of its 256 values stands for one sample of 16 bits: nothing is lost."""
+"""G.711 sound (A-law and µ-law of telephones and cameras) as 16-bit PCM, for containers that PyAV
+cannot write it to. Lossless: each of its 256 values is one sample of 16 bits."""
 
 from __future__ import annotations
 

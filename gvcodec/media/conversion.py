@@ -1,4 +1,4 @@
-"""What decoded frames become: `Planes` of one format, that of the first frame. Orientation is
+"""Converts decoded frames to `Planes` of one format, that of the first frame: orientation is
 applied, other sizes are scaled, other pixel formats converted."""
 
 from __future__ import annotations

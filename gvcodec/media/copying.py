@@ -1,5 +1,5 @@
-"""Sound and subtitles on their way from a file to their copier: packets wait until the frames that
-they go with are read."""
+"""Copies sound and subtitles of a file: packets wait until the frames that they go with are
+read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of frames in video files: the ticks that a file counts in, and when packets are decoded.
+"""Times of frames in video files: the tick of a file's clock, and decoding timestamps of packets.
 
 Muxers want decoding times that rise, none later than the time at which its frame is shown.
 

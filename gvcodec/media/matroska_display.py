@@ -1,5 +1,5 @@
-"""Display sizes of Matroska files: PyAV's muxer writes none, so the sample aspect ratio of codecs
-that have none of their own would be lost."""
+"""Display sizes in Matroska files: PyAV's muxer writes none, so the sample aspect ratio would be
+lost with codecs that do not carry one."""
 
 from __future__ import annotations
 

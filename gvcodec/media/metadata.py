@@ -1,6 +1,6 @@
-"""What a file says of its video besides frames and tracks: title and other tags (time, place,
-artist …), chapters, how bright an HDR master is, when its own clock begins, which encoder coded its
-base; and what of that is lost.
+"""Metadata of a video besides frames and tracks: title and other tags (time, place, artist …),
+chapters, brightness of an HDR master, start of its own clock, encoder of its base; and what of it
+an output loses.
 
     metadata = Metadata(title="Alps", light=(1000, 400))
     Metadata.unpack(metadata.pack()) == metadata

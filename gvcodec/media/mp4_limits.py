@@ -1,4 +1,4 @@
-"""What the tables of an MP4 file claim, looked at before FFmpeg makes an index of them.
+"""Checks the tables of an MP4 file before FFmpeg builds an index from them.
 
 A table of a few bytes can claim 2^32 samples, each of which takes an entry in memory. Here a file
 is refused whose samples could not be in it.

@@ -1,5 +1,5 @@
-"""Opens what is to be read as video: a file, a pipe, a file object, a URI; and says why it cannot
-be. Raises `MediaError`."""
+"""Opens a source of video: a file, a pipe, a file object, a URI; errors say why it cannot be read.
+Raises `MediaError`."""
 
 from __future__ import annotations
 

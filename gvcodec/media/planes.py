@@ -1,4 +1,5 @@
-"""Samples between PyAV's frames, NumPy RGB and `Planes` (10-bit 4:2:0, see `gvcodec.types`).
+"""Converts samples between PyAV's frames, NumPy RGB and `Planes` (10-bit 4:2:0, see
+`gvcodec.types`).
 
 8-bit 4:2:0 and gray go in by a shift of two and come back exactly; everything else is converted by
 swscale, alpha is dropped.

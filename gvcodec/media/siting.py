@@ -1,4 +1,5 @@
-"""Where chroma samples stand in 4:2:0, and how they are kept there when frames are turned or shown.
+"""Chroma siting in 4:2:0: where chroma samples lie, and how they stay there when frames are rotated
+or shown.
 
 Chroma samples of most video stand above every second luma column ("left"), those of JPEG and of
 video made from RGB between four luma samples. Where something needs them at other places they are

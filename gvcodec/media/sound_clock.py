@@ -1,4 +1,5 @@
-"""Times of copied packets in ticks of one sample, and which of their samples are hidden.
+"""Timestamps of copied sound packets, in ticks of one sample, and which of their samples are
+hidden.
 
 Containers keep time by their own clocks, Matroska by one of a millisecond, and say in three ways
 that samples are not to be heard: a packet is marked as discarded, it carries a number of samples to

@@ -1,5 +1,4 @@
-"""Sound made smaller: decoded, resampled to 48 kHz and coded anew as Opus, with the times of its
-source.
+"""Re-encodes sound as Opus: decoded, resampled to 48 kHz, coded with the times of its source.
 
     SoundCoder(streams, 48_000)  # bits a second; in place of a `TrackCopier`
 

@@ -1,6 +1,6 @@
-"""Whether a packet of sound is a frame of its codec, by the header that codecs of broadcasts repeat
-in each: what a demuxer makes of a damaged recording is not always one, and muxers refuse it, some
-of them with the packets after it.
+"""Tests whether a packet of sound is a frame of its codec, by the header that broadcast codecs
+repeat in each: what a demuxer makes of a damaged recording is not always one, and muxers refuse it,
+some of them with the packets after it.
 
 ADTS is in ISO/IEC 13818-7, LOAS in 14496-3, MPEG audio in 11172-3, AC-3 in ETSI TS 102 366."""
 

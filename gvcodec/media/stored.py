@@ -1,6 +1,6 @@
-"""What a container says of its video and PyAV does not show: where chroma samples stand, how the
-picture is to be cropped, and Dolby Vision. FFmpeg writes all of it into the head of a Matroska file
-(RFC 9559), which is made here of the codec parameters and read."""
+"""Properties of a video track that PyAV does not show: chroma siting, cropping and Dolby Vision.
+FFmpeg writes them into the header of a Matroska file (RFC 9559), which is made here from the codec
+parameters and parsed."""
 
 from __future__ import annotations
 

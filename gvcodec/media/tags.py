@@ -1,4 +1,4 @@
-"""Which tags a kind of video file keeps. MP4 and QuickTime have places of their own for a few of
+"""Tags that each kind of video file keeps. MP4 and QuickTime have fields of their own for a few of
 them (title, artist, place …) and, instead of those, a list of any names, as phones write it
 (`com.apple.quicktime.make`)."""
 

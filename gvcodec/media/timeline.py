@@ -1,6 +1,6 @@
-"""What a stream says of its clock: whether it has times at all, its frame rate, when it ends. And
-one rising clock from the timestamps of a file, whatever they do: begin anew where recordings were
-put one after the other, jump, follow the order of decoding, or are missing.
+"""A file's clock: whether it has timestamps, its frame rate, when it ends. And one rising clock
+from timestamps of any kind: those that begin anew where recordings were joined, jump, follow
+decoding order, or are missing.
 
 Works on packets, before they are decoded, so that frames and copied tracks go by the same clock.
 Times between streams are in seconds, those of packets in ticks of their stream.

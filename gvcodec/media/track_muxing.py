@@ -1,5 +1,5 @@
-"""Copied tracks in a video file: which of them it can hold, what of their sound stays hidden, and
-when the pictures begin.
+"""Muxes copied tracks into a video file: which of them it can hold, which of their samples stay
+hidden, and when the pictures begin.
 
 Hidden sound: Matroska has a delay for each track, MP4 shows nothing before time 0. What neither can
 hide is left out by whole packets.

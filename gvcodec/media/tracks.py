@@ -1,4 +1,4 @@
-"""Packets of sound and subtitles on their way through a gvcodec file: copied, never decoded.
+"""Tracks of sound and subtitles inside a gvcodec file: their packets are copied, never decoded.
 
 They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of
 a Matroska or MP4 file for each track, packets with their exact timestamps in a form of our own.

@@ -1,5 +1,4 @@
-"""The painter: a network of integers that paints decoded base frames, outside the
-coding loop.
+"""The painter: a small integer network that paints decoded base frames, outside the coding loop.
 
 `open` has what encoder and decoder call. `model` is the file, `cpu` the C++ painter, `video` paints
 a stream; `network` is the same in torch, for fitting (`fit`) and training, which alone import it;

@@ -1,4 +1,5 @@
-"""Arithmetic, filters and bands of the painter in torch (`network`), integers held in floats."""
+"""Arithmetic, filters and sub-bands of the painter in torch (`network`): integers held in
+floats."""
 
 from __future__ import annotations
 

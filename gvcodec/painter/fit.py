@@ -1,4 +1,4 @@
-"""Fitting: change a small part of the painter for one video and send the change as integers.
+"""Fitting: adapt a small part of the painter to one video and send the change as integers.
 
 The encoder holds base frames and sources, so it can measure what the painter should have done.
 `fit` takes random crops of short runs, lowers the logarithm of the perceptual losses of `Objective`

@@ -1,4 +1,4 @@
-"""What fitting works on: runs of base frames and sources as tensors, and crops of them."""
+"""Material of fitting: runs of base frames and sources as tensors, and crops of them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What fitting gets to see: short runs of frames, evenly over a video of unknown length, and the
-parts of the video that are fitted each by itself.
+"""Collects the material of fitting while frames are coded: short runs, evenly over a video of
+unknown length; and the parts of the video that are fitted separately.
 
 Weights fitted to one scene do little for the next, so a video of several GOPs is cut into parts of
 whole GOPs as far as the steps of fitting go. On three clips in a row, painted, 60 steps for all

@@ -1,6 +1,6 @@
-"""How much work fitting is, for who forecasts it. Unit: a look at seven crops whose sources are
-known; the first look at a crop, which the first steps have, costs more (one core of a 2026 server,
-three clips of 480p and 360p, to 10 %)."""
+"""Cost model of fitting, for forecasts of its time. Unit: a look at seven crops that were seen
+before; the first look at a crop, which falls to the first steps, costs more (one core of a 2026
+server, three clips of 480p and 360p, to 10 %)."""
 
 from __future__ import annotations
 

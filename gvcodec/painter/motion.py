@@ -1,5 +1,5 @@
-"""Block motion between consecutive base frames in display order, whole pixels, estimated outside
-the coding loop. NumPy and the core only.
+"""Block motion between consecutive base frames in display order, in whole pixels: encoder and
+decoder both estimate it, so none is sent. NumPy and the core only.
 
 A block of `BLOCK` luma pixels has a vector (dy, dx) in luma pixels: its content is looked for in
 the reference at position + vector.

@@ -1,5 +1,5 @@
-"""What a batch of crops costs: the painter's run over a few frames and the loss of its last frame.
-Used by training and fitting."""
+"""Loss of a batch of crops, in training and fitting: runs the painter over a few frames and judges
+the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What encoder and decoder ask of the painter. torch is imported where something is fitted."""
+"""Opens the painter for encoder and decoder, and runs fitting; only fitting imports torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How strongly each GOP is painted: as strongly as its painted frames change little more from one
-to the next than its base frames do.
+"""Chooses how strongly each GOP is painted: as strongly as its painted frames change little more
+from one to the next than its base frames do.
 
 Change is measured on the runs that fitting has, along the motion of the source: the mean over
 16×16 blocks of what a block changes by beyond the source's own change. The first strength of

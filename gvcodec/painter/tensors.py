@@ -1,4 +1,4 @@
-"""Planes of integers as what networks take, and the device that these run on."""
+"""Planes as input tensors of networks, and the device that these run on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Painting of a stream's decoded base frames: its condition, fitted weights, motion."""
+"""Paints the decoded base frames of a stream: its condition, fitted weights, motion."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Losses for training and fitting the painter that need no network, on planes in 0…1. The
-perceptual one is in `vgg`.
+"""Losses that need no network, for training and fitting the painter, on planes in 0…1. The
+perceptual loss is in `vgg`.
 
 LPIPS-Alex, VMAF and flicker appear in neither: they are kept for judging.
 """

@@ -1,4 +1,4 @@
-"""Frames for pages that cannot decode or paint themselves.
+"""Decoded frames for pages that cannot decode or paint themselves.
 
     u32 frame   u32 parts   parts × planes        parts 1: the base frame, 2: then the painted one
     u32 size    u32 0       size bytes of UTF-8   an error, the last thing that comes

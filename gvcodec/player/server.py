@@ -1,4 +1,4 @@
-"""A server for one stream and its page, on this machine only.
+"""HTTP server for one stream and its page, on this machine only.
 
 It listens on 127.0.0.1, answers requests that name it so (a page of another site cannot lead here
 by a name of its own), and gives out what is in its list: the files of the player, the stream with

@@ -1,5 +1,5 @@
-"""One search for sizes, bitrates, targets and comparisons: the `q` at which a value that falls with
-it meets the wanted one.
+"""One search for sizes, bitrates, targets and comparisons: finds the `q` at which a value that
+falls with it meets the wanted one.
 
     bracket = Bracket(0, 63, slope=0.1, guess=40)
     for q in bracket:

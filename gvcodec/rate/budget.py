@@ -1,4 +1,4 @@
-"""How large a file may be: a size, a bitrate or bits per pixel."""
+"""The largest size of a file: from a size, a bitrate or bits per pixel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""What a perceptual network that sees single frames forgives: parts that are torn or doubled, and
-errors that change from frame to frame. Planes are luma (H, W), 0…1023; all values are distances.
-"""
+"""Flaws that a perceptual network of single frames forgives: parts that are torn or doubled, and
+errors that change from frame to frame. Planes are luma (H, W), 0…1023; all values are distances."""
 
 from __future__ import annotations
 

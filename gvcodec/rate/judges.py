@@ -1,5 +1,5 @@
-"""SSIMULACRA2 and ColorVideoVDP: metrics that nothing in gvcodec is trained on, from the packages
-`ssimulacra2` and `cvvdp`.
+"""SSIMULACRA2 and ColorVideoVDP, from the packages `ssimulacra2` and `cvvdp`: metrics that nothing
+in gvcodec is trained on.
 
 Both are installed with the extra `metrics`, need no weights and no network, and are imported when
 they are used. SSIMULACRA2 looks at a frame rounded to 8 bits a channel: 100 = equal, below 0 = very

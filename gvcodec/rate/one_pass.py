@@ -1,5 +1,4 @@
-"""One encoder run over a video, to a file in memory, with what rate control wants to know about
-it."""
+"""One encode of a video, to a file in memory, with the figures that rate control needs."""
 
 from __future__ import annotations
 

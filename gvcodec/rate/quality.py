@@ -1,4 +1,4 @@
-"""How good an encoded video is by the metric of a target: what `decode` shows beside the source,
+"""Quality of an encoded video by the metric of a target: `decode`'s output against the source,
 pooled over all of it, its worst twentieth, or its worst scene.
 
 Pictures that were coded smaller than the source has them are compared at the source's size.

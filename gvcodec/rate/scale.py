@@ -1,4 +1,4 @@
-"""The scale along which a search for a size moves: how few bytes a file has, in natural logs.
+"""The axis of a search for a size: how few bytes a file has, in natural logs.
 
 An index of a base stands where files of that index stand on average (`Base.rates`); between the
 steps of the index, and beyond the coarsest one, a trim of lambda leads on. So a step along the

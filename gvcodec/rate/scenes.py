@@ -1,4 +1,4 @@
-"""Quality of each scene: how a file's bytes are shared among its GOPs (`--alloc`, av1 and vvc).
+"""Quality of each scene (`--alloc` in av1 and vvc): shares a file's bytes among its GOPs.
 
 A GOP is the smallest part whose quality these encoders let us choose: FFmpeg's `libsvtav1` ignores
 regions of interest (side data of frames) and has no option for a map or a list of qualities. One

@@ -1,4 +1,4 @@
-"""What a search for a file of a given size works on, what it gives, how it refuses."""
+"""Input, result and refusals of a search for a file of a given size."""
 
 from __future__ import annotations
 

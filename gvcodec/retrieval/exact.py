@@ -1,5 +1,6 @@
-"""The frame of a moment that a summary names only to within the distance of its vectors: frames
-around it are decoded and compared with the query, every few first, then those next to the best."""
+"""The exact frame of a moment, which a summary names only to within the distance of its vectors:
+frames around it are decoded and compared with the query, every few first, then those next to the
+best."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Patch tokens of pictures: what the maps of the small perceptual network are like in 4 × 4
-regions. NumPy alone: to import torch takes longer than what a search computes."""
+"""Patch tokens of pictures: mean and deviation of the small perceptual network's maps in 4 × 4
+regions. NumPy alone: importing torch takes longer than a search."""
 
 from __future__ import annotations
 

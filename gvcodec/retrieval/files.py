@@ -1,5 +1,5 @@
-"""What summaries say about a file, without reading the rest of it: header, end, index, and the
-first packet of each GOP.
+"""Reads the summaries of a file without the rest of it: header, end, index, and the first packet of
+each GOP.
 
     with opened("talk.gvc") as file:
         file.vectors[embedder id].values        # (N, dim) float32, of frames .frames (N,)

@@ -1,4 +1,4 @@
-"""Summary packets for a stream, whose frames are decoded and not coded again.
+"""Makes summary packets for a stream: its frames are decoded, not re-encoded.
 
 Vectors are of base frames. Each GOP has a stride of its own, the finest of `STRIDES` with which all
 summary packets so far take at most `SHARE` of the bytes so far; a GOP has one vector at least.

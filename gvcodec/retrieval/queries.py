@@ -1,4 +1,4 @@
-"""What is searched for: a picture or a clip (any file that is read as video), a time in a stream
+"""Queries of a search: a picture or a clip (any file that is read as video), a time in a stream
 (`FILE@1:02.5`), words.
 
 A time costs no network where the stream has a summary by the same embedder.

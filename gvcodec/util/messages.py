@@ -1,4 +1,4 @@
-"""Messages: where they go, and their words; and times as people write them."""
+"""Messages: where they go and how they are worded; and times as people write them."""
 
 from __future__ import annotations
 

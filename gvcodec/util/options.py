@@ -1,4 +1,5 @@
-"""Options once: a field of a dataclass is a keyword of the library and an option of the command.
+"""Options defined once: a field of a dataclass is a keyword of the library and an option of the
+command.
 
     @documented
     @dataclass(frozen=True)

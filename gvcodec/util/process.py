@@ -1,5 +1,5 @@
-"""State of the whole process that libraries read or change: variables of the environment, glibc's
-memory, the class in which the system runs threads. Nothing happens where a system has none of it.
+"""Settings of the whole process that libraries read or change: environment variables, glibc's
+memory allocation, the scheduling class of threads. Nothing happens on systems without them.
 
 Two more are elsewhere: `gvcodec.limits` bounds the memory of a process, `gvcodec.media.metadata`
 gives names to the side data that PyAV does not know.

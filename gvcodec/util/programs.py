@@ -1,4 +1,4 @@
-"""Programs that gvcodec starts, and where Python imports from: never the working directory.
+"""Starts other programs, and guards where Python imports from: never the working directory.
 
 `python -m` and `python -c` put the working directory first on `sys.path`, so a file `numpy.py`
 beside somebody's videos would be run. `leave_working_directory` takes it off, `python_command`

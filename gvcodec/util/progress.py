@@ -1,4 +1,4 @@
-"""How far a command is, on standard error: a bar on a terminal, a line every ten seconds elsewhere,
+"""Progress of a command on standard error: a bar on a terminal, a line every ten seconds elsewhere,
 or JSON.
 
     with ProgressBar(["code", "fit"]) as bar:

@@ -1,4 +1,4 @@
-"""Scene-cut detection for encoders that have none: a frame that motion compensation cannot predict.
+"""Scene-cut detection for every base: a cut is a frame that motion compensation cannot predict.
 
 Every 16×16 block of a reduced picture is predicted from the frame before by motion compensation
 (`csrc/motion/motion_errors.hpp`). Within a scene what is left is a small part of what the block

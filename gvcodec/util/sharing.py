@@ -1,4 +1,4 @@
-"""Objects that threads share, and what becomes of them in a child process made by `fork`.
+"""Objects that threads share, and their state in a child process made by `fork`.
 
     class Counter(Shared):
         @in_turn

@@ -1,5 +1,5 @@
-"""SIGINT, SIGTERM and SIGHUP end the command line within two seconds, whatever it does, and nothing
-half made stays.
+"""SIGINT, SIGTERM and SIGHUP end the command line within two seconds, whatever it does, and no
+partial output stays.
 
 The first signal raises `Interrupted` in the main thread, so that `with` blocks clear up. A thread
 watches: when that takes longer than `_GRACE`, because the main thread is inside a library, or when

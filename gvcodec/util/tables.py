@@ -1,5 +1,5 @@
-"""Tables of text as people and spreadsheets write them: UTF-8 with a mark or without, or UTF-16;
-commas, semicolons or tabs; rows that end in empty cells, and empty rows."""
+"""Reads tables as people and spreadsheets write them: UTF-8 with a byte-order mark or without, or
+UTF-16; commas, semicolons or tabs; rows that end in empty cells, and empty rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Torch's settings are the program's; ours hold while our networks are at work."""
+"""Runs our networks under torch's default settings; the program's own hold everywhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random access to the frames of a stream, in the habit of torchcodec and decord.
+"""Random access to the frames of a stream, by the interface of torchcodec and decord.
 
     video = gvcodec.open("out.bin")
     len(video), video[7], video[-1], video[10:40:3]   # (H, W, 3), (N, H, W, 3) uint8 RGB

@@ -1,4 +1,4 @@
-"""When frames of a stream are shown. Timestamps are read GOP by GOP, as they are asked for."""
+"""Presentation times of a stream's frames, read GOP by GOP on demand."""
 
 from __future__ import annotations
 

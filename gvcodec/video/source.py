@@ -1,4 +1,4 @@
-"""Where a video is read from, again and again: a path, bytes, or a file object of the caller."""
+"""The source of a video that is read repeatedly: a path, bytes, or a file object of the caller."""
 
 from __future__ import annotations
 

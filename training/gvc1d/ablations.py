@@ -1,4 +1,4 @@
-"""What training without a part costs: every configuration of `configs/gvc1d/ablations` from the
+"""The cost of training without a part: every configuration of `configs/gvc1d/ablations` from the
 same start for as many steps, judged on the same held-out runs.
 
     python -m training gvc1d.ablations --steps 60 --seeds 2 --csv docs/data/gvc1d-ablations.csv

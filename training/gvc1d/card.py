@@ -1,4 +1,4 @@
-"""What the parts of a trained network are worth: each spoilt in turn, on held-out runs.
+"""The worth of each part of a trained network: each is spoilt in turn, on held-out runs.
 
     python -m training gvc1d CONFIG --card WEIGHTS
 

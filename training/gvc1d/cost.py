@@ -1,4 +1,4 @@
-"""What training LARGE costs: `python -m training gvc1d.cost [--network large] [--rate TFLOPS]`.
+"""The cost of training LARGE: `python -m training gvc1d.cost [--network large] [--rate TFLOPS]`.
 
 Counts operations of one window with torch's counter, forward and backward, and the bytes that the
 way back keeps for it, with and without recomputing; from these the memory of a batch, and hours for

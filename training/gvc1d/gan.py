@@ -1,5 +1,5 @@
-"""The discriminator of the last stage: real or decoded, patch by patch, judged beside the frame
-before as it was decoded.
+"""The discriminator of the last stage: real or decoded, patch by patch, judged beside the decoded
+frame before it.
 
 Hinge losses; the gradient reaches the decoder alone (`trains = "decoder"` in the stage's file).
 Material of one core is far from enough for it: the stage is here for those who have GPUs.

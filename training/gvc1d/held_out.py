@@ -1,4 +1,4 @@
-"""Held-out runs: what a network makes of them, for validation, alarms and cards."""
+"""Runs a network on held-out runs, for validation, alarms and cards."""
 
 from __future__ import annotations
 

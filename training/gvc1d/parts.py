@@ -1,4 +1,4 @@
-"""What the parts of base gvc1d are worth: `python -m training gvc1d.parts WEIGHTS SHARDS OUT.json`.
+"""The worth of the parts of base gvc1d: `python -m training gvc1d.parts WEIGHTS SHARDS OUT.json`.
 
 Each part is taken away, given what belongs to another crop ("shuffled"), or replaced by what it
 began as or by its hand-made neighbour, on held-out runs (`gvc1d.shards --held-out`), beside the

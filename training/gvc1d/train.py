@@ -1,4 +1,4 @@
-"""The training program of GVC1D, top to bottom.
+"""Trains the network of latent tokens (`gvcodec.gvc1d.model`), top to bottom.
 
     python -m training gvc1d training/configs/gvc1d/small-1.toml --minutes 60
     torchrun --nproc-per-node=8 -m training gvc1d training/configs/gvc1d/large-2.toml
