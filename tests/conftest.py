@@ -73,8 +73,9 @@ def before_keys(packets: Iterable[Packet], new: Iterable[Sequence[Packet]]) -> l
 
 
 def without_painted_hash(data: bytes) -> bytes:
-    """The stream as `cut`, `cat` and `repair` write it: they decode, but do not paint."""
-    return rewritten(data, lambda packets: [p for p in packets if p.kind is not Kind.PAINTED])
+    """The stream as `cut`, `cat` and `repair` write it: they neither paint nor know the source."""
+    lost = Kind.PAINTED, Kind.QUALITY
+    return rewritten(data, lambda packets: [p for p in packets if p.kind not in lost])
 
 
 def run(*words: object, code: int = 0) -> None:

@@ -89,17 +89,8 @@ def test_tags_and_levels_come_through(tmp_path, pix_fmt: str, colour: Colour) ->
     depth = 10 if "10" in pix_fmt else 8
     card = test_card(depth, colour.full_range)
     save(tmp_path / "in.mkv", pix_fmt, colour, card)
-    run(
-        "encode",
-        tmp_path / "in.mkv",
-        tmp_path / "a.bin",
-        "--base-q",
-        4,
-        "--fit",
-        "off",
-        "--preset",
-        8,
-    )
+    quick = ("--base-q", 4, "--fit", "off", "--preset", 8)
+    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", *quick)
     for name in ("out.mkv", "out.mp4"):
         run("decode", tmp_path / "a.bin", tmp_path / name, "--fidelity", "--lossless")
         with VideoReader(tmp_path / "in.mkv") as source, VideoReader(tmp_path / name) as found:
@@ -219,16 +210,8 @@ def subtitled(path: Path, clip: list[Planes], codec: str) -> list[tuple[int, int
     if codec == "mov_text":
         ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
         texts = path.with_name("words.mp4")
-        command = [
-            ffmpeg,
-            "-v",
-            "error",
-            "-i",
-            path.with_name("words.srt"),
-            "-c:s",
-            "mov_text",
-            texts,
-        ]
+        words = path.with_name("words.srt")
+        command = [ffmpeg, "-v", "error", "-i", words, "-c:s", "mov_text", texts]
         subprocess.run(command, check=True)
     with (
         av.open(str(path.with_name("plain.mp4"))) as source,

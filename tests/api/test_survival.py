@@ -360,19 +360,8 @@ def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
         for planes in moving_texture(64, 48, 30):
             container.mux(stream.encode(frame_from_planes(planes, 8)))
         container.mux(stream.encode(None))
-    words = [
-        "encode",
-        source,
-        output,
-        "--keyint",
-        "5",
-        "--fit",
-        "off",
-        "--preset",
-        "8",
-        "--jobs",
-        "1",
-    ]
+    words = ["encode", source, output, "--keyint", "5", "--fit", "off", "--preset", "8"]
+    words += ["--jobs", "1"]
     run(*words)
     whole = output.read_bytes()
     output.unlink()

@@ -216,26 +216,6 @@ def test_many_windows_are_several_packets() -> None:
     assert np.array_equal(coder.decode(coded, MotionStatistics.empty(35), Times(-1, 1))[0], values)
 
 
-def test_contexts_are_values_before_of_the_same_packet() -> None:
-    rng = np.random.default_rng(8)
-    memory = MotionStatistics.empty(6).after(
-        random_values(rng, 6, 5), np.full(6, 5, np.uint8), Times(-1, 0)
-    )
-    levels = np.array([5, 3, 0, 5, 5, 1], np.uint8)
-    side, back, index = _core.tree_contexts(memory.values, memory.level, levels, 0, 6, 3, 40, -1, 2)
-    assert side.max() <= 127 and side.shape[2] == TREE_SIDE
-    assert len(set(index)) == len(index) == 3 * TREE_VALUES + 14 + 2
-    at = np.arange(len(index))[:, None] - back[0]
-    assert (back >= 0).all() and (at >= 0).all()
-    window, value = index[at] // TREE_VALUES, index[at] % TREE_VALUES
-    own = index // TREE_VALUES
-    left, above = (back[0, :, i] > 0 for i in (7, 8))
-    assert (window[left, 7] == own[left] - 1).all() and (window[above, 8] == own[above] - 3).all()
-    assert (value[left, 7] == (index % TREE_VALUES)[left]).all()
-    inside = [i for i in range(TREE_BACK) if i not in (7, 8)]
-    assert (window[:, inside] == own[:, None])[back[0][:, inside] > 0].all()
-
-
 def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     values = random_values(np.random.default_rng(9), 2, 9)
     memory = MotionStatistics.empty(2).after(values, np.array([5, 0], np.uint8), Times(-1, 0))
@@ -244,6 +224,20 @@ def test_a_memory_seen_from_the_other_end_of_time_is_turned() -> None:
     steps = np.setdiff1d(np.arange(TREE_VALUES), SOURCES)
     assert np.array_equal(turned[:, steps], -memory.values[:, steps])
     assert memory.values[0].any() and not memory.values[1].any()
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\xff", "impossible levels"),
+        (b"\x80\2\xff\xff", "impossible levels"),
+        (b"\x45\xff", "impossible levels"),
+        (b"\1" + b"\xff" * 40, "no encoder makes"),
+    ],
+)
+def test_made_up_payloads_are_refused(data: bytes, what: str) -> None:
+    with pytest.raises(DamagedStreamError, match=what):
+        Entropy(network(), 5, 3).decode(data, MotionStatistics.empty(5), Times(-1, 2))
 
 
 @pytest.mark.parametrize("count", range(18))

@@ -101,21 +101,6 @@ def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
 def test_made_up_bundles_are_refused(packets) -> None:
     bundler = bundles.Bundler()
     (whole,) = [*(b for p in packets[:9] for b in bundler.send(p)), *bundler.flush()]
-    rng = np.random.default_rng(6)
-    refused = 0
-    for number in range(60):
-        data = bytearray(whole.payload)
-        if number % 2:
-            data = data[: rng.integers(0, len(data))]
-        else:
-            data[rng.integers(0, min(60, len(data)))] ^= 1 << rng.integers(0, 8)
-        try:
-            found = bundles.Unbundler().send(Packet(Kind.KEY, bytes(data)))
-        except DamagedStreamError:
-            refused += 1
-        else:
-            assert len(found) == data[0] + 1
-    assert refused > 30
     for payload, what in ((b"", "number"), (b"\x20", "number"), (b"\0\x05a", "ends early")):
         with pytest.raises(DamagedStreamError, match=what):
             bundles.Unbundler().send(Packet(Kind.KEY, payload))

@@ -43,17 +43,11 @@ VALUES = [
     (2, *DECODE, "--threads", "99999999999"),
     (2, "cut", "STREAM", "OUT", "--from", "1e308"),
     (2, "cut", "STREAM", "OUT", "--from", "1e9"),
-    (2, "cut", "STREAM", "OUT", "--to", "1:1:1:1:1"),
     (2, *ENCODE, "--start", "1e308"),
     (1, *ENCODE, "--start", "1e9"),
-    (2, *ENCODE, "--start", "nan"),
-    (2, *ENCODE, "--threads", "99999999999"),
     (2, *ENCODE, "--keyint", "9" * 5000),
     (2, *ENCODE, "--size", "1e308"),
-    (2, *ENCODE, "--bitrate", "1e308"),
-    (2, *ENCODE, "--bpp", "1e308"),
     (2, "encode", "SOURCE", "", "-y"),
-    (1, "encode", "SOURCE.none", "OUT"),
 ]
 
 
@@ -65,9 +59,6 @@ def test_a_value_out_of_reach_is_one_line(
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
     arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
     arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
-    arguments = [
-        f"{a}.none" if w == "SOURCE.none" else a for a, w in zip(arguments, words, strict=True)
-    ]
     assert run(*arguments) == code
     said = capsys.readouterr().err
     assert said.startswith("gvcodec: ")

@@ -196,17 +196,8 @@ def metadata_in(path: Path) -> tuple[Metadata, list[str]]:
 def hdr_stream(tmp_path_factory, frames: list[Planes]) -> Path:
     folder = tmp_path_factory.mktemp("hdr")
     hdr_source(folder / "in.mp4", frames)
-    run(
-        "encode",
-        folder / "in.mp4",
-        folder / "a.bin",
-        "--base",
-        "av1",
-        "--fit",
-        "off",
-        "--keyint",
-        5,
-    )
+    words = ("--base", "av1", "--fit", "off", "--keyint", 5)
+    run("encode", folder / "in.mp4", folder / "a.bin", *words)
     return folder / "a.bin"
 
 

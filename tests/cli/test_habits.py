@@ -89,6 +89,11 @@ def test_a_wrong_usage_is_answered_in_one_line(
         ("info a.gvc -crf 3", "info a.gvc -crf 3"),
         ("encode a.mp4 -vframes 9 -threads 1", "encode a.mp4 --frames 9 --threads 1"),
         ("encode a.mp4 -g 48 o.gvc", "encode a.mp4 --keyint 48 o.gvc"),
+        ("encode -o b.gvc a.mp4 -q 40", "encode a.mp4 -q 40 b.gvc"),
+        ("decode a.gvc --output=b.mp4", "decode a.gvc b.mp4"),
+        ("cut a.gvc -ss 1 -o b.gvc", "cut a.gvc --start 1 b.gvc"),
+        ("cat a.gvc b.gvc -o c.gvc", "cat a.gvc b.gvc -o c.gvc"),
+        ("encode a.mp4 -- -o b.gvc", "encode a.mp4 -- -o b.gvc"),
     ],
 )
 def test_a_habit_is_taken(line: str, taken: str) -> None:
@@ -167,17 +172,3 @@ def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
     write_clip(tmp_path / "film.mp4", FORMAT, clip[:2], 512)
     run("encode", tmp_path / "film.mp4", "--fit", "off", "-q", "40.5")
     assert (tmp_path / "film.gvc").is_file()
-
-
-@pytest.mark.parametrize(
-    ("line", "taken"),
-    [
-        ("encode -o b.gvc a.mp4 -q 40", "encode a.mp4 -q 40 b.gvc"),
-        ("decode a.gvc --output=b.mp4", "decode a.gvc b.mp4"),
-        ("cut a.gvc -ss 1 -o b.gvc", "cut a.gvc --start 1 b.gvc"),
-        ("cat a.gvc b.gvc -o c.gvc", "cat a.gvc b.gvc -o c.gvc"),
-        ("encode a.mp4 -- -o b.gvc", "encode a.mp4 -- -o b.gvc"),
-    ],
-)
-def test_the_output_may_be_an_option(line: str, taken: str) -> None:
-    assert from_habits(line.split()) == taken.split()

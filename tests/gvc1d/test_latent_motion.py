@@ -63,6 +63,8 @@ def test_packets_without_a_base_hold_motion() -> None:
     assert unpack(pack(still, bare, memory), bare, memory).motion is None
     with pytest.raises(DamagedStreamError, match="ends early"):
         unpack(bytes([1, 0, 9, 1]), bare, memory)
+    with pytest.raises(DamagedStreamError, match="impossible motion"):
+        motion.unpack(b"\xff" * 9, ROWS, COLUMNS)
 
 
 def test_a_scene_that_begins_knows_of_no_tokens_before() -> None:

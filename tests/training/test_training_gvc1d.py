@@ -179,20 +179,8 @@ def test_two_processes_end_with_the_weights_of_one(config: TrainConfig, tmp_path
     """torchrun with two processes on the processor, against one that takes twice the batches."""
     settings = replace(config, accumulate=1)
     lines = []
-    for key in (
-        "data",
-        "cache",
-        "network",
-        "size",
-        "batch",
-        "frames",
-        "length",
-        "samples",
-        "qs",
-        "held_out",
-        "threads",
-        "check_steps",
-    ):
+    keys = "data cache network size batch frames length samples qs held_out threads check_steps"
+    for key in keys.split():
         value = getattr(settings, key)
         lines.append(f"{key} = {json.dumps(value)}")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -200,20 +188,10 @@ def test_two_processes_end_with_the_weights_of_one(config: TrainConfig, tmp_path
     for name, count in (("one", 1), ("two", 2)):
         text = [*lines, f'out = "{tmp_path / name}"', f"accumulate = {2 // count}"]
         (tmp_path / f"{name}.toml").write_text("\n".join(text))
-        run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        run += [f"--nproc-per-node={count}", "-m", "training", "gvc1d"]
         done = subprocess.run(
-            [
-                sys.executable,
-                *run,
-                "-m",
-                "training",
-                "gvc1d",
-                str(tmp_path / f"{name}.toml"),
-                "--steps",
-                "3",
-                "--device",
-                "cpu",
-            ],
+            [*run, str(tmp_path / f"{name}.toml"), "--steps", "3", "--device", "cpu"],
             check=False,
             env=environment,
             cwd=ROOT,
