@@ -1,6 +1,6 @@
 // The painter in the page: its model, its condition, its fitted changes, and painting by the core (gpu.js has the other way).
 //
-// tests/oracle/painter.py defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
+// docs/spec/painter.md defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
 import { Damaged, newer } from "./bytes.js";
 import { samplesIn, samplesOf, words } from "./core.js";

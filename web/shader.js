@@ -1,4 +1,4 @@
-// The integer painter as WGSL, with the samples of tests/oracle/painter.py, which is its definition: one module of WGSL.
+// The integer painter as WGSL, with the samples that docs/spec/painter.md defines: one module of WGSL.
 //
 // `m` holds planes of numbers at the offsets that `f` names: full size (2h, 2w), half (h, w), quarter, blocks (h8, w8). Where two fields
 // are worked on alike (picture and noise, the two of chroma) they are the low and the high half of a word. Activations and signals are

@@ -173,6 +173,23 @@ def test_an_encoder_may_be_held_to_what_1_0_promises(monkeypatch: pytest.MonkeyP
         made.hold_to("1.0")
 
 
+def test_a_painter_of_a_form_to_come_is_newer() -> None:
+    reader = Reader(io.BytesIO((CONFORMANCE / "files/embedded.gvc").read_bytes()))
+    packets, painter = list(reader.packets()), b""
+    for number, packet in enumerate(packets):
+        if packet.kind is Kind.MODEL:
+            painter = packet.payload[1:].replace(b'form\\": 2', b'form\\": 3')
+            assert painter != packet.payload[1:]
+            packets[number] = replace(packet, payload=packet.payload[:1] + painter)
+    header = replace(reader.header, painter_id=hashlib.sha256(painter).digest()[:8])
+    data = stream_of(header, packets, reader.base_hash)
+    with pytest.raises(FormatVersionError, match="a painter of form 3"):
+        reference.answer(data)
+    with pytest.raises(Newer):
+        decode.answer(data)
+    assert len(list(gvcodec.decode(data, fidelity=True))) == 3
+
+
 @pytest.mark.parametrize(
     "change", [{"tokens": 128}, {"channels": 32}, {"rates": 9}, {"phases": 17}, {"colours": 4}]
 )
