@@ -83,7 +83,8 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
         state = {n.removeprefix("float."): t.float() for n, t in loaded.items() if _is_float(n)}
         network.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise MediaError(f"{path}: not a model of base gvc1d ({error})") from None
+        line = str(error).partition("\n")[0]
+        raise MediaError(f"{path}: not a model of base gvc1d ({line})") from None
     network = network.to(torch.device(device)).eval().requires_grad_(False)
     network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network

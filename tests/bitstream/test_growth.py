@@ -21,7 +21,7 @@ from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, header
 from gvcodec.bitstream.header import LEVELS, MAGIC, NO_LEVEL
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.config import FORMATS
-from gvcodec.errors import FormatVersionError, UsageError
+from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, stream_of
 
@@ -86,6 +86,13 @@ def test_what_must_be_understood_is_newer(changes: dict[int, int], what: str) ->
 def test_a_file_that_needs_more_says_what(needed: tuple[int, int]) -> None:
     with pytest.raises(FormatVersionError, match=f"needs format {needed[0]}.{needed[1]}"):
         read(grown(HEADER.pack(), written=needed, needed=needed, changes={MUST: 0x10}))
+
+
+@pytest.mark.parametrize("flag", [2, 4])
+def test_base_gvc1d_has_no_painter_and_no_tokens(flag: int) -> None:
+    loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
+    with pytest.raises(DamagedStreamError, match="no painter and no tokens"):
+        read(grown(loop.pack(), changes={MUST: 1 | flag}, more=bytes(8)))
 
 
 def test_profile_and_level_follow_from_the_fields() -> None:
