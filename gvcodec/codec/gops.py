@@ -116,7 +116,7 @@ class GopSource:
             elif event.kind is Kind.FIT:
                 self._fit = event.payload
             elif event.kind is Kind.SUMMARY:
-                self._summary = event.payload
+                self._summary = event.payload if self._summary is None else self._summary
             elif event.kind is Kind.TIMING:
                 self._read_timing(event.payload)
             elif event.kind is Kind.METADATA:
@@ -136,9 +136,8 @@ class GopSource:
             elif event.kind is Kind.KEY:
                 if gop is not None:
                     yield self._finish(gop)
-                gop, broken = Gop(self._count, self._fit, summary=self._summary), False
+                gop, broken = Gop(self._count, self._fit), False
                 self._add(gop, event)
-                self._summary = None
                 self._timing.start_gop()
             elif gop is not None and event.kind is not Kind.PAINTED:
                 self._add(gop, event)
@@ -150,6 +149,9 @@ class GopSource:
     def _add(self, gop: Gop, packet: Packet) -> None:
         """The next packet of a GOP, after the LATENT packet that came before it."""
         if packet.is_frame:
+            # That of this GOP, wherever it stands in it.
+            gop.summary = self._summary if gop.summary is None else gop.summary
+            self._summary = None
             gop.packets += self._extra + self._latent
             self._extra, self._latent = [], []
             gop.latents_lost |= self._latent_lost

@@ -241,3 +241,19 @@ def test_the_first_metadata_that_is_not_empty_counts(plain: bytes) -> None:
     assert gvcodec.info(data).title == gvcodec.info(out.getvalue()).title == "A"
     assert reference.answer(data)["metadata"] == decode.answer(data)["metadata"]
     assert len(list(gvcodec.decode(data))) == 6
+
+
+def test_who_cuts_takes_the_first_summary_of_a_gop_wherever_it_stands(plain: bytes) -> None:
+    reader = Reader(io.BytesIO(plain))
+    packets, frames = list[Packet](), 0
+    for packet in reader.packets():
+        packets += [Packet(Kind.SUMMARY, b"\x02%d" % frames)] * (
+            frames in (1, 2) and packet.is_frame
+        )
+        packets.append(packet)
+        frames += packet.is_frame
+    out = io.BytesIO()
+    gvcodec.cut(stream_of(reader.header, packets, reader.base_hash), out, 0)
+    made = Reader(io.BytesIO(out.getvalue()))
+    found = [[p.payload for p in made.packets_of(g) if p.kind is Kind.SUMMARY] for g in made.gops()]
+    assert found == [[b"\x021"], []]
