@@ -84,8 +84,8 @@ class EncoderConfig:
         50,
         quality(Q_END),
         "N",
-        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; pictures of av1 and "
-        "motion are smaller beyond 66 and 63 (50)",
+        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 and motion code "
+        "smaller pictures above 66 and 63 (50)",
         flags="-q",
         group="rate",
     )
@@ -109,12 +109,12 @@ class EncoderConfig:
         None,
         scale,
         "1|3/4|1/2",
-        "size at which the base is coded (1, smaller where a rate is out of reach otherwise)",
+        "size of the coded pictures (1, smaller where the rate is out of reach otherwise)",
         flags="--base-scale",
     )
     speed: str = option(
         DEFAULT_SPEED,
-        help=f"preset and steps of fitting together ({DEFAULT_SPEED})",
+        help=f"preset of the base encoder and steps of fitting ({DEFAULT_SPEED})",
         choices=tuple(SPEEDS),
     )
     fit: int | None = option(
@@ -133,11 +133,14 @@ class EncoderConfig:
         "off",
         _tokens,
         "auto|off|N",
-        "latent tokens that restore frames, N a window of 256×256; auto: by rate and "
-        "distortion, frame by frame (off; not for base gvc1d)",
+        "latent tokens that restore frames: N for each window of 256×256, or auto, chosen frame by "
+        "frame by rate and distortion (off; not for base gvc1d)",
     )
     token_rate: int | None = option(
-        None, integer(0, TOKEN_RATES - 1), "R", "how tokens are rounded, 0 finest … 7 (as -q says)"
+        None,
+        integer(0, TOKEN_RATES - 1),
+        "R",
+        "quantiser step of tokens, 0 finest … 7 (follows -q)",
     )
     search: int = option(
         0, integer(0), "STEPS", "steps of gradient descent on the tokens of each frame (0)"
@@ -147,22 +150,23 @@ class EncoderConfig:
         "cpu",
         None,
         "NAME",
-        "where to fit and to run the networks of motion and tokens: cpu, cuda, cuda:1 (cpu)",
+        "device for fitting and the networks of motion, gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,
         integer(0),
         "N",
-        "frames between keyframes at most; a new scene has one too; 0 = only the first (240)",
+        "at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first "
+        "frame (240)",
     )
     low_delay: bool = option(
-        False, help="no B frames and no look-ahead: every packet leaves with its frame"
+        False, help="no B-frames and no look-ahead: every packet is written with its frame"
     )
     preset: int | None = option(
         None,
         integer(0, 10),
         "N",
-        "of SVT-AV1 (av1): 0 slowest … 10 fastest "
+        "preset of SVT-AV1 (av1): 0 slowest … 10 fastest "
         f"({_by_speed(lambda row: '/'.join(map(str, row.presets['av1'])))}: up to 640×360, "
         "864×480, above); of VVenC (vvc): 0 … 4 "
         f"({_by_speed(lambda row: row.presets['vvc'][0])})",
@@ -176,30 +180,29 @@ class EncoderConfig:
         "",
         None,
         "K=V:…",
-        "options of SVT-AV1 (av1) or VVenC (vvc) by their own names, as tune=0:sharpness=2; what "
-        "would break exactness is refused",
+        "options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those that would "
+        "break exactness are refused",
     )
     zones: str = option(
         "",
         typed(check_zones, f"not {ZONES}"),
         "T-T:q=N;…",
-        "parts with a quality of their own, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 is 40 "
-        "(av1, vvc)",
+        "quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40 (av1, vvc)",
     )
     alloc: str = option(
         "",
-        help="how windows and frames share tokens and, in av1 and vvc, scenes the bits; scenes are "
-        "tried first (uniform)",
+        help="how windows and frames share tokens and, in av1 and vvc, scenes share bits, after a "
+        "trial of the whole video (uniform)",
         group="whole",
         choices=METHODS,
     )
     embed_model: bool = option(
-        False, help="put the painter and the model of the base into the file: for archives"
+        False, help="store the painter and the base's model in the file, for archives"
     )
     file_format: str = option(
         "",
-        help="write only what every release from this format on reads and shows alike: refuses "
-        "newer features, tokens and the bases that are not promised (any)",
+        help="write only what every release since this format decodes to the same frames: refuses "
+        "newer features, tokens, and bases outside of the compatibility promise (any)",
         flags="--format",
         choices=FORMATS,
     )

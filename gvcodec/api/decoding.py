@@ -48,16 +48,16 @@ _SPOOL = 1 << 24
 @documented
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be decoded, where to, and how: the options of one command, so many fields."""
+    """What to decode, where to write it, and how: the options of one command."""
 
     input: str | Readable
     output: str | BinaryIO
-    fidelity: bool = option(False, help="base frames, without the painter")
+    fidelity: bool = option(False, help="write the base frames: no painter, no restoration")
     form: str | None = option(
         None,
         None,
         "NAME",
-        "of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
+        "format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
         flags="-f --format",
         choices=("y4m", "matroska"),
     )
@@ -82,13 +82,16 @@ class Request:
         None,
         picture_size,
         "WxH|1/2",
-        "write pictures of this size, or so many times as large",
+        "size of the written pictures, or a factor of the stream's",
         group="shown",
     )
-    low_delay: bool = option(False, help="give every frame out as soon as it can be", group="shown")
+    low_delay: bool = option(
+        False, help="write every frame as soon as it is decoded", group="shown"
+    )
     ignore_errors: bool = option(
         False,
-        help="show what is left: the last good frame stays until the next keyframe",
+        help="decode what is left of a damaged stream: the last good frame stays until the next "
+        "keyframe",
         group="shown",
     )
     overwrite: bool = False
@@ -98,7 +101,7 @@ class Request:
         "cpu",
         None,
         "NAME",
-        "where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
+        "device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
         group="device",
     )
     limits: Limits = DEFAULT

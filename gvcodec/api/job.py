@@ -25,7 +25,7 @@ _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
 @documented
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Keywords of one call, so many fields. `start` in seconds; `frames` None = all."""
+    """Keywords of one call. `start` in seconds; `frames` None = all."""
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO
@@ -38,19 +38,19 @@ class Job:
         None, amount, "BITS", "largest bitrate of the file, as in 300k", group="rate"
     )
     bpp: float | str | None = option(
-        None, amount, "BITS", "most bits a pixel, without sound", group="rate"
+        None, amount, "BITS", "largest rate in bits per luma pixel, without sound", group="rate"
     )
     target: str | Target | None = option(
         None,
         typed(parse_target, f"not {TARGETS}"),
         "METRIC=VALUE",
-        f"smallest file with {TARGETS}, of what decode shows (LPIPS-VGG)",
+        f"smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG)",
         group="rate",
     )
     target_of: str = option(
         "mean",
-        help="what has the --target: the mean of the frames, the worst twentieth of them, or the "
-        "worst scene (mean)",
+        help="statistic that meets --target: mean of the frames, mean of their worst twentieth, or "
+        "the worst scene (mean)",
         choices=tuple(POOLS),
         group="target",
     )
@@ -58,21 +58,21 @@ class Job:
         None,
         amount,
         "BYTES",
-        "with --target: no larger file, but the best of this size",
+        "with --target: largest size of the file; where the target takes more, its best quality",
         group="target",
     )
     start: float = 0.0
     frames: int | None = option(None, integer(1), "N", "number of frames to encode", group="part")
     resume: bool = option(
         False,
-        help="code in chunks, kept in OUT.part, and go on from there if it exists",
+        help="code in chunks, kept in OUT.part, and resume from there if it exists",
         group="whole",
     )
     jobs: int | None = option(
         None,
         integer(1, 1024),
         "N",
-        "encode N chunks in parallel; the output does not depend on N (one video in one go)",
+        "encode N chunks in parallel; the output does not depend on N (no chunks)",
         group="whole",
     )
     overwrite: bool = False

@@ -70,12 +70,12 @@ def add_progress(parser: argparse._ActionsContainer, verbose: bool = True) -> No
         "standard error (auto)",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    how.add_argument("--quiet", action="store_true", help="print errors only")
     if verbose:
         how.add_argument(
             "--verbose",
             action="store_true",
-            help="say how long each stage took, what fitting found",
+            help="print the time of each stage and the outcome of fitting",
         )
 
 

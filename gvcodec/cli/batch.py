@@ -23,7 +23,7 @@ from gvcodec.util.options import bytes_, integer
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
 
-HELP = "many videos to streams, in chunks, on many cores and machines"
+HELP = "encode many videos, in chunks, on many cores and machines"
 EXAMPLES = (
     "batch films/ -o streams/ --jobs 4",
     "batch s3://bucket/list.csv -o s3://bucket/streams --cluster auto",
@@ -53,13 +53,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="tasks go to a Ray cluster: HOST:PORT, auto, or local for one that is started here",
+        help="run tasks on a Ray cluster: HOST:PORT, auto, or local to start one here",
     )
     parser.add_argument(
         "--max-memory",
         type=bytes_,
         metavar="BYTES",
-        help="what all tasks here may take together (90 %% of what there is)",
+        help="memory of all tasks on this machine together (90 %% of it)",
     )
     parser.add_argument(
         "--chunk",

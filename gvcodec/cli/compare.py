@@ -19,7 +19,7 @@ from gvcodec.util.messages import say
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
 
-HELP = "a clip coded by gvcodec and by others at equal bytes, as one HTML page"
+HELP = "compare gvcodec with other encoders at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
 #: Attempts that a peer takes to come near the bytes, about.
 _USUAL = 5
@@ -27,16 +27,16 @@ _USUAL = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="any video")
-    parser.add_argument("output", metavar="OUT", help=".html")
+    parser.add_argument("output", metavar="OUT", help="page to write, .html")
     parser.add_argument(
         "--with",
         dest="peers",
         default="x265,svtav1",
         metavar="NAMES",
-        help=f"what to compare with, from {', '.join(PEERS)} (x265,svtav1)",
+        help=f"encoders to compare with, of {', '.join(PEERS)} (x265,svtav1)",
     )
     parser.add_argument(
-        "--stream", metavar="FILE", help="a stream made of IN already, instead of coding it now"
+        "--stream", metavar="FILE", help="existing stream of IN, instead of encoding it now"
     )
     encode.coding_arguments(parser)
     add_options(parser, InputOptions, group="input")

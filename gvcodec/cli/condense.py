@@ -36,21 +36,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=integer(16, 256),
         default=SIDE,
         metavar="PIXELS",
-        help=f"of the pictures that are stored, even ({SIDE})",
+        help=f"width and height of the stored pictures, even ({SIDE})",
     )
     parser.add_argument(
         "--method",
         choices=METHODS,
         default=METHODS[0],
-        help="few frames as AV1; those that a trained selector chooses; or selector and latent "
-        "codes optimised with the task (frames)",
+        help="frames: a few frames as AV1; selector: frames that a trained network chooses; joint: "
+        "selector and latent codes, optimised with the task (frames)",
     )
     parser.add_argument(
         "--seed",
         type=integer(0),
         default=0,
         metavar="N",
-        help="draws validation clips and candidates (0)",
+        help="seed of the draw of validation clips and candidates (0)",
     )
     add_threads(parser)
     add_overwrite(parser)

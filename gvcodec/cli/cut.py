@@ -18,7 +18,7 @@ from gvcodec.cli._arguments import (
 from gvcodec.edit.cut import Cut, cut
 from gvcodec.util.messages import say
 
-HELP = "a piece of a stream, from keyframe to keyframe, without encoding"
+HELP = "cut a stream at keyframes, without re-encoding"
 EXAMPLES = (
     "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="begin and end at these times, not at the keyframes around them: codes the first and "
+        help="cut at these times, not at the keyframes around them: re-encodes the first and "
         "the last GOP again",
     )
     add_threads(parser)

@@ -22,7 +22,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, values_of
 
-HELP = "video to gvcodec stream"
+HELP = "encode a video to a gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
 
 
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "AV1 that every player shows, with the packets for painting",
     )
     coding_arguments(parser)
-    unsaid = parser.add_argument_group("what the input does not say itself")
+    unsaid = parser.add_argument_group("what the input does not tell")
     add_options(unsaid, InputOptions, group="input")
     run_by = parser.add_argument_group("the run and its output")
     add_overwrite(run_by)

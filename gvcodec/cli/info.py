@@ -11,7 +11,7 @@ from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
 from gvcodec.edit.info import info, text
 
-HELP = "check a stream and say what it holds"
+HELP = "check a stream and print what it holds"
 EXAMPLES = ("info film.gvc --json", "info film.gvc --trace")
 
 

@@ -33,7 +33,9 @@ _HITS = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument("--no-browser", action="store_true", help="only say the address")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address, open no browser"
+    )
     parser.add_argument(
         "--port",
         type=integer(0, 65535),
@@ -47,14 +49,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--find",
         metavar="QUERY",
-        help="begin where this is found: what search takes (needs a summary)",
+        help="start at the best match of a query, as search takes it (needs a summary)",
     )
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     parser.add_argument(
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the networks of tokens run: cpu, cuda, cuda:1 (cpu)",
+        help="device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
     )
     add_model(parser)
     add_threads(parser)

@@ -34,13 +34,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=integer(0, 1000),
         default=1,
         metavar="N",
-        help="decode around the best N of them for the exact frame; 0 = read summaries alone (1)",
+        help="decode around the best N moments to find the exact frame; 0 = summaries only (1)",
     )
     parser.add_argument(
         "--ranking",
         choices=RANKINGS,
         default=RANKINGS[0],
-        help="by cosines in order, or by the query's attention inside short segments (cosine)",
+        help="rank by cosines in order, or by the query's attention within short segments (cosine)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_embedder(parser)

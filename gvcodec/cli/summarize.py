@@ -28,7 +28,9 @@ EXAMPLES = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="stream; with -y it gets the summary itself")
+    parser.add_argument(
+        "file", metavar="FILE", help="stream; with -y the summary is added to this file"
+    )
     parser.add_argument(
         "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
     )
@@ -36,13 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--summary",
         default=DEFAULT,
         metavar="NAME",
-        help=f"by {EMBEDDERS} ({DEFAULT}), at most 1 %% of the file",
+        help=f"embedder: {EMBEDDERS} ({DEFAULT}); takes at most 1 %% of the file",
     )
     parser.add_argument(
         "--summary-rate",
         type=typed(Fraction, "not a share of the frames, as in 1 or 1/8"),
         metavar="RATE",
-        help="tokens a frame, 1 or less as in 1/8, whatever they take (the most that take 1 %%)",
+        help="tokens per frame, at most 1, as in 1/8, of any size (as many as fit in 1 %%)",
     )
     add_overwrite(parser)
     add_threads(parser)

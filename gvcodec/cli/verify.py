@@ -19,13 +19,13 @@ from gvcodec.edit.verify import verify
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun
 
-HELP = "check and decode a stream, compare it with its source"
+HELP = "decode and verify a stream, optionally against its source"
 EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
-    parser.add_argument("--source", metavar="VIDEO", help="what was encoded: gives the PSNR")
+    parser.add_argument("--source", metavar="VIDEO", help="source of the stream, to measure PSNR")
     parser.add_argument("--fidelity", action="store_true", help="do not paint")
     add_model(parser)
     add_threads(parser)

@@ -71,9 +71,9 @@ def _code_point(kind: str, flag: str) -> Any:
             return int(text)
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}")
 
-    text = f"colour {kind} of the input, as bt709 or a code point of H.273 (what it says)"
+    text = f"colour {kind} of the input, as bt709 or a code point of H.273 (its own)"
     if kind == "chroma_location":
-        text = "where the input has chroma samples, as left, center, topleft (what it says)"
+        text = "chroma siting of the input, as left, center, topleft (its own)"
     return option(None, parse, "NAME", text, flags=flag, group="input")
 
 
@@ -92,14 +92,14 @@ class InputOptions:
         None,
         _frame_rate,
         "FPS",
-        "frame rate of numbered pictures, and of video without times, as 24 or 30000/1001 (25)",
+        "frame rate of numbered pictures and of video without timestamps: 24, 30000/1001 (25)",
         group="input",
     )
     fps: Fraction | None = option(
         None,
         _frame_rate,
         "FPS",
-        "at most so many frames a second: others are left out (all)",
+        "largest frame rate: frames beyond it are dropped (all frames)",
         group="input",
     )
     primaries: int | None = _code_point("primaries", "--color-primaries")
@@ -107,7 +107,7 @@ class InputOptions:
     matrix: int | None = _code_point("matrix", "--color-matrix")
     full_range: bool | None = option(
         None,
-        help="range of the input's samples (what it says)",
+        help="range of the input's samples (its own)",
         flags="--color-range",
         group="input",
         means=_RANGES,
@@ -119,7 +119,7 @@ class InputOptions:
         None,
         picture_size,
         "WxH|1/2",
-        "size of the pictures; x480: the width by their shape (that of the source)",
+        "size of the pictures; x480: width by their aspect ratio (the source's)",
     )
     no_subtitles: bool | None = option(
         None, help="leave subtitles out", action="store_const", const=True
@@ -128,8 +128,7 @@ class InputOptions:
         None,
         _sound,
         "copy|opus[:RATE]|none",
-        "copy it, code it anew as Opus of so many bits a second (24k a channel), or leave it "
-        "out (copy)",
+        "copy it, re-encode it as Opus at a bitrate (24k a channel), or leave it out (copy)",
         group="sound",
     )
 
