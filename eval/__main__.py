@@ -17,7 +17,7 @@ from gvcodec.util import signals
 #: Command → its module and its line in `--help`.
 COMMANDS = {
     "rd": ("rd.command", "encode, decode, measure, compare; then make the report"),
-    "report": ("report.command", "make report.md, tables and figures from the JSONs of a folder"),
+    "report": ("report", "make report.md, tables and figures from the JSONs of a folder"),
     "speed": ("rd.speed", "time and memory beside SVT-AV1, x265 and VVenC"),
     "sizes": ("rd.sizes", "does --size hold: every clip at four sizes"),
     "budgets": ("budgets", "what sharing bits among windows is worth (--alloc)"),

@@ -36,9 +36,8 @@ from gvcodec.condense.choosing import Choice
 from gvcodec.condense.clips import FRAMES, SIDE, Clips, read
 from gvcodec.condense.coded import encode
 from gvcodec.condense.joint import Parts
-from gvcodec.condense.learning import accuracy, features, fit
+from gvcodec.condense.learning import Pairs, accuracy, features, fit
 from gvcodec.condense.making import MAKERS, Made, choose, make_joint, split_validation
-from gvcodec.condense.networks import Pairs
 from gvcodec.errors import GvcodecError
 
 #: Those of `gvcodec condense`, VideoCompressa's parts one by one, and simple ways.

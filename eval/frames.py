@@ -11,10 +11,11 @@ from statistics import fmean
 from typing import Any
 
 import av
-import numpy as np
 
 from eval.colour import Planes
+from eval.metrics.pixel import PSNR_CAP
 from eval.video import LAYOUTS, Clip, frame_planes
+from gvcodec.util.psnr import psnr
 
 
 def read_frames(
@@ -55,8 +56,4 @@ def clip_of(frames: Sequence[Planes], rate: Fraction) -> Clip:
 
 def psnr_y(source: Sequence[Planes], shown: Sequence[Planes]) -> float:
     """Mean over frames of 10 bits, dB."""
-    errors = [
-        float(np.mean((a[0].astype(np.float64) - b[0]) ** 2))
-        for a, b in zip(source, shown, strict=True)
-    ]
-    return fmean(10 * np.log10(1023**2 / max(error, 1e-3)) for error in errors)
+    return fmean(min(PSNR_CAP, psnr(a[0], b[0])) for a, b in zip(source, shown, strict=True))

@@ -29,8 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.settings import RunConfig
-
 SAVE_SECONDS, SHOW_SECONDS = 300.0, 20.0
 
 
@@ -54,16 +52,6 @@ class Schedule:
     decay: float = 1e-4
     validate_minutes: float = 10.0
     check_steps: int = 200
-
-    @staticmethod
-    def of(config: RunConfig) -> Schedule:
-        return Schedule(
-            rate=config.learning_rate,
-            plan_minutes=config.plan_minutes,
-            warm_up=config.warm_up,
-            average=config.average,
-            validate_minutes=config.validate_minutes,
-        )
 
     def share(self, step: int, minutes: float) -> float:
         """How much of the plan is done, 0 to 1."""

@@ -36,7 +36,7 @@ from training.crops import Cache
 from training.held_out import list_sha256
 from training.loop import Loop, Schedule, Work
 from training.material import LENGTH
-from training.settings import RunConfig, parse_run
+from training.settings import parse_run
 
 #: Of as many steps the last is led by the small network, where there is VGG16 for the others.
 _TURN = 3
@@ -44,18 +44,35 @@ _CHECKED = 8  # held-out crops of the alarms
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(RunConfig):
+class TrainConfig:
     """The keys of a configuration file. `initial`: the painter that a new run begins with, which
-    gives the sizes; `pixel`, `energy`, `temporal`: weights of those losses. The rest: see
-    `RunConfig`."""
+    gives the sizes; `cache`: folder of material; `out`: folder to write; `batch`: crops a step, of
+    `size` luma samples; times in minutes as `loop` counts them, `warm_up` in steps; `average`:
+    share that the averaged weights keep of themselves in a step; `pixel`, `energy`, `temporal`,
+    `guard`, `contrast`: weights of those losses; `threads` of torch, 0 = as many as it likes."""
 
     initial: str
+    cache: str
+    out: str
+    seed: int = 1
     batch: int = 4
     size: int = 160
-    validate_minutes: float = 10.0
+    learning_rate: float = 8e-4
+    plan_minutes: float = 50.0
+    warm_up: int = 300
+    average: float = 0.995
     pixel: float = 4.0
     energy: float = 0.03
     temporal: float = 45.0
+    guard: float = 0.1
+    contrast: float = 0.07
+    validate_minutes: float = 10.0
+    validate_samples: int = 16
+    threads: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        """All but the folders, for the card of what is trained."""
+        return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
 
 
 class PainterWork(Work):
@@ -203,14 +220,21 @@ def _pictures(
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:
     """A new run, or the one whose state is in `out`."""
-    return Loop(PainterWork(config, device), Schedule.of(config), Path(config.out))
+    schedule = Schedule(
+        rate=config.learning_rate,
+        plan_minutes=config.plan_minutes,
+        warm_up=config.warm_up,
+        average=config.average,
+        validate_minutes=config.validate_minutes,
+    )
+    return Loop(PainterWork(config, device), schedule, Path(config.out))
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="painter", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
-    options, config = parse_run(parser, words, TrainConfig)
+    options, config = parse_run(parser, words, TrainConfig, ("cache", "out"))
     loop = make_loop(config, options.device)
     loop.log({"material": loop.work.data.digest(), "config": asdict(config)})  # type: ignore[attr-defined]
     loop.run(options.minutes)

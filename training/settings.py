@@ -6,14 +6,13 @@ from __future__ import annotations
 import argparse
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gvcodec.errors import UsageError
 
 Settings = TypeVar("Settings")
-Run = TypeVar("Run", bound="RunConfig")
 _TYPES: dict[str, Any] = {
     "bool": bool,
     "str": str,
@@ -24,45 +23,21 @@ _TYPES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """What every run is given. `cache`: folder of material; `out`: folder to write; `batch`:
-    crops a step, of `size` luma samples; times in minutes as `loop` counts them, `warm_up` in
-    steps; `average`: share that the averaged weights keep of themselves in a step; `guard` and
-    `contrast`: weights of those losses; `threads` of torch, 0 = as many as it likes."""
-
-    cache: str
-    out: str
-    seed: int = 1
-    batch: int = 8
-    size: int = 128
-    learning_rate: float = 8e-4
-    plan_minutes: float = 50.0
-    warm_up: int = 300
-    average: float = 0.995
-    guard: float = 0.1
-    contrast: float = 0.07
-    validate_minutes: float = 15.0
-    validate_samples: int = 16
-    threads: int = 0
-
-    def describe(self) -> dict[str, Any]:
-        """All but the folders, for the card of what is trained."""
-        return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
-
-
 def parse_run(
-    parser: argparse.ArgumentParser, words: Sequence[str] | None, kind: type[Run]
-) -> tuple[argparse.Namespace, Run]:
-    """Options and configuration of a trainer: its file, `--minutes`, and folders in place of the
-    file's. Raises `UsageError`."""
+    parser: argparse.ArgumentParser,
+    words: Sequence[str] | None,
+    kind: type[Settings],
+    overrides: Sequence[str],
+) -> tuple[argparse.Namespace, Settings]:
+    """Options and configuration of a trainer: its file, `--minutes`, and options in place of the
+    keys `overrides`. Raises `UsageError`."""
     parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
-    parser.add_argument("--cache", help="folder of material (overrides the file)")
-    parser.add_argument("--out", help="folder to write (overrides the file)")
+    for name in overrides:
+        parser.add_argument(f"--{name}", help="overrides the file's")
     options = parser.parse_args(words)
-    given = {key: getattr(options, key) for key in ("cache", "out") if getattr(options, key)}
-    return options, replace(read_settings(options.config, kind), **given)
+    given = {name: value for name in overrides if (value := getattr(options, name))}
+    return options, replace(read_settings(options.config, kind), **given)  # type: ignore[type-var]
 
 
 def read_settings(path: Path, kind: type[Settings]) -> Settings:

@@ -1,5 +1,5 @@
 """Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`) and those of TOML
-files (`external`); `codec` says what a codec is, `intra` checks streams.
+files (`external`); `codec` says what a codec is.
 """
 
 from __future__ import annotations

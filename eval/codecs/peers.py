@@ -5,7 +5,7 @@ Low delay means: decoding order is display order (no B-frames or the encoder's o
 structure); encoders may still look ahead, which makes them stronger. Every encoder runs with one
 thread, so that bytes do not depend on the machine. Streams are elementary and without SEI texts.
 Where only the first frame is to be intra, encoders that would place another at a scene cut are told
-not to; `eval.codecs.intra` checks what came out.
+not to; `eval.rd.encoding` checks what came out.
 """
 
 from __future__ import annotations

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+from av.video.frame import PictureType
+
 from eval.codecs import ENDLESS, Codec, ours
-from eval.codecs.intra import intra_frames
 from eval.tools import EvalError, digest, read_json, run_command, write_json
 from eval.video import Clip, RawVideo, decode_raw
 
@@ -74,6 +77,24 @@ def decode(
     return video, seconds
 
 
+def intra_frames(data: bytes, form: str) -> list[int]:
+    """Numbers of the intra pictures of a stream in `form` ("h264", "hevc", "vvc" or "obu"), as they
+    are shown; of H.266, whose decoder names the types of other pictures, in coding order and as its
+    packets are marked. Raises EvalError for a stream without any picture."""
+    try:
+        with av.open(io.BytesIO(data), format=form) as container:
+            if form == "vvc":
+                packets = (packet for packet in container.demux(video=0) if packet.size)
+                kinds = [packet.is_keyframe for packet in packets]
+            else:
+                kinds = [f.pict_type == PictureType.I for f in container.decode(video=0)]
+    except (av.error.FFmpegError, IndexError):
+        kinds = []
+    if not kinds:
+        raise EvalError(f"no picture in a stream of {form}")
+    return [number for number, intra in enumerate(kinds) if intra]
+
+
 def _check_intra(codec: Codec, stream: Path) -> None:
     """Where only the first frame is to be intra, a second one costs its codec bytes that the others
     do not pay."""
@@ -93,8 +114,6 @@ def _frames(codec: Codec, stream: Path) -> list[int]:
         return ours.frame_bytes(stream)
     if codec.elementary is None:
         return []
-    import av
-
     with av.open(str(stream), format=codec.elementary) as container:
         return [packet.size for packet in container.demux(video=0) if packet.size]
 

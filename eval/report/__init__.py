@@ -1,4 +1,4 @@
-"""Makes the report of an output folder, from its JSONs alone.
+"""`python -m eval report DIR`: makes the report of an output folder, from its JSONs alone.
 
 `report.md` has the tables that matter; `tables/` gets every value as CSV, `figures/` one SVG for
 each metric.
@@ -6,13 +6,24 @@ each metric.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval import arguments as shared
 from eval.report import csv_tables, figures, tables
 from eval.report.data import Results, load
 from eval.report.speed_table import speed_table
 from eval.tools import fill_marks, markdown, write_text
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", type=Path, metavar="DIR", help="the --out folder of `rd`")
+    shared.add_readme(parser, "summary, headline and results")
+
+
+def run(options: argparse.Namespace) -> None:
+    print(make(options.dir, options.readme))
 
 
 def make(folder: Path, readme: Sequence[Path] = ()) -> str:

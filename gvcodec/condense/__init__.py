@@ -5,8 +5,7 @@ trained (VideoCompressa).
         folder a class
     coded        clips as GOPs of one stream, real bytes counted
     codes        clips as latent codes of the tokenizer, by rANS
-    networks     a small classifier that sees the order of frames
-    learning     training, accuracy and loss
+    learning     a small classifier that sees the order of frames; training, accuracy and loss
     choosing     which clips, how many frames of each, which quality
     selector     which frames, by a ConvNet and straight-through Gumbel-Softmax
     joint        selector, codes and task optimised together

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from gvcodec.gvc1d.tokenizer import Tokenizer
 
 WINDOW = 256
-#: Scale indices: 63 stands for a mean absolute deviation of 64, six steps for a factor of two.
-_SCALES, _OCTAVE, _WIDEST = 63, 6, 64.0
 _MOST_VALUES, _MOST_FRAMES, _MOST_TOKENS, _MOST_CHANNELS = 1 << 23, 64, 256, 64
 
 Values = NDArray[np.int16]
@@ -80,8 +78,7 @@ def pack(values: Values) -> bytes:
 
 
 def _pack(rows: NDArray[np.int32], means: NDArray[np.float64]) -> bytes:
-    scales = _SCALES + _OCTAVE * np.log2(np.maximum(means, 1e-3) / _WIDEST)
-    table = np.clip(np.rint(scales), 0, _SCALES).astype(np.uint8)
+    table = streams.scale_index(means)
     coded = streams.encode(
         rows.reshape(1, -1), _spread(table, rows.shape), np.zeros((1, rows.size), np.int16)
     )[0]
@@ -103,7 +100,7 @@ def unpack(data: bytes, form: Form) -> Values:
     except (zlib.error, ValueError) as error:
         raise DamagedStreamError(f"condensed set: tables cannot be read ({error})") from None
     shape = form.clips, form.tokens, form.channels
-    if table.shape[1] not in (1, form.channels) or table.max() > _SCALES:
+    if table.shape[1] not in (1, form.channels) or table.max() > streams.MOST_SCALE:
         raise DamagedStreamError("condensed set: tables out of range")
     zeros = np.zeros((1, math.prod(shape)), np.int16)
     values, whole = streams.decode([cursor.take(len(cursor))], _spread(table, shape), zeros)
@@ -147,15 +144,13 @@ def lay_out(clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def synthesise(tokenizer: Tokenizer, values: Tensor, count: int, side: int) -> Tensor:
     """Pictures (N, K, side, side, 3), 0…255, of codes (N, tokens, channels); differentiable."""
-    import torch
     import torch.nn.functional as F
 
-    luma, chroma = tokenizer.decode(values[:, None], WINDOW, WINDOW)
-    y = (luma * 255 - 16) * (255 / 219)  # [N, 1, 256, 256], BT.601, as small RGB pictures are
-    chroma = F.interpolate(chroma, (WINDOW, WINDOW), mode="bilinear", align_corners=False)
-    u, v = ((chroma * 255 - 128) * (255 / 224)).split(1, 1)
-    red, blue = y + 1.402 * v, y + 1.772 * u
-    rgb = torch.cat([red, y - 0.344136 * u - 0.714136 * v, blue], 1)
+    from gvcodec.util.tensor_colour import SMALL, to_rgb
+
+    # Planes of the tokenizer have sample 1020 at 1.
+    luma, chroma = (x * (1020 / 1023) for x in tokenizer.decode(values[:, None], WINDOW, WINDOW))
+    rgb = 255 * to_rgb(luma, chroma, SMALL)  # [N, 3, 256, 256]
     along = tiles(count)
     tile = WINDOW // along
     rgb = rgb[:, :, : tile * along, : tile * along]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gvcodec.condense import codes
 from gvcodec.condense.clips import Clips
-from gvcodec.condense.networks import Pairs
+from gvcodec.condense.learning import Pairs
 from gvcodec.condense.selector import (
     Selector,
     choose_places,

@@ -20,8 +20,7 @@ from gvcodec.condense.clips import METHODS, Clips, evenly
 from gvcodec.condense.coded import decode
 from gvcodec.condense.gvset import repeat
 from gvcodec.condense.joint import ALL, CodedSet, Parts, optimise
-from gvcodec.condense.learning import accuracy, features, fit
-from gvcodec.condense.networks import Pairs
+from gvcodec.condense.learning import Pairs, accuracy, features, fit
 from gvcodec.condense.selector import COUNTS, choose_places, train_selector
 from gvcodec.errors import UsageError
 from gvcodec.models import model_id

@@ -10,8 +10,6 @@ backward, they are softmaxes at this temperature, which falls while training goe
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.condense.clips import Clips
-from gvcodec.condense.networks import Pairs
+from gvcodec.condense.learning import WIDTHS, Pairs, convolutions
 
-_WIDTHS, _REACH = (16, 32, 32), 5
+_REACH = 5
 #: Temperature of the softmaxes, first and last.
 WARM, COLD = 1.0, 0.2
 _BATCH, _RATE = 16, 2e-3
@@ -35,12 +33,9 @@ class Selector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        for before, after in pairwise((6, *_WIDTHS)):
-            blocks += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(4, after), nn.ReLU()]
-        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.time = nn.Conv1d(_WIDTHS[-1], _WIDTHS[-1], _REACH, padding=_REACH // 2)
-        self.score = nn.Linear(2 * _WIDTHS[-1], 1)
+        self.body = convolutions(6).append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
+        self.time = nn.Conv1d(WIDTHS[-1], WIDTHS[-1], _REACH, padding=_REACH // 2)
+        self.score = nn.Linear(2 * WIDTHS[-1], 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = pictures.float() / 64 - 2

@@ -36,6 +36,9 @@ from gvcodec.errors import UsageError
 #: `kSpanBits` of the core.
 _SPAN_BITS = 14
 
+#: Scale index of a mean absolute deviation of 64, and steps of it for a factor of two.
+MOST_SCALE, _OCTAVE, _WIDEST = 63, 6, 64.0
+
 Backend = Literal["cpu", "cuda", "emulated"]
 Decoded = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
@@ -53,6 +56,13 @@ def cuda_missing() -> str | None:
 def backend_of(device: str) -> Backend:
     """Where to code by torch's name of a device: the CPU where the CUDA code is missing."""
     return "cuda" if device.startswith("cuda") and cuda_missing() is None else "cpu"
+
+
+def scale_index(deviation: ArrayLike) -> NDArray[np.uint8]:
+    """The scale (0…63) of the Laplace table for values of this mean absolute deviation."""
+    index = MOST_SCALE + _OCTAVE * np.log2(np.maximum(deviation, 1e-3) / _WIDEST)
+    scale: NDArray[np.uint8] = np.clip(np.rint(index), 0, MOST_SCALE).astype(np.uint8)
+    return scale
 
 
 def forward(

@@ -62,11 +62,26 @@ class Embedder(Protocol):
         ...
 
 
-class Small:
+class _OfPictures:
+    """An embedder that takes no words; `name` as users say it."""
+
+    name: str
+
+    def query(self: Any, asked: Pictures | str) -> Vectors:
+        if isinstance(asked, str):
+            raise UsageError(
+                f"embedder {self.name} takes pictures, not words; "
+                "summaries made with --summary clip:MODEL:WEIGHTS take both"
+            )
+        vectors: Vectors = self.compress(self.frames(asked))
+        return vectors
+
+
+class Small(_OfPictures):
     """Means and deviations of the small perceptual network's maps in 4 × 4 regions, compressed
     (`gvcodec.retrieval.compressor`)."""
 
-    side = SMALL_SIDE
+    name, side = "small", SMALL_SIDE
     #: A length of √64 as 64 integers of about 3: finer ones cost bytes and find no more.
     step = 13
 
@@ -99,14 +114,6 @@ class Small:
         """(N, 16, dim): tokens before they are pooled."""
         return self._compressor.narrow(tokens)
 
-    def query(self, asked: Pictures | str) -> Vectors:
-        if isinstance(asked, str):
-            raise UsageError(
-                "embedder small takes pictures, not words; "
-                "summaries made with --summary clip:MODEL:WEIGHTS take both"
-            )
-        return self.compress(self.frames(asked))
-
 
 class FrameTokens:
     """What LP-Comp makes one token of, of RGB (N, 256, 256, 3) uint8: `patches` (N, 16, features)
@@ -128,10 +135,10 @@ class FrameTokens:
         return self._tokenizer.encode([planes_from_rgb(picture) for picture in rgb]).features[:, 0]
 
 
-class Lp:
+class Lp(_OfPictures):
     """LP-Comp (`gvcodec.retrieval.lp_comp`) on pictures squeezed to one window of the tokenizer."""
 
-    side = 2 * SMALL_SIDE
+    name, side = "lp", 2 * SMALL_SIDE
     dim, step = DIM, Small.step
 
     def __init__(self, checkpoint: str | Path | None = None, tokenizer: Any = None) -> None:
@@ -153,14 +160,6 @@ class Lp:
     def compress(self, tokens: Any) -> Vectors:
         with usual_torch(), self._torch.inference_mode():
             return self.model(self._torch.as_tensor(np.asarray(tokens, np.float32))).numpy()
-
-    def query(self, asked: Pictures | str) -> Vectors:
-        if isinstance(asked, str):
-            raise UsageError(
-                "embedder lp takes pictures, not words; "
-                "summaries made with --summary clip:MODEL:WEIGHTS take both"
-            )
-        return self.compress(self.frames(asked))
 
 
 class Clip:

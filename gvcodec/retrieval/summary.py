@@ -12,7 +12,6 @@ difference to round(vector before · leak / 8), half away from zero, with the La
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,9 +31,6 @@ MAX_STRIDE = 1 << 32
 MAX_VALUES = 1 << 23
 _PEAK = 127
 _LEAKS = (0, 3, 5, 6, 7, 8)
-#: Scale index of a mean absolute deviation of 64, and steps of it for a factor of two
-#: (csrc/core/cdf.hpp).
-_SCALES, _OCTAVE, _WIDEST = 63, 6, 64.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Summary:
         embedder = cursor.take(ID_BYTES)
         dim, stride = cursor.var(MAX_DIM), cursor.var(MAX_STRIDE)
         step, leak, first, later = cursor.take(4)
-        if not dim or not stride or leak > 8 or max(first, later) > _SCALES:
+        if not dim or not stride or leak > 8 or max(first, later) > streams.MOST_SCALE:
             raise DamagedStreamError("summary: field out of range")
         count = -(-frames // stride)
         if count * dim > MAX_VALUES:
@@ -118,6 +114,4 @@ def _predict(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
 
 
 def _scale(differences: NDArray[np.int32]) -> int:
-    deviation = float(np.abs(differences).mean()) if differences.size else 0.0
-    index = _SCALES + _OCTAVE * math.log2(max(deviation, 1e-3) / _WIDEST)
-    return min(_SCALES, max(0, round(index)))
+    return int(streams.scale_index(np.abs(differences).mean() if differences.size else 0.0))

@@ -8,10 +8,9 @@ import pytest
 pytest.importorskip("imageio_ffmpeg")
 
 from eval.codecs import Options, resolve
-from eval.codecs.intra import intra_frames
 from eval.codecs.peers import PEERS
 from eval.metrics import Measurer
-from eval.rd.encoding import decode, encode
+from eval.rd.encoding import decode, encode, intra_frames
 from eval.tools import EvalError
 from eval.video import prepare
 from tests.eval_helpers import HEIGHT, WIDTH, frames_of, small_clip

@@ -44,7 +44,7 @@ from training.gvc1d.losses import LOOK, Distortion, Weights
 from training.gvc1d.network import make_model
 from training.gvc1d.settings import TrainConfig
 from training.loop import Loop, Schedule
-from training.settings import read_settings
+from training.settings import parse_run
 
 #: Classes of distortion that are normalised apart: rates without a base, qualities with one.
 _CLASSES = 32
@@ -359,16 +359,11 @@ def schedule_of(config: TrainConfig) -> Schedule:
 def main(words: Sequence[str] | None = None) -> None:
     """Train for some minutes; goes on where the last call stopped."""
     parser = argparse.ArgumentParser(prog="gvc1d", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
     parser.add_argument("--steps", type=int, default=0, help="stop at this step instead")
-    for name in ("data", "out", "cache", "initial"):
-        parser.add_argument(f"--{name}", help="overrides the file's")
     parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
     parser.add_argument("--card", metavar="WEIGHTS", help="print what its parts are worth")
-    options = parser.parse_args(words)
-    given = {k: v for k in ("data", "out", "cache", "initial") if (v := getattr(options, k))}
-    config = replace(read_settings(options.config, TrainConfig), **given)
+    names = ("data", "out", "cache", "initial")
+    options, config = parse_run(parser, words, TrainConfig, names)
     if config.initial and not Path(config.initial).is_file():
         parser.error(
             f"{config.initial}: no such weights; the stage before {options.config.name} writes "
