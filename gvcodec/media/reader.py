@@ -409,24 +409,22 @@ class VideoReader:
         skipped = False
         highest, untimed = -(1 << 63), 0
         for packet in packets:
+            exact = packet.is_keyframe and packet.pts is not None and packet.pts > highest
+            exact = exact and untimed <= MOST_BETWEEN
+            if packet.size:
+                untimed = untimed + 1 if packet.pts is None else 0
+                highest = highest if packet.pts is None else max(highest, packet.pts)
             if self._skip_to is None:
                 yield packet
                 continue
             time = packet.pts if packet.dts is None else packet.dts
             if packet.size and (time is None or time <= self._skip_to):
-                if (
-                    packet.is_keyframe
-                    and packet.pts is not None
-                    and highest < packet.pts <= self._skip_to
-                    and untimed <= MOST_BETWEEN
-                ):
+                if exact and packet.pts is not None and packet.pts <= self._skip_to:
                     skipped = skipped or bool(group)
                     group.clear()
                     early = packet.pts * self.tick - _EARLY_TRACKS
                     self._waiting.forget(early)
                 group.append(packet)
-                untimed = untimed + 1 if packet.pts is None else 0
-                highest = max(highest, packet.pts or highest)
                 continue
             self._skip_to = None
             if skipped:

@@ -8,6 +8,7 @@ hide is left out by whole packets.
 from __future__ import annotations
 
 import io
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -84,6 +85,8 @@ class TrackMuxer:
         self._plain: dict[int, PlainSound] = {}
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
+        #: Time of the packet before of each output, in ticks of its track.
+        self._latest: dict[Stream, int] = {}
         #: When the coded frame before is decoded.
         self._decoded: int | None = None
         self.offset = Fraction(0)
@@ -279,6 +282,7 @@ class TrackMuxer:
                 trial.start_encoding()
                 for packet in first:
                     trial.mux(self._packet(packet, output))
+                self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
             return None
         try:
@@ -293,7 +297,11 @@ class TrackMuxer:
         if plain := self._plain.get(packet.track):
             packet = replace(packet, data=plain.expand(packet.data))
         made = self._reader.av_packet(packet)
-        made.pts = made.dts = packet.pts + round(self.offset / made.time_base)
+        pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
+        if before is not None and pts <= before and self._kind in COUNTS:
+            # Recorders' clocks stand still or step back; MP4 takes rising times only.
+            pts = before + max(1, math.ceil(output.time_base / made.time_base))
+        made.pts = made.dts = self._latest[output] = pts
         made.stream = output
         return made
 

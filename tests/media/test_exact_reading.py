@@ -137,8 +137,21 @@ def demuxer_that_cannot_seek(folder: Path) -> Path:
     return write(folder / "in.fits", "fits", muxer="fits", pix_fmt="gray")
 
 
+def all_at_zero(folder: Path) -> Path:
+    """A muxer that was given no times."""
+    source = str(write(folder / "in.mkv", bf="0"))
+    with av.open(source) as one, av.open(str(folder / "in.flv"), "w") as two:
+        stream = two.add_stream_from_template(one.streams.video[0])
+        for packet in one.demux(video=0):
+            if packet.size:
+                packet.pts = packet.dts = 0
+                packet.stream = stream
+                two.mux(packet)
+    return folder / "in.flv"
+
+
 SOURCES = [small_pictures, packed_b_frames, trimmed, edited_twice, raw]
-SOURCES += [keys_without_a_time_of_their_own, demuxer_that_cannot_seek]
+SOURCES += [keys_without_a_time_of_their_own, demuxer_that_cannot_seek, all_at_zero]
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -4,7 +4,7 @@ cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refuse
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -246,6 +246,40 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
         # AAC's noise goes on from the packets before, of which Matroska gets 0.1 s.
         assert np.allclose(got[:, 2048:], wanted[:, 2048:], atol=0.02)
         assert first_picture(output) == 0
+
+
+def _with_sound_clock(path: Path, new: Callable[[int, int], int]) -> Path:
+    """The same file with other times of its sound: of packet n at t (ticks)."""
+    other = path.with_name("clock.mkv")
+    with av.open(str(path)) as one, av.open(str(other), "w") as two:
+        outputs = {stream.index: two.add_stream_from_template(stream) for stream in one.streams}
+        count = 0
+        for packet in one.demux():
+            if packet.pts is None:
+                continue
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = new(count, packet.pts)
+                count += 1
+            packet.stream = outputs[packet.stream.index]
+            two.mux_one(packet)
+    return other
+
+
+@pytest.mark.parametrize("new", [lambda n, t: t - (n % 4 == 3) * 21, lambda n, t: min(t, 200)])
+@pytest.mark.parametrize("output", ["a.mp4", "a.mov", "a.mkv"])
+def test_sound_whose_clock_stands_still_is_whole(
+    output: str, new: Callable[[int, int], int], tmp_path
+) -> None:
+    """Packets of equal times, here and there and to the end; MP4 takes rising ones only."""
+    assert write_source(tmp_path / "in.mkv", "aac", "matroska")
+    source = _with_sound_clock(tmp_path / "in.mkv", new)
+    encode(source, tmp_path / "a.gvc")
+    decode(tmp_path / "a.gvc", tmp_path / output)
+    counts = []
+    for path in (source, tmp_path / output):
+        with av.open(str(path)) as container:
+            counts.append(sum(packet.size > 0 for packet in container.demux(audio=0)))
+    assert counts[1] == counts[0] > 20
 
 
 def _with_flags(path: Path) -> None:
