@@ -300,7 +300,8 @@ class TrackMuxer:
         pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
         if before is not None and pts <= before and self._kind in COUNTS:
             # Recorders' clocks stand still or step back; MP4 takes rising times only.
-            pts = before + max(1, math.ceil(output.time_base / made.time_base))
+            unit = Fraction(output.time_base or made.time_base)
+            pts = before + max(1, math.ceil(unit / made.time_base))
         made.pts = made.dts = self._latest[output] = pts
         made.stream = output
         return made
