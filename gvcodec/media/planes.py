@@ -34,6 +34,8 @@ _SCALER = (
 _LIMITED, _FULL = 1, 2
 _UNSPECIFIED = 2
 _BT709, _BT601 = 1, 5
+#: By CICP matrix; unspecified ones are those of the picture's height.
+_SWSCALE = {1: _BT709, 2: _BT601, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 _GRAY = ("gray", "ya8", "ya16", "mono")
 _NEUTRAL = 512
 _PEAK = 1023
@@ -238,7 +240,12 @@ def rgb_matrix(height: int) -> int:
 
 def _swscale_matrix(cicp: int) -> int:
     """swscale's name of a CICP matrix; those it does not know are taken as BT.601."""
-    return {1: _BT709, 4: 4, 7: 7, 9: 9, 10: 9}.get(cicp, _BT601)
+    return _SWSCALE.get(cicp, _BT601)
+
+
+def converts_matrix(colour: Colour) -> bool:
+    """Whether RGB of planes is what their matrix says: swscale knows no YCgCo and no ICtCp."""
+    return colour.matrix in _SWSCALE
 
 
 def _samples(frame: av.VideoFrame, index: int, dtype: type[_Sample]) -> NDArray[_Sample]:

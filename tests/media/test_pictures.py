@@ -224,7 +224,14 @@ def test_png_says_the_colours(tmp_path, colour: Colour) -> None:
         assert dict(parts)[b"cICP"] == bytes([colour.primaries, colour.transfer, 0, 1])
 
 
-def test_ordinary_colours_need_none(tmp_path) -> None:
+def test_colours_that_no_picture_can_have_are_said(tmp_path, capsys) -> None:
+    made = stream(tmp_path / "a.gvc", Colour(9, 16, 14))
+    run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
+    assert "colours are wrong: ictcp is converted to RGB as if BT.601" in capsys.readouterr().err
+
+
+def test_ordinary_colours_need_none(tmp_path, capsys) -> None:
     made = stream(tmp_path / "a.gvc", SDR)
     run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
+    assert "colours are wrong" not in capsys.readouterr().err
     assert b"cICP" not in dict(chunks((tmp_path / "f.png").read_bytes()))
