@@ -179,15 +179,22 @@ def test_a_signal_does_not_wait_for_a_library(tmp_path, number: int) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
-    work = "import time\n        try: time.sleep(60)\n        finally: time.sleep(60)"
+    at_work, first = tmp_path / "at-work", tmp_path / "first"
+    work = (
+        f"import time\n        try: open({str(at_work)!r}, 'w').close(); time.sleep(60)\n"
+        f"        finally: open({str(first)!r}, 'w').close(); time.sleep(60)"
+    )
     code = STUCK.format(work=work).replace(
         "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"
     )
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    for mark, number in ((at_work, signal.SIGTERM), (first, signal.SIGINT)):
+        for _ in range(1200):
+            if mark.exists():
+                break
+            time.sleep(0.05)
+        mark.unlink()
+        process.send_signal(number)
     assert process.wait(SOON) == 143
     assert process.stderr is not None
     process.stderr.close()
