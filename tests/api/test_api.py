@@ -13,7 +13,6 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream import Reader
-from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture
@@ -75,18 +74,6 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     assert encoder.psnr_y == pytest.approx(mean, abs=1e-6)
     with pytest.raises(UsageError, match="flushed"):
         encoder.send_frame(clip[0])
-
-
-def test_irregular_timestamps_survive(clip: list[Planes]) -> None:
-    times = [3000 * number + (1700 if number > 7 else 0) + number % 3 for number in range(20)]
-    encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(preset=10, fit=0, keyint=6), start_pts=times[0]
-    )
-    stream = io.BytesIO()
-    encode_stream(encoder, stream, zip(clip, times, strict=True), paints=False)
-    reader = Reader(io.BytesIO(stream.getvalue()))
-    decoder = gvcodec.Decoder(reader.header, fidelity=True)
-    assert [frame.pts for frame in decoder.frames_of(reader.packets())] == times
 
 
 @pytest.mark.parametrize(

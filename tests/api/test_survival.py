@@ -12,10 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partialmethod
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,12 @@ from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
-from gvcodec.errors import FormatVersionError, WrongModelError
+from gvcodec.errors import WrongModelError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes
 from tests.clips import add_video
-from tests.conftest import before_keys, clips_equal, moving_texture, planes_equal, rewritten, run
+from tests.conftest import clips_equal, moving_texture, planes_equal, rewritten, run
 from tests.edit import test_tools
 from tests.edit.test_tools import TIMES, contents, sound
 
@@ -265,35 +262,6 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
         reader.join(60)
         assert got == 24
         assert encoder.wait(60) == decoder.wait(60) == 0
-
-
-def packed(packet: Packet, strange: bytes, pack: Callable[[Packet], bytes]) -> bytes:
-    return strange if packet.payload == b"strange" else pack(packet)
-
-
-def test_unknown_packets_are_skipped(tmp_path, clip: list[Planes], monkeypatch) -> None:
-    import binascii
-
-    from gvcodec.bitstream.varint import encode_var
-
-    for kind, painted in ((99, True), (40, False)):
-        body = encode_var(5 << 2 | 3) + bytes([kind]) + b"hello"
-        strange = body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little")
-        plain = made(clip[:6])
-        # Whoever wrote it put the packet before the keyframes, under right checksums.
-        with monkeypatch.context() as patch:
-            patch.setattr(Packet, "pack", partialmethod(packed, strange, Packet.pack))
-            data = rewritten(
-                plain,
-                lambda packets: before_keys(packets, repeat([Packet(Kind.TIMING, b"strange")])),
-            )
-        found = list(gvcodec.decode_planes(data, fidelity=True))
-        wanted = list(gvcodec.decode_planes(plain, fidelity=True))
-        assert clips_equal(found, wanted)
-        if not painted:
-            pytest.importorskip("torch")
-            with pytest.raises(FormatVersionError, match="newer version"):
-                list(gvcodec.decode_planes(data))
 
 
 def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:

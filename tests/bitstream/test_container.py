@@ -146,6 +146,18 @@ def test_errors_name_file_packet_and_time() -> None:
         read(bytes(data))
 
 
+@pytest.mark.parametrize(
+    ("packet", "what"),
+    [
+        (Packet(Kind.INTER, b"x"), "inter frame without a keyframe"),
+        (Packet(Kind.INDEX, b"\1\1\0\0\0"), "GOP without frames"),
+    ],
+)
+def test_packets_that_cannot_be_there_are_refused(packet: Packet, what: str) -> None:
+    with pytest.raises(DamagedStreamError, match=what):
+        read(HEADER.pack() + packet.pack())
+
+
 def test_a_made_up_size_is_refused_before_memory_is_taken() -> None:
     claims = encode_var(1 << 40 | 1) + b"x" * 10
     with pytest.raises(DamagedStreamError, match="above"):

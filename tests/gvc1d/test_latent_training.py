@@ -1,7 +1,9 @@
-"""Training of the entropy network of latent tokens; tokens by InfoTok's router."""
+"""Training of the entropy network of latent tokens, tokens by InfoTok's router, and the shipped
+weights, alive in every part that the card names."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from fractions import Fraction
 
@@ -10,18 +12,22 @@ import pytest
 
 from gvcodec import models
 from gvcodec.allocation.router import Router, RunningMean, route
+from gvcodec.gvc1d.checkpoint import load_model
 from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
+from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import entropy_beside, pair_id
 from gvcodec.gvc1d.frame_options import TokenSettings
+from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.gvc1d.token_places import CHANNELS
-from gvcodec.models import ROUTER, model_id, save_weights
+from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
 from tests.gvc1d.tiny import CONFIG, write_model
 from training import integer_network, latent_entropy
 from training.__main__ import main
+from training.gvc1d.card import measure_built_in
 
 pytest.importorskip("torch")
 
@@ -166,3 +172,49 @@ def test_the_shipped_router_says_what_it_explains() -> None:
     card = json.loads(ROUTER.find().with_suffix(".json").read_text())
     assert card["explained"] > 0.5
     assert card["zeroed"] < 0.2 and card["shuffled"] < 0.2
+
+
+#: Of each row of the card.
+PARTS = {
+    "no base": ("zeroed", "shuffled", "features", "local"),
+    "base": ("zeroed", "shuffled", "features", "local"),
+    "return": ("memory", "shuffled memory"),
+    "half the windows": ("global",),
+}
+
+
+#: What the loss rises by at least, in per cent, without tokens or a memory that are alive, or with
+#: those of another clip.
+ALIVE = {
+    ("no base", "zeroed"): 30,
+    ("no base", "shuffled"): 30,
+    ("return", "memory"): 1.5,
+    ("return", "shuffled memory"): 1.5,
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> GVC1D:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def card() -> dict:
+    return json.loads(GVC1D_SMALL.find().with_suffix(".json").read_text())
+
+
+def test_the_card_is_that_of_the_weights(card: dict) -> None:
+    assert card["sha256"] == hashlib.sha256(GVC1D_SMALL.find().read_bytes()).hexdigest()
+    assert load_model().config == SMALL
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, name: str) -> None:
+    row = card["built-in clip"][name]
+    whole = measure_built_in(model, name)
+    assert whole["loss"] == pytest.approx(row["loss"], rel=0.02)
+    assert whole["bits"] == pytest.approx(row["bits"], rel=0.02)
+    for part in PARTS[name]:
+        cost = 100 * (measure_built_in(model, name, part)["loss"] / whole["loss"] - 1)
+        assert cost == pytest.approx(row[f"{part}, %"], abs=1 + 0.05 * abs(cost))
+        assert cost > ALIVE.get((name, part), -100)
