@@ -372,7 +372,7 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
 def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, place: int) -> None:
     """A `timing` packet of garbage with the right checksum: frames stay, at the times that they
     have without it."""
-    from tests.fuzz.robustness.mutations import plain_header, sealed_packets
+    from tests.fuzz.robustness.sealed import plain_header, sealed_packets
     from tests.fuzz.robustness.streams import streams
 
     data = streams()["av1"]

@@ -30,7 +30,7 @@ with instrumented(__name__):
     from gvcodec.retrieval.files import SummarisedFile
     from gvcodec.retrieval.ranking import best, scores
     from gvcodec.types import VideoFormat
-    from tests.fuzz.robustness.mutations import sealed_packets
+    from tests.fuzz.robustness.sealed import sealed_packets
 
 BASES = ("av1", "vvc")
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))

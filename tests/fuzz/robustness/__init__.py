@@ -1,2 +1,2 @@
-"""Hostile inputs: `mutations` and `hostile` make them, `trials` decodes them, `worker` gives them
-to the whole command line."""
+"""Hostile inputs: `hostile` makes them, `sealed` gives them right checksums, `trials` decodes them,
+`worker` gives them to the whole command line."""

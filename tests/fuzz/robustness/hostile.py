@@ -12,7 +12,7 @@ import numpy as np
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.media.codec_parameters import make_head
-from tests.fuzz.robustness.mutations import (
+from tests.fuzz.robustness.sealed import (
     EXTREMES,
     header_fields,
     header_of,
