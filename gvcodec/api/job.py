@@ -49,8 +49,8 @@ class Job:
     )
     target_of: str = option(
         "mean",
-        help="statistic that meets --target: mean of the frames, mean of their worst twentieth, or "
-        "the worst scene (mean)",
+        help="statistic that meets --target: mean of the frames, what 95 %% of them reach, or "
+        "mean of the worst scene (mean)",
         choices=tuple(POOLS),
         group="target",
     )
