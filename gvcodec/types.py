@@ -19,6 +19,11 @@ Plane = NDArray[np.uint16]
 Planes = tuple[Plane, Plane, Plane]
 
 
+def chroma_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of U and V beside luma of this size."""
+    return (height + 1) // 2, (width + 1) // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Colour:
     """Colour as CICP code points (ITU-T H.273); 2 = unspecified. `chroma_location` as in

@@ -35,7 +35,7 @@ from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.psnr import PEAK
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
@@ -156,7 +156,7 @@ class Encoder(Shared):
         `UsageError` for another size."""
         fmt = self.header.format
         height, width = fmt.height, fmt.width
-        chroma = ((height + 1) // 2, (width + 1) // 2)
+        chroma = chroma_shape(height, width)
         if self.flushed:
             raise UsageError("the encoder has been flushed")
         if [plane.shape for plane in planes] != [(height, width), chroma, chroma]:

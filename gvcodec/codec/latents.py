@@ -16,7 +16,7 @@ from gvcodec.config import Settled
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.files import choose_pair, pair_id, read_entropy, read_sizes
 from gvcodec.limits import UNLIMITED
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 
@@ -121,8 +121,8 @@ class _Sources:
     """Frames in a temporary file, those of 8 bits as such; read once, in the same order."""
 
     def __init__(self, fmt: VideoFormat) -> None:
-        half = (fmt.height + 1) // 2, (fmt.width + 1) // 2
-        self._shapes = ((fmt.height, fmt.width), half, half)
+        chroma = chroma_shape(fmt.height, fmt.width)
+        self._shapes = ((fmt.height, fmt.width), chroma, chroma)
         self._bits = 2 if fmt.bit_depth == 8 else 0
         self._kind = np.dtype(np.uint8 if self._bits else np.uint16)
         self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="gvcodec-"))  # noqa: SIM115

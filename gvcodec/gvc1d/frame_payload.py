@@ -47,7 +47,7 @@ from gvcodec.gvc1d.token_order import (
     length_of,
     log_activation,
 )
-from gvcodec.types import Planes
+from gvcodec.types import Planes, chroma_shape
 
 #: Windows that share a stream: one after another.
 GROUP = 8
@@ -95,8 +95,8 @@ class Predicted(NamedTuple):
 
 
 def grey(height: int, width: int) -> Planes:
-    half = height // 2, width // 2
-    y, u, v = (np.full(s, _GREY, np.uint16) for s in ((height, width), half, half))
+    chroma = chroma_shape(height, width)
+    y, u, v = (np.full(s, _GREY, np.uint16) for s in ((height, width), chroma, chroma))
     return y, u, v
 
 

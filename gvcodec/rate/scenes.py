@@ -32,7 +32,7 @@ from gvcodec.allocation.router import FLOOR, negative_elbo
 from gvcodec.allocation.uniqueness import allocate_tokens
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.bases import AUTO, INDEX_END, base_of
+from gvcodec.bases import AUTO, base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Open, Watch
@@ -94,15 +94,11 @@ def gop_offsets(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> 
     scenes = try_scenes(frames, fmt, config)
     if len(scenes) < 2:
         return ()
-    least, most = base_of(config.base).finest, _coarsest(config)
+    least, most = base_of(config.base).finest, config.coarsest
     return tuple(
         min(max(config.base_q + offset, least), most) - config.base_q
         for offset in share(scenes, config.alloc)
     )
-
-
-def _coarsest(config: Settled) -> float:
-    return base_of(config.base).coarsest_full if config.scale == 1 else INDEX_END
 
 
 def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> list[Scene]:
@@ -111,8 +107,9 @@ def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> l
     half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)
     fmt = replace(fmt, width=small.coded_width, height=small.coded_height)
-    most = _coarsest(config)
-    trials = [_Trial(fmt, config, min(max(config.base_q + step, 1.0), most)) for step in STEPS]
+    trials = [
+        _Trial(fmt, config, min(max(config.base_q + step, 1.0), config.coarsest)) for step in STEPS
+    ]
     scenes: list[Scene] = []
     for planes in frames:
         key = starts.begins(planes[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.types import Plane, Planes, VideoFormat, chroma_shape
 
 WINDOW, _REGION = 256, 16
 
@@ -18,7 +18,7 @@ def pad(planes: Planes, size: tuple[int, int]) -> Planes:
     """To whole windows. The edge goes on up to the end of its region; regions beyond are flat, so
     that they take few bits."""
     y, u, v = planes
-    half = size[0] // 2, size[1] // 2
+    half = chroma_shape(*size)
     return (
         _pad(y, size, _REGION),
         _pad(u, half, _REGION // 2),
@@ -27,7 +27,7 @@ def pad(planes: Planes, size: tuple[int, int]) -> Planes:
 
 
 def crop(planes: Planes, fmt: VideoFormat) -> Planes:
-    h, w = (fmt.height + 1) // 2, (fmt.width + 1) // 2
+    h, w = chroma_shape(fmt.height, fmt.width)
     y, u, v = planes
     return (
         np.ascontiguousarray(y[: fmt.height, : fmt.width]),
