@@ -194,6 +194,33 @@ def model_id(path: Path) -> bytes:
         raise MediaError(f"{path}: {error.strerror}") from error
 
 
+def read_arrays(
+    path: Path, prefixes: tuple[str, ...] = ("",)
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Arrays of a weight file whose names begin with one of `prefixes`, and its metadata. Raises
+    `ValueError` for another kind of file, `OSError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            names = [name for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a weight file, for torch. Raises `ValueError` for another kind of file,
+    `OSError`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
 def save_weights(
     weights: dict[str, Tensor],
     path: Path,

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.errors import WrongModelError
-from gvcodec.models import ROUTER
+from gvcodec.models import ROUTER, read_arrays
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
@@ -131,23 +131,17 @@ class Router:
     @staticmethod
     def find(tokenizer: bytes) -> Router | None:
         """The shipped one, if it was trained for the tokenizer of this id."""
-        from safetensors import safe_open
-
         try:
             path = ROUTER.find()
         except WrongModelError:
             return None
-        with safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("tokenizer") != tokenizer.hex():
-                return None
-        return Router.read(path)
+        metadata = read_arrays(path, ())[1]
+        return Router.read(path) if metadata.get("tokenizer") == tokenizer.hex() else None
 
     @staticmethod
     def read(path: Path) -> Router:
         """Raises `ValueError` where a file holds something else."""
-        from safetensors.numpy import load_file
-
-        found = load_file(path)
+        found, _ = read_arrays(path)
         names = Router.__slots__
         if set(found) != set(names):
             raise ValueError(f"{path} holds no router")

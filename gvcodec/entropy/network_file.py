@@ -15,6 +15,7 @@ import numpy as np
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import forward
 from gvcodec.errors import MediaError, NewerModelError, UsageError
+from gvcodec.models import read_arrays
 
 _MOST_LAYERS, _OUTPUTS = 8, 3
 _PARTS = ("weight", "bias", "multiplier", "bounds")
@@ -24,24 +25,17 @@ def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
     """The layers in a file of this form, with so many inputs and the outputs of
     `gvcodec.entropy.streams`. `what`: its name in errors. Raises `NewerModelError` for another
     form, `MediaError` for another file."""
-    from safetensors import SafetensorError, safe_open
-
     layers: list[Layer] = []
     try:
-        with safe_open(path, "np") as file:
-            found = (file.metadata() or {}).get("form", "none")
-            if found != form:
-                raise NewerModelError(
-                    f"{path}: {what} of form {found!r:.20}, this decoder's is {form}"
-                )
-            names = set(file.keys())
-            while f"{len(layers)}.weight" in names and len(layers) < _MOST_LAYERS:
-                weight, bias, multiplier, bounds = (
-                    file.get_tensor(f"{len(layers)}.{part}") for part in _PARTS
-                )
-                layers.append(Layer(weight, bias, multiplier, *(int(v) for v in bounds)))
+        arrays, metadata = read_arrays(path)
+        found = metadata.get("form", "none")
+        if found != form:
+            raise NewerModelError(f"{path}: {what} of form {found!r:.20}, this decoder's is {form}")
+        while f"{len(layers)}.weight" in arrays and len(layers) < _MOST_LAYERS:
+            weight, bias, multiplier, bounds = (arrays[f"{len(layers)}.{part}"] for part in _PARTS)
+            layers.append(Layer(weight, bias, multiplier, *(int(v) for v in bounds)))
         _check(layers, inputs)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise MediaError(f"{path}: not {what} ({error})") from None
     return layers
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gvcodec.errors import MediaError, NewerModelError
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.models import GVC1D_SMALL, save_weights
+from gvcodec.models import GVC1D_SMALL, read_arrays, read_weights, save_weights
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.model import GVC1D
@@ -29,12 +29,9 @@ def save_model(model: GVC1D, path: Path) -> None:
 def read_config(path: Path) -> GVC1DConfig:
     """Raises `NewerModelError` for a configuration of later networks, `MediaError` for a file
     without one."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "np") as file:
-            text = (file.metadata() or {}).get("config", "")
-    except (OSError, SafetensorError) as error:
+        text = read_arrays(path, ())[1].get("config", "")
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: not a model of gvc1d ({error})") from None
     if not text:
         raise MediaError(f"{path}: not a model of gvc1d (no configuration in it)")
@@ -55,15 +52,13 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
 
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, device: str, fast: bool) -> GVC1D:
-    from safetensors.torch import load_file
-
     from gvcodec.gvc1d.model import GVC1D
 
     model = GVC1D(read_config(path))
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        weights = {name: tensor.float() for name, tensor in read_weights(path).items()}
         model.load_state_dict(weights)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
     model.fast = fast
     return model.eval().requires_grad_(False).to(device)

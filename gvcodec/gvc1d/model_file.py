@@ -21,7 +21,7 @@ from gvcodec.entropy.streams import forward
 from gvcodec.errors import MediaError, NewerModelError, UsageError
 from gvcodec.gvc1d.exact import ExactTransform, Weights
 from gvcodec.gvc1d.token_order import BACK, SIDES
-from gvcodec.models import GVC1D
+from gvcodec.models import GVC1D, read_arrays, read_weights
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.network import CodecNetwork
@@ -44,18 +44,14 @@ def find_model() -> Path:
 @lru_cache(maxsize=4)
 def read_loop(path: Path) -> LoopModel:
     """Raises `NewerModelError` for a model of another form, `MediaError` for another file."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "np") as file:
-            form = (file.metadata() or {}).get("form", "none")
-            if form != GVC1D.form:
-                raise NewerModelError(
-                    f"{path}: a model of base gvc1d of form {form!r:.20}, this decoder's is "
-                    f"{GVC1D.form}"
-                )
-            names = [n for n in file.keys() if n.startswith(("transform.", "entropy."))]  # noqa: SIM118
-            tensors = {name: file.get_tensor(name) for name in names}
+        tensors, metadata = read_arrays(path, ("transform.", "entropy."))
+        form = metadata.get("form", "none")
+        if form != GVC1D.form:
+            raise NewerModelError(
+                f"{path}: a model of base gvc1d of form {form!r:.20}, this decoder's is "
+                f"{GVC1D.form}"
+            )
         layers: list[Layer] = []
         while f"entropy.{len(layers)}.weight" in tensors and len(layers) < 8:
             parts = [tensors[f"entropy.{len(layers)}.{part}"] for part in _PARTS]
@@ -64,7 +60,7 @@ def read_loop(path: Path) -> LoopModel:
         if shape != (1, 3):
             raise ValueError("another entropy network")
         return LoopModel(ExactTransform(Weights.of(tensors)), tuple(layers))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, UsageError) as error:
+    except (OSError, KeyError, ValueError, TypeError, UsageError) as error:
         raise MediaError(f"{path}: not a model of base gvc1d ({error})") from None
 
 
@@ -72,17 +68,15 @@ def read_loop(path: Path) -> LoopModel:
 def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
     """The network for encoding and restoring, for evaluation. Raises `MediaError`."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     from gvcodec.gvc1d.network import CodecNetwork
 
     network = CodecNetwork()
     try:
-        loaded = load_file(path)
+        loaded = read_weights(path)
         state = {n.removeprefix("float."): t.float() for n, t in loaded.items() if _is_float(n)}
         network.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         line = str(error).partition("\n")[0]
         raise MediaError(f"{path}: not a model of base gvc1d ({line})") from None
     network = network.to(torch.device(device)).eval().requires_grad_(False)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.model import GVC1D
+from gvcodec.models import read_weights
 
 #: Their names, without number of layer, by ours.
 NAMES = {
@@ -64,19 +65,16 @@ LAYER_NAMES = {
 def load_titok(model: GVC1D, path: Path) -> None:
     """Put the published weights of `path` into a network of configuration `LARGE`'s form. Raises
     `MediaError` when the file is none, or of other sizes."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not model.config.titok:
         raise MediaError(f"{path}: TA-TiTok's weights fit configurations with titok = true alone")
     try:
-        theirs = load_file(path)
+        theirs = read_weights(path)
         ours = dict(model.state_dict())
         for name, value in _translated(model, theirs).items():
             if ours[name].shape != value.shape:
                 raise ValueError(f"{name} has shape {tuple(value.shape)}")
             ours[name] = value.float()
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise MediaError(f"{path}: not TA-TiTok's weights ({error})") from None
     model.load_state_dict(ours)
 

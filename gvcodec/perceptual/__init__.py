@@ -26,10 +26,9 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gvcodec import models
 from gvcodec.errors import GvcodecError, WrongModelError
 from gvcodec.models import GUIDE
 
@@ -82,8 +81,8 @@ def load_weights(network: str) -> dict[str, Tensor]:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a weight file, fp32. Raises MissingWeightsError for a file that is none."""
     try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
+        return {name: tensor.float() for name, tensor in models.read_weights(path).items()}
+    except (OSError, ValueError) as error:
         raise MissingWeightsError(f"{path}: not a file of weights ({error})") from None
 
 
