@@ -3,7 +3,6 @@ ffmpeg binary."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import ctypes
 import functools
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import CALLERS_PATH
+from gvcodec.util.process import leave_realtime
 
 
 class EvalError(Exception):
@@ -97,16 +97,9 @@ def run_command(
 
 
 def _leave_realtime(call: subprocess.Popen[str]) -> None:
-    """SVT-AV1, run by root, moves its threads into a real-time class, where they starve the
-    machine: put them back for as long as the program runs."""
-    if not hasattr(os, "sched_setscheduler"):
-        return
-    usual, folder = os.sched_param(0), Path(f"/proc/{call.pid}/task")
+    """For as long as the program runs: threads that it starts later, too."""
     while call.poll() is None:
-        with contextlib.suppress(OSError):
-            for task in os.listdir(folder):
-                if os.sched_getscheduler(int(task)) != os.SCHED_OTHER:
-                    os.sched_setscheduler(int(task), os.SCHED_OTHER, usual)
+        leave_realtime(call.pid)
         time.sleep(0.05)
 
 

@@ -24,22 +24,18 @@ from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.types import Colour, VideoFormat
+from gvcodec.util.file_io import Borrowed
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
 _MAX_RATE = 1000
 
 
-class View(io.RawIOBase):
+class View(Borrowed):
     """A place of its own in a seekable file that others read, too. The file stays the owner's."""
 
     def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
         self._file, self._at = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         if whence == io.SEEK_CUR:
@@ -56,10 +52,9 @@ class View(io.RawIOBase):
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         self._file.seek(self._at)
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+        size = super().readinto(buffer)
+        self._at += size
+        return size
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
+from gvcodec.util.file_io import Borrowed
 
 #: Bytes of a packet that are read to know what it is: of nearly all, and of any.
 _HEADS = 4, 12
@@ -46,27 +47,15 @@ STREAMS = (".gvc", ".bin")
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-class _Counted(io.RawIOBase):
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self.count = stream, 0
+class _Counted(Borrowed):
+    """Counts the bytes that are read."""
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return self._stream.seekable()
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
+    count = 0
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self.count += len(data)
-        return len(data)
+        size = super().readinto(buffer)
+        self.count += size
+        return size
 
 
 @dataclass(frozen=True, slots=True)
