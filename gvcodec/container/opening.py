@@ -1,5 +1,6 @@
-"""Opens a stream in whatever holds it: .gvc and .bin files, pipes and URIs, MP4, Matroska and WebM
-files that play everywhere (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
+"""Opens a stream in whatever holds it, as a binary file for `gvcodec.bitstream.Reader`: .gvc and
+.bin files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
+(`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
     token_order    the integers of a window from coarse to fine, and their contexts
     exact          the integer loop: transform and prediction, the same on every machine
     motion_choice  the encoder's vectors of 16×16 blocks; `block_motion`: their bytes
-    rounding       the encoder's integers: Analyst, rounding by rate and distortion
-    refiner        Analyst and Restorer: local and global attention, last picture, 1-D memory
+    rounding       the encoder's integers: by rate and distortion, or by the Analyst
+    refiner        Restorer and Analyst: local and global attention, last picture, 1-D memory
     context_model  the entropy model in torch, for training and rounding
     frame_payload  bytes of a frame, state of a GOP, entropy coding
     model_file     its weight file; `export`: its integer entropy network

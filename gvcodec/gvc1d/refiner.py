@@ -1,5 +1,6 @@
-"""The transformers of base gvc1d: the Analyst refines tokens in the encoder, the Restorer pictures
-in the decoder, after the integer loop.
+"""The transformers of base gvc1d. The Restorer makes the shown picture in the decoder, after the
+integer loop; the Analyst moves values before they are rounded, in training: files round by rate and
+distortion instead (`rounding`).
 
                      ┌──────────────── context ───────────────┐
                      │ prediction (integers, motion)          │

@@ -1,8 +1,9 @@
 """Encoder of base gvc1d: one frame in, one packet out, so it streams.
 
-    source ─► motion search ─► prediction ─► transform, Analyst ─► rounding by J ─► packet
-                 ▲ last frame, or where a scene begins a remembered picture │
-                 └────────────────────── integer loop ◄─────────────────────┘
+    source ─► motion search ─► prediction ─► transform ─► rounding by J ─► packet
+                 ▲ last frame, or at a scene cut a remembered      │
+                 │ picture                                         │
+                 └────────────────── integer loop ◄────────────────┘
 
 Where a scene begins inside a GOP, the last frame enters the memory, and the frame is predicted from
 whichever remembered picture is nearest, or from nothing.
