@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from gvcodec.api.symbols import Symbols, base_fields, token_fields
 from gvcodec.api.trace import (
+    Symbols,
+    base_fields,
     fit_deltas,
     header_fields,
     metadata_fields,
     packet_fields,
+    token_fields,
     track_fields,
 )
 from gvcodec.bitstream import Kind, Reader

@@ -15,8 +15,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.media.planes import planes_from_rgb, rgb_matrix
-from gvcodec.media.siting import CENTRE
+from gvcodec.media.planes import CENTRE, planes_from_rgb, rgb_matrix
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 

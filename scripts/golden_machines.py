@@ -29,9 +29,9 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.models import find_model
-from gvcodec.painter.cpu import _NAMES
 from gvcodec.painter.model import Layer, Model, condition, rate
 from gvcodec.painter.payload import BASE, read, split_strength
+from gvcodec.painter.video import _NAMES
 from gvcodec.types import Planes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import GvcodecError
+from gvcodec.painter.filters import Requantiser
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.network_layers import Requantiser
 from gvcodec.painter.objective import Batch, paint_run
 
 #: Least spread of features, in levels, between places of a picture and between clips.

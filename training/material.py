@@ -40,7 +40,7 @@ from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task, open_engine
 from gvcodec.config import EncoderConfig
 from gvcodec.layers import open_encoder
 from gvcodec.media.reader import VideoReader
-from gvcodec.painter.motion import block_vectors
+from gvcodec.painter.video import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat
 from training.held_out import is_held_out
 

@@ -26,10 +26,9 @@ from gvcodec.errors import MediaError
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run
-from gvcodec.painter.tensors import open_device
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.psnr import db
-from gvcodec.util.tensor_colour import SMALL
+from gvcodec.util.tensors import SMALL, open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet
 from training.crops import Cache

@@ -1,4 +1,4 @@
-// Python bindings of the painter (`gvcodec/painter/cpu.py`).
+// Python bindings of the painter (`gvcodec/painter/video.py`).
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>

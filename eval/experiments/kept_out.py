@@ -55,7 +55,7 @@ from gvcodec.base.standard.programs import FFMPEG_VARIABLE
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.rate.judges import PACKAGES, without_package
+from gvcodec.rate.quality import PACKAGES, without_package
 from gvcodec.types import Colour, VideoFormat
 
 RELEASES = Path("docs/data/releases")

@@ -23,7 +23,7 @@ from eval.metrics import filters, pixel
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
-from gvcodec.rate import judges
+from gvcodec.rate import quality
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ def missing(names: Iterable[str]) -> dict[str, str]:
             found[name] = (
                 f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
             )
-        if name in judges.PACKAGES and (reason := judges.without_package(name)):
+        if name in quality.PACKAGES and (reason := quality.without_package(name)):
             found[name] = reason
     return found
 
@@ -248,15 +248,15 @@ class Measurer:
         if name == "psnr_rgb":
             return pixel.psnr(*pair.rgb, 1.0)
         if name == "ssimulacra2":
-            return judges.ssimulacra2(*pair.rgb)
+            return quality.ssimulacra2(*pair.rgb)
         return pixel.ms_ssim(*pair.rgb) if name == "ms_ssim" else self._network_distance(name, pair)
 
     def _whole(self, decoded: RawVideo, frames: list[int]) -> float:
         @functools.lru_cache(maxsize=1)
-        def pair(index: int) -> judges.Pair:
+        def pair(index: int) -> quality.Pair:
             return FramePair(self.clip, decoded, index).rgb
 
-        return judges.cvvdp(pair, frames, float(self.clip.fps), self.device)
+        return quality.cvvdp(pair, frames, float(self.clip.fps), self.device)
 
     def _network_distance(self, name: str, pair: FramePair) -> float:
         import torch

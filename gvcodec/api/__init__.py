@@ -11,12 +11,10 @@ torch.Size([3, 48, 64])
 (3, 3)
 
     frames          arrays and tensors to bytes and back
-    encoding        video files to streams
+    encoding        video files to streams, in one pass, or of a size or quality
     decoding        streams to video files
     moments         search
-    arrays          pictures of every usual layout
-    keywords        options as keywords: of one frame, of one file
-    rate_control    `encode_file` with a budget or a target
+    job             options as keywords: of one frame, of one file
     in_chunks       `encode_file` with jobs
 """
 

@@ -19,14 +19,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gvcodec.api.held_frames import HeldFrames
-from gvcodec.api.keywords import list_options, split_options
+from gvcodec.api.job import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import PathName, open_stream, unwrap
-from gvcodec.edit.repair import repair_stream
+from gvcodec.edit.repair import HeldFrames, repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers

@@ -1,7 +1,8 @@
 """Frames to streams and back: arrays, tensors, pictures, planes.
 
 `encode` and `decode` take and give bytes. Frame by frame: `Encoder` and `Decoder`; at random:
-`gvcodec.open`.
+`gvcodec.open`. Pictures come as programs hold them: (H, W, 3) or (3, H, W), one or a whole video of
+them, of NumPy, PyTorch, PIL or whatever NumPy reads.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gvcodec.api.arrays import Frame, frames_of, planes_of
-from gvcodec.api.keywords import list_options, make_config
+from gvcodec.api.job import list_options, make_config
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
@@ -25,16 +26,106 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
-from gvcodec.media.planes import Picture, rgb_matrix, rgb_reader
-from gvcodec.media.siting import CENTRE
+from gvcodec.media.planes import CENTRE, Picture, planes_from_rgb, rgb_matrix, rgb_reader
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
+from gvcodec.util.psnr import PEAK
 from gvcodec.video import Video
 
 if TYPE_CHECKING:
     import torch
 
-    from gvcodec.api.arrays import Image
+    Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating] | torch.Tensor
+
+
+Frame: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | Planes"
+_KINDS = "an array or tensor (H, W, 3) or (3, H, W), a picture of PIL or three planes"
+#: Floats may be off by rounding: half a step of 8 bits.
+_SLACK = 0.5 / 255
+
+
+def frames_of(given: Any) -> Iterator[Frame]:
+    """The frames of a video: an array (T, H, W, 3), (T, 3, H, W) or (3, T, H, W), a single picture,
+    or anything that gives one picture after another. Raises `UsageError`."""
+    if isinstance(given, str | bytes):
+        raise UsageError("frames are pictures; encode_file takes the name of a video")
+    if not _is_array(given):
+        if not isinstance(given, Iterable) or _is_picture(given):
+            given = [given]
+        return map(frame_of, given)
+    if given.ndim == 3:
+        return iter([frame_of(given)])
+    if given.ndim != 4:
+        raise UsageError(f"a video is (T, H, W, 3) or (T, 3, H, W), not {_shape(given)}")
+    if 3 not in (given.shape[1], given.shape[3]) and given.shape[0] == 3:
+        given = given.swapaxes(0, 1)
+    return map(frame_of, given)
+
+
+def frame_of(given: Any) -> Frame:
+    """One picture as (H, W, 3) uint8 or uint16, or the `Planes` that were given. Raises
+    `UsageError`."""
+    if _is_picture(given):
+        return np.asarray(given.convert("RGB"))
+    if isinstance(given, tuple | list) and len(given) == 3 and not np.isscalar(given[0]):
+        return cast(Planes, given)
+    if not _is_array(given):
+        raise UsageError(f"a frame is {_KINDS}, not {type(given).__name__}")
+    array = _to_numpy(given)
+    if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]) or 0 in array.shape:
+        raise UsageError(f"a frame is {_KINDS}, uint8, uint16 or 0…1, not {_shape(array)}")
+    if array.shape[2] != 3:
+        array = array.transpose(1, 2, 0)
+    if array.dtype == np.uint16:
+        if (high := int(array.max())) > PEAK:
+            raise UsageError(
+                f"a uint16 picture holds 10 bits, 0…{PEAK}, not up to {high}; shift 16 bits right "
+                "by 6"
+            )
+    elif array.dtype != np.uint8:
+        array = _to_bytes(array)
+    return np.ascontiguousarray(array)
+
+
+def planes_of(frame: Frame, fmt: VideoFormat) -> Planes:
+    """The planes that are coded. Raises `UsageError` for a picture of more bits than the format
+    has."""
+    if not isinstance(frame, np.ndarray):
+        return frame
+    if frame.dtype == np.uint16 and fmt.bit_depth == 8:
+        raise UsageError("a uint16 picture has 10 bits, the video has 8")
+    return planes_from_rgb(frame, fmt.colour)
+
+
+def _is_array(given: Any) -> bool:
+    return hasattr(given, "ndim") and hasattr(given, "dtype") and hasattr(given, "shape")
+
+
+def _is_picture(given: Any) -> bool:
+    return type(given).__module__.startswith("PIL.")
+
+
+def _to_numpy(given: Any) -> NDArray[Any]:
+    """Tensors on whatever device too."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.float() if given.is_floating_point() else given
+        return cast(NDArray[Any], given.numpy())
+    return np.asarray(given)
+
+
+def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Floats from 0 to 1 as uint8."""
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(f"a frame is uint8, uint16 or floats from 0 to 1, not {array.dtype}")
+    low, high = float(array.min()), float(array.max())
+    if not (-_SLACK <= low and high <= 1 + _SLACK):
+        raise UsageError(f"a frame is uint8, or floats from 0 to 1, not from {low:g} to {high:g}")
+    return np.round(255 * np.clip(array, 0, 1)).astype(np.uint8)
+
+
+def _shape(array: Any) -> str:
+    return f"{tuple(array.shape)} {str(array.dtype).removeprefix('torch.')}"
 
 
 @list_options(EncoderConfig)
@@ -93,11 +184,12 @@ def decode(
     colour = Reader(stream).header.format.colour
     stream.seek(0)
     decoded = _decode_frames(stream, fidelity, start, threads, str(device), limits)
-    first = dimension_order == "NCHW"
-    images = (_to_channels_last(picture(planes, colour), first) for planes in decoded)
+    images = (picture(planes, colour) for planes in decoded)
+    if dimension_order == "NCHW":
+        images = (cast(Picture, np.ascontiguousarray(x.transpose(2, 0, 1))) for x in images)
     if output == "numpy":
         return images
-    from gvcodec.painter.tensors import as_tensor, open_device
+    from gvcodec.util.tensors import as_tensor, open_device
 
     place = open_device(str(device))
     return (as_tensor(image, place) for image in images)
@@ -152,12 +244,6 @@ def _rate(frame_rate: Fraction | float) -> Fraction:
         return Fraction(frame_rate).limit_denominator(1_000_000)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
-
-
-def _to_channels_last(image: Picture, channels_first: bool) -> Picture:
-    return (
-        cast(Picture, np.ascontiguousarray(image.transpose(2, 0, 1))) if channels_first else image
-    )
 
 
 def _format_of(frame: Frame, frame_rate: Fraction) -> VideoFormat:

@@ -12,19 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gvcodec.api.job import Job
-from gvcodec.api.rate_control import reread
 from gvcodec.api.results import Encoded
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
-from gvcodec.batch.settings import make_settings
+from gvcodec.batch.ledger import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.container.opening import open_sink
 from gvcodec.edit.info import duration_of
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
 from gvcodec.util import uris
-from gvcodec.util.file_io import as_name, name_errors, work_folder
+from gvcodec.util.file_io import as_name, name_errors, reread, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import absolute_path, is_uri

@@ -1,7 +1,7 @@
 """Every field of every packet, in file order: `gvcodec info --trace`.
 
 One dictionary a structure; numbers as they are coded, bytes in hexadecimal digits. Where the model
-of a base or of latent tokens is here, frames have their integers too (`gvcodec.api.symbols`).
+of a base or of latent tokens is here, frames have their integers too (`Symbols`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gvcodec.api.symbols import Symbols, base_fields, token_fields
+import numpy as np
+from numpy.typing import NDArray
+
+from gvcodec import layers
+from gvcodec.base.gvc1d.decoder import Decoded
+from gvcodec.base.motion.decoder import MotionDecoder, MotionSymbols
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.bitstream.bundles import Unbundler
 from gvcodec.bitstream.header import NEEDS, PROFILES
@@ -20,8 +25,11 @@ from gvcodec.bitstream.metadata_obu import parse_obus
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.container.opening import Source, open_source
-from gvcodec.errors import DamagedStreamError, WrongModelError
-from gvcodec.gvc1d.payload import read_head
+from gvcodec.errors import DamagedStreamError, LimitError, WrongModelError
+from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
+from gvcodec.gvc1d.files import find_pair
+from gvcodec.gvc1d.payload import Latent, read_head
+from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
@@ -31,6 +39,110 @@ from gvcodec.retrieval.summary import Summary
 from gvcodec.util.file_io import name_of
 
 Fields = dict[str, Any]
+#: Which bases have integers of their own.
+_BASES = ("motion", "gvc1d")
+
+
+class Symbols:
+    """Integers in frame packets and latent tokens, by the names of docs/spec: what conformance
+    files hold, too. Takes frame and `latent` packets (unbundled) in the order of a stream. Where a
+    model is missing, or pictures need more memory than is usual, integers are left out. Raises
+    `DamagedStreamError`.
+
+    `base`: for each frame, as far as it is known, what its base's packet holds; None for a picture.
+    `tokens`: for each frame its latent tokens or None. Both are in display order."""
+
+    def __init__(self, header: SequenceHeader, models: Sequence[str | Path] = ()) -> None:
+        self._decoder: Any = None
+        self._reader: LatentReader | None = None
+        try:
+            check(header, header.enhanced, DEFAULT)
+            if header.base in _BASES:
+                self._decoder = layers.open_decoder(header, 1, models)
+            if header.gvc1d_id is not None:
+                pair = find_pair(header.gvc1d_id, models)
+                self._reader = LatentReader(open_entropy_model(header.format, True, pair))
+        except (WrongModelError, LimitError):
+            pass
+        self._waiting: bytes | None = None
+        self.base: list[MotionSymbols | Decoded | None] = []
+        self.tokens: list[Latent | None] = []
+
+    def send(self, packet: Packet) -> None:
+        """Take the next packet; others than frames and tokens are passed over."""
+        if packet.kind is Kind.LATENT:
+            self._waiting = packet.payload
+        if not packet.is_frame:
+            return
+        key = packet.kind is Kind.KEY
+        if self._decoder is not None:
+            self._decoder.send(packet.payload, key)
+            latest = self._decoder.latest
+            self.base += latest if isinstance(self._decoder, MotionDecoder) else [latest]
+        if self._reader is not None:
+            self.tokens.append(self._latent(self._reader, key))
+
+    def _latent(self, reader: LatentReader, key: bool) -> Latent | None:
+        payload, self._waiting = self._waiting, None
+        if key:
+            reader.start_gop()
+        return None if payload is None else reader.read(payload)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether the base has integers that can be read here."""
+        return self._decoder is not None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there may be tokens, and they can be read here."""
+        return self._reader is not None
+
+
+def base_fields(found: MotionSymbols | Decoded | None, digest: bool) -> Fields | None:
+    """Of one frame. `digest`: hashes of long lists of numbers instead of them."""
+    if found is None:
+        return None
+    if isinstance(found, MotionSymbols):
+        return {
+            "levels": found.levels.tolist(),
+            "values": hash_of(found.values, "<i2") if digest else _ends(found.values),
+        }
+    vectors = found.known.vectors
+    moved = None if vectors is None else vectors.reshape(-1, 2)
+    return {
+        "q": found.q,
+        "reference": found.reference,
+        "remember": int(found.remember),
+        "vectors": moved
+        if moved is None
+        else (hash_of(moved, "<i2") if digest else moved.tolist()),
+        "levels": found.levels.tolist(),
+        "values": hash_of(found.values, "<i4") if digest else _ends(found.values),
+    }
+
+
+def token_fields(found: Latent | None, digest: bool) -> Fields | None:
+    """Of the tokens of one frame."""
+    if found is None:
+        return None
+    values = found.values.reshape(len(found.values), -1)
+    return {
+        "rate": found.rate,
+        "run": found.run,
+        "counts": found.counts.tolist(),
+        "values": hash_of(values, "<i2") if digest else _ends(values),
+    }
+
+
+def hash_of(values: NDArray[Any], kind: str) -> str:
+    """First 8 bytes of the SHA-256 of numbers in file order, hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(values).astype(kind).tobytes()).hexdigest()[:16]
+
+
+def _ends(rows: NDArray[Any]) -> list[list[int]]:
+    """Rows of numbers up to the last that is not 0."""
+    return [row[: 1 + max(np.flatnonzero(row), default=-1)].tolist() for row in rows]
 
 
 def trace(source: Source, models: Sequence[str | Path] = ()) -> Iterator[Fields]:

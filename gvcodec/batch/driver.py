@@ -15,7 +15,7 @@ from typing import Any
 from gvcodec.batch import tasks
 from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task
 from gvcodec.batch.ledger import Job, Ledger
-from gvcodec.batch.plan import Plan
+from gvcodec.batch.tasks import Plan
 from gvcodec.errors import GvcodecError
 from gvcodec.util import uris
 from gvcodec.util.progress import ProgressBar

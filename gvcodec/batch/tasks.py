@@ -11,15 +11,14 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any, BinaryIO
 
 from gvcodec.bases import base_of
-from gvcodec.batch.plan import Plan, make_plan
-from gvcodec.batch.settings import Settings
+from gvcodec.batch.ledger import Settings
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.quality import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
@@ -27,14 +26,134 @@ from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike, tokens_of
 from gvcodec.errors import WrongModelError
 from gvcodec.limits import UNLIMITED
+from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.reader import InexactSeekError, VideoReader
+from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
 from gvcodec.rate import one_pass
-from gvcodec.rate.budget import Budget
+from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import encode_for
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json, write_whole
+
+#: Frames at the beginning of each chunk that are compared before chunks are trusted.
+_COMPARED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`frames` from number `first` on; `begin` and `check` as in `Span`."""
+
+    first: int
+    frames: int
+    begin: int = 0
+    check: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A video in chunks, cut at keyframes of the source, so that no frame is decoded for two of
+    them, but for the few that follow a chunk's last frame in the file. `seconds`: how long the
+    video is. One chunk is all of the file."""
+
+    width: int
+    height: int
+    rate: str
+    seconds: float
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def frames(self) -> int:
+        return sum(chunk.frames for chunk in self.chunks)
+
+    def span(self, number: int, seeks: bool = True) -> Span | None:
+        """None for the first chunk, which begins as the video does."""
+        chunk = self.chunks[number]
+        return Span(chunk.begin, chunk.frames, chunk.check, seeks) if number else None
+
+    def pack(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def unpack(data: dict[str, Any]) -> Plan:
+        return Plan(**(data | {"chunks": tuple(Chunk(**chunk) for chunk in data["chunks"])}))
+
+
+def make_plan(
+    source: str,
+    start: float,
+    frames: int | None,
+    length: int | None,
+    said: InputOptions | None = None,
+) -> Plan:
+    """`source`: a path or URI; chunks have about `length` frames, None = there is one. Found by
+    decoding the video once; where seeking does not lead to the same frames, there is one chunk, and
+    each is checked again when it is encoded (`Span.check`). Raises `MediaError`."""
+    with VideoReader(source, start, frames, said=said) as reader:
+        fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
+        reader.tracks = None
+        marks = list(reader.marks()) if length and not reader.has_pictures else []
+    size = fmt.width, fmt.height, str(fmt.frame_rate)
+    if length is None or not marks:
+        return Plan(*size, float(expected / fmt.frame_rate), (Chunk(0, expected),))
+    starts = boundaries([mark.key for mark in marks], length)
+    ends = [*starts[1:], len(marks)]
+    chunks = [_chunk(marks, a, b, shift) for a, b in zip(starts, ends, strict=True)]
+    if not _seeks_exactly(source, start, said, chunks, marks, shift):
+        chunks = [Chunk(0, len(marks))]
+    seconds = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / fmt.frame_rate
+    return Plan(*size, float(seconds), tuple(chunks))
+
+
+def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
+    check = 0
+    for mark in marks[first:end]:
+        check = add_mark(check, mark.pts - shift, mark.samples)
+    return Chunk(first, end - first, marks[first].pts, check)
+
+
+def _seeks_exactly(
+    source: str,
+    start: float,
+    said: InputOptions | None,
+    chunks: Sequence[Chunk],
+    marks: Sequence[Mark],
+    shift: int,
+) -> bool:
+    """Whether seeking leads to the first frames of all chunks."""
+    for chunk in chunks[1:]:
+        end = chunk.first + min(_COMPARED, chunk.frames)
+        part = _chunk(marks, chunk.first, end, shift)
+        span = Span(part.begin, part.frames, part.check)
+        try:
+            with VideoReader(source, start, span=span, said=said) as reader:
+                list(reader.marks())
+        except InexactSeekError:
+            return False
+    return True
+
+
+def boundaries(keys: Sequence[bool], length: int) -> list[int]:
+    """Numbers of the frames that chunks begin with. `keys`: whether a decoder can begin with a
+    frame. Chunks have `length / 2` to `length` frames as far as there are keys for that, the last
+    one up to a quarter more. Encoders set keyframes where scenes begin, earlier than their period
+    asks for: of several the one that comes soonest after another is taken, of equal ones the
+    last."""
+    places = [number for number, key in enumerate(keys) if key and number]
+    gaps = {b: b - a for a, b in zip([0, *places], places, strict=False)}
+    starts, last = [0], len(keys) - length // 4
+    while len(keys) - starts[-1] > length * 5 // 4:
+        least, most = starts[-1] + (length + 1) // 2, starts[-1] + length
+        inside = [p for p in places if least <= p <= most and p <= last]
+        beyond = next((p for p in places if most < p <= last), None)
+        if inside:
+            starts.append(min(inside, key=lambda p: (gaps[p], -p)))
+        elif beyond is not None:
+            starts.append(beyond)
+        else:
+            break
+    return starts
+
 
 #: Frames.
 _ALL = 1 << 40

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import Limits
 from gvcodec.util.options import add_options, seconds, values_of
 from gvcodec.util.progress import MODES, Mode
+
+_T = TypeVar("_T")
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +110,18 @@ def use_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def call(
+    function: Callable[..., _T], options: argparse.Namespace, *given: Any, **others: Any
+) -> _T:
+    """What a function gives for these arguments, `others`, and all options of the names of its
+    parameters; it gets progress and limits as they say, and its memory is held to them."""
+    known = {**vars(options), "limits": limits_of(options), "hold": True}
+    if "progress" in known:
+        known["progress"] = mode_of(options)
+    names = list(inspect.signature(function).parameters)[len(given) :]
+    return function(*given, **{name: known[name] for name in names if name in known} | others)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

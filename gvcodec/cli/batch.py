@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import TABLE, Job, Ledger, summary_of
-from gvcodec.batch.settings import make_settings
+from gvcodec.batch.ledger import TABLE, Job, Ledger, make_settings, summary_of
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
 from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, limits_of
+from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, call
 from gvcodec.edit.cat import cat
 from gvcodec.util.messages import count_noun, say
 
@@ -29,14 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    joined = cat(
-        options.inputs,
-        options.output,
-        overwrite=options.overwrite,
-        threads=options.threads,
-        limits=limits_of(options),
-        hold=True,
-    )
+    joined = call(cat, options, options.inputs, options.output)
     for note in joined.notes:
         say(note)
     count = count_noun(len(options.inputs), "stream")

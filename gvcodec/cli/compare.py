@@ -8,13 +8,12 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from gvcodec.api.rate_control import reread
 from gvcodec.cli import encode
 from gvcodec.cli._arguments import add_overwrite, add_progress, mode_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.util.file_io import PendingFile
+from gvcodec.util.file_io import PendingFile, reread
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar

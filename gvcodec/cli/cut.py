@@ -11,9 +11,8 @@ from gvcodec.cli._arguments import (
     add_part,
     add_progress,
     add_threads,
+    call,
     end_of,
-    limits_of,
-    mode_of,
 )
 from gvcodec.edit.cut import Cut, cut
 from gvcodec.util.messages import say
@@ -44,18 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     end = end_of(options)
-    kept = cut(
-        options.input,
-        options.output,
-        options.start,
-        end,
-        exact=options.exact,
-        overwrite=options.overwrite,
-        threads=options.threads,
-        limits=limits_of(options),
-        progress=mode_of(options),
-        hold=True,
-    )
+    kept = call(cut, options, options.input, options.output, options.start, end)
     if not options.exact and (missed := _missed(kept, options.start, end)):
         say(f"{missed} (--exact cuts there and codes the first and the last GOP again)")
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, limits_of
+from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, call
 from gvcodec.edit.repair import repair
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say
@@ -21,14 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    result = repair(
-        options.input,
-        options.output,
-        overwrite=options.overwrite,
-        threads=options.threads,
-        limits=limits_of(options),
-        hold=True,
-    )
+    result = call(repair, options, options.input, options.output)
     for line in result.losses:
         say(f"{display_name(options.input)}: {line}")
     say(f"{options.output}: {count_noun(result.kept, 'frame')} kept, {result.lost} lost")

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_embedder, add_threads
+from gvcodec.cli._arguments import add_embedder, add_threads, call
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
@@ -48,15 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = search(
-        options.query,
-        options.inputs,
-        count=options.k,
-        exact=options.exact,
-        threads=options.threads,
-        embedder=options.embedder,
-        ranking=options.ranking,
-    )
+    found = call(search, options, options.query, options.inputs, count=options.k)
     for note in found.notes:
         say(note)
     if options.json:
@@ -65,16 +57,13 @@ def run(options: argparse.Namespace) -> None:
         out(json.dumps(values, indent=2))
         return
     for moment in found.moments:
+        tolerance = f"± {moment.within:.2g} s" if moment.within else "exact"
         out(
             f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
-            f"frame {moment.frame:<7} {_tolerance(moment.within):>8} {one_line(moment.file)}"
+            f"frame {moment.frame:<7} {tolerance:>8} {one_line(moment.file)}"
         )
     share = 100 * found.bytes_read / found.bytes
     out(
         f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
         f"of {count_noun(found.files, 'file')}"
     )
-
-
-def _tolerance(seconds: float) -> str:
-    return f"± {seconds:.2g} s" if seconds else "exact"

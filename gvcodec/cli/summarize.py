@@ -11,7 +11,7 @@ from gvcodec.cli._arguments import (
     add_limits,
     add_overwrite,
     add_threads,
-    limits_of,
+    call,
     use_threads,
 )
 from gvcodec.errors import UsageError
@@ -59,16 +59,8 @@ def run(options: argparse.Namespace) -> None:
     if not options.output and not options.overwrite:
         raise UsageError(f"{options.file}: -y adds the summary to this file, -o OUT to a copy")
     use_threads(options.threads)
-    done = summarize(
-        options.file,
-        options.output,
-        embedder=options.summary,
-        rate=options.summary_rate,
-        overwrite=options.overwrite,
-        threads=options.threads,
-        limits=limits_of(options),
-        progress="auto",
-    )
+    how = {"embedder": options.summary, "rate": options.summary_rate, "progress": "auto"}
+    done = call(summarize, options, options.file, options.output, **how)
     share = 100 * done.summary_bytes / done.size
     say(
         f"{options.output or options.file}: {count_noun(done.frames, 'frame')}, "

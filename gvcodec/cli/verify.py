@@ -11,8 +11,7 @@ from gvcodec.cli._arguments import (
     add_model,
     add_progress,
     add_threads,
-    limits_of,
-    mode_of,
+    call,
 )
 from gvcodec.cli._standard_streams import out
 from gvcodec.edit.verify import verify
@@ -34,16 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = verify(
-        options.input,
-        options.source,
-        fidelity=options.fidelity,
-        threads=options.threads,
-        models=options.model,
-        limits=limits_of(options),
-        progress=mode_of(options),
-        hold=True,
-    )
+    found = call(verify, options, options.input, options.source, models=options.model)
     hashes = f"base hash {found.base_hash}"
     if found.painted_hash is not None:
         hashes += f", painted hash {found.painted_hash}"

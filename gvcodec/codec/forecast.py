@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.fit_work import expected_work
+from gvcodec.painter.fit_samples import expected_work
 from gvcodec.types import VideoFormat
 
 #: Seconds of a million luma samples by SVT-AV1's preset with tools for screens (4.2; 0 and 2 to 6

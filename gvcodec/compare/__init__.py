@@ -18,7 +18,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.compare.distance import Distance, distances, mean_distance
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, Coded, encode_at
-from gvcodec.edit.originals import Originals
+from gvcodec.edit.verify import Originals
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions

@@ -75,7 +75,7 @@ def _taken(measure: Callable[[Any, Any], Any]) -> Callable[[Picture, Picture], f
     def take(picture: Picture, source: Picture) -> float:
         import torch
 
-        from gvcodec.painter.tensors import rgb_tensor
+        from gvcodec.util.tensors import rgb_tensor
 
         with torch.inference_mode():
             return float(measure(rgb_tensor(picture), rgb_tensor(source)))

@@ -24,7 +24,7 @@ from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_i
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
-from gvcodec.media.matroska_display import display_size, write_display_size
+from gvcodec.media.codec_parameters import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer

@@ -17,7 +17,7 @@ from gvcodec.gvc1d.blocks import spread
 from gvcodec.gvc1d.memory import Remembered
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.types import BLOCK
-from gvcodec.util.warp import places, warp
+from gvcodec.util.tensors import places, warp
 
 #: Mean difference, in 8-bit levels, at which a block is trusted by 1/e.
 _SOFT = 4.0

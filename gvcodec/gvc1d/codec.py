@@ -230,7 +230,7 @@ def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> Fra
     """The network of a stream, loaded. Raises `MediaError`, `UsageError` for a device that is not
     there."""
     from gvcodec.gvc1d.checkpoint import load_model
-    from gvcodec.painter.tensors import open_device
+    from gvcodec.util.tensors import open_device
 
     open_device(device)
     return FrameContext(fmt, load_model(model, device), threads, device)

@@ -21,7 +21,7 @@ from gvcodec.gvc1d.checkpoint import load_model
 from gvcodec.gvc1d.files import choose_pair, read_entropy
 from gvcodec.gvc1d.picture import Picture, crop, from_rgb, pad
 from gvcodec.gvc1d.run import Frame
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
 
 
 class GVC1DPictures(nn.Module):

@@ -17,7 +17,7 @@ from gvcodec.gvc1d.buffer import Context
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.layers import ContextEmbedding, Stack
 from gvcodec.gvc1d.picture import Picture, pack, split
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
 
 
 class Features(NamedTuple):

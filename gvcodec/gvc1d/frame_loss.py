@@ -15,7 +15,7 @@ from gvcodec.models import GUIDE
 from gvcodec.perceptual.losses import eight_bits, pixel_loss
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import VideoFormat
-from gvcodec.util.tensor_colour import known_colour, to_rgb
+from gvcodec.util.tensors import known_colour, to_rgb
 
 #: Weight of pixels, as in fitting (`gvcodec.painter.objective`).
 _PIXEL = 4.0

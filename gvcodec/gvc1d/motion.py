@@ -124,7 +124,7 @@ def choose(
     import torch
     from torch.nn.functional import avg_pool2d
 
-    from gvcodec.util.warp import warp
+    from gvcodec.util.tensors import warp
 
     rows, columns = grid
     height, width = source.shape[2:]

@@ -3,20 +3,88 @@ applied, other sizes are scaled, other pixel formats converted."""
 
 from __future__ import annotations
 
+import io
 import re
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 from av.sidedata.sidedata import Type
 
-from gvcodec.errors import UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, elements
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import ALPHA, STEREO, Losses, number_of, side_data
-from gvcodec.media.planes import Scaler, is_full_range, is_rgb, planes_from_frame, rgb_matrix
-from gvcodec.media.siting import CENTRE, LEFT, Rotation, rotation_of
-from gvcodec.media.stored import Stored
+from gvcodec.media.metadata import ALPHA, LOST, STEREO, number_of, side_data
+from gvcodec.media.planes import (
+    CENTRE,
+    LEFT,
+    PLACES,
+    Rotation,
+    Scaler,
+    is_full_range,
+    is_rgb,
+    planes_from_frame,
+    rgb_matrix,
+    rotation_of,
+)
 from gvcodec.types import Colour, Planes, VideoFormat
+
+_VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4
+#: Of chroma samples: 1 at the first luma sample, 2 between two.
+_RIGHT, _DOWN = 0x55B7, 0x55B8
+#: Samples to crop at the left, top, right and bottom.
+_CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
+_ADDED_TYPE, _ADDED_DATA = 0x41E7, 0x41ED
+_DOLBY = (b"dvcC", b"dvvC", b"dvwC")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`chroma_location` as in `Colour`; `crop`: samples at the left, top, right and bottom that are
+    not shown; `dolby_vision`: profile and compatibility of the base layer, 0 = none."""
+
+    chroma_location: int = LEFT
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dolby_vision: tuple[int, int] | None = None
+
+
+def read_stored(stream: av.VideoStream) -> Stored:
+    """What the container says of a stream and PyAV does not show, out of the head of a Matroska
+    file (RFC 9559) that FFmpeg makes of it; what is usual where its codec has no place there."""
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format="matroska", options={"strict": "-2"}) as output:
+            output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+        return _read(memory.getvalue())
+    except (av.FFmpegError, ValueError, KeyError, DamagedStreamError):
+        return Stored()
+
+
+def _read(head: bytes) -> Stored:
+    fields: dict[int, bytes] = {}
+    dolby: tuple[int, int] | None = None
+    for track in _inside([head], SEGMENT, TRACKS, TRACK):
+        fields |= {name: body for part in _inside([track], _VIDEO) for name, body in elements(part)}
+        for mapping in _inside([track], _MAPPING):
+            added = dict(elements(mapping))
+            data = added.get(_ADDED_DATA, b"")
+            if added.get(_ADDED_TYPE) in _DOLBY and len(data) >= 5:
+                dolby = data[2] >> 1, data[4] >> 4
+    fields |= dict(elements(fields.get(_COLOUR, b"")))
+    numbers = {name: int.from_bytes(body) for name, body in fields.items()}
+    place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
+    location = next((code for code, known in PLACES.items() if known == place), LEFT)
+    left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
+    return Stored(location, (left, top, right, bottom), dolby)
+
+
+def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
+    for name in names:
+        data = [body for part in data for found, body in elements(part) if found == name]
+    yield from data
+
 
 _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
@@ -39,14 +107,15 @@ class Conversion:
         said: InputOptions,
     ) -> None:
         self.notes: list[str] = []
-        self._losses = Losses()
         self._single = stream.codec_context.name in _PICTURES
         self._first = first
         self._turn = (0, False)
         self._rotations: dict[tuple[int, int, int, bool], Rotation] = {}
         self._scalers: dict[tuple[int, int], Scaler] = {}
         self._location = location
-        self._crop = _usable(stored.crop, first)
+        left, top, right, bottom = self._crop = stored.crop
+        if left + right >= first.width or top + bottom >= first.height:
+            self._crop = (0, 0, 0, 0)
         if any(self._crop):
             width, height = self._size_of(first)
             self.notes.append(f"cropped to {width}×{height} as the file asks")
@@ -74,14 +143,14 @@ class Conversion:
             ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
             STEREO: stream.metadata.get("stereo_mode", "mono") != "mono",
         }
-        self.notes += self._losses.see(kind for kind, there in marks.items() if there)
+        self._note(*(LOST[kind] for kind, there in marks.items() if there))
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
         """The next frame, and whether it has another size than the one before it."""
         side = side_data(frame)
-        self.notes += self._losses.see(side)
+        self._note(*map(LOST.get, side))
         if any(component.is_alpha for component in frame.format.components):
-            self.notes += self._losses.see([ALPHA])
+            self._note(LOST[ALPHA])
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -124,9 +193,11 @@ class Conversion:
         if found is not None:
             self._turn = found
             return
-        line = "the display matrix is none of the eight orientations and is not applied"
-        if line not in self.notes:
-            self.notes.append(line)
+        self._note("the display matrix is none of the eight orientations and is not applied")
+
+    def _note(self, *lines: str | None) -> None:
+        """Say each line once."""
+        self.notes += [line for line in dict.fromkeys(lines) if line and line not in self.notes]
 
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
         key = (frame.width, frame.height, *self._turn)
@@ -181,12 +252,6 @@ class Conversion:
             if before not in (2, after):
                 self.notes.append(f"the file says {name} {before} (H.273), {after} was asked for")
         return colour
-
-
-def _usable(crop: tuple[int, int, int, int], frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """The same where something is left of the picture."""
-    left, top, right, bottom = crop
-    return crop if left + right < frame.width and top + bottom < frame.height else (0, 0, 0, 0)
 
 
 def location_of(

@@ -12,8 +12,9 @@ the boxes that some containers have for them.
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -23,6 +24,7 @@ from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.decoding_times import COUNTS
 
 #: Arguments of `av.open`: texts that are no UTF-8 do not stop it. From PyAV 19 on none do.
 ANY_TEXT: dict[str, Any] = (
@@ -249,7 +251,7 @@ if "_missing_" not in vars(Type):
 #: What is lost, by the kind of side data that has it; alpha is none.
 ALPHA, EXIF, LATER_VIEW = -1, 31, 29
 CAPTIONS, STEREO = number_of(Type.A53_CC), number_of(Type.STEREO3D)
-_LOST = {
+LOST = {
     ALPHA: "alpha is left out",
     CAPTIONS: "closed captions are left out",
     STEREO: "stereo 3D is coded as an ordinary picture, its mark is left out",
@@ -264,19 +266,6 @@ _LOST = {
     number_of(Type.DYNAMIC_HDR_VIVID): "HDR metadata of single frames (HDR Vivid) is left out",
     number_of(Type.AMBIENT_VIEWING_ENVIRONMENT): "the ambient viewing environment is left out",
 }
-
-
-class Losses:
-    """What the frames of a video have that is not coded, each said once."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-
-    def see(self, kinds: Iterable[int]) -> list[str]:
-        """Lines for what has not been seen before."""
-        fresh = [kind for kind in kinds if kind in _LOST and kind not in self._seen]
-        self._seen.update(fresh)
-        return [_LOST[kind] for kind in fresh]
 
 
 def _mastering(data: bytes) -> tuple[int, ...] | None:
@@ -326,3 +315,37 @@ def printable(text: str) -> str:
     """Without control characters, since texts are shown on terminals, and of Unicode alone."""
     text = text.encode(errors="surrogateescape").decode(errors="replace")
     return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+#: Option of FFmpeg's muxer for the list of any names.
+_ANY_NAME = "use_metadata_tags"
+
+
+def give_tags(container: av.container.OutputContainer, kind: str, metadata: Metadata) -> list[str]:
+    """Give tags and chapters to a muxer of this kind that has not begun. Names of those that it
+    does not keep; Matroska keeps all. MP4 and QuickTime have places for a few (title, artist …) or,
+    instead of those, a list of any names, as phones write it (`com.apple.quicktime.make`)."""
+    metadata.describe(container)
+    wanted = {name for name, _ in metadata.tags} | ({"title"} if metadata.title else set())
+    if not wanted or kind not in COUNTS:
+        return []
+    lost = wanted - _kept(kind, metadata, "")
+    others = wanted - _kept(kind, metadata, _ANY_NAME) if lost else lost
+    if len(others) < len(lost):
+        lost = others
+        container.options["movflags"] = f"{container.options.get('movflags', '')}+{_ANY_NAME}"
+    return sorted(lost)
+
+
+def _kept(kind: str, metadata: Metadata, flag: str) -> set[str]:
+    """Names of the tags that come back from a file without a frame."""
+    data, flags = io.BytesIO(), "+".join(filter(None, ("empty_moov", flag)))
+    try:
+        with av.open(data, "w", format=kind, options={"movflags": flags}) as trial:
+            trial.add_stream("aac", rate=48_000)
+            Metadata(title=metadata.title, tags=metadata.tags).describe(trial)
+            trial.start_encoding()
+        with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
+            return {name.lower() for name, text in written.metadata.items() if text}
+    except (av.FFmpegError, ValueError):
+        return set()

@@ -14,8 +14,8 @@ from typing import BinaryIO, Self
 import av
 
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.codec_parameters import display_size, with_display_size, write_display_size
 from gvcodec.media.decoding_times import DecodingTimes, FileClock
-from gvcodec.media.matroska_display import display_size, with_display_size, write_display_size
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
@@ -115,13 +115,11 @@ class MuxWriter(VideoWriter):
                 self._pipe.flush()
             if value is not None:
                 raise value
-            shaped = self._kind in ("matroska", "webm") and self._fmt.sar != 1
-            if (
-                shaped
-                and self._pending
-                and not write_display_size(self._pending.temporary, self._display_size)
-            ):
-                self.notes.append(_without_sar(self._fmt))
+            shaped, sar = self._kind in ("matroska", "webm"), self._fmt.sar
+            place = self._pending.temporary if self._pending and shaped and sar != 1 else None
+            if place and not write_display_size(place, self._display_size):
+                ratio = f"{sar.numerator}:{sar.denominator}"
+                self.notes.append(f"sample aspect ratio {ratio} left out")
 
     def end(self, pts: int) -> None:
         self._end = self._clock.place(pts)
@@ -220,10 +218,6 @@ class _PipeOutput:
             raise self._stopped
         if self._head is None:
             self._stream.flush()
-
-
-def _without_sar(fmt: VideoFormat) -> str:
-    return f"sample aspect ratio {fmt.sar.numerator}:{fmt.sar.denominator} left out"
 
 
 def _encoder(

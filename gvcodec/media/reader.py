@@ -29,14 +29,13 @@ from typing import BinaryIO, Self, cast
 import av
 
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.conversion import Conversion, location_of
+from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
 from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
 from gvcodec.media.sound_coding import COPY
-from gvcodec.media.stored import read_stored
 from gvcodec.media.timeline import (
     MOST_BETWEEN,
     DisplayTimes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
@@ -17,11 +18,60 @@ import av
 import numpy as np
 from av.stream import Stream
 
-from gvcodec.media.channels import Channels
 from gvcodec.media.codec_parameters import fitting_head
 from gvcodec.media.sound_clock import skipped_samples
 from gvcodec.media.tracks import Track, TrackCopier, TrackPacket, track_of
 from gvcodec.util.messages import parse_amount
+
+#: Layouts of mapping family 1, by their number of channels.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_SPEAKERS, _SEPARATE = "1", "255"
+#: What FFmpeg calls a channel without a label.
+_UNLABELLED = "NONE"
+#: Loudspeakers that stand for each other where a layout has only one of both.
+_SAME = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR", "DL": "FL", "DR": "FR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """What an encoder of Opus gets: its layout and mapping family, and which channel of the source
+    each of its channels is. Opus knows eight arrangements of loudspeakers (family 1, in Vorbis'
+    order); anything else is coded channel by channel, in the order of its source, unlabelled."""
+
+    source: str
+    layout: str
+    family: str
+    order: tuple[int, ...]
+
+    @classmethod
+    def of(cls, layout: av.AudioLayout) -> Channels:
+        names = _names(layout)
+        standard = _LAYOUTS.get(len(names))
+        if standard is not None:
+            wanted = _names(av.AudioLayout(standard))
+            if len(names) == 1 or set(names) == {_UNLABELLED}:
+                return cls(layout.name, standard, _SPEAKERS, tuple(range(len(names))))
+            placed = [name if name in wanted else _SAME.get(name, name) for name in names]
+            if sorted(placed) == sorted(wanted):
+                order = tuple(placed.index(name) for name in wanted)
+                return cls(layout.name, standard, _SPEAKERS, order)
+        return cls(layout.name, layout.name, _SEPARATE, tuple(range(len(names))))
+
+    def arrange(self, frame: av.AudioFrame) -> av.AudioFrame:
+        """Packed samples with the labels of the encoder. Mixing would leave out what has no place
+        among them."""
+        if self.source == self.layout:
+            return frame
+        samples = frame.to_ndarray().reshape(-1, len(self.order))[:, self.order]
+        packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+        arranged = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
+        arranged.sample_rate = frame.sample_rate
+        return arranged
+
+
+def _names(layout: av.AudioLayout) -> list[str]:
+    return [channel.name for channel in layout.channels]
+
 
 #: What may become of sound, besides "opus" and "opus:RATE".
 COPY, NONE = "copy", "none"
@@ -152,7 +202,11 @@ class _OpusCoder:
 
     def _begin_run(self, origin: int) -> None:
         self._resampler = av.AudioResampler("flt", self._channels.source, _RATE, frame_size=_FRAME)
-        self._encoder = _make_encoder(self._channels, self._rate)
+        self._encoder = av.CodecContext.create("libopus", "w")
+        self._encoder.sample_rate, self._encoder.format = _RATE, "flt"
+        self._encoder.layout, self._encoder.bit_rate = self._channels.layout, self._rate
+        self._encoder.time_base = Fraction(1, _RATE)
+        self._encoder.options = _options(self._channels)
         self._encoder.open()
         self._origin, self._given = origin, 0
 
@@ -172,15 +226,6 @@ class _OpusCoder:
 
 #: Time, duration, samples hidden at the start and at the end, data.
 _OpusPacket = tuple[int, int, tuple[int, int], bytes]
-
-
-def _make_encoder(channels: Channels, rate: int) -> av.AudioCodecContext:
-    encoder = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.format = _RATE, "flt"
-    encoder.layout, encoder.bit_rate = channels.layout, rate
-    encoder.time_base = Fraction(1, _RATE)
-    encoder.options = _options(channels)
-    return encoder
 
 
 def _options(channels: Channels) -> dict[str, str]:

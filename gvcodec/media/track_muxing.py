@@ -13,21 +13,55 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import cast
+from typing import Literal, cast
 
 import av
+import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.companded import PlainSound, plain_sound
 from gvcodec.media.decoding_times import COUNTS, check_pause
-from gvcodec.media.metadata import Metadata
-from gvcodec.media.sound_frames import is_frame, silence
-from gvcodec.media.tags import give_tags
+from gvcodec.media.metadata import Metadata, give_tags
+from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
+
+_CODECS = ("pcm_alaw", "pcm_mulaw")
+_PLAIN: Literal["pcm_s16le"] = "pcm_s16le"
+
+
+class PlainSound:
+    """G.711 sound of a stream (A-law and µ-law of telephones and cameras) as 16-bit PCM, for files
+    that PyAV does not let it into: each of its 256 values stands for one sample, nothing is lost.
+    `stream` is a template for an output stream."""
+
+    def __init__(self, context: av.AudioCodecContext) -> None:
+        decoder = cast(av.AudioCodecContext, av.CodecContext.create(context.name, "r"))
+        decoder.sample_rate, decoder.layout = context.sample_rate, "mono"  # type: ignore[assignment]
+        decoded = decoder.decode(av.Packet(bytes(range(256))))
+        self._samples = np.concatenate([frame.to_ndarray().ravel() for frame in decoded])
+        data = io.BytesIO()
+        with av.open(data, "w", format="matroska") as output:
+            stream = output.add_stream(_PLAIN, rate=context.sample_rate, layout=context.layout.name)
+            silence = av.AudioFrame(format="s16", layout=context.layout.name, samples=1)
+            silence.sample_rate, silence.pts = context.sample_rate, 0
+            output.mux([*stream.encode(silence), *stream.encode(None)])
+        self._container = av.open(io.BytesIO(data.getvalue()), "r")
+        self.stream: Stream = self._container.streams[0]
+
+    def expand(self, data: bytes) -> bytes:
+        return self._samples[np.frombuffer(data, np.uint8)].astype("<i2").tobytes()
+
+
+def plain_sound(stream: Stream) -> PlainSound | None:
+    """None for sound that is not G.711."""
+    context = stream.codec_context
+    if isinstance(context, av.AudioCodecContext) and context.name in _CODECS:
+        return PlainSound(context)
+    return None
+
 
 #: Options of the muxers. Matroska's would make the first track the default one where none is. The
 #: index of the others goes before the frames, so that a player can begin while the file comes.

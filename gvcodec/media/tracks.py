@@ -25,8 +25,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.metadata import printable
-from gvcodec.media.sound_clock import SoundClock, hide_end
-from gvcodec.media.sound_frames import is_frame
+from gvcodec.media.sound_clock import SoundClock, hide_end, is_frame
 
 #: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
 CHUNK = 1 << 14
@@ -339,14 +338,11 @@ class TrackReader:
 
     def _wait(self, packet: TrackPacket, begin: Fraction | None) -> None:
         """Of subtitles that last until the next one, only the latest is shown at `begin`."""
-        if begin is not None and not packet.duration and self._stands(packet, begin):
+        lasts = self.streams[packet.track].type == "subtitle" and not packet.duration
+        if begin is not None and lasts and packet.pts * self.ticks[packet.track] <= begin:
             others = (p for p in self.waiting if not (p.track == packet.track and not p.duration))
             self.waiting = deque(others)
         self.waiting.append(packet)
-
-    def _stands(self, packet: TrackPacket, begin: Fraction) -> bool:
-        tick = self.ticks[packet.track]
-        return self.streams[packet.track].type == "subtitle" and packet.pts * tick <= begin
 
     def _check_room(self, cost: int) -> None:
         """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does
@@ -379,7 +375,8 @@ def without_hidden(packet: TrackPacket) -> TrackPacket:
 def track_of(stream: Stream, tick: Fraction, head: bytes) -> Track:
     """The track with the name, language and dispositions of a stream of a file."""
     flags, title = int(stream.disposition) & _FLAGS, _text(stream.metadata.get("title", ""))
-    return Track(tick, head, flags, _language(stream), title)
+    language = _text(stream.metadata.get("language", ""))
+    return Track(tick, head, flags, "" if language == "und" else language, title)
 
 
 def kinds_of(streams: Sequence[Stream]) -> str:
@@ -387,11 +384,6 @@ def kinds_of(streams: Sequence[Stream]) -> str:
     kinds = {stream.type for stream in streams}
     names = {"audio": "audio", "subtitle": "subtitles"}
     return " and ".join(name for kind, name in names.items() if kind in kinds)
-
-
-def _language(stream: Stream) -> str:
-    found = _text(stream.metadata.get("language", ""))
-    return "" if found == "und" else found
 
 
 def _text(text: str) -> str:

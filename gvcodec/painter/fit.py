@@ -22,7 +22,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +33,8 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.models import PAINTER
-from gvcodec.painter.adam import Adam
 from gvcodec.painter.fit_pool import Pool, Run, prepare
-from gvcodec.painter.fit_work import LOOK, share_done
+from gvcodec.painter.fit_samples import LOOK, share_done
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
@@ -49,12 +48,46 @@ from gvcodec.painter.payload import (
     pack,
     unpack,
 )
-from gvcodec.painter.tensors import open_device
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
+from gvcodec.util.tensors import open_device
 
 if TYPE_CHECKING:
     from gvcodec.painter.objective import Objective
+
+
+_EPSILON = 1e-8
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015): `torch.optim` would load torch's compiler, a second of processor
+    time, 70 MB and a folder left in the temporary directory. `squares`: the second moments, one
+    tensor for each weight, not corrected for their beginning at zero."""
+
+    def __init__(self, weights: Iterable[Tensor], betas: tuple[float, float]) -> None:
+        self.weights, self.betas = list(weights), betas
+        self.means = [torch.zeros_like(w) for w in self.weights]
+        self.squares = [torch.zeros_like(w) for w in self.weights]
+        self.steps = 0
+
+    def clear_gradients(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One step at learning rate `rate`; weights without a gradient stay."""
+        self.steps += 1
+        first, second = self.betas
+        pace = rate / (1 - first**self.steps)
+        spread = math.sqrt(1 - second**self.steps)
+        for weight, mean, square in zip(self.weights, self.means, self.squares, strict=True):
+            if weight.grad is None:
+                continue
+            mean.lerp_(weight.grad, 1 - first)
+            square.mul_(second).addcmul_(weight.grad, weight.grad, value=1 - second)
+            weight.addcdiv_(mean, (square.sqrt() / spread).add_(_EPSILON), value=-pace)
+
 
 #: Bytes that a stream is taken to have when the caller does not say.
 DEFAULT_STREAM_BYTES = 60_000
@@ -99,7 +132,7 @@ def make_objective(
     """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
     from gvcodec.painter.objective import Objective
     from gvcodec.perceptual.vgg import PerceptualLoss
-    from gvcodec.util.tensor_colour import known_colour
+    from gvcodec.util.tensors import known_colour
 
     colour = known_colour(fmt.colour, fmt.height)
     return Objective(

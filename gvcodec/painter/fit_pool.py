@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.painter.motion import block_vectors
-from gvcodec.painter.tensors import to_tensors
+from gvcodec.painter.network import Observed, PainterNetwork, convert, join
+from gvcodec.painter.objective import Batch, Objective, observe_run
+from gvcodec.painter.video import block_vectors
+from gvcodec.perceptual.vgg import Reference
 from gvcodec.types import BLOCK, Planes
-
-if TYPE_CHECKING:
-    from gvcodec.painter.network import Observed, PainterNetwork
-    from gvcodec.painter.objective import Batch, Objective
-    from gvcodec.perceptual.vgg import Reference
+from gvcodec.util.tensors import to_tensors
 
 #: Side of the crops that are painted, as in training; the perceptual losses see 128² of it.
 SIZE = 160
@@ -68,8 +65,6 @@ class Pool:
         painter: PainterNetwork,
         objective: Objective,
     ) -> None:
-        from gvcodec.painter.objective import Batch
-
         self.painter, self.objective = painter, objective
         height, width = runs[0][0].shape[2:]
         size = min(SIZE, height, width) // BLOCK * BLOCK
@@ -107,38 +102,17 @@ class Pool:
     def batch(self, numbers: Sequence[int]) -> tuple[Batch, list[Observed], list[Reference]]:
         """The crops `numbers` as one batch, what the painter sees of their frames, and the maps of
         their sources."""
-        from gvcodec.painter.network import Observed
-        from gvcodec.painter.objective import observe_run
-
         for n in numbers:
             if n not in self.known:
                 crop = self._join([n])
                 with torch.no_grad():
                     seen = observe_run(self.painter, crop, 3 * n)
                 reference = self.objective.reference(crop)[0]
-                self.known[n] = reference, [frame.to(torch.half) for frame in seen]
+                self.known[n] = reference, [convert(frame, torch.half) for frame in seen]
         frames = zip(*(self.known[n][1] for n in numbers), strict=True)
         references = [self.known[n][0] for n in numbers]
-        return (
-            self._join(numbers),
-            [Observed.join(frame).to(torch.float) for frame in frames],
-            references,
-        )
+        seen = [convert(join(frame), torch.float) for frame in frames]
+        return self._join(numbers), seen, references
 
     def _join(self, numbers: Sequence[int]) -> Batch:
-        from gvcodec.painter.objective import Batch
-
-        crops = [self.crops[n] for n in numbers]
-        planes = [
-            torch.cat([getattr(c, kind)[k] for c in crops]).float()
-            for kind in ("base", "source")
-            for k in (0, 1)
-        ]
-        return Batch(
-            (planes[0], planes[1]),
-            (planes[2], planes[3]),
-            *(
-                torch.cat([getattr(c, name) for c in crops])
-                for name in ("vectors", "condition", "rate_class", "bpp", "own")
-            ),
-        )
+        return convert(join([self.crops[n] for n in numbers]), torch.float)

@@ -29,6 +29,9 @@ from gvcodec.models import save_weights
 from gvcodec.painter import model as I
 from gvcodec.painter.filters import (
     Bands,
+    Block,
+    Layer,
+    Requantiser,
     compand,
     decimate,
     directions,
@@ -41,8 +44,7 @@ from gvcodec.painter.filters import (
     upsample,
     upsample_maps,
 )
-from gvcodec.painter.network_layers import Block, Layer, Requantiser
-from gvcodec.util.warp import warp
+from gvcodec.util.tensors import warp
 
 PEAK = I.PEAK
 
@@ -81,27 +83,29 @@ class Observed:
     trust: Tensor
     still: Tensor
 
-    def to(self, dtype: torch.dtype) -> Observed:
-        """The same in another precision; all values are whole numbers that half has too."""
 
-        def one(value: Any) -> Any:
-            if isinstance(value, list):
-                return [one(part) for part in value]
-            return value.to(dtype) if value is not None and value.is_floating_point() else value
+def convert(x: Any, dtype: torch.dtype) -> Any:
+    """A dataclass, list or tuple of tensors in another precision, where they have fractions; all
+    values of `Observed` are whole numbers that half has too."""
+    if isinstance(x, Tensor):
+        return x.to(dtype) if x.is_floating_point() else x
+    if isinstance(x, list | tuple):
+        return type(x)(convert(part, dtype) for part in x)
+    if x is None:
+        return None
+    return type(x)(*(convert(getattr(x, field.name), dtype) for field in fields(x)))
 
-        return Observed(*(one(getattr(self, field.name)) for field in fields(self)))
 
-    @staticmethod
-    def join(parts: Sequence[Observed]) -> Observed:
-        """One batch of several."""
-
-        def one(values: list[Any]) -> Any:
-            if isinstance(values[0], list):
-                return [torch.cat(group) for group in zip(*values, strict=True)]
-            return None if values[0] is None else torch.cat(values)
-
-        names = [field.name for field in fields(Observed)]
-        return Observed(*(one([getattr(part, name) for part in parts]) for name in names))
+def join(parts: Sequence[Any]) -> Any:
+    """One batch of several, each such a dataclass, list or tuple."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))
+    if isinstance(parts[0], list | tuple):
+        return type(parts[0])(map(join, zip(*parts, strict=True)))
+    if parts[0] is None:
+        return None
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(parts[0]))
+    return type(parts[0])(*map(join, columns))
 
 
 class PainterNetwork(nn.Module):

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from gvcodec.painter.network import Observed, PainterNetwork
-from gvcodec.painter.noise import fresh
 from gvcodec.perceptual.bands import FilterBank
 from gvcodec.perceptual.losses import (
     band_energy,
@@ -22,7 +23,52 @@ from gvcodec.perceptual.losses import (
 )
 from gvcodec.perceptual.vgg import PerceptualLoss, Reference
 from gvcodec.types import Colour
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
+
+#: One pixel in this many is redrawn in each frame, against the repetition that zooming motion
+#: builds up.
+REFRESH = 32
+_SIDE = 512
+_MASK = 0xFFFFFFFF
+Numbers = TypeVar("Numbers", Tensor, int)
+
+
+def _mix(x: Numbers) -> Numbers:
+    """32 well-mixed bits of each int64 value below 2³²; the products stay below 2⁶³."""
+    for factor in (0x21F0AAAD, 0x735A2D97):
+        x = ((x ^ (x >> 16)) * factor) & _MASK
+    return x ^ (x >> 15)
+
+
+@lru_cache(maxsize=2)
+def tile(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Noise `(512, 512)`, float, and the bool map of the pixels to redraw."""
+    bits = _mix(torch.arange(_SIDE * _SIDE, device=device) * 0x9E3779B1 & _MASK).reshape(
+        _SIDE, _SIDE
+    )
+    # The sum of four bytes is close enough to a Gaussian.
+    total = (bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24)
+    return total.float() + 2, bits % REFRESH == 0
+
+
+def corner(position: int) -> tuple[int, int]:
+    """Row and column of the tile where the noise of frame `position` of a GOP begins."""
+    bits = _mix(position & _MASK)
+    return bits % _SIDE, (bits >> 16) % _SIDE
+
+
+def fresh(
+    height: int, width: int, position: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """New noise `(1, 1, height, width)` for frame `position` of a GOP, whole numbers 2…1022 around
+    512, and a bool map of the pixels to redraw in it. Later frames fetch the values at the motion
+    vectors' places, whole, never interpolated: the field stays white."""
+    top, left = corner(position)
+    rows = (torch.arange(height, device=device) + top) % _SIDE
+    cols = (torch.arange(width, device=device) + left) % _SIDE
+    noise, redraw = (part[rows][:, cols][None, None] for part in tile(device))
+    return noise, redraw
+
 
 #: Side of the crop on which perceptual losses are taken, in the middle of the painted crop.
 CROP = 128

@@ -8,19 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
+from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
 from gvcodec.models import PAINTER, brought_along, find_model, model_id
+from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
-
-if TYPE_CHECKING:
-    from gvcodec.config import EncoderConfig
-    from gvcodec.painter.fit_samples import Part
 
 #: Why there is no fit where torch is missing.
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.painter.cpu import CpuPainter
 from gvcodec.painter.fit_samples import Part, Sample
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
-from gvcodec.painter.motion import block_vectors
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read
+from gvcodec.painter.video import CpuPainter, block_vectors
 from gvcodec.types import BLOCK, Plane, Planes
 
 Area = tuple[int, int]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvcodec.perceptual.bands import FilterBank
-from gvcodec.util.warp import warp
+from gvcodec.util.tensors import warp
 
 
 def eight_bits(plane: Tensor) -> Tensor:

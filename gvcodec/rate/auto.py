@@ -9,7 +9,7 @@ the middle of the video is coded by AV1, and by motion at one to three qualities
 with the painter that ships, and compared with the source through the small perceptual network,
 which sees single frames and hardly what moves wrongly: much luma PSNR lost has to be paid for, and
 motion is not taken where its worst blocks are torn more, or its errors change more from frame to
-frame, than AV1's (`gvcodec.rate.guards`).
+frame, than AV1's (`gvcodec.rate.quality`).
 Trials need torch; without it AV1 is taken. `q` means AV1's: motion gets the index at which the part
 has as many bytes. Memory: the frames of the part, three times.
 """
@@ -42,7 +42,7 @@ from gvcodec.models import GUIDE, PAINTER
 from gvcodec.painter.open import has_torch
 from gvcodec.painter.video import VideoPainter
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.guards import error_change, structure_error
+from gvcodec.rate.quality import error_change, structure_error
 from gvcodec.types import Plane, Planes, VideoFormat
 from gvcodec.util.psnr import MeanPsnr, psnr
 from gvcodec.util.torch_settings import usual_torch
@@ -122,7 +122,14 @@ def choose_base(
     `UsageError`."""
     given = config.base == AUTO and config.base_q is not None
     config = replace(config, base="av1")
-    if why := _why_fine(config) or ("its index is given" if given else _why_av1(config, path)):
+    q = config.q if config.base_q is None else q_of("av1", config.base_q)
+    why = f"q {q:g} is finer than {LEAST_Q}" if q < LEAST_Q else "its index is given" * given
+    why = why or _why_settings(config)
+    if not why and not _rereadable(path):
+        why = "the input can be read only once"
+    if not why and not has_torch():
+        why = "trials need torch"
+    if why:
         return Choice(config, f"base av1: {why}")
     with VideoReader(path, start, 1, said=said) as reader:
         fmt = reader.format
@@ -154,7 +161,10 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
     motion = _motion_near(av1, config, attempt)
     if not motion:
         return Choice(config, f"base av1: motion does not come near {rate}")
-    loss = av1.psnr - _psnr_at(av1.size, motion)
+    fidelity, *farther = (trial.psnr for trial in motion)
+    if farther:
+        fidelity += _part(av1.size, motion) * (farther[0] - fidelity)
+    loss = av1.psnr - fidelity
     ours, *theirs = judge([av1, *motion])
     index, distance = _at_size(av1.size, motion, theirs)
     gain = 1 - distance / max(ours, 1e-9)
@@ -166,8 +176,9 @@ def compare(config: EncoderConfig, samples: int, attempt: Attempt, judge: Judge)
         return Choice(config, f"base av1: motion is {what} but {lost} at {rate}")
     if flaw := _flaw(av1, motion[0]):
         return Choice(config, f"base av1: motion is {what} but {flaw} at {rate}")
-    chosen = replace(config, base="motion", base_q=_on_grid(index, config))
-    return Choice(chosen, f"base motion: {what} than av1 at {rate}")
+    config = replace(config, base="motion")
+    index = min(max(round(index / _GRAIN) * _GRAIN, 0.0), config.coarsest)
+    return Choice(replace(config, base_q=index), f"base motion: {what} than av1 at {rate}")
 
 
 def _flaw(av1: Trial, motion: Trial) -> str:
@@ -177,21 +188,6 @@ def _flaw(av1: Trial, motion: Trial) -> str:
     if motion.change > MOST_CHANGE * av1.change > 0:
         return f"unsteady ({motion.change:.1f}, av1 {av1.change:.1f})"
     return ""
-
-
-def _why_fine(config: EncoderConfig) -> str:
-    """What is said of a quality at which motion gains nothing, "" = it is coarser."""
-    q = config.q if config.base_q is None else q_of("av1", config.base_q)
-    return f"q {q:g} is finer than {LEAST_Q}" if q < LEAST_Q else ""
-
-
-def _why_av1(config: EncoderConfig, path: str) -> str:
-    """What excludes motion, or trials, "" = nothing."""
-    if why := _why_settings(config):
-        return why
-    if not _rereadable(path):
-        return "the input can be read only once"
-    return "" if has_torch() else "trials need torch"
 
 
 def excludes_motion(config: EncoderConfig, fmt: VideoFormat) -> str:
@@ -249,11 +245,6 @@ def _read(path: str, start: float, frames: int | None, said: InputOptions | None
         return []
 
 
-def _on_grid(index: float, config: EncoderConfig) -> float:
-    coarsest = replace(config, base="motion").coarsest
-    return min(max(round(index / _GRAIN) * _GRAIN, 0.0), coarsest)
-
-
 def _motion_near(av1: Trial, config: EncoderConfig, attempt: Attempt) -> Sequence[Trial]:
     """The trial of motion that comes nearest to AV1's bytes; where none comes near, the nearest
     ones with more and with fewer bytes; none where there are not both."""
@@ -302,12 +293,6 @@ def _part(size: int, trials: Sequence[Trial]) -> float:
     """Where `size` lies on the way from the first trial to the second one, in their logs."""
     near, far = (_excess(trial, size) for trial in trials)
     return near / (near - far)
-
-
-def _psnr_at(size: int, trials: Sequence[Trial]) -> float:
-    """Luma PSNR of motion with `size` bytes: of a trial so near, or by the line through two."""
-    near, *others = (trial.psnr for trial in trials)
-    return near + _part(size, trials) * (others[0] - near) if others else near
 
 
 class Trials:
@@ -364,8 +349,8 @@ class Trials:
         import torch
 
         from gvcodec import perceptual
-        from gvcodec.painter.tensors import rgb_tensor
         from gvcodec.perceptual.vgg import PerceptualLoss
+        from gvcodec.util.tensors import rgb_tensor
 
         leading = perceptual.guide_network("small")
         if leading is None:

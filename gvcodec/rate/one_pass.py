@@ -6,17 +6,57 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from gvcodec.base import BaseEncoder
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import Reader, Writer
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder, Progress
 from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.messages import MOST_AMOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One of three: `size` bytes or `bitrate` bits a second for the whole file with its sound,
+    `bpp` bits a luma pixel for the file without it."""
+
+    size: float | None = None
+    bitrate: float | None = None
+    bpp: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds for the whole file, not for each part of it."""
+        return True
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.size, self.bitrate, self.bpp) if v is not None]
+        if len(given) != 1 or not 0 < given[0] <= MOST_AMOUNT:
+            raise UsageError("a budget is one of size, bitrate and bpp, above 0 and at most 1e18")
+
+    def file_bytes(
+        self, fmt: VideoFormat, frames: int, track_bytes: int, seconds: float | None = None
+    ) -> int:
+        """Size that a file of so many frames may have at most; `track_bytes` of it are sound.
+        `seconds`: how long it lasts, by the frame rate where that is not known."""
+        seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
+        allowed = self.allowed(frames * fmt.width * fmt.height, seconds)
+        return allowed + track_bytes * (self.bpp is not None)
+
+    def allowed(self, samples: int, seconds: float) -> int:
+        """Bytes for so many luma samples; of `bpp` those without sound."""
+        if self.size is not None:
+            return int(self.size)
+        if self.bitrate is not None:
+            return int(self.bitrate * seconds / 8)
+        assert self.bpp is not None
+        return int(self.bpp * samples / 8)
 
 
 class Source(Protocol):
@@ -98,6 +138,26 @@ def measure(open_source: Open, watch: Watch) -> Extent:
         return Extent(fmt, frames, track_bytes, float(seconds))
 
 
+def write(
+    source: Source,
+    frames: Iterable[Frame],
+    encoder: Encoder,
+    stream: BinaryIO,
+    chunk: int = CHUNK,
+    paints: bool = True,
+) -> Writer:
+    """Encode the frames of a source to a stream, with its tracks and metadata; `chunk` and `paints`
+    as for `encode_stream`."""
+
+    def pieces() -> Iterator[tuple[Planes, int, bool]]:
+        for frame in frames:
+            yield frame.planes, frame.pts, frame.new_size
+        encoder.send_end(source.end)
+
+    metadata, tracks = source.metadata.pack(), source.tracks
+    return encode_stream(encoder, stream, pieces(), metadata, tracks, chunk, paints=paints)
+
+
 def run(
     open_source: Open,
     config: EncoderConfig,
@@ -115,20 +175,8 @@ def run(
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
 
-        def pieces() -> Iterator[tuple[Planes, int, bool]]:
-            for frame in watch(_first(source, frames), what, frames):
-                yield frame.planes, frame.pts, frame.new_size
-            encoder.send_end(source.end)
-
-        writer = encode_stream(
-            encoder,
-            stream,
-            pieces(),
-            source.metadata.pack(),
-            source.tracks,
-            CHUNK,
-            paints=paints,
-        )
+        given = watch(_first(source, frames), what, frames)
+        writer = write(source, given, encoder, stream, paints=paints)
         data = stream.getvalue()
         reader = Reader(io.BytesIO(data))
         sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]

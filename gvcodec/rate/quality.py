@@ -2,16 +2,24 @@
 pooled over all of it, its worst twentieth, or its worst scene.
 
 Pictures that were coded smaller than the source has them are compared at the source's size.
+
+SSIMULACRA2 and ColorVideoVDP come from the packages `ssimulacra2` and `cvvdp` (extra `metrics`);
+nothing in gvcodec is trained on them. SSIMULACRA2 looks at a frame rounded to 8 bits a channel: 100
+= equal, below 0 = very poor. ColorVideoVDP looks at a video: JOD, 10 = no visible difference, one
+less = three of four people see which is worse.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +30,129 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import Scaler, rgb_from_planes
-from gvcodec.rate.judges import PACKAGES, cvvdp, ssimulacra2, without_package
 from gvcodec.rate.one_pass import Extent, Open, Pass
-from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.psnr import MeanPsnr, psnr
+from gvcodec.types import Plane, Planes, VideoFormat
+from gvcodec.util.psnr import PEAK, MeanPsnr, psnr
 from gvcodec.util.scene_cuts import GopStarts
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
+    import torch
+
     from gvcodec.perceptual import Lpips
+
+
+Picture = NDArray[np.float32]
+#: Metric → (package on PyPI, module).
+PACKAGES = {"ssimulacra2": ("ssimulacra2", "ssimulacra2"), "cvvdp": ("cvvdp", "pycvvdp")}
+#: 24 inches, 1920×1080, 200 cd/m², an office of 250 lux, seen from two heights; sRGB curve.
+DISPLAY = "standard_fhd"
+
+
+def without_package(name: str) -> str:
+    """Why this metric cannot be measured here, "" if it can."""
+    package, module = PACKAGES[name]
+    if importlib.util.find_spec(module) is None:
+        return f"{package} is not installed (pip install {package})"
+    return ""
+
+
+def ssimulacra2(decoded: Picture, source: Picture) -> float:
+    """Score of a (3, H, W) picture in [0, 1] against its source."""
+    from ssimulacra2 import compute_ssimulacra2
+
+    return float(compute_ssimulacra2(_bitmap(source), _bitmap(decoded)))
+
+
+def _bitmap(picture: Picture) -> io.BytesIO:
+    """The package reads files."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    levels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    Image.fromarray(np.ascontiguousarray(levels)).save(data, "BMP")
+    data.seek(0)
+    return data
+
+
+Pair = tuple[Picture, Picture]
+
+
+def cvvdp(pair: Callable[[int], Pair], frames: Sequence[int], fps: float, device: str) -> float:
+    """JOD of a video: `pair(i)` gives frame i decoded and of the source, (3, H, W) in [0, 1];
+    `frames` without gaps."""
+    import torch
+
+    metric, video_source = _colorvideovdp(device)
+    size = (*pair(frames[0])[0].shape[1:], len(frames))
+
+    class Source(video_source):  # type: ignore[misc, valid-type]
+        def get_video_size(self) -> tuple[int, int, int]:
+            return size
+
+        def get_frames_per_second(self) -> float:
+            return fps
+
+        def get_test_frame(self, frame: int, device: Any, colorspace: str) -> torch.Tensor:
+            return self._to_display(pair(frames[frame])[0], device, colorspace)
+
+        def get_reference_frame(self, frame: int, device: Any, colorspace: str) -> torch.Tensor:
+            return self._to_display(pair(frames[frame])[1], device, colorspace)
+
+        def _to_display(self, picture: Picture, device: Any, colorspace: str) -> torch.Tensor:
+            on_display = torch.from_numpy(picture)[None, :, None].to(device)
+            return self.apply_dm_and_color_transform(on_display, colorspace)
+
+    with torch.inference_mode():
+        return float(metric.predict_video_source(Source(display_photometry=DISPLAY))[0])
+
+
+@functools.cache
+def _colorvideovdp(device: str) -> tuple[Any, Any]:
+    """(metric, base class of its sources). Raises UsageError where the package cannot be
+    imported."""
+    import torch
+
+    # The package imports torchvision for a blur (and one class of a variant that is not used here),
+    # and torchvision often does not fit the torch beside it: these stand in for it.
+    names: dict[str, dict[str, Any]] = {
+        "torchvision": {},
+        "torchvision.transforms": {"GaussianBlur": GaussianBlur},
+        "torchvision.ops": {"MLP": None},
+    }
+    known, path = {name: sys.modules.get(name) for name in names}, list(sys.path)
+    for name, content in names.items():
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(content)
+    try:
+        from pycvvdp import cvvdp as metric
+        from pycvvdp.video_source import video_source_dm
+    except ImportError as error:
+        raise UsageError(f"cvvdp cannot be imported: {error} (pip install cvvdp)") from None
+    finally:
+        sys.path[:] = path  # the package adds its own folder
+        for name, module in known.items():
+            sys.modules.pop(name)
+            if module is not None:
+                sys.modules[name] = module
+    return metric(display_name=DISPLAY, quiet=True, device=torch.device(device)), video_source_dm
+
+
+class GaussianBlur:
+    """Blur of (…, H, W) by `size` odd taps of standard deviation `sigma`, borders mirrored; H, W
+    above size // 2."""
+
+    def __init__(self, size: int, sigma: float) -> None:
+        taps = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
+        self.taps = (taps / taps.sum()).astype(np.float32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        import torch.nn.functional as F
+
+        side, taps = len(self.taps) // 2, x.new_tensor(self.taps)
+        planes = F.pad(x.reshape(-1, 1, *x.shape[-2:]), (side,) * 4, mode="reflect")
+        planes = F.conv2d(F.conv2d(planes, taps[None, None, :, None]), taps[None, None, None])
+        return planes.reshape(x.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +310,7 @@ def _measure(metric: str, fmt: VideoFormat) -> Callable[[Planes, Planes], float]
 def _lpips_distance(fmt: VideoFormat, ours: Planes, theirs: Planes) -> float:
     import torch
 
-    from gvcodec.painter.tensors import rgb_tensor
+    from gvcodec.util.tensors import rgb_tensor
 
     with torch.inference_mode():
         pair: list[Any] = [rgb_tensor(rgb_from_planes(p, fmt.colour)) for p in (ours, theirs)]
@@ -200,3 +322,43 @@ def _lpips() -> Lpips:
     from gvcodec.perceptual import lpips
 
     return lpips("vgg")
+
+
+#: Side of the blocks, and the share of them that counts: the worst.
+_BLOCK, _WORST = 8, 0.05
+#: Contrast below this hides nothing that shows: SSIM's constant.
+_STABLE = (0.03 * PEAK) ** 2
+
+
+def structure_error(shown: Plane, source: Plane) -> float:
+    """One less the contrast and structure part of SSIM (Wang, Bovik et al. 2004) in blocks of 8×8,
+    of half the size, mean of the worst twentieth: 0 = equal."""
+    a, b = (_blocks(_halve(plane)) for plane in (shown, source))
+    a, b = (x - x.mean(1, keepdims=True) for x in (a, b))
+    both, own, theirs = (a * b).mean(1), (a * a).mean(1), (b * b).mean(1)
+    errors = np.sort(1 - (2 * both + _STABLE) / (own + theirs + _STABLE))
+    return float(errors[-max(1, round(_WORST * len(errors))) :].mean())
+
+
+def error_change(shown: Plane, shown_before: Plane, source: Plane, source_before: Plane) -> float:
+    """Mean change of the error (half size) from the frame before to this one, in samples of 0…1023:
+    what flickers, swims or stands still where it should move."""
+    error, before = (
+        _halve(a) - _halve(b) for a, b in ((shown, source), (shown_before, source_before))
+    )
+    return float(np.abs(error - before).mean())
+
+
+def _halve(plane: Plane) -> NDArray[np.float32]:
+    rows, columns = (n // 2 * 2 for n in plane.shape)
+    x = plane[:rows, :columns].astype(np.float32)
+    quarters: NDArray[np.float32] = x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]
+    return np.multiply(quarters, 0.25, dtype=np.float32)
+
+
+def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 64): all whole blocks; one of a smaller picture."""
+    side = min(_BLOCK, *plane.shape)
+    rows, columns = (n // side * side for n in plane.shape)
+    parts = plane[:rows, :columns].reshape(rows // side, side, columns // side, side)
+    return parts.swapaxes(1, 2).reshape(-1, side * side)

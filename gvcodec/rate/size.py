@@ -1,30 +1,213 @@
 """The file that fits a budget: never larger, and as near to it as the base allows, in one to three
 full encodes.
 
-One bracket along one scale (`gvcodec.rate.scale`) serves all bases. Fast presets go before the
+One bracket along one `Scale` serves all bases. Fast presets go before the
 full one, each with a bracket of its own that begins where the last one ended. Only the file that is
 kept is painted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
+import numpy as np
+
+from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import AUTO, base_of
-from gvcodec.codec.encode_stream import PAINTED_BYTES
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
-from gvcodec.config import EncoderConfig
+from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.auto import Choose, excludes_motion, too_dear
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.budget import Budget
-from gvcodec.rate.one_pass import Open, Pass, Watch, measure
-from gvcodec.rate.scale import Scale
+from gvcodec.rate.one_pass import Budget, Extent, Open, Pass, Watch, measure, run
 from gvcodec.rate.scenes import share_scenes, shares
-from gvcodec.rate.search import Fitted, OutOfReachError, Search, refuse_sound
+
+#: Steps of the index of a base that has no trim, and the most that they are on the scale.
+_STEP, _LARGEST_STEP = 0.25, 0.035
+#: Places nearer to each other than this have the same bytes.
+_FINEST_TRIM = 0.002
+
+
+class Scale:
+    """How few bytes a file has, in natural logs, from `low`, the finest index, to `high`, the
+    coarsest one or the largest trim beyond. An index of a base stands where files of that index
+    stand on average (`Base.rates`); between the steps of the index, and beyond the coarsest one, a
+    trim of lambda leads on: a step takes about as much off the bytes, whatever the base."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        base = base_of(config.base)
+        self._standard, self._coarsest = base.standard, config.coarsest
+        # Between the coarsest picture of full size and the coarsest of all a trim is better.
+        self._full = min(base.coarsest_full, config.coarsest)
+        self._index = [index for index, _ in base.rates]
+        self._rate = [-math.log(bpp) for _, bpp in base.rates]
+        standard = base.standard
+        self._usual = standard.trims[1] if standard else 0.0
+        self.low = self.at(base.finest, self._usual)
+        self.high = self.at(self._coarsest, standard.farthest if standard else 0.0)
+
+    def at(self, index: float, trim: float) -> float:
+        """The place of an index with a trim."""
+        slope = self._standard.trim_slope if self._standard else 0.0
+        there = float(np.interp(index, self._index, self._rate))
+        return there + slope * (trim - self._usual)
+
+    def place(self, x: float, near: float | None = None) -> tuple[float, float]:
+        """Index and trim of a place. The index is `near` as far as a trim goes from there, since
+        the least change of the index shakes all frames."""
+        index = float(np.interp(x, self._rate, self._index))
+        if self._standard is None:
+            return min(round(index / _STEP) * _STEP, self._coarsest), 0.0
+        standard = self._standard
+        least, _, most = standard.trims
+        if near is None or not least <= self._trim(x, near) <= most:
+            near = min(round(index / standard.grain) * standard.grain, self._full)
+            if self._trim(x, near) > most:
+                near = self._coarsest
+        return near, min(self._trim(x, near), standard.farthest)
+
+    def _trim(self, x: float, index: float) -> float:
+        assert self._standard is not None
+        return self._usual + (x - self.at(index, self._usual)) / self._standard.trim_slope
+
+    def bracket(self, guess: float, slope: float = 1.0) -> Bracket:
+        """Of excesses in natural logs."""
+        grain = _LARGEST_STEP if self._standard is None else _FINEST_TRIM
+        return Bracket(self.low, self.high, slope, guess, grain, least=grain)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A file that fits, full encodes that it took, and all frames coded on the way."""
+
+    coded: Pass
+    limit: int
+    full_passes: int
+    frames_coded: int
+
+
+#: What to do about sound that takes too much of a file.
+SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
+
+
+class OutOfReachError(UsageError):
+    """Nothing fits into `limit` bytes: the smallest file has `size`, `least` in words, of which so
+    many are `copied` sound and subtitles, of these `kinds`."""
+
+    def __init__(self, limit: int, size: int, least: str, copied: int, kinds: str) -> None:
+        self.size = size
+        text = f"{limit} bytes are not enough: the smallest possible size is {least} bytes"
+        if copied:
+            text += f", {copied} of them {kinds} ({SMALLER_SOUND})"
+        super().__init__(text)
+
+
+class TooSmallError(OutOfReachError):
+    """`smallest`: the stream that comes nearest."""
+
+    def __init__(self, limit: int, smallest: Fitted, size: int, copied: int) -> None:
+        self.smallest = smallest
+        super().__init__(limit, size, str(size), copied, smallest.coded.track_kinds)
+
+
+def refuse_sound(limit: float, track_bytes: int) -> None:
+    """Raises `UsageError` where sound and subtitles leave no room for a picture."""
+    if track_bytes >= limit:
+        raise UsageError(
+            f"{int(limit)} bytes are not enough: sound and subtitles alone have {track_bytes} "
+            f"({SMALLER_SOUND})"
+        )
+
+
+@dataclass(slots=True)
+class Search:
+    """A video, settings without a quality, and the bytes that the file may have: for sizes and for
+    targets."""
+
+    open_source: Open
+    config: EncoderConfig
+    extent: Extent
+    limit: int
+    watch: Watch
+    progress: Progress | None = None
+    #: Whether a trial that is far too large ends the search.
+    gives_up: bool = True
+    #: Encodes of the whole video, and frames coded, so far.
+    full: int = 0
+    frames_coded: int = 0
+    #: What the pass that fitted the painter had to say, and what fitting came to at each scale.
+    notes: list[str] = field(default_factory=list)
+    fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
+
+    @property
+    def room(self) -> int:
+        """Most bytes of a pass, which is painted at last."""
+        return self.limit - (0 if self.config.has_tokens else PAINTED_BYTES)
+
+    def run(
+        self,
+        config: Settled,
+        encoder: BaseEncoder | None = None,
+        trial: bool = False,
+        what: str = "",
+    ) -> Pass:
+        """A pass over the video, or a trial; the first pass at a scale fits. What is not kept need
+        not be painted: `fitted` paints, unless tokens need painted frames anyway. `what`: how the
+        bar calls it."""
+        fits = not trial and config.scale not in self.fits
+        coded = run(
+            self.open_source,
+            config if fits else dataclasses.replace(config, fit=0),
+            what or ("trial" if trial else f"pass {self.full + 1}"),
+            self.watch,
+            self.extent.frames,
+            encoder,
+            None if trial else self.fits.get(config.scale),
+            self.progress,
+            paints=config.has_tokens,
+        )
+        if fits:
+            self.fits[config.scale] = coded.fitted
+            self.notes += coded.notes
+        self.full += not trial
+        self.frames_coded += self.extent.frames
+        return coded
+
+    def fitted(self, coded: Pass) -> Fitted:
+        """A pass as the file that is wanted, painted."""
+
+        def tell(frames: int) -> None:
+            if self.progress is not None:
+                self.progress.painted(frames, self.extent.frames)
+
+        data = coded.data if self.config.has_tokens else add_painted(coded.data, self.config, tell)
+        notes = list(dict.fromkeys([*coded.notes, *self.notes]))
+        coded = dataclasses.replace(coded, data=data, notes=notes)
+        return Fitted(coded, self.limit, self.full, self.frames_coded)
+
+    def first_guess(self) -> float:
+        """The place on the scale where files of this many bits a pixel are on average."""
+        fmt = self.extent.format
+        room = max(1, self.limit - self.extent.track_bytes)
+        return -math.log(8 * room / (self.extent.frames * fmt.width * fmt.height))
+
+    def refuse(self, smallest: int) -> OutOfReachError:
+        """For a limit that a trial is far above at the end of the scale."""
+        sound = self.extent.track_bytes
+        return OutOfReachError(
+            self.limit, smallest, f"about {smallest}", sound, "sound and subtitles"
+        )
+
+    def too_small(self, smallest: Pass) -> TooSmallError:
+        fitted = self.fitted(smallest)
+        return TooSmallError(self.limit, fitted, len(fitted.coded.data), smallest.track_bytes)
+
 
 #: Part of the limit that a pass aims at, part that is enough, passes if one of them fits: with a
 #: trim; among coarse qualities, from `_COARSE` on; where there are steps of 2 to 4 % of the bytes.

@@ -7,19 +7,17 @@ the painter is fitted once, and the rest of the passes correct what that moves.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+import sys
+from dataclasses import dataclass, replace
 
 from gvcodec.bases import AUTO, base_of
-from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
-from gvcodec.rate.budget import Budget
-from gvcodec.rate.one_pass import Open, Pass, Watch, measure, run
+from gvcodec.rate.one_pass import Budget, Open, Pass, Watch, measure
 from gvcodec.rate.quality import METRICS, POOLS, Judge, require_metric
-from gvcodec.rate.size import encode_to
+from gvcodec.rate.size import Search, encode_to
 from gvcodec.util.messages import MOST_AMOUNT
 
 #: Trials, and passes with the fitted painter after them.
@@ -90,53 +88,26 @@ class Reached:
     limit: int | None = None
 
 
-@dataclass
-class _Search:
-    """Passes at qualities, and the best file so far."""
+@dataclass(slots=True)
+class _Aim:
+    """Passes at qualities, what they are to reach, and what judges them."""
 
-    open_source: Open
-    config: EncoderConfig
+    search: Search
     target: Target
-    watch: Watch
-    frames: int
     judge: Judge
-    progress: Progress | None
     passes: int = 0
-    fits: dict[Fraction, dict[int, bytes]] = field(default_factory=dict)
 
     def run(self, q: float, trial: bool) -> tuple[Pass, float]:
         """A pass and its value: `trial`: unfitted, where only base frames count for PSNR."""
         self.passes += 1
-        settled = replace(self.config, base_q=q).resolve()
-        fitted = self.fits.get(settled.scale)
-        coded = run(
-            self.open_source,
-            replace(settled, fit=0) if trial or fitted is not None else settled,
-            f"{'trial' if trial else 'pass'} {self.passes}",
-            self.watch,
-            self.frames,
-            fitted=None if trial else fitted,
-            progress=self.progress,
-            paints=settled.has_tokens,
-        )
-        if not trial:
-            self.fits.setdefault(settled.scale, dict(coded.fitted))
+        config = replace(self.search.config, base_q=q).resolve()
+        what = f"{'trial' if trial else 'pass'} {self.passes}"
+        coded = self.search.run(config, trial=trial, what=what)
         return coded, self.judge(coded, fidelity=trial and self.target.metric == "psnr")
 
-    def size(self, coded: Pass) -> int:
-        """Bytes of the finished file."""
-        return len(coded.data) + (0 if self.config.has_tokens else PAINTED_BYTES)
-
-    def finish(self, coded: Pass) -> Pass:
-        """With the hash of all painted frames."""
-        if self.config.has_tokens:
-            return coded
-
-        def tell(frames: int) -> None:
-            if self.progress is not None:
-                self.progress.painted(frames, self.frames)
-
-        return replace(coded, data=add_painted(coded.data, self.config, tell))
+    def fits(self, coded: Pass) -> bool:
+        """Whether the finished file has few enough bytes."""
+        return len(coded.data) <= self.search.room
 
 
 def encode_for(
@@ -156,27 +127,27 @@ def encode_for(
         config = replace(config, base="av1")
     extent = measure(open_source, watch)
     judge = Judge(target.metric, target.of, open_original or open_source, extent)
-    search = _Search(open_source, config, target, watch, extent.frames, judge, progress)
-    most_bytes = math.inf if target.most_bytes is None else target.most_bytes
-    reached = _reach(search, most_bytes)
+    most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)
+    aim = _Aim(Search(open_source, config, extent, most_bytes, watch, progress), target, judge)
+    reached = _reach(aim)
     if reached is None:
         fitted = encode_to(open_source, config, Budget(size=most_bytes), watch, progress)
-        value, passes = judge(fitted.coded), search.passes + fitted.full_passes
+        value, passes = judge(fitted.coded), aim.passes + fitted.full_passes
         reached = Reached(fitted.coded, fitted.coded.base_q, value, passes, fitted.limit)
     notes = [*reached.coded.notes, *judge.notes]
     return replace(reached, coded=replace(reached.coded, notes=notes))
 
 
-def _reach(search: _Search, most_bytes: float) -> Reached | None:
+def _reach(aim: _Aim) -> Reached | None:
     """None where a file of the quality has more bytes."""
-    config, target, sizes = search.config, search.target, dict[float, int]()
+    config, target, sizes = aim.search.config, aim.target, dict[float, int]()
     bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
     guess: float | None = None
     while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
-        coded, value = search.run(q, trial=True)
+        coded, value = aim.run(q, trial=True)
         excess = bracket.known[q] = target.excess(value)
         sizes[q] = len(coded.data)
-        if excess < 0 and len(coded.data) > most_bytes:
+        if excess < 0 and len(coded.data) > aim.search.limit:
             return None
         if abs(excess) <= _ROUGH * METRICS[target.metric].close:
             guess = bracket.round(bracket.aim)
@@ -187,43 +158,43 @@ def _reach(search: _Search, most_bytes: float) -> Reached | None:
     bracket = replace(
         bracket, guess=guess, slope=bracket.fall, known={}, beyond=0.0, least=bracket.grain
     )
-    return _fit(search, bracket, bool(met), most_bytes)
+    return _fit(aim, bracket, bool(met))
 
 
-def _fit(search: _Search, bracket: Bracket, met: bool, most_bytes: float) -> Reached | None:
+def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Reached | None:
     """From where the trials ended, with the painter fitted, until the target is met as decoded.
     `met`: it is by trials."""
-    target, close = search.target, METRICS[search.target.metric].close
+    target, close = aim.target, METRICS[aim.target.metric].close
     best: Reached | None = None
     made: list[Reached] = []
     while (q := next_q(bracket)) is not None:
-        coded, value = search.run(q, trial=False)
-        one = Reached(coded, q, value, search.passes)
+        coded, value = aim.run(q, trial=False)
+        one = Reached(coded, q, value, aim.passes)
         made.append(one)
         excess = target.excess(value)
         # The middle of what is near enough is aimed at.
         bracket.known[q] = excess - close / 2
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
             best = one
-        elif best is None and search.size(coded) > most_bytes:
+        elif best is None and not aim.fits(coded):
             return None
         if (best is not None or met) and len(made) >= _PASSES or 0 <= excess <= close:
             break
     if best is None and met and target.metric == "psnr":
-        best = _unpainted(search, made)
+        best = _unpainted(aim, made)
     if best is None:
         value = max((one.value for one in made), key=target.excess)
         raise UsageError(f"{target} is out of reach: the best is {value:.4g}")
-    if search.size(best.coded) > most_bytes:
+    if not aim.fits(best.coded):
         return None
-    return replace(best, coded=search.finish(best.coded), passes=search.passes)
+    return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)
 
 
-def _unpainted(search: _Search, made: list[Reached]) -> Reached | None:
+def _unpainted(aim: _Aim, made: list[Reached]) -> Reached | None:
     """Painting does not keep what is nearly lossless: base frames meet the target."""
     for one in made:
-        value = search.judge(one.coded, fidelity=True)
-        if search.target.excess(value) >= 0:
+        value = aim.judge(one.coded, fidelity=True)
+        if aim.target.excess(value) >= 0:
             note = (
                 f"psnr {value:.4g} is of base frames (decode --fidelity), painted {one.value:.4g}"
             )

@@ -161,13 +161,7 @@ class Borrowed(io.RawIOBase):
     """Somebody else's file object, never closed. Raises `UsageError` where it gives no bytes."""
 
     def __init__(self, source: Readable) -> None:
-        if not (
-            callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None))
-        ):
-            raise UsageError(
-                f"a stream is a path, bytes, or an object with read and seek, not "
-                f"{type(source).__name__}"
-            )
+        _check_object(source, ("read", "seek"), "a stream")
         self._source = source
 
     def readable(self) -> bool:
@@ -399,6 +393,35 @@ def work_folder(prefix: str = "gvcodec-", beside: Path | None = None) -> Iterato
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         undo.cancel()
+
+
+@contextlib.contextmanager
+def reread(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
+    """A file that can be read again: pipes and file objects go to a temporary one first."""
+    check_source(source, "a video")
+    name = as_name(source)
+    if name is not None and name != "-" and not _is_pipe(name):
+        yield name
+        return
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(work_folder())
+        if name is None:
+            stream = source
+        else:
+            stream = stack.enter_context(open_input(name))  # type: ignore[assignment]
+        path = os.path.join(folder, os.path.basename(name or "").strip("-") or "input")
+        with name_errors(path), open(path, "wb") as spool:
+            shutil.copyfileobj(stream, spool)  # type: ignore[arg-type]
+        yield path
+
+
+def _is_pipe(name: str) -> bool:
+    """Whether what has this name can be read but once."""
+    try:
+        kind = os.stat(local_path(name)).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def as_name(given: object) -> str | None:

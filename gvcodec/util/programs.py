@@ -18,7 +18,8 @@ def leave_working_directory() -> None:
     it becomes the last entry of `sys.path`."""
     sys.path[:] = safe_path()
     if "PYTHONPATH" in os.environ:
-        os.environ["PYTHONPATH"] = _safe_entries(os.environ["PYTHONPATH"])
+        entries = os.environ["PYTHONPATH"].split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(e for e in entries if not _is_here(e))
     if "PATH" in os.environ:
         os.environ["PATH"] = os.pathsep.join(program_folders())
 
@@ -85,10 +86,6 @@ def find_program(name: str) -> str | None:
 def program_folders() -> list[str]:
     """Folders of $PATH without relative and empty entries."""
     return list(filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep)))
-
-
-def _safe_entries(variable: str) -> str:
-    return os.pathsep.join(e for e in variable.split(os.pathsep) if not _is_here(e))
 
 
 def _is_here(entry: str) -> bool:

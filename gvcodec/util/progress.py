@@ -87,63 +87,6 @@ MODES = ("auto", "json", "none")
 _REDRAW, _OBJECT, _LINE = 0.1, 1.0, 10.0
 
 
-class Display:
-    """Shows states on standard error, as often as is of use, or hands them to a function."""
-
-    def __init__(self, mode: Mode = "auto", clock: Callable[[], float] = time.monotonic) -> None:
-        self._mode, self._clock = mode, clock
-        self._shown: float | None = None
-        self._stage = ""
-        self._bar: Any = None
-        self._begun = clock()
-
-    def wants(self, stage: str) -> bool:
-        """Whether it is time for the next state."""
-        if self._mode == "none":
-            return False
-        now, terminal = self._clock(), self._mode == "auto" and sys.stderr.isatty()
-        if terminal or self._mode != "auto":
-            pause = _OBJECT if self._mode == "json" else _REDRAW
-            return self._shown is None or stage != self._stage or now - self._shown >= pause
-        return now - (self._begun if self._shown is None else self._shown) >= _LINE
-
-    def show(self, state: State) -> None:
-        self._shown, self._stage = self._clock(), state.stage
-        if callable(self._mode):
-            self._mode(state)
-        elif self._mode == "json":
-            print(state.json(), file=sys.stderr, flush=True)
-        elif sys.stderr.isatty():
-            self._draw(state)
-        else:
-            share = f"{100 * state.share:.0f} %  " * (state.left is not None)
-            say(f"{state.stage}: {share}{state.words}")
-
-    def close(self, whole: bool) -> None:
-        """The end; `whole`: all is done."""
-        if whole and self._mode not in ("auto", "none") and self._shown is not None:
-            self.show(State(self._stage, 1.0, 0.0))
-        if self._bar is not None:
-            write_above(None)
-            if whole:
-                self._draw(State(self._stage, 1.0, 0.0))
-            self._bar.close()
-
-    def _draw(self, state: State) -> None:
-        if self._bar is None:
-            from tqdm import tqdm
-
-            # Nothing is drawn before there is something to say.
-            self._bar = tqdm(
-                total=1.0, leave=False, file=sys.stderr, dynamic_ncols=True, delay=1e-9
-            )
-            write_above(partial(tqdm.write, file=sys.stderr))
-        bar = "{percentage:3.0f}%|{bar:20}| " * (bool(state.total) or state.frames is None)
-        self._bar.n = state.share
-        self._bar.bar_format = f"{state.stage} {bar}{state.words}"
-        self._bar.refresh()
-
-
 @dataclass(slots=True)
 class _Stage:
     """`total`: frames, None = not known, 1 for "fit". `fed`: frames that went in, `done`: that came
@@ -183,8 +126,10 @@ class ProgressBar:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._rate, self._verbose, self._clock = list(plan), rate, verbose, clock
-        self._display = Display(mode, clock)
-        self._began = clock()
+        self._mode, self._began = mode, clock()
+        #: When a state was shown last, and of which stage; the bar on a terminal.
+        self._shown: tuple[float, str] | None = None
+        self._bar: Any = None
         self._stage: _Stage | None = None
         self._costs: Mapping[str, float] = COSTS
         #: Work of the stages that ended.
@@ -198,7 +143,14 @@ class ProgressBar:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        self._display.close(kind is None)
+        done = State(self._shown[1], 1.0, 0.0) if self._shown and kind is None else None
+        if done and self._mode not in ("auto", "none"):
+            self._tell(done)
+        if self._bar is not None:
+            write_above(None)
+            if done:
+                self._draw(done)
+            self._bar.close()
         self._end()
 
     def __call__(self, frames: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
@@ -277,19 +229,55 @@ class ProgressBar:
 
     def _show(self) -> None:
         stage = self._stage
-        if stage is None or not self._display.wants(stage.what):
+        if stage is None or not self._is_time(stage.what):
             return
         own = self._costs[stage.kind]
         whole = self._gone + own + sum(self._costs[kind] for kind in self._plan)
         self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
         left = self._left(stage)
         if stage.kind == "fit":
-            self._display.show(State(stage.what, self._share, left))
+            self._tell(State(stage.what, self._share, left))
             return
         frames, kbps, note = int(stage.done), None, ""
         if self._rate and self._size and frames:
             kbps, note = self._rate(frames, self._size)
-        self._display.show(State(stage.what, self._share, left, frames, stage.total, note, kbps))
+        self._tell(State(stage.what, self._share, left, frames, stage.total, note, kbps))
+
+    def _is_time(self, what: str) -> bool:
+        """Whether the next state is to be shown: as often as is of use."""
+        if self._mode == "none":
+            return False
+        now, (last, stage) = self._clock(), self._shown or (self._began, None)
+        if self._mode == "auto" and not sys.stderr.isatty():
+            return now - last >= _LINE
+        return what != stage or now - last >= (_OBJECT if self._mode == "json" else _REDRAW)
+
+    def _tell(self, state: State) -> None:
+        """Show a state on standard error, or hand it to a function."""
+        self._shown = self._clock(), state.stage
+        if callable(self._mode):
+            self._mode(state)
+        elif self._mode == "json":
+            print(state.json(), file=sys.stderr, flush=True)
+        elif sys.stderr.isatty():
+            self._draw(state)
+        else:
+            share = f"{100 * state.share:.0f} %  " * (state.left is not None)
+            say(f"{state.stage}: {share}{state.words}")
+
+    def _draw(self, state: State) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            # Nothing is drawn before there is something to say.
+            self._bar = tqdm(
+                total=1.0, leave=False, file=sys.stderr, dynamic_ncols=True, delay=1e-9
+            )
+            write_above(partial(tqdm.write, file=sys.stderr))
+        bar = "{percentage:3.0f}%|{bar:20}| " * (bool(state.total) or state.frames is None)
+        self._bar.n = state.share
+        self._bar.bar_format = f"{state.stage} {bar}{state.words}"
+        self._bar.refresh()
 
     def _left(self, stage: _Stage) -> float | None:
         """Seconds, None where too little is known to say."""

@@ -322,7 +322,7 @@ class Video(Shared):
             images = np.moveaxis(images, -1, -3)
         if not self._torch:
             return images
-        from gvcodec.painter.tensors import as_tensor, open_device
+        from gvcodec.util.tensors import as_tensor, open_device
 
         return as_tensor(images, open_device(self._device))
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.media.planes import planes_from_frame, planes_from_rgb
+from gvcodec.media.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.siting import CENTRE, LEFT, PLACES, Rotation
 from gvcodec.types import Colour, Planes
 from tests.conftest import run
 from tests.media.test_media import packets_of, with_audio

@@ -209,7 +209,7 @@ def test_frames_held_for_a_made_up_count_are_bounded(
     tmp_path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch, claim: int, held: int
 ) -> None:
     """Of one that the bytes cannot hold there are none, else ten times the frames that are left."""
-    monkeypatch.setattr("gvcodec.api.held_frames._LEAST_BOUND", 100)
+    monkeypatch.setattr("gvcodec.edit.repair._LEAST_BOUND", 100)
     data = made(clip)
     gop = Reader(io.BytesIO(data)).gops()[1]
     end = gop.offset + gop.size

@@ -16,16 +16,15 @@ import pytest
 
 from gvcodec import api
 from gvcodec.bases import AUTO
-from gvcodec.batch.settings import make_settings
+from gvcodec.batch.ledger import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.codec import encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import open_stream
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate import auto
-from gvcodec.rate.budget import Budget
-from gvcodec.rate.guards import error_change, structure_error
-from gvcodec.rate.one_pass import Open
+from gvcodec.rate.one_pass import Budget, Open
+from gvcodec.rate.quality import error_change, structure_error
 from gvcodec.rate.size import encode_to
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.base.test_base_motion import clip as sliding

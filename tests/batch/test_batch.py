@@ -23,13 +23,12 @@ from gvcodec import api
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import Inline, Local, Outcome, Task
-from gvcodec.batch.ledger import COLUMNS, Job, Ledger
-from gvcodec.batch.plan import boundaries, make_plan
-from gvcodec.batch.settings import Settings, make_settings
+from gvcodec.batch.ledger import COLUMNS, Job, Ledger, Settings, make_settings
+from gvcodec.batch.tasks import boundaries, make_plan
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
-from gvcodec.rate.budget import Budget
+from gvcodec.rate.one_pass import Budget
 from gvcodec.util import uris
 from tests.clips import add_video, put_planes
 from tests.conftest import moving_texture, planes_equal, run

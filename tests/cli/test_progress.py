@@ -17,10 +17,10 @@ from gvcodec import cli
 from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
 from gvcodec.batch.engines import Outcome, Task
-from gvcodec.batch.plan import Chunk, Plan
+from gvcodec.batch.tasks import Chunk, Plan
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
-from gvcodec.painter.fit_work import expected_work, share_done, work_of
+from gvcodec.painter.fit_samples import expected_work, share_done, work_of
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State

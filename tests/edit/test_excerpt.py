@@ -16,9 +16,8 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Packet
 from gvcodec.codec.decoder import Decoder
-from gvcodec.media.planes import Scaler, to_eight_bits
+from gvcodec.media.planes import PLACES, Scaler, to_eight_bits
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.siting import PLACES
 from gvcodec.types import Colour, Planes
 from tests.cli.test_decode import HEIGHT, WIDTH, form, stream_of
 from tests.conftest import clips_equal, moving_texture, run

@@ -15,14 +15,14 @@ scipy_ndimage = pytest.importorskip("scipy.ndimage")
 from eval.metrics import DEFAULT, Measurer, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
 from eval.tools import EvalError
-from gvcodec.rate import judges
+from gvcodec.rate import quality
 from tests.eval_helpers import altered, small_clip
 
 JUDGES = ("ssimulacra2", "cvvdp")
 
 
 def needs(name):
-    return pytest.mark.skipif(bool(judges.without_package(name)), reason=f"no package {name}")
+    return pytest.mark.skipif(bool(quality.without_package(name)), reason=f"no package {name}")
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,10 @@ def test_colorvideovdp_needs_no_torchvision(clip, monkeypatch):
     """One that does not fit torch is common. What was imported before stays."""
     broken = ModuleType("torchvision")
     monkeypatch.setitem(sys.modules, "torchvision", broken)
-    judges._colorvideovdp.cache_clear()
+    quality._colorvideovdp.cache_clear()
     path = list(sys.path)
     pair = clip.rgb(clip.raw.planes(0)), clip.rgb(clip.raw.planes(1))
-    assert 3 < judges.cvvdp(lambda i: pair, [0, 1], 25.0, "cpu") < 10
+    assert 3 < quality.cvvdp(lambda i: pair, [0, 1], 25.0, "cpu") < 10
     assert sys.modules["torchvision"] is broken and sys.path == path
 
 
@@ -113,5 +113,5 @@ def test_a_video_is_judged_by_its_middle():
 def test_the_blur_is_gaussian():
     x = np.random.default_rng(0).random((2, 3, 20, 31)).astype(np.float32)
     want = scipy_ndimage.gaussian_filter(x, 3, radius=6, mode="mirror", axes=(2, 3))
-    got = judges.GaussianBlur(13, 3).forward(torch.from_numpy(x)).numpy()
+    got = quality.GaussianBlur(13, 3).forward(torch.from_numpy(x)).numpy()
     assert np.abs(got - want).max() < 1e-5

@@ -72,7 +72,7 @@ def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
 def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     tmp_path, monkeypatch, capsys, source: str
 ) -> None:
-    from gvcodec.api import rate_control as rated
+    from gvcodec.api import encoding as rated
 
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))

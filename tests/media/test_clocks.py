@@ -15,7 +15,7 @@ import pytest
 
 import gvcodec
 from gvcodec import api, encode_file
-from gvcodec.batch.plan import make_plan
+from gvcodec.batch.tasks import make_plan
 from gvcodec.bitstream import Reader
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import MediaError

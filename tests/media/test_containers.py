@@ -14,10 +14,10 @@ from av.stream import Disposition
 
 import gvcodec
 from eval.sequences import file_source
-from gvcodec.batch.plan import make_plan
-from gvcodec.media import tags
+from gvcodec.batch.tasks import make_plan
+from gvcodec.media import metadata
+from gvcodec.media.conversion import read_stored
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.stored import read_stored
 from tests.clips import add_video, put_planes
 from tests.conftest import moving_texture, planes_equal
 from tests.media.test_real_sound import QUICK, run
@@ -277,7 +277,7 @@ def test_tags_with_places_of_their_own_keep_them(tmp_path) -> None:
 
 
 def test_a_tag_that_a_file_does_not_keep_gets_a_line(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tags, "_ANY_NAME", "rtphint")
+    monkeypatch.setattr(metadata, "_ANY_NAME", "rtphint")
     recording(tmp_path / "a.mov", said=PHONE)
     gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", **FAST)
     done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mov", fidelity=True)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gvcodec.batch import tasks
-from gvcodec.batch.plan import make_plan
-from gvcodec.batch.settings import make_settings
+from gvcodec.batch.ledger import make_settings
+from gvcodec.batch.tasks import make_plan
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import InexactSeekError, Span, VideoReader
 from tests.clips import add_video

@@ -16,10 +16,9 @@ import gvcodec
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import UsageError
 from gvcodec.media import track_muxing, tracks
-from gvcodec.media.channels import Channels
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.sound_coding import opus_rate
+from gvcodec.media.sound_coding import Channels, opus_rate
 from gvcodec.media.tracks import TrackReader
 from tests.clips import add_video, put_planes
 from tests.conftest import moving_texture, run
@@ -143,7 +142,7 @@ def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
 ) -> None:
     source, stream = with_beep(tmp_path / "a.mkv", "aac", 44100, 0.4), tmp_path / f"a{suffix}"
     with monkeypatch.context() as patch:
-        patch.setattr("gvcodec.api.rate_control.encode_to", None)
+        patch.setattr("gvcodec.api.encoding.encode_to", None)
         with pytest.raises(UsageError, match="sound and subtitles alone.*--sound opus.*--no-sound"):
             gvcodec.encode_file(source, stream, base="av1", preset=10, fit=0, **budget)
     assert not stream.exists()

@@ -14,8 +14,7 @@ from gvcodec import perceptual
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter import fit as fitting
-from gvcodec.painter.adam import Adam
-from gvcodec.painter.fit import fit
+from gvcodec.painter.fit import Adam, fit
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
@@ -338,7 +337,7 @@ def test_it_steps_as_the_optimiser_of_torch_does():
 def test_fitting_does_not_load_the_compiler_of_torch():
     code = (
         "import sys, torch\n"
-        "from gvcodec.painter.adam import Adam\n"
+        "from gvcodec.painter.fit import Adam\n"
         "import gvcodec.painter.fit\n"
         "w = torch.ones(2, requires_grad=True)\n"
         "optimizer = Adam([w], (0.9, 0.98))\n"

@@ -25,13 +25,11 @@ from gvcodec.errors import (
     WrongModelError,
 )
 from gvcodec.models import CHECKPOINT_VARIABLE, PAINTER
-from gvcodec.painter.cpu import CpuPainter
+from gvcodec.painter.filters import Layer, Requantiser
 from gvcodec.painter.model import DETAIL, Model, Strength, condition, rate
-from gvcodec.painter.motion import block_vectors
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.network import condition as condition_row
-from gvcodec.painter.network_layers import Layer, Requantiser
-from gvcodec.painter.noise import REFRESH, fresh
+from gvcodec.painter.objective import REFRESH, fresh
 from gvcodec.painter.payload import (
     BASE,
     GROUPS,
@@ -43,11 +41,10 @@ from gvcodec.painter.payload import (
     split_strength,
     unpack,
 )
-from gvcodec.painter.tensors import open_device
-from gvcodec.painter.video import VideoPainter
+from gvcodec.painter.video import CpuPainter, VideoPainter, block_vectors
 from gvcodec.perceptual.bands import FilterBank
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.warp import warp
+from gvcodec.util.tensors import open_device, warp
 from tests.conftest import clips_equal, moving_texture, planes_equal
 
 

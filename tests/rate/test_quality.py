@@ -19,9 +19,8 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import Scaler
 from gvcodec.rate import quality
-from gvcodec.rate.judges import without_package
 from gvcodec.rate.one_pass import Extent, Pass, run
-from gvcodec.rate.quality import METRICS, Judge
+from gvcodec.rate.quality import METRICS, Judge, without_package
 from gvcodec.rate.target import Target, encode_for, parse_target
 from gvcodec.types import Planes
 from tests.cli.test_cli import FORMAT

@@ -22,11 +22,8 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
 from gvcodec.perceptual import find_weights
 from gvcodec.rate import size as sizes
-from gvcodec.rate.budget import Budget
-from gvcodec.rate.one_pass import Open, Pass, run
-from gvcodec.rate.scale import Scale
-from gvcodec.rate.search import Fitted, Search
-from gvcodec.rate.size import encode_to
+from gvcodec.rate.one_pass import Budget, Open, Pass, run
+from gvcodec.rate.size import Fitted, Scale, Search, encode_to
 from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
 from gvcodec.types import Planes, VideoFormat
 from tests.cli.test_cli import FORMAT, gvcodec
@@ -101,7 +98,7 @@ def test_a_slower_preset_settles_what_the_fastest_is_off_by(
         return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
 
     monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.search.add_painted", lambda data, *given: data)
+    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
     size = 100 * bpp * 1280 * 720 / 8
     fitted = fit(clip, EncoderConfig(base="av1"), size=size)
     assert 0.95 * size <= len(fitted.coded.data) <= size
@@ -121,7 +118,7 @@ def test_a_limit_out_of_reach_is_refused_after_one_pass_at_the_end_of_the_scale(
         return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
 
     monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.search.add_painted", lambda data, *given: data)
+    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
     with pytest.raises(UsageError, match="smallest possible size is"):
         fit(make_clip(1280, 720, 1, seed=1) * 20, EncoderConfig(base="av1"), size=size)
     assert [pass_[2] for pass_ in tried].count(None) == full_passes
@@ -159,7 +156,7 @@ def test_auto_takes_the_base_that_can_be_so_small(monkeypatch: pytest.MonkeyPatc
         )
 
     monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.search.add_painted", lambda data, *given: data)
+    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
     clip, asked = make_clip(320, 192, 1, seed=1) * 140, []
     video = Clip(clip)
     video.format = dataclasses.replace(video.format, bit_depth=8)  # motion has no other

@@ -19,7 +19,7 @@ from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
 from gvcodec.types import Colour
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
 from tests.clips import blurred_clip
 from tests.two_devices import moved_whole, two_devices
 from training import __main__ as training

@@ -33,7 +33,7 @@ from gvcodec import perceptual
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.network import CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
 from training.alarms import Alarm
 from training.gvc1d import spoilt
 from training.loop import follow

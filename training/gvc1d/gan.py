@@ -82,7 +82,7 @@ class Adversary:
 
 def random_rgb(picture: Picture, top: int, left: int, side: int) -> Tensor:
     """A crop of every sample as RGB `[B, 3, side, side]`."""
-    from gvcodec.util.tensor_colour import SMALL, to_rgb
+    from gvcodec.util.tensors import SMALL, to_rgb
 
     y = picture.y[:, :, top : top + side, left : left + side]
     half = picture.uv[:, :, top // 2 : (top + side) // 2, left // 2 : (left + side) // 2]

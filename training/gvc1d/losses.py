@@ -19,7 +19,7 @@ from gvcodec.perceptual.losses import (
     temporal_loss,
 )
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.tensor_colour import SMALL, to_rgb
+from gvcodec.util.tensors import SMALL, to_rgb
 
 #: Side of the crop that perceptual distances see.
 LOOK = 128
