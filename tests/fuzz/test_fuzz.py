@@ -134,6 +134,25 @@ def test_hostile_files_through_all_commands_open_nothing(tmp_path: Path) -> None
     opened = (tmp_path / "trace").read_text(errors="replace") if trace else ""
     assert not trace or "in-001" in opened
     assert not re.search(rf"socket\(AF_INET|bind\(|{hostile.FOREIGN}", opened)
+    assert not opened_beyond_a_good_stream(opened, tmp_path)
+
+
+def opened_beyond_a_good_stream(trace: str, folder: Path) -> set[str]:
+    """Files outside of `folder` that were not opened for the good stream, which comes first."""
+    known, later = (
+        {os.path.normpath(name) for name in re.findall(r'open(?:at)?\([^"]*"([^"]*)"', part)}
+        for part in trace.partition("in-001")[::2]
+    )
+    ours = (
+        str(folder),
+        "in-",
+        "outputs",
+        "/proc/",
+        sys.prefix,
+        sys.base_prefix,
+        str(FUZZ.parents[1]),
+    )
+    return {name for name in later - known if not name.startswith(ours)}
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no /proc")
