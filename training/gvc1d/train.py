@@ -311,7 +311,7 @@ class Work:
             steps,
             minutes,
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            window_frames=steps * frames,
+            **{"window frames": steps * frames},
             config=config.describe(),
             clips=len(self.runs.clips),
             torch=torch.__version__,
