@@ -30,8 +30,8 @@ SIZE, FRAMES, RATE = (320, 180), 24, Fraction(25)
 #: Camera clips of unlike content: sport, a road, a face.
 CLIPS = ("pose-estimat-videos-tennis", "carnd-lanelines", "face-3-65b359")
 #: Of base av1; of base vvc, whose QP is whole: 12 + 4/7 of the index.
-QUALITIES = (40, 50, 57, 60, 63)
-INDICES = (28, 35, 42, 49, 56)
+QUALITIES = (10, 20, 30, 40, 50, 57, 60, 63)
+INDICES = (14, 21, 28, 35, 42, 49, 56, 63)
 FIELDS = ("clip", "base", "q", "index", "bytes", "psnr_y")
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/q-scale.csv"
 
