@@ -244,6 +244,8 @@ def text(found: Info) -> str:
     return "\n".join(lines)
 
 
+#: Bytes of a `fit` packet that changes no weight, but how much is painted.
+_STRENGTH_ALONE = 7
 #: Bases as people call them.
 _BASES = {"av1": "AV1", "vvc": "H.266", "motion": "motion trees", "gvc1d": "GVC1D"}
 
@@ -258,8 +260,11 @@ def _sentence(found: Info) -> str:
     if found.base_scale != "1":
         parts.append(f"coded at {found.base_scale} of the size")
     if found.painter_id:
-        fitted = found.packet_counts.get("fit", 0)
-        parts.append("painted" + (", the painter fitted to the video" if fitted else ""))
+        fits = [packet["bytes"] for packet in found.packets if packet["type"] == "fit"]
+        how = ", less where it would flicker or base frames are nearer" if fits else ""
+        if max(fits, default=0) > _STRENGTH_ALONE:
+            how = ", the painter fitted to the video"
+        parts.append(f"painted{how}")
     if found.token_frames:
         parts.append("with latent tokens")
     distance = max(b - a for a, b in pairwise([*found.keyframes, found.frames]))
