@@ -31,6 +31,7 @@ int painter_start(Painter* painter, const int32_t* numbers, uint32_t count);
 int painter_move(Painter* painter, const uint16_t* base);
 int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out);
 Hash* hash_open();
+void hash_close(Hash*);
 void hash_take(Hash* hash, const uint8_t* data, uint32_t size);
 void hash_digest(const Hash* hash, uint8_t* out);
 }
@@ -105,6 +106,7 @@ std::pair<std::string, std::string> painted(const std::string& path) {
   }
   uint8_t digest[32];
   hash_digest(hash, digest);
+  hash_close(hash);
   painter_close(painter);
   std::string found;
   for (int i = 0; i < kHashBytes; ++i) found += Vector::hexadecimal(digest[i]);

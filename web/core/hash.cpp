@@ -64,6 +64,7 @@ struct Hash {
 extern "C" {
 
 Hash* hash_open() { return new Hash; }
+void hash_close(Hash* hash) { delete hash; }
 void hash_take(Hash* hash, const uint8_t* data, uint32_t size) { hash->take(data, size); }
 
 // The digest of what came so far, 32 bytes.
