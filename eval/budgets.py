@@ -1,9 +1,9 @@
 """Budgets (`--alloc`) against each other: `python -m eval budgets CLIP… --what motion --out FILE`.
 Those of scenes: `eval.experiments.scenes`.
 
-`latents`: base `none`, so that tokens are all there is; clips are made 512×512 (four windows).
-`uniform` at several numbers of tokens is the curve that the other arms, of `--tokens` on average,
-are compared with at equal bytes. ELBO is the router's where the model has one.
+`latents`: tokens over base `av1` at each `--q`; clips are made 512×512 (four windows). `uniform` at
+several numbers of tokens is the curve that the other arms, of `--tokens` on average, are compared
+with at equal bytes. ELBO is the router's where the model has one.
 
 With several clips `latents` and `windows` do all of them together, too: budgets among scenes.
 
@@ -94,22 +94,26 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     }
     if len(videos) > 1:  # a number of scenes, which differ more than windows of one do
         videos[f"{len(videos)} clips"] = list(itertools.chain(*videos.values()))
-    rows = window_rows if options.what == "windows" else latent_rows
     for name, frames in videos.items():
-        for row in rows(frames, options.tokens, options.model):
+        rows = window_rows(frames, options.tokens, options.model)
+        if options.what == "latents":
+            each = (latent_rows(frames, options.tokens, options.model, q) for q in options.q)
+            rows = itertools.chain.from_iterable(each)
+        for row in rows:
             yield {"clip": name, "size": "x".join(map(str, LATENT))} | row
 
 
 def latent_rows(
-    frames: Sequence[Planes], tokens: int, model: str | None
+    frames: Sequence[Planes], tokens: int, model: str | None, q: int
 ) -> Iterator[dict[str, Any]]:
-    """Files of each arm."""
+    """Files of each arm; its name has the tokens a window."""
     fmt = VideoFormat(*LATENT, Fraction(25), Fraction(1, 25))
     curve = sorted({max(1, tokens * part // 4) for part in (2, 3, 4, 5, 6)})
     arms = [*(("uniform", n) for n in curve), *((name, tokens) for name in (*ARMS[1:], "rd"))]
     for arm, count in arms:
-        config = EncoderConfig(base="none", tokens=count, alloc=arm, fit=0, threads=1, model=model)
-        yield {"base q": count} | file_row(frames, fmt, config, 2)
+        given = {"tokens": count, "alloc": arm, "fit": 0, "threads": 1, "model": model or ""}
+        row = file_row(frames, fmt, EncoderConfig(base="av1", q=q, **given), 2)
+        yield row | {"base q": q, "budgets": f"{arm} {count}"}
 
 
 def file_row(
