@@ -31,7 +31,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, count_others, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
@@ -543,6 +543,9 @@ class VideoReader:
                 f"the video ends after {self._length:.2f} s, where another one begins, which is "
                 "left out"
             )
+        # FFmpeg shows the first of several pictures in some kinds of files, in others all.
+        if ended and frames == 1 and self._start <= 0 and (unread := count_others(self.name)):
+            self.notes.append(f"{count_noun(unread, 'more picture')} of the file left out")
         damaged = self._undecodable
         if early := self._count_early():
             self.notes.append(
