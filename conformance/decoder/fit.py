@@ -37,7 +37,7 @@ def read_fit(payload: bytes, model: Tensors) -> Fit:
         return Fit(identity=True)
     if not 0x10 <= first <= 0x17:
         raise Newer(f"fit of form {first}")
-    fit, m = Fit(changes=first > 0x10), first & 7
+    fit, m = Fit(changes=payload != b"\x10"), first & 7
     if m & 4:
         fit.noise, fit.keep = read.number(1), read.number(1)
         require(fit.noise <= 64, "strength of the noise")

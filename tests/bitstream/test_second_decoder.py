@@ -21,6 +21,7 @@ from conformance.decoder import models
 from conformance.decoder.decode import answer
 from conformance.decoder.decode import written as judged
 from conformance.decoder.entropy import Rans
+from conformance.decoder.fit import read_fit
 from conformance.decoder.networks import IntegerNetwork, predicted
 from conformance.decoder.wire import Refused
 from conformance.make import moving
@@ -105,6 +106,12 @@ def test_restored_pictures_of_gvc1d_are_near(
     decoder = gvcodec.Decoder(reader.header, threads=1)
     shown = [judged(frame.planes) for frame in decoder.frames_of(reader.packets())]
     assert judging.are_near(answer(data)["restored"], shown)
+
+
+def test_fitted_weights_that_change_nothing() -> None:
+    assert read_fit(b"\x10", {}).answer() is None
+    assert read_fit(b"\x10\0", {}).answer() == {"noise": 64, "keep": 0, "deltas": {}}
+    assert read_fit(b"\0", {}).answer() == "identity"
 
 
 def test_it_does_not_know_gvcodec() -> None:
