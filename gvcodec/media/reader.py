@@ -192,6 +192,7 @@ class VideoReader:
                 count += 1
             following = next(self._timed, None)
         if self._span is not None and check != self._span.check:
+            self._opened.raise_stopped()
             raise InexactSeekError(
                 f"{self.name}: seeking gives other frames than reading in one go"
             )
@@ -451,12 +452,14 @@ class VideoReader:
             try:
                 found = next((found for found in self._timed if found[1] >= span.begin), None)
             except MediaError as error:
+                self._opened.raise_stopped()
                 if early is None:
                     raise
                 # Demuxers of files without an index may stand anywhere after seeking.
                 raise InexactSeekError(str(error)) from error
             if found is not None and found[1] == span.begin:
                 return found
+        self._opened.raise_stopped()
         raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
 
     def _demux(self) -> Iterator[av.Packet]:
