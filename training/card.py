@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,12 +21,14 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     partial.replace(path)
 
 
-def write_card(path: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:
-    """`path` (.json): parameters, steps, minutes, `more`, and the validations of the `log.jsonl`
-    beside it."""
+def write_card(weights: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:
+    """Beside a file of weights, as .json: its SHA-256, parameters, steps, minutes, `more`, and the
+    validations of the `log.jsonl` there."""
+    path = weights.with_suffix(".json")
     log = path.with_name("log.jsonl")
     lines = log.read_text().splitlines() if log.is_file() else []
     card = {
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "parameters": sum(p.numel() for p in model.parameters()),
         **more,
         "steps": steps,

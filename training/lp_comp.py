@@ -243,7 +243,7 @@ class Frames(Work):
         held = [clip.name for clip in self._held]
         tokenizer = model_id(GVC1D_SMALL.find()).hex()
         write_card(
-            path.with_suffix(".json"), best, steps, minutes,
+            path, best, steps, minutes,
             tokenizer=tokenizer, clips=len(self._learn), held_out=figures, held_out_clips=held,
         )  # fmt: skip
 

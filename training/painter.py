@@ -10,7 +10,6 @@ frame | painted). Material: `python -m training material`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -172,11 +171,10 @@ class PainterWork(Work):
         average.save(path)
         described = self.config.describe()
         write_card(
-            path.with_suffix(".json"),
+            path,
             average,
             steps,
             minutes,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             config=described | {"initial": Path(self.config.initial).name} | average.sizes,
             data={
                 **(json.loads(material.read_text()) if material.is_file() else {}),

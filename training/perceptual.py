@@ -22,7 +22,6 @@ steps:
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,8 +174,7 @@ class _Refining(Work):
         assert self._out is not None
         path = self._out / GUIDE.name
         save_weights(_weights_of(average), path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        write_card(path.with_suffix(".json"), average, steps, minutes, sha256=digest, **self._facts)
+        write_card(path, average, steps, minutes, **self._facts)
 
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self._rng = np.random.default_rng(steps)

@@ -265,7 +265,7 @@ def main(words: list[str]) -> None:
     identity = model_id(model).hex()
     save_weights(head.weights(), options.out / ROUTER.name, {"tokenizer": identity})
     write_card(
-        (options.out / ROUTER.name).with_suffix(".json"),
+        options.out / ROUTER.name,
         head,
         _STEPS,
         (time.process_time() - began) / 60,

@@ -112,8 +112,8 @@ class SequenceHeader:
             raise UsageError("frames of base av1 alone travel in bundles")
         if self.base in ("motion", "gvc1d") and self.base_model_id is None:
             raise UsageError(f"base {self.base} names its model")
-        if self.base == "gvc1d" and (self.painter_id or self.gvc1d_id) is not None:
-            raise UsageError("frames of base gvc1d have no painter and no tokens beside them")
+        if base_of(self.base).restores and (self.painter_id or self.gvc1d_id) is not None:
+            raise UsageError(f"frames of base {self.base} have no painter and no tokens with them")
 
     @property
     def enhanced(self) -> bool:

@@ -22,6 +22,8 @@ from gvcodec.gvc1d.transform import GREY, Transform
 
 #: Values round towards zero by so much more than to the nearest.
 DEAD_ZONE = 0.17
+#: λ of D + λ · bits, in squared steps a bit.
+PRICE = 0.15
 
 
 class Last(NamedTuple):
@@ -186,11 +188,15 @@ class CodecNetwork(nn.Module):
         return Made(made_y, made_uv, bits, values, restored, kept)
 
 
+def dead_zone(unrounded: Tensor) -> Tensor:
+    """Rounded towards zero by `DEAD_ZONE` more than to the nearest."""
+    size = torch.floor((unrounded.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
+    return unrounded.sign() * size
+
+
 def round_values(unrounded: Tensor) -> Tensor:
     """Whole values; gradients pass straight through."""
-    with torch.no_grad():
-        whole = unrounded.sign() * torch.floor((unrounded.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
-    return unrounded + (whole - unrounded).detach()
+    return unrounded + (dead_zone(unrounded) - unrounded).detach()
 
 
 def _fit(values: Tensor, planes: int) -> Tensor:

@@ -18,12 +18,10 @@ from gvcodec.gvc1d.context_model import see_at, table_bits
 from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.frame_payload import LARGEST
 from gvcodec.gvc1d.model_file import load_network
-from gvcodec.gvc1d.network import DEAD_ZONE
+from gvcodec.gvc1d.network import PRICE, dead_zone
 from gvcodec.types import Planes
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 
-#: λ in squared steps a bit, as in training (`training.gvc1d.codec.PRICE`).
-PRICE = 0.15
 _TIMES = 2
 #: Values whose tables are found at once.
 _AT_ONCE = 1 << 18
@@ -83,12 +81,6 @@ class Rounding:
     def _tensors(self, planes: Planes) -> tuple[Tensor, Tensor]:
         y, u, v = (torch.from_numpy(p.astype(np.float32)).to(self._device) for p in planes)
         return y[None, None], torch.stack([u, v])[None]
-
-
-def dead_zone(unrounded: Tensor) -> Tensor:
-    """Rounded towards zero by `DEAD_ZONE` more than to the nearest."""
-    size = torch.floor((unrounded.abs() + 0.5 - DEAD_ZONE).clamp(min=0))
-    return unrounded.sign() * size
 
 
 def _cheapest(

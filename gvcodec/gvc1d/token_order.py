@@ -36,8 +36,15 @@ REGIONS = SIDE**2
 LUMA, CHROMA = REGION**2, (REGION // 2) ** 2
 #: Integers of the first two levels.
 FIRST, COARSE = 48, 768
+#: A frame without a prediction is finer by so much in quality: later frames go on from it.
+FIRST_FINER = 10
 #: A chroma frequency is as late in the order as a luma frequency so much higher.
 _CHROMA_LATER = 2.5
+
+
+def planes_of(q: float) -> int:
+    """Planes that a quality may need."""
+    return max(16, min(160, round(160 * 2 ** ((20 - q) / 18))))
 
 
 class PlaneAt(NamedTuple):

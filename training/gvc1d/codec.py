@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from gvcodec import perceptual
 from gvcodec.gvc1d.model_file import load_network
-from gvcodec.gvc1d.network import CodecNetwork, Last, Made
+from gvcodec.gvc1d.network import PRICE, CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
+from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of
 from gvcodec.util.tensors import SMALL, to_rgb
 from training.alarms import Alarm
 from training.gvc1d import spoilt
@@ -40,16 +41,12 @@ from training.loop import follow
 
 #: Crops, luma samples: two windows, so that layers across windows have something to see.
 HEIGHT, WIDTH = 256, 512
-#: D + λ bits: λ in squared steps a bit.
-PRICE = 0.15
-#: First frames are finer by so much, as the encoder codes them: later ones go on from them.
-FIRST_FINER = 10.0
 #: Qualities that are trained.
 FINEST, COARSEST = 24.0, 63.0
 #: Weight of pixels (8-bit levels over 255) and flicker beside a perceptual distance.
 PIXEL, FLICKER = 3.0, 6.0
-#: Least per cent that a part has to be worth once `--grace` minutes are over: one of the codec in J
-#: of first and later frames, added up; one of the Restorer in DISTS of later frames.
+#: Least per cent that a part has to be worth once `--grace` minutes are over: one of the codec in
+#: J, mean of first and later frames; one of the Restorer in DISTS of later frames.
 WORTH = {
     "transform: as it began": 2.0,
     "contexts of the entropy model: zeroed": 3.0,
@@ -57,11 +54,6 @@ WORTH = {
 }
 #: Share of frames whose restorer has only the memory of frames before.
 DROP = 0.3
-
-
-def planes_of(q: float) -> int:
-    """Planes that a quality may need."""
-    return max(16, min(160, round(160 * 2 ** ((20 - q) / 18))))
 
 
 class Shards:
@@ -252,7 +244,7 @@ class Run:
         last, made = None, []
         for y, uv, vectors in frames:
             drop = net.training and self.rng.random() < DROP
-            finer = FIRST_FINER if last is None else 0.0
+            finer = FIRST_FINER if last is None else 0
             many = planes_of(float(q.mean()) - finer)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.asked.half):
                 one = net((y, uv), last, vectors, q - finer, many, restore, self.asked.share, drop)
@@ -371,16 +363,17 @@ class Run:
                     value = float(self.objective.distance(plain, source, which).mean())
                     sums.setdefault(f"{which}{name}-loop", []).append(value)
 
-    def check(self, minutes: float) -> dict[str, float]:
-        """Per cent that parts are worth (`WORTH`). Raises `Alarm` for a dead one."""
-        whole, found = self.measure(self.average), {}
+    def check(self, whole: dict[str, float], minutes: float) -> dict[str, float]:
+        """Per cent that parts (`WORTH`) are worth to the network whose figures (`measure`) are
+        `whole`. Raises `Alarm` for a dead one."""
+        found = {}
         for name, least in WORTH.items():
             of_codec = name in spoilt.CODEC
             if not of_codec and self.objective is None:
                 continue
             how = (spoilt.CODEC | spoilt.RESTORER)[name]
             cost = spoilt.change(whole, self.measure(spoilt.spoil(self.average, how)))
-            worth = cost["J of I"] + cost["J of P"] if of_codec else cost["distsP"]
+            worth = (cost["J of I"] + cost["J of P"]) / 2 if of_codec else cost["distsP"]
             found[name] = round(worth, 2)
             if minutes >= self.asked.grace and worth < least:
                 raise Alarm(f"{name} costs {worth:.2f} %, {least:g} is the least: a dead part")
@@ -434,7 +427,8 @@ def main(arguments: Sequence[str]) -> int:
                 row |= {"step": run.steps, "minutes": round((time.monotonic() - begun) / 60, 2)}
                 line = {k: round(v, 4) for k, v in row.items()}
                 if run.steps % (5 * asked.look) == 1:
-                    line |= run.measure(run.average) | run.check(line["minutes"])
+                    whole = run.measure(run.average)
+                    line |= whole | run.check(whole, line["minutes"])
                 print(json.dumps(line), file=log, flush=True)
                 print(json.dumps(line), flush=True)
             if time.monotonic() - saved > 120:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -306,11 +305,10 @@ class Work:
         config = self.config
         frames = config.accumulate * config.batch * config.frames * self._windows * self.world
         write_card(
-            path.with_suffix(".json"),
+            path,
             average,
             steps,
             minutes,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             **{"window frames": steps * frames},
             config=config.describe(),
             clips=len(self.runs.clips),

@@ -40,21 +40,21 @@ from gvcodec.gvc1d.frame_payload import (
 )
 from gvcodec.gvc1d.model_file import find_model, read_loop
 from gvcodec.gvc1d.motion_choice import choose_vectors
-from gvcodec.gvc1d.token_order import COARSE, FIRST, REGIONS, length_of
+from gvcodec.gvc1d.token_order import (
+    COARSE,
+    FIRST,
+    FIRST_FINER,
+    REGIONS,
+    length_of,
+    planes_of,
+)
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import CutFinder
 
 #: Absolute differences that a vector's bit is worth, in steps: the root of λ.
 _PENALTY = 0.39
-#: A frame without a prediction is finer by so much: later frames go on from it.
-_FIRST_FINER = 10
 #: A remembered picture is taken where it leaves so much less than coding anew.
 _WORTH = 0.8
-
-
-def planes_of(q: float) -> int:
-    """Planes that a quality may need."""
-    return max(16, min(160, round(160 * 2 ** ((20 - q) / 18))))
 
 
 class Gvc1dEncoder:
@@ -104,7 +104,7 @@ class Gvc1dEncoder:
     def _code(self, source: Planes, cut: bool) -> tuple[bytes, Planes]:
         state = self._state
         keep = state is not None and cut
-        q = max(0, self._q - _FIRST_FINER) if state is None or cut else self._q
+        q = max(0, self._q - FIRST_FINER) if state is None or cut else self._q
         if state is not None and keep:
             remember(state, self._transform, q)
         reference, known = self._choose_reference(source, cut, q)
