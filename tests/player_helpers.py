@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +21,7 @@ from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat
-from tests import browser
+from tests.browser import Page
 from tests.clips import add_video
 from tests.conftest import moving_texture
 from tests.networks import other_biases
@@ -37,7 +38,7 @@ STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
 
 
 #: What the fixture `play` gives.
-Play = Callable[..., AbstractContextManager[browser.Page]]
+Play = Callable[..., AbstractContextManager[Page]]
 #: A page shows a frame, painted or not.
 SHOWN, PAINTED = "window.player?.shown", "window.player?.shown?.painted"
 
@@ -87,13 +88,19 @@ def flat(planes: Planes) -> bytes:
     return b"".join(plane.tobytes() for plane in planes)
 
 
-def page_for_node(tmp_path: Path) -> Path:
-    """The page's modules in a folder that says so, for Node."""
-    folder = shutil.copytree(
-        page_folder(), tmp_path / "page", ignore=shutil.ignore_patterns("core")
+def run_node(script: str, tmp_path: Path, *words: object) -> str:
+    """What a script prints in Node; its first argument is a folder with the page's modules."""
+    folder = tmp_path / "page"
+    if not folder.exists():
+        shutil.copytree(page_folder(), folder, ignore=shutil.ignore_patterns("core"))
+        (folder / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "script.mjs").write_text(script)
+    command = ["node", tmp_path / "script.mjs", folder, *words]
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False
     )
-    (folder / "package.json").write_text('{"type": "module"}')
-    return folder
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def as_mp4(path: Path) -> Path:
@@ -102,7 +109,7 @@ def as_mp4(path: Path) -> Path:
     return path.with_suffix(".mp4")
 
 
-def go(page: browser.Page, number: int) -> None:
+def go(page: Page, number: int) -> None:
     """Show a frame."""
     page.run(f"player.go({number})")
     page.until(f"player.wanted === undefined && player.shown.frame === {number}")
@@ -117,14 +124,14 @@ PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48
     gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
 
 
-def middle(page: browser.Page, name: str) -> list[float]:
+def middle(page: Page, name: str) -> list[float]:
     """Left, middle, width and height of an element in CSS pixels: [x, y, width, height]."""
     box = f"document.getElementById('{name}').getBoundingClientRect()"
     x, y, width, height = page.run(f"Object.values({box}.toJSON()).slice(0, 4)")
     return [x, y + height / 2, width, height]
 
 
-def painted_digest(page: browser.Page) -> str:
+def painted_digest(page: Page) -> str:
     """Of the painted samples on the page."""
     return page.run(DIGEST.replace("shown.base", "shown.painted"))
 
@@ -233,7 +240,7 @@ _LISTEN = """(() => { let quiet = null; window.onset = null;
         return Array.prototype.push.call(this, entry); }; })()"""
 
 
-def hear_onset(page: browser.Page) -> float:
+def hear_onset(page: Page) -> float:
     """Where the tone begins, in seconds of the picture, which plays from the beginning until it was
     heard."""
     page.run(_LISTEN)

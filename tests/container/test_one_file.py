@@ -7,13 +7,8 @@ from __future__ import annotations
 import io
 import re
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -31,7 +26,7 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
-from tests import browser
+from tests.browser import Page, browser
 from tests.clips import write_clip
 from tests.conftest import clips_equal, moving_texture, rewritten, run
 from tests.edit.test_tools import FORMAT, TIMES, made, sound
@@ -531,31 +526,13 @@ def test_any_change_of_a_file_ends_in_frames_or_one_error(
 HEAD_KEPT = 40
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The files of a folder at an address."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.mark.skipif(browser.find_browser() is None, reason="needs Chromium")
 def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:
     """Chromium's own <video>, before it knows of any of this."""
     names = [written(stream, tmp_path / f"a{suffix}").name for suffix in CONTAINERS]
     videos = "".join(f'<video id="{n[2:]}" src="{n}" muted autoplay></video>' for n in names)
     (tmp_path / "page.html").write_text(f"<!doctype html>{videos}")
-    with served(tmp_path) as address, browser.Browser() as chromium:
-        page = chromium.open(f"{address}page.html")
+    with browser() as chromium:
+        page = Page(chromium, (tmp_path / "page.html").as_uri())
         for name in names:
             which = f'document.getElementById("{name[2:]}")'
             page.until(f"{which}?.ended || {which}?.error")

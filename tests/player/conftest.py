@@ -5,45 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import browser
+from tests.browser import Page, browser
 from tests.player_helpers import SHOWN, running
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[browser.Browser]:
-    if browser.find_browser() is None:
-        pytest.skip("needs Chromium")
-    with browser.Browser() as chromium:
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Any]:
+    with browser() as chromium:
         yield chromium
 
 
 @pytest.fixture
-def tab(chromium: browser.Browser) -> Iterator[Callable[[str], browser.Page]]:
-    pages: list[browser.Page] = []
-
-    def opened(address: str) -> browser.Page:
-        pages.append(chromium.open(address))
-        return pages[-1]
-
-    yield opened
-    for page in pages:
-        page.close()
+def tab(chromium: Any) -> Iterator[Callable[[str], Page]]:
+    yield lambda address: Page(chromium, address)
+    for context in chromium.contexts:
+        context.close()
 
 
 @pytest.fixture
-def play(
-    tab: Callable[[str], browser.Page],
-) -> Callable[..., AbstractContextManager[browser.Page]]:
+def play(tab: Callable[[str], Page]) -> Callable[..., AbstractContextManager[Page]]:
     """The page of `gvcodec play PATH OPTIONS`, once `shown` holds; its console has no errors at the
     end, unless some are `expected`."""
 
     @contextmanager
     def opened(
         path: Path, *options: str, query: str = "", shown: str = SHOWN, expected: bool = False
-    ) -> Iterator[browser.Page]:
+    ) -> Iterator[Page]:
         with running(path, *options) as server:
             page = tab(server.address + query)
             page.until(shown)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from tests import browser
+from tests.browser import Page
 from tests.conftest import moving_texture
 from tests.edit.test_tools import made
 from tests.player_helpers import (
@@ -67,7 +67,7 @@ def test_browser_shows_what_is_left_of_a_broken_file(play: Play, tmp_path: Path)
         assert page.run(DIGEST) == hashlib.sha256(flat(frame.base_frame)).hexdigest()
 
 
-def is_hidden(page: browser.Page, name: str) -> bool:
+def is_hidden(page: Page, name: str) -> bool:
     return bool(page.run(f"document.getElementById('{name}').hidden"))
 
 
@@ -85,9 +85,10 @@ def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
         assert handle[0] + handle[2] / 2 == pytest.approx(left + width / 2, abs=1)
         assert [is_hidden(page, name) for name in ("sides", "left", "right")] == [False] * 3
         shown = {0.5: page.run(PIXELS)}
-        page.mouse("mousePressed", left + width / 2, y)
-        page.mouse("mouseMoved", left + width / 4, y)
-        page.mouse("mouseReleased", left + width / 4, y)
+        page.mouse.move(left + width / 2, y)
+        page.mouse.down()
+        page.mouse.move(left + width / 4, y)
+        page.mouse.up()
         assert page.run("player.place") == pytest.approx(0.25, abs=0.01)
         page.key("ArrowRight")  # the handle has the focus: no seek
         assert page.run("player.place") == pytest.approx(0.27, abs=0.01)
@@ -116,7 +117,7 @@ def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
     ):
         x, y, width, _ = middle(page, "bar")
         for gop, first in enumerate(video.key_frames):
-            page.mouse("mouseMoved", x + 8 + (width - 16) * first / (len(video) - 1), y)
+            page.mouse.move(x + 8 + (width - 16) * first / (len(video) - 1), y)
             page.until(f"player.page.thumbnails.kept.has({gop})")
             mean = page.run(f"""(() => {{ const {{ data }} = player.page.thumbnails.kept.get({gop});
                 return data.reduce((a, b) => a + b) / data.length; }})()""")
@@ -136,7 +137,7 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
         preview = "document.getElementById('preview')"
         assert page.run(f"{preview}.hidden")
         for share, time, gop in ((0.99, "0:00.4", 1), (0.01, "0:00.0", 0)):
-            page.mouse("mouseMoved", x + share * width, y)
+            page.mouse.move(x + share * width, y)
             assert page.run(f"[{preview}.hidden, {preview}.textContent.trim()]") == [False, time]
             page.until(f"player.page.thumbnails.kept.has({gop})")
         first, second = (
@@ -146,17 +147,16 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
         assert first[:2] == [96, 80] and first[3] != second[3]
         (frame,) = gvcodec.open(path, fidelity=True).decode_range(0, 1)
         assert first[2] == pytest.approx((3 * frame.base_frame[0].mean() / 4 + 255) / 4, abs=12)
-        page.mouse("mouseMoved", x, 5)
+        page.mouse.move(x, 5)
         assert page.run(f"{preview}.hidden")
-        page.mouse("mousePressed", x + 0.75 * width, y)
-        page.mouse("mouseReleased", x + 0.75 * width, y)
+        page.mouse.click(x + 0.75 * width, y)
         page.until("player.wanted === undefined && player.shown.frame === 8")
         assert page.run("player.shown.painted === null")
 
 
 @pytest.mark.parametrize("native", [False, True])
 def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
-    tab: Callable[[str], browser.Page], tmp_path: Path, native: bool
+    tab: Callable[[str], Page], tmp_path: Path, native: bool
 ) -> None:
     path, options = STREAMS["motion"] if native else (tmp_path / "a.gvc", ())
     if not native:

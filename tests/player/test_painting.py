@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.models import PAINTER as SHIPPED
 from gvcodec.player import server as server_module
-from tests import browser
+from tests.browser import Page
 from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,
@@ -27,9 +26,9 @@ from tests.player_helpers import (
     flat,
     go,
     needs_node,
-    page_for_node,
     painted_digest,
     painted_stream,
+    run_node,
     running,
 )
 
@@ -68,8 +67,7 @@ console.log(JSON.stringify([values, coder.finished()]));
 @needs_node
 def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
     """Tables of every width, small values and some far beyond the table."""
-    rng, folder = np.random.default_rng(1), page_for_node(tmp_path)
-    (tmp_path / "read.mjs").write_text(READ)
+    rng = np.random.default_rng(1)
     for scale in (3, 28, 58):
         values = np.round(rng.laplace(0, 2 ** ((scale - 27) / 6), 60)).astype(np.int32)
         values[::20] = (40_000, -(1 << 31), 700)
@@ -77,9 +75,8 @@ def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
         coded = _core.cdf_encode(values, *models)
         for data, whole in ((coded, True), (coded[:-1], False), (coded + b"\1", False)):
             (tmp_path / "coded").write_bytes(data)
-            words = map(str, (tmp_path / "read.mjs", folder, tmp_path / "coded", scale, 60))
-            run = subprocess.run(["node", *words], check=True, capture_output=True, text=True)
-            read, finished = json.loads(run.stdout)
+            said = run_node(READ, tmp_path, tmp_path / "coded", scale, 60)
+            read, finished = json.loads(said)
             assert finished is whole and (not whole or read == values.tolist())
 
 
@@ -101,10 +98,7 @@ console.log(JSON.stringify(said));
 
 @needs_node
 def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Path) -> None:
-    (tmp_path / "unpack.mjs").write_text(UNPACK)
-    files = tmp_path / "unpack.mjs", page_for_node(tmp_path), SHIPPED.find()
-    words = ["node", *map(str, files), *map(str, (1, 2, 0x20, 0x18))]
-    said = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    said = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 2, 0x20, 0x18))
     assert "release 0.7.0" in said[0]
     for kind, line in zip((2, 0x20, 0x18), said[1:], strict=True):
         assert f"the file needs fitted weights of kind {kind}" in line
@@ -124,11 +118,8 @@ console.log(await stream.fitOf(0).catch(({ message }) => message));
 
 @needs_node
 def test_a_packet_that_painting_must_understand_is_newer(tmp_path: Path) -> None:
-    (tmp_path / "fits.mjs").write_text(FITS)
     refused = Path(__file__).resolve().parents[2] / "conformance/refused/type-40.gvc"
-    words = ["node", *map(str, (tmp_path / "fits.mjs", page_for_node(tmp_path), refused))]
-    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    assert "the file needs packets of type 40" in said
+    assert "the file needs packets of type 40" in run_node(FITS, tmp_path, refused)
 
 
 def painted_by_page(
@@ -136,26 +127,10 @@ def painted_by_page(
 ) -> bytes:
     """Frames that the page's modules paint; `facts`: width, height, q, base."""
     tmp_path.mkdir(exist_ok=True)
-    for name, data in (
-        ("paint.mjs", PAINT.encode()),
-        ("base_frames", base_frames),
-        ("fitted", payload),
-    ):
-        (tmp_path / name).write_bytes(data)
-    files = [
-        str(path)
-        for path in (
-            tmp_path / "paint.mjs",
-            page_for_node(tmp_path),
-            model,
-            tmp_path / "base_frames",
-            tmp_path / "fitted",
-        )
-    ]
-    command = ["node", *files, *map(str, facts)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    print("frames/s", done.stdout)
+    given, fitted = tmp_path / "base_frames", tmp_path / "fitted"
+    given.write_bytes(base_frames)
+    fitted.write_bytes(payload)
+    print("frames/s", run_node(PAINT, tmp_path, model, given, fitted, *facts))
     return (tmp_path / "base_frames.painted").read_bytes()
 
 
@@ -210,7 +185,7 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
 
 @pytest.mark.parametrize("painted", [False, True])
 def test_seeks_that_come_fast_do_not_disturb_each_other(
-    tab: Callable[[str], browser.Page], tmp_path: Path, painted: bool
+    tab: Callable[[str], Page], tmp_path: Path, painted: bool
 ) -> None:
     # There is one painter: a seek that came while another was painted mixed their frames.
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
@@ -255,9 +230,7 @@ def test_browser_paints_exactly_and_checks_the_painted_hash(
         page.until("!document.getElementById('exact').hidden")
 
 
-def test_the_first_picture_waits_for_no_model(
-    tab: Callable[[str], browser.Page], tmp_path: Path
-) -> None:
+def test_the_first_picture_waits_for_no_model(tab: Callable[[str], Page], tmp_path: Path) -> None:
     # A page that fetched the painter before it showed anything began seconds later.
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server:
@@ -285,7 +258,7 @@ def test_without_shared_memory_one_thread_paints(
 
 
 def test_a_lost_adapter_gives_way_to_the_core(
-    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: Callable[[str], Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paints = "    const corner = mixed(this.position++);"
     # The clip that it is tried with has three frames.
@@ -310,7 +283,7 @@ def test_a_lost_adapter_gives_way_to_the_core(
 
 
 def test_an_adapter_that_counts_wrong_does_not_paint(
-    tab: Callable[[str], browser.Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: Callable[[str], Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed_page("shader.js", "- inner) >> 2u)", "- inner) >> 1u)", tmp_path, monkeypatch)
     path = painted_stream(tmp_path / "a.gvc", 96, 80)

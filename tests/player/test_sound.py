@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
+from tests.browser import Page
 from tests.player_helpers import Play, beeping, hear_onset, with_beep
 
 #: What becomes of the sound is known.
@@ -16,14 +17,19 @@ IN_STEP = """(player.sound.running && player.sound.heard() > %s
     && Math.abs(player.sound.heard() - player.timeAt(performance.now())) < 0.1)"""
 
 
+def skip_without_codec(page: Page) -> None:
+    """A browser without it says so."""
+    if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
+        pytest.skip(reason)
+
+
 @pytest.mark.parametrize(("codec", "rate"), [("libopus", 48000), ("aac", 44100)])
 def test_sound_is_in_time_with_the_picture(
     play: Play, tmp_path: Path, codec: str, rate: int
 ) -> None:
     path = beeping(tmp_path, codec, rate)
     with play(path, "--fidelity", shown=KNOWN) as page:
-        if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
-            pytest.skip(reason)  # a browser without the codec, which it says
+        skip_without_codec(page)
         page.run("player.setSpeed(0.25)")
         assert hear_onset(page) == pytest.approx(0.4, abs=0.03)
         page.until(f"{IN_STEP % 0} || (player.playing || player.play(), false)")
@@ -52,8 +58,7 @@ def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(
     codec, rate, suffix, others = kind
     path = beeping(tmp_path, codec, rate, 0.0, suffix, others)
     with play(path, "--fidelity", shown=KNOWN) as page:
-        if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
-            pytest.skip(reason)  # a browser without the codec, which it says
+        skip_without_codec(page)
         assert page.run("player.sound.track.number") == len(others)
         loud = "Math.max(...player.sound.nodes.map(({ node }) => Math.abs(node.buffer.getChannelData(0)[500])))"
         page.run("player.setSpeed(0.25)")
