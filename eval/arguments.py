@@ -49,21 +49,6 @@ def words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def integers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
-
-
-def numbers(text: str) -> list[float]:
-    """Positive ones. Raises `ArgumentTypeError`."""
-    try:
-        found = [float(word) for word in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(0 < number < 1e6 for number in found):
-        raise argparse.ArgumentTypeError("positive numbers with commas between them")
-    return found
-
-
 def _rate(text: str) -> Fraction:
     try:
         value = known_rate(text)

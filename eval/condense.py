@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -176,13 +176,8 @@ class Trial:
         for method in methods:
             made = self.make(method, room)
             labels = rest.labels[made.clips]
-            facts = {
-                "share": share,
-                "bytes": len(made.stream),
-                "clips": len(labels),
-                "frames": made.count,
-                "q": made.q,
-            }
+            facts = {"share": share, "bytes": len(made.stream), "clips": len(labels)}
+            facts |= {"frames": made.count, "q": made.q}
             for name in list(NETWORKS)[: 1 + (transfer and method in (*MAKERS, "random"))]:
                 # Pairs sees nothing else in frames that are repeated.
                 pictures = made.shown(FRAMES if name != "Pairs" else max(2, made.count))
@@ -234,18 +229,6 @@ def _describe(rows: list[dict[str, Any]]) -> str:
     return f" Kept: {', '.join(parts)}." if parts else ""
 
 
-class _Size:
-    """Bytes of all clips of a set, measured once."""
-
-    def __init__(self) -> None:
-        self._known: tuple[Clips | None, int] = (None, 0)
-
-    def __call__(self, clips: Clips) -> int:
-        if self._known[0] is not clips:
-            self._known = clips, len(encode(list(clips.pictures), _FULL_Q))
-        return self._known[1]
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made")
@@ -257,8 +240,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--splits", type=Path, metavar="DIR", help="lists of UCF101 or HMDB51, for --clips")
     add("--side", type=int, default=SIDE, help=f"of pictures in pixels ({SIDE})")
     add("--transfer", action="store_true", help="train Cubes too, at the middle share")
+    parts = lambda text: [float(part) / 100 for part in text.split(",")]
     shares = [0.005, 0.01, 0.02, 0.05]
-    add("--shares", type=_shares, default=shares, help="of the bytes (0.5,1,2,5 %%)")
+    add("--shares", type=parts, default=shares, help="of the bytes (0.5,1,2,5 %%)")
     add("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
     add("--seeds", type=int, default=5, help="of Motion8, or folds of --labels (5)")
     add("--steps", type=int, default=300, help="of networks that clips are chosen by (300)")
@@ -266,10 +250,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--full", type=int, default=800, help="steps of training on all clips (800)")
     add("--full-seeds", type=int, default=2, help="seeds that do so (2)")
     add_out(parser)
-
-
-def _shares(text: str) -> list[float]:
-    return [float(part) / 100 for part in text.split(",")]
 
 
 def run(options: argparse.Namespace) -> None:
@@ -284,13 +264,18 @@ def run(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     chances: list[float] = []
-    size = _Size()
+    of, size = None, cache(int)
     for seed, (learn, test) in enumerate(_tasks(options)):
+        if learn is not of:  # seeds may share all clips, whose bytes are measured once
+            of, size = learn, cache(lambda own=learn: len(encode(list(own.pictures), _FULL_Q)))
         chances.append(float(np.bincount(test.labels).max() / len(test)))
         if seed < options.full_seeds:
             path = options.out / f"all-{seed}.json"
-            facts = (learn, test, size(learn), seed, options.full, 1 + options.transfer)
-            rows += _load_or_make(path, partial(with_all, *facts))
+            if not path.is_file():
+                judged = 1 + options.transfer
+                whole = with_all(learn, test, size(), seed, options.full, judged)
+                write_json(path, whole)
+            rows += json.loads(path.read_text())
         trial: Trial | None = None
         for share in options.shares:
             path = options.out / f"seed{seed}-{100 * share:g}.json"
@@ -298,7 +283,7 @@ def _run(options: argparse.Namespace) -> None:
                 trial = trial or Trial(learn, test, seed, options.steps, options.judged)
                 methods = tuple(options.methods or METHODS)
                 transfer = options.transfer and share == options.shares[len(options.shares) // 2]
-                write_json(path, trial.at(share, int(share * size(learn)), methods, transfer))
+                write_json(path, trial.at(share, int(share * size()), methods, transfer))
             rows += json.loads(path.read_text())
     made = table(rows, float(np.mean(chances)))
     write_text(options.out / "table.md", made)
@@ -318,11 +303,3 @@ def _tasks(options: argparse.Namespace) -> Iterator[tuple[Clips, Clips]]:
         every = read(videos, side=options.side)
         return clip_sets.in_folds(every, sources, options.seeds)
     raise EvalError("condense needs --images, or --clips and --labels or --splits")
-
-
-def _load_or_make(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What the file holds, made now if it is not there."""
-    if not path.is_file():
-        write_json(path, make())
-    found: list[dict[str, Any]] = json.loads(path.read_text())
-    return found

@@ -14,8 +14,16 @@ import av
 
 from eval.colour import Planes
 from eval.metrics.pixel import PSNR_CAP
+from eval.tools import EvalError
 from eval.video import LAYOUTS, Clip, frame_planes
 from gvcodec.util.psnr import psnr
+
+
+def clip_in(folder: Path, name: str) -> Path:
+    """The first video with this part of a name. Raises EvalError."""
+    if not (found := sorted(folder.glob(f"**/*{name}*.mp4"))):
+        raise EvalError(f"{folder}: no clip {name}")
+    return found[0]
 
 
 def read_frames(

@@ -65,10 +65,6 @@ class Joined:
     spent: int
     size: int
 
-    def owners(self) -> NDArray[np.int64]:
-        """(N,): number of the clip of every vector."""
-        return np.searchsorted(self.starts, self.frames, "right") - 1
-
 
 def join(
     parts: Sequence[Vectors], frames: Sequence[int], sizes: Sequence[int], share: float = SHARE
@@ -155,7 +151,7 @@ def answer(
 ) -> dict[str, Any]:
     """Of one question. `twins`: by clip the number of the one with the same frames backwards, or
     its own. To a single frame the twin is as right as the clip."""
-    owners = joined.owners()
+    owners = np.searchsorted(joined.starts, joined.frames, "right") - 1
     best = np.full(len(joined.starts), -np.inf)
     np.maximum.at(best, owners, scores)
     order = [int(n) for n in np.argsort(-best, kind="stable")]
@@ -188,12 +184,8 @@ def measure(
     else:
         joined = join([part[:, :8] for part in parts], frames, [1 << 30] * len(parts))
         joined.values = np.concatenate(parts)
-    return _figures(questions(clips, method), method, joined, twins_of([c.name for c in clips]))
-
-
-def _figures(
-    asked: Sequence[Asked], method: Method, joined: Joined, twins: Sequence[int]
-) -> dict[str, Any]:
+    twins = twins_of([clip.name for clip in clips])
+    asked = questions(clips, method)
     rows = [answer(one, method.rank(one.vectors, joined), joined, twins) for one in asked]
     return sum_up(rows) | {"share": joined.spent / joined.size if method.limited else None}
 
@@ -215,7 +207,7 @@ def sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
         own = [row for row in rows if row["kind"] in kinds]
         for key in ("recall@1", "recall@5", "near"):
             found[name + key] = mean_of([row[key] for row in own])
-        found[f"{name}seconds"] = _median([row["seconds"] for row in own])
+        found[f"{name}seconds"] = mean_of([row["seconds"] for row in own], np.median)
     for kind in (*ASKED, *CLIPS):
         found[kind] = mean_of([row["recall@1"] for row in rows if row["kind"] == kind])
     found["order"] = mean_of([row["order"] for row in rows if row["order"] is not None])
@@ -223,12 +215,8 @@ def sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def mean_of(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if len(values) else None
+def mean_of(values: Sequence[float], mean: Callable[..., Any] = np.mean) -> float | None:
+    return float(mean(values)) if len(values) else None
 
 
 def one_seed(

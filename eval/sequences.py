@@ -133,10 +133,6 @@ def png_source(folder: Path, set_name: str, fps: Fraction, stand_in: bool = Fals
     )
 
 
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES | {".yuv"} and not path.is_dir()
-
-
 def _has_pngs(path: Path) -> bool:
     return path.is_dir() and any(_NUMBERED.fullmatch(p.name) for p in path.iterdir())
 
@@ -146,7 +142,9 @@ def videos_of(folder: Path) -> list[Path]:
     in it. Raises EvalError when there is none."""
     if not folder.is_dir():
         raise EvalError(f"{folder}: no such folder")
-    paths = sorted(p for p in folder.iterdir() if _is_video(p) or _has_pngs(p))
+    kinds = VIDEO_SUFFIXES | {".yuv"}
+    is_video = lambda path: path.suffix.lower() in kinds and not path.is_dir()
+    paths = sorted(p for p in folder.iterdir() if is_video(p) or _has_pngs(p))
     paths += [folder.resolve()] if _has_pngs(folder) else []
     if not paths:
         raise EvalError(f"{folder}: no .yuv, .y4m or other video in it, nor numbered PNGs")

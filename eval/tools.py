@@ -181,6 +181,13 @@ def group_digits(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def append_rows(path: Path, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows at the end of a CSV, whose first line has the names of the columns."""
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerows(rows if file.tell() else [fields, *rows])
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV, none where it is not there; lines after # are remarks."""
     if not path.exists():

@@ -10,7 +10,6 @@ puts as many frames of B between two shots of each clip, a third each: what the 
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import torch
 from eval.colour import Planes
 from eval.experiments import kept_out
 from eval.frames import Loaded, read_frames
-from eval.tools import markdown, read_rows
+from eval.tools import append_rows, markdown, read_rows
 from gvcodec.bitstream import Kind, Reader
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
@@ -105,11 +104,7 @@ def measure(
             bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)
             cells = [f"{values[n]['mean']:.5f}" if n in values else "" for n in kept_out.EVERY]
             head = [name, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
-            with open(out, "a", newline="") as file:
-                lines = csv.writer(file, lineterminator="\n")
-                if not file.tell():
-                    lines.writerow(FIELDS)
-                lines.writerow([*head, *cells, *(f"{s:.1f}" for s in seconds)])
+            append_rows(out, FIELDS, [[*head, *cells, *(f"{s:.1f}" for s in seconds)]])
 
 
 def _run(words: Sequence[object]) -> None:
@@ -159,15 +154,9 @@ def main() -> None:
     if options.what == "report":
         print(report(options.out))
         return
+    rows = options.rows.split(";")
     for clip in options.clips:
-        measure(
-            clip,
-            options.height,
-            options.frames,
-            options.rows.split(";"),
-            options.out,
-            options.between,
-        )
+        measure(clip, options.height, options.frames, rows, options.out, options.between)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ PSNR, interpolated over that curve.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,7 @@ from statistics import fmean
 import numpy as np
 
 from eval.experiments.gvc1d_files import read
-from eval.tools import markdown, read_rows
+from eval.tools import append_rows, markdown, read_rows
 from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
 from gvcodec.types import Colour, VideoFormat
 
@@ -47,11 +46,7 @@ def measure(clip: Path, height: int, count: int, out: Path) -> None:
                     error = shown[0].astype(np.float64) - planes[0]
                     psnr.append(10 * np.log10(1023**2 / np.square(error).mean()))
             line = [clip.stem, count, int(analyst), int(search), q, size, f"{fmean(psnr):.3f}"]
-            with open(out, "a", newline="") as file:
-                lines = csv.writer(file, lineterminator="\n")
-                if not file.tell():
-                    lines.writerow(FIELDS)
-                lines.writerow(line)
+            append_rows(out, FIELDS, [line])
             print(*line, flush=True)
 
 

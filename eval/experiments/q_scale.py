@@ -9,17 +9,17 @@ force leaves: PSNR-Y of vvc less that of av1 at equal `q`.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from eval.experiments.kept_out import wide
-from eval.frames import read_frames
-from eval.tools import EvalError, read_rows
+from eval.frames import clip_in, read_frames
+from eval.tools import append_rows, read_rows
 from gvcodec.bases import INDEX_END, index_of, q_of
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -38,10 +38,7 @@ OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/q-scale.csv"
 
 def code(data: Path, clip: str, base: str, q: float) -> tuple[int, float]:
     """Bytes and mean PSNR-Y of the base frames. Raises EvalError where the clip is missing."""
-    found = sorted(data.glob(f"**/*{clip}*.mp4"))
-    if not found:
-        raise EvalError(f"{data}: no clip {clip}")
-    frames, _ = read_frames(found[0], FRAMES, lambda w, h: SIZE)
+    frames, _ = read_frames(clip_in(data, clip), FRAMES, lambda w, h: SIZE)
     config = EncoderConfig(base=base, q=q, threads=1, fit=0)
     encoder, stream = Encoder(VideoFormat(*SIZE, RATE, 1 / RATE), config), io.BytesIO()
     encode_stream(encoder, stream, ((wide(planes), None) for planes in frames), paints=False)
@@ -53,19 +50,11 @@ def measure(data: Path, out: Path) -> None:
     points = [("av1", float(q)) for q in QUALITIES]
     points += [("vvc", q_of("vvc", index)) for index in INDICES]
     known = {(row["clip"], row["base"], float(row["index"])) for row in read_rows(out)}
-    with open(out, "a", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if not known:
-            table.writeheader()
-        for clip in CLIPS:
-            for base, q in points:
-                index = round(index_of(base, q), 3)
-                if (clip, base, index) in known:
-                    continue
-                size, psnr = code(data, clip, base, q)
-                values = (clip, base, round(q, 3), index, size, round(psnr, 3))
-                table.writerow(dict(zip(FIELDS, values, strict=True)))
-                file.flush()
+    for clip, (base, q) in product(CLIPS, points):
+        index = round(index_of(base, q), 3)
+        if (clip, base, index) not in known:
+            size, psnr = code(data, clip, base, q)
+            append_rows(out, FIELDS, [(clip, base, round(q, 3), index, size, round(psnr, 3))])
 
 
 def curve(rows: list[dict[str, str]], clip: str, base: str) -> tuple[np.ndarray, np.ndarray]:

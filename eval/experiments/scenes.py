@@ -12,13 +12,13 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice, product
 from pathlib import Path
 from statistics import fmean
 
@@ -26,8 +26,8 @@ import numpy as np
 
 from eval.colour import Planes
 from eval.experiments.kept_out import decode, measurer, wide
-from eval.frames import Loaded, read_frames
-from eval.tools import EvalError, markdown, read_rows
+from eval.frames import Loaded, clip_in, read_frames
+from eval.tools import append_rows, markdown, read_rows
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -63,12 +63,8 @@ FILMS = {
     ),
     "talk": Film(
         False,
-        (
-            ("face-3-65b359", 24),
-            ("=clouds", 24),
-            ("face-3-65b359", 24),
-            ("=pedestrians-d5e0bf", 24),
-        ),
+        (("face-3-65b359", 24), ("=clouds", 24), ("face-3-65b359", 24))
+        + (("=pedestrians-d5e0bf", 24),),
     ),
     "nature": Film(False, (("rain-7afc6e", 24), ("surf-2fe9d9", 24), ("bird-4486c0", 24))),
     "kept-a": Film(
@@ -85,10 +81,8 @@ FILMS = {
 def read_scene(data: Path, name: str, count: int) -> list[Planes]:
     """Raises EvalError where the clip is missing."""
     still = name.startswith("=")
-    found = sorted(data.glob(f"**/*{name.removeprefix('=')}*.mp4"))
-    if not found:
-        raise EvalError(f"{data}: no clip {name}")
-    frames, _ = read_frames(found[0], 1 if still else count, lambda w, h: SIZE)
+    path = clip_in(data, name.removeprefix("="))
+    frames, _ = read_frames(path, 1 if still else count, lambda w, h: SIZE)
     return frames * count if still else frames
 
 
@@ -113,30 +107,21 @@ def _cpu() -> float:
 
 def measure(data: Path, out: Path, films: list[str], methods: Sequence[str]) -> None:
     known = {(row["film"], row["method"], row["q"]) for row in read_rows(out)}
-    with open(out, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if not known:
-            writer.writeheader()
-        for name in films:
-            scenes = [read_scene(data, *scene) for scene in FILMS[name].scenes]
-            judges = [measurer(scene, RATE, EVERY) for scene in scenes]
-            frames = [planes for scene in scenes for planes in scene]
-            for method in methods:
-                for q in QUALITIES:
-                    if (name, method, str(q)) in known:
-                        continue
-                    coded, trial, seconds = code(frames, method, q)
-                    shown = decode(coded, False)
-                    row = {"film": name, "kept": FILMS[name].kept, "method": method, "q": q}
-                    times = {"trial": round(trial, 2), "seconds": round(seconds, 2)}
-                    row |= {"bytes": len(coded)} | times
-                    first = 0
-                    for number, (scene, judge) in enumerate(zip(scenes, judges, strict=True)):
-                        found = judge(Loaded(shown[first : first + len(scene)]))
-                        means = {m: round(found[m]["mean"], 5) for m in EVERY}
-                        writer.writerow(row | {"scene": number} | means)
-                        first += len(scene)
-                    file.flush()
+    for name in films:
+        scenes = [read_scene(data, *scene) for scene in FILMS[name].scenes]
+        judges = [measurer(scene, RATE, EVERY) for scene in scenes]
+        frames = [planes for scene in scenes for planes in scene]
+        for method, q in product(methods, QUALITIES):
+            if (name, method, str(q)) in known:
+                continue
+            coded, trial, seconds = code(frames, method, q)
+            shown, rows = iter(decode(coded, False)), []
+            head = name, FILMS[name].kept, method, q, len(coded)
+            for number, (scene, judge) in enumerate(zip(scenes, judges, strict=True)):
+                found = judge(Loaded(list(islice(shown, len(scene)))))
+                means = (round(found[m]["mean"], 5) for m in EVERY)
+                rows.append([*head, number, *means, round(trial, 2), round(seconds, 2)])
+            append_rows(out, FIELDS, rows)
 
 
 def report(out: Path) -> str:

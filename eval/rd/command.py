@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--codecs", type=shared.words, default=codecs, metavar="NAME,…")
     toml = {"type": Path, "action": "append", "default": [], "metavar": "TOML"}
     add("--codec-file", help="more codecs", **toml)
-    names = f"of {', '.join(METRICS)} (default: all but the last two, as far as this machine can)"
+    names = f"of {', '.join(METRICS)} (default: all but the last, as far as this machine can)"
     add("--metrics", type=shared.words, metavar="NAME,…", help=names)
     sampled = "one frame in N for the metrics"
     add("--every", type=_every, default={}, metavar="N|NAME=N,…", help=sampled)
@@ -47,9 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     near = f"a rate this many per cent off is near enough ({100 * CLOSE:g})"
     add("--near", type=float, default=100 * CLOSE, metavar="PERCENT", help=near)
     period = "frames between intra frames"
-    rgb = (
-        "how planes become RGB for metrics: by the clip's own tags, or as DCVC's scripts do (clip)"
-    )
+    rgb = "planes to RGB for metrics by the clip's own tags, or as DCVC's scripts do (clip)"
     add("--rgb", choices=("clip", "dcvc"), default="clip", help=rgb)
     add("--keyint", default="endless", metavar="endless|2s|N", help=period)
     cores = os.cpu_count() or 1

@@ -206,20 +206,11 @@ def _report(text: str, points: int = 0) -> None:
         _progress.put((text, points))
 
 
-def rate_search(codec: Codec, clip: Clip, streams: Path, near: float = CLOSE) -> Search:
-    """The search for rates of a codec on a clip; its encodes are kept in `streams`."""
-    return Search(
-        lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip),
-        *codec.q_range,
-        codec.q_guess,
-        near,
-    )
-
-
 def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
     """All points of one clip and codec, and the files that list them. Raises EvalError."""
     streams = plan.out / "streams"
-    search = rate_search(codec, clip, streams, plan.near)
+    rate = lambda q: encode(codec, clip, q, streams, searching=True).bpp(clip)
+    search = Search(rate, *codec.q_range, codec.q_guess, plan.near)
     found: dict[float, tuple[int, bool]] = {}
     points: dict[str, dict[str, Any]] = {output: {} for output in codec.outputs}
     name = f"{clip.name} {codec.name}"
@@ -252,14 +243,7 @@ def make_curve(clip: Clip, codec: Codec, plan: Plan) -> None:
         write_json(plan.out / "curves" / f"{clip.name}__{codec.row(output)}.json", curve)
 
 
-def make_run(
-    clip: Clip,
-    codec: Codec,
-    output: str,
-    q: int,
-    encoded: Encoded,
-    plan: Plan,
-) -> str:
+def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, plan: Plan) -> str:
     """Decodes and measures one stream unless its JSON is there; returns the JSON's name."""
     identity = [SCHEMA, clip.identity, codec.identity(codec.encode), codec.outputs[output], q]
     identity += [dict(plan.every)]

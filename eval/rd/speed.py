@@ -64,12 +64,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--codecs", type=shared.words, default=_CODECS, metavar="NAME,…", help="as in rd")
     add("--q", type=int, default=50)
     add("--rounds", type=int, default=3)
-    add(
-        "--device",
-        default="cpu",
-        metavar="NAME",
-        help="where gvcodec fits and paints: cpu, cuda (cpu)",
-    )
+    place = "where gvcodec fits and paints: cpu, cuda (cpu)"
+    add("--device", default="cpu", metavar="NAME", help=place)
     shared.add_threads(parser)
     shared.add_out(parser, "out/speed", "an rd folder shows it too")
     shared.add_readme(parser, "speed")
@@ -78,15 +74,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     equal = options.device == "cpu" or _device(options.rounds)
     clip = shared.largest(shared.clips(options))
-    result = measure(
-        clip,
-        options.codecs,
-        options.q,
-        options.rounds,
-        options.threads,
-        options.out,
-        options.device,
-    )
+    given = options.codecs, options.q, options.rounds, options.threads, options.out
+    result = measure(clip, *given, options.device)
     shared.publish(options, {"speed": to_markdown(result)})
     return 0 if equal else 1
 

@@ -81,14 +81,8 @@ def run(options: argparse.Namespace) -> None:
 def find_worst(video: Path, q: float, fit_steps: int) -> list[Part]:
     """Parts of a video, that which painting harms most first."""
     frames, rate = rgb_frames(video, _FRAME + 1)
-    data = gvcodec.encode(
-        frames,
-        frame_rate=rate,
-        q=q,
-        base="av1",
-        fit=fit_steps,
-        threads=1,
-    )
+    options = {"base": "av1", "fit": fit_steps, "threads": 1}
+    data = gvcodec.encode(frames, frame_rate=rate, q=q, **options)
     shown = [list(gvcodec.decode(data, fidelity=only))[_FRAME] for only in (True, False)]
     parts = _cut([frames[_FRAME], *shown], video.stem)
     return sorted(parts, key=lambda part: -part.loss)

@@ -61,16 +61,9 @@ def make(output: Path, video: Path, q: float, fit_steps: int) -> list[str]:
     sheets = list(grid(panels))
     for every, quality in _SAVINGS:
         stream, shown = io.BytesIO(), sheets[::every]
-        shown[0].save(
-            stream,
-            "WEBP",
-            save_all=True,
-            append_images=shown[1:],
-            duration=round(1000 * every / rate),
-            loop=0,
-            quality=quality,
-            method=4,
-        )
+        moving = {"save_all": True, "append_images": shown[1:], "loop": 0}
+        moving["duration"] = round(1000 * every / rate)
+        shown[0].save(stream, "WEBP", quality=quality, method=4, **moving)
         if stream.tell() <= _MOST_BYTES:
             output.write_bytes(stream.getvalue())
             size = f"{stream.tell():,} bytes, {len(shown)} frames at quality {quality}"
