@@ -38,8 +38,8 @@ FORMATS = ("1.0",)
 #: sample: at 720p `balanced` codes in 1.3 and `fast` in .8 of the time of SVT-AV1 4.2's plain
 #: preset 4 (one clip, without fitting and painting). Steps of fitting are of eight crops each.
 SPEEDS = {
-    "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 3),
-    "balanced": Speed({"av1": (4, 4, 5), "vvc": (2, 2, 2)}, 5),
+    "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
+    "balanced": Speed({"av1": (4, 4, 5), "vvc": (2, 2, 2)}, 0),
     "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
 }
 SIZES = (640 * 360, 864 * 480)
@@ -74,11 +74,11 @@ def _tokens(text: str) -> int | str:
 @documented
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How to encode. `base_q` goes before `q`; `fit` 0 = off; None in `preset`, `fit`, `scale` and
-    `token_rate`: as speed and `q` say. `maxrate` 0 = no limit. `header_q`: the index that the
-    header says instead, by which the painter is conditioned: that of a whole video of which this is
-    a chunk. `gop_q`: what is added to the index of each GOP (av1, vvc). `zone_start`: when, on the
-    clock of the zones, timestamps begin."""
+    """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`steadies`)
+    included; None in `preset`, `fit`, `scale` and `token_rate`: as speed and `q` say. `maxrate` 0 =
+    no limit. `header_q`: the index that the header says instead, by which the painter is
+    conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
+    of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
 
     q: float = option(
         50,
@@ -121,7 +121,8 @@ class EncoderConfig:
         None,
         fitting,
         "STEPS|off",
-        f"steps of fitting the painter to the video ({_by_speed(lambda row: row.fit_steps)})",
+        "steps of fitting the painter to the video, for which packets wait "
+        f"({_by_speed(lambda row: row.fit_steps)}); off: nor is its strength chosen by GOP",
     )
     fit_by: str = option(
         "",
@@ -227,18 +228,22 @@ class EncoderConfig:
 
     @property
     def fits(self) -> bool:
-        """Whether the painter is to be fitted."""
+        """Whether the painter is to be fitted, which needs torch."""
         return self.steps > 0
 
     @property
+    def steadies(self) -> bool:
+        """Whether each GOP is to be painted no more strongly than it can be without flickering, for
+        which packets wait: where the painter is fitted, and by default, but for low delay."""
+        return self.fits or (self.fit is None and not self.low_delay)
+
+    @property
     def steps(self) -> int:
-        """Steps of fitting. Raises `UsageError` for an unknown speed."""
+        """Steps of fitting."""
         return self._row.fit_steps if self.fit is None else self.fit
 
     @property
     def _row(self) -> Speed:
-        if self.speed not in SPEEDS:
-            raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
         return SPEEDS[self.speed]
 
     def preset_of(self, samples: int) -> int | None:
@@ -262,6 +267,8 @@ class EncoderConfig:
         if self.base == AUTO:
             return replace(self, base="av1").resolve()
         self._check_tokens()
+        if self.speed not in SPEEDS:
+            raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
         name, value, coarsest = "base_q", self.base_q, self.coarsest
         if value is None:
             name, value, coarsest = "q", self.q, q_of(self.base, coarsest)
@@ -273,7 +280,7 @@ class EncoderConfig:
             if index > above:
                 scale, index = smaller, min(INDEX_END, index - less)
                 break
-        found = {"fit": self.steps, "scale": scale, "base_q": index}
+        found = {"scale": scale, "base_q": index}
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
     def _check_tokens(self) -> None:

@@ -82,6 +82,8 @@ QUALITIES: dict[str, tuple[float, ...]] = {
 #: What differs from default options.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
+    "fit": {"fit": 5},
+    "unsteady": {"fit": 0},
     "fast": {"speed": "fast"},
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},

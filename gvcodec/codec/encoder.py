@@ -124,10 +124,9 @@ class Encoder(Shared):
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         models = model_packets(self.header) if settled.embed_model else ()
         self._packets: deque[Packet] = deque(models)
-        wanted = settled.fits and painter is not None
-        if wanted and not has_torch():
+        wanted = settled.steadies and painter is not None
+        if wanted and settled.fits and not has_torch():
             self.notes.append(NOT_FITTED)
-            wanted = False
         self._samples = FitSampler(fmt, part_limit(settled)) if wanted and fitted is None else None
         self.latent_pass = self._open_latents(fmt, settled) if settled.has_tokens else None
         #: LATENT payloads by the number of their frame.
@@ -257,7 +256,7 @@ class Encoder(Shared):
         if self._samples is not None:
             parts = self._samples.parts(self._find_gops(), self.frames)
             self._samples = None
-            progress = self.progress
+            progress = self.progress if self.config.fits else None
             if progress is not None:
                 progress.fitted(0.0)
             self.fitted, reason = fit_parts(

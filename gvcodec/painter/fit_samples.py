@@ -52,8 +52,8 @@ def share_done(done: float, judged: float, steps: float) -> float:
 
 Sample = list[tuple[Planes, Planes]]
 
-#: Least steps of fitting for a part, least frames in it, and most parts.
-_STEPS, _FRAMES, _MOST = 5, 48, 64
+#: Least steps of fitting for a part, least frames in it, and most parts; parts without fitting.
+_STEPS, _FRAMES, _MOST, _UNFITTED = 5, 48, 64, 3
 #: Runs that memory should hold for each part; once the stride has doubled there are half as many.
 _RUNS = 6
 #: Steps in parts of the picture from a window to the next, which spread them evenly (down, along).
@@ -83,8 +83,8 @@ class Part:
 
 
 def part_limit(config: EncoderConfig) -> int:
-    """How many parts the steps of fitting are enough for."""
-    return max(1, min(_MOST, config.steps // _STEPS))
+    """How many parts the steps of fitting are enough for; without fitting a few, for more runs."""
+    return max(1, min(_MOST, config.steps // _STEPS)) if config.fits else _UNFITTED
 
 
 class FitSampler:

@@ -70,11 +70,33 @@ def fit_parts(
 ) -> tuple[dict[int, bytes], str]:
     """Payloads of `fit` packets by the frame from which on they are in force, or none and why.
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
-    flicker are painted less strongly (`steady`). `progress`
-    takes lines on what is found, `done` the share, 0…1, of all that is done."""
+    flicker are painted less strongly (`steady`), without steps of fitting too. `progress` takes
+    lines on what is found, `done` the share, 0…1, of all that is done."""
+    fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    fitted: dict[int, bytes] = {}
+    note = ""
+    if config.fits and has_torch():
+        fitted, note = _fit(parts, header, config, progress, done)
+    found = steady(
+        Model.load(PAINTER.find()),
+        condition(base, scale, q),
+        parts,
+        fitted,
+        (fmt.width, fmt.height),
+    )
+    return found, "" if found else note
+
+
+def _fit(
+    parts: Sequence[Part],
+    header: SequenceHeader,
+    config: EncoderConfig,
+    progress: Callable[[str], None] | None,
+    done: Callable[[float], None] | None,
+) -> tuple[dict[int, bytes], str]:
+    """As `fit_parts`, strengths left out."""
     from gvcodec.painter.fit import fit
 
-    fmt, base, scale, q = header.format, header.base, header.scale, header.q
     fitted: dict[int, bytes] = {}
     before: bytes | None = None
     with warnings.catch_warnings(record=True) as raised:
@@ -84,10 +106,10 @@ def fit_parts(
                 progress(f"fitting: part {number} of {len(parts)}, from frame {part.first}")
             payload = fit(
                 part.samples,
-                fmt,
-                base,
-                scale,
-                q,
+                header.format,
+                header.base,
+                header.scale,
+                header.q,
                 max(1, config.steps // len(parts)),
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),
@@ -95,25 +117,19 @@ def fit_parts(
                 before=before,
                 leader=config.fit_by,
                 device=config.device,
-                own=[[rate(size, fmt.width, fmt.height) for size in run] for run in part.sizes],
+                own=[
+                    [rate(size, header.format.width, header.format.height) for size in run]
+                    for run in part.sizes
+                ],
             )
             if payload is not None:
                 fitted[part.first] = before = payload
             elif number == 1 and not raised:
                 break  # the shipped weights do as well
-    fitted = steady(
-        Model.load(PAINTER.find()),
-        condition(base, scale, q),
-        parts,
-        fitted,
-        (fmt.width, fmt.height),
-    )
-    if fitted:
-        return fitted, ""
     reasons = [
         str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)
     ]
-    return {}, reasons[0] if reasons else "fitting does not pay for this video, it is left out"
+    return fitted, next(iter(reasons), "fitting does not pay for this video, it is left out")
 
 
 def _of_all(done: Callable[[float], None], before: int, parts: int, share: float) -> None:

@@ -24,7 +24,7 @@ def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     row = SPEEDS[speed]
     samples = (SIZES[0], SIZES[1], SIZES[1] + 1)
     assert tuple(map(found.preset_of, samples)) == row.presets.get(base, (None,) * 3)
-    assert found.steps == found.fit == SPEEDS[speed].fit_steps
+    assert found.steps == row.fit_steps and found.steadies
     if presets := base_of(base).presets:
         assert found.preset_of(SIZES[0]) in range(presets)
 
@@ -35,7 +35,16 @@ def test_what_is_said_overrides_the_speed() -> None:
     found = settled("--fit 3 --speed fast")
     assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"][0], 3)
     found = settled("--speed best --fit off")
-    assert not found.fits and found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
+    assert (
+        not found.fits
+        and not found.steadies
+        and found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
+    )
+
+
+def test_default_options_steady_the_painter_but_not_for_low_delay() -> None:
+    assert settled("").steadies and not settled("").fits
+    assert not settled("--low-delay").steadies and settled("--low-delay --fit 3").steadies
 
 
 def test_the_library_and_the_command_line_agree() -> None:

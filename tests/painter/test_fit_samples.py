@@ -88,7 +88,7 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
     [
         ({"fit": 30}, 6),
         ({"fit": 9}, 1),
-        ({}, 1),
+        ({}, 3),
     ],
 )
 def test_steps_decide_how_many_parts(settings: dict[str, int], limit: int) -> None:

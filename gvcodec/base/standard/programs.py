@@ -36,7 +36,7 @@ def find_ffmpeg(kind: str = "encoder", name: str = VVENC) -> str:
         raise UsageError(f"{named} has no {kind} {name}")
     what = "H.266 is encoded" if name == VVENC else f"{name} is done"
     raise UsageError(
-        f"{what} by an ffmpeg with {name}: pip install 'gvcodec[vvc]', or name one in "
+        f"{what} by an ffmpeg with {name}: pip install imageio-ffmpeg, or name one in "
         f"${FFMPEG_VARIABLE}"
     )
 
