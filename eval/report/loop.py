@@ -1,5 +1,5 @@
 """`python -m eval loop OUT.webp`: a clip of gvcodec, x265 and SVT-AV1 at equal bytes, side by side,
-as a picture that repeats.
+as a picture that repeats. Whole frames are coded; `--crop` shows a part of them.
 
 Without `--video` it is the clip of demo.sh.
 """
@@ -28,11 +28,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("output", type=Path, metavar="OUT.webp")
     add("--video", type=Path, default=Path("out/demo.y4m"), help="(out/demo.y4m)")
     add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
-    add("--fit-steps", type=int, default=20, help="(20)")
+    add("--frames", type=int, default=48, help="(48)")
+    add("--crop", type=_crop, metavar="WxH+X+Y", help="part that is shown (all)")
 
 
 def run(options: argparse.Namespace) -> None:
-    print("\n".join(make(options.output, options.video, options.q, options.fit_steps)))
+    print("\n".join(make(options)))
+
+
+def _crop(text: str) -> tuple[slice, slice]:
+    """Rows and columns."""
+    width, height, left, top = (int(part) for part in text.replace("x", "+").split("+"))
+    return slice(top, top + height), slice(left, left + width)
 
 
 def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
@@ -50,14 +57,17 @@ def grid(panels: Sequence[tuple[str, Frames]]) -> Iterator[Image.Image]:
         yield sheet
 
 
-def make(output: Path, video: Path, q: float, fit_steps: int) -> list[str]:
-    """Write the picture; a line for each panel."""
-    frames, rate = rgb_frames(video, 48)
-    data = gvcodec.encode(frames, frame_rate=rate, q=q, fit=fit_steps, threads=1)
+def make(options: argparse.Namespace) -> list[str]:
+    """Write the picture; a line for each panel. Raises EvalError where it would be too large."""
+    output = options.output
+    frames, rate = rgb_frames(options.video, options.frames)
+    data = gvcodec.encode(frames, frame_rate=rate, q=options.q, threads=1)
     ours = list(gvcodec.decode(data, threads=1))
     panels = [("source", frames), (f"gvcodec, painted: {len(data):,} bytes", ours)]
     for name, (size, shown) in of_peers(frames, rate, len(data)).items():
         panels.append((f"{name}: {size:,} bytes", shown))
+    if options.crop:
+        panels = [(name, [frame[options.crop] for frame in shown]) for name, shown in panels]
     sheets = list(grid(panels))
     for every, quality in _SAVINGS:
         stream, shown = io.BytesIO(), sheets[::every]

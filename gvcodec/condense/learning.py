@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 _BATCH, _RATE = 16, 2e-3
 WIDTHS = (16, 32, 32)
@@ -61,7 +62,7 @@ def fit(
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps)
     x, y = torch.from_numpy(pictures), torch.from_numpy(labels)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), "network", leave=False, unit="step", disable=None):
         which = torch.from_numpy(rng.integers(0, len(x), _BATCH))
         shift = tuple(int(n) for n in rng.integers(-2, 3, 2))
         batch = torch.roll(x[which], shift, (2, 3)).float() * float(rng.uniform(0.8, 1.2))

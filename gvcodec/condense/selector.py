@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.learning import WIDTHS, Pairs, convolutions
@@ -78,7 +79,7 @@ def train_selector(clips: Clips, steps: int, seed: int) -> Selector:
     selector, network = Selector(), Pairs(len(clips.classes), clips.pictures.shape[2])
     optimiser = torch.optim.AdamW([*selector.parameters(), *network.parameters()], _RATE)
     pictures, labels = torch.from_numpy(clips.pictures), torch.from_numpy(clips.labels)
-    for step in range(steps):
+    for step in tqdm(range(steps), "selector", leave=False, unit="step", disable=None):
         which = torch.from_numpy(rng.integers(0, len(pictures), _BATCH))
         batch, count = pictures[which].float(), int(rng.choice(COUNTS))
         scores = selector(batch)

@@ -3,7 +3,9 @@ page."""
 
 from __future__ import annotations
 
+import argparse
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -18,17 +20,23 @@ from scripts.demo_clip import frames
 FRAMES = [image[:96, :128] for image in frames(5)]
 
 
+def options(folder: Path, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    loop.arguments(parser)
+    return parser.parse_args([str(folder / "a.webp"), "-q", "60", *words])
+
+
 def test_the_picture_has_every_panel_and_moves(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "rgb_frames", lambda *_: (FRAMES, Fraction(24)))
     monkeypatch.setattr(peers, "STEPS", 2)
     monkeypatch.setattr(peers, "SLACK", 9)
-    lines = loop.make(tmp_path / "a.webp", tmp_path / "in.y4m", 60, 0)
+    lines = loop.make(options(tmp_path, "--crop", "64x48+8+16"))
     assert [line.split(":")[0].split(",")[0] for line in lines[:4]] == [
         "source", "gvcodec", "x265", "SVT-AV1",
     ]  # fmt: skip
     with Image.open(tmp_path / "a.webp") as picture:
         assert picture.info["loop"] == 0
-        assert (picture.n_frames, picture.size) == (5, (2 * 128 + 4, 2 * (96 + 18)))
+        assert (picture.n_frames, picture.size) == (5, (2 * 64 + 4, 2 * (48 + 18)))
     assert (tmp_path / "a.webp").stat().st_size <= 600_000
 
 
@@ -37,5 +45,5 @@ def test_a_peer_that_has_no_such_bytes_is_not_shown(tmp_path, monkeypatch) -> No
     monkeypatch.setattr(peers, "SLACK", 0.01)
     monkeypatch.setattr(peers, "STEPS", 2)
     with pytest.raises(EvalError, match="at its coarsest"):
-        loop.make(tmp_path / "a.webp", tmp_path / "in.y4m", 60, 0)
+        loop.make(options(tmp_path))
     assert not list(tmp_path.iterdir())

@@ -42,7 +42,7 @@ from training.gvc1d.held_out import HeldOut, frames_of, half, there_and_back
 from training.gvc1d.losses import LOOK, Distortion, Weights
 from training.gvc1d.network import make_model
 from training.gvc1d.settings import TrainConfig
-from training.loop import Loop, Schedule
+from training.loop import SHOW_SECONDS, Loop, Schedule
 from training.settings import parse_run
 
 #: Classes of distortion that are normalised apart: rates without a base, qualities with one.
@@ -378,6 +378,8 @@ def main(words: Sequence[str] | None = None) -> None:
         work = Work(config, device)
         loop = Loop(work, schedule_of(config), Path(config.out) if work.rank == 0 else None)
         loop.log({"config": asdict(config)})
+        clips, wait = len(work.runs.clips), SHOW_SECONDS
+        print(f"coding runs of {clips} clips; then a line every {wait:g} s", flush=True)
         loop.run(options.minutes, options.steps)
 
 
