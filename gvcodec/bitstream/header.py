@@ -129,6 +129,11 @@ class SequenceHeader:
         return 2 if self.base == "motion" else int(self.painter_id is not None)
 
     @property
+    def codecs(self) -> str:
+        """The parameter of the media type that says what a decoder needs: `gvc.1.1.03.av1`."""
+        return f"gvc.{NEEDS[0]}.{self.profile}.{self.level:02d}.{self.base}"
+
+    @property
     def level(self) -> int:
         """The least level with room for its pictures at the frame rate."""
         samples = self.format.width * self.format.height

@@ -57,6 +57,7 @@ class Info:
     tracks: list[dict[str, Any]]
     profile: str
     level: int
+    codecs: str
     base: str
     encoder: str | None
     psnr_y: float | None
@@ -177,6 +178,7 @@ def facts(reader: Reader) -> Info:
         tracks=tracks.facts,
         profile=PROFILES[header.profile],
         level=header.level,
+        codecs=header.codecs,
         base=header.base,
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,

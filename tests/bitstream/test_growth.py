@@ -97,6 +97,7 @@ def test_base_gvc1d_has_no_painter_and_no_tokens(flag: int) -> None:
 
 def test_profile_and_level_follow_from_the_fields() -> None:
     assert (HEADER.profile, HEADER.level) == (0, 1)
+    assert HEADER.codecs == "gvc.1.0.01.av1"
     painted = SequenceHeader(FORMAT, "av1", Fraction(1), 40, painter_id=bytes(8))
     tokens = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=bytes(8))
     loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
