@@ -29,7 +29,7 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
 from gvcodec.media.metadata import Chapter, Metadata
-from gvcodec.models import GVC1D, MOTION, PAINTER, model_id
+from gvcodec.models import GVC1D, PAINTER, model_id
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, GROUPS, IDENTITY, Delta, join_strength, pack
 from gvcodec.retrieval.summary import Summary
@@ -224,12 +224,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tracks": lambda: _with_tracks(".gvc"),
     "one-file.mkv": lambda: _with_tracks(".mkv"),
     "one-file-mp4.mp4": lambda: _with_tracks(".mp4"),
-    "motion": lambda: _encoded(
-        24, replace(_FORMAT, width=300, height=270), base="motion", q=40, keyint=20
-    ),
-    "motion-low-delay": lambda: _encoded(6, base="motion", q=50, low_delay=True),
-    "motion-embedded": lambda: _encoded(3, base="motion", embed_model=True),
-    "motion-half": lambda: _encoded(9, base="motion", scale=Fraction(1, 2)),
     "gvc1d": _gvc1d,
     "latent": _latent,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
@@ -238,8 +232,8 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 def write_files(names: list[str]) -> None:
     """Files and their answers, all where none are named."""
-    for model in (PAINTER.find(), MOTION.find()):
-        shutil.copyfile(model, MODELS / f"{model_id(model).hex()}.safetensors")
+    painter = PAINTER.find()
+    shutil.copyfile(painter, MODELS / f"{model_id(painter).hex()}.safetensors")
     for name, made in FILES.items():
         if names and name not in names:
             continue

@@ -54,7 +54,7 @@ class Parts:
 
     @property
     def is_quick(self) -> bool:
-        """Whether it is small and of profile Base, Painted or Motion."""
+        """Whether it is small and of profile Base or Painted."""
         size = sum(len(packet.payload) for packet in self.packets)
         return size <= LARGEST and self.fields[2] < 3
 
@@ -327,7 +327,7 @@ def explained(first: tuple[int, Any], second: tuple[int, Any]) -> str | None:
     says = "timing comes after" if codes == (3, 0) else "the time of a frame that was shown"
     if 0 in codes and says in str(first[1] if first[0] else second[1]):
         return LATE
-    if codes == (0, 0) and first[1]["container"]["base"] in ("vvc", "motion"):
+    if codes == (0, 0) and first[1]["container"]["base"] == "vvc":
         return LATE if differing(first[1], second[1]) == {"times"} else None
     return None
 

@@ -110,8 +110,7 @@ def _symbols(data: bytes) -> dict[str, Any]:
     for packet in reader.packets():
         symbols.send(packet)
     if symbols.has_base:
-        known = [base_fields(one, digest=True) for one in symbols.base]
-        found["symbols"] = known + [None] * (reader.frames - len(known))
+        found["symbols"] = [base_fields(one, digest=True) for one in symbols.base]
     if symbols.has_tokens:
         found["tokens"] = [token_fields(one, digest=True) for one in symbols.tokens]
         found["restored"] = _restored(data)

@@ -63,7 +63,6 @@ def _payloads(whole: bytes) -> Refused:
             lambda p, n: [replace(p, payload=change(p.payload))] if p.is_frame and n == at else [p],
         )
 
-    motion = (FILES / "motion-low-delay.gvc").read_bytes()
     gvc1d = (FILES / "gvc1d.gvc").read_bytes()
     bundled = (FILES / "av1.gvc").read_bytes()
     embedded = (FILES / "embedded.gvc").read_bytes()
@@ -72,9 +71,6 @@ def _payloads(whole: bytes) -> Refused:
 
     def swapped(packet: Packet, _number: int) -> list[Packet]:
         return [replace(packet, payload=other) if packet.kind is Kind.MODEL else packet]
-
-    def waiting(packet: Packet, number: int) -> list[Packet]:
-        return [replace(packet, payload=b"\xc1")] * 17 if number == 1 else [packet]
 
     return {
         "type-40": (before(Kind.UNKNOWN, b"", 0, 40), 4, "a packet that painting must understand"),
@@ -99,10 +95,6 @@ def _payloads(whole: bytes) -> Refused:
         "bundle-frames": (_bundle(bundled, lambda b: b"\x20" + b[1:]), 3, "a bundle of 33 frames"),
         "bundle-tail": (_bundle(bundled, lambda b: b + b"\0"), 3, "a byte after the tails"),
         "model": (_repacked(embedded, swapped), 3, "a model that the header does not name"),
-        "motion-level": (instead(motion, 1, lambda _: b"\6"), 3, "level 6"),
-        "motion-end": (instead(motion, 1, lambda b: b + b"\1"), 3, "bytes after the last value"),
-        "motion-waiting": (_repacked(motion, waiting), 3, "17 frames wait for a refresh"),
-        "motion-key": (instead(motion, 0, lambda b: b"\x40" + b[1:]), 3, "q of motion above 63"),
         "gvc1d-reference": (
             instead(gvc1d, 0, lambda b: b[:1] + b"\1" + b[2:]), 3, "a key that is predicted"
         ),

@@ -1,4 +1,4 @@
-"""Budgets (`--alloc`) against each other: `python -m eval budgets CLIP… --what motion --out FILE`.
+"""Budgets (`--alloc`) against each other: `python -m eval budgets CLIP… --what latents --out FILE`.
 Those of scenes: `eval.experiments.scenes`.
 
 `latents`: tokens over base `av1` at each `--q`; clips are made 512×512 (four windows). `uniform` at
@@ -13,10 +13,6 @@ tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens
 predicted; `shuffled` puts the counts by ELBO at random places; `oracle` is the best choice of all
 by the squared errors themselves; `uniqueness` (of the encoder's outputs, and of its keys) without
 fusion of frames, which needs what was shown before.
-
-`motion`: base `motion`, nothing fitted. Clips are made smaller to `--width`; every arm codes the
-same frames at the same q, and the file's bytes, LPIPS-Alex and PSNR-Y of the base frames and the
-processor time of the encode are written as one row.
 """
 
 from __future__ import annotations
@@ -46,7 +42,6 @@ from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, model_id
 from gvcodec.types import Planes, VideoFormat
 
-EVERY = 8
 #: Tokens that windows are decoded with.
 _PREFIXES = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 _BT709 = 1
@@ -60,11 +55,10 @@ LATENT = (512, 512)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--what", choices=("motion", "latents", "windows"), default="motion")
+    parser.add_argument("--what", choices=("latents", "windows"), default="latents")
     parser.add_argument("--tokens", type=int, default=8, help="tokens a window (latents)")
     parser.add_argument("--model", help="weights of gvc1d (latents; the shipped ones)")
     parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--width", type=int, default=480, help="wider clips are made smaller")
     parser.add_argument("--q", type=int, nargs="+", default=[56, 59, 62])
     parser.add_argument("--out", type=Path, default=Path("budgets.csv"), help="rows are added")
 
@@ -81,13 +75,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    if options.what == "motion":
-        for path in options.clips:
-            fmt, frames = read(path, options.frames, options.width)
-            for q, arm in itertools.product(options.q, ARMS):
-                config = EncoderConfig(q=q, base="motion", alloc=arm, fit=0, threads=1, keyint=0)
-                yield {"clip": path.stem, "base q": q} | file_row(frames, fmt, config, EVERY)
-        return
     videos = {
         path.stem: read_frames(path, options.frames, lambda *_: LATENT, 10)[0]
         for path in options.clips
@@ -123,7 +110,7 @@ def file_row(
     began = time.process_time()
     data = encode(frames, format=fmt, config=config)
     seconds = time.process_time() - began
-    shown = list(decode_planes(data, fidelity=config.base == "motion", threads=1))
+    shown = list(decode_planes(data, threads=1))
     return {
         "size": f"{fmt.width}x{fmt.height}",
         "budgets": config.alloc,
@@ -219,18 +206,6 @@ def best_counts(errors: np.ndarray, total: int) -> np.ndarray:
         counts[i] = chosen[i, left]
         left -= counts[i]
     return counts.reshape(errors.shape[:-1])
-
-
-def read(path: Path, count: int, width: int) -> tuple[VideoFormat, list[Planes]]:
-    """The first frames, a whole part of their size, so that they are `width` wide at most."""
-
-    def size(wide: int, high: int) -> tuple[int, int]:
-        part = 2 * -(-wide // width)
-        return wide // part * 2, high // part * 2
-
-    frames, rate = read_frames(path, count, size, 10)
-    height, across = frames[0][0].shape
-    return VideoFormat(across, height, rate, 1 / rate), frames
 
 
 def lpips(source: Sequence[Planes], shown: Sequence[Planes], every: int) -> float:

@@ -89,67 +89,6 @@ class BundleModel:
         The symbols of so many frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
-TREE_VALUES: int = 206
-
-TREE_LEVELS: int = 5
-
-TREE_SIDE: int = 25
-
-TREE_BACK: int = 11
-
-TREE_MEMORY: tuple = (10, 11, 12, 13, 14, 15, 16, 22, 23)
-
-def tree_step(node: int) -> int:
-    """
-    Where the step (dx, dy) of a node 1…31 is among the values of a window.
-    """
-
-class MotionFrame:
-    """
-    A frame of base motion: its samples, and where its cells of 4×4 luma samples lie in the standard pictures around it.
-    """
-
-    @staticmethod
-    def still(y: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], u: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], v: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], picture: int = 0) -> MotionFrame:
-        """
-        A standard picture, the one before (0) or after (1) the frames that go on from it.
-        """
-
-    @staticmethod
-    def follow(near: MotionFrame, far: MotionFrame | None, near_time: int, far_time: int, values: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> MotionFrame:
-        """
-        The frame that values (N, TREE_VALUES) int16 make of its reference frames at so many frames from it; windows of level 0 are as in `near`.
-        """
-
-    def planes(self) -> tuple:
-        """Y, U and V, uint16."""
-
-    def places(self) -> tuple:
-        """
-        Pictures that each cell comes from (H/4, W/4) uint8 (1, 2, or 3 for their mean), and its places in both (2, H/4, W/4, 2), (dx, dy) int32 in quarter samples.
-        """
-
-    @property
-    def windows(self) -> int: ...
-
-    @property
-    def window_columns(self) -> int: ...
-
-def tree_search(source: MotionFrame, near: MotionFrame, far: MotionFrame | None, near_time: int, far_time: int, price: int, most: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], threads: int = 1) -> tuple:
-    """
-    Values (N, TREE_VALUES), levels (N,) and about their bits (N,) for a frame; `price` of a bit in sums of absolute differences of 8 bits, `most`: levels at most.
-    """
-
-def tree_errors(a: MotionFrame, b: MotionFrame) -> NDArray[numpy.int64]:
-    """
-    Sums of absolute differences of all samples (10 bits) by window, int64 (N,).
-    """
-
-def tree_contexts(last: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order='C', device='cpu', writable=False)], level: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], first: int, end: int, columns: int, q: int, near_time: int, far_time: int) -> tuple:
-    """
-    Activations (1, S, TREE_SIDE), values before (1, S, TREE_BACK) and index of the S values that the windows first…end - 1 put into a packet.
-    """
-
 class FramePainter:
     """The painter as decoders run it."""
 

@@ -10,8 +10,7 @@ own, which a stream's header holds, 0 … `INDEX_END` at full size, and which pa
 on. The tables `q_map` lead from one to the other. That of vvc is measured
 (`eval.experiments.q_scale`): at each `q` below AV1 codes three training clips (24 frames, 320×180),
 and the index at which vvc has the same PSNR-Y is averaged; by it PSNR-Y of a clip is off by 0.55 dB
-on average up to q 60. There vvc's index nears its end: at q 63 it is 1.1 dB better. That of motion
-only stretches the end of its index to `Q_END`.
+on average up to q 60. There vvc's index nears its end: at q 63 it is 1.1 dB better.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from gvcodec.errors import UsageError
 
@@ -31,8 +29,6 @@ INDEX_END = 63
 SLOTS = 4
 #: Other names of bases.
 ALIASES = {"none": "gvc1d"}
-#: Not a base: the encoder chooses one (`gvcodec.rate.auto`).
-AUTO = "auto"
 _Points = Sequence[tuple[float, float]]
 
 
@@ -76,13 +72,12 @@ class Standard:
 class Base:
     """`wire`: the number in stream headers. `module`: where its functions are.
     `bytes_a_pixel` that decoding takes, `encoding`: bytes, and more of them a pixel. `slot`: its
-    number in the painter's condition, which bases may share, None = no painter has learned its
-    pictures. `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
-    `coarsest_full`: the coarsest index at full size. `reduced`: (index above which, scale, how much
-    lower the index is there), coarsest first, which go as far as `coarsest_reduced`. `scales`:
-    there are reduced sizes, `presets`: so many, `eye`: there are these settings. `restores`: its
-    own network makes what is shown of its frames, `allocates`: `--alloc` means something. `rates`:
-    (index, bits a pixel) on average, where a search for a size begins."""
+    number in the painter's condition, None = no painter has learned its pictures. `finest`: the
+    least index; `q_map`: (q, index) in rising order, empty = the same. `coarsest_full`: the
+    coarsest index at full size. `coarsest_half`: beyond, up to this one, pictures have half the
+    size and their index is lower by `halving`. `presets`: so many, `eye`: there are these settings.
+    `restores`: its own network makes what is shown of its frames. `rates`: (index, bits a pixel) on
+    average, where a search for a size begins."""
 
     name: str
     wire: int
@@ -94,19 +89,18 @@ class Base:
     slot: int | None = None
     finest: float = 0.0
     q_map: tuple[tuple[float, float], ...] = ()
-    reduced: tuple[tuple[float, Fraction, float], ...] = ()
-    coarsest_reduced: float = INDEX_END
     coarsest_full: float = INDEX_END
-    scales: bool = False
+    coarsest_half: float | None = None
+    halving: float = 0.0
     presets: int = 0
     eye: bool = False
     restores: bool = False
-    allocates: bool = True
     standard: Standard | None = None
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
 
-#: Wire numbers of bases that are no longer read; they are not used again.
+#: Wire numbers of bases that files of 0.x have and nothing reads any more. They are not used again,
+#: nor is 4, which no release of format 1 has written.
 RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
 #: vvc 118 at 1080p) and rounded up.
@@ -119,9 +113,8 @@ _ALL = (
         slot=1,
         finest=1.0,
         coarsest_full=66.0,
-        reduced=((66.0, Fraction(1, 2), 4.0),),
-        coarsest_reduced=67.0,
-        scales=True,
+        coarsest_half=67.0,
+        halving=4.0,
         # Twelve training clips at their size, and six at 416 samples a line with SVT-AV1 4.2.
         rates=(
             *((1, 1.0), (10, 0.35), (20, 0.2), (30, 0.115), (40, 0.07), (46, 0.052), (54, 0.037)),
@@ -164,7 +157,6 @@ _ALL = (
             (63, 61.5),
             (Q_END, INDEX_END),
         ),
-        scales=True,
         presets=5,
         standard=Standard(
             decoder="vvc",
@@ -182,18 +174,6 @@ _ALL = (
             farthest=1.6,
         ),
     ),
-    Base(
-        "motion",
-        4,
-        "gvcodec.base.motion",
-        260,
-        slot=1,  # painted like av1, which codes its pictures
-        q_map=((0, 0), (63, 63), (Q_END, 69)),
-        # Where the next size, on two clips of 352×288, takes no more bytes than the last did.
-        reduced=((66.0, Fraction(1, 2), 6.0), (63.0, Fraction(3, 4), 3.0)),
-        coarsest_reduced=69.0,
-        scales=True,
-    ),
     # GVC1D's integer loop. Decoding was measured at 640×360 and 1080p, with restoring.
     Base(
         "gvc1d",
@@ -201,7 +181,6 @@ _ALL = (
         "gvcodec.base.gvc1d",
         bytes_a_pixel=420,
         restores=True,
-        allocates=False,  # it rounds every window by rate and distortion
         encoding=(500 << 20, 2200),
         q_map=((0, 0), (Q_END, INDEX_END)),
     ),

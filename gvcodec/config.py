@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
-from gvcodec.bases import ALIASES, AUTO, INDEX_END, Q_END, base_of, index_of, names, q_of
+from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
 from gvcodec.util.options import (
     amount,
@@ -84,8 +84,8 @@ class EncoderConfig:
         50,
         quality(Q_END),
         "N",
-        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 and motion code "
-        "smaller pictures above 66 and 63 (50)",
+        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes smaller "
+        "pictures above 66 (50)",
         flags="-q",
         group="rate",
     )
@@ -100,10 +100,9 @@ class EncoderConfig:
         "--low-delay); the first second may exceed it by half",
     )
     base: str = option(
-        AUTO,
-        help="base codec; auto tries av1 and motion on a short part, with -q on av1's scale; none "
-        "is another name of gvc1d (auto)",
-        choices=(AUTO, *names(), *ALIASES),
+        "av1",
+        help="base codec; none is another name of gvc1d (av1)",
+        choices=(*names(), *ALIASES),
     )
     scale: Fraction | None = option(
         None,
@@ -151,7 +150,7 @@ class EncoderConfig:
         "cpu",
         None,
         "NAME",
-        "device for fitting and the networks of motion, gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
+        "device for fitting and the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
     )
     keyint: int = option(
         240,
@@ -256,16 +255,14 @@ class EncoderConfig:
     @property
     def coarsest(self) -> float:
         """The largest `base_q` there is."""
-        base = base_of("av1" if self.base == AUTO else self.base)
-        if base.reduced and self.scale is None:
-            return base.coarsest_reduced
+        base = base_of(self.base)
+        if base.coarsest_half is not None and self.scale is None:
+            return base.coarsest_half
         return base.coarsest_full if self.scale == 1 else INDEX_END
 
     def resolve(self) -> Settled:
         """The same with a scale and the base layer's index that belongs to it, and with what its
         speed stands for. Raises `UsageError`."""
-        if self.base == AUTO:
-            return replace(self, base="av1").resolve()
         self._check_tokens()
         if self.speed not in SPEEDS:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
@@ -275,11 +272,9 @@ class EncoderConfig:
         if not 0 <= value <= coarsest:
             raise UsageError(f"{name} is 0…{coarsest:g} here, not {value:g}")
         index = index_of(self.base, value) if self.base_q is None else value
-        scale = Fraction(1) if self.scale is None else self.scale
-        for above, smaller, less in base_of(self.base).reduced if self.scale is None else ():
-            if index > above:
-                scale, index = smaller, min(INDEX_END, index - less)
-                break
+        base, scale = base_of(self.base), Fraction(1) if self.scale is None else self.scale
+        if self.scale is None and index > base.coarsest_full:
+            scale, index = Fraction(1, 2), min(INDEX_END, index - base.halving)
         found = {"scale": scale, "base_q": index}
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
@@ -292,7 +287,7 @@ class EncoderConfig:
         if self.search < 0:
             raise UsageError("search is 0 or more steps")
         if self.has_tokens and self.base == "gvc1d":
-            raise UsageError("base gvc1d is tokens alone: tokens is for av1, vvc and motion")
+            raise UsageError("base gvc1d is tokens alone: tokens is for av1 and vvc")
         if self.has_tokens and self.low_delay:
             raise UsageError("tokens are found once all is coded, which is not for low delay")
 
@@ -316,7 +311,7 @@ class Settled(EncoderConfig):
         base = base_of(self.base)
         if self.eye and not base.eye:
             raise UsageError("eye is for the av1 base layer")
-        if self.scale != 1 and not base.scales:
+        if self.scale != 1 and base.standard is None:
             raise UsageError(f"the {self.base} base layer has no reduced scale")
         if self.preset is not None and base.standard is None:
             raise UsageError("preset is for av1 and vvc")
@@ -341,7 +336,7 @@ class Settled(EncoderConfig):
             raise UsageError("keyint, fit and threads cannot be negative")
         if self.alloc not in ("", *METHODS):
             raise UsageError(f"alloc is {', '.join(METHODS)}, not {self.alloc}")
-        if self.alloc in METHODS[1:] and not base.allocates:
+        if self.alloc in METHODS[1:] and base.standard is None:
             raise UsageError(
                 f"no alloc in base {self.base}, which shares bits by rate and distortion already"
             )

@@ -5,7 +5,6 @@
 | `GVC1D` | gvc1d | base gvc1d: integers of its loop, halves of its transformers |
 | `GVC1D_SMALL` | gvc1d-small | tokens over a base and of pictures, fp16, with its configuration |
 | `GVC1D_ENTROPY` | gvc1d-small-entropy | its integer entropy network |
-| `MOTION` | motion | integer entropy network of base motion |
 | `PAINTER` | painter | the painter's integers |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |
@@ -98,12 +97,6 @@ GVC1D_ENTROPY = WeightFile(
     "gvcodec.gvc1d.files:read_entropy",
     form="gvc1d-3",
 )
-MOTION = WeightFile(
-    "motion.safetensors",
-    "the model of base motion",
-    "gvcodec.base.motion.checkpoint:read_network",
-    form="3",
-)
 PAINTER = WeightFile(
     "painter.safetensors",
     "the painter",
@@ -121,7 +114,7 @@ LP_COMP = WeightFile(
     "lp_comp.safetensors", "the checkpoint of embedder lp", "gvcodec.retrieval.lp_comp:load"
 )
 #: Every kind of weight file.
-WEIGHT_FILES = (GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, MOTION, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
+WEIGHT_FILES = (GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
 
 
 def shipped_folders() -> list[Path]:

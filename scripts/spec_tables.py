@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -66,17 +65,6 @@ def resampler() -> dict[str, object]:
     return {"up": all_of(UP), "down": all_of(DOWN)}
 
 
-def motion_taps() -> dict[str, list[list[int]]]:
-    """Filters of base motion by plane, of each phase, as the core has them."""
-    source = (ROOT / "csrc/motion_tree/compensation.cpp").read_text()
-    found = {}
-    for plane in ("Luma", "Chroma"):
-        body = source.split(f"k{plane}Taps")[1].split("= {", 1)[1].split("};")[0]
-        rows = re.findall(r"{([^{}]*)}", body)
-        found[plane.lower()] = [[int(tap) for tap in row.split(",")] for row in rows]
-    return found
-
-
 def gvc1d() -> dict[str, object]:
     """Constants of base gvc1d, made once more from the rules that they follow."""
     frequencies = sorted(product(range(4), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
@@ -123,7 +111,6 @@ def tables() -> dict[str, bytes]:
     return {
         "laplace.json": (json.dumps(laplace, separators=(",", ":")) + "\n").encode(),
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
-        "motion.json": (json.dumps(motion_taps()) + "\n").encode(),
         "gvc1d.json": (json.dumps(gvc1d()) + "\n").encode(),
         "latent.json": (json.dumps(latent()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),

@@ -58,7 +58,7 @@ def unreachable(root: Path = ROOT) -> list[str]:
     programs = {
         name
         for name, path in known.items()
-        if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*|gvcodec\.base\.(standard|motion|none)", name)
+        if re.fullmatch(r"gvcodec\.cli\.[a-z]\w*|gvcodec\.base\.(standard|gvc1d)", name)
         or (name.startswith("training.") and "def main(" in path.read_text(encoding="utf-8"))
     }
     waiting = [*ROOTS, *programs]

@@ -22,7 +22,7 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 #: The fastest presets of encoders that have some; defaults take six times as long.
-FASTEST = {"av1": 10, "vvc": 4, "motion": None}
+FASTEST = {"av1": 10, "vvc": 4}
 
 
 def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[Planes]:

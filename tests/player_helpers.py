@@ -29,12 +29,8 @@ from tests.networks import other_biases
 GOLDEN = Path(__file__).parent / "golden"
 
 
-#: Golden streams by base, and what `play` needs to decode them.
-STREAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
-    "av1": (GOLDEN / "av1.bin", ()),
-    "vvc": (GOLDEN / "vvc.bin", ()),
-    "motion": (GOLDEN / "motion" / "motion.bin", ("--model", str(GOLDEN / "motion"))),
-}
+#: Golden streams by base.
+STREAMS = {"av1": GOLDEN / "av1.bin", "vvc": GOLDEN / "vvc.bin"}
 
 
 #: What the fixture `play` gives.
@@ -79,8 +75,7 @@ def answer(
 
 def opened(name: str) -> gvcodec.Video:
     """The base frames of a golden stream."""
-    path, options = STREAMS[name]
-    return gvcodec.open(path, fidelity=True, models=options[1:])
+    return gvcodec.open(STREAMS[name], fidelity=True)
 
 
 def flat(planes: Planes) -> bytes:

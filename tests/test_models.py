@@ -31,5 +31,5 @@ def test_a_missing_shipped_file_names_the_folders(
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     monkeypatch.setattr(models, "shipped_folders", lambda: folders)
-    with pytest.raises(WrongModelError, match=r"first.*motion\.safetensors, .*second"):
-        models.MOTION.find()
+    with pytest.raises(WrongModelError, match=r"first.*gvc1d\.safetensors, .*second"):
+        models.GVC1D.find()

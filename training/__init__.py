@@ -1,5 +1,5 @@
 """Training: GVC1D and its entropy network, the router, the painter, the small perceptual network,
-the entropy network of `motion`, compressors of search, and their material.
+compressors of search, and their material.
 
     python -m training material --data CLIPS --cache FOLDER
     python -m training painter CONFIG.toml --minutes 60

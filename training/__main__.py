@@ -19,7 +19,6 @@ WHAT = (
     "painter",
     "perceptual",
     "material",
-    "motion",
     "latent_entropy",
     "router",
     "summary",

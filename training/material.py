@@ -18,7 +18,6 @@ q is the base's index, 0…66. Run as `python -m training material --help`.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -45,8 +44,6 @@ from gvcodec.types import BLOCK, Planes, VideoFormat
 from training.held_out import is_held_out
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
-#: Width and height of what motion codes of a clip.
-_MOST = 512, 256
 #: Bytes that a clip of 1080p takes.
 _MEMORY = 2 << 30
 RECORD = np.dtype(
@@ -77,15 +74,6 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
     """The first frames of a clip. Raises `MediaError`."""
     with VideoReader(clip, frames=frames) as reader:
         return [frame.planes for frame in reader], reader.format
-
-
-def _cut(source: list[Planes], fmt: VideoFormat) -> tuple[list[Planes], VideoFormat]:
-    """The middle of a clip, `_MOST` at most: motion takes long."""
-    width, height = min(fmt.width, _MOST[0]), min(fmt.height, _MOST[1])
-    top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
-    parts = (crop(planes, top, left, height, width) for planes in source)
-    whole: list[Planes] = [tuple(map(np.ascontiguousarray, part)) for part in parts]  # type: ignore[misc]
-    return whole, dataclasses.replace(fmt, width=width, height=height)
 
 
 def encode_clip(
@@ -127,10 +115,9 @@ def make_records(
     return records
 
 
-#: Base, range of q, scale.
-_Kinds = list[tuple[str, int, int, Fraction]]
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
-_KINDS: _Kinds = [
+#: Base, range of q, scale.
+_KINDS = [
     ("av1", 36, 50, _ONE),
     ("av1", 44, 66, _ONE),
     ("vvc", 36, 50, _ONE),
@@ -139,24 +126,17 @@ _KINDS: _Kinds = [
     ("vvc", 46, 63, _ONE),
     ("av1", 40, 63, Fraction(3, 4)),
 ]
-_MOTION_KINDS: _Kinds = [
-    ("motion", 46, 60, _ONE),
-    ("motion", 54, 63, _ONE),
-    ("motion", 58, 63, Fraction(3, 4)),
-    ("motion", 58, 63, _HALF),
-]
 
 
 def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
     """Every clip with every kind of base, in an order that mixes them: a stopped run still has all
-    kinds and rates. Those of motion come last."""
+    kinds and rates."""
     rng = random.Random(seed)
     jobs = []
-    for kinds in (_KINDS, _MOTION_KINDS):
-        for turn in range(len(kinds)):
-            for number, clip in enumerate(rng.sample(clips, len(clips))):
-                base, low, high, scale = kinds[(number + turn) % len(kinds)]
-                jobs.append((clip, base, rng.randint(low, high), scale))
+    for turn in range(len(_KINDS)):
+        for number, clip in enumerate(rng.sample(clips, len(clips))):
+            base, low, high, scale = _KINDS[(number + turn) % len(_KINDS)]
+            jobs.append((clip, base, rng.randint(low, high), scale))
     return jobs
 
 
@@ -176,8 +156,6 @@ def add_material(
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
     source, fmt = read_clip(path, frames)
-    if base == "motion":
-        source, fmt = _cut(source, fmt)
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
     base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
@@ -246,7 +224,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--bases", default="av1,vvc", help="kinds of base to add, motion too (default %(default)s)"
+        "--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")

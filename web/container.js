@@ -6,7 +6,7 @@ import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, VERSION, crc16, crc32, hex, joined, newer } from "./bytes.js";
 import { timesOf } from "./timing.js";
 
-const BASES = { 1: "av1", 3: "vvc", 4: "motion", 6: "gvc1d" };
+const BASES = { 1: "av1", 3: "vvc", 6: "gvc1d" };
 export const EXTENDED = 16;
 const INTER = 0, KEY = 1, GOP = 2;
 const END = EXTENDED, INDEX = EXTENDED + 1;

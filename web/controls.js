@@ -12,7 +12,7 @@ const MOST_NOTES = 20;
 /** How long a frame may take before the page says that it is on its way. */
 const PATIENCE_MS = 400;
 const FACTS_MS = 250;
-const BASES = { av1: "AV1", vvc: "H.266/VVC", motion: "motion trees", gvc1d: "GVC1D" };
+const BASES = { av1: "AV1", vvc: "H.266/VVC", gvc1d: "GVC1D" };
 const element = (id) => document.getElementById(id);
 
 function icon(button, name, label, key) {

@@ -69,7 +69,7 @@ async function open({ url, file, native: offered, gpu }) {
     if (config) decoder = new Av1Decoder(config, header);
     else reason = why;
   } else if (header.base === "av1") reason = "this page does not scale pictures up yet";
-  else reason = `browsers do not decode ${{ vvc: "H.266", motion: "motion trees", gvc1d: "GVC1D" }[header.base]}`;
+  else reason = `browsers do not decode ${{ vvc: "H.266", gvc1d: "GVC1D" }[header.base]}`;
   if (!decoder && !native) throw new Error(`${reason}; \`gvcodec play FILE\` decodes it on your machine and shows it`);
   if (problem) note(problem);
   self.postMessage({

@@ -1,5 +1,5 @@
 // A worker that makes keyframes small: { open: { url | file, native } }, { gop } …; { gop, image } comes back for the GOP asked for last.
-// It decodes them beside the engine, or the server does (H.266, motion). What cannot be decoded has no picture.
+// It decodes them beside the engine, or the server does (H.266). What cannot be decoded has no picture.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { toRgb } from "./colour.js";

@@ -8,7 +8,6 @@
     bundles     bundles of AV1 frames                  Bases
     bases       AV1, H.266, resampler                  Bases
     networks    integer networks, predicted integers   Entropy coding, Models
-    motion      pictures and motion trees between      Motion
     models      files of models                        Models
     fit         fitted weights                         Fitted weights
     search      block vectors                          Block search

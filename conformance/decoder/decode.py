@@ -26,7 +26,6 @@ from conformance.decoder.models import (
     tokens_config,
     tokens_files,
 )
-from conformance.decoder.motion import MotionBase
 from conformance.decoder.networks import IntegerNetwork
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
@@ -78,10 +77,7 @@ class Decoder:
             raise Newer(f"model {wanted} is not here")
         return data
 
-    def _open_base(self) -> Base | MotionBase | Gvc1dBase:
-        if self.header.base == "motion":
-            data = self._model(BASE, self.header.base_id or "")
-            return MotionBase(self.header, IntegerNetwork.read(of_form(data, "3"), 36))
+    def _open_base(self) -> Base | Gvc1dBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
             tensors = of_form(data, "gvc1d-4")
@@ -197,10 +193,10 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     for gop in shown:
         painted_hash.add(gop)
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
-    if not isinstance(decoder.base, Base):
+    if isinstance(decoder.base, Gvc1dBase):
         found["symbols"] = decoder.base.symbols
-    if isinstance(decoder.base, Gvc1dBase) and decoder.base.restorer is not None:
-        found["restored"] = [written(planes) for planes in decoder.base.restored]
+        if decoder.base.restorer is not None:
+            found["restored"] = [written(planes) for planes in decoder.base.restored]
     if decoder.painter is not None:
         found["painted"] = painted_hash.each
     if decoder.restorer is not None:

@@ -9,7 +9,7 @@ from conformance.decoder.wire import Bytes, Newer, Refused, crc32, require
 
 VERSION = 1, 0
 MAGIC = b"\x89GVC"
-BASES = {1: "av1", 3: "vvc", 4: "motion", 6: "gvc1d"}
+BASES = {1: "av1", 3: "vvc", 6: "gvc1d"}
 RETIRED = 0, 2, 5
 LEVELS = (18, 23), (20, 25), (21, 26), (21, 27), (23, 28), (23, 29), (26, 32)  # logarithms
 SCALES = {0: Fraction(1), 1: Fraction(3, 4), 2: Fraction(1, 2)}
@@ -64,7 +64,7 @@ class Header:
         """What follows from the other fields; the byte of the file informs (Profiles)."""
         if self.base == "gvc1d" or self.gvc1d_id:
             return 3
-        return 2 if self.base == "motion" else int(self.painter_id is not None)
+        return int(self.painter_id is not None)
 
     def level(self) -> int:
         samples = self.width * self.height
@@ -118,8 +118,7 @@ def _fields(read: Bytes, size: int) -> Header:
     header.base, header.scale = BASES[base], SCALES[scale]
     header.q = read.number(1)
     require(header.q <= 63, "q")
-    has_model = header.base in ("motion", "gvc1d")
-    require(bool(must & 1) or not has_model, "no model of the base")
+    require(bool(must & 1) or header.base != "gvc1d", "no model of the base")
     require(not header.bundled or header.base == "av1", "bundles of another base")
     require(not must & 6 or header.base != "gvc1d", "a painter or tokens of base gvc1d")
     header.base_id = read.take(8).hex() if must & 1 else None

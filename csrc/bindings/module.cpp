@@ -17,7 +17,6 @@ using namespace nb::literals;
 void bind_entropy(nb::module_&);
 void bind_streams(nb::module_&);
 void bind_bundles(nb::module_&);
-void bind_motion_tree(nb::module_&);
 void bind_painter(nb::module_&);
 
 namespace {
@@ -61,7 +60,6 @@ NB_MODULE(_core, m) {
   bind_entropy(m);
   bind_streams(m);
   bind_bundles(m);
-  bind_motion_tree(m);
   bind_painter(m);
   m.def("cpu_forms", &gv::cpu_forms,
         "What this machine can run the core's loops with: plain, avx2, avxvnni, avx512; on "

@@ -2,9 +2,8 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=motion`. What is not given is the program's own default, but for the base, av1; with
-`base=auto` the program chooses for each file. `fit=` is `--fit`, `by=` `--fit-by`,
-`scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
+`gvcodec:base=vvc`. What is not given is the program's own default. `fit=` is `--fit`, `by=`
+`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
 `token-rate=`, `alloc=` and `search=` are options of those names, `model=` is a file; with `base-q`
 qualities are those of `--base-q` in place of `-q`.
 `output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
@@ -68,9 +67,7 @@ def gvcodec(word: str, options: Options) -> Codec:
     keyint = given.get("keyint", "0" if options.keyint == ENDLESS else "{keyint}")
     encode = (*command, "encode", "{input}", "{stream}", quality, "{q}", "--keyint", keyint)
     encode += ("--threads", "{threads}", "-y")
-    # A row is of one base, unless it asks for what the program would choose.
-    said = {"base": "av1"} | given
-    flags = {name: f"{flag}={said[name]}" for name, flag in _FLAGS.items() if name in said}
+    flags = {name: f"{flag}={given[name]}" for name, flag in _FLAGS.items() if name in given}
     encode += tuple(flag for name, flag in flags.items() if name not in _FITTING)
     encode += tuple(f"--{name}" for name in _SWITCHES if name in given)
     fitted = tuple(flag for name, flag in flags.items() if name in _FITTING)
@@ -109,11 +106,10 @@ def _options_of(word: str) -> dict[str, str]:
 
 
 def _rated_base(given: dict[str, str]) -> str:
-    """The base whose qualities count: with `auto`, those of av1."""
-    base = given.get("base", "av1")
     from gvcodec.bases import ALIASES
 
-    return "av1" if base == "auto" else ALIASES.get(base, base)
+    base = given.get("base", "av1")
+    return ALIASES.get(base, base)
 
 
 def _check_base(word: str, given: dict[str, str]) -> None:
@@ -121,8 +117,8 @@ def _check_base(word: str, given: dict[str, str]) -> None:
 
     base = _rated_base(given)
     if base not in names():
-        raise EvalError(f"--codecs: {word}: base is auto, {', '.join(names())}")
-    has = {"scale": base_of(base).scales, "preset": base_of(base).presets}
+        raise EvalError(f"--codecs: {word}: base is {', '.join(names())}")
+    has = {"scale": base_of(base).standard, "preset": base_of(base).presets}
     if unfit := [name for name, there in has.items() if name in given and not there]:
         raise EvalError(f"--codecs: {word}: base {base} has no {' and no '.join(unfit)}")
 

@@ -29,13 +29,12 @@ from gvcodec.bitstream import Kind, Reader
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
-_Q = (50, 54, 58, 62, 66, 69)
+_Q = (50, 54, 58, 62, 66)
 _GVC1D_Q = (32, 36, 40, 44, 48, 54, 60, 66)
 ROWS = {
-    **{f"{base} q {q}": f"--base {base} -q {q}" for base in ("av1", "motion") for q in _Q},
+    **{f"av1 q {q}": f"--base av1 -q {q}" for q in _Q},
     **{
-        f"{base} q {q}, {tokens}": f"--base {base} -q {q} --tokens {tokens}"
-        for base in ("av1", "motion")
+        f"av1 q {q}, {tokens}": f"--base av1 -q {q} --tokens {tokens}"
         for q in _Q
         for tokens in ("auto", "32")
     },

@@ -88,7 +88,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},
     "vvc:slow": {"base": "vvc", "preset": 1},
-    "motion": {"base": "motion"},
     "1/2": {"scale": Fraction(1, 2)},
     "3/4": {"scale": Fraction(3, 4)},
 }

@@ -55,14 +55,10 @@ class RunningMean:
         return self.value
 
 
-def route(
-    elbo: Floats, mean: float, tokens: int, beta: float, least: float | None = None
-) -> Counts:
-    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape.
-    `least` takes the place of K/16."""
+def route(elbo: Floats, mean: float, tokens: int, beta: float) -> Counts:
+    """N = clip(β · ELBO / E[ELBO], K/16, K), rounded; `beta` is in tokens, `elbo` of any shape."""
     wanted = beta * np.asarray(elbo, np.float64) / max(mean, 1e-12)
-    floor = tokens / FLOOR if least is None else least
-    return np.rint(np.clip(wanted, floor, tokens)).astype(np.int64)
+    return np.rint(np.clip(wanted, tokens / FLOOR, tokens)).astype(np.int64)
 
 
 def route_to(elbo: Floats, tokens: int, total: int) -> Counts:

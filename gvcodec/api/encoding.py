@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from gvcodec.api.job import Job, list_options, make_config, parse, split_options
 from gvcodec.api.results import Encoded
-from gvcodec.bases import AUTO, q_of
+from gvcodec.bases import q_of
 from gvcodec.codec.encoder import Encoder
 from gvcodec.codec.forecast import stage_seconds
 from gvcodec.config import EncoderConfig
@@ -24,14 +24,13 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder, parse_sound
 from gvcodec.media.tracks import CHUNK
 from gvcodec.painter.open import has_torch
-from gvcodec.rate import auto, one_pass
+from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
 from gvcodec.rate.target import Reached, Target, encode_for
 from gvcodec.util.file_io import as_name, protect_inputs, reread
-from gvcodec.util.messages import say
 from gvcodec.util.progress import ProgressBar
 
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
@@ -83,10 +82,8 @@ def encode_file(
 def encode_job(job: Job) -> Encoded:
     """The same. Raises what `encode_file` raises."""
     source, output = as_name(job.source), as_name(job.output)
-    # `auto` is av1 where the output takes nothing else.
-    base = "av1" if job.config.base == AUTO and one_file_suffix(output) else job.config.base
     zone_start = job.start if job.config.zones else 0.0
-    job = replace(job, config=replace(job.config, base=base, zone_start=zone_start))
+    job = replace(job, config=replace(job.config, zone_start=zone_start))
     if output is not None:
         check_one_file(output, job.config.base)
     _check(job)
@@ -94,7 +91,7 @@ def encode_job(job: Job) -> Encoded:
         if job.in_chunks:
             from gvcodec.api.in_chunks import encode_in_chunks
 
-            done = encode_in_chunks(settle_base(job))
+            done = encode_in_chunks(job)
         else:
             done = _encode_once(job) if job.rate is None else encode_rated(job, job.rate)
     if output is None or not one_file_suffix(output):
@@ -106,7 +103,6 @@ def _encode_once(job: Job) -> Encoded:
     with contextlib.ExitStack() as stack:
         # The output is looked at first: a long job should not fail at its end.
         output = stack.enter_context(open_sink(job.output, job.overwrite))
-        job = settle_base(job)
         tries = shares(job.config)
 
         def rate(frames: int, size: int) -> tuple[float, str]:
@@ -160,25 +156,6 @@ _ADDED, _TRIES, _SPARE = 1000, 3, 0.02
 _LENIENT = 1.05
 
 
-def settle_base(job: Job) -> Job:
-    """The job with a base, chosen where it is `auto`."""
-    if job.config.base != AUTO:
-        return job
-    if as_name(job.source) is None:
-        return replace(job, config=replace(job.config, base="av1"))
-    return replace(job, config=choose_base(job, job.config))
-
-
-def choose_base(job: Job, config: EncoderConfig) -> EncoderConfig:
-    """The settings with the chosen base."""
-    source = os.fspath(job.source)  # type: ignore[arg-type]
-    choice = auto.choose_base(source, config, job.start, job.frames, job.input_options)
-    shown = choice.config.base == "motion" and job.progress != "none"
-    if job.verbose or shown:
-        say(choice.reason)
-    return choice.config
-
-
 def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
     """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
     is not enough, and `MissingWeightsError` before anything is read."""
@@ -213,8 +190,7 @@ def encode_rated(job: Job, rate: Budget | Target) -> Encoded:
             output.write(reached.coded.data)
         else:
             encode = partial(encode_to, open_source, job.config, watch=bar, progress=bar)
-            encode = partial(encode, choose=partial(choose_base, job), is_file=not suffix)
-            fitted = _fit_container(suffix, rate, encode)
+            fitted = _fit_container(suffix, rate, partial(encode, is_file=not suffix))
             q = q_of(fitted.coded.base, fitted.coded.base_q)
             done = _describe(fitted.coded, fitted.full_passes, q, limit=fitted.limit)
             output.write(fitted.coded.data)

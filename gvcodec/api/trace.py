@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec import layers
-from gvcodec.base.gvc1d.decoder import Decoded
-from gvcodec.base.motion.decoder import MotionDecoder, MotionSymbols
+from gvcodec.base.gvc1d.decoder import Decoded, Gvc1dDecoder
 from gvcodec.bitstream import Kind, Packet, SequenceHeader
 from gvcodec.bitstream.bundles import Unbundler
 from gvcodec.bitstream.header import NEEDS, PROFILES
@@ -39,8 +38,6 @@ from gvcodec.retrieval.summary import Summary
 from gvcodec.util.file_io import name_of
 
 Fields = dict[str, Any]
-#: Which bases have integers of their own.
-_BASES = ("motion", "gvc1d")
 
 
 class Symbols:
@@ -49,23 +46,23 @@ class Symbols:
     model is missing, or pictures need more memory than is usual, integers are left out. Raises
     `DamagedStreamError`.
 
-    `base`: for each frame, as far as it is known, what its base's packet holds; None for a picture.
-    `tokens`: for each frame its latent tokens or None. Both are in display order."""
+    `base`: for each frame what its packet of base gvc1d holds. `tokens`: for each frame its latent
+    tokens or None. Both are in display order."""
 
     def __init__(self, header: SequenceHeader, models: Sequence[str | Path] = ()) -> None:
-        self._decoder: Any = None
+        self._decoder: Gvc1dDecoder | None = None
         self._reader: LatentReader | None = None
         try:
             check(header, header.enhanced, DEFAULT)
-            if header.base in _BASES:
-                self._decoder = layers.open_decoder(header, 1, models)
+            if header.base == "gvc1d":
+                self._decoder = cast(Gvc1dDecoder, layers.open_decoder(header, 1, models))
             if header.gvc1d_id is not None:
                 pair = find_pair(header.gvc1d_id, models)
                 self._reader = LatentReader(open_entropy_model(header.format, True, pair))
         except (WrongModelError, LimitError):
             pass
         self._waiting: bytes | None = None
-        self.base: list[MotionSymbols | Decoded | None] = []
+        self.base: list[Decoded] = []
         self.tokens: list[Latent | None] = []
 
     def send(self, packet: Packet) -> None:
@@ -77,8 +74,8 @@ class Symbols:
         key = packet.kind is Kind.KEY
         if self._decoder is not None:
             self._decoder.send(packet.payload, key)
-            latest = self._decoder.latest
-            self.base += latest if isinstance(self._decoder, MotionDecoder) else [latest]
+            assert self._decoder.latest is not None
+            self.base.append(self._decoder.latest)
         if self._reader is not None:
             self.tokens.append(self._latent(self._reader, key))
 
@@ -99,15 +96,8 @@ class Symbols:
         return self._reader is not None
 
 
-def base_fields(found: MotionSymbols | Decoded | None, digest: bool) -> Fields | None:
+def base_fields(found: Decoded, digest: bool) -> Fields:
     """Of one frame. `digest`: hashes of long lists of numbers instead of them."""
-    if found is None:
-        return None
-    if isinstance(found, MotionSymbols):
-        return {
-            "levels": found.levels.tolist(),
-            "values": hash_of(found.values, "<i2") if digest else _ends(found.values),
-        }
     vectors = found.known.vectors
     moved = None if vectors is None else vectors.reshape(-1, 2)
     return {
@@ -203,8 +193,6 @@ class _Trace:
         self._unbundler = Unbundler() if self._header.bundled else None
         self._tracks: TrackReader | None = None
         self._symbols = Symbols(self._header, models)
-        #: Frames whose symbols were given out.
-        self._known = 0
 
     def structures(self) -> Iterator[Fields]:
         header = self._header
@@ -278,14 +266,12 @@ class _Trace:
         return [_frame(part.payload, self._header.base) | self._integers(part) for part in parts]
 
     def _integers(self, packet: Packet) -> Fields:
-        """`symbols`: of each frame that this packet makes known (base motion: a run's by its
-        refresh), `tokens`: of this frame."""
+        """`symbols`: of base gvc1d, `tokens`: latent ones."""
         symbols = self._symbols
         symbols.send(packet)
         found: Fields = {}
         if symbols.has_base:
-            fresh, self._known = symbols.base[self._known :], len(symbols.base)
-            found["symbols"] = [base_fields(one, digest=False) for one in fresh]
+            found["symbols"] = base_fields(symbols.base[-1], digest=False)
         if symbols.has_tokens:
             found["tokens"] = token_fields(symbols.tokens[-1], digest=False)
         return found

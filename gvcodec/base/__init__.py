@@ -2,9 +2,8 @@
 
 A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
 order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
-display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `motion/` AV1 pictures with
-coded motion between them; `gvc1d/` the learned codec's integer loop, whose frames a network of
-floats restores to be shown.
+display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvc1d/` the learned codec's
+integer loop, whose frames a network of floats restores to be shown.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from typing import Any
 
 import gvcodec
 from gvcodec import layers
-from gvcodec.bases import AUTO
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
@@ -84,8 +83,6 @@ def make_settings(
         require_metric(rate.metric)
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
-    if config.base == AUTO:
-        config = replace(config, base="av1")
     painter, _ = painter_id(config.base)
     if config.fits and painter and has_torch():
         from gvcodec.perceptual import guide_network

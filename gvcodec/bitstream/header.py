@@ -44,7 +44,8 @@ _KNOWN_FLAGS = 15
 _EMBEDS_MODELS = 1
 #: Bits above are reserved.
 _KNOWN_BITS = 31
-PROFILES = ("Base", "Painted", "Motion", "Tokens")
+#: 2 is not used.
+PROFILES = {0: "Base", 1: "Painted", 3: "Tokens"}
 #: Level: most luma samples of a picture, and of a second.
 LEVELS = {
     1: (1 << 18, 1 << 23),
@@ -110,7 +111,7 @@ class SequenceHeader:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
         if self.bundled and self.base != "av1":
             raise UsageError("frames of base av1 alone travel in bundles")
-        if self.base in ("motion", "gvc1d") and self.base_model_id is None:
+        if self.base == "gvc1d" and self.base_model_id is None:
             raise UsageError(f"base {self.base} names its model")
         if base_of(self.base).restores and (self.painter_id or self.gvc1d_id) is not None:
             raise UsageError(f"frames of base {self.base} have no painter and no tokens with them")
@@ -123,10 +124,10 @@ class SequenceHeader:
 
     @property
     def profile(self) -> int:
-        """What a decoder needs beside the container: an index of `PROFILES`."""
+        """What a decoder needs beside the container: a key of `PROFILES`."""
         if self.gvc1d_id is not None or self.base == "gvc1d":
             return 3
-        return 2 if self.base == "motion" else int(self.painter_id is not None)
+        return int(self.painter_id is not None)
 
     @property
     def codecs(self) -> str:

@@ -22,8 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--trace",
         action="store_true",
-        help="every field of every packet, a line of JSON each, with the integers of base motion, "
-        "of base gvc1d and of tokens",
+        help="every field of every packet, a line of JSON each, with the integers of base "
+        "gvc1d and of tokens",
     )
 
 

@@ -9,7 +9,6 @@ SVT-AV1 4.1); many cores are taken to share the work as `_SHARED` says.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from gvcodec.config import EncoderConfig
 from gvcodec.painter.fit_samples import expected_work
@@ -22,12 +21,9 @@ _PRESETS = (7.5, 3.2, 1.5, 0.5, 0.27, 0.2, 0.13, 0.09, 0.06, 0.05, 0.04)
 _UNIT = 0.31
 #: Seconds of a million samples: painting, reading, and a trial, with a fast preset.
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
-#: Seconds of a million samples of bases that code nothing, or pictures and motion.
-_OTHER_BASES = {"motion": 0.15}
 #: Side of a window of latent tokens.
 _SIDE = 256
-#: Seconds of such a window, with so many tokens or by trials (`--tokens auto`), and passes over the
-#: first frame where there is no base.
+#: Seconds of such a window, with so many tokens or by trials (`--tokens auto`).
 _WINDOW, _WINDOW_TRIED = 0.075, 0.36
 #: Exponent of the number of cores that work is divided by.
 _SHARED = 0.7
@@ -40,13 +36,9 @@ def stage_seconds(
 ) -> dict[str, float] | None:
     """Seconds by kind of stage, None where nobody knows how fast the base is coded."""
     samples = fmt.width * fmt.height
-    if config.base in ("av1", "auto"):
-        preset = replace(config, base="av1").preset_of(samples)
-        coding = _PRESETS[preset or 0]
-    elif config.base in _OTHER_BASES and config.has_tokens:
-        coding = _OTHER_BASES[config.base]
-    else:
+    if config.base != "av1":
         return None
+    coding = _PRESETS[config.preset_of(samples) or 0]
     frames = frames or _USUAL_FRAMES
     millions = samples * frames / 1e6
     cores = (config.threads or os.cpu_count() or 1) ** _SHARED

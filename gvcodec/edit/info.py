@@ -249,7 +249,7 @@ def text(found: Info) -> str:
 #: Bytes of a `fit` packet that changes no weight, but how much is painted.
 _STRENGTH_ALONE = 7
 #: Bases as people call them.
-_BASES = {"av1": "AV1", "vvc": "H.266", "motion": "motion trees", "gvc1d": "GVC1D"}
+_BASES = {"av1": "AV1", "vvc": "H.266", "gvc1d": "GVC1D"}
 
 
 def _sentence(found: Info) -> str:

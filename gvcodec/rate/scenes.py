@@ -32,7 +32,7 @@ from gvcodec.allocation.router import FLOOR, negative_elbo
 from gvcodec.allocation.uniqueness import allocate_tokens
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.bases import AUTO, base_of
+from gvcodec.bases import base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Open, Watch
@@ -67,7 +67,7 @@ class Scene:
 def shares(config: EncoderConfig) -> bool:
     """Whether `config` asks for qualities of scenes. Raises `UsageError` where nothing can wait for
     a trial, or something else moves quality."""
-    base = base_of("av1" if config.base == AUTO else config.base)
+    base = base_of(config.base)
     if config.alloc not in METHODS[1:] or base.standard is None:
         return False
     if config.low_delay or config.maxrate:

@@ -18,12 +18,11 @@ import numpy as np
 
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
-from gvcodec.bases import AUTO, base_of
+from gvcodec.bases import base_of
 from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
-from gvcodec.rate.auto import Choose, excludes_motion, too_dear
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Budget, Extent, Open, Pass, Watch, measure, run
 from gvcodec.rate.scenes import share_scenes, shares
@@ -236,13 +235,12 @@ def encode_to(
     budget: Budget,
     watch: Watch,
     progress: Progress | None = None,
-    choose: Choose | None = None,
     is_file: bool = True,
 ) -> Fitted:
-    """Encode within a budget; the quality of `config` does not matter. `choose`: chooses the base
-    of "auto", which is av1 without it. `is_file`: the stream is the file that counts;
-    otherwise a container adds to it, or leaves sound out, and nothing is refused without a full
-    pass. Raises `UsageError` with the smallest possible size where the budget cannot be met."""
+    """Encode within a budget; the quality of `config` does not matter. `is_file`: the
+    stream is the file that counts; otherwise a container adds to it, or leaves sound out, and
+    nothing is refused without a full pass. Raises `UsageError` with the smallest possible size
+    where the budget cannot be met."""
     if config.maxrate:
         raise UsageError("maxrate goes with q, not with a budget for the whole file")
     extent = measure(open_source, watch)
@@ -250,36 +248,7 @@ def encode_to(
     if is_file:
         refuse_sound(limit, extent.track_bytes)
     search = Search(open_source, config, extent, limit, watch, progress, is_file)
-    if config.base == AUTO:
-        return _encode_auto(search, choose)
     return _encode(search, _try_presets(search))
-
-
-def _encode_auto(search: Search, choose: Choose | None) -> Fitted:
-    """In the base that is chosen at the quality at which AV1 has as many bytes as the limit, or in
-    the other one where that one cannot be so small."""
-    search.config = replace(search.config, base="av1")
-    fmt, room = search.extent.format, max(1, search.limit - search.extent.track_bytes)
-    if choose is None or too_dear(room, search.extent.frames * fmt.width * fmt.height):
-        return _encode(search, _try_presets(search))
-    # Choosing costs more than a trial, so it is left out where AV1 cannot be so small.
-    settings = replace(search.config, base="motion", preset=None)
-    motion = replace(search, config=settings, fits={}, notes=[])
-    try:
-        guess = _try_presets(search)
-        q, _ = Scale(search.config).place(guess)
-        config = choose(replace(search.config, base_q=q))
-        if config.base == "av1":
-            return _encode(search, guess)
-        assert config.base_q is not None
-        return _encode(motion, Scale(motion.config).at(config.base_q, 0.0))
-    except OutOfReachError as refused:
-        if motion.full or excludes_motion(search.config, fmt):
-            raise
-        try:
-            return _encode(motion, _try_presets(motion))
-        except OutOfReachError as too:
-            raise min(refused, too, key=lambda error: error.size) from None
 
 
 def _presets(search: Search) -> Iterator[tuple[int, int, float]]:

@@ -10,7 +10,7 @@ import math
 import sys
 from dataclasses import dataclass, replace
 
-from gvcodec.bases import AUTO, base_of
+from gvcodec.bases import base_of
 from gvcodec.codec.encoder import Progress
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -118,13 +118,11 @@ def encode_for(
     progress: Progress | None = None,
     open_original: Open | None = None,
 ) -> Reached:
-    """The quality of `config` does not matter; base "auto" is av1. `open_original`: the video that
+    """The quality of `config` does not matter. `open_original`: the video that
     decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
     quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
     metric cannot be taken."""
     require_metric(target.metric)
-    if config.base == AUTO:
-        config = replace(config, base="av1")
     extent = measure(open_source, watch)
     judge = Judge(target.metric, target.of, open_original or open_source, extent)
     most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)

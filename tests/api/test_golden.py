@@ -10,22 +10,18 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.motion.payload import REFRESH, WAITING
 from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import DamagedStreamError, VerificationError
 
 FOLDER = Path(__file__).parents[1]
-MOTION = FOLDER / "golden" / "motion"
-GOLDEN = [FOLDER / "golden" / "av1.bin", FOLDER / "golden" / "vvc.bin", MOTION / "motion.bin"]
+GOLDEN = [FOLDER / "golden" / "av1.bin", FOLDER / "golden" / "vvc.bin"]
 FAULTY = sorted((FOLDER / "faulty").glob("*.bin"))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_streams_decode(path: Path, threads: int, monkeypatch) -> None:
+def test_golden_streams_decode(path: Path, threads: int) -> None:
     data = path.read_bytes()
-    if path.parent == MOTION:
-        monkeypatch.setenv("GVCODEC_MODELS", str(MOTION))
     base_frames = list(gvcodec.decode_planes(data, fidelity=True, threads=threads))
     assert [base_frame[0].shape for base_frame in base_frames] == [(53, 75)] * 10
     assert [entry.frames for entry in Reader(io.BytesIO(data)).gops()] == [6, 4]
@@ -38,23 +34,6 @@ def test_golden_streams_are_painted_as_their_hash_says(name: str, form: str) -> 
     # Raises VerificationError for another hash than the stream's.
     painted, base = (list(gvcodec.decode_planes(data, fidelity=f)) for f in (False, True))
     assert not any(np.array_equal(a[0], b[0]) for a, b in zip(painted, base, strict=True))
-
-
-@pytest.mark.usefixtures("form")
-def test_golden_motion_decodes_in_every_form(monkeypatch) -> None:
-    monkeypatch.setenv("GVCODEC_MODELS", str(MOTION))
-    data = (MOTION / "motion.bin").read_bytes()
-    assert len(list(gvcodec.decode_planes(data, fidelity=True))) == 10
-
-
-def test_golden_motion_is_many_integers() -> None:
-    """What is decoded are steps, from both sides too."""
-    data = io.BytesIO((MOTION / "motion.bin").read_bytes())
-    payloads = [p.payload for p in Reader(data).packets() if p.kind is Kind.INTER]
-    assert len(payloads) == 8
-    assert sum(len(payload) > 5 for payload in payloads) > 4
-    assert any(payload.startswith(REFRESH) for payload in payloads)
-    assert any(payload.startswith(WAITING) for payload in payloads)
 
 
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)

@@ -197,7 +197,7 @@ def test_what_breaks_a_promise_or_is_unknown_is_refused(
 
 def test_other_bases_have_none() -> None:
     with pytest.raises(UsageError, match="encoder_params is for av1 and vvc"):
-        gvcodec.encode(CLIP, fit=0, base="motion", encoder_params="tune=0")
+        gvcodec.encode(CLIP, fit=0, base="gvc1d", encoder_params="tune=0")
 
 
 def test_the_command_takes_and_refuses_them(tmp_path) -> None:

@@ -110,16 +110,12 @@ def test_a_packet_is_one_picture_whatever_follows_it() -> None:
     assert decoder.frames <= 1
 
 
-def test_a_keyframe_of_motion_that_shows_frames_again_is_refused_before_decoding(
-    monkeypatch,
-) -> None:
-    from gvcodec.base.motion.decoder import MotionDecoder
-    from gvcodec.models import MOTION
-
-    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0, q=40)))
+def test_a_keyframe_that_shows_frames_again_is_refused_before_decoding(monkeypatch) -> None:
+    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, fit=0, q=40)
+    reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
-    decoder = MotionDecoder(reader.header.format, 1, MOTION.find())
+    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
     bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
-        decoder.send(b"\x28" + bomb, True)
+        decoder.send_packet(Packet(Kind.KEY, bomb))

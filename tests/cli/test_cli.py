@@ -139,7 +139,7 @@ def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
         (("encode", tmp_path, tmp_path / "o.bin"), 1),
         (("encode", folder / "in.mp4", tmp_path / "no" / "o.bin"), 1),
         (("encode", folder / "in.mp4", tmp_path), 1),
-        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "motion"), 2),
+        (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "68", "--base", "av1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "-q", "67", "--base-scale", "1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "67", "--base-scale=1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),

@@ -18,7 +18,7 @@ def settled(words: str) -> gvcodec.EncoderConfig:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-@pytest.mark.parametrize("base", ["av1", "vvc", "motion"])
+@pytest.mark.parametrize("base", ["av1", "vvc", "gvc1d"])
 def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
     found = settled(f"--speed {speed} --base {base}")
     row = SPEEDS[speed]

@@ -146,9 +146,9 @@ def test_rgb_as_dcvc_makes_it(tmp_path):
 
 def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
     words = PROFILES["gvc1d"].low_delay(
-        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=motion", "x265", "aom-ld"]
+        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=gvc1d", "x265", "aom-ld"]
     )
-    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=motion:low-delay"]
+    assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=gvc1d:low-delay"]
     codecs = resolve(words, Options())
     assert {codec.delay for codec in codecs} == {"low"}
     for codec in codecs[:3]:

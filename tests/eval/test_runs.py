@@ -248,5 +248,5 @@ def test_names_of_rows_are_words():
         "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
     )
     assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
-    assert plain("gvcodec base motion fit off") == "gvcodec, motion base (fit off)"
+    assert plain("gvcodec base gvc1d fit off") == "gvcodec, gvc1d base (fit off)"
     assert plain("x265 low delay") == "x265 low delay"

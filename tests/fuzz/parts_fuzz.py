@@ -38,8 +38,6 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
-    from gvcodec._core import TREE_BACK, TREE_LEVELS, TREE_SIDE, MotionFrame
-    from gvcodec.base.motion.payload import LARGEST, Entropy, MotionStatistics, Times
     from gvcodec.base.standard.bitstream_limits import check
     from gvcodec.base.standard.payloads import restore
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
@@ -49,7 +47,6 @@ with instrumented(__name__):
     from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.container.demux import TimedUnit
     from gvcodec.container.read import read_units
-    from gvcodec.entropy.network import Layer
     from gvcodec.errors import GvcodecError
     from gvcodec.gvc1d.entropy_model import EntropyModel
     from gvcodec.gvc1d.entropy_model import Memory as LatentMemory
@@ -68,8 +65,6 @@ with instrumented(__name__):
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
-#: Two windows of base motion.
-PICTURE = 270, 12
 _PAINTED = (Kind.INTER, Kind.KEY, Kind.FIT, Kind.TIMING)
 
 
@@ -157,29 +152,6 @@ def standard(data: bytes) -> None:
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 
 
-def motion(data: bytes) -> None:
-    """u8 q, then payloads of base motion, in turn from one and from two reference frames: what is
-    written of what was read reads the same, and frames are made of anything."""
-    if not data:
-        return
-    width, height = PICTURE
-    planes = [np.full((height // s, width // s), 4 * width // s, np.uint16) for s in (1, 2, 2)]
-    frame, far = (MotionFrame.still(*planes, i) for i in range(2))
-    coder = Entropy(network(), frame.windows, frame.window_columns)
-    coder.q, memory = data[0] % 64, MotionStatistics.empty(frame.windows)
-    for number, payload in enumerate(pieces(data[1:])):
-        times = (Times(-1, 0), Times(-1, 1 + number % 16), Times(2, -1))[number % 3]
-        found, levels = coder.decode(payload, memory, times)
-        assert np.abs(found).max(initial=0) <= LARGEST and levels.max() <= TREE_LEVELS
-        written = coder.encode(found, levels, memory, times)
-        same, same_levels = coder.decode(written, memory, times)
-        assert np.array_equal(found, same) and np.array_equal(levels, same_levels)
-        other = far if times.far else None
-        frame = MotionFrame.follow(frame, other, *times, found, levels, 1)
-        assert all(plane.max() < 1024 for plane in frame.planes())
-        memory = memory.after(found, levels, times)
-
-
 def latent(data: bytes) -> None:
     """u8 rate limit | no base << 3, then LATENT payloads one after another: what is written of what
     was read reads the same."""
@@ -244,20 +216,6 @@ def small_painter() -> PainterNetwork:
     return PainterNetwork(sizes).requires_grad_(False)
 
 
-@cache
-def network() -> list[Layer]:
-    """An integer network of two layers with made-up weights."""
-    rng = np.random.default_rng(5)
-    inputs, hidden = TREE_SIDE + TREE_BACK, 8
-    layers = []
-    for shape, low, high in (((hidden, inputs), 0, 127), ((3, hidden), -(1 << 31), (1 << 31) - 1)):
-        bias = rng.integers(-900, 900, shape[0]).astype(np.int32)
-        multiplier = rng.integers(100, 800, shape[0]).astype(np.int32)
-        weight = rng.integers(-90, 90, shape).astype(np.int8)
-        layers.append(Layer(weight, bias, multiplier, 12, low, high))
-    return layers
-
-
 class _Units:
     """Stands for a container: units at 25 a second, the first of every four called a keyframe."""
 
@@ -296,7 +254,7 @@ def units(data: bytes) -> None:
     assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
 
 
-_ALL = header, timing, metadata, tracks, fitted, summary, standard, motion, latent, painting
+_ALL = header, timing, metadata, tracks, fitted, summary, standard, latent, painting
 PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, varint, units)}
 
 

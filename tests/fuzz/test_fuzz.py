@@ -40,8 +40,7 @@ def test_mutations_are_refused_or_told() -> None:
         path.stem: path.read_bytes() for path in sorted(CONFORMANCE.glob("*.gvc"))
     }
     parts = {name: mutate.apart(data) for name, data in files.items()}
-    # Frames of motion that wait for a refresh repeat the one before where it is lost.
-    names = [n for n, part in parts.items() if part.is_quick and not n.startswith("motion")]
+    names = [n for n, part in parts.items() if part.is_quick]
     original = cache(lambda name: decode_all(mutate.together(parts[name])))
     rng, seen = random.Random(5), Counter[str]()
     for number in range(300):
@@ -162,7 +161,7 @@ def test_peak_memory_is_within_the_bound_for_any_input(tmp_path: Path) -> None:
     assert len(rows) > 120 and sum(row["code"] == 0 for row in rows) > 10
 
 
-PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard", "motion"]
+PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard"]
 PARTS += ["latent", "painting", "varint", "units"]
 #: Two programs of C++ and one of whole streams beside them.
 TARGETS = [*PARTS, "streams", "painter", "stream"]

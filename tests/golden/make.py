@@ -1,7 +1,4 @@
-"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc motion`, or some of them.
-
-`motion/` has a model of its own, random, so that every integer matters. It is made where it is not
-there.
+"""Makes the golden streams anew: `python tests/golden/make.py av1 vvc`, or some of them.
 
 A golden stream must decode for as long as its format version is read; making one anew is for a
 change of the format, with the reason in the commit.
@@ -24,7 +21,6 @@ from tests.conftest import moving_texture
 CASES = {
     "av1": {"base": "av1", "q": 45},
     "vvc": {"base": "vvc", "base_q": 45},
-    "motion": {"base": "motion", "base_q": 45},
 }
 
 

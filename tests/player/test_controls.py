@@ -37,8 +37,7 @@ from tests.player_helpers import (
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_browser_plays_and_shows_exactly_the_frames_of_decode(play: Play, name: str) -> None:
-    path, options = STREAMS[name]
-    with play(path, "--fidelity", *options) as page, opened(name) as video:
+    with play(STREAMS[name], "--fidelity") as page, opened(name) as video:
         last = len(video) - 1
         for number in (last, 0, len(video) // 2):
             go(page, number)
@@ -106,14 +105,10 @@ def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
         page.until("document.getElementById('handle').hidden")
 
 
-@pytest.mark.parametrize("name", ["vvc", "motion"])
-def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(
-    play: Play, name: str
-) -> None:
-    path, options = STREAMS[name]
+def test_thumbnails_of_what_the_page_does_not_decode_come_from_the_server(play: Play) -> None:
     with (
-        play(path, "--fidelity", *options, shown="window.player?.shown && !player.byPage") as page,
-        opened(name) as video,
+        play(STREAMS["vvc"], "--fidelity", shown="window.player?.shown && !player.byPage") as page,
+        opened("vvc") as video,
     ):
         x, y, width, _ = middle(page, "bar")
         for gop, first in enumerate(video.key_frames):
@@ -158,10 +153,10 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
 def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
     tab: Callable[[str], Page], tmp_path: Path, native: bool
 ) -> None:
-    path, options = STREAMS["motion"] if native else (tmp_path / "a.gvc", ())
+    path = STREAMS["vvc"] if native else tmp_path / "a.gvc"
     if not native:
         painted_stream(path, 96, 80)
-    with running(path, "--fidelity", *options) as server:
+    with running(path, "--fidelity") as server:
         hits = [{"frame": 5, "score": 0.9}, {"frame": 2, "score": 0.8}]
         server.facts = json.dumps(json.loads(server.facts) | {"hits": hits}).encode()
         page = tab(server.address)

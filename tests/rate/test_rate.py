@@ -134,53 +134,15 @@ def test_a_size_below_that_of_the_coarsest_quality_is_met_by_a_trim() -> None:
     assert fitted.coded.base_q == 63
 
 
-@pytest.mark.parametrize("base", ["av1", "vvc", "motion"])
+@pytest.mark.parametrize("base", ["av1", "vvc", "gvc1d"])
 def test_places_on_the_scale_come_back(base: str) -> None:
     config = EncoderConfig(base=base)
     scale = Scale(config)
     for x in np.linspace(scale.low, scale.high, 200):
         q, trim = scale.place(x)
         assert 0 <= q <= config.coarsest
-        # Steps of the index of motion are 2 to 4 % of the bytes, and the first is at 0.
-        assert scale.at(q, trim) == pytest.approx(x, abs=0.02 if base == "motion" else 1e-9)
-
-
-def test_auto_takes_the_base_that_can_be_so_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AV1 is chosen, or nothing yet, and cannot be as small as the budget."""
-
-    def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
-        least = {"av1": 5000, "motion": 3000}[search.config.base]
-        size = round(max(least, 3e5 * math.exp(-0.2 * q)))
-        return Pass(
-            search.extent.format, bytes(size), [size], 0, 0, 30, {}, [], q, search.config.base
-        )
-
-    monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
-    clip, asked = make_clip(320, 192, 1, seed=1) * 140, []
-    video = Clip(clip)
-    video.format = dataclasses.replace(video.format, bit_depth=8)  # motion has no other
-
-    def choose(config: EncoderConfig) -> EncoderConfig:
-        asked.append(config.base_q)
-        return config
-
-    def encode(size: int, **settings: object) -> Fitted:
-        config = EncoderConfig(base="auto", fit=0, **settings)
-        return encode_to(
-            lambda: contextlib.nullcontext(video),
-            config,
-            Budget(size=size),
-            unwatched,
-            choose=choose,
-        )
-
-    assert encode(4000).coded.base == "motion"
-    assert encode(5500).coded.base == "av1" and asked
-    with pytest.raises(UsageError, match="smallest possible size is 3000 bytes"):
-        encode(2000)
-    with pytest.raises(UsageError, match="smallest possible size is about 5"):
-        encode(2000, eye=True)
+        # Steps of the index of gvc1d are 2 to 4 % of the bytes, and the first is at 0.
+        assert scale.at(q, trim) == pytest.approx(x, abs=0.02 if base == "gvc1d" else 1e-9)
 
 
 def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
@@ -294,7 +256,7 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
         {"maxrate": math.inf},
         {"maxrate": 9e5, "low_delay": True},
         {"maxrate": 9e5, "base": "vvc", "preset": None},
-        {"maxrate": 9e5, "base": "motion", "preset": None},
+        {"maxrate": 9e5, "base": "gvc1d", "preset": None},
     ):
         with pytest.raises(UsageError, match="maxrate is"):
             api.encode(clip, config=dataclasses.replace(FAST, **wrong))

@@ -166,7 +166,7 @@ def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
 
 def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
     assert not shares(EncoderConfig(base="av1", alloc="uniform"))
-    assert not shares(EncoderConfig(base="motion", alloc="elbo"))
+    assert not shares(EncoderConfig(base="gvc1d", alloc="elbo"))
     assert shares(EncoderConfig(base="vvc", alloc="rd"))
     source = y4m(tmp_path / "in.y4m", two_scenes()[:3])
     output = tmp_path / "out.gvc"
@@ -219,7 +219,7 @@ def test_what_is_no_zone_is_refused(text: str) -> None:
     [
         ({"maxrate": 10**5}, "zones do not go with maxrate"),
         ({"alloc": "rd"}, "zones do not go with alloc rd"),
-        ({"base": "motion", "preset": None}, "zones are for av1 and vvc"),
+        ({"base": "gvc1d", "preset": None}, "zones are for av1 and vvc"),
     ],
 )
 def test_what_does_not_go_with_zones_is_refused(settings: dict, words: str) -> None:
