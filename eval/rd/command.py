@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if unknown := set(options.metrics or ()) - set(METRICS):
         listed = ", ".join(METRICS)
         raise EvalError(f"--metrics: no {', '.join(sorted(unknown))}; there are {listed}")
-    # Mistakes are named before anything else is said or done.
+    # Mistakes are named before anything is printed or done.
     profile = profile_of(options)
     resolve(options.codecs, _resolving(options, ENDLESS))
     _period(options.keyint, 25.0)
@@ -114,8 +114,8 @@ def profile_of(options: argparse.Namespace) -> Profile | None:
     profile = PROFILES[options.profile]
     given = [f"--{n}" for n, usual in _SET_BY_PROFILE.items() if getattr(options, n) != usual]
     if given:
-        said = f"says what {', '.join(given)} would say: leave it out"
-        raise EvalError(f"--profile {profile.name} {said}")
+        message = f"says what {', '.join(given)} would say: leave it out"
+        raise EvalError(f"--profile {profile.name} {message}")
     options.frames, options.targets, options.every = profile.frames, profile.targets, {"": 1}
     options.codecs, options.rgb = profile.low_delay(options.codecs), profile.rgb
     return profile
@@ -170,8 +170,8 @@ def _period(text: str, fps: float) -> int:
     try:
         return max(1, round(float(text[:-1]) * fps) if text.endswith("s") else int(text))
     except ValueError:
-        said = "say endless, a number of frames or seconds as in 2s"
-        raise EvalError(f"--keyint: {text}: {said}") from None
+        message = "say endless, a number of frames or seconds as in 2s"
+        raise EvalError(f"--keyint: {text}: {message}") from None
 
 
 def _parse_targets(text: str) -> tuple[float, ...]:

@@ -173,8 +173,8 @@ def _collect(waiting: dict[Future[None], str], progress: Any, bar: _Bar) -> list
                     "--jobs; the same command resumes its work"
                 ) from None
             except Exception as error:  # noqa: BLE001 (one clip does not end a run of days)
-                said = str(error).partition("\n")[0]
-                failures.append(f"{name}: {type(error).__name__}: {said}")
+                message = str(error).partition("\n")[0]
+                failures.append(f"{name}: {type(error).__name__}: {message}")
                 bar.tqdm.write(failures[-1], file=sys.stderr)
     return failures
 

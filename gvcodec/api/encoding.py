@@ -131,7 +131,7 @@ def _encode_once(job: Job) -> Encoded:
 
 
 def _open(job: Job) -> VideoReader:
-    return VideoReader(job.source, job.start, job.frames, said=job.input_options)
+    return VideoReader(job.source, job.start, job.frames, input_options=job.input_options)
 
 
 def _check(job: Job) -> None:

@@ -48,7 +48,9 @@ def encode_in_chunks(job: Job) -> Encoded:
     name = as_name(job.source)
     if name is not None and not is_uri(name) and name != "-" and list_pictures(name):
         raise UsageError(f"{name}: --jobs is for files, not for numbered pictures")
-    settings = make_settings(job.config, job.rate, job.start, job.frames, said=job.input_options)
+    settings = make_settings(
+        job.config, job.rate, job.start, job.frames, input_options=job.input_options
+    )
     with (
         open_sink(job.output, job.overwrite) as output,
         reread(job.source) as path,

@@ -179,13 +179,13 @@ class Local(Engine):
 
     def _try(self, task: Task, tries: int) -> Outcome:
         """In a process of `gvcodec.batch.worker`, which ends when its standard input does."""
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as stderr:
             with defer_signals():
                 process = subprocess.Popen(
                     python_command("gvcodec.batch.worker"),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=said,
+                    stderr=stderr,
                     env=python_environment(OMP_NUM_THREADS=str(task.cores)),
                 )
                 abort = OnAbort(process.kill)
@@ -204,8 +204,8 @@ class Local(Engine):
             abort.cancel()
             with contextlib.suppress(EOFError, pickle.UnpicklingError):
                 return replace(pickle.loads(answer), tries=tries)
-            said.seek(max(0, said.seek(0, os.SEEK_END) - 2000))
-            last = said.read().decode(errors="replace").strip().splitlines()
+            stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 2000))
+            last = stderr.read().decode(errors="replace").strip().splitlines()
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         note = f": {last[-1]}" if last and code > 0 else ""
         return Outcome(error=f"the worker died {tries} times ({how}{note})", lost=True, tries=tries)
@@ -244,8 +244,8 @@ class Cluster(Engine):
         except ImportError:
             raise UsageError("--cluster needs Ray: pip install 'gvcodec[cluster]'") from None
         except (ConnectionError, RuntimeError, ValueError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"--cluster {address}: {said}") from error
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(f"--cluster {address}: {message}") from error
         self._ray, self._remote = ray, ray.remote(_perform_or_raise)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         total = sum(int(node.get("CPU", 0)) for node in nodes)
@@ -280,8 +280,10 @@ class Cluster(Engine):
             if isinstance(cause, _AgainError):
                 outcome = Outcome(error=str(cause), again=True, tries=tries)
             else:
-                said = type(error).__name__.removesuffix("Error")
-                outcome = Outcome(error=f"lost in {tries} tries ({said})", lost=True, tries=tries)
+                cause_name = type(error).__name__.removesuffix("Error")
+                outcome = Outcome(
+                    error=f"lost in {tries} tries ({cause_name})", lost=True, tries=tries
+                )
         future.set_result(outcome)
 
 

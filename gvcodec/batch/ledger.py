@@ -68,7 +68,7 @@ def make_settings(
     start: float = 0.0,
     frames: int | None = None,
     chunk: int = 0,
-    said: InputOptions | None = None,
+    input_options: InputOptions | None = None,
 ) -> Settings:
     """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
     0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
@@ -77,7 +77,7 @@ def make_settings(
         raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
     if config.maxrate:
         raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
-    if said is not None and said.fps is not None:
+    if input_options is not None and input_options.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
         require_metric(rate.metric)
@@ -99,7 +99,7 @@ def make_settings(
         start,
         frames,
         chunk or config.keyint or EncoderConfig().keyint,
-        said or InputOptions(),
+        input_options or InputOptions(),
         base_model.hex() if base_model else "",
         painter.hex() if painter else "",
         _tokens_model(config),

@@ -84,12 +84,12 @@ def make_plan(
     start: float,
     frames: int | None,
     length: int | None,
-    said: InputOptions | None = None,
+    input_options: InputOptions | None = None,
 ) -> Plan:
     """`source`: a path or URI; chunks have about `length` frames, None = there is one. Found by
     decoding the video once; where seeking does not lead to the same frames, there is one chunk, and
     each is checked again when it is encoded (`Span.check`). Raises `MediaError`."""
-    with VideoReader(source, start, frames, said=said) as reader:
+    with VideoReader(source, start, frames, input_options=input_options) as reader:
         fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
         reader.tracks = None
         marks = list(reader.marks()) if length and not reader.has_pictures else []
@@ -99,7 +99,7 @@ def make_plan(
     starts = boundaries([mark.key for mark in marks], length)
     ends = [*starts[1:], len(marks)]
     chunks = [_chunk(marks, a, b, shift) for a, b in zip(starts, ends, strict=True)]
-    if not _seeks_exactly(source, start, said, chunks, marks, shift):
+    if not _seeks_exactly(source, start, input_options, chunks, marks, shift):
         chunks = [Chunk(0, len(marks))]
     seconds = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / fmt.frame_rate
     return Plan(*size, float(seconds), tuple(chunks))
@@ -115,7 +115,7 @@ def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
 def _seeks_exactly(
     source: str,
     start: float,
-    said: InputOptions | None,
+    input_options: InputOptions | None,
     chunks: Sequence[Chunk],
     marks: Sequence[Mark],
     shift: int,
@@ -126,7 +126,7 @@ def _seeks_exactly(
         part = _chunk(marks, chunk.first, end, shift)
         span = Span(part.begin, part.frames, part.check)
         try:
-            with VideoReader(source, start, span=span, said=said) as reader:
+            with VideoReader(source, start, span=span, input_options=input_options) as reader:
                 list(reader.marks())
         except InexactSeekError:
             return False
@@ -277,7 +277,7 @@ def cores_of(plan: Plan) -> int:
 
 
 def _open(uri: str, settings: Settings) -> VideoReader:
-    return VideoReader(uri, settings.start, settings.frames, said=settings.input)
+    return VideoReader(uri, settings.start, settings.frames, input_options=settings.input)
 
 
 def _splice(

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
             alone = {"sound": "none", "no_subtitles": True, "output": str(stream)}
             encode.run(argparse.Namespace(**vars(options) | alone))
         peers = [name for name in options.peers.split(",") if name]
-        said = encode.job_of(options).input_options
+        input_options = encode.job_of(options).input_options
         bar = ProgressBar(["code"] * _USUAL * len(peers), mode=mode_of(options))
         stages = list[str]()
 
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
             bar.coded(done, 0)
 
         with bar:
-            made = compare(Path(options.input), stream, peers, say, said, watch)
+            made = compare(Path(options.input), stream, peers, say, input_options, watch)
         page.temporary.write_text(made.html, encoding="utf-8", errors="backslashreplace")
     for note in made.notes:
         say(note)

@@ -53,14 +53,14 @@ def compare(
     stream: Path,
     peers: Sequence[str] = ("x265", "svtav1"),
     say: Callable[[str], None] = lambda line: None,
-    said: InputOptions | None = None,
+    input_options: InputOptions | None = None,
     watch: Watch = lambda title, total, attempt, done: None,
 ) -> Comparison:
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
-    `say` gets a line for each codec when it is done, `watch` how far a peer is. `said`: what the
-    source does not say itself. Raises `UsageError` for an unknown peer, a source of other frames,
-    or a clip too long to hold in memory; `MediaError`, `DamagedStreamError`.
+    `say` gets a line for each codec when it is done, `watch` how far a peer is. `input_options`:
+    what the source does not state itself. Raises `UsageError` for an unknown peer, a source of
+    other frames, or a clip too long to hold in memory; `MediaError`, `DamagedStreamError`.
     """
     for name in peers:
         if name not in PEERS:
@@ -75,7 +75,7 @@ def compare(
                 "at a time; --frames takes the first ones"
             )
         ours, times, metadata = _decode(reader)
-    with VideoReader(source, said=said) as video:
+    with VideoReader(source, input_options=input_options) as video:
         found = Originals(video, reader.header)
         given = [found.at(pts, metadata) for pts in times]
     originals = [planes for planes in given if planes is not None]

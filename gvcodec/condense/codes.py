@@ -49,10 +49,10 @@ class Form:
     channels: int
 
     @staticmethod
-    def of(said: Any) -> Form:
+    def of(fields: Any) -> Form:
         """Raises `DamagedStreamError` for what is out of range."""
         try:
-            form = Form(**said)
+            form = Form(**fields)
             bytes.fromhex(form.tokenizer)
             bounds = {
                 "rate": (0, 63), "clips": (1, 1 << 20), "count": (1, _MOST_FRAMES),

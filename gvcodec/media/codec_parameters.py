@@ -250,7 +250,7 @@ _MOST = (1 << 16) - 1
 
 def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
     """Width and height of the shape in which a picture is shown, not smaller than the picture where
-    that can be said exactly."""
+    where that ratio is exact."""
     shape = Fraction(width, height) * sar
     times = max(1, math.ceil(Fraction(height, shape.denominator)))
     found = shape.numerator * times, shape.denominator * times
@@ -317,11 +317,11 @@ def _track_part(identity: int, body: bytes, size: tuple[int, int]) -> bytes:
     if identity != _VIDEO:
         return element(identity, body, short=True)
     kept = [part for part in elements(body) if part[0] not in (_UNIT, _WIDTH, _HEIGHT)]
-    said = [
+    shown = [
         (name, value.to_bytes((value.bit_length() + 7) // 8 or 1))
         for name, value in zip((_WIDTH, _HEIGHT), size, strict=True)
     ]
-    content = b"".join(element(one, data, short=True) for one, data in kept + said)
+    content = b"".join(element(one, data, short=True) for one, data in kept + shown)
     return element(identity, content, short=True)
 
 

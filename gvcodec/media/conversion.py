@@ -104,7 +104,7 @@ class Conversion:
         stored: Stored,
         rate: Fraction,
         tick: Fraction,
-        said: InputOptions,
+        input_options: InputOptions,
     ) -> None:
         self.notes: list[str] = []
         self._single = stream.codec_context.name in _PICTURES
@@ -134,10 +134,10 @@ class Conversion:
             how = [f"rotated by {turn}°"] * bool(turn) + ["mirrored"] * mirrored
             self.notes.append(f"{' and '.join(how)} as the file asks")
         self.format = self._format_of(first, stream, rate, tick)
-        self.format = replace(self.format, colour=self._choose_colour(first, said))
+        self.format = replace(self.format, colour=self._choose_colour(first, input_options))
         self._first_size = self.format.width, self.format.height
-        if said.scale is not None:
-            self.format = Scaler(self.format, said.scale).format
+        if input_options.scale is not None:
+            self.format = Scaler(self.format, input_options.scale).format
             self.notes.append("scaled from {}×{}".format(*self._first_size))
         marks = {
             ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
@@ -240,13 +240,15 @@ class Conversion:
         )
         return VideoFormat(width, height, rate, tick, 8 if depth <= 8 else 10, colour, sar)
 
-    def _choose_colour(self, frame: av.VideoFrame, said: InputOptions) -> Colour:
-        if is_rgb(frame) and (said.matrix is not None or said.full_range is not None):
+    def _choose_colour(self, frame: av.VideoFrame, input_options: InputOptions) -> Colour:
+        if is_rgb(frame) and (
+            input_options.matrix is not None or input_options.full_range is not None
+        ):
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
             )
         found = self.format.colour
-        colour = said.complete_colour(found)
+        colour = input_options.complete_colour(found)
         for name in ("primaries", "transfer", "matrix"):
             before, after = getattr(found, name), getattr(colour, name)
             if before not in (2, after):

@@ -133,13 +133,13 @@ class InputOptions:
     )
 
     def complete_colour(self, colour: Colour) -> Colour:
-        """The same with what is said here."""
-        said = {
+        """`colour` with the fields that these options set."""
+        given = {
             name: getattr(self, name)
             for name in ("primaries", "transfer", "matrix", "full_range", "chroma_location")
             if getattr(self, name) is not None
         }
-        return replace(colour, **said)
+        return replace(colour, **given)
 
 
 class Page(str):

@@ -109,7 +109,7 @@ class VideoReader:
     """Frames of the first video stream, from `start` seconds on, at most `frames` of them, or of
     these a `span`, without tracks. "-" reads standard input, an open binary file that can seek is
     read as one; `path` may be a URI, a folder of numbered pictures or a name like `f%04d.png`.
-    `said`: what the input does not say itself.
+    `input_options`: what the input does not state itself.
 
     Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
     unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
@@ -133,7 +133,7 @@ class VideoReader:
         start: float = 0.0,
         frames: int | None = None,
         span: Span | None = None,
-        said: InputOptions | None = None,
+        input_options: InputOptions | None = None,
     ) -> None:
         name = str(path if isinstance(path, str | os.PathLike) else getattr(path, "name", "input"))
         self.name = "standard input" if name == "-" else name
@@ -144,7 +144,7 @@ class VideoReader:
         self._start = Fraction(start).limit_denominator(1_000_000)
         self._limit = frames if span is None else span.frames
         self._span = span
-        self._said = said or InputOptions()
+        self._input_options = input_options or InputOptions()
         self.end: int | None = None
         self._only_tracks: Iterator[av.Packet] | None = None
         #: Names of pictures whose end is missing.
@@ -266,8 +266,8 @@ class VideoReader:
         self._restart()
         opening = self._first = next(self._timed, None)
         self.stop: Fraction | None = None
-        if self._said.until is not None and self._span is None and opening is not None:
-            until = Fraction(self._said.until).limit_denominator(1_000_000)
+        if self._input_options.until is not None and self._span is None and opening is not None:
+            until = Fraction(self._input_options.until).limit_denominator(1_000_000)
             self.stop = opening[1] + until / self.tick
         if self._first is not None and self._start > 0:
             # All parts of the video have the format of its first frame.
@@ -288,12 +288,12 @@ class VideoReader:
         stored = read_stored(self._stream)
         location = location_of(self._stream, frame, stored.chroma_location, y4m)
         self._conversion = Conversion(
-            frame, self._stream, location, stored, self._rate, self.tick, self._said
+            frame, self._stream, location, stored, self._rate, self.tick, self._input_options
         )
         self.notes += self._conversion.notes
         self._conversion.notes = self.notes
         self.format = self._conversion.format
-        fps, self._last_slot = self._said.fps, -1
+        fps, self._last_slot = self._input_options.fps, -1
         self._drops = fps is not None and fps < self._rate
         if fps is not None and self._drops:
             self.format = replace(self.format, frame_rate=fps, time_base=1 / fps)
@@ -323,19 +323,19 @@ class VideoReader:
         self._timed = rising(frames, max(1, round(1 / self._rate / self.tick)))
 
     def _frame_rate(self) -> Fraction:
-        said, self._untimed = self._said.rate, False
+        rate, self._untimed = self._input_options.rate, False
         if self._pictures:
-            return said or DEFAULT_RATE
-        if said is not None:
+            return rate or DEFAULT_RATE
+        if rate is not None:
             if has_timestamps(self._container):
                 raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
             self._untimed = True
-            return said
+            return rate
         return rate_of_stream(self._stream)
 
     def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
-        sound = self._said.sound or COPY
-        return copier_of(self._container, self._stream, sound, not self._said.no_subtitles)
+        sound = self._input_options.sound or COPY
+        return copier_of(self._container, self._stream, sound, not self._input_options.no_subtitles)
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
@@ -605,8 +605,8 @@ class VideoReader:
             total = round(self._stream.duration * self._stream.time_base * self._rate)
         if total is None and self._container.duration:
             total = round(Fraction(self._container.duration, av.time_base) * self._rate)
-        if total is not None and self._said.until is not None:
-            total = min(total, math.ceil(self._said.until * self._rate))
+        if total is not None and self._input_options.until is not None:
+            total = min(total, math.ceil(self._input_options.until * self._rate))
         if total is not None:
             total = max(1, total - int(self._start * self._rate))
             total = math.ceil(total * min(Fraction(1), self.format.frame_rate / self._rate))

@@ -95,11 +95,11 @@ class Small(_OfPictures):
         network = GUIDE.find()
         try:
             with safe_open(path, "numpy") as file:
-                said = file.metadata() or {}
+                metadata = file.metadata() or {}
                 self._compressor = Compressor({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
-        if said.get("network") != model_id(network).hex():
+        if metadata.get("network") != model_id(network).hex():
             raise WrongModelError(f"{path}: made for another network than {network}")
         self.id, self.dim = model_id(path), DIM
         self._features = PatchTokens(network)
@@ -216,9 +216,9 @@ def register(name: str, maker: Callable[..., Embedder]) -> None:
     _makers[name] = maker
 
 
-def make(said: str) -> Embedder:
+def make(text: str) -> Embedder:
     """The embedder that `NAME[:ARGUMENT…]` says. Raises `UsageError`, `WrongModelError`."""
-    name, *arguments = said.split(":")
+    name, *arguments = text.split(":")
     if name not in _makers:
         raise UsageError(f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}")
     try:

@@ -84,9 +84,9 @@ def name_errors(path: str) -> Iterator[None]:
             raise MediaError(f"{path}: {error.strerror or error}") from error
         if not is_uri(path):
             raise
-        said = str(error).splitlines()[:1]
+        message = str(error).splitlines()[:1]
         raise ConnectionLostError(
-            f"{path}: {type(error).__name__}{''.join(': ' + line for line in said)}"
+            f"{path}: {type(error).__name__}{''.join(': ' + line for line in message)}"
         ) from error
 
 

@@ -235,10 +235,10 @@ PHONE = {
 }
 
 
-def recording(path: Path, sound: str = "", said: dict[str, str] | None = None) -> Path:
+def recording(path: Path, sound: str = "", metadata: dict[str, str] | None = None) -> Path:
     options = {"movflags": "use_metadata_tags"} if path.suffix == ".mov" else {}
     with av.open(str(path), "w", options=options) as container:
-        container.metadata.update(said or {})
+        container.metadata.update(metadata or {})
         video = add_video(container, 64, 64)
         voice = container.add_stream(sound, rate=8000, layout="mono") if sound else None
         put_planes(container, video, moving_texture(64, 64, 12))
@@ -257,7 +257,7 @@ def written_tags(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
 def test_tags_of_a_phone_stay_in_every_file(tmp_path, suffix: str) -> None:
-    recording(tmp_path / "a.mov", said=PHONE)
+    recording(tmp_path / "a.mov", metadata=PHONE)
     gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", **FAST)
     done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / f"b.{suffix}", fidelity=True)
     assert not [line for line in done.outcome if "left out" in line]
@@ -269,7 +269,7 @@ def test_tags_of_a_phone_stay_in_every_file(tmp_path, suffix: str) -> None:
 
 def test_tags_with_places_of_their_own_keep_them(tmp_path) -> None:
     """Players look for a title there."""
-    recording(tmp_path / "a.mkv", said={"title": "Alps", "artist": "Anna"})
+    recording(tmp_path / "a.mkv", metadata={"title": "Alps", "artist": "Anna"})
     gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", **FAST)
     gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mp4", fidelity=True)
     assert b"\xa9nam" in (tmp_path / "b.mp4").read_bytes()
@@ -278,7 +278,7 @@ def test_tags_with_places_of_their_own_keep_them(tmp_path) -> None:
 
 def test_a_tag_that_a_file_does_not_keep_gets_a_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(metadata, "_ANY_NAME", "rtphint")
-    recording(tmp_path / "a.mov", said=PHONE)
+    recording(tmp_path / "a.mov", metadata=PHONE)
     gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", **FAST)
     done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mov", fidelity=True)
     lines = [line for line in done.outcome if "left out" in line]

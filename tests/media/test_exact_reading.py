@@ -276,7 +276,7 @@ def test_a_part_begins_and_ends_with_the_picture_that_stands(
     from gvcodec.media.inputs import InputOptions
 
     path = write(tmp_path / f"in{suffix}", times=PAUSE)
-    with VideoReader(path, start, said=InputOptions(until=until)) as reader:
+    with VideoReader(path, start, input_options=InputOptions(until=until)) as reader:
         tick = reader.format.time_base
         frames = [(number_of(frame.planes[0]), frame.pts * tick) for frame in reader]
     assert [n for n, _ in frames] == numbers

@@ -30,8 +30,8 @@ def clip(tmp_path_factory) -> Path:
     return with_beep(tmp_path_factory.mktemp("clip") / "a.mkv", "aac", 44100, 0.4)
 
 
-def frames_of(path: Path, start: float = 0.0, frames: int | None = None, **said) -> list:
-    with VideoReader(path, start, frames, said=InputOptions(**said)) as reader:
+def frames_of(path: Path, start: float = 0.0, frames: int | None = None, **options) -> list:
+    with VideoReader(path, start, frames, input_options=InputOptions(**options)) as reader:
         found = list(reader)
         assert reader.expected is not None and abs(reader.expected - len(found)) <= 1
         return found
@@ -99,7 +99,7 @@ def test_pictures_get_the_wanted_size_and_keep_their_shape(clip: Path) -> None:
         (Fraction(1, 2), (48, 40), 1),
         ((96, 40), (96, 40), Fraction(1, 2)),
     ):
-        with VideoReader(clip, said=InputOptions(scale=wanted)) as reader:
+        with VideoReader(clip, input_options=InputOptions(scale=wanted)) as reader:
             (frame, *_) = reader
             fmt = reader.format
             assert (fmt.width, fmt.height) == size and frame.planes[0].shape == size[::-1]

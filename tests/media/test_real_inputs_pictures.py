@@ -128,7 +128,7 @@ def numbered(folder: Path, numbers: range, name: str = "s.%04d.png") -> Path:
 def test_numbered_pictures_begin_anywhere(tmp_path, first: int) -> None:
     folder = numbered(tmp_path / "100% done", range(first, first + 4))
     for source in (folder, folder / "s.%04d.png", folder / "s.%d.png"):
-        with VideoReader(source, said=InputOptions(rate=Fraction(24))) as reader:
+        with VideoReader(source, input_options=InputOptions(rate=Fraction(24))) as reader:
             levels = [int(frame.planes[0][0, 0]) for frame in reader]
         assert reader.format.frame_rate == 24
         assert len(levels) == reader.expected == 4
@@ -196,7 +196,7 @@ def test_colour_of_untagged_input_can_be_said(tmp_path) -> None:
     assert (colour.full_range, colour.chroma_location) == (True, 2)
     save(tmp_path / "a.png", scene())
     with pytest.raises(UsageError, match="input is RGB"):
-        VideoReader(tmp_path / "a.png", said=InputOptions(matrix=1))
+        VideoReader(tmp_path / "a.png", input_options=InputOptions(matrix=1))
 
 
 @pytest.mark.parametrize(

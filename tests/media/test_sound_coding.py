@@ -89,7 +89,7 @@ def test_the_rate_is_kept_and_the_same_source_gives_the_same_bytes(tmp_path: Pat
 def test_opus_of_a_lower_rate_is_copied(tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"  # says the rate of its sound
     with_beep(source, "libopus", 48000, 0.2)
-    with VideoReader(source, said=InputOptions(sound="opus:500000")) as reader:
+    with VideoReader(source, input_options=InputOptions(sound="opus:500000")) as reader:
         list(reader)
         copied = reader.tracks
     with VideoReader(source) as reader:

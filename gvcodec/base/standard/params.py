@@ -59,8 +59,8 @@ def parse_params(codec: str, text: str) -> tuple[str, ...]:
         name = param.partition("=")[0]
         if why := _why_refused(codec, name.lower()):
             raise UsageError(f"encoder param {name} is refused: {why}")
-    if params and (said := _try(codec, ":".join(params))):
-        raise UsageError(f"encoder params {text}: {said}")
+    if params and (message := _try(codec, ":".join(params))):
+        raise UsageError(f"encoder params {text}: {message}")
     return params
 
 

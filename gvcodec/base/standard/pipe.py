@@ -128,12 +128,12 @@ class _Gop:
         self._encoder = command[command.index("-c:v") + 1]
         self._input = self._process.stdin
         self._units: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._said = bytearray()
+        self._stderr = bytearray()
         self._threads = [
             threading.Thread(target=work, args=arguments, daemon=True)
             for work, arguments in (
                 (_collect, (units_of(self._process.stdout), self._units)),
-                (_listen, (self._process.stderr, self._said)),
+                (_listen, (self._process.stderr, self._stderr)),
             )
         ]
         for thread in self._threads:
@@ -193,9 +193,9 @@ class _Gop:
             self._process.kill()
             self._process.wait()
         self._close()
-        said = self._said.decode(errors="replace").strip().splitlines()
+        lines = self._stderr.decode(errors="replace").strip().splitlines()
         raise MediaError(
-            f"ffmpeg with {self._encoder} failed: {said[-1] if said else 'no message'}"
+            f"ffmpeg with {self._encoder} failed: {lines[-1] if lines else 'no message'}"
         )
 
     def _close(self) -> None:
@@ -221,8 +221,8 @@ def _collect(found: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> 
     units.put(None)
 
 
-def _listen(stream: IO[bytes], said: bytearray) -> None:
+def _listen(stream: IO[bytes], received: bytearray) -> None:
     """The end of what the program says of errors."""
     while data := os.read(stream.fileno(), 1 << 12):
-        said += data
-        del said[: -(1 << 12)]
+        received += data
+        del received[: -(1 << 12)]
