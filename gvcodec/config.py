@@ -43,7 +43,7 @@ SPEEDS = {
     "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
 }
 SIZES = (640 * 360, 864 * 480)
-#: A frame of 16 MiB fits no bundle; one of so many samples has less as it is.
+#: Most luma samples of a bundled frame: its payload stays below 16 MiB, the limit of a bundle.
 _MOST_BUNDLED = 1 << 23
 DEFAULT_SPEED = "balanced"
 #: Steps of rounding of latent tokens, and most of them in a window.
@@ -222,7 +222,7 @@ class EncoderConfig:
         return self.tokens != "off"
 
     def bundles(self, samples: int) -> bool:
-        """Whether frames of so many luma samples travel in bundles."""
+        """Whether frames of `samples` luma samples are written in bundles."""
         return self.base == "av1" and not self.low_delay and samples <= _MOST_BUNDLED
 
     @property
@@ -246,7 +246,7 @@ class EncoderConfig:
         return SPEEDS[self.speed]
 
     def preset_of(self, samples: int) -> int | None:
-        """Preset for pictures of so many luma samples, None where the base has none."""
+        """Preset for pictures of `samples` luma samples, None where the base has none."""
         if self.preset is not None:
             return self.preset
         presets = self._row.presets.get(self.base)

@@ -187,7 +187,7 @@ def memory_limit(
 
 
 def _hold_to(max_memory: int) -> None:
-    """Let allocations fail that go beyond so many bytes more than are in use now."""
+    """Make allocations fail beyond `max_memory` bytes more than the process uses now."""
     import resource
 
     from gvcodec import _core

@@ -136,7 +136,7 @@ def decode_file(
     what `form` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
-    of size `scale` (width, height), or so many times as large. `crf` is the quality of the encoder,
+    scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,
     `lossless` keeps the samples. With `ignore_errors` the frame before those that are lost stays
     on screen. `progress` and `verbose` as for `encode_file`. `hold`: the system holds this
     process to the limit of memory meanwhile. Raises `LimitError`, `MediaError`,
@@ -367,7 +367,7 @@ class _Decoding:
             yield frame
 
     def _place(self, first: DecodedFrame | None) -> int:
-        """Ticks that go from all timestamps; metadata and tracks are those of the part."""
+        """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""
         start, tick = self._header.start_pts, self._header.format.time_base
         if not self._request.is_part:
             # Streams of before keep the clock of their source; files begin at 0.

@@ -56,13 +56,12 @@ def encode_file(
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
     `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15",
     "ssimulacra2=70", "cvvdp=9.3"; `target_of` "mean", "p5", "worst-scene"; with `max_size` at most)
-    takes the place of `q`. `jobs`: code in chunks, so many at a time; `resume` keeps
-    those that are done in OUTPUT.part and goes on from there.
-    `progress`: a function that gets a `State` about ten times a second, in this thread (what it
-    raises ends the encode); or a bar, as the command shows it ("auto"), or JSON on standard error;
-    `verbose` adds a line for each stage. `input_options`: what the input does not say itself (frame
-    rate, colour), and the size and frame rate that are wanted. Either `config`, or fields of
-    `EncoderConfig` by name.
+    takes the place of `q`. `jobs`: code in chunks, this many at a time; `resume` keeps finished
+    chunks in OUTPUT.part and continues from them. `progress`: a function that gets a `State` about
+    ten times a second, in this thread (what it raises ends the encode); or a bar, as the command
+    shows it ("auto"), or JSON on standard error; `verbose` adds a line for each stage.
+    `input_options`: what the input does not say itself (frame rate, colour), and the size and frame
+    rate that are wanted. Either `config`, or fields of `EncoderConfig` by name.
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
     needs weights that are not found.

@@ -68,11 +68,11 @@ def search(
 ) -> Found:
     """The `count` moments of streams with summaries that fit a query best.
 
-    Frames around the best `exact` of them are decoded to find the one that is meant; the others
-    are known to within the distance of a summary's vectors, and so are those of a time whose vector
-    is stored. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for them.
-    `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside short
-    segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
+    Frames around the best `exact` of them are decoded to find the exact frame; the others, and all
+    moments of a query "FILE@TIME" whose vector is stored, are known to within the distance of a
+    summary's vectors. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for
+    them. `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside
+    short segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
     `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
     """
     named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ class _Asked:
         sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
         if sought.vectors.shape[1] != dim:
             raise DamagedStreamError(
-                f"{file.name}: its vectors have {dim} numbers, those of its embedder {embedder.dim}"
+                f"{file.name}: vectors of {dim} numbers, but its embedder makes {embedder.dim}"
             )
         return embedder.id, sought
 

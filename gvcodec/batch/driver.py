@@ -36,8 +36,8 @@ Row = dict[str, Any]
 
 
 class FrameCount:
-    """How far a batch of so many files is, for its bar; those whose frames are not known yet count
-    as many as the others on average."""
+    """Progress of a batch of `files` files in frames, for its bar; a file not counted yet is
+    taken to have as many frames as the others on average."""
 
     def __init__(self, bar: ProgressBar, files: int) -> None:
         self._bar, self._files, self._coded = bar, files, 0
@@ -186,7 +186,7 @@ class _File:
         return rows, joined
 
     def _results(self, names: Sequence[str], wanted: Sequence[Task]) -> list[Row]:
-        """Of these tasks, those of earlier runs too."""
+        """The results of these tasks, read from the ledger where an earlier run has them."""
         there = self._ledger.results(self._key)
         missing = [(n, task) for n, task in zip(names, wanted, strict=True) if n not in there]
         # The longest first: at the end no core waits for one that began late.

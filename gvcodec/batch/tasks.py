@@ -244,7 +244,7 @@ def _code(
 
 
 def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
-    """Columns of a stream of so many bytes, `tracks` of them sound and subtitles."""
+    """Table columns of a stream of `size` bytes, `tracks` of them sound and subtitles."""
     bpp = 8 * (size - tracks) / (frames * plan.width * plan.height)
     return {"frames": frames, "bytes": size, "bpp": round(bpp, 6)}
 

@@ -29,10 +29,10 @@ from gvcodec.bitstream.packets import Kind, Packet
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.errors import DamagedStreamError, LimitError
 
-#: A writer closes a bundle with so many frames, so many bytes of them, or before another packet.
-#: A damaged one is lost as a whole.
+#: A writer closes a bundle at this number of frames, this number of bytes, or before another kind
+#: of packet. A damaged bundle is lost as a whole.
 MOST_FRAMES, ENOUGH_BYTES = 32, 1500
-#: A frame of more OBUs, or with one of so many bytes, is coded as one that is no string of OBUs.
+#: A frame with more OBUs, or with an OBU of this size, is stored raw, like one that does not parse.
 _MOST_OBUS_OF_FRAME, _MOST_SIZE = 16, 1 << 24
 _RAW, _LAST, _LONG = 255, 16, 255
 _SIZE_FLAG, _TYPE_AND_SIZE = 2, 0x7A

@@ -118,7 +118,7 @@ class SequenceHeader:
 
     @property
     def enhanced(self) -> bool:
-        """Whether other frames are shown than those of the base layer."""
+        """Whether shown frames differ from base frames: painted, or restored from tokens."""
         other = self.painter_id is not None or self.gvc1d_id is not None
         return other or base_of(self.base).restores
 

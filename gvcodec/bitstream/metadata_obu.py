@@ -3,8 +3,8 @@ docs/spec/one-file.md specifies them.
 
 A *one-file* is an MP4, Matroska or WebM file whose AV1 track is the base of a stream. Every AV1
 player shows it. What the painter needs travels in the same track, in metadata OBUs of type 22 (one
-of AV1's "unregistered user private" types, 6…31), which players skip. Sound, subtitles, title and
-chapters are those of the container.
+of AV1's "unregistered user private" types, 6…31), which players skip. The container's own means
+carry sound, subtitles, title and chapters.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def read_place(data: bytes) -> int:
 
 
 def closes(data: bytes, frames: int, crc: int) -> bool:
-    """Whether a `gop` entry fits a GOP of so many frames with this CRC-32. Raises
+    """Whether a `gop` entry matches a GOP of `frames` frames with the CRC-32 `crc`. Raises
     `DamagedStreamError`."""
     cursor = Cursor(data, "metadata OBU")
     return cursor.var(_MAX_FRAMES) == frames and cursor.uint(4) == crc and not len(cursor)

@@ -67,7 +67,7 @@ class Reader:
             raise DamagedStreamError(f"{name}: {error}") from error
         #: Known once `packets()` came to the end of the file.
         self.base_hash: bytes | None = None
-        #: Frame packets given so far, bytes read so far, and those of them in `tracks` packets.
+        #: Counts so far: frame packets returned, bytes read, and bytes read of `tracks` packets.
         self.frames = 0
         self.size = self._header_size
         #: Where the packet given last begins, and its bytes; of a frame in a bundle its share.
@@ -256,8 +256,8 @@ def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
 def parse_index(
     payload: bytes, header_size: int, end: int, frames_a_byte: int = 1
 ) -> list[GopEntry]:
-    """Entries of an `index` packet at `end`, of a stream with so many frames a byte at most. Raises
-    `DamagedStreamError` when they contradict themselves."""
+    """Entries of an `index` packet at offset `end`; a byte of the stream codes at most
+    `frames_a_byte` frames. Raises `DamagedStreamError` when entries contradict each other."""
     cursor = Cursor(payload, "index")
     frames, gops = cursor.var(_MAX_FRAMES), cursor.var(_MAX_FRAMES)
     entries: list[GopEntry] = []

@@ -45,12 +45,12 @@ _GOP_HEAD = re.compile(
 )
 _GOP_SIZE = 1 + 13 + CHECKSUM_BYTES
 _CHUNK = 1 << 16
-#: Frames missing at one place: what the bytes there could hold, three each or for a bundle, and so
-#: many that vanished bytes and all.
+#: Frames missing at one place: at most one for each `_LEAST_FRAME` bytes or bundle there, plus an
+#: allowance for frames whose bytes are gone.
 _LEAST_FRAME = 3
-#: Bytes looked at in vain: so many a byte of the stream, and as many as a few packets of the
-#: largest size have. A made-up size costs as many bytes as it claims; without a bound, a stream of
-#: made-up sizes takes time that grows with its square.
+#: Bound on bytes examined without finding a packet: `_LOOKS` for each byte of the stream, plus a
+#: few packets of the largest size. A forged size costs as many bytes as it claims; without a bound,
+#: a stream of forged sizes would take quadratic time.
 _LOOKS = 16
 _FREE_LOOKS = 4 * MAX_PAYLOAD
 _MAX_VANISHED = 1000
@@ -60,9 +60,9 @@ _MAX_VANISHED = 1000
 class Loss:
     """Something is missing here. `reason`: what happened, empty for more of the same.
 
-    `frames`: so many are missing at this place. `broken`: frames cannot be decoded until the next
-    `key`. `suspect`: the last so many frames that were given may be wrong. `side`: a `fit`,
-    `timing` or `tracks` packet may be among what is lost. `wrong`: a checksum says that they are.
+    `frames`: number of frames missing here. `broken`: frames cannot be decoded until the next
+    `key`. `suspect`: number of frames just before that may be wrong; `wrong`: a checksum proves
+    that they are. `side`: a `fit`, `timing` or `tracks` packet may be among what is lost.
     `between`: the frames given so far are whole GOPs.
     """
 
@@ -273,7 +273,7 @@ class Salvage:
         return data
 
     def _skip(self, size: int) -> bool:
-        """Skip so many bytes if a whole packet follows them."""
+        """Skip `size` bytes if a whole packet follows them."""
         begin = self._source.tell()
         if not size or begin + size >= self._end:
             return False

@@ -112,8 +112,8 @@ def _done(ledger: Ledger, job: Job) -> str:
 
 
 def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
-    """One for each video, and paths of what is none. What is wrong with the options of all is
-    raised, with those of a row it is in its job."""
+    """A job for each video, and paths of other files. An error in the shared options is raised, an
+    error in a manifest row's options is kept in its job."""
     usual = _settings(options)
     jobs, skipped = list[Job](), list[str]()
     for uri, row, error in inputs.find(options.inputs, uris.fixed_path(options.output)):

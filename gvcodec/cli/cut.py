@@ -22,7 +22,7 @@ EXAMPLES = (
     "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",
 )
-#: Seconds by which a piece may begin earlier or end later before it is said.
+#: Seconds by which a piece may begin earlier or end later without a message.
 _NEAR = 0.1
 
 

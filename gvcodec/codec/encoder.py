@@ -50,7 +50,7 @@ class Progress(Protocol):
     """Receives how far an encoder is."""
 
     def coded(self, frames: int, size: int) -> None:
-        """So many frames are coded, with so many bytes of payload."""
+        """`frames` frames are coded so far, with `size` bytes of payload."""
         ...
 
     def fitted(self, share: float) -> None:

@@ -23,7 +23,7 @@ _UNIT = 0.31
 _PAINT, _COUNT, _TRIAL = 0.04, 0.01, 0.07
 #: Side of a window of latent tokens.
 _SIDE = 256
-#: Seconds of such a window, with so many tokens or by trials (`--tokens auto`).
+#: Seconds of such a window with a given number of tokens, and with trials (`--tokens auto`).
 _WINDOW, _WINDOW_TRIED = 0.075, 0.36
 #: Exponent of the number of cores that work is divided by.
 _SHARED = 0.7

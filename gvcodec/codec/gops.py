@@ -181,7 +181,7 @@ class GopSource:
             if self._forgive is None:
                 raise
             self._forgive(str(error))
-            # Nothing that was said of them is believed: they come when they are expected.
+            # Damaged timestamps are ignored: these frames get nominal times.
             self._timing.restart(self._count)
             return [self._timing.receive() for _ in range(frames)]
 

@@ -118,7 +118,7 @@ def _note_starts(packets: Iterable[Packet], starts: set[int]) -> Iterator[Packet
 
 
 class _Sources:
-    """Frames in a temporary file, those of 8 bits as such; read once, in the same order."""
+    """Source frames in a temporary file, 8-bit sources as bytes; read once, in the same order."""
 
     def __init__(self, fmt: VideoFormat) -> None:
         chroma = chroma_shape(fmt.height, fmt.width)

@@ -15,10 +15,10 @@ from gvcodec.types import Planes
 
 
 class Restoring:
-    """LATENT packets of one stream, those of frames as they are sent, and frames as they are shown.
-    `only_check`: packets are read, and nothing is restored. Raises `WrongModelError` where the
-    model is missing, and torch where there is nothing else to show; `MediaError`,
-    `LimitError`."""
+    """Assigns the LATENT packets of one stream, in coding order, to frames in display order, and
+    restores these frames. `only_check`: packets are parsed and nothing is restored. Raises
+    `WrongModelError` where the model is missing, and torch where there is nothing else to show;
+    `MediaError`, `LimitError`."""
 
     def __init__(
         self,

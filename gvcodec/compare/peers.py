@@ -1,7 +1,7 @@
 """Other encoders at a given number of bytes: x264, x265 and SVT-AV1, through PyAV.
 
-Sizes are those of the packets; no container counts. Each encoder decides by CRF, found by
-`gvcodec.rate.bracket`.
+Sizes count packets without a container. Each encoder runs at a CRF that `gvcodec.rate.bracket`
+finds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SLACK, _NEAR = 1.02, 0.985
 _FINEST, STEPS = 10.0, 7
 #: SVT-AV1 crashes on smaller pictures.
 _SMALLEST = 64
-#: Bytes halve about every so many steps of CRF: the first guess.
+#: Steps of CRF that halve the bytes, as a first guess.
 _HALVES = 6.0
 
 

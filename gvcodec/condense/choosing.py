@@ -1,8 +1,8 @@
 """Chooses the clips of a data set, the number of frames of each and their quality, within a budget
 of bytes.
 
-Clips come in the order of `herding_order`; quality and frames are those of `choose_quality`:
-networks are trained on what fits. Imports torch."""
+Clips come in the order of `herding_order`; `choose_quality` picks quality and frames by training
+networks on the sets that fit. Imports torch."""
 
 from __future__ import annotations
 

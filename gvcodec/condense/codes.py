@@ -115,7 +115,7 @@ def _spread(table: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
 
 
 def tiles(count: int) -> int:
-    """Pictures along a side of the window that holds so many."""
+    """Pictures along each side of a window that holds `count` of them."""
     return math.ceil(math.sqrt(count))
 
 
@@ -172,7 +172,7 @@ def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
     if (form.tokens, form.channels) != (config.tokens, config.channels) or (
         form.rate >= config.rates
     ):
-        raise DamagedStreamError("condensed set: its codes are not those of its tokenizer")
+        raise DamagedStreamError("condensed set: its codes do not fit its tokenizer")
     found = []
     with torch.inference_mode():
         for at in range(0, len(values), 8):

@@ -54,7 +54,7 @@ _AGAIN = 1.25
 class Parts:
     """What is optimised, for ablations.
 
-    `select`: which frames (else those of the middle); `learn`: codes; `together`: both at once
+    `select`: which frames (else the middle ones); `learn`: codes; `together`: both at once
     (else frames in the first half of the steps, codes in the second)."""
 
     select: bool = True

@@ -95,7 +95,7 @@ def condense(
     }
 
 
-#: What fits into so many bytes.
+#: Makes a set of at most the given number of bytes.
 Maker = Callable[[int], Made]
 
 

@@ -113,8 +113,8 @@ class _Piece:
 
 def _events(demuxer: Demuxer, pieces: deque[_Piece]) -> Iterator[Packet | Loss]:
     """Packets of all GOPs, each of which is added to `pieces`. Frames before the first keyframe
-    cannot be decoded and are left out. Raises `DamagedStreamError` for frames that are not those of
-    the encoder."""
+    cannot be decoded and are left out. Raises `DamagedStreamError` for frames that the encoder did
+    not write."""
     for timed in demuxer.units():
         unit, packed = timed.unit, timed.unit.data_of(EntryType.HEADER)
         key = packed is not None or timed.key

@@ -37,8 +37,8 @@ ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
-#: The first track header of an MP4 file with its index in front is within so many bytes, and its
-#: width and height (16.16 bits each) follow its name after so many bytes, by its version.
+#: In an MP4 file with its index in front: bytes from the start that hold the first track header,
+#: and bytes from its name to width and height (16.16 bits each), by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 
 
@@ -215,7 +215,7 @@ class _Units:
         return done
 
     def send_tracks(self, packets: int, head: bytes) -> None:
-        """A `tracks` packet with so many packets after its `head` goes here."""
+        """Place a `tracks` packet here: its `head`, then `packets` packets of sound."""
         self._before += [Entry(EntryType.SOUND, head)] if head else []
         self._before.append(Entry(EntryType.TRACKS, b"\0" + encode_var(packets)))
 

@@ -29,11 +29,13 @@ from gvcodec.util.messages import count_noun
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. Of latent
-    tokens: `token_frames` have so many a window (`window_tokens`, mean), rounded at `token_rates`.
-    `packets`: a dictionary each with offset, type, bytes, and frame where it is one. `keyframes`: their frame
-    numbers. `encoder`: that of the base, with its version. `psnr_y`: dB of the base frames' luma, as
-    measured when they were coded (100: exact), None where the file does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind, codec, rate and channels
-    of sound, language, title, default, and begin, seconds after the first frame (None: empty)."""
+    tokens: `token_frames` frames have `window_tokens` a window on average, rounded at
+    `token_rates`. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
+    `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
+    of the base frames' luma, as measured when they were coded (100: exact), None where the file
+    does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
+    codec, rate and channels of sound, language, title, default, and begin, seconds after the first
+    frame (None: empty)."""
 
     width: int
     height: int
@@ -287,7 +289,7 @@ def _describe_quality(found: Info) -> str:
 
 
 def kbps(size: int, seconds: float) -> float:
-    """Bytes in so many seconds as kilobits a second."""
+    """The bitrate of `size` bytes over `seconds`, in kilobits a second."""
     return 8 * size / 1000 / seconds if seconds else 0.0
 
 

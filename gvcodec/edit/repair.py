@@ -180,8 +180,8 @@ def _shorten(gop: Gop, header: SequenceHeader) -> None:
     del gop.times[gop.frames :]
 
 
-#: Frames that are held at most: as many as `Salvage` believes without bytes, or so many times those
-#: that are left. A made-up count shall not fill a disk.
+#: Bounds on repeated frames: `_LEAST_BOUND`, as many as `Salvage` believes without bytes, or
+#: `_BOUND` times the surviving frames, whichever is more. A forged count must not fill a disk.
 _LEAST_BOUND, _BOUND = 1000, 10
 
 

@@ -1,7 +1,7 @@
 """Integer networks on disk: safetensors that hold nothing but integers.
 
-Tensors `I.weight` (int8), `I.bias` and `I.multiplier` (int32) and `I.bounds` (int32: shift, low,
-high) are those of layer I; metadata `form` changes with what the activations mean.
+Layer I has tensors `I.weight` (int8), `I.bias` and `I.multiplier` (int32) and `I.bounds` (int32:
+shift, low, high); metadata `form` changes whenever the meaning of the activations does.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
 def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
-    """The layers in a file of this form, with so many inputs and the outputs of
-    `gvcodec.entropy.streams`. `what`: its name in errors. Raises `NewerModelError` for another
-    form, `MediaError` for another file."""
+    """The layers in a file of form `form`, with `inputs` inputs and the outputs that
+    `gvcodec.entropy.streams` expects. `what`: its name in errors. Raises `NewerModelError` for
+    another form, `MediaError` for another file."""
     layers: list[Layer] = []
     try:
         arrays, metadata = read_arrays(path)

@@ -78,7 +78,7 @@ def fitting_head(stream: Stream) -> bytes:
 
 
 def alike(one: Stream, other: Stream) -> bool:
-    """Whether packets of one stream can follow those of the other."""
+    """Whether packets of one stream can follow packets of the other."""
     return _form(one) == _form(other)
 
 
@@ -243,7 +243,7 @@ def _format(kind: bytes) -> str:
 
 _VOID, _VIDEO = 0xEC, 0xE0
 _UNIT, _WIDTH, _HEIGHT = 0x54B2, 0x54B0, 0x54BA
-#: The tracks stand in so many bytes at the beginning of a file.
+#: Bytes at the beginning of a file that hold the element of its tracks.
 _BEGINNING = 1 << 16
 _MOST = (1 << 16) - 1
 

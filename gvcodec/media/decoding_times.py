@@ -30,7 +30,7 @@ _FINEST, _USUAL = _MOST_TICKS // 3600, 90_000
 
 
 class FileClock:
-    """Timestamps of a stream, in ticks of `time_base`, to those of a kind of file."""
+    """Converts timestamps from ticks of `time_base` to ticks of the output container `kind`."""
 
     def __init__(self, kind: str, time_base: Fraction) -> None:
         self._factor, self.tick = Fraction(1), time_base

@@ -1,7 +1,7 @@
-"""What a user says of an input, and numbered pictures, which are one.
+"""Options about an input (`InputOptions`), and numbered pictures as one video.
 
     folder/             pictures numbered without a gap, whatever the first number
-    folder/f%04d.png    those of this name
+    folder/f%04d.png    pictures of this name
 
 Raises `MediaError`, `UsageError`."""
 

@@ -261,7 +261,7 @@ def read_pictures(
 
 
 def reason(error: Exception) -> str:
-    """What FFmpeg or the system said, in a few words."""
+    """The message of FFmpeg or of the system, in a few words."""
     if isinstance(error, av.InvalidDataError | av.EOFError):
         return "not a video that can be read"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -4,9 +4,9 @@
 8-bit 4:2:0 and gray go in by a shift of two and come back exactly; everything else is converted by
 swscale, alpha is dropped.
 
-Chroma samples of most video stand above every second luma column ("left"), those of JPEG and of
-video made from RGB between four luma samples. Where something needs them at other places they are
-moved by cubic interpolation.
+Chroma siting: most video has chroma samples above every second luma column ("left"), JPEG and
+video made from RGB between four luma samples ("center"). Other sitings are converted by cubic
+interpolation.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
 
 
 def _shift(plane: Plane, right: float, down: float) -> Plane:
-    """The plane at places that lie so many samples further right and down."""
+    """The plane resampled at positions `right` and `down` samples further."""
     if right == down == 0:
         return plane
     moved = _resample(_resample(plane.astype(np.float32), right, 1), down, 0)
@@ -148,7 +148,7 @@ _SCALER = (
 _LIMITED, _FULL = 1, 2
 _UNSPECIFIED = 2
 _BT709, _BT601 = 1, 5
-#: By CICP matrix; unspecified ones are those of the picture's height.
+#: swscale's matrix for a CICP matrix; an unspecified one goes by the picture's height.
 _SWSCALE = {1: _BT709, 2: _BT601, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 _GRAY = ("gray", "ya8", "ya16", "mono")
 _NEUTRAL = 512
@@ -210,7 +210,7 @@ def is_rgb(frame: av.VideoFrame) -> bool:
 
 
 def is_full_range(frame: av.VideoFrame) -> bool:
-    """Gray is, as swscale has it, where nothing is said."""
+    """Whether samples use the full range; untagged gray does, as in swscale."""
     name = frame.format.name
     gray = name.startswith(_GRAY) and frame.color_range != _LIMITED
     return frame.color_range == _FULL or name.startswith("yuvj") or gray

@@ -463,7 +463,7 @@ class VideoReader:
         raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
 
     def _demux(self) -> Iterator[av.Packet]:
-        """Packets of the video on one clock; those of copied tracks met on the way wait."""
+        """Packets of the video on one clock; packets of copied tracks are queued on the way."""
         streams = [self._stream, *self.tracks.streams] if self.tracks else [self._stream]
         for packet in self._read(streams):
             if packet.stream.index != self._stream.index:

@@ -3,7 +3,7 @@ from timestamps of any kind: those that begin anew where recordings were joined,
 decoding order, or are missing.
 
 Works on packets, before they are decoded, so that frames and copied tracks go by the same clock.
-Times between streams are in seconds, those of packets in ticks of their stream.
+Times shared between streams are in seconds, timestamps of packets in ticks of their stream.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def ends_before_another(
 
 
 class Timeline:
-    """`move` takes the packets of all streams as the file has them and moves those of the video;
-    `seconds` tells when one of a track begins.
+    """`move` takes the packets of all streams in file order and shifts the video's onto the clock;
+    `seconds` gives the time of a track's packet.
 
     `jumps`: seconds on the new clock where another clock began.
     """

@@ -71,7 +71,7 @@ MUXERS = {
     "mp4": {"movflags": "+faststart"},
     "mov": {"movflags": "+faststart"},
 }
-#: Coded frames wait for the first packets of the tracks so long (seconds) and so many bytes.
+#: Coded frames wait for the first packets of the tracks: at most 2 s and 32 MiB of them.
 _PATIENCE, _ROOM = 2, 32 << 20
 #: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
 _PREROLL = Fraction(1, 10)

@@ -27,7 +27,7 @@ from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_h
 from gvcodec.media.metadata import printable
 from gvcodec.media.sound_clock import SoundClock, hide_end, is_frame
 
-#: Every `tracks` packet begins anew, so packets are handed on in pieces of at least so many bytes.
+#: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
 _MAX_TRACKS = 64
 _MAX_RATIO = 1 << 31
@@ -174,7 +174,7 @@ class TrackCopier(TrackWriter):
         super().__init__([track for track in tracks.values() if track is not None])
 
     def describe(self, stream: Stream) -> Track | None:
-        """What is said of a stream; None where no head holds its codec."""
+        """The track description of a stream; None where no container head holds its codec."""
         clock = self._clocks[stream.index] = SoundClock(stream)
         head = fitting_head(stream)
         return track_of(stream, clock.tick, head) if head else None
@@ -248,7 +248,7 @@ class TrackReader:
         self._read(cursor)
 
     def fits(self, other: TrackReader) -> bool:
-        """Whether packets of the other tracks can follow those of these."""
+        """Whether packets of the tracks of `other` can follow the packets of these."""
         if self is other:
             return True
         same = len(self.tracks) == len(other.tracks)

@@ -7,7 +7,7 @@ quantises: steps follow the sensitivity of each tensor (Adam's second moments), 
 is chosen by validation crops and real bytes, and the other steps are taken with rounded weights
 (straight-through). Only the last layers move, so what the others see of a crop is computed once
 (`fit_pool`). Bytes are weighed at the exchange rate `RATE_SLOPE`: one per cent more stream would
-have bought about so many per cent of perceptual loss in the base codec.
+lower the perceptual loss of the base codec by `RATE_SLOPE` per cent.
 
 The result is sent only if it beats the shipped weights, and base frames that are clearly nearer, on
 crops of runs that were not used for fitting, in all of the loss and in its perceptual parts, which
@@ -94,7 +94,7 @@ DEFAULT_STREAM_BYTES = 60_000
 _SMALLEST = 48  # VGG16 halves a picture four times
 _RATE = 6e-3  # learning rate; it falls with the steps, whatever their number
 _POOL, _VALIDATION, _BATCH = 24, 8, 8
-#: One run in so many is for validation, if there are twice as many.
+#: One run in four is for validation, where there are at least eight.
 _VALIDATED = 4
 _FIT_SHARE = 0.6  # of the steps go to fitting before weights are rounded
 _FACTORS = (0.1, 0.3)
@@ -129,7 +129,7 @@ def make_objective(
     weights: dict[str, Tensor] | None = None,
     device: torch.device | str = "cpu",
 ) -> Objective:
-    """What fitting lowers. `weights`: those of the perceptual loss, by default VGG16's."""
+    """The loss that fitting minimises. `weights` of the perceptual loss's network, None: VGG16."""
     from gvcodec.painter.objective import Objective
     from gvcodec.perceptual.vgg import PerceptualLoss
     from gvcodec.util.tensors import known_colour

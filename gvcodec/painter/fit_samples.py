@@ -28,24 +28,24 @@ _ON = 0.6
 
 
 def work_of(steps: float, judged: float = JUDGED) -> float:
-    """Work of so many steps and looks at the held-out crops. Unit: a look at seven crops whose
-    sources are known; the first look at a crop costs more (one core of a 2026 server, three clips
-    of 480p and 360p, to 10 %)."""
+    """Work of `steps` steps and `judged` validations on the held-out crops. Unit: a validation on
+    seven crops whose sources are known; the first look at a crop costs more (one core of a 2026
+    server, three clips of 480p and 360p, to 10 %)."""
     early = min(steps, LOOK)
     work = _STEP * early + _LATER * (steps - early) + _JUDGE * judged
     return _LOAD + _MEET * (judged > 0) + work
 
 
 def expected_work(steps: float) -> float:
-    """Units to expect of so many steps while nobody knows whether they end after `LOOK`, as they do
-    for a third of the videos: a geometric mean of both, so that neither is far off."""
+    """Expected work of `steps` steps before it is known whether fitting ends after `LOOK`, as it
+    does for a third of the videos: a geometric mean of both, so that neither is far off."""
     whole = work_of(steps)
     return work_of(LOOK, _LOOKED) ** (1 - _ON) * whole**_ON if steps > LOOK else whole
 
 
 def share_done(done: float, judged: float, steps: float) -> float:
-    """Part, 0…1, of the work of `steps` steps that so many steps and looks are. It may fall after
-    `LOOK` steps, when it is known that there will be more."""
+    """Share, 0…1, of the work of `steps` steps that `done` steps and `judged` validations are. It
+    may fall after `LOOK` steps, when it is known that there will be more."""
     whole = work_of(steps) if done > LOOK else expected_work(steps)
     return min(1.0, work_of(done, judged) / whole)
 
@@ -72,7 +72,7 @@ class Gop:
 class Part:
     """Number of the first frame, samples and bytes of GOPs that share fitted weights. A sample: a
     run of (base_frame, source). `sizes`: bytes of the packet of each frame of the samples, 0 =
-    unknown; `firsts`: number of the first frame of each sample; `gops`: those of the part."""
+    unknown; `firsts`: number of the first frame of each sample; `gops`: the part's GOPs."""
 
     first: int
     samples: list[Sample]
@@ -121,7 +121,7 @@ class FitSampler:
             self._pairs[number] = (self._cut(number, planes), self._pairs[number][1])
 
     def parts(self, gops: Sequence[Gop], frames: int) -> list[Part]:
-        """All runs in order, by parts of the video, which has these GOPs and so many frames."""
+        """All runs in order, by parts of the video, which has these GOPs and `frames` frames."""
         runs: dict[int, Sample] = {}
         for number, (base_frame, source) in sorted(self._pairs.items()):
             if base_frame is not None:

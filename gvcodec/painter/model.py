@@ -105,7 +105,7 @@ def rate(size: int, width: int, height: int) -> int:
 
 
 def _layers_of(blocks: int) -> list[str]:
-    """Names of the layers of a painter with so many blocks."""
+    """Names of the layers of a painter with `blocks` blocks."""
     parts = ("depthwise", "expand", "project")
     inside = [f"blocks.{number}.{part}" for number in range(blocks) for part in parts]
     return ["stem", "stem2", "statistics", *inside, "view", "style", "head"]

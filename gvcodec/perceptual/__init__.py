@@ -193,7 +193,7 @@ class Dists(nn.Module):
     beta: Tensor
 
     def __init__(self, weights: dict[str, Tensor] | None = None) -> None:
-        """`weights`: those of another network of VGG16's form, by the names of its file."""
+        """`weights`: a network of VGG16's layers, by tensor name; None: VGG16's own."""
         super().__init__()
         weights = weights or load_weights("vgg")
         self.features = Features("vgg", weights, blur_pool=True)

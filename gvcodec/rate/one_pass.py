@@ -43,14 +43,15 @@ class Budget:
     def file_bytes(
         self, fmt: VideoFormat, frames: int, track_bytes: int, seconds: float | None = None
     ) -> int:
-        """Size that a file of so many frames may have at most; `track_bytes` of it are sound.
-        `seconds`: how long it lasts, by the frame rate where that is not known."""
+        """Largest size of a file of `frames` frames, with `track_bytes` of sound and subtitles.
+        `seconds`: its duration, None = by the frame rate."""
         seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
         allowed = self.allowed(frames * fmt.width * fmt.height, seconds)
         return allowed + track_bytes * (self.bpp is not None)
 
     def allowed(self, samples: int, seconds: float) -> int:
-        """Bytes for so many luma samples; of `bpp` those without sound."""
+        """Bytes allowed for `samples` luma samples in `seconds`; with `bpp`, bytes without
+        sound."""
         if self.size is not None:
             return int(self.size)
         if self.bitrate is not None:

@@ -102,7 +102,7 @@ def gop_offsets(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> 
 
 
 def try_scenes(frames: Iterable[Planes], fmt: VideoFormat, config: Settled) -> list[Scene]:
-    """The trial. Its GOPs are those of the encode."""
+    """A trial encode at half size, whose GOPs begin at the same frames as the final encode's."""
     starts = GopStarts(fmt.width, fmt.height, config.keyint)
     half = Fraction(1, 2) if min(fmt.width, fmt.height) >= _HALVED else Fraction(1)
     small = Resampler(fmt.width, fmt.height, half)

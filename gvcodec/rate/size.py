@@ -212,8 +212,8 @@ class Search:
 #: trim; among coarse qualities, from `_COARSE` on; where there are steps of 2 to 4 % of the bytes.
 _AIMS, _COARSE_AIMS, _STEPPED = (0.9955, 0.99, 5), (0.98, 0.95, 3), (0.985, 0.97, 7)
 _COARSE = 58.0
-#: A preset so much faster than the full one, but not above `_STEADY`, takes 45 % of its time (a
-#: fifth where that is 2), and its bytes are those of the full one to 2 %.
+#: Trials use a preset `_FASTER` above the full one, at most `_STEADY`: 45 % of its time (a fifth
+#: where the full one is 2), and bytes within 2 % of it.
 _FASTER, _STEADY = 2, 7
 #: Most trials with the fastest preset and with the steady one, and how far from the limit, in logs,
 #: the last one may be; where only the fastest preset is tried the second row holds.

@@ -1,7 +1,7 @@
 """The smallest file of a given quality: `--target psnr=32`, of what `decode` shows.
 
-Trials without fitting find the index, of PSNR those of base frames, which costs no painting. Then
-the painter is fitted once, and the rest of the passes correct what that moves.
+Trials without fitting find the index; for PSNR they judge base frames, which saves painting. Then
+the painter is fitted once, and the remaining passes correct the shift that fitting causes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gvcodec.util.messages import MOST_AMOUNT
 
 #: Trials, and passes with the fitted painter after them.
 _TRIALS, _PASSES = 8, 4
-#: A trial so many times what is near enough from the target is the last: fitting moves as much.
+#: Trials end within this multiple of the tolerance: fitting shifts the quality by about as much.
 _ROUGH = 4.0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIM = 64
-#: Features are cut off at so many deviations.
+#: Features are clipped at this number of standard deviations.
 _MOST = 6.0
 
 Floats = NDArray[np.floating[Any]]

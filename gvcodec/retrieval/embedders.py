@@ -217,7 +217,7 @@ def register(name: str, maker: Callable[..., Embedder]) -> None:
 
 
 def make(text: str) -> Embedder:
-    """The embedder that `NAME[:ARGUMENT…]` says. Raises `UsageError`, `WrongModelError`."""
+    """The embedder of a text `NAME[:ARGUMENT…]`. Raises `UsageError`, `WrongModelError`."""
     name, *arguments = text.split(":")
     if name not in _makers:
         raise UsageError(f"embedder {name} is unknown, there are {', '.join(sorted(_makers))}")

@@ -68,7 +68,7 @@ class Budget:
         self._each = embedder.dim / 4
 
     def likely(self, frames: int, size: int) -> int:
-        """A stride that is fine enough for a GOP of so many bytes."""
+        """The finest stride that a GOP of `frames` frames and `size` bytes is likely to afford."""
         room = self._share * (self._bytes + size) - self.spent
         return next(
             (s for s in self._strides if -(-frames // s) * self._each * 0.7 <= room),
@@ -91,7 +91,7 @@ class Budget:
 
 
 def stride_of(rate: Fraction | float | None) -> int | None:
-    """Frames between vectors at so many a frame; None: as `SHARE` allows."""
+    """Frames between vectors for `rate` vectors a frame; None: as `SHARE` allows."""
     if rate is None:
         return None
     if not 0 < rate <= 1:

@@ -4,7 +4,7 @@ pays to them, and the most distinct moments.
 Vectors are (N, dim) float32 of rising frame numbers (N,); queries (M, dim), several where a clip is
 asked for.
 
-    cosine   mean cosine of the query's vectors with those of the file (`scores`)
+    cosine   mean cosine of the query's vectors with the file's (`scores`)
     qc       QC-Comp of XComp (arXiv 2604.14149): cross-attention from the query to the frames of
              one short segment at a time, segments of most attention first (`attend`)
 """
@@ -42,8 +42,8 @@ class Moment:
 def scores(
     query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(N,): how well the query fits if its first vector is at a frame: mean cosine of its vectors,
-    `offsets` (M,) frames after the first one, with those of the file at the same distances."""
+    """(N,): the query's score with its first vector at each frame: mean cosine of its vectors,
+    `offsets` (M,) frames after the first, with the file's vectors at the same distances."""
     return _in_order(_unit(values) @ _unit(query).T, offsets, frames)
 
 

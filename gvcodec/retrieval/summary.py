@@ -73,7 +73,7 @@ class Summary:
 
     @staticmethod
     def unpack(payload: bytes, frames: int) -> Summary:
-        """The summary of a GOP of so many frames. Raises `DamagedStreamError`."""
+        """Parse the summary of a GOP of `frames` frames. Raises `DamagedStreamError`."""
         cursor = Cursor(payload, "summary")
         if (version := cursor.uint(1)) != VERSION:
             raise DamagedStreamError(f"summary: version {version} is not known")

@@ -210,7 +210,7 @@ class ProgressBar:
         self._show()
 
     def _next(self, kind: str, what: str, total: int | None) -> None:
-        """Begin a stage; those of the plan before one of this kind are left out."""
+        """Begin a stage; planned stages before the next one of this kind are skipped."""
         self._end()
         if kind in self._plan:
             del self._plan[: self._plan.index(kind) + 1]
@@ -302,8 +302,8 @@ class ProgressBar:
         return self._pace_of(sum(known) / len(known)) if known else 1.0
 
     def _pace_of(self, coding: float) -> float:
-        """The same, where a stage that codes takes so many. That the video is hard or easy to code
-        says nothing of other stages, that the machine is slow or fast does: half of each."""
+        """The same, from `coding`, the cost of a coding stage. A video that is hard to code says
+        nothing about other stages, a slow machine does: the square root assumes half of each."""
         ratio = coding / self._costs["code"]
         return math.sqrt(ratio) if self._costs is not COSTS else ratio
 

@@ -27,7 +27,8 @@ def psnr(
     peak: float = PEAK,
     bits: int = 0,
 ) -> float:
-    """Of two planes up to `peak`, `b` with so many bits less; infinite when they are equal."""
+    """PSNR of two planes, in dB; infinite when they are equal. `peak`: largest value of `a`;
+    `bits`: how many bits fewer `b` has."""
     total, rows = 0, max(1, _STRIP // max(1, a.shape[1]))
     for top in range(0, len(a), rows):
         difference = a[top : top + rows].astype(np.int32)

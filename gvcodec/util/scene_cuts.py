@@ -14,7 +14,7 @@ from gvcodec.types import Plane
 #: Frames after a keyframe in which a cut makes no new one.
 MIN_GOP = 12
 _BLOCK = 16
-#: Pictures are reduced to about so many rows or columns, whichever are fewer.
+#: Pictures are reduced until their shorter side has about this many samples.
 _SIDE = 270
 #: Squared error (10 bits) that a block may always have, and how many times its variance counts at
 #: most.

@@ -39,7 +39,7 @@ def usual_torch() -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Networks keep to so many threads inside, 0 = as many as they like."""
+    """Within the context torch uses `threads` threads, 0 = its own choice."""
     import torch
 
     before = torch.get_num_threads()

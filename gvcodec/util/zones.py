@@ -16,8 +16,8 @@ ZONES = "zones like 0:10-0:20:q=+8;1:00-:q=40"
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """From `begin` to before `end`, in seconds of the source: `q`, or so much more than the rest of
-    the video has."""
+    """From `begin` to before `end`, in seconds of the source: coded at `q`, or at the rest of the
+    video's plus an offset."""
 
     begin: float
     end: float

@@ -6,9 +6,9 @@
     video.get_frames_played_at([1.5])
     video.metadata.duration_seconds
 
-Only GOPs that hold wanted frames are decoded, going on in order is as fast as reading from the
-start, and frames are those of sequential decoding. Between calls nothing stays open but one
-decoder: hundreds of videos can be open at once.
+Only GOPs that hold wanted frames are decoded, reading in order is as fast as from the start, and
+frames equal sequential decoding. Between calls one decoder stays open and nothing else: hundreds of
+videos can be open at once.
 """
 
 from gvcodec.video.frames import Frame, FrameBatch, Metadata

@@ -50,8 +50,8 @@ class Clock:
         return self._times[at][number - self._starts[at]]
 
     def played_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen so many seconds after the first one, or just before that.
-        Raises `IndexError` where nothing plays."""
+        """Number of the frame on screen `seconds` after the first one, or just before that time.
+        Raises `IndexError` before the first frame and after the last."""
         try:
             seconds = float(seconds)
         except (TypeError, ValueError):
@@ -77,9 +77,9 @@ class Clock:
         return low
 
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
-        """Where a part begins or ends: the first frame shown so many seconds after frame 0 or
-        later, when the part begins with it (ticks), and whether the frame before it stands on
-        screen: then that is at `seconds`."""
+        """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
+        tick of the cut, and whether the frame before is still on screen there (then the cut is at
+        `seconds` itself)."""
         fmt = self._header.format
         wanted = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(self.frames), wanted, key=lambda n: Fraction(self.pts_of(n)))
@@ -89,7 +89,7 @@ class Clock:
         return number, begin, False
 
     def first_at(self, seconds: Fraction) -> int:
-        """The first frame shown so many seconds after frame 0 or later. Raises `UsageError`."""
+        """The first frame shown `seconds` after frame 0 or later. Raises `UsageError` for none."""
         number = self.cut_at(seconds)[0]
         if number == self.frames:
             raise UsageError(

@@ -104,8 +104,8 @@ class Video(Shared):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, key: int | slice | Sequence[int] | Array) -> Array:
-        """One frame, or those of a slice, or of a list or mask (`len(self)` truth values), which
-        may be an array or a tensor, as one array."""
+        """One frame, or the frames of a slice, a list or a mask (`len(self)` truth values; array
+        or tensor) stacked in one array."""
         if isinstance(key, slice):
             return self._stack(list(range(*key.indices(len(self)))))
         if isinstance(key, Sequence) or getattr(key, "ndim", False):
@@ -293,20 +293,20 @@ class Video(Shared):
 
     @in_turn
     def number_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen so many seconds after the first one, or just before that.
-        Raises `IndexError` where nothing plays."""
+        """Number of the frame on screen `seconds` after the first one, or just before that time.
+        Raises `IndexError` before the first frame and after the last."""
         return self._clock.played_at(seconds, just_before)
 
     @in_turn
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
-        """The first frame shown so many seconds after frame 0 or later, when it is, and whether the
-        one before it stands on screen till then: a part may begin and end at that very time."""
+        """The first frame shown `seconds` after frame 0 or later, the tick of the cut, and whether
+        the frame before is still on screen there (then the cut is at `seconds` itself)."""
         return self._clock.cut_at(seconds)
 
     @in_turn
     def first_at(self, seconds: Fraction) -> int:
-        """Number of the first frame that is shown so many seconds after frame 0 or later. Raises
-        `UsageError` for none."""
+        """Number of the first frame shown `seconds` after frame 0 or later. Raises `UsageError` for
+        none."""
         return self._clock.first_at(seconds)
 
     @in_turn

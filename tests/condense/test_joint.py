@@ -272,7 +272,7 @@ def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> N
     assert np.abs(data[1][0][:4].astype(float) - wanted[1].numpy()).max() <= 0.51
     assert np.array_equal(data[1][0][4:], data[1][0][:4])
     write(replace(form, rate=60))
-    with pytest.raises(DamagedStreamError, match="a.gvset: .*not those of its tokenizer"):
+    with pytest.raises(DamagedStreamError, match="a.gvset: .*do not fit its tokenizer"):
         CondensedSet(path)
     write(replace(form, tokenizer="00" * 8))
     with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):

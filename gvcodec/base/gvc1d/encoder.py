@@ -53,7 +53,8 @@ from gvcodec.util.scene_cuts import CutFinder
 
 #: Absolute differences that a vector's bit is worth, in steps: the root of λ.
 _PENALTY = 0.39
-#: A remembered picture is taken where it leaves so much less than coding anew.
+#: A remembered picture is the reference where its error is below this multiple of 16×16 block
+#: means'.
 _WORTH = 0.8
 
 

@@ -1,11 +1,11 @@
 """Base layer that is a standard bitstream: AV1 (SVT-AV1, decoded by dav1d) or H.266
 (VVenC, decoded by FFmpeg).
 
-AV1 has as many bits a sample as the source, 8 or 10, H.266 always 10; base frames come out with 10
-bits, those of 8 shifted. At scale 3/4 or 1/2 the coded picture is smaller and base frames come back
-at full size through the filters of `gvcodec.base.resample`. All decoders are exact by standard, so
-base frames are the same everywhere; `StandardEncoder` gets its base frames from its own decoder.
-Sizes that the encoders cannot code are padded by edge replication.
+AV1 codes 8 or 10 bits a sample, as the source has them, H.266 always 10; base frames have 10 bits,
+8-bit samples shifted left by two. At scale 3/4 or 1/2 the coded picture is smaller and base frames
+come back at full size through the filters of `gvcodec.base.resample`. All decoders are exact by
+standard, so base frames are the same everywhere; `StandardEncoder` gets its base frames from its
+own decoder. Sizes that the encoders cannot code are padded by edge replication.
 """
 
 from __future__ import annotations

@@ -42,14 +42,14 @@ _OVERFLOW_PRESET, _OVERFLOW_Q = 7, 25
 #: QP at q 0, at which VVenC does not fail yet, and steps of QP for one of q.
 _VVENC_FINEST, _VVENC_STEP = 12, 4 / 7
 _VVENC_PRESETS = ("slower", "slow", "medium", "fast", "faster")
-#: For the eye. SVT-AV1's tuning for pictures weighs errors by structure; in low delay, which it
-#: refuses, decisions that keep texture stand in. It spends more: with a CRF that is so much higher
-#: PSNR-Y at `q` about stays.
+#: `--eye`: SVT-AV1's tuning for still pictures weighs errors by structure (SSIM). It refuses low
+#: delay, where texture-keeping decisions (AC bias) take its place. It spends more bits: a CRF
+#: higher by `_EYE_CRF` keeps PSNR-Y at `q` about the same.
 _EYE = ("tune=3", "enable-variance-boost=0")
 _EYE_LOW_DELAY = ("tune=0", "ac-bias=4", "enable-variance-boost=0")
 _EYE_CRF = 3.5
-#: FFmpeg's own option ends there; SVT-AV1's goes on to 70, which is reached at q 66, by so much
-#: more a step. At equal bytes a face at full size is 25 % nearer to its source (LPIPS-Alex) than at
+#: FFmpeg's CRF option ends at `_MOST_CRF`; SVT-AV1's goes on to 70, reached at q 66 in steps of
+#: `_BEYOND`. At equal bytes a face at full size is 25 % nearer to its source (LPIPS-Alex) than at
 #: half size; other pictures gain or lose less (docs/results.md).
 _MOST_CRF, _BEYOND = 63, 4 / 3
 _CRF_END = 70
@@ -212,8 +212,8 @@ def for_the_eye(low_delay: bool) -> tuple[str, ...]:
 
 
 def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
-    """Whether pictures of so many luma samples are coded with SVT-AV1's tools for screens. Its own
-    detection is never asked: it takes camera clips for screens."""
+    """Whether pictures of `samples` luma samples are coded with SVT-AV1's screen-content tools. Its
+    own detection is not used: it takes camera clips for screens."""
     if version >= _QUICK_SCREEN_TOOLS:
         return True
     return preset <= _OLD_SCREEN_PRESET and samples <= _OLD_SCREEN_SAMPLES

@@ -51,8 +51,8 @@ class PipeEncoder:
         units += encoder.encode(None)  # the rest
 
     `words`: encoder, its options and the format that `units_of` takes apart. `bit_depth` 8 or 10.
-    `lag`: units leave when so many frames came after theirs, whatever the speed of the machine;
-    None: when they are coded, and a GOP begins before the last one is finished. Raises `MediaError`
+    `lag`: a unit is returned `lag` frames after its own, whatever the speed of the machine; None:
+    as soon as it is coded, and a GOP begins before the last one is finished. Raises `MediaError`
     when the program fails."""
 
     def __init__(
@@ -105,7 +105,7 @@ class PipeEncoder:
         yield from self._finish(0)
 
     def _finish(self, left: int) -> Iterator[tuple[bytes, bool]]:
-        """Wait for the oldest GOPs until so many are left."""
+        """Wait for the oldest GOPs until `left` are unfinished."""
         while len(self._gops) > left:
             yield from self._gops[0].finish()
             self._gops.popleft()
