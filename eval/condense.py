@@ -6,10 +6,10 @@ nearer, farther, or turns either way, in 8 frames; the frame in the middle is th
 the order of frames tells the class and a single frame nothing. 200 photos to learn from, the others
 to test. A user's clips: folds by source, each is a seed. UCF101 and HMDB51: the authors' splits.
 
-Every method gets the same bytes, a share of those of all clips at q 28 with all
-frames; its clips are decoded from a real stream, and a network is trained on them from scratch, for
-longer than those that clips are chosen by: in as few steps it learns a set of 1,280 clips by half
-only, and large sets seem worse than small ones."""
+Every method gets the same bytes, a share of what all clips take at q 28 with all frames. Its clips
+are decoded from a real stream, and a network is trained on them from scratch, for more steps than
+the networks that choose clips: in as few steps it would learn a set of 1,280 clips only by half,
+and large sets would seem worse than small ones."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def choose_by(method: str, learn: Clips, seen: NDArray[np.float64], room: int, s
 def with_all(
     learn: Clips, test: Clips, whole: int, seed: int, steps: int, networks: int
 ) -> list[dict[str, Any]]:
-    """Accuracies of the first so many networks with all clips."""
+    """Accuracies of the first `networks` networks with all clips."""
     rows = []
     for name, make in list(NETWORKS.items())[:networks]:
         network = fit(learn.pictures, learn.labels, len(learn.classes), steps, seed, make)

@@ -38,7 +38,7 @@ ASKED, CLIPS = ("frame", "crop", "mirrored recoding"), ("cropped clip", "recoded
 _HELD = 0.33
 #: Half of a 95 % interval in standard errors, by the number of seeds (Student's t).
 _T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
-#: Right within so many seconds.
+#: Seconds within which a moment counts as found.
 NEAR = 0.2
 
 Vectors = NDArray[np.float32]

@@ -154,7 +154,7 @@ def videos_of(folder: Path) -> list[Path]:
 def folder_sources(
     folder: Path, set_name: str, stand_in: bool = False, png_rate: Fraction = PNG_RATE
 ) -> list[Source]:
-    """Every video of a folder, by name; those whose names do not do are said and left out. Raises
+    """Every video of a folder, by name; files with unusable names are reported and left out. Raises
     EvalError when there is none."""
     sources, left_out = [], []
     for path in videos_of(folder):

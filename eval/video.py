@@ -31,7 +31,7 @@ LAYOUTS = {8: "yuv420p", 10: "yuv420p10le"}
 
 
 def sample_type(depth: int) -> np.dtype[Any]:
-    """How samples of so many bits lie in files."""
+    """Data type of samples of `depth` bits in files."""
     return np.dtype("u1" if depth == 8 else "<u2")
 
 
@@ -218,7 +218,7 @@ def _colours(full: bool, matrix: int | None) -> dict[str, Any]:
 
 
 def frame_planes(frame: Any, depth: int) -> Planes:
-    """The samples of a frame of PyAV in the layout of so many bits."""
+    """The planes of a PyAV frame as samples of `depth` bits."""
     dtype = sample_type(depth)
     result = []
     for plane in frame.planes:

@@ -2,9 +2,9 @@
 
     python scripts/large_1080p.py [CLIP] [--frames 2]
 
-Published weights cannot be shipped, so those of `gvcodec.gvc1d.titok.random_titok` stand for them:
-what is shown is that the whole path fits a machine, and what it takes. Prints bytes of each frame,
-seconds, and the most memory that the process had.
+Published weights cannot be shipped, so `gvcodec.gvc1d.titok.random_titok` replaces them: the script
+shows that the whole path fits a machine, and its cost. Prints the bytes of each frame, seconds, and
+the process's peak memory.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ LEAST_SPREAD = 0.1
 MOST_PEAK = 100.0
 #: Largest share of units whose activation is always at its zero point.
 MOST_DEAD = 0.5
-#: Minutes after which a painter has to change the picture, by so many codes, and to improve it.
+#: Minutes after which a painter must improve the picture, and least mean change in sample values.
 PATIENCE_MINUTES, LEAST_CHANGE = 10.0, 0.1
 #: How far the figure of base frames may be from its first value: it depends on no network.
 SAME = 1e-3

@@ -33,12 +33,12 @@ from training.held_out import is_held_out
 
 #: Activation of a value before that is absent or zero.
 NONE = 64
-#: Table 27 has a mean deviation of one. An output of one adds so many tables, moves the mean by so
-#: much, inflates zero so much.
+#: Table 27 has a mean deviation of one. An output of 1 adds `_SCALE_RANGE` tables, moves the mean
+#: by `_MEAN_RANGE`, raises the inflation of zero by `_INFLATION_RANGE`.
 _USUAL, _SCALE_RANGE, _MEAN_RANGE, _INFLATION_RANGE = 27.0, 32.0, 16.0, 64.0
 _LEAK = 0.01
 _HIDDEN = (64, 32)
-#: Multipliers of the requantisation have up to so many bits.
+#: Bits of the requantisation's multipliers, at most.
 _SHIFT = 24
 _BATCH, _RATE = 4096, 3e-3
 #: Values of a packet where bits are counted.
@@ -138,7 +138,7 @@ def network_of(twin: Twin) -> list[Layer]:
 
 
 def train(material: Material, seconds: float, seed: int = 1) -> Twin:
-    """Fit a twin for so many seconds of processor time; the rate falls to nothing."""
+    """Fit a twin for `seconds` of processor time; the learning rate decays to zero."""
     torch.manual_seed(seed)
     twin = Twin(material.seen.shape[1])
     optimizer = torch.optim.Adam(twin.parameters(), lr=_RATE)
@@ -180,7 +180,7 @@ Part = tuple[slice | list[int], Tensor]
 
 
 def without(*parts: Part) -> Callable[[Tensor], Tensor]:
-    """As if these inputs said nothing."""
+    """A change of inputs: these parts are neutral, so they carry no information."""
 
     def change(seen: Tensor) -> Tensor:
         changed = seen.clone()
@@ -192,7 +192,7 @@ def without(*parts: Part) -> Callable[[Tensor], Tensor]:
 
 
 def shuffle_inputs(part: Part) -> Callable[[Tensor], Tensor]:
-    """As if these inputs were those of another value."""
+    """A change of inputs: this part is permuted across values."""
 
     def change(seen: Tensor) -> Tensor:
         order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(1))

@@ -135,8 +135,8 @@ class _Kept(EntropyModel):
 
 
 def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:
-    """What the network sees of either part, of so many values at most: of a run of frames each with
-    its frames before. Raises `UsageError` where there is none."""
+    """The network's inputs for at most `most` values of either part, kept out or not, each frame
+    of a run with the frames before it. Raises `UsageError` where there are none."""
     files = files_of(folder, kept_out)
     order = np.random.default_rng(1).permutation(len(files))
     seen, value, windows, taken, total = [], [], 0, 0, 0

@@ -109,7 +109,7 @@ class Work(Protocol):
 
 @torch.no_grad()
 def follow(mean: nn.Module, model: nn.Module, keep: float) -> None:
-    """Move the parameters of `mean` to those of `model`; the share `keep` (0 to 1) stays."""
+    """Update the moving average `mean` with the parameters of `model`; `keep` (0 to 1): decay."""
     for a, b in zip(mean.parameters(), model.parameters(), strict=True):
         a.lerp_(b, 1 - keep)
 
@@ -197,8 +197,8 @@ class Loop:
             self.log({"alarms": found})
 
     def run(self, minutes: float, steps: int = 0) -> None:
-        """Train for so many minutes of the clock, until SIGTERM or SIGINT, or (`steps`) up to that
-        step. Everything is saved at the end, also when an alarm is raised."""
+        """Train for `minutes` of the clock, or up to step `steps` where it is given, or until
+        SIGTERM or SIGINT. The state is saved at the end, also when an alarm is raised."""
         begin = saved = shown = time.monotonic()
         sums: dict[str, list[float]] = {}
         with _stops() as stopped:

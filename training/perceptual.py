@@ -197,7 +197,7 @@ def refine(
     **facts: Any,
 ) -> tuple[Weights, int]:
     """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
-    `steps`: so many in place of the minutes; `held`: validates once a minute; `out`: folder of
+    `steps`: number of steps, in place of minutes; `held`: validates once a minute; `out`: folder of
     state, weights and their card with `facts`, None = none. Returns the averaged weights, and how
     many steps there were."""
     schedule = Schedule(

@@ -47,7 +47,7 @@ from training.gvc1d.data import list_clips
 from training.held_out import is_held_out
 from training.loop import Loop, Schedule, Work
 
-#: The picture of a clip is one of its first `_FIRST`, made to fit into so many windows.
+#: The picture of a clip is one of its first `_FIRST`, scaled to fit into `_WINDOWS` windows.
 _FIRST, _WINDOWS = 48, (3, 2)
 #: Share of the sources that the tokenizer never learned from (`TrainConfig.held_out`), and with
 #: those that decide how long the head learns.

@@ -29,7 +29,7 @@ from training.summary_material import QUALITIES, WAYS
 
 #: Part of the mean variance between forms that every direction has at least.
 _RIDGE = 1.0
-#: A frame in so many says what features are like.
+#: Statistics of features use every sixth frame.
 _EVERY = 6
 
 Floats = NDArray[np.floating[Any]]
@@ -67,8 +67,8 @@ def read_material(folder: Path, manifest: Path) -> list[Clip]:
 
 
 def split(clips: Sequence[Clip], seed: int, held_out: float) -> tuple[list[Clip], list[Clip]]:
-    """Clips to learn from, and those of about a share `held_out` of the sources: the same ones
-    whatever else there is."""
+    """Clips to learn from, and the clips of about a share `held_out` of the sources: always the
+    same sources, whatever other clips there are."""
     kept = {
         clip.name
         for clip in clips
@@ -88,7 +88,7 @@ def learn(clips: Sequence[Clip], discriminants: bool = True) -> dict[str, NDArra
         "project": np.zeros((features, DIM), np.float32),
     }
     standardise = Compressor(start).standardise
-    # One vector a picture: its directions count, not those of the parts.
+    # One vector a picture: directions are found for whole pictures, not for their parts.
     pooled = [standardise(clip.forms).mean(2).astype(np.float64) for clip in clips]
     if discriminants:
         within = _covariance(np.concatenate([_rows(own - own.mean(0)) for own in pooled]))
@@ -142,7 +142,7 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, An
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Learn from all clips but those of held-out sources, write checkpoint and card."""
+    """Learn from all clips of sources that are not held out; write checkpoint and card."""
     parser = argparse.ArgumentParser(prog="summary", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=Path)

@@ -225,7 +225,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("clips", type=Path, help="folder of videos")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos to be moved")
-    parser.add_argument("--every", type=int, default=4, help="of the photos, one in so many (4)")
+    parser.add_argument("--every", type=int, default=4, help="use every N-th photo (4)")
     parser.add_argument("--part", default="0/1", help="K/N: the K-th of N parts of the work (0/1)")
     options = parser.parse_args(words)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`) and those of TOML
-files (`external`); `codec` says what a codec is.
+"""Codecs of the tables: gvcodec itself (`ours`), real encoders (`peers`), and codecs that TOML
+files describe (`external`); `codec` defines their interface.
 """
 
 from __future__ import annotations

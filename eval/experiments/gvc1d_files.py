@@ -52,7 +52,7 @@ FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.E
 
 
 def read(clip: Path, height: int, count: int) -> tuple[list[Planes], Fraction]:
-    """The first frames, scaled to so many rows, 8 bits, and their rate."""
+    """The first `count` frames, scaled to `height` rows, 8 bits, and their frame rate."""
     return read_frames(clip, count, lambda w, h: (round(w * height / h / 2) * 2, height))
 
 

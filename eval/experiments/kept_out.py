@@ -195,8 +195,8 @@ def _peer(codec: str, frames: Sequence[Planes], fmt: VideoFormat, quality: float
 
 
 def read(path: Path, samples: float, count: int) -> tuple[list[Planes], VideoFormat]:
-    """The first frames in 8 bits, `count` 0 = 48, of more than 480 lines 24, scaled to so many
-    samples at most."""
+    """The first `count` frames in 8 bits (0 = 48, or 24 above 480 lines), scaled to at most
+    `samples` luma samples."""
 
     def size(width: int, height: int) -> tuple[int, int]:
         scale = min(1.0, (samples / (width * height)) ** 0.5)
@@ -224,7 +224,7 @@ def qualities(frames: Sequence[Planes], fmt: VideoFormat, targets: Sequence[floa
 
 @functools.cache
 def names() -> list[str]:
-    """The clips of `eval/kept_out.csv`, then those of 720p and 1080p."""
+    """The clips of `eval/kept_out.csv`, then the 720p and 1080p clips."""
     return [row["clip"] for path in (KEPT_OUT, KEPT_OUT_HD) for row in read_rows(path)]
 
 

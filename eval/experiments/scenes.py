@@ -153,7 +153,7 @@ def report(out: Path) -> str:
 
 
 def _at_bytes(found, film, method, metric, pool, size: float) -> float:  # type: ignore[no-untyped-def]
-    """The metric of a method at so many bytes, by the line through the nearest qualities."""
+    """The metric of a method at `size` bytes, interpolated between the nearest qualities."""
     points = sorted(
         (np.log(float(rows[0]["bytes"])), pool(float(row[metric]) for row in rows))
         for (f, m, _), rows in found.items()

@@ -38,7 +38,7 @@ _KEPT = 4 << 30
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the tables. `every`: one frame in so many on a CPU. `trained`: a loss of
+    """A column of the tables. `every`: on a CPU, every N-th frame is measured. `trained`: a loss of
     gvcodec's training."""
 
     name: str

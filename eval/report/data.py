@@ -114,8 +114,8 @@ class Results:
         return [run for by_target in points for run in by_target.values() if run]
 
     def curve(self, clip: str, row: str, metric: str) -> list[tuple[float, float]]:
-        """(bpp, mean of the metric) of every distinct stream, by rate, those of the row's smaller
-        sizes too: of those that cost more and are no better a BD-rate takes none."""
+        """(bpp, mean of the metric) of every distinct stream, by rate, including the row's smaller
+        picture sizes: a BD-rate ignores points that cost more and are no better."""
         rows = [self.runs.get(clip, {}).get(row, {}), *self.parts.get((clip, row), [])]
         measured = {
             (r["bpp"], r["metrics"][metric]["mean"])

@@ -1,8 +1,8 @@
 """`python -m eval failures OUT.webp VIDEO …`: parts of videos that painting moves away from their
 source, as the model card shows them: source, base frame, painted.
 
-Of each video one frame is cut into squares, and those are shown whose PSNR falls most from the base
-frame to the painted one; LPIPS-Alex is said beside it. Flat squares are left out.
+One frame of each video is cut into squares; the squares whose PSNR falls most from base frame to
+painted frame are shown, with their LPIPS-Alex. Flat squares are left out.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from eval.tools import EvalError
 
 #: A page loads it at once.
 _MOST_BYTES = 600_000
-#: Every so many frames, and WebP's quality: a coarser one would hide what is compared.
+#: (frame step, WebP quality) to try in turn; lower qualities would hide the differences.
 _SAVINGS = ((1, 85), (1, 75), (2, 85), (2, 75), (3, 75), (4, 70))
 
 

@@ -295,8 +295,8 @@ def _headline_table(results: Results, against: list[str]) -> str:
 
 
 def results_markdown(results: Results) -> str:
-    """All tables of the report but those of single clips: overall BD-rates and the means at each
-    rate, with what they mean."""
+    """All tables of the report over all clips: overall BD-rates and the means at each rate, with
+    explanations."""
     parts = []
     for anchor in anchors(results):
         label = results.rows[anchor]["label"]

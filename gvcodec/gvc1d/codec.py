@@ -117,7 +117,7 @@ class FrameContext:
         return pad(from_planes([(y, u, v)], self._device), self.network.config.window)
 
     def planes(self, picture: Picture) -> Planes:
-        """Planes (10 bits, those of an 8-bit source rounded to it)."""
+        """Planes of 10-bit samples; for an 8-bit source rounded to multiples of four."""
         from gvcodec.gvc1d.picture import to_planes
 
         fmt = self._fmt

@@ -29,10 +29,10 @@ class GVC1DConfig:
     `buffer`: whether the last frame is context. `head`: "conv" = a convolutional head of
     `head_width` channels and `head_blocks` residual blocks at a quarter of
     the resolution, "pixels" = one linear map a patch (TA-TiTok). `direct`: tokens begin with
-    patterns of their own (`gvcodec.gvc1d.direct`), which become finer over so many `phases`: frame
+    fixed patterns (`gvcodec.gvc1d.direct`), which become finer over `phases` frames: frame
     t of a GOP is in phase t modulo `phases`. `rates`: quantiser step sizes, fine to coarse;
-    `step`: that of rate 0, in orthonormal coefficients of 8-bit samples. `titok`: parts that only
-    published TA-TiTok weights have (class token, plain attention)."""
+    `step`: the step of rate 0, in orthonormal coefficients of 8-bit samples. `titok`: parts that
+    only published TA-TiTok weights have (class token, plain attention)."""
 
     encoder: Transformer = Transformer(160, 5, 2, 2)
     decoder: Transformer = Transformer(160, 5, 2, 2)

@@ -122,8 +122,8 @@ def make_sides(
     return found
 
 
-#: Table 27 has a mean deviation of one. An output of one adds so many tables, moves the mean by so
-#: much, inflates zero so much.
+#: Table 27 has a mean deviation of one. An output of 1 adds `SCALE_RANGE` tables, moves the mean by
+#: `MEAN_RANGE`, raises the inflation of zero by `INFLATION_RANGE`.
 USUAL, SCALE_RANGE, MEAN_RANGE, INFLATION_RANGE = 27.0, 32.0, 16.0, 64.0
 HIDDEN = (96, 48)
 _LEAK = 0.01

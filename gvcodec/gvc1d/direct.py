@@ -6,8 +6,8 @@ the same after five minutes of training. So each integer also has a pattern of i
 * the first half of a window's tokens: the lowest patterns of the window's discrete cosine
   transform, luma and chroma, from coarse to fine, so that a prefix of tokens is a smooth picture;
 * the second half, each for a region of the window of its own (4 × 4 of them with 32 tokens): the
-  cosine patterns of the region that follow in frequency, luma's or in every fourth phase those of
-  the two chroma planes; then three gains: of two octaves of the context's luma detail and of its
+  cosine patterns of the region that follow in frequency, of luma or in every fourth phase of the
+  two chroma planes; then three gains: of two octaves of the context's luma detail and of its
   chroma's; and last how much the memory knows (`gvcodec.gvc1d.scenes`). From frame to frame the
   patterns go on to finer ones, phase by phase, and begin anew: what stays in the picture becomes
   sharper for as long.
@@ -40,7 +40,7 @@ from gvcodec.gvc1d.picture import Picture
 #: Numbers of each token of the second half after its patterns: three gains of detail, and what the
 #: memory is asked for, which is no part of this path.
 GAINS = 4
-#: A gain's unit, in coefficients: one coefficient changes detail by so much.
+#: Change of the detail gain by one unit of its coefficient.
 _GAIN_UNIT = 1 / 320
 
 
@@ -122,7 +122,7 @@ class DirectPath(nn.Module):
         luma = take(low, self.luma_at).unflatten(-1, (half, -1))
         chroma = [take(low_uv[:, :, i], self.chroma_at).unflatten(-1, (half, -1)) for i in (0, 1)]
         first = torch.cat([luma, *chroma], -1)
-        # Patterns of regions are not at right angles to those of the window, so they get the rest.
+        # Region patterns are not orthogonal to window patterns, so they code the residual.
         if is_chroma(phase):
             smooth = [place(c.flatten(2), self.chroma_at, self.chroma_highest) for c in chroma]
             low_uv = self.chroma_rows.T @ torch.stack(smooth, 2) @ self.chroma_rows

@@ -178,9 +178,9 @@ class EntropyModel:
         counts: NDArray[np.int64],
         first: int,
     ) -> NDArray[np.int32]:
-        """Spans before each value (K · CHANNELS, BACK): those of its window (`spans_of`), all of
-        the stream, and, as far as the stream has them, of the windows to the left and above the
-        same value and its token, and the region that touches this one."""
+        """Spans of earlier values that each value's table depends on (K · CHANNELS, BACK): within
+        its window (`spans_of`), the whole stream, and, where coded already, in the windows to the
+        left and above the same value, its token, and the region that touches this one."""
         back = np.zeros((len(token), CHANNELS, BACK), np.int64)
         back[..., :OWN] = self._own[token]
         channel = np.arange(CHANNELS)

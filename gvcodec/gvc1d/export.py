@@ -9,7 +9,7 @@ from torch import nn
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
 from gvcodec.gvc1d.context_model import INFLATION_RANGE, MEAN_RANGE, SCALE_RANGE, USUAL, Twin
 
-#: Multipliers of the requantisation have up to so many bits.
+#: Bits of the requantisation's multipliers, at most.
 _SHIFT = 24
 
 

@@ -21,9 +21,9 @@ from gvcodec.gvc1d.payload import Latent, pack
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.types import Plane
 
-#: One per cent more bytes of AV1 lowers the loss by so many per cent (CRF 56 to 63).
+#: Per cent by which one per cent more bytes of AV1 lowers the loss (CRF 56 to 63).
 SLOPE = 0.75
-#: Without base frames there is no such price: a loss of 1 is worth so many bytes a window.
+#: Without base frames there is no such price: bytes a window that a loss of 1 is worth.
 _BYTES_A_WINDOW = 200
 #: Frames that the gain of the first tokens of a run counts for, since those after it go on from
 #: them.
@@ -148,7 +148,7 @@ class FrameOptions:
         return 0.0 if source is None else float(self.loss(picture, source).mean())
 
     def round(self, y: Tensor, counts: Counts, run: int) -> Latent:
-        """Integers of so many tokens of each window (W,); `run` as in `payload`."""
+        """Integers of the first `counts` (W,) tokens of each window; `run` as in `payload`."""
         y = y[0].clamp(-LARGEST, LARGEST)
         values = (y.sign() * torch.floor(y.abs() + _ROUNDED_UP)).to(torch.int16).cpu().numpy()
         values = values * (np.arange(values.shape[1]) < counts[:, None])[..., None]

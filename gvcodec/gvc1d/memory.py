@@ -1,9 +1,9 @@
 """Long-term context: a 1-D memory of vectors for each window, rewritten by every frame.
 
-`update`: M learned vectors attend to themselves, to the decoder's tokens and to its patches, and
-those of `gvcodec.gvc1d.scenes` follow the picture. `read`: learned queries attend to both; what
-they find joins the sequences of encoder and decoder. It begins anew with every GOP, but lives on
-where a scene ends inside of one.
+`update`: M learned vectors attend to themselves, to the decoder's tokens and to its patches; the
+vectors of `gvcodec.gvc1d.scenes` store the picture. `read`: learned queries attend to both kinds
+and join the sequences of encoder and decoder. The memory is reset at every GOP, but not at a scene
+cut inside one.
 """
 
 from __future__ import annotations

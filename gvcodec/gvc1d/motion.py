@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Luma samples of a block's side, and of a vector's component at most.
 SIDE, FARTHEST = 32, 1023
-#: Vectors are kept where they save so many 8-bit levels of absolute difference a bit.
+#: Least saving of a vector that is kept: 8-bit levels of absolute difference a bit.
 _LEVELS_A_BIT = 100.0
 #: Most frequent vectors of a frame that every block tries.
 _COMMON = 4
@@ -106,8 +106,8 @@ def _contexts(rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.in
 
 
 def spread(vectors: Vectors, height: int, width: int) -> NDArray[np.int16]:
-    """Vectors of the 16×16 blocks of whole windows, [2, height / 16, width / 16]; those beyond the
-    picture are those of its edge."""
+    """Vectors of the 16×16 blocks of whole windows, [2, height / 16, width / 16]; blocks beyond the
+    picture repeat its edge."""
     fine = vectors.repeat(SIDE // BLOCK, 1).repeat(SIDE // BLOCK, 2)
     rows, columns = height // BLOCK, width // BLOCK
     fine = fine[:, :rows, :columns]
@@ -150,8 +150,8 @@ def choose(
 
 
 def _candidates(found: Vectors, grid: tuple[int, int]) -> NDArray[np.int32]:
-    """Vectors to try for each block [N, 2, rows, columns], the first of them zero: those of its
-    four 16×16 blocks, and the most frequent ones."""
+    """Candidate vectors for each block [N, 2, rows, columns]: zero, the vectors of its four 16×16
+    blocks, and the most frequent vectors of the frame."""
     rows, columns = grid
     times = SIDE // BLOCK
     field = np.clip(found, -FARTHEST, FARTHEST).astype(np.int32)

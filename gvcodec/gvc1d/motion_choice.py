@@ -68,8 +68,8 @@ def _choose(
 
 
 def _candidates(found: Vectors, field: Vectors) -> NDArray[np.int16]:
-    """None, those found, those of the field so far around each block, their median, the most
-    frequent ones."""
+    """Candidate vectors of each block: zero, the search's, the neighbouring blocks' in the field
+    so far, their median, and the most frequent ones."""
     rows, columns = found.shape[:2]
     wide = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = [wide[1 + a : 1 + a + rows, 1 + b : 1 + b + columns] for a, b in _AROUND]

@@ -20,7 +20,7 @@ from gvcodec.gvc1d.refiner import Analyst, Restored, Restorer, Sizes, compensate
 from gvcodec.gvc1d.token_order import COARSE, REGIONS
 from gvcodec.gvc1d.transform import GREY, Transform
 
-#: Values round towards zero by so much more than to the nearest.
+#: Dead zone: values round towards zero by this share of a step more than to the nearest.
 DEAD_ZONE = 0.17
 #: λ of D + λ · bits, in squared steps a bit.
 PRICE = 0.15

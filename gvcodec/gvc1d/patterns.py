@@ -15,12 +15,12 @@ def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
 
 
-#: Every so many phases of the direct path, regions' patterns are those of chroma.
+#: Period of the direct path's phases in which regions' patterns code chroma.
 CHROMA_EVERY = 4
 
 
 def is_chroma(phase: int) -> bool:
-    """Whether regions' patterns are those of chroma."""
+    """Whether regions' patterns code chroma in this phase."""
     return phase % CHROMA_EVERY == CHROMA_EVERY - 1
 
 

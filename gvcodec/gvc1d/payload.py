@@ -2,9 +2,9 @@
 
     payload = u8 head  counts  motion  packets
     head    = rate 0…7 | run << 3 | each << 7
-    run       with a base: so many frames after this one, as far as they have no packet, are
-              restored with all tokens zero, 15 = all up to the next packet; those after them are
-              shown as they are, and the context of the next packet is empty
+    run       with a base: number of frames after this one that are restored with all tokens zero
+              (as far as they have no packet; 15 = all up to the next packet); later frames are
+              shown unrestored, and the context of the next packet is empty
               without a base: passes over this frame less 1; each goes on from the one before as if
               it were the frame before, with as many tokens, and the last is shown
     counts  = each 0: u8 tokens of every window, a prefix

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.entropy_model import LARGEST
 
-#: From a rate to the next coarser one the step grows by so many octaves: λ, which goes with its
-#: square, by twice as many.
+#: Octaves by which the step grows from a rate to the next coarser one; λ, which goes with its
+#: square, grows by twice as many.
 OCTAVES = 1 / 2
 
 

@@ -12,9 +12,9 @@ distortion instead (`rounding`).
                                                                      └─► memory of the next frame
 
 Both see a window as 256 patches (its regions, by their coefficients) and M memory vectors; local
-layers mix those of a window, global layers the memory vectors of all windows. Every frame rewrites
-the memory. Paper: GVC1D (CVPR 2026, arXiv 2603.15302): local and global attention, buffer, 1-D
-memory.
+layers mix these within a window, global layers the memory vectors of all windows. Every frame
+rewrites the memory. Paper: GVC1D (CVPR 2026, arXiv 2603.15302): local and global attention, buffer,
+1-D memory.
 
 Shapes: pictures in 10-bit levels, coefficients `[B, 384, h, w]` (`gvcodec.gvc1d.transform`), h and
 w multiples of 16; memory `[B, W, M, D]`; vectors `[B, h, w, 2]` (dx, dy) in quarter samples.

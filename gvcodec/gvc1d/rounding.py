@@ -1,8 +1,8 @@
 """The encoder's choice of integers in base gvc1d: transform, then rounding by rate and distortion,
 or the Analyst and a dead zone.
 
-A value moves towards 0 where the bits that this saves are worth the squared error; the bits are
-those of the entropy model itself, given the values as they are rounded so far.
+A value moves towards 0 where the bits that this saves are worth the squared error; the entropy
+model itself counts the bits, given the values rounded so far.
 """
 
 from __future__ import annotations

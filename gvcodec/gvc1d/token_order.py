@@ -36,9 +36,9 @@ REGIONS = SIDE**2
 LUMA, CHROMA = REGION**2, (REGION // 2) ** 2
 #: Integers of the first two levels.
 FIRST, COARSE = 48, 768
-#: A frame without a prediction is finer by so much in quality: later frames go on from it.
+#: Quality steps by which an intra frame is finer: later frames are predicted from it.
 FIRST_FINER = 10
-#: A chroma frequency is as late in the order as a luma frequency so much higher.
+#: A chroma frequency has the place in the order of a luma frequency this much higher.
 _CHROMA_LATER = 2.5
 
 

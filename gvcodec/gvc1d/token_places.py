@@ -16,12 +16,12 @@ KINDS = 7
 OWN = 12
 #: Values of the long span.
 _LONG = 64
-#: First channel and number of those of luma and of each chroma plane in a token of patterns.
+#: First channel and number of channels of luma and of each chroma plane in a token of patterns.
 _PLANES = (0, 10), (10, 3), (13, 3)
 
 
 def describe_places(tokens: int) -> NDArray[np.uint8]:
-    """What does not change [T, C, ·]: kind of token, place among those of its kind, channel."""
+    """Constant inputs [T, C, ·]: kind of token, its index among tokens of this kind, channel."""
     token, half = np.arange(tokens), tokens // 2
     level = np.frexp(token + 1)[1] - 1  # 0 for the first, 1 for two, 2 for four …
     inside = (token + 1 - (1 << level)) * 128 >> level

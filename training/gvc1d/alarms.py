@@ -24,8 +24,8 @@ _SILENT = 1e-3
 class Figures:
     """`places`, `clips`: spread of the decoder's patch features between places and of the
     encoder's slots between clips. `peak`: largest channel over the median. `dead`: share of hidden
-    units. `zeroed`, `shuffled`: held-out distortion without tokens, and with those of another
-    clip, over the whole one, less 1. `free`: distortion of the row without a network."""
+    units. `zeroed`, `shuffled`: held-out distortion without tokens, and with tokens of another
+    clip, over the intact network's, less 1. `free`: distortion of the row without a network."""
 
     places: float
     clips: float

@@ -4,9 +4,9 @@
 
 The same rows of the built-in clip need no material: tests compare them with the shipped card.
 
-Distortions are those of training (pixels, steadiness and the small perceptual network); a part
-costs what they rise by, in per cent, where it has something to do (`ROWS`). What training without
-a part costs is measured by the configurations in `training/configs/gvc1d/ablations`.
+The distortion is the training loss (pixels, steadiness and the small perceptual network); a part is
+worth its rise in per cent, on frames where the part is active (`ROWS`). Training without a part is
+measured by the configurations in `training/configs/gvc1d/ablations`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from training.gvc1d.losses import Distortion, Weights
 #: Rate that the built-in clip is coded at.
 _RATE = 3
 
-#: What can be spoilt: all tokens zero, or those of another clip; the memory fresh in every frame,
-#: or that of another clip; the decoder's features of the last frame zero; nothing known of the last
-#: frame but the memory, and not even that; no local, no global layers.
+#: Ablations: all tokens zero, or tokens of another clip; memory reset in every frame, or memory of
+#: another clip; the decoder's features of the last frame zero; nothing of the last frame but the
+#: memory, and not even that; no local, no global layers.
 CHANGES = (
     "zeroed",
     "shuffled",
@@ -46,7 +46,7 @@ CHANGES = (
     "local",
     "global",
 )
-#: Not spoilt but cut: so many tokens a window, or on average by InfoTok's budgets.
+#: Truncated instead: 8 tokens in every window, or 8 on average by InfoTok's budgets.
 SHORT = 8
 BUDGETS = (f"{SHORT} tokens", f"{SHORT} tokens by ELBO")
 _MEMORY = ("memory", "shuffled memory", "buffer and memory")

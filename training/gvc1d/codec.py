@@ -391,10 +391,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument(
-        "--held-out", type=Path, help="shards that measure (else those of training)"
+        "--held-out", type=Path, help="shards for validation (else the training shards)"
     )
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--steps", type=int, default=0, help="so many, however long they take")
+    parser.add_argument("--steps", type=int, default=0, help="steps, in place of --minutes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--initial", type=Path)
     parser.add_argument("--batch", type=int, default=2)

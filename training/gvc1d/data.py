@@ -32,8 +32,7 @@ VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".y4m", ".m4v", ".ts"}
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 #: Least pictures of a folder that is one video.
 _NUMBERED = 4
-#: A crop of `size`² is cut out of a picture whose shorter side is between one and so many times
-#: as long.
+#: A crop of `size`² is cut out of a picture whose shorter side is 1 to `_WIDEST` times `size`.
 _WIDEST = 2.0
 _TRIES = 20
 

@@ -105,7 +105,7 @@ class Work:
 
     # ------------------------------------------------------------------ data
     def _number(self, step: int) -> int:
-        """Of a micro-batch among those of all processes."""
+        """Number of this process's micro-batch among the micro-batches of all processes."""
         return step * self.world + self.rank
 
     def _batch(self, step: int) -> dict[str, Tensor]:
@@ -253,7 +253,7 @@ class Work:
                 self.sums[row].index_add_(0, kind, values.detach().float())
 
     def _settle(self) -> None:
-        """What samples of a kind usually cost, from those of the last step on all processes."""
+        """Update the usual loss of each kind of sample from the last step on all processes."""
         if self.world > 1:
             dist.all_reduce(self.sums)
         seen = self.sums[2] > 0
