@@ -29,7 +29,13 @@ def add_clips(parser: argparse.ArgumentParser, frames: int) -> None:
     add("--sequences", type=Path, metavar="DIR", help="folder of the set, or any folder of videos")
     names = "clips whose names contain one of these"
     add("--only", type=words, default=[], metavar="NAME,…", help=names)
-    add("--png-rate", type=_rate, default="25", metavar="FPS", help="of folders of PNGs (25)")
+    add(
+        "--png-rate",
+        type=_rate,
+        default="25",
+        metavar="FPS",
+        help="frame rate of folders of PNGs (25)",
+    )
     count = f"frames from the first, 0 = all (default {frames})"
     add("--frames", type=int, default=frames, help=count)
 
@@ -42,7 +48,9 @@ def add_readme(parser: argparse.ArgumentParser, marks: str) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     cores = os.cpu_count() or 1
-    parser.add_argument("--threads", type=int, default=cores, help="of every codec (all cores)")
+    parser.add_argument(
+        "--threads", type=int, default=cores, help="threads of every codec (all cores)"
+    )
 
 
 def words(text: str) -> list[str]:

@@ -234,21 +234,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help="photos, of which Motion8 is made")
     add("--clips", type=Path, metavar="DIR", help="videos that --labels or --splits name")
     add("--labels", type=Path, metavar="CSV", help="columns file and label")
-    add("--column", default="label", metavar="NAME", help="of --labels that has classes (label)")
+    add(
+        "--column",
+        default="label",
+        metavar="NAME",
+        help="column of --labels with the classes (label)",
+    )
     sources = "columns file and source_repo: a source is learned from or tested by, not both"
     add("--manifest", type=Path, metavar="CSV", help=sources)
     add("--splits", type=Path, metavar="DIR", help="lists of UCF101 or HMDB51, for --clips")
-    add("--side", type=int, default=SIDE, help=f"of pictures in pixels ({SIDE})")
+    add("--side", type=int, default=SIDE, help=f"width and height of pictures ({SIDE})")
     add("--transfer", action="store_true", help="train Cubes too, at the middle share")
     parts = lambda text: [float(part) / 100 for part in text.split(",")]
     shares = [0.005, 0.01, 0.02, 0.05]
-    add("--shares", type=parts, default=shares, help="of the bytes (0.5,1,2,5 %%)")
-    add("--methods", type=lambda text: text.split(";"), metavar="NAME;…", help="(all)")
-    add("--seeds", type=int, default=5, help="of Motion8, or folds of --labels (5)")
-    add("--steps", type=int, default=300, help="of networks that clips are chosen by (300)")
-    add("--judged", type=int, default=900, help="of training on a condensed set (900)")
+    add("--shares", type=parts, default=shares, help="shares of the bytes (0.5,1,2,5 %%)")
+    add(
+        "--methods",
+        type=lambda text: text.split(";"),
+        metavar="NAME;…",
+        help="methods to run (all)",
+    )
+    add("--seeds", type=int, default=5, help="seeds of Motion8, or folds of --labels (5)")
+    add("--steps", type=int, default=300, help="steps of networks that choose clips (300)")
+    add("--judged", type=int, default=900, help="steps of training on a condensed set (900)")
     add("--full", type=int, default=800, help="steps of training on all clips (800)")
-    add("--full-seeds", type=int, default=2, help="seeds that do so (2)")
+    add("--full-seeds", type=int, default=2, help="seeds trained on all clips (2)")
     add_out(parser)
 
 

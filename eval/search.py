@@ -280,8 +280,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("material", type=Path, help=made_by)
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)
-    add("--seeds", type=int, default=5, help="(5)")
-    add("--q", type=int, nargs="+", default=[60], help="of the streams (60)")
+    add("--seeds", type=int, default=5, help="orders of the clips (5)")
+    add("--q", type=int, nargs="+", default=[60], help="qualities of the streams (60)")
     add_out(parser)
 
 

@@ -179,7 +179,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cache", type=Path, help="folder of python -m training lp_comp")
-    parser.add_argument("--weights", type=Path, help="of LP-Comp (the shipped ones)")
+    parser.add_argument("--weights", type=Path, help="weights of LP-Comp (the shipped ones)")
     parser.add_argument("--seeds", type=int, default=5, help="orders of the clips (5)")
     add_out(parser)
 

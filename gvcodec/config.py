@@ -121,7 +121,7 @@ class EncoderConfig:
         fitting,
         "STEPS|off",
         "steps of fitting the painter to the video, for which packets wait "
-        f"({_by_speed(lambda row: row.fit_steps)}); off: nor is its strength chosen by GOP",
+        f"({_by_speed(lambda row: row.fit_steps)}); off: its strength is not chosen by GOP either",
     )
     fit_by: str = option(
         "",

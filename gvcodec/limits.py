@@ -57,9 +57,7 @@ class Limits:
     span. `max_pixels` alone takes the place of the default memory: pictures up to there are decoded
     whatever memory they take."""
 
-    max_pixels: int | None = option(
-        None, count, "N", "refuse larger pictures (what the memory has room for)"
-    )
+    max_pixels: int | None = option(None, count, "N", "refuse larger pictures (by --max-memory)")
     max_memory: int | None = option(
         None,
         bytes_,

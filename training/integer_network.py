@@ -263,8 +263,8 @@ def run(subject: Subject, parser: argparse.ArgumentParser, words: Sequence[str] 
     parser.add_argument("what", choices=("material", "train", "card"))
     parser.add_argument("source", type=Path, help="clips, or the folder of material")
     parser.add_argument("target", type=Path, help="the folder of material, or the network")
-    parser.add_argument("--clips", type=int, default=0, help="of the folder at most (all)")
-    parser.add_argument("--minutes", type=float, default=10, help="of one core (10)")
+    parser.add_argument("--clips", type=int, default=0, help="most clips of the folder (all)")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes of one core (10)")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     source, target, minutes = options.source, options.target, options.minutes

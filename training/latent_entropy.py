@@ -180,7 +180,9 @@ def read(path: Path) -> list[Layer]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="latent_entropy", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="whose tokens are coded (the shipped one)")
+    parser.add_argument(
+        "--model", type=Path, help="network that makes the tokens (the shipped one)"
+    )
 
     def write(path: Path, network: Sequence[Layer]) -> None:
         write_network(path, network, GVC1D_ENTROPY.form)

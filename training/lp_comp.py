@@ -292,7 +292,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("clips", type=Path, metavar="CLIPS", help="folder of videos")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="tokens of clips")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="state and weights")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training; 0: cache only (4)")
+    parser.add_argument(
+        "--minutes", type=float, default=4.0, help="minutes of training; 0: cache only (4)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(words)
     torch.set_num_threads(1)

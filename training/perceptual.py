@@ -223,9 +223,11 @@ def main(words: Sequence[str] | None = None) -> None:
         "--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)"
     )
     parser.add_argument(
-        "--fitted", type=int, default=600, help="of them for the closed form (600: 6 GB of memory)"
+        "--fitted", type=int, default=600, help="pairs for the closed form (600: 6 GB of memory)"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="of gradient descent (60)")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="minutes of gradient descent (60)"
+    )
     options = parser.parse_args(words)
     if not perceptual.find_weights():
         parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")

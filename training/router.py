@@ -243,9 +243,9 @@ def explained(head: Head, windows: Windows, change: str = "") -> float:
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training router", description=__doc__)
-    parser.add_argument("clips", type=Path, metavar="FOLDER", help="of videos and photos")
+    parser.add_argument("clips", type=Path, metavar="FOLDER", help="folder of videos and photos")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=3.0, help="of looking at clips (3)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="minutes of training (3)")
     parser.add_argument("--model", type=Path, help="weights of the tokenizer (the shipped ones)")
     options = parser.parse_args(words)
     torch.set_num_threads(1)

@@ -34,7 +34,7 @@ def parse_run(
     parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
     for name in overrides:
-        parser.add_argument(f"--{name}", help="overrides the file's")
+        parser.add_argument(f"--{name}", help="overrides the key of the file")
     options = parser.parse_args(words)
     given = {name: value for name in overrides if (value := getattr(options, name))}
     return options, replace(read_settings(options.config, kind), **given)  # type: ignore[type-var]

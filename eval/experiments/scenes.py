@@ -171,7 +171,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with the clips")
     parser.add_argument("--out", type=Path, default=Path("docs/data/scenes.csv"))
     parser.add_argument("--films", nargs="*", default=list(FILMS))
-    parser.add_argument("--methods", nargs="*", default=METHODS, help="of --alloc, or shuffled")
+    parser.add_argument(
+        "--methods", nargs="*", default=METHODS, help="values of --alloc, or shuffled"
+    )
     options = parser.parse_args()
     if options.what == "measure":
         measure(options.data, options.out, options.films, options.methods)

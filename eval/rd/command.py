@@ -34,7 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     conditions = "the conditions of a paper: frames, rates, low delay"
     add("--profile", choices=PROFILES, help=conditions)
-    add("--presets", choices=("conditions", "fast"), default="conditions", help="of the peers")
+    add(
+        "--presets",
+        choices=("conditions", "fast"),
+        default="conditions",
+        help="presets of the peers",
+    )
     codecs = ["gvcodec", "x264", "x265", "svtav1", "vvenc"]
     add("--codecs", type=shared.words, default=codecs, metavar="NAME,…")
     toml = {"type": Path, "action": "append", "default": [], "metavar": "TOML"}

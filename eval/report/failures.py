@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("output", type=Path, metavar="OUT.webp")
     add("videos", type=Path, nargs="+", metavar="VIDEO")
     add("-q", type=float, default=50, help="quality of gvcodec (50)")
-    add("--fit-steps", type=int, default=20, help="(20)")
+    add("--fit-steps", type=int, default=20, help="steps of fitting (20)")
     add("--each", type=int, default=1, help="parts of each video (1)")
 
 

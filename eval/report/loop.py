@@ -26,9 +26,9 @@ _SAVINGS = ((1, 85), (1, 75), (2, 85), (2, 75), (3, 75), (4, 70))
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("output", type=Path, metavar="OUT.webp")
-    add("--video", type=Path, default=Path("out/demo.y4m"), help="(out/demo.y4m)")
+    add("--video", type=Path, default=Path("out/demo.y4m"), help="clip to show (out/demo.y4m)")
     add("-q", type=float, default=57, help="quality of gvcodec; the others get its bytes (57)")
-    add("--frames", type=int, default=48, help="(48)")
+    add("--frames", type=int, default=48, help="number of frames (48)")
     add("--crop", type=_crop, metavar="WxH+X+Y", help="part that is shown (all)")
 
 

@@ -53,7 +53,7 @@ def add_part(parser: argparse._ActionsContainer, *begins: str) -> None:
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--to", type=seconds, metavar="T", help="end before this time (the end)")
     end.add_argument(
-        "--duration", type=seconds, metavar="T", help="how long the part is (to the end)"
+        "--duration", type=seconds, metavar="T", help="duration of the part (to the end)"
     )
 
 

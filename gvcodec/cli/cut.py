@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--exact",
         action="store_true",
         help="cut at these times, not at the keyframes around them: re-encodes the first and "
-        "the last GOP again",
+        "the last GOP",
     )
     add_threads(parser)
     add_limits(parser)
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     end = end_of(options)
     kept = call(cut, options, options.input, options.output, options.start, end)
     if not options.exact and (missed := _missed(kept, options.start, end)):
-        say(f"{missed} (--exact cuts there and codes the first and the last GOP again)")
+        say(f"{missed} (--exact cuts there, re-encoding the first and the last GOP)")
     span = f"{kept.begin:.3f} s to {kept.end:.3f} s"
     last = kept.first + kept.frames - 1
     which = f"frames {kept.first} to {last}" if kept.frames > 1 else f"frame {last}"

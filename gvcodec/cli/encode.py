@@ -41,18 +41,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="stream to write, - = standard output (IN with the ending .gvc); .mp4, .mkv, .webm: "
         "AV1 that every player shows, with the packets for painting",
     )
-    coding_arguments(parser)
-    unsaid = parser.add_argument_group("what the input does not tell")
-    add_options(unsaid, InputOptions, group="input")
+    coding = coding_arguments(parser)
+    add_options(coding, EncoderConfig, group="whole")
+    untagged = parser.add_argument_group("properties that the input does not state")
+    add_options(untagged, InputOptions, group="input")
     run_by = parser.add_argument_group("the run and its output")
     add_overwrite(run_by)
     add_progress(run_by)
     add_threads(run_by)
-    add_options(run_by, Job, EncoderConfig, group="whole")
+    add_options(run_by, Job, group="whole")
 
 
-def coding_arguments(parser: argparse.ArgumentParser) -> None:
-    """How to encode, for `batch` and `compare` too."""
+def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Options of one encode, for `batch` and `compare` too. Returns the group of coding tools."""
     rate = parser.add_argument_group("quality or size (one of -q, --size, --bitrate, …)")
     add_options(rate, EncoderConfig, Job, group="rate", exclusive=True)
     add_options(rate, Job, group="target")
@@ -63,11 +64,13 @@ def coding_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(part, InputOptions, group="sound", exclusive=True).add_argument(
         "--no-sound", dest="sound", action="store_const", const="none", help="as --sound none"
     )
-    add_options(parser.add_argument_group("coding"), EncoderConfig)
+    coding = parser.add_argument_group("coding")
+    add_options(coding, EncoderConfig)
+    return coding
 
 
 def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
-    """What the options say."""
+    """The job that parsed options describe."""
     return Job(
         **values_of(
             Job,

@@ -23,7 +23,9 @@ _STREAMS = (".gvc", ".bin")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="IN", help="stream of a standard base, in any file; - = standard input"
+        "input",
+        metavar="IN",
+        help="stream of base av1 or vvc, in any container; - = standard input",
     )
     parser.add_argument(
         "output",

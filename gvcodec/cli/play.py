@@ -51,7 +51,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="QUERY",
         help="start at the best match of a query, as search takes it (needs a summary)",
     )
-    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    parser.add_argument(
+        "--fidelity", action="store_true", help="show base frames: no painter, no restoration"
+    )
     parser.add_argument(
         "--device",
         default="cpu",

@@ -25,7 +25,9 @@ EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     parser.add_argument("--source", metavar="VIDEO", help="source of the stream, to measure PSNR")
-    parser.add_argument("--fidelity", action="store_true", help="do not paint")
+    parser.add_argument(
+        "--fidelity", action="store_true", help="check base frames only: no painter, no restoration"
+    )
     add_model(parser)
     add_threads(parser)
     add_limits(parser)

@@ -39,11 +39,11 @@ def main(words: Sequence[str] | None = None) -> None:
     """One line of the CSV for each configuration, seed and way of judging."""
     parser = argparse.ArgumentParser(prog="gvc1d.ablations", description=__doc__)
     parser.add_argument("configs", nargs="*", help="names of files (all)")
-    parser.add_argument("--steps", type=int, default=60, help="of each run (60)")
-    parser.add_argument("--seeds", type=int, default=2, help="how many (2)")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each run (60)")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of each configuration (2)")
     parser.add_argument("--csv", type=Path, required=True)
     for name in ("data", "cache", "initial"):
-        parser.add_argument(f"--{name}", help="overrides the file's")
+        parser.add_argument(f"--{name}", help="overrides the key of the file")
     options = parser.parse_args(words)
     given = {k: v for k in ("data", "cache", "initial") if (v := getattr(options, k))}
     names = options.configs or sorted(p.stem for p in _FOLDER.glob("*.toml"))

@@ -399,7 +399,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--initial", type=Path)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--length", type=int, default=3)
-    parser.add_argument("--share", type=float, default=0.5, help="of the values that are paid")
+    parser.add_argument("--share", type=float, default=0.5, help="share of values in the rate term")
     parser.add_argument("--looks", type=int, default=1, help="batches of each measurement")
     parser.add_argument("--look", type=int, default=200, help="steps between lines of the log")
     parser.add_argument("--grace", type=float, default=60.0, help="minutes before alarms end it")

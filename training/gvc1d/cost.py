@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="training gvc1d.cost")
     parser.add_argument("--network", default="large", help="small, large or a configuration")
     parser.add_argument("--frames", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=200.0, help="TFLOP/s of a GPU, kept up")
+    parser.add_argument("--rate", type=float, default=200.0, help="sustained TFLOP/s of a GPU")
     parser.add_argument("--gpus", type=int, default=8)
     asked = parser.parse_args(arguments)
     config = {"small": SMALL, "large": LARGE}.get(asked.network)

@@ -439,7 +439,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--initial", type=Path, help="weights to go on from, with --free 0")
-    parser.add_argument("--free", type=float, default=FREE, help="share of it without bits")
+    parser.add_argument(
+        "--free", type=float, default=FREE, help="share of the steps without a rate term"
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--peak", type=float, default=6e-4, help="learning rate")
     parser.add_argument("--seed", type=int, default=1)

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--crf", type=int, default=19)
-    parser.add_argument("--held-out", action="store_true", help="of held-out sources alone")
+    parser.add_argument("--held-out", action="store_true", help="take held-out sources only")
     asked = parser.parse_args(arguments)
     asked.folder.mkdir(parents=True, exist_ok=True)
     motion: dict[str, np.ndarray] = {}
