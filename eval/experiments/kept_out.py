@@ -16,6 +16,7 @@ qualities, near `TARGETS`:
 `all` measures what a CSV lacks, a process for each codec, clip and quality, so that none takes
 long. `report` compares its rows by size of picture and band of rates. `check` fails where gvcodec
 takes over 2 % more bits than in the release before, on the same clips at the same sizes.
+`sampling` says what measuring some of the frames only (`EVERY`) moves.
 """
 
 from __future__ import annotations
@@ -271,6 +272,26 @@ def measure(options: argparse.Namespace) -> None:
             file.writelines(lines)
 
 
+def sampling(options: argparse.Namespace) -> None:
+    """A line for each quality: LPIPS-Alex of SVT-AV1's and our painted frames on every frame, on
+    those that `EVERY` takes, and by how many per cent that moves their ratio."""
+    torch.set_num_threads(1)
+    frames, fmt = read(find_clip(options.data, options.clip), options.samples, options.frames)
+    judges = [
+        measurer(frames, fmt.frame_rate, {"lpips_alex": every}, fmt.colour.matrix)
+        for every in (1, EVERY["lpips_alex"])
+    ]
+    for q in options.q:
+        values = []
+        for codec, output in (("svtav1", ""), ("gvcodec", "painted")):
+            shown = Loaded(code(codec, frames, fmt, q)[1][output]())
+            values.append([judge(shown)["lpips_alex"]["mean"] for judge in judges])
+        (all_theirs, theirs), (all_ours, ours) = values
+        moved = 100 * (ours / theirs / (all_ours / all_theirs) - 1)
+        cells = [options.clip, q, *(f"{v:.5f}" for pair in values for v in pair), f"{moved:+.1f}"]
+        print(",".join(map(str, cells)), flush=True)
+
+
 def everything(options: argparse.Namespace) -> None:
     """One process for each piece, so that none takes long."""
     call = [*options.prefix, sys.executable, "-m", "eval.experiments.kept_out"]
@@ -410,6 +431,15 @@ def check(options: argparse.Namespace) -> None:
         sys.exit(f"{', '.join(worse)}: more than {ALLOWED:g} % more bits than {releases[-1].stem}")
 
 
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "measure": measure,
+    "all": everything,
+    "report": report,
+    "check": check,
+    "sampling": sampling,
+}
+
+
 def main() -> None:
     def listed(text: str) -> list[str]:
         return text.split(",")
@@ -418,9 +448,9 @@ def main() -> None:
         return [float(part) for part in text.split(",")]
 
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("command", choices=("measure", "all", "report", "check"))
+    parser.add_argument("command", choices=tuple(COMMANDS))
     parser.add_argument("--data", type=Path, action="append", help="folder of clips; repeatable")
-    parser.add_argument("--out", type=Path, default=RELEASES / "1.0.csv")
+    parser.add_argument("--out", type=Path, default=RELEASES / "1.0.0.csv")
     parser.add_argument("--releases", type=Path, default=RELEASES, help="CSVs of releases")
     parser.add_argument("--codecs", type=listed, default=list(CODECS))
     parser.add_argument("--clips", type=listed, help="clips in place of the kept-out set")
@@ -439,8 +469,7 @@ def main() -> None:
     parser.add_argument("--anchor", default="svtav1", help="codec to compare with")
     parser.add_argument("--bands", action="store_true", help="a row for each band of rates")
     options = parser.parse_args()
-    commands = {"measure": measure, "all": everything, "report": report, "check": check}
-    commands[options.command](options)
+    COMMANDS[options.command](options)
 
 
 if __name__ == "__main__":
