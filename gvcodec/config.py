@@ -34,12 +34,11 @@ class Speed:
 
 #: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
 FORMATS = ("1.0",)
-#: What --speed stands for; measured in docs/usage.md. Large pictures have less time for each
-#: sample: at 720p `balanced` codes in 1.3 and `fast` in .8 of the time of SVT-AV1 4.2's plain
-#: preset 4 (one clip, without fitting and painting). Steps of fitting are of eight crops each.
+#: What --speed stands for; measured in docs/usage.md. `balanced` codes in about 1.5 of the processor
+#: time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops each.
 SPEEDS = {
     "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
-    "balanced": Speed({"av1": (4, 4, 5), "vvc": (2, 2, 2)}, 0),
+    "balanced": Speed({"av1": (4, 4, 4), "vvc": (2, 2, 2)}, 0),
     "best": Speed({"av1": (0, 2, 2), "vvc": (1, 1, 1)}, 20),
 }
 SIZES = (640 * 360, 864 * 480)
