@@ -34,8 +34,8 @@ class Speed:
 
 #: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
 FORMATS = ("1.0",)
-#: What --speed stands for; measured in docs/usage.md. `balanced` codes in about 1.5 of the processor
-#: time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops each.
+#: What --speed stands for; measured in docs/usage.md. `balanced` codes in about 1.5 of the
+#: processor time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops.
 SPEEDS = {
     "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
     "balanced": Speed({"av1": (4, 4, 4), "vvc": (2, 2, 2)}, 0),
