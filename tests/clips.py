@@ -3,7 +3,7 @@ way, changing light."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -112,3 +112,38 @@ def put_planes(
         frame.pts, frame.time_base = number, Fraction(1, 25)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
+
+
+def put_pictures(
+    container: av.container.OutputContainer,
+    stream: av.VideoStream,
+    pictures: Iterable[av.VideoFrame | NDArray[np.uint8]],
+) -> None:
+    """All pictures, arrays of RGB (H, W, 3) among them, in the format of the stream."""
+    for picture in pictures:
+        if isinstance(picture, np.ndarray):
+            picture = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        container.mux(stream.encode(picture.reformat(format=stream.pix_fmt)))
+    container.mux(stream.encode(None))
+
+
+def sound_of(samples: NDArray[Any], rate: int, pts: int = 0) -> av.AudioFrame:
+    """Samples (channels, N), int16 or float32."""
+    kind, layout = "fltp" if samples.dtype == np.float32 else "s16p", ("mono", "stereo")
+    frame = av.AudioFrame.from_ndarray(samples, kind, layout[len(samples) - 1])
+    frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
+    return frame
+
+
+def copy_tracks(
+    source: Path, target: Path, change: Callable[[av.Packet], None] = lambda packet: None
+) -> Path:
+    """Another file with the packets of all tracks, which `change` may move."""
+    with av.open(str(source)) as one, av.open(str(target), "w", options={"strict": "-2"}) as two:
+        outputs = {s.index: two.add_stream_from_template(s, opaque=True) for s in one.streams}
+        for packet in one.demux():
+            if packet.pts is not None and packet.size:
+                packet.stream = outputs[packet.stream.index]
+                change(packet)
+                two.mux(packet)
+    return target

@@ -6,8 +6,10 @@ import io
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -15,8 +17,13 @@ from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.types import Planes
+from gvcodec.codec.encode_stream import encode_stream
+from gvcodec.codec.encoder import Encoder
+from gvcodec.config import EncoderConfig
+from gvcodec.media.metadata import Metadata
+from gvcodec.types import Planes, VideoFormat
 
+T = TypeVar("T")
 # How long a case takes is the machine's business.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -59,6 +66,23 @@ def stream_of(
     return stream.getvalue()
 
 
+def coded(
+    fmt: VideoFormat,
+    clip: Iterable[Planes],
+    paints: bool = True,
+    fitted: dict[int, bytes] | None = None,
+    **settings: Any,
+) -> bytes:
+    """What an encoder of these settings makes of frames."""
+    encoder, stream = Encoder(fmt, EncoderConfig(**settings), fitted=fitted), io.BytesIO()
+    encode_stream(encoder, stream, ((planes, None) for planes in clip), paints=paints)
+    return stream.getvalue()
+
+
+def packets_in(data: bytes) -> list[Packet]:
+    return list(Reader(io.BytesIO(data)).packets())
+
+
 def rewritten(data: bytes, change: Callable[[list[Packet]], Iterable[Packet]]) -> bytes:
     """The stream with `change` applied to its packets, every checksum right."""
     reader = Reader(io.BytesIO(data))
@@ -78,6 +102,30 @@ def without_painted_hash(data: bytes) -> bytes:
     return rewritten(data, lambda packets: [p for p in packets if p.kind not in lost])
 
 
+def metadata_of(path: Path) -> Metadata:
+    """What a stream says of title, chapters, tags and its source."""
+    packets = Reader(io.BytesIO(path.read_bytes())).packets()
+    return Metadata.unpack(next(p.payload for p in packets if p.kind is Kind.METADATA))
+
+
+def in_process(*words: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Python with these words in a process of its own, and its exit code."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, check=False, **pipes | options)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def wait_for(found: Callable[[], T], seconds: float = 60) -> T:
+    """What `found` gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)
+    return result
+
+
 def run(*words: object, code: int = 0) -> None:
     """The command line, in this process, and its exit code."""
     try:
@@ -91,9 +139,7 @@ def run_without_torch(*words: object, code: int = 0) -> str:
     """What the command line says, in a process that cannot import torch."""
     lines = ["import sys", "sys.modules['torch'] = None", "from gvcodec.cli import main"]
     program = "; ".join([*lines, f"sys.exit(main({[*map(str, words)]!r}))"])
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    done = in_process("-c", program, code=code, text=True)
     return done.stdout + done.stderr
 
 

@@ -27,22 +27,14 @@ from tests.conftest import moving_texture
 from tests.networks import other_biases
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
 #: Golden streams by base.
 STREAMS = {"av1": GOLDEN / "av1.bin", "vvc": GOLDEN / "vvc.bin"}
-
-
 #: What the fixture `play` gives.
 Play = Callable[..., AbstractContextManager[Page]]
 #: A page shows a frame, painted or not.
 SHOWN, PAINTED = "window.player?.shown", "window.player?.shown?.painted"
-
-
 #: Seconds for SwiftShader, a program, to have shaders ready and tried on a busy machine.
 SHADERS = 240.0
-
-
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 
 
@@ -112,8 +104,6 @@ def go(page: Page, number: int) -> None:
 
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
   Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
-
-
 #: The picture's pixels, joined.
 PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
     gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""

@@ -4,8 +4,6 @@ imported."""
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +14,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError, VerificationError
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import texture
-from tests.conftest import FASTEST, clips_equal, psnr
+from tests.conftest import FASTEST, clips_equal, in_process, psnr
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 
@@ -102,13 +100,11 @@ def test_import_loads_nothing_heavy_and_no_torch_at_all() -> None:
         "set(sys.modules)));"
         "gvcodec.encode; gvcodec.Decoder; print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    done = in_process("-c", code, text=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
 
 
 FAST = {"fit": 0, "threads": 1, "base": "av1", "preset": 10, "q": 5}
-
-
 PQ = Colour(9, 16, 9)
 
 

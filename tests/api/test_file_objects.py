@@ -163,11 +163,7 @@ def test_the_longest_name_can_be_resumed(video: Path, tmp_path) -> None:
 
 
 FORMAT = VideoFormat(48, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
-
-
 ENCODE = ("--fit", "off", "--preset", "10", "-y")
-
-
 TWICE = [("--size", "9k"), ("--bitrate", "80k"), ("--target", "psnr=30"), ("--jobs", "1"), ()]
 
 

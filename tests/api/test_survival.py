@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,18 @@ from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import WrongModelError
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Planes
-from tests.clips import add_video
-from tests.conftest import clips_equal, moving_texture, planes_equal, rewritten, run
+from tests.clips import add_video, put_planes
+from tests.conftest import (
+    clips_equal,
+    in_process,
+    moving_texture,
+    planes_equal,
+    rewritten,
+    run,
+    wait_for,
+)
 from tests.edit import test_tools
 from tests.edit.test_tools import TIMES, contents, sound
 
@@ -77,17 +83,12 @@ def test_a_lost_frame_costs_the_rest_of_its_gop(clip: list[Planes], base: str, w
     data = made(clip, base, TIMES)
     whole = list(gvcodec.decode_planes(data, fidelity=True))
     begin, size = place_of(data, 7)
-    if what == "payload":
-        damaged = (
-            data[: begin + size // 2]
-            + bytes([data[begin + size // 2] ^ 4])
-            + data[begin + size // 2 + 1 :]
-        )
-    elif what == "size":
-        damaged = data[:begin] + bytes([data[begin] ^ 0x40]) + data[begin + 1 :]
+    damaged = bytearray(data)
+    if what == "removed":
+        del damaged[begin : begin + size]
     else:
-        damaged = data[:begin] + data[begin + size :]
-    frames, losses = despite(damaged)
+        damaged[begin if what == "size" else begin + size // 2] ^= 0x40 if what == "size" else 4
+    frames, losses = despite(bytes(damaged))
     assert losses
     lost = set(TIMES) - frames.keys()
     assert lost <= set(TIMES[5:10]) and set(TIMES[7:10]) <= lost
@@ -180,14 +181,8 @@ def test_a_part_counts_frames_that_are_held(tmp_path, clip: list[Planes]) -> Non
     data = bytearray(made(clip))
     data[sum(place_of(bytes(data), 7)) - 3] ^= 1
     (tmp_path / "a.gvc").write_bytes(data)
-    done = gvcodec.decode_file(
-        tmp_path / "a.gvc",
-        tmp_path / "a.y4m",
-        fidelity=True,
-        ignore_errors=True,
-        start=0.32,
-        frames=4,
-    )
+    part = {"fidelity": True, "ignore_errors": True, "start": 0.32, "frames": 4}
+    done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "a.y4m", **part)
     assert done.frames == 4
     with VideoReader(tmp_path / "a.y4m") as video:
         first, second, *_ = [frame.planes for frame in video]
@@ -253,11 +248,7 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
         for number in range(24):
             encoder.stdin.write(b"FRAME\n" + bytes([100 + number]) * size)
             encoder.stdin.flush()
-            for _ in range(3000):
-                if got == number + 1:
-                    break
-                time.sleep(0.01)
-            assert got == number + 1, (number, got)
+            wait_for(lambda wanted=number + 1: got == wanted)
         encoder.stdin.close()
         reader.join(60)
         assert got == 24
@@ -316,9 +307,7 @@ def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
         "decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"
     )
     words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--max-memory", "100M"]
-    program = [sys.executable, "-c", limited, *words, "--threads", "1"]
-    done = subprocess.run(program, capture_output=True, check=False, timeout=120)
-    assert done.returncode == 1, done.stderr
+    done = in_process("-c", limited, *words, "--threads", 1, code=1)
     assert done.stderr == b"gvcodec: out of memory\n"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
@@ -327,9 +316,7 @@ def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
     source, output, part = (tmp_path / name for name in ("in.mkv", "o.gvc", "o.gvc.part"))
     with av.open(str(source), "w") as container:
         stream = add_video(container, 64, 48, options={"g": "5"})
-        for planes in moving_texture(64, 48, 30):
-            container.mux(stream.encode(frame_from_planes(planes, 8)))
-        container.mux(stream.encode(None))
+        put_planes(container, stream, moving_texture(64, 48, 30))
     words = ["encode", source, output, "--keyint", "5", "--fit", "off", "--preset", "8"]
     words += ["--jobs", "1"]
     run(*words)
@@ -337,10 +324,7 @@ def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
     output.unlink()
     command = [sys.executable, "-m", "gvcodec", *map(str, words), "--resume"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        for _ in range(6000):
-            if len(list(part.glob(".batch/chunks/*/*.json"))) > 1:
-                break
-            time.sleep(0.005)
+        wait_for(lambda: len(list(part.glob(".batch/chunks/*/*.json"))) > 1)
         process.send_signal(signal.SIGKILL)
     assert not output.exists() and part.is_dir()
     done = subprocess.run(command, check=True, capture_output=True)
@@ -387,10 +371,7 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
     found = repair_stream(io.BytesIO(damaged), "a.gvc", output, threads=1)
     assert found.lost == 0
     assert any("timing" in line for line in found.losses)
-    whole, mended = (
-        gvcodec.open(data, fidelity=True),
-        gvcodec.open(output.getvalue(), fidelity=True),
-    )
+    whole, mended = (gvcodec.open(d, fidelity=True) for d in (data, output.getvalue()))
     assert len(mended) == len(whole) == found.kept
     assert [mended.pts_of(n) for n in range(len(whole) + 1)] == [
         whole.pts_of(n) for n in range(len(whole) + 1)

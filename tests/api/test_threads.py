@@ -8,7 +8,6 @@ import hashlib
 import io
 import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture
+from tests.conftest import in_process, moving_texture
 from tests.edit.test_tools import made
 
 BASES = ["av1", "vvc"]
@@ -174,24 +173,21 @@ from gvcodec.types import VideoFormat
 sys.path.insert(0, sys.argv.pop(1))
 from tests.conftest import moving_texture, run
 fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
-configs = [gvcodec.EncoderConfig(base=base, fit=0, threads=2) for base in ("av1",)]
-encoders = [gvcodec.Encoder(fmt, config) for config in configs]
-for planes in moving_texture(64, 48, 2):
-    for encoder in encoders: encoder.send_frame(planes)
+encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="av1", fit=0, threads=2))
+for planes in moving_texture(64, 48, 2): encoder.send_frame(planes)
 data = [pathlib.Path(name).read_bytes() for name in sys.argv[1:]]
 videos = [gvcodec.open(one, fidelity=True, threads=2) for one in data]
 for video in videos: video[3]
 if os.fork() == 0:
-    del videos, video, encoders, encoder
+    del videos, video, encoder
     sys.exit(7)
 print(os.waitpid(-1, 0)[1] >> 8)
 """
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
     words = [Path(__file__).parents[2], *(tmp_path / base for base in BASES)]
-    program = [sys.executable, "-W", "ignore", "-c", script, *words]
-    done = subprocess.run(program, capture_output=True, timeout=120, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == (b"7\n", b"", 0)
+    done = in_process("-W", "ignore", "-c", script, *words)
+    assert (done.stdout, done.stderr) == (b"7\n", b"")
 
 
 class Frames:
@@ -221,16 +217,7 @@ def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
     left threads in."""
     pytest.importorskip("torch")
     call = f"from tests.api.test_threads import load; load({method!r}, {threads}, {base!r})"
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", call],
-        cwd=root,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_process("-c", call, cwd=Path(__file__).parents[2], timeout=300)
 
 
 def load(method: str, threads: int, base: str) -> None:
@@ -291,12 +278,8 @@ def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> No
     for base in BASES:
         (tmp_path / base).write_bytes(stream(base))
     files = [tmp_path / base for base in BASES]
-    program = [sys.executable, "-c", NO_THREADS, DECODE, str(fidelity), *files]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        program, capture_output=True, timeout=240, env=environment, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    words, environment = ("-c", NO_THREADS, DECODE), os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = in_process(*words, fidelity, *files, timeout=240, env=environment, text=True)
     wanted = [hashlib.sha256(pictures(base, fidelity).tobytes()).hexdigest() for base in BASES]
     assert done.stdout.split() == wanted
 
@@ -310,23 +293,16 @@ def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     )
     with open(tmp_path / "a.bin", "wb") as file:
         encode_stream(encoder, file, ((p, None) for p in moving_texture(960, 544, 2)), paints=False)
-    program = [sys.executable, "-m", "gvcodec", "decode", "--fidelity", "--threads", "64"]
-    program += ["--max-memory", "180M", str(tmp_path / "a.bin"), str(tmp_path / "a.y4m")]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    words = ("decode", "--fidelity", "--threads", 64, "--max-memory", "180M")
+    in_process("-m", "gvcodec", *words, tmp_path / "a.bin", tmp_path / "a.y4m")
 
 
 @pytest.mark.parametrize("word", ["sse", "avx2,avx512"])
-@pytest.mark.parametrize("base", ["av1"])
-def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, base: str, word: str) -> None:
-    (tmp_path / "a.bin").write_bytes(stream(base))
-    words = ["decode", "--fidelity", tmp_path / "a.bin", tmp_path / "a.y4m"]
-    program = [sys.executable, "-m", "gvcodec", *words]
+def test_an_unknown_form_of_the_loops_is_one_line(tmp_path, word: str) -> None:
+    (tmp_path / "a.bin").write_bytes(stream("av1"))
+    words = ("-m", "gvcodec", "decode", "--fidelity", tmp_path / "a.bin", tmp_path / "a.y4m")
     environment = os.environ | {"GVCODEC_CPU": word}
-    done = subprocess.run(
-        program, capture_output=True, env=environment, text=True, timeout=120, check=False
-    )
-    assert done.returncode == UsageError.exit_code
+    done = in_process(*words, code=UsageError.exit_code, env=environment, text=True)
     forms = "plain, avx2, avxvnni or avx512"
     assert done.stderr == f"gvcodec: GVCODEC_CPU is {forms}, not {word}\n"
     assert not (tmp_path / "a.y4m").exists()

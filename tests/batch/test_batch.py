@@ -30,7 +30,7 @@ from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.rate.one_pass import Budget
 from gvcodec.util import uris
-from tests.clips import add_video, put_planes
+from tests.clips import add_video, put_planes, sound_of
 from tests.conftest import moving_texture, planes_equal, run
 
 FRAMES, SIDE = 60, 96
@@ -52,10 +52,7 @@ def write_video(
         put_planes(container, stream, clip, 10)
         if audio is not None:
             wave = np.sin(np.arange(1920 * frames) / 20)[None].repeat(2, 0).astype(np.float32)
-            piece = av.AudioFrame.from_ndarray(wave, "fltp", "stereo")
-            piece.sample_rate, piece.pts = 48000, 0
-            sampler = av.AudioResampler("fltp", "stereo", 48000, frame_size=1024)
-            for part in (*sampler.resample(piece), *sampler.resample(None), None):
+            for part in (sound_of(wave, 48000), None):
                 container.mux(audio.encode(part))
     return path
 
@@ -116,11 +113,8 @@ def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
 def test_chunks_hold_every_frame_once(
     tmp_path, suffix: str, start: float, frames: int | None
 ) -> None:
-    path = str(
-        write_video(
-            tmp_path / f"in{suffix}", codec="wrapped_avframe" if suffix == ".y4m" else "libx264"
-        )
-    )
+    codec = "wrapped_avframe" if suffix == ".y4m" else "libx264"
+    path = str(write_video(tmp_path / f"in{suffix}", codec=codec))
     plan = make_plan(path, start, frames, 20)
     with VideoReader(path, start, frames) as reader:
         whole = list(reader)
@@ -237,9 +231,8 @@ def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     assert failed == {"empty.mp4", "cut off.mp4"}
     assert all(row["error"] for row in rows if row["status"] == "failed")
     outputs = {row["output"] for row in rows if row["status"] == "done"}
-    assert (
-        outputs == set(streams_of(out)) and len(outputs) == 3
-    )  # the copy needs no stream of its own
+    # The copy needs no stream of its own.
+    assert outputs == set(streams_of(out)) and len(outputs) == 3
     assert "naïve 映画 🎬.gvc" in outputs
     assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
 
@@ -359,29 +352,22 @@ def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path, capsys) -> 
     run("batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6)
     assert "'99' is not a number from 0 (best) to 67" in capsys.readouterr().err
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
-    assert [(row["status"], row["q"]) for row in rows] == [
-        ("done", "40.0"),
-        ("done", "60.0"),
-        ("failed", ""),
-    ]
+    wanted = [("done", "40.0"), ("done", "60.0"), ("failed", "")]
+    assert [(row["status"], row["q"]) for row in rows] == wanted
     (videos / "list.csv").unlink()
 
 
 def test_manifests_of_all_kinds(tmp_path) -> None:
-    (tmp_path / "m.jsonl").write_text(
-        json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True}) + "\n"
-    )
+    line = json.dumps({"uri": "s3://b/c.mp4", "size": 5000, "eye": True})
+    (tmp_path / "m.jsonl").write_text(line + "\n")
     ((uri, row, error),) = inputs.find([str(tmp_path / "m.jsonl")])
     assert (uri, error) == ("s3://b/c.mp4", "") and inputs.words_of(row) == ["--size=5000", "--eye"]
 
 
 def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> None:
     wanted = 30_000
-    driver = encode(
-        tmp_path,
-        videos / "b.mkv",
-        settings=quick(rate=Budget(size=wanted), config={"base": "vvc", "preset": 4}),
-    )
+    settings = quick(rate=Budget(size=wanted), config={"base": "vvc", "preset": 4})
+    driver = encode(tmp_path, videos / "b.mkv", settings=settings)
     assert not driver.errors
     (stream,) = streams_of(tmp_path).values()
     assert 0.8 * wanted < len(stream) <= wanted
@@ -389,11 +375,7 @@ def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> N
 
 
 def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path, capsys) -> None:
-    for words in (
-        ["--low-delay"],
-        ["--preset", "10", "--maxrate", "100k"],
-        ["--frobnicate"],
-    ):
+    for words in (["--low-delay"], ["--preset", "10", "--maxrate", "100k"], ["--frobnicate"]):
         run("batch", videos, "-o", tmp_path / "out", *words, code=2)
     for name in ("a.txt", "b.pdf"):
         (tmp_path / name).write_text("no video")

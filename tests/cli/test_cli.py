@@ -18,7 +18,16 @@ from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import write_clip
-from tests.conftest import FASTEST, clips_equal, moving_texture, planes_equal, psnr, run, stream_of
+from tests.conftest import (
+    FASTEST,
+    clips_equal,
+    in_process,
+    moving_texture,
+    planes_equal,
+    psnr,
+    run,
+    stream_of,
+)
 
 QUICK = ("--preset", 10, "--fit", "off")
 FORMAT = VideoFormat(96, 80, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -30,8 +39,7 @@ def gvcodec(
     """What a command says, in a process of its own where bytes go through a pipe."""
     words = [*map(str, arguments)]
     if "-" in words:
-        command = [sys.executable, "-m", "gvcodec", *words]
-        done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+        done = in_process("-m", "gvcodec", *words, code=fails, input=data)
     else:
         with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
             try:
@@ -90,10 +98,12 @@ def test_pipes_give_the_same_as_files(folder: Path, tmp_path) -> None:
     assert len(frames_of(tmp_path / "d.mp4")) == 20
 
 
-def test_the_extracted_vvc_plays(folder: Path, tmp_path) -> None:
-    gvcodec("extract", folder / "vvc.bin", tmp_path / "base.266")
-    gvcodec("decode", folder / "vvc.bin", tmp_path / "base_frame.mp4", "--fidelity", "--lossless")
-    with VideoReader(tmp_path / "base.266") as reader:
+@pytest.mark.parametrize(("base", "suffix"), [("av1", "obu"), ("vvc", "266")])
+def test_the_extracted_bitstream_plays(folder: Path, tmp_path, base: str, suffix: str) -> None:
+    stream, bare = folder / f"{base}.bin", tmp_path / f"base.{suffix}"
+    gvcodec("extract", stream, bare)
+    gvcodec("decode", stream, tmp_path / "base_frame.mp4", "--fidelity", "--lossless")
+    with VideoReader(bare) as reader:
         found = list(reader)
     eight_bits = [
         tuple(((plane + 2 >> 2).clip(max=255) << 2) for plane in frame.planes) for frame in found
@@ -227,8 +237,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 command.run = info
 sys.exit(cli.main(["info", "x.bin"]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert (done.returncode, done.stdout) == (130, "still here\ncleared up\n")
+    done = in_process("-c", code, code=130, text=True)
+    assert done.stdout == "still here\ncleared up\n"
     assert done.stderr == "gvcodec: interrupted\n"

@@ -6,9 +6,6 @@ from __future__ import annotations
 import io
 import json
 import resource
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,9 +15,8 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Reader
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import planes_from_frame
@@ -30,6 +26,9 @@ from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.psnr import psnr as psnr_of_plane
 from tests.clips import make_clip, put_planes, write_clip
 from tests.conftest import (
+    coded,
+    in_process,
+    metadata_of,
     moving_texture,
     planes_equal,
     psnr,
@@ -50,16 +49,10 @@ def frames() -> list[Planes]:
     return make_clip(WIDTH, HEIGHT, 10, seed=5)
 
 
-def stream_of(frames: list[Planes], fmt: VideoFormat, **options: object) -> bytes:
+def stream_of(frames: list[Planes], fmt: VideoFormat) -> bytes:
     """An `av1` stream with a keyframe every four frames."""
-    config = gvcodec.EncoderConfig(base_q=20, base="av1", preset=10, keyint=4, fit=0, threads=1)
-    return finished(gvcodec.Encoder(fmt, config, **options), frames)
-
-
-def finished(encoder: gvcodec.Encoder, frames: list[Planes]) -> bytes:
-    stream = io.BytesIO()
-    encode_stream(encoder, stream, ((planes, None) for planes in frames), paints=False)
-    return stream.getvalue()
+    settings = {"base_q": 20, "base": "av1", "preset": 10, "keyint": 4, "fit": 0, "threads": 1}
+    return coded(fmt, frames, False, **settings)
 
 
 @pytest.mark.parametrize(("width", "height"), [(75, 53), (301, 271), (1, 1), (64, 48)])
@@ -136,35 +129,21 @@ def test_what_torch_alone_can_do_says_so_in_a_line(tmp_path, frames: list[Planes
     assert not (tmp_path / "out.gvc").exists()
 
 
-def limited(size: int) -> Callable[[], None]:
-    def set_limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return set_limit
-
-
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])
 def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name: str) -> None:
     """The limit on the size of a file stands for the end of the disk."""
     (tmp_path / "a.bin").write_bytes(
         stream_of(frames[:1] if name.endswith("png") else frames, form())
     )
-    command = [sys.executable, "-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name]
-    options = {"preexec_fn": limited(8192), "capture_output": True, "text": True}
-    done = subprocess.run([*command, "--fidelity"], **options, check=False)
-    assert done.returncode == 1
+    words = ("-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name, "--fidelity")
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    done = in_process(*words, code=1, preexec_fn=limit, text=True)
     assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
-
-
-HDR = Metadata(
-    mastering=(34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50),
-    light=(1000, 400),
-)
 
 
 def hdr_source(path: Path, frames: list[Planes]) -> None:
@@ -204,8 +183,8 @@ def hdr_stream(tmp_path_factory, frames: list[Planes]) -> Path:
 WHOLE = Metadata(
     "Höhenflug",
     (Chapter(0, 200_000, "up"), Chapter(200_000, 400_000, "and down")),
-    HDR.mastering,
-    HDR.light,
+    (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10000000, 50),
+    (1000, 400),
 )
 
 
@@ -226,11 +205,7 @@ def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path, capsys) -> None:
     assert (tmp_path / "r.bin").read_bytes() == without_painted_hash(whole)
 
     def told(path: Path) -> Metadata:
-        with open(path, "rb") as stream:
-            packets = [
-                packet for packet in Reader(stream).packets() if packet.kind is Kind.METADATA
-            ]
-        found = Metadata.unpack(packets[0].payload)
+        found = metadata_of(path)
         assert found.encoder_name.startswith("SVT-AV1 ")
         return replace(found, encoder=())
 
@@ -311,17 +286,6 @@ def test_webm_looks_the_same(tmp_path, depth: int, codec: str) -> None:
     shift = 10 - depth
     for frame, planes in zip(found, frames, strict=True):
         assert psnr_of_plane(frame.to_ndarray()[:80].astype(np.uint16) << shift, planes[0]) > 38
-
-
-def test_the_bitstream_alone_has_the_base_frames(tmp_path, stream: Path) -> None:
-    path, base = tmp_path / "a.obu", tmp_path / "base.y4m"
-    run("extract", stream, path)
-    run("decode", stream, base, "--fidelity")
-    ours, theirs = pictures(path), pictures(base)
-    assert len(ours) == len(theirs) == COUNT
-    for a, b in zip(ours, theirs, strict=True):
-        # Both have the 8 bits of the source.
-        assert np.array_equal(a.to_ndarray()[:80], b.to_ndarray()[:80])
 
 
 def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:

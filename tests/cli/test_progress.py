@@ -7,6 +7,8 @@ import io
 import json
 import re
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -67,23 +69,24 @@ class Clock:
         return self.now
 
 
+@contextmanager
+def watched(plan: list[str]) -> Iterator[tuple[ProgressBar, Clock, list[tuple[float, State]]]]:
+    """A bar, its clock, and what it says when."""
+    clock, seen = Clock(), []
+    with ProgressBar(plan, mode=lambda s: seen.append((clock.now, s)), clock=clock) as bar:
+        yield bar, clock, seen
+
+
 def states(plan: list[str], stages: list[tuple[str, float]]) -> tuple[list[State], list[float]]:
     """What a bar over `plan` says while stages of twenty frames take these seconds, and when."""
-    seen: list[State] = []
-    clock, at = Clock(), []
-
-    def look(state: State) -> None:
-        seen.append(state)
-        at.append(clock.now)
-
-    with ProgressBar(plan, mode=look, clock=clock) as bar:
+    with watched(plan) as (bar, clock, seen):
         for kind, seconds in stages:
             if kind != "fit":
                 bar.begin(kind, 20)
             for part in range(1, 21):
                 clock.now += seconds / 20
                 bar.fitted(part / 20) if kind == "fit" else bar.coded(part, 0)
-    return seen[:-1], at[:-1]
+    return [state for _, state in seen[:-1]], [at for at, _ in seen[:-1]]
 
 
 def test_passes_share_one_bar() -> None:
@@ -101,9 +104,7 @@ def test_passes_share_one_bar() -> None:
 
 def test_what_is_left_is_said_once_enough_is_coded() -> None:
     """Not while most frames wait inside the encoder."""
-    clock = Clock()
-    seen: list[State] = []
-    with ProgressBar(["code", "fit"], mode=seen.append, clock=clock) as bar:
+    with watched(["code", "fit"]) as (bar, clock, told):
         done = 0
         for fed, _ in enumerate(bar(range(100), "encode", 100), 1):
             clock.now += 1
@@ -111,6 +112,7 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
                 done += 2
                 bar.coded(min(done, fed), 0)
         bar.fitted(0.1)
+    seen = [state for _, state in told]
     known = [(state.frames or 0) > 0 and state.left is not None for state in seen]
     first = next(n for n, left in enumerate(known) if left)
     assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
@@ -140,11 +142,7 @@ def test_a_forecast_knows_what_tokens_take() -> None:
 def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
     """All frames go in at once, half of the work is done before the first one comes out: never
     wrong by half of what is left, on a machine that is not the usual one either."""
-    clock = Clock()
-    seen: list[tuple[float, State]] = []
-    with ProgressBar(
-        ["code", "fit"], mode=lambda s: seen.append((clock.now, s)), clock=clock
-    ) as bar:
+    with watched(["code", "fit"]) as (bar, clock, seen):
         bar.forecast({"code": 28.0, "fit": 10.0})
         for _ in bar(range(50), "encode", 50):
             clock.now += 0.1 * slower
@@ -163,10 +161,8 @@ def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
 @pytest.mark.parametrize("early", [True, False])
 def test_time_left_is_near_whether_fitting_ends_early_or_not(early: bool) -> None:
     """After a look at step 3 of 5; then 1.5 s of painting."""
-    clock = Clock()
-    seen: list[tuple[float, State]] = []
-    stages, unit = ["code", "fit", "paint"], 0.25
-    with ProgressBar(stages, mode=lambda s: seen.append((clock.now, s)), clock=clock) as bar:
+    unit = 0.25
+    with watched(["code", "fit", "paint"]) as (bar, clock, seen):
         bar.forecast({"code": 10.0, "fit": unit * expected_work(5), "paint": 1.5})
         bar.begin("encode", 20)
         for frame in range(1, 21):

@@ -24,7 +24,7 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import signals
-from tests.conftest import moving_texture
+from tests.conftest import in_process, moving_texture, wait_for
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 #: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
@@ -77,10 +77,7 @@ def begun(command: list[object], folder: Path) -> subprocess.Popen[bytes]:
         start_new_session=True,
         preexec_fn=reset,  # noqa: PLW1509 (nothing but system calls)
     )
-    for _ in range(1200):
-        if list(folder.iterdir()) or process.poll() is not None:
-            break
-        time.sleep(0.05)
+    wait_for(lambda: list(folder.iterdir()) or process.poll() is not None)
     return process
 
 
@@ -105,11 +102,7 @@ def ended(process: subprocess.Popen[bytes], number: int, finished: Path | None =
         pytest.skip("the machine was faster than the signal")
     assert code == 128 + number
     assert said.endswith(b"gvcodec: interrupted\n")
-    for _ in range(40):
-        if not list(session(process.pid)):
-            break
-        time.sleep(0.05)
-    assert not list(session(process.pid))
+    wait_for(lambda: not list(session(process.pid)), 4)
     print(f"ended after {time.monotonic() - began:.2f} s")
 
 
@@ -130,10 +123,8 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, job: str)
     if job == "fitting":
         pytest.importorskip("torch")
     number = random.choice(ALL)
-    process = begun(
-        [sys.executable, "-m", "gvcodec", "encode", source, tmp_path / "o.gvc", *JOBS[job]],
-        tmp_path,
-    )
+    words = ["encode", source, tmp_path / "o.gvc", *JOBS[job]]
+    process = begun([sys.executable, "-m", "gvcodec", *words], tmp_path)
     moment = random.uniform(0, 6 if job == "fitting" else 3)
     print(f"{number!r} after {moment:.2f} s")
     time.sleep(moment)
@@ -142,9 +133,8 @@ def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, job: str)
 
 
 def test_a_signal_ends_a_decode_at_any_moment(stream: Path, tmp_path) -> None:
-    process = begun(
-        [sys.executable, "-m", "gvcodec", "decode", stream, tmp_path / "o.mp4"], tmp_path
-    )
+    words = ["decode", stream, tmp_path / "o.mp4"]
+    process = begun([sys.executable, "-m", "gvcodec", *words], tmp_path)
     time.sleep(random.uniform(0, 1))
     ended(process, random.choice(ALL), tmp_path / "o.mp4")
     assert not list(tmp_path.iterdir())
@@ -164,16 +154,14 @@ def run(options):
 info.run = run
 cli.main()
 """
-LIBRARY = (
-    'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)  # minutes in C, with other threads running'
-)
+#: Minutes in C, with other threads running.
+LIBRARY = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)'
 
 
 @pytest.mark.parametrize("number", ALL[:2])
 def test_a_signal_does_not_wait_for_a_library(tmp_path, number: int) -> None:
-    process = begun(
-        [sys.executable, "-c", STUCK.format(work=LIBRARY), "info", tmp_path / "o"], tmp_path
-    )
+    code = STUCK.format(work=LIBRARY)
+    process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     ended(process, number)
     assert not list(tmp_path.iterdir())
 
@@ -189,10 +177,7 @@ def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
     )
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     for mark, number in ((at_work, signal.SIGTERM), (first, signal.SIGINT)):
-        for _ in range(1200):
-            if mark.exists():
-                break
-            time.sleep(0.05)
+        wait_for(mark.exists)
         mark.unlink()
         process.send_signal(number)
     assert process.wait(SOON) == 143
@@ -232,7 +217,7 @@ def test_a_signal_after_the_last_block_is_ignored() -> None:
         "with signals.guard_signals(last=True): pass\n"
         "for number in (2, 15): os.kill(os.getpid(), number)"
     )
-    assert not subprocess.run([sys.executable, "-c", code], check=False).returncode
+    in_process("-c", code)
 
 
 def test_handlers_are_put_back_and_the_watch_ends() -> None:

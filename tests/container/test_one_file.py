@@ -27,7 +27,7 @@ from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
 from tests.browser import Page, browser
-from tests.clips import write_clip
+from tests.clips import sound_of, write_clip
 from tests.conftest import clips_equal, moving_texture, rewritten, run
 from tests.edit.test_tools import FORMAT, TIMES, made, sound
 
@@ -57,9 +57,8 @@ def speech() -> TrackCopier:
     data = io.BytesIO()
     with av.open(data, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 8000
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+        silence = sound_of(np.zeros((1, 1024), np.float32), 8000)
+        container.mux([*stream.encode(silence), *stream.encode(None)])
     return TrackCopier(av.open(io.BytesIO(data.getvalue())).streams.audio)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -18,7 +16,14 @@ from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
-from tests.conftest import FASTEST, clips_equal, moving_texture, planes_equal, run
+from tests.conftest import (
+    FASTEST,
+    clips_equal,
+    in_process,
+    moving_texture,
+    planes_equal,
+    run,
+)
 from tests.fuzz.robustness.streams import sound
 from tests.networks import other_biases
 
@@ -97,9 +102,8 @@ def test_cut_and_cat_give_the_file_back(tmp_path, clip: list[Planes], base: str)
 
 
 def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> None:
-    original = made(
-        clip, times=TIMES, tunes={0: b"first", 10: b"second"}, tracks=sound(), start=7000
-    )
+    tunes = {0: b"first", 10: b"second"}
+    original = made(clip, times=TIMES, tunes=tunes, tracks=sound(), start=7000)
     (tmp_path / "a.bin").write_bytes(original)
     cuts = [0.0, 0.2, (TIMES[10] + 1) / 1000, 9.0]
     pieces = []
@@ -111,9 +115,8 @@ def test_irregular_times_sound_and_tunes_survive_cut_and_cat(tmp_path, clip: lis
     assert times == [7000 + time for time in TIMES]
     _, middle, middle_sounds = contents(pieces[1].read_bytes())
     assert middle == [time - TIMES[5] for time in TIMES[5:10]]
-    assert [packet.pts for packet in middle_sounds] == list(
-        range(0, 8 * (TIMES[10] - TIMES[5]), 80)
-    )
+    spoken = range(0, 8 * (TIMES[10] - TIMES[5]), 80)
+    assert [packet.pts for packet in middle_sounds] == list(spoken)
     assert contents(pieces[2].read_bytes())[0][0] == Packet(Kind.FIT, b"second")
     run("cat", *pieces, "-o", tmp_path / "b.bin")
     assert contents((tmp_path / "b.bin").read_bytes()) == (packets, times, sounds)
@@ -155,8 +158,7 @@ def test_tools_work_on_pipes(tmp_path, clip: list[Planes]) -> None:
     (tmp_path / "a.bin").write_bytes(data)
 
     def piped(*arguments: object) -> bytes:
-        command = [sys.executable, "-m", "gvcodec", *map(str, arguments)]
-        return subprocess.run(command, input=data, check=True, capture_output=True).stdout
+        return in_process("-m", "gvcodec", *arguments, input=data).stdout
 
     run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.3)
     assert piped("cut", "-", "-", "--from", 0.3) == (tmp_path / "b.bin").read_bytes()
@@ -209,11 +211,8 @@ def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> 
     found = json.loads(capsys.readouterr().out)
     assert [entry["frame"] for entry in found["packets"] if "frame" in entry] == list(range(18))
     assert found["packet_bytes"]["tracks"] > 18 * 4 * 160
-    assert (
-        sum(found["packet_bytes"].values()) + found["framing_bytes"]
-        == len(data)
-        == found["file_bytes"]
-    )
+    whole = sum(found["packet_bytes"].values()) + found["framing_bytes"]
+    assert whole == len(data) == found["file_bytes"]
     for entry in found["packets"]:
         if entry["type"] == "key":
             head = data[entry["offset"] : entry["offset"] + 1]

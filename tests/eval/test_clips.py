@@ -13,7 +13,7 @@ from eval.sequences import file_source, folder_sources
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
 from gvcodec.media.writer import png
-from tests.clips import add_video
+from tests.clips import add_video, put_pictures
 from tests.eval_helpers import frames_of, small_clip
 
 
@@ -86,8 +86,7 @@ def test_rgb_is_converted_by_the_matrix_that_it_is_said_to_have(tmp_path, size, 
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, layout
         stream.options = {"crf": "0"} if codec == "libx264rgb" else {}
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=layout)
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+        put_pictures(container, stream, [picture])
     clip = file_source(path, "t").prepare(0, tmp_path / "out")
     assert (clip.matrix, clip.full_range) == (1 if height >= 720 else 6, False)
     shown = 255 * clip.rgb(clip.raw.planes(0))[:, height // 2, width // 2]
@@ -100,7 +99,7 @@ def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
         frame = av.VideoFrame(64, 48, "yuvj422p")
         for plane, value in zip(frame.planes, (250, 128, 128), strict=True):
             plane.update(bytes([value]) * plane.buffer_size)
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+        put_pictures(container, stream, [frame])
     frames = open_video(tmp_path / "full.mkv")
     assert frames.full_range
     assert abs(int(next(frames.planes)[0][24, 32]) - 250) <= 2
@@ -110,12 +109,10 @@ def test_clips_of_one_name_get_names_of_their_own(tmp_path):
     for name, width in (("a.mkv", 32), ("a.mp4", 64), ("b.mkv", 32)):
         with av.open(str(tmp_path / name), "w") as container:
             stream = add_video(container, width, 32, "mpeg4")
-            frame = av.VideoFrame.from_ndarray(np.zeros((32, width, 3), np.uint8), "rgb24")
-            container.mux([*stream.encode(frame.reformat(format="yuv420p")), *stream.encode(None)])
+            put_pictures(container, stream, [np.zeros((32, width, 3), np.uint8)])
     (tmp_path / "a").mkdir()
     for number in range(2):
-        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
-        (tmp_path / "a" / f"{number}.png").write_bytes(png(image.to_ndarray()))
+        (tmp_path / "a" / f"{number}.png").write_bytes(png(np.zeros((32, 32, 3), np.uint8)))
     found = folder_sources(tmp_path, "t")
     assert sorted(source.name for source in found) == ["a", "a-mkv", "a-mp4", "b"]
     widths = {s.name: s.prepare(1, tmp_path / "out").raw.width for s in found}

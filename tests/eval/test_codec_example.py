@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.clips import add_video
+from tests.clips import add_video, put_pictures
 
 ROOT = Path(__file__).parents[2]
 #: Takes what the script of GVC-RT's repository takes, and writes where it writes: a stream, and the
@@ -51,9 +51,8 @@ def test_a_clip_goes_through_the_benchmark(tmp_path: Path) -> None:
     source, stream, shown = (tmp_path / n for n in ("in.mkv", "a.bin", "out.y4m"))
     with av.open(str(source), "w") as container:
         video = add_video(container, 64, 48, "ffv1")
-        for planes in frames:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
-        container.mux(video.encode(None))
+        stored = (av.VideoFrame.from_ndarray(planes, format="yuv420p") for planes in frames)
+        put_pictures(container, video, stored)
     sizes = []
     for q in (2, 5):
         words = ("encode", source, stream, "--q", str(q)), ("decode", stream, shown)

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,6 +22,7 @@ from eval.rd import runs
 from eval.rd.runs import Plan
 from eval.report.data import plain
 from eval.tools import EvalError
+from tests.conftest import wait_for
 from tests.eval_helpers import GREY, PAN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,15 +232,6 @@ def ended(process: str) -> bool:
         return b"zombie" in Path("/proc", process, "status").read_bytes()
     except FileNotFoundError:
         return True
-
-
-def wait_for(found):
-    """What `found` gives once it is true."""
-    for _ in range(300):
-        if result := found():
-            return result
-        time.sleep(0.1)
-    raise AssertionError("it does not happen")
 
 
 def test_names_of_rows_are_words():

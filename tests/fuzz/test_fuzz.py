@@ -61,10 +61,8 @@ def test_trials_notice_what_they_look_for(monkeypatch) -> None:
     other = [tuple(plane + 1 for plane in planes) for planes in original]
     assert trials.outcomes_of(data, other, True) == ("silent", "silent")
     monkeypatch.setattr(gvcodec.Decoder, "flush", lambda self: 1 // 0)
-    assert (
-        trials.outcomes_of(data, original, True)[0]
-        == "crash: ZeroDivisionError: integer division or modulo by zero"
-    )
+    crash = "crash: ZeroDivisionError: integer division or modulo by zero"
+    assert trials.outcomes_of(data, original, True)[0] == crash
 
 
 #: Bytes that commands may take, and what the bound does not cover: libraries that are loaded, and
@@ -82,16 +80,8 @@ def through_all_commands(
     (folder / hostile.FOREIGN).write_bytes(b"RIFF")
     command = [sys.executable, "-m", "tests.fuzz.robustness.worker", str(folder), str(LIMIT)]
     if trace:
-        command = [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=network,open,openat",
-            "-o",
-            "trace",
-            *command,
-        ]
+        words = "strace -f -qq -e trace=network,open,openat -o trace"
+        command = [*words.split(), *command]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(FUZZ.parents[1]), os.environ.get("PYTHONPATH", "")]),
         "TMPDIR": str(folder / "outputs"),
@@ -142,15 +132,8 @@ def opened_beyond_a_good_stream(trace: str, folder: Path) -> set[str]:
         {os.path.normpath(name) for name in re.findall(r'open(?:at)?\([^"]*"([^"]*)"', part)}
         for part in trace.partition("in-001")[::2]
     )
-    ours = (
-        str(folder),
-        "in-",
-        "outputs",
-        "/proc/",
-        sys.prefix,
-        sys.base_prefix,
-        str(FUZZ.parents[1]),
-    )
+    ours = (str(folder), "in-", "outputs", "/proc/", sys.prefix, sys.base_prefix)
+    ours += (str(FUZZ.parents[1]),)
     return {name for name in later - known if not name.startswith(ours)}
 
 

@@ -16,7 +16,7 @@ from gvcodec.gvc1d import motion
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.payload import Latent, pack, unpack
 from gvcodec.types import VideoFormat
-from tests.conftest import stream_of
+from tests.conftest import packets_in, stream_of
 from tests.networks import make_latent_network
 
 ROWS, COLUMNS = 5, 7
@@ -137,8 +137,6 @@ def test_both_sides_move_by_the_same_vectors(tmp_path) -> None:
 
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
-
-
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=b"tokens!!")
 
 
@@ -169,8 +167,7 @@ def test_a_header_without_tokens_has_no_byte_more() -> None:
 
 def test_packets_come_back_in_order_and_belong_to_their_gop() -> None:
     data = stream_of(HEADER, PACKETS)
-    reader = Reader(io.BytesIO(data))
-    assert list(reader.packets()) == PACKETS
+    assert packets_in(data) == PACKETS
     first, second = Reader(io.BytesIO(data)).gops()
     reader = Reader(io.BytesIO(data))
     assert list(reader.packets_of(second)) == PACKETS[5:]

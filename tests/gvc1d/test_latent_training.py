@@ -181,8 +181,6 @@ PARTS = {
     "return": ("memory", "shuffled memory"),
     "half the windows": ("global",),
 }
-
-
 #: What the loss rises by at least, in per cent, without tokens or a memory that are alive, or with
 #: those of another clip.
 ALIVE = {

@@ -20,7 +20,6 @@ pytest.importorskip("torch")
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.latents import LatentPass
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import GvcodecError
@@ -34,7 +33,15 @@ from gvcodec.models import GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
 from tests.clips import make_clip, write_clip
-from tests.conftest import clips_equal, planes_equal, run, run_without_torch, stream_of
+from tests.conftest import (
+    clips_equal,
+    packets_in,
+    planes_equal,
+    run,
+    run_without_torch,
+    stream_of,
+)
+from tests.conftest import coded as coded_as
 from tests.gvc1d.tiny import CONFIG, write_model
 from tests.player_helpers import answer, flat, running
 
@@ -55,14 +62,7 @@ def frames() -> list[Planes]:
 
 
 def encode(frames: list[Planes], model: Path | str, **options: object) -> bytes:
-    config = gvcodec.EncoderConfig(**{**PLAIN, "model": str(model), **options})  # type: ignore[arg-type]
-    stream = io.BytesIO()
-    encode_stream(gvcodec.Encoder(FORMAT, config), stream, ((planes, None) for planes in frames))
-    return stream.getvalue()
-
-
-def packets_of(data: bytes) -> list[Packet]:
-    return list(Reader(io.BytesIO(data)).packets())
+    return coded_as(FORMAT, frames, **{**PLAIN, "model": str(model), **options})
 
 
 def decode(data: bytes, model: Path, **options: object) -> list[Planes]:
@@ -88,14 +88,14 @@ def coded(frames, model) -> bytes:
 
 
 def test_tokens_bring_frames_nearer_to_the_source(frames, model, plain, coded) -> None:
-    kinds = [packet.kind for packet in packets_of(coded)]
+    kinds = [packet.kind for packet in packets_in(coded)]
     assert kinds.count(Kind.LATENT) == FRAMES and kinds.count(Kind.PAINTED) == 1
     painted, restored = decode(plain, model), decode(coded, model)
     assert luma_error(restored, frames) > luma_error(painted, frames) + 0.3
     # Base and painter are as they were.
     base = decode(coded, model, fidelity=True)
     assert all((a[0] == b[0]).all() for a, b in zip(base, decode(plain, model, fidelity=True)))
-    hashes = [[p.payload for p in packets_of(d) if p.kind is Kind.PAINTED] for d in (plain, coded)]
+    hashes = [[p.payload for p in packets_in(d) if p.kind is Kind.PAINTED] for d in (plain, coded)]
     assert hashes[0] == hashes[1]
 
 
@@ -165,7 +165,7 @@ def test_a_file_that_plays_everywhere_holds_tokens(source, model, tmp_path) -> N
 def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
     coded, plain, model, tmp_path
 ) -> None:
-    packets = packets_of(coded)
+    packets = packets_in(coded)
     second = [p for p in packets if p.kind is Kind.LATENT][1]
     painted, restored = decode(plain, model), decode(coded, model)
     at = coded.index(second.pack())
@@ -197,7 +197,7 @@ def test_a_reader_enters_at_any_gop(coded, model, tmp_path) -> None:
 @pytest.mark.parametrize("alloc", ["uniqueness", "elbo", "both", "rd"])
 def test_budgets_share_tokens(frames, model, alloc: str) -> None:
     data = encode(frames, model, token_rate=0, tokens=4, alloc=alloc)
-    heads = [packet.payload for packet in packets_of(data) if packet.kind is Kind.LATENT]
+    heads = [packet.payload for packet in packets_in(data) if packet.kind is Kind.LATENT]
     assert any(head[0] & 0x80 for head in heads) or len({head[1] for head in heads}) > 1
     assert len(decode(data, model)) == FRAMES
 
@@ -233,7 +233,7 @@ def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
     assert encode(frames, model, **given) == without
     monkeypatch.setattr(frame_options, "SLOPE", 1e-3)
     data = encode(frames, model, **given)
-    kinds = [packet.kind for packet in packets_of(data)]
+    kinds = [packet.kind for packet in packets_in(data)]
     assert 0 < kinds.count(Kind.LATENT) <= FRAMES
     assert luma_error(decode(data, model), frames) > luma_error(decode(without, model), frames)
 
@@ -261,7 +261,7 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
     monkeypatch.setattr(LatentEncoder, "_take", watched)
     monkeypatch.setattr(frame_options.FrameOptions, "choose", choose)
     data = encode(frames, model, tokens="auto", token_rate=1, keyint=0)
-    runs = [p.payload[0] >> 3 & 15 for p in packets_of(data) if p.kind is Kind.LATENT]
+    runs = [p.payload[0] >> 3 & 15 for p in packets_in(data) if p.kind is Kind.LATENT]
     assert runs == [1, 2] and [planes is None for planes in seen] == [n == 2 for n in range(6)]
     shown, painted = decode(data, model), decode(encode(frames, model, keyint=0), model)
     for found, wanted, plain in zip(shown, seen, painted, strict=True):
@@ -295,16 +295,12 @@ def test_a_missing_model_is_one_line(coded, tmp_path, capsys) -> None:
         ({"tokens": 4, "token_rate": 8}, "token_rate is 0…7"),
         ({"tokens": 4, "low_delay": True}, "not for low delay"),
         ({"tokens": 16}, "has 8 tokens a window"),
+        ({"tokens": 4, "model": "nowhere.safetensors"}, "nowhere.safetensors: no such"),
     ],
 )
 def test_bad_settings_are_one_line(frames, model, options: dict[str, object], what: str) -> None:
     with pytest.raises(GvcodecError, match=what):
         encode(frames[:1], model, **options)
-
-
-def test_a_model_that_is_not_there_is_one_line(frames) -> None:
-    with pytest.raises(GvcodecError, match="nowhere.safetensors: no such"):
-        encode(frames[:1], "nowhere.safetensors", tokens=4)
 
 
 @pytest.mark.usefixtures("here")
@@ -315,7 +311,7 @@ def test_chunks_give_the_same_file(source, model, tmp_path) -> None:
         gvcodec.encode_file(source, tmp_path / f"{jobs}.gvc", jobs=jobs, **chunked)
     data = (tmp_path / "1.gvc").read_bytes()
     assert data == (tmp_path / "2.gvc").read_bytes()
-    assert sum(packet.kind is Kind.LATENT for packet in packets_of(data)) == FRAMES
+    assert sum(packet.kind is Kind.LATENT for packet in packets_in(data)) == FRAMES
 
 
 @pytest.mark.usefixtures("here")
@@ -326,23 +322,19 @@ def test_a_size_counts_tokens(source, model, tmp_path) -> None:
     done = gvcodec.encode_file(source, tmp_path / "a.gvc", size=2500, **whole)
     data = (tmp_path / "a.gvc").read_bytes()
     assert len(data) == done.size <= 2500
-    assert sum(packet.kind is Kind.LATENT for packet in packets_of(data)) == FRAMES
+    assert sum(packet.kind is Kind.LATENT for packet in packets_in(data)) == FRAMES
 
 
 def test_the_player_is_given_restored_frames(coded, model, tmp_path) -> None:
     path = save(tmp_path, "a.gvc", coded)
     with running(Path(path), "--model", str(model)) as server:
         _, data = answer(server, "/native?from=0&painted=1")
-        one = 2 * sum(plane.size for plane in coded_planes(coded, model))
+        one = 2 * sum(plane.size for plane in decode(coded, model, fidelity=True)[0])
         first = data[8 + one : 8 + 2 * one]
     assert first == flat(decode(coded, model)[0])
     with running(Path(path)) as server:  # its model is not found: base frames, and why
         facts = json.loads(answer(server, "/play.json")[1])
     assert facts["paints"] is False and "is missing" in facts["reason"]
-
-
-def coded_planes(data: bytes, model: Path) -> Planes:
-    return decode(data, model, fidelity=True)[0]
 
 
 def test_a_model_without_an_entropy_network_takes_the_shipped_one(tmp_path, monkeypatch) -> None:

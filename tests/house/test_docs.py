@@ -17,15 +17,11 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.config import SPEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 PAGES = [
     p
     for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")]
     if p.is_file()
 ]
-
-
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -121,8 +117,6 @@ def test_the_reference_lists_parameters_with_their_defaults(
 
 
 yaml = pytest.importorskip("yaml")
-
-
 GITHUB = ROOT / ".github"
 
 

@@ -16,8 +16,6 @@ from gvcodec.util.programs import installed_package
 from tests.conftest import run
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 CODE = (
     "gvcodec/**/*.py",
     "eval/**/*.py",

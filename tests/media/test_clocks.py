@@ -20,17 +20,14 @@ from gvcodec.bitstream import Reader
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import MediaError
 from gvcodec.media.decoding_times import DecodingTimes, FileClock
-from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.retrieval.files import open_summarised
 from gvcodec.types import VideoFormat
-from tests.clips import add_video, make_clip
-from tests.conftest import run
+from tests.clips import add_video, make_clip, put_pictures, sound_of
+from tests.conftest import metadata_of, run
 
 TICK = Fraction(1, 90000)
-
-
 QUICK = {"base": "av1", "preset": 10, "fit": 0.0}
 
 
@@ -63,11 +60,8 @@ def recording(
             frame.pts, frame.time_base = begin + 3600 * number, TICK
             container.mux(video.encode(frame))
             if audio is not None:
-                samples = np.zeros((1, 2 * 1920), np.int16)
-                heard = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
-                heard.sample_rate, heard.time_base = 48000, Fraction(1, 48000)
-                heard.pts = round((begin + 3600 * number) * TICK * 48000)
-                container.mux(audio.encode(heard))
+                at = round((begin + 3600 * number) * TICK * 48000)
+                container.mux(audio.encode(sound_of(np.zeros((2, 1920), np.int16), 48000, at)))
         container.mux(video.encode(None))
         if audio is not None:
             container.mux(audio.encode(None))
@@ -180,21 +174,18 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
         assert shown(tmp_path / name) == even(20)
     run("cut", stream, tmp_path / "b.gvc", "--to", 0.5)
     with open(tmp_path / "b.gvc", "rb") as piece:
-        reader = Reader(piece)
-        packets = [p for p in reader.packets() if p.kind.name == "METADATA"]
-    assert reader.header.start_pts == 0
-    assert Metadata.unpack(packets[0].payload).source_start == 10_000_000
+        assert Reader(piece).header.start_pts == 0
+    assert metadata_of(tmp_path / "b.gvc").source_start == 10_000_000
 
 
 def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
         stream = add_video(container, 64, 48)
         stream.codec_context.time_base, stream.codec_context.colorspace = TICK, 1
-        for number, at in enumerate((0, 1, 2, 8, 9, 20)):
-            frame = picture(number)
+        frames = list(map(picture, range(6)))
+        for frame, at in zip(frames, (0, 1, 2, 8, 9, 20), strict=True):
             frame.pts, frame.time_base, frame.colorspace = 3600 * at, TICK, 1
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        put_pictures(container, stream, frames)
     api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
     said = capsys.readouterr().err
@@ -226,8 +217,6 @@ def test_frames_before_the_first_keyframe_are_said(tmp_path, codec: str) -> None
 
 
 CLIP = make_clip(64, 64, 4)
-
-
 #: Periods from each frame to the next.
 PAUSES = {
     "recording": [1] * 40 + [75] + [1] * 40,

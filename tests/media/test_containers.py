@@ -4,7 +4,6 @@ that are kept."""
 from __future__ import annotations
 
 import struct
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,7 +17,7 @@ from gvcodec.batch.tasks import make_plan
 from gvcodec.media import metadata
 from gvcodec.media.conversion import read_stored
 from gvcodec.media.reader import VideoReader
-from tests.clips import add_video, put_planes
+from tests.clips import add_video, copy_tracks, put_planes, sound_of
 from tests.conftest import moving_texture, planes_equal
 from tests.media.test_real_sound import QUICK, run
 
@@ -70,18 +69,7 @@ def written(path: Path, codec: str, entry: bytes, added: bytes, suffix: str) -> 
     made.write_bytes(with_box((path / "plain.mp4").read_bytes(), entry, added))
     if suffix == ".mp4":
         return made
-    copy = path / f"copy{suffix}"
-    with (
-        av.open(str(made)) as source,
-        av.open(str(copy), "w", options={"strict": "-2"}) as target,
-    ):
-        video = source.streams.video[0]
-        stream = target.add_stream_from_template(video, opaque=True)
-        for packet in source.demux(video):
-            if packet.size:
-                packet.stream = stream
-                target.mux(packet)
-    return copy
+    return copy_tracks(made, path / f"copy{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -126,8 +114,6 @@ def test_dolby_vision_without_a_base_layer_is_said(
 
 
 COVER, FILM = (96, 80), (64, 48)
-
-
 DEFAULT, PICTURE = Disposition.default, Disposition.attached_pic
 
 
@@ -192,8 +178,7 @@ def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
             fill(container, video, 8, 8 * number)
             if sound is not None:
                 data = np.full((1, 48000 * 8 // 25), 900, np.int16)
-                heard = av.AudioFrame.from_ndarray(data, "s16", "mono")
-                heard.sample_rate, heard.pts = 48000, 48000 * 8 // 25
+                heard = sound_of(data, 48000, 48000 * 8 // 25)
                 container.mux([*sound.encode(heard), *sound.encode(None)])
         parts.append(path.read_bytes())
     whole = tmp_path / "whole.ts"
@@ -223,8 +208,6 @@ def test_a_video_that_goes_on_under_another_number_is_said(tmp_path: Path) -> No
 
 
 FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 55}
-
-
 PHONE = {
     "com.apple.quicktime.make": "Maker",
     "com.apple.quicktime.creationdate": "2024-05-01T10:00:00+0200",
@@ -244,9 +227,7 @@ def recording(path: Path, sound: str = "", metadata: dict[str, str] | None = Non
         put_planes(container, video, moving_texture(64, 64, 12))
         if voice is not None:
             wave = (9000 * np.sin(np.arange(4000) / 3)).astype(np.int16)[None]
-            frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = 8000, 0, Fraction(1, 8000)
-            container.mux([*voice.encode(frame), *voice.encode(None)])
+            container.mux([*voice.encode(sound_of(wave, 8000)), *voice.encode(None)])
     return path
 
 

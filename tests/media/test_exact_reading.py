@@ -17,7 +17,7 @@ from gvcodec.batch.ledger import make_settings
 from gvcodec.batch.tasks import make_plan
 from gvcodec.config import EncoderConfig
 from gvcodec.media.reader import InexactSeekError, Span, VideoReader
-from tests.clips import add_video
+from tests.clips import add_video, copy_tracks
 
 FRAMES, WIDTH, HEIGHT = 48, 80, 48
 
@@ -139,15 +139,11 @@ def demuxer_that_cannot_seek(folder: Path) -> Path:
 
 def all_at_zero(folder: Path) -> Path:
     """A muxer that was given no times."""
-    source = str(write(folder / "in.mkv", bf="0"))
-    with av.open(source) as one, av.open(str(folder / "in.flv"), "w") as two:
-        stream = two.add_stream_from_template(one.streams.video[0])
-        for packet in one.demux(video=0):
-            if packet.size:
-                packet.pts = packet.dts = 0
-                packet.stream = stream
-                two.mux(packet)
-    return folder / "in.flv"
+
+    def zero(packet: av.Packet) -> None:
+        packet.pts = packet.dts = 0
+
+    return copy_tracks(write(folder / "in.mkv", bf="0"), folder / "in.flv", zero)
 
 
 SOURCES = [small_pictures, packed_b_frames, trimmed, edited_twice, raw]

@@ -13,15 +13,11 @@ import pytest
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import printable, side_data
-from gvcodec.media.planes import (
-    frame_from_planes,
-    planes_from_frame,
-    rgb_from_planes,
-)
+from gvcodec.media.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.clips import add_video, make_clip, put_planes, write_clip
+from tests.clips import add_video, make_clip, put_pictures, put_planes, sound_of, write_clip
 from tests.conftest import planes_equal
 
 BT709 = Colour(1, 1, 1)
@@ -51,10 +47,7 @@ def encode_with_pyav(path: Path, codec: str, pix_fmt: str, images: list[np.ndarr
     with av.open(str(path), "w") as container:
         height, width = images[0].shape[:2]
         stream = add_video(container, width, height, codec, pix_fmt=pix_fmt)
-        for image in images:
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            container.mux(stream.encode(frame.reformat(format=pix_fmt)))
-        container.mux(stream.encode(None))
+        put_pictures(container, stream, images)
 
 
 def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray]:
@@ -157,9 +150,7 @@ def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
         put_planes(container, video, clip)
         for number in range(len(clip)):
             tone = np.sin(np.arange(1764) * 0.1 + number).astype(np.float32)[None, :] / 4
-            sound = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            sound.sample_rate, sound.pts = 44100, 1764 * number
-            container.mux(audio.encode(sound))
+            container.mux(audio.encode(sound_of(tone, 44100, 1764 * number)))
         container.mux(audio.encode(None))
     return packets_of(path)
 
@@ -178,10 +169,7 @@ def test_folders_and_sound_are_refused(tmp_path) -> None:
         VideoReader(tmp_path)
     with av.open(str(tmp_path / "a.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        silence = np.zeros((1, 800), np.int16)
-        sound = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
+        container.mux(stream.encode(sound_of(np.zeros((1, 800), np.int16), 8000)))
     with pytest.raises(MediaError, match="no video"):
         VideoReader(tmp_path / "a.wav")
 
@@ -225,9 +213,6 @@ def test_a_frame_filled_anew_has_the_new_samples_and_spares_other_holders(bit_de
     graph.push(frame)
     frame_from_planes(first, bit_depth, frame)
     assert planes_equal(planes_from_frame(graph.pull()), planes_from_frame(wanted))
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_side_data_is_read_by_its_kind() -> None:

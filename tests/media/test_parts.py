@@ -170,8 +170,6 @@ def test_an_exact_piece_has_the_frames_of_its_time(
 
 #: Begin and end in seconds; the second one is on screen at 2 s.
 SHOWN = ((0.2, 0.6), (1.0, 3.5), (3.8, 4.4))
-
-
 FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 60}
 
 

@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 
 from gvcodec import api
-from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import VideoReader
-from tests.clips import add_video
-from tests.conftest import run
+from tests.clips import add_video, put_pictures
+from tests.conftest import metadata_of, run
 from tests.media.test_clocks import QUICK, picture, recording
 
 
@@ -32,11 +30,8 @@ def made(kind: str, codec: str = "libx264", frames: int = 25, **options: str) ->
         stream.width, stream.height = 64, 48
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.thread_count = 2  # the size of MJPEG depends on it
-        for _ in range(frames):
-            image = rng.integers(0, 255, (48, 64, 3), np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
-        container.mux(stream.encode(None))
+        noise = (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(frames))
+        put_pictures(container, stream, noise)
         container.close()
         return Path(folder, "a").read_bytes()
 
@@ -144,24 +139,17 @@ def test_uris_are_read_by_fsspec(tmp_path) -> None:
 
 
 def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
-    tags = {
-        "title": "T",
-        "artist": "Me",
-        "comment": "A comment",
-        "creation_time": "2024-01-02T03:04:05.000000Z",
-        "location": "+48.1000+011.5000/",
-    }
+    tags = {"title": "T", "artist": "Me", "comment": "A comment"}
+    tags |= {"creation_time": "2024-01-02T03:04:05.000000Z", "location": "+48.1000+011.5000/"}
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         container.metadata.update(tags)
         stream = add_video(container, 64, 48)
-        container.mux([*stream.encode(picture(0)), *stream.encode(None)])
+        put_pictures(container, stream, [picture(0)])
     run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
     assert "kept as metadata: creation_time" in capsys.readouterr().err
     run("info", tmp_path / "a.gvc")
     assert "artist: Me" in capsys.readouterr().out
-    with open(tmp_path / "a.gvc", "rb") as stream:
-        packets = [p for p in Reader(stream).packets() if p.kind.name == "METADATA"]
-    found = Metadata.unpack(packets[0].payload)
+    found = metadata_of(tmp_path / "a.gvc")
     assert dict(found.tags) | {"title": found.title} == tags
     for name in ("b.mp4", "b.mkv"):
         run("decode", tmp_path / "a.gvc", tmp_path / name, "--fidelity")
@@ -177,7 +165,7 @@ def test_what_is_lost_is_named(tmp_path) -> None:
     with av.open(str(tmp_path / "stereo.mkv"), "w") as container:
         stream = add_video(container, 64, 48)
         stream.metadata["stereo_mode"] = "left_right"
-        container.mux([*stream.encode(picture(0)), *stream.encode(None)])
+        put_pictures(container, stream, [picture(0)])
     assert any("stereo 3D" in note for note in frames_of(tmp_path / "stereo.mkv")[1])
     units = made("h264", frames=6).split(b"\x00\x00\x01")
     caption = bytes([0xB5, 0, 0x31]) + b"GA94" + bytes([3, 0x41, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])

@@ -19,7 +19,7 @@ from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
-from tests.clips import add_video
+from tests.clips import add_video, put_pictures
 from tests.conftest import run
 from tests.media.test_clocks import QUICK, picture, recording
 
@@ -206,9 +206,7 @@ def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         options = {"x264-params": f"chromaloc={code}"}
         stream = add_video(container, 64, 48, options=options)
-        for number in range(3):
-            container.mux(stream.encode(picture(number)))
-        container.mux(stream.encode(None))
+        put_pictures(container, stream, map(picture, range(3)))
     api.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", **QUICK)
     with open(tmp_path / "a.gvc", "rb") as coded:
         assert Reader(coded).header.format.colour.chroma_location == code, place
@@ -225,9 +223,7 @@ def test_a_change_of_size_begins_a_gop_of_the_first_size(tmp_path) -> None:
         with av.open(memory, "w", format="h264") as container:
             stream = container.add_stream("libx264", rate=25)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            for number in range(4):
-                container.mux(stream.encode(picture(number, *size)))
-            container.mux(stream.encode(None))
+            put_pictures(container, stream, (picture(number, *size) for number in range(4)))
         parts += memory.getvalue()
     (tmp_path / "a.h264").write_bytes(parts)
     done = api.encode_file(tmp_path / "a.h264", tmp_path / "a.gvc", **QUICK)

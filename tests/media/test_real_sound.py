@@ -4,6 +4,7 @@ cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refuse
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from gvcodec import cli
 from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.types import Colour
-from tests.clips import add_video
+from tests.clips import add_video, copy_tracks
 from tests.conftest import moving_texture
 
 QUICK = ("--fit", "off", "--preset", "10", "-y")
@@ -226,15 +227,11 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
     """A cut without encoding: 0.2 s before the cut are in the file, but not to be heard."""
     long, source = tmp_path / "long.mp4", tmp_path / "cut.mp4"
     assert write_source(long, "aac", "mp4", 1.0)
-    with av.open(str(long)) as container, av.open(str(source), "w") as made:
-        outputs = {s.index: made.add_stream_from_template(s) for s in container.streams}
-        for packet in container.demux():
-            if packet.pts is None:
-                continue
-            packet.stream = outputs[packet.stream.index]
-            if packet.stream.type == "audio":
-                packet.pts = packet.dts = packet.pts - 9000
-            made.mux(packet)
+
+    def earlier(packet: av.Packet) -> None:
+        packet.pts = packet.dts = packet.pts - 9000 * (packet.stream.type == "audio")
+
+    copy_tracks(long, source, earlier)
     wanted = samples(source)
     assert wanted.shape[1] < samples(long).shape[1] - 8000
     encode(source, tmp_path / "a.gvc")
@@ -250,19 +247,13 @@ def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
 
 def _with_sound_clock(path: Path, new: Callable[[int, int], int]) -> Path:
     """The same file with other times of its sound: of packet n at t (ticks)."""
-    other = path.with_name("clock.mkv")
-    with av.open(str(path)) as one, av.open(str(other), "w") as two:
-        outputs = {stream.index: two.add_stream_from_template(stream) for stream in one.streams}
-        count = 0
-        for packet in one.demux():
-            if packet.pts is None:
-                continue
-            if packet.stream.type == "audio":
-                packet.pts = packet.dts = new(count, packet.pts)
-                count += 1
-            packet.stream = outputs[packet.stream.index]
-            two.mux_one(packet)
-    return other
+    count = itertools.count()
+
+    def move(packet: av.Packet) -> None:
+        if packet.stream.type == "audio":
+            packet.pts = packet.dts = new(next(count), packet.pts)
+
+    return copy_tracks(path, path.with_name("clock.mkv"), move)
 
 
 @pytest.mark.parametrize("new", [lambda n, t: t - (n % 4 == 3) * 21, lambda n, t: min(t, 200)])

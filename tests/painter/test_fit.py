@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -20,11 +18,10 @@ from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import blurred_clip
+from tests.conftest import in_process
 from tests.two_devices import moved_whole, two_devices
 
 torch = pytest.importorskip("torch")
-
-
 needs_weights = pytest.mark.skipif(
     perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
 )
@@ -61,10 +58,8 @@ def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
     said: list[str] = []
     config = EncoderConfig(fit=130, fit_by="small")
-    assert fit_parts(parts, header, config, said.append) == (
-        {0: b"zero", 100: b"one", 300: b"two"},
-        "",
-    )
+    found = fit_parts(parts, header, config, said.append)
+    assert found == ({0: b"zero", 100: b"one", 300: b"two"}, "")
     assert given == [
         (32, before, 1000 + n, "small") for n, before in enumerate((None, b"zero", b"one", b"one"))
     ]
@@ -89,18 +84,10 @@ def moving(frames=2, side=48, blur=False):
         for t in range(frames):
             y, x = 4 * run + t, 2 * t
             source = np.ascontiguousarray(wide[y : y + side, x : x + side])
-            mean = (
-                sum(
-                    wide[y + i : y + i + side, x + j : x + j + side] for i in (0, 1) for j in (0, 1)
-                )
-                // 4
-            )
-            pairs.append(
-                (
-                    (mean.astype(np.uint16) if blur else source, chroma, chroma),
-                    (source, chroma, chroma),
-                )
-            )
+            shifts = itertools.product((y, y + 1), (x, x + 1))
+            mean = sum(wide[i : i + side, j : j + side] for i, j in shifts) // 4
+            base_frame = mean.astype(np.uint16) if blur else source
+            pairs.append(((base_frame, chroma, chroma), (source, chroma, chroma)))
         runs.append(pairs)
     return runs
 
@@ -122,11 +109,8 @@ def fitted(monkeypatch, samples, steps, checkpoint=None):
 
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
     payload, steps, said = fitted(monkeypatch, moving(), 12)
-    assert (
-        steps == LOOK
-        and "fitting: too little gain after 6 steps" in said
-        and payload in (None, IDENTITY)
-    )
+    assert steps == LOOK and "fitting: too little gain after 6 steps" in said
+    assert payload in (None, IDENTITY)
 
 
 @pytest.mark.parametrize(("painted", "wanted"), [(1.3, None), (1.6, None), (1.8, IDENTITY)])
@@ -214,11 +198,9 @@ FORMAT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
 def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     monkeypatch, blank, some_weights
 ):
-    monkeypatch.setattr(fitting, "_POOL", 6)
-    monkeypatch.setattr(fitting, "_VALIDATION", 3)
-    monkeypatch.setattr(fitting, "_BATCH", 2)
-    checkpoint = blank
-    said: list[str] = []
+    for name, value in (("_POOL", 6), ("_VALIDATION", 3), ("_BATCH", 2)):
+        monkeypatch.setattr(fitting, name, value)
+    checkpoint, said = blank, list[str]()
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 8, checkpoint)
     payload = fit(*arguments, progress=said.append, stream_bytes=100_000)
     assert payload is not None and 10 < len(payload) < 3000
@@ -346,4 +328,4 @@ def test_fitting_does_not_load_the_compiler_of_torch():
         "optimizer.step(0.1)\n"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
-    assert not subprocess.run([sys.executable, "-c", code], check=False).returncode
+    in_process("-c", code)

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 import gvcodec
 from gvcodec.bitstream import Kind, Reader
-from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.painter.fit_samples import FitSampler, Gop, Part, part_limit
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
-from tests.conftest import planes_equal
+from tests.conftest import coded, planes_equal
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
 PLANES: Planes = tuple(np.zeros(shape, np.uint16) for shape in ((80, 96), (40, 48), (40, 48)))  # type: ignore[assignment]
@@ -83,25 +82,13 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
     assert len(corners) > 20, "at other places in every run"
 
 
-@pytest.mark.parametrize(
-    ("settings", "limit"),
-    [
-        ({"fit": 30}, 6),
-        ({"fit": 9}, 1),
-        ({}, 3),
-    ],
-)
+@pytest.mark.parametrize(("settings", "limit"), [({"fit": 30}, 6), ({"fit": 9}, 1), ({}, 3)])
 def test_steps_decide_how_many_parts(settings: dict[str, int], limit: int) -> None:
     assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
 
 
 def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:
-    encoder = gvcodec.Encoder(
-        FORMAT, gvcodec.EncoderConfig(base="av1", preset=10, keyint=50, fit=15), fitted=fitted
-    )
-    file = io.BytesIO()
-    encode_stream(encoder, file, ((planes, None) for planes in clip), paints=False)
-    return file.getvalue()
+    return coded(FORMAT, clip, False, fitted, base="av1", preset=10, keyint=50, fit=15)
 
 
 def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ number of threads; golden samples."""
 from __future__ import annotations
 
 import io
+import os
 import warnings
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader
-from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted, encode_stream
+from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
 from gvcodec.errors import DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.models import CHECKPOINT_VARIABLE
 from gvcodec.painter.model import Model, rate
@@ -28,6 +28,7 @@ from gvcodec.painter.video import VideoPainter
 from gvcodec.types import VideoFormat
 from tests.conftest import (
     clips_equal,
+    coded,
     moving_texture,
     planes_equal,
     rewritten,
@@ -50,12 +51,8 @@ def model(tmp_path, monkeypatch) -> Path:
 
 
 def encoded(count: int = 6, keyint: int = 3, paints: bool = True, **settings: Any) -> bytes:
-    config = EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, threads=1, fit=0.0)
-    encoder = gvcodec.Encoder(FORMAT, replace(config, **settings))
-    out = io.BytesIO()
-    clip = ((planes, None) for planes in moving_texture(WIDTH, HEIGHT, count))
-    encode_stream(encoder, out, clip, paints=paints)
-    return out.getvalue()
+    usual = {"base_q": 30, "base": "av1", "preset": 10, "keyint": keyint, "threads": 1, "fit": 0}
+    return coded(FORMAT, moving_texture(WIDTH, HEIGHT, count), paints, **usual | settings)
 
 
 def decoded(data: bytes, threads: int = 1, **options: Any) -> list[Any]:
@@ -135,7 +132,7 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     reader = Reader(io.BytesIO(data))
     sizes = [len(p.payload) for p in reader.packets() if p.is_frame]
     base_frames = decoded(data, fidelity=True)
-    video = VideoPainter(FORMAT, "av1", Fraction(1), 30, Path(model_path()), 1)
+    video = VideoPainter(FORMAT, "av1", Fraction(1), 30, Path(os.environ[CHECKPOINT_VARIABLE]), 1)
     video.start_gop(None)
     again = [
         video.paint(base_frame, size) for base_frame, size in zip(base_frames, sizes, strict=True)
@@ -144,12 +141,6 @@ def test_the_size_of_a_frames_packet_is_part_of_its_condition() -> None:
     video.start_gop(None)
     assert not planes_equal(video.paint(base_frames[0], 20 * sizes[0]), again[0])
     assert rate(0, WIDTH, HEIGHT) == 0 < rate(10**9, WIDTH, HEIGHT) <= 1024
-
-
-def model_path() -> str:
-    import os
-
-    return os.environ[CHECKPOINT_VARIABLE]
 
 
 def test_fitted_weights_mean_the_same_to_the_twin_and_to_decoders(model: Path) -> None:

@@ -52,8 +52,6 @@ for (let n = 0; n < base_frames.length / samples; ++n) {
 }
 console.log((base_frames.length / samples / (performance.now() - began)) * 1000);
 """
-
-
 READ = """
 import fs from "node:fs";
 const [, , folder, data, scale, count] = process.argv;

@@ -167,8 +167,6 @@ for (const [path, decoded] of JSON.parse(process.argv[3])) {
 }
 console.log(JSON.stringify(found));
 """
-
-
 BUNDLES = """
 import fs from "node:fs";
 const { Unbundler } = await import(process.argv[2] + "/bundles.js");

@@ -137,16 +137,8 @@ def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
     assert stream.stat().st_size <= 1200
     said = command("encode", source, stream, "--target", "psnr=24", "--scale", "1/2", *common)
     assert "compares with the source's 96×80" in said.stderr.decode()
-    done = gvcodec.encode_file(
-        source,
-        stream,
-        target="psnr=34",
-        max_size=1200,
-        base="av1",
-        preset=10,
-        fit=0,
-        overwrite=True,
-    )
+    options = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
+    done = gvcodec.encode_file(source, stream, target="psnr=34", max_size=1200, **options)
     assert done.limit == 1200 and done.reached.value < done.wanted.value == 34
 
 

@@ -250,10 +250,7 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
     sizes = [len(api.encode(clip, config=config)) for config in (limited, FAST)]
     assert abs(sizes[0] - sizes[1]) < 0.03 * sizes[1]
     for wrong in (
-        {"maxrate": -1},
-        {"maxrate": 999},
-        {"maxrate": math.nan},
-        {"maxrate": math.inf},
+        *({"maxrate": rate} for rate in (-1, 999, math.nan, math.inf)),
         {"maxrate": 9e5, "low_delay": True},
         {"maxrate": 9e5, "base": "vvc", "preset": None},
         {"maxrate": 9e5, "base": "gvc1d", "preset": None},

@@ -24,11 +24,9 @@ from gvcodec.util.zones import Zone, parse_zones, zone_at
 from tests.cli.test_cli import FORMAT as SMALL
 from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip
-from tests.conftest import psnr
+from tests.conftest import clips_equal, psnr
 
 FORMAT = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
-
-
 USUAL = STEPS.index(0.0)
 
 
@@ -118,11 +116,7 @@ def test_gops_of_other_qualities_are_one_stream() -> None:
         shown = [planes for part in parts for planes in part.base_frames]
         decoder = StandardDecoder(FORMAT, "av1")
         again = [x for p in packets for x in decoder.send(p.payload, p.keyframe)] + decoder.flush()
-        same = all(
-            np.array_equal(a, b)
-            for one, other in zip(shown, again, strict=True)
-            for a, b in zip(one, other, strict=True)
-        )
+        same = clips_equal(shown, again)
         sizes = [len(p.payload) for p in packets]
         assert [i for i, p in enumerate(packets) if p.keyframe] == [0, 14] and len(shown) == 28
         return [sum(sizes[:14]), sum(sizes[14:])], same
@@ -181,8 +175,6 @@ def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
 
 
 CLIP = make_clip(96, 80, 75, seed=3)  # 3 s
-
-
 FAST = {"fit": 0, "threads": 1, "base": "av1", "preset": 10}
 
 

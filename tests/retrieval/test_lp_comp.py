@@ -24,7 +24,7 @@ from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour
 from scripts.demo_clip import frames as demo_frames
-from tests.clips import add_video
+from tests.clips import add_video, put_pictures
 from tests.conftest import run
 from training.lp_comp import FRAMES, Clip, Frames, judge, match_losses
 
@@ -238,9 +238,7 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
     with av.open(source, "w") as container:
         video = add_video(container, 320, 192, "ffv1", 24)
         moments = [picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0]
-        for picture in moments:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        container.mux(video.encode(None))
+        put_pictures(container, video, moments)
     command = ["encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1"]
     run(*command)
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1")

@@ -19,9 +19,6 @@ import pytest
 from gvcodec.api.frames import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import Encoder
-from gvcodec.config import EncoderConfig
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
@@ -30,7 +27,7 @@ from gvcodec.retrieval.ranking import best, scores
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
-from tests.conftest import before_keys, clips_equal, rewritten, run
+from tests.conftest import before_keys, clips_equal, coded, packets_in, rewritten, run
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 ID = b"toytoyto"
@@ -49,11 +46,9 @@ class Toy:
         return lengthen(flat - flat.mean(1, keepdims=True) + 1e-3)
 
     def query(self, asked: Any) -> Any:
-        return (
-            np.eye(1, 48, dtype=np.float32)
-            if isinstance(asked, str)
-            else self.compress(self.frames(asked))
-        )
+        if isinstance(asked, str):
+            return np.eye(1, 48, dtype=np.float32)
+        return self.compress(self.frames(asked))
 
 
 @pytest.fixture(autouse=True)
@@ -74,24 +69,17 @@ def scenes() -> list[Planes]:
 
 
 def made(scenes: list[Planes], summary: bool = True, keyint: int = 10) -> bytes:
-    stream = io.BytesIO()
-    encoder = Encoder(
-        FORMAT, EncoderConfig(base_q=30, base="av1", preset=10, keyint=keyint, fit=0, threads=1)
-    )
-    encode_stream(encoder, stream, ((planes, None) for planes in scenes))
+    settings = {"base_q": 30, "base": "av1", "preset": 10, "fit": 0, "threads": 1}
+    stream = coded(FORMAT, scenes, keyint=keyint, **settings)
     if not summary:
-        return stream.getvalue()
+        return stream
     summarised = io.BytesIO()
-    summarize(Reader(io.BytesIO(stream.getvalue())), summarised, Toy(), threads=1)
+    summarize(Reader(io.BytesIO(stream)), summarised, Toy(), threads=1)
     return summarised.getvalue()
 
 
-def packets_of(data: bytes) -> list[Packet]:
-    return list(Reader(io.BytesIO(data)).packets())
-
-
 def payloads(data: bytes) -> list[bytes]:
-    return [packet.payload for packet in packets_of(data) if packet.kind is Kind.SUMMARY]
+    return [packet.payload for packet in packets_in(data) if packet.kind is Kind.SUMMARY]
 
 
 def write_still(path: Path, planes: Planes) -> None:
@@ -121,13 +109,8 @@ def test_vectors_that_hardly_move_cost_less_than_those_that_jump() -> None:
 def head(
     version: int = 1, dim: int = 4, stride: int = 1, step: int = 8, leak: int = 8, first: int = 30
 ) -> bytes:
-    return (
-        bytes([version])
-        + ID
-        + encode_var(dim)
-        + encode_var(stride)
-        + bytes([step, leak, first, 30])
-    )
+    sizes = encode_var(dim) + encode_var(stride)
+    return bytes([version]) + ID + sizes + bytes([step, leak, first, 30])
 
 
 HOSTILE = {
@@ -158,8 +141,8 @@ def test_a_made_up_number_of_vectors_takes_no_memory() -> None:
 
 def test_every_gop_begins_with_its_summary_and_frames_stay(scenes: list[Planes]) -> None:
     plain, summarised = made(scenes, summary=False), made(scenes)
-    assert [p.payload for p in packets_of(plain) if p.is_frame] == [
-        p.payload for p in packets_of(summarised) if p.is_frame
+    assert [p.payload for p in packets_in(plain) if p.is_frame] == [
+        p.payload for p in packets_in(summarised) if p.is_frame
     ]
     reader = Reader(io.BytesIO(summarised))
     for gop in reader.gops():
@@ -210,10 +193,8 @@ def test_cut_cat_and_repair_keep_summaries(tmp_path, scenes: list[Planes]) -> No
     run("repair", tmp_path / "damaged.gvc", tmp_path / "mended.gvc")
     mended = tmp_path / "mended.gvc"
     assert payloads(mended.read_bytes()) == [wanted[0], *wanted[2:]]
-    begins = [
-        next(Reader(io.BytesIO(mended.read_bytes())).packets_of(g)).kind
-        for g in Reader(io.BytesIO(mended.read_bytes())).gops()
-    ]
+    reader = Reader(io.BytesIO(mended.read_bytes()))
+    begins = [next(reader.packets_of(gop)).kind for gop in reader.gops()]
     assert [kind is Kind.SUMMARY for kind in begins] == [True, False, True, True]
 
 
@@ -238,7 +219,7 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(
         run("summarize", path, "-y", "--summary", "toy", "--summary-rate", "1/4")
     data = path.read_bytes()
     assert [len(Summary.unpack(p, 10).vectors) for p in payloads(data)] == [3] * 4
-    assert [p for p in packets_of(data) if p.kind is not Kind.SUMMARY] == packets_of(plain)
+    assert [p for p in packets_in(data) if p.kind is not Kind.SUMMARY] == packets_in(plain)
     assert Reader(io.BytesIO(data)).gops()[-1].frames == 10
 
 

@@ -15,6 +15,7 @@ from gvcodec.bitstream import Kind, Packet, Reader, Writer
 from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
+from tests.clips import sound_of
 
 _GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -65,9 +66,7 @@ def sound() -> TrackCopier:
     data = io.BytesIO()
     with av.open(data, "w", format="wav") as container:
         output = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), layout="mono")
-        frame.sample_rate = 8000
-        container.mux(output.encode(frame))
+        container.mux(output.encode(sound_of(np.zeros((1, 80), np.int16), 8000)))
     return TrackCopier(av.open(io.BytesIO(data.getvalue())).streams.audio)
 
 
