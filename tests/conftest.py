@@ -16,10 +16,12 @@ import pytest
 from hypothesis import settings
 
 from gvcodec import _core, cli
+from gvcodec.base.standard.programs import find_ffmpeg
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat
 
@@ -77,6 +79,13 @@ def coded(
     encoder, stream = Encoder(fmt, EncoderConfig(**settings), fitted=fitted), io.BytesIO()
     encode_stream(encoder, stream, ((planes, None) for planes in clip), paints=paints)
     return stream.getvalue()
+
+
+def send_all(encoder: Any, clip: Iterable[Planes]) -> tuple[list[Any], list[Planes]]:
+    """Packets and base frames that an encoder of a base makes of frames."""
+    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
+    packets = [packet for part in parts for packet in part.packets]
+    return packets, [frame for part in parts for frame in part.base_frames]
 
 
 def packets_in(data: bytes) -> list[Packet]:
@@ -184,6 +193,15 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
     network.cache_clear()
     yield weights_folder
     network.cache_clear()
+
+
+@pytest.fixture
+def vvenc() -> None:
+    """Skips a test where no program has VVenC."""
+    try:
+        find_ffmpeg()
+    except UsageError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["made", "real"])

@@ -26,14 +26,8 @@ q = [0, 9]
 
 
 def small_clip(folder: Path, frames: int = 8, kind: str = "pan"):
-    return prepare(
-        f"small-{kind}",
-        [kind],
-        lambda: procedural(kind, WIDTH, HEIGHT, frames),
-        0,
-        folder,
-        set_name="test",
-    )
+    made = lambda: procedural(kind, WIDTH, HEIGHT, frames)
+    return prepare(f"small-{kind}", [kind], made, 0, folder, set_name="test")
 
 
 def quick_x264():

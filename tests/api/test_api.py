@@ -79,7 +79,9 @@ def test_push_and_pull(clip: list[Planes]) -> None:
     [
         ([], {}, "no frame"),
         (pictures(1), {"q": 68}, "q"),
-        (pictures(1), {"q": 4, "config": gvcodec.EncoderConfig()}, "either"),
+        (pictures(1), {"q": 4, "config": gvcodec.EncoderConfig()}, "either config or its"),
+        (pictures(1), {"quality": 3}, "no option quality; did you mean q"),
+        (pictures(1), {"keyin": 3}, "no option keyin; did you mean keyint"),
         (pictures(1), {"speed": 3}, "speed"),
         (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),

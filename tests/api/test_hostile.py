@@ -23,7 +23,7 @@ from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageErro
 from gvcodec.limits import Limits
 from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
-from tests.conftest import moving_texture, run, stream_of
+from tests.conftest import moving_texture, packets_in, run, stream_of
 from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 from tests.fuzz.robustness.streams import streams
 
@@ -57,7 +57,7 @@ def test_heads_that_the_encoder_makes_are_opened(kind: str, codec: str) -> None:
 
 
 def frame_payloads(stream: bytes) -> list[Packet]:
-    return [packet for packet in Reader(io.BytesIO(stream)).packets() if packet.is_frame]
+    return [packet for packet in packets_in(stream) if packet.is_frame]
 
 
 def test_a_packet_that_shows_frames_again_and_again_is_refused_before_decoding(monkeypatch) -> None:

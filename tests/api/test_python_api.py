@@ -236,19 +236,6 @@ def test_signatures_name_every_option() -> None:
         assert inspect.Parameter.VAR_KEYWORD not in kinds, name
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"quality": 3}, "no option quality; did you mean q"),
-        ({"keyin": 3}, "no option keyin; did you mean keyint"),
-        ({"config": gvcodec.EncoderConfig(), "q": 4}, "either config or its fields"),
-    ],
-)
-def test_wrong_options_are_answered_with_ours(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(gvcodec.UsageError, match=said):
-        gvcodec.encode(moving_texture(64, 48, 2), **options)
-
-
 def test_examples_in_docstrings_run() -> None:
     pytest.importorskip("torch")
     tried = 0

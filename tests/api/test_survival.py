@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
@@ -35,6 +35,7 @@ from tests.conftest import (
     planes_equal,
     rewritten,
     run,
+    stream_of,
     wait_for,
 )
 from tests.edit import test_tools
@@ -51,12 +52,8 @@ def clip() -> list[Planes]:
 def made(*arguments: Any, **named: Any) -> bytes:
     """A stream with a packet for each frame; tests/bitstream/test_bundles.py loses bundles."""
     reader = Reader(io.BytesIO(test_tools.made(*arguments, **named)))
-    stream = io.BytesIO()
-    writer = Writer(stream, replace(reader.header, bundled=False))
-    for packet in reader.packets():
-        writer.write(packet)
-    writer.finish(reader.base_hash or b"")
-    return stream.getvalue()
+    packets = list(reader.packets())
+    return stream_of(replace(reader.header, bundled=False), packets, reader.base_hash)
 
 
 def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:

@@ -22,21 +22,24 @@ from tests.base.test_standard import decode, form
 from tests.cli.test_cli import FORMAT
 from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip
-from tests.conftest import clips_equal, moving_texture, run
+from tests.conftest import clips_equal, moving_texture, run, send_all
+
+
+def program_of(path: Path, code: str, monkeypatch) -> None:
+    """A program in Python that stands for ffmpeg."""
+    path.write_text(f"#!{sys.executable}\nimport sys\n{code}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch) -> Path:
+def program(tmp_path, monkeypatch) -> None:
     """A program that claims to hold VVenC, takes one frame and fails."""
-    path = tmp_path / "ffmpeg"
-    path.write_text(
-        f"#!{sys.executable}\nimport sys\n"
+    code = (
         "if '-encoders' in sys.argv: print(' V..... libvvenc libvvenc H.266'); sys.exit()\n"
-        "sys.stdin.buffer.read(96 * 80 * 3); print('no room', file=sys.stderr); sys.exit(1)\n"
+        "sys.stdin.buffer.read(96 * 80 * 3); print('no room', file=sys.stderr); sys.exit(1)"
     )
-    path.chmod(0o755)
-    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
-    return path
+    program_of(tmp_path / "ffmpeg", code, monkeypatch)
 
 
 def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
@@ -70,7 +73,7 @@ def test_low_delay_is_refused() -> None:
 
 @pytest.mark.parametrize("count", [3, 20])
 def test_the_command_line_leaves_no_file_when_the_program_fails(
-    program: Path, tmp_path, capsys, count: int
+    program: None, tmp_path, capsys, count: int
 ) -> None:
     """At the end of the source, and while it still writes frames."""
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
@@ -93,10 +96,7 @@ def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> No
 
 
 def encoded_gops(clip: list[Planes], **options: object) -> tuple[list, list[Planes]]:
-    encoder = StandardEncoder(form(96, 80), "av1", 50, threads=1, **options)
-    parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
-    packets = [packet for part in parts for packet in part.packets]
-    return packets, [frame for part in parts for frame in part.base_frames]
+    return send_all(StandardEncoder(form(96, 80), "av1", 50, threads=1, **options), clip)
 
 
 def test_svtav1_codes_where_it_is_newest_and_the_file_says_which(clip, monkeypatch) -> None:
@@ -114,20 +114,15 @@ def test_svtav1_codes_where_it_is_newest_and_the_file_says_which(clip, monkeypat
         assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
         sizes[named] = [len(packet.payload) for packet in packets]
         found = gvcodec.info(gvcodec.encode(clip[:2], base="av1", fit=0, preset=8, q=60))
-        assert found.encoder == "SVT-AV1 " + ".".join(map(str, expected[:3])) + "".join(
-            f"-{part}" for part in expected[3:] if part
-        )
+        words = ".".join(map(str, expected[:3])), *(str(part) for part in expected[3:] if part)
+        assert found.encoder == f"SVT-AV1 {'-'.join(words)}"
     assert sizes[None] != sizes["none"], "two encoders"
 
 
 def test_an_older_program_is_not_taken(tmp_path, monkeypatch) -> None:
     path = tmp_path / "ffmpeg"
-    path.write_text(
-        f"#!{sys.executable}\nimport sys\n"
-        "print('Svt[info]: SVT [version]:\\tSVT-AV1 Encoder Lib v1.4.1', file=sys.stderr)\n"
-    )
-    path.chmod(0o755)
-    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
+    says = "print('Svt[info]: SVT [version]:\\tSVT-AV1 Encoder Lib v1.4.1', file=sys.stderr)"
+    program_of(path, says, monkeypatch)
     assert programs.newest_svt() == (None, programs.pyav_svt_version())
     path.write_text(path.read_text().replace("v1.4.1", "v99.0.0-3-gabc"))
     programs._svt_version.cache_clear()

@@ -14,13 +14,13 @@ import pytest
 
 import gvcodec
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.base.standard.programs import find_ffmpeg
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import CutFinder, _reduce
 from tests.clips import make_clip
+from tests.conftest import send_all
 
 FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
@@ -58,11 +58,8 @@ def test_a_given_size_ends_where_its_index_does(base: str, end: int) -> None:
         gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end + 1).resolve()
 
 
+@pytest.mark.usefixtures("vvenc")
 def test_equal_q_is_about_equal_psnr() -> None:
-    try:
-        find_ffmpeg()
-    except UsageError as error:
-        pytest.skip(str(error))
     wanted = psnr_y("av1", q=50)
     assert abs(psnr_y("vvc", q=50) - wanted) < 2
     assert psnr_y("vvc", base_q=50) < wanted - 2, "the index is not q"
@@ -87,11 +84,8 @@ def test_the_scale_of_vvc_is_that_of_the_measured_clips() -> None:
         assert len(better) == 3 and abs(fmean(better)) < 0.2, (q, better)
 
 
+@pytest.mark.usefixtures("vvenc")
 def test_the_header_holds_the_index() -> None:
-    try:
-        find_ffmpeg()
-    except UsageError as error:
-        pytest.skip(str(error))
     clip = make_clip(96, 80, 3)
     config = {"base": "vvc", "fit": 0, "threads": 1, "preset": 4}
     by_q = gvcodec.encode(clip, q=50, **config)
@@ -138,19 +132,12 @@ def test_noise_and_rest_are_no_cuts() -> None:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_a_scene_begins_with_a_keyframe(base: str) -> None:
-    clip = [
-        *make_clip(208, 160, 15, seed=3),
-        *make_clip(208, 160, 6, seed=4),
-        *make_clip(208, 160, 14, seed=5),
-    ]
+    clip = [p for n, seed in ((15, 3), (6, 4), (14, 5)) for p in make_clip(208, 160, n, seed=seed)]
     fmt = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
     def keys(keyint: int) -> list[int]:
-        encoder = StandardEncoder(fmt, base, 50, keyint, threads=1, preset=4)
-        coded = [*(encoder.send(planes) for planes in clip), encoder.flush()]
-        return [
-            n for n, packet in enumerate(p for c in coded for p in c.packets) if packet.keyframe
-        ]
+        packets, _ = send_all(StandardEncoder(fmt, base, 50, keyint, threads=1, preset=4), clip)
+        return [n for n, packet in enumerate(packets) if packet.keyframe]
 
     assert keys(100) == [0, 15], "six frames later there is none yet"
     assert keys(18) == [0, 15, 33], "the distance counts from the last one"

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -21,7 +19,14 @@ from gvcodec.base.standard.encoders import for_the_eye
 from gvcodec.base.standard.payloads import restore, strip
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.conftest import clips_equal, moving_texture, planes_equal, psnr
+from tests.conftest import (
+    clips_equal,
+    in_process,
+    moving_texture,
+    planes_equal,
+    psnr,
+    send_all,
+)
 
 FULL = Fraction(1)
 #: PSNR in dB, and bytes for it, of SVT-AV1 4.1 (PyAV 18.1).
@@ -37,12 +42,10 @@ def encode(
 ) -> tuple[list[CodedFrame], list[Planes]]:
     height, width = clip[0][0].shape
     encoder = StandardEncoder(form(width, height), codec, q, **options)
-    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)] + [
-        encoder.flush()
-    ]
-    return [packet for part in parts for packet in part.packets], [
-        base_frame for part in parts for base_frame in part.base_frames
-    ]
+    parts = [encoder.send(planes, number in keys) for number, planes in enumerate(clip)]
+    parts.append(encoder.flush())
+    packets = [packet for part in parts for packet in part.packets]
+    return packets, [base_frame for part in parts for base_frame in part.base_frames]
 
 
 def decode(
@@ -54,12 +57,8 @@ def decode(
     threads: int = 0,
 ) -> list[Planes]:
     decoder = StandardDecoder(form(width, height), codec, scale, threads)
-    base_frames = [
-        base_frame
-        for packet in packets
-        for base_frame in decoder.send(packet.payload, packet.keyframe)
-    ]
-    return base_frames + decoder.flush()
+    found = [frame for p in packets for frame in decoder.send(p.payload, p.keyframe)]
+    return found + decoder.flush()
 
 
 @pytest.mark.parametrize(("codec", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])
@@ -72,9 +71,7 @@ def test_decoder_gives_the_loop_frames_of_the_encoder(
     for threads in (1, 2):
         found = decode(packets, 96, 80, codec, scale, threads)
         assert clips_equal(found, base_frames)
-    quality = np.mean(
-        [psnr(base_frame, planes) for base_frame, planes in zip(base_frames, clip, strict=True)]
-    )
+    quality = np.mean([psnr(*pair) for pair in zip(base_frames, clip, strict=True)])
     assert quality > (30 if scale == 1 else 22)
 
 
@@ -174,7 +171,7 @@ def test_a_decoder_may_be_dropped_while_its_threads_work(clip: list[Planes]) -> 
         "    for payload in payloads: decoder.send(payload, True)\n"
     )
     data = pickle.dumps([packet.payload for packet in packets])
-    subprocess.run([sys.executable, "-c", code], input=data, timeout=100, check=True)
+    in_process("-c", code, input=data)
 
 
 def test_unusual_frame_rates_and_sizes(clip: list[Planes]) -> None:
@@ -269,10 +266,7 @@ def test_flat_pictures_stay_flat_at_any_size(
 @pytest.mark.parametrize("depth", [8, 10])
 def test_av1_has_as_many_bits_as_its_source(depth: int, clip: list[Planes]) -> None:
     fmt = dataclasses.replace(form(96, 80), bit_depth=depth)
-    encoder = StandardEncoder(fmt, "av1", 30)
-    parts = [*(encoder.send(planes) for planes in clip[:4]), encoder.flush()]
-    base_frames = [base_frame for part in parts for base_frame in part.base_frames]
-    packets = [packet for part in parts for packet in part.packets]
+    packets, base_frames = send_all(StandardEncoder(fmt, "av1", 30), clip[:4])
     fine = [bool((plane & 3).any()) for base_frame in base_frames for plane in base_frame]
     assert any(fine) == (depth == 10)
     # What the header says of the source does not decide: streams of before had 10 bits for all.
@@ -306,6 +300,5 @@ def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(
     clip = [(np.full((96, 128), y, np.uint16), chroma, chroma) for y in (64, 940) * 3]
     fmt = dataclasses.replace(form(128, 96), bit_depth=10)
     encoder = StandardEncoder(fmt, "av1", q, preset=preset, low_delay=low_delay, threads=1)
-    parts = [encoder.send(planes, False) for planes in clip] + [encoder.flush()]
-    shown = [frame for part in parts for frame in part.base_frames]
+    _, shown = send_all(encoder, clip)
     assert min(psnr(*pair) for pair in zip(shown, clip, strict=True)) > 45

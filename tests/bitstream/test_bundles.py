@@ -21,7 +21,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.edit.info import facts
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture, packets_in, stream_of
+from tests.conftest import moving_texture, packets_in, send_all, stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 PLAIN = SequenceHeader(FORMAT, "av1", Fraction(1), 60)
@@ -39,11 +39,8 @@ def golden() -> list[Packet]:
 def packets() -> list[Packet]:
     """Frames of SVT-AV1, two GOPs, the second of them after 40 frames."""
     encoder = StandardEncoder(FORMAT, "av1", 60, keyint=40, threads=1)
-    frames = moving_texture(64, 48, 46)
-    coded = [encoder.send(planes) for planes in frames] + [encoder.flush()]
-    return [
-        Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for c in coded for p in c.packets
-    ]
+    coded, _ = send_all(encoder, moving_texture(64, 48, 46))
+    return [Packet(Kind.KEY if p.keyframe else Kind.INTER, p.payload) for p in coded]
 
 
 def test_frames_come_back_in_fewer_bytes(packets) -> None:
@@ -95,7 +92,7 @@ def test_a_damaged_bundle_costs_the_rest_of_its_gop(packets) -> None:
     events = list(Salvage(io.BytesIO(bytes(data))).events())
     assert [event for event in events if isinstance(event, Packet)] == packets[40:]
     with pytest.raises(DamagedStreamError, match="packet 0: checksum differs"):
-        list(Reader(io.BytesIO(bytes(data))).packets())
+        packets_in(bytes(data))
 
 
 def test_made_up_bundles_are_refused(packets) -> None:

@@ -34,7 +34,7 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
-from tests.conftest import moving_texture, rewritten, stream_of
+from tests.conftest import moving_texture, packets_in, rewritten, stream_of
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 FILES = judging.files_to_judge()
@@ -177,7 +177,7 @@ def test_what_encode_embeds_is_painted_without_checkpoints(
 def test_who_cuts_a_file_with_its_model_keeps_it() -> None:
     out = io.BytesIO()
     gvcodec.cut(EMBEDDED.read_bytes(), out, 0)
-    kinds = [packet.kind for packet in Reader(io.BytesIO(out.getvalue())).packets()]
+    kinds = [packet.kind for packet in packets_in(out.getvalue())]
     assert kinds[0] is Kind.MODEL and kinds.count(Kind.MODEL) == 1
 
 

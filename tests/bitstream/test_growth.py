@@ -23,7 +23,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.config import FORMATS
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture, stream_of
+from tests.conftest import moving_texture, packets_in, stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
@@ -130,7 +130,7 @@ def extra(number: int) -> Packet:
 
 
 def extras_of(data: bytes) -> list[int | None]:
-    return [p.type for p in Reader(io.BytesIO(data)).packets() if p.kind is Kind.EXTRA]
+    return [p.type for p in packets_in(data) if p.kind is Kind.EXTRA]
 
 
 def test_packets_that_may_be_ignored_change_no_frame(plain: bytes) -> None:

@@ -18,8 +18,6 @@ import pytest
 
 import gvcodec
 from gvcodec import api
-from gvcodec.base.standard.programs import find_ffmpeg
-from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
@@ -114,12 +112,9 @@ JOBS = {
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, job: str) -> None:
+def test_a_signal_ends_an_encode_at_any_moment(source: Path, tmp_path, request, job: str) -> None:
     if job == "vvc":
-        try:
-            find_ffmpeg()
-        except UsageError as error:
-            pytest.skip(str(error))
+        request.getfixturevalue("vvenc")
     if job == "fitting":
         pytest.importorskip("torch")
     number = random.choice(ALL)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,8 @@ from gvcodec.condense import CondensedSet, gvset
 from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
 from gvcodec.condense.coded import decode, encode, sizes
 from gvcodec.errors import DamagedStreamError, MediaError, UsageError
-from tests.conftest import run
+from tests.clips import add_video, put_pictures
+from tests.conftest import in_process, run
 
 
 def moving(count: int, seed: int) -> Clips:
@@ -42,9 +40,8 @@ def test_clips_of_a_stream_come_back_and_bytes_are_real() -> None:
 def made(tmp_path: Path, labels: list[int] | None = None) -> Path:
     clips = [clip[evenly(8, 4)] for clip in moving(3, 1).pictures]
     path = tmp_path / "a.gvset"
-    path.write_bytes(
-        gvset.pack(encode(clips, 30), ["a", "b", "c"], labels or [2, 0, 1], 8, {"note": 1})
-    )
+    facts = ["a", "b", "c"], labels or [2, 0, 1], 8, {"note": 1}
+    path.write_bytes(gvset.pack(encode(clips, 30), *facts))
     return path
 
 
@@ -64,13 +61,7 @@ def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
         "bad = [n for n in sys.modules if n == 'torch' or n.startswith('training')]; "
         "sys.exit(str(bad) if bad else 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(made(tmp_path))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    in_process("-c", code, made(tmp_path))
 
 
 def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
@@ -87,14 +78,8 @@ def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
         with pytest.raises(DamagedStreamError):
             CondensedSet(path)
     stream = gvset.unpack(good)[1]
-    for labels, frames in (
-        ([0, 1], 8),
-        ([0, 1, 9], 8),
-        ([0, 1, -1], 8),
-        ([0, 1, 2], 0),
-        ([], 8),
-        ([0, 1, 2], 1 << 30),
-    ):
+    wrong = [(labels, 8) for labels in ([0, 1], [0, 1, 9], [0, 1, -1], [])]
+    for labels, frames in (*wrong, ([0, 1, 2], 0), ([0, 1, 2], 1 << 30)):
         path.write_bytes(gvset.pack(stream, ["a", "b", "c"], labels, frames, {}))
         with pytest.raises(DamagedStreamError, match="bad.gvset"):
             CondensedSet(path)
@@ -123,25 +108,14 @@ def test_what_is_chosen_fits_and_has_every_class() -> None:
     network = fit(clips.pictures, clips.labels, 3, 5, 0)
     rng = np.random.default_rng(0)
     seen = features(network, clips.pictures)
-    orders = [
-        random_order(clips, rng),
-        uniform_order(clips),
-        choosing.herding_order(clips, seen),
-        k_centre_order(clips, seen),
-    ]
+    orders = [random_order(clips, rng), uniform_order(clips)]
+    orders += [choosing.herding_order(clips, seen), k_centre_order(clips, seen)]
     for order in orders:
         assert len(set(order)) == len(order) == 60
         assert {int(clips.labels[n]) for n in order[:3]} == {0, 1, 2}
         choice = choosing.fill_room(clips, order, evenly(8, 4), 40, 2500)
-        assert (
-            len(choice.stream)
-            <= 2500
-            < len(
-                encode(
-                    [clips.pictures[n][evenly(8, 4)] for n in order[: len(choice.clips) + 2]], 40
-                )
-            )
-        )
+        more = [clips.pictures[n][evenly(8, 4)] for n in order[: len(choice.clips) + 2]]
+        assert len(choice.stream) <= 2500 < len(encode(more, 40))
 
 
 def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> None:
@@ -172,16 +146,9 @@ def videos(folder: Path) -> None:
         rng = np.random.default_rng(number)
         base = np.kron(rng.integers(0, 255, (8, 8)), np.ones((8, 8), np.int64)).astype(np.uint8)
         with av.open(str(inner / f"{number}.mp4"), "w") as container:
-            stream = container.add_stream("mpeg4", Fraction(10))
-            stream.width = stream.height = 64
-            for t in range(10):
-                picture = np.roll(base, t * (1, -1)[number % 2], 0)
-                container.mux(
-                    stream.encode(
-                        av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
-                    )
-                )
-            container.mux(stream.encode(None))
+            moved = (np.roll(base, t * (1, -1)[number % 2], 0) for t in range(10))
+            gray = (av.VideoFrame.from_ndarray(picture, "gray") for picture in moved)
+            put_pictures(container, add_video(container, 64, 64, "mpeg4", 10), gray)
 
 
 @pytest.mark.parametrize(
@@ -225,11 +192,8 @@ def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     command += ["--side", "48"]
     run(*command)
     data = CondensedSet(out)
-    assert (
-        out.stat().st_size <= 1500
-        and data.classes == ("down", "up")
-        and data[0][0].shape == (8, 48, 48, 3)
-    )
+    assert out.stat().st_size <= 1500 and data.classes == ("down", "up")
+    assert data[0][0].shape == (8, 48, 48, 3)
     assert "validation accuracy" in capsys.readouterr().err
     run(*command, code=1)  # exists
     small = tmp_path / "c"

@@ -28,7 +28,7 @@ from gvcodec.media.tracks import TrackCopier
 from gvcodec.types import Planes
 from tests.browser import Page, browser
 from tests.clips import sound_of, write_clip
-from tests.conftest import clips_equal, moving_texture, rewritten, run
+from tests.conftest import clips_equal, moving_texture, packets_in, rewritten, run
 from tests.edit.test_tools import FORMAT, TIMES, made, sound
 
 #: What changes the painter, by the frame from which it is in force; it need not be paintable here.
@@ -225,10 +225,7 @@ def test_a_piece_is_what_cut_makes(
     assert "10 frames of a file that was changed" in line and line.count("\n") == 1
     # The last frame's end is not in every container, when the source began in none.
     lost = Kind.TIMING, Kind.METADATA
-    ours, theirs = (
-        [p for p in Reader(io.BytesIO(data)).packets() if p.kind not in lost]
-        for data in (found, cut)
-    )
+    ours, theirs = ([p for p in packets_in(data) if p.kind not in lost] for data in (found, cut))
     assert ours == theirs
     assert [p.payload for p in ours if p.kind is Kind.FIT] == [FITS[0], FITS[10]]
     with gvcodec.open(found, fidelity=True) as one, gvcodec.open(cut, fidelity=True) as other:
@@ -244,7 +241,7 @@ def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
     path = written(data, tmp_path / "a.mkv")
     assert read(path) == data
     piece = read(copied(ffmpeg, path, tmp_path / "p.mkv", "-ss 0.25"))
-    assert Kind.TIMING not in [p.kind for p in Reader(io.BytesIO(piece)).packets()]
+    assert Kind.TIMING not in [p.kind for p in packets_in(piece)]
     with gvcodec.open(piece, fidelity=True) as video:
         assert [video.pts_of(n) for n in range(13)] == [1001 * n for n in range(13)]
 
@@ -261,7 +258,7 @@ def test_joined_pieces_play_one_after_the_other(
     with gvcodec.open(joined, fidelity=True) as video:
         times = [video.pts_of(number) for number in range(36)]
     assert times[:18] == TIMES and [t - times[18] for t in times[18:]] == TIMES
-    fits = [p.payload for p in Reader(io.BytesIO(joined)).packets() if p.kind is Kind.FIT]
+    fits = [p.payload for p in packets_in(joined) if p.kind is Kind.FIT]
     assert fits == [FITS[0], FITS[10]] * 2
 
 
@@ -284,9 +281,9 @@ def test_sound_that_was_added_later(stream: bytes, tmp_path, ffmpeg: str) -> Non
         f"-c:a aac {tmp_path}/b.mp4"
     )
     subprocess.run(command.split(), check=True)
-    packets = list(Reader(io.BytesIO(read(tmp_path / "b.mp4"))).packets())
+    packets = packets_in(read(tmp_path / "b.mp4"))
     rest = [packet for packet in packets if packet.kind is not Kind.TRACKS]
-    assert len(rest) < len(packets) and rest == list(Reader(io.BytesIO(stream)).packets())
+    assert len(rest) < len(packets) and rest == packets_in(stream)
     run("decode", tmp_path / "b.mp4", tmp_path / "d.mp4", "--fidelity")
     with av.open(str(tmp_path / "d.mp4")) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
@@ -514,15 +511,12 @@ def test_any_change_of_a_file_ends_in_frames_or_one_error(
         for _ in range(int(rng.integers(1, 4))):
             data[int(rng.integers(len(data)))] = int(rng.integers(256))
         if trial % 3 == 0:
-            del data[int(rng.integers(HEAD_KEPT, len(data))) :]
+            del data[int(rng.integers(40, len(data))) :]
         try:
             for planes in gvcodec.decode_planes(bytes(data), fidelity=True):
                 assert planes[0].dtype == np.uint16
         except GvcodecError as error:
             assert "\n" not in str(error)
-
-
-HEAD_KEPT = 40
 
 
 def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:

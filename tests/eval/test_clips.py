@@ -14,16 +14,14 @@ from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
 from gvcodec.media.writer import png
 from tests.clips import add_video, put_pictures
+from tests.conftest import planes_equal
 from tests.eval_helpers import frames_of, small_clip
 
 
 def random_planes(width, height, depth, seed=0):
     rng, top = np.random.default_rng(seed), 1 << depth
-    shapes = (
-        (height, width),
-        ((height + 1) // 2, (width + 1) // 2),
-        ((height + 1) // 2, (width + 1) // 2),
-    )
+    half = (height + 1) // 2, (width + 1) // 2
+    shapes = (height, width), half, half
     return tuple(rng.integers(0, top, s).astype(np.uint8 if depth == 8 else "<u2") for s in shapes)
 
 
@@ -35,13 +33,9 @@ def test_lossless_file_and_y4m_hold_the_same_samples(tmp_path, depth, full_range
     again = open_video(clip.file)
     assert (again.depth, again.full_range, again.matrix) == (depth, full_range, 1)
     for got, raw, want in zip(again.planes, clip.raw, planes, strict=True):
-        assert all(
-            np.array_equal(a, b) and np.array_equal(c, b)
-            for a, b, c in zip(got, want, raw, strict=True)
-        )
-    run_command(
-        [ffmpeg(), "-v", "error", "-i", str(clip.file), "-strict", "-1", str(tmp_path / "x.y4m")]
-    )
+        assert planes_equal(got, want) and planes_equal(raw, want)
+    words = [ffmpeg(), "-v", "error", "-i", clip.file, "-strict", "-1", tmp_path / "x.y4m"]
+    run_command([*map(str, words)])
     decoded = decode_raw(tmp_path / "x.y4m", clip, tmp_path / "x.yuv")
     assert decoded.path.read_bytes() == clip.raw.path.read_bytes()
 
@@ -51,10 +45,8 @@ def test_ten_bit_decodes_are_rounded_to_the_source(tmp_path):
     with open(tmp_path / "ten.y4m", "wb") as out:
         out.write(b"YUV4MPEG2 W176 H144 F25:1 Ip C420p10 XYSCSS=420P10\nFRAME\n")
         out.writelines((plane.astype("<u2") * 4 + 1).tobytes() for plane in clip.raw.planes(0))
-    assert (
-        decode_raw(tmp_path / "ten.y4m", clip, tmp_path / "o").path.read_bytes()
-        == clip.raw.path.read_bytes()
-    )
+    decoded = decode_raw(tmp_path / "ten.y4m", clip, tmp_path / "o")
+    assert decoded.path.read_bytes() == clip.raw.path.read_bytes()
 
 
 def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
@@ -67,9 +59,8 @@ def test_a_decoder_that_drops_a_frame_is_found_out(tmp_path):
 
 def test_grey_levels_are_the_standards():
     grey = [np.full(s, v, np.uint8) for s, v in (((4, 4), 235), ((2, 2), 128), ((2, 2), 128))]
-    assert to_rgb(grey, 1, False, 8).max() == pytest.approx(1) and to_rgb(
-        grey, 1, False, 8
-    ).min() == pytest.approx(1)
+    white = to_rgb(grey, 1, False, 8)
+    assert white.max() == pytest.approx(1) and white.min() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (1280, 720)])

@@ -96,6 +96,10 @@ def test_what_cannot_be_downloaded_is_said_in_a_line(tmp_path, monkeypatch):
         weights.export(tmp_path / "made")
 
 
+ROWS = {f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")}
+ROWS["x265-ld"] = {"label": "x265", "output": ""}
+
+
 def test_painting_is_compared_within_files():
     from eval.report.data import Results
     from eval.report.tables import painting_table
@@ -104,10 +108,7 @@ def test_painting_is_compared_within_files():
         means = {"lpips_alex": lpips, "dists": 0.1, "psnr_y": 30 + lpips, "flicker": flicker}
         return {"bpp": 0.0203, "metrics": {name: {"mean": mean} for name, mean in means.items()}}
 
-    rows = {
-        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
-    }
-    rows["x265-ld"] = {"label": "x265", "output": ""}
+    rows = ROWS
     runs = {
         "gvcodec-fidelity": {0.02: run(0.2, 0.1)},
         "gvcodec-rendered": {0.02: run(0.15, 0.3), 0.04: run(0.1, 0.3)},
@@ -143,10 +144,7 @@ def test_what_painting_saves_is_a_rate_within_files():
             points[t] = {"bpp": t, "metrics": metrics}
         return points
 
-    rows = {
-        f"gvcodec-{o}": {"label": f"gvcodec, {o}", "output": o} for o in ("fidelity", "rendered")
-    }
-    rows["x265-ld"] = {"label": "x265", "output": ""}
+    rows = ROWS
     saved = {"a": 1.25, "b": 1.0}
     runs = {
         c: {"gvcodec-fidelity": curve(1.0), "gvcodec-rendered": curve(f)} for c, f in saved.items()

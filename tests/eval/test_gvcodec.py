@@ -44,19 +44,15 @@ def test_one_file_av1_gives_two_rows(tmp_path):
 
 def test_speed_is_a_ratio_to_peers(tmp_path):
     clip = small_clip(tmp_path, frames=2)
-    result = measure(
-        clip, ["gvcodec:base=av1:preset=10:fit=off:output=fidelity"], 40, 1, 1, tmp_path
-    )
+    word = "gvcodec:base=av1:preset=10:fit=off:output=fidelity"
+    result = measure(clip, [word], 40, 1, 1, tmp_path)
     steps = result["steps"]
     assert steps["svtav1-ra encode"]["ratio"]["svtav1"] == 1
     for step, peer in (("encode", "x265-ra encode"), ("decode", "x265-ra decode")):
-        ours = next(
-            v for name, v in steps.items() if name.startswith("gvcodec") and name.endswith(step)
-        )
-        expected = steps[peer]["seconds"][0] / ours["seconds"][0]
-        assert ours["ratio"]["x265"] == pytest.approx(expected) and ours["fps"] == pytest.approx(
-            2 / ours["seconds"][0]
-        )
+        (name,) = (n for n in steps if n.startswith("gvcodec") and n.endswith(step))
+        ours, seconds = steps[name], steps[name]["seconds"][0]
+        assert ours["ratio"]["x265"] == pytest.approx(steps[peer]["seconds"][0] / seconds)
+        assert ours["fps"] == pytest.approx(2 / seconds)
     assert all(2e6 < step["memory"] < 4e9 for step in steps.values())
     assert all(0 < step["processor"][0] for step in steps.values())
     coded = {name for name, step in steps.items() if step["bytes"]}

@@ -174,19 +174,26 @@ def test_a_failing_codec_does_not_stop_the_others(results):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rd", "--set", "procedural", "--codecs", "h267"], "no codec 'h267'"),
-        (["rd", "--set", "procedural", "--metrics", "beauty"], "no beauty"),
-        (["rd", "--set", "hevc-b"], "BasketballDrive"),
-        (["rd", "--codecs", "x264"], "say which clips"),
-        (["rd", "--sequences", "/nowhere"], "no such folder"),
-        (["rd", "--set", "procedural", "--keyint", "often"], "--keyint"),
-        (["rd", "--set", "procedural", "--codecs", "gvcodec:colour=blue"], "no option colour"),
+        ("--set procedural --codecs h267", "no codec 'h267'"),
+        ("--set procedural --metrics beauty", "no beauty"),
+        ("--set hevc-b", "BasketballDrive"),
+        ("--codecs x264", "say which clips"),
+        ("--sequences /nowhere", "no such folder"),
+        ("--set procedural --keyint often", "--keyint"),
+        ("--set procedural --codecs gvcodec:colour=blue", "no option colour"),
+        ("--set procedural --profile gvc1d --frames 48", "says what --frames would say"),
+        (
+            "--set procedural --profile gvc-rt --targets 0.01 --keyint 2s",
+            "says what --targets, --keyint would say",
+        ),
+        ("--set procedural --profile gvc1d --codecs vvenc-ra", "vvenc-ld instead of vvenc-ra"),
     ],
 )
 def test_mistakes_are_named_in_one_line(tmp_path, capsys, words, message):
-    assert main([*words, "--frames", "1", "--out", str(tmp_path)]) == 1
+    assert main(["rd", *words.split(), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert message in said and len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_of_nothing(tmp_path, capsys):

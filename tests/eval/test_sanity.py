@@ -125,20 +125,13 @@ def test_psnr_and_vmaf_equal_ffmpegs_filters(clip, coded, folder):
 
 def test_bd_rate_of_known_curves():
     curve = [(0.005, 0.30), (0.01, 0.25), (0.02, 0.20), (0.04, 0.15), (0.08, 0.10)]
-    assert bd_rate(curve, curve, False).percent == pytest.approx(0, abs=1e-9)
-    assert bd_rate(curve, [(2 * r, v) for r, v in curve], False).percent == pytest.approx(
-        100, abs=0.1
-    )
-    assert bd_rate(curve, [(r / 2, v) for r, v in curve], False).percent == pytest.approx(
-        -50, abs=0.1
-    )
-    assert bd_rate(curve, [(r, v / 10) for r, v in curve], False).percent is None
-    assert (
-        bd_rate(curve, [(r / 100, v) for r, v in curve], False).percent is None
-    )  # outside 0.005…0.08 bpp
-    assert bd_rate(
-        [(r, -v) for r, v in curve], [(2 * r, -v) for r, v in curve], True
-    ).percent == pytest.approx(100, 0.01)
+    for times, by, wanted in ((1, 1, 0), (2, 1, 100), (0.5, 1, -50), (1, 0.1, None)):
+        found = bd_rate(curve, [(times * r, by * v) for r, v in curve], False).percent
+        assert found == (wanted if wanted is None else pytest.approx(wanted, abs=0.1))
+    outside = [(r / 100, v) for r, v in curve]  # of 0.005…0.08 bpp
+    assert bd_rate(curve, outside, False).percent is None
+    rising, other = ([(times * r, -v) for r, v in curve] for times in (1, 2))
+    assert bd_rate(rising, other, True).percent == pytest.approx(100, 0.01)
 
 
 def test_bootstrap_interval_holds_the_mean():

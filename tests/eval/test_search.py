@@ -75,15 +75,8 @@ def test_questions_find_their_clips_in_a_joined_file_and_noise_does_not() -> Non
     assert measure(held, Method(compress, in_order=False), 1, sizes)["order"] < 0.65
     rng = np.random.default_rng(0)
     joined = join([3 * rng.normal(size=(FRAMES, DIM))] * 16, [48] * 16, [9000] * 16)
-    rows = [
-        answer(
-            Asked("frame", rng.normal(size=(1, DIM)), n, 5),
-            rng.normal(size=len(joined.values)),
-            joined,
-            range(16),
-        )
-        for n in range(16)
-    ]
+    asked = (Asked("frame", rng.normal(size=(1, DIM)), n, 5) for n in range(16))
+    rows = [answer(one, rng.normal(size=len(joined.values)), joined, range(16)) for one in asked]
     assert np.mean([row["recall@1"] for row in rows]) < 0.4
 
 

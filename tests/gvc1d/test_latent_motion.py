@@ -187,7 +187,7 @@ def test_packets_come_back_in_order_and_belong_to_their_gop() -> None:
 )
 def test_packets_out_of_place_are_refused(packets, header: SequenceHeader, what: str) -> None:
     with pytest.raises(DamagedStreamError, match=what):
-        list(Reader(io.BytesIO(stream_of(header, packets))).packets())
+        packets_in(stream_of(header, packets))
 
 
 def test_a_latent_packet_needs_a_frame_to_write() -> None:

@@ -22,7 +22,7 @@ from gvcodec import cli
 from gvcodec.cli._habits import from_habits
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
-from tests.clips import add_video, make_clip
+from tests.clips import add_video, make_clip, put_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md")), ROOT / "examples/README.md"]
@@ -76,10 +76,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     colour = Colour(matrix=1)
     images = [rgb_from_planes(planes, colour) for planes in make_clip(64, 48, 12)]
     with av.open(folder / "in.mp4", "w") as container:
-        stream = add_video(container, 64, 48, "libx264", 4)
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
+        put_pictures(container, add_video(container, 64, 48, "libx264", 4), images)
     for name in ("films", "more", "frames"):
         (folder / name).mkdir()
     for name in ("lecture.mp4", "film.mp4", "camera.mov", "films/a.mp4", "more/b.mkv"):
@@ -116,17 +113,12 @@ def gvcodec_run(line: str) -> int:
 
 @pytest.mark.parametrize(("name", "text"), RUN, ids=[name for name, _ in RUN])
 def test_commands_of_a_block_run(
-    name: str, text: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, text: str, files: Path, tmp_path: Path, monkeypatch, request
 ) -> None:
     shutil.copytree(files, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     if "--base vvc" in text:
-        from gvcodec.base.standard.programs import find_ffmpeg
-
-        try:
-            find_ffmpeg()
-        except gvcodec.GvcodecError:
-            pytest.skip("no ffmpeg with VVenC here")
+        request.getfixturevalue("vvenc")
     if "gvcodec batch" in text:
         Path("films/a.gvc").unlink()
     for line in lines_of(text):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from tests.clips import add_video, put_planes
-from tests.conftest import moving_texture, run
+from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep
 
 OPTIONS = ("--base", "av1", "--preset", "10", "--fit", "off", "-y")
@@ -204,7 +204,7 @@ def videos(tmp_path_factory) -> Path:
 def lines_of(stream: Path) -> list[tuple[float, float, bytes]]:
     """Begin and end in seconds, and text."""
     tracks: TrackReader | None = None
-    for packet in Reader(io.BytesIO(stream.read_bytes())).packets():
+    for packet in packets_in(stream.read_bytes()):
         if packet.kind is Kind.TRACKS:
             if tracks is None:
                 tracks = TrackReader(packet.payload)
@@ -265,7 +265,7 @@ def test_a_subtitle_without_an_end_stays_until_the_next_one(videos: Path) -> Non
     """As those of Blu-ray."""
     payload = next(
         packet.payload
-        for packet in Reader(io.BytesIO((videos / "a.gvc").read_bytes())).packets()
+        for packet in packets_in((videos / "a.gvc").read_bytes())
         if packet.kind is Kind.TRACKS
     )
     tracks = TrackReader(payload)

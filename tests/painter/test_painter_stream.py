@@ -30,6 +30,7 @@ from tests.conftest import (
     clips_equal,
     coded,
     moving_texture,
+    packets_in,
     planes_equal,
     rewritten,
     without_painted_hash,
@@ -69,7 +70,7 @@ def test_without_fitting_both_hashes_are_right(settings: Any) -> None:
     data = encoded(**settings)
     # Checks both hashes.
     assert len(decoded(data)) == 6
-    assert Kind.PAINTED in [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+    assert Kind.PAINTED in [packet.kind for packet in packets_in(data)]
 
 
 @pytest.mark.usefixtures("model")
@@ -109,7 +110,7 @@ def test_painted_samples_are_the_same_in_every_form_and_checked(base: str) -> No
         assert clips_equal(found[0], other)
     base_frame = decoded(data, fidelity=True)
     assert not planes_equal(base_frame[0], found[0][0])
-    kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+    kinds = [packet.kind for packet in packets_in(data)]
     assert kinds.count(Kind.PAINTED) == 1 and kinds[-1] is Kind.PAINTED
 
 
@@ -177,7 +178,7 @@ def test_fitting_gives_weights_that_a_stream_carries() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = encoded(keyint=0, fit=2, fit_by="small")
-    kinds = [packet.kind for packet in Reader(io.BytesIO(data)).packets()]
+    kinds = [packet.kind for packet in packets_in(data)]
     assert kinds.count(Kind.PAINTED) == 1
     assert kinds[0] is Kind.FIT
     decoded(data)

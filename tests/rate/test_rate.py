@@ -28,7 +28,7 @@ from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_ta
 from gvcodec.types import Planes, VideoFormat
 from tests.cli.test_cli import FORMAT, gvcodec
 from tests.clips import make_clip, write_clip
-from tests.conftest import psnr
+from tests.conftest import packets_in, psnr
 from tests.media.test_media import with_audio
 
 FAST = EncoderConfig(fit=0, keyint=0, threads=1, preset=10)
@@ -175,7 +175,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
-    packets = list(Reader(io.BytesIO(fitted.coded.data)).packets())
+    packets = packets_in(fitted.coded.data)
     assert packets[0].payload == b"weights" * 100
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and not answers

@@ -13,7 +13,7 @@ import gvcodec
 from gvcodec import api
 from gvcodec.api.frames import decode_planes
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
-from gvcodec.bitstream import Kind, Reader
+from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
@@ -24,7 +24,7 @@ from gvcodec.util.zones import Zone, parse_zones, zone_at
 from tests.cli.test_cli import FORMAT as SMALL
 from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip
-from tests.conftest import clips_equal, psnr
+from tests.conftest import clips_equal, packets_in, psnr, send_all
 
 FORMAT = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
 USUAL = STEPS.index(0.0)
@@ -111,9 +111,7 @@ def test_gops_of_other_qualities_are_one_stream() -> None:
 
     def code(gop_q: tuple[float, ...]) -> tuple[list[int], bool]:
         encoder = StandardEncoder(FORMAT, "av1", 40, 240, threads=1, preset=10, gop_q=gop_q)
-        parts = [*(encoder.send(planes) for planes in frames), encoder.flush()]
-        packets = [packet for part in parts for packet in part.packets]
-        shown = [planes for part in parts for planes in part.base_frames]
+        packets, shown = send_all(encoder, frames)
         decoder = StandardDecoder(FORMAT, "av1")
         again = [x for p in packets for x in decoder.send(p.payload, p.keyframe)] + decoder.flush()
         same = clips_equal(shown, again)
@@ -186,7 +184,7 @@ def qualities(data: bytes, source=CLIP) -> list[float]:
 
 
 def keyframes(data: bytes) -> list[int]:
-    packets = [p for p in Reader(io.BytesIO(data)).packets() if p.is_frame]
+    packets = [p for p in packets_in(data) if p.is_frame]
     return [n for n, packet in enumerate(packets) if packet.kind is Kind.KEY]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from gvcodec.models import GVC1D
+from tests.clips import add_video, put_pictures
 from training.alarms import Alarm
 from training.gvc1d import codec, paper_form, parts, spoilt
 
@@ -27,13 +27,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(3)
     picture = np.kron(rng.integers(20, 230, (32, 64)), np.ones((8, 8))).astype(np.uint8)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(25))
-        stream.width, stream.height, stream.pix_fmt = 512, 256, "yuv420p"
+        stream = add_video(container, 512, 256, "mpeg4")
         stream.bit_rate = 8_000_000
-        for t in range(2 * FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.roll(picture, 2 * t, 1), format="gray")
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        container.mux(stream.encode())
+        moved = (np.roll(picture, 2 * t, 1) for t in range(2 * FRAMES))
+        gray = (av.VideoFrame.from_ndarray(plane, format="gray") for plane in moved)
+        put_pictures(container, stream, gray)
     return path
 
 

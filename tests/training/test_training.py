@@ -45,15 +45,8 @@ def cache(tmp_path_factory) -> Path:
                     record["source"][t] = np.concatenate([p.ravel() for p in source[t]]) >> 2
                 record["motion"][1:, 1] = 1
             np.save(folder / f"{name}.npy", records)
-            entry = {
-                "name": name,
-                "clip": name,
-                "base": "av1",
-                "q": 50,
-                "scale": "1",
-                "bpp": 0.02,
-                "held_out": bool(number),
-            }
+            entry = {"name": name, "clip": name, "held_out": bool(number)}
+            entry |= {"base": "av1", "q": 50, "scale": "1", "bpp": 0.02}
             index.write(json.dumps(entry) + "\n")
     return folder
 
@@ -67,13 +60,8 @@ def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
 
 def test_batches_hold_runs_with_sources_and_motion(cache):
     batch = Cache(cache, held_out=False).batch(4, 128)
-    assert batch.base[0].shape == (4, LENGTH, 1, 128, 128) and batch.source[1].shape == (
-        4,
-        LENGTH,
-        2,
-        64,
-        64,
-    )
+    assert batch.base[0].shape == (4, LENGTH, 1, 128, 128)
+    assert batch.source[1].shape == (4, LENGTH, 2, 64, 64)
     assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, CONDITION)
     # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is
     # told.
@@ -93,11 +81,9 @@ def test_colour_conversion_of_known_values():
     grey = torch.full((1, 2, 2, 2), 512 / 1023)
     assert torch.allclose(to_rgb(luma, grey, Colour(matrix=1)), torch.ones(1, 3, 4, 4), atol=1e-5)
     red = torch.tensor([[250, 409, 960]]).float() / 1023  # BT.709 limited-range red
-    rgb = to_rgb(
-        red[:, :1, None, None].expand(1, 1, 4, 4),
-        red[:, 1:, None, None].expand(1, 2, 2, 2),
-        Colour(matrix=1),
-    )
+    luma, chroma = (red[:, part, None, None] for part in (slice(1), slice(1, 3)))
+    luma, chroma = luma.expand(1, 1, 4, 4), chroma.expand(1, 2, 2, 2)
+    rgb = to_rgb(luma, chroma, Colour(matrix=1))
     assert torch.allclose(rgb[0, :, 1, 1], torch.tensor([1.0, 0, 0]), atol=4e-3)
 
 
@@ -122,32 +108,27 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     exact(c, exact.reference(source))[0].sum().backward()
     step = 1e-3 * c.grad / c.grad.abs().max()
     with torch.no_grad():
-        change = (
-            exact(other + step, exact.reference(source))[0].sum()
-            - exact(other - step, exact.reference(source))[0].sum()
-        )
+        reference = exact.reference(source)
+        above, below = (exact(x, reference)[0].sum() for x in (other + step, other - step))
+        change = above - below
     assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
 
     # Whole batches, as on a GPU.
     batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
     pair = batched(e, batched.reference(source))
     (pair[0] + pair[1]).sum().backward()
-    assert torch.allclose(pair[1], score, atol=1e-4) and torch.allclose(
-        pair[0], distance, rtol=0.01
-    )
+    assert torch.allclose(pair[1], score, atol=1e-4)
+    assert torch.allclose(pair[0], distance, rtol=0.01)
     assert torch.allclose(e.grad, c.grad + b.grad, atol=0.02 * float(c.grad.abs().max()))
 
     fast = PerceptualLoss()
     d = other.clone().requires_grad_()
     quick = fast(d, fast.reference(source))
     (quick[0] + quick[1]).sum().backward()
-    assert torch.allclose(quick[1], score, atol=0.01) and torch.allclose(
-        quick[0], distance, rtol=0.1
-    )
-    together = c.grad + b.grad
-    assert (
-        float(torch.nn.functional.cosine_similarity(d.grad.flatten(), together.flatten(), 0)) > 0.8
-    )
+    assert torch.allclose(quick[1], score, atol=0.01)
+    assert torch.allclose(quick[0], distance, rtol=0.1)
+    flat = d.grad.flatten(), (c.grad + b.grad).flatten()
+    assert float(torch.nn.functional.cosine_similarity(*flat, 0)) > 0.8
 
 
 def test_training_lowers_the_loss(cache, tmp_path, some_weights):
@@ -340,8 +321,6 @@ def test_material_for_a_small_perceptual_network(cache):
     )
     assert len(pairs) == 3 and pairs.painted.shape == pairs.gradient.shape == (3, 3, 128, 128)
     assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
-    assert (
-        float(pairs.distances.min()) > 0
-        and float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
-    )
+    assert float(pairs.distances.min()) > 0
+    assert float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
     assert not torch.equal(pairs.painted[0], pairs.painted[1])

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,6 +18,7 @@ from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import load_model, save_model
 from gvcodec.gvc1d.config import LARGE, Transformer
 from gvcodec.gvc1d.titok import random_titok
+from tests.clips import add_video, put_pictures
 from tests.gvc1d.models import TINY, make_model
 from training.alarms import Alarm
 from training.gvc1d.alarms import Figures
@@ -37,12 +37,8 @@ def _write_clip(path: Path, frames: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     picture = np.kron(rng.integers(0, 255, (9, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(25))
-        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
-        for t in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.roll(picture, 2 * t, 1), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        stream = add_video(container, 96, 72, "mpeg4")
+        put_pictures(container, stream, (np.roll(picture, 2 * t, 1) for t in range(frames)))
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +53,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     rng = np.random.default_rng(5)
     for t in range(7):
-        Image.fromarray(rng.integers(0, 255, (80, 80, 3), np.uint8)).save(
-            septuplet / f"im{t + 1}.png"
-        )
+        picture = Image.fromarray(rng.integers(0, 255, (80, 80, 3), np.uint8))
+        picture.save(septuplet / f"im{t + 1}.png")
     Image.fromarray(rng.integers(0, 255, (90, 70, 3), np.uint8)).save(folder / "photo.jpg")
     return folder
 
@@ -73,15 +68,15 @@ def config(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
         out=str(place / "out"),
         cache=str(place / "cache"),
         network=str(place / "tiny.json"),
+        held_out=0.0,
+        check_steps=1000,
         size=64,
         batch=1,
         frames=2,
         length=2,
         samples=4,
         qs=(50, 63),
-        held_out=0.0,
         threads=1,
-        check_steps=1000,
     )
 
 
@@ -115,15 +110,9 @@ def test_every_configuration_takes_three_steps(
     model = TINY
     titok = ""
     if stage.network == "large":
-        model = replace(
-            LARGE,
-            window=64,
-            tokens=8,
-            encoder=Transformer(32, 2, 1, 1),
-            decoder=Transformer(32, 2, 1, 1),
-            memory=2,
-            queries=2,
-        )
+        sizes = Transformer(32, 2, 1, 1)
+        few = {"window": 64, "tokens": 8, "memory": 2, "queries": 2}
+        model = replace(LARGE, encoder=sizes, decoder=sizes, **few)
         if stage.titok:
             from safetensors.torch import save_file
 
@@ -135,19 +124,9 @@ def test_every_configuration_takes_three_steps(
         initial = str(tmp_path / "before.safetensors")
         save_model(make_model(model), Path(initial))
     tokens = min(stage.tokens, 16)
-    stage = replace(
-        stage,
-        **given,
-        **small,
-        network=str(tmp_path / "model.json"),
-        initial=initial,
-        titok=titok,
-        frames=2,
-        tokens=tokens,
-        workers=0,
-        held_out=0.0,
-        check_steps=1000,
-    )
+    given |= {"network": str(tmp_path / "model.json"), "initial": initial, "titok": titok}
+    small |= {"frames": 2, "tokens": tokens, "workers": 0, "held_out": 0.0, "check_steps": 1000}
+    stage = replace(stage, **given, **small)
     work = Work(stage, "cpu")
     before = [p.detach().clone() for p in work.model.parameters()]
     loop = Loop(work, schedule_of(stage))
