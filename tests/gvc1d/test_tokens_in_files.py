@@ -61,7 +61,7 @@ def frames() -> list[Planes]:
     return make_clip(WIDTH, HEIGHT, FRAMES, seed=7)
 
 
-def encode(frames: list[Planes], model: Path | str, **options: object) -> bytes:
+def encode(frames: list[Planes], model: Path | str, /, **options: object) -> bytes:
     return coded_as(FORMAT, frames, **{**PLAIN, "model": str(model), **options})
 
 
