@@ -119,14 +119,14 @@ def metadata_of(path: Path) -> Metadata:
 
 def in_process(*words: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
     """Python with these words in a process of its own, and its exit code."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 600}
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, check=False, **pipes | options)
     assert done.returncode == code, done.stderr
     return done
 
 
-def wait_for(found: Callable[[], T], seconds: float = 60) -> T:
+def wait_for(found: Callable[[], T], seconds: float = 240) -> T:
     """What `found` gives once it is true."""
     end = time.monotonic() + seconds
     while not (result := found()):
