@@ -70,7 +70,7 @@ def small_latent_model(folder: Path) -> Path:
     from gvcodec.gvc1d.checkpoint import save_model
     from gvcodec.gvc1d.config import GVC1DConfig, Transformer
     from gvcodec.gvc1d.files import entropy_beside, pair_id
-    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.token_network import GVC1D
     from gvcodec.models import GVC1D_ENTROPY
     from tests.networks import make_latent_network
 

@@ -1,4 +1,4 @@
-"""What condensed sets are measured on: pairs of clips to learn from and clips to test by.
+"""Training and test splits of clips, on which condensed sets are measured.
 
     motion8       photos seen through a window that moves in one of eight ways
     in_folds      a user's clips with labels, every source in one fold

@@ -1,5 +1,5 @@
-"""What a network learns from a condensed set: `python -m eval condense --images DIR --out DIR`, or
-`--clips DIR` with `--labels CSV` or `--splits DIR`.
+"""Accuracy of networks trained on condensed sets: `python -m eval condense --images DIR --out DIR`,
+or `--clips DIR` with `--labels CSV` or `--splits DIR`.
 
 *Motion8*: photos seen through a window of a third of their side that goes left, right, up, down,
 nearer, farther, or turns either way, in 8 frames; the frame in the middle is the same in all 8, so

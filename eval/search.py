@@ -1,4 +1,4 @@
-"""Does a summary find what it should: `python -m eval search MATERIAL --manifest manifest.csv --out
+"""Retrieval accuracy of summaries: `python -m eval search MATERIAL --manifest manifest.csv --out
 DIR`.
 
 MATERIAL is made by `python -m training summary_material`. For every seed a third of the
@@ -280,7 +280,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("material", type=Path, help=made_by)
     manifest = "columns file and source_repo: which clips are of one source"
     add("--manifest", type=Path, required=True, metavar="CSV", help=manifest)
-    add("--seeds", type=int, default=5, help="orders of the clips (5)")
+    add("--seeds", type=int, default=5, help="random splits of the clips (5)")
     add("--q", type=int, nargs="+", default=[60], help="qualities of the streams (60)")
     add_out(parser)
 

@@ -1,11 +1,11 @@
 """LP-Comp and QC-Comp beside discriminants, mean pooling and cosines: `python -m eval xcomp CACHE
 --out DIR`.
 
-CACHE is that of `python -m training lp_comp`. Clips that no method has learned from are joined in
-random order, a GOP each, as coded; every method gets the same bytes a clip for its vectors, which
-are unpacked from packets. Questions are single frames as they are and changed (another part of the
-picture, mirrored, brighter or darker), and clips of four frames in order. `begin / middle / end`:
-by the third of the joined file that the answer lies in."""
+CACHE is the folder of `python -m training lp_comp`. Clips that no method has learned from are
+joined in random order, a GOP each, as coded; every method gets the same bytes a clip for its
+vectors, which are unpacked from packets. Questions are single frames as they are and changed
+(another part of the picture, mirrored, brighter or darker), and clips of four frames in order.
+`begin / middle / end`: by the third of the joined file that the answer lies in."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Speed:
 
 #: Versions that a file may be held to (`gvcodec.bitstream.header.HELD_TO`).
 FORMATS = ("1.0",)
-#: What --speed stands for; measured in docs/usage.md. `balanced` codes in about 1.5 of the
+#: Presets and fitting steps of --speed (docs/usage.md). `balanced` codes in about 1.5 of the
 #: processor time of SVT-AV1 4.2's plain preset 4 at all sizes. Steps of fitting are of eight crops.
 SPEEDS = {
     "fast": Speed({"av1": (5, 5, 6), "vvc": (4, 4, 4)}, 0),
@@ -260,8 +260,8 @@ class EncoderConfig:
         return base.coarsest_full if self.scale == 1 else INDEX_END
 
     def resolve(self) -> Settled:
-        """The same with a scale and the base layer's index that belongs to it, and with what its
-        speed stands for. Raises `UsageError`."""
+        """The settings with `scale`, the base layer's index for it, preset and steps of fitting
+        filled in. Raises `UsageError`."""
         self._check_tokens()
         if self.speed not in SPEEDS:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")

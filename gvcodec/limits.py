@@ -96,7 +96,7 @@ class Header(Protocol):
 
 @functools.cache
 def default_memory() -> int:
-    """Bytes that decoding may take where nobody says."""
+    """Bytes of memory that decoding may take by default: half the machine's, within bounds."""
     try:
         half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
@@ -105,7 +105,7 @@ def default_memory() -> int:
 
 
 def memory_for(header: Header, painted: bool) -> int:
-    """Bytes that decoding takes, about; `painted`: painted and restored as far as it says so."""
+    """Bytes of memory that decoding takes, about; `painted`: with painting and restoration."""
     pixels = header.format.width * header.format.height
     base, restored = (
         base_of(header.base),

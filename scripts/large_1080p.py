@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 
 from gvcodec.gvc1d.config import LARGE
 from gvcodec.gvc1d.files import read_entropy
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture, from_planes, pad
 from gvcodec.gvc1d.run import Frame
 from gvcodec.gvc1d.titok import load_titok, random_titok
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.models import GVC1D_SMALL
 from gvcodec.types import Planes
 

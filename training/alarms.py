@@ -1,4 +1,4 @@
-"""What ends a training run that learns nothing, or something else than it should.
+"""Alarms that end a training run whose network is dead, explodes, or changes nothing.
 
 A dead network is easily missed: its loss falls with the rest and its pictures look fine. Limits
 leave a factor of at least three to what the shipped painter shows (`python -m training

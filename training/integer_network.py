@@ -1,5 +1,5 @@
-"""Integer networks that choose probability tables, trained as their float twins: the program of the
-trainings `motion` and `latent_entropy`.
+"""Trains integer networks that choose probability tables, as float twins: the program of training
+`latent_entropy`.
 
     python -m training NAME material CLIPS FOLDER
     python -m training NAME train FOLDER NETWORK.safetensors [--minutes 10]

@@ -1,4 +1,4 @@
-"""Training of the painter, from a painter that there is: `python -m training painter`.
+"""Trains the painter, starting from an existing one: `python -m training painter`.
 
 Two networks lead in turn: two steps by VGG16, one by the small network that fitting has on every
 machine. Runs have one to three frames, since what a first frame is given stays where the picture

@@ -1,4 +1,4 @@
-"""What latent tokens are worth in files: `python -m eval.experiments.gvc1d_files`.
+"""Gain of latent tokens in files at equal bytes: `python -m eval.experiments.gvc1d_files`.
 
 Each row is one encode by the command line, decoded by another process, of the first frames of a
 clip at one size: bytes of the whole file and the metrics of `kept_out`. `ROWS` are the settings by

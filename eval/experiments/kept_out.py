@@ -1,4 +1,4 @@
-"""The headline on clips that nobody tuned on, by size and rate: `python -m
+"""Headline figures by size and rate on clips kept out of training and tuning: `python -m
 eval.experiments.kept_out`.
 
 `eval rd --set kept-out` does the same with every codec as a program of its own, a search for each

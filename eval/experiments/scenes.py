@@ -1,5 +1,5 @@
-"""What budgets of scenes are worth: `python -m eval.experiments.scenes measure --data FOLDER`, then
-`report`.
+"""Gain of sharing bits among scenes (`--alloc`): `python -m eval.experiments.scenes measure --data
+FOLDER`, then `report`.
 
 Each film of `FILMS` is made of scenes of short clips, or of their first frames (as slides are), all
 of one size. It is coded in base av1 at the qualities of `QUALITIES` with each `--alloc`

@@ -1,4 +1,4 @@
-"""What `rd`, which makes points of rate and quality, and `report`, which shows them, share.
+"""Points of rate and quality: code shared by `rd`, which measures them, and `report`.
 
 `bd` compares curves, `profiles` are the conditions of papers.
 """

@@ -1,4 +1,4 @@
-"""What the report is made of: curves and runs read back from an output folder."""
+"""Reads the report's curves and runs from an output folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UniComp: the tokens that others cannot stand in for are sent.
+"""UniComp: token budgets by uniqueness, so tokens similar to already sent ones are dropped.
 
 Yuan et al., "UniComp: Rethinking Video Compression Through Informational Uniqueness", CVPR 2026
 (arXiv 2512.03575). Uniqueness of two tokens is u = 1 - cos of their features. Three parts, applied

@@ -137,8 +137,8 @@ def _ends(rows: NDArray[Any]) -> list[list[int]]:
 
 def trace(source: Source, models: Sequence[str | Path] = ()) -> Iterator[Fields]:
     """The header, then each packet of a stream; `models`: files and folders to look for its models
-    in before the usual places. Raises `DamagedStreamError` where it cannot be
-    read, after what stands before."""
+    in before the usual places. Raises `DamagedStreamError` at damage, after the packets before
+    it."""
     with open_source(source) as stream:
         try:
             yield from _Trace(stream, models).structures()

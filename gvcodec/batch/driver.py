@@ -74,7 +74,7 @@ class Driver:
     ) -> None:
         self.engine, self.ledger, self._heard, self._ended = engine, ledger, heard, ended
         self.errors: dict[str, str] = {}
-        #: Held while somebody is told something.
+        #: Held during callbacks, so one runs at a time.
         self._turn = threading.Lock()
         #: Of each content and settings: two inputs may be the same.
         self._claims: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

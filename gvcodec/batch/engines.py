@@ -311,8 +311,8 @@ def _perform_or_raise(task: Task) -> Outcome:
 
 
 def work() -> None:
-    """Perform the task that comes on standard input; its outcome goes to standard output. The
-    process ends when standard input does, since then nobody waits for it."""
+    """Perform the task read from standard input and write its outcome to standard output. The
+    process ends when standard input closes, since then its parent is gone."""
 
     def end_with_input() -> None:
         sys.stdin.buffer.read()

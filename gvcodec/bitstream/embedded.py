@@ -29,7 +29,7 @@ def model_packets(header: SequenceHeader) -> Iterator[Packet]:
 
 
 def adopt_models(stream: BinaryIO, header: SequenceHeader) -> BinaryIO:
-    """Take over the models of a stream that stands after its header; a stream at the same place.
+    """Read the embedded models of a stream positioned after its header; returns one at that place.
     Raises `DamagedStreamError` for models that the header does not name."""
     if not header.embeds_models:
         return stream

@@ -24,7 +24,7 @@ EXTENDED = 3
 #: 0.
 EXTENDED_AT = 16
 _FIRST_SKIPPABLE = EXTENDED_AT + 64
-#: From this type on a packet depends on the whole file: who cuts or joins leaves it out.
+#: From this type on a packet depends on the whole file: cutting and joining drop it.
 _FIRST_UNSAFE = 128
 
 
@@ -84,7 +84,7 @@ class Packet:
 
     @property
     def is_copied(self) -> bool:
-        """Whether who cuts, joins or mends copies it with its GOP, known or not."""
+        """Whether cutting, joining and repairing copy it with its GOP, known type or not."""
         return self.type is None or _FIRST_SKIPPABLE <= EXTENDED_AT + self.type < (
             EXTENDED_AT + _FIRST_UNSAFE
         )

@@ -237,7 +237,7 @@ def _unbundle(unbundler: Unbundler | None, packet: Packet) -> list[Packet]:
 
 
 def _shares(sizes: list[int], total: int) -> list[int]:
-    """`total` bytes by the sizes of what they stand for."""
+    """Divides `total` bytes of a bundle in proportion to the decoded `sizes` of its frames."""
     whole = max(1, sum(sizes))
     ends = [total * part // whole for part in itertools.accumulate(sizes)]
     ends[-1:] = [total] * bool(ends)

@@ -109,8 +109,7 @@ class PtsDecoder:
         self._lost = True
 
     def start_gop(self) -> None:
-        """A `key` packet comes; the `timing` packets of its GOP that stand before it have been
-        sent."""
+        """A `key` packet follows; `timing` packets of its GOP that precede it have been sent."""
         if self._lost:
             # Nothing set the count right, so nothing was late up to here.
             self._named, self._lost = 0, False

@@ -52,7 +52,7 @@ class _Patient(io.FileIO):
         super().__init__(_STDOUT, "wb", closefd=False)
 
     def write(self, data: Any, /) -> int:
-        # `None`: a pipe is full, whose owner chose that nobody waits for it.
+        # `None`: the pipe is full, and its owner made it non-blocking.
         while (written := cast("int | None", super().write(data))) is None:
             select.select([], [_STDOUT], [], 1)
         return written
@@ -83,7 +83,7 @@ def prepare() -> None:
             # The lowest number that is free.
             os.open(os.devnull, os.O_RDWR)
             if number == 2:
-                # There is nobody to tell; the exit code has to do.
+                # No stream is left for a message: only the exit code reports the error.
                 sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
             else:
                 setattr(

@@ -61,10 +61,10 @@ class Decoder(Shared):
     `tracks`: sound and subtitles read so far, whose `waiting` packets the caller takes out, None
     without any; `metadata`: that payload, empty before it came; `painted_wanted`: payload of the
     `painted` packet, None before it came. `limits`: what the stream may ask for. `only_check` reads
-    all that painting needs and gives base frames. `read_only`: nobody changes a frame, so it is
-    hashed while the next ones are decoded, if there are threads for it. Raises `LimitError` when
-    the stream asks for more, `WrongModelError` for a missing model, `UsageError` for a device that
-    is not there.
+    all that painting needs and gives base frames. `read_only`: the caller does not modify frames,
+    so they are hashed while the next ones are decoded, if there are threads for it. Raises
+    `LimitError` when the stream asks for more, `WrongModelError` for a missing model, `UsageError`
+    for a device that is not there.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,

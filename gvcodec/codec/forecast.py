@@ -34,7 +34,7 @@ _USUAL_FRAMES = 250
 def stage_seconds(
     fmt: VideoFormat, frames: int | None, config: EncoderConfig
 ) -> dict[str, float] | None:
-    """Seconds by kind of stage, None where nobody knows how fast the base is coded."""
+    """Seconds by kind of stage, None where the speed of the base encoder is not known."""
     samples = fmt.width * fmt.height
     if config.base != "av1":
         return None

@@ -149,7 +149,7 @@ class GopSource:
     def _add(self, gop: Gop, packet: Packet) -> None:
         """The next packet of a GOP, after the LATENT packet that came before it."""
         if packet.is_frame:
-            # That of this GOP, wherever it stands in it.
+            # A summary anywhere in the GOP belongs to it.
             gop.summary = self._summary if gop.summary is None else gop.summary
             self._summary = None
             gop.packets += self._extra + self._latent
@@ -159,7 +159,7 @@ class GopSource:
         gop.packets.append(packet)
 
     def _refuse(self, packet: Packet) -> None:
-        """A packet that has to be understood; who mends leaves it out."""
+        """A packet that must be understood: an error, or left out when repairing."""
         what = f"a packet of type {packet.type} needs a newer version of gvcodec"
         if self._forgive is None:
             raise FormatVersionError(what)

@@ -39,8 +39,8 @@ _MOST_SAMPLES = 1 << 30
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`rows`: one a codec, gvcodec first; `html`: the page; `notes`: a line for each peer that
-    cannot be that small, and on how distances were taken; `verdict`: who is nearest to the source,
-    by how much, in a sentence."""
+    cannot reach these bytes, and on how distances were measured; `verdict`: a sentence on which
+    codec is nearest to the source, and by how much."""
 
     rows: list[Row]
     html: str

@@ -48,7 +48,7 @@ class Peer:
     parameters: str = ""
 
 
-#: Slow presets: nobody who compares codes in real time.
+#: Slow presets: a comparison need not run in real time.
 PEERS = {
     "x264": Peer(
         "x264, preset slow",

@@ -161,7 +161,7 @@ class _Copy:
                 self._hash = entry.data
 
     def _mark(self, data: bytes) -> None:
-        """Here stood a `tracks` packet."""
+        """The place of a `tracks` packet in the original stream."""
         if self._tracks is not None and not self._added:
             self._tracks.copy(Cursor(data[1:], "tracks").var(_MOST))
             self._write_tracks()

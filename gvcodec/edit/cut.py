@@ -152,8 +152,9 @@ def _narrow(
     end: Fraction | None,
     header: SequenceHeader,
 ) -> tuple[list[int], int, bool]:
-    """Of these frames those shown from `begin` on, when the last one goes, and whether that is
-    earlier than it would. A picture that stands at `begin` begins then, one at `end` ends then."""
+    """The frames of `inside` that are shown from `begin` on, the tick at which the last one ends,
+    and whether that shortens it. A frame on screen at `begin` begins then, one at `end` ends
+    then."""
     tick, period = header.format.time_base, header.format.period
     first = header.start_pts + begin / tick
     ends = [*gop.times[1:], stop]

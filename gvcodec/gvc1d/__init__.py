@@ -3,7 +3,7 @@ latent tokens, and back.
 
 Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.base.gvc1d`):
 
-    network        the whole network, one frame through it as training sees it
+    codec_network  the whole network, one frame through it as training sees it
     transform      lapped transform of 16×16 regions, learned
     token_order    the integers of a window from coarse to fine, and their contexts
     exact          the integer loop: transform and prediction, the same on every machine
@@ -17,7 +17,7 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
 Latent tokens over another base (`--tokens`, LATENT packets), and of single pictures:
 
     config         sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
-    model          the whole network: forward, compress, decompress
+    token_network  the whole network: forward, compress, decompress
     picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
     encoder        source ⊕ latent slots ⊕ context → tokens
     decoder        mask tokens ⊕ tokens ⊕ context → picture; `layers`: what both share

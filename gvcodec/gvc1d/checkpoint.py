@@ -17,7 +17,7 @@ from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.models import GVC1D_SMALL, read_arrays, read_weights, save_weights
 
 if TYPE_CHECKING:
-    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.token_network import GVC1D
 
 
 def save_model(model: GVC1D, path: Path) -> None:
@@ -52,7 +52,7 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
 
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, device: str, fast: bool) -> GVC1D:
-    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.token_network import GVC1D
 
     model = GVC1D(read_config(path))
     try:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from gvcodec.gvc1d.buffer import Context, State
     from gvcodec.gvc1d.memory import Remembered
-    from gvcodec.gvc1d.model import GVC1D
     from gvcodec.gvc1d.picture import Picture
+    from gvcodec.gvc1d.token_network import GVC1D
 
 #: Windows of a picture at most, as far as the format's limits go.
 _MOST_WINDOWS = 2048

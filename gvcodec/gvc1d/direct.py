@@ -1,4 +1,4 @@
-"""The direct path: what each token stands for before anything is learned.
+"""The direct path: fixed cosine patterns that tokens code even in an untrained network.
 
 Tokens that reach the picture through features alone die: zeroed, shuffled or whole, the picture is
 the same after five minutes of training. So each integer also has a pattern of its own:

@@ -3,7 +3,7 @@ need as halves.
 
     transform.*     integers of the loop (`gvcodec.gvc1d.exact.Weights`)
     entropy.I.*     layers of the integer network (`gvcodec.entropy.network_file`)
-    analyst.*, restorer.*, twin.*, float.*   tensors of `gvcodec.gvc1d.network`, fp16 and fp32
+    analyst.*, restorer.*, twin.*, float.*   tensors of `gvcodec.gvc1d.codec_network`, fp16 and fp32
 
 The first eight bytes of the file's SHA-256 stand in every stream.
 """
@@ -24,7 +24,7 @@ from gvcodec.gvc1d.token_order import BACK, SIDES
 from gvcodec.models import GVC1D, read_arrays, read_weights
 
 if TYPE_CHECKING:
-    from gvcodec.gvc1d.network import CodecNetwork
+    from gvcodec.gvc1d.codec_network import CodecNetwork
 
 _PARTS = ("weight", "bias", "multiplier", "bounds")
 
@@ -69,7 +69,7 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
     """The network for encoding and restoring, for evaluation. Raises `MediaError`."""
     import torch
 
-    from gvcodec.gvc1d.network import CodecNetwork
+    from gvcodec.gvc1d.codec_network import CodecNetwork
 
     network = CodecNetwork()
     try:

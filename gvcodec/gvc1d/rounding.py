@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gvcodec.gvc1d.codec_network import PRICE, dead_zone
 from gvcodec.gvc1d.context_model import see_at, table_bits
 from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.frame_payload import LARGEST
 from gvcodec.gvc1d.model_file import load_network
-from gvcodec.gvc1d.network import PRICE, dead_zone
 from gvcodec.types import Planes
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import MediaError
-from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.models import read_weights
 
 #: Their names, without number of layer, by ours.

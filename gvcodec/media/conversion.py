@@ -259,9 +259,9 @@ class Conversion:
 def location_of(
     stream: av.VideoStream, frame: av.VideoFrame, stored: int, y4m: bytes | None
 ) -> int:
-    """Where chroma samples of `Planes` stand. JPEG has them between four luma samples, and so has
-    what swscale makes of full chroma. `stored`: what the container says, `y4m`: the head of a file
-    of this kind."""
+    """Chroma siting of `Planes`. JPEG has chroma samples between four luma samples, and so has
+    swscale's output for full chroma. `stored`: the container's value, `y4m`: the head of a .y4m
+    file."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:

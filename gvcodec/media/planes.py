@@ -265,8 +265,8 @@ def checksum(frame: av.VideoFrame) -> int:
 def frame_from_planes(
     planes: Planes, bit_depth: int, again: av.VideoFrame | None = None
 ) -> av.VideoFrame:
-    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`; `again`: one of that kind and size
-    whose samples nobody needs any more, to be filled anew."""
+    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`; `again`: a frame of that kind and
+    size to overwrite instead of allocating one."""
     height, width = planes[0].shape
     frame = again or av.VideoFrame(width, height, "yuv420p" if bit_depth == 8 else "yuv420p10le")
     frame.make_writable()

@@ -1,5 +1,5 @@
-"""Chooses how strongly each GOP is painted: as strongly as its painted frames change little more
-from one to the next than its base frames do.
+"""Chooses each GOP's painting strength against flicker: the strongest at which painted frames
+change little more from one to the next than base frames do.
 
 Change is measured on the runs that fitting has, along the motion of the source: the mean over
 16×16 blocks of what a block changes by beyond the source's own change. The first strength of
@@ -29,7 +29,7 @@ LIMIT = 1.05
 #: From the weakest on. `keep` 24 costs 0 to 1 point of LPIPS-Alex against the base frames. More
 #: costs more than it gains: 80 and noise · 60 / 64, 3 points for a fifth of the flicker of waves.
 LADDER = (NEUTRAL, Strength(keep=12), Strength(keep=24))
-#: Excess that nobody sees, in 10-bit codes.
+#: Invisible excess, in 10-bit sample values.
 _FLOOR = 0.02
 #: Most of a GOP's bytes for a `fit` packet that only its strength asks for.
 _SHARE = 0.01

@@ -18,9 +18,9 @@ from gvcodec.video import Video
 
 
 class FrameServer:
-    """Frames of one stream, for one reader at a time: who asks ends what was sent to the one
-    before. Single keyframes come from a video of their own, which `open_keyframes` opens for the
-    first one: a thumbnail does not disturb what plays."""
+    """Frames of one stream, for one reader at a time: a new request ends the previous response.
+    Single keyframes are decoded by a second `Video`, opened on first use by `open_keyframes`, so
+    thumbnails do not disturb playback."""
 
     def __init__(self, video: Video, open_keyframes: Callable[[], Video]) -> None:
         self._video = video

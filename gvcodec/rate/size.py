@@ -35,9 +35,9 @@ _FINEST_TRIM = 0.002
 
 class Scale:
     """How few bytes a file has, in natural logs, from `low`, the finest index, to `high`, the
-    coarsest one or the largest trim beyond. An index of a base stands where files of that index
-    stand on average (`Base.rates`); between the steps of the index, and beyond the coarsest one, a
-    trim of lambda leads on: a step takes about as much off the bytes, whatever the base."""
+    coarsest one or the largest trim beyond. An index has the place of the average bytes of its
+    files (`Base.rates`); between indices, and beyond the coarsest one, trims of lambda subdivide
+    the scale. So a step saves about the same share of bytes in every base."""
 
     def __init__(self, config: EncoderConfig) -> None:
         base = base_of(config.base)

@@ -1,4 +1,5 @@
-"""What turns pictures into vectors. A plug-in is an `Embedder`; files name it by eight bytes.
+"""Embedders: pictures or words to vectors. A plug-in is an `Embedder`; files name it by eight
+bytes.
 
     small   the shipped small perceptual network: pictures and clips as queries, no
         download, NumPy alone

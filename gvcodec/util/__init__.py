@@ -1,1 +1,1 @@
-"""What every other package may use."""
+"""Helpers that all other packages may import: files, messages, options, progress, PSNR."""

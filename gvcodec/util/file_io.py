@@ -310,7 +310,7 @@ class PendingFile:
         return True
 
     def _create(self, old: os.stat_result | None) -> Path:
-        """An empty file beside the target that at most those may read who may read the target."""
+        """An empty file beside the target, readable at most by users who may read the target."""
         suffix = self._target.suffix if len(self._target.suffix) < _LONG else ""
         name = f".{self._target.stem[:_LONG]}.{secrets.token_hex(6)}{suffix}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)

@@ -26,11 +26,11 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 from gvcodec.util.messages import count_noun, say, write_above
 
 Item = TypeVar("Item")
-#: Work of a stage, where "code" is 1, if nobody forecasts it (`gvcodec.codec.forecast`); trials and
+#: Work of a stage, relative to "code", without a forecast (`gvcodec.codec.forecast`); trials and
 #: probes code with a fast preset.
 COSTS = {"count": 0.02, "probe": 0.08, "trial": 0.08, "code": 1.0, "fit": 0.28, "paint": 0.04}
-#: Seconds, and part of the frames that went in, after which the time so far says something of the
-#: time left: nobody knows what those inside an encoder with look-ahead will cost.
+#: Seconds, and share of the frames sent to the encoder, after which the time so far predicts the
+#: time left: frames inside an encoder's look-ahead are not measured yet.
 _FIRST, _ENOUGH = 2.0, 0.3
 #: Most of the bar before the end.
 _ALMOST = 0.99
@@ -201,7 +201,7 @@ class ProgressBar:
         self._take(self._stage, frames)
 
     def say(self, line: str) -> None:
-        """What fitting finds is for those who look into it."""
+        """Print a line about fitting, with `--verbose` only."""
         if self._verbose:
             say(line)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def usual_torch() -> Iterator[None]:
-    """Tensors are float32, on the processor and have gradients, and nothing is cast, as where
-    nobody has set anything. Costs nothing where that is so; does not load torch."""
+    """Runs the block under torch's defaults: float32 tensors on the CPU, gradients on, no autocast.
+    Costs nothing where these hold already; does not load torch."""
     torch: Any = sys.modules.get("torch")
     # Another thread may be in the middle of loading it.
     if not hasattr(torch, "get_default_device"):

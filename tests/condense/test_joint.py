@@ -26,7 +26,7 @@ from gvcodec.condense.selector import (
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos

@@ -37,7 +37,7 @@ def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
 
     from gvcodec.gvc1d.checkpoint import save_model
     from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.token_network import GVC1D
 
     torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture
+from gvcodec.gvc1d.token_network import GVC1D
 from tests.gvc1d.tiny import CONFIG as TINY
 
 __all__ = ["TINY", "make_model", "smooth_picture"]

@@ -17,9 +17,9 @@ from gvcodec.base.gvc1d.pictures import pad
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d import block_motion, context_model, exact, token_order
+from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import find_model, load_network, read_loop
-from gvcodec.gvc1d.network import CodecNetwork
 from gvcodec.gvc1d.transform import Transform
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip

@@ -18,8 +18,8 @@ from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import entropy_beside, pair_id
 from gvcodec.gvc1d.frame_options import TokenSettings
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.token_encoder import LatentEncoder
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.gvc1d.token_places import CHANNELS
 from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat

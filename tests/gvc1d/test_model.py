@@ -15,7 +15,6 @@ import torch
 from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import (
     Picture,
     crop,
@@ -29,6 +28,7 @@ from gvcodec.gvc1d.picture import (
 )
 from gvcodec.gvc1d.quantise import round_latent
 from gvcodec.gvc1d.run import Frame
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.clips import make_clip

@@ -35,7 +35,7 @@ def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
     import torch
 
     from gvcodec.gvc1d.checkpoint import save_model
-    from gvcodec.gvc1d.model import GVC1D
+    from gvcodec.gvc1d.token_network import GVC1D
 
     torch.manual_seed(seed)
     path = folder / f"{name}.safetensors"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.token_network import GVC1D
 from training.gvc1d.card import BUDGETS
 from training.gvc1d.settings import TrainConfig
 from training.gvc1d.train import Work, schedule_of

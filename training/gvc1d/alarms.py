@@ -1,4 +1,4 @@
-"""What ends a run of GVC1D that learns nothing, or something else than it should."""
+"""Alarms that end a training run of GVC1D: tokens, slots or units that carry no information."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.layers import Stack
-from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.token_network import GVC1D
 from gvcodec.gvc1d.transformer import Block
 from training.alarms import Alarm, check_features, check_same
 

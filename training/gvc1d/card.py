@@ -24,9 +24,9 @@ from torch import Tensor
 
 from gvcodec.allocation.router import negative_elbo, route_to
 from gvcodec.gvc1d.buffer import State
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
 from gvcodec.gvc1d.run import Coded, Frame
+from gvcodec.gvc1d.token_network import GVC1D
 from training.gvc1d.losses import Distortion, Weights
 
 #: Rate that the built-in clip is coded at.

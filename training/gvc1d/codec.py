@@ -1,4 +1,4 @@
-"""Trains GVC1D's codec (`gvcodec.gvc1d.network`), top to bottom.
+"""Trains GVC1D's codec (`gvcodec.gvc1d.codec_network`), top to bottom.
 
     python -m training gvc1d.shards CLIPS SHARDS          # once
     python -m training gvc1d.codec SHARDS OUT [--minutes 60] [--device cuda]
@@ -30,8 +30,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.gvc1d.codec_network import PRICE, CodecNetwork, Last, Made
 from gvcodec.gvc1d.model_file import load_network
-from gvcodec.gvc1d.network import PRICE, CodecNetwork, Last, Made
 from gvcodec.gvc1d.refiner import compensate
 from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of
 from gvcodec.util.tensors import SMALL, to_rgb
@@ -399,7 +399,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--initial", type=Path)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--length", type=int, default=3)
-    parser.add_argument("--share", type=float, default=0.5, help="share of values in the rate term")
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="share of values whose bits are estimated"
+    )
     parser.add_argument("--looks", type=int, default=1, help="batches of each measurement")
     parser.add_argument("--look", type=int, default=200, help="steps between lines of the log")
     parser.add_argument("--grace", type=float, default=60.0, help="minutes before alarms end it")

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.run import Frame
+from gvcodec.gvc1d.token_network import GVC1D
 
 #: Bytes a parameter: fp32 weight, gradient, two moments of AdamW, the average.
 _BYTES = 20

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.run import Frame
+from gvcodec.gvc1d.token_network import GVC1D
 from training.gvc1d.alarms import Figures, spreads
 from training.gvc1d.card import code_run, judge
 from training.gvc1d.data import Runs, collate

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
-from gvcodec.gvc1d.model import GVC1D
+from gvcodec.gvc1d.token_network import GVC1D
 from training.gvc1d.settings import TrainConfig
 
 

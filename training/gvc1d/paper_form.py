@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.network import round_values
+from gvcodec.gvc1d.codec_network import round_values
 from gvcodec.gvc1d.transformer import Block
 from training.held_out import is_held_out
 from training.loop import follow

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gvcodec.gvc1d.network import CodecNetwork
+from gvcodec.gvc1d.codec_network import CodecNetwork
 from training.gvc1d import codec, spoilt
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.network import CodecNetwork
+from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.token_order import FIXED, SIDES
 from gvcodec.gvc1d.transform import Transform
 

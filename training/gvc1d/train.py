@@ -1,4 +1,4 @@
-"""Trains the network of latent tokens (`gvcodec.gvc1d.model`), top to bottom.
+"""Trains the network of latent tokens (`gvcodec.gvc1d.token_network`), top to bottom.
 
     python -m training gvc1d training/configs/gvc1d/small-1.toml --minutes 60
     torchrun --nproc-per-node=8 -m training gvc1d training/configs/gvc1d/large-2.toml
@@ -31,9 +31,9 @@ from gvcodec.allocation.router import BASE_RATES, Counts, RunningMean, training_
 from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.model import GVC1D
 from gvcodec.gvc1d.picture import grey
 from gvcodec.gvc1d.run import Coded, Frame
+from gvcodec.gvc1d.token_network import GVC1D
 from training.card import write_card
 from training.gvc1d.card import elbo_of, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate

@@ -1,4 +1,4 @@
-"""What the payload of a standard bitstream claims to hold, looked at before a decoder sees it.
+"""Checks the headers in a standard bitstream's payload against its limits before decoding.
 
 A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
 ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that

@@ -20,7 +20,7 @@ _KEYS = "keyframes are placed by --keyint and scenes"
 _RATE = "-q, --size, --target and --maxrate say that"
 _FORMAT = "the source says that"
 _FRAMES = "each frame that is sent has one packet"
-#: Reasons with the names that they are for; a name that ends with * stands for all that begin so.
+#: Refused options by reason; a name that ends with * is a prefix.
 _REFUSED = {
     "av1": {
         _GRAIN: "film-grain* fgs-table adaptive-film-grain",

@@ -1,4 +1,4 @@
-"""Payloads of standard bitstreams without what a decoder does not need, and back.
+"""Strips payloads of standard bitstreams of redundant syntax, and restores it for decoders.
 
 AV1 (section 5.3 of its specification): a temporal unit without its delimiter and padding, its last
 OBU without a size field; two to four bytes less a frame. H.266 (Annex B): one NAL unit

@@ -1,5 +1,5 @@
 """The network of latent tokens: over a base it restores its frames (`--tokens`), without any
-context it is the tokenizer of single pictures. Base gvc1d has another network, `network`.
+context it is the tokenizer of single pictures. Base gvc1d has another network, `codec_network`.
 
                   ┌────────── context c_t: any part may be missing ──────────┐
                   │ shown frame (base av1, vvc, motion; painted)             │
