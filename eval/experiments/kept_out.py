@@ -7,7 +7,9 @@ rate and the full conditions, and takes hours. Here each clip of `eval/kept_out.
 qualities, near `TARGETS`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
-    best, vvc       `--speed best`; base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
+    fast, best      the other speeds; fit: five steps of fitting; unsteady: all GOPs at one
+                    strength; strength:32:24: at that one (noise, keep)
+    vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
     svt, pyav       SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0; `pyav` is
                     the one that PyAV's wheel holds
@@ -56,6 +58,8 @@ from gvcodec.base.standard.programs import FFMPEG_VARIABLE
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
+from gvcodec.painter import steady
+from gvcodec.painter.model import Strength
 from gvcodec.rate.quality import PACKAGES, without_package
 from gvcodec.types import Colour, VideoFormat
 
@@ -85,6 +89,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},
     "unsteady": {"fit": 0},
+    "strength": {},
     "fast": {"speed": "fast"},
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},
@@ -130,6 +135,9 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
     if codec.split(":")[0] in ("svt", "pyav"):
         return _base_alone(codec, frames, fmt, config)
+    codec, *strength = codec.split(":") if codec.startswith("strength:") else (codec,)
+    if strength:
+        steady.LADDER = (Strength(*map(int, strength)),)
     stream = io.BytesIO()
     encoder = Encoder(fmt, replace(config, **_SETTINGS[codec]))
     encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))

@@ -3,7 +3,7 @@
 A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst
 frame and 5th percentile (of quality: for a distance the value that 95 % of frames stay below). On a
 CPU the costly ones look at some frames only: LPIPS-Alex at one frame in 4, MS-SSIM at one in 8,
-DISTS, LPIPS-VGG and SSIMULACRA2 at one in 16. The frame within each group
+DISTS, LPIPS-VGG, Wasserstein distortion and SSIMULACRA2 at one in 16. The frame within each group
 is a fixed pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets
 the sampling.
 ColorVideoVDP gives one value for a video: on a CPU for its middle quarter.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 #: Compare what networks see, whose weights are found elsewhere.
-NETWORKS = ("lpips_alex", "lpips_vgg", "dists")
+NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
 _WHOLE = ("vmaf", "cvvdp")
 #: Bytes of network maps of a source that a process keeps.
@@ -69,10 +69,12 @@ METRICS = {
         Metric("vmaf", "VMAF", "", True, 2),
         Metric("flicker", "Flicker", "", False, 3),
         Metric("lpips_vgg", "LPIPS-VGG", "", False, 4, every=16, trained=True),
+        Metric("wasserstein", "Wasserstein", "", False, 4, every=16),
     )
 }
-#: LPIPS-VGG is a training loss and costs as much as DISTS: only on request.
-DEFAULT = tuple(name for name in METRICS if name != "lpips_vgg")
+#: LPIPS-VGG is a training loss, Wasserstein distortion sees the same features, and both cost as
+#: much as DISTS: only on request.
+DEFAULT = tuple(name for name in METRICS if name not in ("lpips_vgg", "wasserstein"))
 
 
 def sample(frames: int, every: int) -> list[int]:
@@ -178,12 +180,13 @@ def network(name: str, device: str) -> Any:
     a CPU."""
     import torch
 
+    from eval.metrics.wasserstein import Wasserstein
     from gvcodec import perceptual
 
     keep_memory()
+    makers = {"dists": perceptual.dists, "wasserstein": Wasserstein}
     try:
-        lpips = name.removeprefix("lpips_")
-        module = perceptual.dists() if name == "dists" else perceptual.lpips(lpips)
+        module = makers[name]() if name in makers else perceptual.lpips(name.removeprefix("lpips_"))
     except perceptual.MissingWeightsError as error:
         raise EvalError(str(error)) from None
     return module.to(device, memory_format=torch.channels_last)
