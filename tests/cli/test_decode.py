@@ -103,9 +103,10 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
     """Encoded, checked, decoded and searched by processes that cannot import torch: as with it."""
     y4m, given = tmp_path / "in.y4m", tmp_path / "given.gvc"
     write_clip(str(y4m), form(), frames[:4], 512)
-    told = run_without_torch("encode", y4m, given, "-q", "50")
+    assert "torch" not in run_without_torch("encode", y4m, given, "-q", "50")
     run_without_torch("summarize", given, "-y")
     # One line on standard error, with what mends it.
+    told = run_without_torch("encode", y4m, tmp_path / "unfitted.gvc", "-q", "50", "--fit", "3")
     (line,) = [line for line in told.splitlines() if "torch" in line]
     assert "painted, but not fitted" in line
     assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
