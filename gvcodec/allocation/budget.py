@@ -1,6 +1,6 @@
 """Budgets of windows: one function from features, errors and a total to tokens a window.
 
-`METHODS` are the names of `--alloc`:
+`gvcodec.config.METHODS`, the names of `--alloc`:
 
     uniform      every window the same
     uniqueness   frames and tokens unlike the others [UniComp, `uniqueness`]
@@ -62,6 +62,7 @@ def allocate(
         raise ValueError(f"errors of {elbo.shape} windows for {frames} × {windows}")
     if method == "elbo":
         return route_to(elbo, tokens, total)
+    assert method == "both", method
     budgets = frame_budgets(features, total, windows * tokens)
     return np.stack([route_to(elbo[t], tokens, int(budgets[t])) for t in range(frames)])
 

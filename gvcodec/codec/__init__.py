@@ -4,8 +4,8 @@ What goes in and comes out:
 
     encode_stream   frames of a reader ─► `Encoder` ─► packets ─► `Writer`; then paints what it
                     wrote, for the `painted` packet
-    encoder         planes ─► base encoder, samples for fitting ─► packets; all wait for `flush`
-                    where the painter is fitted
+    encoder         planes ─► base encoder, samples for fitting ─► packets; all wait for `flush`,
+                    which chooses the painter's strength by GOP, but for low delay and `--fit off`
     latents         with tokens: the last pass, over decoded and painted frames
     decoder         packets ─► base decoder, painter, restoration ─► planes with timestamps
     restoring       LATENT packets in a decoder

@@ -67,8 +67,8 @@ class Progress(Protocol):
 
 
 class Encoder(Shared):
-    """One video. With fitting, and with tokens, every packet waits for `flush`: fitted weights come
-    before what they are for, and tokens are found once all is painted. `header` is final once a
+    """One video. With strengths by GOP, fitting or tokens, every packet waits for `flush`: they
+    come before what they are for, tokens once all is painted. `header` is final once a
     packet came out: it names the model of tokens if there are any.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`

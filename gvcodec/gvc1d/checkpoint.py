@@ -1,5 +1,5 @@
-"""Weights of GVC1D on disk: `NAME.safetensors` (half precision) with its configuration in the
-file's metadata, and `NAME.json`, the model card, beside it.
+"""Weights of the latent tokens' network on disk: `NAME.safetensors` (half precision) with its
+configuration in the file's metadata, and `NAME.json`, the model card, beside it.
 
 | name | what |
 |---|---|

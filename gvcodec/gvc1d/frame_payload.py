@@ -5,7 +5,7 @@
     head      = reference | remember << 7
     reference   0: nothing is predicted, 1: the last frame, 2 + k: picture k of the memory
     remember    1: first the last frame enters the memory, whose oldest picture leaves if it is full
-    motion    = only with a reference: var size, then that many bytes (`gvcodec.gvc1d.motion`)
+    motion    = only with a reference: var size, then that many bytes (`gvcodec.gvc1d.block_motion`)
     levels    = var size, an rANS packet: for each window how long its prefix is, by `LEVELS`;
                 Laplace table 30 around the last frame's
     packets   = an rANS packet for every `GROUP` windows in order that have values, each but the

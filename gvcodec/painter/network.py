@@ -1,5 +1,5 @@
-"""The painter in torch, for training, fitting and devices: what docs/spec/painter.md defines,
-with gradients.
+"""The painter in torch, for training and fitting on any device: what docs/spec/painter.md defines,
+with gradients. Decoding never uses it (`video`).
 
 Every value is an integer of the definition held in floats; rounding and cutting to whole numbers
 let gradients pass as if they did nothing. In double precision what comes out is exactly the

@@ -1,4 +1,5 @@
-"""One encode of a video, to a file in memory, with the figures that rate control needs."""
+"""One encode of a video: `write` to any stream, the end of every encode; `run` to a file in memory,
+with the figures that rate control needs."""
 
 from __future__ import annotations
 

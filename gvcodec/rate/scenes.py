@@ -167,6 +167,7 @@ class _Trial:
 
 def share(scenes: list[Scene], method: str) -> list[float]:
     """Offsets of the GOPs' indices, which leave the sum of the trial's bytes as it is."""
+    assert method in ("uniform", "rd", "elbo", "uniqueness", "both"), method
     usual = STEPS.index(0.0)
     frames = np.array([scene.frames for scene in scenes], np.float64)
     size = np.array([scene.size for scene in scenes])  # G, steps
