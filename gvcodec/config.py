@@ -260,8 +260,8 @@ class EncoderConfig:
         return base.coarsest_full if self.scale == 1 else INDEX_END
 
     def resolve(self) -> Settled:
-        """The settings with `scale`, the base layer's index for it, preset and steps of fitting
-        filled in. Raises `UsageError`."""
+        """The settings with `scale` and the base layer's index for it filled in. Raises
+        `UsageError`."""
         self._check_tokens()
         if self.speed not in SPEEDS:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
