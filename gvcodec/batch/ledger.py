@@ -90,8 +90,7 @@ def make_settings(
         leader = guide_network(config.fit_by)
         known = replace(config, threads=0, fit_by=leader[0] if leader else config.fit_by)
     else:
-        fit = 0 if config.fits else config.fit
-        known = replace(config, threads=0, fit=fit, fit_by="")
+        known = replace(config, threads=0, fit_by="")
     base_model = layers.base_model_id(config.base)
     return Settings(
         known,
