@@ -9,27 +9,26 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gvcodec.api.trace import (
-    Symbols,
-    base_fields,
-    fit_deltas,
-    header_fields,
-    metadata_fields,
-    packet_fields,
-    token_fields,
-    track_fields,
-)
-from gvcodec.bitstream import Kind, Reader
+from gvcodec import layers
+from gvcodec.base.gvc1d.decoder import Decoded, Gvc1dDecoder
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import open_source
-from gvcodec.errors import GvcodecError
+from gvcodec.errors import GvcodecError, LimitError, WrongModelError
+from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
+from gvcodec.gvc1d.files import find_pair
+from gvcodec.gvc1d.payload import Latent
+from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
-from gvcodec.painter.payload import BASE, split_strength
+from gvcodec.models import find_model
+from gvcodec.painter.model import Model
+from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.retrieval.summary import Summary
 from gvcodec.types import Planes
 
@@ -47,18 +46,19 @@ def answer(data: bytes) -> dict[str, Any]:
     tracks: TrackReader | None = None
     for packet in reader.packets():
         if packet.kind is Kind.METADATA and packet.payload and found["metadata"] is None:
-            found["metadata"] = metadata_fields(Metadata.unpack(packet.payload))
+            found["metadata"] = _metadata(Metadata.unpack(packet.payload))
         elif packet.kind is Kind.TRACKS and tracks is None:
             tracks = TrackReader(packet.payload)
-            found["tracks"] = [{**fields, "packets": []} for fields in track_fields(tracks)]
+            found["tracks"] = _tracks(tracks)
         elif packet.kind is Kind.TRACKS and tracks is not None:
             tracks.send(packet.payload)
         while tracks is not None and tracks.waiting:
             one = tracks.waiting.popleft()
-            found["tracks"][one.track]["packets"].append(packet_fields(one))
+            fields = [one.pts, one.duration, *one.hidden, one.key, _sha256(one.data)]
+            found["tracks"][one.track]["packets"].append(fields)
     assert reader.base_hash is not None
     found["container"] = {
-        **header_fields(reader.header),
+        **_header(reader.header),
         "gops": [[gop.frames, gop.size] for gop in gops],
         "base_hash": reader.base_hash.hex(),
     }
@@ -81,10 +81,69 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     if payload == BASE or reader.header.painter_id is None:
         return None
     _, strength = split_strength(payload)
-    deltas = fit_deltas(reader.header, payload, [MODELS])
-    if deltas == "identity":
-        return deltas
-    return {"noise": strength.noise, "keep": strength.keep, "deltas": deltas}
+    try:
+        path = find_model(reader.header.painter_id, "painter", [MODELS])
+    except WrongModelError:
+        return {"noise": strength.noise, "keep": strength.keep, "deltas": None}
+    deltas = read(payload, Model.load(path).sizes())
+    if deltas is None:
+        return "identity"
+    by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
+    return {"noise": strength.noise, "keep": strength.keep, "deltas": by_name}
+
+
+def _header(header: SequenceHeader) -> dict[str, Any]:
+    fmt, colour = header.format, header.format.colour
+    return {
+        "width": fmt.width,
+        "height": fmt.height,
+        "frame_rate": _ratio(fmt.frame_rate),
+        "time_base": _ratio(fmt.time_base),
+        "start": header.start_pts,
+        "bit_depth": fmt.bit_depth,
+        "primaries": colour.primaries,
+        "transfer": colour.transfer,
+        "matrix": colour.matrix,
+        "full_range": colour.full_range,
+        "chroma_location": colour.chroma_location,
+        "sar": _ratio(fmt.sar),
+        "base": header.base,
+        "scale": str(header.scale),
+        "q": header.q,
+        "profile": header.profile,
+        "level": header.level,
+        "bundled": header.bundled,
+        "painter_id": header.painter_id.hex() if header.painter_id else None,
+    }
+
+
+def _ratio(value: Any) -> str:
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _metadata(found: Metadata) -> dict[str, Any]:
+    return {
+        "title": found.title,
+        "chapters": [[c.begin, c.end - c.begin, c.title] for c in found.chapters],
+        "mastering": list(found.mastering) if found.mastering else None,
+        "light": list(found.light) if found.light else None,
+        "tags": [list(tag) for tag in found.tags],
+        "start": found.source_start,
+    }
+
+
+def _tracks(reader: TrackReader) -> list[dict[str, Any]]:
+    return [
+        {
+            "tick": _ratio(track.tick),
+            "flags": track.flags,
+            "language": track.language,
+            "title": track.title,
+            "head": _sha256(track.head),
+            "packets": [],
+        }
+        for track in reader.tracks
+    ]
 
 
 def _frames(data: bytes) -> dict[str, Any]:
@@ -104,17 +163,76 @@ def _frames(data: bytes) -> dict[str, Any]:
 
 
 def _symbols(data: bytes) -> dict[str, Any]:
-    """Integers of frame packets and tokens, and what is restored from these."""
+    """Integers of frame packets and tokens, and what is restored from these; none where a model is
+    missing, or pictures need more memory than is usual."""
     reader = Reader(io.BytesIO(data))
-    symbols, found = Symbols(reader.header, [MODELS]), dict[str, Any]()
-    for packet in reader.packets():
-        symbols.send(packet)
-    if symbols.has_base:
-        found["symbols"] = [base_fields(one, digest=True) for one in symbols.base]
-    if symbols.has_tokens:
-        found["tokens"] = [token_fields(one, digest=True) for one in symbols.tokens]
+    header, found = reader.header, dict[str, Any]()
+    decoder: Gvc1dDecoder | None = None
+    tokens: LatentReader | None = None
+    try:
+        check(header, header.enhanced, DEFAULT)
+        if header.base == "gvc1d":
+            decoder = cast(Gvc1dDecoder, layers.open_decoder(header, 1, [MODELS]))
+        if header.gvc1d_id is not None:
+            pair = find_pair(header.gvc1d_id, [MODELS])
+            tokens = LatentReader(open_entropy_model(header.format, True, pair))
+    except (WrongModelError, LimitError):
+        pass
+    packets = list(reader.packets())
+    if decoder is not None:
+        found["symbols"] = [_base_symbols(decoder, p) for p in packets if p.is_frame]
+    if tokens is not None:
+        found["tokens"] = _latents(tokens, packets)
         found["restored"] = _restored(data)
     return found
+
+
+def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
+    decoder.send(packet.payload, packet.kind is Kind.KEY)
+    found: Decoded | None = decoder.latest
+    assert found is not None
+    vectors = found.known.vectors
+    return {
+        "q": found.q,
+        "reference": found.reference,
+        "remember": int(found.remember),
+        "vectors": None if vectors is None else _hash_of(vectors, "<i2"),
+        "levels": found.levels.tolist(),
+        "values": _hash_of(found.values, "<i4"),
+    }
+
+
+def _latents(reader: LatentReader, packets: list[Packet]) -> list[dict[str, Any] | None]:
+    """Of each frame; its tokens come in the packet before it."""
+    found: list[dict[str, Any] | None] = []
+    waiting: bytes | None = None
+    for packet in packets:
+        if packet.kind is Kind.LATENT:
+            waiting = packet.payload
+        if packet.is_frame:
+            if packet.kind is Kind.KEY:
+                reader.start_gop()
+            found.append(None if waiting is None else _token_fields(reader.read(waiting)))
+            waiting = None
+    return found
+
+
+def _token_fields(found: Latent) -> dict[str, Any]:
+    return {
+        "rate": found.rate,
+        "run": found.run,
+        "counts": found.counts.tolist(),
+        "values": _hash_of(found.values, "<i2"),
+    }
+
+
+def _hash_of(values: NDArray[Any], kind: str) -> str:
+    """Of numbers in file order."""
+    return _sha256(np.ascontiguousarray(values).astype(kind).tobytes())[:16]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _restored(data: bytes) -> list[str | None]:

@@ -25,7 +25,6 @@ from conformance.decoder import decode
 from conformance.decoder.wire import Damaged
 from conformance.reference import answer
 from gvcodec import _core, models
-from gvcodec.api.trace import trace
 from gvcodec.base.resample import DOWN, UP
 from gvcodec.bitstream import Kind, Packet, Reader, embedded
 from gvcodec.bitstream.bundles import SAMPLE
@@ -63,26 +62,6 @@ def test_what_must_be_refused_is_for_the_reason_given(name: str) -> None:
 def test_inner_values_of_the_painter() -> None:
     wanted = json.loads((ROOT / "painter.json").read_text())
     assert vectors.painter_layers(ROOT / "files") == wanted
-
-
-@pytest.mark.parametrize("name", ["gvc1d", "latent"])
-def test_a_trace_has_the_integers_of_frames(name: str) -> None:
-    path = ROOT / f"files/{name}.gvc"
-    wanted = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    found = list(trace(path, [ROOT / "models"]))
-    frames = [f for e in found if e["structure"] in ("key", "inter") for f in e["frames"]]
-    if name == "latent":
-        shown, expected = [f["tokens"] for f in frames], wanted["tokens"]
-    else:
-        shown, expected = [f["symbols"] for f in frames], wanted["symbols"]
-    assert len(shown) == len(expected)
-    for one, other in zip(shown, expected, strict=True):
-        assert (one is None) == (other is None)
-        if one is not None:
-            names = one.keys() - {"values", "vectors"}
-            assert names == other.keys() - {"values", "vectors"}
-            assert all(one[name] == other[name] for name in names)
-            assert sum(map(len, one["values"])) > 0 or not any(one.get("counts") or one["levels"])
 
 
 def test_the_judge_sees_what_differs() -> None:
@@ -204,27 +183,6 @@ def test_a_file_that_brings_along_a_broken_model_is_damaged(model: bytes) -> Non
         answer(data)
     with pytest.raises(Damaged):
         decode.answer(data)
-
-
-def test_a_trace_has_every_byte_and_every_field() -> None:
-    for name in ("fitted", "summary", "metadata", "timing", "grown", "vvc"):
-        path = ROOT / f"files/{name}.gvc"
-        found = list(trace(path))
-        assert found[0]["structure"] == "header" and found[-1]["structure"] == "end"
-        assert sum(entry["bytes"] for entry in found) == path.stat().st_size
-        wanted = json.loads(path.with_suffix(".json").read_text("utf-8"))
-        summaries = [e["vectors"] for e in found if e["structure"] == "summary"]
-        assert summaries == [s for s in wanted["summary"] if s is not None]
-        frames = [e["frames"] for e in found if e["structure"] in ("key", "inter")]
-        assert sum(map(len, frames)) == len(wanted["base"])
-
-
-def test_a_trace_of_a_damaged_file_has_what_stands_before() -> None:
-    found = []
-    with pytest.raises(DamagedStreamError, match="predicted from nothing"):
-        for entry in trace(ROOT / "refused/gvc1d-memory.gvc", [ROOT / "models"]):
-            found.append(entry["structure"])
-    assert found[0] == "header" and "key" in found and "inter" not in found
 
 
 CHECKOUT = Path(__file__).resolve().parents[2]
