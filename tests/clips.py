@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.media.planes import frame_from_planes
+from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Planes, VideoFormat
 
@@ -83,6 +84,22 @@ def write_clip(
         for number, planes in enumerate(clip):
             writer.write(planes, step * number)
     return writer
+
+
+class Film(NamedTuple):
+    """Frames of a file, their times in seconds, and the reader with its format and notes."""
+
+    planes: list[Planes]
+    seconds: list[Fraction]
+    reader: VideoReader
+
+
+def read_film(source: Path | str, *part: Any, **options: Any) -> Film:
+    """All that a `VideoReader` with these arguments gives."""
+    with VideoReader(source, *part, **options) as reader:
+        frames = list(reader)
+    tick = reader.format.time_base
+    return Film([f.planes for f in frames], [f.pts * tick for f in frames], reader)
 
 
 def add_video(

@@ -18,7 +18,6 @@ import pytest
 
 import gvcodec
 from gvcodec.api.in_chunks import part_folder
-from gvcodec.cli import main
 from gvcodec.errors import UsageError
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import write_clip
@@ -217,28 +216,6 @@ def stream(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("looks") / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 18)))
     return path
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["decode", "FILE", "OUT.jpg"], "write to .mp4"),
-        (
-            ["decode", "FILE", "OUT.png", "--start", "1:00", "--frames", "1"],
-            "no frame is shown 60 s",
-        ),
-    ],
-)
-def test_what_cannot_be_shown_is_one_line_and_no_file(
-    stream: Path, tmp_path, capsys, arguments: list[str], says: str
-) -> None:
-    given = [
-        text.replace("FILE", str(stream)).replace("OUT", str(tmp_path / "o")) for text in arguments
-    ]
-    assert main(given) == UsageError.exit_code
-    error = capsys.readouterr().err
-    assert says in error and error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
 
 
 class Minimal:

@@ -19,7 +19,7 @@ from gvcodec.media import codec_parameters, tracks
 from gvcodec.media.codec_parameters import make_head
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat
-from tests.conftest import in_process, moving_texture, run
+from tests.conftest import in_process, moving_texture
 from tests.fuzz.robustness.hostile import audio_stream, tracks_payload
 
 
@@ -75,19 +75,6 @@ def test_the_end_of_a_program_that_keeps_a_video_is_quiet(tmp_path) -> None:
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
-@pytest.mark.parametrize("limit", [("--max-pixels", "1000"), ("--max-memory", "70M")])
-def test_play_has_the_limits_of_the_other_commands(
-    tmp_path, capsys, limit: tuple[str, str]
-) -> None:
-    path = tmp_path / "a.gvc"
-    path.write_bytes(
-        gvcodec.encode(moving_texture(640, 480, 1), base="av1", preset=10, fit=0, q=60)
-    )
-    for words in (["play", str(path), "--fidelity"], ["verify", str(path), "--fidelity"]):
-        run(*words, *limit, code=1)
-        assert limit[0] in capsys.readouterr().err
-
-
 def test_tracks_are_few_and_their_parameters_small() -> None:
     head = make_head("matroska", [audio_stream()])
     assert len(TrackReader(tracks_payload(head)).streams) == 1
@@ -104,17 +91,19 @@ def test_limits_are_those_that_are_written_down() -> None:
         for line in text.splitlines()
         if line[:1] == "|"
     ]
-    told = {what: limit for what, limit, _ in rows}
+    listed = {what: limit for what, limit, _ in rows}
     least, most = limits.DEFAULT_MEMORY >> 20, limits.MOST_MEMORY >> 30
     memory = f"half the machine's, {least} MiB to {most} GiB"
-    assert told["memory of decoding, estimated from the header"] == memory
-    assert told["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
+    assert listed["memory of decoding, estimated from the header"] == memory
+    assert listed["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
-    assert told["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
+    assert (
+        listed["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
+    )
     assert codec_parameters.MAX_HEAD == 1 << 20
-    assert told["timestamps ahead of their frames"] == "2^19"
+    assert listed["timestamps ahead of their frames"] == "2^19"
     assert timing._MAX_WAITING == 1 << 19
-    assert told["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
+    assert listed["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
     assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
     assert limits.Limits(max_memory=400).side_memory == 100
 

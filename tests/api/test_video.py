@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.errors import DamagedStreamError, MediaError, UsageError
+from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.types import Planes
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made
@@ -99,14 +99,10 @@ def test_many_videos_are_open_at_once(tmp_path, clip: list[Planes]) -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(video))[4], first)
 
 
-def test_what_cannot_be_opened_is_refused(tmp_path, clip: list[Planes]) -> None:
+def test_damaged_streams_are_refused(clip: list[Planes]) -> None:
     data = made(clip[:6])
-    with pytest.raises(MediaError, match="No such file"):
-        gvcodec.open(tmp_path / "none.bin")
     with pytest.raises(DamagedStreamError, match="index|end"):
         gvcodec.open(data[:-3])
-    with pytest.raises(UsageError, match="torch"):
-        gvcodec.open(data, output="jax")
     damaged = bytearray(data)
     damaged[len(data) // 2] ^= 1
     with pytest.raises(DamagedStreamError, match="GOP at frame"):

@@ -50,14 +50,6 @@ def test_one_scale_has_one_end_and_rises(base: str) -> None:
         gvcodec.EncoderConfig(base=base, q=68).resolve()
 
 
-@pytest.mark.parametrize(("base", "end"), [("av1", 66), ("vvc", 67)])
-def test_a_given_size_ends_where_its_index_does(base: str, end: int) -> None:
-    config = gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end)
-    assert config.resolve().base_q == (66 if base == "av1" else 63)
-    with pytest.raises(UsageError, match=f"q is 0…{end} here"):
-        gvcodec.EncoderConfig(base=base, scale=Fraction(1), q=end + 1).resolve()
-
-
 @pytest.mark.usefixtures("vvenc")
 def test_equal_q_is_about_equal_psnr() -> None:
     wanted = psnr_y("av1", q=50)

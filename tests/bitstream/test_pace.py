@@ -1,4 +1,4 @@
-"""How many frames a packet may have, and a stream for each second that it says it plays."""
+"""How many frames a packet may have, and a stream for each second of its play time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import gvcodec
 from gvcodec.base.standard.bitstream_limits import check
 from gvcodec.base.standard.payloads import nals_of, restore
-from gvcodec.bitstream import Kind, Packet, Reader, Writer
+from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
 from gvcodec.codec.hashing import FrameHash
@@ -70,8 +70,8 @@ def test_too_many_frames_for_the_time_are_refused(
     output = {"verify": [], "cat": ["-o", out]}.get(command, [out])
     arguments = [command, str(tmp_path / "a.bin"), *output]
     run(*arguments, code=1)
-    assert "1001 frames within" in (said := capsys.readouterr().err)
-    assert "(--max-fps)" in said
+    refusal = capsys.readouterr().err
+    assert "1001 frames within" in refusal and "(--max-fps)" in refusal
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     run(*arguments, "--max-fps", 1 << 30)
 
@@ -85,37 +85,39 @@ def test_a_short_video_may_have_any_rate() -> None:
             timing.receive()
 
 
-def test_a_packet_of_several_pictures_is_refused_before_decoding(monkeypatch) -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 1), base="vvc", fit=0, q=40)
+def keyframe(base: str) -> tuple[SequenceHeader, Packet]:
+    """The only frame of a stream of 64×48."""
+    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    return reader.header, key
+
+
+def test_a_packet_of_several_pictures_is_refused_before_decoding(monkeypatch) -> None:
+    header, key = keyframe("vvc")
     nals = [nal[1:] for nal in nals_of(key.payload)]
     most = 127 // len(nals)
     bomb = bytes([0x80 | most * len(nals)])
     bomb += b"".join(encode_var(len(nal)) for nal in (nals * most)[:-1]) + b"".join(nals * most)
     check("vvc", key.payload, 64, 48)
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
-    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     with pytest.raises(DamagedStreamError, match=f"shows {most} frames instead of one"):
         decoder.send_packet(Packet(Kind.KEY, bomb))
 
 
 def test_a_packet_is_one_picture_whatever_follows_it() -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, fit=0, q=40)
-    reader = Reader(io.BytesIO(data))
-    (key,) = (packet for packet in reader.packets() if packet.is_frame)
-    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    header, key = keyframe("av1")
+    decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     with contextlib.suppress(DamagedStreamError):
         decoder.send_packet(Packet(Kind.KEY, key.payload * 1000))
     assert decoder.frames <= 1
 
 
 def test_a_keyframe_that_shows_frames_again_is_refused_before_decoding(monkeypatch) -> None:
-    data = gvcodec.encode(moving_texture(64, 48, 1), base="av1", preset=10, fit=0, q=40)
-    reader = Reader(io.BytesIO(data))
-    (key,) = (packet for packet in reader.packets() if packet.is_frame)
+    header, key = keyframe("av1")
     monkeypatch.setattr("gvcodec.base.standard.codec.decode", lambda *_: pytest.fail("was decoded"))
-    decoder = gvcodec.Decoder(reader.header, fidelity=True, threads=1)
+    decoder = gvcodec.Decoder(header, fidelity=True, threads=1)
     bomb = restore("av1", key.payload)[2:] + b"\x1a\x01\x80" * 1000
     with pytest.raises(DamagedStreamError, match="shows 1001 frames"):
         decoder.send_packet(Packet(Kind.KEY, bomb))

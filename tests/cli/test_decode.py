@@ -248,7 +248,7 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
     ],
 )
 def test_hostile_metadata_is_refused(payload: bytes, what: str) -> None:
-    """Through commands: `test_verify_refuses_what_decode_refuses`."""
+    """Through commands: tests/fuzz."""
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
 

@@ -15,9 +15,9 @@ import gvcodec
 from gvcodec.bitstream import Packet
 from gvcodec.codec.decoder import Decoder
 from gvcodec.media.planes import PLACES, Scaler, to_eight_bits
-from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes
 from tests.cli.test_decode import HEIGHT, WIDTH, form, stream_of
+from tests.clips import read_film
 from tests.conftest import clips_equal, in_process, moving_texture, run
 from tests.edit.test_tools import TIMES, contents, made, sound
 
@@ -29,14 +29,6 @@ def piecewise() -> bytes:
     """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
     it."""
     return made(moving_texture(64, 48, 18), "av1", TIMES, tracks=sound())
-
-
-def shown(path: Path) -> tuple[list[Planes], list[Fraction]]:
-    with VideoReader(path) as reader:
-        frames = list(reader)
-        return [frame.planes for frame in frames], [
-            frame.pts * reader.format.time_base for frame in frames
-        ]
 
 
 def sounds(path: Path) -> list[tuple[Fraction, bytes]]:
@@ -51,7 +43,7 @@ def eight_bits(planes: Planes) -> list[np.ndarray]:
 
 
 def from_pipe(data: bytes, *arguments: object, code: int = 0) -> str:
-    """What `gvcodec decode -` says."""
+    """Standard error of `gvcodec decode -`."""
     words = ("-m", "gvcodec", "decode", "-", *arguments)
     return in_process(*words, code=code, input=data).stderr.decode()
 
@@ -72,7 +64,7 @@ def test_a_piece_is_that_of_the_whole(
     run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
     from_pipe(piecewise, tmp_path / "b.mkv", *words)
     for name in ("a.mkv", "b.mkv"):
-        found, at = shown(tmp_path / name)
+        found, at, _ = read_film(tmp_path / name)
         assert len(found) == len(wanted)
         assert clips_equal(map(eight_bits, found), map(eight_bits, wanted))
         off = (abs(a - (b * TICK - begin)) for a, b in zip(at, times, strict=True))
@@ -120,8 +112,8 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes, capsys
     (tmp_path / "a.bin").write_bytes(piecewise)
     words = [tmp_path / "a.mkv", "--fidelity", "--start", 99]
     run("decode", tmp_path / "a.bin", *words, code=2)
-    for said in (capsys.readouterr().err, from_pipe(piecewise, *words, code=2)):
-        assert "no frame is shown 99 s" in said and said.count("\n") == 1
+    for refusal in (capsys.readouterr().err, from_pipe(piecewise, *words, code=2)):
+        assert "no frame is shown 99 s" in refusal and refusal.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
@@ -131,11 +123,10 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes, capsys
 def test_pictures_are_written_in_another_size(tmp_path, scale: str, size: tuple[int, int]) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
     run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
-    with VideoReader(tmp_path / "a.mp4") as reader:
-        assert (reader.format.width, reader.format.height) == size
-        # The picture on the screen keeps its shape.
-        assert reader.format.sar * size[0] / size[1] == Fraction(WIDTH, HEIGHT)
-        assert len(list(reader)) == 3
+    shown, _, reader = read_film(tmp_path / "a.mp4")
+    assert (reader.format.width, reader.format.height) == size and len(shown) == 3
+    # The picture on the screen keeps its shape.
+    assert reader.format.sar * size[0] / size[1] == Fraction(WIDTH, HEIGHT)
 
 
 def ramp(width: int, height: int, location: int) -> Planes:
