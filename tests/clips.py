@@ -1,8 +1,6 @@
 """Small clips for the tests, made by arithmetic: texture that moves, a patch that moves another
 way, changing light."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path

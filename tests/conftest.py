@@ -1,7 +1,5 @@
 """Clips and weights that several tests share. They are made here, small and always the same."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Integer networks and weights of the painter that several tests share."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the tests of the player share: its server in a thread, golden streams, a browser's tab."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import shutil

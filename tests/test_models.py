@@ -1,7 +1,5 @@
 """Weight files: one table, one way to find and load them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -26,9 +24,7 @@ def test_every_shipped_file_loads_by_its_row(weights: WeightFile, tmp_path: Path
         weights.load(tmp_path / "nothing")
 
 
-def test_a_missing_shipped_file_names_the_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_shipped_file_names_the_folders(tmp_path, monkeypatch):
     folders = [tmp_path / "first", tmp_path / "second"]
     monkeypatch.setattr(models, "shipped_folders", lambda: folders)
     with pytest.raises(WrongModelError, match=r"first.*gvc1d\.safetensors, .*second"):

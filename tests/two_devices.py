@@ -1,8 +1,6 @@
 """Two devices on one processor: tensors that the package makes without naming a device must be
 moved before they meet others."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Callable, Iterator

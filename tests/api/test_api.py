@@ -1,8 +1,6 @@
 """The library: arrays of 8 and 10 bits to bytes and back, frame by frame, without torch and quickly
 imported."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 

@@ -1,8 +1,6 @@
 """Colour and time come through a stream as they were: tags, ranges, grey, chroma's place, odd
 timestamps, sound and subtitles."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import replace
 from itertools import pairwise
@@ -156,9 +154,7 @@ def test_chroma_stands_where_its_tag_says(tmp_path, pix_fmt: str, axis: int) -> 
 @pytest.mark.parametrize("size", [(192, 160), (191, 159), (192, 159), (191, 160)])
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 @pytest.mark.parametrize("location", [LEFT, CENTRE, 2])
-def test_turned_frames_keep_their_chroma_in_place(
-    size: tuple[int, int], degrees: int, location: int
-) -> None:
+def test_turned_frames_keep_their_chroma_in_place(size, degrees, location):
     width, height = size
     right, down = PLACES[location]
     half = (height + 1) // 2, (width + 1) // 2
@@ -230,9 +226,7 @@ def subtitles_of(path: Path) -> list[tuple[int, int, bytes]]:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mkv", "srt"), ("mp4", "mov_text")])
-def test_sound_subtitles_and_odd_times_come_through(
-    tmp_path, clip: list[Planes], suffix: str, codec: str
-) -> None:
+def test_sound_subtitles_and_odd_times_come_through(tmp_path, clip, suffix, codec):
     source = tmp_path / f"in.{suffix}"
     words = subtitled(source, clip, codec)
     assert len(words) >= 7

@@ -1,7 +1,5 @@
 """Every file of examples/ runs, on clips that it makes."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,8 +1,6 @@
 """What callers give as input and output: paths of any class, files of any kind, pipes that can be
 read but once, and mistakes."""
 
-from __future__ import annotations
-
 import io
 import multiprocessing
 import os
@@ -90,7 +88,7 @@ def test_a_closed_file_is_refused_in_words(video: Path, tmp_path) -> None:
 
 def test_an_object_that_gives_text_is_refused_in_words(video: Path) -> None:
     class Text(io.BytesIO):
-        def read(self, size: int = -1):  # type: ignore[override]
+        def read(self, size: int = -1):
             return super().read(size).decode("latin-1")
 
     with pytest.raises(UsageError, match="has to give bytes, not str"):
@@ -104,7 +102,7 @@ def test_everything_arrives_in_a_raw_pipe_that_does_not_block(video: Path) -> No
         def __init__(self) -> None:
             self.data, self.asked = b"", 0
 
-        def write(self, data) -> int | None:  # type: ignore[override]
+        def write(self, data) -> int | None:
             self.asked += 1
             if self.asked % 2:
                 return None
@@ -119,9 +117,7 @@ def test_everything_arrives_in_a_raw_pipe_that_does_not_block(video: Path) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 @pytest.mark.parametrize("form", ["y4m", "matroska"])
-def test_standard_output_that_does_not_block_is_waited_for(
-    video: Path, tmp_path, form: str
-) -> None:
+def test_standard_output_that_does_not_block_is_waited_for(video, tmp_path, form):
     stream = tmp_path / "a.gvc"
     fmt = VideoFormat(320, 240, Fraction(25), Fraction(1, 25), 8)
     write_clip(tmp_path / "b.mkv", fmt, moving_texture(320, 240, 8))

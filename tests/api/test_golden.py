@@ -1,8 +1,6 @@
 """Streams that must decode to the same base frames for ever (the hash is in the file), and streams
 that must be refused."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

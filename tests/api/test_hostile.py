@@ -1,8 +1,6 @@
 """Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory
 stays within its budget."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from fractions import Fraction
@@ -94,9 +92,7 @@ def huge(stream: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "repair", "extract", "play"])
-def test_a_small_file_does_not_take_much_memory_by_default(
-    plain: bytes, tmp_path, capsys, command: str
-) -> None:
+def test_a_small_file_does_not_take_much_memory_by_default(plain, tmp_path, capsys, command):
     if command == "extract":
         plain = gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0)
     data = huge(plain)
@@ -181,9 +177,7 @@ def test_times_that_no_difference_can_code_are_not_believed(plain: bytes, tmp_pa
 
 
 @pytest.mark.parametrize("attack", ["claims", "gops", "keys"])
-def test_reading_behind_damage_takes_time_that_grows_with_the_file(
-    monkeypatch, plain: bytes, attack: str
-) -> None:
+def test_reading_behind_damage_takes_time_that_grows_with_the_file(monkeypatch, plain, attack):
     """Made-up sizes make each packet look at all that follows."""
     gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
     unit = {
@@ -281,9 +275,7 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(
-    tmp_path, capsys, suffix: str
-) -> None:
+def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, capsys, suffix):
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
     data = streams()["rich"]
     reader, output, frames = Reader(io.BytesIO(data)), io.BytesIO(), 0

@@ -1,8 +1,6 @@
 """What SECURITY.md and the documentation promise in figures, and what a program around the library
 may have set."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -111,9 +109,7 @@ def test_limits_are_those_that_are_written_down() -> None:
 @pytest.mark.parametrize(
     ("base", "painted", "millions"), [("av1", False, 12), ("vvc", False, 11), ("av1", True, 4)]
 )
-def test_pictures_that_fit_are_as_large_as_written_down(
-    base: str, painted: bool, millions: int
-) -> None:
+def test_pictures_that_fit_are_as_large_as_written_down(base, painted, millions):
     """Within a million samples of what SECURITY.md says."""
 
     def taken(pixels: int) -> int:

@@ -5,8 +5,6 @@ versions after `DeprecationWarning` says so. What is new, or meant to change, go
 by `python -m tests.api.test_signatures`.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterator

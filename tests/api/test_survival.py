@@ -1,8 +1,6 @@
 """What a decoder makes of damaged, live and growing streams, and what is left of an encoder that
 was killed."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -134,9 +132,7 @@ def test_command_line_says_what_is_lost(tmp_path, clip: list[Planes], capsys) ->
 
 @pytest.mark.parametrize("kind", ["y4m", "pipe", "png"])
 @pytest.mark.parametrize("frame", [0, 7, 16])
-def test_outputs_without_times_hold_a_frame_for_each_lost_one(
-    tmp_path, clip: list[Planes], kind: str, frame: int
-) -> None:
+def test_outputs_without_times_hold_a_frame_for_each_lost_one(tmp_path, clip, kind, frame):
     """At the start, in the middle and at the end, of irregular times: as many frames as the whole
     stream, each in its place, so that sound lasts as long as the picture. Matroska has times and
     gets none."""
@@ -183,9 +179,7 @@ def test_streams_without_damage_get_no_frames_held(tmp_path, clip: list[Planes])
 
 
 @pytest.mark.parametrize(("claim", "held"), [(907, 180), (10**9, 0)])
-def test_frames_held_for_a_made_up_count_are_bounded(
-    tmp_path, clip: list[Planes], monkeypatch: pytest.MonkeyPatch, claim: int, held: int
-) -> None:
+def test_frames_held_for_a_made_up_count_are_bounded(tmp_path, clip, monkeypatch, claim, held):
     """Of one that the bytes cannot hold there are none, else ten times the frames that are left."""
     monkeypatch.setattr("gvcodec.edit.repair._LEAST_BOUND", 100)
     data = made(clip)
@@ -358,9 +352,7 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 @pytest.mark.parametrize("frame", [0, 4, 9])
-def test_repair_leaves_out_frames_that_checksums_call_right(
-    clip: list[Planes], base: str, frame: int
-) -> None:
+def test_repair_leaves_out_frames_that_checksums_call_right(clip, base, frame):
     """A frame of nothing in the first or second GOP: what comes before it and all other GOPs
     stay."""
 

@@ -1,8 +1,6 @@
 """Threads that share an object, children of `fork`, workers of data loaders, machines that start
 no thread, forms of the core's base_frames."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

@@ -1,8 +1,6 @@
 """Random access: any frame in any order is that of sequential decoding, with its time, in NumPy and
 torch."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from pathlib import Path
@@ -23,9 +21,7 @@ def clip() -> list[Planes]:
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_every_frame_in_any_order_is_that_of_sequential_decoding(
-    tmp_path, clip: list[Planes], base: str
-) -> None:
+def test_every_frame_in_any_order_is_that_of_sequential_decoding(tmp_path, clip, base):
     data = made(clip, base)
     (tmp_path / "a.bin").write_bytes(data)
     whole = np.stack(list(gvcodec.decode(data, fidelity=True)))

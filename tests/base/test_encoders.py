@@ -1,7 +1,5 @@
 """Encoders in a program and their own options; graphics that change from frame to frame."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys
@@ -72,9 +70,7 @@ def test_low_delay_is_refused() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 20])
-def test_the_command_line_leaves_no_file_when_the_program_fails(
-    program: None, tmp_path, capsys, count: int
-) -> None:
+def test_the_command_line_leaves_no_file_when_the_program_fails(program, tmp_path, capsys, count):
     """At the end of the source, and while it still writes frames."""
     source, stream = tmp_path / "in.y4m", tmp_path / "out.bin"
     frame = b"FRAME\n" + bytes(96 * 80 * 3 // 2)
@@ -182,9 +178,7 @@ def test_options_reach_vvenc() -> None:
         ("vvc", "nosuch=1", "Unknown vvenc option: nosuch"),
     ],
 )
-def test_what_breaks_a_promise_or_is_unknown_is_refused(
-    codec: str, params: str, words: str
-) -> None:
+def test_what_breaks_a_promise_or_is_unknown_is_refused(codec, params, words):
     with pytest.raises(UsageError) as refused:
         parse_params(codec, params)
     assert words in str(refused.value) and "\n" not in str(refused.value)

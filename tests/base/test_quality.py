@@ -1,7 +1,5 @@
 """One scale of q for all bases; keyframes where scenes begin."""
 
-from __future__ import annotations
-
 import csv
 import io
 import itertools
@@ -28,7 +26,7 @@ FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 def psnr_y(base: str, **quality: float) -> float:
     config = gvcodec.EncoderConfig(
         base=base, fit=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
-    )  # type: ignore[arg-type]
+    )
     encoder = gvcodec.Encoder(FORMAT, config)
     for planes in make_clip(208, 160, 8, seed=4):
         encoder.send_frame(planes)
@@ -119,7 +117,7 @@ def test_noise_and_rest_are_no_cuts() -> None:
     ]
     assert found(grained) == [0]
     black = [tuple(np.full_like(plane, 64) for plane in still[0])] * 6
-    assert found(black) == [0]  # type: ignore[arg-type]
+    assert found(black) == [0]
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])

@@ -1,8 +1,6 @@
 """Standard bitstreams as base layer: exact base frames, closed GOPs, any size, payloads that
 restore."""
 
-from __future__ import annotations
-
 import dataclasses
 import pickle
 from fractions import Fraction
@@ -63,9 +61,7 @@ def decode(
 
 @pytest.mark.parametrize(("codec", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])
 @pytest.mark.parametrize("scale", [FULL, Fraction(3, 4), Fraction(1, 2)])
-def test_decoder_gives_the_loop_frames_of_the_encoder(
-    clip: list[Planes], codec: str, scale: Fraction, low_delay: bool
-) -> None:
+def test_decoder_gives_the_loop_frames_of_the_encoder(clip, codec, scale, low_delay):
     packets, base_frames = encode(clip, codec, keyint=8, scale=scale, low_delay=low_delay)
     assert len(packets) == len(base_frames) == len(clip)
     for threads in (1, 2):
@@ -117,9 +113,7 @@ def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["av1", "vvc"])
-def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(
-    clip: list[Planes], codec: str
-) -> None:
+def test_damaged_payloads_end_in_an_error_or_in_frames_of_the_right_shape(clip, codec):
     packets, _ = encode(clip[:6], codec)
     rng = np.random.default_rng(5)
     for _ in range(40):
@@ -249,9 +243,7 @@ def test_taps_are_those_of_the_documented_window(scale: Fraction, lobes: int) ->
     st.sampled_from([FULL, Fraction(3, 4), Fraction(1, 2)]),
     st.integers(0, 1023),
 )
-def test_flat_pictures_stay_flat_at_any_size(
-    width: int, height: int, scale: Fraction, level: int
-) -> None:
+def test_flat_pictures_stay_flat_at_any_size(width, height, scale, level):
     shapes = [(height, width)] + 2 * [((height + 1) // 2, (width + 1) // 2)]
     planes = tuple(np.full(shape, level, np.uint16) for shape in shapes)
     resampler = Resampler(width, height, scale)
@@ -292,9 +284,7 @@ def test_svtav1_has_not_become_worse() -> None:
 @pytest.mark.parametrize("low_delay", [False, True])
 @pytest.mark.parametrize("preset", [8, 10])
 @pytest.mark.parametrize("q", [0, 10, 22])
-def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(
-    low_delay: bool, preset: int, q: int
-) -> None:
+def test_ten_bits_are_right_at_fast_presets_and_fine_qualities(low_delay, preset, q):
     """Black and white in turn, which SVT-AV1 turns into 5 dB there."""
     chroma = np.full((48, 64), 512, np.uint16)
     clip = [(np.full((96, 128), y, np.uint16), chroma, chroma) for y in (64, 940) * 3]

@@ -1,8 +1,6 @@
 """Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on
 where it was, a bad file costs nobody else."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -110,9 +108,7 @@ def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".y4m"])
 @pytest.mark.parametrize(("start", "frames"), [(0.0, None), (0.5, 40)])
-def test_chunks_hold_every_frame_once(
-    tmp_path, suffix: str, start: float, frames: int | None
-) -> None:
+def test_chunks_hold_every_frame_once(tmp_path, suffix, start, frames):
     codec = "wrapped_avframe" if suffix == ".y4m" else "libx264"
     path = str(write_video(tmp_path / f"in{suffix}", codec=codec))
     plan = make_plan(path, start, frames, 20)
@@ -412,9 +408,7 @@ def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path
     assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
 
 
-def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(
-    tmp_path: Path, capsys
-) -> None:
+def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tmp_path, capsys):
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
     write_video(films / "a.mp4", frames=12, seed=1)

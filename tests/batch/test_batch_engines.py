@@ -1,7 +1,5 @@
 """What shares the engine of `gvcodec batch`: training material, clusters; folders of videos."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -89,7 +87,7 @@ def test_training_material_is_made_by_workers(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster():  # type: ignore[no-untyped-def]
+def cluster():
     """A head without cores and two nodes with one each."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -102,7 +100,7 @@ def cluster():  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None:
     from gvcodec.batch.engines import Cluster as Engine
 
     clips = [write_video(tmp_path / f"{n}.mp4", n) for n in range(3)]

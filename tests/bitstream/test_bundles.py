@@ -1,7 +1,5 @@
 """Bundles of frames: payloads come back, in fewer bytes, and damage is said."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

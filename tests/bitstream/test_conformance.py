@@ -1,8 +1,6 @@
 """The conformance files say what gvcodec finds in them, the specification's tables are those of the
 code, and models inside of files are used."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import hashlib
@@ -120,9 +118,7 @@ def with_its_model(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", ["embedded", "gvc1d"])
 @pytest.mark.parametrize("pipe", [False, True])
-def test_a_file_with_its_models_is_decoded_without_checkpoints(
-    nothing_shipped, name: str, pipe: bool
-) -> None:
+def test_a_file_with_its_models_is_decoded_without_checkpoints(nothing_shipped, name, pipe):
     data = (ROOT / f"files/{name}.gvc").read_bytes()
     if name == "gvc1d":
         data = with_its_model(data)
@@ -139,9 +135,7 @@ def test_a_file_with_its_models_is_decoded_without_checkpoints(
     assert decoder.painted_wanted == decoder.painted_hash
 
 
-def test_what_encode_embeds_is_painted_without_checkpoints(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_encode_embeds_is_painted_without_checkpoints(monkeypatch):
     options: dict[str, Any] = {"frame_rate": 25, "base": "av1", "fit": 0, "threads": 1}
     data = gvcodec.encode(moving_texture(48, 32, 3), embed_model=True, **options)
     monkeypatch.setattr(models, "shipped_folders", list)

@@ -1,7 +1,5 @@
 """The file format: fields and packets survive, overhead is bounded, every damage is refused."""
 
-from __future__ import annotations
-
 import binascii
 import io
 import zlib
@@ -58,9 +56,7 @@ def test_integers_come_back(unsigned: int, signed: int) -> None:
     pts=st.integers(-(1 << 40), 1 << 40),
     ids=st.tuples(*[st.none() | st.binary(min_size=8, max_size=8)] * 2),
 )
-def test_header_comes_back(
-    width, height, rate, tick, ten, colour, sar, base, scale, q, pts, ids
-) -> None:
+def test_header_comes_back(width, height, rate, tick, ten, colour, sar, base, scale, q, pts, ids):
     fmt = VideoFormat(width, height, rate, tick, 10 if ten else 8, colour, sar)
     header = SequenceHeader(fmt, base, scale, q, pts, *ids)
     data = header.pack()

@@ -1,8 +1,6 @@
 """Files of a made-up format 1.1: what this release does not know is skipped or copied, or the file
 is newer; it is never called damaged."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -151,9 +149,7 @@ def test_who_cuts_and_joins_copies_what_is_safe_to_copy(plain: bytes) -> None:
     assert extras_of(out.getvalue()) == [_SAFE, _PRIVATE] * 14
 
 
-def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(
-    plain: bytes,
-) -> None:
+def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(plain):
     grown_up = with_extras(plain, (_NEEDED,))
     with pytest.raises(FormatVersionError, match=f"type {_NEEDED}"):
         list(gvcodec.decode(grown_up))
@@ -201,9 +197,7 @@ def test_a_painter_of_a_form_to_come_is_newer() -> None:
 @pytest.mark.parametrize(
     "change", [{"tokens": 128}, {"channels": 32}, {"rates": 9}, {"phases": 17}, {"colours": 4}]
 )
-def test_networks_of_tokens_of_sizes_to_come_are_newer(
-    change: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_of_tokens_of_sizes_to_come_are_newer(change, tmp_path, monkeypatch):
     reader = Reader(io.BytesIO((CONFORMANCE / "files/latent.gvc").read_bytes()))
     assert reader.header.gvc1d_id is not None
     name = CONFORMANCE / f"models/{reader.header.gvc1d_id.hex()}"

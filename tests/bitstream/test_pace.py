@@ -1,7 +1,5 @@
 """How many frames a packet may have, and a stream for each second of its play time."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from dataclasses import replace
@@ -61,9 +59,7 @@ def crowded() -> bytes:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", ["absurd", "crowded"])
-def test_too_many_frames_for_the_time_are_refused(
-    command: str, kind: str, tmp_path, request, capsys
-) -> None:
+def test_too_many_frames_for_the_time_are_refused(command, kind, tmp_path, request, capsys):
     (tmp_path / "a.bin").write_bytes(request.getfixturevalue(kind))
     suffix = {"decode": "y4m", "extract": "mkv"}.get(command, "bin")
     out = str(tmp_path / f"o.{suffix}")

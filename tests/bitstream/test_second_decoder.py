@@ -1,7 +1,5 @@
 """The decoder that was written from docs/spec/ alone finds what the conformance files say."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json
@@ -93,9 +91,7 @@ def test_both_decoders_say_the_same_of_mutated_files() -> None:
             assert first[0] or not mutate.differing(first[1], second[1]), (number, name, way)
 
 
-def test_restored_pictures_of_gvc1d_are_near(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restored_pictures_of_gvc1d_are_near(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     model = GVC1D.find()
     shutil.copyfile(model, tmp_path / f"{model_id(model).hex()}.safetensors")

@@ -1,7 +1,5 @@
 """The command line as a user meets it: files, pipes, exit codes, one line for every error."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`gvcodec compare`: peers at the bytes of ours, and a page that needs nothing else."""
 
-from __future__ import annotations
-
 import html
 import json
 import re
@@ -70,9 +68,7 @@ def test_the_sentence_says_who_is_nearest_whoever_it_is() -> None:
     assert "nothing to compare" in tell_nearest([ours])
 
 
-def test_distances_are_those_of_the_weights_that_are_there(
-    weights_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_distances_are_those_of_the_weights_that_are_there(weights_folder, monkeypatch, tmp_path):
     pytest.importorskip("torch")
     rng = np.random.default_rng(1)
     source = rng.integers(0, 256, (64, 96, 3), np.uint8)
@@ -96,7 +92,7 @@ def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, caps
     words = ["compare", str(film), str(page), "--fit", "off", "--preset", "10", "-q", "45"]
     run(*words, "--with", "x264,svtav1", "--frames", "6", "--start", "0.04")
     text = page.read_text(encoding="utf-8")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert [row["title"] for row in data["rows"]][:2] == ["source", "gvcodec"]
     assert len(data["rows"]) == 4 and data["frames"] == list(range(6))
     assert all(len(row["pictures"]) == 6 for row in data["rows"])

@@ -1,8 +1,6 @@
 """What the command line says, and to whom: odd values, closed standard streams, other encodings,
 one and many."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -45,9 +43,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
-def test_a_value_out_of_reach_is_one_line(
-    stream: Path, tmp_path, case: tuple[object, ...], capsys
-) -> None:
+def test_a_value_out_of_reach_is_one_line(stream, tmp_path, case, capsys):
     code, *words = case
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
     arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
@@ -89,9 +85,7 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
         ("gvcodec info none.gvc 2>&-", b""),
     ],
 )
-def test_a_closed_or_full_standard_stream_is_no_success(
-    stream: Path, tmp_path, command: str, message: bytes
-) -> None:
+def test_a_closed_or_full_standard_stream_is_no_success(stream, tmp_path, command, message):
     done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
     assert (done.returncode, done.stderr) == (1, message)
     assert not list(tmp_path.iterdir())
@@ -122,9 +116,7 @@ MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuf
 
 
 @MODES
-def test_a_disk_that_fills_up_in_the_last_write_is_noticed(
-    stream: Path, tmp_path, unbuffered: str
-) -> None:
+def test_a_disk_that_fills_up_in_the_last_write_is_noticed(stream, tmp_path, unbuffered):
     """The system takes what there is room for, and says so by a number instead of an error."""
     code = """
 import resource, sys
@@ -151,9 +143,7 @@ sys.exit(run())
         ("ValueError", 1),
     ],
 )
-def test_whatever_ends_a_command_nothing_waits_in_standard_output(
-    raised: str, code: int, unbuffered: str
-) -> None:
+def test_whatever_ends_a_command_nothing_waits_in_standard_output(raised, code, unbuffered):
     """Lines that were told before an error are out or dropped: the interpreter has nothing left to
     fail with."""
     if not os.path.exists("/dev/full"):

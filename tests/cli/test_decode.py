@@ -1,8 +1,6 @@
 """`gvcodec decode`: files that play everywhere, bare bitstreams, exit codes, what is written when
 something is missing."""
 
-from __future__ import annotations
-
 import io
 import json
 import resource
@@ -56,9 +54,7 @@ def stream_of(frames: list[Planes], fmt: VideoFormat) -> bytes:
 
 
 @pytest.mark.parametrize(("width", "height"), [(75, 53), (301, 271), (1, 1), (64, 48)])
-def test_matroska_on_a_pipe_takes_pictures_of_any_size(
-    tmp_path, width: int, height: int, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_matroska_on_a_pipe_takes_pictures_of_any_size(tmp_path, width, height, capfdbinary):
     """FFV1 refuses four slices of some of these."""
     clip = make_clip(width, height, 2)
     data = stream_of(clip, form(8, width, height))
@@ -76,9 +72,7 @@ def test_matroska_on_a_pipe_takes_pictures_of_any_size(
     ("depth", "tag", "profile", "pix_fmt"),
     [(8, "avc1", "High", "yuv420p"), (10, "hvc1", "Main 10", "yuv420p10le")],
 )
-def test_the_default_file_plays_everywhere(
-    tmp_path, frames: list[Planes], suffix: str, depth: int, tag: str, profile: str, pix_fmt: str
-) -> None:
+def test_the_default_file_plays_everywhere(tmp_path, frames, suffix, depth, tag, profile, pix_fmt):
     (tmp_path / "a.bin").write_bytes(stream_of(frames, form(depth)))
     out, exact = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     run("decode", tmp_path / "a.bin", out, "--fidelity")

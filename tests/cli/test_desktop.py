@@ -1,7 +1,5 @@
 """What deploy/ has for the desktop, with the programs that read it, where they are installed."""
 
-from __future__ import annotations
-
 import configparser
 import os
 import shlex

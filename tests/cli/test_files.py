@@ -1,8 +1,6 @@
 """What happens to files: inputs stay, outputs appear whole or not at all, links, pipes, devices and
 odd names."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -55,9 +53,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_writes_through_a_folder_that_is_missing(
-    made: Path, tmp_path, command: str, capsys
-) -> None:
+def test_no_command_writes_through_a_folder_that_is_missing(made, tmp_path, command, capsys):
     """`nodir/../a.gvc` is no other name of `a.gvc`, neither to write nor to read."""
     name, output, arguments = COMMANDS[command]
     target = copied(made, name, tmp_path, output)
@@ -72,9 +68,7 @@ def test_no_command_writes_through_a_folder_that_is_missing(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_name_that_ends_in_a_slash_is_a_folder(
-    made: Path, tmp_path, command: str, capsys
-) -> None:
+def test_a_name_that_ends_in_a_slash_is_a_folder(made, tmp_path, command, capsys):
     name, _, arguments = COMMANDS[command]
     source = copied(made, name, tmp_path)
     for end in ("/", "/."):
@@ -104,9 +98,7 @@ def test_a_link_before_two_dots_leads_where_the_system_goes(made: Path, tmp_path
 
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_overwrites_its_input(
-    made: Path, tmp_path, command: str, kind: str, capsys
-) -> None:
+def test_no_command_overwrites_its_input(made, tmp_path, command, kind, capsys):
     name, output, arguments = COMMANDS[command]
     source = copied(made, name, tmp_path, output)
     before, target = source.read_bytes(), source
@@ -174,9 +166,7 @@ def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path, capsys) -> Non
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no hard links"])
-def test_without_y_nothing_that_appears_meanwhile_is_replaced(
-    tmp_path, monkeypatch, links: bool
-) -> None:
+def test_without_y_nothing_that_appears_meanwhile_is_replaced(tmp_path, monkeypatch, links):
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 

@@ -1,8 +1,6 @@
 """Command lines as people type them first: those that are wrong here, each answered in one line
 that names what is right, and those that are taken as they are."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -50,9 +48,7 @@ WRONG = [line.split(" | ") for line in _LINES.strip().splitlines()]
 
 
 @pytest.mark.parametrize(("line", "answer"), WRONG, ids=[line for line, _ in WRONG])
-def test_a_wrong_usage_is_answered_in_one_line(
-    line: str, answer: str, capsys, tmp_path, monkeypatch
-) -> None:
+def test_a_wrong_usage_is_answered_in_one_line(line, answer, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
         code = cli.main(line.split()[1:])

@@ -1,7 +1,5 @@
 """What `info` and `frame` say to people."""
 
-from __future__ import annotations
-
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -45,7 +43,7 @@ def test_verify_names_the_worst_frame(tmp_path, capsys) -> None:
     source = list(clip)
     write_clip(tmp_path / "a.mkv", fmt, clip)
     run("encode", str(tmp_path / "a.mkv"), str(tmp_path / "a.gvc"), "--fit", "off", "-q", "20")
-    source[13] = tuple(plane // 2 for plane in source[13])  # type: ignore[assignment]
+    source[13] = tuple(plane // 2 for plane in source[13])
     write_clip(tmp_path / "b.mkv", fmt, source)
     found = gvcodec.verify(tmp_path / "a.gvc", tmp_path / "b.mkv", fidelity=True)
     assert found.worst is not None and found.base_psnr is not None

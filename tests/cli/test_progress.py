@@ -1,8 +1,6 @@
 """The progress bar counts coded frames and steps of fitting, never goes back, and is full only at
 the end."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -193,9 +191,7 @@ def assert_honest(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
-def test_one_bar_over_all_phases(
-    source: Path, tmp_path, terminal: Terminal, options: tuple[str, ...], monkeypatch
-) -> None:
+def test_one_bar_over_all_phases(source, tmp_path, terminal, options, monkeypatch):
     pytest.importorskip("torch")
     from gvcodec.painter import fit as fitting
 

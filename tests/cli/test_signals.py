@@ -1,8 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP end every command soon, with their exit codes, and leave nothing half
 made."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """`--speed`: what its names stand for, and what overrides them."""
 
-from __future__ import annotations
-
 import pytest
 
 import gvcodec

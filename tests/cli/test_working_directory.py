@@ -1,7 +1,5 @@
 """Nothing that lies in the working directory is run: not beside videos, not in a checkout."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

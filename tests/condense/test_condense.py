@@ -1,7 +1,5 @@
 """Condensed data sets: the file, its reader, what is chosen, and the command."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

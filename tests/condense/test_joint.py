@@ -1,7 +1,5 @@
 """VideoCompressa: the selector, codes and their bytes, and the optimisation of both with a task."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace

@@ -2,8 +2,6 @@
 players see the base frames, FFmpeg's copies and cuts can be painted, and damage is one line. One
 file, since all of it is about the same few streams."""
 
-from __future__ import annotations
-
 import io
 import re
 import subprocess
@@ -208,9 +206,7 @@ def test_remuxing_keeps_every_byte(stream: bytes, tmp_path, ffmpeg: str) -> None
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_a_piece_is_what_cut_makes(
-    stream: bytes, tmp_path, ffmpeg: str, suffix: str, capsys
-) -> None:
+def test_a_piece_is_what_cut_makes(stream, tmp_path, ffmpeg, suffix, capsys):
     """Frames 5 to 14 with weights in force since frame 0, and others from frame 10 on."""
     (tmp_path / "a.gvc").write_bytes(stream)
     path = written(stream, tmp_path / f"a{suffix}")
@@ -232,9 +228,7 @@ def test_a_piece_is_what_cut_makes(
         assert [one.pts_of(n) for n in range(10)] == [other.pts_of(n) for n in range(10)]
 
 
-def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
-    frames: list[Planes], tmp_path, ffmpeg: str
-) -> None:
+def test_a_coarse_clock_costs_no_time_of_a_steady_rate(frames, tmp_path, ffmpeg):
     """Matroska rounds 1001/24000 s to milliseconds."""
     fmt = replace(FORMAT, frame_rate=Fraction(24000, 1001), time_base=Fraction(1, 24000))
     data = gvcodec.encode(frames, format=fmt, keyint=5, fit=0, preset=10)
@@ -246,9 +240,7 @@ def test_a_coarse_clock_costs_no_time_of_a_steady_rate(
         assert [video.pts_of(n) for n in range(13)] == [1001 * n for n in range(13)]
 
 
-def test_joined_pieces_play_one_after_the_other(
-    stream: bytes, tmp_path, ffmpeg: str, capsys
-) -> None:
+def test_joined_pieces_play_one_after_the_other(stream, tmp_path, ffmpeg, capsys):
     path = written(stream, tmp_path / "a.mp4")
     (tmp_path / "list").write_text(f"file {path}\nfile {path}\n")
     copied(ffmpeg, tmp_path / "list", tmp_path / "j.mp4", "-f concat -safe 0")
@@ -355,9 +347,7 @@ def test_other_bases_are_one_line(frames: list[Planes], tmp_path, capsys) -> Non
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_the_library_opens_paths_bytes_files_and_pipes(
-    stream: bytes, tmp_path, monkeypatch
-) -> None:
+def test_the_library_opens_paths_bytes_files_and_pipes(stream, tmp_path, monkeypatch):
     path = written(stream, tmp_path / "a.mkv")
     whole = path.read_bytes()
     wanted = list(gvcodec.decode(stream, fidelity=True))
@@ -384,7 +374,7 @@ def changed(path: Path, target: Path, change: dict[int, object]) -> Path:
             if not packet.size:
                 continue
             function = change.get(number, bytes)
-            copy = packet_of(function(bytes(packet)))  # type: ignore[operator]
+            copy = packet_of(function(bytes(packet)))
             copy.pts = copy.dts = packet.pts
             copy.time_base, copy.duration = packet.time_base, packet.duration
             copy.is_keyframe, copy.stream = packet.is_keyframe, stream
@@ -405,9 +395,7 @@ def without(unit: bytes) -> bytes:
 
 @pytest.mark.parametrize("frame", [0, 5])
 @pytest.mark.parametrize("change", [flipped, without])
-def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
-    stream: bytes, tmp_path, frame: int, change: object, capsys
-) -> None:
+def test_damaged_metadata_of_a_keyframe_leaves_base_frames(stream, tmp_path, frame, change, capsys):
     path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {frame: change})
     capsys.readouterr()
     found = read(path)
@@ -501,9 +489,7 @@ def test_tables_that_claim_too_much_are_refused(data: bytes, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_any_change_of_a_file_ends_in_frames_or_one_error(
-    frames: list[Planes], tmp_path, suffix: str
-) -> None:
+def test_any_change_of_a_file_ends_in_frames_or_one_error(frames, tmp_path, suffix):
     whole = written(made(frames[:7], "av1", tracks=sound()), tmp_path / f"a{suffix}").read_bytes()
     rng = np.random.default_rng(5)
     for trial in range(60):

@@ -1,8 +1,6 @@
 """`gvcodec decode --start --frames --scale`: pieces are those of the whole, and pictures of another
 size look the same."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -51,9 +49,7 @@ def from_pipe(data: bytes, *arguments: object, code: int = 0) -> str:
 @pytest.mark.parametrize(
     ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
 )
-def test_a_piece_is_that_of_the_whole(
-    tmp_path, piecewise: bytes, first: int, count: int | None
-) -> None:
+def test_a_piece_is_that_of_the_whole(tmp_path, piecewise, first, count):
     whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
     begin = times[0] * TICK if first else 0

@@ -1,8 +1,6 @@
 """How long a video and its last picture are, parts that begin while a picture stands, and pieces
 held against the same frames of their source."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -166,9 +164,7 @@ def numbers_of(path: Path) -> tuple[list[int], float]:
 
 @pytest.mark.parametrize(("start", "end", "numbers", "length"), PARTS)
 @pytest.mark.parametrize("way", ["file", "pipe", "exact cut"])
-def test_a_part_shows_and_sounds_what_stands(
-    stream: Path, tmp_path, way: str, start: float, end: float | None, numbers, length: float
-) -> None:
+def test_a_part_shows_and_sounds_what_stands(stream, tmp_path, way, start, end, numbers, length):
     piece, out = tmp_path / "piece.gvc", tmp_path / "out.mkv"
     if way == "exact cut":
         gvcodec.cut(stream, piece, start, end, exact=True)

@@ -1,8 +1,6 @@
 """Streams in pieces: cut, cat, index, repair, info, verify. Coded frames are never touched, pixels
 stay the same."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace

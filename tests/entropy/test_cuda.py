@@ -1,8 +1,6 @@
 """Stream coder and integer network as CUDA code: the same bytes as C++ and Python, on a device
 where one is, else run on the processor."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -210,7 +208,7 @@ def test_batches_that_cannot_be_are_refused() -> None:
     network = device.predictor(np.random.default_rng(0), [4, 4])
     side = np.zeros((2, 3, 2), np.uint8)
     calls = {
-        "back-ends are": lambda: streams.encode(good, good, good, backend="gpu"),  # type: ignore[arg-type]
+        "back-ends are": lambda: streams.encode(good, good, good, backend="gpu"),
         "as many scales": lambda: streams.encode(good, good[:1], good),
         "as many means": lambda: streams.encode(good, good, good[:, :2]),
         "scale is": lambda: streams.encode(good, good + 64, good),

@@ -1,7 +1,5 @@
 """Integers through the range coder and the integer network: core = second decoder."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

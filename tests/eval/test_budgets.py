@@ -1,7 +1,5 @@
 """The evaluation of budgets: the oracle is the best of all, arms give what they are named for."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Clips that condensed sets are measured on: folds by source, and the papers' splits."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -1,11 +1,6 @@
 """The model card's picture: the squares that painting moves furthest from their source."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
-import pytest
 from PIL import Image
 
 from eval.__main__ import main
@@ -13,12 +8,7 @@ from eval.report import failures
 from eval.report.panels import LABEL
 
 
-def test_the_part_that_lost_most_comes_first(
-    tmp_path: Path,
-    weights_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_part_that_lost_most_comes_first(tmp_path, weights_folder, monkeypatch, capsys):
     """Of four squares, one flat: noise is painted, most of it on the lower left."""
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(weights_folder))
     side, rng = failures._SIDE, np.random.default_rng(1)

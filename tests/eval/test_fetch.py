@@ -1,7 +1,5 @@
 """`eval fetch`: licence, going on, hashes; from a folder, and from a server that knows parts."""
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import threading

@@ -1,8 +1,6 @@
 """Clips that nobody tuned on, the check against what was measured before, and smaller sizes of a
 peer as part of its curve."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import itertools

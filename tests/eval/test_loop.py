@@ -1,8 +1,6 @@
 """The looping picture: peers at the bytes of ours, panels under their names, small enough for a
 page."""
 
-from __future__ import annotations
-
 import argparse
 from fractions import Fraction
 from pathlib import Path

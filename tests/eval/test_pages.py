@@ -1,7 +1,5 @@
 """What `eval rd` says at its start, a table of every frame; a codec by `--codec-file`."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The scripts that measure search and condensed sets, on small things whose answers are known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The table of LP-Comp and QC-Comp, on tokens whose answers are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

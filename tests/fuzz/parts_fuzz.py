@@ -8,8 +8,6 @@ PART is one of `PARTS`. Needs atheris (`pip install atheris`). What a part is ma
 where it is written again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import sys
@@ -249,7 +247,7 @@ def units(data: bytes) -> None:
         sealed.append(b"\x2a" + encode_var(len(body)) + body + b"\x32\x01\x10")
     out = io.BytesIO()
     with contextlib.suppress(GvcodecError):
-        read_units(_Units(sealed), out, "fuzz", lambda line: None, Limits())  # type: ignore[arg-type]
+        read_units(_Units(sealed), out, "fuzz", lambda line: None, Limits())
     unit = take_apart(data)
     assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
 

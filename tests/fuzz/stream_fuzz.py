@@ -7,8 +7,6 @@ size, payload }; base 255: a raw stream. Decoding, decoding despite damage, taki
 searching must end with frames or a `GvcodecError`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import sys

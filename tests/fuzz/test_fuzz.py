@@ -1,8 +1,6 @@
 """Damaged and hostile streams: every mutation is refused or told, the whole command line survives
 them, and the corpora of the fuzz programs are replayed."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -4,8 +4,6 @@ A golden stream must decode for as long as its format version is read; making on
 change of the format, with the reason in the commit.
 """
 
-from __future__ import annotations
-
 import sys
 from fractions import Fraction
 from pathlib import Path

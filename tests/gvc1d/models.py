@@ -1,7 +1,5 @@
 """Networks of GVC1D that tests make: small, of random weights."""
 
-from __future__ import annotations
-
 import torch
 
 from gvcodec.gvc1d.config import GVC1DConfig

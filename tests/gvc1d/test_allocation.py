@@ -1,7 +1,5 @@
 """Budgets of windows: the formulas of UniComp and InfoTok against definitions written out here."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

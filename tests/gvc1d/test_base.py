@@ -1,8 +1,6 @@
 """Base gvc1d: exact frames, contexts that all three implementations share, memory, damaged bytes,
 and what the shipped network's parts are worth beside the transform that it began as."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np
@@ -31,7 +29,7 @@ PLAIN = {"base": "gvc1d", "q": 40.0, "fit": 0, "threads": 1}
 
 
 def encode(frames: list[Planes], **options: object) -> bytes:
-    return gvcodec.encode(frames, frame_rate=25, format=FORMAT, **{**PLAIN, **options})  # type: ignore[arg-type]
+    return gvcodec.encode(frames, frame_rate=25, format=FORMAT, **{**PLAIN, **options})
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_none_is_another_name(frames, coded) -> None:
 
 
 def test_low_delay_gives_each_packet_with_its_frame(frames) -> None:
-    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(**{**PLAIN, "low_delay": True}))  # type: ignore[arg-type]
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(**{**PLAIN, "low_delay": True}))
     for planes in frames:
         encoder.send_frame(planes)
         packets = []
@@ -109,7 +107,7 @@ def test_a_scene_that_returns_is_found_in_the_memory() -> None:
         sizes = []
         for part in parts:
             for i, planes in enumerate(part):
-                encoder._cuts.begins = lambda _, first=i == 0: first  # type: ignore[method-assign]
+                encoder._cuts.begins = lambda _, first=i == 0: first
                 if forget and encoder._state is not None:
                     encoder._state.memory = []
                 sizes.append(len(encoder.send(planes).packets[0].payload))

@@ -1,7 +1,5 @@
 """What tokens stand for before anything is learned, and scenes that come back."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Motion without a base, and tokens through streams."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from fractions import Fraction

@@ -1,8 +1,6 @@
 """LATENT payloads: what is written reads the same on every back-end, any bytes give tokens or one
 line, and contexts see what they claim to see."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -27,7 +25,7 @@ GRID = ROWS, COLUMNS, TOKENS
 
 
 def make_model(**others: object) -> EntropyModel:
-    return EntropyModel(make_latent_network(), *GRID, has_base=True, **others)  # type: ignore[arg-type]
+    return EntropyModel(make_latent_network(), *GRID, has_base=True, **others)
 
 
 def make_latent(seed: int, each: bool = False, run: int = 0) -> Latent:

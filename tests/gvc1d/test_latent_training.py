@@ -1,8 +1,6 @@
 """Training of the entropy network of latent tokens, tokens by InfoTok's router, and the shipped
 weights, alive in every part that the card names."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """The network: shapes, contexts, what it knows and what it must not."""
 
-from __future__ import annotations
-
 import sys
 import types
 from dataclasses import replace
@@ -324,7 +322,7 @@ def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     known = {}
     fake = types.ModuleType("compressai.registry")
-    fake.register_model = lambda name: lambda made: known.setdefault(name, made)  # type: ignore[attr-defined]
+    fake.register_model = lambda name: lambda made: known.setdefault(name, made)
     monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
     monkeypatch.setitem(sys.modules, "compressai.registry", fake)
     register()

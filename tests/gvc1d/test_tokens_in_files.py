@@ -2,8 +2,6 @@
 has random weights, but its direct path is there from the start: tokens mean something. One file,
 since a made network codes the clip of all tests."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -67,7 +65,7 @@ def encode(frames: list[Planes], model: Path | str, /, **options: object) -> byt
 
 def decode(data: bytes, model: Path, **options: object) -> list[Planes]:
     reader = Reader(io.BytesIO(data))
-    decoder = Decoder(reader.header, models=[model], threads=1, **options)  # type: ignore[arg-type]
+    decoder = Decoder(reader.header, models=[model], threads=1, **options)
     shown = [frame.planes for frame in decoder.frames_of(reader.packets())]
     decoder.verify(reader.base_hash)
     return shown
@@ -102,7 +100,7 @@ def test_tokens_bring_frames_nearer_to_the_source(frames, model, plain, coded) -
 def test_without_tokens_a_file_has_no_byte_more(frames, model, plain) -> None:
     """ "auto" leaves out tokens that do not pay: the coarsest rate of noise does not."""
     grey = [tuple(np.full_like(p, 512) for p in planes) for planes in frames]
-    assert encode(grey, model, tokens="auto") == encode(grey, model)  # type: ignore[arg-type]
+    assert encode(grey, model, tokens="auto") == encode(grey, model)
     assert Reader(io.BytesIO(plain)).header.gvc1d_id is None
 
 
@@ -162,9 +160,7 @@ def test_a_file_that_plays_everywhere_holds_tokens(source, model, tmp_path) -> N
 
 
 @pytest.mark.usefixtures("here")
-def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(
-    coded, plain, model, tmp_path
-) -> None:
+def test_damage_costs_the_restoration_of_a_gop_and_no_base_frame(coded, plain, model, tmp_path):
     packets = packets_in(coded)
     second = [p for p in packets if p.kind is Kind.LATENT][1]
     painted, restored = decode(plain, model), decode(coded, model)
@@ -268,9 +264,7 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
         assert planes_equal(found, plain if wanted is None else wanted)
 
 
-def test_without_torch_frames_are_painted_and_one_line_says_so(
-    coded, plain, model, tmp_path
-) -> None:
+def test_without_torch_frames_are_painted_and_one_line_says_so(coded, plain, model, tmp_path):
     path, other = save(tmp_path, "a.gvc", coded), save(tmp_path, "p.gvc", plain)
     told = run_without_torch("decode", path, tmp_path / "a.y4m", "--model", model)
     assert "tokens are read, but not shown: torch is not installed" in told

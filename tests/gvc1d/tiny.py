@@ -58,12 +58,12 @@ def code_and_show(
     encoder = LatentEncoder(fmt, False, path, settings, 0.0, 1)
     seen, take = [], encoder._take
 
-    def watched(option) -> None:  # type: ignore[no-untyped-def]
+    def watched(option) -> None:
         assert option.picture is not None
         seen.append(encoder._frames.planes(option.picture))
         take(option)
 
-    encoder._take = watched  # type: ignore[method-assign]
+    encoder._take = watched
     with torch_threads(1):  # as the restorer's
         for planes in clip:
             encoder.send(planes, planes, planes)

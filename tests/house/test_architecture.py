@@ -1,7 +1,5 @@
 """The shape of the package: all is reachable, a base is one record, types are those of the core."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import io

@@ -1,12 +1,9 @@
 """What pages say can be followed: links, options, defaults, word counts; actions are pinned."""
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import io
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,9 +95,7 @@ def test_every_option_of_a_command_is_in_its_table(command: str) -> None:
 
 
 @pytest.mark.parametrize("function", [gvcodec.encode_file, gvcodec.decode_file])
-def test_the_reference_lists_parameters_with_their_defaults(
-    function: Callable[..., object],
-) -> None:
+def test_the_reference_lists_parameters_with_their_defaults(function):
     text = (ROOT / "docs/api.md").read_text()
     table = text.partition(f"<!-- {function.__name__} -->\n")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| \S.*\|$", table, re.MULTILINE)

@@ -1,8 +1,6 @@
 """A stranger's machine: an empty home, nothing beside the checkout, no variables set, a checkout
 that was never built."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Commands run one after the other, block by block, in a folder with the files tha
 Options that only cost time are changed: fitting is off, presets are fast, one job works.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil
@@ -112,9 +110,7 @@ def gvcodec_run(line: str) -> int:
 
 
 @pytest.mark.parametrize(("name", "text"), RUN, ids=[name for name, _ in RUN])
-def test_commands_of_a_block_run(
-    name: str, text: str, files: Path, tmp_path: Path, monkeypatch, request
-) -> None:
+def test_commands_of_a_block_run(name, text, files, tmp_path, monkeypatch, request):
     shutil.copytree(files, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     if "--base vvc" in text:
@@ -174,9 +170,7 @@ def test_arguments_of_the_evaluation_are_parsed(line: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("name", "text"), PYTHON, ids=[name for name, _ in PYTHON])
-def test_python_of_a_block_runs(
-    name: str, text: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_of_a_block_runs(name, text, files, tmp_path, monkeypatch):
     """As it is, but that frames beyond the tiny clip are its last one."""
     if "torch" in text:
         pytest.importorskip("torch")

@@ -1,8 +1,6 @@
 """Clocks of real files and pictures that stand: frames are shown evenly from 0 on in every
 command, and pauses keep their length."""
 
-from __future__ import annotations
-
 import io
 import json
 from fractions import Fraction

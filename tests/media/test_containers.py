@@ -1,8 +1,6 @@
 """What a container says of its videos: cropping, Dolby Vision, which track is coded, tags and sound
 that are kept."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 
@@ -102,9 +100,7 @@ def test_a_crop_that_leaves_nothing_is_none(tmp_path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize(("profile", "compatibility"), [(5, 0), (8, 1), (8, 4)])
-def test_dolby_vision_without_a_base_layer_is_said(
-    tmp_path, suffix: str, profile: int, compatibility: int
-) -> None:
+def test_dolby_vision_without_a_base_layer_is_said(tmp_path, suffix, profile, compatibility):
     path = written(tmp_path, "libx265", b"hvc1", dolby(profile, compatibility), suffix)
     with av.open(str(path)) as container:
         assert read_stored(container.streams.video[0]).dolby_vision == (profile, compatibility)

@@ -1,8 +1,6 @@
 """Frames and times in chunks and from a start on are those of one go, whatever a container makes
 of seeking; clocks that jump and edit lists of several edits are followed."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -70,7 +68,7 @@ def write(
 
 def read(path: Path, start: float = 0.0, **options: object) -> list[tuple[int, float]]:
     """Numbers of the frames, and seconds since the first one."""
-    with VideoReader(path, start, **options) as reader:  # type: ignore[arg-type]
+    with VideoReader(path, start, **options) as reader:
         tick = reader.format.time_base
         return [(number_of(f.planes[0]), round(float(f.pts * tick), 3)) for f in reader]
 
@@ -168,9 +166,7 @@ def test_chunks_hold_what_one_go_holds(tmp_path, source: Callable[[Path], Path])
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("first", [3, 9, 16, 21])
-def test_a_start_gives_the_frames_of_one_go(
-    tmp_path, source: Callable[[Path], Path], first: int
-) -> None:
+def test_a_start_gives_the_frames_of_one_go(tmp_path, source, first):
     path = source(tmp_path)
     whole = read(path)
     start = whole[first][1]

@@ -1,8 +1,6 @@
 """Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
 read is refused in words."""
 
-from __future__ import annotations
-
 import gc
 from fractions import Fraction
 from pathlib import Path
@@ -61,9 +59,7 @@ def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("size", [(96, 80), (95, 79)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.y4m"])
-def test_written_video_is_read_back_exactly(
-    tmp_path, clip: list[Planes], name: str, size: tuple, depth: int
-) -> None:
+def test_written_video_is_read_back_exactly(tmp_path, clip, name, size, depth):
     frames = crop(clip[:5], *size)
     if depth == 10:
         frames = [tuple(plane + 1 for plane in planes) for planes in frames]

@@ -1,8 +1,6 @@
 """Part of a source, its size and its frame rate, pieces cut between keyframes, and the subtitles on
 screen where a part begins."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -47,9 +45,7 @@ def frames_of(path: Path, start: float = 0.0, frames: int | None = None, **optio
         (("--start", "0.2", "--duration", "0.4", "--frames", "3"), 0.6, 5, 3),
     ],
 )
-def test_a_part_is_named_by_times_on_both_ways(
-    clip: Path, tmp_path: Path, words: tuple[str, ...], end: float, first: int, count: int
-) -> None:
+def test_a_part_is_named_by_times_on_both_ways(clip, tmp_path, words, end, first, count):
     part, whole = tmp_path / "part.gvc", tmp_path / "whole.gvc"
     run("encode", clip, part, *words, *OPTIONS)
     run("encode", clip, whole, *OPTIONS)
@@ -131,9 +127,7 @@ def stream(clip: Path) -> Path:
     return path
 
 
-def test_a_piece_without_a_keyframe_there_says_how_it_differs(
-    stream: Path, tmp_path: Path, capsys
-) -> None:
+def test_a_piece_without_a_keyframe_there_says_how_it_differs(stream, tmp_path, capsys):
     run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9")
     said = capsys.readouterr().err
     assert "the piece begins 0.20 s earlier" in said and "(--exact" in said
@@ -147,9 +141,7 @@ def test_a_piece_without_a_keyframe_there_says_how_it_differs(
     ("begin", "end", "frames"),
     [(0.6, 0.9, range(15, 23)), (0.2, None, range(5, 25)), (0.08, 0.2, range(2, 5))],
 )
-def test_an_exact_piece_has_the_frames_of_its_time(
-    stream: Path, tmp_path: Path, begin: float, end: float | None, frames: range
-) -> None:
+def test_an_exact_piece_has_the_frames_of_its_time(stream, tmp_path, begin, end, frames):
     piece = tmp_path / "b.gvc"
     kept = gvcodec.cut(stream, piece, begin, end, exact=True)
     assert (kept.first, kept.frames) == (frames[0], len(frames))
@@ -249,9 +241,7 @@ def test_cut_begins_with_the_subtitle_on_screen(videos: Path, tmp_path, exact: b
 
 
 @pytest.mark.parametrize("pipe", [False, True])
-def test_decode_begins_with_the_subtitle_on_screen(
-    videos: Path, tmp_path, monkeypatch, pipe: bool
-) -> None:
+def test_decode_begins_with_the_subtitle_on_screen(videos, tmp_path, monkeypatch, pipe):
     source = str(videos / "a.gvc")
     if pipe:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(open(source, "rb")))  # noqa: SIM115

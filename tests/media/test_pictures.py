@@ -1,8 +1,6 @@
 """Pictures as cameras, phones and microscopes write them; video that cannot be decoded at all;
 tags of HDR in PNG."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib
@@ -28,7 +26,7 @@ RAMP = np.tile(np.repeat(LEVELS, 16), (32, 1))
 
 
 def saved(**options: object) -> Callable[[Path], None]:
-    return lambda path: Image.fromarray(RAMP).save(path, **options)  # type: ignore[arg-type]
+    return lambda path: Image.fromarray(RAMP).save(path, **options)
 
 
 def sixteen_bits(path: Path) -> None:
@@ -68,7 +66,7 @@ def test_gray_keeps_its_brightness(tmp_path, name: str, write: Callable[[Path], 
 
 def stack(path: Path, kind: str, **options: object) -> None:
     pages = [Image.fromarray(RAMP // (k + 1)).convert(kind) for k in range(4)]
-    pages[0].save(path, save_all=True, append_images=pages[1:], **options)  # type: ignore[arg-type]
+    pages[0].save(path, save_all=True, append_images=pages[1:], **options)
 
 
 @pytest.mark.parametrize("kind", ["L", "RGB", "I;16"])
@@ -143,9 +141,7 @@ def renamed(code: bytes) -> Callable[[Path], None]:
         ("b.mp4", renamed(b"encv"), "protected"),
     ],
 )
-def test_what_is_not_read_is_refused_in_a_line(
-    tmp_path, name: str, write: Callable[[Path], None], line: str
-) -> None:
+def test_what_is_not_read_is_refused_in_a_line(tmp_path, name, write, line):
     write(tmp_path / name)
     with pytest.raises(MediaError, match=line):
         VideoReader(tmp_path / name)

@@ -1,8 +1,6 @@
 """Files that end early, names with odd characters, URIs, pipes; and a line for everything that is
 not kept."""
 
-from __future__ import annotations
-
 import io
 import tempfile
 from pathlib import Path
@@ -53,9 +51,7 @@ def frames_of(path: Path) -> tuple[list[bytes], list[str]]:
 
 @pytest.mark.parametrize("share", [0.55, 0.83])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(
-    tmp_path, kind: str, share: float
-) -> None:
+def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(tmp_path, kind, share):
     data = KINDS[kind]()
     whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
     whole.write_bytes(data)

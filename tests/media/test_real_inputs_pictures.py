@@ -1,8 +1,6 @@
 """Pictures as phones and researchers keep them: EXIF, eight orientations, numbered files,
 sizes that change; and pictures of PIL in the library."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -61,9 +59,7 @@ def first_of(path: Path | str) -> tuple[NDArray[np.int64], list[str]]:
 
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
-def test_exif_is_no_error_and_its_orientation_is_applied(
-    tmp_path, orientation: int, kind: str
-) -> None:
+def test_exif_is_no_error_and_its_orientation_is_applied(tmp_path, orientation, kind):
     save(tmp_path / f"a.{kind}", scene(), orientation)
     found, notes = first_of(tmp_path / f"a.{kind}")
     wanted = TURNS[orientation](scene()).astype(int)
@@ -99,9 +95,7 @@ NONE = [(0.707, 0.707, -0.707, 0.707), (0, 0, 0, 0), (1, 0.3, 0, 1)]
 
 
 @pytest.mark.parametrize("matrix", [*MATRICES, *NONE], ids=str)
-def test_display_matrices_are_applied_where_they_are_orientations(
-    tmp_path, matrix: tuple[float, ...]
-) -> None:
+def test_display_matrices_are_applied_where_they_are_orientations(tmp_path, matrix):
     recording("mp4", path=tmp_path / "a.mp4")
     plain, _ = first_of(tmp_path / "a.mp4")
     (tmp_path / "m.mp4").write_bytes(with_matrix((tmp_path / "a.mp4").read_bytes(), matrix))

@@ -1,8 +1,6 @@
 """Sound and subtitles as real files have them: every codec, hidden samples, joins, flags. What
 cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`."""
 
-from __future__ import annotations
-
 import io
 import itertools
 from collections.abc import Callable, Iterator
@@ -258,9 +256,7 @@ def _with_sound_clock(path: Path, new: Callable[[int, int], int]) -> Path:
 
 @pytest.mark.parametrize("new", [lambda n, t: t - (n % 4 == 3) * 21, lambda n, t: min(t, 200)])
 @pytest.mark.parametrize("output", ["a.mp4", "a.mov", "a.mkv"])
-def test_sound_whose_clock_stands_still_is_whole(
-    output: str, new: Callable[[int, int], int], tmp_path
-) -> None:
+def test_sound_whose_clock_stands_still_is_whole(output, new, tmp_path):
     """Packets of equal times, here and there and to the end; MP4 takes rising ones only."""
     assert write_source(tmp_path / "in.mkv", "aac", "matroska")
     source = _with_sound_clock(tmp_path / "in.mkv", new)

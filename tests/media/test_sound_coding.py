@@ -1,7 +1,5 @@
 """Sound that is dropped, coded anew as Opus, or damaged as in recordings of broadcasts."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools
@@ -52,9 +50,7 @@ def onset(samples: np.ndarray) -> float:
     [("aac", 44100, ".gvc"), ("pcm_s16le", 22050, ".gvc"), ("ac3", 48000, ".gvc")]
     + [("aac", 44100, ".mp4"), ("flac", 48000, ".webm")],
 )
-def test_opus_keeps_the_times_of_the_sound(
-    tmp_path: Path, codec: str, rate: int, suffix: str
-) -> None:
+def test_opus_keeps_the_times_of_the_sound(tmp_path, codec, rate, suffix):
     source, stream = with_beep(tmp_path / "a.mkv", codec, rate, 0.4), tmp_path / f"a{suffix}"
     done = gvcodec.encode_file(source, stream, sound="opus:32k", **FAST)
     assert done.tracks is not None and done.tracks[2] == "audio"

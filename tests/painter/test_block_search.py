@@ -1,7 +1,5 @@
 """Properties of the core's search, and manners of its bindings."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Fitting the painter to a video: when it pays, when it stops, what leads it, its optimiser."""
 
-from __future__ import annotations
-
 import itertools
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """What fitting gets to see, and weights that change with the parts of a video."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 
@@ -18,7 +16,7 @@ from tests.clips import make_clip
 from tests.conftest import coded, planes_equal
 
 FORMAT = VideoFormat(96, 80, Fraction(30), Fraction(1, 90000))
-PLANES: Planes = tuple(np.zeros(shape, np.uint16) for shape in ((80, 96), (40, 48), (40, 48)))  # type: ignore[assignment]
+PLANES: Planes = tuple(np.zeros(shape, np.uint16) for shape in ((80, 96), (40, 48), (40, 48)))
 
 
 def numbered(number: int) -> Planes:
@@ -65,7 +63,7 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
     width, height = 1920, 1080
     sampler = FitSampler(VideoFormat(width, height, Fraction(30), Fraction(1, 90000)), 64)
     luma = np.arange(width * height, dtype=np.uint32).reshape(height, width)
-    planes: Planes = (luma, luma[::2, ::2], luma[::2, ::2])  # type: ignore[assignment]
+    planes: Planes = (luma, luma[::2, ::2], luma[::2, ::2])
     for number in range(1200):
         sampler.send_source(number, planes)
         sampler.send_base(number, planes)
@@ -84,7 +82,7 @@ def test_of_large_pictures_only_windows_are_kept() -> None:
 
 @pytest.mark.parametrize(("settings", "limit"), [({"fit": 30}, 6), ({"fit": 9}, 1), ({}, 3)])
 def test_steps_decide_how_many_parts(settings: dict[str, int], limit: int) -> None:
-    assert part_limit(gvcodec.EncoderConfig(**settings)) == limit  # type: ignore[arg-type]
+    assert part_limit(gvcodec.EncoderConfig(**settings)) == limit
 
 
 def stream(clip: list[Planes], fitted: dict[int, bytes] | None = None) -> bytes:

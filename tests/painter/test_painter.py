@@ -1,8 +1,6 @@
 """The painter: its definition against the C++ and the twin that is trained; what the definition
 promises; noise, motion and payloads of fitted weights."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import product
 from typing import Any

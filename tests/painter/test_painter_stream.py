@@ -1,8 +1,6 @@
 """Painted streams: the painted hash at their end, on every form of the loops and
 number of threads; golden samples."""
 
-from __future__ import annotations
-
 import io
 import os
 import warnings

@@ -1,7 +1,5 @@
 """How strongly GOPs are painted: no more flicker than the base frames, where that is to be had."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np
@@ -69,9 +67,7 @@ def test_excess_is_what_changes_beyond_the_source() -> None:
     assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
 
 
-def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(monkeypatch):
     chosen = iter([LADDER[2], NEUTRAL, LADDER[1]])
     monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: next(chosen))
     parts = [part((0, 50_000), (30, 900), (60, 50_000)), part((90, 50_000))]

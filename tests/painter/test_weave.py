@@ -1,7 +1,5 @@
 """What the painter adds to a texture without direction: no weave of lines, however it is fitted."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

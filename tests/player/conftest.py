@@ -1,7 +1,5 @@
 """One browser for the tests of the page, and pages of it, which go with their test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path

@@ -1,10 +1,7 @@
 """The page in a browser: frames, handle, seek bar, keys, drops, sizes."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,9 +67,7 @@ def is_hidden(page: Page, name: str) -> bool:
     return bool(page.run(f"document.getElementById('{name}').hidden"))
 
 
-def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(
-    play: Play, tmp_path: Path
-) -> None:
+def test_compare_handle_begins_at_half_and_follows_mouse_and_keys(play, tmp_path):
     (tmp_path / "a.gvc").write_bytes(made(moving_texture(64, 48, 6)))
     with play(
         tmp_path / "a.gvc",
@@ -150,9 +145,7 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_what_was_found_is_marked_and_the_best_of_it_shown_first(
-    tab: Callable[[str], Page], tmp_path: Path, native: bool
-) -> None:
+def test_what_was_found_is_marked_and_the_best_of_it_shown_first(tab, tmp_path, native):
     path = STREAMS["vvc"] if native else tmp_path / "a.gvc"
     if not native:
         painted_stream(path, 96, 80)
@@ -198,9 +191,7 @@ DROP = """(async () => { const data = new Uint8Array(await (await fetch("stream"
     return seen && document.getElementById("drop").hidden; })()"""
 
 
-def test_a_file_that_is_dropped_plays_whatever_its_name(
-    play: Play,
-) -> None:
+def test_a_file_that_is_dropped_plays_whatever_its_name(play):
     hostile = "<img src=x onerror=alert(1)>\u202e.gvc"
     with play(GOLDEN / "av1.bin", "--fidelity") as page:
         assert page.run(DROP % ("data", json.dumps(hostile)))
@@ -259,9 +250,7 @@ def test_the_source_stands_left_of_the_handle_in_step(play: Play, tmp_path: Path
         assert page.run("player === before")
 
 
-def test_painting_that_is_too_slow_gives_way_to_the_base_layer(
-    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_painting_that_is_too_slow_gives_way_to_the_base_layer(play, tmp_path, monkeypatch):
     paints = "    if (this.identity) return out.set(base);"
     slow = "    await new Promise((done) => setTimeout(done, 1000));\n"
     changed_page("painter.js", paints, slow + paints, tmp_path, monkeypatch)

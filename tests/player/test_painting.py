@@ -1,7 +1,5 @@
 """Painting in the page: exact by WebAssembly and WebGPU, hashes checked, fallbacks."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable
@@ -20,7 +18,6 @@ from tests.player_helpers import (
     DIGEST,
     PAINTED,
     SHADERS,
-    Play,
     changed_page,
     digest_of,
     flat,
@@ -182,9 +179,7 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
 
 
 @pytest.mark.parametrize("painted", [False, True])
-def test_seeks_that_come_fast_do_not_disturb_each_other(
-    tab: Callable[[str], Page], tmp_path: Path, painted: bool
-) -> None:
+def test_seeks_that_come_fast_do_not_disturb_each_other(tab, tmp_path, painted):
     # There is one painter: a seek that came while another was painted mixed their frames.
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with (
@@ -205,9 +200,7 @@ def test_seeks_that_come_fast_do_not_disturb_each_other(
 @pytest.mark.parametrize(
     ("gpu", "width", "height"), [("off", 96, 80), ("any", 75, 53), ("any", 96, 80)]
 )
-def test_browser_paints_exactly_and_checks_the_painted_hash(
-    play: Play, tmp_path: Path, gpu: str, width: int, height: int
-) -> None:
+def test_browser_paints_exactly_and_checks_the_painted_hash(play, tmp_path, gpu, width, height):
     path = painted_stream(tmp_path / "a.gvc", width, height)
     with play(path, query=f"?gpu={gpu}", shown=PAINTED) as page, gvcodec.open(path) as video:
         assert page.run("player.paintsByPage")
@@ -244,9 +237,7 @@ def test_the_first_picture_waits_for_no_model(tab: Callable[[str], Page], tmp_pa
         os.close(writer)
 
 
-def test_without_shared_memory_one_thread_paints(
-    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_shared_memory_one_thread_paints(play, tmp_path, monkeypatch):
     monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
@@ -255,9 +246,7 @@ def test_without_shared_memory_one_thread_paints(
         assert painted_digest(page) == digest_of(video, 8)
 
 
-def test_a_lost_adapter_gives_way_to_the_core(
-    tab: Callable[[str], Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_adapter_gives_way_to_the_core(tab, tmp_path, monkeypatch):
     paints = "    const corner = mixed(this.position++);"
     # The clip that it is tried with has three frames.
     lost = '    if (this.position === 4) throw new Error("lost");\n'
@@ -280,9 +269,7 @@ def test_a_lost_adapter_gives_way_to_the_core(
         assert painted_digest(page) == digest_of(video, 11)
 
 
-def test_an_adapter_that_counts_wrong_does_not_paint(
-    tab: Callable[[str], Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adapter_that_counts_wrong_does_not_paint(tab, tmp_path, monkeypatch):
     changed_page("shader.js", "- inner) >> 2u)", "- inner) >> 1u)", tmp_path, monkeypatch)
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with running(path) as server:

@@ -1,7 +1,5 @@
 """`gvcodec play`: its server, and the page's reading of files in Node."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -118,9 +116,7 @@ def test_a_keyframe_is_sent_alone_and_ends_nothing() -> None:
         assert answer(server, "/keyframe?from=x")[0].status == 400
 
 
-def test_what_cannot_be_played_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_played_is_one_line(tmp_path, capsys):
     (tmp_path / "no.gvc").write_bytes(b"nothing of the kind")
     with running(GOLDEN / "av1.bin") as server:
         for arguments, code in (

@@ -1,7 +1,5 @@
 """Sound in the page: in time, and named where it cannot be played."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -24,9 +22,7 @@ def skip_without_codec(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("codec", "rate"), [("libopus", 48000), ("aac", 44100)])
-def test_sound_is_in_time_with_the_picture(
-    play: Play, tmp_path: Path, codec: str, rate: int
-) -> None:
+def test_sound_is_in_time_with_the_picture(play, tmp_path, codec, rate):
     path = beeping(tmp_path, codec, rate)
     with play(path, "--fidelity", shown=KNOWN) as page:
         skip_without_codec(page)
@@ -52,9 +48,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join((kind[0], *kind[3])))
-def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(
-    play: Play, tmp_path: Path, kind: tuple[str, int, str, tuple[str, ...]]
-) -> None:
+def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(play, tmp_path, kind):
     codec, rate, suffix, others = kind
     path = beeping(tmp_path, codec, rate, 0.0, suffix, others)
     with play(path, "--fidelity", shown=KNOWN) as page:

@@ -1,7 +1,5 @@
 """What a target is of: metrics, pools over frames and scenes, a largest size beside it."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import io

@@ -1,8 +1,6 @@
 """Rate control: files that fit a budget in real bytes, use it, and are no worse than files of
 constant quality."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import io
@@ -83,9 +81,7 @@ def test_budgets() -> None:
 
 @pytest.mark.parametrize("fastest", [0.7, 1.0, 1.4])
 @pytest.mark.parametrize(("bpp", "slope"), [(0.003, 0.2), (0.0045, 0.2), (0.003, 0.25)])
-def test_a_slower_preset_settles_what_the_fastest_is_off_by(
-    monkeypatch: pytest.MonkeyPatch, fastest: float, bpp: float, slope: float
-) -> None:
+def test_a_slower_preset_settles_what_the_fastest_is_off_by(monkeypatch, fastest, bpp, slope):
     """Presets whose bytes differ: two full passes are enough. Sizes follow a curve, no frame is
     coded."""
     clip = make_clip(1280, 720, 1, seed=1) * 100

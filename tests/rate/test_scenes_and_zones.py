@@ -1,7 +1,5 @@
 """Bits shared among scenes, and zones with a quality of their own."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from statistics import fmean
@@ -129,7 +127,7 @@ def y4m(path, frames: list[Planes]) -> str:
     with path.open("wb") as file:
         file.write(b"YUV4MPEG2 W96 H64 F25:1 C420jpeg\n")
         for planes in frames:
-            made = frame_from_planes(tuple(p >> 2 for p in planes), 8)  # type: ignore[arg-type]
+            made = frame_from_planes(tuple(p >> 2 for p in planes), 8)
             file.write(b"FRAME\n" + made.to_ndarray().tobytes())
     return str(path)
 

@@ -1,7 +1,5 @@
 """LP-Comp: the schedule, the layers by their formula, where it begins, and what was learned."""
 
-from __future__ import annotations
-
 import json
 import math
 import types

@@ -1,8 +1,6 @@
 """Summaries: the packet, its place in the file, what tools keep of it, and searching by it. One
 file, since all of it is about the same scenes."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys
@@ -209,9 +207,7 @@ def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) ->
     assert found == [True, True, False, True]
 
 
-def test_summarize_in_place_keeps_frames_and_replaces_summaries(
-    tmp_path, scenes: list[Planes]
-) -> None:
+def test_summarize_in_place_keeps_frames_and_replaces_summaries(tmp_path, scenes):
     path = tmp_path / "a.gvc"
     plain = made(scenes, summary=False)
     path.write_bytes(plain)
@@ -250,9 +246,7 @@ def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes], capsy
     assert "gvcodec summarize adds one" in capsys.readouterr().err
 
 
-def test_a_refused_summary_is_a_line_and_the_others_are_searched(
-    tmp_path, scenes: list[Planes], capsys
-) -> None:
+def test_a_refused_summary_is_a_line_and_the_others_are_searched(tmp_path, scenes, capsys):
     plain = made(scenes, summary=False)
     good = payloads(made(scenes))
     given = [[Packet(Kind.SUMMARY, payload)] for payload in (HOSTILE["leak"], *good[1:])]

@@ -1,7 +1,5 @@
 """Training of base gvc1d, its alarms, and the paper's own form, on made-up material."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The one list of sources that no trainer learns from."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Training of GVC1D: material as it comes, every stage and ablation, processes that agree."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -100,9 +98,7 @@ def test_runs_are_the_same_whoever_asks(config: TrainConfig, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_every_configuration_takes_three_steps(
-    path: Path, config: TrainConfig, tmp_path: Path
-) -> None:
+def test_every_configuration_takes_three_steps(path, config, tmp_path):
     stage = read_settings(path, TrainConfig)
     given = {"data": config.data, "cache": config.cache, "out": str(tmp_path / "out")}
     width = 2 * 64 * bool(stage.width)
@@ -145,7 +141,7 @@ def test_every_configuration_takes_three_steps(
 
 def test_a_run_resumes_and_writes_its_model(config: TrainConfig, tmp_path: Path) -> None:
     whole = Loop(Work(config, "cpu"), schedule_of(config), tmp_path / "a")
-    whole.work.config = replace(config, out=str(tmp_path / "a"))  # type: ignore[attr-defined]
+    whole.work.config = replace(config, out=str(tmp_path / "a"))
     whole.run(0, 3)
     assert load_model(tmp_path / "a/gvc1d.safetensors").config == TINY
     card = json.loads((tmp_path / "a/gvc1d.json").read_text())
@@ -210,7 +206,7 @@ def test_alarms_measure_a_network(config: TrainConfig) -> None:
 def test_runs_go_there_and_back() -> None:
     from gvcodec.gvc1d.run import Frame
 
-    run = [Frame(i, None, 10 + i) for i in range(4)]  # type: ignore[arg-type]
+    run = [Frame(i, None, 10 + i) for i in range(4)]
     found = there_and_back(run, 5)
     assert [f.source for f in found] == [1, 2, 3, 2, 1]
     assert [f.motion for f in found] == [None, 12, 13, None, None]

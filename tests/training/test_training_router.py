@@ -1,7 +1,5 @@
 """Training of the router and of the guide network."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

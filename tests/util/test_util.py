@@ -1,7 +1,5 @@
 """Memory of large blocks, PSNR in strips."""
 
-from __future__ import annotations
-
 import ctypes
 import subprocess
 import sys

@@ -1,8 +1,6 @@
 """Streams that are right by every checksum and made to hurt: heads of `tracks` that open files and
 sockets, and bombs."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Streams with right checksums, whatever their packets are and in whatever order."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import replace
 

@@ -1,8 +1,6 @@
 """Small streams that hold one of everything, to be damaged: the golden ones, and one with sound,
 fits and odd timestamps."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path

@@ -6,8 +6,6 @@ it says so: a frame that differs unreported is silent corruption. That cannot be
 that are made up with right checksums: there the base hash speaks for strict decoding only.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

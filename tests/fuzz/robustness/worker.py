@@ -7,8 +7,6 @@ Inputs are FOLDER/in-*. A line of JSON for each command: what it was, its exit c
 that got out, peak of memory over what was in use before, what it said, what it left.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
