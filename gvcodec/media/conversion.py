@@ -15,7 +15,7 @@ from av.sidedata.sidedata import Type
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, elements
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import ALPHA, LOST, STEREO, number_of, side_data
+from gvcodec.media.metadata import LOST, number_of, side_data
 from gvcodec.media.planes import (
     CENTRE,
     LEFT,
@@ -30,23 +30,20 @@ from gvcodec.media.planes import (
 )
 from gvcodec.types import Colour, Planes, VideoFormat
 
-_VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4
+_VIDEO, _COLOUR = 0xE0, 0x55B0
 #: Of chroma samples: 1 at the first luma sample, 2 between two.
 _RIGHT, _DOWN = 0x55B7, 0x55B8
 #: Samples to crop at the left, top, right and bottom.
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
-_ADDED_TYPE, _ADDED_DATA = 0x41E7, 0x41ED
-_DOLBY = (b"dvcC", b"dvvC", b"dvwC")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """`chroma_location` as in `Colour`; `crop`: samples at the left, top, right and bottom that are
-    not shown; `dolby_vision`: profile and compatibility of the base layer, 0 = none."""
+    not shown."""
 
     chroma_location: int = LEFT
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dolby_vision: tuple[int, int] | None = None
 
 
 def read_stored(stream: av.VideoStream) -> Stored:
@@ -64,20 +61,14 @@ def read_stored(stream: av.VideoStream) -> Stored:
 
 def _read(head: bytes) -> Stored:
     fields: dict[int, bytes] = {}
-    dolby: tuple[int, int] | None = None
-    for track in _inside([head], SEGMENT, TRACKS, TRACK):
-        fields |= {name: body for part in _inside([track], _VIDEO) for name, body in elements(part)}
-        for mapping in _inside([track], _MAPPING):
-            added = dict(elements(mapping))
-            data = added.get(_ADDED_DATA, b"")
-            if added.get(_ADDED_TYPE) in _DOLBY and len(data) >= 5:
-                dolby = data[2] >> 1, data[4] >> 4
+    for part in _inside([head], SEGMENT, TRACKS, TRACK, _VIDEO):
+        fields |= dict(elements(part))
     fields |= dict(elements(fields.get(_COLOUR, b"")))
     numbers = {name: int.from_bytes(body) for name, body in fields.items()}
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
     location = next((code for code, known in PLACES.items() if known == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
-    return Stored(location, (left, top, right, bottom), dolby)
+    return Stored(location, (left, top, right, bottom))
 
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
@@ -119,12 +110,6 @@ class Conversion:
         if any(self._crop):
             width, height = self._size_of(first)
             self.notes.append(f"cropped to {width}×{height} as the file asks")
-        if stored.dolby_vision is not None and not stored.dolby_vision[1]:
-            profile = stored.dolby_vision[0]
-            self.notes.append(
-                f"Dolby Vision profile {profile} has no base layer of ordinary colours: without "
-                "its metadata they come out wrong"
-            )
         self._size: tuple[int, int] | None = None
         self._resized: tuple[int, int, int] | None = None
         self._count = 0
@@ -139,18 +124,13 @@ class Conversion:
         if input_options.scale is not None:
             self.format = Scaler(self.format, input_options.scale).format
             self.notes.append("scaled from {}×{}".format(*self._first_size))
-        marks = {
-            ALPHA: stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
-            STEREO: stream.metadata.get("stereo_mode", "mono") != "mono",
-        }
-        self._note(*(LOST[kind] for kind, there in marks.items() if there))
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
         """The next frame, and whether it has another size than the one before it."""
         side = side_data(frame)
-        self._note(*map(LOST.get, side))
-        if any(component.is_alpha for component in frame.format.components):
-            self._note(LOST[ALPHA])
+        alpha = ["alpha"] * any(component.is_alpha for component in frame.format.components)
+        for what in alpha + [LOST[kind] for kind in side if kind in LOST]:
+            self._note(f"{what} left out")
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -195,9 +175,9 @@ class Conversion:
             return
         self._note("the display matrix is none of the eight orientations and is not applied")
 
-    def _note(self, *lines: str | None) -> None:
+    def _note(self, line: str) -> None:
         """Say each line once."""
-        self.notes += [line for line in dict.fromkeys(lines) if line and line not in self.notes]
+        self.notes += [line] * (line not in self.notes)
 
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
         key = (frame.width, frame.height, *self._turn)

@@ -3,13 +3,13 @@
 Muxers want decoding times that rise, none later than the time at which its frame is shown.
 
 x265 leaves any number there in a video of fewer frames than its delay, which then has no reordered
-frames. A frame is decoded at most `_MOST_DELAY` frames before it is shown, however long those last:
-a pause moves decoding times as far as it moves the frames.
+frames. A frame is decoded at most `_MOST_DELAY` frames before it is shown, each of which lasts as
+long as the longest so far at most.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
 from fractions import Fraction
 
 import av
@@ -18,8 +18,6 @@ from gvcodec.errors import MediaError
 
 #: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
 _MOST_DELAY = 32
-#: Times of frames that are kept, more than the encoders here hold back.
-_KEPT = 1024
 #: Kinds of files whose tables count the ticks from frame to frame in 31 bits; FFmpeg makes at least
 #: `_LEAST` of them a second.
 COUNTS = ("mp4", "mov")
@@ -72,33 +70,16 @@ class DecodingTimes:
     """`period`: of frames, in ticks."""
 
     def __init__(self, period: Fraction) -> None:
-        self._period = period
-        #: When the newest frames are shown, in order, and how many older ones were dropped.
-        self._shown: list[int] = []
-        self._dropped = 0
-        self._last: int | None = None
+        #: The longest time from frame to frame, when the newest is shown, the last decoding time.
+        self._longest, self._newest, self._last = math.ceil(period), 0, -(1 << 63)
 
     def send(self, pts: int) -> None:
         """The encoder gets the frame that is shown next."""
-        self._shown.append(pts)
-        if len(self._shown) > 2 * _KEPT:
-            self._dropped += _KEPT
-            del self._shown[:_KEPT]
+        self._longest, self._newest = max(self._longest, pts - self._newest), pts
 
     def mend(self, packet: av.Packet) -> None:
         """Give the packet that is decoded next a time at which that is possible."""
         assert packet.dts is not None and packet.pts is not None
-        dts = packet.dts if self._earliest(packet.pts) <= packet.dts <= packet.pts else packet.pts
-        if self._last is not None:
-            dts = max(dts, min(self._last + 1, packet.pts))
-        packet.dts = self._last = dts
-
-    def _earliest(self, pts: int) -> int:
-        """The time of the frame that is shown `_MOST_DELAY` frames before the one of `pts`. Before
-        the first frame, encoders count on with the distances that follow it."""
-        shown = self._shown
-        place = bisect_left(shown, pts) - _MOST_DELAY
-        if place >= 0 or self._dropped:
-            return shown[max(0, place)]
-        ahead = shown[min(_MOST_DELAY, len(shown) - 1)] - shown[0]
-        return shown[0] - ahead - round(_MOST_DELAY * self._period)
+        earliest = packet.pts - _MOST_DELAY * self._longest
+        dts = packet.dts if earliest <= packet.dts <= packet.pts else packet.pts
+        packet.dts = self._last = max(dts, min(self._last + 1, packet.pts))

@@ -186,49 +186,6 @@ def _pages_of(path: str) -> list[str]:
     return pages if len(pages) > 1 else [path]
 
 
-#: Of PBM, PGM and PPM in binary: width, height and, but for PBM, the largest sample.
-_NUMBER = rb"(?:\s+|#[^\n]*\n)+([0-9]{1,9})"
-_PNM = re.compile(rb"P(?:4" + 2 * _NUMBER + rb"|([56])" + 3 * _NUMBER + rb")\s")
-#: Where a JPEG says how many pictures follow each other (CIPA DC-007).
-_MPF, _OF_MPF, _HEAD = b"MPF\0", 0xB001, 1 << 16
-
-
-def count_others(path: str) -> int:
-    """Pictures in the file of one picture after the first, which alone is read: other views of a
-    camera, PNM one after the other."""
-    if not os.path.isfile(path):
-        return 0
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
-        if head[:2] == b"\xff\xd8":
-            return max(0, _count_views(head) - 1)
-        if not _PNM.match(head):
-            return 0
-        data = head + file.read()
-    count, at = 0, 0
-    while found := _PNM.match(data, at):
-        count, at = count + 1, found.end() + _pnm_bytes(found)
-    return count - 1
-
-
-def _count_views(head: bytes) -> int:
-    tiff = head[head.find(_MPF) + len(_MPF) :] if _MPF in head else b""
-    order = _TIFF.get(tiff[:4])
-    if order is None:
-        return 1
-    begin = int.from_bytes(tiff[4:8], order) + 2
-    tags = (tiff[at : at + 12] for at in range(begin, begin + 12 * 8, 12))
-    views = (int.from_bytes(t[8:], order) for t in tags if int.from_bytes(t[:2], order) == _OF_MPF)
-    return next(views, 1)
-
-
-def _pnm_bytes(found: re.Match[bytes]) -> int:
-    if found[3] is None:
-        return (int(found[1]) + 7) // 8 * int(found[2])
-    samples = int(found[4]) * int(found[5]) * (3 if found[3] == b"6" else 1)
-    return samples * (1 if int(found[6]) < 256 else 2)
-
-
 def _list_files(path: str) -> list[str] | None:
     folder, name = os.path.split(path)
     if os.path.isdir(path):

@@ -248,23 +248,17 @@ def _make_unnamed(cls: Any, value: int) -> Any:
 if "_missing_" not in vars(Type):
     Type._missing_ = classmethod(_make_unnamed)  # type: ignore[method-assign, assignment]
 
-#: What is lost, by the kind of side data that has it; alpha is none.
-ALPHA, EXIF, LATER_VIEW = -1, 31, 29
-CAPTIONS, STEREO = number_of(Type.A53_CC), number_of(Type.STEREO3D)
+#: Side data of frames that is lost, by its kind.
 LOST = {
-    ALPHA: "alpha is left out",
-    CAPTIONS: "closed captions are left out",
-    STEREO: "stereo 3D is coded as an ordinary picture, its mark is left out",
-    LATER_VIEW: "only the first view of a video with several is coded",
-    EXIF: "EXIF data is left out, its orientation is applied",
-    number_of(Type.SPHERICAL): "the projection of a 360° video is left out",
-    number_of(Type.ICC_PROFILE): "the ICC colour profile is left out",
-    number_of(Type.S12M_TIMECODE): "timecodes are left out",
-    28: "an enhancement layer (LCEVC) is left out",
-    number_of(Type.DYNAMIC_HDR_PLUS): "HDR metadata of single frames (HDR10+) is left out",
-    number_of(Type.DOVI_METADATA): "HDR metadata of single frames (Dolby Vision) is left out",
-    number_of(Type.DYNAMIC_HDR_VIVID): "HDR metadata of single frames (HDR Vivid) is left out",
-    number_of(Type.AMBIENT_VIEWING_ENVIRONMENT): "the ambient viewing environment is left out",
+    number_of(Type.A53_CC): "closed captions",
+    number_of(Type.STEREO3D): "the mark of stereo 3D",
+    number_of(Type.SPHERICAL): "the projection of a 360° video",
+    number_of(Type.ICC_PROFILE): "the ICC colour profile",
+    number_of(Type.S12M_TIMECODE): "timecodes",
+    number_of(Type.DYNAMIC_HDR_PLUS): "HDR metadata of single frames (HDR10+)",
+    number_of(Type.DOVI_METADATA): "HDR metadata of single frames (Dolby Vision)",
+    29: "all views of a video but the first",
+    31: "EXIF data, but for its orientation,",
 }
 
 

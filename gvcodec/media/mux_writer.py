@@ -31,7 +31,6 @@ PIPE = "matroska"
 #: then.
 POOL_PIXELS = 640 * 360
 _FFV1 = {"level": "3", "slicecrc": "1"}
-_FOUR = {"slices": "4"}
 
 
 class VideoWriter:
@@ -144,7 +143,7 @@ class MuxWriter(VideoWriter):
     def _add_video(self, crf: float | None, threads: int) -> av.VideoStream:
         fmt, metadata = self._fmt, self._metadata
         if self._pipe:
-            codec, options = "ffv1", _FFV1 | _slices(fmt)
+            codec, options = "ffv1", _FFV1
         else:
             codec, options = _encoder(self._name, self._kind, fmt, crf, metadata)
         if (metadata.mastering or metadata.light) and codec not in ("libx264", "libx265"):
@@ -259,20 +258,6 @@ def _encoder(
         "crf": f"{crf:g}",
         "b": "0",
     }
-
-
-def _slices(fmt: VideoFormat) -> dict[str, str]:
-    """Four slices, which threads share, where FFV1 takes that many at this size: of 320×240 samples
-    it does, of 75×53 and 300×271 not."""
-    probe = av.CodecContext.create("ffv1", "w")
-    probe.width, probe.height, probe.pix_fmt = fmt.width, fmt.height, "yuv420p"
-    probe.time_base = fmt.time_base
-    probe.options = {**_FFV1, **_FOUR}
-    try:
-        probe.open()
-    except av.FFmpegError:
-        return {}
-    return _FOUR
 
 
 def codes_av1(fmt: VideoFormat) -> bool:

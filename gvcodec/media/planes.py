@@ -33,8 +33,8 @@ from gvcodec.types import Colour, Plane, Planes, VideoFormat
 PLACES = {0: (0.0, 0.5), 1: (0.5, 0.5), 2: (0.0, 0.0), 3: (0.5, 0.0), 4: (0.0, 1.0), 5: (0.5, 1.0)}
 LEFT, CENTRE = 0, 1
 _PEAK = 1023
-#: Degrees by which the entries of a matrix, fixed-point numbers, may be off.
-_EXACT = 0.5
+#: By how much the entries of a turned unit square, from fixed-point numbers, may be off.
+_EXACT = 0.01
 
 
 def move_chroma(planes: Planes, location: int, wanted: int) -> Planes:
@@ -88,21 +88,14 @@ def rotation_of(matrix: bytes) -> tuple[int, bool] | None:
     None where it is none of the eight orientations."""
     if len(matrix) < 36:
         return None
-    a, b, _, c, d = (value / 65536 for value in struct.unpack_from("5i", matrix))
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
+    rows = np.array(struct.unpack_from("5i", matrix), np.float64)[[[0, 1], [3, 4]]]
     # Lengths say how far each side is stretched, which the aspect ratio of samples says too.
-    wide, high = math.hypot(a, b), math.hypot(c, d)
-    if not wide or not high:
-        return None
-    angles = math.degrees(math.atan2(-b, a)), math.degrees(math.atan2(c, d))
-    turns = [round(angle / 90) for angle in angles]
-    if (turns[0] - turns[1]) % 4 or any(
-        abs(angle - 90 * turn) > _EXACT for angle, turn in zip(angles, turns, strict=True)
-    ):
-        return None
-    return turns[0] % 4 * 90, mirrored
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+    mirrored = bool(np.linalg.det(rows) < 0)
+    rows[0] *= -1 if mirrored else 1
+    turns = round(math.degrees(math.atan2(rows[1, 0], rows[1, 1])) / 90) % 4
+    wanted = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns)
+    return (90 * turns, mirrored) if np.abs(rows - wanted).max() < _EXACT else None
 
 
 def _shift(plane: Plane, right: float, down: float) -> Plane:

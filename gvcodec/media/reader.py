@@ -31,7 +31,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, count_others, list_pictures
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
@@ -41,7 +41,6 @@ from gvcodec.media.timeline import (
     DisplayTimes,
     Timeline,
     end_of_track,
-    ends_before_another,
     has_timestamps,
     may_jump,
     rate_of_stream,
@@ -196,7 +195,6 @@ class VideoReader:
             raise InexactSeekError(
                 f"{self.name}: seeking gives other frames than reading in one go"
             )
-        self._length = float((last - self.shift) * self.tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
@@ -541,14 +539,6 @@ class VideoReader:
                 + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
                 + ": what follows goes on without a gap"
             )
-        if ended and ends_before_another(self._container, self._stream, self._last_packet):
-            self.notes.append(
-                f"the video ends after {self._length:.2f} s, where another one begins, which is "
-                "left out"
-            )
-        # FFmpeg shows the first of several pictures in some kinds of files, in others all.
-        if ended and frames == 1 and self._start <= 0 and (unread := count_others(self.name)):
-            self.notes.append(f"{count_noun(unread, 'more picture')} of the file left out")
         damaged = self._undecodable
         if early := self._count_early():
             self.notes.append(

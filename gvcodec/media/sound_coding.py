@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
@@ -26,51 +25,16 @@ from gvcodec.util.messages import parse_amount
 #: Layouts of mapping family 1, by their number of channels.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SPEAKERS, _SEPARATE = "1", "255"
-#: What FFmpeg calls a channel without a label.
-_UNLABELLED = "NONE"
-#: Loudspeakers that stand for each other where a layout has only one of both.
-_SAME = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR", "DL": "FL", "DR": "FR"}
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """What an encoder of Opus gets: its layout and mapping family, and which channel of the source
-    each of its channels is. Opus knows eight arrangements of loudspeakers (family 1, in Vorbis'
-    order); anything else is coded channel by channel, in the order of its source, unlabelled."""
-
-    source: str
-    layout: str
-    family: str
-    order: tuple[int, ...]
-
-    @classmethod
-    def of(cls, layout: av.AudioLayout) -> Channels:
-        names = _names(layout)
-        standard = _LAYOUTS.get(len(names))
-        if standard is not None:
-            wanted = _names(av.AudioLayout(standard))
-            if len(names) == 1 or set(names) == {_UNLABELLED}:
-                return cls(layout.name, standard, _SPEAKERS, tuple(range(len(names))))
-            placed = [name if name in wanted else _SAME.get(name, name) for name in names]
-            if sorted(placed) == sorted(wanted):
-                order = tuple(placed.index(name) for name in wanted)
-                return cls(layout.name, standard, _SPEAKERS, order)
-        return cls(layout.name, layout.name, _SEPARATE, tuple(range(len(names))))
-
-    def arrange(self, frame: av.AudioFrame) -> av.AudioFrame:
-        """Packed samples with the labels of the encoder. Mixing would leave out what has no place
-        among them."""
-        if self.source == self.layout:
-            return frame
-        samples = frame.to_ndarray().reshape(-1, len(self.order))[:, self.order]
-        packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
-        arranged = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
-        arranged.sample_rate = frame.sample_rate
-        return arranged
-
-
-def _names(layout: av.AudioLayout) -> list[str]:
-    return [channel.name for channel in layout.channels]
+def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
+    """Layout and mapping family for the encoder. Opus knows eight arrangements of loudspeakers,
+    those at the sides may stand at the back; anything else is coded channel by channel, in the
+    order of its source, unlabelled, since mixing would leave out what has no place there."""
+    standard = _LAYOUTS.get(layout.nb_channels, "")
+    if layout.nb_channels <= 2 or layout.name.removesuffix("(side)") == standard:
+        return standard, _SPEAKERS
+    return layout.name, _SEPARATE
 
 
 #: What may become of sound, besides "opus" and "opus:RATE".
@@ -121,12 +85,11 @@ class SoundCoder(TrackCopier):
         context = stream.codec_context
         if not isinstance(context, av.AudioCodecContext) or not context.sample_rate:
             return super().describe(stream)
-        channels = Channels.of(context.layout)
-        rate = self._rate or min(MOST_RATE, _USUAL_RATE * len(channels.order))
+        rate = self._rate or min(MOST_RATE, _USUAL_RATE * context.layout.nb_channels)
         known = getattr(stream, "bit_rate", None) or MOST_RATE + 1
         if context.name in ("opus", "libopus") and known <= rate:
             return super().describe(stream)
-        coder = self._coders[stream.index] = _OpusCoder(channels, rate)
+        coder = self._coders[stream.index] = _OpusCoder(context.layout, rate)
         head = fitting_head(coder.template.streams[0])
         return track_of(stream, Fraction(1, _RATE), head) if head else None
 
@@ -149,10 +112,13 @@ class _OpusCoder:
     """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz. Sound without
     a hole and of one format is a run, for which there is a resampler and an encoder."""
 
-    def __init__(self, channels: Channels, rate: int) -> None:
-        self._channels, self._rate = channels, rate
-        #: A file whose stream has the codec parameters.
-        self.template = _make_template(channels, rate)
+    def __init__(self, layout: av.AudioLayout, rate: int) -> None:
+        self._layout, family = coded_layout(layout)
+        # Rate control counts on about as many bytes for every second.
+        self._options = {"vbr": "constrained", "mapping_family": family}
+        self._rate = rate
+        #: A file of silence, for its codec parameters.
+        self.template = self._make_template(layout.nb_channels)
         self._resampler: av.AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._encoder: av.AudioCodecContext | None = None
@@ -201,18 +167,17 @@ class _OpusCoder:
             yield from self._encode(resampled)
 
     def _begin_run(self, origin: int) -> None:
-        self._resampler = av.AudioResampler("flt", self._channels.source, _RATE, frame_size=_FRAME)
+        self._resampler = av.AudioResampler("flt", self._layout, _RATE, frame_size=_FRAME)
         self._encoder = av.CodecContext.create("libopus", "w")
         self._encoder.sample_rate, self._encoder.format = _RATE, "flt"
-        self._encoder.layout, self._encoder.bit_rate = self._channels.layout, self._rate
+        self._encoder.layout, self._encoder.bit_rate = self._layout, self._rate
         self._encoder.time_base = Fraction(1, _RATE)
-        self._encoder.options = _options(self._channels)
+        self._encoder.options = self._options
         self._encoder.open()
         self._origin, self._given = origin, 0
 
     def _encode(self, frame: av.AudioFrame) -> Iterator[_OpusPacket]:
         assert self._encoder is not None
-        frame = self._channels.arrange(frame)
         frame.pts, frame.time_base = self._given, Fraction(1, _RATE)
         self._given += frame.samples
         for packet in self._encoder.encode(frame):
@@ -223,26 +188,19 @@ class _OpusCoder:
         hidden = min(max(0, -pts), duration), skipped_samples(packet)[1]
         return self._origin + pts, duration, hidden, bytes(packet)
 
+    def _make_template(self, channels: int) -> av.container.InputContainer:
+        data = io.BytesIO()
+        with av.open(data, "w", format="matroska") as output:
+            stream = output.add_stream(
+                "libopus", rate=_RATE, layout=self._layout, options=self._options
+            )
+            stream.bit_rate = self._rate
+            silence = np.zeros((1, _FRAME * channels), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=self._layout)
+            frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), 0
+            output.mux([*stream.encode(frame), *stream.encode(None)])
+        return av.open(io.BytesIO(data.getvalue()), "r")
+
 
 #: Time, duration, samples hidden at the start and at the end, data.
 _OpusPacket = tuple[int, int, tuple[int, int], bytes]
-
-
-def _options(channels: Channels) -> dict[str, str]:
-    # Rate control counts on about as many bytes for every second.
-    return {"vbr": "constrained", "mapping_family": channels.family}
-
-
-def _make_template(channels: Channels, rate: int) -> av.container.InputContainer:
-    """A file of silence, for its codec parameters."""
-    data = io.BytesIO()
-    with av.open(data, "w", format="matroska") as output:
-        stream = output.add_stream(
-            "libopus", rate=_RATE, layout=channels.layout, options=_options(channels)
-        )
-        stream.bit_rate = rate
-        silence = np.zeros((1, _FRAME * len(channels.order)), np.float32)
-        frame = av.AudioFrame.from_ndarray(silence, format="flt", layout=channels.layout)
-        frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), 0
-        output.mux([*stream.encode(frame), *stream.encode(None)])
-    return av.open(io.BytesIO(data.getvalue()), "r")

@@ -76,23 +76,6 @@ def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction)
     return (stream.start_time or 0) + length
 
 
-def ends_before_another(
-    container: av.container.InputContainer, stream: av.VideoStream, last: av.Packet | None
-) -> bool:
-    """Whether another video of a transport stream begins where this one ends with packet `last`:
-    its number may change within a recording."""
-    if last is None or last.pts is None or not may_jump(container):
-        return False
-    others = (
-        other.start_time * other.time_base
-        for other in container.streams.video
-        if other is not stream and other.start_time is not None and other.time_base
-    )
-    # Where a stream begins may be a time of decoding.
-    end = last.pts * last.time_base
-    return any(begin >= end for begin in others)
-
-
 class Timeline:
     """`move` takes the packets of all streams in file order and shifts the video's onto the clock;
     `seconds` gives the time of a track's packet.

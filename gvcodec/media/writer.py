@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -42,8 +41,6 @@ _MOST_OFF = Fraction(1, 2)
 #: Transfer functions and primaries of H.273 that need a tag to look right: PQ, SMPTE 428, HLG;
 #: BT.2020, SMPTE 428, DCI-P3, Display P3.
 _TRANSFERS, _GAMUTS = (16, 17, 18), (9, 10, 11, 12)
-#: Signature and `IHDR` chunk of a PNG file.
-_PNG_HEAD = 8 + 25
 _Y4M_CHROMA = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}
 
 
@@ -207,11 +204,6 @@ def png(rgb: NDArray[np.uint8], colour: Colour | None = None) -> bytes:
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-    data = b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
-    sdr = colour is None or (colour.transfer not in _TRANSFERS and colour.primaries not in _GAMUTS)
-    if colour is None or sdr:
-        return data
-    # RGB of full range: PNG third edition, 11.3.2.6.
-    body = b"cICP" + bytes([colour.primaries, colour.transfer, 0, 1])
-    chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
-    return data[:_PNG_HEAD] + chunk + data[_PNG_HEAD:]
+    if colour and (colour.transfer in _TRANSFERS or colour.primaries in _GAMUTS):
+        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

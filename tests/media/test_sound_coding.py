@@ -16,7 +16,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media import track_muxing, tracks
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
-from gvcodec.media.sound_coding import Channels, opus_rate
+from gvcodec.media.sound_coding import opus_rate
 from gvcodec.media.tracks import TrackReader
 from tests.clips import add_video, put_planes, sound_of
 from tests.conftest import moving_texture, run
@@ -205,9 +205,8 @@ def heard_tones(path: Path) -> tuple[list[str], list[float]]:
         ("4.0", ""),
         ("7.1(wide)", ""),
         ("12 channels", ""),
-        # Two stereo microphones, a camera with three.
-        ("4 channels", "FL FR BL BR"),
-        ("3 channels", "FL FR FC"),
+        ("4 channels", ""),
+        ("6.1(back)", ""),
     ],
 )
 def test_every_channel_stays_where_it_was(tmp_path: Path, layout: str, labels: str) -> None:
@@ -217,14 +216,6 @@ def test_every_channel_stays_where_it_was(tmp_path: Path, layout: str, labels: s
     names, heard = heard_tones(tmp_path / "b.mkv")
     assert heard == pytest.approx(tones, abs=4)
     assert names == (labels.split() or ["NONE"] * len(tones))
-
-
-def test_channels_at_the_back_in_another_order_find_their_places() -> None:
-    arranged = Channels.of(av.AudioLayout("6.1(back)"))
-    assert (arranged.layout, arranged.order) == ("6.1", (0, 1, 2, 3, 6, 4, 5))
-    samples = np.arange(14, dtype=np.float32).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="6.1(back)")
-    assert arranged.arrange(frame).to_ndarray().ravel()[:7].tolist() == [0, 1, 2, 3, 6, 4, 5]
 
 
 LENGTH = 1.9
