@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -19,9 +18,8 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.types import HDR_TRANSFERS
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
-from gvcodec.video.clock import Clock
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
-from gvcodec.video.source import StreamSource
+from gvcodec.video.timed_stream import TimedStream
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from gvcodec.video.frames import Array
 
 
-class Video(Shared):
+class Video(TimedStream):
     """A stream, painted unless `fidelity` (or the stream has no painter).
 
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
@@ -48,8 +46,6 @@ class Video(Shared):
     by `fork`.
     """
 
-    follows = True
-
     def __init__(
         self,
         source: Source,
@@ -64,36 +60,20 @@ class Video(Shared):
         limits: Limits = DEFAULT,
         decoder: Decoder | None = None,
     ) -> None:
-        super().__init__()
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
-        self._picture, self._dtype = (
-            rgb_reader(bit_depth),
-            np.uint8 if bit_depth == 8 else np.uint16,
-        )
-        self._source = StreamSource(source)
-        self.name = self._source.name
+        self._picture = rgb_reader(bit_depth)
+        self._dtype = np.uint8 if bit_depth == 8 else np.uint16
+        super().__init__(source, limits)
         self._torch = output == "torch"
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
-        with self._source.reader() as reader:
-            self.header = reader.header
-            self._gops = reader.gops()
-        self.follows = self._source.lasting
-        self._starts = [gop.first_frame for gop in self._gops]
         self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
-        self._limits = limits
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
         self._pending: Iterator[DecodedFrame] = iter(())
         #: GOP in decoding, and the number of the next frame of it.
         self._at = (-1, 0)
-        if not self._gops:
-            raise DamagedStreamError(f"{self.name}: the stream holds no frames")
-        self._clock = Clock(self._source, self.header, self._gops, limits)
-
-    def __len__(self) -> int:
-        return self._starts[-1] + self._gops[-1].frames
 
     def __repr__(self) -> str:
         fmt = self.header.format
@@ -125,7 +105,7 @@ class Video(Shared):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__init__()
+        Shared.__init__(self)
         self.__dict__.update(state)
 
     def after_fork(self) -> None:
@@ -230,14 +210,11 @@ class Video(Shared):
             raise IndexError(f"{self.name}: has no frame {index}, it has {len(self)}")
         return number
 
-    def _gop_of(self, number: int) -> int:
-        return bisect_right(self._starts, number) - 1
-
     @steps_in_turn
     def _decode(self, numbers: Sequence[int]) -> Iterator[tuple[int, DecodedFrame]]:
         """Frames by number, which have to increase."""
         for number in numbers:
-            gop = self._gop_of(number)
+            gop = bisect_right(self._starts, number) - 1
             if self._at[0] != gop or self._at[1] > number:
                 self._start(gop)
             frame: DecodedFrame | None = None
@@ -250,7 +227,7 @@ class Video(Shared):
 
     def _start(self, at: int) -> None:
         gop = self._gops[at]
-        with self._source.reader() as reader:
+        with self._reader() as reader:
             fit = reader.fit_before(self._gops, at)
             packets = [
                 packet for packet in reader.packets_of(gop) if packet.kind is not Kind.TRACKS
@@ -280,34 +257,6 @@ class Video(Shared):
             raise DamagedStreamError(
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"
             ) from error
-
-    @in_turn
-    def _seconds(self, number: int) -> float:
-        """When a frame is shown, after the first one."""
-        return self._clock.seconds_of(number)
-
-    @in_turn
-    def pts_of(self, number: int) -> int:
-        """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
-        return self._clock.pts_of(number)
-
-    @in_turn
-    def number_at(self, seconds: float, just_before: bool = False) -> int:
-        """Number of the frame on screen `seconds` after the first one, or just before that time.
-        Raises `IndexError` before the first frame and after the last."""
-        return self._clock.played_at(seconds, just_before)
-
-    @in_turn
-    def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
-        """The first frame shown `seconds` after frame 0 or later, the tick of the cut, and whether
-        the frame before is still on screen there (then the cut is at `seconds` itself)."""
-        return self._clock.cut_at(seconds)
-
-    @in_turn
-    def first_at(self, seconds: Fraction) -> int:
-        """Number of the first frame shown `seconds` after frame 0 or later. Raises `UsageError` for
-        none."""
-        return self._clock.first_at(seconds)
 
     @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
