@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Literal, cast
+from typing import cast
 
 import av
-import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
@@ -28,39 +26,16 @@ from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
 
+#: G.711 sound of telephones and cameras, which PyAV lets into QuickTime alone: elsewhere it becomes
+#: 16-bit PCM. Each of its 256 values stands for one sample, nothing is lost.
 _CODECS = ("pcm_alaw", "pcm_mulaw")
-_PLAIN: Literal["pcm_s16le"] = "pcm_s16le"
 
 
-class PlainSound:
-    """G.711 sound of a stream (A-law and µ-law of telephones and cameras) as 16-bit PCM, for files
-    that PyAV does not let it into: each of its 256 values stands for one sample, nothing is lost.
-    `stream` is a template for an output stream."""
-
-    def __init__(self, context: av.AudioCodecContext) -> None:
-        decoder = cast(av.AudioCodecContext, av.CodecContext.create(context.name, "r"))
-        decoder.sample_rate, decoder.layout = context.sample_rate, "mono"  # type: ignore[assignment]
-        decoded = decoder.decode(av.Packet(bytes(range(256))))
-        self._samples = np.concatenate([frame.to_ndarray().ravel() for frame in decoded])
-        data = io.BytesIO()
-        with av.open(data, "w", format="matroska") as output:
-            stream = output.add_stream(_PLAIN, rate=context.sample_rate, layout=context.layout.name)
-            silence = av.AudioFrame(format="s16", layout=context.layout.name, samples=1)
-            silence.sample_rate, silence.pts = context.sample_rate, 0
-            output.mux([*stream.encode(silence), *stream.encode(None)])
-        self._container = av.open(io.BytesIO(data.getvalue()), "r")
-        self.stream: Stream = self._container.streams[0]
-
-    def expand(self, data: bytes) -> bytes:
-        return self._samples[np.frombuffer(data, np.uint8)].astype("<i2").tobytes()
-
-
-def plain_sound(stream: Stream) -> PlainSound | None:
-    """None for sound that is not G.711."""
-    context = stream.codec_context
-    if isinstance(context, av.AudioCodecContext) and context.name in _CODECS:
-        return PlainSound(context)
-    return None
+def _expand(codec: str, data: bytes) -> bytes:
+    decoder = cast(av.AudioCodecContext, av.CodecContext.create(codec, "r"))
+    decoder.sample_rate, decoder.layout = 8000, "mono"  # type: ignore[assignment]
+    samples = [frame.to_ndarray().astype("<i2") for frame in decoder.decode(av.Packet(data))]
+    return b"".join(part.tobytes() for part in samples)
 
 
 #: Options of the muxers. Matroska's would make the first track the default one where none is. The
@@ -108,15 +83,15 @@ class TrackMuxer:
         #: Coded frames, until the header is written.
         self._held: list[av.Packet] | None = []
         self._delays, self._zero = kind in ("matroska", "webm"), zero
-        self._reader = tracks
+        self._reader = tracks or TrackReader(b"\0")
         self._outputs: dict[int, Stream] = {}
         self._containers: list[InputContainer] = []
         #: When each track of sound begins to be heard, in its ticks.
         self._heard: dict[int, int] = {}
         #: Where each track ends so far, in its ticks.
         self._ends: dict[int, int] = {}
-        #: Tracks whose sound becomes plain PCM.
-        self._plain: dict[int, PlainSound] = {}
+        #: Tracks of G.711 that become PCM, and their codecs.
+        self._plain: dict[int, str] = {}
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
         #: Time of the packet before of each output, in ticks of its track.
@@ -145,8 +120,6 @@ class TrackMuxer:
 
     def _is_ready(self) -> bool:
         """Whether it is known how each track of sound begins."""
-        if self._reader is None:
-            return True
         streams = enumerate(self._reader.streams)
         sound = {number for number, stream in streams if stream.type == "audio"}
         known = {p.track for p in self._reader.waiting if p.audible is not None}
@@ -157,8 +130,7 @@ class TrackMuxer:
         if self._held is None:
             return
         held, self._held = self._held, None
-        if self._reader is not None:
-            self._add_tracks(self._reader)
+        self._add_tracks(self._reader)
         described = self._metadata.during(None, None, self.offset)
         if lost := give_tags(self._container, self._kind, described):
             self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
@@ -191,18 +163,17 @@ class TrackMuxer:
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             template = self._template(number, first)
             track = reader.tracks[number]
-            kept = self._try(template, first, track.language, track.flags)
-            if kept is None and (plain := plain_sound(stream)):
-                self._plain[number] = plain
-                template = self._template(number, first)
-                kept = self._try(template, first, track.language, track.flags)
+            kept = self._try(number, template, first, track.language, track.flags)
+            if kept is None and stream.codec_context and stream.codec_context.name in _CODECS:
+                self._plain[number] = stream.codec_context.name
+                kept = self._try(number, template, first, track.language, track.flags)
             if kept is None:
                 self._leave_out(stream, f"does not fit {self._suffix} and is left out")
                 continue
             language = track.language
             if kept[0] != language and language in _OTHER_CODES:
                 language = _OTHER_CODES[language]
-                kept = self._try(template, first, language, track.flags) or kept
+                kept = self._try(number, template, first, language, track.flags) or kept
             self._add(number, template, language)
             if language and kept[0] != language:
                 self.notes.append(
@@ -215,24 +186,22 @@ class TrackMuxer:
     def _mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream; None = all."""
         reader = self._reader
-        waiting = reader.waiting if reader else deque()
-        while reader and waiting:
-            first = waiting[0]
+        while reader.waiting:
+            first = reader.waiting[0]
             if time is not None and first.pts * reader.ticks[first.track] > time:
                 return
-            waiting.popleft()
+            reader.waiting.popleft()
             if first.track not in self._outputs or not self._is_kept(first):
                 continue
             for packet in (*self._silence_before(first), first):
                 self._mux(packet)
-        if time is None and reader:
+        if time is None:
             for track, count in self._refused.items():
                 damaged = count_noun(count, "damaged packet")
                 self._leave_out(reader.streams[track], f"has {damaged}, left out")
             self._refused.clear()
 
     def _mux(self, packet: TrackPacket) -> None:
-        assert self._reader is not None
         # What is refused later than here, in a muxer's queue, would end the file.
         fits = is_frame(self._reader.streams[packet.track], packet.data)
         try:
@@ -245,7 +214,6 @@ class TrackMuxer:
 
     def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
         """What fills a hole before a packet of PCM in files that only count samples."""
-        assert self._reader is not None
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
         silent = silence(self._reader.streams[number])
@@ -261,9 +229,8 @@ class TrackMuxer:
             begin += length
 
     def _add(self, number: int, template: Stream, language: str) -> None:
-        assert self._reader is not None
         track = self._reader.tracks[number]
-        output = _add_stream(self._container, template)
+        output = _add_stream(self._container, template, number in self._plain)
         output.disposition = cast(Disposition, track.flags)
         for name, text in (("language", language), ("title", track.title)):
             if text:
@@ -272,7 +239,6 @@ class TrackMuxer:
 
     def _is_kept(self, packet: TrackPacket) -> bool:
         """Whether a packet is heard, or hidden sound that the file can hide."""
-        assert self._reader is not None
         if packet.audible is not None:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
@@ -283,10 +249,7 @@ class TrackMuxer:
 
     def _template(self, number: int, first: list[TrackPacket]) -> Stream:
         """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
-        assert self._reader is not None
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
-        if number in self._plain:
-            stream = self._plain[number].stream
         if not self._delays or number not in self._heard or not first:
             return stream
         head = make_head("matroska", [stream])
@@ -299,7 +262,7 @@ class TrackMuxer:
         return container.streams[0]
 
     def _try(
-        self, template: Stream, first: list[TrackPacket], language: str, flags: int
+        self, number: int, template: Stream, first: list[TrackPacket], language: str, flags: int
     ) -> tuple[str, int] | None:
         """Language and flags that come back from a file with this track alone; None where it cannot
         be written. Muxers refuse codecs when a track is added, with the header, at the first
@@ -309,7 +272,7 @@ class TrackMuxer:
         options = MUXERS[self._kind] if self._delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
-                output = _add_stream(trial, template)
+                output = _add_stream(trial, template, number in self._plain)
                 output.disposition = cast(Disposition, flags)
                 if language:
                     output.metadata["language"] = language
@@ -327,9 +290,8 @@ class TrackMuxer:
             return language, flags
 
     def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
-        assert self._reader is not None
-        if plain := self._plain.get(packet.track):
-            packet = replace(packet, data=plain.expand(packet.data))
+        if codec := self._plain.get(packet.track):
+            packet = replace(packet, data=_expand(codec, packet.data))
         made = self._reader.av_packet(packet)
         pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
         if before is not None and pts <= before and self._kind in COUNTS:
@@ -345,9 +307,15 @@ class TrackMuxer:
         self.notes.append(f"{stream.type} track ({name}) {what}")
 
 
-def _add_stream(container: OutputContainer, template: Stream) -> Stream:
-    """An output stream; MP4 wants to know the layout of PCM, which Matroska does not say."""
-    output = container.add_stream_from_template(template)
+def _add_stream(container: OutputContainer, template: Stream, plain: bool) -> Stream:
+    """An output stream, `plain`: of 16-bit PCM. MP4 wants to know the layout of PCM, which Matroska
+    does not say."""
+    sound = template.codec_context
+    if plain and isinstance(sound, av.AudioCodecContext):
+        output: Stream = container.add_stream("pcm_s16le", rate=sound.sample_rate)
+        cast(av.AudioStream, output).codec_context.layout = sound.layout
+    else:
+        output = container.add_stream_from_template(template)
     context = output.codec_context
     if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):
         count = context.layout.nb_channels
