@@ -171,9 +171,9 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield identity, cursor.take(len(cursor) if endless else size)
 
 
-def element(identity: int, body: bytes, short: bool = False) -> bytes:
-    """An EBML element; `short`: its size in as few bytes as can be, not in eight."""
-    length = next(n for n in range(1, 9) if len(body) < (1 << 7 * n) - 1) if short else 8
+def element(identity: int, body: bytes) -> bytes:
+    """An EBML element, its size in as few bytes as can be."""
+    length = next(n for n in range(1, 9) if len(body) < (1 << 7 * n) - 1)
     size = (len(body) | 1 << 7 * length).to_bytes(length)
     return identity.to_bytes((identity.bit_length() + 7) // 8) + size + body
 
@@ -242,7 +242,8 @@ def _format(kind: bytes) -> str:
 
 
 _VOID, _VIDEO = 0xEC, 0xE0
-_UNIT, _WIDTH, _HEIGHT = 0x54B2, 0x54B0, 0x54BA
+#: Width and height at which a video is shown, and their unit.
+_SHOWN = (0x54B0, 0x54BA, 0x54B2)
 #: Bytes at the beginning of a file that hold the element of its tracks.
 _BEGINNING = 1 << 16
 _MOST = (1 << 16) - 1
@@ -257,79 +258,46 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
     return found if max(found) <= _MOST else (min(_MOST, round(width * sar)), height)
 
 
-def with_display_size(head: bytes, size: tuple[int, int]) -> bytes:
-    """The beginning of a Matroska file that is written to a pipe, with a display size. Raises
-    `DamagedStreamError` for anything else."""
-    parts = []
-    for identity, body in elements(head):
-        if identity == SEGMENT:
-            inner = (
-                element(one, _with_size(data, size) if one == TRACKS else data)
-                for one, data in elements(body)
-            )
-            # It goes on without end.
-            parts.append(SEGMENT.to_bytes(4) + b"\x01" + b"\xff" * 7 + b"".join(inner))
-        else:
-            parts.append(element(identity, body))
-    return b"".join(parts)
+def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:
+    """The beginning of a Matroska file with a display size in the place of its tracks' checksum:
+    nothing moves. None where there is no room for it."""
+    cursor, identity, tracks = Cursor(data, "tracks"), 0, b""
+    try:
+        while identity != TRACKS:
+            identity, _ = ebml_number(cursor, 4)
+            coded, length = ebml_number(cursor, 8)
+            tracks = b"" if identity == SEGMENT else cursor.take(coded - (1 << 7 * length))
+        new = _with_size(tracks, size)
+    except DamagedStreamError:
+        return None
+    # An element that means nothing has two bytes at least.
+    room = len(tracks) - len(new)
+    if room < 0 or room == 1 or room > 128:
+        return None
+    new += bytes([_VOID, 0x80 | room - 2]) + bytes(room - 2) if room else b""
+    end = len(data) - len(cursor)
+    return data[: end - len(tracks)] + new + data[end:]
 
 
 def write_display_size(path: Path, size: tuple[int, int]) -> bool:
-    """Write a display size into a Matroska file, in the place of the tracks' checksum: nothing
-    moves. False where there is no room for it."""
+    """Write a display size into a Matroska file. False where there is no room for it."""
     with open(path, "r+b") as file:
-        data = file.read(_BEGINNING)
-        try:
-            at, old = _find_tracks(data)
-            new = _pad(_with_size(old, size), len(old))
-        except DamagedStreamError:
+        if (changed := with_display_size(file.read(_BEGINNING), size)) is None:
             return False
-        if new is None:
-            return False
-        file.seek(at)
-        file.write(new)
+        file.seek(0)
+        file.write(changed)
     return True
 
 
-def _find_tracks(data: bytes) -> tuple[int, bytes]:
-    cursor = Cursor(data, "tracks")
-    while True:
-        identity, _ = ebml_number(cursor, 4)
-        coded, length = ebml_number(cursor, 8)
-        if identity == SEGMENT:
-            continue
-        body = cursor.take(coded - (1 << 7 * length))
-        if identity == TRACKS:
-            return len(data) - len(cursor) - len(body), body
-
-
 def _with_size(tracks: bytes, size: tuple[int, int]) -> bytes:
-    changed = []
+    changed = b""
     for identity, body in elements(tracks):
         if identity == TRACK:
-            body = b"".join(_track_part(one, data, size) for one, data in elements(body))
+            body = _with_size(body, size)
+        elif identity == _VIDEO:
+            body = b"".join(element(*e) for e in elements(body) if e[0] not in _SHOWN)
+            for name, side in zip(_SHOWN, size, strict=False):
+                body += element(name, side.to_bytes((side.bit_length() + 7) // 8))
         if identity not in (_CHECKSUM, _VOID):
-            changed.append(element(identity, body, short=True))
-    return b"".join(changed)
-
-
-def _track_part(identity: int, body: bytes, size: tuple[int, int]) -> bytes:
-    if identity != _VIDEO:
-        return element(identity, body, short=True)
-    kept = [part for part in elements(body) if part[0] not in (_UNIT, _WIDTH, _HEIGHT)]
-    shown = [
-        (name, value.to_bytes((value.bit_length() + 7) // 8 or 1))
-        for name, value in zip((_WIDTH, _HEIGHT), size, strict=True)
-    ]
-    content = b"".join(element(one, data, short=True) for one, data in kept + shown)
-    return element(identity, content, short=True)
-
-
-def _pad(data: bytes, length: int) -> bytes | None:
-    """Made longer by an element that means nothing, which has two bytes at least."""
-    room = length - len(data)
-    if room == 0:
-        return data
-    if room == 1 or room < 0:
-        return None
-    return data + bytes([_VOID, 0x80 | room - 2]) + bytes(room - 2) if room < 128 else None
+            changed += element(identity, body)
+    return changed

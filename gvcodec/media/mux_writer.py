@@ -210,7 +210,7 @@ class _PipeOutput:
     def begin(self, size: tuple[int, int] | None) -> None:
         """The header is whole; `size` goes into it."""
         head, self._head = bytes(self._head or b""), None
-        self._stream.write(with_display_size(head, size) if size and head else head)
+        self._stream.write((size and with_display_size(head, size)) or head)
 
     def flush(self) -> None:
         if self._stopped is not None:
