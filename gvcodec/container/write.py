@@ -109,11 +109,12 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
     check_one_file(str(path), header.base)
     check(header, False, limits)
     with name_errors(path):
-        writer = _Muxer(header, pending, kind)
+        writer = _Muxer(header, pending, kind, limits)
         try:
-            for unit in _units(reader, writer, limits):
-                writer.write(unit)
-            writer.finish()
+            for packet in reader.packets():
+                writer.send(packet)
+            assert reader.base_hash is not None
+            writer.finish(reader.base_hash)
         finally:
             writer.close()
         notes = [*writer.notes, *_describe(header, pending.temporary, kind)]
@@ -154,46 +155,81 @@ def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
 
 @dataclass(slots=True)
 class _Unit:
-    """A frame packet on its way, with entries before and after it. `pts` and `end` in ticks."""
+    """A frame packet on its way, with entries before and after it. `pts` in ticks."""
 
     payload: bytes
     key: bool
     pts: int
     entries: list[Entry] = field(default_factory=list)
-    end: int = 0
 
 
-class _Units:
-    """Packets of a stream to units; see `gvcodec.bitstream.metadata_obu` for what is in them."""
+class _Muxer:
+    """Packets of a stream to units of the AV1 track (see `gvcodec.bitstream.metadata_obu` for what
+    is in them), sound and subtitles to tracks of the container."""
 
-    def __init__(self, header: SequenceHeader, limits: Limits) -> None:
+    def __init__(
+        self, header: SequenceHeader, pending: PendingFile, kind: str, limits: Limits
+    ) -> None:
         fmt = header.format
-        self._header = header
+        self._header, self._limits, self._tick = header, limits, fmt.time_base
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
+        self._kind, self._suffix = kind, pending.path.suffix
+        options = MUXERS.get(kind, {}) | _EXACT
+        self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
+        self._tracks: TrackReader | None = None
+        self._muxed: TrackMuxer | None = None
+        self.metadata = Metadata()
+        #: The unit of the newest frame, whose end is not known yet, and entries after it.
         self._held: _Unit | None = None
         self._before: list[Entry] = []
+        #: What later keyframes say again, and what of it stands before the next one anyway.
         self._state: dict[Kind, bytes] = {}
         self._fresh: set[Kind] = set()
-        self._described = False
         self._frames = self._gop_frames = self._crc = 0
+        self._described = False
 
-    def send(self, packet: Packet) -> _Unit | None:
-        """Take a packet that is no `tracks`; gives the unit of the frame before."""
-        if not packet.is_frame:
-            if packet.kind is Kind.UNKNOWN:
-                raise FormatVersionError(
-                    f"a packet of type {packet.type} needs a newer version of gvcodec"
-                )
-            if not packet.is_copied:
-                return None
+    @property
+    def notes(self) -> list[str]:
+        return self._muxed.notes if self._muxed else []
+
+    def send(self, packet: Packet) -> None:
+        """Take the next packet."""
+        if packet.is_frame:
+            self._begin_unit(packet)
+        elif packet.kind is Kind.UNKNOWN:
+            raise FormatVersionError(
+                f"a packet of type {packet.type} needs a newer version of gvcodec"
+            )
+        elif packet.kind is Kind.TRACKS:
+            self._send_tracks(packet.payload)
+        elif packet.is_copied:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
-            return None
+
+    def finish(self, base_hash: bytes) -> None:
+        """Write the last unit and the rest of the tracks."""
+        if (unit := self._held) is None:
+            raise DamagedStreamError("the stream holds no frames")
+        self._close_gop(unit)
+        for entry in self._before:
+            if entry.what is EntryType.TRACKS:
+                unit.entries.append(Entry(EntryType.TRACKS, b"\1" + entry.data[1:]))
+            elif entry.what is EntryType.PACKET:
+                unit.entries.append(Entry(EntryType.TRAILER, entry.data))
+        unit.entries.append(Entry(EntryType.END, base_hash))
+        self._write(unit, self._timing.receive()).finish()
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _begin_unit(self, packet: Packet) -> None:
+        """Hold the unit of a frame, after that of the frame before is written."""
         key = packet.kind is Kind.KEY
-        done = self._release(gop_ends=key)
         unit = _Unit(packet.payload, key, self._timing.receive())
-        if done is not None:
-            done.end = unit.pts
+        if self._held is not None:
+            if key:
+                self._close_gop(self._held)
+            self._write(self._held, unit.pts)
         if key:
             unit.entries = [
                 Entry(EntryType.HEADER, self._header.pack()),
@@ -212,36 +248,24 @@ class _Units:
         self._gop_frames += 1
         self._crc = zlib.crc32(packet.payload, self._crc)
         self._held = unit
-        return done
 
-    def send_tracks(self, packets: int, head: bytes) -> None:
-        """Place a `tracks` packet here: its `head`, then `packets` packets of sound."""
-        self._before += [Entry(EntryType.SOUND, head)] if head else []
-        self._before.append(Entry(EntryType.TRACKS, b"\0" + encode_var(packets)))
+    def _close_gop(self, unit: _Unit) -> None:
+        crc = self._crc.to_bytes(4, "little")
+        unit.entries.append(Entry(EntryType.GOP, encode_var(self._gop_frames) + crc))
 
-    def finish(self, base_hash: bytes) -> _Unit:
-        """The last unit."""
-        unit = self._release(gop_ends=True)
-        if unit is None:
-            raise DamagedStreamError("the stream holds no frames")
-        for entry in self._before:
-            if entry.what is EntryType.TRACKS:
-                unit.entries.append(Entry(EntryType.TRACKS, b"\1" + entry.data[1:]))
-            elif entry.what is EntryType.PACKET:
-                unit.entries.append(Entry(EntryType.TRAILER, entry.data))
-        unit.entries.append(Entry(EntryType.END, base_hash))
-        unit.end = self._timing.receive()
-        return unit
-
-    def _release(self, gop_ends: bool) -> _Unit | None:
-        unit, self._held = self._held, None
-        if unit is not None and gop_ends:
-            crc = self._crc.to_bytes(4, "little")
-            unit.entries.append(Entry(EntryType.GOP, encode_var(self._gop_frames) + crc))
-        return unit
+    def _send_tracks(self, payload: bytes) -> None:
+        """Say in the unit how many packets of sound stand here; what describes the tracks precedes
+        the first."""
+        before = len(self._tracks.waiting) if self._tracks else 0
+        if self._tracks is None:
+            self._tracks = TrackReader(payload, self._limits)
+            self._before.append(Entry(EntryType.SOUND, TrackWriter(self._tracks.tracks).take()))
+        else:
+            self._tracks.send(payload)
+        count = encode_var(len(self._tracks.waiting) - before)
+        self._before.append(Entry(EntryType.TRACKS, b"\0" + count))
 
     def _note(self, packet: Packet) -> None:
-        """Keep what later keyframes say again."""
         if packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.FIT:
@@ -249,60 +273,14 @@ class _Units:
             self._fresh.add(Kind.FIT)
         elif packet.kind is Kind.METADATA and packet.payload and not self._described:
             self._described = True
+            self.metadata = Metadata.unpack(packet.payload)
             # Title and chapters are the container's, which cuts them with the frames.
-            found = Metadata.unpack(packet.payload)
-            light = replace(found, title="", chapters=(), source_start=0).pack()
+            light = replace(self.metadata, title="", chapters=(), source_start=0).pack()
             if light:
                 self._state[Kind.METADATA] = light
             self._fresh.add(Kind.METADATA)
 
-
-def _units(reader: Reader, muxer: _Muxer, limits: Limits) -> Iterator[_Unit]:
-    """Units of a stream; tracks and metadata go to the muxer, each before it is opened."""
-    units = _Units(reader.header, limits)
-    metadata = False
-    for packet in reader.packets():
-        done = None
-        if packet.kind is Kind.TRACKS:
-            units.send_tracks(*muxer.send_tracks(packet.payload, limits))
-        else:
-            done = units.send(packet)
-        if packet.kind is Kind.METADATA and packet.payload and not metadata:
-            metadata = True
-            muxer.metadata = Metadata.unpack(packet.payload)
-        if done is not None:
-            yield done
-    assert reader.base_hash is not None
-    yield units.finish(reader.base_hash)
-
-
-class _Muxer:
-    """The container."""
-
-    def __init__(self, header: SequenceHeader, pending: PendingFile, kind: str) -> None:
-        self._header, self._tick = header, header.format.time_base
-        self._suffix = pending.path.suffix
-        options = MUXERS.get(kind, {}) | _EXACT
-        self._container = av.open(str(pending.temporary), "w", format=kind, options=options)
-        self._kind = kind
-        self._tracks: TrackReader | None = None
-        self._muxed: TrackMuxer | None = None
-        self.metadata = Metadata()
-
-    @property
-    def notes(self) -> list[str]:
-        return self._muxed.notes if self._muxed else []
-
-    def send_tracks(self, payload: bytes, limits: Limits) -> tuple[int, bytes]:
-        """Take a `tracks` payload; how many packets it has, and what precedes them."""
-        if self._tracks is None:
-            self._tracks = TrackReader(payload, limits)
-            return len(self._tracks.waiting), TrackWriter(self._tracks.tracks).take()
-        before = len(self._tracks.waiting)
-        self._tracks.send(payload)
-        return len(self._tracks.waiting) - before, b""
-
-    def write(self, unit: _Unit) -> None:
+    def _write(self, unit: _Unit, end: int) -> TrackMuxer:
         if self._muxed is None:
             # All tracks are named before the first frame.
             self._video = self._add_video(unit)
@@ -311,16 +289,10 @@ class _Muxer:
         packet = packet_of(put_in(restore("av1", unit.payload), unit.entries))
         packet.stream, packet.time_base = self._video, self._tick
         packet.pts = packet.dts = unit.pts
-        packet.duration = max(1, unit.end - unit.pts)
+        packet.duration = max(1, end - unit.pts)
         packet.is_keyframe = unit.key
         self._muxed.send(packet)
-
-    def finish(self) -> None:
-        assert self._muxed is not None
-        self._muxed.finish()
-
-    def close(self) -> None:
-        self._container.close()
+        return self._muxed
 
     def _add_video(self, unit: _Unit) -> av.VideoStream:
         first = io.BytesIO(restore("av1", unit.payload))
