@@ -70,7 +70,7 @@ def small_latent_model(folder: Path) -> Path:
     from gvcodec.gvc1d.checkpoint import save_model
     from gvcodec.gvc1d.config import GVC1DConfig, Transformer
     from gvcodec.gvc1d.files import entropy_beside, pair_id
-    from gvcodec.gvc1d.token_network import GVC1D
+    from gvcodec.gvc1d.token_network import TokenNetwork
     from gvcodec.models import GVC1D_ENTROPY
     from tests.networks import make_latent_network
 
@@ -79,7 +79,7 @@ def small_latent_model(folder: Path) -> Path:
     config = GVC1DConfig(
         sizes, sizes, memory=4, queries=3, head_width=8, head_blocks=2, phases=4, rates=4
     )
-    network = GVC1D(config)
+    network = TokenNetwork(config)
     assert network.direct is not None
     torch.nn.init.ones_(network.direct.gate)
     for matrix in (network.direct.analysis, network.direct.synthesis):
@@ -95,7 +95,7 @@ def small_latent_model(folder: Path) -> Path:
 def other_tokens(packets: Sequence[Packet], fmt: VideoFormat, model: Path) -> list[Packet]:
     """The packets with tokens of every form: of all windows, of some, none, and runs without a
     packet, up to another and over."""
-    network = open_entropy_model(fmt, True, model)
+    network = open_entropy_model(fmt, model)
     reader = LatentReader(network)
     memory = Memory.empty(network.windows, network.tokens)
     waiting: bytes | None = None
@@ -120,7 +120,7 @@ def other_tokens(packets: Sequence[Packet], fmt: VideoFormat, model: Path) -> li
                     run=run, counts=np.array(counts, np.uint8), values=values.astype(np.int16)
                 )
                 found.append(Packet(Kind.LATENT, pack(latent, network, memory)))
-                memory = latent.remember(memory)
+                memory = memory.after(latent.values, latent.counts)
             waiting = None
             number += 1
         found.append(packet)

@@ -175,7 +175,7 @@ def _symbols(data: bytes) -> dict[str, Any]:
             decoder = cast(Gvc1dDecoder, layers.open_decoder(header, 1, [MODELS]))
         if header.gvc1d_id is not None:
             pair = find_pair(header.gvc1d_id, [MODELS])
-            tokens = LatentReader(open_entropy_model(header.format, True, pair))
+            tokens = LatentReader(open_entropy_model(header.format, pair))
     except (WrongModelError, LimitError):
         pass
     packets = list(reader.packets())

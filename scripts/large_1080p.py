@@ -2,9 +2,9 @@
 
     python scripts/large_1080p.py [CLIP] [--frames 2]
 
-Published weights cannot be shipped, so `gvcodec.gvc1d.titok.random_titok` replaces them: the script
-shows that the whole path fits a machine, and its cost. Prints the bytes of each frame, seconds, and
-the process's peak memory.
+Published weights cannot be shipped, so `training.gvc1d.titok.random_titok` replaces them: the
+script shows that the whole path fits a machine, and its cost. Prints the bits of each frame as
+training estimates them, seconds, and the process's peak memory.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ import torch
 from safetensors.torch import save_file
 
 from gvcodec.gvc1d.config import LARGE
-from gvcodec.gvc1d.files import read_entropy
 from gvcodec.gvc1d.picture import Picture, from_planes, pad
-from gvcodec.gvc1d.run import Frame
-from gvcodec.gvc1d.titok import load_titok, random_titok
-from gvcodec.gvc1d.token_network import GVC1D
-from gvcodec.models import GVC1D_SMALL
+from gvcodec.gvc1d.token_network import Frame, TokenNetwork
 from gvcodec.types import Planes
+from training.gvc1d.titok import load_titok, random_titok
 
 _SIZE = (1920, 1080)
 
@@ -59,27 +56,24 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2)
     asked = parser.parse_args()
     torch.manual_seed(0)
-    model = GVC1D(LARGE).eval().requires_grad_(False)
+    model = TokenNetwork(LARGE).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "titok.safetensors"
         save_file(random_titok(model), weights)
         load_titok(model, weights)
     frames = [Frame(one, None, None) for one in pictures(asked.clip, asked.frames)]
-    entropy = read_entropy(GVC1D_SMALL.find())
-    size = frames[0].source.y.shape[2], frames[0].source.y.shape[3]
+    size = frames[0].source.y.shape[2:]
     print(
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {size[1]}×{size[0]}"
     )
     begun = time.monotonic()
-    payloads = model.compress(frames, 3, entropy)
-    coded = time.monotonic()
-    made = model.decompress(payloads, size, entropy)
+    coded, _ = model(frames, 3)
     done = time.monotonic()
-    assert len(made) == len(frames) and all(bool(torch.isfinite(p.y).all()) for p in made)
+    assert all(bool(torch.isfinite(one.picture.y).all()) for one in coded)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"bytes {[len(p) for p in payloads]}, encode {coded - begun:.0f} s, "
-        f"decode {done - coded:.0f} s, {peak:.1f} GiB"
+        f"bits {[round(float(one.bits.sum())) for one in coded]}, {done - begun:.0f} s, "
+        f"{peak:.1f} GiB"
     )
 
 

@@ -2,9 +2,9 @@
 
     python -m training latent_entropy material CLIPS FOLDER --model gvc1d-small.safetensors
 
-Parts of clips are coded at random rates with a model, some of them over base av1, and the integers
-kept: `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `begins` (T,): whether a frame
-knows of none before, `rate`, `grid` (rows, columns), `base` and `phases`.
+Parts of clips are coded at random rates with a model over base av1, and the integers kept:
+`NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `rate`, `grid` (rows, columns) and
+`phases`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from gvcodec.gvc1d.entropy_model import (
     Values,
 )
 from gvcodec.gvc1d.files import read_sizes
-from gvcodec.gvc1d.motion import grid_of
 from gvcodec.gvc1d.token_places import KINDS
 from gvcodec.models import GVC1D_ENTROPY, GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
 from training.integer_network import NONE, Material, Subject, files_of, run
 
 INPUTS = SIDE + BACK
-#: Frames and samples of a part at most, parts of a clip, and the share without a base.
-_FRAMES, _HEIGHT, _WIDTH, _PARTS, _BARE = 10, 512, 768, 2, 0.6
+#: Frames and samples of a part at most, and parts of a clip.
+_FRAMES, _HEIGHT, _WIDTH, _PARTS = 10, 512, 768, 2
 #: Qualities of the base.
 _QUALITIES = (45, 50, 54, 57, 60, 62)
 #: Values that are held in memory at most: a gigabyte of what the network sees goes by in training.
@@ -72,15 +71,13 @@ def collect(clip: Path, folder: Path, options: argparse.Namespace) -> None:
             break
         height, width = part[0][0].shape
         cut = VideoFormat(width, height, fmt.frame_rate, fmt.time_base, fmt.bit_depth, fmt.colour)
-        has_base = bool(rng.random() >= _BARE)
         rate, q = int(rng.integers(8)), int(rng.choice(_QUALITIES))
-        values, begins, grid = code(part, cut, model, rate, q if has_base else None)
+        values, grid = code(part, cut, model, rate, q)
         most = values.shape[2]
         n = most if rng.random() < 0.6 else int(rng.integers(1, most + 1))
         values[:, :, n:] = 0
         found: dict[str, Any] = {"values": values, "counts": np.full(values.shape[:2], n, np.uint8)}
-        found |= {"rate": rate, "grid": np.array(grid), "base": has_base, "begins": begins}
-        found["phases"] = read_sizes(model).phases
+        found |= {"rate": rate, "grid": np.array(grid), "phases": read_sizes(model).phases}
         with open(folder / f"{clip.stem}.{number}.npz", "wb") as file:
             np.savez_compressed(file, **found)
 
@@ -92,32 +89,26 @@ def _crop(planes: Planes) -> Planes:
 
 
 def code(
-    frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int | None
-) -> tuple[NDArray[np.int16], NDArray[np.bool_], tuple[int, int]]:
-    """All tokens of a part (T, W, K, C), every pass over a frame by itself, as files have them,
-    over base av1 at `q` unless None; which of them know of none before (T,); rows and columns of
-    windows."""
+    frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int
+) -> tuple[NDArray[np.int16], tuple[int, int]]:
+    """All tokens of a part (T, W, K, C), as files have them, over base av1 at `q`; rows and columns
+    of windows."""
     import gvcodec
     from gvcodec.gvc1d.frame_options import TokenSettings
     from gvcodec.gvc1d.token_encoder import LatentEncoder
 
-    shown: Sequence[Planes] = frames
-    base: Sequence[Planes] = frames
-    if q is not None:
-        options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
-        data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
-        base = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
-        shown = list(gvcodec.decode_planes(data, threads=1))
+    options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
+    data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
+    base = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
+    shown = list(gvcodec.decode_planes(data, threads=1))
     sizes = read_sizes(model)
     grid = window_grid(fmt, sizes.window)
-    blocks = None if q is not None else grid_of(fmt)
-    sides = {"rates": sizes.rates, "blocks": blocks, "phases": sizes.phases}
-    kept = _Kept([], *grid, sizes.tokens, q is not None, **sides)
+    kept = _Kept([], *grid, sizes.tokens, rates=sizes.rates, phases=sizes.phases)
     settings = TokenSettings(sizes.tokens, rate)
-    encoder = LatentEncoder(fmt, q is not None, model, settings, 1.0, threads=1, entropy=kept)
+    encoder = LatentEncoder(fmt, model, settings, 1.0, threads=1, entropy=kept)
     for planes in zip(frames, shown, base, strict=True):
         encoder.send(*planes)
-    return np.stack(kept.coded), np.array(kept.begins), grid
+    return np.stack(kept.coded), grid
 
 
 class _Kept(EntropyModel):
@@ -126,11 +117,9 @@ class _Kept(EntropyModel):
     def __init__(self, *sizes: Any, **others: Any) -> None:
         super().__init__(*sizes, **others)
         self.coded: list[Values] = []
-        self.begins: list[bool] = []
 
     def encode(self, values: Values, counts: Counts, memory: Memory, rate: int) -> list[bytes]:
         self.coded.append(values)
-        self.begins.append(memory.age == 0)
         return []
 
 
@@ -157,13 +146,11 @@ def _frames(file: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16], 
     """Of each frame of a run: inputs (S, INPUTS), values (S,), windows."""
     with np.load(file) as found:
         values, counts = found["values"].astype(np.int16), found["counts"]
-        rate, grid, base = int(found["rate"]), found["grid"], bool(found["base"])
-        begins, phases = found["begins"], int(found["phases"])
+        rate, grid, phases = int(found["rate"]), found["grid"], int(found["phases"])
     rows, columns = (int(n) for n in grid)
-    model = EntropyModel([], rows, columns, values.shape[2], base, phases=phases)
+    model = EntropyModel([], rows, columns, values.shape[2], phases=phases)
     memory = Memory.empty(model.windows, model.tokens)
-    for frame, kept, first in zip(values, counts, begins, strict=True):
-        memory = memory.fresh() if first else memory
+    for frame, kept in zip(values, counts, strict=True):
         batch = model.contexts(kept, memory, rate)
         for i, count in enumerate(batch.counts):
             row = frame.reshape(-1)[batch.place[i, :count]]

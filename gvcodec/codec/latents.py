@@ -22,8 +22,8 @@ from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 class LatentPass:
     """`send` takes the source frames, `run` gives LATENT payloads. `model_id`: what a stream with
-    tokens names; after `run` `painted_hash` (None where nothing is painted exactly), and `psnr_y`
-    of restored frames without base frames. Raises `MediaError` for a missing or broken model."""
+    tokens names; after `run` `painted_hash` (None where nothing is painted exactly). Raises
+    `MediaError` for a missing or broken model."""
 
     def __init__(self, fmt: VideoFormat, config: Settled) -> None:
         self._fmt, self._config = fmt, config
@@ -35,7 +35,6 @@ class LatentPass:
         self.model_id = pair_id(self._model)
         self._sources = _Sources(fmt)
         self.painted_hash: bytes | None = None
-        self.psnr_y = 0.0
 
     def send(self, planes: Planes) -> None:
         """The next source frame."""
@@ -75,7 +74,6 @@ class LatentPass:
         )
         encoder = LatentEncoder(
             self._fmt,
-            True,
             self._model,
             settings,
             frame_bytes,
@@ -101,7 +99,6 @@ class LatentPass:
                 done(number + 1)
         finish()
         self.painted_hash = decoder.painted_hash
-        self.psnr_y = encoder.psnr.value
         self._sources.close()
         return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.errors import NOT_RESTORED
-from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
+from gvcodec.gvc1d.codec import LatentReader, TokenRestorer, open_entropy_model
 from gvcodec.gvc1d.files import find_pair
 from gvcodec.gvc1d.payload import Latent
 from gvcodec.painter.open import has_torch
@@ -30,11 +30,11 @@ class Restoring:
     ) -> None:
         assert header.gvc1d_id is not None
         model = find_pair(header.gvc1d_id, models)
-        self._reader = LatentReader(open_entropy_model(header.format, True, model, device))
+        self._reader = LatentReader(open_entropy_model(header.format, model, device))
         self.notes: list[str] = []
-        self._restorer: Restorer | None = None
+        self._restorer: TokenRestorer | None = None
         if has_torch() and not only_check:
-            self._restorer = Restorer(header.format, True, model, threads, device)
+            self._restorer = TokenRestorer(header.format, model, threads, device)
         elif not only_check:
             self.notes.append(NOT_RESTORED)
         #: Packets read so far.

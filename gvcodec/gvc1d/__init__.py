@@ -17,7 +17,7 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
 Latent tokens over another base (`--tokens`, LATENT packets), and of single pictures:
 
     config         sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
-    token_network  the whole network: forward, compress, decompress
+    token_network  the whole network: context, analysis, synthesis; forward for training
     picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
     encoder        source ⊕ latent slots ⊕ context → tokens
     decoder        mask tokens ⊕ tokens ⊕ context → picture; `layers`: what both share
@@ -25,7 +25,7 @@ Latent tokens over another base (`--tokens`, LATENT packets), and of single pict
     buffer         short-term context: the last frame's features and picture, moved by block motion
     memory         long-term context: a few vectors a window; `scenes`: its direct path
     quantise       rounding at eight rates
-    prior, run     training: bits of tokens, frames of a clip; `motion`: vectors without a base
+    prior          training: bits of tokens
     entropy_model  contexts of tokens for the integer network; `token_places`: neighbours
     payload        bytes of a LATENT packet
     token_encoder  the encoder's decisions: which frames have tokens, how many, which integers
@@ -33,7 +33,6 @@ Latent tokens over another base (`--tokens`, LATENT packets), and of single pict
     codec          tokens in a decoder: packets to integers, shown frames to restored ones
     checkpoint     weights and configuration on disk; `files`: as streams name them
     tokenizer      tokens of single pictures, for search and condensed sets
-    titok          published weights to begin from; `compressai`: CompressAI's names
 
 Both: `transformer`, attention inside windows and across them. Budgets of `--alloc`:
 `gvcodec.allocation`. Decoding integers takes no torch; restoring does.

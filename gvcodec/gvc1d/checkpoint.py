@@ -17,10 +17,10 @@ from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.models import GVC1D_SMALL, read_arrays, read_weights, save_weights
 
 if TYPE_CHECKING:
-    from gvcodec.gvc1d.token_network import GVC1D
+    from gvcodec.gvc1d.token_network import TokenNetwork
 
 
-def save_model(model: GVC1D, path: Path) -> None:
+def save_model(model: TokenNetwork, path: Path) -> None:
     """Write weights and configuration, to a temporary name first."""
     weights = {name: tensor for name, tensor in model.state_dict().items()}
     save_weights(weights, path, {"config": model.config.to_json()})
@@ -42,7 +42,7 @@ def read_config(path: Path) -> GVC1DConfig:
         raise NewerModelError(f"{path}: {error}") from None
 
 
-def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> GVC1D:
+def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False) -> TokenNetwork:
     """A network ready to code, frozen: the shipped one, or that of a file; `fast`: in half
     precision where that is faster. The same file gives the same object again. Raises
     `WrongModelError`, `MediaError`."""
@@ -51,10 +51,10 @@ def load_model(path: Path | None = None, device: str = "cpu", fast: bool = False
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, changed: int, device: str, fast: bool) -> GVC1D:
-    from gvcodec.gvc1d.token_network import GVC1D
+def _load(path: Path, changed: int, device: str, fast: bool) -> TokenNetwork:
+    from gvcodec.gvc1d.token_network import TokenNetwork
 
-    model = GVC1D(read_config(path))
+    model = TokenNetwork(read_config(path))
     try:
         weights = {name: tensor.float() for name, tensor in read_weights(path).items()}
         model.load_state_dict(weights)

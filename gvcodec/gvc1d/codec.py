@@ -16,7 +16,6 @@ import numpy as np
 from gvcodec._core import BlockMotion
 from gvcodec.entropy import streams
 from gvcodec.errors import LimitError
-from gvcodec.gvc1d import motion as block_motion
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory, Values
 from gvcodec.gvc1d.files import read_entropy, read_sizes
 from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gvcodec.gvc1d.buffer import Context, State
-    from gvcodec.gvc1d.memory import Remembered
     from gvcodec.gvc1d.picture import Picture
-    from gvcodec.gvc1d.token_network import GVC1D
+    from gvcodec.gvc1d.token_network import TokenNetwork
 
 #: Windows of a picture at most, as far as the format's limits go.
 _MOST_WINDOWS = 2048
@@ -43,19 +41,15 @@ def window_grid(fmt: VideoFormat, window: int) -> tuple[int, int]:
     return rows, columns
 
 
-def open_entropy_model(
-    fmt: VideoFormat, has_base: bool, model: Path, device: str = "cpu"
-) -> EntropyModel:
+def open_entropy_model(fmt: VideoFormat, model: Path, device: str = "cpu") -> EntropyModel:
     """The entropy model of a stream. Raises `MediaError`, `LimitError`."""
     config = read_sizes(model)
     return EntropyModel(
         read_entropy(model),
         *window_grid(fmt, config.window),
         config.tokens,
-        has_base,
         streams.backend_of(device),
         config.rates,
-        None if has_base else block_motion.grid_of(fmt),
         config.phases,
     )
 
@@ -74,7 +68,7 @@ class LatentReader:
     def read(self, payload: bytes) -> Latent:
         """The tokens of the next packet. Raises `DamagedStreamError`."""
         latent = unpack(payload, self._model, self._memory)
-        self._memory = latent.remember(self._memory)
+        self._memory = self._memory.after(latent.values, latent.counts)
         return latent
 
     def _fresh(self) -> Memory:
@@ -84,27 +78,20 @@ class LatentReader:
 class FrameContext:
     """What the network knows of frames: pictures as it takes them, motion of the frames shown.
 
-    `state` is that of the last restored frame, None where the next one begins anew; `kept`: the
-    memory that it then finds, None = a fresh one."""
+    `state` is that of the last restored frame, None where the next one begins anew."""
 
-    def __init__(self, fmt: VideoFormat, network: GVC1D, threads: int, device: str) -> None:
+    def __init__(self, fmt: VideoFormat, network: TokenNetwork, threads: int, device: str) -> None:
         self._fmt, self._device, self.network = fmt, device, network
         window = network.config.window
         rows, columns = window_grid(fmt, window)
         self._size = rows * window, columns * window
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self.state: State | None = None
-        self.kept: Remembered | None = None
 
     def forget(self) -> None:
         """The next frame begins anew."""
-        self.state = self.kept = None
+        self.state = None
         self._motion.forget()
-
-    def cut(self) -> None:
-        """The next frame begins a scene: of what was before only the memory is known."""
-        if self.state is not None:
-            self.kept, self.state = self.state.memory, None
 
     def picture(self, planes: Planes) -> Picture:
         """Planes (10 bits) as whole windows."""
@@ -128,58 +115,32 @@ class FrameContext:
         before, None for the first."""
         import torch
 
-        vectors = self.search_motion(base_frame)
+        vectors = self._motion.push(np.ascontiguousarray(base_frame[0]))
         if vectors is None:
             return None
         height, width = (side // BLOCK for side in self._size)
         blocks = np.zeros((1, 2, height, width), np.int16)
-        rows, columns = vectors.shape[1:]
-        blocks[0, :, :rows, :columns] = vectors
+        rows, columns = vectors.shape[:2]
+        blocks[0, :, :rows, :columns] = vectors.transpose(2, 0, 1)
         return torch.from_numpy(blocks).to(self._device)
 
-    def search_motion(self, planes: Planes) -> block_motion.Vectors | None:
-        """(dy, dx) [2, rows, columns] of the 16×16 blocks of the next frame against the one before,
-        None for the first."""
-        vectors = self._motion.push(np.ascontiguousarray(planes[0]))
-        return None if vectors is None else vectors.transpose(2, 0, 1)
-
-    def choose_motion(
-        self, moved: block_motion.Vectors | None, source: Picture
-    ) -> block_motion.Vectors | None:
-        """What a packet without a base says of motion, None where nothing pays. `moved`: from
-        `search_motion` of the source."""
-        if moved is None or self.state is None:
-            return None
-        luma = source.y, self.state.reference.y
-        return block_motion.choose(moved, *luma, block_motion.grid_of(self._fmt))
-
-    def spread_motion(self, vectors: block_motion.Vectors | None) -> Tensor | None:
-        """Motion of a packet as `find_motion` gives it."""
-        import torch
-
-        if vectors is None:
-            return None
-        return torch.from_numpy(block_motion.spread(vectors, *self._size))[None].to(self._device)
-
-    def context(self, shown: Picture | None, motion: Tensor | None) -> Context:
-        """Of the next frame. `shown`: what is restored, None without base frames."""
-        return self.network.context(shown, self.state, motion, (1, *self._size), self.kept)
+    def context(self, shown: Picture, motion: Tensor | None) -> Context:
+        """Of the next frame. `shown`: what is restored."""
+        return self.network.context(shown, self.state, motion)
 
 
-class Restorer:
+class TokenRestorer:
     """Restores the shown frames of a stream from their tokens.
 
-        restorer = Restorer(fmt, has_base, model, threads, device)
+        restorer = TokenRestorer(fmt, model, threads, device)
         restorer.start_gop()
         planes = restorer.restore(shown, base_frame, latent)      # latent None: no packet
 
     Gives the planes it was given where there is nothing to restore. Raises `MediaError` for files
     that are no model."""
 
-    def __init__(
-        self, fmt: VideoFormat, has_base: bool, model: Path, threads: int, device: str = "cpu"
-    ) -> None:
-        self._fmt, self._has_base, self._path = fmt, has_base, model
+    def __init__(self, fmt: VideoFormat, model: Path, threads: int, device: str = "cpu") -> None:
+        self._fmt, self._path = fmt, model
         self._threads, self._device = threads, device
         self._frames: FrameContext | None = None
         #: Frames without a packet that are still to be restored, and at what rate.
@@ -205,18 +166,10 @@ class Restorer:
             self._run -= 1
         network = frames.network
         with torch.inference_mode(), torch_threads(self._threads):
-            picture, motion = None, None
-            if self._has_base:
-                picture, motion = frames.picture(shown), frames.find_motion(base_frame)
-            elif latent is not None:
-                motion = frames.spread_motion(latent.motion)
-            if latent is not None and latent.cut:
-                frames.cut()
-            for values in (None,) if latent is None else latent.passes:
-                context = frames.context(picture, motion)
-                tokens = token_tensor(values, network, context, self._device)
-                made, frames.state = network.synthesise(tokens, context, self._rate)
-                motion = None
+            context = frames.context(frames.picture(shown), frames.find_motion(base_frame))
+            values = None if latent is None else latent.values
+            tokens = token_tensor(values, network, context, self._device)
+            made, frames.state = network.synthesise(tokens, context, self._rate)
             self.restored += 1
             return frames.planes(made)
 
@@ -236,7 +189,9 @@ def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> Fra
     return FrameContext(fmt, load_model(model, device), threads, device)
 
 
-def token_tensor(values: Values | None, network: GVC1D, context: Context, device: str) -> Tensor:
+def token_tensor(
+    values: Values | None, network: TokenNetwork, context: Context, device: str
+) -> Tensor:
     """Tokens as the network takes them, [1, W, K, C]; zero without values."""
     import torch
 

@@ -90,8 +90,7 @@ class GVC1DConfig:
 
 #: Trained from this repository and shipped: 6 M parameters, about 25 kMAC a luma sample.
 SMALL = GVC1DConfig(phases=16)
-#: The paper's: ViT-B encoder, ViT-L decoder, 32 × 16 latents. Reads TA-TiTok BL32-VAE
-#: (`gvcodec.gvc1d.titok`).
+#: The paper's: ViT-B encoder, ViT-L decoder, 32 × 16 latents; begins with TA-TiTok BL32-VAE.
 LARGE = GVC1DConfig(
     encoder=Transformer(768, 12, 4, 3),
     decoder=Transformer(1024, 16, 8, 3),

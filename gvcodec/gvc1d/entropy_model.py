@@ -9,9 +9,9 @@ another, so each sees those before it too.
     counts  [W]       uint8   tokens that a window has, 0…T: a prefix, the others are zero
 
 What the network sees of a value, all of it integers that both sides know: which token and channel
-it is, what frames before had there and in the windows beside (`Memory`), rate, and whether there is
-a base frame (`SIDE` activations); and magnitudes of the same frame before it (`BACK`), since what
-neighbours share is how large they are, rarely their sign.
+it is, what frames before had there and in the windows beside (`Memory`), and rate (`SIDE`
+activations); and magnitudes of the same frame before it (`BACK`), since what neighbours share is
+how large they are, rarely their sign.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ _Bytes = NDArray[np.uint8]
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What is known of each value from frames before: the last one that was coded, and the running
-    mean of magnitudes in 1/32, both [W, T, C]; `age`: frames with tokens since the GOP or a scene
-    in it began."""
+    mean of magnitudes in 1/32, both [W, T, C]; `age`: frames with tokens since the GOP began."""
 
     values: Values
     level: NDArray[np.int32]
@@ -70,10 +69,6 @@ class Memory:
     def empty(windows: int, tokens: int) -> Memory:
         shape = windows, tokens, CHANNELS
         return Memory(np.zeros(shape, np.int16), np.zeros(shape, np.int32))
-
-    def fresh(self) -> Memory:
-        """Of a frame that goes on from none."""
-        return Memory.empty(*self.values.shape[:2])
 
     def after(self, values: Values, counts: Counts) -> Memory:
         """The memory after a frame; tokens that it does not have leave what is known of them."""
@@ -99,10 +94,7 @@ class Streams(NamedTuple):
 
 class EntropyModel:
     """Codes frames of `rows` × `columns` windows of `tokens` tokens, rounded at one of `rates`.
-    `has_base`: there are base frames. `backend`: where the network runs
-    (`gvcodec.entropy.streams`). `blocks`: rows and columns of the motion that frames may have
-    (`gvcodec.gvc1d.motion`), None with a base; `phases` of the direct path, as far as tokens of
-    each frame go through them."""
+    `backend`: where the network runs (`gvcodec.entropy.streams`); `phases` of the direct path."""
 
     def __init__(
         self,
@@ -110,16 +102,12 @@ class EntropyModel:
         rows: int,
         columns: int,
         tokens: int,
-        has_base: bool,
         backend: streams.Backend = "cpu",
         rates: int = 8,
-        blocks: tuple[int, int] | None = None,
         phases: int = 1,
     ) -> None:
-        self._phases = phases
-        self._network, self.has_base, self.backend = network, has_base, backend
+        self._network, self.backend, self._phases = network, backend, phases
         self.rows, self.columns, self.tokens, self.rates = rows, columns, tokens, rates
-        self.blocks = blocks
         self.windows = rows * columns
         self._fixed, self._own = describe_places(tokens), spans_of(tokens)
         self._rims = rims_of(tokens)
@@ -227,7 +215,7 @@ class EntropyModel:
             _around_zero(8 * beside(last, grid, 0)),
             np.uint8(min(memory.age, _OLD) * 15),
             np.uint8(rate * 18),
-            np.uint8(127 * self.has_base),
+            np.uint8(127),
             np.minimum(2 * counts.astype(int), 127).astype(np.uint8)[:, None, None],
             np.uint8(phase * 8),
             np.uint8(127 * is_chroma(phase)),

@@ -16,15 +16,11 @@ from gvcodec.gvc1d.buffer import Context, State
 from gvcodec.gvc1d.codec import FrameContext, token_tensor
 from gvcodec.gvc1d.entropy_model import LARGEST, Counts, EntropyModel, Memory
 from gvcodec.gvc1d.frame_loss import FrameLoss, Source
-from gvcodec.gvc1d.motion import Vectors
 from gvcodec.gvc1d.payload import Latent, pack
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.types import Plane
 
 #: Per cent by which one per cent more bytes of AV1 lowers the loss (CRF 56 to 63).
 SLOPE = 0.75
-#: Without base frames there is no such price: bytes a window that a loss of 1 is worth.
-_BYTES_A_WINDOW = 200
 #: Frames that the gain of the first tokens of a run counts for, since those after it go on from
 #: them.
 _CARRIED = 8
@@ -50,29 +46,23 @@ class TokenSettings:
 
 
 class SourceFrame(NamedTuple):
-    """Before it is coded. `shown` and `motion` None without base frames; without them `moved`: how
-    source blocks have moved, None where a scene begins, and `cut`: one begins inside a GOP."""
+    """Before it is coded; `shown` without tokens, `motion` None for the first of a GOP."""
 
-    luma: Plane
     picture: Picture
-    shown: Picture | None
+    shown: Picture
     motion: Tensor | None
-    moved: Vectors | None
-    cut: bool
 
 
 class Look(NamedTuple):
     """A frame to decide on: what is known of it, what it is compared with (None: nothing is to
     decide), `plain`: the loss of what is shown without tokens, `price` of a byte, `y`
-    `[1, W, K, C]` before rounding, `motion` that is sent."""
+    `[1, W, K, C]` before rounding."""
 
-    frame: SourceFrame
     context: Context
     source: Source | None
     plain: float
     price: float
     y: Tensor
-    motion: Vectors | None
 
 
 class Option(NamedTuple):
@@ -83,37 +73,33 @@ class Option(NamedTuple):
     payload: bytes = b""
     latent: Latent | None = None
     state: State | None = None
-    picture: Picture | None = None
 
 
 class FrameOptions:
-    """What may become of a frame of `frames`, and what it costs. `has_base`: there are base frames,
-    of `frame_bytes` bytes on average.
+    """What may become of a frame of `frames`, and what it costs. `frame_bytes`: of a base frame, on
+    average.
 
     Attributes: `tokens` of a window at most, `rate` that they are rounded at."""
 
     def __init__(
         self, frames: FrameContext, entropy: EntropyModel, loss: FrameLoss,
-        settings: TokenSettings, has_base: bool, frame_bytes: float, device: str,
+        settings: TokenSettings, frame_bytes: float, device: str,
     ) -> None:  # fmt: skip
         self._frames, self._entropy, self.loss = frames, entropy, loss
         self._network, self._device = frames.network, device
         config = frames.network.config
         self.tokens = min(settings.tokens or config.tokens, config.tokens)
         self.rate = min(settings.rate, config.rates - 1)
-        self._has_base, self._search = has_base, settings.search
-        self._frame_bytes = frame_bytes if has_base else _BYTES_A_WINDOW * entropy.windows
+        self._search, self._frame_bytes = settings.search, frame_bytes
 
     def look(self, frame: SourceFrame, judged: bool) -> Look:
         """What is known of the next frame; `judged`: it is compared with its source."""
         source = self.loss.source(frame.picture) if judged else None
-        sent = self._frames.choose_motion(frame.moved, frame.picture)
-        motion = frame.motion if self._has_base else self._frames.spread_motion(sent)
-        context = self._frames.context(frame.shown, motion)
-        plain = 1.0 if frame.shown is None else self._judge(frame.shown, source)
+        context = self._frames.context(frame.shown, frame.motion)
+        plain = self._judge(frame.shown, source)
         price = SLOPE * plain / self._frame_bytes
         y = self._network.analyse(frame.picture, context, self.rate)
-        return Look(frame, context, source, plain, price, y, sent)
+        return Look(context, source, plain, price, y)
 
     def choose(self, look: Look, memory: Memory, first: bool, runs_on: bool) -> Option:
         """The option of least cost. `first`: of a run; `runs_on`: the frame may be restored without
@@ -134,15 +120,13 @@ class FrameOptions:
 
     def option(self, look: Look, latent: Latent | None, memory: Memory) -> Option:
         """The frame with these tokens; None: restored without any."""
-        if latent is not None:
-            latent = latent._replace(motion=look.motion)
         values = None if latent is None else latent.values
         tokens = token_tensor(values, self._network, look.context, self._device)
         picture, state = self._network.synthesise(tokens, look.context, self.rate)
         loss = self._judge(picture, look.source)
         payload = b"" if latent is None else pack(latent, self._entropy, memory)
         size = len(payload) + _FRAMING if payload else 0
-        return Option(loss, loss + look.price * size, payload, latent, state, picture)
+        return Option(loss, loss + look.price * size, payload, latent, state)
 
     def _judge(self, picture: Picture, source: Source | None) -> float:
         return 0.0 if source is None else float(self.loss(picture, source).mean())

@@ -1,6 +1,6 @@
 """The encoder's decisions about latent tokens: which frames have any, how many, and which integers.
 
-    encoder = LatentEncoder(fmt, has_base, model, TokenSettings(0, rate=4), frame_bytes)
+    encoder = LatentEncoder(fmt, model, TokenSettings(0, rate=4), frame_bytes)
     encoder.send(source, shown, base_frame)      # for each frame of a GOP
     payloads = encoder.finish_gop()
     encoder.start_gop()                          # before the next one
@@ -28,14 +28,12 @@ from gvcodec.allocation.budget import allocate, select
 from gvcodec.allocation.router import Router, RunningMean, route
 from gvcodec.allocation.uniqueness import Kept
 from gvcodec.gvc1d.codec import open_entropy_model, open_frames, token_tensor
-from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory, Values
+from gvcodec.gvc1d.entropy_model import Counts, EntropyModel, Memory
 from gvcodec.gvc1d.frame_loss import FrameLoss
-from gvcodec.gvc1d.frame_options import FrameOptions, Look, Option, SourceFrame, TokenSettings
+from gvcodec.gvc1d.frame_options import FrameOptions, Option, SourceFrame, TokenSettings
 from gvcodec.gvc1d.payload import ENDLESS, with_run
 from gvcodec.models import model_id
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.psnr import MeanPsnr, psnr
-from gvcodec.util.scene_cuts import CutFinder
 
 Merge = Callable[[Tensor], Tensor]
 
@@ -52,7 +50,6 @@ class LatentEncoder:
     def __init__(
         self,
         fmt: VideoFormat,
-        has_base: bool,
         model: Path,
         settings: TokenSettings,
         frame_bytes: float,
@@ -60,21 +57,18 @@ class LatentEncoder:
         device: str = "cpu",
         entropy: EntropyModel | None = None,
     ) -> None:
-        self._has_base, self._settings = has_base, settings
-        self._entropy = entropy or open_entropy_model(fmt, has_base, model, device)
+        self._settings = settings
+        self._entropy = entropy or open_entropy_model(fmt, model, device)
         self._frames = open_frames(fmt, model, threads, device)
         self._network, self._device = self._frames.network, device
         loss = FrameLoss(fmt, self._network.config.window, device)
         self._options = FrameOptions(
-            self._frames, self._entropy, loss, settings, has_base, frame_bytes, device
+            self._frames, self._entropy, loss, settings, frame_bytes, device
         )
-        self._cuts = None if has_base else CutFinder(fmt.width, fmt.height)
         self._auto, self._tokens = settings.tokens == 0, self._options.tokens
         routed = settings.alloc == "elbo" and not self._auto
         self._router = Router.find(model_id(model)) if routed else None
         self._mean_elbo = RunningMean()
-        #: Of restored frames, where nothing else is shown.
-        self.psnr = MeanPsnr()
         self.start_gop()
 
     def start_gop(self) -> None:
@@ -89,14 +83,8 @@ class LatentEncoder:
     @torch.no_grad()
     def send(self, source: Planes, shown: Planes, base_frame: Planes) -> None:
         """The next frame: source, what is shown of it without tokens, base frame."""
-        picture, motion, moved, cut = None, None, None, False
-        if self._cuts is None:
-            picture, motion = self._frames.picture(shown), self._frames.find_motion(base_frame)
-        else:
-            moved = self._frames.search_motion(source)
-            cut = self._cuts.begins(source[0]) and moved is not None
-            moved = None if cut else moved
-        frame = SourceFrame(source[0], self._frames.picture(source), picture, motion, moved, cut)
+        picture, motion = self._frames.picture(shown), self._frames.find_motion(base_frame)
+        frame = SourceFrame(self._frames.picture(source), picture, motion)
         if self._settings.alloc == "uniform" or self._auto:
             self._code(frame, np.full(self._entropy.windows, self._tokens, np.uint8))
             return
@@ -112,53 +100,29 @@ class LatentEncoder:
         """Payloads of its frames, None = no packet."""
         if self._waiting:
             self._code_segment()
-        if self._auto and self._has_base and self._gain <= 0:
+        if self._auto and self._gain <= 0:
             return [None] * len(self._payloads)
         return [payload or None for payload in self._payloads]
 
     def _code(self, frame: SourceFrame, counts: Counts | None, merged: Merge | None = None) -> None:
         """Code the next frame, with these tokens (None: as many as the router gives it) or what is
         best; `merged` changes its latents."""
-        judged = self._auto and self._has_base or self._settings.search > 0
-        if frame.cut:
-            self._frames.cut()
-        look, first = self._look(frame, judged, merged), self._frames.state is None
+        look = self._options.look(frame, self._auto or self._settings.search > 0)
+        first = self._frames.state is None
+        if merged is not None:
+            look = look._replace(y=merged(look.y))
         if counts is None:
             counts = self._route(look.y)
-        before: tuple[Values, ...] = ()
-        if first and not self._has_base:
-            before, look = self._sharpen(look, counts, judged, merged)
-        if self._auto and self._has_base:
+        if self._auto:
             best = self._options.choose(look, self._memory, first, self._run < ENDLESS - 1)
-        elif counts.any() or first or look.motion is not None:
+        elif counts.any() or first:
             y = self._options.descend(look, counts, self._memory)
-            latent = self._options.round(y, counts, ENDLESS)._replace(before=before, cut=frame.cut)
+            latent = self._options.round(y, counts, ENDLESS)
             best = self._options.option(look, latent, self._memory)
         else:
             best = self._options.option(look, None, self._memory)
         self._gain += look.plain - best.cost
         self._take(best)
-        if not self._has_base and best.picture is not None:
-            self.psnr.add(psnr(self._frames.planes(best.picture)[0], frame.luma))
-
-    def _look(self, frame: SourceFrame, judged: bool, merged: Merge | None) -> Look:
-        look = self._options.look(frame, judged)
-        return look if merged is None else look._replace(y=merged(look.y))
-
-    def _sharpen(
-        self, look: Look, counts: Counts, judged: bool, merged: Merge | None
-    ) -> tuple[tuple[Values, ...], Look]:
-        """The passes over the first frame of a GOP but for the last, one for each of the direct
-        path's phases, and the look at the last."""
-        before = []
-        for _ in range(self._network.config.phases - 1):
-            before.append(self._options.round(look.y, counts, 0).values)
-            tokens = token_tensor(before[-1], self._network, look.context, self._device)
-            _, self._frames.state = self._network.synthesise(
-                tokens, look.context, self._options.rate
-            )
-            look = self._look(look.frame, judged, merged)
-        return tuple(before), look
 
     def _route(self, y: Tensor) -> Counts:
         """Tokens of windows whose latents are `y` `[1, W, K, C]` [InfoTok]: no decode is needed."""
@@ -178,17 +142,17 @@ class LatentEncoder:
                 self._payloads[self._last] = with_run(self._payloads[self._last], self._run)
         else:
             self._last, self._run = len(self._payloads) - 1, 0
-            self._memory = option.latent.remember(self._memory)
+            self._memory = self._memory.after(option.latent.values, option.latent.counts)
         self._frames.state = option.state
 
     def _code_segment(self) -> None:
         """Code the frames that wait, with budgets that they share."""
         frames, self._waiting = self._waiting, []
         total = self._tokens * self._entropy.windows * len(frames)
-        state, kept = self._frames.state, self._frames.kept
+        state = self._frames.state
         features, errors = zip(*map(self._survey, frames), strict=True)
         given = np.stack(features), np.stack(errors)
-        self._frames.state, self._frames.kept = state, kept
+        self._frames.state = state
         if self._settings.alloc == "uniqueness":
             self._code_merged(frames, select(given[0], total))
             return
@@ -212,8 +176,6 @@ class LatentEncoder:
 
     def _survey(self, frame: SourceFrame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Features (W, K, D) of a frame with all tokens, and the errors that `allocate` wants."""
-        if frame.cut:
-            self._frames.cut()
         look = self._options.look(frame, True)
         assert self._network.features is not None and look.source is not None
         features = self._network.features.slots[0].cpu().numpy()

@@ -21,27 +21,52 @@ path too (`gvcodec.gvc1d.direct`), since what is learned on one processor core h
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gvcodec.entropy.network import Layer
 from gvcodec.gvc1d.buffer import Context, State, begin, carry
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.decoder import Decoder
 from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.encoder import Encoder, Features
 from gvcodec.gvc1d.memory import Memory, Remembered
-from gvcodec.gvc1d.picture import Picture, grey
+from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.prior import Prior
 from gvcodec.gvc1d.quantise import StepSizes, round_latent
-from gvcodec.gvc1d.run import Coded, Frame, RunPayloads
 from gvcodec.gvc1d.scenes import Scenes
 from gvcodec.util.torch_settings import half_precision
 
 
-class GVC1D(nn.Module):
+class Frame(NamedTuple):
+    """A frame of a run: `source`, `shown` (None without a base), `motion` `[B, 2, H/16, W/16]` or
+    None; `cut`: a scene begins, of frames before only the memory is known."""
+
+    source: Picture
+    shown: Picture | None
+    motion: Tensor | None
+    cut: bool = False
+
+    def rolled(self) -> Frame:
+        """Each sample has the frame of another."""
+        return Frame(
+            self.source.rolled(),
+            None if self.shown is None else self.shown.rolled(),
+            None if self.motion is None else self.motion.roll(1, 0),
+            self.cut,
+        )
+
+
+class Coded(NamedTuple):
+    """What became of it: `picture`, `tokens` `[B, W, K, C]`, `bits` `[B, W]`."""
+
+    picture: Picture
+    tokens: Tensor
+    bits: Tensor
+
+
+class TokenNetwork(nn.Module):
     """See the module. Pictures are whole windows (`picture.pad`)."""
 
     def __init__(self, config: GVC1DConfig) -> None:
@@ -188,56 +213,6 @@ class GVC1D(nn.Module):
             before = tokens.detach().round()
         assert state is not None
         return coded, state
-
-    @torch.no_grad()
-    def compress(self, frames: list[Frame], rate: int, entropy: Sequence[Layer]) -> list[bytes]:
-        """LATENT payloads of a run of one clip (B = 1) that begins a GOP. `entropy`: the integer
-        network that belongs to the weights (`files.read_entropy`). Without a base they hold motion,
-        a vector for every 32×32 samples, and the first frame takes a pass a phase."""
-        known = RunPayloads(self.config, frames[0].source, frames[0].shown is not None, entropy)
-        payloads: list[bytes] = []
-        state: State | None = None
-        for frame in frames:
-            _, _, height, width = frame.source.y.shape
-            sent, motion = known.limit(frame.motion)
-            cut = frame.cut and state is not None
-            state, kept = begin(state, cut)
-            first = state is None and frame.shown is None
-            passes = []
-            for _ in range(self.config.phases if first else 1):
-                context = self.context(frame.shown, state, motion, (1, height, width), kept)
-                passes.append(round_latent(self.analyse(frame.source, context, rate)))
-                _, state = self.synthesise(passes[-1], context, rate)
-                motion = None
-            payloads.append(known.pack(passes, rate, sent, cut))
-        return payloads
-
-    @torch.no_grad()
-    def decompress(
-        self,
-        payloads: list[bytes],
-        size: tuple[int, int],
-        entropy: Sequence[Layer],
-        shown: Sequence[Picture | None] = (),
-        motion: Sequence[Tensor | None] = (),
-    ) -> list[Picture]:
-        """The inverse, of payloads of files too, which have several passes over a first frame.
-        `size`: whole windows (H, W); `shown` as in `compress`, then with `motion`. Raises
-        `DamagedStreamError`."""
-        like = grey(1, *size, self.steps.log_step)
-        known = RunPayloads(self.config, like, bool(shown), entropy)
-        pictures, state = [], None
-        for i, payload in enumerate(payloads):
-            passes, rate, sent, cut = known.unpack(payload)
-            base = shown[i] if shown else None
-            moved = motion[i] if shown and motion else sent
-            state, kept = begin(state, cut)
-            for tokens in passes:
-                context = self.context(base, state, moved, (1, *size), kept)
-                picture, state = self.synthesise(tokens, context, rate)
-                moved = None
-            pictures.append(picture)
-        return pictures
 
     def _precision(self, like: Picture) -> contextlib.AbstractContextManager[object]:
         return half_precision(like.y.device) if self.fast else contextlib.nullcontext()

@@ -24,7 +24,7 @@ from gvcodec.condense.selector import (
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)
     path = tmp_path_factory.mktemp("models") / GVC1D_SMALL.name
-    save_model(GVC1D(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
+    save_model(TokenNetwork(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
     return path
 
 

@@ -35,11 +35,11 @@ def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
 
     from gvcodec.gvc1d.checkpoint import save_model
     from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-    from gvcodec.gvc1d.token_network import GVC1D
+    from gvcodec.gvc1d.token_network import TokenNetwork
 
     torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)
-    save_model(GVC1D(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
+    save_model(TokenNetwork(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
     frames = make_clip(*budgets.LATENT, 2)
     rows = {row["budgets"]: row for row in budgets.window_rows(frames, 6, str(tmp_path / "m"))}
     assert {"uniform", "elbo", "uniqueness", "uniqueness of keys", "oracle"} <= set(rows)

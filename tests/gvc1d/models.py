@@ -4,15 +4,15 @@ import torch
 
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from tests.gvc1d.tiny import CONFIG as TINY
 
 __all__ = ["TINY", "make_model", "smooth_picture"]
 
 
-def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> GVC1D:
+def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> TokenNetwork:
     torch.manual_seed(seed)
-    return GVC1D(config).eval()
+    return TokenNetwork(config).eval()
 
 
 def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:

@@ -1,9 +1,7 @@
 """What tokens stand for before anything is learned, and scenes that come back."""
 
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +10,11 @@ import torch
 from gvcodec.gvc1d.blocks import cosines, token_regions
 from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.direct import GAINS, DirectPath
-from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture, grey
-from gvcodec.gvc1d.run import Frame
 from gvcodec.gvc1d.scenes import Scenes
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.gvc1d.token_network import Frame
 from tests.gvc1d.models import TINY, make_model, smooth_picture
-from tests.gvc1d.tiny import code_and_show, write_model
 
 
 def test_cosines_are_the_orthonormal_dct() -> None:
@@ -178,27 +173,3 @@ def test_gradients_reach_how_it_is_kept() -> None:
     path.recall(scenes, 1).y.mean().backward()
     for name, parameter in path.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs() > 0, name
-
-
-FMT = VideoFormat(128, 128, Fraction(25), Fraction(1, 25))
-
-
-def _planes(seed: int) -> Planes:
-    rng = np.random.default_rng(seed)
-    y = rng.integers(100, 900, (16, 16)).repeat(8, 0).repeat(8, 1).astype(np.uint16)
-    u, v = rng.integers(400, 600, (2, 4, 4)).repeat(16, 1).repeat(16, 2).astype(np.uint16)
-    return y, u, v
-
-
-@pytest.mark.parametrize("alloc", ["uniform", "uniqueness"])
-def test_scenes_in_a_gop(tmp_path: Path, alloc: str) -> None:
-    """A scene that begins inside a GOP says so; a decoder shows what the encoder saw, and one that
-    comes back has smaller tokens than it had first."""
-    path = write_model(tmp_path)
-    clip = [_planes(seed) for seed in (1, 1, 2, 2, 1, 1)]
-    latents = code_and_show(FMT, path, TokenSettings(8, rate=1, alloc=alloc), clip)
-    cuts = [latent.cut for latent in latents]
-    sizes = [sum(int(np.abs(v).sum()) for v in latent.passes) for latent in latents]
-    assert cuts == [False, False, True, False, True, False]
-    if alloc == "uniform":
-        assert sizes[4] < 0.95 * sizes[0]  # without a memory they would be the same

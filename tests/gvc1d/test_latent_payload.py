@@ -25,7 +25,7 @@ GRID = ROWS, COLUMNS, TOKENS
 
 
 def make_model(**others: object) -> EntropyModel:
-    return EntropyModel(make_latent_network(), *GRID, has_base=True, **others)
+    return EntropyModel(make_latent_network(), *GRID, **others)
 
 
 def make_latent(seed: int, each: bool = False, run: int = 0) -> Latent:
@@ -40,8 +40,7 @@ def make_latent(seed: int, each: bool = False, run: int = 0) -> Latent:
 
 def equal(one: Latent, two: Latent) -> bool:
     same = (one.values == two.values).all() and (one.counts == two.counts).all()
-    before = all((a == b).all() for a, b in zip(one.before, two.before, strict=True))
-    return bool(same) and before and one[:2] == two[:2]
+    return bool(same) and one[:2] == two[:2]
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -53,25 +52,6 @@ def test_frames_read_back_as_they_were_written(each: bool) -> None:
         assert equal(unpack(payload, model, memory), latent)
         memory = memory.after(latent.values, latent.counts)
     assert memory.age == 4
-
-
-@pytest.mark.parametrize("count", [0, 2])
-def test_passes_over_a_frame_read_back(count: int) -> None:
-    model = EntropyModel(make_latent_network(), *GRID, has_base=False)
-    memory = Memory.empty(WINDOWS, TOKENS)
-    whole = make_latent(7, run=15)
-    counts = np.minimum(whole.counts, count).astype(np.uint8)
-    there = np.arange(TOKENS)[None, :, None] < counts[:, None, None]
-    made = (make_latent(seed).values * there for seed in (8, 9, 10))
-    first, second, last = (values.astype(np.int16) for values in made)
-    latent = Latent(whole.rate, 15, counts, last, before=(first, second))
-    payload = pack(latent, model, memory)
-    assert equal(unpack(payload, model, memory), latent)
-    # Contexts of a pass are the passes before it.
-    alone = latent._replace(before=())
-    assert not count or len(pack(alone, model, memory)) < len(payload)
-    after = latent.remember(memory)
-    assert after.age == 3 and (after.values == last).all()
 
 
 def test_every_back_end_writes_the_same_bytes() -> None:
@@ -164,7 +144,7 @@ def test_patterns_see_those_of_the_next_lower_frequency() -> None:
     from gvcodec.gvc1d.patterns import lowest
 
     tokens = 32
-    model = EntropyModel([], 1, 1, tokens, has_base=True)
+    model = EntropyModel([], 1, 1, tokens)
     values = np.arange(tokens * CHANNELS).reshape(1, tokens, CHANNELS)
     seen = _seen(model, np.full(1, tokens, np.uint8), values, Memory.empty(1, tokens))
     for first, width in ((0, 10), (10, 3), (13, 3)):

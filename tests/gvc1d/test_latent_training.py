@@ -17,7 +17,7 @@ from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
 from gvcodec.gvc1d.files import entropy_beside, pair_id
 from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.token_encoder import LatentEncoder
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.token_places import CHANNELS
 from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat
@@ -38,8 +38,7 @@ def material(tmp_path_factory):
         values = np.round(rng.laplace(0, 1.5, (4, 4, 8, CHANNELS)))
         values[1:] = np.where(rng.random(values[1:].shape) < 0.8, values[:1], values[1:])
         counts = np.full((4, 4), 8, np.uint8)
-        found = {"values": values.astype(np.int8), "counts": counts, "rate": 3, "base": True}
-        found |= {"begins": np.arange(4) == 0, "phases": 1}
+        found = {"values": values.astype(np.int8), "counts": counts, "rate": 3, "phases": 1}
         np.savez(folder / f"clip{number}.0.npz", grid=np.array([2, 2]), **found)
     return folder
 
@@ -64,7 +63,7 @@ def test_material_is_what_the_coder_sees(material) -> None:
     assert loaded.files == 1 and loaded.windows == 16
     network = integer_network.network_of(integer_network.Twin(latent_entropy.INPUTS))
     by_inputs = integer_network.bits_a_window(network, loaded) * loaded.windows
-    model = EntropyModel(network, 2, 2, 8, True)
+    model = EntropyModel(network, 2, 2, 8)
     memory, total = Memory.empty(4, 8), 0
     chosen = [f for f in sorted(material.glob("*.npz")) if not integer_network.held_out(f.name)]
     run = np.load(chosen[np.random.default_rng(1).permutation(len(chosen))[0]])
@@ -78,11 +77,8 @@ def test_material_from_a_model(tmp_path) -> None:
     model = write_model(tmp_path)
     frames = make_clip(96, 64, 2, seed=2)
     fmt = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
-    for q in (60, None):
-        values, begins, grid = latent_entropy.code(frames, fmt, model, 2, q)
-        passes = 3 if q is None else 2  # of a model of two phases
-        assert values.shape == (passes, 2, 8, CHANNELS) and grid == (1, 2) and values.any()
-        assert begins.tolist() == [True, *[False] * (passes - 1)]
+    values, grid = latent_entropy.code(frames, fmt, model, 2, 60)
+    assert values.shape == (2, 2, 8, CHANNELS) and grid == (1, 2) and values.any()
     before = pair_id(model)
     entropy_beside(model).write_bytes(entropy_beside(model).read_bytes() + b" ")
     assert pair_id(model) != before
@@ -119,12 +115,12 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(Router, "predict", watched)
     monkeypatch.setattr(LatentEncoder, "_survey", None)  # no decode beforehand
-    encoder = LatentEncoder(FORMAT, True, model, TokenSettings(4, 2, alloc="elbo"), 500.0)
+    encoder = LatentEncoder(FORMAT, model, TokenSettings(4, 2, alloc="elbo"), 500.0)
     for planes in make_clip(120, 70, 3):
         grey = tuple(np.full_like(plane, 512) for plane in planes)
         encoder.send(planes, grey, grey)
     payloads = encoder.finish_gop()
-    reader = LatentReader(open_entropy_model(FORMAT, True, model))
+    reader = LatentReader(open_entropy_model(FORMAT, model))
     mean, different = RunningMean(), False
     for elbo, payload in zip(seen, payloads, strict=True):
         assert payload is not None and elbo.shape == (4,)
@@ -190,7 +186,7 @@ ALIVE = {
 
 
 @pytest.fixture(scope="module")
-def model() -> GVC1D:
+def model() -> TokenNetwork:
     return load_model()
 
 
@@ -205,7 +201,7 @@ def test_the_card_is_that_of_the_weights(card: dict) -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_each_part_costs_what_its_card_says(model: GVC1D, card: dict, name: str) -> None:
+def test_each_part_costs_what_its_card_says(model: TokenNetwork, card: dict, name: str) -> None:
     row = card["built-in clip"][name]
     whole = measure_built_in(model, name)
     assert whole["loss"] == pytest.approx(row["loss"], rel=0.02)

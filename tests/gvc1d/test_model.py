@@ -1,16 +1,13 @@
 """The network: shapes, contexts, what it knows and what it must not."""
 
-import sys
-import types
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
+from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
 from gvcodec.gvc1d.picture import (
@@ -25,14 +22,10 @@ from gvcodec.gvc1d.picture import (
     unpack,
 )
 from gvcodec.gvc1d.quantise import round_latent
-from gvcodec.gvc1d.run import Frame
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import Frame, TokenNetwork
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
-from tests.clips import make_clip
 from tests.gvc1d.models import TINY, make_model, smooth_picture
-from tests.gvc1d.tiny import write_model
-from tests.networks import make_latent_network
 
 
 def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +62,7 @@ def test_configuration_survives_json_and_refuses_nonsense() -> None:
 
 
 def test_small_is_of_the_size_it_says() -> None:
-    count = sum(p.numel() for p in GVC1D(SMALL).parameters())
+    count = sum(p.numel() for p in TokenNetwork(SMALL).parameters())
     assert 4e6 < count < 8e6
 
 
@@ -228,7 +221,7 @@ def test_titok_weights_are_read(tmp_path: Path) -> None:
     """Names and shapes as published; the real file cannot be shipped."""
     from safetensors.torch import save_file
 
-    from gvcodec.gvc1d.titok import load_titok, random_titok
+    from training.gvc1d.titok import load_titok, random_titok
 
     config = replace(LARGE, encoder=Transformer(48, 4, 2, 1), decoder=Transformer(64, 4, 2, 1))
     model = make_model(config)
@@ -267,89 +260,3 @@ def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
         hidden = torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs)))
         theirs = theirs + ours.c_proj(hidden)
         assert torch.allclose(ours(x[None])[0], theirs, atol=1e-5)
-
-
-def test_three_verbs(tmp_path: Path) -> None:
-    """What compress writes, decompress shows: without a base and with one."""
-    model, entropy = make_model(), make_latent_network()
-    sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
-    for shown in ([], [smooth_picture(64, 128, seed=20 + t) for t in range(3)]):
-        bases = shown or [None] * 3
-        # Whole 32×32 blocks of luma move.
-        moves = np.random.default_rng(5).integers(-9, 9, (3, 1, 2, 2, 4)).repeat(2, 3).repeat(2, 4)
-        motion = [torch.from_numpy(m.astype(np.int16)) for m in moves]
-        frames = [Frame(*parts) for parts in zip(sources, bases, motion, strict=True)]
-        payloads = model.compress(frames, 2, entropy)
-        given = (shown, motion) if shown else ()
-        pictures = model.decompress(payloads, (64, 128), entropy, *given)
-        with torch.no_grad():
-            passes = [] if shown else [frames[0], frames[0]._replace(motion=None)]
-            coded, _ = model([*passes, *frames[len(passes) > 0 :]], 2)
-        coded = coded[-3:]
-        assert all(torch.equal(a.picture.y, b.y) for a, b in zip(coded, pictures, strict=True))
-    with pytest.raises(DamagedStreamError):
-        model.decompress([payloads[0][:-1]], (64, 128), entropy)
-
-
-@pytest.mark.parametrize("memory", [0, 2])
-def test_a_scene_may_begin_inside_a_run(memory: int) -> None:
-    """With a memory or without one, a decoder cuts where the encoder did."""
-    model, entropy = make_model(replace(TINY, memory=memory)), make_latent_network()
-    sources = [smooth_picture(64, 128, seed=t) for t in range(3)]
-    frames = [Frame(s, None, None, t == 1) for t, s in enumerate(sources)]
-    pictures = model.decompress(model.compress(frames, 2, entropy), (64, 128), entropy)
-    passes = [frames[0]] * TINY.phases + [frames[1]] * TINY.phases + frames[2:]
-    passes[3] = passes[3]._replace(cut=False)
-    with torch.no_grad():
-        coded, _ = model(passes, 2)
-    for made, shown in zip((coded[1], coded[3], coded[4]), pictures, strict=True):
-        assert torch.equal(made.picture.y, shown.y)
-
-
-def test_names_of_compressai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gvcodec.entropy.network_file import write_network
-    from gvcodec.gvc1d.compressai import GVC1DPictures, register
-    from gvcodec.models import GVC1D_ENTROPY
-
-    save_model(make_model(), tmp_path / "a.safetensors")
-    write_network(tmp_path / "a-entropy.safetensors", make_latent_network(), GVC1D_ENTROPY.form)
-    model = GVC1DPictures(tmp_path / "a.safetensors", rate=1)
-    rgb = torch.rand(2, 3, 50, 71)
-    packed = model.compress(rgb)
-    out, direct = model.decompress(**packed)["x_hat"], model(rgb)
-    assert out.shape == rgb.shape and torch.allclose(out, direct["x_hat"], atol=1e-6)
-    assert (direct["likelihoods"]["y"] <= 1).all()
-
-    known = {}
-    fake = types.ModuleType("compressai.registry")
-    fake.register_model = lambda name: lambda made: known.setdefault(name, made)
-    monkeypatch.setitem(sys.modules, "compressai", types.ModuleType("compressai"))
-    monkeypatch.setitem(sys.modules, "compressai.registry", fake)
-    register()
-    assert known == {"gvc1d": GVC1DPictures}
-
-
-def test_payloads_of_files_decompress_by_the_model_too(tmp_path: Path) -> None:
-    """A first frame's passes among them: what decoders of files show."""
-    from gvcodec.gvc1d.codec import LatentReader, Restorer, open_entropy_model
-    from gvcodec.gvc1d.files import read_entropy
-    from gvcodec.gvc1d.frame_options import TokenSettings
-    from gvcodec.gvc1d.picture import to_planes
-    from gvcodec.gvc1d.token_encoder import LatentEncoder
-    from gvcodec.types import VideoFormat
-
-    model = write_model(tmp_path)
-    fmt = VideoFormat(128, 64, Fraction(25), Fraction(1, 25))
-    encoder = LatentEncoder(fmt, False, model, TokenSettings(8, 1), 1.0, threads=1)
-    for planes in make_clip(128, 64, 3):
-        encoder.send(planes, planes, planes)
-    payloads = [payload for payload in encoder.finish_gop() if payload]
-    reader = LatentReader(open_entropy_model(fmt, False, model))
-    restorer = Restorer(fmt, False, model, 1)
-    reader.start_gop()
-    restorer.start_gop()
-    shown = [restorer.restore(planes, planes, reader.read(payload)) for payload in payloads]
-    pictures = load_model(model).decompress(payloads, (64, 128), read_entropy(model))
-    for picture, planes in zip(pictures, shown, strict=True):
-        ours = to_planes(picture, 64, 128)[0]
-        assert all(np.array_equal(a, b) for a, b in zip(ours, planes, strict=True))

@@ -15,7 +15,6 @@ import torch
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import load_model, save_model
 from gvcodec.gvc1d.config import LARGE, Transformer
-from gvcodec.gvc1d.titok import random_titok
 from tests.clips import add_video, put_pictures
 from tests.gvc1d.models import TINY, make_model
 from training.alarms import Alarm
@@ -23,6 +22,7 @@ from training.gvc1d.alarms import Figures
 from training.gvc1d.data import Runs, list_clips
 from training.gvc1d.held_out import there_and_back
 from training.gvc1d.settings import TrainConfig
+from training.gvc1d.titok import random_titok
 from training.gvc1d.train import Work, main, schedule_of
 from training.loop import Loop
 from training.settings import read_settings
@@ -204,7 +204,7 @@ def test_alarms_measure_a_network(config: TrainConfig) -> None:
 
 
 def test_runs_go_there_and_back() -> None:
-    from gvcodec.gvc1d.run import Frame
+    from gvcodec.gvc1d.token_network import Frame
 
     run = [Frame(i, None, 10 + i) for i in range(4)]
     found = there_and_back(run, 5)

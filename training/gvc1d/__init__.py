@@ -11,6 +11,7 @@ Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gv
     parts      what the parts of base gvc1d are worth
     spoilt     its network with a part taken away, shuffled, as it began
     settings   the keys of a configuration
+    titok      published weights to begin from
     data       runs of frames from any tree of videos and pictures
     losses     distortion of a run
     alarms     what ends a run that learns nothing

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from training.gvc1d.card import BUDGETS
 from training.gvc1d.settings import TrainConfig
 from training.gvc1d.train import Work, schedule_of
@@ -63,7 +63,7 @@ def _judged(name: str, config: TrainConfig, seed: int, steps: int) -> list[list[
     loop = Loop(work, replace(schedule, check_steps=1 << 30))
     for _ in range(steps):
         loop.step()
-    model = cast(GVC1D, loop.average).eval()
+    model = cast(TokenNetwork, loop.average).eval()
     lines: list[list[object]] = []
     for row, change in _ROWS:
         found = work.held_out.measure(model, row, change)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.layers import Stack
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.transformer import Block
 from training.alarms import Alarm, check_features, check_same
 
@@ -47,7 +47,7 @@ class Figures:
 
 
 @torch.no_grad()
-def spreads(model: GVC1D, run: Callable[[], object]) -> tuple[float, float, float, float]:
+def spreads(model: TokenNetwork, run: Callable[[], object]) -> tuple[float, float, float, float]:
     """`places`, `clips`, `peak`, `dead` while `run` codes several clips."""
     with _record(model) as (streams, hidden):
         run()
@@ -63,7 +63,7 @@ def spreads(model: GVC1D, run: Callable[[], object]) -> tuple[float, float, floa
 
 @contextmanager
 def _record(
-    model: GVC1D,
+    model: TokenNetwork,
 ) -> Iterator[tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]]:
     """The streams that leave each stack, and the largest activation of each hidden unit."""
     streams: dict[str, tuple[Tensor, Tensor]] = {}

@@ -25,8 +25,7 @@ from torch import Tensor
 from gvcodec.allocation.router import negative_elbo, route_to
 from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
-from gvcodec.gvc1d.run import Coded, Frame
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import Coded, Frame, TokenNetwork
 from training.gvc1d.losses import Distortion, Weights
 
 #: Rate that the built-in clip is coded at.
@@ -61,7 +60,7 @@ ROWS = {
 
 
 def code_run(
-    model: GVC1D, frames: list[Frame], rate: int, change: str = "", half: bool = False
+    model: TokenNetwork, frames: list[Frame], rate: int, change: str = "", half: bool = False
 ) -> list[Coded]:
     """A run as a decoder shows it, with a part of the network spoilt; "free": without network.
     `half`: every second window has no tokens."""
@@ -69,7 +68,9 @@ def code_run(
         return list(_code(model, frames, rate, change, half))
 
 
-def _code(model: GVC1D, frames: list[Frame], rate: int, change: str, half: bool) -> Iterator[Coded]:
+def _code(
+    model: TokenNetwork, frames: list[Frame], rate: int, change: str, half: bool
+) -> Iterator[Coded]:
     state: State | None = None
     before: Tensor | None = None
     for frame in frames:
@@ -111,7 +112,7 @@ def _code(model: GVC1D, frames: list[Frame], rate: int, change: str, half: bool)
         yield Coded(picture, tokens, bits)
 
 
-def elbo_of(model: GVC1D, frame: Frame, coded: Coded) -> NDArray[np.float64]:
+def elbo_of(model: TokenNetwork, frame: Frame, coded: Coded) -> NDArray[np.float64]:
     """-ELBO (B, W) of a frame's windows [InfoTok]: bits, and L1 error of luma in units that make
     both alike on average."""
     missed = (coded.picture.y.float() - frame.source.y).abs()
@@ -121,7 +122,7 @@ def elbo_of(model: GVC1D, frame: Frame, coded: Coded) -> NDArray[np.float64]:
 
 
 @contextmanager
-def _layers(model: GVC1D, change: str) -> Iterator[None]:
+def _layers(model: TokenNetwork, change: str) -> Iterator[None]:
     stacks = model.encoder.stack, model.decoder.stack
     before = [(s.uses_local, s.uses_global) for s in stacks]
     for stack in stacks:
@@ -143,7 +144,7 @@ def return_to(run: list[Frame], phases: int) -> list[Frame]:
 
 
 def judge(
-    model: GVC1D, run: list[Frame], row: str, change: str, rate: int, distortion: Distortion
+    model: TokenNetwork, run: list[Frame], row: str, change: str, rate: int, distortion: Distortion
 ) -> dict[str, float]:
     """`loss`, `psnr` of luma and `bits` a window of a run (B > 1), one of `ROWS`."""
     frames = return_to(run, model.config.phases) if row == "return" else run
@@ -164,7 +165,7 @@ def judge(
 
 
 @torch.no_grad()
-def measure_built_in(model: GVC1D, row: str, change: str = "") -> dict[str, float]:
+def measure_built_in(model: TokenNetwork, row: str, change: str = "") -> dict[str, float]:
     """`judge` of eight frames of the built-in clip, four by four; its stand-in for a base is the
     source at a quarter of its size."""
     distortion = Distortion(Weights(4.0, 10.0, 1.0), torch.device("cpu"))
@@ -193,7 +194,7 @@ def _coarse(plane: Tensor) -> Tensor:
 
 
 def make_card(
-    measure: Callable[[GVC1D, str, str], dict[str, float]], model: GVC1D
+    measure: Callable[[TokenNetwork, str, str], dict[str, float]], model: TokenNetwork
 ) -> dict[str, dict[str, float]]:
     """`ROWS`: what `judge` says of the whole network, distortion without one, and what each spoilt
     part costs in per cent."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.run import Frame
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import Frame, TokenNetwork
 from training.gvc1d.alarms import Figures, spreads
 from training.gvc1d.card import code_run, judge
 from training.gvc1d.data import Runs, collate
@@ -79,7 +78,7 @@ class HeldOut:
         return frames_of(batch, base, base, self.device)
 
     @torch.no_grad()
-    def measure(self, model: GVC1D, row: str, change: str = "") -> dict[str, float]:
+    def measure(self, model: TokenNetwork, row: str, change: str = "") -> dict[str, float]:
         """Of held-out runs what `card.judge` says; `row`: one of `card.ROWS`, `change`: one of
         `card.CHANGES`, or "free" = no network."""
         found = []
@@ -92,7 +91,7 @@ class HeldOut:
         return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
     @torch.no_grad()
-    def check(self, model: GVC1D, minutes: float) -> dict[str, float]:
+    def check(self, model: TokenNetwork, minutes: float) -> dict[str, float]:
         """Figures of the alarms. Raises `alarms.Alarm`."""
         whole, zeroed, shuffled = (
             self.measure(model, "no base", change)["loss"] for change in ("", "zeroed", "shuffled")
@@ -116,7 +115,7 @@ class HeldOut:
         return {name: round(value, 4) for name, value in asdict(found).items()}
 
     @torch.no_grad()
-    def validate(self, model: GVC1D) -> dict[str, float]:
+    def validate(self, model: TokenNetwork) -> dict[str, float]:
         """Distortion whole and spoilt, PSNR-Y and bits, with and without a base."""
         found = {}
         for name in ("no base", "base"):

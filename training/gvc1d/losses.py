@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.gvc1d.picture import PEAK, Picture
-from gvcodec.gvc1d.run import Coded, Frame
+from gvcodec.gvc1d.token_network import Coded, Frame
 from gvcodec.perceptual.losses import (
     eight_bits,
     fidelity_guard,

@@ -8,11 +8,11 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from training.gvc1d.settings import TrainConfig
 
 
-def make_model(config: TrainConfig) -> GVC1D:
+def make_model(config: TrainConfig) -> TokenNetwork:
     """The network to train: of `initial`, of TA-TiTok's weights, or new."""
     named = {"small": SMALL, "large": LARGE}.get(config.network)
     if named is None:
@@ -25,14 +25,14 @@ def make_model(config: TrainConfig) -> GVC1D:
         named = replace(named, buffer=False)
     if "direct" in config.without:
         named = replace(named, direct=False)
-    model = GVC1D(named)
+    model = TokenNetwork(named)
     if config.initial:
         # An ablation, or a network that has got a part since: what fits.
         mine, saved = model.state_dict(), load_file(config.initial)
         fits = {k: v for k, v in saved.items() if k in mine and mine[k].shape == v.shape}
         model.load_state_dict(fits, strict=False)
     if config.titok:
-        from gvcodec.gvc1d.titok import load_titok
+        from training.gvc1d.titok import load_titok
 
         load_titok(model, Path(config.titok))
     for stack in (model.encoder.stack, model.decoder.stack):

@@ -32,8 +32,7 @@ from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.picture import grey
-from gvcodec.gvc1d.run import Coded, Frame
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import Coded, Frame, TokenNetwork
 from training.card import write_card
 from training.gvc1d.card import elbo_of, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
@@ -81,7 +80,7 @@ class Work:
         self.mean_elbo = RunningMean()
 
     def groups(self) -> list[dict[str, Any]]:
-        model = cast(GVC1D, self.model)
+        model = cast(TokenNetwork, self.model)
         few = [*model.steps.parameters(), *model.prior.parameters()]
         few += [p for n, p in model.named_parameters() if n == "direct.gate"]
         own = {id(p) for p in few}
@@ -165,7 +164,7 @@ class Work:
                 other = there_and_back([f.rolled() for f in run], int(rng.integers(1, 4)))
                 before += [other[0]._replace(cut=True, motion=None), *other[1:]]
             with half(self.device), torch.no_grad():
-                state = cast(GVC1D, self.model)(before, rate)[1].detach()
+                state = cast(TokenNetwork, self.model)(before, rate)[1].detach()
             frames[0] = frames[0]._replace(motion=None, cut=cut)
             frames[1:] = [f._replace(cut=alone) for f in frames[1:]]
         if prefix:
@@ -212,8 +211,8 @@ class Work:
             found: Counts = rng.choice(_prefixes(self._tokens), shape)
             return found
         with half(self.device), torch.no_grad():
-            coded = cast(GVC1D, self.model)([frame], rate, state)[0][0]
-        elbo = elbo_of(cast(GVC1D, self.model), frame, coded)
+            coded = cast(TokenNetwork, self.model)([frame], rate, state)[0][0]
+        elbo = elbo_of(cast(TokenNetwork, self.model), frame, coded)
         rates = rng.choice(BASE_RATES, (shape[0], 1))
         return training_counts(elbo, self.mean_elbo.update(elbo), self._tokens, rates)
 
@@ -269,7 +268,7 @@ class Work:
 
     @property
     def _sizes(self) -> GVC1DConfig:
-        return cast(GVC1D, self.model).config
+        return cast(TokenNetwork, self.model).config
 
     @property
     def _rates(self) -> int:
@@ -292,16 +291,16 @@ class Work:
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
         if self.rank:  # the first process looks, and an alarm there ends all
             return {}
-        return self.held_out.check(cast(GVC1D, average), minutes)
+        return self.held_out.check(cast(TokenNetwork, average), minutes)
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         if self.rank:
             return {}
-        return self.held_out.validate(cast(GVC1D, average))
+        return self.held_out.validate(cast(TokenNetwork, average))
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         path = Path(self.config.out) / "gvc1d.safetensors"
-        save_model(cast(GVC1D, average), path)
+        save_model(cast(TokenNetwork, average), path)
         config = self.config
         frames = config.accumulate * config.batch * config.frames * self._windows * self.world
         write_card(
@@ -370,7 +369,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with _processes(options.device) as device:
         if options.card:
             work = Work(replace(config, initial=options.card), device)
-            model = cast(GVC1D, work.model.eval())
+            model = cast(TokenNetwork, work.model.eval())
             card = make_card(work.held_out.measure, model)
             built_in = make_card(measure_built_in, model)
             print(json.dumps({"held out": card, "built-in clip": built_in}, indent=2))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import MediaError
-from gvcodec.gvc1d.token_network import GVC1D
+from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.models import read_weights
 
 #: Their names, without number of layer, by ours.
@@ -62,7 +62,7 @@ LAYER_NAMES = {
 }
 
 
-def load_titok(model: GVC1D, path: Path) -> None:
+def load_titok(model: TokenNetwork, path: Path) -> None:
     """Put the published weights of `path` into a network of configuration `LARGE`'s form. Raises
     `MediaError` when the file is none, or of other sizes."""
     if not model.config.titok:
@@ -79,7 +79,7 @@ def load_titok(model: GVC1D, path: Path) -> None:
     model.load_state_dict(ours)
 
 
-def _translated(model: GVC1D, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _translated(model: TokenNetwork, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors by our names. Raises `KeyError`, `ValueError`."""
     found = {mine: theirs[name] for mine, name in NAMES.items()}
     for side, sizes in (("encoder", model.config.encoder), ("decoder", model.config.decoder)):
@@ -101,7 +101,7 @@ def _translated(model: GVC1D, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def random_titok(model: GVC1D, seed: int = 0) -> dict[str, Tensor]:
+def random_titok(model: TokenNetwork, seed: int = 0) -> dict[str, Tensor]:
     """A file's tensors with the published names and shapes of a network's size and random values,
     for tests: the real one cannot be shipped."""
     generator = torch.Generator().manual_seed(seed)
