@@ -19,7 +19,7 @@ from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.ledger import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.container.opening import open_sink
-from gvcodec.edit.info import duration_of
+from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
 from gvcodec.util import uris
@@ -70,7 +70,7 @@ def encode_in_chunks(job: Job) -> Encoded:
         assert done is not None
         with open(Path(folder, done["output"]), "rb") as joined:
             reader = Reader(joined)
-            fmt, seconds = reader.header.format, float(duration_of(reader))
+            fmt, seconds = reader.header.format, facts(reader).duration
             joined.seek(0)
             shutil.copyfileobj(joined, output)
     row = done["rows"][0]

@@ -13,7 +13,7 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
-from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
+from gvcodec.bitstream import Kind, PtsDecoder, Reader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.quality import EXACT, read_quality
 from gvcodec.container.opening import Source, open_reader
@@ -94,44 +94,15 @@ def info(source: Source) -> Info:
         return facts(reader)
 
 
-class _Length:
-    """How long the frames of a stream are shown, by its packets in order."""
-
-    def __init__(self, header: SequenceHeader) -> None:
-        fmt = header.format
-        self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
-        self._start, self._tick = header.start_pts, fmt.time_base
-
-    def see(self, packet: Packet) -> None:
-        if packet.kind is Kind.TIMING:
-            self._timing.send(packet.payload)
-        elif packet.is_frame:
-            self._timing.receive()
-
-    @property
-    def seconds(self) -> Fraction:
-        """Once all packets were seen."""
-        return (self._timing.receive() - self._start) * self._tick
-
-
-def duration_of(reader: Reader) -> Fraction:
-    """Seconds that frames are shown; reads the stream. Raises `DamagedStreamError`."""
-    length = _Length(reader.header)
-    for packet in reader.packets():
-        length.see(packet)
-    return length.seconds
-
-
 def facts(reader: Reader) -> Info:
     """All of a stream, read and checked. Raises `DamagedStreamError`."""
-    header = reader.header
+    header, fmt = reader.header, reader.header.format
     packets: list[dict[str, Any]] = []
-    described, length = b"", _Length(header)
+    described, timing = b"", PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
     tracks = _Tracks(header.start_pts * header.format.time_base)
     latents: list[tuple[int, int]] = []
     psnr_y: float | None = None
     for packet in reader.packets():
-        length.see(packet)
         entry: dict[str, Any] = {
             "offset": reader.packet_offset,
             "type": packet.kind.name.lower(),
@@ -139,6 +110,9 @@ def facts(reader: Reader) -> Info:
         }
         if packet.is_frame:
             entry["frame"] = reader.frames - 1
+            timing.receive()
+        elif packet.kind is Kind.TIMING:
+            timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
             tracks.send(packet.payload)
         elif packet.kind is Kind.METADATA and not described:
@@ -153,11 +127,12 @@ def facts(reader: Reader) -> Info:
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]
         counts[entry["type"]] += 1
-    fmt, frames = header.format, reader.frames
+    frames = reader.frames
     # Older streams keep the clock of the source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
     video = reader.size - reader.track_size
-    seconds = float(length.seconds) if frames else 0.0
+    end = timing.receive() if frames else header.start_pts
+    seconds = float((end - header.start_pts) * fmt.time_base)
     return Info(
         width=fmt.width,
         height=fmt.height,

@@ -28,6 +28,7 @@ from av.stream import Stream
 
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import DamagedStreamError
+from gvcodec.media.mp4_limits import boxes
 
 #: Most bytes of a head. Ordinary ones have less than a thousand a track.
 MAX_HEAD = 1 << 20
@@ -211,14 +212,8 @@ def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
 def _until_fragments(head: bytes) -> bytes:
     """An MP4 file without its fragments: muxers of some subtitles end even an empty file with one,
     and FFmpeg need not see it."""
-    cursor = Cursor(head, "tracks: codec parameters")
-    while len(cursor):
-        at = len(head) - len(cursor)
-        size, kind = int.from_bytes(cursor.take(4)), cursor.take(4)
-        if kind == b"moof" or size < 8:
-            return head[:at] if kind == b"moof" else head
-        cursor.take(size - 8)
-    return head
+    found = boxes(io.BytesIO(head), 0, len(head))
+    return head[: next((start - 8 for name, start, _ in found if name == b"moof"), None)]
 
 
 def _check_mp4(data: bytes, inside: bytes = b"") -> None:

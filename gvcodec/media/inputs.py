@@ -8,15 +8,13 @@ Raises `MediaError`, `UsageError`."""
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 from gvcodec.errors import MediaError
 from gvcodec.media.sound_coding import parse_sound
@@ -27,11 +25,6 @@ PICTURES = frozenset(
     """.png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic .heif .exr .dpx .pgm .ppm .pnm .jp2
     .tga""".split()  # noqa: SIM905
 )
-#: By the first bytes of a TIFF file: the order of its bytes.
-_TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
-#: What a page is, and the bits of a smaller copy and of a mask.
-_SUBFILE, _NOT_MEANT = 254, 5
-_MOST_PAGES = 65535
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
@@ -142,51 +135,8 @@ class InputOptions:
         return replace(colour, **given)
 
 
-class Page(str):
-    """Path of a TIFF file with several pages; the one that is meant begins at `place`, four bytes
-    as the file has them."""
-
-    place: bytes
-
-    def open(self) -> BinaryIO:
-        """The file as if this were its first page."""
-        data = Path(self).read_bytes()
-        return io.BytesIO(data[:4] + self.place + data[8:])
-
-
 def list_pictures(path: str) -> list[str] | None:
-    """The pictures of a folder, of a name like `f%04d.png` or of a stack (TIFF), in order; None for
-    others."""
-    found = _list_files(path)
-    pages = [page for name in found or [path] for page in _pages_of(name)]
-    return pages if found or len(pages) > 1 else None
-
-
-def _pages_of(path: str) -> list[str]:
-    """The pages of a TIFF file; the same path for others, and for one page."""
-    if not path.lower().endswith((".tif", ".tiff")) or not os.path.isfile(path):
-        return [path]
-    pages: list[str] = []
-    with open(path, "rb") as file:
-        order = _TIFF.get(file.read(4))
-
-        def number(data: bytes) -> int:
-            return int.from_bytes(data, order or "little")
-
-        seen, place = {0}, file.read(4) if order else b""
-        while number(place) not in seen and len(seen) <= _MOST_PAGES:
-            file.seek(number(place))
-            seen.add(number(place))
-            tags = [file.read(12) for _ in range(number(file.read(2)))]
-            if not any(number(t[:2]) == _SUBFILE and number(t[8:]) & _NOT_MEANT for t in tags):
-                page = Page(path)
-                page.place = place
-                pages.append(page)
-            place = file.read(4)
-    return pages if len(pages) > 1 else [path]
-
-
-def _list_files(path: str) -> list[str] | None:
+    """The pictures of a folder or of a name like `f%04d.png`, in order; None for others."""
     folder, name = os.path.split(path)
     if os.path.isdir(path):
         return _series(path, _in_folder(path))

@@ -13,8 +13,9 @@ from typing import BinaryIO, cast
 import av
 from av.stream import Disposition, Stream
 
+from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import MediaError, MissingFileError, UsageError
-from gvcodec.media.inputs import Page
+from gvcodec.media.codec_parameters import ebml_number
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.timeline import may_jump
@@ -243,10 +244,10 @@ class Opened:
 def read_pictures(
     paths: Sequence[str], first: int = 0, cut_off: list[str] | None = None
 ) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Numbered pictures from number `first` on, each a file of its own or a page of one. `cut_off`
-    gets the names of those whose end is missing."""
+    """Numbered pictures from number `first` on. `cut_off` gets the names of those whose end is
+    missing."""
     for number, path in enumerate(paths[first:], first):
-        opened = Opened(path.open() if isinstance(path, Page) else path, path)
+        opened = Opened(path, path)
         try:
             frame = next(opened.container.decode(video=0), None)
         except (av.FFmpegError, OSError) as error:
@@ -278,10 +279,8 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         at = head.find(_SEGMENT)
         if at < 0 or at + 12 > len(head):
             return False
-        length = 9 - head[at + 4].bit_length()
-        data = head[at + 4 : at + 4 + length]
-        claimed = int.from_bytes(data, "big") & ((1 << 7 * length) - 1)
-        unknown = claimed == (1 << 7 * length) - 1
+        coded, length = ebml_number(Cursor(head[at + 4 :], "segment"), 8)
+        claimed, unknown = coded - (1 << 7 * length), coded == (1 << 7 * length + 1) - 1
         return not unknown and at + 4 + length + claimed > size
     if head[4:8] not in _BOXES:
         return False

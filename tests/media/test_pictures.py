@@ -2,7 +2,6 @@
 tags of HDR in PNG."""
 
 import io
-import struct
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -62,54 +61,6 @@ def test_gray_keeps_its_brightness(tmp_path, name: str, write: Callable[[Path], 
         (frame,) = reader
     shown = rgb_from_planes(frame.planes, reader.format.colour)[16, 8::16]
     assert np.abs(shown.astype(int) - LEVELS[:, None]).max() <= 3
-
-
-def stack(path: Path, kind: str, **options: object) -> None:
-    pages = [Image.fromarray(RAMP // (k + 1)).convert(kind) for k in range(4)]
-    pages[0].save(path, save_all=True, append_images=pages[1:], **options)
-
-
-@pytest.mark.parametrize("kind", ["L", "RGB", "I;16"])
-def test_all_pages_of_a_stack_are_frames(tmp_path, kind: str) -> None:
-    stack(tmp_path / "in.tif", kind, compression="tiff_lzw")
-    with VideoReader(tmp_path / "in.tif") as reader:
-        frames = [frame.planes[0] for frame in reader]
-    assert len(frames) == reader.expected == 4
-    levels = [int(frame[16, 100]) for frame in frames]
-    assert levels == sorted(levels, reverse=True) and levels[0] > levels[3]
-    with VideoReader(tmp_path / "in.tif", 0.08) as reader:
-        assert [int(frame.planes[0][16, 100]) for frame in reader] == levels[2:]
-
-
-def test_a_folder_of_stacks_has_the_pages_of_all(tmp_path) -> None:
-    for number in range(2):
-        stack(tmp_path / f"{number}.tif", "L")
-    with VideoReader(tmp_path) as reader:
-        assert len(list(reader)) == 8
-
-
-def test_a_smaller_copy_within_a_picture_is_no_frame(tmp_path) -> None:
-    path = tmp_path / "in.tif"
-    stack(path, "L")
-    data = bytearray(path.read_bytes())
-    before, at = 4, int.from_bytes(data[4:8], "little")
-    for page in range(4):
-        (count,) = struct.unpack_from("<H", data, at)
-        if page % 2:
-            # Its first tag, ImageWidth, comes after NewSubfileType.
-            data += data[at : at + 2 + 12 * count + 4]
-            copy = len(data) - (2 + 12 * count + 4)
-            tag = struct.pack("<HHII", 254, 4, 1, 1)
-            data[copy : copy + 2] = struct.pack("<H", count + 1)
-            data[copy + 2 : copy + 2] = tag
-            data[before : before + 4] = copy.to_bytes(4, "little")
-            at = copy
-            count += 1
-        before = at + 2 + 12 * count
-        at = int.from_bytes(data[before : before + 4], "little")
-    path.write_bytes(data)
-    with VideoReader(path) as reader:
-        assert len(list(reader)) == 2
 
 
 def tiled(path: Path) -> None:
