@@ -14,17 +14,13 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.errors import MediaError
-
 #: Frames by which an encoder may decode ahead of what is shown; x265's delay is 16 at most.
 _MOST_DELAY = 32
-#: Kinds of files whose tables count the ticks from frame to frame in 31 bits; FFmpeg makes at least
-#: `_LEAST` of them a second.
+#: Kinds of files whose tables count the ticks from frame to frame in 31 bits.
 COUNTS = ("mp4", "mov")
-_MOST_TICKS, _LEAST = (1 << 31) - 1, 10_000
 #: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
 #: whole part of that size.
-_FINEST, _USUAL = _MOST_TICKS // 3600, 90_000
+_FINEST, _USUAL = (1 << 31) // 3600, 90_000
 
 
 class FileClock:
@@ -52,18 +48,6 @@ def _coarser(scale: int) -> int:
     least = -(-scale // _FINEST)
     factors = (n for n in range(least, 16 * least) if scale % n == 0)
     return scale // factor if (factor := next(factors, 0)) else _USUAL
-
-
-def check_pause(ticks: int, tick: Fraction, suffix: str) -> None:
-    """Raises `MediaError` for a distance of two frames that the tables of MP4 cannot hold."""
-    scale = tick.denominator
-    while scale < _LEAST:
-        scale *= 2
-    if ticks * tick * scale >= _MOST_TICKS:
-        raise MediaError(
-            f"a picture stands for {float(ticks * tick):.0f} s, longer than {suffix} can hold "
-            f"here; .mkv can"
-        )
 
 
 class DecodingTimes:

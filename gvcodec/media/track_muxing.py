@@ -20,7 +20,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.decoding_times import COUNTS, check_pause
+from gvcodec.media.decoding_times import COUNTS
 from gvcodec.media.metadata import Metadata, give_tags
 from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
@@ -96,8 +96,6 @@ class TrackMuxer:
         self._refused: dict[int, int] = {}
         #: Time of the packet before of each output, in ticks of its track.
         self._latest: dict[Stream, int] = {}
-        #: When the coded frame before is decoded.
-        self._decoded: int | None = None
         self.offset = Fraction(0)
         self.notes: list[str] = []
 
@@ -146,11 +144,6 @@ class TrackMuxer:
         self._mux_until(packet.dts * packet.time_base)
         later = round(self.offset / packet.time_base)
         packet.pts, packet.dts = packet.pts + later, packet.dts + later
-        if self._kind in COUNTS:
-            pause = packet.dts - (packet.dts if self._decoded is None else self._decoded)
-            longest = max(pause, packet.pts - packet.dts, packet.duration or 0)
-            check_pause(longest, packet.time_base, self._suffix)
-            self._decoded = packet.dts
         self._container.mux(packet)
 
     def _add_tracks(self, reader: TrackReader) -> None:

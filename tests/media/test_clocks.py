@@ -260,10 +260,10 @@ def test_a_fine_clock_leaves_room_for_an_hour(tmp_path, scale: int, suffix: str)
         assert abs(time - right) < Fraction(1, 90_000)
 
 
-def test_a_pause_that_a_file_cannot_hold_is_refused_in_words(tmp_path) -> None:
+def test_a_pause_that_a_file_cannot_hold_is_refused(tmp_path) -> None:
     fmt = VideoFormat(64, 64, Fraction(30), Fraction(1, 90_000), 8)
     ticks = [0, 3000, 3000 + 36_000 * 90_000]
-    with pytest.raises(MediaError, match=r"stands for 36000 s, longer than \.mp4.*\.mkv can"):
+    with pytest.raises(MediaError, match=r"a\.mp4: cannot be written"):
         write(tmp_path / "a.mp4", fmt, ticks, 20)
     assert not list(tmp_path.iterdir())
     write(tmp_path / "a.mkv", fmt, ticks, 20)
