@@ -128,7 +128,7 @@ def facts(reader: Reader) -> Info:
         sizes[entry["type"]] += entry["bytes"]
         counts[entry["type"]] += 1
     frames = reader.frames
-    # Older streams keep the clock of the source.
+    # Streams of the library may keep the clock of their source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
     video = reader.size - reader.track_size
     end = timing.receive() if frames else header.start_pts

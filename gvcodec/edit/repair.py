@@ -193,9 +193,7 @@ class HeldFrames:
     there are fewer than the stream says."""
 
     def __init__(self, gaps: Mapping[int, int], kept: int) -> None:
-        self._gaps: dict[int, int] = {}
-        self._kept = kept
-        self.total = 0
+        self._gaps, self._kept, self.total = dict[int, int](), kept, 0
         most = max(_LEAST_BOUND, _BOUND * kept)
         for place, lost in sorted(gaps.items()):
             self._gaps[place] = min(lost, most - self.total)

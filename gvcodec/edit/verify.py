@@ -34,17 +34,18 @@ _OTHER_SHAPE = Fraction(1, 20)
 
 class Originals:
     """Frames of `source` (planes), found by time, since a stream may be a piece and have a lower
-    frame rate; asked for in display order of a stream with this header.
-    `enlarge`: makes pictures of a smaller stream as large as the source's. Raises `UsageError`
-    where they have another shape, or are larger."""
+    frame rate; asked for in display order of a stream with this header. Raises `UsageError` where
+    pictures of the stream have another shape, or are larger."""
 
     def __init__(self, source: VideoReader, header: SequenceHeader) -> None:
         fmt, own = header.format, source.format
-        self.enlarge: Scaler | None = None
+        #: Width and height that smaller pictures are made, None = nothing is.
+        self.enlarged_to: tuple[int, int] | None = None
         if (own.width, own.height) != (fmt.width, fmt.height):
-            self.enlarge = Scaler(fmt, (own.width, own.height))
+            self.enlarged_to = own.width, own.height
+            self._scaler = Scaler(fmt, self.enlarged_to)
         shape = Fraction(fmt.width * own.height, fmt.height * own.width)
-        if self.enlarge and (abs(shape - 1) > _OTHER_SHAPE or fmt.width >= own.width):
+        if self.enlarged_to and (abs(shape - 1) > _OTHER_SHAPE or fmt.width >= own.width):
             raise UsageError(
                 f"{source.name} has {own.width}×{own.height} samples, the stream "
                 f"{fmt.width}×{fmt.height}"
@@ -57,23 +58,20 @@ class Originals:
         #: Seconds of the source that come before the stream.
         self._offset: Fraction | None = None
 
-    @property
-    def enlarged_to(self) -> tuple[int, int] | None:
-        """Width and height that smaller pictures are made, None = nothing is."""
-        if self.enlarge is None:
-            return None
-        return self.enlarge.format.width, self.enlarge.format.height
-
     def as_large(self, planes: Planes) -> Planes:
         """A picture of the stream, as large as the source's."""
-        return self.enlarge.apply(planes) if self.enlarge else planes
+        return self._scaler.apply(planes) if self.enlarged_to else planes
 
     def at(self, pts: int, metadata: bytes) -> Planes | None:
         """The frame that is shown at this time of the stream, whose `metadata` packet has come;
         None where the source has none then."""
         fmt = self._header.format
         if self._offset is None:
-            self._offset = self._find_offset(metadata)
+            start = Metadata.unpack(metadata).source_start if metadata else 0
+            # Streams of the library may keep the clock of their source.
+            first = Fraction(start, 1_000_000) or self._header.start_pts * fmt.time_base
+            begun = self._source.shift * self._source.format.time_base
+            self._offset = max(Fraction(0), first - begun)
         begin = (pts - self._header.start_pts) * fmt.time_base + self._offset
         begin -= min(1 / fmt.frame_rate, 1 / self._source.format.frame_rate) * _OFF
         while self._next is not None and self._next.pts * self._tick < begin:
@@ -82,15 +80,6 @@ class Originals:
             return None
         found, self._next = self._next, next(self._frames, None)
         return found.planes
-
-    def _find_offset(self, metadata: bytes) -> Fraction:
-        start = Metadata.unpack(metadata).source_start if metadata else 0
-        first = Fraction(start, 1_000_000)
-        if not start:
-            # Older streams keep the clock of the source.
-            first = self._header.start_pts * self._header.format.time_base
-        source = self._source
-        return max(Fraction(0), first - source.shift * source.format.time_base)
 
 
 @dataclass(frozen=True, slots=True)

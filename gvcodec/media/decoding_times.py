@@ -27,27 +27,21 @@ class FileClock:
     """Converts timestamps from ticks of `time_base` to ticks of the output container `kind`."""
 
     def __init__(self, kind: str, time_base: Fraction) -> None:
-        self._factor, self.tick = Fraction(1), time_base
-        if kind in COUNTS and time_base.denominator > _FINEST:
-            self.tick = Fraction(1, _coarser(time_base.denominator))
-            self._factor = time_base / self.tick
-        self._last: int | None = None
+        self.tick, scale = time_base, time_base.denominator
+        if kind in COUNTS and scale > _FINEST:
+            # Many times stay exact in whole parts of the finer clock.
+            least = -(-scale // _FINEST)
+            factor = next((n for n in range(least, 16 * least) if scale % n == 0), None)
+            self.tick = Fraction(1, scale // factor if factor else _USUAL)
+        self._factor, self._last = time_base / self.tick, -(1 << 63)
 
     def place(self, pts: int) -> int:
         return round(pts * self._factor)
 
     def send(self, pts: int) -> int:
         """The time of the next frame, later than that of the one before."""
-        time = self.place(pts)
-        self._last = time if self._last is None else max(time, self._last + 1)
+        self._last = max(self.place(pts), self._last + 1)
         return self._last
-
-
-def _coarser(scale: int) -> int:
-    """Ticks a second at which many times of a finer clock stay exact."""
-    least = -(-scale // _FINEST)
-    factors = (n for n in range(least, 16 * least) if scale % n == 0)
-    return scale // factor if (factor := next(factors, 0)) else _USUAL
 
 
 class DecodingTimes:
