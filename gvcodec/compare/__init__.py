@@ -6,8 +6,6 @@
 `peers` codes with the encoders that PyAV carries, `page` shows pictures, figures and bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

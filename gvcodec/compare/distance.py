@@ -8,20 +8,15 @@ Nothing where torch is missing. gvcodec's painter is trained and fitted with DIS
 network as losses; LPIPS-Alex is kept for judging.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.painter.open import has_torch
 from gvcodec.util.torch_settings import usual_torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Picture = NDArray[np.uint8]
 #: Frames that are looked at, evenly over the clip.
@@ -55,7 +50,7 @@ def distances(height: int, width: int) -> list[Distance]:
         return []
     loss = PerceptualLoss(weights=small[1])
 
-    def both(picture: Tensor, source: Tensor) -> Any:
+    def both(picture: Any, source: Any) -> Any:
         return sum(loss(picture, loss.reference(source)))
 
     return [Distance("small-network distance", True, _taken(both))]

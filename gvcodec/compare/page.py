@@ -1,7 +1,5 @@
 """The page of a comparison: one self-contained HTML file, with pictures as WebP."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json

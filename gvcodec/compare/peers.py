@@ -4,8 +4,6 @@ Sizes count packets without a container. Each encoder runs at a CRF that `gvcode
 finds.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ container's clock, which may be coarse: one that comes about when the frame rate
 then.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections import deque
 from collections.abc import Iterator

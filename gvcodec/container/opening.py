@@ -2,8 +2,6 @@
 .bin files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
 (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -6,8 +6,6 @@ put together anew from the GOPs that are there, as `gvcodec cut` and `cat` do. W
 painting cannot be trusted there are base frames only.
 """
 
-from __future__ import annotations
-
 import tempfile
 import zlib
 from collections.abc import Callable

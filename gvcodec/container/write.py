@@ -2,8 +2,6 @@
 packets in metadata OBUs (`gvcodec.bitstream.metadata_obu`); sound, subtitles, title and chapters by
 the container's own means. Nothing is re-encoded."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -5,8 +5,6 @@ The picture is the coded one: at reduced scale it is smaller, and padding to eve
 64 is not cropped.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

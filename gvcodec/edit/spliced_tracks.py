@@ -6,8 +6,6 @@ shortened, or left out if less than half of it would be heard. So the sound keep
 the pictures, and a gap or an overlap lasts at most half a packet.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from fractions import Fraction
 

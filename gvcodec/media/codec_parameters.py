@@ -13,8 +13,6 @@ And display sizes of Matroska files: PyAV's muxer writes none, so the sample asp
 that have none of their own would be lost.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator, Sequence

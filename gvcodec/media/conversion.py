@@ -1,8 +1,6 @@
 """Converts decoded frames to `Planes` of one format, that of the first frame: orientation is
 applied, other sizes are scaled, other pixel formats converted."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator

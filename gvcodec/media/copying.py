@@ -1,8 +1,6 @@
 """Copies sound and subtitles of a file: packets wait until the frames that they go with are
 read."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

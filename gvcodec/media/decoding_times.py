@@ -7,8 +7,6 @@ frames. A frame is decoded at most `_MOST_DELAY` frames before it is shown, each
 long as the longest so far at most.
 """
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

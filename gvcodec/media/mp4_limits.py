@@ -4,8 +4,6 @@ A table of a few bytes can claim 2^32 samples, each of which takes an entry in m
 is refused whose samples could not be in it.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from typing import Protocol

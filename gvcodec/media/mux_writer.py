@@ -4,8 +4,6 @@ with MuxWriter(pending, "matroska", fmt, crf, tracks, metadata, threads) as writ
     writer.write(planes, pts)
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@ video made from RGB between four luma samples ("center"). Other sitings are conv
 interpolation.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 import zlib

@@ -13,8 +13,6 @@ each. Raises `MediaError`, `UsageError`.
 One class of many fields, and so one long file: what is found when a file is opened decides how each
 of its frames is read."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

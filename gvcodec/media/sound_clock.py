@@ -6,8 +6,6 @@ that samples are not to be heard: a packet is marked as discarded, it carries a 
 skip, or the file does. Here each packet has its time and its own hidden samples.
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from typing import Any, Final

@@ -6,8 +6,6 @@ Works on packets, before they are decoded, so that frames and copied tracks go b
 Times shared between streams are in seconds, timestamps of packets in ticks of their stream.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction

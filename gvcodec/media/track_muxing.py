@@ -5,8 +5,6 @@ Hidden sound: Matroska has a delay for each track, MP4 shows nothing before time
 hide is left out by whole packets.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Callable, Iterator

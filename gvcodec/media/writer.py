@@ -10,8 +10,6 @@ know. With one they are what plays everywhere (H.264 High as `avc1`, 10 bits as 
 under their name only when complete. Raises `MediaError`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -6,8 +6,6 @@
 Planes are Y, U, V as `<u2`, 0…1023, without gaps.
 """
 
-from __future__ import annotations
-
 import struct
 import threading
 from collections.abc import Callable, Iterator

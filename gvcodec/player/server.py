@@ -6,8 +6,6 @@ range requests, the model that the stream names, and frames. No path of a reques
 on the disk.
 """
 
-from __future__ import annotations
-
 import http.server
 import json
 import re
