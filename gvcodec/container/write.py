@@ -15,7 +15,6 @@ from typing import BinaryIO
 import av
 from av.stream import Disposition
 
-from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_in
@@ -35,9 +34,6 @@ ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
-#: In an MP4 file with its index in front: bytes from the start that hold the first track header,
-#: and bytes from its name to width and height (16.16 bits each), by its version.
-_FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 
 
 def check_one_file(path: str, base: str) -> None:
@@ -115,40 +111,22 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
             writer.finish(reader.base_hash)
         finally:
             writer.close()
-        notes = [*writer.notes, *_describe(header, pending.temporary, kind)]
+        notes = [*writer.notes, *_show_size(header, pending.temporary, kind)]
     if writer.metadata.mastering or writer.metadata.light:
         notes.append("HDR metadata is kept for gvcodec, other players do not see it")
     return reader.frames, notes
 
 
-def _describe(header: SequenceHeader, path: Path, kind: str) -> list[str]:
-    """Say in the container how large pictures are shown; a line where they are coded smaller."""
-    fmt = header.format
-    # MP4 gets the aspect ratio from FFmpeg.
-    if header.scale == 1 and (fmt.sar == 1 or kind == "mp4"):
-        return []
-    coded = Resampler(fmt.width, fmt.height, header.scale)
-    width, height = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
-    width, height = display_size(width, height, fmt.sar)
-    show = _show_mp4 if kind == "mp4" else write_display_size
-    done = show(path, (width, height))
-    if header.scale == 1:
-        ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
-        return [] if done else [f"sample aspect ratio {ratio} left out"]
-    what = f"say {width}×{height}, which some players ignore" if done else "are shown small"
-    return [f"pictures coded at {header.scale} of the size {what}"]
-
-
-def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
-    """FFmpeg's muxer takes the size of the coded pictures."""
-    with open(path, "r+b") as file:
-        head = file.read(_FRONT)
-        at = head.find(b"tkhd")
-        if at < 0:
-            return False
-        file.seek(at + _TKHD_SIZE[head[at + 4]])
-        file.write(b"".join((side << 16).to_bytes(4) for side in size))
-    return True
+def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
+    """Say in the container how large pictures are shown, in MP4 by FFmpeg as far as their shape
+    goes; a line for what players may show otherwise."""
+    fmt, told = header.format, kind == "mp4"
+    if not told and (fmt.sar != 1 or header.scale != 1):
+        told = write_display_size(path, display_size(fmt.width, fmt.height, fmt.sar))
+    if header.scale != 1:
+        return [f"pictures coded at {header.scale} of the size are shown small by some players"]
+    ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
+    return [f"sample aspect ratio {ratio} left out"] * (fmt.sar != 1 and not told)
 
 
 @dataclass(slots=True)
