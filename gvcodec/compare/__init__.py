@@ -36,9 +36,8 @@ _MOST_SAMPLES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`rows`: one a codec, gvcodec first; `html`: the page; `notes`: a line for each peer that
-    cannot reach these bytes, and on how distances were measured; `verdict`: a sentence on which
-    codec is nearest to the source, and by how much."""
+    """`rows`: one a codec, gvcodec first; `notes`: on peers that need more bytes, and on distances;
+    `verdict`: who is nearest to the source, by how much."""
 
     rows: list[Row]
     html: str
@@ -144,9 +143,8 @@ def _notes(metrics: Sequence[Distance]) -> list[str]:
 
 
 def _decode(reader: Reader) -> tuple[Coded, list[int], bytes]:
-    """Shown frames of a stream and bytes of their packets, in the order of the packets; what
-    belongs to no frame (header, weights, index) counts to the first, sound does not count. And the
-    frames' timestamps, and the `metadata` packet."""
+    """Shown frames and bytes of their packets (the first counts all that is neither frame nor
+    sound), timestamps, and the `metadata` packet."""
     decoder = Decoder(reader.header, limits=UNLIMITED)
     sizes: list[int] = []
 

@@ -33,9 +33,8 @@ _HALVES = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`library` and `decoder`: FFmpeg's names of the encoder and of what reads its packets;
-    `coarsest`: the end of its CRF, `unit`: what CRF is rounded to; `parameters`: the option of
-    FFmpeg that CRF is a part of, "" = it is one itself."""
+    """`library`, `decoder`: FFmpeg's names; `coarsest`: end of its CRF, `unit`: its step;
+    `parameters`: the option of FFmpeg that holds CRF, "" = its own."""
 
     title: str
     library: str
@@ -93,9 +92,8 @@ def encode_at(
     size: int,
     watch: Callable[[int, int], None] = lambda attempt, done: None,
 ) -> Coded | None:
-    """The most bytes of peer `name` that are not more than `size` by 2 %; at half the size where
-    even its coarsest quality has more, and None where that has more too. `watch` gets the number
-    of the attempt, from 1 on, and of the frames it has coded."""
+    """The most bytes of a peer within 2 % of `size`, at half the size where its coarsest has more;
+    None where that has more too. `watch` gets attempt and frames."""
     attempts = 0
     for scale in (Fraction(1), Fraction(1, 2)):
         down = Scaler(fmt, scale)
@@ -121,8 +119,8 @@ def encode_at(
 def nearest(
     coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float, unit: float = 0.01
 ) -> tuple[int, Result]:
-    """What has the most bytes that are not more than `size` by `SLACK`; the coarsest where there is
-    nothing. `coded`: (bytes, result) at a CRF, a multiple of `unit`."""
+    """The most bytes within `SLACK` of `size`, else the coarsest. `coded`: (bytes, result) of a
+    CRF."""
     bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
     best: tuple[int, Result] | None = None
     for crf in itertools.islice(bracket, STEPS + 1):
@@ -144,8 +142,7 @@ def encode(
     threads: int = 0,
     watch: Callable[[int], None] = lambda done: None,
 ) -> Coded:
-    """Code frames of `fmt` by peer `name` and decode them; `threads` 0 = as many as it likes.
-    `watch` gets the number of frames that went in."""
+    """Code frames by peer `name` and decode them; `watch` gets how many went in."""
     peer = PEERS[name]
     quiet_svt()
     encoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.library, "w"))

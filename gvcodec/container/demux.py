@@ -67,8 +67,7 @@ class TimedUnit:
 
 
 class Demuxer:
-    """A container that can be read any number of times. Raises `DamagedStreamError` for one without
-    an AV1 track, or that cannot be read."""
+    """A container to read any number of times. Raises `DamagedStreamError` without AV1."""
 
     def __init__(self, source: BinaryIO, kind: str, name: str) -> None:
         self._source, self._kind, self._name = source, kind, name
@@ -167,9 +166,8 @@ class Demuxer:
 
 
 class Tracks:
-    """Packets of sound and subtitles on their way into `tracks` packets, whose payloads `writer`
-    gives. Times are `shift` seconds earlier than in the container; packets before `begin` (seconds
-    of the container) are dropped."""
+    """Copies sound and subtitles to `writer`, `shift` seconds earlier; packets before `begin`
+    (seconds of the container) are dropped."""
 
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer

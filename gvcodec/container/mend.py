@@ -31,9 +31,8 @@ _MAX_LINES = 20
 
 @dataclass(slots=True)
 class _Survey:
-    """What a look at all units finds. `header`: the first that can be read, `lines` about damage,
-    `ours`: any metadata of ours, readable or not, `trusted`: all keyframes have readable
-    metadata."""
+    """`header`: the first that can be read, `lines` about damage, `ours`: any metadata of ours,
+    `trusted`: all keyframes have readable metadata."""
 
     header: SequenceHeader | None = None
     lines: list[str] = field(default_factory=list)
@@ -64,8 +63,7 @@ class _Survey:
 
 
 def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str]:
-    """Write the stream, give a line for everything that is not as it was. Raises
-    `DamagedStreamError` where nothing is left, `LimitError`."""
+    """Write the stream, give a line for each change. Raises `DamagedStreamError`, `LimitError`."""
     survey = _Survey()
     for timed in demuxer.units():
         survey.send(timed)
@@ -98,9 +96,8 @@ def mend(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> list[str
 
 @dataclass(slots=True)
 class _Piece:
-    """What a GOP of the file says beside its packets. `place`: number of its first frame in the
-    stream it comes from, None where that cannot be read; `packed`: the sequence header; `seconds`
-    of its frames by the container's clock; `metadata`: payload in force."""
+    """A GOP: `place`: number of its first frame, if it can be read; `packed`: sequence header;
+    `seconds` of its frames by the container; `metadata`: payload in force."""
 
     place: int | None
     packed: bytes | None
@@ -110,9 +107,8 @@ class _Piece:
 
 
 def _events(demuxer: Demuxer, pieces: deque[_Piece]) -> Iterator[Packet | Loss]:
-    """Packets of all GOPs, each of which is added to `pieces`. Frames before the first keyframe
-    cannot be decoded and are left out. Raises `DamagedStreamError` for frames that the encoder did
-    not write."""
+    """Packets of all GOPs, each of which is added to `pieces`. Raises `DamagedStreamError` for
+    frames that the encoder did not write."""
     for timed in demuxer.units():
         unit, packed = timed.unit, timed.unit.data_of(EntryType.HEADER)
         key = packed is not None or timed.key

@@ -32,8 +32,7 @@ _HEAD, _EBML = 12, b"\x1a\x45\xdf\xa3"
 
 @contextlib.contextmanager
 def open_stream(path: str) -> Iterator[BinaryIO]:
-    """A stream to read, whatever file holds it; "-" is standard input. Raises `MediaError`,
-    `DamagedStreamError`."""
+    """A stream to read, whatever holds it. Raises `MediaError`, `DamagedStreamError`."""
     with open_input(path) as source:
         yield unwrap(source, display_name(path))
 
@@ -84,9 +83,8 @@ def open_reader(source: Source) -> Iterator[Reader]:
 
 @contextlib.contextmanager
 def open_sink(output: PathName | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write: a path is complete or absent afterwards, "-" is standard output, a file
-    object stays open. A name in `ONE_FILE` gets the stream in a container that plays everywhere.
-    Raises `UsageError`."""
+    """A stream to write: a path is complete or absent afterwards, a file object stays open; a name
+    in `ONE_FILE` gets a container. Raises `UsageError`."""
     if not isinstance(output, str | os.PathLike):
         yield whole_writer(output)
         return

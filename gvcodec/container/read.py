@@ -29,9 +29,8 @@ _MOST = 1 << 26
 
 
 def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
-    """The stream in a one-file, of which FFmpeg's demuxer is `kind`, in a temporary file. Says a
-    line for everything that is not as it was written. A pipe is read to its end. Raises
-    `DamagedStreamError` where the container holds no stream."""
+    """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; says a line for
+    each change. Raises `DamagedStreamError`."""
     source = spooled(source)
     out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:

@@ -62,8 +62,7 @@ def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
 
 
 def tracks_in(path: str) -> tuple[int, int, str] | None:
-    """Bytes and packets of the sound and subtitles in a file, and what they are; None where there
-    are none. Raises `MediaError`."""
+    """Bytes, packets and kinds of sound and subtitles, None without any. Raises `MediaError`."""
     with open(path, "rb") as file, name_errors(path), av.open(file, "r") as container:
         streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
         sizes = [packet.size for packet in container.demux(streams)] if streams else []
@@ -75,17 +74,15 @@ def tracks_in(path: str) -> tuple[int, int, str] | None:
 def write_one_file(
     reader: Reader, path: str | os.PathLike[str], overwrite: bool, limits: Limits = DEFAULT
 ) -> tuple[int, list[str]]:
-    """Write a stream of base av1 to .mp4, .mkv or .webm. Gives the number of frames, and a line for
-    what players show otherwise or what is left out. Raises `UsageError`, `DamagedStreamError`,
-    `LimitError`, `MediaError`."""
+    """Write a stream of base av1; gives its frames and a line for each loss. Raises `UsageError`,
+    `DamagedStreamError`, `LimitError`, `MediaError`."""
     with PendingFile(path, overwrite) as pending:
         return _write(reader, pending, limits)
 
 
 @contextlib.contextmanager
 def open_one_file(path: str, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write as to any file; when the block ends well, `path` is the one-file of it.
-    Raises `UsageError` then where the base is not av1."""
+    """A stream to write; when the block ends well, `path` is its one-file. Raises `UsageError`."""
     with PendingFile(path, overwrite) as pending, tempfile.TemporaryFile() as spool:
         yield spool  # type: ignore[misc]
         spool.seek(0)
@@ -140,8 +137,7 @@ class _Unit:
 
 
 class _Muxer:
-    """Packets of a stream to units of the AV1 track (see `gvcodec.bitstream.metadata_obu` for what
-    is in them), sound and subtitles to tracks of the container."""
+    """Packets of a stream to units of the AV1 track, sound and subtitles to other tracks."""
 
     def __init__(
         self, header: SequenceHeader, pending: PendingFile, kind: str, limits: Limits
@@ -230,8 +226,7 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.GOP, encode_var(self._gop_frames) + crc))
 
     def _send_tracks(self, payload: bytes) -> None:
-        """Say in the unit how many packets of sound stand here; what describes the tracks precedes
-        the first."""
+        """Note in the unit how many packets of sound stand here, first what they are."""
         before = len(self._tracks.waiting) if self._tracks else 0
         if self._tracks is None:
             self._tracks = TrackReader(payload, self._limits)

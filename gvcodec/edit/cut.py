@@ -152,9 +152,8 @@ def _narrow(
     end: Fraction | None,
     header: SequenceHeader,
 ) -> tuple[list[int], int, bool]:
-    """The frames of `inside` that are shown from `begin` on, the tick at which the last one ends,
-    and whether that shortens it. A frame on screen at `begin` begins then, one at `end` ends
-    then."""
+    """The frames of `inside` from `begin` on, the tick at which the last ends, and whether that is
+    cut short. Frames on screen begin and end at the cut."""
     tick, period = header.format.time_base, header.format.period
     first = header.start_pts + begin / tick
     ends = [*gop.times[1:], stop]

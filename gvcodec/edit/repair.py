@@ -70,8 +70,7 @@ def repair_stream(
     limits: Limits = DEFAULT,
     hold: bool = False,
 ) -> Repaired:
-    """The same from one open file, which messages call `name`, to another: over a gap the frame
-    before it stays on screen."""
+    """The same from one open file to another; messages call the first `name`."""
     try:
         salvage = Salvage(damaged, name)
         with memory_limit(salvage.header, False, limits, hold):
@@ -186,11 +185,8 @@ _LEAST_BOUND, _BOUND = 1000, 10
 
 
 class HeldFrames:
-    """Frames that stand in for lost ones in outputs without timestamps, which would slip against
-    the sound: the last good frame is repeated, at the start the first one.
-
-    `gaps` and `kept` as in `Repaired`. `total`: frames to be held; `notes`: a line where
-    there are fewer than the stream says."""
+    """Repeats good frames for lost ones in outputs without timestamps. `gaps` and `kept` as in
+    `Repaired`; `total`: frames to be held; `notes`: where that is less."""
 
     def __init__(self, gaps: Mapping[int, int], kept: int) -> None:
         self._gaps, self._kept, self.total = dict[int, int](), kept, 0
@@ -205,8 +201,7 @@ class HeldFrames:
     def fill(
         self, frames: Iterator[DecodedFrame], header: SequenceHeader
     ) -> Iterator[DecodedFrame]:
-        """All frames, with those that are held, whose times are evenly spaced in the gap and whose
-        planes are the neighbour's own."""
+        """All frames and the held ones, evenly spaced, whose planes are the neighbour's own."""
         step = 1 / (header.format.frame_rate * header.format.time_base)
         before: DecodedFrame | None = None
         for number, frame in enumerate(frames):

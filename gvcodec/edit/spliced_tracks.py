@@ -53,9 +53,8 @@ class SplicedTracks:
         shift: Fraction,
         joined: bool = False,
     ) -> None:
-        """Packets met so far that begin within these seconds, and subtitles that are on screen when
-        they begin, go on, `shift` seconds later; earlier ones are dropped. `joined`: another stream
-        may follow."""
+        """Packets that are heard or seen within these seconds go on, `shift` seconds later; earlier
+        ones are dropped. `joined`: another stream may follow."""
         reader = self._reader
         if reader is None:
             if splicer.tracks is not None:
@@ -103,8 +102,7 @@ class SplicedTracks:
 
 
 def _shorten(packet: TrackPacket, end: int, cuts: bool) -> TrackPacket | None:
-    """A packet that does not reach beyond `end`; `cuts`: it can be cut at every sample. None where
-    nothing, or less than half of it, would be left."""
+    """A packet up to `end`, None where less than half is left; `cuts`: at every sample."""
     over = packet.pts + packet.duration - end
     if over <= 0:
         return packet

@@ -63,8 +63,7 @@ class Originals:
         return self._scaler.apply(planes) if self.enlarged_to else planes
 
     def at(self, pts: int, metadata: bytes) -> Planes | None:
-        """The frame that is shown at this time of the stream, whose `metadata` packet has come;
-        None where the source has none then."""
+        """The frame shown at a time of the stream, if any; its `metadata` packet has come."""
         fmt = self._header.format
         if self._offset is None:
             start = Metadata.unpack(metadata).source_start if metadata else 0

@@ -108,8 +108,7 @@ def make_head(kind: str, streams: Sequence[Stream]) -> bytes:
 
 
 def open_head(head: bytes) -> InputContainer:
-    """The container whose streams are templates for output streams. Raises `DamagedStreamError` for
-    anything but a head of sound and subtitles."""
+    """The container with template streams. Raises `DamagedStreamError`."""
     if len(head) > MAX_HEAD:
         raise DamagedStreamError(
             f"tracks: codec parameters of {len(head)} bytes, more than {MAX_HEAD}"
@@ -140,8 +139,7 @@ def open_head(head: bytes) -> InputContainer:
 
 
 def delayed_head(head: bytes, nanoseconds: int) -> bytes:
-    """A Matroska head of `make_head` that says how long a decoder drops what it decodes first.
-    Raises `DamagedStreamError`."""
+    """A Matroska head that says how long a decoder drops what it decodes first."""
     delay = element(_DELAY, nanoseconds.to_bytes(8)) if nanoseconds > 0 else b""
 
     def changed(data: bytes) -> bytes:
@@ -159,8 +157,7 @@ def delayed_head(head: bytes, nanoseconds: int) -> bytes:
 
 
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Id and body of each EBML element. Only a segment may go on without end. Raises
-    `DamagedStreamError`."""
+    """Id and body of each EBML element; only a segment may be endless."""
     cursor = Cursor(data, "tracks: codec parameters")
     while len(cursor):
         identity, _ = ebml_number(cursor, 4)
@@ -208,8 +205,7 @@ def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
 
 
 def _until_fragments(head: bytes) -> bytes:
-    """An MP4 file without its fragments: muxers of some subtitles end even an empty file with one,
-    and FFmpeg need not see it."""
+    """An MP4 file without fragments, with which muxers of some subtitles end an empty file."""
     found = boxes(io.BytesIO(head), 0, len(head))
     return head[: next((start - 8 for name, start, _ in found if name == b"moof"), None)]
 
@@ -243,8 +239,7 @@ _MOST = (1 << 16) - 1
 
 
 def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
-    """Width and height of the shape in which a picture is shown, not smaller than the picture where
-    where that ratio is exact."""
+    """Width and height of the shape in which a picture is shown, not smaller than it."""
     shape = Fraction(width, height) * sar
     times = max(1, math.ceil(Fraction(height, shape.denominator)))
     found = shape.numerator * times, shape.denominator * times

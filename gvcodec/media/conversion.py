@@ -37,8 +37,7 @@ _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`chroma_location` as in `Colour`; `crop`: samples at the left, top, right and bottom that are
-    not shown."""
+    """`crop`: samples at the left, top, right and bottom that are not shown."""
 
     chroma_location: int = LEFT
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -82,8 +81,7 @@ _MATRIX = number_of(Type.DISPLAYMATRIX)
 
 
 class Conversion:
-    """`format`: that of the video, with square or other samples; `notes`: what is changed or lost,
-    a line each, complete when all frames have been seen."""
+    """`format`: of the video; `notes`: what is changed or lost, a line each, complete at the end."""
 
     def __init__(
         self,
@@ -237,9 +235,8 @@ class Conversion:
 def location_of(
     stream: av.VideoStream, frame: av.VideoFrame, stored: int, y4m: bytes | None
 ) -> int:
-    """Chroma siting of `Planes`. JPEG has chroma samples between four luma samples, and so has
-    swscale's output for full chroma. `stored`: the container's value, `y4m`: the head of a .y4m
-    file."""
+    """Chroma siting of `Planes`: the centre for JPEG and what swscale makes of full chroma, else as
+    the container (`stored`) or the head of a `y4m` file says."""
     if stream.codec_context.name == "mjpeg" or is_rgb(frame) or frame.format.chroma_width(2) == 2:
         return CENTRE
     if y4m is None:

@@ -23,8 +23,8 @@ def copier_of(
     sound: str = COPY,
     subtitles: bool = True,
 ) -> tuple[TrackCopier | None, list[str]]:
-    """What copies the other tracks of a file, None where there is nothing to copy, and a line for
-    what is left out. `sound` as for `InputOptions`; what the user drops is not reported."""
+    """What copies the other tracks of a file, if any, and a line for what is left out, but for what
+    the user drops. `sound` as for `InputOptions`."""
     notes: list[str] = []
     others = [
         s for s in container.streams if s.index != video.index and not _is_its_still(s, video)
@@ -80,8 +80,7 @@ class Waiting:
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds on the clock of the file) goes, but for subtitles that
-        are on screen then."""
+        """What begins before `end` (seconds) goes, but for subtitles on screen then."""
         shown = self._on_screen(end)
         times = ((self._timeline.seconds(*waiting), waiting) for waiting in self._packets)
         self._packets = [
@@ -93,9 +92,8 @@ class Waiting:
     def copy(
         self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
     ) -> None:
-        """Hand on the packets that begin before `end` (seconds on the clock of the file; None =
-        all), as times since `zero`; those before `zero` only with `all_before`, but for subtitles
-        that are on screen then."""
+        """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`; of
+        those before `zero` only subtitles on screen then, unless `all_before`."""
         kept: list[tuple[av.Packet, int]] = []
         shown = set() if all_before else self._on_screen(zero)
         for packet, part in self._packets:

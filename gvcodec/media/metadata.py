@@ -102,8 +102,7 @@ class Metadata:
 
     @staticmethod
     def unpack(payload: bytes) -> Metadata:
-        """Raises `DamagedStreamError` for what cannot be read; fields of unknown number are
-        skipped."""
+        """Skips fields of unknown number. Raises `DamagedStreamError`."""
         if len(payload) > MAX_PAYLOAD:
             raise DamagedStreamError(f"metadata: {len(payload)} bytes are above {MAX_PAYLOAD}")
         found, chapters, tags = Metadata(), [], []
@@ -144,8 +143,7 @@ class Metadata:
         return f"{name} {text}".strip()
 
     def during(self, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> Metadata:
-        """The same for a piece of the video: chapters between `begin` and `end` (seconds, None = no
-        bound), `shift` seconds later."""
+        """With the chapters between two times (seconds, None = no bound), `shift` seconds later."""
         first = -_MAX_TIME if begin is None else round(begin / _MICRO)
         last = _MAX_TIME if end is None else round(end / _MICRO)
         later = round(shift / _MICRO)
@@ -263,8 +261,7 @@ LOST = {
 
 
 def _mastering(data: bytes) -> tuple[int, ...] | None:
-    """From an `AVMasteringDisplayMetadata`: ten fractions, least luminance before the largest, then
-    two flags."""
+    """From an `AVMasteringDisplayMetadata`: ten fractions, then two flags."""
     if len(data) < 88:
         return None
     numbers = struct.unpack_from("22i", data)

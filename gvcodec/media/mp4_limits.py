@@ -74,8 +74,7 @@ def _head(file: Seekable, at: int, size: int) -> bytes:
 
 
 def boxes(file: Seekable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of the content of each box that begins before `end`, which the last one
-    may say that it reaches beyond."""
+    """Name, begin and end of the content of boxes; the last may claim to reach beyond `end`."""
     while begin + 8 <= end:
         head = _head(file, begin, 16)
         size, start = int.from_bytes(head[:4]), begin + 8

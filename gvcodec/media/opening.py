@@ -102,11 +102,8 @@ def of_the_same_programme(stream: Stream, video: av.VideoStream) -> bool:
 
 
 class Opened:
-    """An open input.
-
-    Attributes: `container`, `head` (its first bytes), `pipe` (None for a file that FFmpeg reads
-    itself), `cut_off` (whether the end of the file is missing, by the sizes that it claims).
-    """
+    """`head`: first bytes; `pipe`: None for a file that FFmpeg reads itself; `cut_off`: whether the
+    end is missing, by the sizes that the file claims."""
 
     def __init__(self, source: Source, name: str) -> None:
         self._name, self._source = name, source
@@ -179,8 +176,7 @@ class Opened:
         return size if size and size > 0 else None
 
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
-        """Whether the file ends before what it began. `last`: the last packet of the video,
-        `packets`: how many there were, None where some were left out."""
+        """Whether the file ends early; `packets`: how many came, None where some were left out."""
         name, size = self.container.format.name, self.size
         if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
             return True
@@ -244,8 +240,7 @@ class Opened:
 def read_pictures(
     paths: Sequence[str], first: int = 0, cut_off: list[str] | None = None
 ) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Numbered pictures from number `first` on. `cut_off` gets the names of those whose end is
-    missing."""
+    """Pictures from number `first` on. `cut_off` gets the names of incomplete ones."""
     for number, path in enumerate(paths[first:], first):
         opened = Opened(path, path)
         try:
@@ -269,8 +264,7 @@ def reason(error: Exception) -> str:
 
 
 def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
-    """Whether a file of `size` bytes claims to have more: MP4 by its boxes, Matroska by its
-    segment, AVI and WebP by their RIFF chunk, JPEG by the mark of its end."""
+    """Whether a file (MP4, Matroska, RIFF, JPEG) claims to have more than `size` bytes."""
     if head[:3] == _JPEG:
         return not _jpeg_ends(file)
     if head[:4] == b"RIFF":

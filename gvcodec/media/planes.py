@@ -45,11 +45,8 @@ def move_chroma(planes: Planes, location: int, wanted: int) -> Planes:
 
 
 class Rotation:
-    """Counterclockwise by `degrees`, a multiple of 90, of frames of `width`×`height` samples with
-    this chroma location; `mirrored`: left and right change places before that.
-
-    Attributes: `location` (of the turned frames), `swaps` (whether width and height change places).
-    """
+    """Turns frames of `width`×`height` samples counterclockwise by `degrees`, a multiple of 90,
+    `mirrored` before that. `location`: of chroma in turned frames."""
 
     def __init__(
         self, degrees: int, width: int, height: int, location: int, mirrored: bool = False
@@ -105,8 +102,7 @@ def _shift(plane: Plane, right: float, down: float) -> Plane:
 
 
 def taps(t: float) -> tuple[float, ...]:
-    """Shares of the samples at −1, 0, 1, 2 in what is at `t`, 0…1: cubic convolution (Keys 1981,
-    a = −1/2)."""
+    """Shares of samples −1, 0, 1, 2 at `t`, 0…1: cubic convolution (Keys 1981, a = −1/2)."""
     return (
         (-t + 2 * t**2 - t**3) / 2,
         (2 - 5 * t**2 + 3 * t**3) / 2,
@@ -149,11 +145,8 @@ _ROUNDED = Fraction(1, 50)
 
 class Scaler:
     """Pictures of another size: `wanted` is (width, height), one of them 0 = by the shape of the
-    picture, or a factor that gives even sides. Chroma stays at its location.
-
-    `format`: that of the scaled video, with the aspect ratio of its samples. Raises `UsageError`
-    for sizes out of bounds.
-    """
+    picture, or a factor that gives even sides. `format`: of the scaled video. Raises `UsageError`
+    for sizes out of bounds."""
 
     def __init__(self, fmt: VideoFormat, wanted: tuple[int, int] | Fraction) -> None:
         if isinstance(wanted, Fraction):
@@ -256,8 +249,7 @@ def checksum(frame: av.VideoFrame) -> int:
 def frame_from_planes(
     planes: Planes, bit_depth: int, again: av.VideoFrame | None = None
 ) -> av.VideoFrame:
-    """A frame in `yuv420p` (8 bits, rounded) or `yuv420p10le`; `again`: a frame of that kind and
-    size to overwrite instead of allocating one."""
+    """A frame in `yuv420p` (rounded) or `yuv420p10le`; `again`: a like one to overwrite."""
     height, width = planes[0].shape
     frame = again or av.VideoFrame(width, height, "yuv420p" if bit_depth == 8 else "yuv420p10le")
     frame.make_writable()
@@ -302,8 +294,7 @@ def planes_from_rgb(rgb: Picture, colour: Colour | None = None) -> Planes:
 
 
 def rgb_from_planes(planes: Planes, colour: Colour) -> NDArray[np.uint8]:
-    """Image (H, W, 3) uint8. An unspecified matrix is taken as BT.709 for 720 lines and more, else
-    as BT.601."""
+    """Image (H, W, 3) uint8. An unspecified matrix is `rgb_matrix(H)`."""
     return cast("NDArray[np.uint8]", _rgb_frame(planes, colour, "rgb24").to_ndarray())
 
 

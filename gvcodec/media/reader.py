@@ -74,8 +74,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A frame as it was read in one go: its timestamp in ticks of the file, whether a decoder can
-    begin with it, and a checksum of its samples."""
+    """A frame read in one go: time in ticks of the file, whether decoding can begin there."""
 
     pts: int
     key: bool
@@ -84,8 +83,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`frames` frames from timestamp `begin` (ticks of the file) on, whose marks have the checksum
-    `check`; `seeks`: whether seeking may find the first of them."""
+    """`frames` frames from `begin` (ticks of the file) on; `check`: of their marks; `seeks`:
+    whether seeking may find the first."""
 
     begin: int
     frames: int
@@ -225,8 +224,7 @@ class VideoReader:
         return within and (self._limit is None or count < self._limit)
 
     def _slot(self, pts: int) -> int | None:
-        """The timestamp to give to a frame; None for one that a lower frame rate leaves out: of
-        those within one period the first stays."""
+        """A frame's new timestamp; a lower frame rate keeps the first of a period, else None."""
         if not self._drops:
             return pts
         slot = math.floor(pts * self.tick * self.format.frame_rate + _SLOT_JITTER)
@@ -494,9 +492,8 @@ class VideoReader:
         self._waiting.copy(self.tracks, self.shift * self.tick, end, self._start <= 0)
 
     def copy_tracks(self, end: Fraction | None) -> None:
-        """Hand on the packets of copied tracks that begin before `end` (seconds on the clock of the
-        file; None = all of those that belong to the frames), without decoding. No frames can be
-        read after that."""
+        """Hand on packets of tracks that begin before `end` (seconds on the clock of the file; None
+        = all), without decoding. No frames can be read after that."""
         streams = list(self.tracks.streams) if self.tracks else []
         if self._only_tracks is None:
             if streams and not self._container.format.name.startswith("mov"):

@@ -44,9 +44,8 @@ def silence(stream: Stream) -> bytes:
 
 
 def is_frame(stream: Stream, data: bytes) -> bool:
-    """Whether `data` can be a frame of this stream, by the header that codecs of broadcasts repeat
-    in each (ADTS: ISO/IEC 13818-7, LOAS: 14496-3, MPEG audio: 11172-3, AC-3: ETSI TS 102 366). True
-    where its codec has none. Muxers refuse what a demuxer makes of a damaged recording."""
+    """Whether `data` can be a frame, by the header that codecs of broadcasts repeat in each (ADTS:
+    ISO/IEC 13818-7, LOAS: 14496-3, MPEG audio: 11172-3, AC-3: ETSI TS 102 366)."""
     context = stream.codec_context
     name = context.codec.canonical_name if context is not None else ""
     word = int.from_bytes(data[:4].ljust(4, b"\0"))
@@ -92,8 +91,7 @@ class SoundClock:
         self._length = 0
 
     def place(self, packet: av.Packet, shift: Fraction) -> tuple[int, int, tuple[int, int]]:
-        """(time, duration, samples hidden at the start and at the end) of a packet, in ticks,
-        `shift` seconds earlier."""
+        """(time, duration, samples hidden at start and end) in ticks, `shift` seconds earlier."""
         base, begin = packet.time_base, packet.pts or 0
         duration = max(0, round((packet.duration or 0) * base / self.tick))
         if not self._rate:

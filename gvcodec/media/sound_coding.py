@@ -28,9 +28,8 @@ _SPEAKERS, _SEPARATE = "1", "255"
 
 
 def coded_layout(layout: av.AudioLayout) -> tuple[str, str]:
-    """Layout and mapping family for the encoder. Opus knows eight arrangements of loudspeakers,
-    those at the sides may stand at the back; anything else is coded channel by channel, in the
-    order of its source, unlabelled, since mixing would leave out what has no place there."""
+    """Layout and mapping family of Opus: one of its eight arrangements of loudspeakers, or each
+    channel by itself, unlabelled, since mixing would leave something out."""
     standard = _LAYOUTS.get(layout.nb_channels, "")
     if layout.nb_channels <= 2 or layout.name.removesuffix("(side)") == standard:
         return standard, _SPEAKERS
@@ -53,8 +52,7 @@ _JITTER = _RATE // 50
 
 
 def opus_rate(sound: str) -> int | None:
-    """Bits a second of "opus:RATE", 0 of "opus" (by the number of channels), None of what is not
-    coded anew. Raises `ValueError`."""
+    """Bits a second: 0 of "opus", None where nothing is coded. Raises `ValueError`."""
     if sound in (COPY, NONE):
         return None
     name, colon, rate = sound.partition(":")
@@ -109,8 +107,7 @@ class SoundCoder(TrackCopier):
 
 
 class _OpusCoder:
-    """Of one stream: packets in, packets of Opus out. Times are in samples of 48 kHz. Sound without
-    a hole and of one format is a run, for which there is a resampler and an encoder."""
+    """Of one stream, in samples of 48 kHz. Sound without a hole and of one format is a run."""
 
     def __init__(self, layout: av.AudioLayout, rate: int) -> None:
         self._layout, family = coded_layout(layout)

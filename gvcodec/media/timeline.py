@@ -35,8 +35,7 @@ MOST_BETWEEN = 32
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a file with one clock: `begin` as its first video packet says it, `offset` that
-    goes to all times; both in seconds."""
+    """A part with one clock: its `begin` in the file, `offset` for all times; both in seconds."""
 
     begin: Fraction
     offset: Fraction
@@ -65,8 +64,7 @@ def rate_of_stream(stream: av.VideoStream) -> Fraction:
 
 
 def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction) -> int:
-    """When an MP4 track ends, in ticks, if its packet decoded last says that a frame stays longer
-    than `step`: that is not the frame shown last where there are B frames. Else 0."""
+    """When an MP4 track ends, in ticks, if its last packet stays longer than `step`; else 0."""
     length = stream.duration
     is_mp4 = stream.container.format.name.startswith("mov")
     if last is None or not is_mp4 or length is None or (last.duration or 0) <= step * 3 / 2:
@@ -75,11 +73,8 @@ def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction)
 
 
 class Timeline:
-    """`move` takes the packets of all streams in file order and shifts the video's onto the clock;
-    `seconds` gives the time of a track's packet.
-
-    `jumps`: seconds on the new clock where another clock began.
-    """
+    """`move` puts the video's packets on the clock, `seconds` gives the time of a track's packet;
+    `jumps`: seconds where another clock began."""
 
     def __init__(self, container: av.container.InputContainer, step: Fraction) -> None:
         self._jumping, self._step = may_jump(container), step
@@ -125,8 +120,7 @@ class Timeline:
     def straighten(
         self, packets: Iterable[av.Packet], video: av.VideoStream
     ) -> Iterator[av.Packet]:
-        """The same packets; where the clock of the video leaps ahead for a few of them and comes
-        back, these go on from the one before them."""
+        """The same packets; where the video's clock leaps ahead for a few, they go on instead."""
         held: list[av.Packet] = []
         for packet in packets:
             if packet.stream.index != video.index or (packet.size and packet.dts is None):
@@ -164,8 +158,7 @@ class Timeline:
         return ahead <= -(self._step / 2 if packet.is_keyframe else self._back)
 
     def take(self, packet: av.Packet) -> int:
-        """Take note of a packet of a track, with a timestamp, in the order of the file. Gives the
-        part of its track, for `seconds`."""
+        """Note a packet of a track, in file order. Gives the part of its track."""
         track = self._tracks.setdefault(packet.stream.index, _Track())
         assert packet.pts is not None
         seconds = packet.pts * packet.time_base
@@ -253,8 +246,7 @@ class DisplayTimes:
             self._free.remove(time)
 
     def receive(self, frame: av.VideoFrame, reorders: bool) -> int | None:
-        """Timestamp of the next frame, None where the file has none for it. `reorders`: whether the
-        decoder may change the order of frames at all."""
+        """Timestamp of the next frame, if any. `reorders`: whether the decoder may do so."""
         time = self._free.pop(0) if self._free else frame.pts
         return time if self.by_packet or (self._rising and reorders) else frame.pts
 

@@ -60,11 +60,9 @@ _TRIAL = 4
 
 
 class TrackMuxer:
-    """`kind`: FFmpeg's name of the kind of file; `suffix`: what messages call it; `zero`: when the
-    first picture is shown, in seconds of the stream; `begun` is called when the header is written.
-
-    Attributes: `notes` (what is left out, a line each), `offset` (seconds that everything in the
-    file comes later, so that sound before the first picture is heard)."""
+    """`kind`: FFmpeg's name of the file's kind; `zero`: when the first picture is shown, seconds;
+    `begun` is called when the header is written. `offset`: seconds by which all comes later, so
+    that sound before the first picture is heard."""
 
     def __init__(
         self,
@@ -136,8 +134,7 @@ class TrackMuxer:
             self._mux_frame(packet)
 
     def _mux_frame(self, packet: av.Packet) -> None:
-        """A coded frame, and before it the tracks up to its time: FFmpeg would keep what is ahead
-        of the encoder, without a bound."""
+        """A coded frame after the tracks before it, which FFmpeg would hold without bound."""
         assert packet.dts is not None and packet.pts is not None
         self._mux_until(packet.dts * packet.time_base)
         later = round(self.offset / packet.time_base)
@@ -256,8 +253,7 @@ class TrackMuxer:
         self, number: int, template: Stream, first: list[TrackPacket], language: str, flags: int
     ) -> tuple[str, int] | None:
         """Language and flags that come back from a file with this track alone; None where it cannot
-        be written. Muxers refuse codecs when a track is added, with the header, at the first
-        packets or at the end."""
+        be written, which muxers say late."""
         data = io.BytesIO()
         # What puts the index first wants to open the file again.
         options = MUXERS[self._kind] if self._delays else {}
@@ -299,8 +295,7 @@ class TrackMuxer:
 
 
 def _add_stream(container: OutputContainer, template: Stream, plain: bool) -> Stream:
-    """An output stream, `plain`: of 16-bit PCM. MP4 wants to know the layout of PCM, which Matroska
-    does not say."""
+    """An output stream, `plain`: of 16-bit PCM. MP4 wants a layout, which Matroska lacks."""
     sound = template.codec_context
     if plain and isinstance(sound, av.AudioCodecContext):
         output: Stream = container.add_stream("pcm_s16le", rate=sound.sample_rate)

@@ -44,8 +44,7 @@ _DURATION, _HIDDEN, _NO_KEYFRAME, _FLAG_BITS = 1, 2, 4, 3
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`tick`: seconds. `head`: codec parameters. `flags`: FFmpeg's dispositions. `language` as the
-    source spells it, "" = unknown."""
+    """`tick`: seconds. `flags`: FFmpeg's dispositions. `language`: "" = unknown."""
 
     tick: Fraction
     head: bytes
@@ -99,8 +98,7 @@ class TrackPacket:
 
 
 class TrackWriter:
-    """Payloads of `tracks` packets: `send` packets, `take` what came since the last call. The first
-    begins with the tracks."""
+    """Payloads of `tracks` packets, of packets sent since the last `take`."""
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         self.tracks = list(tracks)
@@ -159,9 +157,8 @@ class TrackWriter:
 
 
 class TrackCopier(TrackWriter):
-    """Copies packets of the streams of a file. `left_out`: those whose codec no head can hold;
-    `kinds`: "audio", "subtitles" or "audio and subtitles"; `damaged`: packets that are no frames of
-    their codec, left out."""
+    """Copies packets of streams. `left_out`: streams that no head can hold; `damaged`: packets that
+    are no frames of their codec, left out."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self.damaged = 0
@@ -213,12 +210,8 @@ class TrackCopier(TrackWriter):
 
 
 class TrackReader:
-    """Packets from the payloads of `tracks` packets, of which the first is given. Raises
-    `DamagedStreamError`, `LimitError` when too much waits.
-
-    Attributes: `tracks` (what they are), `ticks` (of each), `streams` (templates for output
-    streams), `kinds` ("audio", "subtitles" or both), `waiting` (packets to take out).
-    """
+    """Packets from the payloads of `tracks` packets: `waiting` gets them, `streams` are templates.
+    Raises `DamagedStreamError`, `LimitError` when too much waits."""
 
     def __init__(self, payload: bytes, limits: Limits = DEFAULT) -> None:
         cursor = Cursor(payload, "tracks")
@@ -259,16 +252,14 @@ class TrackReader:
         self._read(Cursor(payload, "tracks"))
 
     def keep(self, begin: Fraction | None, end: Fraction | None) -> None:
-        """From now on only packets count that begin between these times (seconds, None = no bound),
-        and time begins at `begin`."""
+        """From now on packets count only within (seconds, None = no bound); `begin` becomes 0."""
         self._begin, self._end = begin, end
         found, self.waiting = self.waiting, deque()
         for packet in found:
             self._add(packet)
 
     def drop(self, before: Fraction | None = None, since: Fraction | None = None) -> None:
-        """Waiting packets go that begin before a time (seconds) and are not shown then, or that
-        begin then and later."""
+        """Packets go that are over `before` a time (seconds), or that begin `since` one."""
         found, self.waiting = self.waiting, deque()
         for packet in found:
             if since is not None and packet.pts * self.ticks[packet.track] >= since:
@@ -277,8 +268,7 @@ class TrackReader:
                 self._wait(packet, before)
 
     def shown_from(self, packet: TrackPacket, begin: Fraction) -> TrackPacket | None:
-        """A packet as it is heard or seen from a time on (seconds); None where that is over. Sound
-        is cut between packets; a subtitle that is on screen begins then."""
+        """A packet as heard or seen from a time on (seconds), None where it is over."""
         tick = self.ticks[packet.track]
         if packet.pts * tick >= begin:
             return packet
@@ -345,8 +335,7 @@ class TrackReader:
         self.waiting.append(packet)
 
     def _check_room(self, cost: int) -> None:
-        """Raises `LimitError` when what waits takes too much memory. Whoever takes packets out does
-        not tell: then they are counted anew."""
+        """Raises `LimitError`. Taken packets are not reported: then all are counted anew."""
         self._held = cost + self._held * bool(self.waiting)
         if self._held > self._most:
             self._held = cost + sum(map(_cost, self.waiting))

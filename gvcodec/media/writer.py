@@ -48,8 +48,7 @@ def takes_tracks(path: str | os.PathLike[str], form: str | None = None) -> bool:
 
 
 def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float | None:
-    """The `crf` that keeps PSNR-Y against the frames given at about 45 dB and more; None for files
-    that are lossless anyway."""
+    """The `crf` for about 45 dB PSNR-Y and more; None for files that are lossless anyway."""
     if str(path) == "-" or not takes_tracks(path):
         return None
     if Path(path).suffix.lower() == ".webm":
@@ -71,8 +70,7 @@ def open_writer(
     threads: int = 0,
     form: str | None = None,
 ) -> VideoWriter:
-    """A writer for the kind of file that `path` names, or for standard output in the form "y4m" or
-    "matroska". Raises `UsageError` for an unknown kind."""
+    """A writer for a file, or for standard output as "y4m" or "matroska". Raises `UsageError`."""
     refuse_folder(path)
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):

@@ -16,9 +16,8 @@ from gvcodec.video import Video
 
 
 class FrameServer:
-    """Frames of one stream, for one reader at a time: a new request ends the previous response.
-    Single keyframes are decoded by a second `Video`, opened on first use by `open_keyframes`, so
-    thumbnails do not disturb playback."""
+    """Frames of one stream, for one reader at a time: a new request ends the previous response. A
+    second `Video` decodes keyframes for thumbnails."""
 
     def __init__(self, video: Video, open_keyframes: Callable[[], Video]) -> None:
         self._video = video

@@ -87,8 +87,7 @@ class TimedStream(Shared):
     @in_turn
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
         """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
-        tick of the cut, and whether the frame before is still on screen there (then the cut is at
-        `seconds` itself)."""
+        tick of the cut, and whether the frame before is on screen until then."""
         fmt = self.header.format
         wanted = self.pts_of(0) + seconds / fmt.time_base
         number = bisect_left(range(len(self)), wanted, key=lambda n: Fraction(self.pts_of(n)))
