@@ -81,7 +81,7 @@ _MATRIX = number_of(Type.DISPLAYMATRIX)
 
 
 class Conversion:
-    """`format`: of the video; `notes`: what is changed or lost, a line each, complete at the end."""
+    """`format`: of the video; `notes`: what is changed or lost, a line each, complete at last."""
 
     def __init__(
         self,
