@@ -136,12 +136,8 @@ def _on_screen(
     gop: Gop, stop: int, begin: Fraction, end: Fraction | None, header: SequenceHeader
 ) -> list[int]:
     """Numbers within the GOP of its frames before `end`; none where it ends before `begin`."""
-    if _seconds(stop, header) <= begin:
-        return []
-    times = [_seconds(time, header) for time in gop.times]
-    if end is not None and times[0] >= end:
-        return []
-    return [number for number, time in enumerate(times) if end is None or time < end]
+    times = [] if _seconds(stop, header) <= begin else gop.times
+    return [n for n, time in enumerate(times) if end is None or _seconds(time, header) < end]
 
 
 def _narrow(

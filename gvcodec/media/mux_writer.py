@@ -13,7 +13,7 @@ import av
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.codec_parameters import display_size, with_display_size, write_display_size
-from gvcodec.media.decoding_times import DecodingTimes, FileClock
+from gvcodec.media.decoding_times import COUNTS, DecodingTimes, FileClock
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
@@ -72,8 +72,6 @@ class MuxWriter(VideoWriter):
         self._newest: av.VideoFrame | None = None
         self._clock = FileClock(kind, fmt.time_base)
         self._decoding = DecodingTimes(1 / fmt.frame_rate / self._clock.tick)
-        #: Timestamp of the frame that is shown last, and the packet that is decoded last.
-        self._last: tuple[int | None, av.Packet] | None = None
         #: When the last frame ends; times of the first packet, for showing and decoding.
         self._end: int | None = None
         self._begun: tuple[int, int] | None = None
@@ -100,10 +98,10 @@ class MuxWriter(VideoWriter):
                 if value is None:
                     newest = self._newest
                     packets = self._video.encode(newest) if newest is not None else []
-                    packets += self._video.encode(None)
-                    if newest is not None and packets:
-                        self._last = newest.pts, packets[-1]
-                    self._mux(packets)
+                    self._mux(
+                        [*packets, *self._video.encode(None)],
+                        newest.pts if newest is not None else None,
+                    )
                     self._tracks.finish()
             finally:
                 self._container.close()
@@ -165,25 +163,19 @@ class MuxWriter(VideoWriter):
         if self._pipe:
             self._pipe.begin(self._display_size if self._fmt.sar != 1 else None)
 
-    def _mux(self, packets: Sequence[av.Packet]) -> None:
+    def _mux(self, packets: Sequence[av.Packet], last: int | None = None) -> None:
+        """`last`: with the last packets, when the frame shown last begins. MP4 ends when the packet
+        decoded last does, other files when that frame does."""
         for packet in packets:
             self._decoding.mend(packet)
             assert packet.dts is not None and packet.pts is not None
-            self._begun = self._begun or (packet.pts, packet.dts)
-            if self._end is not None and self._last is not None:
-                self._set_duration(packet, self._end, *self._last)
+            pts, dts = self._begun = self._begun or (packet.pts, packet.dts)
+            if last is not None and self._end is not None:
+                if packet.pts == last:
+                    packet.duration = max(1, self._end - packet.pts)
+                if packet is packets[-1] and self._kind in COUNTS:
+                    packet.duration = max(1, self._end - pts - (packet.dts - dts))
             self._tracks.send(packet)
-
-    def _set_duration(
-        self, packet: av.Packet, end: int, shown_last: int | None, decoded_last: av.Packet
-    ) -> None:
-        """MP4 ends when the packet decoded last does, other files when the frame shown last."""
-        assert self._begun is not None and packet.pts is not None and packet.dts is not None
-        if packet.pts == shown_last:
-            packet.duration = max(1, end - packet.pts)
-        if packet is decoded_last and self._kind in ("mp4", "mov"):
-            pts, dts = self._begun
-            packet.duration = max(1, end - pts - (packet.dts - dts))
 
 
 class _PipeOutput:

@@ -48,9 +48,9 @@ MUXERS = {
 _PATIENCE, _ROOM = 2, 32 << 20
 #: Seconds of hidden sound that a decoder gets before what is heard (Opus wants 80 ms).
 _PREROLL = Fraction(1, 10)
-#: Languages that QuickTime calls by the other one of their two codes.
+#: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
-_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
+_QUICKTIME = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: The usual channels, by their number.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 #: Seconds without sound that are a hole.
@@ -86,8 +86,8 @@ class TrackMuxer:
         self._heard: dict[int, int] = {}
         #: Where each track ends so far, in its ticks.
         self._ends: dict[int, int] = {}
-        #: Tracks of G.711 that become PCM, and their codecs.
-        self._plain: dict[int, str] = {}
+        #: Tracks of G.711 that become PCM.
+        self._plain: set[int] = set()
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
         #: Time of the packet before of each output, in ticks of its track.
@@ -150,26 +150,13 @@ class TrackMuxer:
         for number, stream in enumerate(reader.streams):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             template = self._template(number, first)
-            track = reader.tracks[number]
-            kept = self._try(number, template, first, track.language, track.flags)
-            if kept is None and stream.codec_context and stream.codec_context.name in _CODECS:
-                self._plain[number] = stream.codec_context.name
-                kept = self._try(number, template, first, track.language, track.flags)
-            if kept is None:
+            if not (fits := self._fits(number, template, first)):
+                self._plain |= {number} if _name(stream) in _CODECS else set()
+                fits = number in self._plain and self._fits(number, template, first)
+            if fits:
+                self._add(number, template)
+            else:
                 self._leave_out(stream, f"does not fit {self._suffix} and is left out")
-                continue
-            language = track.language
-            if kept[0] != language and language in _OTHER_CODES:
-                language = _OTHER_CODES[language]
-                kept = self._try(number, template, first, language, track.flags) or kept
-            self._add(number, template, language)
-            if language and kept[0] != language:
-                self.notes.append(
-                    f"language {language} left out, {self._suffix} has no code for it"
-                )
-            if lost := Disposition(track.flags & ~kept[1] & ~Disposition.default):
-                names = (lost.name or "").replace("|", ", ").replace("_", " ")
-                self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
     def _mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream; None = all."""
@@ -216,13 +203,15 @@ class TrackMuxer:
             yield TrackPacket(number, begin, length, silent * length)
             begin += length
 
-    def _add(self, number: int, template: Stream, language: str) -> None:
+    def _add(self, number: int, template: Stream) -> None:
         track = self._reader.tracks[number]
         output = _add_stream(self._container, template, number in self._plain)
         output.disposition = cast(Disposition, track.flags)
-        for name, text in (("language", language), ("title", track.title)):
-            if text:
-                output.metadata[name] = text
+        if language := track.language:
+            known = _QUICKTIME.get(language, language) if self._kind == "mov" else language
+            output.metadata["language"] = known
+        if track.title:
+            output.metadata["title"] = track.title
         self._outputs[number] = output
 
     def _is_kept(self, packet: TrackPacket) -> bool:
@@ -249,35 +238,25 @@ class TrackMuxer:
         self._containers.append(container)
         return container.streams[0]
 
-    def _try(
-        self, number: int, template: Stream, first: list[TrackPacket], language: str, flags: int
-    ) -> tuple[str, int] | None:
-        """Language and flags that come back from a file with this track alone; None where it cannot
-        be written, which muxers say late."""
-        data = io.BytesIO()
+    def _fits(self, number: int, template: Stream, first: list[TrackPacket]) -> bool:
+        """Whether the track can be written. Muxers refuse codecs when it is added, with the header,
+        at the first packets or at the end."""
         # What puts the index first wants to open the file again.
         options = MUXERS[self._kind] if self._delays else {}
         try:
-            with av.open(data, "w", format=self._kind, options=options) as trial:
+            with av.open(io.BytesIO(), "w", format=self._kind, options=options) as trial:
                 output = _add_stream(trial, template, number in self._plain)
-                output.disposition = cast(Disposition, flags)
-                if language:
-                    output.metadata["language"] = language
                 trial.start_encoding()
                 for packet in first:
                     trial.mux(self._packet(packet, output))
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
-            return None
-        try:
-            with av.open(io.BytesIO(data.getvalue())) as written:
-                stream = written.streams[0]
-                return stream.language or "", int(stream.disposition)
-        except (av.FFmpegError, IndexError):
-            return language, flags
+            return False
+        return True
 
     def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
-        if codec := self._plain.get(packet.track):
+        if packet.track in self._plain:
+            codec = _name(self._reader.streams[packet.track])
             packet = replace(packet, data=_expand(codec, packet.data))
         made = self._reader.av_packet(packet)
         pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
@@ -290,8 +269,11 @@ class TrackMuxer:
         return made
 
     def _leave_out(self, stream: Stream, what: str) -> None:
-        name = stream.codec_context.name if stream.codec_context else "unknown"
-        self.notes.append(f"{stream.type} track ({name}) {what}")
+        self.notes.append(f"{stream.type} track ({_name(stream)}) {what}")
+
+
+def _name(stream: Stream) -> str:
+    return stream.codec_context.name if stream.codec_context else "unknown"
 
 
 def _add_stream(container: OutputContainer, template: Stream, plain: bool) -> Stream:
