@@ -12,7 +12,6 @@ the boxes that some containers have for them.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +23,6 @@ from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
 from gvcodec.bitstream.varint import Cursor, encode_svar, encode_var
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.decoding_times import COUNTS
 
 #: Arguments of `av.open`: texts that are no UTF-8 do not stop it. From PyAV 19 on none do.
 ANY_TEXT: dict[str, Any] = (
@@ -50,6 +48,11 @@ _TECHNICAL = frozenset(
     generation_uid application_platform modification_date operational_pattern_ul
     material_package_umid toolkit_version_num""".split()  # noqa: SIM905
 )
+#: Tags that QuickTime, and more that MP4 has places for.
+_BOTH = "title artist album date comment genre copyright creation_time location"
+_MORE = """album_artist composer grouping lyrics description synopsis show episode_id network keywords
+    track disc"""
+_PLACES = {"mov": _BOTH, "mp4": f"{_BOTH} {_MORE}"}
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
 _HIGHEST = (*(0xFFFF,) * 8, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -168,7 +171,12 @@ class Metadata:
             yield "HDR metadata"
 
     def describe(self, container: av.container.OutputContainer) -> None:
-        """Give tags and chapters to a muxer, before it begins."""
+        """Give tags and chapters to a muxer, before it begins. MP4 and QuickTime have places for a
+        few tags or, instead of those, a list of any names, as phones write it."""
+        places = _PLACES.get(container.format.name)
+        if places and {name for name, _ in self.tags} - set(places.split()):
+            flags = container.options.get("movflags", "")
+            container.options["movflags"] = f"{flags}+use_metadata_tags"
         for name, text in self.tags:
             container.metadata[name] = text
         if self.title:
@@ -306,37 +314,3 @@ def printable(text: str) -> str:
     """Without control characters, since texts are shown on terminals, and of Unicode alone."""
     text = text.encode(errors="surrogateescape").decode(errors="replace")
     return "".join(character if character.isprintable() else " " for character in text).strip()
-
-
-#: Option of FFmpeg's muxer for the list of any names.
-_ANY_NAME = "use_metadata_tags"
-
-
-def give_tags(container: av.container.OutputContainer, kind: str, metadata: Metadata) -> list[str]:
-    """Give tags and chapters to a muxer of this kind that has not begun. Names of those that it
-    does not keep; Matroska keeps all. MP4 and QuickTime have places for a few (title, artist …) or,
-    instead of those, a list of any names, as phones write it (`com.apple.quicktime.make`)."""
-    metadata.describe(container)
-    wanted = {name for name, _ in metadata.tags} | ({"title"} if metadata.title else set())
-    if not wanted or kind not in COUNTS:
-        return []
-    lost = wanted - _kept(kind, metadata, "")
-    others = wanted - _kept(kind, metadata, _ANY_NAME) if lost else lost
-    if len(others) < len(lost):
-        lost = others
-        container.options["movflags"] = f"{container.options.get('movflags', '')}+{_ANY_NAME}"
-    return sorted(lost)
-
-
-def _kept(kind: str, metadata: Metadata, flag: str) -> set[str]:
-    """Names of the tags that come back from a file without a frame."""
-    data, flags = io.BytesIO(), "+".join(filter(None, ("empty_moov", flag)))
-    try:
-        with av.open(data, "w", format=kind, options={"movflags": flags}) as trial:
-            trial.add_stream("aac", rate=48_000)
-            Metadata(title=metadata.title, tags=metadata.tags).describe(trial)
-            trial.start_encoding()
-        with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
-            return {name.lower() for name, text in written.metadata.items() if text}
-    except (av.FFmpegError, ValueError):
-        return set()

@@ -19,7 +19,7 @@ from av.stream import Disposition, Stream
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
 from gvcodec.media.decoding_times import COUNTS
-from gvcodec.media.metadata import Metadata, give_tags
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
@@ -125,9 +125,7 @@ class TrackMuxer:
             return
         held, self._held = self._held, None
         self._add_tracks(self._reader)
-        described = self._metadata.during(None, None, self.offset)
-        if lost := give_tags(self._container, self._kind, described):
-            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
+        self._metadata.during(None, None, self.offset).describe(self._container)
         self._container.start_encoding()
         self._begun()
         for packet in held:

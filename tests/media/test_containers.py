@@ -12,7 +12,6 @@ from av.stream import Disposition
 import gvcodec
 from eval.sequences import file_source
 from gvcodec.batch.tasks import make_plan
-from gvcodec.media import metadata
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video, copy_tracks, put_planes, sound_of
 from tests.conftest import moving_texture, planes_equal
@@ -216,15 +215,6 @@ def test_tags_with_places_of_their_own_keep_them(tmp_path) -> None:
     gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mp4", fidelity=True)
     assert b"\xa9nam" in (tmp_path / "b.mp4").read_bytes()
     assert b"mdta" not in (tmp_path / "b.mp4").read_bytes()
-
-
-def test_a_tag_that_a_file_does_not_keep_gets_a_line(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(metadata, "_ANY_NAME", "rtphint")
-    recording(tmp_path / "a.mov", metadata=PHONE)
-    gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", **FAST)
-    done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mov", fidelity=True)
-    lines = [line for line in done.outcome if "left out" in line]
-    assert len(lines) == 1 and "com.apple.quicktime.make" in lines[0] and ".mov" in lines[0]
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
