@@ -20,7 +20,7 @@ from av.container import InputContainer
 
 from gvcodec.bitstream.metadata_obu import Unit, take_apart
 from gvcodec.errors import DamagedStreamError
-from gvcodec.media.metadata import ANY_TEXT
+from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.types import Colour, VideoFormat
@@ -105,21 +105,11 @@ class Demuxer:
             tick = Fraction(stream.time_base or Fraction(1, 1000))
             return VideoFormat(stream.width, stream.height, rate, tick, 10, colour, sar)
 
-    def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
-        """Title, and begin, end and title of each chapter, in seconds."""
+    def describe(self) -> Metadata:
+        """Title and chapters."""
         with self._open_container() as container, self._name_errors():
-            title = next(
-                (text for key, text in container.metadata.items() if key.lower() == "title"), ""
-            )
-            chapters = [
-                (
-                    Fraction(chapter["start"] * (chapter["time_base"] or 0)),
-                    Fraction(chapter["end"] * (chapter["time_base"] or 0)),
-                    chapter["metadata"].get("title", ""),
-                )
-                for chapter in container.chapters()
-            ]
-        return title, chapters
+            texts = {key.lower(): text for key, text in container.metadata.items()}
+            return Metadata(texts.get("title", ""), chapters_of(container))
 
     @contextlib.contextmanager
     def _open_container(self) -> Iterator[InputContainer]:

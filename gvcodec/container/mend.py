@@ -19,10 +19,9 @@ from gvcodec.codec.gops import BASE_WEIGHTS, Gop, GopSource, Splicer
 from gvcodec.container.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import Limits, check
-from gvcodec.media.metadata import MAX_PAYLOAD, Chapter, Metadata
+from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.util.messages import count_noun
 
-_MICRO = Fraction(1, 1_000_000)
 #: Seconds by which the clock of a container may be off: Matroska rounds to milliseconds.
 _COARSE = Fraction(1, 1000)
 #: Lines about damage that are given.
@@ -228,15 +227,7 @@ class _Spliced:
 
     def _metadata(self, payload: bytes) -> bytes:
         """What the stream says; title and chapters from the container, which cuts them."""
-        title, chapters = self._demuxer.describe()
         later = self._first * self._tick - self._begin
-        found = replace(
-            Metadata.unpack(payload),
-            title=title,
-            chapters=tuple(
-                Chapter(round((begin + later) / _MICRO), round((end + later) / _MICRO), text)
-                for begin, end, text in chapters
-                if begin <= end
-            ),
-        ).pack()
+        told = self._demuxer.describe().during(None, None, later)
+        found = replace(Metadata.unpack(payload), title=told.title, chapters=told.chapters).pack()
         return found if len(found) <= MAX_PAYLOAD else payload

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 import av
 from av.sidedata.sidedata import Type
@@ -97,8 +98,7 @@ class Conversion:
         self._single = stream.codec_context.name in _PICTURES
         self._first = first
         self._turn = (0, False)
-        self._rotations: dict[tuple[int, int, int, bool], Rotation] = {}
-        self._scalers: dict[tuple[int, int], Scaler] = {}
+        self._rotation_of, self._scaler = cache(self._make_rotation), cache(self._make_scaler)
         self._location = location
         left, top, right, bottom = self._crop = stored.crop
         if left + right >= first.width or top + bottom >= first.height:
@@ -176,17 +176,14 @@ class Conversion:
         self.notes += [line] * (line not in self.notes)
 
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
-        key = (frame.width, frame.height, *self._turn)
-        if key not in self._rotations:
-            turn, mirrored = self._turn
-            self._rotations[key] = Rotation(turn, *self._size_of(frame), self._location, mirrored)
-        return self._rotations[key]
+        return self._rotation_of(self._size_of(frame), *self._turn)
 
-    def _scaler(self, width: int, height: int) -> Scaler:
-        if (width, height) not in self._scalers:
-            fmt = replace(self.format, width=width, height=height)
-            self._scalers[width, height] = Scaler(fmt, (self.format.width, self.format.height))
-        return self._scalers[width, height]
+    def _make_rotation(self, size: tuple[int, int], turn: int, mirrored: bool) -> Rotation:
+        return Rotation(turn, *size, self._location, mirrored)
+
+    def _make_scaler(self, width: int, height: int) -> Scaler:
+        fmt = replace(self.format, width=width, height=height)
+        return Scaler(fmt, (self.format.width, self.format.height))
 
     def _format_of(
         self, frame: av.VideoFrame, stream: av.VideoStream, rate: Fraction, tick: Fraction

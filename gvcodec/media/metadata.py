@@ -50,8 +50,8 @@ _TECHNICAL = frozenset(
 )
 #: Tags that QuickTime, and more that MP4 has places for.
 _BOTH = "title artist album date comment genre copyright creation_time location"
-_MORE = """album_artist composer grouping lyrics description synopsis show episode_id network keywords
-    track disc"""
+_MORE = """album_artist composer grouping lyrics description synopsis show episode_id network
+    keywords track disc"""
 _PLACES = {"mov": _BOTH, "mp4": f"{_BOTH} {_MORE}"}
 #: FFmpeg's units of `AVMasteringDisplayMetadata` are fractions; H.265's are these.
 _CHROMA, _LUMINANCE = 50_000, 10_000
@@ -201,17 +201,11 @@ def metadata_of(
     container: av.container.InputContainer, frame: av.VideoFrame
 ) -> tuple[Metadata, list[str]]:
     """What a file and its first frame say, and a line for what does not fit in."""
-    chapters = []
-    for chapter in container.chapters():
-        unit = Fraction(chapter["time_base"] or 0)
-        begin, end = (round(time * unit / _MICRO) for time in (chapter["start"], chapter["end"]))
-        if -_MAX_TIME < begin <= end < _MAX_TIME:
-            chapters.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
     side = side_data(frame)
     texts = {name.lower(): printable(text) for name, text in container.metadata.items()}
     found = Metadata(
         texts.get("title", ""),
-        tuple(chapters),
+        chapters_of(container),
         _mastering(side.get(number_of(Type.MASTERING_DISPLAY_METADATA), b"")),
         _light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
         tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
@@ -221,6 +215,16 @@ def metadata_of(
         notes.append(f"{', '.join(found.parts())} are left out, they are too long")
         found = replace(found, title="", chapters=(), tags=())
     return found, notes
+
+
+def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
+    found = []
+    for chapter in container.chapters():
+        unit = Fraction(chapter["time_base"] or 0)
+        begin, end = (round(time * unit / _MICRO) for time in (chapter["start"], chapter["end"]))
+        if -_MAX_TIME < begin <= end < _MAX_TIME:
+            found.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
+    return tuple(found)
 
 
 def _is_kept(name: str, texts: dict[str, str]) -> bool:

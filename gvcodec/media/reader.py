@@ -8,10 +8,7 @@ frames of `Planes` with timestamps.
 Time begins with the first frame, whatever the clock of the file says. Orientation is applied,
 frames of another size are scaled to that of the first, other pixel formats are converted
 (`gvcodec.media.planes`). `reader.notes` says what is changed or left out, one line
-each. Raises `MediaError`, `UsageError`.
-
-One class of many fields, and so one long file: what is found when a file is opened decides how each
-of its frames is read."""
+each. Raises `MediaError`, `UsageError`."""
 
 import contextlib
 import itertools
@@ -526,35 +523,31 @@ class VideoReader:
         return len(self.tracks.take())
 
     def _finish_notes(self, frames: int, ended: bool) -> None:
-        jumps = self._timeline.jumps
-        if jumps:
-            after = float(jumps[0] - self.shift * self.tick)
-            self.notes.append(
-                f"timestamps begin anew after {after:.2f} s"
-                + (f" and {count_noun(len(jumps) - 1, 'more time')}" if len(jumps) > 1 else "")
-                + ": what follows goes on without a gap"
-            )
-        damaged = self._undecodable
+        note, damaged = self.notes.append, self._undecodable
+        if jumps := self._timeline.jumps:
+            more = f" and {count_noun(len(jumps) - 1, 'more time')}" * (len(jumps) > 1)
+            after = f"{float(jumps[0] - self.shift * self.tick):.2f} s{more}"
+            note(f"timestamps begin anew after {after}: what follows goes on without a gap")
         if early := self._count_early():
-            self.notes.append(
+            note(
                 f"{count_noun(early, 'frame')} before the first picture that can be decoded left "
                 "out: the recording begins between keyframes"
             )
             damaged = max(0, damaged - early)
         if self._cut_off:
-            more = len(dict.fromkeys(self._cut_off)) - 1
-            others = f" and {count_noun(more, 'other')}" if more else ""
-            self.notes.append(f"{self._cut_off[0]}{others}: the picture is cut off")
+            others = len(dict.fromkeys(self._cut_off)) - 1
+            more = f" and {count_noun(others, 'other')}" * bool(others)
+            note(f"{self._cut_off[0]}{more}: the picture is cut off")
         if ended and self._is_cut_off():
             total = self._stream.frames if self._container.format.name.startswith("mov") else 0
-            of = f" of {total}" if self._start <= 0 and total > frames else ""
-            self.notes.append(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
+            of = f" of {total}" * (self._start <= 0 and total > frames)
+            note(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
         if damaged:
-            self.notes.append(f"{count_noun(damaged, 'damaged packet')} of the source left out")
+            note(f"{count_noun(damaged, 'damaged packet')} of the source left out")
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
-            self.notes.append(f"{lost} of sound in the source left out")
+            note(f"{lost} of sound in the source left out")
 
     def _count_early(self) -> int:
         """Frames of a file before the first one that could be decoded."""
