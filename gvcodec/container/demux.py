@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any, BinaryIO
 
 import av
@@ -22,12 +23,12 @@ from gvcodec.bitstream.metadata_obu import Unit, take_apart
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
+from gvcodec.media.timeline import rate_of_stream
 from gvcodec.media.tracks import TrackCopier, TrackReader
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.file_io import Borrowed
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
-_MAX_RATE = 1000
 
 
 class View(Borrowed):
@@ -77,7 +78,7 @@ class Demuxer:
 
     def units(self) -> Iterator[TimedUnit]:
         """All units of the AV1 track, one after another."""
-        with self._open_container() as container, self._name_errors():
+        with self._open() as container, self._name_errors():
             stream = self._av1(container)
             for packet in container.demux(stream):
                 if not packet.size:
@@ -93,31 +94,21 @@ class Demuxer:
 
     def format(self) -> VideoFormat:
         """What the container says of the AV1 track."""
-        with self._open_container() as container, self._name_errors():
+        with self._open() as container, self._name_errors():
             stream = self._av1(container)
             context = stream.codec_context
-            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             colour = Colour(
                 int(context.color_primaries), int(context.color_trc), int(context.colorspace)
             )
-            sar = Fraction(stream.sample_aspect_ratio or 1)
-            rate = Fraction(rate) if 0 < rate <= _MAX_RATE else Fraction(25)
+            sar, rate = Fraction(stream.sample_aspect_ratio or 1), rate_of_stream(stream)
             tick = Fraction(stream.time_base or Fraction(1, 1000))
             return VideoFormat(stream.width, stream.height, rate, tick, 10, colour, sar)
 
     def describe(self) -> Metadata:
         """Title and chapters."""
-        with self._open_container() as container, self._name_errors():
+        with self._open() as container, self._name_errors():
             texts = {key.lower(): text for key, text in container.metadata.items()}
             return Metadata(texts.get("title", ""), chapters_of(container))
-
-    @contextlib.contextmanager
-    def _open_container(self) -> Iterator[InputContainer]:
-        container = self._open()
-        try:
-            yield container
-        finally:
-            container.close()
 
     def _open(self) -> InputContainer:
         with self._name_errors():
@@ -131,10 +122,8 @@ class Demuxer:
 
     def _av1(self, container: InputContainer) -> av.VideoStream:
         for stream in container.streams.video:
-            if stream.codec_context is not None and "av1" in (
-                stream.codec_context.codec.canonical_name,
-                stream.codec_context.name,
-            ):
+            context = stream.codec_context
+            if context and "av1" in (context.codec.canonical_name, context.name):
                 return stream
         raise DamagedStreamError("not a gvcodec file (a video without AV1)")
 
@@ -161,7 +150,7 @@ class Tracks:
 
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer
-        self._packets = container.demux(writer.streams)
+        self._packets = self._read()
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
@@ -183,35 +172,29 @@ class Tracks:
 
     def copy(self, count: int) -> None:
         """The next packets, as many as there are."""
-        for _ in range(count):
-            if (packet := self._take()) is None:
-                return
+        for packet in islice(self._packets, count):
             self.writer.copy(packet, self.shift)
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """All packets up to a time of the container; None = all that are left."""
-        while (packet := self._take()) is not None:
+        while packet := self._next or next(self._packets, None):
+            self._next = packet
             if seconds is not None and _seconds(packet) >= seconds:
-                self._next = packet
                 return
+            self._next = None
             self.writer.copy(packet, self.shift)
 
     def close(self) -> None:
         self._container.close()
 
-    def _take(self) -> av.Packet[Any] | None:
-        found, self._next = self._next, None
-        while found is None:
-            try:
-                found = next(self._packets, None)
-            except (av.FFmpegError, ValueError) as error:
-                raise DamagedStreamError("sound or subtitles cannot be read") from error
-            if found is None:
-                return None
-            early = self.begin is not None and _seconds(found) < self.begin
-            if not found.size or found.pts is None or early:
-                found = None
-        return found
+    def _read(self) -> Iterator[av.Packet[Any]]:
+        try:
+            for packet in self._container.demux(self.writer.streams):
+                early = self.begin is not None and _seconds(packet) < self.begin
+                if packet.size and packet.pts is not None and not early:
+                    yield packet
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedStreamError("sound or subtitles cannot be read") from error
 
 
 def _seconds(packet: av.Packet[Any]) -> Fraction:

@@ -80,53 +80,28 @@ class Waiting:
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds) goes, but for subtitles on screen then."""
-        shown = self._on_screen(end)
-        times = ((self._timeline.seconds(*waiting), waiting) for waiting in self._packets)
-        self._packets = [
-            waiting
-            for seconds, waiting in times
-            if seconds is None or seconds >= end or id(waiting[0]) in shown
-        ]
+        """What begins before `end` (seconds on the clock of the file) goes."""
+        times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
+        self._packets = [waiting for time, waiting in times if time is None or time >= end]
 
     def copy(
         self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
     ) -> None:
-        """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`; of
-        those before `zero` only subtitles on screen then, unless `all_before`."""
-        kept: list[tuple[av.Packet, int]] = []
-        shown = set() if all_before else self._on_screen(zero)
-        for packet, part in self._packets:
+        """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`. Of
+        those before `zero` a subtitle that lasts longer begins then, others go without
+        `all_before`."""
+        packets, self._packets = self._packets, []
+        for packet, part in packets:
             seconds = self._timeline.seconds(packet, part, end is None)
             if seconds is None or (end is not None and seconds >= end):
-                kept.append((packet, part))
-            elif tracks is not None and (all_before or seconds >= zero or id(packet) in shown):
-                assert packet.pts is not None
-                moved = seconds - packet.pts * packet.time_base
-                if id(packet) in shown:
-                    _begin_later(packet, zero - seconds)
-                tracks.copy(packet, zero - moved)
-        self._packets = kept
-
-    def _on_screen(self, time: Fraction) -> set[int]:
-        """Which packets are subtitles that begin before a time and are on screen then. One without
-        a duration stays until the next one."""
-        shown, latest = set(), {}
-        for packet, part in self._packets:
-            seconds = self._timeline.seconds(packet, part)
-            if packet.stream.type != "subtitle" or seconds is None or seconds >= time:
+                self._packets.append((packet, part))
                 continue
-            if not packet.duration:
-                latest[packet.stream.index] = id(packet)
-            elif seconds + packet.duration * packet.time_base > time:
-                shown.add(id(packet))
-        return shown | set(latest.values())
-
-
-def _begin_later(packet: av.Packet, seconds: Fraction) -> None:
-    """A subtitle that ends as before."""
-    assert packet.pts is not None
-    ticks = math.ceil(seconds / packet.time_base)
-    packet.pts += ticks
-    if packet.duration:
-        packet.duration = max(1, packet.duration - ticks)
+            assert packet.pts is not None
+            shift = zero - seconds + packet.pts * packet.time_base
+            if seconds < zero and not all_before:
+                late = math.ceil((zero - seconds) / packet.time_base)
+                if packet.stream.type != "subtitle" or (packet.duration or 0) <= late:
+                    continue
+                packet.pts, packet.duration = packet.pts + late, (packet.duration or 0) - late
+            if tracks is not None:
+                tracks.copy(packet, shift)
