@@ -86,15 +86,10 @@ def compare(
     metrics = distances(fmt.height, fmt.width)
     for name in ("", *peers):
         title = PEERS[name].title if name else "gvcodec"
-        if not name:
-            coded: Coded | None = ours
-        else:
-            seen = partial(watch, title, len(originals))
-            coded = encode_at(name, originals, fmt, size, seen)
+        seen = partial(watch, title, len(originals))
+        coded = encode_at(name, originals, fmt, size, seen) if name else ours
         if coded is None:
-            notes.append(
-                f"{title} needs more than {size:,} bytes at its coarsest, at half size too"
-            )
+            notes.append(f"{title} needs more than {size:,} bytes, coarsest and at half size too")
             continue
         title += ", at half size" * (coded.scale < 1)
         quality = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]

@@ -123,10 +123,9 @@ def facts(reader: Reader) -> Info:
             psnr_y = read_quality(packet)
         packets.append(entry)
     metadata = Metadata.unpack(described)
-    sizes, counts = Counter[str](), Counter[str]()
+    counts, sizes = Counter(entry["type"] for entry in packets), Counter[str]()
     for entry in packets:
         sizes[entry["type"]] += entry["bytes"]
-        counts[entry["type"]] += 1
     frames = reader.frames
     # Streams of the library may keep the clock of their source.
     start = round(header.start_pts * fmt.time_base * 1_000_000)
@@ -269,16 +268,7 @@ def kbps(size: int, seconds: float) -> float:
 
 
 #: Shown only where there is something.
-_OPTIONAL = (
-    "source_start",
-    "title",
-    "tags",
-    "chapters",
-    "mastering_display",
-    "content_light",
-    "tracks",
-    "encoder",
-)
+_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder"
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
@@ -287,7 +277,7 @@ _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 def _rows(found: Info) -> Iterator[tuple[str, str]]:
     for field in fields(found):
         name, value = field.name, getattr(found, field.name)
-        if name in _TABLES or (not value and name in _OPTIONAL):
+        if name in _TABLES or (not value and name in _OPTIONAL.split()):
             continue
         words = CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
         if name == "tags":

@@ -169,13 +169,9 @@ def _shorten(gop: Gop, header: SequenceHeader) -> None:
     coded = Resampler(header.format.width, header.format.height, header.scale)
     keep = leading_frames(frames, header.base, (coded.coded_width, coded.coded_height))
     gop.lost += len(frames) - keep
-    kept: list[Packet] = []
-    for packet in gop.packets:
-        if packet.is_frame and keep == 0:
-            break
-        keep -= packet.is_frame
-        kept.append(packet)
-    gop.packets = kept
+    places = [place for place, packet in enumerate(gop.packets) if packet.is_frame]
+    if keep < len(frames):
+        del gop.packets[places[keep] :]
     del gop.times[gop.frames :]
 
 

@@ -144,26 +144,23 @@ def list_pictures(path: str) -> list[str] | None:
         return None
     begin, end = (re.escape(part.replace("%%", "%")) for part in _PATTERN.split(name))
     fitting = re.compile(f"{begin}([0-9]+){end}")
-    try:
-        names = os.listdir(folder or ".")
-    except OSError as error:
-        raise MediaError(f"{path}: {error.strerror}") from error
-    found = [(int(match[1]), other) for other in names if (match := fitting.fullmatch(other))]
+    matches = map(fitting.fullmatch, _names(folder))
+    found = [(int(match[1]), match[0]) for match in matches if match]
     if not found:
         raise MediaError(f"{path}: no pictures of this name")
     return _series(folder, found)
 
 
-def _in_folder(folder: str) -> list[tuple[int, str]]:
+def _names(folder: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder))
+        return os.listdir(folder or ".")
     except OSError as error:
         raise MediaError(f"{folder}: {error.strerror}") from error
-    names = [
-        name
-        for name in names
-        if os.path.splitext(name)[1].lower() in PICTURES and not name.startswith(".")
-    ]
+
+
+def _in_folder(folder: str) -> list[tuple[int, str]]:
+    shown = [name for name in sorted(_names(folder)) if not name.startswith(".")]
+    names = [name for name in shown if os.path.splitext(name)[1].lower() in PICTURES]
     if not names:
         raise MediaError(f"{folder}: is a folder, not a video, and holds no pictures")
     if len(names) == 1:

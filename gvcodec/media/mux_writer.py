@@ -216,23 +216,17 @@ def _encoder(
     (8 bits), AV1 and FFV1 do. WebM is VP9, or AV1 for 10 bits."""
     if kind != "webm" and fmt.width % 2 == 0 and fmt.height % 2 == 0:
         siting = f"chromaloc={fmt.colour.chroma_location}"
+        preset = {8: "medium", 10: "fast"}[fmt.bit_depth] if crf is not None else "veryfast"
+        quality = {"preset": preset} | ({} if crf is None else {"crf": f"{crf:g}"})
         if fmt.bit_depth == 8:
-            quality = (
-                {"qp": "0", "preset": "veryfast"}
-                if crf is None
-                else {"crf": f"{crf:g}", "preset": "medium"}
-            )
-            return "libx264", {
-                "x264-params": siting + _hdr(metadata, "mastering-display", "cll"),
-                **quality,
-            }
+            params = siting + ":qp=0" * (crf is None) + _hdr(metadata, "mastering-display", "cll")
+            return "libx264", {"x264-params": params, **quality}
         params = (
             f"log-level=none:{siting}"
             + ":lossless=1" * (crf is None)
             + ":pools=none" * (fmt.width * fmt.height < POOL_PIXELS)
             + _hdr(metadata, "master-display", "max-cll")
         )
-        quality = {"preset": "veryfast"} if crf is None else {"crf": f"{crf:g}", "preset": "fast"}
         return "libx265", {"x265-params": params, **quality}
     if kind == "matroska" and crf is None:
         return "ffv1", _FFV1
@@ -242,12 +236,8 @@ def _encoder(
     if fmt.bit_depth == 10 or kind == "mov":
         size = f"{fmt.bit_depth}-bit video of size {fmt.width}×{fmt.height}"
         raise UsageError(f"{name}: {size} cannot be written like this, lossless .mkv or .y4m can")
-    speed = {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"}
-    return "libvpx-vp9", {**speed, "lossless": "1"} if crf is None else {
-        **speed,
-        "crf": f"{crf:g}",
-        "b": "0",
-    }
+    quality = {"lossless": "1"} if crf is None else {"crf": f"{crf:g}", "b": "0"}
+    return "libvpx-vp9", {"cpu-used": "8", "deadline": "realtime", "row-mt": "1"} | quality
 
 
 def codes_av1(fmt: VideoFormat) -> bool:

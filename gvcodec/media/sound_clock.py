@@ -18,13 +18,7 @@ _LAYERS = ("mp3", "mp2", "mp1")
 #: PCM with its bits, of which the logarithmic kinds have eight.
 _PCM = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?|alaw|mulaw)")
 #: Samples of silence that are not 0.
-_SILENCE = {
-    "pcm_alaw": b"\xd5",
-    "pcm_mulaw": b"\xff",
-    "pcm_u8": b"\x80",
-    "pcm_u16le": b"\0\x80",
-    "pcm_u16be": b"\x80\0",
-}
+_SILENCE = {"pcm_alaw": b"\xd5", "pcm_mulaw": b"\xff", "pcm_u8": b"\x80"}
 
 
 def sample_bytes(stream: Stream) -> int:

@@ -121,23 +121,11 @@ class Video(TimedStream):
 
     @property
     def metadata(self) -> Metadata:
-        fmt = self.header.format
-        begin, end = 0.0, self._seconds(len(self))
-        codec = f"gvcodec/{self.header.base}"
-        rate = len(self) / (end - begin) if end > begin else float(fmt.frame_rate)
-        return Metadata(
-            len(self),
-            fmt.width,
-            fmt.height,
-            rate,
-            end - begin,
-            begin,
-            end,
-            codec,
-            fmt.bit_depth,
-            fmt.sar,
-            fmt.colour.transfer in HDR_TRANSFERS,
-        )
+        fmt, end = self.header.format, self._seconds(len(self))
+        rate = len(self) / end if end > 0 else float(fmt.frame_rate)
+        times, hdr = (rate, end, 0.0, end), fmt.colour.transfer in HDR_TRANSFERS
+        what = f"gvcodec/{self.header.base}", fmt.bit_depth, fmt.sar, hdr
+        return Metadata(len(self), fmt.width, fmt.height, *times, *what)
 
     def get_frame_at(self, index: int) -> Frame:
         batch = self.get_frames_at([index])
