@@ -214,19 +214,12 @@ class Conversion:
         return VideoFormat(width, height, rate, tick, 8 if depth <= 8 else 10, colour, sar)
 
     def _choose_colour(self, frame: av.VideoFrame, input_options: InputOptions) -> Colour:
-        if is_rgb(frame) and (
-            input_options.matrix is not None or input_options.full_range is not None
-        ):
+        options = (input_options.matrix, input_options.full_range)
+        if is_rgb(frame) and options != (None, None):
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
             )
-        found = self.format.colour
-        colour = input_options.complete_colour(found)
-        for name in ("primaries", "transfer", "matrix"):
-            before, after = getattr(found, name), getattr(colour, name)
-            if before not in (2, after):
-                self.notes.append(f"the file says {name} {before} (H.273), {after} was asked for")
-        return colour
+        return input_options.complete_colour(self.format.colour)
 
 
 def location_of(

@@ -5,7 +5,6 @@ import math
 from fractions import Fraction
 
 import av
-from av.stream import Stream
 
 from gvcodec.media.opening import of_the_same_programme
 from gvcodec.media.sound_coding import COPY, NONE, SoundCoder, opus_rate
@@ -26,9 +25,7 @@ def copier_of(
     """What copies the other tracks of a file, if any, and a line for what is left out, but for what
     the user drops. `sound` as for `InputOptions`."""
     notes: list[str] = []
-    others = [
-        s for s in container.streams if s.index != video.index and not _is_its_still(s, video)
-    ]
+    others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
         # QuickTime keeps the titles of chapters in a track of their own.
         others = [
@@ -57,13 +54,6 @@ def copier_of(
             f"{count_noun(len(tracks.left_out), 'track')} ({names}) left out: cannot be copied"
         )
     return (tracks if tracks.streams else None), notes
-
-
-def _is_its_still(stream: Stream, video: av.VideoStream) -> bool:
-    """Whether a stream is the picture that an animated AVIF or HEIF shows before it moves."""
-    brand = video.container.metadata.get("major_brand", "")
-    one = isinstance(stream, av.VideoStream) and stream.frames == 1 and stream.duration is None
-    return brand in ("avis", "hevc", "msf1") and one
 
 
 class Waiting:

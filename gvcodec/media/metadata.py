@@ -130,7 +130,8 @@ class Metadata:
             elif number == _START:
                 found = replace(found, source_start=field.svar())
             elif number == _ENCODER:
-                found = replace(found, encoder=_numbers(field))
+                numbers = (field.var() for _ in range(_MOST_NUMBERS) if len(field))
+                found = replace(found, encoder=tuple(numbers))
         if abs(found.source_start) > _MAX_TIME:
             raise DamagedStreamError("metadata: the start of the source is out of range")
         return replace(found, chapters=tuple(chapters), tags=tuple(tags))
@@ -294,13 +295,6 @@ def _light(data: bytes) -> tuple[int, int] | None:
         return None
     most, mean = struct.unpack_from("2I", data)
     return (most, mean) if max(most, mean) <= 0xFFFF and (most or mean) else None
-
-
-def _numbers(field: Cursor) -> tuple[int, ...]:
-    numbers: list[int] = []
-    while len(field) and len(numbers) < _MOST_NUMBERS:
-        numbers.append(field.var())
-    return tuple(numbers)
 
 
 def _text(field: Cursor) -> str:

@@ -323,7 +323,7 @@ class TrackReader:
             if (shown := self.shown_from(packet, self._begin)) is None:
                 return
             packet = replace(shown, pts=shown.pts - round(self._begin / tick))
-        self._check_room(_cost(packet))
+        self._check_room(len(packet.data) + OBJECT_BYTES)
         self._wait(packet, None if self._begin is None else Fraction(0))
 
     def _wait(self, packet: TrackPacket, begin: Fraction | None) -> None:
@@ -338,16 +338,11 @@ class TrackReader:
         """Raises `LimitError`. Taken packets are not reported: then all are counted anew."""
         self._held = cost + self._held * bool(self.waiting)
         if self._held > self._most:
-            self._held = cost + sum(map(_cost, self.waiting))
+            self._held = cost + sum(len(packet.data) + OBJECT_BYTES for packet in self.waiting)
         if self._held > self._most:
             raise LimitError(
                 f"sound and subtitles take more than {self._most >> 20} MiB (--max-memory)"
             )
-
-
-def _cost(packet: TrackPacket) -> int:
-    """Bytes of memory, about."""
-    return len(packet.data) + OBJECT_BYTES
 
 
 def without_hidden(packet: TrackPacket) -> TrackPacket:

@@ -113,8 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Host", "") not in self.server.hosts:
             self._say(HTTPStatus.FORBIDDEN, "this server has another name")
         elif place.path == "/play.json":
-            self._begin(HTTPStatus.OK, "application/json", len(self.server.facts))
-            self._send(self.server.facts)
+            self._answer(HTTPStatus.OK, "application/json", self.server.facts)
         elif place.path in ("/native", "/keyframe"):
             self._frames(parse_qs(place.query), place.path == "/keyframe")
         elif place.path in self.server.files:
@@ -134,7 +133,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not given.isdecimal() or len(given) > len(str(_MOST_FRAME)) or self.command != "GET":
             return self._say(HTTPStatus.BAD_REQUEST, "from is the number of a frame")
         self.close_connection = True
-        self._begin(HTTPStatus.OK, "application/octet-stream", None)
+        self._begin(HTTPStatus.OK, "application/octet-stream", {"Connection": "close"})
         frames, first = self.server.frames, int(given)
         painted = query.get("painted") == ["1"]
         for piece in frames.keyframe(first) if alone else frames.frames(first, painted):
@@ -154,10 +153,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 part = asked is not None
                 status = HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK
                 kind = _TYPES.get(path.suffix, "application/octet-stream")
-                extra = {"Content-Range": f"bytes {first}-{last}/{size}"} if part else {}
-                self._begin(status, kind, last - first + 1, {"Accept-Ranges": "bytes", **extra})
-                file.seek(first)
                 left = last - first + 1
+                extra = {"Content-Length": str(left), "Accept-Ranges": "bytes"}
+                place = {"Content-Range": f"bytes {first}-{last}/{size}"} if part else {}
+                self._begin(status, kind, extra | place)
+                file.seek(first)
                 while left and self.command == "GET" and (data := file.read(min(left, _PIECE))):
                     self.wfile.write(data)
                     left -= len(data)
@@ -185,25 +185,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _say(self, status: HTTPStatus, text: str, extra: Mapping[str, str] | None = None) -> None:
         data = text.encode(errors="backslashreplace")
-        self._begin(status, "text/plain; charset=utf-8", len(data), extra)
-        self._send(data)
+        self._answer(status, "text/plain; charset=utf-8", data, extra)
 
-    def _begin(
-        self,
-        status: HTTPStatus,
-        kind: str,
-        size: int | None,
-        extra: Mapping[str, str] | None = None,
+    def _answer(
+        self, status: HTTPStatus, kind: str, data: bytes, extra: Mapping[str, str] | None = None
     ) -> None:
-        self.send_response(status)
-        for name, value in {**_HEADERS, "Content-Type": kind, **(extra or {})}.items():
-            self.send_header(name, value)
-        if size is not None:
-            self.send_header("Content-Length", str(size))
-        else:
-            self.send_header("Connection", "close")
-        self.end_headers()
-
-    def _send(self, data: bytes) -> None:
+        self._begin(status, kind, {"Content-Length": str(len(data)), **(extra or {})})
         if self.command == "GET":
             self.wfile.write(data)
+
+    def _begin(self, status: HTTPStatus, kind: str, extra: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**_HEADERS, "Content-Type": kind, **extra}.items():
+            self.send_header(name, value)
+        self.end_headers()
