@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gvcodec.base import BaseDecoder, BaseEncoder, OnDevice, Restorer
+from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer, OnDevice
 from gvcodec.bases import base_of
 from gvcodec.errors import WrongModelError
 from gvcodec.models import WeightFile, find_model, model_id
@@ -68,11 +68,13 @@ def open_decoder(
     return made
 
 
-def open_restorer(name: str, decoder: BaseDecoder, threads: int, device: str) -> Restorer | None:
+def open_restorer(
+    name: str, decoder: BaseDecoder, threads: int, device: str
+) -> FrameRestorer | None:
     """What shows a base's frames, None for a base that shows base frames. Raises `ImportError`
     where torch is missing."""
     module = _module_of(name)
-    made: Restorer | None = (
+    made: FrameRestorer | None = (
         module.restorer(decoder, threads, device) if hasattr(module, "restorer") else None
     )
     return made

@@ -12,6 +12,7 @@ WHAT = (
     "gvc1d.ablations",
     "gvc1d.codec",
     "gvc1d.cost",
+    "gvc1d.export",
     "gvc1d.paper_form",
     "gvc1d.parts",
     "gvc1d.shards",

@@ -31,15 +31,12 @@ Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 
-def allocate(
-    features: Floats, errors: Floats | None, method: str, total: int, bits: Floats | None = None
-) -> Counts:
+def allocate(features: Floats, errors: Floats | None, method: str, total: int) -> Counts:
     """Tokens of each window (F, W), together `total` at most.
 
     `features` (F, W, K, D). `errors`: for `elbo` and `both` -ELBO of each window (F, W), or the
     error of each prefix (F, W, K + 1), the last of which, that of all tokens, is taken for it; `rd`
-    needs the latter. With `bits` (F, W, K + 1) of each prefix `rd` spends `total` bits instead of
-    tokens. Raises `ValueError` for what does not fit together."""
+    needs the latter. Raises `ValueError` for what does not fit together."""
     frames, windows, tokens = features.shape[:3]
     if method not in METHODS:
         raise ValueError(f"no allocation {method!r}; there are {', '.join(METHODS)}")
@@ -56,7 +53,9 @@ def allocate(
     if method == "rd":
         if errors.shape != (frames, windows, tokens + 1):
             raise ValueError("allocation rd needs the error of every prefix")
-        return _by_slope(errors, bits, total)
+        flat = errors.reshape(-1, tokens + 1)
+        bits = np.broadcast_to(np.arange(tokens + 1.0), flat.shape)
+        return rate_distortion(bits, flat, total).reshape(frames, windows)
     elbo = errors[..., -1] if errors.ndim == 3 else errors
     if elbo.shape != (frames, windows):
         raise ValueError(f"errors of {elbo.shape} windows for {frames} × {windows}")
@@ -116,13 +115,3 @@ def _uniform(count: int, tokens: int, total: int) -> Counts:
     """The same for all; what does not divide goes to the first ones."""
     each, rest = divmod(min(total, count * tokens), count)
     return each + (np.arange(count) < rest).astype(np.int64)
-
-
-def _by_slope(errors: Floats, bits: Floats | None, total: int) -> Counts:
-    shape = errors.shape
-    if bits is None:
-        bits = np.broadcast_to(np.arange(shape[-1], dtype=np.float64), shape)
-    elif bits.shape != shape:
-        raise ValueError(f"bits of shape {bits.shape} for errors of shape {shape}")
-    flat = (-1, shape[-1])
-    return rate_distortion(bits.reshape(flat), errors.reshape(flat), total).reshape(shape[:-1])

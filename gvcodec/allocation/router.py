@@ -84,14 +84,6 @@ def route_to(elbo: Floats, tokens: int, total: int) -> Counts:
     return counts.reshape(np.shape(elbo))
 
 
-def keep_highest(errors: Floats, counts: Counts) -> NDArray[np.bool_]:
-    """The tokens to keep, (..., K): the `counts` (...) of highest error (..., K), which is what
-    leaving one out costs. The rest is zeroed after rounding, so a decoder sees zeros."""
-    rank = np.argsort(np.argsort(-errors, axis=-1, kind="stable"), axis=-1, kind="stable")
-    result: NDArray[np.bool_] = rank < np.asarray(counts)[..., None]
-    return result
-
-
 def training_counts(losses: Floats, mean: float, tokens: int, rates: Floats) -> Counts:
     """Token counts for training, of the shape of `losses`: each window's base rate r of
     `BASE_RATES` varied by its loss, N = clip(r · K · loss / E[loss], K/16, K), so that every length

@@ -90,7 +90,7 @@ class OnDevice(Protocol):
         ...
 
 
-class Restorer(Protocol):
+class FrameRestorer(Protocol):
     """Shows frames of a base whose decoder has more than its base frames."""
 
     def restore(self) -> Planes:

@@ -160,9 +160,9 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
         if paints and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
         if paints and header.gvc1d_id is not None:
-            from gvcodec.codec.restoring import Restoring
+            from gvcodec.codec.restoring import TokenRestorer
 
-            restoring = Restoring(header, options.threads, options.model, options.device)
+            restoring = TokenRestorer(header, options.threads, options.model, options.device)
             reason = " ".join(restoring.notes)
     except WrongModelError as error:
         paints, reason = False, str(error)

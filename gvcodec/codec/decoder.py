@@ -38,8 +38,8 @@ from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
-    from gvcodec.base import Restorer
-    from gvcodec.codec.restoring import Restoring
+    from gvcodec.base import FrameRestorer
+    from gvcodec.codec.restoring import TokenRestorer
     from gvcodec.media.tracks import TrackReader
 
 
@@ -101,13 +101,13 @@ class Decoder(Shared):
         aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
         self._painted_hash = FrameHash(aside) if exact else None
         self.painted_wanted: bytes | None = None
-        self._restoring: Restoring | None = None
+        self._token_restorer: TokenRestorer | None = None
         if header.gvc1d_id is not None and not fidelity:
-            from gvcodec.codec.restoring import Restoring
+            from gvcodec.codec.restoring import TokenRestorer
 
-            self._restoring = Restoring(header, threads, models, device, only_check)
+            self._token_restorer = TokenRestorer(header, threads, models, device, only_check)
         #: What shows frames of a base that has more than base frames.
-        self._base_restorer: Restorer | None = None
+        self._base_restorer: FrameRestorer | None = None
         self._notes: list[str] = []
         if not fidelity and not only_check:
             try:
@@ -139,12 +139,12 @@ class Decoder(Shared):
     @property
     def notes(self) -> list[str]:
         """A line for what this machine cannot show."""
-        return self._notes + ([] if self._restoring is None else self._restoring.notes)
+        return self._notes + ([] if self._token_restorer is None else self._token_restorer.notes)
 
     @property
     def latents(self) -> int | None:
         """LATENT packets read so far; None where the stream has none, or they are not looked at."""
-        return None if self._restoring is None else self._restoring.packets
+        return None if self._token_restorer is None else self._token_restorer.packets
 
     @property
     @in_turn
@@ -174,8 +174,8 @@ class Decoder(Shared):
         self._fitted = None
         self._painted_hash = None
         self._sizes.clear()
-        if self._restoring is not None:
-            self._restoring.restart()
+        if self._token_restorer is not None:
+            self._token_restorer.restart()
 
     @in_turn
     def send_packet(self, packet: Packet) -> None:
@@ -199,8 +199,8 @@ class Decoder(Shared):
         elif packet.kind is Kind.PAINTED:
             self.painted_wanted = packet.payload
         elif packet.kind is Kind.LATENT:
-            if self._restoring is not None:
-                self._restoring.send(packet.payload)
+            if self._token_restorer is not None:
+                self._token_restorer.send(packet.payload)
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise FormatVersionError(
                 f"painting needs a newer version of gvcodec, for packets of type {packet.type}; "
@@ -218,8 +218,8 @@ class Decoder(Shared):
                 raise DamagedStreamError("decoding has to start at a keyframe")
             if not is_reordered(self.header.base):
                 self._sizes[self._sent] = len(packet.payload)
-            if self._restoring is not None:
-                self._restoring.send_frame(self._sent, key)
+            if self._token_restorer is not None:
+                self._token_restorer.send_frame(self._sent, key)
             self.painted_wanted = None
             self._sent += 1
             self._show(self._base_codec.send(packet.payload, key))
@@ -266,13 +266,13 @@ class Decoder(Shared):
                 _, fitted = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
-                if self._restoring is not None:
-                    self._restoring.start_gop()
+                if self._token_restorer is not None:
+                    self._token_restorer.start_gop()
             picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
             if self._base_restorer is not None:
                 picture = self._base_restorer.restore()
-            if self._restoring is not None:
-                picture = self._restoring.restore(self._shown, picture, base_frame)
+            if self._token_restorer is not None:
+                picture = self._token_restorer.restore(self._shown, picture, base_frame)
             self._frames.append(DecodedFrame(picture, self._timing.receive(), base_frame))
             self._shown += 1
 

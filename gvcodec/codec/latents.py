@@ -40,6 +40,7 @@ class LatentPass:
         """The next source frame."""
         self._sources.write(planes)
 
+    @usual_torch()
     def run(
         self,
         header: SequenceHeader,
@@ -49,16 +50,6 @@ class LatentPass:
     ) -> dict[int, bytes]:
         """Payloads by the number of their frame, for a stream of these packets; `frame_bytes`: mean
         bytes of a frame. `done` receives how many frames are through."""
-        with usual_torch(), torch_threads(self._config.threads):
-            return self._run(header, packets, frame_bytes, done)
-
-    def _run(
-        self,
-        header: SequenceHeader,
-        packets: Iterable[Packet],
-        frame_bytes: float,
-        done: Callable[[int], None] | None,
-    ) -> dict[int, bytes]:
         from gvcodec.gvc1d.frame_options import TokenSettings
         from gvcodec.gvc1d.token_encoder import LatentEncoder
 
@@ -88,16 +79,17 @@ class LatentPass:
             payloads = enumerate(encoder.finish_gop(), first)
             found.update((number, payload) for number, payload in payloads if payload)
 
-        frames = decoder.frames_of(_note_starts(packets, starts))
-        for number, (frame, source) in enumerate(zip(frames, self._sources, strict=True)):
-            if number in starts and number:
-                finish()
-                first = number
-                encoder.start_gop()
-            encoder.send(source, frame.planes, frame.base_frame)
-            if done is not None:
-                done(number + 1)
-        finish()
+        with torch_threads(config.threads):
+            frames = decoder.frames_of(_note_starts(packets, starts))
+            for number, (frame, source) in enumerate(zip(frames, self._sources, strict=True)):
+                if number in starts and number:
+                    finish()
+                    first = number
+                    encoder.start_gop()
+                encoder.send(source, frame.planes, frame.base_frame)
+                if done is not None:
+                    done(number + 1)
+            finish()
         self.painted_hash = decoder.painted_hash
         self._sources.close()
         return found

@@ -7,10 +7,12 @@ shift, low, high); metadata `form` changes whenever the meaning of the activatio
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import forward
@@ -25,39 +27,48 @@ def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
     """The layers in a file of form `form`, with `inputs` inputs and the outputs that
     `gvcodec.entropy.streams` expects. `what`: its name in errors. Raises `NewerModelError` for
     another form, `MediaError` for another file."""
-    layers: list[Layer] = []
     try:
         arrays, metadata = read_arrays(path)
-        found = metadata.get("form", "none")
-        if found != form:
-            raise NewerModelError(f"{path}: {what} of form {found!r:.20}, this decoder's is {form}")
-        while f"{len(layers)}.weight" in arrays and len(layers) < _MOST_LAYERS:
-            weight, bias, multiplier, bounds = (arrays[f"{len(layers)}.{part}"] for part in _PARTS)
-            layers.append(Layer(weight, bias, multiplier, *(int(v) for v in bounds)))
-        _check(layers, inputs)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        check_form(path, metadata, form, what)
+        return layers_in(arrays, inputs)
+    except (OSError, KeyError, ValueError, TypeError, UsageError) as error:
         raise MediaError(f"{path}: not {what} ({error})") from None
+
+
+def check_form(path: Path, metadata: Mapping[str, str], form: str, what: str) -> None:
+    """Raises `NewerModelError` for a file of another form."""
+    found = metadata.get("form", "none")
+    if found != form:
+        raise NewerModelError(f"{path}: {what} of form {found!r:.20}, this decoder's is {form}")
+
+
+def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "") -> list[Layer]:
+    """The layers among a file's tensors. Raises `KeyError`, `ValueError`, `UsageError` for what is
+    no network of `inputs` inputs."""
+    layers: list[Layer] = []
+    while (name := f"{prefix}{len(layers)}.") + "weight" in arrays and len(layers) < _MOST_LAYERS:
+        weight, bias, multiplier, bounds = (arrays[name + part] for part in _PARTS)
+        layers.append(Layer(weight, bias, multiplier, *(int(v) for v in bounds)))
+    outputs = forward(layers, np.zeros((1, inputs), np.uint8)).shape[1]
+    if outputs != _OUTPUTS:
+        raise ValueError(f"{outputs} outputs instead of {_OUTPUTS}")
     return layers
 
 
-def _check(layers: Sequence[Layer], inputs: int) -> None:
-    try:
-        shape = forward(layers, np.zeros((1, inputs), np.uint8)).shape
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    if shape != (1, _OUTPUTS):
-        raise ValueError(f"{shape[1]} outputs instead of {_OUTPUTS}")
+def tensors_of(network: Sequence[Layer], prefix: str = "") -> dict[str, NDArray[Any]]:
+    """The inverse."""
+    tensors = {}
+    for i, layer in enumerate(network):
+        bounds = np.array([layer.shift, layer.low, layer.high], np.int32)
+        for part, value in zip(_PARTS, (*layer[:3], bounds), strict=True):
+            tensors[f"{prefix}{i}.{part}"] = np.ascontiguousarray(value)
+    return tensors
 
 
 def write_network(path: Path, network: Sequence[Layer], form: str) -> None:
     """Write a file, atomically."""
     from safetensors.numpy import save
 
-    tensors = {}
-    for i, layer in enumerate(network):
-        bounds = np.array([layer.shift, layer.low, layer.high], np.int32)
-        for part, value in zip(_PARTS, (*layer[:3], bounds), strict=True):
-            tensors[f"{i}.{part}"] = np.ascontiguousarray(value)
     partial = path.with_suffix(".part")
-    partial.write_bytes(save(tensors, {"form": form}))
+    partial.write_bytes(save(tensors_of(network), {"form": form}))
     os.replace(partial, path)

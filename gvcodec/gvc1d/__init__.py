@@ -12,7 +12,7 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
     refiner        Restorer and Analyst: local and global attention, last picture, 1-D memory
     context_model  the entropy model in torch, for training and rounding
     frame_payload  bytes of a frame, state of a GOP, entropy coding
-    model_file     its weight file; `export`: its integer entropy network
+    model_file     its weight file
 
 Latent tokens over another base (`--tokens`, LATENT packets), and of single pictures:
 

@@ -7,7 +7,7 @@ agree there. Nothing of it is sent.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,17 +38,8 @@ class State(NamedTuple):
     phase: int = 0
 
     def detach(self) -> State:
-        memory = None if self.memory is None else self.memory.detach()
-        shown = None if self.shown is None else self.shown.detach()
-        return State(
-            self.picture.detach(),
-            self.reference.detach(),
-            shown,
-            self.added.detach(),
-            self.features.detach(),
-            memory,
-            self.phase,
-        )
+        parts: list[Any] = [p if p is None or isinstance(p, int) else p.detach() for p in self]
+        return State(*parts)
 
 
 class Context(NamedTuple):

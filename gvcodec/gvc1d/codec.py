@@ -1,9 +1,8 @@
-"""Latent tokens in a decoder: LATENT packets to integers, integers and shown frames to restored
-frames.
+"""What encoder and decoder know of a stream with latent tokens: integers of packets, and the
+context of frames.
 
 Integers need no torch and are the same on every machine: `LatentReader` takes packets as they come,
-in the order of frames. Restored samples are floats until they are rounded, and may differ from
-machine to machine by that: `Restorer` takes frames as they are shown.
+in the order of frames. `FrameContext` follows frames as they are shown.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from gvcodec.entropy import streams
 from gvcodec.errors import LimitError
 from gvcodec.gvc1d.entropy_model import EntropyModel, Memory, Values
 from gvcodec.gvc1d.files import read_entropy, read_sizes
-from gvcodec.gvc1d.payload import ENDLESS, Latent, unpack
+from gvcodec.gvc1d.payload import Latent, unpack
 from gvcodec.types import BLOCK, Planes, VideoFormat
-from gvcodec.util.torch_settings import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,56 +125,6 @@ class FrameContext:
     def context(self, shown: Picture, motion: Tensor | None) -> Context:
         """Of the next frame. `shown`: what is restored."""
         return self.network.context(shown, self.state, motion)
-
-
-class TokenRestorer:
-    """Restores the shown frames of a stream from their tokens.
-
-        restorer = TokenRestorer(fmt, model, threads, device)
-        restorer.start_gop()
-        planes = restorer.restore(shown, base_frame, latent)      # latent None: no packet
-
-    Gives the planes it was given where there is nothing to restore. Raises `MediaError` for files
-    that are no model."""
-
-    def __init__(self, fmt: VideoFormat, model: Path, threads: int, device: str = "cpu") -> None:
-        self._fmt, self._path = fmt, model
-        self._threads, self._device = threads, device
-        self._frames: FrameContext | None = None
-        #: Frames without a packet that are still to be restored, and at what rate.
-        self._run = self._rate = 0
-        self.restored = 0
-
-    def start_gop(self) -> None:
-        self._stop()
-
-    def restore(self, shown: Planes, base_frame: Planes, latent: Latent | None) -> Planes:
-        """The picture of the next frame."""
-        import torch
-
-        if latent is None and not self._run:
-            self._stop()
-            return shown
-        frames = self._frames = self._frames or open_frames(
-            self._fmt, self._path, self._threads, self._device
-        )
-        if latent is not None:
-            self._run, self._rate = latent.run, latent.rate
-        elif self._run < ENDLESS:
-            self._run -= 1
-        network = frames.network
-        with torch.inference_mode(), torch_threads(self._threads):
-            context = frames.context(frames.picture(shown), frames.find_motion(base_frame))
-            values = None if latent is None else latent.values
-            tokens = token_tensor(values, network, context, self._device)
-            made, frames.state = network.synthesise(tokens, context, self._rate)
-            self.restored += 1
-            return frames.planes(made)
-
-    def _stop(self) -> None:
-        self._run = 0
-        if self._frames is not None:
-            self._frames.forget()
 
 
 def open_frames(fmt: VideoFormat, model: Path, threads: int, device: str) -> FrameContext:

@@ -236,14 +236,3 @@ def by_window(regions: NDArray[Any]) -> NDArray[Any]:
     h, w = regions.shape
     x = regions.reshape(h // SIDE, SIDE, w // SIDE, SIDE).transpose(0, 2, 1, 3)
     return x.reshape(-1, REGIONS)
-
-
-def weights_of(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """A trained transform's tensors (`gvcodec.gvc1d.transform`) as a file's integers."""
-    found: dict[str, NDArray[Any]] = {}
-    for name in Weights._fields[:4]:
-        weight = np.asarray(state[name], float).reshape(len(state[name]), -1)
-        found[name] = np.round(weight * (1 << WEIGHT_BITS)).clip(-32768, 32767).astype(np.int16)
-    factors = np.exp(np.clip(np.asarray(state["log_step"], float), -1, 1)) * (1 << FACTOR_BITS)
-    found["factors"] = np.round(factors).astype(np.int32)
-    return {f"transform.{name}": array for name, array in found.items()}

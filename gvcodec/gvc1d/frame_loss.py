@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
+from gvcodec.gvc1d.blocks import windows
 from gvcodec.gvc1d.picture import PEAK, Picture
 from gvcodec.models import GUIDE
 from gvcodec.perceptual.losses import eight_bits, pixel_loss
@@ -44,29 +45,22 @@ class FrameLoss:
     @torch.no_grad()
     def source(self, picture: Picture) -> Source:
         """What pictures are compared with."""
-        windows = self._windows(picture)
-        return Source(windows, self._network.reference(self._rgb(windows)))
+        parts = self._windows(picture)
+        return Source(parts, self._network.reference(self._rgb(parts)))
 
     def __call__(self, picture: Picture, source: Source) -> Tensor:
         """Of each window."""
-        windows = self._windows(picture)
-        lpips, dists = self._network(self._rgb(windows), source.maps)
-        pixels = pixel_loss(*windows, *source.picture)
+        parts = self._windows(picture)
+        lpips, dists = self._network(self._rgb(parts), source.maps)
+        pixels = pixel_loss(*parts, *source.picture)
         total: Tensor = lpips + dists + _PIXEL * pixels
         return total
 
     def _windows(self, picture: Picture) -> Picture:
-        return Picture(*(_split(p, self._window >> i) for i, p in enumerate(picture)))
+        return Picture(*(windows(p, self._window >> i)[0] for i, p in enumerate(picture)))
 
-    def _rgb(self, windows: Picture) -> Tensor:
-        planes = [plane * (PEAK / 1023) for plane in windows]
+    def _rgb(self, parts: Picture) -> Tensor:
+        planes = [plane * (PEAK / 1023) for plane in parts]
         if self._depth == 8:
             planes = [eight_bits(plane) for plane in planes]
         return to_rgb(planes[0], planes[1], self._colour)
-
-
-def _split(plane: Tensor, side: int) -> Tensor:
-    """`[1, C, H, W]` → `[windows, C, side, side]`, row by row."""
-    _, c, h, w = plane.shape
-    x = plane.view(c, h // side, side, w // side, side).permute(1, 3, 0, 2, 4)
-    return x.reshape(-1, c, side, side)

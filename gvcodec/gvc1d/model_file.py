@@ -12,21 +12,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from gvcodec.entropy.network import Layer
-from gvcodec.entropy.streams import forward
-from gvcodec.errors import MediaError, NewerModelError, UsageError
+from gvcodec.entropy.network_file import check_form, layers_in
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.gvc1d.exact import ExactTransform, Weights
 from gvcodec.gvc1d.token_order import BACK, SIDES
 from gvcodec.models import GVC1D, read_arrays, read_weights
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.codec_network import CodecNetwork
-
-_PARTS = ("weight", "bias", "multiplier", "bounds")
 
 
 class LoopModel(NamedTuple):
@@ -46,19 +42,8 @@ def read_loop(path: Path) -> LoopModel:
     """Raises `NewerModelError` for a model of another form, `MediaError` for another file."""
     try:
         tensors, metadata = read_arrays(path, ("transform.", "entropy."))
-        form = metadata.get("form", "none")
-        if form != GVC1D.form:
-            raise NewerModelError(
-                f"{path}: a model of base gvc1d of form {form!r:.20}, this decoder's is "
-                f"{GVC1D.form}"
-            )
-        layers: list[Layer] = []
-        while f"entropy.{len(layers)}.weight" in tensors and len(layers) < 8:
-            parts = [tensors[f"entropy.{len(layers)}.{part}"] for part in _PARTS]
-            layers.append(Layer(parts[0], parts[1], parts[2], *(int(v) for v in parts[3])))
-        shape = forward(layers, np.zeros((1, SIDES + BACK), np.uint8)).shape
-        if shape != (1, 3):
-            raise ValueError("another entropy network")
+        check_form(path, metadata, GVC1D.form, "a model of base gvc1d")
+        layers = layers_in(tensors, SIDES + BACK, "entropy.")
         return LoopModel(ExactTransform(Weights.of(tensors)), tuple(layers))
     except (OSError, KeyError, ValueError, TypeError, UsageError) as error:
         raise MediaError(f"{path}: not a model of base gvc1d ({error})") from None
@@ -86,33 +71,3 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
 
 def _is_float(name: str) -> bool:
     return not name.startswith(("transform.", "entropy."))
-
-
-def integers_of(network: CodecNetwork) -> dict[str, Any]:
-    """The integer tensors of a trained network."""
-    from gvcodec.gvc1d.exact import weights_of
-    from gvcodec.gvc1d.export import layers_of
-
-    state = {k: v.detach().cpu().numpy() for k, v in network.transform.state_dict().items()}
-    found: dict[str, Any] = weights_of(state)
-    for i, layer in enumerate(layers_of(network.twin)):
-        bounds = np.array([layer.shift, layer.low, layer.high], np.int32)
-        for part, value in zip(_PARTS, (*layer[:3], bounds), strict=True):
-            found[f"entropy.{i}.{part}"] = np.ascontiguousarray(value)
-    return found
-
-
-def save_network(network: CodecNetwork, path: Path) -> None:
-    """Write the file, atomically. Transform and twin stay fp32, transformers become fp16."""
-    import os
-
-    import torch
-    from safetensors.torch import save
-
-    tensors = {k: torch.from_numpy(v) for k, v in integers_of(network).items()}
-    for name, tensor in network.state_dict().items():
-        kind = torch.float32 if name.startswith("twin.") else torch.float16
-        tensors[f"float.{name}"] = tensor.detach().cpu().to(kind).contiguous()
-    partial = path.with_suffix(".part")
-    partial.write_bytes(save(tensors, {"form": GVC1D.form}))
-    os.replace(partial, path)

@@ -13,7 +13,6 @@ W/16]`; a window's integers `[B, W, N]` (`gvcodec.gvc1d.token_order`).
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gvcodec.gvc1d.blocks import cosines
 from gvcodec.gvc1d.token_order import (
     CHROMA,
     COARSE,
@@ -37,24 +37,16 @@ from gvcodec.gvc1d.token_order import (
 GREY = 512.0
 
 
-def cosines(samples: int) -> Tensor:
-    """Rows of the orthonormal discrete cosine transform, `[samples, samples]`."""
-    n = torch.arange(samples, dtype=torch.float64)
-    rows = torch.cos(math.pi * n[:, None] * (2 * n + 1) / (2 * samples)) * math.sqrt(2 / samples)
-    rows[0] /= math.sqrt(2)
-    return rows.float()
-
-
 def _beginning(side: int) -> Tensor:
     """`[side², 1, 2 side, 2 side]`: the cosine transform in the middle."""
-    rows = cosines(side)
+    rows = cosines(side, side)
     basis = torch.einsum("ui,vj->uvij", rows, rows).reshape(side * side, 1, side, side)
     return F.pad(basis, (side // 2,) * 4)
 
 
 def means_matrix() -> Tensor:
     """The 4×4 cosine transform, frequencies by `ZIGZAG`, `[16, 16]`."""
-    rows = cosines(4)
+    rows = cosines(4, 4)
     full = torch.einsum("ui,vj->uvij", rows, rows).reshape(4, 4, 16)
     return torch.stack([full[u, v] for u, v in ZIGZAG])
 
@@ -166,9 +158,3 @@ def _join(blocks: Tensor, columns: int) -> Tensor:
     b, w, c, _, _ = blocks.shape
     x = blocks.view(b, w // columns, columns, c, 4, 4, 4, 4).permute(0, 3, 1, 4, 6, 2, 5, 7)
     return x.reshape(b, c, w // columns * SIDE, columns * SIDE)
-
-
-def step_of(q: float) -> float:
-    """The step of quality `q`, 0 … 63, in 10-bit levels of an orthonormal transform: 16 at 0, an
-    octave every ten."""
-    return float(16.0 * 2 ** (q / 10))

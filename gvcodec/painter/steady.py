@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from gvcodec.painter.fit_samples import Part, Sample
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read
 from gvcodec.painter.video import CpuPainter, block_vectors
-from gvcodec.types import BLOCK, Plane, Planes
+from gvcodec.types import BLOCK, Plane
 
 Area = tuple[int, int]
 
@@ -47,68 +48,63 @@ def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDA
     return found
 
 
+def _vectors(lumas: Sequence[Plane]) -> list[NDArray[np.int16]]:
+    return [block_vectors(now, before) for before, now in itertools.pairwise(lumas)]
+
+
+def _changes(
+    lumas: Sequence[Plane], along: Iterable[NDArray[np.int16]]
+) -> list[NDArray[np.float32]]:
+    pairs = zip(itertools.pairwise(lumas), along, strict=True)
+    return [_block_changes(now, before, vectors) for (before, now), vectors in pairs]
+
+
+class _Run(NamedTuple):
+    """Frames, each one's own entry of the condition, motion of base frames and of sources, and how
+    the sources' blocks change."""
+
+    sample: Sample
+    own: Sequence[int]
+    moves: list[NDArray[np.int16]]
+    along: list[NDArray[np.int16]]
+    change: list[NDArray[np.float32]]
+
+
 class Runs:
-    """Runs of (base frame, source) that belong together, with the motion of both."""
+    """Runs of (base frame, source) that belong together."""
 
     def __init__(self, samples: Sequence[Sample], own: Sequence[Sequence[int]]) -> None:
-        self._runs = [(s, o) for s, o in zip(samples, own, strict=True) if len(s) > 1]
-        self._moves = [
-            [block_vectors(b[0][0], a[0][0]) for a, b in itertools.pairwise(run)]
-            for run, _ in self._runs
-        ]
-        self._along = [
-            [block_vectors(b[1][0], a[1][0]) for a, b in itertools.pairwise(run)]
-            for run, _ in self._runs
-        ]
-        self._own_change = [
-            self._changes([source[0] for _, source in run], along)
-            for (run, _), along in zip(self._runs, self._along, strict=True)
-        ]
+        self._runs = []
+        for sample, rates in zip(samples, own, strict=True):
+            if len(sample) > 1:
+                base, source = ([pair[i][0] for pair in sample] for i in (0, 1))
+                along = _vectors(source)
+                run = _Run(sample, rates, _vectors(base), along, _changes(source, along))
+                self._runs.append(run)
 
-    @staticmethod
-    def _changes(
-        lumas: Sequence[Plane], along: Iterable[NDArray[np.int16]]
-    ) -> list[NDArray[np.float32]]:
-        return [
-            _block_changes(now, before, vectors)
-            for before, now, vectors in zip(lumas, lumas[1:], along, strict=False)
-        ]
-
-    def _excess(self, runs: Iterable[Sequence[Plane]]) -> float:
+    def _excess(self, lumas: Iterable[Sequence[Plane]]) -> float:
         """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs."""
         found = [
             float(np.maximum(0, ours - theirs).mean())
-            for lumas, along, own in zip(runs, self._along, self._own_change, strict=True)
-            for ours, theirs in zip(self._changes(lumas, along), own, strict=True)
+            for run, planes in zip(self._runs, lumas, strict=True)
+            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True)
         ]
         return sum(found) / max(1, len(found))
 
     def excess_of_base(self) -> float:
-        return self._excess([[base[0] for base, _ in run] for run, _ in self._runs])
+        return self._excess([base[0] for base, _ in run.sample] for run in self._runs)
 
     def excess_of(self, model: Model, stream: Ints) -> float:
-        return self._excess(
-            [
-                [planes[0] for planes in _paint(model, stream, run, moves, own)]
-                for (run, own), moves in zip(self._runs, self._moves, strict=True)
-            ]
-        )
+        return self._excess(_paint(model, stream, run) for run in self._runs)
 
 
-def _paint(
-    model: Model,
-    stream: Ints,
-    run: Sample,
-    moves: Sequence[NDArray[np.int16]],
-    own: Sequence[int],
-) -> list[Planes]:
-    height, width = run[0][0][0].shape
+def _paint(model: Model, stream: Ints, run: _Run) -> list[Plane]:
+    """Painted luma."""
+    height, width = run.sample[0][0][0].shape
     painter = CpuPainter(height, width, 1)
     painter.start(stream, model)
-    return [
-        painter.paint(base_frame, vectors, entry)
-        for (base_frame, _), vectors, entry in zip(run, [None, *moves], own, strict=True)
-    ]
+    frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
+    return [painter.paint(base, vectors, entry)[0] for (base, _), vectors, entry in frames]
 
 
 def choose_strength(

@@ -15,14 +15,7 @@ from gvcodec.painter.model import Ints, Layer, Model, condition, rate
 from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.types import Plane, Planes, VideoFormat
 
-_NAMES = (
-    "stem",
-    "stem2",
-    "statistics",
-    "view",
-    "style",
-    "head",
-)
+_NAMES = ("stem", "stem2", "statistics", "view", "style", "head")
 _Numbers = tuple[NDArray[np.int8], Ints, Ints, Ints, Ints]
 
 

@@ -193,12 +193,6 @@ def test_counts_by_elbo_come_to_the_budget(total: int) -> None:
             assert np.abs(found[inside] - elbo[inside] * share).max() <= 1.5
 
 
-def test_the_tokens_of_highest_error_stay() -> None:
-    errors = np.array([[0.3, 0.9, 0.1, 0.5], [1.0, 1.0, 1.0, 1.0]])
-    kept = router.keep_highest(errors, np.array([2, 1]))
-    assert kept.tolist() == [[False, True, False, True], [True, False, False, False]]
-
-
 def test_training_varies_base_rates_by_loss() -> None:
     rates = np.array(router.BASE_RATES)
     assert router.training_counts(np.ones(4), 1.0, 32, rates).tolist() == [32, 24, 16, 8]
@@ -274,13 +268,6 @@ def test_both_takes_frames_from_uniqueness_and_windows_from_elbo() -> None:
     assert counts.sum(1).tolist() == frames.tolist()
     for row, of_frame, total in zip(counts, elbo, frames, strict=True):
         assert row.tolist() == router.route_to(of_frame, 32, int(total)).tolist()
-
-
-def test_trial_can_spend_bits() -> None:
-    features, errors = features_of(13, 2, 2, 32, 4), prefix_errors(6, 4, 32).reshape(2, 2, 33)
-    price = np.cumsum(np.full((2, 2, 33), 5.0), -1) - 5
-    counts = budget.allocate(features, errors, "rd", 100, price)
-    assert counts.tolist() == budget.allocate(features, errors, "rd", 20).tolist()
 
 
 def test_bad_input_is_refused() -> None:

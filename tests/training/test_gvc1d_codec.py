@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.models import GVC1D
 from tests.clips import add_video, put_pictures
 from training.alarms import Alarm
-from training.gvc1d import codec, paper_form, parts, spoilt
+from training.gvc1d import codec, export, paper_form, parts, spoilt
 
 FRAMES = 3
 
@@ -58,6 +59,11 @@ def test_steps_train_the_codec(shards: Path, tmp_path: Path) -> None:
     for part in ("transform", "twin"):
         names = [name for name in begun if name.startswith(part)]
         assert any(not torch.equal(begun[n].float(), trained[n].float()) for n in names)
+    written = tmp_path / "gvc1d.safetensors"
+    export.main([str(tmp_path / "state.pt"), str(written)])
+    assert len(read_loop(written).network) == 3
+    read = load_network(written).state_dict()
+    assert all(torch.equal(read[n], trained[n].half().float()) for n in read if "twin" not in n)
 
 
 def test_an_alarm_ends_a_run_whose_transform_learned_nothing(shards: Path) -> None:

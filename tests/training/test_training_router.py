@@ -152,7 +152,7 @@ def pairs(teacher, count=16, side=48, seed=1):
     painted = torch.nn.functional.avg_pool2d(source, 3, 1, 1, count_include_pad=False)
     painted = (painted + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     source, painted = source.half().float(), painted.half().float().requires_grad_(True)
-    loss = PerceptualLoss(integer=False, weights=teacher)
+    loss = PerceptualLoss(weights=teacher)
     distances = torch.stack(loss(painted, loss.reference(source)), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted)
     return Pairs(
@@ -192,7 +192,7 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
         perceptual.read_weights(tmp_path / "other.safetensors")
     save_weights(end, tmp_path / "small.safetensors")
     weights = perceptual.read_weights(tmp_path / "small.safetensors")
-    exact = PerceptualLoss(integer=False, weights=weights)
+    exact = PerceptualLoss(weights=weights)
     painted, source, _, _ = held.take([0, 1])
     distances = torch.stack(exact(painted, exact.reference(source)))
     assert float(distances.min()) > 0

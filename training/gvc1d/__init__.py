@@ -6,6 +6,7 @@ Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gv
 
     shards     short runs of clips with their motion
     codec      the program that trains base gvc1d from them
+    export     its network as a weight file
     cost       what training LARGE takes
     paper_form the paper's own layout, small, beside a fixed transform
     parts      what the parts of base gvc1d are worth

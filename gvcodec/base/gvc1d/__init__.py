@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.base import BaseDecoder, BaseEncoder, Restorer
+from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer
 from gvcodec.entropy.streams import backend_of
 from gvcodec.models import GVC1D
 
@@ -44,7 +44,7 @@ def base_decoder(
     return Gvc1dDecoder(header.format, model, threads)
 
 
-def restorer(decoder: BaseDecoder, threads: int, device: str) -> Restorer:
+def restorer(decoder: BaseDecoder, threads: int, device: str) -> FrameRestorer:
     """See `gvcodec.layers`. Raises `ImportError` where torch is missing."""
     from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
     from gvcodec.base.gvc1d.restoring import Gvc1dRestorer

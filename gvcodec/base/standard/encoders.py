@@ -84,12 +84,12 @@ class Settings:
 class UnitEncoder(Protocol):
     """Planes in, access units out, in decode order, each with whether it is a keyframe."""
 
-    def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
-        """Take the next frame (display order); `key` begins a GOP. None: release everything."""
+    def encode(self, planes: Planes, key: bool = False) -> list[tuple[bytes, bool]]:
+        """Take the next frame (display order); `key` begins a GOP."""
         ...
 
     def rest(self) -> Iterator[tuple[bytes, bool]]:
-        """No more frames: what `encode(None)` gives, each unit as soon as it is coded."""
+        """No more frames: the units that are not out yet, each as soon as it is coded."""
         ...
 
 
@@ -161,10 +161,8 @@ class Av1Encoder(Shared):
         keep(self._encoder)
 
     @in_turn
-    def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
-        """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
-        if planes is None:
-            return list(self.rest())
+    def encode(self, planes: Planes, key: bool = False) -> list[tuple[bytes, bool]]:
+        """Take the next frame (10 bits); `key` begins a GOP."""
         # FFmpeg opens an encoder when it gets its first frame.
         opens = self._count == 0
         frame = self._frame = frame_from_planes(planes, self._bit_depth, self._frame)

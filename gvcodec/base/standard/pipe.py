@@ -48,7 +48,7 @@ class PipeEncoder:
 
         encoder = PipeEncoder(program, (width, height), rate, colour, 8, words, ivf_units, None)
         units = encoder.encode(planes, key=True)
-        units += encoder.encode(None)  # the rest
+        units += encoder.rest()
 
     `words`: encoder, its options and the format that `units_of` takes apart. `bit_depth` 8 or 10.
     `lag`: a unit is returned `lag` frames after its own, whatever the speed of the machine; None:
@@ -83,11 +83,9 @@ class PipeEncoder:
         self._eight_bits, self._units_of, self._lag = bit_depth == 8, units_of, lag
         self._gops: deque[_Gop] = deque()
 
-    def encode(self, planes: Planes | None, key: bool = False) -> list[tuple[bytes, bool]]:
-        """Take the next frame (10 bits); `key` begins a GOP. None: release everything."""
+    def encode(self, planes: Planes, key: bool = False) -> list[tuple[bytes, bool]]:
+        """Take the next frame (10 bits); `key` begins a GOP."""
         units: list[tuple[bytes, bool]] = []
-        if planes is None:
-            return list(self.rest())
         if key or not self._gops:
             if self._gops:
                 self._gops[-1].close_input()
