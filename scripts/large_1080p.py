@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 
 from gvcodec.gvc1d.config import LARGE
 from gvcodec.gvc1d.picture import Picture, from_planes, pad
-from gvcodec.gvc1d.token_network import Frame, TokenNetwork
 from gvcodec.types import Planes
+from training.gvc1d.run import Frame, RunNetwork
 from training.gvc1d.titok import load_titok, random_titok
 
 _SIZE = (1920, 1080)
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2)
     asked = parser.parse_args()
     torch.manual_seed(0)
-    model = TokenNetwork(LARGE).eval().requires_grad_(False)
+    model = RunNetwork(LARGE).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "titok.safetensors"
         save_file(random_titok(model), weights)

@@ -17,15 +17,14 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
 Latent tokens over another base (`--tokens`, LATENT packets), and of single pictures:
 
     config         sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
-    token_network  the whole network: context, analysis, synthesis; forward for training
+    token_network  the whole network: context, analysis, synthesis
     picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
     encoder        source ⊕ latent slots ⊕ context → tokens
     decoder        mask tokens ⊕ tokens ⊕ context → picture; `layers`: what both share
     direct         patterns that tokens stand for from the start; `patterns`: the same without torch
     buffer         short-term context: the last frame's features and picture, moved by block motion
     memory         long-term context: a few vectors a window; `scenes`: its direct path
-    quantise       rounding at eight rates
-    prior          training: bits of tokens
+    quantise       rounding at eight rates; the bits that training pays
     entropy_model  contexts of tokens for the integer network; `token_places`: neighbours
     payload        bytes of a LATENT packet
     token_encoder  the encoder's decisions: which frames have tokens, how many, which integers

@@ -58,11 +58,6 @@ class Context(NamedTuple):
     phase: int = 0
 
 
-def begin(state: State | None, cut: bool) -> tuple[State | None, Remembered | None]:
-    """What a frame finds of the last one: where a scene begins, nothing but its memory."""
-    return (state, None) if state is None or not cut else (None, state.memory)
-
-
 def carry(
     shown: Picture | None,
     state: State | None,

@@ -71,7 +71,7 @@ class Stack(nn.Module):
             LocalAttention(sizes.width, sizes.heads, config.titok) for _ in range(count)
         )
         self.across = nn.ModuleList(
-            GlobalAttention(sizes.width, sizes.heads, 0.0 if config.titok else 0.3, config.titok)
+            GlobalAttention(sizes.width, sizes.heads, 0.0 if config.titok else 0.3)
             for _ in range(sizes.stages * sizes.globals)
         )
         self.ln_pre, self.ln_post = nn.LayerNorm(sizes.width), nn.LayerNorm(sizes.width)

@@ -21,49 +21,20 @@ path too (`gvcodec.gvc1d.direct`), since what is learned on one processor core h
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.buffer import Context, State, begin, carry
+from gvcodec.gvc1d.buffer import Context, State, carry
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.decoder import Decoder
 from gvcodec.gvc1d.direct import DirectPath
 from gvcodec.gvc1d.encoder import Encoder, Features
 from gvcodec.gvc1d.memory import Memory, Remembered
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.prior import Prior
-from gvcodec.gvc1d.quantise import StepSizes, round_latent
+from gvcodec.gvc1d.quantise import Prior, StepSizes
 from gvcodec.gvc1d.scenes import Scenes
 from gvcodec.util.torch_settings import half_precision
-
-
-class Frame(NamedTuple):
-    """A frame of a run: `source`, `shown` (None without a base), `motion` `[B, 2, H/16, W/16]` or
-    None; `cut`: a scene begins, of frames before only the memory is known."""
-
-    source: Picture
-    shown: Picture | None
-    motion: Tensor | None
-    cut: bool = False
-
-    def rolled(self) -> Frame:
-        """Each sample has the frame of another."""
-        return Frame(
-            self.source.rolled(),
-            None if self.shown is None else self.shown.rolled(),
-            None if self.motion is None else self.motion.roll(1, 0),
-            self.cut,
-        )
-
-
-class Coded(NamedTuple):
-    """What became of it: `picture`, `tokens` `[B, W, K, C]`, `bits` `[B, W]`."""
-
-    picture: Picture
-    tokens: Tensor
-    bits: Tensor
 
 
 class TokenNetwork(nn.Module):
@@ -106,7 +77,7 @@ class TokenNetwork(nn.Module):
     ) -> Tensor:
         """Tokens before rounding, `[B, W, K, C]`; their features stay in `features`. `rate`:
         0 = fine … `config.rates` - 1, one or `[B]`. `masked`: see `Encoder`."""
-        rate = self._rates(rate, source)
+        rate = self.rates_of(rate, source)
         asked, step, half = None, self.steps(rate), self.config.tokens // 2
         if self._scenes is not None:
             change = self._change(context)
@@ -150,7 +121,7 @@ class TokenNetwork(nn.Module):
     ) -> tuple[Picture, State]:
         """The restored picture, and what the next frame is given of it."""
         with self._precision(context.picture):
-            return self._synthesise(tokens, context, self._rates(rate, context.picture))
+            return self._synthesise(tokens, context, self.rates_of(rate, context.picture))
 
     def _synthesise(self, tokens: Tensor, context: Context, rate: Tensor) -> tuple[Picture, State]:
         read = None if self.memory is None else self.memory.read(_given(context.memory))[1]
@@ -182,42 +153,10 @@ class TokenNetwork(nn.Module):
         state = State(picture, reference, context.shown, carried, made.features, memory, phase)
         return picture, state
 
-    def forward(
-        self,
-        frames: list[Frame],
-        rate: Tensor | int,
-        state: State | None = None,
-        noise: bool = False,
-        masked: Tensor | None = None,
-        keep: Tensor | None = None,
-        cut_memory: bool = False,
-    ) -> tuple[list[Coded], State]:
-        """A run of frames, for training. `keep` `[B, W, K]` or alike: 0 drops tokens after
-        rounding. `cut_memory`: each frame finds the memory fresh."""
-        coded: list[Coded] = []
-        before: Tensor | None = None
-        for frame in frames:
-            b, _, h, w = frame.source.y.shape
-            if cut_memory and state is not None:
-                state = state._replace(memory=None)
-            known, memory = begin(state, frame.cut)
-            context = self.context(frame.shown, known, frame.motion, (b, h, w), memory)
-            y = self.analyse(frame.source, context, rate, masked)
-            tokens = round_latent(y, noise)
-            if keep is not None:
-                tokens = tokens * keep[..., None]
-            rates = self._rates(rate, frame.source)
-            bits = self.prior(tokens, before, rates, context.known)
-            picture, state = self.synthesise(tokens, context, rate)
-            coded.append(Coded(picture, tokens, bits))
-            before = tokens.detach().round()
-        assert state is not None
-        return coded, state
-
     def _precision(self, like: Picture) -> contextlib.AbstractContextManager[object]:
         return half_precision(like.y.device) if self.fast else contextlib.nullcontext()
 
-    def _rates(self, rate: Tensor | int, like: Picture) -> Tensor:
+    def rates_of(self, rate: Tensor | int, like: Picture) -> Tensor:
         if isinstance(rate, int):
             return torch.full((len(like.y),), rate, device=like.y.device)
         return rate

@@ -121,7 +121,7 @@ class GlobalAttention(Block):
     which slots cease to see each other and a direction in which it looks first: without either a
     slot cannot tell the window to its left from the one above."""
 
-    def __init__(self, width: int, heads: int, scale: float = 0.3, plain: bool = False) -> None:
+    def __init__(self, width: int, heads: int, scale: float = 0.3) -> None:
         super().__init__(width, heads, scale)
         ways = torch.tensor([(0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 0.0)])
         #: A window's distance lowers logits by `far`, logits rise by `way` in its direction.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from gvcodec.bases import base_of
 from gvcodec.errors import MediaError, NewerModelError
+from gvcodec.models import read_arrays
 
 Ints = NDArray[np.int32]
 FORM = 2
@@ -137,25 +138,14 @@ class Model:
     def load(path: Path) -> Model:
         """Raises `NewerModelError` for a painter of another form, `MediaError` when the file is
         missing or no painter."""
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, "np") as file:
-                form = json.loads((file.metadata() or {})["painter"]).get("form", 1)
-                if form != FORM:
-                    raise NewerModelError(f"{path}: a painter of form {form}, not {FORM}")
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found, metadata = read_arrays(path)
+            form = json.loads(metadata["painter"]).get("form", 1)
+            if form != FORM:
+                raise NewerModelError(f"{path}: a painter of form {form}, not {FORM}")
             _check_types(found)
             return Model.of(found)
-        except (
-            OSError,
-            SafetensorError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            IndexError,
-        ) as error:
+        except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
 
     @staticmethod

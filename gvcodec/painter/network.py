@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.errors import MediaError
-from gvcodec.models import save_weights
+from gvcodec.models import read_arrays, save_weights
 from gvcodec.painter import model as I
 from gvcodec.painter.filters import (
     Bands,
@@ -302,22 +302,19 @@ class PainterNetwork(nn.Module):
     @staticmethod
     def load(path: Path) -> PainterNetwork:
         """What `save` wrote, in evaluation mode. Raises `MediaError`."""
-        from safetensors import SafetensorError, safe_open
-
         depth = I.Model.load(path).depth
         try:
-            with safe_open(path, "pt") as file:
-                sizes = json.loads(file.metadata()["painter"])
-                del sizes["form"]
-                # Before anything is allocated: the tensors are small, the sizes may claim anything.
-                if any(type(n) not in (int, bool) or not 0 <= n <= 512 for n in sizes.values()):
-                    raise ValueError("sizes out of range")
-                if sizes["depth"] != depth:
-                    raise ValueError("depth differs from the tensors")
-                found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            found, metadata = read_arrays(path)
+            sizes = json.loads(metadata["painter"])
+            del sizes["form"]
+            # Before anything is allocated: the tensors are small, the sizes may claim anything.
+            if any(type(n) not in (int, bool) or not 0 <= n <= 512 for n in sizes.values()):
+                raise ValueError("sizes out of range")
+            if sizes["depth"] != depth:
+                raise ValueError("depth differs from the tensors")
             made = PainterNetwork(sizes)
-            made.take(found)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            made.take({name: torch.from_numpy(array).float() for name, array in found.items()})
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
         return made.eval().requires_grad_(False)
 

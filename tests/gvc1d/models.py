@@ -4,15 +4,15 @@ import torch
 
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.token_network import TokenNetwork
 from tests.gvc1d.tiny import CONFIG as TINY
+from training.gvc1d.run import RunNetwork
 
 __all__ = ["TINY", "make_model", "smooth_picture"]
 
 
-def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> TokenNetwork:
+def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> RunNetwork:
     torch.manual_seed(seed)
-    return TokenNetwork(config).eval()
+    return RunNetwork(config).eval()
 
 
 def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:

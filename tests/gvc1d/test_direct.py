@@ -13,8 +13,8 @@ from gvcodec.gvc1d.direct import GAINS, DirectPath
 from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.scenes import Scenes
-from gvcodec.gvc1d.token_network import Frame
 from tests.gvc1d.models import TINY, make_model, smooth_picture
+from training.gvc1d.run import Frame
 
 
 def test_cosines_are_the_orthonormal_dct() -> None:

@@ -22,10 +22,11 @@ from gvcodec.gvc1d.picture import (
     unpack,
 )
 from gvcodec.gvc1d.quantise import round_latent
-from gvcodec.gvc1d.token_network import Frame, TokenNetwork
+from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.gvc1d.models import TINY, make_model, smooth_picture
+from training.gvc1d.run import Frame
 
 
 def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -204,7 +204,7 @@ def test_alarms_measure_a_network(config: TrainConfig) -> None:
 
 
 def test_runs_go_there_and_back() -> None:
-    from gvcodec.gvc1d.token_network import Frame
+    from training.gvc1d.run import Frame
 
     run = [Frame(i, None, 10 + i) for i in range(4)]
     found = there_and_back(run, 5)

@@ -13,6 +13,7 @@ Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gv
     spoilt     its network with a part taken away, shuffled, as it began
     settings   the keys of a configuration
     titok      published weights to begin from
+    run        frames of a run, and the network that takes them
     data       runs of frames from any tree of videos and pictures
     losses     distortion of a run
     alarms     what ends a run that learns nothing

@@ -25,8 +25,9 @@ from torch import Tensor
 from gvcodec.allocation.router import negative_elbo, route_to
 from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
-from gvcodec.gvc1d.token_network import Coded, Frame, TokenNetwork
+from gvcodec.gvc1d.token_network import TokenNetwork
 from training.gvc1d.losses import Distortion, Weights
+from training.gvc1d.run import Coded, Frame
 
 #: Rate that the built-in clip is coded at.
 _RATE = 3

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.token_network import Frame, TokenNetwork
+from training.gvc1d.run import Frame, RunNetwork
 
 #: Bytes a parameter: fp32 weight, gradient, two moments of AdamW, the average.
 _BYTES = 20
@@ -33,7 +33,7 @@ def _frames(count: int, windows: int) -> list[Frame]:
     return found
 
 
-def kept_bytes(model: TokenNetwork, frames: int, windows: int) -> int:
+def kept_bytes(model: RunNetwork, frames: int, windows: int) -> int:
     """Bytes of activations, weights apart, that a run of one sample keeps for its gradients."""
     own = {p.data_ptr() for p in model.parameters()}
     seen: dict[int, int] = {}
@@ -51,7 +51,7 @@ def kept_bytes(model: TokenNetwork, frames: int, windows: int) -> int:
     return sum(seen.values())
 
 
-def operations(model: TokenNetwork, frames: int) -> float:
+def operations(model: RunNetwork, frames: int) -> float:
     """Of forward and backward, a window and frame."""
     rate = torch.zeros(1, dtype=torch.long)
     with FlopCounterMode(display=False) as counter:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     config = {"small": SMALL, "large": LARGE}.get(asked.network)
     config = config or GVC1DConfig.from_json(Path(asked.network).read_text())
-    model = TokenNetwork(config).train()
+    model = RunNetwork(config).train()
     weights = sum(p.numel() for p in model.parameters())
     flops = operations(model, asked.frames)
     model.zero_grad(set_to_none=True)

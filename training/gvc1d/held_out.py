@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from gvcodec.gvc1d.picture import Picture
-from gvcodec.gvc1d.token_network import Frame, TokenNetwork
+from gvcodec.gvc1d.token_network import TokenNetwork
 from training.gvc1d.alarms import Figures, spreads
 from training.gvc1d.card import code_run, judge
 from training.gvc1d.data import Runs, collate
 from training.gvc1d.losses import Distortion
+from training.gvc1d.run import Frame
 from training.gvc1d.settings import TrainConfig
 
 #: Held-out runs of validation and alarms.

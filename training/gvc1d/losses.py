@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gvcodec import perceptual
 from gvcodec.gvc1d.picture import PEAK, Picture
-from gvcodec.gvc1d.token_network import Coded, Frame
 from gvcodec.perceptual.losses import (
     eight_bits,
     fidelity_guard,
@@ -20,6 +19,7 @@ from gvcodec.perceptual.losses import (
 )
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.tensors import SMALL, to_rgb
+from training.gvc1d.run import Coded, Frame
 
 #: Side of the crop that perceptual distances see.
 LOOK = 128

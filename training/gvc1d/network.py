@@ -8,11 +8,11 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig
-from gvcodec.gvc1d.token_network import TokenNetwork
+from training.gvc1d.run import RunNetwork
 from training.gvc1d.settings import TrainConfig
 
 
-def make_model(config: TrainConfig) -> TokenNetwork:
+def make_model(config: TrainConfig) -> RunNetwork:
     """The network to train: of `initial`, of TA-TiTok's weights, or new."""
     named = {"small": SMALL, "large": LARGE}.get(config.network)
     if named is None:
@@ -25,7 +25,7 @@ def make_model(config: TrainConfig) -> TokenNetwork:
         named = replace(named, buffer=False)
     if "direct" in config.without:
         named = replace(named, direct=False)
-    model = TokenNetwork(named)
+    model = RunNetwork(named)
     if config.initial:
         # An ablation, or a network that has got a part since: what fits.
         mine, saved = model.state_dict(), load_file(config.initial)

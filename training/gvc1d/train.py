@@ -32,7 +32,6 @@ from gvcodec.gvc1d.buffer import State
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.picture import grey
-from gvcodec.gvc1d.token_network import Coded, Frame, TokenNetwork
 from training.card import write_card
 from training.gvc1d.card import elbo_of, make_card, measure_built_in
 from training.gvc1d.data import Runs, collate
@@ -40,6 +39,7 @@ from training.gvc1d.gan import Adversary, random_rgb
 from training.gvc1d.held_out import HeldOut, frames_of, half, there_and_back
 from training.gvc1d.losses import LOOK, Distortion, Weights
 from training.gvc1d.network import make_model
+from training.gvc1d.run import Coded, Frame, RunNetwork
 from training.gvc1d.settings import TrainConfig
 from training.loop import SHOW_SECONDS, Loop, Schedule
 from training.settings import parse_run
@@ -80,7 +80,7 @@ class Work:
         self.mean_elbo = RunningMean()
 
     def groups(self) -> list[dict[str, Any]]:
-        model = cast(TokenNetwork, self.model)
+        model = cast(RunNetwork, self.model)
         few = [*model.steps.parameters(), *model.prior.parameters()]
         few += [p for n, p in model.named_parameters() if n == "direct.gate"]
         own = {id(p) for p in few}
@@ -164,7 +164,7 @@ class Work:
                 other = there_and_back([f.rolled() for f in run], int(rng.integers(1, 4)))
                 before += [other[0]._replace(cut=True, motion=None), *other[1:]]
             with half(self.device), torch.no_grad():
-                state = cast(TokenNetwork, self.model)(before, rate)[1].detach()
+                state = cast(RunNetwork, self.model)(before, rate)[1].detach()
             frames[0] = frames[0]._replace(motion=None, cut=cut)
             frames[1:] = [f._replace(cut=alone) for f in frames[1:]]
         if prefix:
@@ -211,8 +211,8 @@ class Work:
             found: Counts = rng.choice(_prefixes(self._tokens), shape)
             return found
         with half(self.device), torch.no_grad():
-            coded = cast(TokenNetwork, self.model)([frame], rate, state)[0][0]
-        elbo = elbo_of(cast(TokenNetwork, self.model), frame, coded)
+            coded = cast(RunNetwork, self.model)([frame], rate, state)[0][0]
+        elbo = elbo_of(cast(RunNetwork, self.model), frame, coded)
         rates = rng.choice(BASE_RATES, (shape[0], 1))
         return training_counts(elbo, self.mean_elbo.update(elbo), self._tokens, rates)
 
@@ -268,7 +268,7 @@ class Work:
 
     @property
     def _sizes(self) -> GVC1DConfig:
-        return cast(TokenNetwork, self.model).config
+        return cast(RunNetwork, self.model).config
 
     @property
     def _rates(self) -> int:
@@ -291,16 +291,16 @@ class Work:
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
         if self.rank:  # the first process looks, and an alarm there ends all
             return {}
-        return self.held_out.check(cast(TokenNetwork, average), minutes)
+        return self.held_out.check(cast(RunNetwork, average), minutes)
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         if self.rank:
             return {}
-        return self.held_out.validate(cast(TokenNetwork, average))
+        return self.held_out.validate(cast(RunNetwork, average))
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         path = Path(self.config.out) / "gvc1d.safetensors"
-        save_model(cast(TokenNetwork, average), path)
+        save_model(cast(RunNetwork, average), path)
         config = self.config
         frames = config.accumulate * config.batch * config.frames * self._windows * self.world
         write_card(
@@ -369,7 +369,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with _processes(options.device) as device:
         if options.card:
             work = Work(replace(config, initial=options.card), device)
-            model = cast(TokenNetwork, work.model.eval())
+            model = cast(RunNetwork, work.model.eval())
             card = make_card(work.held_out.measure, model)
             built_in = make_card(measure_built_in, model)
             print(json.dumps({"held out": card, "built-in clip": built_in}, indent=2))
