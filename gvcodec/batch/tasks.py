@@ -92,7 +92,7 @@ def make_plan(
     with VideoReader(source, start, frames, input_options=input_options) as reader:
         fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
         reader.tracks = None
-        marks = list(reader.marks()) if length and not reader.has_pictures else []
+        marks = list(reader.marks()) if length and not reader.pictures else []
     size = fmt.width, fmt.height, str(fmt.frame_rate)
     if length is None or not marks:
         return Plan(*size, float(expected / fmt.frame_rate), (Chunk(0, expected),))

@@ -106,12 +106,9 @@ def _table(rows: Sequence[Row], frame_rate: Fraction, pixels: int) -> str:
             f"{row.mean_psnr:.2f}",
             f"{min(row.psnr):.2f}",
         )
-        named = zip(_columns(rows), cells, strict=True)
-        lines.append(
-            "<tr>"
-            + "".join(f'<td data-name="{html.escape(n)}">{c}</td>' for n, c in named)
-            + "</tr>"
-        )
+        named = zip(map(html.escape, _columns(rows)), cells, strict=True)
+        shown = "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in named)
+        lines.append(f"<tr>{shown}</tr>")
     return "".join(lines)
 
 

@@ -90,7 +90,13 @@ class Demuxer:
 
     def tracks(self) -> Tracks | None:
         """Sound and subtitles, None where there are none that can be copied."""
-        return Tracks.of(self._open())
+        container = self._open()
+        streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        copier = TrackCopier(streams)
+        if not copier.streams:
+            container.close()
+            return None
+        return Tracks(container, copier)
 
     def format(self) -> VideoFormat:
         """What the container says of the AV1 track."""
@@ -154,16 +160,6 @@ class Tracks:
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
-
-    @staticmethod
-    def of(container: InputContainer) -> Tracks | None:
-        """The tracks of a container that can be copied; None without any."""
-        streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
-        copier = TrackCopier(streams) if streams else None
-        if copier is None or not copier.streams:
-            container.close()
-            return None
-        return Tracks(container, copier)
 
     def adopt(self, begin: bytes) -> None:
         """Before the first packet: take a stream's descriptions of the same tracks."""

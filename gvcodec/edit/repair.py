@@ -96,8 +96,12 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
     place = 0
     for gop in source:
         if not splicer.writer.frames:
-            splicer.metadata = _readable(source.metadata, result)
             splicer.models = source.models
+            try:
+                Metadata.unpack(source.metadata)
+                splicer.metadata = source.metadata
+            except DamagedStreamError as error:
+                result.note(str(error))
         for payload in gop.tracks:
             try:
                 if tracks is None:
@@ -149,16 +153,6 @@ def _drop_undecodable(
             gop.damaged = True
             gop.drop_latents()
             _shorten(gop, header)
-
-
-def _readable(metadata: bytes, result: Repaired) -> bytes:
-    """The payload of a `metadata` packet, nothing where it cannot be read."""
-    try:
-        Metadata.unpack(metadata)
-        return metadata
-    except DamagedStreamError as error:
-        result.note(str(error))
-        return b""
 
 
 def _shorten(gop: Gop, header: SequenceHeader) -> None:

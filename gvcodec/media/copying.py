@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import av
 
+from gvcodec.media.inputs import InputOptions
 from gvcodec.media.opening import of_the_same_programme
 from gvcodec.media.sound_coding import COPY, NONE, SoundCoder, opus_rate
 from gvcodec.media.timeline import Timeline
@@ -17,13 +18,10 @@ DISCARD_ALL = 48
 
 
 def copier_of(
-    container: av.container.InputContainer,
-    video: av.VideoStream,
-    sound: str = COPY,
-    subtitles: bool = True,
+    container: av.container.InputContainer, video: av.VideoStream, options: InputOptions
 ) -> tuple[TrackCopier | None, list[str]]:
     """What copies the other tracks of a file, if any, and a line for what is left out, but for what
-    the user drops. `sound` as for `InputOptions`."""
+    the user drops."""
     notes: list[str] = []
     others = [stream for stream in container.streams if stream.index != video.index]
     if container.chapters():
@@ -39,7 +37,8 @@ def copier_of(
     if len(others) > len(copied):
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
-    wanted = {"audio": sound != NONE, "subtitle": subtitles}
+    sound = options.sound or COPY
+    wanted = {"audio": sound != NONE, "subtitle": not options.no_subtitles}
     copied = [stream for stream in copied if wanted[stream.type]]
     if not copied:
         return None, notes

@@ -30,7 +30,6 @@ from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
-from gvcodec.media.sound_coding import COPY
 from gvcodec.media.timeline import (
     MOST_BETWEEN,
     DisplayTimes,
@@ -104,11 +103,11 @@ class VideoReader:
     read as one; `path` may be a URI, a folder of numbered pictures or a name like `f%04d.png`.
     `input_options`: what the input does not state itself.
 
-    Attributes: `format` (`VideoFormat`), `expected` (number of frames, estimated, None when
-    unknown), `notes`, `tracks` (`TrackCopier` of sound and subtitles or None), `metadata`,
-    `start_pts` (timestamp of the first frame: 0, but for a later span), `shift` (what went from all
-    timestamps), `tick` (seconds), `end` (once all were read: when the last one ends; None = by the
-    frame rate), `stop` (timestamp in the file before which frames are wanted, None = all)."""
+    Attributes: `format`, `expected` (number of frames, estimated, None when unknown), `pictures`
+    (paths of numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts`
+    (of the first frame: 0, but for a later span), `shift` (what went from all timestamps), `tick`
+    (seconds), `end` (once all were read: when the last one ends; None = by the frame rate), `stop`
+    (timestamp in the file before which frames are wanted)."""
 
     format: VideoFormat
     expected: int | None
@@ -143,8 +142,8 @@ class VideoReader:
         #: Names of pictures whose end is missing.
         self._cut_off: list[str] = []
         named = isinstance(path, str | os.PathLike) and name != "-" and not is_uri(name)
-        self._pictures = list_pictures(local_path(name)) if named else None
-        self._opened = Opened(self._pictures[0] if self._pictures else path, self.name)
+        self.pictures = list_pictures(local_path(name)) if named else None
+        self._opened = Opened(self.pictures[0] if self.pictures else path, self.name)
         try:
             self._begin()
         except BaseException:
@@ -205,7 +204,7 @@ class VideoReader:
             end = Fraction(following)
             if self.stop is not None and end > self.stop:
                 end = max(self.stop, last + step)
-        elif not frame.duration or self._untimed or self._pictures:
+        elif not frame.duration or self._untimed or self.pictures:
             return None
         else:
             end = Fraction(last + frame.duration)
@@ -234,12 +233,7 @@ class VideoReader:
     def has_times(self) -> bool:
         """Whether timestamps are the source's own; else they follow from its frame rate."""
         own = has_timestamps(self._container)
-        return own and not (self._untimed or self._pictures)
-
-    @property
-    def has_pictures(self) -> bool:
-        """Whether the frames are files of their own."""
-        return bool(self._pictures)
+        return own and not (self._untimed or self.pictures)
 
     @property
     def _container(self) -> av.container.InputContainer:
@@ -249,9 +243,9 @@ class VideoReader:
         self._set_stream()
         self._rate = self._frame_rate()
         self.tick = Fraction(self._stream.time_base or Fraction(1, 90000))
-        if self._pictures or self._untimed:
+        if self.pictures or self._untimed:
             self.tick = 1 / self._rate
-        if self._span is None and not self._pictures:
+        if self._span is None and not self.pictures:
             self.tracks, notes = self._make_copier()
             self.notes += notes
         self._restart()
@@ -308,14 +302,12 @@ class VideoReader:
         #: Timestamps of the first packets.
         self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
-        frames = (
-            read_pictures(self._pictures, 0, self._cut_off) if self._pictures else self._decode()
-        )
+        frames = read_pictures(self.pictures, 0, self._cut_off) if self.pictures else self._decode()
         self._timed = rising(frames, max(1, round(1 / self._rate / self.tick)))
 
     def _frame_rate(self) -> Fraction:
         rate, self._untimed = self._input_options.rate, False
-        if self._pictures:
+        if self.pictures:
             return rate or DEFAULT_RATE
         if rate is not None:
             if has_timestamps(self._container):
@@ -325,8 +317,7 @@ class VideoReader:
         return rate_of_stream(self._stream)
 
     def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
-        sound = self._input_options.sound or COPY
-        return copier_of(self._container, self._stream, sound, not self._input_options.no_subtitles)
+        return copier_of(self._container, self._stream, self._input_options)
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
@@ -353,10 +344,8 @@ class VideoReader:
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame that is shown so long after the first one, or later."""
         wanted = first[1] + start / self.tick
-        if self._pictures:
-            self._timed = read_pictures(
-                self._pictures, math.ceil(start * self._rate), self._cut_off
-            )
+        if self.pictures:
+            self._timed = read_pictures(self.pictures, math.ceil(start * self._rate), self._cut_off)
             return next(self._timed, None)
         kind = self._container.format.name
         if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
@@ -557,7 +546,7 @@ class VideoReader:
 
     def _is_cut_off(self) -> bool:
         last = self._last_packet
-        if self._pictures or last is None or self._span is not None:
+        if self.pictures or last is None or self._span is not None:
             return False
         return self._opened.ends_early(last, self._packets if self._start <= 0 else None)
 
@@ -578,7 +567,7 @@ class VideoReader:
         return min(ends, default=None)
 
     def _estimate(self) -> int | None:
-        total = len(self._pictures) if self._pictures else self._stream.frames or None
+        total = len(self.pictures) if self.pictures else self._stream.frames or None
         if total is None and self._stream.duration and self._stream.time_base:
             total = round(self._stream.duration * self._stream.time_base * self._rate)
         if total is None and self._container.duration:
