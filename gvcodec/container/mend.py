@@ -1,9 +1,7 @@
 """Rebuilds a stream from a one-file that was cut, joined or damaged after it was written.
 
-GOPs that are there go to a new stream, as `gvcodec cut` and `cat` write it. Frames are shown by the
-container's clock, which may be coarse: one that comes about when the frame rate expects it comes
-then.
-"""
+GOPs that are there go to a new stream. Frames are shown by the container's clock, which may be
+coarse: one that comes about when the frame rate expects it comes then."""
 
 import zlib
 from collections import deque

@@ -1,10 +1,8 @@
-"""Reads a one-file (see `gvcodec.bitstream.metadata_obu`) as a stream: every reader of streams gets
-`as_stream` of an MP4, Matroska or WebM file.
+"""Reads a one-file (see `gvcodec.bitstream.metadata_obu`) as a stream.
 
 A file that is whole gives the packets that it was made from. One that was cut, joined or damaged is
-put together anew from the GOPs that are there, as `gvcodec cut` and `cat` do. Where the packets for
-painting cannot be trusted there are base frames only.
-"""
+put together anew from the GOPs that are there, with base frames only where the packets for painting
+cannot be trusted."""
 
 import tempfile
 import zlib

@@ -1,10 +1,8 @@
 """Copies tracks of sound and subtitles from streams into a new one.
 
-Where one stream ends and another begins, sound is trimmed: packets that begin after the join, or
-before it in the second stream, are left out, and a packet that reaches into the next one is
-shortened, or left out if less than half of it would be heard. So the sound keeps its place beside
-the pictures, and a gap or an overlap lasts at most half a packet.
-"""
+At a join, packets that begin after it, or before it in the second stream, are left out, and one
+that reaches into the next is shortened, or left out if less than half of it would be heard. So
+sound keeps its place beside the pictures, and a gap or an overlap lasts at most half a packet."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,17 +1,12 @@
-"""Headers of Matroska and MP4 files that carry the codec parameters of a copied track: written
-here, and parsed with distrust.
+"""Heads of Matroska and MP4 files that carry the codec parameters of a copied track, and display
+sizes of Matroska files, which PyAV's muxer does not write.
 
-What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address
-or decoder of its own accord, and sees only heads whose structure was walked through before: those
-of `make_head` have no packed codec parameters, no attachments and no table of samples, all of which
-can take thousands of times their own size.
+What is opened comes out of a stranger's stream. FFmpeg gets the format, opens no file, address or
+decoder of its own accord, and sees only heads without packed codec parameters, attachments and
+tables of samples, all of which can take thousands of times their own size.
 
     head = fitting_head(stream)               # b"" where no kind of file holds this codec
-    template = open_head(head).streams[0]     # for an output stream
-
-And display sizes of Matroska files: PyAV's muxer writes none, so the sample aspect ratio of codecs
-that have none of their own would be lost.
-"""
+    template = open_head(head).streams[0]     # for an output stream"""
 
 import io
 import math

@@ -1,10 +1,8 @@
-"""Times of frames in video files: the tick of a file's clock, and decoding timestamps of packets.
-
-Muxers want decoding times that rise, none later than the time at which its frame is shown.
+"""Times of frames in video files: the tick of a file's clock, and decoding timestamps of packets,
+which rise and are none later than the time at which a frame is shown.
 
 x265 leaves any number there in a video of fewer frames than its delay, which then has no reordered
-frames. A frame is decoded at most `_MOST_DELAY` frames before it is shown, each of which lasts as
-long as the longest so far at most.
+frames. A frame is decoded at most `_MOST_DELAY` frames, of the longest so far, before it is shown.
 """
 
 import math

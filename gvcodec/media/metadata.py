@@ -1,14 +1,11 @@
-"""Metadata of a video besides frames and tracks: title and other tags (time, place, artist …),
-chapters, brightness of an HDR master, start of its own clock, encoder of its base; and what of it
-an output loses.
+"""Metadata of a video besides frames and tracks: title and other tags, chapters, brightness of an
+HDR master, start of its own clock, encoder of its base; and what of it an output loses.
 
     metadata = Metadata(title="Alps", light=(1000, 400))
     Metadata.unpack(metadata.pack()) == metadata
 
-It travels in the `metadata` packet (specified in `gvcodec.bitstream`). Muxers take tags and
-chapters; the HDR fields go into the video bitstream itself (SEI messages), since PyAV cannot write
-the boxes that some containers have for them.
-"""
+It travels in the `metadata` packet. Muxers take tags and chapters; HDR fields go into the video
+bitstream (SEI messages), since PyAV cannot write the boxes that some containers have for them."""
 
 from __future__ import annotations
 

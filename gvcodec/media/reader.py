@@ -1,14 +1,13 @@
-"""Reads any video that PyAV reads, from a file, a URI or a pipe, or numbered pictures, as
-frames of `Planes` with timestamps.
+"""Reads any video that PyAV reads, from a file, a URI or a pipe, or numbered pictures, as frames of
+`Planes` with timestamps.
 
     with VideoReader("in.mp4") as reader:
         for frame in reader:
             frame.planes, frame.pts
 
-Time begins with the first frame, whatever the clock of the file says. Orientation is applied,
-frames of another size are scaled to that of the first, other pixel formats are converted
-(`gvcodec.media.planes`). `reader.notes` says what is changed or left out, one line
-each. Raises `MediaError`, `UsageError`."""
+Time begins with the first frame. Orientation is applied, frames of another size are scaled to that
+of the first, other pixel formats are converted. `reader.notes` says what is changed or left out, a
+line each. Raises `MediaError`, `UsageError`."""
 
 import contextlib
 import itertools

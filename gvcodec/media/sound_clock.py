@@ -1,10 +1,8 @@
 """Timestamps of copied sound packets, in ticks of one sample, and which of their samples are
 hidden.
 
-Containers keep time by their own clocks, Matroska by one of a millisecond, and say in three ways
-that samples are not to be heard: a packet is marked as discarded, it carries a number of samples to
-skip, or the file does. Here each packet has its time and its own hidden samples.
-"""
+Containers keep coarse clocks, and say in three ways that samples are not to be heard: a packet is
+discarded, it carries a number of samples to skip, or the file does."""
 
 import re
 from fractions import Fraction

@@ -1,10 +1,9 @@
 """A file's clock: whether it has timestamps, its frame rate, when it ends. And one rising clock
-from timestamps of any kind: those that begin anew where recordings were joined, jump, follow
-decoding order, or are missing.
+from timestamps that begin anew where recordings were joined, jump, follow decoding order, or are
+missing.
 
-Works on packets, before they are decoded, so that frames and copied tracks go by the same clock.
-Times shared between streams are in seconds, timestamps of packets in ticks of their stream.
-"""
+Works on packets before they are decoded, so that frames and copied tracks go by the same clock:
+shared times are in seconds, timestamps of packets in ticks of their stream."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,12 +1,9 @@
 """Tracks of sound and subtitles inside a gvcodec file: their packets are copied, never decoded.
 
 They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of
-a Matroska or MP4 file for each track, packets with their exact timestamps in a form of our own.
-Each payload holds whole packets. Of sound, a tick is one sample.
-
-What a packet decodes to may be hidden in part: samples that an encoder puts before the sound, that
-an edit list leaves out, or that fill the last packet.
-"""
+a Matroska or MP4 file for each track, whole packets with exact timestamps. Of sound, a tick is one
+sample. Samples may be hidden: those that an encoder puts first, that an edit list leaves out, or
+that fill the last packet."""
 
 from __future__ import annotations
 
