@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from gvcodec.api.job import Job
 from gvcodec.api.results import Encoded
@@ -18,7 +19,6 @@ from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.ledger import make_settings
 from gvcodec.bitstream import Reader
-from gvcodec.container.opening import open_sink
 from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import list_pictures
@@ -38,7 +38,7 @@ except ImportError:  # no POSIX system
 _PART, _LONGEST = ".part", 255
 
 
-def encode_in_chunks(job: Job) -> Encoded:
+def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
     """Raises what the first chunk that fails raises."""
     if job.config.threads:
         raise UsageError(
@@ -51,11 +51,7 @@ def encode_in_chunks(job: Job) -> Encoded:
     settings = make_settings(
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )
-    with (
-        open_sink(job.output, job.overwrite) as output,
-        reread(job.source) as path,
-        _open_folder(job) as folder,
-    ):
+    with reread(job.source) as path, _open_folder(job) as folder:
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
         coded = [uris.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]

@@ -13,7 +13,6 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.painter.open import has_torch
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
@@ -145,11 +144,6 @@ class Job:
     def in_chunks(self) -> bool:
         """Whether chunks are coded by themselves."""
         return bool(self.jobs or self.resume)
-
-    @property
-    def stages(self) -> list[str]:
-        """Those of one encode, for its bar."""
-        return ["code", "fit", "paint"] if self.config.fits and has_torch() else ["code"]
 
     @property
     def rate(self) -> Budget | Target | None:

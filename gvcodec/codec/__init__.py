@@ -11,5 +11,4 @@ What goes in and comes out:
     restoring       LATENT packets in a decoder
     hashing         hashes of base and painted frames, PSNR-Y of base frames
     gops            streams as sequences of GOPs, for `gvcodec.edit`
-    forecast        seconds of each stage
 """

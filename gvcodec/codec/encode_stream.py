@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.quality import make_quality
@@ -17,11 +17,9 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.limits import UNLIMITED
+from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.open import paints_exactly
 from gvcodec.types import Planes
-
-if TYPE_CHECKING:
-    from gvcodec.media.tracks import TrackCopier
 
 
 def encode_stream(
@@ -30,15 +28,16 @@ def encode_stream(
     frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
     metadata: bytes = b"",
     tracks: TrackCopier | None = None,
-    chunk: int = 0,
     paints: bool = True,
 ) -> Writer:
     """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
     is flushed with every frame that made packets.
 
-    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `chunk`
-    bytes. Without `paints` there is no `painted` packet, for which all frames are painted. Gives
-    the writer, which knows the sizes. Raises what the encoder and the source raise."""
+    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
+    bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
+    frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
+    source raise."""
+    chunk = 0 if encoder.config.low_delay else CHUNK
     exact = paints and paints_exactly(encoder.header)
 
     def tell(frames: int) -> None:

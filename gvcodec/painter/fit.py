@@ -34,7 +34,7 @@ from torch import Tensor
 from gvcodec import perceptual
 from gvcodec.models import PAINTER
 from gvcodec.painter.fit_pool import Pool, Run, prepare
-from gvcodec.painter.fit_samples import LOOK, share_done
+from gvcodec.painter.fit_samples import LOOK
 from gvcodec.painter.network import PainterNetwork, condition
 from gvcodec.painter.payload import (
     BASE,
@@ -173,8 +173,6 @@ class Fitter:
         )
         self.rng, self.rate = rng, rate
         self.optimizer = Adam(self.weights.values(), betas=(0.9, 0.98))
-        #: Looks at the held-out crops.
-        self.judged = 0
 
     @property
     def steps(self) -> int:
@@ -216,7 +214,6 @@ class Fitter:
     @torch.inference_mode()
     def parts(self, painter: PainterNetwork | None) -> dict[str, float]:
         """The parts of `judge`, as `Objective` names them."""
-        self.judged += 1
         sums: dict[str, float] = {}
         for start in range(0, len(self.held.crops), _BATCH):
             numbers = list(range(start, min(start + _BATCH, len(self.held.crops))))
@@ -312,7 +309,7 @@ def fit(
 
     def tell() -> None:
         if done is not None:
-            done(share_done(fitter.steps, fitter.judged, steps))
+            done(min(1.0, fitter.steps / steps))
 
     def say(text: str) -> None:
         if progress is not None:

@@ -14,42 +14,8 @@ from dataclasses import dataclass, field
 from gvcodec.config import EncoderConfig
 from gvcodec.types import Planes, VideoFormat
 
-#: To load torch, to meet the held-out crops, of a look at them.
-_LOAD, _MEET, _JUDGE = 4.0, 1.8, 1.2
-#: Steps, and looks at the held-out crops, after which fitting may end: see `fit`.
-LOOK, _LOOKED = 3, 3
-#: Of these steps, which meet most crops, and of later ones.
-_STEP, _LATER = 3.7, 2.8
-#: Looks at the held-out crops in all: two before the first step, the forecast, two step sizes, the
-#: last.
-JUDGED = 6
-#: Weight of what goes on after the look.
-_ON = 0.6
-
-
-def work_of(steps: float, judged: float = JUDGED) -> float:
-    """Work of `steps` steps and `judged` validations on the held-out crops. Unit: a validation on
-    seven crops whose sources are known; the first look at a crop costs more (one core of a 2026
-    server, three clips of 480p and 360p, to 10 %)."""
-    early = min(steps, LOOK)
-    work = _STEP * early + _LATER * (steps - early) + _JUDGE * judged
-    return _LOAD + _MEET * (judged > 0) + work
-
-
-def expected_work(steps: float) -> float:
-    """Expected work of `steps` steps before it is known whether fitting ends after `LOOK`, as it
-    does for a third of the videos: a geometric mean of both, so that neither is far off."""
-    whole = work_of(steps)
-    return work_of(LOOK, _LOOKED) ** (1 - _ON) * whole**_ON if steps > LOOK else whole
-
-
-def share_done(done: float, judged: float, steps: float) -> float:
-    """Share, 0…1, of the work of `steps` steps that `done` steps and `judged` validations are. It
-    may fall after `LOOK` steps, when it is known that there will be more."""
-    whole = work_of(steps) if done > LOOK else expected_work(steps)
-    return min(1.0, work_of(done, judged) / whole)
-
-
+#: Steps after which fitting may end: see `fit`.
+LOOK = 3
 Sample = list[tuple[Planes, Planes]]
 
 #: Least steps of fitting for a part, least frames in it, and most parts; parts without fitting.

@@ -145,19 +145,19 @@ def write(
     frames: Iterable[Frame],
     encoder: Encoder,
     stream: BinaryIO,
-    chunk: int = CHUNK,
     paints: bool = True,
 ) -> Writer:
-    """Encode the frames of a source to a stream, with its tracks and metadata; `chunk` and `paints`
-    as for `encode_stream`."""
+    """Encode the frames of a source to a stream, with its tracks and metadata; `paints` as for
+    `encode_stream`."""
 
     def pieces() -> Iterator[tuple[Planes, int, bool]]:
         for frame in frames:
             yield frame.planes, frame.pts, frame.new_size
         encoder.send_end(source.end)
 
-    metadata, tracks = source.metadata.pack(), source.tracks
-    return encode_stream(encoder, stream, pieces(), metadata, tracks, chunk, paints=paints)
+    return encode_stream(
+        encoder, stream, pieces(), source.metadata.pack(), source.tracks, paints=paints
+    )
 
 
 def run(

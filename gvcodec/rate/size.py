@@ -83,12 +83,14 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A file that fits, full encodes that it took, and all frames coded on the way."""
+    """A file of rate control, made in `passes` full encodes: of at most `limit` bytes, None where
+    a target is met; at `base_q`; `value` of a target's metric."""
 
     coded: Pass
-    limit: int
-    full_passes: int
-    frames_coded: int
+    passes: int
+    base_q: float
+    limit: int | None = None
+    value: float = math.nan
 
 
 #: What to do about sound that takes too much of a file.
@@ -137,9 +139,8 @@ class Search:
     progress: Progress | None = None
     #: Whether a trial that is far too large ends the search.
     gives_up: bool = True
-    #: Encodes of the whole video, and frames coded, so far.
+    #: Full encodes so far.
     full: int = 0
-    frames_coded: int = 0
     #: What the pass that fitted the painter had to say, and what fitting came to at each scale.
     notes: list[str] = field(default_factory=list)
     fits: dict[Fraction | None, Mapping[int, bytes]] = field(default_factory=dict)
@@ -175,7 +176,6 @@ class Search:
             self.fits[config.scale] = coded.fitted
             self.notes += coded.notes
         self.full += not trial
-        self.frames_coded += self.extent.frames
         return coded
 
     def fitted(self, coded: Pass) -> Fitted:
@@ -188,7 +188,7 @@ class Search:
         data = coded.data if self.config.has_tokens else add_painted(coded.data, self.config, tell)
         notes = list(dict.fromkeys([*coded.notes, *self.notes]))
         coded = dataclasses.replace(coded, data=data, notes=notes)
-        return Fitted(coded, self.limit, self.full, self.frames_coded)
+        return Fitted(coded, self.full, coded.base_q, self.limit)
 
     def first_guess(self) -> float:
         """The place on the scale where files of this many bits a pixel are on average."""

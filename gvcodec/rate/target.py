@@ -17,7 +17,7 @@ from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Budget, Open, Pass, Watch, measure
 from gvcodec.rate.quality import METRICS, POOLS, Judge, require_metric
-from gvcodec.rate.size import Search, encode_to
+from gvcodec.rate.size import Fitted, Search, encode_to
 from gvcodec.util.messages import MOST_AMOUNT
 
 #: Trials, and passes with the fitted painter after them.
@@ -76,18 +76,6 @@ def parse_target(text: str) -> Target:
         raise ValueError(str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The smallest file found that meets a target; `value` is what it has, `base_q` where. `limit`:
-    bytes of the size that kept it from the target."""
-
-    coded: Pass
-    base_q: float
-    value: float
-    passes: int
-    limit: int | None = None
-
-
 @dataclass(slots=True)
 class _Aim:
     """Passes at qualities, what they are to reach, and what judges them."""
@@ -117,7 +105,7 @@ def encode_for(
     watch: Watch,
     progress: Progress | None = None,
     open_original: Open | None = None,
-) -> Reached:
+) -> Fitted:
     """The quality of `config` does not matter. `open_original`: the video that
     decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
     quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
@@ -130,13 +118,13 @@ def encode_for(
     reached = _reach(aim)
     if reached is None:
         fitted = encode_to(open_source, config, Budget(size=most_bytes), watch, progress)
-        value, passes = judge(fitted.coded), aim.passes + fitted.full_passes
-        reached = Reached(fitted.coded, fitted.coded.base_q, value, passes, fitted.limit)
+        value, passes = judge(fitted.coded), aim.passes + fitted.passes
+        reached = replace(fitted, value=value, passes=passes)
     notes = [*reached.coded.notes, *judge.notes]
     return replace(reached, coded=replace(reached.coded, notes=notes))
 
 
-def _reach(aim: _Aim) -> Reached | None:
+def _reach(aim: _Aim) -> Fitted | None:
     """None where a file of the quality has more bytes."""
     config, target, sizes = aim.search.config, aim.target, dict[float, int]()
     bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
@@ -159,15 +147,15 @@ def _reach(aim: _Aim) -> Reached | None:
     return _fit(aim, bracket, bool(met))
 
 
-def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Reached | None:
+def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
     """From where the trials ended, with the painter fitted, until the target is met as decoded.
     `met`: it is by trials."""
     target, close = aim.target, METRICS[aim.target.metric].close
-    best: Reached | None = None
-    made: list[Reached] = []
+    best: Fitted | None = None
+    made: list[Fitted] = []
     while (q := next_q(bracket)) is not None:
         coded, value = aim.run(q, trial=False)
-        one = Reached(coded, q, value, aim.passes)
+        one = Fitted(coded, aim.passes, q, value=value)
         made.append(one)
         excess = target.excess(value)
         # The middle of what is near enough is aimed at.
@@ -188,7 +176,7 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Reached | None:
     return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)
 
 
-def _unpainted(aim: _Aim, made: list[Reached]) -> Reached | None:
+def _unpainted(aim: _Aim, made: list[Fitted]) -> Fitted | None:
     """Painting does not keep what is nearly lossless: base frames meet the target."""
     for one in made:
         value = aim.judge(one.coded, fidelity=True)

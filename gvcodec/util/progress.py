@@ -5,11 +5,9 @@ or JSON.
         bar.begin("encode", 300)
         ...  # bar.coded(frames, bytes), bar.fitted(share) as work is done
 
-Share done = work of the stages so far / work of all stages, by `COSTS` or a forecast; it never goes
-back, and is 100 % only at the end. Time left = that of this stage, by its forecast at first and by
-the part of it that is done once that is enough, and of those to come, by the time that one of their
-kind took, or else by the forecast and the pace so far; "estimating…" where there is no forecast and
-too little is done to say so.
+Share done = work of the stages so far / work of all stages, by `COSTS`; it never goes back, and is
+100 % only at the end. Time left = that of this stage, by its pace or by an earlier one of its kind,
+and of those to come, by one of their kind or by `COSTS`; "estimating…" before that is known.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -26,8 +24,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 from gvcodec.util.messages import count_noun, say, write_above
 
 Item = TypeVar("Item")
-#: Work of a stage, relative to "code", without a forecast (`gvcodec.codec.forecast`); trials and
-#: probes code with a fast preset.
+#: Work of a stage, relative to "code"; trials and probes code with a fast preset.
 COSTS = {"count": 0.02, "probe": 0.08, "trial": 0.08, "code": 1.0, "fit": 0.28, "paint": 0.04}
 #: Seconds, and share of the frames sent to the encoder, after which the time so far predicts the
 #: time left: frames inside an encoder's look-ahead are not measured yet.
@@ -105,11 +102,11 @@ class _Stage:
         return min(1.0, (0.55 * self.fed + 0.45 * self.done) / self.total) if self.total else 0.0
 
     @property
-    def trust(self) -> float:
-        """How much the time so far says of the time left, 0…1."""
+    def is_measured(self) -> bool:
+        """Whether the time so far says how long the stage takes."""
         if self.kind == "code":
-            return min(1.0, self.done / max(1.0, _ENOUGH * self.fed))
-        return min(1.0, self.part / _ENOUGH) if self.kind == "fit" else float(self.part > 0)
+            return self.done >= max(1.0, _ENOUGH * self.fed)
+        return self.part >= (_ENOUGH if self.kind == "fit" else 1e-9)
 
 
 class ProgressBar:
@@ -125,17 +122,16 @@ class ProgressBar:
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan, self._rate, self._verbose, self._clock = list(plan), rate, verbose, clock
+        self._plan, self.rate, self._verbose, self._clock = list(plan), rate, verbose, clock
         self._mode, self._began = mode, clock()
         #: When a state was shown last, and of which stage; the bar on a terminal.
         self._shown: tuple[float, str] | None = None
         self._bar: Any = None
         self._stage: _Stage | None = None
-        self._costs: Mapping[str, float] = COSTS
         #: Work of the stages that ended.
         self._gone = 0.0
-        #: Seconds of those that ended, by kind.
-        self._took: dict[str, list[float]] = {}
+        #: Seconds of the last one that ended, by kind.
+        self._took: dict[str, float] = {}
         self._share = 0.0
         self._size = 0
 
@@ -168,11 +164,6 @@ class ProgressBar:
     def begin(self, what: str, total: int | None) -> None:
         """The next stage: "count", "probe", "trial" or any other name for one that codes."""
         self._next(what if what in COSTS else "code", what, total)
-
-    def forecast(self, seconds: Mapping[str, float] | None) -> None:
-        """What a stage of each kind in `COSTS` is taken to cost on a usual machine; before the
-        first one begins."""
-        self._costs = seconds or COSTS
 
     def expect(self, total: int) -> None:
         """The frames of this stage, where they become known later."""
@@ -221,9 +212,8 @@ class ProgressBar:
     def _end(self) -> None:
         stage, self._stage = self._stage, None
         if stage is not None:
-            took = self._clock() - stage.began
-            self._took.setdefault(stage.kind, []).append(took)
-            self._gone += self._costs[stage.kind]
+            took = self._took[stage.kind] = self._clock() - stage.began
+            self._gone += COSTS[stage.kind]
             if self._verbose:
                 say(f"{stage.what}: {took:.1f} s")
 
@@ -231,16 +221,17 @@ class ProgressBar:
         stage = self._stage
         if stage is None or not self._is_time(stage.what):
             return
-        own = self._costs[stage.kind]
-        whole = self._gone + own + sum(self._costs[kind] for kind in self._plan)
-        self._share = max(self._share, min(_ALMOST, (self._gone + own * stage.part) / whole))
-        left = self._left(stage)
+        own = COSTS[stage.kind]
+        whole = self._gone + own + sum(COSTS[kind] for kind in self._plan)
+        work = self._gone + own * stage.part
+        self._share = max(self._share, min(_ALMOST, work / whole))
+        left = self._left(stage, work)
         if stage.kind == "fit":
             self._tell(State(stage.what, self._share, left))
             return
         frames, kbps, note = int(stage.done), None, ""
-        if self._rate and self._size and frames:
-            kbps, note = self._rate(frames, self._size)
+        if self.rate and self._size and frames:
+            kbps, note = self.rate(frames, self._size)
         self._tell(State(stage.what, self._share, left, frames, stage.total, note, kbps))
 
     def _is_time(self, what: str) -> bool:
@@ -279,38 +270,20 @@ class ProgressBar:
         self._bar.bar_format = f"{state.stage} {bar}{state.words}"
         self._bar.refresh()
 
-    def _left(self, stage: _Stage) -> float | None:
-        """Seconds, None where too little is known to say."""
-        now, part, trust = self._clock(), stage.part, stage.trust
-        forecast = self._costs is not COSTS
-        blind = trust < 1 and (stage.kind == "fit" or "code" not in self._took)
-        if not stage.total or now - self._began < _FIRST or (blind and not forecast):
-            return None
+    def _left(self, stage: _Stage, work: float) -> float | None:
+        """Seconds, None where too little is known to say. `work` is done, by `COSTS`."""
+        now, took = self._clock(), self._took
         here = now - stage.began
-        seen = here / part if part else 0.0
-        expected = max(self._expect(stage.kind, self._pace), seen)
-        whole = trust * seen + (1 - trust) * expected
-        pace = self._pace
-        if stage.kind == "code" and "code" not in self._took:
-            pace = self._pace_of(whole)
-        return max(0.0, whole - here) + sum(self._expect(kind, pace) for kind in self._plan)
-
-    @property
-    def _pace(self) -> float:
-        """Seconds that one of the forecast takes here, by the stages that coded."""
-        known = self._took.get("code")
-        return self._pace_of(sum(known) / len(known)) if known else 1.0
-
-    def _pace_of(self, coding: float) -> float:
-        """The same, from `coding`, the cost of a coding stage. A video that is hard to code says
-        nothing about other stages, a slow machine does: the square root assumes half of each."""
-        ratio = coding / self._costs["code"]
-        return math.sqrt(ratio) if self._costs is not COSTS else ratio
-
-    def _expect(self, kind: str, pace: float) -> float:
-        """Seconds of a stage."""
-        took = self._took.get(kind)
-        return sum(took) / len(took) if took else pace * self._costs[kind]
+        if not stage.total or now - self._began < _FIRST:
+            return None
+        if stage.is_measured:
+            whole = here / stage.part
+        elif stage.kind in took:
+            whole = max(took[stage.kind], here)
+        else:
+            return None
+        coding = whole if stage.kind == "code" else took.get("code", (now - self._began) / work)
+        return whole - here + sum(took.get(kind, coding * COSTS[kind]) for kind in self._plan)
 
 
 def minutes(seconds: float) -> str:

@@ -8,7 +8,6 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,6 @@ from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
 from gvcodec.batch.engines import Outcome, Task
 from gvcodec.batch.tasks import Chunk, Plan
-from gvcodec.codec.forecast import stage_seconds
-from gvcodec.config import EncoderConfig
-from gvcodec.painter.fit_samples import expected_work, share_done, work_of
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
@@ -115,71 +111,6 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
     first = next(n for n, left in enumerate(known) if left)
     assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
     assert all("estimating…" in state.words for state in seen[1:first])
-
-
-def test_fitting_costs_the_same_whatever_the_video() -> None:
-    short, long = (stage_seconds(FORMAT, n, EncoderConfig(base="av1")) for n in (20, 2000))
-    assert short is not None and long is not None
-    assert long["code"] == pytest.approx(100 * short["code"])
-    assert long["fit"] == short["fit"]
-    assert stage_seconds(FORMAT, 20, EncoderConfig(base="vvc")) is None
-
-
-def test_a_forecast_knows_what_tokens_take() -> None:
-    """Frames are restored while they are painted, after all are coded."""
-    shares = []
-    for words in ({"base": "av1", "tokens": "auto"}, {"base": "av1"}):
-        found = stage_seconds(FORMAT, 100, EncoderConfig(**words))
-        assert found is not None
-        shares.append(found["paint"] / sum(found.values()))
-    tokens, plain = shares
-    assert tokens > 0.3 and plain < 0.1
-
-
-@pytest.mark.parametrize("slower", [0.8, 1.3])
-def test_a_forecast_speaks_before_the_first_frame_is_out(slower: float) -> None:
-    """All frames go in at once, half of the work is done before the first one comes out: never
-    wrong by half of what is left, on a machine that is not the usual one either."""
-    with watched(["code", "fit"]) as (bar, clock, seen):
-        bar.forecast({"code": 28.0, "fit": 10.0})
-        for _ in bar(range(50), "encode", 50):
-            clock.now += 0.1 * slower
-            bar.coded(0, 0)
-        for done in range(1, 51):
-            clock.now += (9.0 if done == 1 else 14 / 49) * slower
-            bar.coded(done, 0)
-        for part in range(1, 21):
-            clock.now += 0.5 * slower
-            bar.fitted(part / 20)
-    whole = seen[-1][0]
-    off = [s.left / (whole - at) for at, s in seen if at > 5 and s.left and whole - at > 1]
-    assert len(off) > 60 and min(off) > 1 / 1.5 and max(off) < 1.5
-
-
-@pytest.mark.parametrize("early", [True, False])
-def test_time_left_is_near_whether_fitting_ends_early_or_not(early: bool) -> None:
-    """After a look at step 3 of 5; then 1.5 s of painting."""
-    unit = 0.25
-    with watched(["code", "fit", "paint"]) as (bar, clock, seen):
-        bar.forecast({"code": 10.0, "fit": unit * expected_work(5), "paint": 1.5})
-        bar.begin("encode", 20)
-        for frame in range(1, 21):
-            clock.now += 0.5
-            bar.coded(frame, 0)
-        bar.fitted(0.0)
-        work = 0.0
-        told = [(0, 0), (0, 2), (1, 2), (2, 2), (3, 2), (3, 3), (4, 3), (5, 5), (5, 6)]
-        for done, judged in told[:6] if early else told:
-            clock.now += unit * (work_of(done, judged) - work)
-            work = work_of(done, judged)
-            if not early or judged < 3:  # the look's own is the end
-                bar.fitted(share_done(done, judged, 5))
-        for frame in range(1, 21):
-            clock.now += 0.075
-            bar.painted(frame, 20)
-    off = [s.left / (clock.now - at) for at, s in seen if s.left and clock.now - at > 1]
-    assert len(off) > 20 and min(off) > 1 / 1.75 and max(off) < 1.75
-    assert all(a[1].share <= b[1].share for a, b in pairwise(seen))
 
 
 def assert_honest(terminal: Terminal) -> None:

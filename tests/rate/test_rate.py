@@ -126,7 +126,7 @@ def test_a_size_below_that_of_the_coarsest_quality_is_met_by_a_trim() -> None:
     config = EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
     coarsest = run(opener(planes), dataclasses.replace(config, q=67), "", unwatched, len(planes))
     fitted = fit(planes, config, size=0.8 * len(coarsest.data))
-    assert len(fitted.coded.data) <= 0.8 * len(coarsest.data) and fitted.full_passes <= 3
+    assert len(fitted.coded.data) <= 0.8 * len(coarsest.data) and fitted.passes <= 3
     assert fitted.coded.base_q == 63
 
 
