@@ -3,7 +3,6 @@
 By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe all frames are
 decoded and those before the part are dropped. Where damage is to be ignored, what `repair` leaves
 of the stream is decoded, in outputs without timestamps with frames that are held for lost ones.
-`_Decoding` has many fields: frames, tracks and metadata of one stream go on together.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import PathName, open_stream, unwrap
-from gvcodec.edit.repair import HeldFrames, repair_stream
+from gvcodec.edit.repair import HeldFrames, Repaired, repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -154,7 +153,35 @@ def decode_file(
         ProgressBar(["code"], mode=progress, verbose=verbose) as bar,
         contextlib.ExitStack() as stack,
     ):
-        return _Decoding(request, stack).write(bar)
+        name, repaired = name_of(source), None
+        stream = _open(request.input, name, stack)
+        if request.ignore_errors:
+            stream, repaired = _repair(stream, name, request, stack)
+        reader = Reader(stream, name)
+        painted = reader.header.enhanced and not request.fidelity
+        decoder = Decoder(
+            reader.header, not painted, request.threads, request.models, request.low_delay,
+            request.device, request.limits, read_only=True,
+        )  # fmt: skip
+        stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
+        return _Decoding(request, reader, decoder, repaired).write(bar)
+
+
+def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
+    if isinstance(source, str):
+        return stack.enter_context(open_stream(source))
+    return unwrap(io.BufferedReader(Borrowed(source)), name)
+
+
+def _repair(
+    stream: BinaryIO, name: str, request: Request, stack: contextlib.ExitStack
+) -> tuple[BinaryIO, Repaired]:
+    """What `repair` leaves of a stream."""
+    made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
+    rest = cast(BinaryIO, stack.enter_context(made))
+    repaired = repair_stream(stream, name, rest, request.threads, request.limits, request.hold)
+    rest.seek(0)
+    return rest, repaired
 
 
 def _begin_at(pts: int, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
@@ -168,44 +195,17 @@ def _begin_at(pts: int, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame
 class _Decoding:
     """A stream in decoding, from its first wanted frame on."""
 
-    def __init__(self, request: Request, stack: contextlib.ExitStack) -> None:
-        self._request, self._stack = request, stack
-        name, path = name_of(request.input), request.input
-        if isinstance(path, str):
-            source = stack.enter_context(open_stream(path))
-        else:
-            source = unwrap(io.BufferedReader(Borrowed(path)), name)
-        self._losses: list[str] = []
-        self._holds = HeldFrames({}, 0)
+    def __init__(
+        self, request: Request, reader: Reader, decoder: Decoder, repaired: Repaired | None
+    ) -> None:
+        self._request, self._reader, self._decoder = request, reader, decoder
+        self._header = reader.header
         self._keeps = writers.takes_tracks(request.target, request.form)
-        if request.ignore_errors:
-            made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
-            rest = cast(BinaryIO, stack.enter_context(made))
-            settings = request.threads, request.limits, request.hold
-            repaired = repair_stream(source, name, rest, *settings)
-            self._losses = repaired.losses
-            if not self._keeps:
-                self._holds = HeldFrames(repaired.gaps, repaired.kept)
-                self._losses += self._holds.notes
-            rest.seek(0)
-            source = rest
-        reader = Reader(source, name)
-        self._reader, self._header = reader, reader.header
-        painted = self._header.enhanced and not request.fidelity
-        self._decoder = Decoder(
-            self._header,
-            not painted,
-            request.threads,
-            request.models,
-            request.low_delay,
-            request.device,
-            request.limits,
-            read_only=True,
-        )
-        stack.enter_context(memory_limit(self._header, painted, request.limits, request.hold))
-        restores = self._decoder.latents is not None or base_of(self._header.base).restores
-        restored = restores and not self._decoder.notes
-        self._kind = ("restored" if restored else "painted") if painted else "base"
+        self._losses = list(repaired.losses) if repaired else []
+        self._holds = HeldFrames({}, 0)
+        if repaired and not self._keeps:
+            self._holds = HeldFrames(repaired.gaps, repaired.kept)
+            self._losses += self._holds.notes
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;
         #: whether the base hash is checked.
@@ -218,18 +218,18 @@ class _Decoding:
         self._to = (
             None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
         )
-        is_file = isinstance(path, str) and path != "-" and source.seekable()
-        if isinstance(path, str) and is_file and request.is_part and not request.ignore_errors:
+        path = request.input
+        if not isinstance(path, str) or path == "-" or not reader.seekable:
+            self._frames = self._read_on()
+        elif request.is_part and not repaired:
             self._frames = self._find(path, reader)
         else:
-            if is_file:
-                self._count = sum(gop.frames for gop in reader.gops()) + self._holds.total
+            self._count = sum(gop.frames for gop in reader.gops()) + self._holds.total
             self._frames = self._read_on()
         first = next(self._frames, None)
         if first is None and request.is_part:
-            raise UsageError(
-                f"{name}: no frame is shown {float(self._from):g} s after the first one or later"
-            )
+            since = f"{float(self._from):g} s after the first one or later"
+            raise UsageError(f"{reader.name}: no frame is shown {since}")
         self._shift = self._place(first)
         self._frames = chain([first] if first else [], self._frames)
 
@@ -273,6 +273,14 @@ class _Decoding:
             lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")
         outcome += [f"{', '.join(lost)} left out: {request.target} cannot hold them"] * bool(lost)
         return Decoded(written, tuple(outcome), tuple(self._losses))
+
+    @property
+    def _kind(self) -> str:
+        """What is shown."""
+        if self._request.fidelity or not self._header.enhanced:
+            return "base"
+        restores = self._decoder.latents is not None or base_of(self._header.base).restores
+        return "restored" if restores and not self._decoder.notes else "painted"
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
         request = self._request
