@@ -10,16 +10,7 @@ from fractions import Fraction
 
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
-from gvcodec.util.options import (
-    amount,
-    documented,
-    fitting,
-    integer,
-    option,
-    quality,
-    scale,
-    typed,
-)
+from gvcodec.util.options import amount, documented, fitting, integer, option, quality, scale, typed
 from gvcodec.util.zones import ZONES, parse_zones
 
 
@@ -99,9 +90,7 @@ class EncoderConfig:
         "--low-delay); the first second may exceed it by half",
     )
     base: str = option(
-        "av1",
-        help="base codec; none is another name of gvc1d (av1)",
-        choices=(*names(), *ALIASES),
+        "av1", help="base codec; none is another name of gvc1d (av1)", choices=(*names(), *ALIASES)
     )
     scale: Fraction | None = option(
         None,

@@ -32,12 +32,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gvcodec.errors import (
-    DamagedStreamError,
-    FormatVersionError,
-    MediaError,
-    WrongModelError,
-)
+from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, WrongModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -209,12 +209,7 @@ def decode_planes(
 
 
 def _decode_frames(
-    stream: BinaryIO,
-    fidelity: bool,
-    start: int,
-    threads: int,
-    device: str,
-    limits: Limits,
+    stream: BinaryIO, fidelity: bool, start: int, threads: int, device: str, limits: Limits
 ) -> Iterator[Planes]:
     if start > 0:
         video = Video(stream, fidelity=fidelity, threads=threads, device=device, limits=limits)

@@ -22,14 +22,7 @@ from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
 #: What other encoders call an option.
-_MEANT = {
-    "quality": "q",
-    "crf": "q",
-    "qp": "q",
-    "gop": "keyint",
-    "codec": "base",
-    "steps": "fit",
-}
+_MEANT = {"quality": "q", "crf": "q", "qp": "q", "gop": "keyint", "codec": "base", "steps": "fit"}
 #: Set by rate control, not by callers.
 _INTERNAL = ("header_q", "zone_start")
 

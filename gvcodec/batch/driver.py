@@ -66,11 +66,7 @@ class Driver:
     """Of one batch. `errors`: by the names of the jobs that failed."""
 
     def __init__(
-        self,
-        engine: Engine,
-        ledger: Ledger,
-        heard: Heard | None = None,
-        ended: Ended | None = None,
+        self, engine: Engine, ledger: Ledger, heard: Heard | None = None, ended: Ended | None = None
     ) -> None:
         self.engine, self.ledger, self._heard, self._ended = engine, ledger, heard, ended
         self.errors: dict[str, str] = {}

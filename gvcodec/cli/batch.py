@@ -33,34 +33,33 @@ _RATES = ("base_q", "size", "bitrate", "bpp", "target")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "inputs",
         nargs="+",
         metavar="IN",
         help="videos, folders, globs, URIs, or tables of these (.csv, .jsonl)",
     )
-    parser.add_argument(
+    add(
         "-o",
         dest="output",
         required=True,
         metavar="OUT",
         help="folder or URI for streams and the table",
     )
-    parser.add_argument(
-        "--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)"
-    )
-    parser.add_argument(
+    add("--jobs", type=integer(1, 1 << 20), default=0, metavar="N", help="cores to use (all)")
+    add(
         "--cluster",
         metavar="ADDRESS",
         help="run tasks on a Ray cluster: HOST:PORT, auto, or local to start one here",
     )
-    parser.add_argument(
+    add(
         "--max-memory",
         type=bytes_,
         metavar="BYTES",
         help="memory of all tasks on this machine together (90 %% of it)",
     )
-    parser.add_argument(
+    add(
         "--chunk",
         type=integer(12, 1 << 20),
         default=0,
@@ -131,12 +130,7 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
 def _settings(options: argparse.Namespace) -> Any:
     job = job_of(options)
     return make_settings(
-        job.config,
-        job.rate,
-        job.start,
-        job.frames,
-        options.chunk,
-        job.input_options,
+        job.config, job.rate, job.start, job.frames, options.chunk, job.input_options
     )
 
 

@@ -13,10 +13,9 @@ EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec de
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="streams of one format, - = standard input"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="IN", help="streams of one format, - = standard input")
+    add(
         "-o",
         dest="output",
         required=True,

@@ -25,18 +25,17 @@ _USUAL = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN", help="any video")
-    parser.add_argument("output", metavar="OUT", help="page to write, .html")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", metavar="IN", help="any video")
+    add("output", metavar="OUT", help="page to write, .html")
+    add(
         "--with",
         dest="peers",
         default="x265,svtav1",
         metavar="NAMES",
         help=f"encoders to compare with, of {', '.join(PEERS)} (x265,svtav1)",
     )
-    parser.add_argument(
-        "--stream", metavar="FILE", help="existing stream of IN, instead of encoding it now"
-    )
+    add("--stream", metavar="FILE", help="existing stream of IN, instead of encoding it now")
     encode.coding_arguments(parser)
     add_options(parser, InputOptions, group="input")
     add_progress(parser)

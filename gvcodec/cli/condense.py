@@ -22,30 +22,31 @@ EXAMPLES = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="DIR", help="a folder of videos for each class")
-    parser.add_argument("output", metavar="OUT", help=".gvset to write")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", metavar="DIR", help="a folder of videos for each class")
+    add("output", metavar="OUT", help=".gvset to write")
+    add(
         "--size",
         type=amount,
         required=True,
         metavar="BYTES",
         help="largest size of OUT: 500k, 64Ki",
     )
-    parser.add_argument(
+    add(
         "--side",
         type=integer(16, 256),
         default=SIDE,
         metavar="PIXELS",
         help=f"width and height of the stored pictures, even ({SIDE})",
     )
-    parser.add_argument(
+    add(
         "--method",
         choices=METHODS,
         default=METHODS[0],
         help="frames: a few frames as AV1; selector: frames that a trained network chooses; joint: "
         "selector and latent codes, optimised with the task (frames)",
     )
-    parser.add_argument(
+    add(
         "--seed",
         type=integer(0),
         default=0,

@@ -27,8 +27,9 @@ EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN", help="stream, - = standard input")
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", metavar="IN", help="stream, - = standard input")
+    add(
         "output",
         metavar="OUT",
         help=".mp4, .mkv, .mov, .webm, .y4m, frame%%05d.png, or - = standard output (see -f)",

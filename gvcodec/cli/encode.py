@@ -27,14 +27,15 @@ EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --ba
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     parser.usage = "%(prog)s IN [OUT] [options]"
-    parser.add_argument(
+    add(
         "input",
         metavar="IN",
         help="any video, a URI, a folder of numbered pictures, f%%04d.png, "
         "- = y4m (or another streamable file) on standard input",
     )
-    parser.add_argument(
+    add(
         "output",
         metavar="OUT",
         nargs="?",

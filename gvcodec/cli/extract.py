@@ -22,12 +22,13 @@ _STREAMS = (".gvc", ".bin")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "input",
         metavar="IN",
         help="stream of base av1 or vvc, in any container; - = standard input",
     )
-    parser.add_argument(
+    add(
         "output",
         metavar="OUT",
         help=".mp4, .mkv, .webm (av1: with sound and the packets for painting), .obu, .266, or "

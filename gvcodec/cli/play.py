@@ -32,29 +32,24 @@ _HITS = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="FILE", help="stream")
-    parser.add_argument(
-        "--no-browser", action="store_true", help="print the address, open no browser"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("input", metavar="FILE", help="stream")
+    add("--no-browser", action="store_true", help="print the address, open no browser")
+    add(
         "--port",
         type=integer(0, 65535),
         default=0,
         metavar="N",
         help="port of the server (a free one)",
     )
-    parser.add_argument(
-        "--source", metavar="VIDEO", help="compare with this video, which the browser plays"
-    )
-    parser.add_argument(
+    add("--source", metavar="VIDEO", help="compare with this video, which the browser plays")
+    add(
         "--find",
         metavar="QUERY",
         help="start at the best match of a query, as search takes it (needs a summary)",
     )
-    parser.add_argument(
-        "--fidelity", action="store_true", help="show base frames: no painter, no restoration"
-    )
-    parser.add_argument(
+    add("--fidelity", action="store_true", help="show base frames: no painter, no restoration")
+    add(
         "--device",
         default="cpu",
         metavar="NAME",

@@ -18,31 +18,28 @@ EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "query",
         metavar="QUERY",
         help="picture, video, FILE@TIME, or words with an embedder for them",
     )
-    parser.add_argument(
-        "inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them"
-    )
-    parser.add_argument(
-        "-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)"
-    )
-    parser.add_argument(
+    add("inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them")
+    add("-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)")
+    add(
         "--exact",
         type=integer(0, 1000),
         default=1,
         metavar="N",
         help="decode around the best N moments to find the exact frame; 0 = summaries only (1)",
     )
-    parser.add_argument(
+    add(
         "--ranking",
         choices=RANKINGS,
         default=RANKINGS[0],
         help="rank by cosines in order, or by the query's attention within short segments (cosine)",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add("--json", action="store_true", help="as JSON")
     add_embedder(parser)
     add_threads(parser)
 

@@ -28,19 +28,16 @@ EXAMPLES = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file", metavar="FILE", help="stream; with -y the summary is added to this file"
-    )
-    parser.add_argument(
-        "-o", dest="output", metavar="OUT", help="write the stream with its summary here"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("file", metavar="FILE", help="stream; with -y the summary is added to this file")
+    add("-o", dest="output", metavar="OUT", help="write the stream with its summary here")
+    add(
         "--summary",
         default=DEFAULT,
         metavar="NAME",
         help=f"embedder: {EMBEDDERS} ({DEFAULT}); takes at most 1 %% of the file",
     )
-    parser.add_argument(
+    add(
         "--summary-rate",
         type=typed(Fraction, "not a share of the frames, as in 1 or 1/8"),
         metavar="RATE",

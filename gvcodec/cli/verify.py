@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from gvcodec.cli._arguments import (
-    add_input,
-    add_limits,
-    add_model,
-    add_progress,
-    add_threads,
-    call,
-)
+from gvcodec.cli._arguments import add_input, add_limits, add_model, add_progress, add_threads, call
 from gvcodec.cli._standard_streams import out
 from gvcodec.edit.verify import verify
 from gvcodec.util.file_io import display_name
@@ -23,9 +16,10 @@ EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add_input(parser)
-    parser.add_argument("--source", metavar="VIDEO", help="source of the stream, to measure PSNR")
-    parser.add_argument(
+    add("--source", metavar="VIDEO", help="source of the stream, to measure PSNR")
+    add(
         "--fidelity", action="store_true", help="check base frames only: no painter, no restoration"
     )
     add_model(parser)

@@ -26,14 +26,7 @@ from torch import Tensor
 from gvcodec.condense import codes
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.learning import Pairs
-from gvcodec.condense.selector import (
-    Selector,
-    choose_places,
-    draw,
-    gumbel,
-    show,
-    temperature_at,
-)
+from gvcodec.condense.selector import Selector, choose_places, draw, gumbel, show, temperature_at
 
 if TYPE_CHECKING:
     from gvcodec.gvc1d.tokenizer import Tokenizer

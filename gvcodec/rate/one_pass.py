@@ -141,11 +141,7 @@ def measure(open_source: Open, watch: Watch) -> Extent:
 
 
 def write(
-    source: Source,
-    frames: Iterable[Frame],
-    encoder: Encoder,
-    stream: BinaryIO,
-    paints: bool = True,
+    source: Source, frames: Iterable[Frame], encoder: Encoder, stream: BinaryIO, paints: bool = True
 ) -> Writer:
     """Encode the frames of a source to a stream, with its tracks and metadata; `paints` as for
     `encode_stream`."""

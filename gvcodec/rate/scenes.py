@@ -133,12 +133,7 @@ class _Trial:
     def __init__(self, fmt: VideoFormat, config: Settled, q: float) -> None:
         fastest = base_of(config.base).presets - 1
         self._encoder = StandardEncoder(
-            fmt,
-            config.base,
-            q,
-            low_delay=config.low_delay,
-            threads=config.threads,
-            preset=fastest,
+            fmt, config.base, q, low_delay=config.low_delay, threads=config.threads, preset=fastest
         )
         self._waiting: list[NDArray[np.uint16]] = []
         self._sizes: list[int] = []

@@ -22,10 +22,7 @@ def db(mean_square: float, peak: float = PEAK) -> float:
 
 
 def psnr(
-    a: Plane | NDArray[np.uint8],
-    b: Plane | NDArray[np.uint8],
-    peak: float = PEAK,
-    bits: int = 0,
+    a: Plane | NDArray[np.uint8], b: Plane | NDArray[np.uint8], peak: float = PEAK, bits: int = 0
 ) -> float:
     """PSNR of two planes, in dB; infinite when they are equal. `peak`: largest value of `a`;
     `bits`: how many bits fewer `b` has."""
