@@ -73,41 +73,33 @@ if TYPE_CHECKING:
 
     open = Video
 
-#: Where the names are, by module.
+_ERRORS = "DamagedStream Gvcodec Limit Media MissingFile Usage Verification WrongModel"
+#: Module of each name.
 _PLACES = {
-    name: (module, name)
+    name: f"gvcodec.{module}"
     for module, names in {
-        "gvcodec.api.decoding": ["decode_file"],
-        "gvcodec.api.encoding": ["encode_file"],
-        "gvcodec.api.frames": ["decode", "decode_planes", "encode"],
-        "gvcodec.api.moments": ["search", "summarize"],
-        "gvcodec.api.results": ["Decoded", "Encoded", "Found", "Moment", "Summarized"],
-        "gvcodec.bitstream": ["Reader", "Writer"],
-        "gvcodec.codec.decoder": ["Decoder"],
-        "gvcodec.codec.encoder": ["Encoder"],
-        "gvcodec.config": ["EncoderConfig"],
-        "gvcodec.errors": [
-            "DamagedStreamError",
-            "GvcodecError",
-            "LimitError",
-            "MediaError",
-            "MissingFileError",
-            "UsageError",
-            "VerificationError",
-            "WrongModelError",
-        ],
-        "gvcodec.limits": ["Limits"],
-        "gvcodec.media.inputs": ["InputOptions"],
-        "gvcodec.edit.cat": ["Joined", "cat"],
-        "gvcodec.edit.cut": ["Cut", "cut"],
-        "gvcodec.edit.info": ["Info", "info"],
-        "gvcodec.edit.repair": ["Repaired", "repair"],
-        "gvcodec.edit.verify": ["Verified", "verify"],
-        "gvcodec.util.progress": ["State"],
-        "gvcodec.video": ["Video"],
+        "api.decoding": "decode_file",
+        "api.encoding": "encode_file",
+        "api.frames": "decode decode_planes encode",
+        "api.moments": "search summarize",
+        "api.results": "Decoded Encoded Found Moment Summarized",
+        "bitstream": "Reader Writer",
+        "codec.decoder": "Decoder",
+        "codec.encoder": "Encoder",
+        "config": "EncoderConfig",
+        "errors": _ERRORS.replace(" ", "Error ") + "Error",
+        "limits": "Limits",
+        "media.inputs": "InputOptions",
+        "edit.cat": "Joined cat",
+        "edit.cut": "Cut cut",
+        "edit.info": "Info info",
+        "edit.repair": "Repaired repair",
+        "edit.verify": "Verified verify",
+        "util.progress": "State",
+        "video": "Video open",
     }.items()
-    for name in names
-} | {"open": ("gvcodec.video", "Video")}
+    for name in names.split()
+}
 
 __all__ = sorted(_PLACES)  # noqa: PLE0605 (type checkers go by the names above)
 
@@ -117,8 +109,7 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _PLACES:
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_PLACES[name]), "Video" if name == "open" else name)
 
 
 def __dir__() -> list[str]:

@@ -301,10 +301,9 @@ class Settled(EncoderConfig):
             raise UsageError("eye is for the av1 base layer")
         if self.scale != 1 and base.standard is None:
             raise UsageError(f"the {self.base} base layer has no reduced scale")
-        if self.preset is not None and base.standard is None:
-            raise UsageError("preset is for av1 and vvc")
-        if self.zones and base.standard is None:
-            raise UsageError("zones are for av1 and vvc")
+        for name in ("preset", "zones", "encoder_params"):
+            if getattr(self, name) not in (None, "") and base.standard is None:
+                raise UsageError(f"{name} is for av1 and vvc")
         if self.zones and (self.maxrate or self.alloc in METHODS[1:]):
             other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
             raise UsageError(f"zones do not go with {other}, which moves quality itself")
@@ -312,8 +311,6 @@ class Settled(EncoderConfig):
             parse_zones(self.zones)
         except ValueError:
             raise UsageError(f"{self.zones!r} is not {ZONES}") from None
-        if self.encoder_params and base.standard is None:
-            raise UsageError("encoder_params is for av1 and vvc")
         if self.maxrate and not (base.standard is not None and base.standard.capped):
             raise UsageError("maxrate is for base av1")
         if self.maxrate and self.low_delay:

@@ -24,8 +24,6 @@ class GvcodecError(Exception):
 class MediaError(GvcodecError):
     """A file cannot be read or written, or holds nothing that can be coded."""
 
-    exit_code = 1
-
 
 class MissingFileError(MediaError, FileNotFoundError):
     """A file that is to be read does not exist. Also a `FileNotFoundError`, with its `filename`."""
@@ -41,8 +39,6 @@ class MissingFileError(MediaError, FileNotFoundError):
 class LimitError(GvcodecError):
     """A stream asks for larger pictures, more memory or more frames a second than the caller
     allows."""
-
-    exit_code = 1
 
 
 class UsageError(GvcodecError):

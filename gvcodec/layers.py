@@ -53,9 +53,9 @@ def open_decoder(
     low_delay: bool = False,
     device: str = "cpu",
 ) -> BaseDecoder:
-    """The decoder of a stream's base; `models` are files and folders to look for its model in.
-    `device`:
-    where the base's entropy coder runs. Raises `WrongModelError` when that model is missing."""
+    """The decoder of a stream's base; `models` are files and folders to look for its model in,
+    `device` is where the base's entropy coder runs. Raises `WrongModelError` when that model is
+    missing."""
     name, model = header.base, None
     module = _module_of(name)
     if hasattr(module, "WEIGHTS"):
@@ -73,11 +73,8 @@ def open_restorer(
 ) -> FrameRestorer | None:
     """What shows a base's frames, None for a base that shows base frames. Raises `ImportError`
     where torch is missing."""
-    module = _module_of(name)
-    made: FrameRestorer | None = (
-        module.restorer(decoder, threads, device) if hasattr(module, "restorer") else None
-    )
-    return made
+    make = getattr(_module_of(name), "restorer", None)
+    return make(decoder, threads, device) if make else None
 
 
 def base_model_id(name: str) -> bytes | None:

@@ -106,11 +106,8 @@ def default_memory() -> int:
 
 def memory_for(header: Header, painted: bool) -> int:
     """Bytes of memory that decoding takes, about; `painted`: with painting and restoration."""
-    pixels = header.format.width * header.format.height
-    base, restored = (
-        base_of(header.base),
-        painted and (header.gvc1d_id is not None or base_of(header.base).restores),
-    )
+    pixels, base = header.format.width * header.format.height, base_of(header.base)
+    restored = painted and (header.gvc1d_id is not None or base.restores)
     each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
     return _PROGRAM[painted] + pixels * each
 
@@ -172,11 +169,8 @@ def memory_limit(
     most = limits.max_memory
     if most is None:
         pixels, processors = header.format.width * header.format.height, os.cpu_count() or 1
-        most = (
-            max(default_memory(), memory_for(header, painted))
-            + pixels * _WRITING
-            + processors * _A_PROCESSOR
-        )
+        most = max(default_memory(), memory_for(header, painted))
+        most += pixels * _WRITING + processors * _A_PROCESSOR
     _hold_to(most)
     try:
         yield

@@ -31,19 +31,13 @@ def list_options(*kinds: type) -> Callable[[_F], _F]:
     """Show the options in the signature, in place of `**options`."""
 
     def decorate(function: _F) -> _F:
-        signature = inspect.signature(function)
+        signature, only = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
         own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        options = [
-            inspect.Parameter(
-                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+        for f in (f for kind in kinds for f in _keywords(kind)):
+            own.setdefault(
+                f.name, inspect.Parameter(f.name, only, default=f.default, annotation=f.type)
             )
-            for kind in kinds
-            for f in _keywords(kind)
-            if f.name not in own
-        ]
-        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*own.values(), *options]
-        )
+        function.__signature__ = signature.replace(parameters=[*own.values()])  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -141,18 +135,18 @@ class Job:
     @property
     def rate(self) -> Budget | Target | None:
         """What rate control is to reach. Raises `UsageError`."""
-        size, bitrate, bpp, most = (
+        *amounts, most = (
             parse(parse_amount, value, _AMOUNTS)
             for value in (self.size, self.bitrate, self.bpp, self.max_size)
         )
-        amounts = size, bitrate, bpp
-        if sum(value is not None for value in (*amounts, self.target)) > 1:
+        given = sum(value is not None for value in (*amounts, self.target))
+        if given > 1:
             raise UsageError("give one of size, bitrate, bpp and target")
         if self.target is None and (most is not None or self.target_of != "mean"):
             name = "target_of" if most is None else "max_size"
             raise UsageError(f"{name} goes with a target")
         if self.target is None:
-            return Budget(*amounts) if any(value is not None for value in amounts) else None
+            return Budget(*amounts) if given else None
         target = parse(parse_target, self.target, TARGETS)
         of = target.of if self.target_of == "mean" else self.target_of
         return replace(target, of=of, most_bytes=target.most_bytes if most is None else most)

@@ -137,9 +137,9 @@ def _best(
                 notes += file.notes
                 name, fits = asked.rank(file)
                 frames = file.vectors[name].frames
-                for one in best(fits, frames, count):
-                    gap = _measure_gap(frames, one.frame, file.frames)
-                    moments.append(_Near(path, name, one.score, one.frame, gap))
+                for at in best(fits, frames, count):
+                    gap = _measure_gap(frames, at, file.frames)
+                    moments.append(_Near(path, name, float(fits[at]), int(frames[at]), gap))
                 read += file.bytes_read
         except GvcodecError as error:
             refused.append(error)
@@ -147,11 +147,10 @@ def _best(
     return moments[:count], total, read, notes, refused
 
 
-def _measure_gap(frames: NDArray[np.int64], frame: int, end: int) -> int:
+def _measure_gap(frames: NDArray[np.int64], at: int, end: int) -> int:
     """Frames to the farther of the vectors before and after, or to an end of the file."""
-    at = int(np.searchsorted(frames, frame))
-    after = int(frames[at + 1]) if at + 1 < len(frames) else end
-    return max(after - frame, frame - int(frames[at - 1]) if at else frame)
+    before, here, after = (int(n) for n in [0, *frames, end][at : at + 3])
+    return max(after - here, here - before)
 
 
 class _Asked:

@@ -31,14 +31,6 @@ RANKINGS = ("cosine", "qc")
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A frame and how well it fits: a cosine, or a share of attention."""
-
-    score: float
-    frame: int
-
-
 def scores(
     query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -122,26 +114,20 @@ def _in_order(
     return total / matches.shape[1]
 
 
-def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[Moment]:
-    """The `count` best moments of a file, `APART` frames apart, best first."""
-    left = found.copy()
-    moments: list[Moment] = []
-    while (
-        len(moments) < count
-        and len(left)
-        and (at := int(np.argmax(left))) >= 0
-        and left[at] > -np.inf
-    ):
-        moments.append(Moment(float(found[at]), int(frames[at])))
-        left[np.abs(frames - frames[at]) < APART] = -np.inf
-    return moments
+def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[int]:
+    """Places of the `count` best moments of a file, `APART` frames apart, best first."""
+    left, places = found.copy(), list[int]()
+    while len(places) < count and left.max(initial=-np.inf) > -np.inf:
+        places.append(int(np.argmax(left)))
+        left[np.abs(frames - frames[places[-1]]) < APART] = -np.inf
+    return places
 
 
 def distinct(values: Floats, count: int) -> list[int]:
     """Places of the vectors that differ most, each the farthest from those before."""
     if not len(values):
         return []
-    unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    unit = _unit(values)
     chosen = [int(np.argmax(unit @ unit.mean(0)))]
     nearest = unit @ unit[chosen[0]]
     while len(chosen) < min(count, len(unit)):

@@ -207,7 +207,7 @@ def test_what_is_no_zone_is_refused(text: str) -> None:
     [
         ({"maxrate": 10**5}, "zones do not go with maxrate"),
         ({"alloc": "rd"}, "zones do not go with alloc rd"),
-        ({"base": "gvc1d", "preset": None}, "zones are for av1 and vvc"),
+        ({"base": "gvc1d", "preset": None}, "zones is for av1 and vvc"),
     ],
 )
 def test_what_does_not_go_with_zones_is_refused(settings: dict, words: str) -> None:

@@ -53,8 +53,7 @@ def test_top_segments_come_first() -> None:
     for segment in range(4):
         own = found.reshape(4, SEGMENT)[segment]
         assert np.array_equal(np.argsort(own), np.argsort(mass[segment]))
-    moments = best(found, frames, 2)
-    assert [moment.frame // (16 * SEGMENT) for moment in moments] == [2, 2]
+    assert [at // SEGMENT for at in best(found, frames, 2)] == [2, 2]
 
 
 @pytest.mark.parametrize(("rank", "one"), [(scores, 1), (attend, 0.5)])
