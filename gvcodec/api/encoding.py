@@ -233,6 +233,8 @@ def _fit_container(
         try:
             fitted = encode(None if limit is None else max(1.0, limit - added))
         except TooSmallError as error:
+            if error.smallest is None:
+                raise
             refused, fitted = error, error.smallest
         limit = int((fitted.limit or 0) if limit is None else limit)
         passes += fitted.passes
@@ -241,7 +243,8 @@ def _fit_container(
         if size <= limit and (best is None or len(fitted.coded.data) > len(best.coded.data)):
             best = fitted
         if refused and size > limit:
-            raise TooSmallError(limit, fitted, size, copied) from refused
+            kinds = fitted.coded.track_kinds
+            raise TooSmallError(limit, str(size), copied, kinds, fitted) from refused
         if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
             break
     if best is None or limit is None:

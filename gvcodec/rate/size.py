@@ -97,24 +97,18 @@ class Fitted:
 SMALLER_SOUND = "--sound opus:24k codes sound smaller, --no-sound drops it"
 
 
-class OutOfReachError(UsageError):
-    """Nothing fits into `limit` bytes: the smallest file has `size`, `least` in words, of which so
-    many are `copied` sound and subtitles, of these `kinds`."""
+class TooSmallError(UsageError):
+    """Nothing fits into `limit` bytes: the smallest file has `least`, in words, `copied` of them
+    sound and subtitles of these `kinds`. `smallest`: that file, None where a trial says so."""
 
-    def __init__(self, limit: int, size: int, least: str, copied: int, kinds: str) -> None:
-        self.size = size
+    def __init__(
+        self, limit: int, least: str, copied: int, kinds: str, smallest: Fitted | None = None
+    ) -> None:
+        self.smallest = smallest
         text = f"{limit} bytes are not enough: the smallest possible size is {least} bytes"
         if copied:
             text += f", {copied} of them {kinds} ({SMALLER_SOUND})"
         super().__init__(text)
-
-
-class TooSmallError(OutOfReachError):
-    """`smallest`: the stream that comes nearest."""
-
-    def __init__(self, limit: int, smallest: Fitted, size: int, copied: int) -> None:
-        self.smallest = smallest
-        super().__init__(limit, size, str(size), copied, smallest.coded.track_kinds)
 
 
 def refuse_sound(limit: float, track_bytes: int) -> None:
@@ -190,23 +184,6 @@ class Search:
         coded = dataclasses.replace(coded, data=data, notes=notes)
         return Fitted(coded, self.full, coded.base_q, self.limit)
 
-    def first_guess(self) -> float:
-        """The place on the scale where files of this many bits a pixel are on average."""
-        fmt = self.extent.format
-        room = max(1, self.limit - self.extent.track_bytes)
-        return -math.log(8 * room / (self.extent.frames * fmt.width * fmt.height))
-
-    def refuse(self, smallest: int) -> OutOfReachError:
-        """For a limit that a trial is far above at the end of the scale."""
-        sound = self.extent.track_bytes
-        return OutOfReachError(
-            self.limit, smallest, f"about {smallest}", sound, "sound and subtitles"
-        )
-
-    def too_small(self, smallest: Pass) -> TooSmallError:
-        fitted = self.fitted(smallest)
-        return TooSmallError(self.limit, fitted, len(fitted.coded.data), smallest.track_bytes)
-
 
 #: Part of the limit that a pass aims at, part that is enough, passes if one of them fits: with a
 #: trim; among coarse qualities, from `_COARSE` on; where there are steps of 2 to 4 % of the bytes.
@@ -251,29 +228,28 @@ def encode_to(
     return _encode(search, _try_presets(search))
 
 
-def _presets(search: Search) -> Iterator[tuple[int, int, float]]:
-    """Faster presets to try: preset, most trials, how near the last one is to the limit in logs."""
-    base, fmt = base_of(search.config.base), search.extent.format
-    full = search.config.preset_of(fmt.width * fmt.height)
-    if base.standard is None:
-        return
-    fastest = base.presets - 1
-    settles = full is not None and full < _STEADY < fastest
-    yield fastest, _TRIALS, _ROUGH if settles else _NEAR
-    if full is not None and settles:
-        yield min(full + _FASTER, _STEADY), _SETTLING, _CLOSE
-
-
 def _try_presets(search: Search) -> float:
-    """The place at which the full preset may begin. Raises `OutOfReachError` for a limit far below
-    what the end of the scale takes."""
-    scale, guess, slope = Scale(search.config), search.first_guess(), 1.0
-    for preset, trials, near in _presets(search):
+    """The place at which the full preset may begin, by faster ones. Raises `TooSmallError` for a
+    limit far below what the end of the scale takes."""
+    scale, slope, extent = Scale(search.config), 1.0, search.extent
+    samples, sound = extent.format.width * extent.format.height, extent.track_bytes
+    # Where files of this many bits a pixel are on average.
+    guess = -math.log(8 * max(1, search.limit - sound) / (extent.frames * samples))
+    base, full = base_of(search.config.base), search.config.preset_of(samples)
+    if base.standard is None or full is None:
+        return guess
+    settles = full < _STEADY < base.presets - 1
+    # Preset, most trials, how near the last one is to the limit in logs.
+    presets = [(base.presets - 1, _TRIALS, _ROUGH if settles else _NEAR)]
+    presets += [(min(full + _FASTER, _STEADY), _SETTLING, _CLOSE)] * settles
+    for preset, trials, near in presets:
         bracket = scale.bracket(guess, slope)
         for x, _, coded in _passes(search, scale, bracket, preset):
             excess = bracket.known[x]
             if search.gives_up and x >= scale.high and excess > _HOPELESS:
-                raise search.refuse(round(_SPARE * (len(coded.data) + PAINTED_BYTES)))
+                least = round(_SPARE * (len(coded.data) + PAINTED_BYTES))
+                kinds = "sound and subtitles"
+                raise TooSmallError(search.limit, f"about {least}", sound, kinds)
             if abs(excess) < near or len(bracket.known) >= trials:
                 break
         guess, slope = bracket.aim, bracket.fall
@@ -281,7 +257,7 @@ def _try_presets(search: Search) -> float:
 
 
 def _encode(search: Search, guess: float) -> Fitted:
-    """The passes with the full preset. Raises `OutOfReachError`."""
+    """The passes with the full preset. Raises `TooSmallError`."""
     scale = Scale(search.config)
     if shares(search.config):
         config = replace(search.config, base_q=scale.place(guess)[0])
@@ -322,17 +298,18 @@ def _passes(
 
 def _finer(search: Search, smallest: Pass) -> Pass:
     """All passes were too large: where frames hardly change, as in a black clip, finer qualities
-    may take less. Raises `OutOfReachError`."""
+    may take less. Raises `TooSmallError`."""
     scale = Scale(search.config)
     if sum(smallest.frame_bytes) <= _STILL * len(smallest.frame_bytes):
         for part in range(_FINER):
-            coded = _pass(
-                search, *scale.place(scale.low + part / _FINER * (scale.high - scale.low))
-            )
+            x = scale.low + part / _FINER * (scale.high - scale.low)
+            coded = _pass(search, *scale.place(x))
             if len(coded.data) <= search.room:
                 return coded
             smallest = min(smallest, coded, key=lambda one: len(one.data))
-    raise search.too_small(smallest)
+    made = search.fitted(smallest)
+    size, kinds = len(made.coded.data), smallest.track_kinds
+    raise TooSmallError(search.limit, str(size), smallest.track_bytes, kinds, made)
 
 
 def _aims(config: EncoderConfig, q: float) -> tuple[float, float, int]:
@@ -349,10 +326,8 @@ def _excess(search: Search, coded: Pass, q: float, trial: int | None) -> float:
     fitted = quick = 0.0
     if trial is not None:
         fitted = min(_FITTED_BYTES, room // 50) if config.fits else 0.0
-        if (
-            base.standard is not None
-            and trial - (config.preset_of(fmt.width * fmt.height) or 0) > _FASTER
-        ):
+        full = config.preset_of(fmt.width * fmt.height) or 0
+        if base.standard is not None and trial - full > _FASTER:
             quick = base.standard.quick_excess
     goal, *_ = _aims(config, q)
     wanted = goal * max(1.0, room - coded.other_bytes - fitted)

@@ -94,7 +94,6 @@ class _Aim:
         return coded, self.judge(coded, fidelity=trial and self.target.metric == "psnr")
 
     def fits(self, coded: Pass) -> bool:
-        """Whether the finished file has few enough bytes."""
         return len(coded.data) <= self.search.room
 
 
