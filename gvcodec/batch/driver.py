@@ -168,7 +168,7 @@ class _File:
                 (row,) = self._results([usual], [self._task(middle, usual)])
                 header_q = round(row["q"])
             rows, joined = self._code(header_q, output)
-        self._ledger.finish(self._job, self._key, name, self._rows(joined, rows, name))
+        self._ledger.finish(self._key, name, self._rows(joined, rows, name))
 
     def _code(self, header_q: int | None, output: str) -> tuple[list[Row], Row]:
         """Rows of the chunks, coded anew where they are missing, and of the joined file."""
@@ -193,12 +193,8 @@ class _File:
         return [there[name] for name in names]
 
     def _common(self) -> Row:
-        return {
-            "uri": self._job.uri,
-            "settings": self._job.settings,
-            "plan": self._plan,
-            "cores": self._cores,
-        }
+        job = self._job
+        return {"uri": job.uri, "settings": job.settings, "plan": self._plan, "cores": self._cores}
 
     def _task(self, number: int, name: str, header_q: int | None = None, output: str = "") -> Task:
         """Encode a chunk, to `output` or among the chunks."""

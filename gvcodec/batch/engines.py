@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -56,13 +56,11 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`value` of the function, or `error`, a line that says what went wrong. `again`: a repetition
-    may help; `lost`: the worker died. `tries`: how often it was begun."""
+    may help, since the worker died or a connection was lost."""
 
     value: Any = None
     error: str = ""
     again: bool = False
-    lost: bool = False
-    tries: int = 1
 
 
 class Engine:
@@ -104,14 +102,14 @@ def machine_memory() -> int:
     return int(_SHARE * most)
 
 
-def perform(task: Task, tries: int = 1) -> Outcome:
+def perform(task: Task) -> Outcome:
     """Do a task with as many threads as it has cores."""
     os.environ["OMP_NUM_THREADS"] = str(task.cores)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(task.cores)
     again = False
     try:
-        return Outcome(task.call(**task.arguments), tries=tries)
+        return Outcome(task.call(**task.arguments))
     except ConnectionLostError as lost:
         # Whoever tries again finds that a moment has passed.
         time.sleep(_MOMENT)
@@ -125,7 +123,7 @@ def perform(task: Task, tries: int = 1) -> Outcome:
         again = isinstance(failed, ConnectionError | TimeoutError)
     except Exception as failed:  # noqa: BLE001 (one file must not end the work on others)
         error = f"{type(failed).__name__}: {failed}".splitlines()[0]
-    return Outcome(error=error, again=again, tries=tries)
+    return Outcome(error=error, again=again)
 
 
 class Local(Engine):
@@ -169,7 +167,7 @@ class Local(Engine):
             if self._closed:
                 break
             outcome = self._try(task, tries)
-            if not (outcome.lost or outcome.again):
+            if not outcome.again:
                 break
         with self._free:
             self._cores += cores
@@ -203,12 +201,12 @@ class Local(Engine):
             self._processes.discard(process)
             abort.cancel()
             with contextlib.suppress(EOFError, pickle.UnpicklingError):
-                return replace(pickle.loads(answer), tries=tries)
+                return pickle.loads(answer)  # type: ignore[no-any-return]
             stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 2000))
             last = stderr.read().decode(errors="replace").strip().splitlines()
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         note = f": {last[-1]}" if last and code > 0 else ""
-        return Outcome(error=f"the worker died {tries} times ({how}{note})", lost=True, tries=tries)
+        return Outcome(error=f"the worker died {tries} times ({how}{note})", again=True)
 
 
 class Inline(Local):
@@ -218,7 +216,7 @@ class Inline(Local):
         super().__init__(1, memory or machine_memory())
 
     def _try(self, task: Task, tries: int) -> Outcome:
-        return perform(task, tries)
+        return perform(task)
 
 
 class Cluster(Engine):
@@ -277,13 +275,9 @@ class Cluster(Engine):
             outcome: Outcome = done.result()
         except (_AgainError, self._ray.exceptions.RayError) as error:
             cause = getattr(error, "cause", error)
-            if isinstance(cause, _AgainError):
-                outcome = Outcome(error=str(cause), again=True, tries=tries)
-            else:
-                cause_name = type(error).__name__.removesuffix("Error")
-                outcome = Outcome(
-                    error=f"lost in {tries} tries ({cause_name})", lost=True, tries=tries
-                )
+            text = f"lost in {tries} tries ({type(error).__name__.removesuffix('Error')})"
+            lost = not isinstance(cause, _AgainError)
+            outcome = Outcome(error=text if lost else str(cause), again=True)
         future.set_result(outcome)
 
 

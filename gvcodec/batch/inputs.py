@@ -23,6 +23,8 @@ from gvcodec.util.uris import is_uri
 
 _MANIFESTS = (".csv", ".jsonl")
 NO_VIDEO = "no video, by its name"
+#: Marks at the beginning of a text, and how it is coded.
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ENDINGS = """
     .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .m2v .mpv .vob .ts
     .m2ts .mts .mxf .ogv .ogm .3gp .3g2 .dv .rm .rmvb .nut .y4m .ivf .obu .h264 .264
@@ -99,14 +101,27 @@ def read_manifest(name: str) -> list[dict[str, Any]]:
     if data is None:
         raise UsageError(f"{name}: no such manifest")
     try:
+        text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
         if name.lower().endswith(".csv"):
-            rows = [row for _, row in read_table(data)]
+            rows = _read_table(text)
         else:
-            lines = data.decode("utf-8-sig").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-        return [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
-    except (ValueError, AttributeError) as error:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [{k: v for k, v in row.items() if v not in (None, "")} for row in rows]
+        return [row for row in rows if row]
+    except (ValueError, AttributeError, csv.Error) as error:
         raise UsageError(f"{name}: is no table of inputs: {error}".splitlines()[0]) from error
+
+
+def _read_table(text: str) -> list[dict[str, Any]]:
+    """Tables as people and spreadsheets write them: commas, semicolons or tabs."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    for row in reader:
+        if any(row.pop(None, ())):  # type: ignore[call-overload]
+            raise ValueError(f"line {reader.line_num} has a cell without a column")
+        rows.append({name.strip(): (cell or "").strip() for name, cell in row.items()})
+    return rows
 
 
 def _beside(manifest: str, uri: str) -> str:
@@ -129,30 +144,3 @@ def words_of(row: dict[str, Any]) -> list[str]:
             )
             words += [f"{option}={text}"] if option != "-q" else [option, text]
     return words
-
-
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_DELIMITERS = ",;\t"
-
-
-def read_table(data: bytes) -> list[tuple[int, dict[str, str]]]:
-    """Tables as people and spreadsheets write them: UTF-8 or UTF-16; commas, semicolons or tabs.
-    Number of the line, from 1, and cells by their column, of each row that is not empty. A cell
-    that is not there is "". Raises `ValueError` for what is no text or no table, with the line
-    where one is wrong."""
-    text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
-    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True
-    )
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        for row in reader:
-            if any(row.pop(None, ())):  # type: ignore[call-overload]
-                raise ValueError(f"line {reader.line_num} has a cell without a column")
-            cells = {name.strip(): cell.strip() for name, cell in row.items()}
-            if any(cells.values()):
-                rows.append((reader.line_num, cells))
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
-    return rows

@@ -189,19 +189,16 @@ class Ledger:
             return None
         return dict(record)
 
-    def finish(self, job: Job, key: str, output: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def finish(self, key: str, output: str, rows: list[dict[str, Any]]) -> None:
         record = {"output": output, "bytes": rows[0]["bytes"], "rows": rows}
         write_json(self._done_path(key), record)
         uris.remove_folder(self.chunk_folder(key))
-        return record
 
     def results(self, key: str) -> dict[str, Any]:
         """Results of tasks on chunks by their names, of those that are whole."""
         folder = self.chunk_folder(key)
         names = [name for name in uris.names_in(folder) if name.endswith(".json")]
-        found = {
-            name.removesuffix(".json"): uris.read_json(uris.join(folder, name)) for name in names
-        }
+        found = {name[:-5]: uris.read_json(uris.join(folder, name)) for name in names}
         return {name: result for name, result in found.items() if result is not None}
 
     def input(self, job: Job) -> dict[str, Any]:

@@ -296,9 +296,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path
 def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
     with Local(1, 8 << 30) as engine:
         outcome: Outcome = engine.submit(Task(os._exit, {"status": 3}, tries=2)).result(timeout=60)
-        assert outcome.lost and outcome.tries == 2 and "exit code 3" in outcome.error
+        assert outcome.again and "died 2 times (exit code 3" in outcome.error
         killed = engine.submit(Task(os.abort, tries=1)).result(timeout=60)
-        assert killed.lost and "signal 6" in killed.error
+        assert killed.again and "signal 6" in killed.error
 
 
 def test_memory_as_input_and_output(videos: Path) -> None:

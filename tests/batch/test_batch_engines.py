@@ -110,7 +110,7 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None
         assert engine.cores == 2
         assert all(engine.submit(Task(os.getpid)).result(timeout=120).value for _ in range(4))
         died = engine.submit(Task(os._exit, {"status": 1}, tries=2)).result(timeout=120)
-        assert died.lost and "2 tries" in died.error
+        assert died.again and "2 tries" in died.error
         driver = encode(tmp_path / "two", *clips, tmp_path / "notes.mp4", engine=engine)
     assert [error.rpartition(": ")[2] for error in driver.errors.values()] == [
         "not a video that can be read"
