@@ -164,7 +164,9 @@ def decode_file(
             request.device, request.limits, read_only=True,
         )  # fmt: skip
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
-        return _Decoding(request, reader, decoder, repaired).write(bar)
+        # What has an index that can be used.
+        path = named if named not in (None, "-") and stream.seekable() else None
+        return _Decoding(request, reader, decoder, repaired, path).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -196,7 +198,12 @@ class _Decoding:
     """A stream in decoding, from its first wanted frame on."""
 
     def __init__(
-        self, request: Request, reader: Reader, decoder: Decoder, repaired: Repaired | None
+        self,
+        request: Request,
+        reader: Reader,
+        decoder: Decoder,
+        repaired: Repaired | None,
+        path: str | None,
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
@@ -218,8 +225,7 @@ class _Decoding:
         self._to = (
             None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
         )
-        path = request.input
-        if not isinstance(path, str) or path == "-" or not reader.seekable:
+        if path is None:
             self._frames = self._read_on()
         elif request.is_part and not repaired:
             self._frames = self._find(path, reader)

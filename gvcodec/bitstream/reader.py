@@ -76,11 +76,6 @@ class Reader:
         self._own: DamagedStreamError | None = None
         self.track_size = 0
 
-    @property
-    def seekable(self) -> bool:
-        """Whether the stream can be read from any place."""
-        return self._stream.seekable()
-
     def packets(self) -> Iterator[Packet]:
         """All packets but `gop`, `index` and `end` up to the end of the file.
 
@@ -144,7 +139,7 @@ class Reader:
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
         `DamagedStreamError`."""
-        if not self.seekable:
+        if not self._stream.seekable():
             raise UsageError(f"{self.name}: cannot seek in a pipe")
         position = self._stream.tell()
         try:
@@ -226,7 +221,7 @@ class Reader:
         if int.from_bytes(payload[HASH_BYTES:], "little") != index_size:
             raise DamagedStreamError("end does not point at the index")
         # A pipe may stay open: whoever waits for its end would wait for ever.
-        if self.seekable and self._stream.read(1):
+        if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
         self.base_hash = payload[:HASH_BYTES]
 
