@@ -35,12 +35,8 @@ class Clips:
         return len(self.labels)
 
     def only(self, which: NDArray[np.integer]) -> Clips:
-        return Clips(
-            self.pictures[which],
-            self.labels[which],
-            self.classes,
-            tuple(self.names[n] for n in which),
-        )
+        names = tuple(self.names[n] for n in which)
+        return Clips(self.pictures[which], self.labels[which], self.classes, names)
 
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:

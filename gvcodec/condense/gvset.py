@@ -56,7 +56,7 @@ def pack(
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Manifest, with its codes as a `Form`, and stream or codes."""
+    """Manifest, its `codes` a `Form` or None, and stream or codes."""
     cursor = Cursor(data, "condensed set")
     if cursor.take(min(4, len(cursor))) != MAGIC:
         raise DamagedStreamError("not a condensed set (wrong first bytes)")
@@ -83,8 +83,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
         raise DamagedStreamError(f"condensed set: manifest cannot be read ({error})") from None
     if not good:
         raise DamagedStreamError("condensed set: manifest out of range")
-    if version == CODES:
-        manifest["codes"] = Form.of(manifest.get("codes"))
+    manifest["codes"] = Form.of(manifest.get("codes")) if version == CODES else None
     return manifest, cursor.take(len(cursor))
 
 
@@ -99,12 +98,8 @@ class CondensedSet:
             raise MediaError(f"{path}: {error.strerror}") from error
         try:
             manifest, stream = unpack(data)
-            form = manifest.get("codes")
-            clips = (
-                pictures_of(form, unpack_codes(stream, form))
-                if isinstance(form, Form)
-                else decode(stream)
-            )
+            form: Form | None = manifest["codes"]
+            clips = pictures_of(form, unpack_codes(stream, form)) if form else decode(stream)
             if len(clips) != len(manifest["labels"]):
                 raise DamagedStreamError(f"{len(clips)} clips for {len(manifest['labels'])} labels")
         except DamagedStreamError as error:

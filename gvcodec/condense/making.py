@@ -109,13 +109,9 @@ def make_selected(learn: Clips, validation: Clips, network: Pairs, seed: int, st
     order = herding_order(learn, features(network, learn.pictures))
 
     def make(room: int) -> Made:
-        tried = [
-            choose_quality(
-                learn, validation, order, room, steps, seed, [choose_places(selector, learn, count)]
-            )
-            for count in COUNTS
-            if count <= learn.pictures.shape[1]
-        ]
+        counts = (count for count in COUNTS if count <= learn.pictures.shape[1])
+        starts = ([choose_places(selector, learn, count)] for count in counts)
+        tried = (choose_quality(learn, validation, order, room, steps, seed, s) for s in starts)
         return Made.of(min(tried, key=lambda pair: pair[0])[1])
 
     return make
@@ -139,11 +135,10 @@ def make_joint(
             some = steps // _JOINT_EVERY
             optimised.append(optimise(learn, order, tokenizer, count, room, some, seed, parts))
         values = optimised[0].fitting(room)
-        form = codes.Form(
-            model_id(path).hex(), _JOINT_RATE, len(values), count, side, *values.shape[1:]
-        )
+        name, clips = model_id(path).hex(), len(values)
+        form = codes.Form(name, _JOINT_RATE, clips, count, side, *values.shape[1:])
         kept = np.stack(codes.pictures_of(form, values))
-        own = np.array(order[: len(values)])
+        own = np.array(order[:clips])
         return Made(own, kept, float(_JOINT_RATE), codes.pack(values), form)
 
     return make
@@ -180,9 +175,8 @@ def split_validation(clips: Clips, rng: np.random.Generator) -> tuple[Clips, Cli
     held: list[int] = []
     for label in range(len(clips.classes)):
         own = rng.permutation(np.flatnonzero(clips.labels == label))
-        held += (
-            [int(n) for n in own[: max(1, round(_VALIDATION * len(own)))]] if len(own) > 1 else []
-        )
+        count = max(1, round(_VALIDATION * len(own))) * (len(own) > 1)
+        held += [int(n) for n in own[:count]]
     if not held:
         raise UsageError("a data set needs two clips of a class at least")
     rest = np.setdiff1d(np.arange(len(clips)), held)

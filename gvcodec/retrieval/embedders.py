@@ -97,23 +97,16 @@ class Small(_OfPictures):
         try:
             with safe_open(path, "numpy") as file:
                 metadata = file.metadata() or {}
-                self._compressor = Compressor({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+                compressor = Compressor({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise WrongModelError(f"{path}: not a checkpoint of embedder small ({error})") from None
         if metadata.get("network") != model_id(network).hex():
             raise WrongModelError(f"{path}: made for another network than {network}")
         self.id, self.dim = model_id(path), DIM
-        self._features = PatchTokens(network)
-
-    def frames(self, rgb: Pictures) -> Any:
-        return self._features(rgb)
-
-    def compress(self, tokens: Any) -> Vectors:
-        return self._compressor(tokens)
-
-    def narrow(self, tokens: Any) -> Vectors:
-        """(N, 16, dim): tokens before they are pooled."""
-        return self._compressor.narrow(tokens)
+        self.frames: Callable[[Pictures], Any] = PatchTokens(network)
+        self.compress: Callable[[Any], Vectors] = compressor
+        #: (N, 16, dim): tokens before they are pooled.
+        self.narrow: Callable[[Any], Vectors] = compressor.narrow
 
 
 class FrameTokens:

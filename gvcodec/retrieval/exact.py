@@ -63,14 +63,9 @@ class _Window:
     def nearest(self, candidates: list[int], wanted: list[tuple[int, int]], sought: Sought) -> int:
         """The candidate at which the pictures of the query fit best."""
         held = [(offset, n) for offset, n in wanted if candidates[0] + offset < len(self._pictures)]
-        missing = sorted(
-            {
-                at + offset
-                for at in candidates
-                for offset, _ in held
-                if at + offset < len(self._pictures) and at + offset not in self._tokens
-            }
-        )
+        wanted_at = {at + offset for at in candidates for offset, _ in held}
+        inside = wanted_at & set(range(len(self._pictures)))
+        missing = sorted(inside - self._tokens.keys())
         if missing:
             found = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
             self._tokens |= dict(zip(missing, np.asarray(found, np.float32), strict=True))
@@ -79,16 +74,13 @@ class _Window:
         asked = np.asarray(sought.tokens, np.float32)
         known = np.stack(list(self._tokens.values()))
         spread = known.std(0) + _FLOOR * known.std() + 1e-9
-        return min(
-            candidates,
-            key=lambda at: np.mean(
-                [
-                    _distance(self._tokens[at + offset], asked[n], spread)
-                    for offset, n in held
-                    if at + offset in self._tokens
-                ]
-            ),
-        )
+
+        def distance(at: int) -> float:
+            pairs = ((self._tokens.get(at + offset), asked[n]) for offset, n in held)
+            found = [_distance(ours, theirs, spread) for ours, theirs in pairs if ours is not None]
+            return float(np.mean(found))
+
+        return min(candidates, key=distance)
 
     def _cosine(self, at: int, sought: Sought) -> float:
         vector = self._embedder.compress(self._embedder.frames(self._pictures[at][None]))[0]

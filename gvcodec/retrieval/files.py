@@ -1,7 +1,7 @@
 """Reads the summaries of a file without the rest of it: header, end, index, and the first packet of
 each GOP.
 
-    with opened("talk.gvc") as file:
+    with open_summarised("talk.gvc") as file:
         file.vectors[embedder id].values        # (N, dim) float32, of frames .frames (N,)
         file.seconds(308)
 
@@ -39,8 +39,8 @@ from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
 from gvcodec.util.file_io import Borrowed
 
-#: Bytes of a packet that are read to know what it is: of nearly all, and of any.
-_HEADS = 4, 12
+#: Bytes of a packet that are read to know what it is.
+_HEAD = 12
 #: Lines about refused packets of a file.
 _MOST_NOTES = 5
 STREAMS = (".gvc", ".bin")
@@ -110,9 +110,8 @@ class SummarisedFile:
                 timing.receive()
             return float((timing.receive() - header.start_pts) * header.format.time_base)
         except DamagedStreamError as error:
-            raise DamagedStreamError(
-                f"{self.name}: GOP at frame {gop.first_frame}: {error}"
-            ) from error
+            where = f"{self.name}: GOP at frame {gop.first_frame}"
+            raise DamagedStreamError(f"{where}: {error}") from error
 
     def gop_of(self, frame: int) -> GopEntry:
         return next(
@@ -129,20 +128,16 @@ class SummarisedFile:
                 if payload is None:
                     continue
                 summary = Summary.unpack(payload, gop.frames)
-                numbers = gop.first_frame + summary.stride * np.arange(
-                    len(summary.vectors), dtype=np.int64
-                )
+                numbers = summary.stride * np.arange(len(summary.vectors), dtype=np.int64)
                 same = found.setdefault(summary.embedder, [])
                 if same and same[0][1].shape[1] != summary.vectors.shape[1]:
                     raise DamagedStreamError("summary: another dimension than before")
-                same.append((numbers, summary.values))
+                same.append((gop.first_frame + numbers, summary.values))
             except DamagedStreamError as error:
                 if len(notes) <= _MOST_NOTES:
                     notes.append(f"{self.name}: GOP at frame {gop.first_frame}: {error}; left out")
         vectors = {
-            name: Vectors(
-                np.concatenate([n for n, _ in parts]), np.concatenate([v for _, v in parts])
-            )
+            name: Vectors(*map(np.concatenate, zip(*parts, strict=True)))
             for name, parts in found.items()
         }
         if len(notes) > _MOST_NOTES:
@@ -152,11 +147,8 @@ class SummarisedFile:
     def _head(self, at: int) -> tuple[Kind, int]:
         """Kind and whole size of the packet at an offset."""
         self._counted.seek(at)
-        data = self._counted.read(_HEADS[0])
-        length = next((n for n, byte in enumerate(data) if byte < 0x80), len(data)) + 1
-        if length >= len(data):
-            data += self._counted.read(_HEADS[1] - _HEADS[0])
-            length = next((n for n, byte in enumerate(data) if byte < 0x80), 0) + 1
+        data = self._counted.read(_HEAD)
+        length = next((n for n, byte in enumerate(data) if byte < 0x80), 0) + 1
         kind, size = parse_head(data[:length])
         if kind == EXTENDED:
             kind, length = EXTENDED_AT + data[length] if len(data) > length else -1, length + 1

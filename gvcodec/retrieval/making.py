@@ -6,7 +6,7 @@ summary packets so far take at most `SHARE` of the bytes so far; a GOP has one v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -48,9 +48,8 @@ class Embedding:
         if not self._waiting:
             return self.none()
         pictures, self._waiting = np.stack(self._waiting), []
-        return quantise(
-            self._embedder.compress(self._embedder.frames(pictures)), self._embedder.step
-        )
+        vectors = self._embedder.compress(self._embedder.frames(pictures))
+        return quantise(vectors, self._embedder.step)
 
     def none(self) -> NDArray[np.int8]:
         return np.empty((0, self._embedder.dim), np.int8)
@@ -124,16 +123,13 @@ def summarize(
     writer = Writer(output, reader.header)
     for entry in entries:
         if entry.size > limits.side_memory:
-            raise LimitError(
-                f"{reader.name}: a GOP takes more than "
-                f"{limits.side_memory >> 20} MiB (--max-memory)"
-            )
+            most = f"{limits.side_memory >> 20} MiB (--max-memory)"
+            raise LimitError(f"{reader.name}: a GOP takes more than {most}")
         packets = [packet for packet in reader.packets_of(entry) if packet.kind is not Kind.SUMMARY]
         size = sum(len(packet.payload) for packet in packets)
         chosen = budget.likely(entry.frames, size)
-        vectors = _vectors(
-            decoder, entry, packets, Embedding(embedder, reader.header.format.colour), chosen
-        )
+        embedding = Embedding(embedder, reader.header.format.colour)
+        vectors = _vectors(decoder, entry, packets, embedding, chosen)
         for packet in (budget.packet(vectors, chosen, size), *packets):
             writer.write(packet)
         if bar is not None:
@@ -149,12 +145,8 @@ def _vectors(
     """Vectors of frames 0, stride, 2 · stride … of a GOP."""
     decoder.restart(entry.first_frame)
     found = [embedding.none()]
-    for number, planes in enumerate(_base_frames(decoder, packets)):
+    coded = (packet for packet in packets if packet.kind is not Kind.TRACKS)
+    for number, frame in enumerate(decoder.frames_of(coded)):
         if number % stride == 0:
-            found.append(embedding.send(planes))
+            found.append(embedding.send(frame.planes))
     return np.concatenate([*found, embedding.flush()])
-
-
-def _base_frames(decoder: Decoder, packets: Sequence[Packet]) -> Iterator[Planes]:
-    for frame in decoder.frames_of(packet for packet in packets if packet.kind is not Kind.TRACKS):
-        yield frame.planes

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.retrieval.embedders import Embedder
-from gvcodec.retrieval.files import STREAMS, SummarisedFile, open_summarised
+from gvcodec.retrieval.files import STREAMS, open_summarised
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes
 from gvcodec.util.messages import parse_time
@@ -76,9 +76,11 @@ class Query:
         if self.at is None or not self.path.lower().endswith(STREAMS):
             return {}
         with open_summarised(self.path) as file:
+            frame = round(self.at * float(file.reader.header.format.frame_rate))
+            nearest = {n: np.abs(own.frames - frame).argmin() for n, own in file.vectors.items()}
             return {
-                name: Sought(own.values[[_nearest(file, own.frames, self.at)]], np.zeros(1))
-                for name, own in file.vectors.items()
+                name: Sought(file.vectors[name].values[[at]], np.zeros(1))
+                for name, at in nearest.items()
             }
 
     def _frames(self) -> list[tuple[Planes, Colour, float]]:
@@ -103,9 +105,3 @@ class Query:
                 if len(kept) == 2 * _OF_CLIP:
                     kept, stride = kept[::2], 2 * stride
             return kept[:: -(-len(kept) // _OF_CLIP)]
-
-
-def _nearest(file: SummarisedFile, frames: NDArray[np.int64], seconds: float) -> int:
-    header = file.reader.header
-    guess = round(seconds * float(header.format.frame_rate))
-    return int(np.argmin(np.abs(frames - guess)))
