@@ -186,14 +186,6 @@ def _repair(
     return rest, repaired
 
 
-def _begin_at(pts: int, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
-    """The same frames; the first one has this timestamp."""
-    for frame in frames:
-        yield replace(frame, pts=pts)
-        break
-    yield from frames
-
-
 class _Decoding:
     """A stream in decoding, from its first wanted frame on."""
 
@@ -222,9 +214,8 @@ class _Decoding:
         #: When the last picture goes that is cut off while it stands on screen, in ticks.
         self._until: int | None = None
         self._from = Fraction(request.start).limit_denominator(1_000_000)
-        self._to = (
-            None if request.end is None else Fraction(request.end).limit_denominator(1_000_000)
-        )
+        end = None if request.end is None else Fraction(request.end)
+        self._to = end and end.limit_denominator(1_000_000)
         if path is None:
             self._frames = self._read_on()
         elif request.is_part and not repaired:
@@ -339,7 +330,9 @@ class _Decoding:
                     # What describes the tracks precedes the first frame: there are none.
                     break
             self._metadata = Metadata.unpack(described)
-        return _begin_at(begins, video.decode_range(first, stop))
+        frames = video.decode_range(first, stop)
+        shown = next(frames)
+        return chain([replace(shown, pts=begins)], frames)
 
     def _read_on(self) -> Iterator[DecodedFrame]:
         """The wanted frames of a stream that is read from its start."""

@@ -85,11 +85,8 @@ def search(
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
     found, total, read, notes, refused = _best(asked, paths, count)
     if not found:
-        raise (
-            refused[0]
-            if refused
-            else UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
-        )
+        none = UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
+        raise refused[0] if refused else none
     moments: list[Moment] = []
     for path, near in itertools.groupby(found, lambda one: one.path):
         with open_summarised(path) as file:
@@ -193,9 +190,8 @@ class _Asked:
             self._stored[embedder.id] = self._query.look(embedder)
         sought, dim = self._stored[embedder.id], file.vectors[embedder.id].values.shape[1]
         if sought.vectors.shape[1] != dim:
-            raise DamagedStreamError(
-                f"{file.name}: vectors of {dim} numbers, but its embedder makes {embedder.dim}"
-            )
+            given = f"{file.name}: vectors of {dim} numbers"
+            raise DamagedStreamError(f"{given}, but its embedder makes {embedder.dim}")
         return embedder.id, sought
 
     def _make_embedder(self, file: SummarisedFile) -> Embedder:
@@ -210,7 +206,5 @@ class _Asked:
 
     def _unknown_model_error(self, file: SummarisedFile) -> WrongModelError:
         names = " and ".join(sorted(name.hex() for name in file.vectors))
-        return WrongModelError(
-            f"{file.name}: its summary was made by embedder {names}, "
-            "which is missing here (--embedder)"
-        )
+        made = f"{file.name}: its summary was made by embedder {names}"
+        return WrongModelError(f"{made}, which is missing here (--embedder)")

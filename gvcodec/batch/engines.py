@@ -92,11 +92,9 @@ def open_engine(jobs: int = 0, cluster: str | None = None, memory: int | None = 
 
 def machine_memory() -> int:
     """Bytes that tasks may take together here."""
-    most = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if hasattr(os, "sysconf")
-        else 8 << 30
-    )
+    most = 8 << 30
+    if hasattr(os, "sysconf"):
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError), open(_CGROUP) as file:
         most = min(most, int(file.read()))
     return int(_SHARE * most)

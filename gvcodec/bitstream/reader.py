@@ -57,11 +57,8 @@ class Reader:
         self.name = name
         try:
             self.header, self._header_size = SequenceHeader.read(stream)
-        except DamagedStreamError as error:
-            raise DamagedStreamError(f"{name}: {error}") from error
-        if limits is not None:
-            check(self.header, False, limits)
-        try:
+            if limits is not None:
+                check(self.header, False, limits)
             self._stream = adopt_models(stream, self.header)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
@@ -104,9 +101,8 @@ class Reader:
                 if kind is Kind.GOP:
                     if not in_gop or not closes_gop(packet.payload, crc, self.frames):
                         raise DamagedStreamError("checksum of the GOP differs")
-                    seen.append(
-                        GopEntry(first, self.frames - first, start, self.size - start, fitted)
-                    )
+                    count, size = self.frames - first, self.size - start
+                    seen.append(GopEntry(first, count, start, size, fitted))
                     crc, start, first, fitted, in_gop = 0, self.size, self.frames, False, False
                     self._number += 1
                     continue
@@ -182,9 +178,8 @@ class Reader:
                     raise DamagedStreamError("does not end where the index says")
                 yield from _unbundle(unbundler, packet)
         except DamagedStreamError as error:
-            raise DamagedStreamError(
-                f"{self.name}: GOP at frame {gop.first_frame}: {error}"
-            ) from error
+            where = f"{self.name}: GOP at frame {gop.first_frame}"
+            raise DamagedStreamError(f"{where}: {error}") from error
 
     def _open_unbundler(self) -> Unbundler | None:
         return Unbundler() if self.header.bundled else None
@@ -248,9 +243,9 @@ def closes_gop(payload: bytes, crc: int, frames: int) -> bool:
     """Whether a `gop` packet fits the packets before it: their CRC-32 and, where it says so, frames
     since the start."""
     cursor = Cursor(payload, "gop")
-    return cursor.uint(4) == crc and (
-        not len(cursor) or (cursor.var() == frames and not len(cursor))
-    )
+    if cursor.uint(4) != crc:
+        return False
+    return not len(cursor) or (cursor.var() == frames and not len(cursor))
 
 
 def parse_index(

@@ -140,12 +140,8 @@ class Salvage:
             yield from self._close_unseen()
             self._in_gop, self._broken = True, False
         elif packet.kind is Kind.INTER and not self._in_gop:
-            yield Loss(
-                0,
-                f"packet {self._number - 1}: inter frame without a keyframe before it",
-                side=True,
-                between=True,
-            )
+            reason = f"packet {self._number - 1}: inter frame without a keyframe before it"
+            yield Loss(0, reason, side=True, between=True)
             self._in_gop = self._broken = True
             self._crc = None
         if self._crc is not None:
@@ -188,12 +184,8 @@ class Salvage:
         missing = missing if missing <= min(room, possible) else 0
         self.frames += missing
         if payload is None:
-            yield Loss(
-                missing,
-                f"frame {self._first}: the end of a GOP is missing",
-                missing > 0,
-                suspect=given,
-            )
+            reason = f"frame {self._first}: the end of a GOP is missing"
+            yield Loss(missing, reason, missing > 0, suspect=given)
         elif self._crc is not None and not self._broken and crc != self._crc:
             reason = f"frame {self._first}: checksum of the GOP differs"
             yield Loss(missing, reason, missing > 0, suspect=given, side=True, wrong=True)
@@ -203,9 +195,8 @@ class Salvage:
         elif missing:
             yield Loss(missing)
         if count is not None and count != self.frames:
-            yield Loss(
-                0, f"frame {self.frames} should be number {count}", broken=False, suspect=given
-            )
+            reason = f"frame {self.frames} should be number {count}"
+            yield Loss(0, reason, broken=False, suspect=given)
         self._unsure = payload is None
         self._crc, self._first, self._start = 0, self.frames, (self._source.tell() - self._begin)
         self._in_gop = self._broken = self._skipped_frame = False
@@ -261,11 +252,10 @@ class Salvage:
             kind, size = parse_head(head[:length])
         except DamagedStreamError:
             return Kind.INTER, 0
-        if kind != EXTENDED:
-            return kind, length + size + CHECKSUM_BYTES
-        return EXTENDED_AT + (
-            head[length] if len(head) > length else 0xFF
-        ), length + 1 + size + CHECKSUM_BYTES
+        if kind == EXTENDED:
+            kind = EXTENDED_AT + (head[length] if len(head) > length else 0xFF)
+            length += 1
+        return kind, length + size + CHECKSUM_BYTES
 
     def _peek(self, size: int) -> bytes:
         data = self._source.read(size)

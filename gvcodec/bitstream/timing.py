@@ -28,10 +28,8 @@ class _Clock:
         self._step = 1 / (frame_rate * time_base)
 
     def predict(self, frame: int) -> int:
-        step = self._step
-        return self.pts + (2 * (frame - self.frame) * step.numerator + step.denominator) // (
-            2 * step.denominator
-        )
+        top, bottom = self._step.numerator, self._step.denominator
+        return self.pts + (2 * (frame - self.frame) * top + bottom) // (2 * bottom)
 
     def anchor(self, frame: int, pts: int) -> None:
         self.frame, self.pts = frame, pts
@@ -74,9 +72,8 @@ class PtsEncoder:
             past = sum(number < key for number, _, _ in self._late)
             del self._late[: max(0, past - 1)]
             anchor, pts = self._late[0][:2] if past else (0, self._start)
-            payload += (
-                encode_var(0) + encode_svar(0) + encode_var(anchor) + encode_svar(pts - self._start)
-            )
+            payload += encode_var(0) + encode_svar(0)
+            payload += encode_var(anchor) + encode_svar(pts - self._start)
             self._named, self._taken = anchor + 1, min(past, 1)
         for number, _, late in self._late[self._taken :]:
             payload += encode_var(number - self._named) + encode_svar(late)
@@ -143,9 +140,8 @@ class PtsDecoder:
             else:
                 self._late[frame] = late
             if len(self._late) + len(self._exact) > _MAX_WAITING:
-                raise DamagedStreamError(
-                    f"timing names more than {_MAX_WAITING} frames that are not there"
-                )
+                most = f"more than {_MAX_WAITING} frames"
+                raise DamagedStreamError(f"timing names {most} that are not there")
             self._named = frame + 1
 
     def receive(self) -> int:

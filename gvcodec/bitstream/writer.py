@@ -82,9 +82,8 @@ class Writer:
         self._close_bundle()
         self._flush_held()
         self._close_gop()
-        index = Packet(
-            Kind.INDEX, encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
-        ).pack()
+        entries = encode_var(self._frames) + encode_var(self._gop_count) + bytes(self._gops)
+        index = Packet(Kind.INDEX, entries).pack()
         self._put(index)
         self._put(Packet(Kind.END, base_hash + len(index).to_bytes(4, "little")).pack())
 
@@ -109,15 +108,11 @@ class Writer:
     def _close_gop(self) -> None:
         if not self._gop_frames:
             return
-        data = Packet(
-            Kind.GOP, self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)
-        ).pack()
+        closing = self._gop_crc.to_bytes(4, "little") + encode_var(self._frames)
+        data = Packet(Kind.GOP, closing).pack()
         self._put(data)
-        self._gops += (
-            encode_var(self._gop_frames)
-            + encode_var(self._gop_size + len(data))
-            + bytes([self._gop_fitted])
-        )
+        self._gops += encode_var(self._gop_frames) + encode_var(self._gop_size + len(data))
+        self._gops.append(self._gop_fitted)
         self._gop_count += 1
         self._gop_frames = self._gop_size = self._gop_crc = 0
 

@@ -10,6 +10,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gvcodec.api.decoding import Request
 from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
@@ -22,7 +23,7 @@ from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.messages import say
-from gvcodec.util.options import integer
+from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
 
 HELP = "watch a stream in the browser"
@@ -49,12 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="start at the best match of a query, as search takes it (needs a summary)",
     )
     add("--fidelity", action="store_true", help="show base frames: no painter, no restoration")
-    add(
-        "--device",
-        default="cpu",
-        metavar="NAME",
-        help="device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
-    )
+    add_options(parser, Request, group="device")
     add_model(parser)
     add_threads(parser)
     add_limits(parser)
@@ -138,13 +134,11 @@ def _stream_file(path: str) -> Iterator[Path]:
 
 
 def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) -> dict[str, Path]:
-    """Models that the page may need, by the path of a request."""
-    wanted = {PAINTER_OF_STREAM: header.painter_id if painted else None}
-    return {
-        f"/models/{identity.hex()}.safetensors": find_model(identity, what, options.model)
-        for what, identity in wanted.items()
-        if identity is not None
-    }
+    """The model that the page may need, by the path of a request."""
+    if not painted or header.painter_id is None:
+        return {}
+    path = find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
+    return {f"/models/{header.painter_id.hex()}.safetensors": path}
 
 
 def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video | None, str]:

@@ -49,9 +49,8 @@ class Summary:
 
     def pack(self) -> bytes:
         """The smallest payload of those that differ in `leak`."""
-        return min(
-            (self._pack(leak) for leak in _LEAKS[: len(self.vectors) * len(_LEAKS)]), key=len
-        )
+        leaks = _LEAKS[: len(self.vectors) * len(_LEAKS)]
+        return min(map(self._pack, leaks), key=len)
 
     def _pack(self, leak: int) -> bytes:
         rows = self.vectors.astype(np.int32)
@@ -60,9 +59,8 @@ class Summary:
         scales = _scale(differences[:1]), _scale(differences[1:])
         table = np.full(rows.shape, scales[1], np.uint8)
         table[:1] = scales[0]
-        coded = streams.encode(
-            differences.reshape(1, -1), table.reshape(1, -1), np.zeros((1, rows.size), np.int16)
-        )[0]
+        means = np.zeros((1, rows.size), np.int16)
+        coded = streams.encode(differences.reshape(1, -1), table.reshape(1, -1), means)[0]
         dim = encode_var(rows.shape[1]) + encode_var(self.stride)
         return bytes([VERSION]) + self.embedder + dim + bytes([self.step, leak, *scales]) + coded
 
@@ -84,9 +82,8 @@ class Summary:
             raise DamagedStreamError("summary: field out of range")
         count = -(-frames // stride)
         if count * dim > MAX_VALUES:
-            raise DamagedStreamError(
-                f"summary: {count} vectors of {dim} are above {MAX_VALUES} integers"
-            )
+            many = f"{count} vectors of {dim}"
+            raise DamagedStreamError(f"summary: {many} are above {MAX_VALUES} integers")
         table = np.full((1, count * dim), later, np.uint8)
         table[:, :dim] = first
         means = np.zeros(table.shape, np.int16)
@@ -104,9 +101,8 @@ class Summary:
 def quantise(values: NDArray[np.float32], step: int) -> NDArray[np.int8]:
     """Vectors as integers of `step`. Not a number becomes 0."""
     unit = 2 ** (-step / 8)
-    return np.rint(np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit) / unit).astype(
-        np.int8
-    )
+    inside = np.clip(np.nan_to_num(values), -_PEAK * unit, _PEAK * unit)
+    return np.rint(inside / unit).astype(np.int8)
 
 
 def _predict(before: NDArray[np.int32], leak: int) -> NDArray[np.int32]:

@@ -47,9 +47,7 @@ def say(line: str) -> None:
 
 def one_line(text: str) -> str:
     """A message with control characters as backslash escapes."""
-    return "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in text
-    )
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def clock(seconds: float) -> str:

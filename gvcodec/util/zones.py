@@ -31,9 +31,8 @@ class Zone:
 
 def parse_zones(text: str) -> tuple[Zone, ...]:
     """Raises `ValueError`, also for zones that overlap."""
-    zones = sorted(
-        (_parse(part) for part in text.split(";") if part.strip()), key=lambda z: z.begin
-    )
+    parts = (_parse(part) for part in text.split(";") if part.strip())
+    zones = sorted(parts, key=lambda zone: zone.begin)
     for before, zone in itertools.pairwise(zones):
         if before.end > zone.begin:
             raise ValueError
