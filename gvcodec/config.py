@@ -61,142 +61,80 @@ def _tokens(text: str) -> int | str:
     return text if text in ("auto", "off") else integer(1, MOST_TOKENS)(text)
 
 
-@documented
+@documented(
+    Q_END=Q_END,
+    speed=DEFAULT_SPEED,
+    fit=_by_speed(lambda row: row.fit_steps),
+    av1=_by_speed(lambda row: "/".join(map(str, row.presets["av1"]))),
+    vvc=_by_speed(lambda row: row.presets["vvc"][0]),
+)
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`steadies`)
     included; None in `preset`, `fit`, `scale` and `token_rate`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
-    of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
+    of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin.
 
-    q: float = option(
-        50,
-        quality(Q_END),
-        "N",
-        f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes smaller "
-        "pictures above 66 (50)",
-        flags="-q",
-        group="rate",
-    )
-    base_q: float | None = option(
-        None, quality(255), "N", "quality by the base layer's own index, 0 best", group="rate"
-    )
-    maxrate: float = option(
-        0,
-        amount,
-        "BITS",
-        "with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
-        "--low-delay); the first second may exceed it by half",
-    )
-    base: str = option(
-        "av1", help="base codec; none is another name of gvc1d (av1)", choices=(*names(), *ALIASES)
-    )
-    scale: Fraction | None = option(
-        None,
-        scale,
-        "1|3/4|1/2",
-        "size of the coded pictures (1, smaller where the rate is out of reach otherwise)",
-        flags="--base-scale",
-    )
-    speed: str = option(
-        DEFAULT_SPEED,
-        help=f"preset of the base encoder and steps of fitting ({DEFAULT_SPEED})",
-        choices=tuple(SPEEDS),
-    )
-    fit: int | None = option(
-        None,
-        fitting,
-        "STEPS|off",
-        "steps of fitting the painter to the video, for which packets wait "
-        f"({_by_speed(lambda row: row.fit_steps)}); off: its strength is not chosen by GOP either",
-    )
-    fit_by: str = option(
-        "",
-        help="perceptual network used as fitting loss (vgg if its weights are installed, else the "
-        "small bundled one)",
-        choices=("vgg", "small"),
-    )
-    tokens: int | str = option(
-        "off",
-        _tokens,
-        "auto|off|N",
-        "latent tokens that restore frames: N for each window of 256×256, or auto, chosen frame by "
-        "frame by rate and distortion (off; not for base gvc1d)",
-    )
-    token_rate: int | None = option(
-        None,
-        integer(0, TOKEN_RATES - 1),
-        "R",
-        "quantiser step of tokens, 0 finest … 7 (follows -q)",
-    )
-    search: int = option(
-        0, integer(0), "STEPS", "steps of gradient descent on the tokens of each frame (0)"
-    )
-    model: str = option("", None, "FILE", "network of the tokens (the shipped one)")
-    device: str = option(
-        "cpu",
-        None,
-        "NAME",
-        "device for fitting and the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
-    )
-    keyint: int = option(
-        240,
-        integer(0),
-        "N",
-        "at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first "
-        "frame (240)",
-    )
-    low_delay: bool = option(
-        False, help="no B-frames and no look-ahead: every packet is written with its frame"
-    )
-    preset: int | None = option(
-        None,
-        integer(0, 10),
-        "N",
-        "preset of SVT-AV1 (av1): 0 slowest … 10 fastest "
-        f"({_by_speed(lambda row: '/'.join(map(str, row.presets['av1'])))}: up to 640×360, "
-        "864×480, above); of VVenC (vvc): 0 … 4 "
-        f"({_by_speed(lambda row: row.presets['vvc'][0])})",
-    )
-    eye: bool = option(
-        False,
-        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh "
-        "more at equal PSNR",
-    )
-    encoder_params: str = option(
-        "",
-        None,
-        "K=V:…",
-        "options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those that would "
-        "break exactness are refused",
-    )
-    zones: str = option(
-        "",
-        typed(check_zones, f"not {ZONES}"),
-        "T-T:q=N;…",
-        "quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40 (av1, vvc)",
-    )
-    alloc: str = option(
-        "",
-        help="how windows and frames share tokens and, in av1 and vvc, scenes share bits, after a "
-        "trial of the whole video (uniform)",
-        group="whole",
-        choices=METHODS,
-    )
-    embed_model: bool = option(
-        False, help="store the painter and the base's model in the file, for archives"
-    )
-    file_format: str = option(
-        "",
-        help="write only what every release since this format decodes to the same frames: refuses "
-        "newer features, tokens, and bases outside of the compatibility promise (any)",
-        flags="--format",
-        choices=FORMATS,
-    )
-    threads: int = option(
-        0, integer(0, MOST_THREADS), "N", "threads, 0 = all cores (0)", group="threads"
-    )
+    q: quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes smaller pictures
+        above 66 (50)
+    base_q: quality by the base layer's own index, 0 best
+    maxrate: with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not --low-delay);
+        the first second may exceed it by half
+    base: base codec; none is another name of gvc1d (av1)
+    scale: size of the coded pictures (1, smaller where the rate is out of reach otherwise)
+    speed: preset of the base encoder and steps of fitting ({speed})
+    fit: steps of fitting the painter to the video, for which packets wait ({fit}); off: its
+        strength is not chosen by GOP either
+    fit_by: perceptual network used as fitting loss (vgg if its weights are installed, else the
+        small bundled one)
+    tokens: latent tokens that restore frames: N for each window of 256×256, or auto, chosen frame
+        by frame by rate and distortion (off; not for base gvc1d)
+    token_rate: quantiser step of tokens, 0 finest … 7 (follows -q)
+    search: steps of gradient descent on the tokens of each frame (0)
+    model: network of the tokens (the shipped one)
+    device: device for fitting and the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)
+    keyint: at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first
+        frame (240)
+    low_delay: no B-frames and no look-ahead: every packet is written with its frame
+    preset: preset of SVT-AV1 (av1): 0 slowest … 10 fastest ({av1}: up to 640×360, 864×480, above);
+        of VVenC (vvc): 0 … 4 ({vvc})
+    eye: make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh more at
+        equal PSNR
+    encoder_params: options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those
+        that would break exactness are refused
+    zones: quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40 (av1, vvc)
+    alloc: how windows and frames share tokens and, in av1 and vvc, scenes share bits, after a trial
+        of the whole video (uniform)
+    embed_model: store the painter and the base's model in the file, for archives
+    file_format: write only what every release since this format decodes to the same frames: refuses
+        newer features, tokens, and bases outside of the compatibility promise (any)
+    threads: threads, 0 = all cores (0)
+    """
+
+    q: float = option(50, quality(Q_END), "N", flags="-q", group="rate")
+    base_q: float | None = option(None, quality(255), "N", group="rate")
+    maxrate: float = option(0, amount, "BITS")
+    base: str = option("av1", choices=(*names(), *ALIASES))
+    scale: Fraction | None = option(None, scale, "1|3/4|1/2", flags="--base-scale")
+    speed: str = option(DEFAULT_SPEED, choices=tuple(SPEEDS))
+    fit: int | None = option(None, fitting, "STEPS|off")
+    fit_by: str = option("", choices=("vgg", "small"))
+    tokens: int | str = option("off", _tokens, "auto|off|N")
+    token_rate: int | None = option(None, integer(0, TOKEN_RATES - 1), "R")
+    search: int = option(0, integer(0), "STEPS")
+    model: str = option("", None, "FILE")
+    device: str = option("cpu", None, "NAME")
+    keyint: int = option(240, integer(0), "N")
+    low_delay: bool = option(False)
+    preset: int | None = option(None, integer(0, 10), "N")
+    eye: bool = option(False)
+    encoder_params: str = option("", None, "K=V:…")
+    zones: str = option("", typed(check_zones, f"not {ZONES}"), "T-T:q=N;…")
+    alloc: str = option("", group="whole", choices=METHODS)
+    embed_model: bool = option(False)
+    file_format: str = option("", flags="--format", choices=FORMATS)
+    threads: int = option(0, integer(0, MOST_THREADS), "N", group="threads")
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()
     zone_start: float = 0.0

@@ -43,65 +43,39 @@ from gvcodec.video import Video
 _SPOOL = 1 << 24
 
 
-@documented
+@documented()
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to decode, where to write it, and how: the options of one command."""
+    """What to decode, where to write it, and how: the options of one command.
+
+    fidelity: write the base frames: no painter, no restoration
+    form: format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)
+    crf: .mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)
+    lossless: .mp4, .mkv and .mov: exact samples; large, and few players show them
+    frames: number of frames to write (all)
+    scale: size of the written pictures, or a factor of the stream's
+    low_delay: write every frame as soon as it is decoded
+    ignore_errors: decode what is left of a damaged stream: the last good frame stays until the next
+        keyframe
+    device: device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)
+    """
 
     input: str | Readable
     output: str | BinaryIO
-    fidelity: bool = option(False, help="write the base frames: no painter, no restoration")
-    form: str | None = option(
-        None,
-        None,
-        "NAME",
-        "format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
-        flags="-f --format",
-        choices=("y4m", "matroska"),
-    )
-    crf: float | None = option(
-        None,
-        number,
-        "N",
-        ".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
-        group="quality",
-    )
-    lossless: bool = option(
-        False,
-        help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
-        group="quality",
-    )
+    fidelity: bool = option(False)
+    form: str | None = option(None, None, "NAME", flags="-f --format", choices=("y4m", "matroska"))
+    crf: float | None = option(None, number, "N", group="quality")
+    lossless: bool = option(False, group="quality")
     start: float = 0.0
     end: float | None = None
-    frames: int | None = option(
-        None, integer(1), "N", "number of frames to write (all)", group="shown"
-    )
-    scale: tuple[int, int] | Fraction | None = option(
-        None,
-        picture_size,
-        "WxH|1/2",
-        "size of the written pictures, or a factor of the stream's",
-        group="shown",
-    )
-    low_delay: bool = option(
-        False, help="write every frame as soon as it is decoded", group="shown"
-    )
-    ignore_errors: bool = option(
-        False,
-        help="decode what is left of a damaged stream: the last good frame stays until the next "
-        "keyframe",
-        group="shown",
-    )
+    frames: int | None = option(None, integer(1), "N", group="shown")
+    scale: tuple[int, int] | Fraction | None = option(None, picture_size, "WxH|1/2", group="shown")
+    low_delay: bool = option(False, group="shown")
+    ignore_errors: bool = option(False, group="shown")
     overwrite: bool = False
     threads: int = 0
-    models: Sequence[str | Path] = option((), flags="--model")
-    device: str = option(
-        "cpu",
-        None,
-        "NAME",
-        "device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)",
-        group="device",
-    )
+    models: Sequence[str | Path] = option((), flags="--model", group="models")
+    device: str = option("cpu", None, "NAME", group="device")
     limits: Limits = DEFAULT
     hold: bool = False
 

@@ -70,59 +70,39 @@ _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
 
 
-@documented
+@documented(TARGETS=TARGETS)
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Keywords of one call. `start` in seconds; `frames` None = all."""
+    """Keywords of one call. `start` in seconds; `frames` None = all.
+
+    size: largest size of the file: 250k, 1.5M, 64Ki
+    bitrate: largest bitrate of the file, as in 300k
+    bpp: largest rate in bits per luma pixel, without sound
+    target: smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG)
+    target_of: statistic that meets --target: mean of the frames, what 95 % of them reach, or mean
+        of the worst scene (mean)
+    max_size: with --target: largest size of the file; where the target takes more, its best quality
+    frames: number of frames to encode
+    resume: code in chunks, kept in OUT.part, and resume from there if it exists
+    jobs: encode N chunks in parallel; the output does not depend on N (no chunks)
+    """
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO
     config: EncoderConfig
     input_options: InputOptions
-    size: float | str | None = option(
-        None, amount, "BYTES", "largest size of the file: 250k, 1.5M, 64Ki", group="rate"
-    )
-    bitrate: float | str | None = option(
-        None, amount, "BITS", "largest bitrate of the file, as in 300k", group="rate"
-    )
-    bpp: float | str | None = option(
-        None, amount, "BITS", "largest rate in bits per luma pixel, without sound", group="rate"
-    )
+    size: float | str | None = option(None, amount, "BYTES", group="rate")
+    bitrate: float | str | None = option(None, amount, "BITS", group="rate")
+    bpp: float | str | None = option(None, amount, "BITS", group="rate")
     target: str | Target | None = option(
-        None,
-        typed(parse_target, f"not {TARGETS}"),
-        "METRIC=VALUE",
-        f"smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG)",
-        group="rate",
+        None, typed(parse_target, f"not {TARGETS}"), "METRIC=VALUE", group="rate"
     )
-    target_of: str = option(
-        "mean",
-        help="statistic that meets --target: mean of the frames, what 95 %% of them reach, or "
-        "mean of the worst scene (mean)",
-        choices=tuple(POOLS),
-        group="target",
-    )
-    max_size: float | str | None = option(
-        None,
-        amount,
-        "BYTES",
-        "with --target: largest size of the file; where the target takes more, its best quality",
-        group="target",
-    )
+    target_of: str = option("mean", choices=tuple(POOLS), group="target")
+    max_size: float | str | None = option(None, amount, "BYTES", group="target")
     start: float = 0.0
-    frames: int | None = option(None, integer(1), "N", "number of frames to encode", group="part")
-    resume: bool = option(
-        False,
-        help="code in chunks, kept in OUT.part, and resume from there if it exists",
-        group="whole",
-    )
-    jobs: int | None = option(
-        None,
-        integer(1, 1024),
-        "N",
-        "encode N chunks in parallel; the output does not depend on N (no chunks)",
-        group="whole",
-    )
+    frames: int | None = option(None, integer(1), "N", group="part")
+    resume: bool = option(False, group="whole")
+    jobs: int | None = option(None, integer(1, 1024), "N", group="whole")
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False

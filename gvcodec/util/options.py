@@ -1,10 +1,11 @@
 """Options defined once: a field of a dataclass is a keyword of the library and an option of the
 command.
 
-    @documented
+    @documented()
     @dataclass(frozen=True)
     class Settings:
-        q: float = option(50, quality(67), "N", "quality, 0 best", flags="-q")
+        "q: quality, 0 best"
+        q: float = option(50, quality(67), "N", flags="-q")
 
     add_options(parser, Settings)
     Settings(**values_of(Settings, parser.parse_args()))
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, field, fields
 from fractions import Fraction
@@ -43,22 +45,36 @@ def option(
 ) -> Any:
     """A field. `flags`: names of the option ("-f --format"; that of the field), `group`: of the
     options that it is listed with, `means`: values by the words that stand for them; the others as
-    for `add_argument`. Without `help` a command lists the option itself, or has none."""
+    for `add_argument`."""
     if default is False:
         argument["action"] = "store_true"
     else:
         given = {"default": default, "type": type, "metavar": metavar}
         argument |= {name: value for name, value in given.items() if name == "default" or value}
-    what = {"flags": flags.split(), "group": group, "means": means or {}, "help": help}
+    argument |= {"help": help} if help else {}
+    what = {"flags": flags.split(), "group": group, "means": means or {}}
     return field(default=default, metadata=what | {"argument": argument})
 
 
-def documented(kind: type[_T]) -> type[_T]:
-    """The class, whose docstring lists what the options' help says."""
-    helped = [(f.name, f.metadata.get("help")) for f in fields(kind)]  # type: ignore[arg-type]
-    lines = [f"    {name}: {text.replace('%%', '%')}" for name, text in helped if text]
-    kind.__doc__ = "\n".join([f"{kind.__doc__}\n", *lines])
-    return kind
+def documented(**values: object) -> Callable[[type[_T]], type[_T]]:
+    """Class decorator: "name: text" in a docstring is that option's help, `{value}` in it one of
+    `values`. Help that fields give themselves is added to the docstring."""
+
+    def decorate(kind: type[_T]) -> type[_T]:
+        doc = kind.__doc__ or ""
+        for name, value in values.items():
+            doc = doc.replace(f"{{{name}}}", str(value))
+        helps = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, re.MULTILINE))
+        for f in (f for f in fields(kind) if f.metadata):  # type: ignore[arg-type]
+            argument = f.metadata["argument"]
+            if f.name in helps:
+                argument["help"] = " ".join(helps[f.name].split()).replace("%", "%%")
+            elif text := argument.get("help"):
+                doc += f"\n    {f.name}: {text.replace('%%', '%')}"
+        kind.__doc__ = doc
+        return kind
+
+    return decorate
 
 
 def add_options(
@@ -68,9 +84,9 @@ def add_options(
     place = parser.add_mutually_exclusive_group() if exclusive else parser
     for found in (found for kind in kinds for found in fields(kind)):
         meta = found.metadata
-        if meta and meta["help"] and meta["group"] == group:
+        if meta and meta["group"] == group:
             flags = meta["flags"] or [f"--{found.name.replace('_', '-')}"]
-            place.add_argument(*flags, help=meta["help"], **meta["argument"])
+            place.add_argument(*flags, **meta["argument"])
     return place
 
 
