@@ -17,16 +17,3 @@ torch.Size([3, 48, 64])
     job             options as keywords: of one frame, of one file
     in_chunks       `encode_file` with jobs
 """
-
-from __future__ import annotations
-
-from typing import Any
-
-
-def __getattr__(name: str) -> Any:
-    """`gvcodec.api.encode` is `gvcodec.encode`: each is imported on first use."""
-    import gvcodec
-
-    if name not in gvcodec.__all__:
-        raise AttributeError(f"module 'gvcodec.api' has no attribute {name!r}")
-    return getattr(gvcodec, name)

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from gvcodec import api
+import gvcodec as api
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver
 from gvcodec.batch.engines import Inline, Local, Outcome, Task

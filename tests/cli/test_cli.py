@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gvcodec import api, cli
+import gvcodec as api
+from gvcodec import cli
 from gvcodec.bitstream import Reader
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gvcodec import api
+import gvcodec as api
 from gvcodec.types import Colour, VideoFormat
 from tests.conftest import in_process, moving_texture, run, without_painted_hash
 

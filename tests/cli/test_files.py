@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from gvcodec import api
+import gvcodec as api
 from gvcodec.errors import MediaError
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.file_io import PendingFile

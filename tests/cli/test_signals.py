@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import gvcodec
-from gvcodec import api
+import gvcodec as api
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec import api, encode_file
+import gvcodec as api
+from gvcodec import encode_file
 from gvcodec.batch.tasks import make_plan
 from gvcodec.bitstream import Reader
 from gvcodec.container.write import write_one_file

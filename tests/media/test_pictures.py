@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gvcodec import api
+import gvcodec as api
 from gvcodec.errors import MediaError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from gvcodec import api
+import gvcodec as api
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video, put_pictures

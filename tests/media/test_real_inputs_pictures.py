@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gvcodec
-from gvcodec import api
+import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import InputOptions

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec import api
+import gvcodec as api
 from gvcodec.api.job import Job
 from gvcodec.bitstream import Reader
 from gvcodec.config import EncoderConfig

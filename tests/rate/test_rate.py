@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gvcodec import api
+import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.codec.encoder import EncoderConfig
 from gvcodec.errors import UsageError

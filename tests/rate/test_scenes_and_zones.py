@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec import api
+import gvcodec as api
 from gvcodec.api.frames import decode_planes
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.bitstream import Kind
