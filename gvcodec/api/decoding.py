@@ -138,7 +138,6 @@ def decode_file(
             request.device, request.limits, read_only=True,
         )  # fmt: skip
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
-        # What has an index that can be used.
         path = named if named not in (None, "-") and stream.seekable() else None
         return _Decoding(request, reader, decoder, repaired, path).write(bar)
 
@@ -161,7 +160,7 @@ def _repair(
 
 
 class _Decoding:
-    """A stream in decoding, from its first wanted frame on."""
+    """A stream in decoding, from its first wanted frame on. `path`: what has a usable index."""
 
     def __init__(
         self,

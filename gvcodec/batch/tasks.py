@@ -203,9 +203,7 @@ def encode(
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
     tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == settings.gvc1d
     if ids != [settings.base_model, settings.painter] or not tokens:
-        raise WrongModelError(
-            "this machine has other models than the one that the work was ordered on"
-        )
+        raise WrongModelError("this machine has other models than the one that ordered the work")
     write_bytes(output, coded.data)
     sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
     row = {

@@ -81,20 +81,14 @@ class SequenceHeader:
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
         fmt = self.format
-        if not (
-            0 < fmt.width <= MAX_SIDE
-            and 0 < fmt.height <= MAX_SIDE
-            and fmt.width * fmt.height <= MAX_PIXELS
-        ):
+        sides = 0 < fmt.width <= MAX_SIDE and 0 < fmt.height <= MAX_SIDE
+        if not sides or fmt.width * fmt.height > MAX_PIXELS:
             raise UsageError(
                 f"a picture of {fmt.width}×{fmt.height} is outside the limits (side 1…{MAX_SIDE}, "
                 f"{MAX_PIXELS} pixels)"
             )
-        for name, ratio in (
-            ("frame rate", fmt.frame_rate),
-            ("time base", fmt.time_base),
-            ("aspect ratio", fmt.sar),
-        ):
+        ratios = {"frame rate": fmt.frame_rate, "time base": fmt.time_base, "aspect ratio": fmt.sar}
+        for name, ratio in ratios.items():
             if not (0 < ratio.numerator < MAX_RATIO and ratio.denominator < MAX_RATIO):
                 raise UsageError(f"{name} {ratio} is outside the limits")
         colour = fmt.colour
@@ -176,9 +170,7 @@ class SequenceHeader:
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
                 bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
-                self.base_model_id or b"",
-                self.painter_id or b"",
-                self.gvc1d_id or b"",
+                *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
             )
         )
         head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
@@ -280,18 +272,9 @@ def _parse_fields(body: bytes) -> SequenceHeader:
         raise DamagedStreamError("header: field out of range")
     colour = Colour(primaries, transfer, matrix, bool(bits & 1), bits >> 2)
     fmt = VideoFormat(width, height, frame_rate, time_base, 10 if bits & 2 else 8, colour, sar)
+    ids = base_model_id, painter_id, gvc1d_id
+    bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
-        return SequenceHeader(
-            fmt,
-            name,
-            SCALES[scale],
-            q,
-            start_pts,
-            base_model_id,
-            painter_id,
-            gvc1d_id,
-            bool(flags & _BUNDLED),
-            bool(may & _EMBEDS_MODELS),
-        )
+        return SequenceHeader(fmt, name, SCALES[scale], q, start_pts, *ids, bundled, embeds)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

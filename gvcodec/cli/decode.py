@@ -49,13 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
     wanted = values_of(Request, options, end=end_of(options), limits=limits_of(options), hold=True)
-    done = decode_file(
-        wanted.pop("input"),
-        wanted.pop("output"),
-        progress=mode_of(options),
-        verbose=options.verbose,
-        **wanted,
-    )
+    files, bar = (wanted.pop("input"), wanted.pop("output")), mode_of(options)
+    done = decode_file(*files, progress=bar, verbose=options.verbose, **wanted)
     for line in done.losses:
         say(f"{display_name(options.input)}: {line}")
     say(f"{options.output}: {', '.join(done.outcome)}, {time.monotonic() - began:.1f} s")

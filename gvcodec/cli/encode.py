@@ -72,17 +72,10 @@ def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
 
 def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
     """The job that parsed options describe."""
-    return Job(
-        **values_of(
-            Job,
-            options,
-            source=source,
-            output=output,
-            config=EncoderConfig(**values_of(EncoderConfig, options)),
-            input_options=InputOptions(**values_of(InputOptions, options, until=end_of(options))),
-            progress=mode_of(options),
-        )
-    )
+    config = EncoderConfig(**values_of(EncoderConfig, options))
+    wanted = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
+    own = {"source": source, "output": output, "config": config, "input_options": wanted}
+    return Job(**values_of(Job, options, progress=mode_of(options), **own))
 
 
 def _beside(source: str) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -212,11 +213,8 @@ class Judge:
     @usual_torch()
     def __call__(self, coded: Pass, fidelity: bool = False) -> float:
         """The pooled value of what `decode` shows, or of base frames."""
-        return (
-            self._judge_runs(coded, fidelity)
-            if self._metric == "cvvdp"
-            else self._judge_frames(coded, fidelity)
-        )
+        judge = self._judge_runs if self._metric == "cvvdp" else self._judge_frames
+        return judge(coded, fidelity)
 
     def _judge_frames(self, coded: Pass, fidelity: bool) -> float:
         measure = _measure(self._metric, self.format)
@@ -229,7 +227,7 @@ class Judge:
         """ColorVideoVDP of each run of frames."""
         last = {looks[-1]: looks for looks in self._looks}
         wanted = {number for looks in self._looks for number in looks}
-        held: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        held: list[Pair] = []
         values = []
         for number, pair in self._pairs(coded, fidelity):
             if number in wanted:
@@ -275,11 +273,8 @@ class Judge:
     def _find_scenes(self) -> list[tuple[int, int]]:
         starts = GopStarts(self.format.width, self.format.height, _LONGEST)
         with self._open() as source:
-            begins = [
-                number
-                for number, frame in enumerate(source)
-                if number < self._frames and starts.begins(frame.planes[0])
-            ]
+            frames = itertools.islice(source, self._frames)
+            begins = [n for n, frame in enumerate(frames) if starts.begins(frame.planes[0])]
         return list(zip(begins, [*begins[1:], self._frames], strict=True))
 
 
@@ -292,7 +287,7 @@ def _mean(values: Sequence[float], metric: str) -> float:
     return mean.value
 
 
-def _picture(planes: Planes, fmt: VideoFormat) -> NDArray[np.float32]:
+def _picture(planes: Planes, fmt: VideoFormat) -> Picture:
     """(3, H, W) in [0, 1]."""
     picture = rgb_from_planes(planes, fmt.colour).transpose(2, 0, 1).astype(np.float32)
     return picture / np.float32(255)

@@ -8,7 +8,6 @@ kept is painted.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -155,17 +154,13 @@ class Search:
         not be painted: `fitted` paints, unless tokens need painted frames anyway. `what`: how the
         bar calls it."""
         fits = not trial and config.scale not in self.fits
-        coded = run(
-            self.open_source,
-            config if fits else dataclasses.replace(config, fit=0),
-            what or ("trial" if trial else f"pass {self.full + 1}"),
-            self.watch,
-            self.extent.frames,
-            encoder,
-            None if trial else self.fits.get(config.scale),
-            self.progress,
-            paints=config.has_tokens,
-        )
+        if not fits:
+            config = replace(config, fit=0)
+        what = what or ("trial" if trial else f"pass {self.full + 1}")
+        fitted = None if trial else self.fits.get(config.scale)
+        source, frames = self.open_source, self.extent.frames
+        given = encoder, fitted, self.progress, config.has_tokens
+        coded = run(source, config, what, self.watch, frames, *given)
         if fits:
             self.fits[config.scale] = coded.fitted
             self.notes += coded.notes
@@ -181,7 +176,7 @@ class Search:
 
         data = coded.data if self.config.has_tokens else add_painted(coded.data, self.config, tell)
         notes = list(dict.fromkeys([*coded.notes, *self.notes]))
-        coded = dataclasses.replace(coded, data=data, notes=notes)
+        coded = replace(coded, data=data, notes=notes)
         return Fitted(coded, self.full, coded.base_q, self.limit)
 
 
