@@ -102,6 +102,16 @@ class Base:
 #: Wire numbers of bases that files of 0.x have and nothing reads any more. They are not used again,
 #: nor is 4, which no release of format 1 has written.
 RETIRED_BASES = {0: "klt", 2: "hevc", 5: "none"}
+_AV1 = Standard(
+    decoder="libdav1d", raw="obu", reordered=False, holds_back=False, low_delay=True, capped=True,
+    least_rate=0, layouts=("yuv420p", "yuv420p10le"), grain=0.25, quick_excess=0.12,
+    trim_slope=0.3, trims=(-0.4, -0.2, 0.0), farthest=1.6,
+)  # fmt: skip
+_VVC = Standard(
+    decoder="vvc", raw="vvc", reordered=True, holds_back=True, low_delay=False, capped=False,
+    least_rate=1, layouts=("yuv420p10le",), grain=7 / 4, quick_excess=0.0,
+    trim_slope=0.1, trims=(-0.6, 0.0, 0.6), farthest=1.6,
+)  # fmt: skip
 #: In the order of their numbers. Bytes a pixel are measured with up to 16 threads (av1 77 at 720p,
 #: vvc 118 at 1080p) and rounded up.
 _ALL = (
@@ -122,21 +132,7 @@ _ALL = (
         ),
         presets=11,
         eye=True,
-        standard=Standard(
-            decoder="libdav1d",
-            raw="obu",
-            reordered=False,
-            holds_back=False,
-            low_delay=True,
-            capped=True,
-            least_rate=0,
-            layouts=("yuv420p", "yuv420p10le"),
-            grain=0.25,
-            quick_excess=0.12,
-            trim_slope=0.3,
-            trims=(-0.4, -0.2, 0.0),
-            farthest=1.6,
-        ),
+        standard=_AV1,
     ),
     Base(
         "vvc",
@@ -150,21 +146,7 @@ _ALL = (
             *((60, 55.9), (63, 61.5), (Q_END, INDEX_END)),
         ),
         presets=5,
-        standard=Standard(
-            decoder="vvc",
-            raw="vvc",
-            reordered=True,
-            holds_back=True,
-            low_delay=False,
-            capped=False,
-            least_rate=1,
-            layouts=("yuv420p10le",),
-            grain=7 / 4,
-            quick_excess=0.0,
-            trim_slope=0.1,
-            trims=(-0.6, 0.0, 0.6),
-            farthest=1.6,
-        ),
+        standard=_VVC,
     ),
     # GVC1D's integer loop. Decoding was measured at 640×360 and 1080p, with restoring.
     Base(

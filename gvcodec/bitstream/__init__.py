@@ -18,17 +18,6 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.bitstream.writer import HASH_BYTES, Writer
 
 __all__ = [
-    "HASH_BYTES",
-    "MAX_PIXELS",
-    "MAX_SIDE",
-    "GopEntry",
-    "Kind",
-    "Loss",
-    "Packet",
-    "PtsDecoder",
-    "PtsEncoder",
-    "Reader",
-    "Salvage",
-    "SequenceHeader",
-    "Writer",
-]
+    "HASH_BYTES", "MAX_PIXELS", "MAX_SIDE", "GopEntry", "Kind", "Loss", "Packet", "PtsDecoder",
+    "PtsEncoder", "Reader", "Salvage", "SequenceHeader", "Writer",
+]  # fmt: skip

@@ -17,23 +17,13 @@ _OUTPUT = ("-o", "--output")
 #: Our option by command and FFmpeg's, "" = its value alone.
 _OURS: dict[str, dict[str, str]] = {
     "encode": {
-        **_PART,
-        **_FRAMES,
-        "-i": "",
-        "-crf": "-q",
-        "-b:v": "--bitrate",
-        "-maxrate": "--maxrate",
-        "-fs": "--size",
-        "-r": "--fps",
-        "-framerate": "--rate",
-        "-g": "--keyint",
-        "-preset": "--preset",
-        "-an": "--no-sound",
-        "-sn": "--no-subtitles",
+        **_PART, **_FRAMES, "-i": "", "-crf": "-q", "-b:v": "--bitrate", "-maxrate": "--maxrate",
+        "-fs": "--size", "-r": "--fps", "-framerate": "--rate", "-g": "--keyint",
+        "-preset": "--preset", "-an": "--no-sound", "-sn": "--no-subtitles",
     },
     "decode": {**_PART, **_FRAMES, "-i": "", "-crf": "--crf"},
     "cut": {**_PART, "-i": ""},
-}
+}  # fmt: skip
 
 
 def from_habits(words: Sequence[str]) -> list[str]:
@@ -61,18 +51,8 @@ def _output_last(words: list[str]) -> list[str]:
 
 #: What options of other encoders are called here.
 HINTS = {
-    "--crf": "-q",
-    "--qp": "-q",
-    "--quality": "-q",
-    "--cq": "-q",
-    "--tune": "--speed",
-    "--gop": "--keyint",
-    "--start-time": "--start",
-    "--end": "--to",
-    "--resize": "--scale",
-    "--no-audio": "--no-sound",
-    "--audio": "--sound",
-    "--workers": "--jobs",
-    "--overwrite": "-y",
+    "--crf": "-q", "--qp": "-q", "--quality": "-q", "--cq": "-q", "--tune": "--speed",
+    "--gop": "--keyint", "--start-time": "--start", "--end": "--to", "--resize": "--scale",
+    "--no-audio": "--no-sound", "--audio": "--sound", "--workers": "--jobs", "--overwrite": "-y",
     "--force": "-y",
-}
+}  # fmt: skip
