@@ -37,6 +37,8 @@ from gvcodec.util.file_io import write_bytes, write_json
 
 #: Bytes of a file may change with it: of how chunks are cut, coded and joined.
 _VERSION = 3
+#: Frames of a chunk where keyframes are as far apart as they like.
+_USUAL_CHUNK = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Settings:
     rate: Budget | Target | None = None
     start: float = 0.0
     frames: int | None = None
-    chunk: int = 240
+    chunk: int = _USUAL_CHUNK
     input: InputOptions = field(default_factory=InputOptions)
     base_model: str = ""
     painter: str = ""
@@ -63,13 +65,9 @@ class Settings:
 
 
 def make_settings(
-    config: EncoderConfig,
-    rate: Budget | Target | None = None,
-    start: float = 0.0,
-    frames: int | None = None,
-    chunk: int = 0,
-    input_options: InputOptions | None = None,
-) -> Settings:
+    config: EncoderConfig, rate: Budget | Target | None = None, start: float = 0.0,
+    frames: int | None = None, chunk: int = 0, input_options: InputOptions | None = None,
+) -> Settings:  # fmt: skip
     """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
     0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
     `MissingWeightsError`."""
@@ -84,25 +82,17 @@ def make_settings(
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
     painter, _ = painter_id(config.base)
+    led_by = ""
     if config.fits and painter and has_torch():
         from gvcodec.perceptual import guide_network
 
         leader = guide_network(config.fit_by)
-        known = replace(config, threads=0, fit_by=leader[0] if leader else config.fit_by)
-    else:
-        known = replace(config, threads=0, fit_by="")
-    base_model = layers.base_model_id(config.base)
-    return Settings(
-        known,
-        rate,
-        start,
-        frames,
-        chunk or config.keyint or EncoderConfig().keyint,
-        input_options or InputOptions(),
-        base_model.hex() if base_model else "",
-        painter.hex() if painter else "",
-        _tokens_model(config),
-    )
+        led_by = leader[0] if leader else config.fit_by
+    known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
+    ids = layers.base_model_id(config.base), painter
+    base, drawn = (model.hex() if model else "" for model in ids)
+    wanted, tokens = input_options or InputOptions(), _tokens_model(config)
+    return Settings(known, rate, start, frames, chunk or length, wanted, base, drawn, tokens)
 
 
 def _tokens_model(config: EncoderConfig) -> str:

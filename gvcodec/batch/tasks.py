@@ -99,7 +99,13 @@ def make_plan(
     starts = boundaries([mark.key for mark in marks], length)
     ends = [*starts[1:], len(marks)]
     chunks = [_chunk(marks, a, b, shift) for a, b in zip(starts, ends, strict=True)]
-    if not _seeks_exactly(source, start, input_options, chunks, marks, shift):
+    try:
+        for chunk in chunks[1:]:
+            part = _chunk(marks, chunk.first, chunk.first + min(_COMPARED, chunk.frames), shift)
+            span = Span(part.begin, part.frames, part.check)
+            with VideoReader(source, start, span=span, input_options=input_options) as reader:
+                list(reader.marks())
+    except InexactSeekError:
         chunks = [Chunk(0, len(marks))]
     seconds = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / fmt.frame_rate
     return Plan(*size, float(seconds), tuple(chunks))
@@ -110,27 +116,6 @@ def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
     for mark in marks[first:end]:
         check = add_mark(check, mark.pts - shift, mark.samples)
     return Chunk(first, end - first, marks[first].pts, check)
-
-
-def _seeks_exactly(
-    source: str,
-    start: float,
-    input_options: InputOptions | None,
-    chunks: Sequence[Chunk],
-    marks: Sequence[Mark],
-    shift: int,
-) -> bool:
-    """Whether seeking leads to the first frames of all chunks."""
-    for chunk in chunks[1:]:
-        end = chunk.first + min(_COMPARED, chunk.frames)
-        part = _chunk(marks, chunk.first, end, shift)
-        span = Span(part.begin, part.frames, part.check)
-        try:
-            with VideoReader(source, start, span=span, input_options=input_options) as reader:
-                list(reader.marks())
-        except InexactSeekError:
-            return False
-    return True
 
 
 def boundaries(keys: Sequence[bool], length: int) -> list[int]:
@@ -182,15 +167,9 @@ def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
 
 
 def encode(
-    uri: str,
-    settings: Settings,
-    plan: Plan,
-    number: int,
-    cores: int,
-    output: str,
-    keep: str,
+    uri: str, settings: Settings, plan: Plan, number: int, cores: int, output: str, keep: str,
     header_q: int | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """A chunk, as a stream at `output`. `header_q`: what its header says. With a budget it is the
     whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])

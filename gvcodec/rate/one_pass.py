@@ -157,22 +157,15 @@ def write(
 
 
 def run(
-    open_source: Open,
-    config: EncoderConfig,
-    what: str,
-    watch: Watch,
-    frames: int,
-    base_encoder: BaseEncoder | None = None,
-    fitted: Mapping[int, bytes] | None = None,
-    progress: Progress | None = None,
-    paints: bool = True,
-) -> Pass:
+    open_source: Open, config: EncoderConfig, what: str, watch: Watch, frames: int,
+    base_encoder: BaseEncoder | None = None, fitted: Mapping[int, bytes] | None = None,
+    progress: Progress | None = None, paints: bool = True,
+) -> Pass:  # fmt: skip
     """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`, `paints` as
     for `encode_stream`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
-
         given = watch(_first(source, frames), what, frames)
         writer = write(source, given, encoder, stream, paints=paints)
         data = stream.getvalue()

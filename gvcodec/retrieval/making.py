@@ -99,14 +99,9 @@ def stride_of(rate: Fraction | float | None) -> int | None:
 
 
 def summarize(
-    reader: Reader,
-    output: BinaryIO,
-    embedder: Embedder,
-    stride: int | None = None,
-    threads: int = 0,
-    limits: Limits = DEFAULT,
-    bar: ProgressBar | None = None,
-) -> tuple[int, int, int]:
+    reader: Reader, output: BinaryIO, embedder: Embedder, stride: int | None = None,
+    threads: int = 0, limits: Limits = DEFAULT, bar: ProgressBar | None = None,
+) -> tuple[int, int, int]:  # fmt: skip
     """Write the stream with a new summary of every GOP, in place of those that it has; bytes of
     frames stay.
 

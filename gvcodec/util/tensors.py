@@ -31,11 +31,8 @@ def to_rgb(luma: Tensor, chroma: Tensor, colour: Colour) -> Tensor:
     """Planes `(B, 1, H, W)` and `(B, 2, H/2, W/2)` to RGB `(B, 3, H, W)`. `colour`: see
     `known_colour`."""
     kr, kb = _KR_KB[colour.matrix]
-    u, v = (
-        F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-        .sub(512 / 1023)
-        .unbind(1)
-    )
+    large = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    u, v = large.sub(512 / 1023).unbind(1)
     y = luma[:, 0]
     if not colour.full_range:
         y, u, v = (y - 64 / 1023) * (1023 / 876), u * (1023 / 896), v * (1023 / 896)
@@ -66,21 +63,16 @@ def places(vectors: Tensor, height: int, width: int, step: int = 1) -> tuple[Ten
     return index.view(whole)[:, :height, :width], inside.view(whole)[:, :height, :width]
 
 
-def fetch(x: Tensor, index: Tensor) -> Tensor:
-    """`(B, C, H, W)` at the indices of `places`."""
-    b, c, h, w = x.shape
-    return x.reshape(b, c, h * w).gather(2, index.reshape(b, 1, h * w).expand(b, c, -1)).view_as(x)
-
-
 def warp(x: Tensor, vectors: Tensor, step: int = 1) -> tuple[Tensor, Tensor]:
     """Fetch `(B, C, H, W)` at the vectors' places (whole pixels, edges repeated); `step` 2 for
     half-resolution planes.
 
     Returns the fetched planes and a bool map `(B, 1, H, W)`: False where the place lies outside the
     picture, so that a wrong vector is never fatal."""
-    _, _, height, width = x.shape
-    index, inside = places(vectors, height, width, step)
-    return fetch(x, index), inside[:, None]
+    b, c, h, w = x.shape
+    index, inside = places(vectors, h, w, step)
+    index = index.reshape(b, 1, h * w).expand(b, c, -1)
+    return x.reshape(b, c, h * w).gather(2, index).view_as(x), inside[:, None]
 
 
 _ALIGN = 16
@@ -103,12 +95,8 @@ def to_tensors(planes: Planes) -> tuple[Tensor, Tensor]:
     chroma = torch.from_numpy(np.stack(planes[1:]).astype(np.float32)).mul_(1 / 1023)[None]
     height, width = -(-luma.shape[2] // _ALIGN) * _ALIGN, -(-luma.shape[3] // _ALIGN) * _ALIGN
     luma = F.pad(luma, (0, width - luma.shape[3], 0, height - luma.shape[2]), mode="replicate")
-    chroma = F.pad(
-        chroma,
-        (0, width // 2 - chroma.shape[3], 0, height // 2 - chroma.shape[2]),
-        mode="replicate",
-    )
-    return luma, chroma
+    right, below = width // 2 - chroma.shape[3], height // 2 - chroma.shape[2]
+    return luma, F.pad(chroma, (0, right, 0, below), mode="replicate")
 
 
 def rgb_tensor(picture: NDArray[np.uint8]) -> Tensor:
