@@ -1,4 +1,4 @@
-"""Every weight file: name, id, form and loader, and where it is looked for.
+"""Every weight file: name, id and form, and where it is looked for.
 
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import importlib
 import os
 import tempfile
 import threading
@@ -46,13 +45,12 @@ _ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A kind of weight file: `name` in the shipped folders, `what` errors call it, `loader` as
-    `module:function` of a path, `form` of its metadata (changes with what the numbers mean),
-    `variable` of the environment that names another file."""
+    """A kind of weight file: `name` in the shipped folders, `what` errors call it, `form` of its
+    metadata (changes with what the numbers mean), `variable` of the environment that names another
+    file."""
 
     name: str
     what: str
-    loader: str
     form: str = ""
     variable: str = ""
 
@@ -67,47 +65,17 @@ class WeightFile:
         other = f" (${self.variable} names another file)" if self.variable else ""
         raise WrongModelError(f"{self.what} is missing; looked for {looked}{other}")
 
-    def load(self, given: str | Path | None = None) -> Any:
-        """What `loader` makes of the file. Raises `WrongModelError`, and `MediaError` for a file
-        that holds something else."""
-        module, function = self.loader.split(":")
-        value: Any = importlib.import_module(module)
-        for part in function.split("."):
-            value = getattr(value, part)
-        return value(self.find(given))
 
-
-GVC1D = WeightFile(
-    "gvc1d.safetensors",
-    "the model of base gvc1d",
-    "gvcodec.gvc1d.model_file:read_loop",
-    form="gvc1d-4",
-)
-GVC1D_SMALL = WeightFile(
-    "gvc1d-small.safetensors", "the model of gvc1d", "gvcodec.gvc1d.checkpoint:load_model"
-)
+GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-4")
+GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the model of gvc1d")
 GVC1D_ENTROPY = WeightFile(
-    "gvc1d-small-entropy.safetensors",
-    "the entropy network of gvc1d",
-    "gvcodec.gvc1d.files:read_entropy",
-    form="gvc1d-3",
+    "gvc1d-small-entropy.safetensors", "the entropy network of gvc1d", form="gvc1d-3"
 )
-PAINTER = WeightFile(
-    "painter.safetensors",
-    "the painter",
-    "gvcodec.painter.model:Model.load",
-    variable=CHECKPOINT_VARIABLE,
-)
-GUIDE = WeightFile(
-    "perceptual.safetensors", "the small perceptual network", "gvcodec.perceptual:read_weights"
-)
-ROUTER = WeightFile("router.safetensors", "the router", "gvcodec.allocation.router:Router.read")
-SUMMARY = WeightFile(
-    "summary.safetensors", "the checkpoint of embedder small", "gvcodec.retrieval.embedders:Small"
-)
-LP_COMP = WeightFile(
-    "lp_comp.safetensors", "the checkpoint of embedder lp", "gvcodec.retrieval.lp_comp:load"
-)
+PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
+GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
+ROUTER = WeightFile("router.safetensors", "the router")
+SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
+LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
 

@@ -96,14 +96,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 EMBEDDERS = "small, lp (latent tokens, torch), or clip:MODEL:WEIGHTS of open_clip_torch"
 
 
-def add_embedder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--embedder",
-        metavar="NAME",
-        help=f"{EMBEDDERS}, for words too (what the files were summarised by)",
-    )
-
-
 def use_threads(threads: int) -> None:
     """Networks keep to --threads as well."""
     if threads:

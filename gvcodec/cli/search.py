@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from gvcodec.api.moments import search
-from gvcodec.cli._arguments import add_embedder, add_threads, call
+from gvcodec.cli._arguments import EMBEDDERS, add_threads, call
 from gvcodec.cli._standard_streams import out
 from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
@@ -40,7 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="rank by cosines in order, or by the query's attention within short segments (cosine)",
     )
     add("--json", action="store_true", help="as JSON")
-    add_embedder(parser)
+    words = f"{EMBEDDERS}, for words too (what the files were summarised by)"
+    add("--embedder", metavar="NAME", help=words)
     add_threads(parser)
 
 
