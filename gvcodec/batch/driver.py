@@ -141,7 +141,7 @@ class Driver:
 
 class _File:
     def __init__(self, driver: Driver, job: Job, record: Row) -> None:
-        self._driver, self._job, self._record = driver, job, record
+        self._driver, self._job = driver, job
         self._ledger = driver.ledger
         self._plan = Plan.unpack(record["plan"])
         self._key, self._cores, self._memory = record["key"], record["cores"], record["memory"]

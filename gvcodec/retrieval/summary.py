@@ -65,11 +65,6 @@ class Summary:
         return bytes([VERSION]) + self.embedder + dim + bytes([self.step, leak, *scales]) + coded
 
     @staticmethod
-    def is_known(payload: bytes) -> bool:
-        """Whether this release reads it; others are skipped."""
-        return payload[:1] == bytes([VERSION])
-
-    @staticmethod
     def unpack(payload: bytes, frames: int) -> Summary:
         """Parse the summary of a GOP of `frames` frames. Raises `DamagedStreamError`."""
         cursor = Cursor(payload, "summary")
