@@ -131,9 +131,10 @@ def _best(
         try:
             with open_summarised(path) as file:
                 total += file.size
+                vectors = file.vectors
                 notes += file.notes
                 name, fits = asked.rank(file)
-                frames = file.vectors[name].frames
+                frames = vectors[name].frames
                 for at in best(fits, frames, count):
                     gap = _measure_gap(frames, at, file.frames)
                     moments.append(_Near(path, name, float(fits[at]), int(frames[at]), gap))

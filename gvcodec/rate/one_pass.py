@@ -78,12 +78,8 @@ class Source(Protocol):
 Open = Callable[[], AbstractContextManager[Source]]
 
 
-class Watch(Protocol):
-    """Shows that frames go by: gives back the frames it gets. `total` is their number."""
-
-    def __call__(
-        self, frames: Iterable[Frame], what: str, total: int | None
-    ) -> Iterable[Frame]: ...
+#: Shows that frames go by: gives back those that it gets; what for, and how many there are.
+Watch = Callable[[Iterable[Frame], str, int | None], Iterable[Frame]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from gvcodec.allocation.patches import luma_features
 from gvcodec.allocation.router import FLOOR, negative_elbo
 from gvcodec.allocation.uniqueness import allocate_tokens
+from gvcodec.base import Coded
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import base_of
@@ -141,21 +142,19 @@ class _Trial:
 
     def send(self, planes: Planes, key: bool) -> None:
         self._waiting.append(planes[0])
-        coded = self._encoder.send(planes, key)
-        self._sizes += [len(packet.payload) for packet in coded.packets]
-        self._measure(coded.base_frames)
+        self._take(self._encoder.send(planes, key))
 
     def finish(self, scenes: list[Scene]) -> tuple[list[float], list[float]]:
         """Bytes and errors of each scene. Packets of a GOP are together, whatever their order."""
         for coded in self._encoder.drain():
-            self._sizes += [len(packet.payload) for packet in coded.packets]
-            self._measure(coded.base_frames)
+            self._take(coded)
         starts = np.cumsum([0, *(scene.frames for scene in scenes)])[:-1]
         sizes, errors = (np.add.reduceat(x, starts) for x in (self._sizes, self._errors))
         return sizes.tolist(), errors.tolist()
 
-    def _measure(self, base_frames: list[Planes]) -> None:
-        for shown in base_frames:
+    def _take(self, coded: Coded) -> None:
+        self._sizes += [len(packet.payload) for packet in coded.packets]
+        for shown in coded.base_frames:
             source = self._waiting.pop(0).astype(np.int32)
             self._errors.append(float(np.abs(source - shown[0]).sum()))
 

@@ -67,8 +67,8 @@ class Vectors:
 
 
 class SummarisedFile:
-    """`gops`, `frames`, `size` of the file in bytes; read when they are asked for, `vectors` by
-    embedder id, and `notes` on packets that were left out."""
+    """`gops`, `frames`, `size` of the file in bytes; `vectors` are read when they are asked for,
+    with `notes` on packets that were left out."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._counted = _Counted(stream)
@@ -76,14 +76,7 @@ class SummarisedFile:
         self.gops = self.reader.gops()
         self.frames = sum(gop.frames for gop in self.gops)
         self.size = stream.seek(0, io.SEEK_END)
-
-    @property
-    def vectors(self) -> dict[bytes, Vectors]:
-        return self._summaries[0]
-
-    @property
-    def notes(self) -> list[str]:
-        return self._summaries[1]
+        self.notes: list[str] = []
 
     @property
     def bytes_read(self) -> int:
@@ -119,8 +112,9 @@ class SummarisedFile:
         )
 
     @cached_property
-    def _summaries(self) -> tuple[dict[bytes, Vectors], list[str]]:
-        notes: list[str] = []
+    def vectors(self) -> dict[bytes, Vectors]:
+        """By embedder's id; fills `notes`."""
+        notes = self.notes
         found: dict[bytes, list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = {}
         for gop in self.gops:
             try:
@@ -136,13 +130,12 @@ class SummarisedFile:
             except DamagedStreamError as error:
                 if len(notes) <= _MOST_NOTES:
                     notes.append(f"{self.name}: GOP at frame {gop.first_frame}: {error}; left out")
-        vectors = {
+        if len(notes) > _MOST_NOTES:
+            notes[_MOST_NOTES:] = [f"{self.name}: more summaries are left out"]
+        return {
             name: Vectors(*map(np.concatenate, zip(*parts, strict=True)))
             for name, parts in found.items()
         }
-        if len(notes) > _MOST_NOTES:
-            notes[_MOST_NOTES:] = [f"{self.name}: more summaries are left out"]
-        return vectors, notes
 
     def _head(self, at: int) -> tuple[Kind, int]:
         """Kind and whole size of the packet at an offset."""

@@ -72,11 +72,7 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         return
-    with (
-        PendingFile(path, overwrite) as pending,
-        name_errors(path),
-        open(pending.temporary, "wb") as stream,
-    ):
+    with _open_pending(path, overwrite) as stream:
         yield stream
 
 
@@ -359,12 +355,14 @@ def write_whole(path: str) -> Iterator[BinaryIO]:
         return
     with name_store_errors(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with (
-        PendingFile(path, overwrite=True) as pending,
-        name_errors(path),
-        open(pending.temporary, "wb") as stream,
-    ):
+    with _open_pending(path, overwrite=True) as stream:
         yield stream
+
+
+@contextlib.contextmanager
+def _open_pending(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+    with PendingFile(path, overwrite) as file, name_errors(path), open(file.temporary, "wb") as to:
+        yield to
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -403,12 +401,8 @@ def reread(source: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
     if name is not None and name != "-" and not _is_pipe(name):
         yield name
         return
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(work_folder())
-        if name is None:
-            stream = source
-        else:
-            stream = stack.enter_context(open_input(name))  # type: ignore[assignment]
+    given = contextlib.nullcontext(source) if name is None else open_input(name)
+    with work_folder() as folder, given as stream:
         path = os.path.join(folder, os.path.basename(name or "").strip("-") or "input")
         with name_errors(path), open(path, "wb") as spool:
             shutil.copyfileobj(stream, spool)  # type: ignore[arg-type]
