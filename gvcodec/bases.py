@@ -163,7 +163,6 @@ _BASES = {base.name: base for base in _ALL}
 
 
 def names() -> tuple[str, ...]:
-    """All bases by their numbers."""
     return tuple(_BASES)
 
 

@@ -164,7 +164,6 @@ class EncoderConfig:
 
     @property
     def steps(self) -> int:
-        """Steps of fitting."""
         return self._row.fit_steps if self.fit is None else self.fit
 
     @property

@@ -45,7 +45,6 @@ class FrameCount:
         bar.begin("encode", None)
 
     def heard(self, task: Task, outcome: Outcome) -> None:
-        """A task is done."""
         uri, value = task.arguments["uri"], outcome.value or {}
         if outcome.error:
             self._planned[uri] = 0
@@ -148,7 +147,6 @@ class _File:
         self._folder = self._ledger.chunk_folder(self._key)
 
     def encode(self) -> None:
-        """Raises `FileFailed`, `UsageError`."""
         if self._memory > self._driver.engine.memory:
             size = f"{self._plan.width}×{self._plan.height}"
             raise FileFailed(

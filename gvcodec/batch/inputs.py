@@ -84,7 +84,6 @@ def folder_of(uri: str, inputs: Sequence[str]) -> str:
 
 
 def is_video(path: str) -> bool:
-    """By its name."""
     return posixpath.splitext(path)[1].lower() in VIDEOS
 
 

@@ -59,7 +59,6 @@ class Settings:
     version: str = gvcodec.__version__
 
     def key(self, content: str) -> str:
-        """The name of the work on a video of this content."""
         what = repr((_VERSION, content, self))
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
@@ -213,7 +212,6 @@ class Ledger:
         return found
 
     def write_table(self, jobs: Sequence[Job]) -> None:
-        """The table, anew."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         writer.writeheader()

@@ -37,7 +37,6 @@ class Cursor:
         self._what = what
 
     def __len__(self) -> int:
-        """Bytes left."""
         return len(self._data) - self._at
 
     def take(self, size: int) -> bytes:

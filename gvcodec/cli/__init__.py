@@ -45,7 +45,6 @@ _FIRST = ("encode", "decode")
 
 
 def commands() -> list[str]:
-    """Names of all commands."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
     return sorted(
         names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)

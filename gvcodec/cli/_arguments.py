@@ -117,7 +117,6 @@ def call(
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
-    """What the options of `add_limits` say."""
     return Limits(**values_of(Limits, options))
 
 

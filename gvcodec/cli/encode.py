@@ -71,7 +71,6 @@ def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
 
 
 def job_of(options: argparse.Namespace, source: str = "", output: str = "") -> Job:
-    """The job that parsed options describe."""
     config = EncoderConfig(**values_of(EncoderConfig, options))
     wanted = InputOptions(**values_of(InputOptions, options, until=end_of(options)))
     own = {"source": source, "output": output, "config": config, "input_options": wanted}

@@ -39,7 +39,6 @@ class Choice:
 
     @property
     def count(self) -> int:
-        """Frames of each clip."""
         return self.places.shape[1]
 
 

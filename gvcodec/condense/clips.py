@@ -54,7 +54,6 @@ def in_folders(folder: Path) -> list[tuple[Path, str]]:
 
 
 def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = SIDE) -> Clips:
-    """All of them, small."""
     pairs = list(videos)
     classes = tuple(sorted({label for _, label in pairs}))
     if len(classes) < 2:

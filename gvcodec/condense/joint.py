@@ -84,7 +84,6 @@ class CodedSet:
 
     @property
     def values(self) -> NDArray[np.int16]:
-        """The integers to store."""
         every, places = np.arange(len(self.clips)), self.places
         begin = self._tokens(every, places)
         self._forget(every, places)

@@ -55,7 +55,6 @@ class Made:
 
     @property
     def count(self) -> int:
-        """Frames of each clip."""
         return self.kept.shape[1]
 
     def shown(self, frames: int) -> NDArray[np.uint8]:

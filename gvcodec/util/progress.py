@@ -49,7 +49,6 @@ class State:
 
     @property
     def words(self) -> str:
-        """What matters most first."""
         frames = self.frames
         count = "" if frames is None else count_noun(frames, "frame")
         if frames is not None and self.total:
@@ -60,7 +59,6 @@ class State:
         return "  ".join(part for part in (left, count, self.note) if part)
 
     def json(self) -> str:
-        """One object, in one line."""
         left = None if self.left is None else round(self.left, 1)
         values = {
             "stage": self.stage,
