@@ -45,7 +45,7 @@ class DecodingTimes:
 
     def __init__(self, period: Fraction) -> None:
         #: The longest time from frame to frame, when the newest is shown, the last decoding time.
-        self._longest, self._newest, self._last = math.ceil(period), 0, -(1 << 63)
+        self._longest, self._newest, self._last = math.ceil(period), 1 << 62, -(1 << 63)
 
     def send(self, pts: int) -> None:
         """The encoder gets the frame that is shown next."""
