@@ -86,7 +86,7 @@ class BundleModel:
 
     def decode(self, data: bytes, frames: int) -> bytes:
         """
-        The symbols of so many frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
+        The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they have more than BUNDLE_OBUS OBUs.
         """
 
 class FramePainter:

@@ -18,15 +18,13 @@ _PATIENCE = 60.0
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A browser; the test is skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")
     path = os.environ.get("GVCODEC_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip("needs Chromium")
     with playwright.sync_playwright() as driver:
         sandbox = os.geteuid() != 0
-        chromium = driver.chromium
-        yield chromium.launch(executable_path=path, args=_FLAGS, chromium_sandbox=sandbox)
+        yield driver.chromium.launch(executable_path=path, args=_FLAGS, chromium_sandbox=sandbox)
 
 
 class Page:
@@ -46,7 +44,6 @@ class Page:
             self._errors.append(f"{message.text} {message.location}")
 
     def run(self, script: str) -> Any:
-        """The value of an expression, awaited. Raises `RuntimeError` with what the page throws."""
         asked = {"expression": script, "awaitPromise": True, "returnByValue": True}
         result = self._devtools.send("Runtime.evaluate", asked | {"userGesture": True})
         if (thrown := result.get("exceptionDetails")) is not None:
@@ -54,7 +51,6 @@ class Page:
         return result["result"].get("value")
 
     def until(self, condition: str, seconds: float = _PATIENCE) -> None:
-        """Wait for an expression to be true. Raises `TimeoutError`."""
         for _ in range(round(20 * seconds)):
             if self.run(f"Boolean({condition})"):
                 return
@@ -62,6 +58,5 @@ class Page:
         raise TimeoutError(f"never true: {condition}; {self.run('window.player?.errors')}")
 
     def errors(self) -> list[str]:
-        """What the console has complained about so far."""
         self.run("0")
         return self._errors

@@ -1,5 +1,4 @@
-"""Small clips for the tests, made by arithmetic: texture that moves, a patch that moves another
-way, changing light."""
+"""Small clips for the tests: moving texture, a patch that moves another way, changing light."""
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -17,7 +16,6 @@ from gvcodec.types import Planes, VideoFormat
 
 
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
-    """Smooth noise of several sizes, about 0…1."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width))
     for size in (2, 5, 16, 48):
@@ -58,13 +56,11 @@ def make_clip(
 
 
 def blurred_clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], list[Planes]]:
-    """Sources (a textured picture that moves one pixel a frame) and "base frames" (the same,
-    blurred)."""
+    """Sources (a textured picture that pans) and "base frames" (the same, blurred)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0 : side + frames]
-    texture = (
-        500 + 120 * np.sin(x / 9 + seed) * np.cos(y / 13) + rng.normal(0, 60, (side, side + frames))
-    )
+    waves = 120 * np.sin(x / 9 + seed) * np.cos(y / 13)
+    texture = 500 + waves + rng.normal(0, 60, (side, side + frames))
     blurred = sum(np.roll(texture, (i, j), (0, 1)) for i in range(-2, 3) for j in range(-2, 3)) / 25
     flat = np.full((side // 2, side // 2), 512, np.uint16)
 

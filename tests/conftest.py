@@ -33,8 +33,7 @@ FASTEST = {"av1": 10, "vvc": 4}
 
 
 def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[Planes]:
-    """10-bit 4:2:0 frames of smooth texture that pans by (3, 1) samples a frame (values are
-    multiples of four)."""
+    """10-bit 4:2:0 texture that pans by (3, 1) samples a frame; values are multiples of 4."""
     rng = np.random.default_rng(seed)
     margin = 3 * frames + 8
     field = rng.normal(size=(height + margin, width + margin))
@@ -48,8 +47,7 @@ def moving_texture(width: int, height: int, frames: int, seed: int = 1) -> list[
         view = field[number : number + height, 3 * number : 3 * number + width]
         y = (64 + 4 * np.round(view * 200)).astype(np.uint16)
         u = (400 + 4 * np.round(view[::2, ::2] * 40)).astype(np.uint16)
-        v = (600 - 4 * np.round(view[::2, ::2] * 40)).astype(np.uint16)
-        clip.append((y, u, v))
+        clip.append((y, u, (600 - 4 * np.round(view[::2, ::2] * 40)).astype(np.uint16)))
     return clip
 
 
@@ -80,7 +78,6 @@ def coded(
 
 
 def send_all(encoder: Any, clip: Iterable[Planes]) -> tuple[list[Any], list[Planes]]:
-    """Packets and base frames that an encoder of a base makes of frames."""
     parts = [*(encoder.send(planes) for planes in clip), encoder.flush()]
     packets = [packet for part in parts for packet in part.packets]
     return packets, [frame for part in parts for frame in part.base_frames]
@@ -93,8 +90,7 @@ def packets_in(data: bytes) -> list[Packet]:
 def rewritten(data: bytes, change: Callable[[list[Packet]], Iterable[Packet]]) -> bytes:
     """The stream with `change` applied to its packets, every checksum right."""
     reader = Reader(io.BytesIO(data))
-    packets = list(reader.packets())
-    return stream_of(reader.header, change(packets), reader.base_hash)
+    return stream_of(reader.header, change(list(reader.packets())), reader.base_hash)
 
 
 def before_keys(packets: Iterable[Packet], new: Iterable[Sequence[Packet]]) -> list[Packet]:
@@ -110,7 +106,6 @@ def without_painted_hash(data: bytes) -> bytes:
 
 
 def metadata_of(path: Path) -> Metadata:
-    """What a stream says of title, chapters, tags and its source."""
     packets = Reader(io.BytesIO(path.read_bytes())).packets()
     return Metadata.unpack(next(p.payload for p in packets if p.kind is Kind.METADATA))
 
@@ -118,8 +113,7 @@ def metadata_of(path: Path) -> Metadata:
 def in_process(*words: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
     """Python with these words in a process of its own, and its exit code."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 600}
-    command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, check=False, **pipes | options)
+    done = subprocess.run([sys.executable, *map(str, words)], check=False, **pipes | options)
     assert done.returncode == code, done.stderr
     return done
 
@@ -152,14 +146,12 @@ def run_without_torch(*words: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="session")
 def clip() -> list[Planes]:
-    """Twenty frames of 96×80."""
     return moving_texture(96, 80, 20)
 
 
 @pytest.fixture(scope="session")
 def weights_folder(tmp_path_factory) -> Path:
-    """Files of weights that stand for those of LPIPS and DISTS: the small network that is shipped,
-    and a narrow network of AlexNet's form with random weights."""
+    """Stand-ins for the weights of LPIPS and DISTS: the shipped network, a random AlexNet."""
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
@@ -182,8 +174,7 @@ def weights_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
-    """Metrics are taken with the weights of `weights_folder`, here and in programs started from
-    here."""
+    """Metrics use the weights of `weights_folder`, in child processes too."""
     from eval.metrics import network
     from gvcodec.perceptual import WEIGHTS_VARIABLE
 
@@ -195,7 +186,6 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
 
 @pytest.fixture
 def vvenc() -> None:
-    """Skips a test where no program has VVenC."""
     try:
         find_ffmpeg()
     except UsageError as error:
@@ -222,7 +212,6 @@ def clips_equal(left: Iterable[Planes], right: Iterable[Planes]) -> bool:
 
 
 def psnr(left: Planes, right: Planes) -> float:
-    """PSNR of luma in dB."""
     mse = float(np.mean((left[0].astype(float) - right[0].astype(float)) ** 2))
     return 99.0 if mse == 0 else float(10 * np.log10(1023**2 / mse))
 

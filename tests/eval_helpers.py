@@ -3,8 +3,6 @@
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from eval.codecs import Options
 from eval.codecs.peers import make
 from eval.sequences import procedural
@@ -37,9 +35,7 @@ def quick_x264():
 def altered(clip, path: Path, change) -> RawVideo:
     """A decoded video made by `change(list of frames) -> list of frames`."""
     frames = change([clip.raw.planes(i) for i in range(clip.raw.frames)])
-    path.write_bytes(
-        b"".join(np.ascontiguousarray(p).tobytes() for planes in frames for p in planes)
-    )
+    path.write_bytes(b"".join(plane.tobytes() for planes in frames for plane in planes))
     return RawVideo(path, clip.raw.width, clip.raw.height, len(frames), clip.raw.depth)
 
 

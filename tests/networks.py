@@ -6,6 +6,10 @@ import numpy as np
 
 from conformance.decoder.networks import IntegerNetwork
 from gvcodec.entropy.network import Layer
+from gvcodec.gvc1d.entropy_model import BACK, MEMORY, SIDE
+from gvcodec.models import PAINTER
+from gvcodec.painter.model import Model
+from gvcodec.painter.payload import Delta, in_groups, pack
 
 
 def of_second_decoder(layers: list[Layer]) -> IntegerNetwork:
@@ -29,28 +33,18 @@ def forward(layers: list[Layer], rows: np.ndarray) -> np.ndarray:
 
 
 def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:
-    """Any layers of these sizes; the last one gives 16-bit numbers."""
     layers = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        final = i == len(sizes) - 2
-        layers.append(
-            Layer(
-                rng.integers(-128, 128, (outputs, inputs)).astype(np.int8),
-                rng.integers(-(2**14), 2**14, outputs).astype(np.int32),
-                rng.integers(1, 2**15, outputs).astype(np.int32) * rng.choice([-1, 1]),
-                int(rng.integers(14, 26)),
-                -(2**15) if final else 0,
-                2**15 - 1 if final else 127,
-            )
-        )
+        weight = rng.integers(-128, 128, (outputs, inputs)).astype(np.int8)
+        bias = rng.integers(-(2**14), 2**14, outputs).astype(np.int32)
+        multiplier = rng.integers(1, 2**15, outputs).astype(np.int32) * rng.choice([-1, 1])
+        bounds = (-(2**15), 2**15 - 1) if i == len(sizes) - 2 else (0, 127)
+        layers.append(Layer(weight, bias, multiplier, int(rng.integers(14, 26)), *bounds))
     return layers
 
 
 def make_latent_network() -> list[Layer]:
-    """A small network for latent tokens, made by hand: the scale follows what the memory and the
-    values before have, the mean the last frame's value."""
-    from gvcodec.gvc1d.entropy_model import BACK, MEMORY, SIDE
-
+    """Latent tokens: the scale follows memory and values before, the mean the last frame."""
     rng = np.random.default_rng(58)
     first = np.zeros((16, SIDE + BACK), np.int8)
     first[:8, MEMORY] = rng.integers(0, 30, (8, MEMORY.stop - MEMORY.start))
@@ -59,23 +53,12 @@ def make_latent_network() -> list[Layer]:
     bias = np.full(16, -64 * 40, np.int32)
     hidden = Layer(first, bias, np.full(16, 1 << 12, np.int32), 19)
     last = rng.integers(-20, 20, (3, 16)).astype(np.int8)
-    out = Layer(
-        last,
-        np.array([127 * 64, 0, 127 * 10], np.int32),
-        np.array([1 << 8, 1 << 7, 1 << 7], np.int32),
-        16,
-        -(1 << 14),
-        1 << 14,
-    )
-    return [hidden, out]
+    bias, multiplier = np.int32([[127 * 64, 0, 127 * 10], [1 << 8, 1 << 7, 1 << 7]])
+    return [hidden, Layer(last, bias, multiplier, 16, -(1 << 14), 1 << 14)]
 
 
 def other_biases(seed: int) -> bytes:
     """A fit that moves every bias of the shipped painter."""
-    from gvcodec.models import PAINTER
-    from gvcodec.painter.model import Model
-    from gvcodec.painter.payload import Delta, in_groups, pack
-
     rng, layers = np.random.default_rng(seed), Model.load(PAINTER.find()).layers
     sizes = {f"{name}.bias": layer.bias.size for name, layer in layers.items()}
     return pack([Delta(n, rng.integers(-9, 10, sizes[n]), 8) for n in in_groups(1, sizes)])

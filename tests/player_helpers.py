@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 import gvcodec
@@ -20,7 +22,7 @@ from gvcodec.player import server as server_module
 from gvcodec.player.server import PlayerServer, page_folder
 from gvcodec.types import Planes, VideoFormat
 from tests.browser import Page
-from tests.clips import add_video
+from tests.clips import add_video, sound_of
 from tests.conftest import moving_texture
 from tests.networks import other_biases
 
@@ -38,7 +40,6 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node
 
 @contextmanager
 def running(path: Path, *options: str) -> Iterator[PlayerServer]:
-    """The server of `gvcodec play PATH`, in a thread."""
     with serve(str(path), [*options]) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -69,7 +70,6 @@ def opened(name: str) -> gvcodec.Video:
 
 
 def flat(planes: Planes) -> bytes:
-    """The samples of a frame as the page has them."""
     return b"".join(plane.tobytes() for plane in planes)
 
 
@@ -81,9 +81,8 @@ def run_node(script: str, tmp_path: Path, *words: object) -> str:
         (folder / "package.json").write_text('{"type": "module"}')
     (tmp_path / "script.mjs").write_text(script)
     command = ["node", tmp_path / "script.mjs", folder, *words]
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False
-    )
+    how = {"capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run([*map(str, command)], check=False, **how)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -95,7 +94,6 @@ def as_mp4(path: Path) -> Path:
 
 
 def go(page: Page, number: int) -> None:
-    """Show a frame."""
     page.run(f"player.go({number})")
     page.until(f"player.wanted === undefined && player.shown.frame === {number}")
 
@@ -108,19 +106,16 @@ PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48
 
 
 def middle(page: Page, name: str) -> list[float]:
-    """Left, middle, width and height of an element in CSS pixels: [x, y, width, height]."""
     box = f"document.getElementById('{name}').getBoundingClientRect()"
     x, y, width, height = page.run(f"Object.values({box}.toJSON()).slice(0, 4)")
     return [x, y + height / 2, width, height]
 
 
 def painted_digest(page: Page) -> str:
-    """Of the painted samples on the page."""
     return page.run(DIGEST.replace("shown.base", "shown.painted"))
 
 
 def digest_of(video: gvcodec.Video, number: int) -> str:
-    """Of those that the decoder paints."""
     (frame,) = video.decode_range(number, number + 1)
     return hashlib.sha256(flat(frame.planes)).hexdigest()
 
@@ -147,53 +142,39 @@ SUBTITLES = ("mov_text", "subrip", "ass", "webvtt", "dvd_subtitle")
 def with_beep(
     path: Path, codec: str, rate: int, begins: float, others: tuple[str, ...] = ()
 ) -> Path:
-    """A second of video whose sound is silent until `begins` seconds, then a tone. `others`: tracks
-    before it, AC-3 ("ac3") or subtitles."""
-    import av
-    import numpy as np
-
+    """A second of video, a tone from `begins` seconds on; `others`: tracks before it."""
     size = 960 if codec == "libopus" else 1024
     with av.open(str(path), "w", options={"default_mode": "passthrough"}) as container:
         video = add_video(container, 96, 80)
-        earlier = {
-            container.add_mux_stream(other)
-            if other in SUBTITLES
-            else container.add_stream(other, rate=48000, layout="stereo"): other
-            for other in others
-        }
-        audio = container.add_stream(codec, rate=rate, layout="stereo")
-        for stream, other in earlier.items():
+        earlier = {}
+        for other in others:
             if other in SUBTITLES:
+                stream = container.add_mux_stream(other)
                 stream.time_base = Fraction(1, 1000)
+            else:
+                stream = container.add_stream(other, rate=48000, layout="stereo")
+            earlier[stream] = other
+        audio = container.add_stream(codec, rate=rate, layout="stereo")
         container.start_encoding()
         for stream, other in earlier.items():
             if other in SUBTITLES:
-                text = b"Bonjour"
-                packet = av.Packet(len(text).to_bytes(2, "big") + text)
+                packet = av.Packet(b"\0\x07Bonjour")
                 packet.pts = packet.dts = 0
                 packet.duration, packet.time_base = 900, Fraction(1, 1000)
                 packet.stream = stream
                 container.mux(packet)
             else:
-                silence = av.AudioFrame.from_ndarray(
-                    np.zeros((2, 48000), np.float32), format="fltp", layout="stereo"
-                )
-                silence.sample_rate, silence.pts = 48000, 0
+                silence = sound_of(np.zeros((2, 48000), np.float32), 48000)
                 container.mux([*stream.encode(silence), *stream.encode(None)])
         for number in range(25):
-            frame = av.VideoFrame.from_ndarray(
-                np.full((120, 96), 60 + 5 * number, np.uint8), format="yuv420p"
-            )
+            picture = np.full((120, 96), 60 + 5 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
             frame.pts = number
             container.mux(video.encode(frame))
         for first in range(0, rate, size):
             at = np.arange(first, first + size)
             tone = (np.sin(at * 0.1) * (at >= begins * rate) / 2).astype(np.float32)
-            sound = av.AudioFrame.from_ndarray(
-                np.tile(tone.repeat(2), 1)[None, :], format="flt", layout="stereo"
-            )
-            sound.sample_rate, sound.pts = rate, first
-            container.mux(audio.encode(sound))
+            container.mux(audio.encode(sound_of(np.stack([tone, tone]), rate, first)))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
     return path
@@ -207,7 +188,6 @@ def beeping(
     suffix: str = ".mkv",
     others: tuple[str, ...] = (),
 ) -> Path:
-    """A stream of `with_beep`, beside its source."""
     source, path = with_beep(folder / f"a{suffix}", codec, rate, begins, others), folder / "a.gvc"
     gvcodec.encode_file(source, path, q=45, base="av1", preset=10, fit=0, keyint=10)
     return path
@@ -224,8 +204,7 @@ _LISTEN = """(() => { let quiet = null; window.onset = null;
 
 
 def hear_onset(page: Page) -> float:
-    """Where the tone begins, in seconds of the picture, which plays from the beginning until it was
-    heard."""
+    """Seconds into the picture at which the tone begins, playing from the start."""
     page.run(_LISTEN)
     page.run("player.play()")
     page.until("onset !== null || (player.playing || player.play(), false)")

@@ -1,5 +1,4 @@
-"""Two devices on one processor: tensors that the package makes without naming a device must be
-moved before they meet others."""
+"""Two devices on one processor: tensors made without a device must be moved first."""
 
 import contextlib
 import sys
@@ -16,8 +15,7 @@ _MAKERS |= {torch.rand, torch.randn, torch.eye, torch.linspace}
 
 
 class OnHost(torch.Tensor):
-    """A tensor that was made without a device: `to` takes it there, with others it must not
-    meet."""
+    """A tensor made without a device, which must meet no others before `to`."""
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):

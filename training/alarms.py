@@ -1,7 +1,6 @@
 """Alarms that end a training run whose network is dead, explodes, or changes nothing.
 
-A dead network is easily missed: its loss falls with the rest and its pictures look fine. Limits
-leave a factor of at least three to what the shipped painter shows (`python -m training
+Limits leave a factor of at least three to what the shipped painter shows (`python -m training
 painter` logs the figures every 200 steps).
 """
 
@@ -38,8 +37,7 @@ class Alarm(GvcodecError):
 
 
 def check_features(places: float, clips: float, peak: float, dead: float, least: float) -> None:
-    """Spread of features between places and between clips, `least` at least; the largest channel
-    over the median one; the share of dead units. Raises `Alarm`."""
+    """Spread of features between places and clips, largest channel, dead units. Raises `Alarm`."""
     for name, spread in (("places", places), ("clips", clips)):
         if not spread >= least:
             raise Alarm(f"features hardly differ between {name}: {spread:.3g}")
@@ -57,11 +55,10 @@ def check_same(name: str, value: float, first: float) -> None:
 
 @dataclass(frozen=True)
 class Figures:
-    """`places`, `clips`: spread of the style features between places of a picture and between
-    clips, in levels. `peak`: root mean square of the largest channel of the trunk over the
-    median's. `dead`: share of units that never leave their zero point. `change`: mean change of
-    luma by the painter, in codes. `zeroing`: held-out loss of base frames less that of painted
-    ones. `base`: held-out loss of base frames."""
+    """`places`, `clips`: spread of the style features between these, in levels. `peak`: RMS of the
+    largest channel of the trunk over the median's. `dead`: share of units always at their zero
+    point. `change` of luma by painting, mean, in codes. `base`: held-out loss of base frames;
+    `zeroing`: less that of painted ones."""
 
     places: float
     clips: float
@@ -93,10 +90,8 @@ def features(painter: PainterNetwork, batch: Batch) -> tuple[float, float, float
     clips = float(style.mean((2, 3)).std(0).mean())
     size = trunk[-1].square().mean((0, 2, 3)).sqrt()
     peak = float(size.max() / size.median().clamp(min=1e-6))
-    alive = [
-        torch.stack([x.abs().amax((0, 2, 3)) for x in found]).amax(0) for found in levels.values()
-    ]
-    units = torch.cat(alive)
+    largest = ([x.abs().amax((0, 2, 3)) for x in found] for found in levels.values())
+    units = torch.cat([torch.stack(found).amax(0) for found in largest])
     change = float((painted[0] - batch.base[0][:, -1]).abs().mean()) * 1023
     return places, clips, peak, float((units == 0).float().mean()), change
 

@@ -22,23 +22,15 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def write_card(weights: Path, model: nn.Module, steps: int, minutes: float, **more: Any) -> None:
-    """Beside a file of weights, as .json: its SHA-256, parameters, steps, minutes, `more`, and the
-    validations of the `log.jsonl` there."""
+    """Beside weights, as .json: SHA-256, parameters, steps, minutes, `more`, the log's curve."""
     path = weights.with_suffix(".json")
     log = path.with_name("log.jsonl")
     lines = log.read_text().splitlines() if log.is_file() else []
-    card = {
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **more,
-        "steps": steps,
-        "minutes": round(minutes, 1),
-        "curve": [
-            {"step": entry["step"], "minutes": entry["minutes"], **entry["validation"]}
-            for entry in map(json.loads, lines)
-            if "validation" in entry
-        ],
-    }
+    entries = (entry for entry in map(json.loads, lines) if "validation" in entry)
+    curve = [{"step": e["step"], "minutes": e["minutes"], **e["validation"]} for e in entries]
+    card: dict[str, Any] = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    card |= {"parameters": sum(p.numel() for p in model.parameters()), **more}
+    card |= {"steps": steps, "minutes": round(minutes, 1), "curve": curve}
     path.write_text(json.dumps(card, indent=1) + "\n")
 
 

@@ -21,17 +21,14 @@ from training.material import LENGTH, WINDOW
 
 
 def _planes(flat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
-    area = WINDOW * WINDOW
-    x = flat.float() * (1 / peak)
-    return x[:, :area].reshape(LENGTH, 1, WINDOW, WINDOW), x[:, area:].reshape(
-        LENGTH, 2, WINDOW // 2, WINDOW // 2
-    )
+    luma, chroma = (flat.float() * (1 / peak)).split([WINDOW**2, WINDOW**2 // 2], 1)
+    luma = luma.reshape(LENGTH, 1, WINDOW, WINDOW)
+    return luma, chroma.reshape(LENGTH, 2, WINDOW // 2, WINDOW // 2)
 
 
 class Cache:
-    """Random crops of one half of a cache (training or held-out clips), cut and turned on `device`:
-    on the CPU out of mapped files, on a GPU out of its own memory, where all records then lie.
-    Raises `UsageError` when there is nothing."""
+    """Random crops of the training or held-out clips of a cache, out of mapped files on the CPU,
+    out of a GPU's memory there. Raises `UsageError` when there is nothing."""
 
     def __init__(
         self,
@@ -43,33 +40,22 @@ class Cache:
     ) -> None:
         index = folder / "index.jsonl"
         if not index.is_file():
-            raise UsageError(
-                f"{folder}: no cache of training material here (make one with python -m "
-                f"training material)"
-            )
-        self.entries = []
-        for line in index.read_text().splitlines():
-            entry = json.loads(line)
-            if entry["held_out"] == held_out and entry["bpp"] <= max_bpp:
-                self.entries.append(entry)
+            raise UsageError(f"{folder}: no cache here (python -m training material makes one)")
+        lines = map(json.loads, index.read_text().splitlines())
+        self.entries = [x for x in lines if x["held_out"] == held_out and x["bpp"] <= max_bpp]
         if not self.entries:
-            raise UsageError(
-                f"{folder}: the cache holds no {'held-out' if held_out else 'training'} clips"
-            )
+            half = "held-out" if held_out else "training"
+            raise UsageError(f"{folder}: the cache holds no {half} clips")
         self.device = torch.device(device)
-        self.records: list[tuple[Tensor, ...]] = [
-            self._open(folder / f"{entry['name']}.npy") for entry in self.entries
-        ]
+        self.records = [self._open(folder / f"{entry['name']}.npy") for entry in self.entries]
         self.rng = np.random.default_rng(seed)
 
     def _open(self, path: Path) -> tuple[Tensor, ...]:
-        """Base frames (int16), sources (uint8), vectors and the frames' own entries of the
-        condition of all records of a file."""
+        """Base frames (int16), sources (uint8), vectors, own entries of the condition."""
         records = np.load(path, mmap_mode="c")  # copy on write: torch wants writable memory
         fields = (records["base"].view("<i2"), records["source"], records["motion"])
-        own = np.vectorize(
-            lambda bpp: rate(int(bpp * (1 << 17)), 1 << 10, 1 << 10), otypes=[np.float32]
-        )(records["bpp"])
+        entry_of = lambda bpp: rate(int(bpp * (1 << 17)), 1 << 10, 1 << 10)
+        own = np.vectorize(entry_of, otypes=[np.float32])(records["bpp"])
         return tuple(torch.from_numpy(field).to(self.device) for field in (*fields, own))
 
     def digest(self) -> str:
@@ -78,52 +64,36 @@ class Cache:
 
     def _run(self, entry: int, record: int, size: int, augment: bool) -> tuple[Tensor, ...]:
         base_frames, sources, motion, own = self.records[entry]
-        loop, source, vectors = (
-            _planes(base_frames[record], 1023),
-            _planes(sources[record], 1023 / 4),
-            motion[record],
-        )
+        base, source = _planes(base_frames[record], 1023), _planes(sources[record], 1023 / 4)
         free = (WINDOW - size) // BLOCK + 1
-        top, left = (
-            self.rng.integers(0, free, 2) if augment else np.array([free // 2, free // 2])
-        ) * BLOCK
-        parts = [p[..., top : top + size, left : left + size] for p in (loop[0], source[0])]
-        parts += [
-            p[..., top // 2 : (top + size) // 2, left // 2 : (left + size) // 2]
-            for p in (loop[1], source[1])
-        ]
-        parts.append(
-            vectors[
-                ..., top // BLOCK : (top + size) // BLOCK, left // BLOCK : (left + size) // BLOCK
-            ]
-        )
+        corner = self.rng.integers(0, free, 2) if augment else np.array([free // 2] * 2)
+
+        def cut(planes: Tensor, unit: int) -> Tensor:
+            """The crop of planes whose samples are `unit` luma samples wide."""
+            top, left = (int(at) * BLOCK // unit for at in corner)
+            return planes[..., top : top + size // unit, left : left + size // unit]
+
+        parts = [cut(base[0], 1), cut(source[0], 1), cut(base[1], 2), cut(source[1], 2)]
+        parts.append(cut(motion[record], BLOCK))
         for axis in (2, 3):
             if augment and self.rng.random() < 0.5:
                 parts = [p.flip(axis) for p in parts]
-                parts[4] = parts[4] * torch.tensor(
-                    [-1, 1] if axis == 2 else [1, -1], dtype=torch.int16, device=self.device
-                ).view(1, 2, 1, 1)
+                signs = torch.tensor([-1, 1] if axis == 2 else [1, -1], dtype=torch.int16)
+                parts[4] = parts[4] * signs.to(self.device).view(1, 2, 1, 1)
         return *parts, own[record]
 
     def batch(self, count: int, size: int, picks: list[tuple[int, int]] | None = None) -> Batch:
-        """`count` random augmented crops of `size`², or the middle crops of the records `picks`
-        (entry, record)."""
+        """`count` random augmented crops of `size`², or middle crops of (entry, record) `picks`."""
         augment = picks is None
         if picks is None:
-            picks = [
-                (int(e), int(self.rng.integers(len(self.records[e][0]))))
-                for e in self.rng.integers(0, len(self.entries), count)
-            ]
-        runs = [
-            torch.stack(parts)
-            for parts in zip(*(self._run(e, r, size, augment) for e, r in picks), strict=True)
-        ]
+            some = map(int, self.rng.integers(0, len(self.entries), count))
+            picks = [(e, int(self.rng.integers(len(self.records[e][0])))) for e in some]
+        crops = (self._run(e, r, size, augment) for e, r in picks)
+        runs = [torch.stack(parts) for parts in zip(*crops, strict=True)]
         entries = [self.entries[e] for e, _ in picks]
-        conditions = torch.cat(
-            [condition(e["base"], Fraction(e["scale"]), min(e["q"], INDEX_END)) for e in entries]
-        ).to(self.device)
+        facts = [(e["base"], Fraction(e["scale"]), min(e["q"], INDEX_END)) for e in entries]
+        conditions = torch.cat([condition(*fact) for fact in facts]).to(self.device)
         classes = torch.tensor([min(e["q"] // 8, 7) for e in entries], device=self.device)
         rates = torch.tensor([e["bpp"] for e in entries], dtype=torch.float32, device=self.device)
-        return Batch(
-            (runs[0], runs[2]), (runs[1], runs[3]), runs[4], conditions, classes, rates, runs[5]
-        )
+        base, source = (runs[0], runs[2]), (runs[1], runs[3])
+        return Batch(base, source, runs[4], conditions, classes, rates, runs[5])

@@ -17,7 +17,6 @@ LIST = Path(__file__).with_name("held_out.txt")
 
 @lru_cache(maxsize=1)
 def sources() -> tuple[str, ...]:
-    """The sources that are held out."""
     lines = (line.strip() for line in LIST.read_text().splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 
@@ -26,10 +25,8 @@ def is_held_out(clip: str, share: float = 0.0) -> bool:
     """Whether a clip, by its file's name, is for validation: on the list, or of the share."""
     if clip.startswith(sources()):
         return True
-    source = re.split("[-_.]", clip)[0]
-    return hashlib.sha256(source.encode()).digest()[0] < 256 * share
+    return hashlib.sha256(re.split("[-_.]", clip)[0].encode()).digest()[0] < 256 * share
 
 
 def list_sha256() -> str:
-    """SHA-256 of the list, for the card of a trained model."""
     return hashlib.sha256("\n".join(sources()).encode()).hexdigest()

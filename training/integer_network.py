@@ -1,21 +1,8 @@
-"""Trains integer networks that choose probability tables, as float twins: the program of training
-`latent_entropy`.
-
-    python -m training NAME material CLIPS FOLDER
-    python -m training NAME train FOLDER NETWORK.safetensors [--minutes 10]
-    python -m training NAME card FOLDER NETWORK.safetensors [--minutes 10]
-
-`material` codes clips and keeps what the network sees of each value: inputs 0…127, and the values,
-which do not depend on the network. `train` fits the float twin and writes its integers. `card`
-prints what the network is worth, in bits a window on clips held out by source, counted by real
-packets: beside static tables and networks trained without the values before (AR), without the
-frames before (memory) and without both; and with these inputs zeroed or shuffled.
-"""
+"""Integer networks that choose probability tables, trained as float twins; what they are worth on
+held-out clips, counted by real packets (`latent_entropy` is the program)."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import MAX_ACTIVATION, Layer
-from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.errors import UsageError
 from training.held_out import is_held_out
 
 #: Activation of a value before that is absent or zero.
@@ -55,7 +41,6 @@ class Material(NamedTuple):
 
 
 def held_out(name: str) -> bool:
-    """Whether a clip is for the card."""
     return is_held_out(name, 1 / 7)
 
 
@@ -68,8 +53,7 @@ def files_of(folder: Path, kept_out: bool) -> list[Path]:
 
 
 class Twin(nn.Module):
-    """The float twin of the network: predicts a Laplace table with inflated zero for each value.
-    Activations are 0…1 here for 0…127 there."""
+    """Float twin: a Laplace table with inflated zero for each value; activations 0…1 for 0…127."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -83,11 +67,8 @@ class Twin(nn.Module):
         x = seen.float() / MAX_ACTIVATION
         x = _limit(self.second(_limit(self.first(x))))
         scale, mean, inflation = self.last(x).unbind(-1)
-        return (
-            (_USUAL + _SCALE_RANGE * scale).clamp(0, 63),
-            _MEAN_RANGE * mean,
-            (_INFLATION_RANGE * inflation).clamp(0, 127),
-        )
+        scale = (_USUAL + _SCALE_RANGE * scale).clamp(0, 63)
+        return scale, _MEAN_RANGE * mean, (_INFLATION_RANGE * inflation).clamp(0, 127)
 
     def bits(self, seen: Tensor, value: Tensor) -> Tensor:
         """Bits of each value (B,)."""
@@ -114,23 +95,18 @@ def _limit(x: Tensor) -> Tensor:
 def quantise(
     layer: nn.Linear, gain: np.ndarray | float = 1.0, offset: np.ndarray | float = 0.0
 ) -> Layer:
-    """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers; activations below
-    0 and above 127 are cut."""
+    """`gain` · (weights · x + bias) + `offset` in steps of 1 / 127, by integers, cut to 0…127."""
     weight, bias = (t.detach().double().numpy() for t in (layer.weight, layer.bias))
     gain = np.broadcast_to(np.asarray(gain, float), bias.shape)
     weight, bias = weight * gain[:, None], (bias * gain + offset) * MAX_ACTIVATION
     step = np.maximum(np.abs(weight).max(1), 1e-6) / MAX_ACTIVATION
     limit = (1 << 30) - 1
-    return Layer(
-        np.round(weight / step[:, None]).astype(np.int8),
-        np.clip(np.round(bias / step), -limit, limit).astype(np.int32),
-        np.round(step * (1 << _SHIFT)).astype(np.int32),
-        _SHIFT,
-    )
+    integers = np.clip(np.round(bias / step), -limit, limit).astype(np.int32)
+    multiplier = np.round(step * (1 << _SHIFT)).astype(np.int32)
+    return Layer(np.round(weight / step[:, None]).astype(np.int8), integers, multiplier, _SHIFT)
 
 
 def network_of(twin: Twin) -> list[Layer]:
-    """The integer network of a twin."""
     gain = np.array([_SCALE_RANGE, 8 * _MEAN_RANGE, _INFLATION_RANGE]) / MAX_ACTIVATION
     last = quantise(twin.last, gain, np.array([_USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
     first, second = quantise(twin.first), quantise(twin.second)
@@ -158,21 +134,15 @@ def train(material: Material, seconds: float, seed: int = 1) -> Twin:
 def bits_a_window(
     network: Sequence[Layer], material: Material, change: Callable[[Tensor], Tensor] | None = None
 ) -> float:
-    """What a window takes with the integer network, by its real packets."""
+    """Bits of a window with the integer network, by real packets; all inputs are side ones."""
     total = 0
     for first in range(0, len(material.value), _PACKET):
         seen, value = (x[first : first + _PACKET] for x in (material.seen, material.value))
-        given = seen if change is None else change(seen)
-        packet = streams.encode_predicted(
-            network, given.numpy()[None], value.int().numpy()[None], None, "cpu", _no_back(given)
-        )
-        total += 8 * len(packet[0])
+        side = (seen if change is None else change(seen)).numpy()[None]
+        back = np.zeros((1, len(seen), 0), np.int32)
+        values = value.int().numpy()[None]
+        total += 8 * len(streams.encode_predicted(network, side, values, None, "cpu", back)[0])
     return total / material.windows
-
-
-def _no_back(seen: Tensor) -> NDArray[np.int32]:
-    """All inputs are side information here."""
-    return np.zeros((1, len(seen), 0), np.int32)
 
 
 #: Inputs, and what they are where they say nothing.
@@ -204,8 +174,7 @@ def shuffle_inputs(part: Part) -> Callable[[Tensor], Tensor]:
 
 
 def static_bits(material: Material, kept_out: Material, kinds: int) -> float:
-    """Bits a window with the frequencies of each kind of value in the material; the first `kinds`
-    activations tell which kind a value is."""
+    """Bits a window by frequencies of each kind of value, which the first `kinds` inputs name."""
     total, low = 0.0, min(int(m.value.min()) for m in (material, kept_out))
     span = max(int(m.value.max()) for m in (material, kept_out)) - low + 2
     for kind in range(kinds):
@@ -223,67 +192,17 @@ def make_card(
     cuts: Mapping[str, Part],
     minutes: float,
 ) -> dict[str, object]:
-    """What a network is worth, in bits a window of `kept_out`: beside static tables, networks
-    trained without each of `cuts` and without any for `minutes`, and with these inputs zeroed or
-    shuffled."""
+    """Bits a window of `kept_out`: of a network, static tables, networks trained for `minutes`
+    without each of `cuts` and without any, and with these inputs zeroed or shuffled."""
     rows = {"shipped": bits_a_window(network, kept_out)}
     rows["static tables"] = static_bits(material, kept_out, kinds)
-    for name, parts in [
-        *((name, [part]) for name, part in cuts.items()),
-        ("both", [*cuts.values()]),
-    ]:
+    missing = {name: [part] for name, part in cuts.items()} | {"both": [*cuts.values()]}
+    for name, parts in missing.items():
         blind = without(*parts)
-        changed = material._replace(seen=blind(material.seen))
-        trained = network_of(train(changed, 60 * minutes))
+        trained = network_of(train(material._replace(seen=blind(material.seen)), 60 * minutes))
         rows[f"trained without {name}"] = bits_a_window(trained, kept_out, blind)
     for name, part in cuts.items():
         rows[f"{name} zeroed"] = bits_a_window(network, kept_out, without(part))
         rows[f"{name} shuffled"] = bits_a_window(network, kept_out, shuffle_inputs(part))
-    return {
-        "clips": kept_out.files,
-        "windows": kept_out.windows,
-        "bits a window": {name: round(bits, 2) for name, bits in rows.items()},
-    }
-
-
-class Subject(NamedTuple):
-    """What is trained. `collect`: codes a clip and writes `CLIP.N.npz` to a folder, by the options.
-    `kinds`, `cuts`: see `make_card`."""
-
-    collect: Callable[[Path, Path, argparse.Namespace], None]
-    load: Callable[[Path, bool], Material]
-    read: Callable[[Path], Sequence[Layer]]
-    write: Callable[[Path, Sequence[Layer]], None]
-    kinds: int
-    cuts: Mapping[str, Part]
-
-
-def run(subject: Subject, parser: argparse.ArgumentParser, words: Sequence[str] | None) -> None:
-    """The program of the module's first lines."""
-    parser.add_argument("what", choices=("material", "train", "card"))
-    parser.add_argument("source", type=Path, help="clips, or the folder of material")
-    parser.add_argument("target", type=Path, help="the folder of material, or the network")
-    parser.add_argument("--clips", type=int, default=0, help="most clips of the folder (all)")
-    parser.add_argument("--minutes", type=float, default=10, help="minutes of one core (10)")
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    source, target, minutes = options.source, options.target, options.minutes
-    if options.what == "material":
-        target.mkdir(parents=True, exist_ok=True)
-        clips = sorted(source.glob("*.mp4"))
-        every = -(-len(clips) // options.clips) if options.clips else 1
-        for clip in clips[:: max(1, every)]:
-            if any(target.glob(f"{clip.stem}.?.npz")):
-                continue
-            try:
-                subject.collect(clip, target, options)
-            except GvcodecError as error:
-                print(f"left out: {error}", flush=True)
-    elif options.what == "train":
-        subject.write(target, network_of(train(subject.load(source, False), 60 * minutes)))
-    else:
-        halves = subject.load(source, False), subject.load(source, True)
-        card = make_card(subject.read(target), *halves, subject.kinds, subject.cuts, minutes)
-        text = json.dumps(card, indent=2)
-        print(text)
-        target.with_suffix(".json").write_text(text + "\n")
+    bits = {name: round(value, 2) for name, value in rows.items()}
+    return {"clips": kept_out.files, "windows": kept_out.windows, "bits a window": bits}

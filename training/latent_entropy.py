@@ -1,6 +1,12 @@
-"""The entropy network of latent tokens, from zero in minutes: `training.integer_network` says how.
+"""Trains the entropy network of latent tokens, from zero in minutes (`training.integer_network`).
 
-    python -m training latent_entropy material CLIPS FOLDER --model gvc1d-small.safetensors
+    python -m training latent_entropy material CLIPS FOLDER [--model gvc1d-small.safetensors]
+    python -m training latent_entropy train FOLDER NETWORK.safetensors [--minutes 10]
+    python -m training latent_entropy card FOLDER NETWORK.safetensors [--minutes 10]
+
+`train` writes the integers of the float twin. `card` prints bits a window on clips held out by
+source: beside static tables and networks trained without the values before (AR), without the frames
+before (memory) and without both; and with these inputs zeroed or shuffled.
 
 Parts of clips are coded at random rates with a model over base av1, and the integers kept:
 `NAME.N.npz` with `values` (T, W, K, C) int16, `counts` (T, W), `rate`, `grid` (rows, columns) and
@@ -10,6 +16,7 @@ Parts of clips are coded at random rates with a model over base av1, and the int
 from __future__ import annotations
 
 import argparse
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,24 +26,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import gvcodec
 from gvcodec.entropy import streams
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import read_network, write_network
+from gvcodec.errors import GvcodecError
 from gvcodec.gvc1d.codec import window_grid
-from gvcodec.gvc1d.entropy_model import (
-    BACK,
-    MEMORY,
-    SIDE,
-    Counts,
-    EntropyModel,
-    Memory,
-    Values,
-)
+from gvcodec.gvc1d.entropy_model import BACK, MEMORY, SIDE, Counts, EntropyModel, Memory, Values
 from gvcodec.gvc1d.files import read_sizes
+from gvcodec.gvc1d.frame_options import TokenSettings
+from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.gvc1d.token_places import KINDS
+from gvcodec.media.reader import VideoReader
 from gvcodec.models import GVC1D_ENTROPY, GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
-from training.integer_network import NONE, Material, Subject, files_of, run
+from training.integer_network import NONE, Material, files_of, make_card, network_of, train
 
 INPUTS = SIDE + BACK
 #: Frames and samples of a part at most, and parts of a clip.
@@ -45,22 +49,15 @@ _FRAMES, _HEIGHT, _WIDTH, _PARTS = 10, 512, 768, 2
 _QUALITIES = (45, 50, 54, 57, 60, 62)
 #: Values that are held in memory at most: a gigabyte of what the network sees goes by in training.
 _MOST_VALUES = 6_000_000
+_NO_MEMORY = [NONE, NONE, *[0] * (MEMORY.stop - MEMORY.start - 5), NONE, NONE, 0]
 _CUTS = {
     "AR": (slice(SIDE, INPUTS), torch.zeros(BACK, dtype=torch.uint8)),
-    "memory": (
-        MEMORY,
-        torch.tensor(
-            [NONE, NONE, *[0] * (MEMORY.stop - MEMORY.start - 5), NONE, NONE, 0], dtype=torch.uint8
-        ),
-    ),
+    "memory": (MEMORY, torch.tensor(_NO_MEMORY, dtype=torch.uint8)),
 }
 
 
-def collect(clip: Path, folder: Path, options: argparse.Namespace) -> None:
-    """Code parts of a clip. Raises `MediaError`."""
-    from gvcodec.media.reader import VideoReader
-
-    model = options.model or GVC1D_SMALL.find()
+def collect(clip: Path, folder: Path, model: Path) -> None:
+    """Writes the tokens of parts of a clip, `CLIP.N.npz`. Raises `MediaError`."""
     with VideoReader(clip, frames=_FRAMES * _PARTS) as reader:
         fmt = reader.format
         frames = [_crop(frame.planes) for frame in reader]
@@ -91,12 +88,7 @@ def _crop(planes: Planes) -> Planes:
 def code(
     frames: Sequence[Planes], fmt: VideoFormat, model: Path, rate: int, q: int
 ) -> tuple[NDArray[np.int16], tuple[int, int]]:
-    """All tokens of a part (T, W, K, C), as files have them, over base av1 at `q`; rows and columns
-    of windows."""
-    import gvcodec
-    from gvcodec.gvc1d.frame_options import TokenSettings
-    from gvcodec.gvc1d.token_encoder import LatentEncoder
-
+    """Tokens of a part (T, W, K, C), as files have them, over av1 at `q`; rows and columns."""
     options = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
     data = gvcodec.encode(frames, frame_rate=25, format=fmt, **options)  # type: ignore[arg-type]
     base = list(gvcodec.decode_planes(data, fidelity=True, threads=1))
@@ -124,8 +116,7 @@ class _Kept(EntropyModel):
 
 
 def load(folder: Path, kept_out: bool, most: int = _MOST_VALUES) -> Material:
-    """The network's inputs for at most `most` values of either part, kept out or not, each frame
-    of a run with the frames before it. Raises `UsageError` where there are none."""
+    """Inputs for at most `most` values, kept out or not. Raises `UsageError` if there are none."""
     files = files_of(folder, kept_out)
     order = np.random.default_rng(1).permutation(len(files))
     seen, value, windows, taken, total = [], [], 0, 0, 0
@@ -167,11 +158,32 @@ def read(path: Path) -> list[Layer]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="latent_entropy", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", type=Path, help="network that makes the tokens (the shipped one)"
-    )
-
-    def write(path: Path, network: Sequence[Layer]) -> None:
-        write_network(path, network, GVC1D_ENTROPY.form)
-
-    run(Subject(collect, load, read, write, KINDS, _CUTS), parser, words)
+    add = parser.add_argument
+    add("what", choices=("material", "train", "card"))
+    add("source", type=Path, help="clips, or the folder of material")
+    add("target", type=Path, help="the folder of material, or the network")
+    add("--clips", type=int, default=0, help="most clips of the folder (all)")
+    add("--minutes", type=float, default=10, help="minutes of one core (10)")
+    add("--model", type=Path, help="network that makes the tokens (the shipped one)")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    source, target, minutes = options.source, options.target, options.minutes
+    if options.what == "material":
+        target.mkdir(parents=True, exist_ok=True)
+        clips = sorted(source.glob("*.mp4"))
+        every = -(-len(clips) // options.clips) if options.clips else 1
+        for clip in clips[:: max(1, every)]:
+            if any(target.glob(f"{clip.stem}.?.npz")):
+                continue
+            try:
+                collect(clip, target, options.model or GVC1D_SMALL.find())
+            except GvcodecError as error:
+                print(f"left out: {error}", flush=True)
+    elif options.what == "train":
+        network = network_of(train(load(source, False), 60 * minutes))
+        write_network(target, network, GVC1D_ENTROPY.form)
+    else:
+        halves = load(source, False), load(source, True)
+        text = json.dumps(make_card(read(target), *halves, KINDS, _CUTS, minutes), indent=2)
+        print(text)
+        target.with_suffix(".json").write_text(text + "\n")

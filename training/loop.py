@@ -65,8 +65,7 @@ class Schedule:
 
 
 class Work(Protocol):
-    """What is trained: `model` learns by `loss`; a class that inherits says the rest where it is
-    more than nothing."""
+    """What is trained: `model` learns by `loss`; the rest does nothing by default."""
 
     model: nn.Module
 
@@ -145,15 +144,9 @@ class Loop:
         """Write `state.pt`, to a temporary name first, and the trained file."""
         if self.out is None:
             return
-        state = {
-            **self.work.state(),
-            "model": self.work.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "steps": self.steps,
-            "minutes": self.minutes,
-            "validated": self.validated,
-        }
+        state = self.work.state() | {"model": self.work.model.state_dict()}
+        state |= {name: getattr(self, name).state_dict() for name in ("average", "optimizer")}
+        state |= {"steps": self.steps, "minutes": self.minutes, "validated": self.validated}
         partial = self.out / "state.part"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")
@@ -197,8 +190,8 @@ class Loop:
             self.log({"alarms": found})
 
     def run(self, minutes: float, steps: int = 0) -> None:
-        """Train for `minutes` of the clock, or up to step `steps` where it is given, or until
-        SIGTERM or SIGINT. The state is saved at the end, also when an alarm is raised."""
+        """Train for `minutes`, or to step `steps` if given, or until SIGTERM or SIGINT; then save,
+        also when an alarm is raised."""
         begin = saved = shown = time.monotonic()
         sums: dict[str, list[float]] = {}
         with _stops() as stopped:
@@ -240,10 +233,8 @@ def _together(value: float, device: torch.device) -> float:
 def _stops() -> Iterator[list[int]]:
     """A list that SIGTERM and SIGINT are appended to meanwhile."""
     stopped: list[int] = []
-    before = {
-        s: signal.signal(s, lambda number, frame: stopped.append(number))
-        for s in (signal.SIGTERM, signal.SIGINT)
-    }
+    note = lambda number, frame: stopped.append(number)
+    before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stopped
     finally:

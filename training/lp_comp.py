@@ -1,17 +1,14 @@
-"""Trains LP-Comp, one token a frame, and the attention of QC-Comp
-(`gvcodec.retrieval.lp_comp`, `gvcodec.retrieval.ranking`).
+"""Trains LP-Comp, one token a frame, and the attention of QC-Comp (`gvcodec.retrieval`).
 
     python -m training lp_comp CLIPS --cache DIR --out DIR --minutes 4
 
 The frozen networks look once at `FRAMES` frames of each clip, 256×256, in three forms: as they are,
 coded, and changed (another part of the picture, mirrored, brighter or darker). The cache keeps
 pictures and tokens; with another tokenizer, its tokens are made anew. A step asks for single frames
-of some clips in one form among all frames of all these clips in another form, rounded as in a file.
-Its loss is the cross-entropy of the right frame, by attention and by cosines: other moments of the
-same clip are negatives like any other. Training begins at the shipped discriminants.
-
-Clips that the discriminants have not learned from are held out; of the others a sixth, by name,
-validates, and the weights of the best validation are written."""
+of some clips in one form among all frames of all these clips in another, rounded as in a file, from
+the shipped discriminants on. Its loss is the cross-entropy of the right frame, by attention and by
+cosines. Clips that the discriminants have not learned from are held out; of the others a sixth, by
+name, validates, and the weights of the best validation are written."""
 
 from __future__ import annotations
 
@@ -33,11 +30,7 @@ from gvcodec.condense.coded import decode, encode
 from gvcodec.media.reader import VideoReader
 from gvcodec.models import GVC1D_SMALL, LP_COMP, SUMMARY, model_id, save_weights
 from gvcodec.retrieval.compressor import DIM
-from gvcodec.retrieval.embedders import (
-    FrameTokens,
-    Lp,
-    Small,
-)
+from gvcodec.retrieval.embedders import FrameTokens, Lp, Small
 from gvcodec.retrieval.lp_comp import LpComp, load
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.util.messages import say
@@ -70,30 +63,22 @@ class Clip:
 
 
 def cache_pictures(path: Path, target: Path, reader: FrameTokens) -> None:
-    """Writes the pictures of a clip and their patch tokens. Of a clip that is shorter, frames lie
-    nearer to each other."""
+    """Writes the pictures of a clip and their patch tokens; of a short clip's nearer frames."""
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    kept: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    kept: list[list[NDArray[np.uint8]]] = []
     with VideoReader(path, frames=FRAMES * STRIDE) as video:
         stride = max(1, min(STRIDE, (video.expected or FRAMES * STRIDE) // FRAMES))
         for number, frame in enumerate(video):
             if number % stride == 0 and len(kept) < FRAMES:
-                part = crop_at_random(frame.planes, rng, True)
-                colour = video.format.colour
-                kept.append(
-                    (thumbnail(frame.planes, colour, Lp.side), thumbnail(part, colour, Lp.side))
-                )
+                looks = frame.planes, crop_at_random(frame.planes, rng, True)
+                kept.append([thumbnail(look, video.format.colour, Lp.side) for look in looks])
     source, changed = (np.stack(pictures) for pictures in zip(*kept, strict=True))
-    coded = decode(encode([source], _Q))[0]
-    pictures = np.stack([source, coded, changed])
+    pictures = np.stack([source, decode(encode([source], _Q))[0], changed])
     patches = reader.patches(pictures.reshape(-1, *pictures.shape[2:]))
     shape = pictures.shape[:2]
-    write_arrays(
-        target,
-        pictures=pictures,
-        patches=reader.small.narrow(patches).reshape(*shape, -1, DIM).astype(np.float16),
-        pooled=patches.mean(1).reshape(*shape, -1).astype(np.float16),
-    )
+    narrow = reader.small.narrow(patches).reshape(*shape, -1, DIM).astype(np.float16)
+    pooled = patches.mean(1).reshape(*shape, -1).astype(np.float16)
+    write_arrays(target, pictures=pictures, patches=narrow, pooled=pooled)
 
 
 def cache_latents(path: Path, target: Path, reader: FrameTokens) -> None:
@@ -122,7 +107,6 @@ def fill(clips: Path, cache: Path) -> None:
 
 
 def latents_of(cache: Path) -> Path:
-    """The folder of what the shipped tokenizer made."""
     return cache / model_id(GVC1D_SMALL.find()).hex()
 
 
@@ -139,16 +123,12 @@ def read_clips(cache: Path) -> list[Clip]:
 
 def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip], list[Clip]]:
     """Clips to learn from, to validate by, and held out."""
-    card = json.loads(SUMMARY.find().with_suffix(".json").read_text())
-    apart = set(card["held_out_clips"])
+    apart = set(json.loads(SUMMARY.find().with_suffix(".json").read_text())["held_out_clips"])
     rest = [clip for clip in clips if clip.name not in apart]
     # Clips of a source share the beginning of their names.
-    validates = [zlib.crc32(clip.name.split("-videos")[0][:12].encode()) % 6 == 0 for clip in rest]
-    return (
-        [clip for clip, own in zip(rest, validates, strict=True) if not own],
-        [clip for clip, own in zip(rest, validates, strict=True) if own],
-        [clip for clip in clips if clip.name in apart],
-    )
+    own = lambda clip: zlib.crc32(clip.name.split("-videos")[0][:12].encode()) % 6 == 0
+    held = [clip for clip in clips if clip.name in apart]
+    return [c for c in rest if not own(c)], [c for c in rest if own(c)], held
 
 
 def quantised(vectors: Tensor) -> Tensor:
@@ -157,20 +137,15 @@ def quantised(vectors: Tensor) -> Tensor:
 
 
 def match_losses(model: LpComp, asked: Tensor, keys: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """Cross-entropies of vectors `asked` (Q, 64), whose answers are the rows `wanted` (Q,) of
-    `keys` (N, 64): by attention and by cosines. The softmax over all frames is that over segments
-    times that inside a segment, so the segments of QC-Comp need no loss of their own."""
+    """Cross-entropies of `asked` (Q, 64), whose answers are the rows `wanted` (Q,) of `keys`
+    (N, 64), by attention and by cosines; segments of QC-Comp need no loss: softmaxes multiply."""
     q, k = F.normalize(asked, dim=1), F.normalize(keys, dim=1)
     attention = model.sharpness * (q @ model.ask) @ (k @ model.look).T
-    return {
-        "attention": F.cross_entropy(attention, wanted),
-        "cosine": F.cross_entropy(q @ k.T / TEMPERATURE, wanted),
-    }
+    logits = {"attention": attention, "cosine": q @ k.T / TEMPERATURE}
+    return {name: F.cross_entropy(scores, wanted) for name, scores in logits.items()}
 
 
 class Frames(Work):
-    """What is trained."""
-
     def __init__(
         self, parts: tuple[list[Clip], list[Clip], list[Clip]], seed: int, out: Path | None = None
     ) -> None:
@@ -182,7 +157,6 @@ class Frames(Work):
         self._best = float("inf")
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Of one batch of clips."""
         rng = self._rng
         some = rng.choice(len(self._learn), min(_CLIPS, len(self._learn)), replace=False)
         rows: list[tuple[Tensor, Tensor]] = []
@@ -217,8 +191,7 @@ class Frames(Work):
         return found
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        """What it costs to zero what was learned, and to give every frame the latent tokens of
-        another one. Raises `Alarm` where zeroing costs nothing."""
+        """Costs of zeroing what was learned and of shuffled latent tokens. Raises `Alarm`."""
         assert isinstance(average, LpComp)
         with torch.no_grad():
             begin = LpComp(self._learn[0].latents.shape[-1])
@@ -230,22 +203,16 @@ class Frames(Work):
         return {"zeroed": round(zeroed, 4), "latents shuffled": round(shuffled, 4)}
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
-        """The card; weights are written by `validate`."""
         assert isinstance(average, LpComp)
         path = self._out / LP_COMP.name if self._out else None
         if path is None or not path.is_file():
             return
         best = load(path)
-        figures = {
-            name: judge(network, self._held)
-            for name, network in (("begin", LpComp(best.enter.in_features)), ("trained", best))
-        }
-        held = [clip.name for clip in self._held]
-        tokenizer = model_id(GVC1D_SMALL.find()).hex()
-        write_card(
-            path, best, steps, minutes,
-            tokenizer=tokenizer, clips=len(self._learn), held_out=figures, held_out_clips=held,
-        )  # fmt: skip
+        networks = {"begin": LpComp(best.enter.in_features), "trained": best}
+        card: dict[str, Any] = {"tokenizer": model_id(GVC1D_SMALL.find()).hex()}
+        card |= {"clips": len(self._learn), "held_out_clips": [clip.name for clip in self._held]}
+        card["held_out"] = {name: judge(one, self._held) for name, one in networks.items()}
+        write_card(path, best, steps, minutes, **card)
 
     def state(self) -> dict[str, Any]:
         return {"best": self._best}
@@ -263,10 +230,8 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
         return {}
     vectors = []
     for number in range(len(FORMS)):
-        patches, latents = (
-            torch.cat([getattr(clip, key)[number] for clip in clips]).float()
-            for key in ("patches", "latents")
-        )
+        patches = torch.cat([clip.patches[number] for clip in clips]).float()
+        latents = torch.cat([clip.latents[number] for clip in clips]).float()
         latents = latents.roll((FRAMES + 3) * number, 0) if shuffle else latents
         vectors.append(model(model.tokens(patches, latents)))
     keys = quantised(vectors[FORMS.index("coded")])
@@ -287,15 +252,13 @@ def judge(model: LpComp, clips: Sequence[Clip], shuffle: bool = False) -> dict[s
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Cache what is missing, then train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, metavar="CLIPS", help="folder of videos")
-    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="tokens of clips")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="state and weights")
-    parser.add_argument(
-        "--minutes", type=float, default=4.0, help="minutes of training; 0: cache only (4)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
+    add = parser.add_argument
+    add("clips", type=Path, metavar="CLIPS", help="folder of videos")
+    add("--cache", type=Path, required=True, metavar="DIR", help="tokens of clips")
+    add("--out", type=Path, required=True, metavar="DIR", help="state and weights")
+    add("--minutes", type=float, default=4.0, help="minutes of training; 0: cache only (4)")
+    add("--seed", type=int, default=0)
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     fill(options.clips, options.cache)

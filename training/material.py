@@ -1,18 +1,11 @@
-"""Training material on disk: short runs of base frames (what a base codec decodes) with their
-sources.
+"""Training material on disk: short runs of base frames (what a base codec decodes) with sources.
 
-One `.npz`-like pair of files for each (clip, codec, q, scale): `NAME.npy`, a memory-mapped record
-array with `RUNS` runs of `LENGTH` consecutive frames in windows of `WINDOW` luma pixels, and one
-line in `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`. Record fields,
-4:2:0 with the planes flattened one after the other: `base` (LENGTH, 1.5·WINDOW²) uint16 10-bit,
-`source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first frame: zeros),
-`bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are not in display
-order.
-
-`material.json` names the data set: `{"manifest_sha256"}` of the manifest beside the
-folder of clips.
-
-q is the base's index, 0…66. Run as `python -m training material --help`.
+`NAME.npy` for each (clip, codec, q = index of the base, scale): `RUNS` records of `LENGTH` frames,
+windows of `WINDOW` luma samples, 4:2:0 flattened plane by plane: `base` (LENGTH, 1.5·WINDOW²)
+uint16 10-bit, `source` the same in uint8, `motion` (LENGTH, 2, WINDOW/16, WINDOW/16) int16 (first
+frame: zeros), `bpp` (LENGTH,) float32: bits a pixel of the frame's own packet, 0 where packets are
+not in display order. `index.jsonl`: `{"name", "clip", "base", "q", "scale", "bpp", "held_out"}`.
+`material.json`: `{"manifest_sha256"}` of the manifest beside the folder of clips.
 """
 
 from __future__ import annotations
@@ -46,27 +39,20 @@ from training.held_out import is_held_out
 WINDOW, LENGTH, RUNS = 256, 3, 10
 #: Bytes that a clip of 1080p takes.
 _MEMORY = 2 << 30
-RECORD = np.dtype(
-    [
-        ("base", "<u2", (LENGTH, WINDOW * WINDOW * 3 // 2)),
-        ("source", "u1", (LENGTH, WINDOW * WINDOW * 3 // 2)),
-        ("motion", "<i2", (LENGTH, 2, WINDOW // BLOCK, WINDOW // BLOCK)),
-        ("bpp", "<f4", (LENGTH,)),
-    ]
-)
+_PLANES, _BLOCKS = (LENGTH, WINDOW * WINDOW * 3 // 2), (LENGTH, 2, *[WINDOW // BLOCK] * 2)
+_FIELDS = [("base", "<u2", _PLANES), ("source", "u1", _PLANES), ("motion", "<i2", _BLOCKS)]
+RECORD = np.dtype([*_FIELDS, ("bpp", "<f4", (LENGTH,))])
 
 
 def crop(planes: Planes, top: int, left: int, height: int, width: int) -> Planes:
     """Views of a rectangle, in luma samples, whose corner is even."""
     y, u, v = planes
-    rows, columns = (
-        slice(first // 2, (first + side + 1) // 2) for first, side in ((top, height), (left, width))
-    )
+    sides = (top, height), (left, width)
+    rows, columns = (slice(first // 2, (first + side + 1) // 2) for first, side in sides)
     return y[top : top + height, left : left + width], u[rows, columns], v[rows, columns]
 
 
 def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
-    """The three planes of a window, flattened one after the other."""
     return np.concatenate([plane.ravel() for plane in crop(planes, top, left, WINDOW, WINDOW)])
 
 
@@ -79,8 +65,7 @@ def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
 def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
-    """Base frames of one clip in one base layer as the product codes it, with one keyframe, and bpp
-    of the packets in their order."""
+    """Base frames of a clip as the product codes it, one keyframe; bpp of packets in order."""
     config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1, speed="fast")
     encoder = open_encoder(fmt, config.resolve())
     base_frames, sizes = [], []
@@ -93,18 +78,14 @@ def encode_clip(
 def make_records(
     source: list[Planes], base_frames: list[Planes], sizes: list[float], rng: random.Random
 ) -> NDArray[np.void]:
-    """`RUNS` random windows (on the block grid) and starting times from one coded clip. `sizes`:
-    bpp of each frame."""
+    """`RUNS` random windows (on the block grid) and starting times; `sizes`: bpp of each frame."""
     height, width = source[0][0].shape
     records = np.zeros(RUNS, RECORD)
     for record in records:
         start = rng.randrange(len(base_frames) - LENGTH + 1)
         top = rng.randrange((height - WINDOW) // BLOCK + 1) * BLOCK
         left = rng.randrange((width - WINDOW) // BLOCK + 1) * BLOCK
-        rows, cols = (
-            slice(top // BLOCK, (top + WINDOW) // BLOCK),
-            slice(left // BLOCK, (left + WINDOW) // BLOCK),
-        )
+        rows, cols = (slice(n // BLOCK, (n + WINDOW) // BLOCK) for n in (top, left))
         for k in range(LENGTH):
             record["base"][k] = _window(base_frames[start + k], top, left)
             record["bpp"][k] = sizes[start + k]
@@ -115,22 +96,15 @@ def make_records(
     return records
 
 
-_ONE, _HALF = Fraction(1), Fraction(1, 2)
+_ONE = Fraction(1)
 #: Base, range of q, scale.
-_KINDS = [
-    ("av1", 36, 50, _ONE),
-    ("av1", 44, 66, _ONE),
-    ("vvc", 36, 50, _ONE),
-    ("av1", 36, 58, _HALF),
-    ("av1", 52, 66, _ONE),
-    ("vvc", 46, 63, _ONE),
-    ("av1", 40, 63, Fraction(3, 4)),
-]
+_KINDS = [("av1", 36, 50, _ONE), ("av1", 44, 66, _ONE), ("vvc", 36, 50, _ONE)]
+_KINDS += [("av1", 36, 58, Fraction(1, 2)), ("av1", 52, 66, _ONE), ("vvc", 46, 63, _ONE)]
+_KINDS += [("av1", 40, 63, Fraction(3, 4))]
 
 
 def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
-    """Every clip with every kind of base, in an order that mixes them: a stopped run still has all
-    kinds and rates."""
+    """Every clip with every kind of base, mixed: a stopped run still has all kinds and rates."""
     rng = random.Random(seed)
     jobs = []
     for turn in range(len(_KINDS)):
@@ -141,7 +115,6 @@ def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
 
 
 def describe_material(data: Path, cache: Path) -> None:
-    """Write `material.json`."""
     manifest = data.parent / "manifest.csv"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
     (cache / "material.json").write_text(json.dumps({"manifest_sha256": digest}))
@@ -150,8 +123,7 @@ def describe_material(data: Path, cache: Path) -> None:
 def add_material(
     clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str
 ) -> dict[str, Any]:
-    """The records of one clip in one form, written to the cache; gives its line of the index, or
-    why it is left out. Raises `MediaError`."""
+    """Writes the records of a clip in one form; its line of the index. Raises `MediaError`."""
     torch.set_num_threads(1)
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
@@ -166,15 +138,8 @@ def add_material(
     with open(partial, "wb") as file:
         np.save(file, records)
     os.replace(partial, target)
-    return {
-        "name": name,
-        "clip": path.name,
-        "base": base,
-        "q": q,
-        "scale": scale,
-        "bpp": round(sum(sizes) / len(sizes), 5),
-        "held_out": is_held_out(path.name),
-    }
+    facts: dict[str, Any] = {"name": name, "clip": path.name, "base": base, "q": q, "scale": scale}
+    return facts | {"bpp": round(sum(sizes) / len(sizes), 5), "held_out": is_held_out(path.name)}
 
 
 def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
@@ -216,18 +181,15 @@ def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]
 def main(words: Sequence[str] | None = None) -> None:
     """Fill a cache; what is there already is kept, so a stopped run can be continued."""
     parser = argparse.ArgumentParser(prog="material", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips")
-    parser.add_argument(
-        "--cache", type=Path, required=True, help="folder to write, outside the checkout"
-    )
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--frames", type=int, default=25, help="frames coded of each clip")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of clips")
+    add("--cache", type=Path, required=True, help="folder to write, outside the checkout")
+    add("--minutes", type=float, default=20)
+    add("--frames", type=int, default=25, help="frames coded of each clip")
+    add("--seed", type=int, default=1)
+    add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")
+    add("--jobs", type=int, default=1, help="cores to use (default %(default)s)")
+    add("--cluster", metavar="ADDRESS", help="a Ray cluster, see docs/batch.md")
     options = parser.parse_args(words)
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)

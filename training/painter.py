@@ -1,8 +1,7 @@
 """Trains the painter, starting from an existing one: `python -m training painter`.
 
 Two networks lead in turn: two steps by VGG16, one by the small network that fitting has on every
-machine. Runs have one to three frames, since what a first frame is given stays where the picture
-does. Written to the configured folder, beside what `loop` writes: `painter.safetensors`
+machine. Runs have one to three frames. Written beside what `loop` writes: `painter.safetensors`
 (averaged weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base
 frame | painted). Material: `python -m training material`.
 """
@@ -74,8 +73,7 @@ class TrainConfig:
 
 
 class PainterWork(Work):
-    """The `Work` of `loop`. Raises `UsageError` without material, `MediaError` without a painter to
-    begin with or weights to lead it."""
+    """Raises `UsageError` without material, `MediaError` without a painter or leading weights."""
 
     def __init__(self, config: TrainConfig, device: str = "") -> None:
         """`device`: torch's name of one; a GPU where there is one, else the processor."""
@@ -97,10 +95,8 @@ class PainterWork(Work):
         leading = perceptual.guide_network(leader)
         if leading is None:
             raise MediaError("no weights of the perceptual losses found")
-        loss, config = PerceptualLoss(weights=leading[1]).to(self.device), self.config
-        return Objective(
-            loss, config.pixel, config.energy, config.temporal, config.guard, config.contrast
-        )
+        loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
+        return Objective(loss, c.pixel, c.energy, c.temporal, c.guard, c.contrast)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
@@ -137,19 +133,16 @@ class PainterWork(Work):
 
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
-        """LPIPS-VGG, DISTS and PSNR (luma, dB) of base and painted frames of held-out clips; also
-        writes a sheet of crops. {} where the metrics' weights are not found."""
+        """LPIPS-VGG, DISTS, PSNR (luma, dB) of base and painted held-out frames, with a sheet of
+        crops; {} without the metrics' weights."""
         if not perceptual.find_weights():
             return {}
-        metrics = {
-            "lpips_vgg": perceptual.lpips("vgg").to(self.device),
-            "dists": perceptual.dists().to(self.device),
-        }
+        metrics = {"lpips_vgg": perceptual.lpips("vgg"), "dists": perceptual.dists()}
+        metrics = {name: metric.to(self.device) for name, metric in metrics.items()}
         totals: dict[str, list[float]] = {}
         rows = []
         for pick in self._picks(self.config.validate_samples):
-            batch = self.held.batch(1, 256, [pick])
-            source, pictures = _pictures(average, batch)
+            source, pictures = _pictures(average, self.held.batch(1, 256, [pick]))
             wanted = crop_rgb(source, SMALL).clamp(0, 1)
             row = [wanted]
             for name, planes in pictures.items():
@@ -169,22 +162,13 @@ class PainterWork(Work):
         assert isinstance(average, PainterNetwork)
         path, material = self.out / PAINTER.name, Path(self.config.cache) / "material.json"
         average.save(path)
-        described = self.config.describe()
-        write_card(
-            path,
-            average,
-            steps,
-            minutes,
-            config=described | {"initial": Path(self.config.initial).name} | average.sizes,
-            data={
-                **(json.loads(material.read_text()) if material.is_file() else {}),
-                "cache_sha256": self.data.digest(),
-                "coded_clips": len(self.data.entries),
-                "held_out_clips": len(self.held.entries),
-                "held_out_sha256": list_sha256(),
-            },
-            device=f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}",
-        )
+        config = self.config.describe() | {"initial": Path(self.config.initial).name}
+        data = json.loads(material.read_text()) if material.is_file() else {}
+        data |= {"cache_sha256": self.data.digest(), "held_out_sha256": list_sha256()}
+        data |= {"coded_clips": len(self.data.entries), "held_out_clips": len(self.held.entries)}
+        device = f"{self.device} ({torch.get_num_threads()} threads), torch {torch.__version__}"
+        facts = {"config": config | average.sizes, "data": data, "device": device}
+        write_card(path, average, steps, minutes, **facts)
 
     def state(self) -> dict[str, Any]:
         return {"class_loss": self.class_loss}
@@ -195,7 +179,6 @@ class PainterWork(Work):
 
 
 def _begin(batch: Batch, frames: int) -> Batch:
-    """The first frames of the runs."""
     base, source = ((p[0][:, :frames], p[1][:, :frames]) for p in (batch.base, batch.source))
     return replace(batch, base=base, source=source, vectors=batch.vectors[:, :frames])
 
@@ -217,13 +200,8 @@ def _pictures(
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:
     """A new run, or the one whose state is in `out`."""
-    schedule = Schedule(
-        rate=config.learning_rate,
-        plan_minutes=config.plan_minutes,
-        warm_up=config.warm_up,
-        average=config.average,
-        validate_minutes=config.validate_minutes,
-    )
+    named = ("plan_minutes", "warm_up", "average", "validate_minutes")
+    schedule = Schedule(config.learning_rate, **{name: getattr(config, name) for name in named})
     return Loop(PainterWork(config, device), schedule, Path(config.out))
 
 

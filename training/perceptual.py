@@ -1,22 +1,12 @@
-"""Trains the small network that stands in for VGG16 in the perceptual loss, by VGG16's distances:
-fitting then needs no weights from elsewhere.
+"""Distils VGG16 into the small network of the perceptual loss that fitting ships with.
 
     python -m training perceptual --cache out/cache --out out/distil --minutes 60
 
-The student has the form of VGG16 with far fewer channels, so everything that computes LPIPS-VGG and
-DISTS from VGG's weights works with its own, and its file reads like theirs. It learns in three
-steps:
-
-1. Material: pictures on the way of fitting (base frames painted with weights, of those that
-   fitting may change, moved at random) beside their sources, and for each the teacher's distances
-   and the gradient of their sum by the painted picture.
-2. Layer by layer, in closed form: of each layer of the teacher the channels that tell most of the
-   others are chosen (pivoted Cholesky of covariances), and the student's layer is fitted to what
-   they respond, given the student's layers below. Differences between painted picture and source
-   count most: they are what distances are made of, and a network may fit all of its maps well and
-   their differences not at all.
-3. By gradient descent, all layers and the weights of the distances, on the teacher's gradients and
-   distances.
+The student has the form of VGG16 with far fewer channels, so LPIPS-VGG and DISTS work with its
+weights too. Material (`perceptual_pairs`) is painted with randomly moved weights. Layer by layer,
+in closed form, the teacher's most informative channels are chosen (pivoted Cholesky of covariances)
+and the student's layer is fitted to their responses, most to differences between painted picture
+and source. Then gradient descent of all weights on the teacher's gradients and distances.
 """
 
 from __future__ import annotations
@@ -45,8 +35,7 @@ _REACH = (8, 32)  # sides of the blocks whose gains gradients are compared by
 
 
 def _local_gains(gradient: Tensor, picture: Tensor, side: int) -> Tensor:
-    """What a gradient says of gains of three bands of luma in blocks of `side`²: `(N, 3, H/side,
-    W/side)`."""
+    """Gradient by gains of three bands of luma in blocks: `(N, 3, H/side, W/side)`."""
     low = (picture * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     bands = []
     for reach in (3, 7, 15):
@@ -68,15 +57,11 @@ def _follow(
 
 
 def _angles(ours: Tensor, theirs: Tensor, painted: Tensor) -> Tensor:
-    """One minus the cosine of two gradients `(3, N)`: of pixels, and of the gains of bands in
-    blocks."""
-    pairs = [
-        (ours, theirs),
-        *((_local_gains(ours, painted, s), _local_gains(theirs, painted, s)) for s in _REACH),
-    ]
-    return torch.stack(
-        [1 - F.cosine_similarity(a.flatten(1), b.flatten(1), eps=1e-12) for a, b in pairs]
-    )
+    """1 - cosine of two gradients `(3, N)`: of pixels, and of the gains of bands in blocks."""
+    pairs = [(ours, theirs)]
+    pairs += [tuple(_local_gains(g, painted, side) for g in (ours, theirs)) for side in _REACH]  # type: ignore[misc]
+    flat = [(a.flatten(1), b.flatten(1)) for a, b in pairs]
+    return torch.stack([1 - F.cosine_similarity(a, b, eps=1e-12) for a, b in flat])
 
 
 def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
@@ -90,13 +75,8 @@ def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
         found.append(distances.detach())
     of = torch.cat(found)
     wanted = pairs.distances.float()
-    report = dict(
-        zip(
-            ("pixels", *(f"gains{s}" for s in _REACH)),
-            torch.cat(cosines, 1).mean(1).tolist(),
-            strict=True,
-        )
-    )
+    names, means = ["pixels", *(f"gains{s}" for s in _REACH)], torch.cat(cosines, 1).mean(1)
+    report = dict(zip(names, means.tolist(), strict=True))
     for column, name in enumerate(("lpips", "dists")):
         both = torch.stack([of[:, column], wanted[:, column]])
         report[f"{name}_correlation"] = float(torch.corrcoef(both)[0, 1])
@@ -116,51 +96,34 @@ class _Student(nn.Module):
         )
 
     def weights(self) -> Weights:
-        """By the names of the file."""
         pairs = zip(self.names, self.free, strict=True)
         return {n: t.square() if n in self.squared else t for n, t in pairs}
 
 
 class _Refining(Work):
-    """All weights on the teacher's gradients and distances. `held`: pairs to validate by; weights
-    and card, with `facts`, are written to `out`."""
+    """All weights on the teacher's gradients and distances; `held`: pairs to validate by."""
 
-    def __init__(
-        self,
-        student: Weights,
-        pairs: Pairs,
-        batch: int,
-        held: Pairs | None,
-        out: Path | None,
-        facts: dict[str, Any],
-    ) -> None:
-        self.model: nn.Module = _Student(student)
-        self._pairs, self._batch, self._held = pairs, batch, held
-        self._out, self._facts = out, facts
+    def __init__(self, student: Weights, pairs: Pairs, batch: int, **rest: Any) -> None:
+        self.model = self._student = _Student(student)
+        self._pairs, self._batch, self._order = pairs, batch, list[int]()
+        self._held, self._out, self._facts = rest["held"], rest["out"], rest["facts"]
         self._rng = np.random.default_rng(0)
-        self._order: list[int] = []
 
     def groups(self) -> list[dict[str, Any]]:
         """Rates are relative to the size of each tensor."""
-        student = self.model
-        assert isinstance(student, _Student)
-        return [
-            {
-                "params": [tensor],
-                "scale": (_HEADS if name in student.squared else 1)
-                * max(1e-4, float(tensor.detach().square().mean().sqrt())),
-            }
-            for name, tensor in zip(student.names, student.free, strict=True)
-        ]
+        student, groups = self._student, []
+        for name, tensor in zip(student.names, student.free, strict=True):
+            size = max(1e-4, float(tensor.detach().square().mean().sqrt()))
+            scale = size * (_HEADS if name in student.squared else 1)
+            groups.append({"params": [tensor], "scale": scale})
+        return groups
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        student = self.model
-        assert isinstance(student, _Student)
         if len(self._order) < self._batch:
             self._order = self._rng.permutation(len(self._pairs)).tolist()
         numbers = [self._order.pop() for _ in range(self._batch)]
         painted, source, wanted, gradient = self._pairs.take(numbers)
-        distances, ours = _follow(student.weights(), painted, source, True)
+        distances, ours = _follow(self._student.weights(), painted, source, True)
         angles = _angles(ours, gradient, painted).sum(0)
         length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
         values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
@@ -197,37 +160,24 @@ def refine(
     **facts: Any,
 ) -> tuple[Weights, int]:
     """Gradient descent on all weights; `rate`: largest step, relative to the size of each tensor;
-    `steps`: number of steps, in place of minutes; `held`: validates once a minute; `out`: folder of
-    state, weights and their card with `facts`, None = none. Returns the averaged weights, and how
-    many steps there were."""
+    `steps`: in place of minutes; `held`: validates once a minute; `out`: folder of state, weights
+    and card with `facts`. Returns the averaged weights, and how many steps there were."""
     schedule = Schedule(
         rate, minutes, steps, 50, 0.02, clip=3.0, betas=(0.9, 0.99), decay=0.0, validate_minutes=1
     )
-    loop = Loop(_Refining(student, pairs, batch, held, out, facts), schedule, out)
+    loop = Loop(_Refining(student, pairs, batch, held=held, out=out, facts=facts), schedule, out)
     loop.run(minutes, steps)
     return _weights_of(loop.average), loop.steps
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Make material, fit, refine; what is in the folder already is taken from there."""
     parser = argparse.ArgumentParser(prog="perceptual", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        nargs="+",
-        required=True,
-        help="folders of python -m training material",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for material and weights")
-    parser.add_argument(
-        "--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)"
-    )
-    parser.add_argument(
-        "--fitted", type=int, default=600, help="pairs for the closed form (600: 6 GB of memory)"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="minutes of gradient descent (60)"
-    )
+    add = parser.add_argument
+    add("--cache", type=Path, nargs="+", required=True, help="folders of training material")
+    add("--out", type=Path, required=True, help="folder for material and weights")
+    add("--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)")
+    add("--fitted", type=int, default=600, help="pairs for the closed form (600: 6 GB of memory)")
+    add("--minutes", type=float, default=60.0, help="minutes of gradient descent (60)")
     options = parser.parse_args(words)
     if not perceptual.find_weights():
         parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")
@@ -243,15 +193,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if not fitted.is_file():
         some = Pairs(*(x[: options.fitted] for x in vars(parts["pairs"]).values()))
         save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
-
-    refine(
-        perceptual.read_weights(fitted),
-        parts["pairs"],
-        options.minutes,
-        held=parts["held"],
-        out=options.out,
-        channels=CHANNELS,
-        pairs_learned=len(parts["pairs"]),
-        fitted=options.fitted,
-        caches_sha256=[Cache(folder, held_out=False).digest() for folder in options.cache],
-    )
+    digests = [Cache(folder, held_out=False).digest() for folder in options.cache]
+    facts = {"channels": CHANNELS, "fitted": options.fitted, "caches_sha256": digests}
+    facts |= {"pairs_learned": len(parts["pairs"]), "held": parts["held"], "out": options.out}
+    refine(perceptual.read_weights(fitted), parts["pairs"], options.minutes, **facts)

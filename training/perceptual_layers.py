@@ -38,9 +38,8 @@ def _each(maps: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """fp16 maps of many pictures changed a few at a time, in place where the shape allows it."""
     out: Tensor | None = None
     for first in range(0, len(maps), 16):
-        part = change(
-            maps[first : first + 16].float().contiguous(memory_format=torch.channels_last)
-        ).half()
+        some = maps[first : first + 16].float()
+        part = change(some.contiguous(memory_format=torch.channels_last)).half()
         if out is None:
             same = part.shape[1:] == maps.shape[1:]
             out = maps if same else torch.empty(len(maps), *part.shape[1:], dtype=torch.half)
@@ -59,25 +58,20 @@ def _fit_layer(
     mean, middle = (x.mean(0) + x_source.mean(0)) / 2, (y.mean(0) + y_source.mean(0)) / 2
     spread = sum(float((z - middle).square().mean()) for z in (y, y_source)) / 2
     square, product = torch.zeros(x.shape[1], x.shape[1]), torch.zeros(x.shape[1], y.shape[1])
-    weight_of_differences = (
-        2 * _DIFFERENCES * spread / max(1e-12, float((y - y_source).square().mean()))
-    )
+    of_differences = 2 * _DIFFERENCES * spread / max(1e-12, float((y - y_source).square().mean()))
     for part in range(0, len(x), 20_000):
         rows = slice(part, part + 20_000)
         for a, b, weight in (
             (x[rows] - mean, y[rows] - middle, 1 - _DIFFERENCES),
             (x_source[rows] - mean, y_source[rows] - middle, 1 - _DIFFERENCES),
-            (x[rows] - x_source[rows], y[rows] - y_source[rows], weight_of_differences),
+            (x[rows] - x_source[rows], y[rows] - y_source[rows], of_differences),
         ):
             square += weight * a.T @ a
             product += weight * a.T @ b
-    solved = torch.linalg.solve(
-        square + 1e-4 * square.diagonal().mean() * torch.eye(len(square)), product
-    )
-    weight, bias = (
-        solved.clone().requires_grad_(True),
-        (middle - mean @ solved).requires_grad_(True),
-    )
+    square += 1e-4 * square.diagonal().mean() * torch.eye(len(square))
+    solved = torch.linalg.solve(square, product)
+    weight = solved.clone().requires_grad_(True)
+    bias = (middle - mean @ solved).requires_grad_(True)
     size, deviation = float(solved.std()), (F.relu(y) - F.relu(y_source)).square().mean(0) + 1e-9
     power = (F.relu(y).square().mean(0) + F.relu(y_source).square().mean(0)) / 2 + 1e-9
     optimizer = torch.optim.Adam([weight, bias], betas=(0.9, 0.99))
@@ -85,10 +79,8 @@ def _fit_layer(
         for step in range(_POLISH):
             rows_now = torch.randint(len(x), (8192,), generator=generator)
             ours, theirs = F.relu(x[rows_now] @ weight + bias), F.relu(y[rows_now])
-            ours_source, theirs_source = (
-                F.relu(x_source[rows_now] @ weight + bias),
-                F.relu(y_source[rows_now]),
-            )
+            ours_source = F.relu(x_source[rows_now] @ weight + bias)
+            theirs_source = F.relu(y_source[rows_now])
             error = (1 - _DIFFERENCES) * ((ours - theirs).square() / power).mean()
             change = (ours - ours_source - theirs + theirs_source).square() / deviation
             for group in optimizer.param_groups:
@@ -101,16 +93,14 @@ def _fit_layer(
 
 @torch.no_grad()
 def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNELS) -> Weights:
-    """A student's weights by the names of the teacher's file, from the closed form. Memory: some 10
-    MB a pair of 128²."""
+    """Weights by the names of the teacher's file, in closed form; some 10 MB a pair of 128²."""
     generator = torch.Generator().manual_seed(0)
     dists = perceptual.Dists(teacher)
     theirs = ((torch.cat([pairs.painted, pairs.source]).float() - dists.mean) / dists.std).half()
     ours, student, half = theirs.clone(), {}, len(pairs)
     layers = [(stage, index) for stage, part in enumerate(STAGES) for index, _, _ in part]
-    alpha, beta = (
-        list(teacher[n].flatten().split([3, *widths(teacher)])) for n in ("alpha", "beta")
-    )
+    sizes = [3, *widths(teacher)]
+    alpha, beta = (list(teacher[n].flatten().split(sizes)) for n in ("alpha", "beta"))
     for number, (stage, index) in enumerate(layers):
         if stage and index == STAGES[stage][0][0]:
             theirs, ours = (_each(maps, dists.features.l2_pool) for maps in (theirs, ours))
@@ -119,9 +109,8 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         places = theirs.shape[2] * theirs.shape[3]
         count = min(_POSITIONS, places)
         picked = [torch.randperm(places, generator=generator)[:count] for _ in range(half)] * 2
-        wanted = torch.cat(
-            [maps.flatten(1)[:, at].T for maps, at in zip(theirs, picked, strict=True)]
-        )
+        pairs_at = zip(theirs, picked, strict=True)
+        wanted = torch.cat([maps.flatten(1)[:, at].T for maps, at in pairs_at])
         # How much depends on a channel: in the layer above, and in the distance of its stage.
         importance = torch.zeros(theirs.shape[1])
         if number + 1 < len(layers):
@@ -135,22 +124,16 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
         covariance = torch.cov(responses.T)
         changes = responses[: half * count] - responses[half * count :]
         moved = changes.T @ changes / len(changes)
-        both = covariance / covariance.diagonal().mean() + moved / moved.diagonal().mean().clamp(
-            min=1e-12
-        )
+        both = covariance / covariance.diagonal().mean()
+        both = both + moved / moved.diagonal().mean().clamp(min=1e-12)
         chosen = pivots(both * torch.outer(importance.sqrt(), importance.sqrt()), channels[stage])
         del responses, changes
-        patches = torch.cat(
-            [
-                F.unfold(maps[None].float(), 3, padding=1)[0][:, at].T
-                for maps, at in zip(ours, picked, strict=True)
-            ]
-        )
+        unfolded = (F.unfold(maps[None].float(), 3, padding=1)[0] for maps in ours)
+        patches = torch.cat([u[:, at].T for u, at in zip(unfolded, picked, strict=True)])
         target = wanted[:, chosen].float()
         edge = half * count
-        flat, bias = _fit_layer(
-            (patches[:edge], patches[edge:]), (target[:edge], target[edge:]), generator
-        )
+        inputs, outputs = ((z[:edge], z[edge:]) for z in (patches, target))
+        flat, bias = _fit_layer(inputs, outputs, generator)
         weight = flat.T.reshape(len(chosen), -1, 3, 3).contiguous()
         student[f"features.{index}.weight"], student[f"features.{index}.bias"] = weight, bias
         theirs = theirs.clamp_(min=0)
@@ -160,12 +143,9 @@ def fit_layers(teacher: Weights, pairs: Pairs, channels: Sequence[int] = CHANNEL
             for kept in (alpha, beta):  # a stage keeps its weight
                 part = kept[stage + 1][chosen].clamp(min=1e-6)
                 kept[stage + 1] = part * (kept[stage + 1].sum() / part.sum())
-    student["alpha"], student["beta"] = (
-        torch.cat(kept).view(1, -1, 1, 1) for kept in (alpha, beta)
-    )
+    student |= {n: torch.cat(x).view(1, -1, 1, 1) for n, x in (("alpha", alpha), ("beta", beta))}
     return student
 
 
 def widths(weights: Weights) -> list[int]:
-    """Channels of the stages."""
     return [weights[f"lin{stage}.weight"].numel() for stage in range(len(STAGES))]

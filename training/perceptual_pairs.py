@@ -25,9 +25,8 @@ GRADIENT_UNIT = 1e-3  # of stored gradients
 
 @dataclass
 class Pairs:
-    """N painted and source pictures `(N, 3, H, W)` RGB in 0…1, the teacher's distances (LPIPS-like,
-    DISTS) `(N, 2)`, and the gradient of their sum by the painted picture in `GRADIENT_UNIT`; all
-    fp16."""
+    """fp16: painted and source RGB `(N, 3, H, W)` in 0…1, the teacher's distances (LPIPS-like,
+    DISTS) `(N, 2)`, the gradient of their sum by the painted picture in `GRADIENT_UNIT`."""
 
     painted: Tensor
     source: Tensor
@@ -46,8 +45,7 @@ class Pairs:
 def make_pairs(
     caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0
 ) -> Pairs:
-    """Random crops of the caches in turn, painted with the weights that fitting may change
-    moved by a random amount."""
+    """Random crops of the caches in turn, painted with randomly moved fitted weights."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
@@ -55,28 +53,24 @@ def make_pairs(
     origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):
-        cache = caches[number % len(caches)]
-        batch = cache.batch(1, 192)
+        batch = caches[number % len(caches)].batch(1, 192)
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in painter.named_parameters():
             if name in names:
                 # What is added to the picture itself is on another scale than what steers it.
                 scale = spread * (0.1 if name.startswith("leave") else 1.0)
-                parameter.copy_(
-                    origin[name] + scale * torch.randn(parameter.shape, generator=generator)
-                )
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(origin[name] + scale * noise)
         with torch.no_grad():
             planes = (batch.base[0][:, -1], batch.base[1][:, -1])
             if rng.random() >= _LOOP_FRAMES:
                 planes, _ = paint_run(painter, batch, rng.randrange(1000))
             painted = to_display_rgb(planes, SMALL, 8).half().float()
-            source = (
-                crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), SMALL).half().float()
-            )
+            last = batch.source[0][:, -1], batch.source[1][:, -1]
+            source = crop_rgb(last, SMALL).half().float()
         painted.requires_grad_(True)
         distances = torch.stack(teacher(painted, teacher.reference(source)), 1)
         (gradient,) = torch.autograd.grad(distances.sum(), painted)
-        rows.append(
-            tuple(x.detach().half() for x in (painted, source, distances, gradient / GRADIENT_UNIT))
-        )
+        parts = painted, source, distances, gradient / GRADIENT_UNIT
+        rows.append(tuple(x.detach().half() for x in parts))
     return Pairs(*(torch.cat(column) for column in zip(*rows, strict=True)))

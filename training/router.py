@@ -5,10 +5,9 @@
 The frozen tokenizer codes a picture of each video and photo below FOLDER, in an order drawn by
 name, as far as the processor minutes go, and decodes it from all tokens and from the prefixes that
 windows get at one of the lower base rates, varied by their loss; bits and L1 error of a decode are
-the window's -ELBO. The head begins as the ridge regression of its logarithm; what a hidden layer
-adds is kept as far as it helps windows of other sources. Sources that the tokenizer has not learned
-from are held out; the card tells what the router explains of them, and what is left with zeroed
-and with shuffled tokens. Alarm: less than `_ALIVE` explained.
+the window's -ELBO. The head begins as the ridge regression of its logarithm; a hidden layer is kept
+as far as it helps windows of other sources. The card is of held-out sources, with zeroed and with
+shuffled tokens too. Alarm: less than `_ALIVE` explained.
 """
 
 from __future__ import annotations
@@ -29,12 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gvcodec.allocation.router import (
-    BASE_RATES,
-    magnitudes,
-    negative_elbo,
-    training_counts,
-)
+from gvcodec.allocation.router import BASE_RATES, magnitudes, negative_elbo, training_counts
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.media.planes import planes_from_frame
@@ -103,16 +97,10 @@ class Head(nn.Module):
         return (seen - self.centre) * self.scale
 
     def weights(self) -> dict[str, Tensor]:
-        """As the router reads them."""
-        return {
-            "centre": self.centre,
-            "scale": self.scale,
-            "linear": self.linear.weight[0],
-            "hidden": self.hidden.weight,
-            "hidden_bias": self.hidden.bias,
-            "out": self.out.weight[0],
-            "out_bias": self.linear.bias,
-        }
+        hidden = {"hidden": self.hidden.weight, "hidden_bias": self.hidden.bias}
+        out = {"out": self.out.weight[0], "out_bias": self.linear.bias}
+        line = {"centre": self.centre, "scale": self.scale, "linear": self.linear.weight[0]}
+        return line | hidden | out
 
 
 def picture(path: Path, window: int) -> Planes:
@@ -131,8 +119,7 @@ def picture(path: Path, window: int) -> Planes:
 def survey(
     tokenizer: Tokenizer, planes: Planes, rates: Sequence[float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Of one picture at each of R rates: magnitudes (R, W, K + 1), bits and L1 errors (2, R, W),
-    errors as sums over a window's samples in 0…1."""
+    """At each of R rates: magnitudes (R, W, K + 1); bits and sums of L1 in 0…1 (2, R, W)."""
     values = tokenizer.encode([planes]).values
     tokens = values.shape[2]
     everything = _errors(tokenizer, values, planes)
@@ -220,18 +207,15 @@ def train(material: Material, seed: int = 1) -> Head:
     torch.manual_seed(seed)
     head = fit_ridge(material)
     work = _Descent(head, material)
-    steady = Schedule(
-        _RATE, 0, _STEPS, 0, 1.0, clip=math.inf, betas=(0.9, 0.999), decay=_DECAY, check_steps=_LOOK
-    )
-    Loop(work, steady).run(0, _STEPS)
+    how = {"clip": math.inf, "decay": _DECAY, "betas": (0.9, 0.999), "check_steps": _LOOK}
+    Loop(work, Schedule(_RATE, 0, _STEPS, 0, 1.0, **how)).run(0, _STEPS)  # type: ignore[arg-type]
     head.load_state_dict(work.best)
     return head
 
 
 @torch.no_grad()
 def explained(head: Head, windows: Windows, change: str = "") -> float:
-    """Share of the variance of log(-ELBO) that is predicted; `change`: tokens "zeroed" (all
-    windows are the mean one) or "shuffled"."""
+    """Share of the variance of log(-ELBO) predicted; `change`: "zeroed" (mean) or "shuffled"."""
     seen, wanted = windows.seen.clone(), windows.wanted
     if change == "zeroed":
         seen[:, :-1] = head.centre[:-1]
@@ -264,16 +248,12 @@ def main(words: list[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     identity = model_id(model).hex()
     save_weights(head.weights(), options.out / ROUTER.name, {"tokenizer": identity})
-    write_card(
-        options.out / ROUTER.name,
-        head,
-        _STEPS,
-        (time.process_time() - began) / 60,
-        tokenizer=identity,
-        windows={name: len(part.wanted) for name, part in material._asdict().items()},
-        bit_price=price,
-        explained=round(figures[""], 3),
-        ridge_alone=round(explained(fit_ridge(material), held), 3),
-        zeroed=round(figures["zeroed"], 3),
-        shuffled=round(figures["shuffled"], 3),
-    )
+    figures = {
+        "explained": figures.pop(""),
+        "ridge_alone": explained(fit_ridge(material), held),
+    } | figures
+    card: dict[str, object] = {"tokenizer": identity, "bit_price": price}
+    card["windows"] = {name: len(part.wanted) for name, part in material._asdict().items()}
+    card |= {name: round(value, 3) for name, value in figures.items()}
+    minutes = (time.process_time() - began) / 60
+    write_card(options.out / ROUTER.name, head, _STEPS, minutes, **card)

@@ -1,5 +1,4 @@
-"""Configuration files of training: flat TOML whose keys are the fields of a dataclass. `model` says
-which trainer reads the rest."""
+"""Configuration files of training: flat TOML whose keys are the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -13,14 +12,8 @@ from typing import Any, TypeVar
 from gvcodec.errors import UsageError
 
 Settings = TypeVar("Settings")
-_TYPES: dict[str, Any] = {
-    "bool": bool,
-    "str": str,
-    "int": int,
-    "float": (int, float),
-    "tuple[int, ...]": list,
-    "tuple[str, ...]": list,
-}
+_TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "float": (int, float)}
+_TYPES |= dict.fromkeys(["tuple[int, ...]", "tuple[str, ...]"], list)
 
 
 def parse_run(
@@ -29,8 +22,7 @@ def parse_run(
     kind: type[Settings],
     overrides: Sequence[str],
 ) -> tuple[argparse.Namespace, Settings]:
-    """Options and configuration of a trainer: its file, `--minutes`, and options in place of the
-    keys `overrides`. Raises `UsageError`."""
+    """Options and configuration; options replace the keys `overrides`. Raises `UsageError`."""
     parser.add_argument("config", type=Path, help="TOML file, keys of TrainConfig")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after this time (60)")
     for name in overrides:
@@ -41,8 +33,7 @@ def parse_run(
 
 
 def read_settings(path: Path, kind: type[Settings]) -> Settings:
-    """A dataclass `kind` out of a file. Raises `UsageError` for an unknown key, a wrong type or a
-    missing one."""
+    """A dataclass `kind` out of a file. Raises `UsageError`: unknown, missing or wrong keys."""
     try:
         values = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -56,8 +47,7 @@ def read_settings(path: Path, kind: type[Settings]) -> Settings:
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool) != (name == "bool"):
             raise UsageError(f"{path}: {key} must be of type {name}")
         if isinstance(value, list):
-            kind_of = str if "str" in name else int
-            if not all(type(v) is kind_of for v in value):
+            if not all(type(v) is (str if "str" in name else int) for v in value):
                 raise UsageError(f"{path}: {key} must be of type {name}")
             values[key] = tuple(value)
     if missing := [n for n, f in known.items() if f.default is MISSING and n not in values]:

@@ -1,12 +1,10 @@
-"""Learns the compressor of summaries (`gvcodec.retrieval.compressor`).
+"""Learns the compressor of summaries (`gvcodec.retrieval.compressor`), in closed form.
 
     python -m training summary FOLDER --manifest manifest.csv --out summary.safetensors
 
-FOLDER is that of `training.summary_material`. Directions are Fisher's discriminants of
-pooled tokens: between all frames against between the forms of one frame (source, coded, parts of
-it, mirrored), divided by the fourth root of their ratio. They are found at once, in closed form.
-Clips are held out by source, the manifest's column `source_repo`; the clips of a photo are a
-source."""
+FOLDER is that of `training.summary_material`. Directions are Fisher's discriminants of pooled
+tokens, between all frames against between the forms of one frame, divided by the fourth root of
+their ratio. Held out by source: the manifest's column `source_repo`, or the photo."""
 
 from __future__ import annotations
 
@@ -37,8 +35,7 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """`forms`: tokens (form, frames, 16, features), fp16. `asked`, `clips` and their places as in
-    the material."""
+    """`forms`: tokens (form, frames, 16, features), fp16; the rest as in the material."""
 
     name: str
     source: str
@@ -50,15 +47,13 @@ class Clip:
 
 
 def read_material(folder: Path, manifest: Path) -> list[Clip]:
-    """All clips of the folder, by name."""
     with open(manifest, newline="") as file:
         sources = {Path(row["file"]).stem: row["source_repo"] for row in csv.DictReader(file)}
     clips = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as held:
-            forms = np.concatenate(
-                [held["source"][None], *(held[f"q{q}"][None] for q in QUALITIES), held["crops"]]
-            )
+            names = ["source", *(f"q{q}" for q in QUALITIES)]
+            forms = np.concatenate([*(held[name][None] for name in names), held["crops"]])
             rest = [held[key] for key in ("asked", "asked_at", "asked_clips", "clips_at")]
         stem, _, way = path.stem.rpartition("-")
         source = stem if way in WAYS else sources[path.stem]
@@ -67,26 +62,17 @@ def read_material(folder: Path, manifest: Path) -> list[Clip]:
 
 
 def split(clips: Sequence[Clip], seed: int, held_out: float) -> tuple[list[Clip], list[Clip]]:
-    """Clips to learn from, and the clips of about a share `held_out` of the sources: always the
-    same sources, whatever other clips there are."""
-    kept = {
-        clip.name
-        for clip in clips
-        if zlib.crc32(f"{seed} {clip.source}".encode()) < held_out * 2**32
-    }
-    return [c for c in clips if c.name not in kept], [c for c in clips if c.name in kept]
+    """Clips to learn from, and those of about a share `held_out` of the sources, by hash."""
+    draw = lambda clip: zlib.crc32(f"{seed} {clip.source}".encode()) < held_out * 2**32
+    return [c for c in clips if not draw(c)], [c for c in clips if draw(c)]
 
 
 def learn(clips: Sequence[Clip], discriminants: bool = True) -> dict[str, NDArray[np.float32]]:
-    """Weights of a `Compressor`. Not `discriminants`: directions of the largest variance, which
-    know nothing of forms."""
+    """Weights of a `Compressor`; not `discriminants`: directions of the largest variance."""
     some = np.concatenate([_rows(clip.forms[:, ::_EVERY]) for clip in clips])
     features = some.shape[1]
-    start = {
-        "centre": some.mean(0),
-        "spread": np.maximum(some.std(0), 1e-3),
-        "project": np.zeros((features, DIM), np.float32),
-    }
+    start = {"centre": some.mean(0), "spread": np.maximum(some.std(0), 1e-3)}
+    start["project"] = np.zeros((features, DIM), np.float32)
     standardise = Compressor(start).standardise
     # One vector a picture: directions are found for whole pictures, not for their parts.
     pooled = [standardise(clip.forms).mean(2).astype(np.float64) for clip in clips]
@@ -114,8 +100,7 @@ def _covariance(rows: Floats) -> Floats:
 
 
 def recall(compress: Compressor, clips: Sequence[Clip], form: int = len(QUALITIES)) -> float:
-    """Part of the questions of one frame whose nearest frame of a coded form is of the right
-    clip, or of the same photo."""
+    """Share of questions whose nearest frame of a coded form is of the right clip or photo."""
     held = np.concatenate([compress(clip.forms[form]) for clip in clips])
     scenes = np.concatenate([[_scene(clip)] * clip.forms.shape[1] for clip in clips])
     right = []
@@ -126,13 +111,11 @@ def recall(compress: Compressor, clips: Sequence[Clip], form: int = len(QUALITIE
 
 
 def _scene(clip: Clip) -> str:
-    """Both clips of a photo are the same one."""
     stem, _, way = clip.name.rpartition("-")
     return stem if way in WAYS else clip.name
 
 
 def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, Any]) -> None:
-    """Checkpoint and model card."""
     from safetensors.numpy import save as packed
 
     network = model_id(GUIDE.find()).hex()
@@ -142,7 +125,6 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path, card: dict[str, An
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Learn from all clips of sources that are not held out; write checkpoint and card."""
     parser = argparse.ArgumentParser(prog="summary", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=Path)
@@ -154,15 +136,10 @@ def main(words: Sequence[str] | None = None) -> None:
     clips = read_material(options.folder, options.manifest)
     learned, kept = split(clips, options.seed, options.held_out)
     weights = learn(learned)
-    figures = {
-        "parameters": sum(value.size for value in weights.values()),
-        "clips": len(learned),
-        "held_out_clips": [clip.name for clip in kept],
-        "manifest_sha256": hashlib.sha256(options.manifest.read_bytes()).hexdigest(),
-        "recall_at_1_of_held_out": round(recall(Compressor(weights), kept), 4),
-        "recall_at_1_of_largest_variance": round(
-            recall(Compressor(learn(learned, False)), kept), 4
-        ),
-    }
+    figures: dict[str, Any] = {"parameters": sum(value.size for value in weights.values())}
+    figures |= {"clips": len(learned), "held_out_clips": [clip.name for clip in kept]}
+    figures["manifest_sha256"] = hashlib.sha256(options.manifest.read_bytes()).hexdigest()
+    for name, found in (("held_out", weights), ("largest_variance", learn(learned, False))):
+        figures[f"recall_at_1_of_{name}"] = round(recall(Compressor(found), kept), 4)
     save(weights, options.out, figures)
     print(json.dumps(figures))

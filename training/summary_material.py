@@ -5,7 +5,7 @@ about them.
 
 Every clip is cut to 16:9, scaled to 640 × 360, taken as 25 frames a second and coded at `QUALITIES`
 (AV1, preset 10, nothing painted). A photo is seen through a moving window, which gives two clips of
-the same frames in opposite order. `NAME.qN.gvc` is the stream, `NAME.npz` holds
+the same frames in opposite order. `NAME.qN.gvc`, kept if there, is the stream, `NAME.npz` holds
 
     source, qN      tokens (frames, 16, features), fp16, of every `STRIDE`-th frame
     crops           (3, …): other parts of the picture, brighter or darker, some mirrored
@@ -14,8 +14,6 @@ the same frames in opposite order. `NAME.qN.gvc` is the stream, `NAME.npz` holds
     asked_clips     (2, 2, 8, 16, features): clips of `CLIP_FRAMES` frames `CLIP_STEP` apart,
                     cropped, and coded anew; clips_at: numbers of their first frames
     small           (frames, 64, 64, 3): all frames as pictures
-
-What is there is kept.
 """
 
 from __future__ import annotations
@@ -28,6 +26,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,12 +34,12 @@ from gvcodec.api.frames import decode_planes
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
-from gvcodec.media.planes import Scaler, frame_from_planes
+from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.media.reader import VideoReader
 from gvcodec.models import GUIDE
 from gvcodec.retrieval.embedders import SMALL_SIDE
 from gvcodec.retrieval.thumbnails import thumbnail
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.messages import say
 from training.card import write_arrays
 from training.material import crop
@@ -65,31 +64,21 @@ _CRF = "38"
 
 
 def frames_of(path: Path) -> list[Planes]:
-    """The first frames of a clip in `FORMAT`."""
     with VideoReader(path, frames=LONGEST) as reader:
-        scaler: Scaler | None = None
-        frames: list[Planes] = []
-        for frame in reader:
-            planes = _wide(frame.planes)
-            if scaler is None:
-                height, width = planes[0].shape
-                fmt = VideoFormat(
-                    width, height, FORMAT.frame_rate, FORMAT.time_base, 8, reader.format.colour
-                )
-                scaler = Scaler(fmt, (FORMAT.width, FORMAT.height))
-            y, u, v = scaler.apply(planes)
-            frames.append((y & _EIGHT, u & _EIGHT, v & _EIGHT))
-    return frames
+        wide = [_wide(frame.planes) for frame in reader]
+    return [_scaled(planes, reader.format.colour) for planes in wide]
+
+
+def _scaled(planes: Planes, colour: Colour) -> Planes:
+    height, width = planes[0].shape
+    fmt = VideoFormat(width, height, FORMAT.frame_rate, FORMAT.time_base, 8, colour)
+    y, u, v = Scaler(fmt, (FORMAT.width, FORMAT.height)).apply(planes)
+    return y & _EIGHT, u & _EIGHT, v & _EIGHT
 
 
 def encode(frames: list[Planes], q: float) -> bytes:
-    """A stream of these frames."""
-    stream = io.BytesIO()
-    encode_stream(
-        Encoder(FORMAT, EncoderConfig(q=q, preset=10, fit=0, threads=1)),
-        stream,
-        ((f, None) for f in frames),
-    )
+    stream, config = io.BytesIO(), EncoderConfig(q=q, preset=10, fit=0, threads=1)
+    encode_stream(Encoder(FORMAT, config), stream, ((f, None) for f in frames))
     return stream.getvalue()
 
 
@@ -119,19 +108,10 @@ def crop_at_random(planes: Planes, rng: np.random.Generator, change: bool) -> Pl
 
 def recode(planes: Planes) -> Planes:
     """The picture after x264 at low quality."""
-    import av
-
-    from gvcodec.media.planes import planes_from_frame
-
     context = av.CodecContext.create("libx264", "w")
-    context.width, context.height, context.pix_fmt = (
-        planes[0].shape[1],
-        planes[0].shape[0],
-        "yuv420p",
-    )
+    (context.height, context.width), context.pix_fmt = planes[0].shape, "yuv420p"
     context.time_base, context.options = Fraction(1, 25), {"crf": _CRF, "preset": "veryfast"}
-    frame = frame_from_planes(planes, 8)
-    packets = [*context.encode(frame), *context.encode(None)]
+    packets = [*context.encode(frame_from_planes(planes, 8)), *context.encode(None)]
     decoder = av.CodecContext.create("h264", "r")
     return planes_from_frame(next(f for packet in [*packets, None] for f in decoder.decode(packet)))
 
@@ -148,10 +128,8 @@ def material_of(
     def embedded(some: list[Planes]) -> NDArray[np.float16]:
         return tokens(pictures(some)).astype(np.float16)
 
-    found: dict[str, NDArray[Any]] = {
-        "small": pictures(frames, 64),
-        "source": embedded(frames[::STRIDE]),
-    }
+    found: dict[str, NDArray[Any]] = {"small": pictures(frames, 64)}
+    found["source"] = embedded(frames[::STRIDE])
     decoded: list[Planes] = []
     for q in QUALITIES:
         stream = folder / f"{name}.q{q}.gvc"
@@ -159,14 +137,10 @@ def material_of(
             stream.write_bytes(encode(frames, q))
         decoded = list(decode_planes(stream.read_bytes(), fidelity=True, threads=1))[::STRIDE]
         found[f"q{q}"] = embedded(decoded)
-    found["crops"] = np.stack(
-        [
-            embedded([crop_at_random(f, rng, True) for f in some])
-            for some in (frames[::STRIDE], decoded, decoded)
-        ]
-    )
-    between = [n for n in range(len(frames)) if n % STRIDE]
-    at = np.sort(rng.choice(between, _ASKED, replace=False))
+    forms = frames[::STRIDE], decoded, decoded
+    cropped = [embedded([crop_at_random(f, rng, True) for f in some]) for some in forms]
+    found["crops"] = np.stack(cropped)
+    at = np.sort(rng.choice([n for n in range(len(frames)) if n % STRIDE], _ASKED, replace=False))
     plain = [frames[n] for n in at]
     asked = [plain, [crop_at_random(f, rng, False) for f in plain]]
     asked.append([recode(mirrored(f)) for f in plain])
@@ -174,12 +148,9 @@ def material_of(
     found["asked_small"], found["asked_at"] = np.stack([pictures(some) for some in asked]), at
     starts = rng.integers(0, len(frames) - (CLIP_FRAMES - 1) * CLIP_STEP, _ASKED_CLIPS)
     moving = [[frames[n + CLIP_STEP * i] for i in range(CLIP_FRAMES)] for n in starts]
-    found["asked_clips"] = np.stack(
-        [
-            np.stack([embedded(_crop_alike(clip, rng)) for clip in moving]),
-            np.stack([embedded([recode(f) for f in clip]) for clip in moving]),
-        ]
-    )
+    alike = np.stack([embedded(_crop_alike(clip, rng)) for clip in moving])
+    recoded = np.stack([embedded([recode(f) for f in clip]) for clip in moving])
+    found["asked_clips"] = np.stack([alike, recoded])
     found["clips_at"] = starts
     return found
 
@@ -206,19 +177,13 @@ def move_photo(path: Path) -> list[Planes]:
     for n, share in enumerate(part):
         h, w = int(height * share) // 4 * 4, int(width * share) // 4 * 4
         along = 0.9 * (2 * n / (_PHOTO_FRAMES - 1) - 1)
-        top, left = (
-            round((room / 2) * (1 + along * d)) // 2 * 2
-            for room, d in ((height - h, np.sin(turn)), (width - w, np.cos(turn)))
-        )
-        fmt = VideoFormat(w, h, FORMAT.frame_rate, FORMAT.time_base, 8, colour)
-        scaled = Scaler(fmt, (FORMAT.width, FORMAT.height)).apply(crop(planes, top, left, h, w))
-        y, u, v = (plane & _EIGHT for plane in scaled)
-        frames.append((y, u, v))
+        sides = (height - h, np.sin(turn)), (width - w, np.cos(turn))
+        top, left = (round((room / 2) * (1 + along * d)) // 2 * 2 for room, d in sides)
+        frames.append(_scaled(crop(planes, top, left, h, w), colour))
     return frames
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Make what is missing."""
     from gvcodec.retrieval.features import PatchTokens
 
     parser = argparse.ArgumentParser(prog="summary_material", description=__doc__.splitlines()[0])
@@ -242,7 +207,6 @@ def main(words: Sequence[str] | None = None) -> None:
         frames = frames_of(path) if path.suffix == ".mp4" else move_photo(path)[::way]
         found = material_of(name, frames, options.folder, tokens)
         write_arrays(target, **found)
-        sizes = ", ".join(
-            str(len((options.folder / f"{name}.q{q}.gvc").read_bytes())) for q in QUALITIES
-        )
+        streams = (options.folder / f"{name}.q{q}.gvc" for q in QUALITIES)
+        sizes = ", ".join(str(stream.stat().st_size) for stream in streams)
         say(f"{name}: {len(found['small'])} frames, {sizes} bytes")

@@ -1,6 +1,6 @@
 // A gvcodec file: its header, its GOPs, their packets. docs/spec specifies the format.
 //
-// Everything is checked before it is used. What is damaged is left out and said; what stands before it plays.
+// Everything is checked before it is used. What is damaged is left out and reported; what stands before it plays.
 
 import { Unbundler, framesIn } from "./bundles.js";
 import { Cursor, Damaged, VERSION, crc16, crc32, hex, joined, newer } from "./bytes.js";

@@ -6,7 +6,7 @@ const MOST_THREADS = 8;
 /** Threads that a page may have: one, unless its server lets it share memory (`gvcodec play` does). */
 export const THREADS = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
 
-/** The core for loops of so many threads, or of one where they cannot be started. */
+/** The core for loops of `threads` threads, or of one where they cannot be started. */
 export async function loadCore(options = {}, threads = 1) {
   if (threads > 1) {
     try {

@@ -7,7 +7,7 @@
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
 // `painter` says what paints, null for nothing.
 //
-// Frames have the samples of all planes (uint16) in one buffer. So many are sent as there are credits.
+// Frames have the samples of all planes (uint16) in one buffer. One is sent for each credit.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
@@ -27,7 +27,7 @@ const MOST_LATE = 2;
 let stream, decoder, painter, sparePainter, native, current = 0, credits = 0, granted = () => {}, spare = [];
 let hashing = null;
 /** GOPs that are read, around the one that plays; those whose sound the page has; whether there is none. */
-const read = new Map(), told = new Set();
+const read = new Map(), reported = new Set();
 let silent = null;
 /** Called with the first credit. */
 let began = () => {};
@@ -83,7 +83,7 @@ async function open({ url, file, native: offered, gpu }) {
     // What the first picture does not need waits for it.
     await new Promise((resolve) => (began = resolve));
   }
-  learnFacts().catch(() => {}); // what cannot be read is said when it is to play
+  learnFacts().catch(() => {}); // what cannot be read is reported when it is to play
   const paints = decoder && header.painterId && !header.gvc1dId && (!offered || offered.paints);
   if (!paints) return self.postMessage({ painter: null });
   await openPainter(header, gpu).catch(({ message }) => {
@@ -171,7 +171,7 @@ async function play(from, token, painted, sent = 0) {
         hashed("base", base);
         const out = brush && room();
         const last = shown(late.at(-1), brush?.paint(base, data.units[at - gop.first].payload.length, out), at, base, out);
-        last.catch(() => {}); // whoever waits for it is told
+        last.catch(() => {}); // whoever waits for it gets the error
         if (late.push(last) >= (brush ? MOST_LATE : 1)) await late.shift();
         if (token !== current) return;
         ++at;
@@ -224,7 +224,7 @@ async function readGop(number) {
   const data = await gopAt(number);
   if (data.problem) note(data.problem);
   sendFacts(number, data);
-  around(number).catch(() => {}); // what cannot be read is said when it is to play
+  around(number).catch(() => {}); // what cannot be read is reported when it is to play
   return data;
 }
 
@@ -243,13 +243,13 @@ function gopAt(number) {
 async function around(number) {
   const from = Math.max(0, number - 1), to = Math.min(number + 1, stream.gops.length - 1);
   for (const each of read.keys()) if (each < from || each > to) read.delete(each);
-  for (const each of told) if (each < from || each > to) told.delete(each);
+  for (const each of reported) if (each < from || each > to) reported.delete(each);
   silent ??= await silence();
   for (let each = from; each <= to; ++each) {
     if (each === from && silent && number) continue;
     const { tracks } = await gopAt(each);
-    if (silent || told.has(each)) continue;
-    told.add(each);
+    if (silent || reported.has(each)) continue;
+    reported.add(each);
     self.postMessage({ sound: { gop: each, payloads: owned(tracks), from, to } });
   }
 }

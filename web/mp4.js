@@ -109,7 +109,7 @@ function spread(runs, most) {
   return values;
 }
 
-/** Places of samples, which stand in chunks: so many each, from chunk `first` on. */
+/** Offsets of samples; `stsc` has how many each chunk holds. */
 function offsetsOf(stbl, sizeOf, count) {
   const runs = rows(one(stbl, "stsc"), 3), [wide] = find(stbl, "co64");
   const chunks = wide ? rows(wide, 2) : rows(one(stbl, "stco"), 1);

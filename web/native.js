@@ -39,7 +39,7 @@ class Pieces {
     this.rest = new Uint8Array();
   }
 
-  /** So many bytes, or null at the end. */
+  /** `size` bytes, or null at the end. */
   async take(size) {
     const out = new Uint8Array(size);
     for (let at = 0; at < size; ) {

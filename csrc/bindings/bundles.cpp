@@ -44,6 +44,6 @@ void bind_bundles(nb::module_& m) {
             return to_bytes(self.decode(data_of(data), data.size(), frames));
           },
           "data"_a, "frames"_a,
-          "The symbols of so many frames, of any bytes. Raises `DamagedStreamError` where they "
+          "The symbols of `frames` frames, of any bytes. Raises `DamagedStreamError` where they "
           "have more than BUNDLE_OBUS OBUs.");
 }

@@ -29,7 +29,7 @@ class BundleModel {
   // frames, or too many OBUs.
   std::vector<uint8_t> encode(const uint8_t* symbols, size_t size);
 
-  // The symbols of so many frames. Throws DamagedStream where they have too many OBUs.
+  // The symbols of `frames` frames. Throws DamagedStream where they have too many OBUs.
   std::vector<uint8_t> decode(const uint8_t* data, size_t size, int frames);
 
  private:

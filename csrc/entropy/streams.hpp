@@ -17,9 +17,9 @@ namespace gv {
 struct Batch {
   int streams = 0, steps = 0;
   const int32_t* counts = nullptr;  // streams; 0…steps
-  // Which values a predicting network sees, streams × steps × (its inputs - side_count): above 0
-  // the one so many values before, 0 = none, below 0 the mean magnitude of a span (`Span`); null:
-  // those just before, latest first.
+  // Which values a predicting network sees, streams × steps × (its inputs - side_count): a
+  // distance backwards, 0 = none, below 0 the mean magnitude of a span (`Span`); null: those just
+  // before, latest first.
   const int32_t* back = nullptr;
   GV_BOTH size_t at(int stream, int step) const {
     return static_cast<size_t>(stream) * static_cast<size_t>(steps) + static_cast<size_t>(step);

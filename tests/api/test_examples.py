@@ -15,8 +15,7 @@ NEED_TORCH = ("arrays", "clip_dataset", "measure_lpips")
 
 
 def test_the_gallery_lists_them_all() -> None:
-    listed = re.findall(r"\((\w+)\.py\)", (FOLDER / "README.md").read_text())
-    assert sorted(listed) == EXAMPLES
+    assert sorted(re.findall(r"\((\w+)\.py\)", (FOLDER / "README.md").read_text())) == EXAMPLES
     assert len(EXAMPLES) == 8
 
 

@@ -1,5 +1,4 @@
-"""What callers give as input and output: paths of any class, files of any kind, pipes that can be
-read but once, and mistakes."""
+"""Inputs and outputs of the library: path-like objects, file objects, pipes, and mistakes."""
 
 import io
 import multiprocessing
@@ -72,12 +71,10 @@ def test_what_is_no_video_is_refused_in_words(video: Path, make, words: str, opt
 
 
 def test_a_closed_file_is_refused_in_words(video: Path, tmp_path) -> None:
-    with open(video, "rb") as source:
+    with open(video, "rb") as source, open(tmp_path / "out.gvc", "wb") as output:
         pass
     with pytest.raises(UsageError, match="a video is closed"):
         gvcodec.encode_file(source, io.BytesIO(), **FAST)
-    with open(tmp_path / "out.gvc", "wb") as output:
-        pass
     with pytest.raises(UsageError, match="an output is closed"):
         gvcodec.encode_file(video, output, **FAST)
     for wrong in (None, 7, io.StringIO()):
@@ -181,8 +178,7 @@ def test_a_file_descriptor_is_encoded(clip: Path, tmp_path, how) -> None:
     os.close(read)
     with open(write, "wb") as pipe:
         pipe.write(clip.read_bytes())
-    assert process.wait(timeout=120) == 0
-    assert (tmp_path / "a.gvc").stat().st_size > 0
+    assert process.wait(timeout=120) == 0 and (tmp_path / "a.gvc").stat().st_size > 0
 
 
 def test_a_batch_refuses_a_pipe_in_one_line(clip: Path, tmp_path, capsys) -> None:
@@ -198,7 +194,6 @@ def test_a_batch_refuses_a_pipe_in_one_line(clip: Path, tmp_path, capsys) -> Non
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> Path:
-    """Eighteen frames of 64×48 with keyframes at 0, 5, 10 and 15."""
     path = tmp_path_factory.mktemp("looks") / "a.gvc"
     path.write_bytes(made(moving_texture(64, 48, 18)))
     return path
@@ -256,5 +251,4 @@ def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
         child = context.Process(target=_in_child, args=(video, queue))
         child.start()
         child.join(60)
-        assert "fork" in queue.get()
-        assert video[0].shape == (48, 64, 3)
+        assert "fork" in queue.get() and video[0].shape == (48, 64, 3)

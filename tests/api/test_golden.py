@@ -1,5 +1,4 @@
-"""Streams that must decode to the same base frames for ever (the hash is in the file), and streams
-that must be refused."""
+"""Golden streams decode to the base frames of their hash; faulty ones are refused."""
 
 import io
 from pathlib import Path

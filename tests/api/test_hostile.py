@@ -1,13 +1,15 @@
-"""Streams that are right in every checksum and made to hurt: nothing foreign is opened, and memory
-stays within its budget."""
+"""Hostile streams with right checksums: nothing foreign is opened, memory stays bounded."""
 
 import io
+import json
 from dataclasses import replace
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import gvcodec
 from gvcodec import limits
@@ -20,6 +22,7 @@ from gvcodec.errors import DamagedStreamError, LimitError, MediaError, UsageErro
 from gvcodec.limits import Limits
 from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.tracks import TrackReader
+from gvcodec.models import PAINTER
 from tests.conftest import moving_texture, packets_in, run, stream_of
 from tests.fuzz.robustness.hostile import HEADS, audio_stream, tracks_payload, with_packets
 from tests.fuzz.robustness.streams import streams
@@ -27,7 +30,6 @@ from tests.fuzz.robustness.streams import streams
 
 @pytest.fixture(scope="module")
 def plain() -> bytes:
-    """Four frames in two GOPs."""
     return gvcodec.encode(moving_texture(64, 48, 4), base="av1", preset=10, keyint=2, fit=0, q=40)
 
 
@@ -57,11 +59,8 @@ def frame_payloads(stream: bytes) -> list[Packet]:
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 def test_pictures_larger_than_the_header_says_are_refused(base: str) -> None:
-    """Before memory is taken for them."""
-    small, large = (
-        gvcodec.encode(moving_texture(*size, 1), base=base, preset=4, fit=0, q=40)
-        for size in ((64, 64), (512, 512))
-    )
+    clips = (moving_texture(side, side, 1) for side in (64, 512))
+    small, large = (gvcodec.encode(clip, base=base, preset=4, fit=0, q=40) for clip in clips)
     data = stream_of(Reader(io.BytesIO(small)).header, frame_payloads(large))
     what = "512×512, the header promises 64×64" if base != "av1" else "cannot"
     with pytest.raises(DamagedStreamError, match=what):
@@ -158,10 +157,10 @@ def test_what_a_stream_piles_up_is_bounded(plain: bytes) -> None:
     decoder = gvcodec.Decoder(header, fidelity=True, limits=Limits(max_memory=80 << 20))
     decoder.send_packet(Packet(Kind.TRACKS, head))
     with pytest.raises(LimitError, match="sound"):
+        size = 1 << 20
         for _ in range(30):
-            decoder.send_packet(
-                Packet(Kind.TRACKS, encode_var(0) + b"\0" + encode_var(1 << 20) + bytes(1 << 20))
-            )
+            payload = encode_var(0) + b"\0" + encode_var(size) + bytes(size)
+            decoder.send_packet(Packet(Kind.TRACKS, payload))
     frames = [Packet(Kind.KEY, b"\x40"), *[Packet(Kind.INTER, b"\0")] * 2000]
     with pytest.raises(LimitError, match="a GOP"):
         list(GopSource(header, frames, few))
@@ -180,11 +179,8 @@ def test_times_that_no_difference_can_code_are_not_believed(plain: bytes, tmp_pa
 def test_reading_behind_damage_takes_time_that_grows_with_the_file(monkeypatch, plain, attack):
     """Made-up sizes make each packet look at all that follows."""
     gop, claim = Packet(Kind.GOP, bytes(4)).pack(), encode_var(1 << 26 << 2)
-    unit = {
-        "claims": claim + gop,
-        "gops": gop + claim,
-        "keys": Packet(Kind.KEY, b"\x40").pack() + claim + gop,
-    }[attack]
+    key = Packet(Kind.KEY, b"\x40").pack()
+    unit = {"claims": claim + gop, "gops": gop + claim, "keys": key + claim + gop}[attack]
     monkeypatch.setattr(recovery, "_FREE_LOOKS", 1 << 27)
     monkeypatch.setattr(recovery, "_CHUNK", 1 << 8)
     looked = []
@@ -257,12 +253,6 @@ def test_samples_and_timestamps_that_no_stream_holds_are_refused() -> None:
 )
 def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
     pytest.importorskip("torch")
-    import json
-
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
-
-    from gvcodec.models import PAINTER
     from gvcodec.painter.network import PainterNetwork
 
     with safe_open(PAINTER.find(), "np") as file:
@@ -277,8 +267,7 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, capsys, suffix):
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
-    data = streams()["rich"]
-    reader, output, frames = Reader(io.BytesIO(data)), io.BytesIO(), 0
+    reader, output, frames = Reader(io.BytesIO(streams()["rich"])), io.BytesIO(), 0
     writer = Writer(output, reader.header)
     for packet in reader.packets():
         if packet.kind is not Kind.TRACKS or not frames:

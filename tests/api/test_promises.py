@@ -1,7 +1,8 @@
-"""What SECURITY.md and the documentation promise in figures, and what a program around the library
-may have set."""
+"""Limits that SECURITY.md and the documentation promise; independence of torch settings."""
 
 import contextlib
+import re
+import types
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -84,23 +85,15 @@ def test_tracks_are_few_and_their_parameters_small() -> None:
 
 def test_limits_are_those_that_are_written_down() -> None:
     text = (Path(__file__).parents[2] / "SECURITY.md").read_text()
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:4]]
-        for line in text.splitlines()
-        if line[:1] == "|"
-    ]
-    listed = {what: limit for what, limit, _ in rows}
+    listed = dict(re.findall(r"^\| ([^|]*?) +\| ([^|]*?) +\|", text, re.MULTILINE))
     least, most = limits.DEFAULT_MEMORY >> 20, limits.MOST_MEMORY >> 30
     memory = f"half the machine's, {least} MiB to {most} GiB"
     assert listed["memory of decoding, estimated from the header"] == memory
     assert listed["size of a picture in the format"] == f"{header.MAX_SIDE} a side, 2^26 samples"
     assert header.MAX_PIXELS == 1 << 26
-    assert (
-        listed["tracks of sound and subtitles, their parameters"] == f"{tracks._MAX_TRACKS}, 1 MiB"
-    )
-    assert codec_parameters.MAX_HEAD == 1 << 20
-    assert listed["timestamps ahead of their frames"] == "2^19"
-    assert timing._MAX_WAITING == 1 << 19
+    parameters = listed["tracks of sound and subtitles, their parameters"]
+    assert parameters == f"{tracks._MAX_TRACKS}, 1 MiB" and codec_parameters.MAX_HEAD == 1 << 20
+    assert listed["timestamps ahead of their frames"] == "2^19" and timing._MAX_WAITING == 1 << 19
     assert listed["payload of a packet"] == "64 MiB, beside frames and sound 1 MiB"
     assert (packets.MAX_PAYLOAD, packets.MAX_SIDE_PAYLOAD) == (64 << 20, 1 << 20)
     assert limits.Limits(max_memory=400).side_memory == 100
@@ -110,13 +103,10 @@ def test_limits_are_those_that_are_written_down() -> None:
     ("base", "painted", "millions"), [("av1", False, 12), ("vvc", False, 11), ("av1", True, 4)]
 )
 def test_pictures_that_fit_are_as_large_as_written_down(base, painted, millions):
-    """Within a million samples of what SECURITY.md says."""
-
     def taken(pixels: int) -> int:
         fmt = VideoFormat(pixels // 1000, 1000, Fraction(25), Fraction(1, 25))
-        return limits.memory_for(
-            type("H", (), {"format": fmt, "base": base, "gvc1d_id": None})(), painted
-        )
+        header = types.SimpleNamespace(format=fmt, base=base, gvc1d_id=None)
+        return limits.memory_for(header, painted)
 
     assert taken(millions * 1_000_000) <= limits.DEFAULT_MEMORY < taken((millions + 1) * 1_000_000)
 
@@ -135,12 +125,12 @@ def test_what_is_encoded_by_default_is_decoded_or_a_line_says_otherwise(
         for width, height in ((640, 360), (3840, 2160), (5312, 2988)):
             fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
             encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="av1", fit=0))
-            said = any("--max-memory" in note for note in encoder.notes)
+            noted = any("--max-memory" in note for note in encoder.notes)
             try:
                 limits.check(encoder.header, encoder.header.enhanced, gvcodec.Limits())
             except gvcodec.LimitError as error:
-                assert said and "in Python Limits(max_memory" in str(error)
+                assert noted and "in Python Limits(max_memory" in str(error)
             else:
-                assert not said
+                assert not noted
     finally:
         limits.default_memory.cache_clear()

@@ -1,5 +1,4 @@
-"""What a decoder makes of damaged, live and growing streams, and what is left of an encoder that
-was killed."""
+"""Decoding of damaged, live and growing streams; resuming an encoder that was killed."""
 
 import io
 import os
@@ -37,6 +36,8 @@ from tests.conftest import (
 )
 from tests.edit import test_tools
 from tests.edit.test_tools import TIMES, contents, sound
+from tests.fuzz.robustness.sealed import plain_header, sealed_packets
+from tests.fuzz.robustness.streams import streams
 
 ROOT = Path(__file__).parents[2]
 #: Options of decoding despite damage.
@@ -56,7 +57,6 @@ def made(*arguments: Any, **named: Any) -> bytes:
 
 
 def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:
-    """Frames that are left, by their timestamp, and what is said of the others."""
     output = io.BytesIO()
     losses = repair_stream(io.BytesIO(data), "a.gvc", output, threads=1).losses
     reader = Reader(io.BytesIO(output.getvalue()))
@@ -65,7 +65,6 @@ def despite(data: bytes) -> tuple[dict[int, Planes], list[str]]:
 
 
 def place_of(data: bytes, frame: int) -> tuple[int, int]:
-    """Where the packet of a frame lies in a stream."""
     reader = Reader(io.BytesIO(data))
     for packet in reader.packets():
         if packet.is_frame and reader.frames == frame + 1:
@@ -187,8 +186,7 @@ def test_frames_held_for_a_made_up_count_are_bounded(tmp_path, clip, monkeypatch
     end = gop.offset + gop.size
     size = 1 + 5 + 2
     crc = data[end - size + 1 : end - size + 5]
-    gop_packet = Packet(Kind.GOP, crc + encode_var(claim)).pack()
-    hostile = data[: end - size] + gop_packet + data[end:]
+    hostile = data[: end - size] + Packet(Kind.GOP, crc + encode_var(claim)).pack() + data[end:]
     done = gvcodec.decode_file(io.BytesIO(hostile), tmp_path / "a.y4m", **DESPITE)
     kept = len(despite(hostile)[0])
     assert done.frames == kept + held and 10 * kept >= held
@@ -223,8 +221,7 @@ def test_a_live_stream_is_decoded_frame_by_frame() -> None:
             wait_for(lambda wanted=number + 1: got == wanted)
         encoder.stdin.close()
         reader.join(60)
-        assert got == 24
-        assert encoder.wait(60) == decoder.wait(60) == 0
+        assert got == 24 and encoder.wait(60) == decoder.wait(60) == 0
 
 
 def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch) -> None:
@@ -233,9 +230,8 @@ def test_models_are_looked_for_by_hash(tmp_path, clip: list[Planes], monkeypatch
     assert header.base_model_id
     shipped = conformance / f"models/{header.base_model_id.hex()}.safetensors"
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [tmp_path / "nothing"])
-    with pytest.raises(
-        WrongModelError, match=f"{header.base_model_id.hex()} is missing; looked in .*nothing"
-    ):
+    missing = f"{header.base_model_id.hex()} is missing; looked in .*nothing"
+    with pytest.raises(WrongModelError, match=missing):
         Decoder(header, fidelity=True)
     (tmp_path / "models").mkdir()
     shutil.copy(shipped, tmp_path / "models" / "any name.safetensors")
@@ -268,16 +264,13 @@ def test_nothing_of_a_file_is_unpickled() -> None:
 
 
 def test_a_header_that_claims_much_is_held_to_the_limit(tmp_path) -> None:
-    """16 megapixels in few bytes: refused by the limit, which also holds when the estimate does
-    not."""
+    """16 megapixels in few bytes: the limit holds even when the estimate does not."""
     flat = (np.full((4096, 4096), 512, np.uint16), *2 * [np.full((2048, 2048), 512, np.uint16)])
     data = gvcodec.encode([flat], preset=10, fit=0, threads=2)
     assert len(data) < 20_000
     (tmp_path / "a.bin").write_bytes(data)
-    limited = (
-        "from gvcodec import cli; from gvcodec.codec import decoder; import sys; "
-        "decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"
-    )
+    limited = """import sys; from gvcodec import cli; from gvcodec.codec import decoder
+decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"""
     words = ["decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--max-memory", "100M"]
     done = in_process("-c", limited, *words, "--threads", 1, code=1)
     assert done.stderr == b"gvcodec: out of memory\n"
@@ -328,11 +321,7 @@ def test_a_damaged_gop_packet_costs_no_frame(clip: list[Planes]) -> None:
 )
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, place: int) -> None:
-    """A `timing` packet of garbage with the right checksum: frames stay, at the times that they
-    have without it."""
-    from tests.fuzz.robustness.sealed import plain_header, sealed_packets
-    from tests.fuzz.robustness.streams import streams
-
+    """With a right checksum: frames keep the times that they have without it."""
     data = streams()["av1"]
     reader = Reader(io.BytesIO(data))
     packets = list(reader.packets())
@@ -341,8 +330,7 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
     damaged = sealed_packets(plain_header(reader.header), packets, reader.base_hash)
     output = io.BytesIO()
     found = repair_stream(io.BytesIO(damaged), "a.gvc", output, threads=1)
-    assert found.lost == 0
-    assert any("timing" in line for line in found.losses)
+    assert found.lost == 0 and any("timing" in line for line in found.losses)
     whole, mended = (gvcodec.open(d, fidelity=True) for d in (data, output.getvalue()))
     assert len(mended) == len(whole) == found.kept
     before, after = ([v.pts_of(n) for n in range(len(whole) + 1)] for v in (whole, mended))
@@ -353,8 +341,7 @@ def test_repair_goes_on_behind_timestamps_that_mean_nothing(garbage: bytes, plac
 @pytest.mark.parametrize("base", ["av1", "vvc"])
 @pytest.mark.parametrize("frame", [0, 4, 9])
 def test_repair_leaves_out_frames_that_checksums_call_right(clip, base, frame):
-    """A frame of nothing in the first or second GOP: what comes before it and all other GOPs
-    stay."""
+    """An empty frame in the first or second GOP: frames before it and other GOPs stay."""
 
     def spoil(packets: list[Packet]) -> list[Packet]:
         at = [n for n, packet in enumerate(packets) if packet.is_frame][frame]

@@ -1,5 +1,4 @@
-"""Threads that share an object, children of `fork`, workers of data loaders, machines that start
-no thread, forms of the core's base_frames."""
+"""Shared objects on threads, after `fork`, in data loaders, and where no thread can start."""
 
 import functools
 import hashlib
@@ -25,7 +24,9 @@ from gvcodec.types import VideoFormat
 from tests.conftest import in_process, moving_texture
 from tests.edit.test_tools import made
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 BASES = ["av1", "vvc"]
+painted_or_not = pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
 FRAMES = 12
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are those of Linux")
@@ -33,7 +34,6 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits 
 
 @functools.cache
 def stream(base: str) -> bytes:
-    """Twelve frames of 64×48 in GOPs of five."""
     return made(moving_texture(64, 48, FRAMES), base)
 
 
@@ -45,12 +45,10 @@ def painting(fidelity: bool) -> bool:
 
 @functools.cache
 def pictures(base: str, fidelity: bool) -> NDArray[np.uint8]:
-    """All frames, decoded in order."""
     return np.stack(list(gvcodec.decode(stream(base), fidelity=fidelity, threads=1)))
 
 
 def on_threads(count: int, work: Callable[[int], None]) -> None:
-    """Runs `work(number)` on threads; raises what one of them raised."""
     raised: list[Exception] = []
 
     def run(number: int) -> None:
@@ -69,7 +67,7 @@ def on_threads(count: int, work: Callable[[int], None]) -> None:
         raise raised[0]
 
 
-@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+@painted_or_not
 @pytest.mark.parametrize("base", BASES)
 def test_threads_share_a_video(base: str, fidelity: bool) -> None:
     whole = pictures(base, painting(fidelity))
@@ -100,8 +98,7 @@ def _in_child(target: Callable[[], None]) -> int | None:
 
 
 @forks
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+@painted_or_not
 @pytest.mark.parametrize("base", BASES)
 def test_a_video_goes_on_in_a_child(base: str, fidelity: bool) -> None:
     whole = pictures(base, painting(fidelity))
@@ -112,12 +109,10 @@ def test_a_video_goes_on_in_a_child(base: str, fidelity: bool) -> None:
         for index in (8, 2, 11):
             assert np.array_equal(video[index], whole[index])
 
-    assert _in_child(child) == 0
-    assert np.array_equal(video[8], whole[8])
+    assert _in_child(child) == 0 and np.array_equal(video[8], whole[8])
 
 
 @forks
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_made_while_another_thread_reads() -> None:
     """The lock of the video is held when the child is made: it is not held there."""
     whole = pictures("av1", True)
@@ -141,7 +136,6 @@ def test_a_child_made_while_another_thread_reads() -> None:
 
 
 @forks
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("base", BASES)
 def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
     reader = gvcodec.Reader(io.BytesIO(stream(base)))
@@ -152,13 +146,10 @@ def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
 
     def child() -> None:
         for call in (lambda: next(frames), lambda: decoder.send_packet(packets[0]), decoder.flush):
-            with pytest.raises(
-                UsageError, match=r"this Decoder belongs to the process before fork\(\)"
-            ):
+            with pytest.raises(UsageError, match="this Decoder belongs to the process before fork"):
                 call()
 
-    assert _in_child(child) == 0
-    assert len(list(frames)) == FRAMES - 1
+    assert _in_child(child) == 0 and len(list(frames)) == FRAMES - 1
 
 
 @forks
@@ -189,8 +180,6 @@ print(os.waitpid(-1, 0)[1] >> 8)
 
 
 class Frames:
-    """A data set of one video, opened where it is made."""
-
     def __init__(self, data: bytes, threads: int, fidelity: bool) -> None:
         self.video = gvcodec.open(data, threads=threads, output="torch", fidelity=fidelity)
 
@@ -201,7 +190,6 @@ class Frames:
         return self.video[index]
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize(
     ("method", "threads", "base"),
     [
@@ -211,15 +199,13 @@ class Frames:
     ],
 )
 def test_workers_of_a_data_loader(method: str, threads: int, base: str) -> None:
-    """Base frames of vvc, painted frames of av1; in a process of its own, which no test before has
-    left threads in."""
+    """Base frames of vvc, painted frames of av1, in a process without other threads."""
     pytest.importorskip("torch")
     call = f"from tests.api.test_threads import load; load({method!r}, {threads}, {base!r})"
     in_process("-c", call, cwd=Path(__file__).parents[2], timeout=300)
 
 
 def load(method: str, threads: int, base: str) -> None:
-    """What that process does."""
     import torch
 
     fidelity = base == "vvc"
@@ -230,13 +216,8 @@ def load(method: str, threads: int, base: str) -> None:
     torch.set_num_threads(2)
     torch.randn(400, 400) @ torch.randn(400, 400)  # OpenMP has its threads, which stay behind
     try:
-        loader = torch.utils.data.DataLoader(
-            frames,
-            batch_size=3,
-            num_workers=1 if method == "spawn" else 2,
-            multiprocessing_context=method,
-            timeout=120,
-        )
+        workers = {"num_workers": 1 if method == "spawn" else 2, "multiprocessing_context": method}
+        loader = torch.utils.data.DataLoader(frames, batch_size=3, timeout=120, **workers)
         assert np.array_equal(np.concatenate(list(loader)), whole)
         assert np.array_equal(frames[6], whole[6])
     finally:
@@ -266,7 +247,7 @@ for name in sys.argv[2:]:
 
 
 @linux
-@pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
+@painted_or_not
 def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> None:
     import resource
 
@@ -286,9 +267,8 @@ def test_decoding_where_no_thread_can_be_started(tmp_path, fidelity: bool) -> No
 def test_stacks_of_many_threads_fit_a_limit_of_memory(tmp_path) -> None:
     """Thirty threads with 8 MiB of stack each, as usual, would not."""
     fmt = VideoFormat(960, 544, Fraction(25), Fraction(1, 25))
-    encoder = gvcodec.Encoder(
-        fmt, gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
-    )
+    config = gvcodec.EncoderConfig(base="av1", preset=10, q=50, fit=0, low_delay=True)
+    encoder = gvcodec.Encoder(fmt, config)
     with open(tmp_path / "a.bin", "wb") as file:
         encode_stream(encoder, file, ((p, None) for p in moving_texture(960, 544, 2)), paints=False)
     words = ("decode", "--fidelity", "--threads", 64, "--max-memory", "180M")

@@ -24,7 +24,6 @@ from tests.conftest import clips_equal, moving_texture, run, send_all
 
 
 def program_of(path: Path, code: str, monkeypatch) -> None:
-    """A program in Python that stands for ffmpeg."""
     path.write_text(f"#!{sys.executable}\nimport sys\n{code}\n")
     path.chmod(0o755)
     monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
@@ -44,8 +43,7 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
     clip = moving_texture(96, 80, 75)
     encoder = StandardEncoder(form(96, 80), "vvc", 50, keyint=70)
     parts = [encoder.send(planes) for planes in clip]
-    counts = [len(part.packets) for part in parts]
-    assert counts == [0] * 64 + [1] * 6 + [64] + [0] * 4
+    assert [len(part.packets) for part in parts] == [0] * 64 + [1] * 6 + [64] + [0] * 4
     parts.append(encoder.flush())
     packets = [packet for part in parts for packet in part.packets]
     base_frames = [base_frame for part in parts for base_frame in part.base_frames]
@@ -194,8 +192,8 @@ def test_the_command_takes_and_refuses_them(tmp_path) -> None:
     write_clip(source, FORMAT, CLIP, 512)
     common = ("--fit", "off", "--preset", 10, "-y")
     command("encode", source, stream, "--encoder-params", "sharpness=2", *common)
-    said = command("encode", source, stream, "--encoder-params=film-grain=8", *common, fails=2)
-    assert said.stderr.decode().startswith("gvcodec: encoder param film-grain is refused: film")
+    refused = command("encode", source, stream, "--encoder-params=film-grain=8", *common, fails=2)
+    assert refused.stderr.decode().startswith("gvcodec: encoder param film-grain is refused: film")
     table, out = tmp_path / "list.csv", tmp_path / "out"
     table.write_text("uri,encoder_params\nin.mkv,sharpness=2\n")
     command("batch", table, "-o", out, *common[:-1], "--base", "av1")
@@ -206,7 +204,6 @@ FRAMES, WIDTH, HEIGHT, BARS = 60, 160, 96, 10
 
 
 def numbered(number: int) -> Planes:
-    """A slope with bars that show the bits of a number."""
     luma = np.tile(np.linspace(400, 640, WIDTH), (HEIGHT, 1)).astype(np.uint16)
     for bit in range(BARS):
         luma[16:80, 16 * bit : 16 * bit + 16] = 880 if number >> bit & 1 else 130
@@ -214,15 +211,12 @@ def numbered(number: int) -> Planes:
     return luma, flat, flat
 
 
-@pytest.mark.parametrize("preset", [8, 10])
-@pytest.mark.parametrize("q", [5, 30])
+@pytest.mark.parametrize(("preset", "q"), [(8, 5), (8, 30), (10, 5), (10, 30)])
 def test_no_frame_is_far_below_the_others(tmp_path, preset: int, q: int) -> None:
     fmt = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), 8)
-    clip = [numbered(number) for number in range(FRAMES)]
-    write_clip(tmp_path / "a.mkv", fmt, clip)
-    gvcodec.encode_file(
-        tmp_path / "a.mkv", tmp_path / "a.gvc", base="av1", preset=preset, q=q, fit=0
-    )
+    write_clip(tmp_path / "a.mkv", fmt, [numbered(number) for number in range(FRAMES)])
+    fast = {"base": "av1", "preset": preset, "fit": 0}
+    gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", q=q, **fast)
     found = gvcodec.verify(tmp_path / "a.gvc", tmp_path / "a.mkv", fidelity=True)
     assert found.worst is not None
     # A frame without one of its bars has 20 dB at most.

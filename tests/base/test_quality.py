@@ -24,10 +24,8 @@ FORMAT = VideoFormat(208, 160, Fraction(25), Fraction(1, 25))
 
 
 def psnr_y(base: str, **quality: float) -> float:
-    config = gvcodec.EncoderConfig(
-        base=base, fit=0, keyint=0, threads=1, preset=8 if base == "av1" else None, **quality
-    )
-    encoder = gvcodec.Encoder(FORMAT, config)
+    usual = {"fit": 0, "keyint": 0, "threads": 1, "preset": 8 if base == "av1" else None}
+    encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(base=base, **usual, **quality))
     for planes in make_clip(208, 160, 8, seed=4):
         encoder.send_frame(planes)
     encoder.flush()
@@ -36,7 +34,6 @@ def psnr_y(base: str, **quality: float) -> float:
 
 @pytest.mark.parametrize("base", names())
 def test_one_scale_has_one_end_and_rises(base: str) -> None:
-    """For every base at the sizes that it chooses."""
     coarsest = gvcodec.EncoderConfig(base=base).coarsest
     steps = [index_of(base, q / 4) for q in range(4 * Q_END + 1)]
     assert steps[0] == 0 and steps[-1] == coarsest
@@ -68,9 +65,7 @@ def test_the_scale_of_vvc_is_that_of_the_measured_clips() -> None:
             key: float(np.interp(index_of(key[0], q), *zip(*sorted(found), strict=True)))
             for key, found in points.items()
         }
-        better = [
-            psnr["vvc", clip] - value for (base, clip), value in psnr.items() if base == "av1"
-        ]
+        better = [psnr["vvc", c] - value for (base, c), value in psnr.items() if base == "av1"]
         assert len(better) == 3 and abs(fmean(better)) < 0.2, (q, better)
 
 
@@ -94,8 +89,7 @@ def found(clip: list[Planes]) -> list[int]:
 
 @pytest.mark.parametrize("size", [(208, 160), (720, 560), (16, 16), (8, 40)])
 def test_cuts_are_found_and_nothing_else(size: tuple[int, int]) -> None:
-    clip = make_clip(*size, 12, seed=3, cut=7)
-    assert found(clip) == ([0, 7] if min(size) >= 16 else [0])
+    assert found(make_clip(*size, 12, seed=3, cut=7)) == ([0, 7] if min(size) >= 16 else [0])
     assert found(make_clip(*size, 12, seed=3)) == [0]
 
 
@@ -111,11 +105,8 @@ def test_noise_and_rest_are_no_cuts() -> None:
     rng = np.random.default_rng(1)
     still = make_clip(208, 160, 1, seed=2) * 6
     assert found(still) == [0]
-    grained = [
-        (np.clip(y + rng.normal(0, 8, y.shape), 0, 1023).astype(np.uint16), u, v)
-        for y, u, v in make_clip(208, 160, 6)
-    ]
-    assert found(grained) == [0]
+    grain = lambda y: np.clip(y + rng.normal(0, 8, y.shape), 0, 1023).astype(np.uint16)
+    assert found([(grain(y), u, v) for y, u, v in make_clip(208, 160, 6)]) == [0]
     black = [tuple(np.full_like(plane, 64) for plane in still[0])] * 6
     assert found(black) == [0]
 

@@ -1,5 +1,4 @@
-"""Batch encoding: chunks hold every frame once, any engine writes the same bytes, work goes on
-where it was, a bad file costs nobody else."""
+"""Batch encoding: chunks hold every frame once, all engines write the same bytes, work resumes."""
 
 import csv
 import json
@@ -25,11 +24,10 @@ from gvcodec.batch.ledger import COLUMNS, Job, Ledger, Settings, make_settings
 from gvcodec.batch.tasks import boundaries, make_plan
 from gvcodec.config import EncoderConfig
 from gvcodec.media.planes import frame_from_planes
-from gvcodec.media.reader import VideoReader
 from gvcodec.rate.one_pass import Budget
 from gvcodec.util import uris
-from tests.clips import add_video, put_planes, sound_of
-from tests.conftest import moving_texture, planes_equal, run
+from tests.clips import add_video, put_planes, read_film, sound_of
+from tests.conftest import clips_equal, moving_texture, run
 
 FRAMES, SIDE = 60, 96
 QUICK = ("--preset", "10", "--fit", "off")
@@ -38,11 +36,8 @@ QUICK = ("--preset", "10", "--fit", "off")
 def write_video(
     path: Path, seed: int = 1, frames: int = FRAMES, codec: str = "libx264", sound: bool = False
 ) -> Path:
-    """A pan with a cut in its middle, a keyframe every ten frames, B frames."""
-    half = frames // 2
-    clip = [
-        planes for n in (seed, seed + 50) for planes in moving_texture(SIDE, SIDE, frames - half, n)
-    ][:frames]
+    half = frames - frames // 2
+    clip = [p for n in (seed, seed + 50) for p in moving_texture(SIDE, SIDE, half, n)][:frames]
     options = {"g": "10", "bf": "2", "preset": "ultrafast"} if codec == "libx264" else {}
     with av.open(str(path), "w") as container:
         stream = add_video(container, SIDE, SIDE, codec, options=options)
@@ -84,13 +79,9 @@ def table_of(out: Path) -> list[dict[str, str]]:
 
 
 def streams_of(out: Path) -> dict[str, bytes]:
-    """By their names within the folder."""
-    found = {path.relative_to(out): path for path in sorted(out.rglob("*.gvc"))}
-    return {
-        str(name): path.read_bytes()
-        for name, path in found.items()
-        if not any(part.startswith(".") for part in name.parts)
-    }
+    names = (path.relative_to(out) for path in sorted(out.rglob("*.gvc")))
+    shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    return {str(name): (out / name).read_bytes() for name in shown}
 
 
 def test_boundaries_stand_at_keyframes_and_prefer_early_ones() -> None:
@@ -112,17 +103,13 @@ def test_chunks_hold_every_frame_once(tmp_path, suffix, start, frames):
     codec = "wrapped_avframe" if suffix == ".y4m" else "libx264"
     path = str(write_video(tmp_path / f"in{suffix}", codec=codec))
     plan = make_plan(path, start, frames, 20)
-    with VideoReader(path, start, frames) as reader:
-        whole = list(reader)
-    found = []
+    whole, found, times = read_film(path, start, frames), [], []
     for number, chunk in enumerate(plan.chunks):
-        with VideoReader(path, start, chunk.frames, plan.span(number)) as reader:
-            part = list(reader)
-        assert len(part) == chunk.frames and chunk.first == len(found)
-        found += part
-    assert len(plan.chunks) > 1 and plan.frames == len(whole) == len(found)
-    assert [frame.pts for frame in found] == [frame.pts for frame in whole]
-    assert all(planes_equal(a.planes, b.planes) for a, b in zip(found, whole, strict=True))
+        part = read_film(path, start, chunk.frames, plan.span(number))
+        assert len(part.planes) == chunk.frames and chunk.first == len(found)
+        found, times = found + part.planes, times + part.seconds
+    assert len(plan.chunks) > 1 and plan.frames == len(found)
+    assert times == whole.seconds and clips_equal(found, whole.planes)
 
 
 def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_path) -> None:
@@ -149,8 +136,7 @@ def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> 
         run("encode", videos / "b.mkv", out, *words)
         assert "chunks" in capsys.readouterr().err
         made.append(out.read_bytes())
-    assert made[0] == made[1]
-    assert len(list(api.decode(made[0], fidelity=True))) == FRAMES
+    assert made[0] == made[1] and len(list(api.decode(made[0], fidelity=True))) == FRAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
 
 
@@ -169,8 +155,7 @@ def test_the_longest_chunk_is_begun_first_none_is_painted_and_all_have_rows(
     driver = encode(tmp_path, videos / "b.mkv", settings=quick(start=0.2), engine=Noting())
     assert not driver.errors
     rows = table_of(tmp_path)
-    assert [int(row["frames"]) for row in rows] == [55, 15, 20, 20]
-    assert begun == [-1, 1, 2, 0, -1]
+    assert [int(row["frames"]) for row in rows] == [55, 15, 20, 20] and begun == [-1, 1, 2, 0, -1]
     assert list(rows[0]) == COLUMNS
     assert int(rows[0]["bytes"]) == sum(path.stat().st_size for path in tmp_path.glob("*.gvc"))
     assert float(rows[0]["psnr_y"]) > 25
@@ -218,9 +203,9 @@ def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
     run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6)
-    said = capsys.readouterr().err
-    assert "1 file is no video and skipped: notes.txt" in said
-    assert "2 of 6 files failed" in said.splitlines()[-1]
+    report = capsys.readouterr().err
+    assert "1 file is no video and skipped: notes.txt" in report
+    assert "2 of 6 files failed" in report.splitlines()[-1]
     rows = [row for row in table_of(out) if not row["chunk"]]
     assert len(rows) == 6
     failed = {Path(row["input"]).name for row in rows if row["status"] == "failed"}
@@ -228,8 +213,7 @@ def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     assert all(row["error"] for row in rows if row["status"] == "failed")
     outputs = {row["output"] for row in rows if row["status"] == "done"}
     # The copy needs no stream of its own.
-    assert outputs == set(streams_of(out)) and len(outputs) == 3
-    assert "naïve 映画 🎬.gvc" in outputs
+    assert outputs == set(streams_of(out)) and len(outputs) == 3 and "naïve 映画 🎬.gvc" in outputs
     assert sum(row["chunk"] != "" for row in table_of(out)) == 4 * 3
 
 
@@ -266,8 +250,7 @@ def test_work_goes_on_at_the_chunk_and_done_work_is_left_alone(videos: Path, tmp
     assert streams_of(tmp_path / "out") == streams_of(tmp_path / "whole")
     third = Counted()
     encode(tmp_path / "out", videos / "b.mkv", engine=third)
-    assert not third.calls
-    assert len(table_of(tmp_path / "out")) == 4
+    assert not third.calls and len(table_of(tmp_path / "out")) == 4
     # Other settings are other work, and so is another version of the input.
     other = Counted()
     encode(tmp_path / "out", videos / "b.mkv", settings=quick(config={"q": 60}), engine=other)
@@ -279,17 +262,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(videos: Path, tmp_path
     out = tmp_path / "out"
     words = [videos, "-o", out, *QUICK, "-q", "45", "--chunk", "20", "--jobs", "2"]
     for seconds in (1.5, 3.0, None):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gvcodec", "batch", *words],
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "gvcodec", "batch", *words]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
         if seconds is not None:
             time.sleep(seconds)
             process.send_signal(signal.SIGKILL)
         process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert streams_of(out) == streams_of(tmp_path / "whole")
+    assert process.returncode == 0 and streams_of(out) == streams_of(tmp_path / "whole")
     assert {row["status"] for row in table_of(out)} == {"done"}
 
 
@@ -302,11 +281,9 @@ def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
 
 
 def test_memory_as_input_and_output(videos: Path) -> None:
-    fsspec = pytest.importorskip("fsspec")
-    memory = fsspec.filesystem("memory")
+    memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
-    driver = encode("memory://out", *uris.expand("memory://in/*.mp4"))
-    assert not driver.errors
+    assert not encode("memory://out", *uris.expand("memory://in/*.mp4")).errors
     names = [name for name in uris.names_in("memory://out") if name.endswith(".gvc")]
     assert len(names) == 1
     assert len(list(api.decode(memory.cat_file(f"/out/{names[0]}"), fidelity=True))) == FRAMES
@@ -316,10 +293,8 @@ def test_memory_as_input_and_output(videos: Path) -> None:
 
 
 def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) -> None:
-    """Reading breaks off in the middle of the video: the task is tried again, and the frames are
-    all there."""
-    fsspec = pytest.importorskip("fsspec")
-    memory = fsspec.filesystem("memory")
+    """A read fails in the middle: the task is tried again, and all frames are there."""
+    memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
     encode(tmp_path / "whole", "memory://in/a.mp4")
     reads = {"count": 0, "at": 40}
@@ -336,8 +311,7 @@ def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) ->
     for at in (1, 2, 3, 5, 9):
         reads.update(count=0, at=at)
         out = tmp_path / str(at)
-        assert not encode(out, "memory://in/a.mp4").errors
-        assert reads["count"] > at
+        assert not encode(out, "memory://in/a.mp4").errors and reads["count"] > at
         assert streams_of(out) == streams_of(tmp_path / "whole")
     memory.rm("/in", recursive=True)
 
@@ -363,8 +337,7 @@ def test_manifests_of_all_kinds(tmp_path) -> None:
 def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> None:
     wanted = 30_000
     settings = quick(rate=Budget(size=wanted), config={"base": "vvc", "preset": 4})
-    driver = encode(tmp_path, videos / "b.mkv", settings=settings)
-    assert not driver.errors
+    assert not encode(tmp_path, videos / "b.mkv", settings=settings).errors
     (stream,) = streams_of(tmp_path).values()
     assert 0.8 * wanted < len(stream) <= wanted
     assert len(list(api.decode(stream, fidelity=True))) == FRAMES
@@ -386,10 +359,9 @@ def test_a_table_of_inputs_is_not_replaced_by_the_table_of_results(tmp_path, cap
     table.write_text("uri\nnone.mp4\n")
     for out in (tmp_path, tmp_path / "nodir" / ".."):
         run("batch", table, "-o", out, code=1)
-    said = capsys.readouterr().err.splitlines()
-    assert "is the input" in said[0] and "No such file" in said[1]
-    assert list(tmp_path.iterdir()) == [table]
-    assert table.read_text() == "uri\nnone.mp4\n"
+    first, second = capsys.readouterr().err.splitlines()
+    assert "is the input" in first and "No such file" in second
+    assert list(tmp_path.iterdir()) == [table] and table.read_text() == "uri\nnone.mp4\n"
 
 
 def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path) -> None:
@@ -417,13 +389,13 @@ def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tm
     (films / "notes.txt").write_text("no video")
     (films / "cover.jpg").write_bytes(b"no video either")
     run("batch", films, "-o", out, *QUICK)
-    said = capsys.readouterr().err
-    assert "2 files are no videos and skipped: cover.jpg, notes.txt" in said
+    report = capsys.readouterr().err
+    assert "2 files are no videos and skipped: cover.jpg, notes.txt" in report
     names = sorted(streams_of(out))
     assert names[0] == "a.gvc" and len(names) == 3
     assert all(name.startswith("t-") and len(name) == 18 for name in names[1:])
-    assert f"{films / 'a.mp4'}: a.gvc, 12 frames, " in said
-    assert "3 done; " in said and f"{out}: 3 files done (batch.csv" in said
+    assert f"{films / 'a.mp4'}: a.gvc, 12 frames, " in report
+    assert "3 done; " in report and f"{out}: 3 files done (batch.csv" in report
     before = streams_of(out)
     run("batch", films / "a.mp4", "-o", out, *QUICK)
     assert streams_of(out) == before

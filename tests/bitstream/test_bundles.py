@@ -1,4 +1,4 @@
-"""Bundles of frames: payloads come back, in fewer bytes, and damage is said."""
+"""Bundles of frames: payloads come back, in fewer bytes, and damage is reported."""
 
 import base64
 import hashlib
@@ -27,8 +27,7 @@ BUNDLED = SequenceHeader(FORMAT, "av1", Fraction(1), 60, bundled=True)
 
 
 def golden() -> list[Packet]:
-    """Bundles of two GOPs, frames of SVT-AV1 and odd ones, as the format's first writer wrote
-    them."""
+    """Two GOPs of SVT-AV1's frames and odd ones, as the format's first writer wrote them."""
     source = io.BytesIO((Path(__file__).parent / "bundles.dat").read_bytes())
     return [packet for packet, _ in (read_packet(source) for _ in range(5)) if packet is not None]
 
@@ -43,8 +42,7 @@ def packets() -> list[Packet]:
 
 def test_frames_come_back_in_fewer_bytes(packets) -> None:
     plain, bundled = stream_of(PLAIN, packets), stream_of(BUNDLED, packets)
-    assert packets_in(bundled) == packets
-    assert list(Salvage(io.BytesIO(bundled)).events()) == packets
+    assert packets_in(bundled) == packets and list(Salvage(io.BytesIO(bundled)).events()) == packets
     reader = Reader(io.BytesIO(bundled))
     last = reader.gops()[-1]
     assert last.first_frame == 40 and list(reader.packets_of(last)) == packets[40:]

@@ -85,15 +85,13 @@ def test_index_lists_gops_and_the_fit_in_force() -> None:
     gops = reader.gops()
     wanted = [(0, 4, False), (4, 3, True), (7, 2, False), (9, 6, True)]
     assert [(entry.first_frame, entry.frames, entry.fitted) for entry in gops] == wanted
-    fits = [reader.fit_before(gops, number) for number in range(4)]
-    assert fits == [None, None, fit, None]
+    assert [reader.fit_before(gops, number) for number in range(4)] == [None, None, fit, None]
     assert list(reader.packets_of(gops[2])) == gop(2)
 
 
 def sample() -> bytes:
-    return write(
-        HEADER, [Packet(Kind.FIT, b"w" * 9), *gop(3, 7), Packet(Kind.TRACKS, b"audio"), *gop(2, 40)]
-    )
+    fit, sound = Packet(Kind.FIT, b"w" * 9), Packet(Kind.TRACKS, b"audio")
+    return write(HEADER, [fit, *gop(3, 7), sound, *gop(2, 40)])
 
 
 def test_every_changed_byte_is_noticed() -> None:
@@ -129,8 +127,7 @@ def test_a_lost_doubled_or_swapped_packet_is_noticed() -> None:
 
 def test_errors_name_file_packet_and_time() -> None:
     data = bytearray(write(HEADER, gop(100)))
-    at = bytes(data).index(b"\x61" * 20)
-    data[at] ^= 1
+    data[bytes(data).index(b"\x61" * 20)] ^= 1
     with pytest.raises(DamagedStreamError, match=r"^x.bin: packet 97: .* damaged after 0:03.2\)$"):
         read(bytes(data))
 
@@ -169,8 +166,7 @@ def test_unknown_types_are_skipped_or_marked_by_their_number() -> None:
     st.integers(0, 6),
 )
 def test_timestamps_come_back_from_any_gop_on(steps: list[int], keyint: int, ahead: int) -> None:
-    """Frames are sent some ahead of their packets; decoding starts with each GOP in turn, with its
-    `timing` packets only."""
+    """Frames run ahead of packets; decoding starts at each GOP with its `timing` packets alone."""
     times = [sum(steps[: number + 1]) for number in range(len(steps))]
     rate, tick = Fraction(30000, 1001), Fraction(1, 30000)
     encoder = PtsEncoder(times[0], rate, tick)

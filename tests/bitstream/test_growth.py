@@ -1,5 +1,4 @@
-"""Files of a made-up format 1.1: what this release does not know is skipped or copied, or the file
-is newer; it is never called damaged."""
+"""A made-up format 1.1: unknown parts are skipped, copied or newer, never damage."""
 
 import hashlib
 import io
@@ -94,8 +93,7 @@ def test_base_gvc1d_has_no_painter_and_no_tokens(flag: int) -> None:
 
 
 def test_profile_and_level_follow_from_the_fields() -> None:
-    assert (HEADER.profile, HEADER.level) == (0, 1)
-    assert HEADER.codecs == "gvc.1.0.01.av1"
+    assert (HEADER.profile, HEADER.level) == (0, 1) and HEADER.codecs == "gvc.1.0.01.av1"
     painted = SequenceHeader(FORMAT, "av1", Fraction(1), 40, painter_id=bytes(8))
     tokens = SequenceHeader(FORMAT, "av1", Fraction(1), 40, gvc1d_id=bytes(8))
     loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
@@ -156,8 +154,7 @@ def test_a_packet_that_must_be_understood_is_newer_and_mending_leaves_it_out(pla
     assert len(list(gvcodec.decode(grown_up, fidelity=True))) == 6
     with pytest.raises(FormatVersionError, match=f"type {_NEEDED}"):
         gvcodec.cut(grown_up, io.BytesIO(), 0.12)
-    out = io.BytesIO()
-    repaired = gvcodec.repair(grown_up, out)
+    repaired = gvcodec.repair(grown_up, io.BytesIO())
     assert repaired.kept == 6 and f"type {_NEEDED}" in repaired.losses[0]
 
 
@@ -242,9 +239,8 @@ def test_who_cuts_takes_the_first_summary_of_a_gop_wherever_it_stands(plain: byt
     reader = Reader(io.BytesIO(plain))
     packets, frames = list[Packet](), 0
     for packet in reader.packets():
-        packets += [Packet(Kind.SUMMARY, b"\x02%d" % frames)] * (
-            frames in (1, 2) and packet.is_frame
-        )
+        if frames in (1, 2) and packet.is_frame:
+            packets.append(Packet(Kind.SUMMARY, b"\x02%d" % frames))
         packets.append(packet)
         frames += packet.is_frame
     out = io.BytesIO()

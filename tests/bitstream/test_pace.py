@@ -24,8 +24,7 @@ COMMANDS = ("decode", "verify", "cut", "cat", "repair", "extract")
 
 
 def again_and_again(rate: Fraction, every_tick: bool = False) -> bytes:
-    """`COUNT` times the same keyframe of 16×16. `every_tick`: shown one after another at once, as
-    `timing` packets say."""
+    """`COUNT` times the same keyframe of 16×16; `every_tick`: a tick apart by `timing` packets."""
     data = gvcodec.encode(moving_texture(16, 16, 1), base="av1", fit=0, q=40)
     reader = Reader(io.BytesIO(data))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
@@ -47,13 +46,11 @@ def again_and_again(rate: Fraction, every_tick: bool = False) -> bytes:
 
 @pytest.fixture(scope="module")
 def absurd() -> bytes:
-    """A rate of 2^30 frames a second."""
     return again_and_again(1 / TICK)
 
 
 @pytest.fixture(scope="module")
 def crowded() -> bytes:
-    """25 frames a second by the header, one a tick by its timestamps."""
     return again_and_again(Fraction(25), every_tick=True)
 
 
@@ -82,9 +79,7 @@ def test_a_short_video_may_have_any_rate() -> None:
 
 
 def keyframe(base: str) -> tuple[SequenceHeader, Packet]:
-    """The only frame of a stream of 64×48."""
-    data = gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)
-    reader = Reader(io.BytesIO(data))
+    reader = Reader(io.BytesIO(gvcodec.encode(moving_texture(64, 48, 1), base=base, fit=0, q=40)))
     (key,) = (packet for packet in reader.packets() if packet.is_frame)
     return reader.header, key
 

@@ -33,8 +33,7 @@ def film(tmp_path_factory, clip: list[Planes]) -> Path:
 def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> None:
     size = 6000
     coded = encode_at(name, clip[:8], FORMAT, size)
-    assert coded is not None
-    assert 0.5 * size < sum(coded.sizes) <= 1.02 * size
+    assert coded is not None and 0.5 * size < sum(coded.sizes) <= 1.02 * size
     assert len(coded.frames) == len(coded.sizes) == 8
     assert np.corrcoef(coded.frames[3][0].ravel(), clip[3][0].ravel())[0, 1] > 0.8
 
@@ -48,8 +47,7 @@ def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size(name: str) ->
     size = (least + sum(encode(name, smaller, down.format, PEERS[name].coarsest).sizes)) // 2
     seen: list[tuple[int, int]] = []
     coded = encode_at(name, film, fmt, size, lambda *at: seen.append(at))
-    assert coded is not None and coded.scale == Fraction(1, 2)
-    assert sum(coded.sizes) <= 1.02 * size
+    assert coded is not None and coded.scale == Fraction(1, 2) and sum(coded.sizes) <= 1.02 * size
     assert coded.frames[0][0].shape == (160, 192)
     assert np.corrcoef(coded.frames[3][0].ravel(), film[3][0].ravel())[0, 1] > 0.2
     assert seen[:6] == [(1, done) for done in range(1, 7)] and seen[-1][0] > 1
@@ -97,14 +95,13 @@ def test_the_command_writes_one_page_with_every_codec(film: Path, tmp_path, caps
     assert len(data["rows"]) == 4 and data["frames"] == list(range(6))
     assert all(len(row["pictures"]) == 6 for row in data["rows"])
     sizes = [sum(row["sizes"]) for row in data["rows"][1:]]
-    assert max(sizes[1:]) <= 1.02 * sizes[0]
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert max(sizes[1:]) <= 1.02 * sizes[0] and not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "<!--" not in text.partition("<script")[0]
-    said = capsys.readouterr().err
-    assert f"gvcodec: gvcodec: {sizes[0]:,} bytes" in said
+    error = capsys.readouterr().err
+    assert f"gvcodec: gvcodec: {sizes[0]:,} bytes" in error
     verdict = re.search(r'<p id="verdict">(.*?)</p>', text)
     assert verdict is not None and verdict[1].startswith(f"At {sizes[0]:,} bytes ")
-    assert f"gvcodec: {html.unescape(verdict[1])}" in said.splitlines()
+    assert f"gvcodec: {html.unescape(verdict[1])}" in error.splitlines()
     run(*words, "--with", "x264", code=1)  # the page is there already
 
 
@@ -127,8 +124,7 @@ def test_bytes_of_ours_are_those_of_the_file(film: Path, tmp_path) -> None:
 def test_wrong_words(words: list[str], answer: str, film: Path, tmp_path, capsys) -> None:
     words[0] = str(tmp_path / words[0])
     run("compare", film, *words, "--fit", "off", "--preset", "10", code=2)
-    assert answer in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert answer in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_a_title_cannot_end_the_script() -> None:

@@ -1,7 +1,7 @@
-"""What the command line says, and to whom: odd values, closed standard streams, other encodings,
-one and many."""
+"""Messages of the command line: odd values, closed standard streams, other encodings."""
 
 import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -18,11 +18,9 @@ FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> Path:
-    """`a.gvc` of one frame, and its source `a.y4m`."""
     path = tmp_path_factory.mktemp("console") / "a.gvc"
-    path.write_bytes(
-        api.encode(moving_texture(64, 48, 1), format=FORMAT, base="av1", preset=10, fit=0)
-    )
+    fast = {"base": "av1", "preset": 10, "fit": 0}
+    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, **fast))
     run("decode", path, path.with_suffix(".y4m"), "--fidelity")
     return path
 
@@ -49,23 +47,19 @@ def test_a_value_out_of_reach_is_one_line(stream, tmp_path, case, capsys):
     arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
     arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
     run(*arguments, code=code)
-    said = capsys.readouterr().err
-    assert said.startswith("gvcodec: ")
-    assert said.count("\n") == 1
-    if code:
-        assert not list(tmp_path.iterdir())
+    message = capsys.readouterr().err
+    assert message.startswith("gvcodec: ") and message.count("\n") == 1
+    assert code == 0 or not list(tmp_path.iterdir())
 
 
 def shell(command: str, stream: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command of a shell, in which `gvcodec` is the command line and `$S` the stream."""
-    known = os.environ | {"S": str(stream), "PY": sys.executable}
-    known.pop("PYTHONUNBUFFERED", None)
+    known = os.environ | {"S": str(stream), "PY": sys.executable, "PYTHONUNBUFFERED": ""}
     known |= environment
     command = command.replace("gvcodec", '"$PY" -m gvcodec')
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60}
     done = subprocess.run(["sh", "-c", command], env=known, check=False, **quiet)
-    assert b"Traceback" not in done.stderr + done.stdout
-    assert b"Exception" not in done.stderr + done.stdout
+    assert not re.search(b"Traceback|Exception", done.stderr + done.stdout)
     return done
 
 
@@ -87,13 +81,11 @@ FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
 )
 def test_a_closed_or_full_standard_stream_is_no_success(stream, tmp_path, command, message):
     done = shell(f"cd {tmp_path} && {command}", stream, PYTHONPATH=os.getcwd())
-    assert (done.returncode, done.stderr) == (1, message)
-    assert not list(tmp_path.iterdir())
+    assert (done.returncode, done.stderr) == (1, message) and not list(tmp_path.iterdir())
 
 
 def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tmp_path) -> None:
-    """A message to standard error must not end up in the output, nor in the video on standard
-    output."""
+    """Messages to standard error must not end up in the output or on standard output."""
     shell(f"gvcodec cut $S {tmp_path}/o.gvc <&- >&- 2>&-", stream)
     assert (tmp_path / "o.gvc").read_bytes() == without_painted_hash(stream.read_bytes())
     done = shell("gvcodec decode $S - --fidelity 2>&-", stream)
@@ -104,12 +96,10 @@ def test_files_do_not_take_the_place_of_closed_standard_streams(stream: Path, tm
 def test_other_encodings_get_escapes(stream: Path, tmp_path, encoding: str) -> None:
     odd = tmp_path / "\udcffβ.gvc"
     os.link(stream, odd)
-    done = shell(
-        "gvcodec verify $S && gvcodec encode a b --preset 99", odd, PYTHONIOENCODING=encoding
-    )
+    commands = "gvcodec verify $S && gvcodec encode a b --preset 99"
+    done = shell(commands, odd, PYTHONIOENCODING=encoding)
     assert done.returncode == 2, done.stderr
-    assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout
-    assert rb"0\u202610" in done.stderr
+    assert rb"\u03b2.gvc: 1 frame, checksums" in done.stdout and rb"0\u202610" in done.stderr
 
 
 MODES = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
@@ -136,16 +126,11 @@ sys.exit(run())
 @MODES
 @pytest.mark.parametrize(
     ("raised", "code"),
-    [
-        ("KeyboardInterrupt", 130),
-        ("BrokenPipeError", 1),
-        ("errors.DamagedStreamError('damaged')", 1),
-        ("ValueError", 1),
-    ],
+    [("KeyboardInterrupt", 130), ("BrokenPipeError", 1), ("ValueError", 1)]
+    + [("errors.DamagedStreamError('damaged')", 1)],
 )
 def test_whatever_ends_a_command_nothing_waits_in_standard_output(raised, code, unbuffered):
-    """Lines that were told before an error are out or dropped: the interpreter has nothing left to
-    fail with."""
+    """Lines before an error are out or dropped: the interpreter has nothing left to fail with."""
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
     program = f"""

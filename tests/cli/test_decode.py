@@ -1,5 +1,4 @@
-"""`gvcodec decode`: files that play everywhere, bare bitstreams, exit codes, what is written when
-something is missing."""
+"""`gvcodec decode`: files that play everywhere, HDR metadata, exit codes, missing parts."""
 
 import io
 import json
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Reader
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
@@ -22,13 +20,13 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import visually_lossless
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.psnr import psnr as psnr_of_plane
-from tests.clips import make_clip, put_planes, write_clip
+from tests.clips import add_video, make_clip, put_planes, read_film, write_clip
 from tests.conftest import (
+    clips_equal,
     coded,
     in_process,
     metadata_of,
     moving_texture,
-    planes_equal,
     psnr,
     run,
     run_without_torch,
@@ -48,7 +46,6 @@ def frames() -> list[Planes]:
 
 
 def stream_of(frames: list[Planes], fmt: VideoFormat) -> bytes:
-    """An `av1` stream with a keyframe every four frames."""
     settings = {"base_q": 20, "base": "av1", "preset": 10, "keyint": 4, "fit": 0, "threads": 1}
     return coded(fmt, frames, False, **settings)
 
@@ -56,15 +53,12 @@ def stream_of(frames: list[Planes], fmt: VideoFormat) -> bytes:
 @pytest.mark.parametrize(("width", "height"), [(75, 53), (301, 271), (1, 1), (64, 48)])
 def test_matroska_on_a_pipe_takes_pictures_of_any_size(tmp_path, width, height, capfdbinary):
     """FFV1 refuses four slices of some of these."""
-    clip = make_clip(width, height, 2)
-    data = stream_of(clip, form(8, width, height))
+    data = stream_of(make_clip(width, height, 2), form(8, width, height))
     (tmp_path / "a.gvc").write_bytes(data)
     run("decode", tmp_path / "a.gvc", "-", "-f", "matroska", "--fidelity")
     with av.open(io.BytesIO(capfdbinary.readouterr().out)) as container:
         frames = [planes_from_frame(frame) for frame in container.decode(video=0)]
-    reader = Reader(io.BytesIO(data))
-    wanted = gvcodec.Decoder(reader.header, fidelity=True).frames_of(reader.packets())
-    assert all(planes_equal(a, b.base_frame) for a, b in zip(frames, wanted, strict=True))
+    assert clips_equal(frames, gvcodec.decode_planes(data, fidelity=True))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
@@ -84,12 +78,10 @@ def test_the_default_file_plays_everywhere(tmp_path, frames, suffix, depth, tag,
     if suffix != "mkv":
         data = out.read_bytes()
         assert 0 < data.index(b"moov") < data.index(b"mdat")
-    with VideoReader(out) as left, VideoReader(exact) as right:
-        pairs = list(zip(left, right, strict=True))
-    assert len(pairs) == 10
-    wanted = gvcodec.decode_planes((tmp_path / "a.bin").read_bytes(), fidelity=True)
-    assert all(planes_equal(b.planes, c) for (_, b), c in zip(pairs, wanted, strict=True))
-    assert sum(psnr(a.planes, b.planes) for a, b in pairs) / len(pairs) > 44.5
+    shown, lossless = read_film(out).planes, read_film(exact).planes
+    wanted = list(gvcodec.decode_planes((tmp_path / "a.bin").read_bytes(), fidelity=True))
+    assert len(wanted) == 10 and clips_equal(lossless, wanted)
+    assert np.mean([psnr(*pair) for pair in zip(shown, lossless, strict=True)]) > 44.5
     assert out.stat().st_size < exact.stat().st_size / 1.5
 
 
@@ -100,8 +92,8 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
     assert "torch" not in run_without_torch("encode", y4m, given, "-q", "50")
     run_without_torch("summarize", given, "-y")
     # One line on standard error, with what mends it.
-    told = run_without_torch("encode", y4m, tmp_path / "unfitted.gvc", "-q", "50", "--fit", "3")
-    (line,) = [line for line in told.splitlines() if "torch" in line]
+    printed = run_without_torch("encode", y4m, tmp_path / "unfitted.gvc", "-q", "50", "--fit", "3")
+    (line,) = [line for line in printed.splitlines() if "torch" in line]
     assert "painted, but not fitted" in line
     assert "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org" in line
     assert "right" in run_without_torch("verify", given)
@@ -109,9 +101,8 @@ def test_painting_and_searching_need_no_torch(tmp_path, frames: list[Planes]) ->
     run_without_torch("decode", given, tmp_path / "without.y4m")
     run("decode", given, tmp_path / "with.y4m")
     run("decode", given, tmp_path / "base.y4m", "--fidelity")
-    without, painted, base = (
-        (tmp_path / f"{name}.y4m").read_bytes() for name in ("without", "with", "base")
-    )
+    paths = (tmp_path / f"{name}.y4m" for name in ("without", "with", "base"))
+    without, painted, base = (path.read_bytes() for path in paths)
     assert without == painted != base
 
 
@@ -119,44 +110,36 @@ def test_what_torch_alone_can_do_says_so_in_a_line(tmp_path, frames: list[Planes
     y4m = tmp_path / "in.y4m"
     write_clip(y4m, form(), frames[:1])
     words = ["encode", y4m, tmp_path / "out.gvc", "--target", "lpips=0.2"]
-    said = run_without_torch(*words, code=4)
-    assert said.count("\n") == 1 and "pip install 'gvcodec[fit]'" in said
+    printed = run_without_torch(*words, code=4)
+    assert printed.count("\n") == 1 and "pip install 'gvcodec[fit]'" in printed
     assert not (tmp_path / "out.gvc").exists()
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])
 def test_a_full_disk_is_named_with_the_file(tmp_path, frames: list[Planes], name: str) -> None:
     """The limit on the size of a file stands for the end of the disk."""
-    (tmp_path / "a.bin").write_bytes(
-        stream_of(frames[:1] if name.endswith("png") else frames, form())
-    )
+    shown = frames[:1] if name.endswith("png") else frames
+    (tmp_path / "a.bin").write_bytes(stream_of(shown, form()))
     words = ("-m", "gvcodec", "decode", tmp_path / "a.bin", tmp_path / name, "--fidelity")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
     done = in_process(*words, code=1, preexec_fn=limit, text=True)
     assert done.stderr.startswith(f"gvcodec: {tmp_path / name}: cannot be written: ")
-    assert done.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert done.stderr.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 
 
 def hdr_source(path: Path, frames: list[Planes]) -> None:
-    """Ten bits, PQ, with mastering display, light level, a title and two chapters."""
     params = f"log-level=none:master-display={MASTERING}:max-cll=1000,400"
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Höhenflug"
-        container.set_chapters(
-            [
-                {"id": n, "start": 200 * n, "end": 200 * n + 200, "time_base": Fraction(1, 1000),
-                 "metadata": {"title": name}}
-                for n, name in enumerate(("up", "and down"))
-            ]
-        )  # fmt: skip
-        stream = container.add_stream(
-            "libx265", rate=25, options={"x265-params": params, "preset": "ultrafast"}
-        )
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p10le"
+        chapters = [{"id": 0, "start": 0, "end": 200, "metadata": {"title": "up"}}]
+        chapters += [{"id": 1, "start": 200, "end": 400, "metadata": {"title": "and down"}}]
+        container.set_chapters([{**c, "time_base": Fraction(1, 1000)} for c in chapters])
+        options = {"x265-params": params, "preset": "ultrafast"}
+        ten_bits = {"pix_fmt": "yuv420p10le", "options": options}
+        stream = add_video(container, WIDTH, HEIGHT, "libx265", **ten_bits)
         stream.codec_context.color_trc = 16
         put_planes(container, stream, frames, 10)
 
@@ -196,33 +179,28 @@ def test_pieces_keep_their_chapters(hdr_stream: Path, tmp_path, capsys) -> None:
     run("cut", hdr_stream, tmp_path / "a.bin", "--to", 0.2)
     run("cut", hdr_stream, tmp_path / "b.bin", "--from", 0.2)
     run("repair", hdr_stream, tmp_path / "r.bin")
-    whole = hdr_stream.read_bytes()
-    assert (tmp_path / "r.bin").read_bytes() == without_painted_hash(whole)
+    assert (tmp_path / "r.bin").read_bytes() == without_painted_hash(hdr_stream.read_bytes())
 
-    def told(path: Path) -> Metadata:
+    def described(path: Path) -> Metadata:
         found = metadata_of(path)
         assert found.encoder_name.startswith("SVT-AV1 ")
         return replace(found, encoder=())
 
-    assert told(tmp_path / "a.bin") == replace(WHOLE, chapters=WHOLE.chapters[:1])
-    assert told(tmp_path / "b.bin") == replace(
-        WHOLE, chapters=(Chapter(0, 200_000, "and down"),), source_start=200_000
-    )
+    assert described(tmp_path / "a.bin") == replace(WHOLE, chapters=WHOLE.chapters[:1])
+    second = (Chapter(0, 200_000, "and down"),)
+    assert described(tmp_path / "b.bin") == replace(WHOLE, chapters=second, source_start=200_000)
     capsys.readouterr()
     run("cat", tmp_path / "a.bin", tmp_path / "b.bin", "-o", tmp_path / "c.bin")
     assert "b.bin: title, chapter, HDR metadata left out" in capsys.readouterr().err
-    assert told(tmp_path / "c.bin") == told(tmp_path / "a.bin")
+    assert described(tmp_path / "c.bin") == described(tmp_path / "a.bin")
 
 
 def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
     run("info", hdr_stream)
-    lines = dict(
-        line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line
-    )
-    assert lines["transfer"] == "smpte2084"
-    assert lines["primaries"] == "unspecified"
-    assert lines["title"] == "Höhenflug"
-    assert lines["chapters"] == "0 0.2 up, 0.2 0.4 and down"
+    output = capsys.readouterr().out.splitlines()
+    lines = dict(line.split(maxsplit=1) for line in output if " " in line)
+    assert lines["transfer"] == "smpte2084" and lines["primaries"] == "unspecified"
+    assert lines["title"] == "Höhenflug" and lines["chapters"] == "0 0.2 up, 0.2 0.4 and down"
     run("info", hdr_stream, "--json")
     facts = json.loads(capsys.readouterr().out)
     assert (facts["transfer"], facts["content_light"]) == (16, [1000, 400])
@@ -242,14 +220,12 @@ def test_info_names_colour_chapters_and_light(hdr_stream: Path, capsys) -> None:
     ],
 )
 def test_hostile_metadata_is_refused(payload: bytes, what: str) -> None:
-    """Through commands: tests/fuzz."""
     with pytest.raises(DamagedStreamError, match=what):
         Metadata.unpack(payload)
 
 
 def test_texts_in_metadata_cannot_steer_a_terminal() -> None:
-    title = "\x1b[2Jnice\n\u202etry"
-    assert Metadata.unpack(Metadata(title).pack()).title == "[2Jnice  try"
+    assert Metadata.unpack(Metadata("\x1b[2Jnice\n\u202etry").pack()).title == "[2Jnice  try"
 
 
 COUNT = 6
@@ -288,7 +264,7 @@ def test_a_cut_off_file_names_repair(tmp_path, stream: Path, capsys) -> None:
     cut.write_bytes(stream.read_bytes()[:-30])
     for words in (["verify", str(cut)], ["decode", str(cut), str(tmp_path / "a.y4m")]):
         run(*words, code=3)
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1 and "gvcodec repair" in said
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "gvcodec repair" in error
     run("repair", cut, tmp_path / "whole.gvc")
     run("verify", tmp_path / "whole.gvc")

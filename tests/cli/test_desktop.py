@@ -24,7 +24,6 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """`gvcodec` of this Python, in a folder of its own."""
     path = tmp_path / "bin/gvcodec"
     path.parent.mkdir()
     path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gvcodec "$@"\n')
@@ -33,15 +32,9 @@ def program(tmp_path: Path) -> Path:
 
 
 def ran(*command: str | Path, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 120}
+    done = subprocess.run(command, env=environment, text=True, check=False, **pipes)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

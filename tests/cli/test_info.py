@@ -14,13 +14,15 @@ from tests.clips import write_clip
 from tests.conftest import moving_texture, run
 from tests.player_helpers import with_beep
 
+FORMAT = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
+
 
 def test_info_names_the_tracks_and_where_they_begin(tmp_path: Path, capsys) -> None:
     source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.2, ("subrip",))
     with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv"), "w") as two:
         outputs = {s.index: two.add_stream_from_template(s) for s in one.streams}
         outputs[2].metadata["language"], outputs[2].metadata["title"] = "fra", "Version"
-        for packet in one.demux(list(one.streams.audio) + list(one.streams.video)):
+        for packet in one.demux([*one.streams.audio, *one.streams.video]):
             if packet.pts is not None:
                 packet.pts += 100 * (packet.stream.type == "audio")
                 packet.stream = outputs[packet.stream.index]
@@ -33,43 +35,38 @@ def test_info_names_the_tracks_and_where_they_begin(tmp_path: Path, capsys) -> N
     assert (sound["language"], sound["title"]) == ("fra", "Version")
     assert sound["begin"] == pytest.approx(0.1, abs=0.01)
     run("info", tmp_path / "b.gvc")
-    said = capsys.readouterr().out
-    assert "fra, Version, begins at 0.1" in said and "keyframes          1, at frames 0" in said
+    text = capsys.readouterr().out
+    assert "fra, Version, begins at 0.1" in text and "keyframes          1, at frames 0" in text
 
 
 def test_verify_names_the_worst_frame(tmp_path, capsys) -> None:
-    """Which a mean hides."""
-    clip, fmt = moving_texture(64, 64, 20), VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
+    clip = moving_texture(64, 64, 20)
     source = list(clip)
-    write_clip(tmp_path / "a.mkv", fmt, clip)
+    write_clip(tmp_path / "a.mkv", FORMAT, clip)
     run("encode", str(tmp_path / "a.mkv"), str(tmp_path / "a.gvc"), "--fit", "off", "-q", "20")
     source[13] = tuple(plane // 2 for plane in source[13])
-    write_clip(tmp_path / "b.mkv", fmt, source)
+    write_clip(tmp_path / "b.mkv", FORMAT, source)
     found = gvcodec.verify(tmp_path / "a.gvc", tmp_path / "b.mkv", fidelity=True)
     assert found.worst is not None and found.base_psnr is not None
     assert found.worst[0] == pytest.approx(13 / 24, abs=0.05)
     assert found.worst[1] < found.base_psnr[0] - 10
     capsys.readouterr()
-    run(
-        "verify", str(tmp_path / "a.gvc"), "--source", str(tmp_path / "b.mkv"), "--progress", "json"
-    )
-    said = capsys.readouterr()
-    assert "worst frame: Y " in said.out and f" at {found.worst[0]:.2f} s" in said.out
+    run("verify", tmp_path / "a.gvc", "--source", tmp_path / "b.mkv", "--progress", "json")
+    text = capsys.readouterr().out
+    assert "worst frame: Y " in text and f" at {found.worst[0]:.2f} s" in text
 
 
 def test_info_says_the_quality_that_was_reached(tmp_path: Path) -> None:
     """With fitting, in chunks and for a size too; not of a piece, whose frames it does not know."""
-    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
     source, out = tmp_path / "a.mkv", tmp_path / "a.gvc"
-    write_clip(source, fmt, moving_texture(64, 64, 24))
+    write_clip(source, FORMAT, moving_texture(64, 64, 24))
+    fast = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
     for options in ({}, {"jobs": 1, "keyint": 8}, {"size": 3000}):
-        done = gvcodec.encode_file(
-            source, out, base="av1", preset=10, fit=0, overwrite=True, **options
-        )
+        done = gvcodec.encode_file(source, out, **fast, **options)
         found = gvcodec.info(out)
         assert found.psnr_y == pytest.approx(done.psnr_y, abs=0.006)
         assert f"base frames had PSNR-Y {done.psnr_y:.2f} dB" in str(found)
-    gvcodec.encode_file(source, out, base="av1", preset=10, fit=0, keyint=8, overwrite=True)
+    gvcodec.encode_file(source, out, keyint=8, **fast)
     gvcodec.cut(out, tmp_path / "b.gvc", 0.4, 0.9)
     gvcodec.cat([out, out], tmp_path / "c.gvc")
     for name in ("b.gvc", "c.gvc"):
@@ -80,8 +77,7 @@ def test_info_says_the_quality_that_was_reached(tmp_path: Path) -> None:
 
 def test_the_quality_of_exact_frames(tmp_path: Path) -> None:
     flat = (np.full((64, 64), 512, np.uint16), *[np.full((32, 32), 512, np.uint16)] * 2)
-    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 8)
-    write_clip(tmp_path / "a.mkv", fmt, [flat] * 4)
+    write_clip(tmp_path / "a.mkv", FORMAT, [flat] * 4)
     gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", base="av1", preset=10, fit=0)
     found = gvcodec.info(tmp_path / "a.gvc")
     assert found.psnr_y == 100 and "base frames are exact" in str(found)

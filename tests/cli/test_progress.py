@@ -1,5 +1,4 @@
-"""The progress bar counts coded frames and steps of fitting, never goes back, and is full only at
-the end."""
+"""The progress bar counts coded frames and fitting steps, never goes back, ends full."""
 
 import io
 import json
@@ -31,11 +30,8 @@ class Terminal(io.StringIO):
         return True
 
     def shown(self) -> list[tuple[str, int]]:
-        """What the bar said: stage and per cent."""
-        return [
-            (what, int(share))
-            for what, share in re.findall(r"(\w[\w ]*?) +(\d+)%\|", self.getvalue())
-        ]
+        found = re.findall(r"(\w[\w ]*?) +(\d+)%\|", self.getvalue())
+        return [(what, int(share)) for what, share in found]
 
 
 @pytest.fixture
@@ -55,8 +51,6 @@ def source(tmp_path_factory) -> Path:
 
 
 class Clock:
-    """Seconds that a test lets go by."""
-
     now = 0.0
 
     def __call__(self) -> float:
@@ -65,7 +59,6 @@ class Clock:
 
 @contextmanager
 def watched(plan: list[str]) -> Iterator[tuple[ProgressBar, Clock, list[tuple[float, State]]]]:
-    """A bar, its clock, and what it says when."""
     clock, seen = Clock(), []
     with ProgressBar(plan, mode=lambda s: seen.append((clock.now, s)), clock=clock) as bar:
         yield bar, clock, seen
@@ -96,9 +89,9 @@ def test_passes_share_one_bar() -> None:
     assert max(off[len(off) // 2 :]) < 0.3
 
 
-def test_what_is_left_is_said_once_enough_is_coded() -> None:
+def test_the_time_left_is_shown_once_enough_is_coded() -> None:
     """Not while most frames wait inside the encoder."""
-    with watched(["code", "fit"]) as (bar, clock, told):
+    with watched(["code", "fit"]) as (bar, clock, noted):
         done = 0
         for fed, _ in enumerate(bar(range(100), "encode", 100), 1):
             clock.now += 1
@@ -106,19 +99,11 @@ def test_what_is_left_is_said_once_enough_is_coded() -> None:
                 done += 2
                 bar.coded(min(done, fed), 0)
         bar.fitted(0.1)
-    seen = [state for _, state in told]
+    seen = [state for _, state in noted]
     known = [(state.frames or 0) > 0 and state.left is not None for state in seen]
     first = next(n for n, left in enumerate(known) if left)
     assert 20 <= (seen[first].frames or 0) <= 40 and all(known[first:-2])
     assert all("estimating…" in state.words for state in seen[1:first])
-
-
-def assert_honest(terminal: Terminal) -> None:
-    shares = [share for _, share in terminal.shown()]
-    assert len(shares) > 10
-    assert shares == sorted(shares)
-    assert shares[-1] == 100
-    assert max(shares[:-1]) < 100
 
 
 @pytest.mark.parametrize("options", [("-q", "40"), ("--size", "4k")])
@@ -130,10 +115,10 @@ def test_one_bar_over_all_phases(source, tmp_path, terminal, options, monkeypatc
         monkeypatch.setattr(fitting, name, 2)
     common = ("--preset", "10", "--fit", "2", "--fit-by", "small", "--frames", "12")
     run("encode", source, tmp_path / "a.gvc", *common, *options)
-    assert_honest(terminal)
-    stages = list(dict.fromkeys(what for what, _ in terminal.shown()))
-    assert "fit" in stages
-    assert len(stages) >= (2 if options[0] == "-q" else 3)
+    shares = [share for _, share in terminal.shown()]
+    assert len(shares) > 10 and shares == sorted(shares) and max(shares[:-1]) < shares[-1] == 100
+    stages = {what for what, _ in terminal.shown()}
+    assert "fit" in stages and len(stages) >= (2 if options[0] == "-q" else 3)
 
 
 def without_terminal(capsys: pytest.CaptureFixture[str], mode: str) -> list[str]:
@@ -149,22 +134,20 @@ def without_terminal(capsys: pytest.CaptureFixture[str], mode: str) -> list[str]
 
 
 def test_a_line_every_ten_seconds(capsys) -> None:
-    said = without_terminal(capsys, "auto")
-    assert len(said) == 3
-    assert [int(re.findall(r" (\d+)/100 frames", line)[0]) for line in said] == [5, 15, 25]
-    shares = [int(re.findall(r"(\d+) %", line)[0]) for line in said]
-    assert shares == pytest.approx([10, 20, 30], abs=3)
-    assert re.search(r"[12]:\d\d left", said[0])
-    # Of the frames that are coded, not of those that went in.
-    assert all("80 kb/s" in line for line in said)
+    lines = without_terminal(capsys, "auto")
+    assert [int(re.findall(r" (\d+)/100 frames", line)[0]) for line in lines] == [5, 15, 25]
+    shares = [int(re.findall(r"(\d+) %", line)[0]) for line in lines]
+    assert shares == pytest.approx([10, 20, 30], abs=3) and re.search(r"[12]:\d\d left", lines[0])
+    # Of the coded frames, not of the frames that went in.
+    assert all("80 kb/s" in line for line in lines)
 
 
 def test_json_is_an_object_a_second(capsys) -> None:
-    said = [json.loads(line) for line in without_terminal(capsys, "json")]
-    assert 30 <= len(said) <= 40
-    assert said[20]["stage"] == "encode" and said[20]["total"] == 100
-    assert said[20]["kbps"] == 80 and said[20]["seconds_left"] == pytest.approx(90, abs=15)
-    shares = [line["share"] for line in said]
+    lines = [json.loads(line) for line in without_terminal(capsys, "json")]
+    assert 30 <= len(lines) <= 40 and lines[20]["stage"] == "encode"
+    assert (lines[20]["total"], lines[20]["kbps"]) == (100, 80)
+    assert lines[20]["seconds_left"] == pytest.approx(90, abs=15)
+    shares = [line["share"] for line in lines]
     assert shares == sorted(shares) and shares[-1] == 1 and shares[-2] < 1
 
 
@@ -189,28 +172,24 @@ def test_the_bar_fits_the_terminal(terminal: Terminal, monkeypatch, columns: int
         bar.begin("encode", 100)
         bar.coded(90, 100)
     drawn = [line for line in re.split(r"[\r\n]", terminal.getvalue()) if "|" in line]
-    assert drawn and max(map(len, drawn)) <= columns
-    assert "estim" in drawn[0]
+    assert drawn and max(map(len, drawn)) <= columns and "estim" in drawn[0]
 
 
 def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:
     words = ["encode", str(source), str(tmp_path / "a.gvc"), "--preset", "10", "--fit", "off"]
     run(*words, "--quiet")
-    assert not capsys.readouterr().err
-    assert cli.main([*words, "--quiet"]) != 0
+    assert not capsys.readouterr().err and cli.main([*words, "--quiet"]) != 0
     assert "exists" in capsys.readouterr().err
     run(*words, "-y", "--verbose")
     assert re.search(r"encode: [\d.]+ s", capsys.readouterr().err)
-    out = str(tmp_path / "a.y4m")
-    run("decode", tmp_path / "a.gvc", out, "--progress", "json")
+    run("decode", tmp_path / "a.gvc", str(tmp_path / "a.y4m"), "--progress", "json")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert json.loads(lines[-1]) == {"stage": "decode", "share": 1.0, "seconds_left": 0.0}
 
 
 def test_a_batch_counts_frames(capsys) -> None:
     clock = Clock()
-    chunks = (Chunk(0, 60, 0, 60), Chunk(60, 40, 60, None))
-    plan = Plan(64, 48, "25", 4.0, chunks)
+    plan = Plan(64, 48, "25", 4.0, (Chunk(0, 60, 0, 60), Chunk(60, 40, 60, None)))
     with ProgressBar(["code"], mode="json", clock=clock) as bar:
         count, arguments = FrameCount(bar, 2), {"uri": "a.mp4"}
         count.heard(Task(tasks.plan, arguments), Outcome({"plan": plan.pack()}))

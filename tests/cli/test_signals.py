@@ -1,5 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end every command soon, with their exit codes, and leave nothing half
-made."""
+"""SIGINT, SIGTERM and SIGHUP end every command soon, with their codes and no leftovers."""
 
 import os
 import random
@@ -16,10 +15,10 @@ import pytest
 
 import gvcodec
 import gvcodec as api
-from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import signals
+from tests.clips import read_film
 from tests.conftest import in_process, moving_texture, wait_for
 
 FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
@@ -48,7 +47,6 @@ def stream(source: Path) -> Path:
 
 
 def session(leader: int) -> Iterator[int]:
-    """Processes of a session that still run."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
@@ -59,20 +57,13 @@ def session(leader: int) -> Iterator[int]:
 
 
 def begun(command: list[object], folder: Path) -> subprocess.Popen[bytes]:
-    """A command in a session of its own, at work."""
-
     def reset() -> None:
         for number in ALL:
             signal.signal(number, signal.SIG_DFL)
 
-    process = subprocess.Popen(
-        [*map(str, command)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"TMPDIR": str(folder)},
-        start_new_session=True,
-        preexec_fn=reset,  # noqa: PLW1509 (nothing but system calls)
-    )
+    how = {"env": os.environ | {"TMPDIR": str(folder)}, "start_new_session": True}
+    how |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "preexec_fn": reset}
+    process = subprocess.Popen([*map(str, command)], **how)
     wait_for(lambda: list(folder.iterdir()) or process.poll() is not None)
     return process
 
@@ -87,17 +78,15 @@ def ended(process: subprocess.Popen[bytes], number: int, finished: Path | None =
         process.kill()
     assert process.stderr is not None
     with process.stderr as stderr:
-        said = stderr.read()
+        message = stderr.read()
     if finished is not None and finished.exists():
         assert code in (0, 128 + number)
         if finished.suffix == ".gvc":
             assert gvcodec.verify(finished).frames
         else:
-            with VideoReader(finished) as reader:
-                assert len(list(reader)) == 80
+            assert len(read_film(finished).planes) == 80
         pytest.skip("the machine was faster than the signal")
-    assert code == 128 + number
-    assert said.endswith(b"gvcodec: interrupted\n")
+    assert code == 128 + number and message.endswith(b"gvcodec: interrupted\n")
     wait_for(lambda: not list(session(process.pid)), 4)
     print(f"ended after {time.monotonic() - began:.2f} s")
 
@@ -154,27 +143,22 @@ LIBRARY = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)'
 @pytest.mark.parametrize("number", ALL[:2])
 def test_a_signal_does_not_wait_for_a_library(tmp_path, number: int) -> None:
     code = STUCK.format(work=LIBRARY)
-    process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
-    ended(process, number)
+    ended(begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path), number)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_second_signal_does_not_wait_for_the_first(tmp_path) -> None:
     at_work, first = tmp_path / "at-work", tmp_path / "first"
-    work = (
-        f"import time\n        try: open({str(at_work)!r}, 'w').close(); time.sleep(60)\n"
-        f"        finally: open({str(first)!r}, 'w').close(); time.sleep(60)"
-    )
-    code = STUCK.format(work=work).replace(
-        "def run", "from gvcodec.util import signals; signals._GRACE = 60\ndef run"
-    )
+    work = f"""try: open({str(at_work)!r}, "w").close(); time.sleep(60)
+        finally: open({str(first)!r}, "w").close(); time.sleep(60)"""
+    patient = "import time; from gvcodec.util import signals; signals._GRACE = 60\ndef run"
+    code = STUCK.format(work=work).replace("def run", patient)
     process = begun([sys.executable, "-c", code, "info", tmp_path / "o"], tmp_path)
     for mark, number in ((at_work, signal.SIGTERM), (first, signal.SIGINT)):
         wait_for(mark.exists)
         mark.unlink()
         process.send_signal(number)
-    assert process.wait(SOON) == 143
-    assert process.stderr is not None
+    assert process.wait(SOON) == 143 and process.stderr is not None
     process.stderr.close()
     assert not list(tmp_path.iterdir())
 
@@ -205,11 +189,9 @@ def test_what_is_made_and_what_undoes_it_come_together() -> None:
 
 
 def test_a_signal_after_the_last_block_is_ignored() -> None:
-    code = (
-        "import os, signal; from gvcodec.util import signals\n"
-        "with signals.guard_signals(last=True): pass\n"
-        "for number in (2, 15): os.kill(os.getpid(), number)"
-    )
+    code = """import os; from gvcodec.util import signals
+with signals.guard_signals(last=True): pass
+for number in (2, 15): os.kill(os.getpid(), number)"""
     in_process("-c", code)
 
 

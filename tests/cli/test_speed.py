@@ -27,17 +27,14 @@ def test_a_speed_is_a_preset_and_steps(speed: str, base: str) -> None:
         assert found.preset_of(SIZES[0]) in range(presets)
 
 
-def test_what_is_said_overrides_the_speed() -> None:
+def test_explicit_options_override_the_speed() -> None:
     found = settled("--speed best --preset 9 --fit 7")
     assert (found.preset_of(1), found.steps) == (9, 7)
     found = settled("--fit 3 --speed fast")
     assert (found.preset_of(1), found.steps) == (SPEEDS["fast"].presets["av1"][0], 3)
     found = settled("--speed best --fit off")
-    assert (
-        not found.fits
-        and not found.steadies
-        and found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
-    )
+    assert not found.fits and not found.steadies
+    assert found.preset_of(1) == SPEEDS["best"].presets["av1"][0]
 
 
 def test_default_options_steady_the_painter_but_not_for_low_delay() -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 import av
 import pytest
 
+import gvcodec
+from gvcodec.errors import WrongModelError
+from gvcodec.retrieval.embedders import Clip
 from gvcodec.util import programs
 from tests.clips import add_video, put_planes
-from tests.conftest import moving_texture
+from tests.conftest import in_process, moving_texture
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--fit", "off", "--preset", "10", "-y")
@@ -69,16 +72,8 @@ def _run(
     command: Sequence[object], folder: Path, code: int = 0, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([".", "", os.environ["PATH"]])
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env=os.environ | {"PATH": path} | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
+    environment = os.environ | {"PATH": path} | variables
+    done = in_process(*command[1:], code=code, cwd=folder, env=environment, text=True)
     marked = folder.parent / "mark"
     assert not marked.exists(), f"{command[-1]}: {marked.read_text()} ran"
     return done
@@ -98,11 +93,9 @@ def test_no_command_runs_what_lies_beside_the_videos(folder: Path) -> None:
     assert list((folder / "out").glob("a*.gvc"))
     command = [*_program("play", "a.gvc", "--no-browser")]
     path = os.pathsep.join(["", os.environ["PATH"]])
-    with subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"PATH": path}, stderr=subprocess.PIPE, text=True
-    ) as player:
-        assert player.stderr is not None
-        assert "http://" in player.stderr.readline()
+    how = {"cwd": folder, "env": os.environ | {"PATH": path}, "text": True}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, **how) as player:
+        assert player.stderr is not None and "http://" in player.stderr.readline()
         player.send_signal(signal.SIGTERM)
     assert not (folder.parent / "mark").exists()
 
@@ -126,9 +119,8 @@ def test_relative_entries_of_pythonpath_do_not_count(folder: Path) -> None:
     script = folder.parent / "bin" / "gvcodec"
     script.parent.mkdir()
     places = [place for place in sys.path if os.path.isabs(place)]
-    script.write_text(
-        f"import sys; sys.path += {places!r}\nfrom gvcodec.__main__ import run\nsys.exit(run())\n"
-    )
+    code = "from gvcodec.__main__ import run\nsys.exit(run())\n"
+    script.write_text(f"import sys; sys.path += {places!r}\n{code}")
     words = ("batch", "a.mkv", "-o", "out", "--fit", "off", "--preset", "10")
     _run([sys.executable, script, *words], folder, PYTHONPATH=os.pathsep.join(["", ".", "/more"]))
 
@@ -144,8 +136,6 @@ def test_another_python_imports_what_this_one_does(folder: Path, monkeypatch) ->
     monkeypatch.syspath_prepend(str(show))
     environment = programs.python_environment()
     done = _run(programs.python_command("shown"), folder, PYTHONPATH=environment["PYTHONPATH"])
-    import gvcodec
-
     path = list(dict.fromkeys(place for place in sys.path if place))
     assert done.stdout.startswith(f"{gvcodec.__file__} {path!r}".removesuffix("]"))
 
@@ -160,9 +150,6 @@ def test_programs_are_found_by_absolute_folders(folder: Path, tmp_path, monkeypa
 
 
 def test_weights_that_may_be_a_pickle_are_refused(tmp_path) -> None:
-    from gvcodec.errors import WrongModelError
-    from gvcodec.retrieval.embedders import Clip
-
     bad = tmp_path / "bad.pt"
     bad.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(WrongModelError, match="safetensors"):

@@ -1,10 +1,13 @@
 """Condensed data sets: the file, its reader, what is chosen, and the command."""
 
+import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from gvcodec.bitstream.varint import encode_var
 from gvcodec.condense import CondensedSet, gvset
 from gvcodec.condense.clips import Clips, evenly, in_folders, pictures_of
 from gvcodec.condense.coded import decode, encode, sizes
@@ -31,8 +34,7 @@ def test_clips_of_a_stream_come_back_and_bytes_are_real() -> None:
     found = decode(stream)
     assert [len(clip) for clip in found] == [2, 3, 4]
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(found, clips, strict=True)) < 16
-    assert 0 < len(stream) - sizes(stream).sum() < 96
-    assert len(encode(clips, 50)) < len(stream)
+    assert 0 < len(stream) - sizes(stream).sum() < 96 and len(encode(clips, 50)) < len(stream)
 
 
 def made(tmp_path: Path, labels: list[int] | None = None) -> Path:
@@ -54,11 +56,8 @@ def test_the_reader_gives_all_frames_and_labels(tmp_path) -> None:
 
 
 def test_the_reader_loads_neither_torch_nor_training(tmp_path) -> None:
-    code = (
-        "import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]; "
-        "bad = [n for n in sys.modules if n == 'torch' or n.startswith('training')]; "
-        "sys.exit(str(bad) if bad else 0)"
-    )
+    code = """import sys; from gvcodec.condense import CondensedSet; CondensedSet(sys.argv[1])[0]
+sys.exit(any(n == "torch" or n.startswith("training") for n in sys.modules))"""
     in_process("-c", code, made(tmp_path))
 
 
@@ -86,10 +85,6 @@ def test_damaged_and_hostile_sets_are_refused(tmp_path) -> None:
 
 
 def test_a_manifest_that_unpacks_to_gigabytes_is_refused(tmp_path) -> None:
-    import zlib
-
-    from gvcodec.bitstream.varint import encode_var
-
     packed = zlib.compress(b"[" + b" " * (1 << 26), 9)
     head = gvset.MAGIC + bytes([1]) + encode_var(len(packed)) + packed
     with pytest.raises(DamagedStreamError, match="manifest"):
@@ -135,9 +130,6 @@ def test_quality_and_frames_are_those_that_teach_a_network_most(monkeypatch) -> 
 
 
 def videos(folder: Path) -> None:
-    """Six videos of two classes, in folders."""
-    import av
-
     for number in range(6):
         inner = folder / ("up", "down")[number % 2]
         inner.mkdir(parents=True, exist_ok=True)
@@ -149,15 +141,13 @@ def videos(folder: Path) -> None:
             put_pictures(container, add_video(container, 64, 64, "mpeg4", 10), gray)
 
 
-@pytest.mark.parametrize(
-    "losses, tried, best",
-    [
-        ({8: 0.6, 2: 0.5, 4: 0.4}, [8, 2, 4], 4),
-        ({8: 0.6, 2: 0.3, 4: 0.4, 1: 0.2}, [8, 2, 4, 1], 1),
-        ({8: 0.1, 2: 0.3, 4: 0.4, 1: 0.5}, [8, 2, 4, 1], 8),
-    ],
-)
-def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, best) -> None:
+#: Losses by the number of frames, in the order in which they are tried.
+LOSSES = [({8: 0.6, 2: 0.5, 4: 0.4}, 4), ({8: 0.6, 2: 0.3, 4: 0.4, 1: 0.2}, 1)]
+LOSSES += [({8: 0.1, 2: 0.3, 4: 0.4, 1: 0.5}, 8)]
+
+
+@pytest.mark.parametrize(("losses", "best"), LOSSES)
+def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, best) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import choosing, making
     from gvcodec.condense.learning import fit
@@ -173,26 +163,23 @@ def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, tried, bes
 
     monkeypatch.setattr(making, "choose_quality", search)
     made = making.choose(clips, clips, network, 1500, 0, 1)
-    assert (asked, made["whole"].count, made["best"].count) == (tried, 8, best)
+    assert (asked, made["whole"].count, made["best"].count) == ([*losses], 8, best)
 
 
 def test_condense_from_the_command_line(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("torch")
     from gvcodec.condense import making
 
-    monkeypatch.setattr(making, "_STEPS", 3)
-    monkeypatch.setattr(making, "_JUDGED", 3)
-    monkeypatch.setattr(making, "_COUNTS", (2,))
+    for name, value in (("_STEPS", 3), ("_JUDGED", 3), ("_COUNTS", (2,))):
+        monkeypatch.setattr(making, name, value)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6
-    command = ["condense", tmp_path / "data", out, "--size", "1500"]
-    command += ["--side", "48"]
+    command = ["condense", tmp_path / "data", out, "--size", "1500", "--side", "48"]
     run(*command)
     data = CondensedSet(out)
     assert out.stat().st_size <= 1500 and data.classes == ("down", "up")
-    assert data[0][0].shape == (8, 48, 48, 3)
-    assert "validation accuracy" in capsys.readouterr().err
+    assert data[0][0].shape == (8, 48, 48, 3) and "validation accuracy" in capsys.readouterr().err
     run(*command, code=1)  # exists
     small = tmp_path / "c"
     run("condense", tmp_path / "data", small, "--size", "150", code=2)
@@ -226,5 +213,4 @@ def test_condense_writes_over_none_of_its_inputs(tmp_path, output: str, capsys) 
         (tmp_path / name).write_bytes(b"a clip")
     run("condense", tmp_path, tmp_path / output, "--size", "20k", "-y", code=1)
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip"
-    assert len(list(tmp_path.rglob("*"))) == 4
+    assert (tmp_path / "b/1.mp4").read_bytes() == b"a clip" and len(list(tmp_path.rglob("*"))) == 4

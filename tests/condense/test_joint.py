@@ -1,6 +1,5 @@
 """VideoCompressa: the selector, codes and their bytes, and the optimisation of both with a task."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,26 +23,23 @@ from gvcodec.condense.selector import (
 from gvcodec.errors import DamagedStreamError, WrongModelError
 from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run
+from tests.gvc1d.models import make_model
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small tokenizer that has learned nothing."""
-    torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)
     path = tmp_path_factory.mktemp("models") / GVC1D_SMALL.name
-    save_model(TokenNetwork(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
+    save_model(make_model(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), path)
     return path
 
 
 @pytest.fixture
 def shipped(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The same in place of the shipped one."""
     folders = shipped_folders()
     monkeypatch.setattr("gvcodec.models.shipped_folders", lambda: [weights.parent, *folders])
     monkeypatch.setenv("GVCODEC_MODELS", str(weights.parent))
@@ -115,10 +111,8 @@ def test_the_selector_learns_which_frames_tell_the_class() -> None:
 
 
 def values_of(count: int) -> np.ndarray:
-    """Codes whose spread falls from token to token: (count, 32, 16)."""
     scale = np.linspace(4, 0.2, 512).reshape(32, 16)
-    found = np.random.default_rng(0).laplace(0, scale, (count, 32, 16))
-    return np.rint(found).astype(np.int16)
+    return np.rint(np.random.default_rng(0).laplace(0, scale, (count, 32, 16))).astype(np.int16)
 
 
 def form_of(values: np.ndarray, tokenizer: str = "00" * 8, side: int = 32) -> codes.Form:
@@ -161,9 +155,9 @@ def test_damaged_codes_are_refused() -> None:
         with pytest.raises(DamagedStreamError) as caught:
             codes.Form.of(known | change)
         assert "\n" not in str(caught.value)
-    for said in (None, [], 3, {}):
+    for value in (None, [], 3, {}):
         with pytest.raises(DamagedStreamError):
-            codes.Form.of(said)
+            codes.Form.of(value)
 
 
 def test_frames_lie_side_by_side_and_come_back(weights: Path) -> None:
@@ -194,9 +188,8 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
 
     torch.manual_seed(0)
     begin = joint.CodedSet(clips, tokenizer, 2, room)
-    both, frozen, fixed, apart = (
-        made(), made(learn=False), made(select=False), made(together=False),
-    )  # fmt: skip
+    parts = {}, {"learn": False}, {"select": False}, {"together": False}
+    both, frozen, fixed, apart = (made(**part) for part in parts)
 
     def moved(found: joint.CodedSet) -> bool:
         pairs = zip(found.selector.parameters(), begin.selector.parameters(), strict=True)
@@ -204,8 +197,7 @@ def test_codes_selector_and_task_move_together(weights: Path) -> None:
 
     assert [moved(one) for one in (both, frozen, fixed, apart)] == [True, True, False, True]
     changed = [bool(one.change.detach().abs().sum() > 0) for one in (both, frozen, fixed, apart)]
-    assert changed == [True, False, True, True]
-    assert fixed.places.tolist() == [[3, 4]] * 12
+    assert changed == [True, False, True, True] and fixed.places.tolist() == [[3, 4]] * 12
     assert both.values.shape == (12, 32, 16) and not np.array_equal(both.values, frozen.values)
     # The task's gradient reaches the selector through what is decoded.
     shown, part, missed = both.decode(np.arange(4), 0.2)
@@ -240,8 +232,8 @@ def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
 
 @pytest.mark.parametrize("method", ["selector", "joint"])
 def test_condense_by_every_method(tmp_path, capsys, monkeypatch, shipped, method) -> None:
-    monkeypatch.setattr(making, "_STEPS", 6)
-    monkeypatch.setattr(making, "_JUDGED", 6)
+    for name in ("_STEPS", "_JUDGED"):
+        monkeypatch.setattr(making, name, 6)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     command = ["condense", tmp_path / "data", out, "--size", "2500", "--method", method]
@@ -275,5 +267,4 @@ def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> N
     write(replace(form, tokenizer="00" * 8))
     with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):
         CondensedSet(path)
-    head = json.dumps({"classes": ["a"], "labels": [0], "frames": 8, "info": {}})
-    assert "codes" not in head and gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]["info"] == {}
+    assert "codes" not in gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]

@@ -1,5 +1,4 @@
-"""`gvcodec decode --start --frames --scale`: pieces are those of the whole, and pictures of another
-size look the same."""
+"""`gvcodec decode --start --frames --scale`: parts of a stream, and pictures of another size."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -24,8 +23,6 @@ TICK = Fraction(1, 1000)
 
 @pytest.fixture(scope="module")
 def piecewise() -> bytes:
-    """Eighteen frames in GOPs of five, at irregular times, with 10 ms of sound in each packet of
-    it."""
     return made(moving_texture(64, 48, 18), "av1", TIMES, tracks=sound())
 
 
@@ -41,14 +38,11 @@ def eight_bits(planes: Planes) -> list[np.ndarray]:
 
 
 def from_pipe(data: bytes, *arguments: object, code: int = 0) -> str:
-    """Standard error of `gvcodec decode -`."""
     words = ("-m", "gvcodec", "decode", "-", *arguments)
     return in_process(*words, code=code, input=data).stderr.decode()
 
 
-@pytest.mark.parametrize(
-    ("first", "count"), [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)]
-)
+@pytest.mark.parametrize("first, count", [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)])
 def test_a_piece_is_that_of_the_whole(tmp_path, piecewise, first, count):
     whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
@@ -77,8 +71,7 @@ def test_only_the_gops_of_a_piece_are_decoded(tmp_path, piecewise: bytes, monkey
         send(self, packet)
 
     monkeypatch.setattr(Decoder, "send_packet", counting)
-    start = float((TIMES[11] - TIMES[0]) * TICK)
-    piece = ["--start", start, "--frames", 2]
+    piece = ["--start", float((TIMES[11] - TIMES[0]) * TICK), "--frames", 2]
     run("decode", tmp_path / "a.bin", tmp_path / "a.y4m", "--fidelity", *piece)
     assert sum(packet.is_frame for packet in sent) <= 5
 
@@ -94,12 +87,10 @@ def test_a_piece_has_its_sound(tmp_path, piecewise: bytes, pipe: bool) -> None:
     else:
         (tmp_path / "a.bin").write_bytes(piecewise)
         run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
-    wanted = [
-        packet for packet in contents(piecewise)[2] if begin <= packet.pts * Fraction(1, 8000) < end
-    ]
+    heard = contents(piecewise)[2]
+    wanted = [packet for packet in heard if begin <= packet.pts * Fraction(1, 8000) < end]
     found = sounds(tmp_path / "a.mkv")
-    assert len(wanted) > 3
-    assert [data for _, data in found] == [packet.data for packet in wanted]
+    assert len(wanted) > 3 and [data for _, data in found] == [packet.data for packet in wanted]
     for (at, _), packet in zip(found, wanted, strict=True):
         assert abs(at - (packet.pts * Fraction(1, 8000) - begin)) <= Fraction(1, 500)
 
@@ -145,8 +136,7 @@ def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
     found = scaler.apply(ramp(WIDTH, HEIGHT, location))
     wanted = ramp(scaler.format.width, scaler.format.height, location)
     for a, b in zip(found, wanted, strict=True):
-        assert a.shape == b.shape
-        assert np.abs(a.astype(int) - b)[8:-8, 8:-8].max() <= 1
+        assert a.shape == b.shape and np.abs(a.astype(int) - b)[8:-8, 8:-8].max() <= 1
 
 
 @pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x", "0x0", "big", "99999x99999"])
@@ -154,5 +144,4 @@ def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
     (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
     words = ["decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", f"--scale={scale}"]
     run(*words, code=2)
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "a.mp4").exists()
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "a.mp4").exists()

@@ -1,5 +1,4 @@
-"""How long a video and its last picture are, parts that begin while a picture stands, and pieces
-held against the same frames of their source."""
+"""Durations, parts that begin inside a long picture, and pieces compared with their source."""
 
 import io
 from fractions import Fraction
@@ -35,8 +34,7 @@ def write(path: Path, times: list[int], last: int, rate: int = 25, bframes: int 
             frame.pts, frame.time_base = time, tick
             packets += stream.encode(frame)
         packets += stream.encode(None)
-        newest = max(packets, key=lambda packet: packet.pts)
-        newest.duration = packets[-1].duration = last
+        max(packets, key=lambda packet: packet.pts).duration = packets[-1].duration = last
         container.mux(packets)
     return path
 
@@ -132,8 +130,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frame.pts, frame.time_base = time, Fraction(1, 25)
         put_pictures(container, video, frames)
         for n in range(44):
-            wave = sound_of(np.full((1, 320), n, np.int16), 8000, 320 * n)
-            container.mux(sound.encode(wave))
+            container.mux(sound.encode(sound_of(np.full((1, 320), n, np.int16), 8000, 320 * n)))
     gvcodec.encode_file(folder / "in.mkv", folder / "a.gvc", base="av1", preset=10, fit=0, q=10)
     return folder / "a.gvc"
 
@@ -148,12 +145,9 @@ PARTS = [
 
 
 def numbers_of(path: Path) -> tuple[list[int], float]:
-    """Of the pictures, and seconds of sound."""
     with av.open(str(path)) as container:
-        shown = [
-            round(float(frame.to_ndarray(format="rgb24").mean()) / 10)
-            for frame in container.decode(video=0)
-        ]
+        levels = (frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0))
+        shown = [round(float(level) / 10) for level in levels]
     with av.open(str(path)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
     return shown, samples / 8000
@@ -171,8 +165,7 @@ def test_a_part_shows_and_sounds_what_stands(stream, tmp_path, way, start, end, 
         source = io.BytesIO(stream.read_bytes()) if way == "pipe" else stream
         gvcodec.decode_file(source, out, start=start, end=end, fidelity=True)
     shown, sound = numbers_of(out)
-    assert shown == numbers
-    assert abs(sound - length) < 0.05
+    assert shown == numbers and abs(sound - length) < 0.05
 
 
 FILM = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
@@ -216,11 +209,10 @@ def test_a_cut_is_compared_with_what_was_cut(film: Path, tmp_path) -> None:
     run("cut", tmp_path / "a.gvc", tmp_path / "b.gvc", "--from", "0.45")
     assert gvcodec.info(tmp_path / "b.gvc").frames == 10
     assert agreement(tmp_path / "b.gvc", film) > 34
-    made = compare(film, tmp_path / "b.gvc", [])
-    assert min(made.rows[0].psnr) > 30
+    assert min(compare(film, tmp_path / "b.gvc", []).rows[0].psnr) > 30
 
 
-def test_frames_that_the_source_does_not_have_are_said(tmp_path, capsys) -> None:
+def test_verify_counts_the_frames_that_the_source_has(tmp_path, capsys) -> None:
     for name, count in (("long.mkv", 20), ("short.mkv", 8)):
         write_clip(tmp_path / name, FILM, moving_texture(64, 48, count))
     run("encode", tmp_path / "long.mkv", tmp_path / "a.gvc", *FINE, "--start", "0.2")

@@ -1,5 +1,4 @@
-"""Stream coder and integer network as CUDA code: the same bytes as C++ and Python, on a device
-where one is, else run on the processor."""
+"""Stream coder and integer network as CUDA code, emulated where no device is."""
 
 from typing import Any
 
@@ -43,7 +42,6 @@ def read_predicted(
 
 
 def behind(values: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Zero what a batch does not code."""
     return np.where(np.arange(values.shape[1]) < counts[:, None], values, 0)
 
 
@@ -56,16 +54,8 @@ def damaged(rng: np.random.Generator, packets: list[bytes]) -> list[bytes]:
         if flipped:
             flipped[int(rng.integers(len(flipped)))] ^= 1 << int(rng.integers(8))
         cut = packet[: int(rng.integers(0, len(packet) + 1))]
-        kinds = [
-            packet,
-            made_up,
-            bytes(flipped),
-            cut,
-            packet + made_up,
-            b"\xff" * len(packet),
-            packets[0],
-            b"",
-        ]
+        kinds = [packet, made_up, bytes(flipped), cut, packet + made_up, packets[0], b""]
+        kinds += [b"\xff" * len(packet)]
         out.append(kinds[int(rng.integers(len(kinds)))])
     return out
 
@@ -74,14 +64,11 @@ def damaged(rng: np.random.Generator, packets: list[bytes]) -> list[bytes]:
 def test_network_equals_reference(backend: streams.Backend) -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        sizes, rows = (
-            rng.integers(1, 70, int(rng.integers(2, 6))).tolist(),
-            int(rng.integers(0, 40)),
-        )
+        sizes = rng.integers(1, 70, int(rng.integers(2, 6))).tolist()
+        rows = int(rng.integers(0, 40))
         layers = make_layers(rng, sizes)
         x = rng.integers(0, 256, (rows, sizes[0])).astype(np.uint8)  # above 127 counts as 127
-        found = streams.forward(layers, x, backend)
-        assert (found == streams.forward(layers, x)).all()
+        assert (streams.forward(layers, x, backend) == streams.forward(layers, x)).all()
 
 
 @pytest.mark.parametrize("backend", ["cpu", "emulated", pytest.param("cuda", marks=needs_device)])
@@ -94,14 +81,9 @@ def test_network_at_its_extremes(backend: streams.Backend) -> None:
             weights = np.full((2, n), weight, np.int8)
             layer = Layer(weights, np.full(2, bias, np.int32), multiplier, 31, -(2**31), 2**31 - 1)
             assert (streams.forward([layer], x, backend) == forward([layer], x)).all()
-    halves = Layer(
-        np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), np.ones(2, np.int32), 1, -100, 100
-    )
-    assert streams.forward([halves], [[1], [3], [4]], backend).tolist() == [
-        [1, 0],
-        [2, -1],
-        [2, -2],
-    ]
+    weights, zeros, ones = np.array([[1], [-1]], np.int8), *np.int32([[0, 0], [1, 1]])
+    found = streams.forward([Layer(weights, zeros, ones, 1, -100, 100)], [[1], [3], [4]], backend)
+    assert found.tolist() == [[1, 0], [2, -1], [2, -2]]
 
 
 @on_each
@@ -126,13 +108,11 @@ def make_predicted(
 ) -> tuple[list[Layer], NDArray[np.generic], ...]:
     """A predicting network, side information, values of which a few are far off, counts."""
     side_count, history = int(rng.integers(0, 6)), int(rng.integers(0, 4))
-    inputs = max(1, side_count + history)
-    sizes = [inputs, int(rng.integers(1, 40)), int(rng.integers(1, 40))]
+    sizes = [max(1, side_count + history), int(rng.integers(1, 40)), int(rng.integers(1, 40))]
     layers = device.predictor(rng, sizes, int(rng.integers(2, 4)))
     if rng.random() < 0.3:  # scales and means that no table is made for
-        layers[-1] = layers[-1]._replace(
-            multiplier=layers[-1].multiplier * 50, low=-(2**31), high=2**31 - 1
-        )
+        wide = {"multiplier": layers[-1].multiplier * 50, "low": -(2**31), "high": 2**31 - 1}
+        layers[-1] = layers[-1]._replace(**wide)
     side = rng.integers(0, 128, (count, steps, side_count)).astype(np.uint8)
     values = np.round(rng.laplace(0, 6, (count, steps))).astype(np.int32)
     values[rng.random(values.shape) < 0.03] = rng.integers(-(2**31), 2**31)
@@ -156,8 +136,7 @@ def test_predicted_streams_equal_reference(backend: streams.Backend) -> None:
 
 @on_each
 def test_spans_of_values_before_equal_reference(backend: streams.Backend) -> None:
-    """Entries of `back` above 0 are values, below 0 mean magnitudes of spans; some reach beyond the
-    stream, some are longer than they are far."""
+    """Entries of `back` above 0 are values, below 0 mean magnitudes of spans, some too long."""
     rng = np.random.default_rng(8)
     count, steps, before = 5, 24, 4
     layers = device.predictor(rng, [before, 12])
@@ -189,17 +168,15 @@ def test_damaged_predicted_streams_are_decoded_alike(backend: streams.Backend) -
         expected, expected_whole = streams.decode_predicted(layers, side, packets, counts)
         assert (found == expected).all() and (whole == expected_whole).all()
         values_of_first, whole_of_first = read_predicted(layers, side[0, : counts[0]], packets[0])
-        assert (
-            found[0, : counts[0]].tolist() == values_of_first and bool(whole[0]) == whole_of_first
-        )
+        assert found[0, : counts[0]].tolist() == values_of_first
+        assert bool(whole[0]) == whole_of_first
 
 
 @pytest.mark.skipif(MISSING is None, reason="there is a device")
-def test_without_a_device_it_is_said() -> None:
+def test_no_device_is_an_error() -> None:
     with pytest.raises(UsageError, match="built without CUDA|no CUDA device"):
-        streams.forward(
-            make_layers(np.random.default_rng(0), [2, 2]), np.zeros((1, 2), np.uint8), "cuda"
-        )
+        layers = make_layers(np.random.default_rng(0), [2, 2])
+        streams.forward(layers, np.zeros((1, 2), np.uint8), "cuda")
     assert _core.cuda_device() == ""
 
 

@@ -10,18 +10,13 @@ from conformance.decoder.entropy import Rans
 from gvcodec import _core
 from tests.networks import forward, make_layers
 
+SCALES = 0, 7, 15, 22, 30, 44, 63
+means = st.integers(-(2**15), 2**15 - 1)
 values = st.one_of(st.integers(-20, 20), st.integers(-600, 600), st.integers(-(2**31), 2**31 - 1))
 
 
 @settings(max_examples=80)
-@given(
-    st.lists(
-        st.tuples(
-            values, st.sampled_from([0, 7, 15, 22, 30, 44, 63]), st.integers(-(2**15), 2**15 - 1)
-        ),
-        max_size=40,
-    )
-)
+@given(st.lists(st.tuples(values, st.sampled_from(SCALES), means), max_size=40))
 def test_the_second_decoder_reads_integers_of_the_core(items: list[tuple[int, int, int]]) -> None:
     value = np.array([v for v, _, _ in items], np.int32)
     scale = np.array([s for _, s, _ in items], np.uint8)
@@ -35,18 +30,12 @@ def test_the_second_decoder_reads_integers_of_the_core(items: list[tuple[int, in
 
 
 @settings(max_examples=60)
-@given(
-    st.binary(max_size=80),
-    st.lists(st.sampled_from([0, 20, 40, 63]), max_size=40),
-    st.integers(-(2**15), 2**15 - 1),
-)
+@given(st.binary(max_size=80), st.lists(st.sampled_from(SCALES), max_size=40), means)
 def test_any_bytes_decode_to_some_integers(data: bytes, scales: list[int], mean: int) -> None:
-    decoded, whole = _core.cdf_decode(
-        data, np.array(scales, np.uint8), np.full(len(scales), mean, np.int16)
-    )
+    models = np.array(scales, np.uint8), np.full(len(scales), mean, np.int16)
+    decoded, whole = _core.cdf_decode(data, *models)
     rans = Rans(data)
-    assert decoded.tolist() == [rans.integer(s, mean) for s in scales]
-    assert whole == rans.is_whole()
+    assert decoded.tolist() == [rans.integer(s, mean) for s in scales] and whole == rans.is_whole()
 
 
 @pytest.mark.parametrize("scale", [24, 36, 48, 63])
@@ -57,9 +46,8 @@ def test_integers_cost_their_entropy(scale: int) -> None:
     value = np.round(mean / 8 + rng.laplace(0, deviation, mean.size)).astype(np.int32)
     probability = laplace_probability(value - mean / 8, deviation)
     data = _core.cdf_encode(value, np.full(mean.size, scale, np.uint8), mean)
-    assert (
-        len(data) <= -np.log2(probability).sum() / 8 * 1.004 + 3
-    )  # tables end at 1/512 and hold 16 bits
+    # Tables end at 1/512 and hold 16 bits.
+    assert len(data) <= -np.log2(probability).sum() / 8 * 1.004 + 3
 
 
 def laplace_probability(distance: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:

@@ -9,7 +9,10 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from eval import budgets
+from gvcodec.gvc1d.checkpoint import save_model
+from gvcodec.gvc1d.config import GVC1DConfig, Transformer
 from tests.clips import make_clip
+from tests.gvc1d.models import make_model
 
 
 @pytest.mark.parametrize("total", [0, 1, 5, 9, 12])
@@ -20,26 +23,15 @@ def test_the_oracle_is_the_best_of_all_combinations(total: int) -> None:
     counts = budgets.best_counts(errors, total)
     assert counts.sum() <= total
     flat = errors.reshape(4, 4)
-    best = min(
-        sum(flat[i, n] for i, n in enumerate(combination))
-        for combination in itertools.product(range(4), repeat=4)
-        if sum(combination) <= total
-    )
-    found = sum(flat[i, n] for i, n in enumerate(counts.ravel()))
-    assert found == pytest.approx(best)
+    choices = (c for c in itertools.product(range(4), repeat=4) if sum(c) <= total)
+    best = min(sum(flat[i, n] for i, n in enumerate(choice)) for choice in choices)
+    assert sum(flat[i, n] for i, n in enumerate(counts.ravel())) == pytest.approx(best)
 
 
 def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
     """Windows decoded by a network of random weights, whose direct path knows pictures."""
-    import torch
-
-    from gvcodec.gvc1d.checkpoint import save_model
-    from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-    from gvcodec.gvc1d.token_network import TokenNetwork
-
-    torch.manual_seed(0)
     sizes = Transformer(32, 2, 1, 1)
-    save_model(TokenNetwork(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
+    save_model(make_model(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
     frames = make_clip(*budgets.LATENT, 2)
     rows = {row["budgets"]: row for row in budgets.window_rows(frames, 6, str(tmp_path / "m"))}
     assert {"uniform", "elbo", "uniqueness", "uniqueness of keys", "oracle"} <= set(rows)

@@ -16,9 +16,8 @@ from tests.condense.test_condense import videos
 def test_folds_keep_sources_together_and_classes_apart() -> None:
     sources = [f"s{n // 2}" for n in range(24)]
     labels = np.arange(24) // 2 % 3
-    every = Clips(
-        np.zeros((24, 8, 2, 2, 3), np.uint8), labels, ("a", "b", "c"), tuple(map(str, range(24)))
-    )
+    pictures, names = np.zeros((24, 8, 2, 2, 3), np.uint8), tuple(map(str, range(24)))
+    every = Clips(pictures, labels, ("a", "b", "c"), names)
     folds = list(clip_sets.in_folds(every, sources, 4))
     assert sorted(int(n) for _, test in folds for n in test.names) == list(range(24))
     for learn, test in folds:

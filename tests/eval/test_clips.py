@@ -1,5 +1,4 @@
-"""Sources arrive unchanged: raw names, depth, range, matrix, sets, and clear words where something
-is missing."""
+"""Sources arrive unchanged: raw names, depth, range, matrix, sets; what is missing is named."""
 
 import numpy as np
 import pytest
@@ -67,7 +66,7 @@ def test_grey_levels_are_the_standards():
 @pytest.mark.parametrize(
     ("codec", "layout"), [("libx264rgb", "bgr24"), ("ffv1", "bgr0"), ("png", "rgb24")]
 )
-def test_rgb_is_converted_by_the_matrix_that_it_is_said_to_have(tmp_path, size, codec, layout):
+def test_rgb_is_converted_by_the_matrix_of_its_tag(tmp_path, size, codec, layout):
     """Players take BT.709 for HD, BT.601 below."""
     path, (width, height) = tmp_path / "rgb.mov", size
     wanted = (192, 32, 64)
@@ -92,8 +91,7 @@ def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
             plane.update(bytes([value]) * plane.buffer_size)
         put_pictures(container, stream, [frame])
     frames = open_video(tmp_path / "full.mkv")
-    assert frames.full_range
-    assert abs(int(next(frames.planes)[0][24, 32]) - 250) <= 2
+    assert frames.full_range and abs(int(next(frames.planes)[0][24, 32]) - 250) <= 2
 
 
 def test_clips_of_one_name_get_names_of_their_own(tmp_path):

@@ -1,5 +1,4 @@
-"""`examples/codec/gvc_rt.py`: the options and files of GVC-RT's benchmark, whose script is made up
-here."""
+"""`examples/codec/gvc_rt.py` with a stand-in for the script of GVC-RT's benchmark."""
 
 import os
 import subprocess
@@ -55,8 +54,7 @@ def test_a_clip_goes_through_the_benchmark(tmp_path: Path) -> None:
         put_pictures(container, video, stored)
     sizes = []
     for q in (2, 5):
-        words = ("encode", source, stream, "--q", str(q)), ("decode", stream, shown)
-        for word in words:
+        for word in ("encode", source, stream, "--q", str(q)), ("decode", stream, shown):
             command = [sys.executable, ROOT / "examples/codec/gvc_rt.py", *word]
             subprocess.run(command, env=os.environ | {"GVC_RT": str(tmp_path)}, check=True)
         sizes.append(stream.stat().st_size)

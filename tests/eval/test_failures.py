@@ -21,9 +21,8 @@ def test_the_part_that_lost_most_comes_first(tmp_path, weights_folder, monkeypat
     video = [source] * (failures._FRAME + 1)
     monkeypatch.setattr(failures, "rgb_frames", lambda *_: (video, 25))
     monkeypatch.setattr(failures.gvcodec, "encode", lambda *_, **options: b"")
-    monkeypatch.setattr(
-        failures.gvcodec, "decode", lambda _, fidelity: [shown[fidelity]] * len(video)
-    )
+    decode = lambda _, fidelity: [shown[fidelity]] * len(video)
+    monkeypatch.setattr(failures.gvcodec, "decode", decode)
     out = tmp_path / "out.webp"
     assert main(["failures", str(out), "clip.mp4", "--each", "2"]) == 0
     first, second = capsys.readouterr().out.splitlines()

@@ -29,9 +29,8 @@ def test_a_rate_is_searched_for_without_fitting_and_with_the_fastest_preset(word
 def test_one_file_av1_gives_two_rows(tmp_path):
     clip = small_clip(tmp_path, frames=3)
     codec = resolve(["gvcodec:base=av1:fit=off"], Options())[0]
-    assert [codec.row(o) for o in codec.outputs] == [
-        f"gvcodec-av1-fitoff-{o}" for o in ("fidelity", "rendered")
-    ]
+    rows = [f"gvcodec-av1-fitoff-{o}" for o in ("fidelity", "rendered")]
+    assert [codec.row(o) for o in codec.outputs] == rows
     encoded = encode(codec, clip, 40, tmp_path / "streams")
     assert encoded.size == encoded.stream.stat().st_size
     assert len(encoded.frame_bytes) == 3 and 0 < sum(encoded.frame_bytes) < encoded.size
@@ -45,8 +44,7 @@ def test_one_file_av1_gives_two_rows(tmp_path):
 def test_speed_is_a_ratio_to_peers(tmp_path):
     clip = small_clip(tmp_path, frames=2)
     word = "gvcodec:base=av1:preset=10:fit=off:output=fidelity"
-    result = measure(clip, [word], 40, 1, 1, tmp_path)
-    steps = result["steps"]
+    steps = measure(clip, [word], 40, 1, 1, tmp_path)["steps"]
     assert steps["svtav1-ra encode"]["ratio"]["svtav1"] == 1
     for step, peer in (("encode", "x265-ra encode"), ("decode", "x265-ra decode")):
         (name,) = (n for n in steps if n.startswith("gvcodec") and n.endswith(step))
@@ -68,6 +66,5 @@ def test_latent_tokens_are_options_of_a_row() -> None:
     codec = resolve([word], Options())[0]
     model = "--model=/m/gvc1d-tiny.safetensors"
     assert "--token-rate=3" in codec.encode and model in codec.encode
-    assert model in codec.outputs["rendered"]
-    assert codec.name == "gvcodec-8-3-gvc1d-tiny"
+    assert model in codec.outputs["rendered"] and codec.name == "gvcodec-8-3-gvc1d-tiny"
     assert "--base=none" in resolve(["gvcodec:base=none"], Options())[0].encode

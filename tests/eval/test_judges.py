@@ -31,7 +31,6 @@ def clip(tmp_path_factory):
 
 
 def each(change):
-    """A change of every plane."""
     return lambda frames: [tuple(map(change, planes)) for planes in frames]
 
 
@@ -50,10 +49,8 @@ def blurred(strength):
 def test_more_damage_is_worse_and_equal_is_best(clip, tmp_path, name, damage):
     measure = Measurer(clip, {name: 1})
     versions = [lambda frames: frames, *(damage(s) for s in (1.5, 3, 6))]
-    values = [
-        measure(altered(clip, tmp_path / f"{i}.yuv", v))[name]["mean"]
-        for i, v in enumerate(versions)
-    ]
+    videos = (altered(clip, tmp_path / f"{i}.yuv", v) for i, v in enumerate(versions))
+    values = [measure(video)[name]["mean"] for video in videos]
     assert values[0] == pytest.approx(100 if name == "ssimulacra2" else 10)
     assert all(better > worse for better, worse in itertools.pairwise(values)), values
 
@@ -90,9 +87,8 @@ def test_colorvideovdp_needs_no_torchvision(clip, monkeypatch):
 
 def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatch):
     found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda n: None if n in ("ssimulacra2", "pycvvdp") else found(n)
-    )
+    find = lambda n: None if n in ("ssimulacra2", "pycvvdp") else found(n)
+    monkeypatch.setattr(importlib.util, "find_spec", find)
     lacking = missing(DEFAULT)
     assert set(JUDGES) <= set(lacking) and "psnr_y" not in lacking
     lines = reasons_of({name: lacking[name] for name in JUDGES})
@@ -105,9 +101,8 @@ def test_without_the_packages_they_are_named_and_the_rest_is_measured(monkeypatc
 def test_a_video_is_judged_by_its_middle():
     assert middle(96, 4) == list(range(36, 60))
     assert middle(5, 1) == [0, 1, 2, 3, 4] and middle(1, 4) == [0]
-    assert looked_at({"cvvdp": 4, "dists": 16}) == (
-        "ColorVideoVDP on the middle 1/4 of the frames, DISTS on one frame in 16"
-    )
+    parts = "the middle 1/4 of the frames, DISTS on one frame in 16"
+    assert looked_at({"cvvdp": 4, "dists": 16}) == f"ColorVideoVDP on {parts}"
 
 
 def test_the_blur_is_gaussian():

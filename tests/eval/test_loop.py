@@ -1,5 +1,4 @@
-"""The looping picture: peers at the bytes of ours, panels under their names, small enough for a
-page."""
+"""The looping picture: peers at the same bytes, panels with names, a small file."""
 
 import argparse
 from fractions import Fraction
@@ -29,9 +28,8 @@ def test_the_picture_has_every_panel_and_moves(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(peers, "STEPS", 2)
     monkeypatch.setattr(peers, "SLACK", 9)
     lines = loop.make(options(tmp_path, "--crop", "64x48+8+16"))
-    assert [line.split(":")[0].split(",")[0] for line in lines[:4]] == [
-        "source", "gvcodec", "x265", "SVT-AV1",
-    ]  # fmt: skip
+    names = [line.split(":")[0].split(",")[0] for line in lines[:4]]
+    assert names == ["source", "gvcodec", "x265", "SVT-AV1"]
     with Image.open(tmp_path / "a.webp") as picture:
         assert picture.info["loop"] == 0
         assert (picture.n_frames, picture.size) == (5, (2 * 64 + 4, 2 * (48 + 18)))

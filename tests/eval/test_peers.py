@@ -1,5 +1,4 @@
-"""Every peer writes a stream that a separate process decodes, in both forms, and so does a codec
-from a TOML file."""
+"""Peers and TOML codecs write streams that a separate process decodes."""
 
 from dataclasses import replace
 
@@ -43,8 +42,7 @@ def test_both_forms(name, clip, folder):
 
 @pytest.fixture(scope="module")
 def cut(clip, folder):
-    """Ten frames, of which the last five are turned upside down and inverted: a scene of its
-    own."""
+    """Ten frames, the last five of which are upside down and inverted: another scene."""
     frames = [clip.raw.planes(i) for i in range(10)]
     frames[5:] = [tuple(255 - plane[::-1] for plane in planes) for planes in frames[5:]]
     return prepare("cut", ["cut"], lambda: frames_of(frames, WIDTH, HEIGHT), 0, folder)
@@ -63,17 +61,14 @@ def test_one_intra_frame_where_the_conditions_say_so(name, cut, folder):
 def test_a_second_intra_frame_is_refused(clip, folder):
     for name in ("x264-ra", "x265-ra", "svtav1-ld"):
         codec = resolve([name], Options("fast"))[0]
-        often = tuple(
-            word.replace("{keyint}", "5").replace("scenecut=0", "min-keyint=1")
-            for word in codec.encode
-        )
+        words = (word.replace("{keyint}", "5") for word in codec.encode)
+        often = tuple(word.replace("scenecut=0", "min-keyint=1") for word in words)
         with pytest.raises(EvalError, match=f"{name}: intra frames 0, 5 "):
             encode(replace(codec, encode=often), clip, 35, folder / "streams")
 
 
 def test_vvenc_does_not_take_its_own_second(folder):
-    """ffmpeg's `-g` does not reach it: at 25 frames a second it coded an intra frame every
-    second."""
+    """ffmpeg's `-g` does not reach it, which coded an intra frame every second."""
     long = small_clip(folder, frames=48, kind="zoom")
     for codec in resolve(["vvenc"], Options("fast")):
         data = encode(codec, long, 40, folder / "streams").stream.read_bytes()

@@ -7,9 +7,7 @@ torch = pytest.importorskip("torch")
 
 from gvcodec import perceptual
 
-needs_weights = pytest.mark.skipif(
-    perceptual.find_weights() is None, reason="metric weight files not found"
-)
+needs_weights = pytest.mark.skipif(perceptual.find_weights() is None, reason="no metric weights")
 #: Of pairs of `pictures` what lpips 0.1.4 (AlexNet, VGG16) and DISTS-pytorch 0.1 give.
 REFERENCE = {
     (0, 64, 64, "identical"): (0.0, 0.0, 0.0),
@@ -29,13 +27,9 @@ def zigzag(v, period):
 
 
 def pictures(seed, height, width, kind):
-    """Gradients, stripes, noise and six rectangles, and a distortion of them: two (H, W, 3) uint8;
-    the order of draws is part of the definition."""
+    """Two (H, W, 3) uint8: a synthetic picture and its distortion. The order of draws counts."""
     rng = np.random.default_rng(seed)
-    rows, columns = (
-        np.arange(height, dtype=np.int64)[:, None],
-        np.arange(width, dtype=np.int64)[None],
-    )
+    rows, columns = np.ogrid[:height, :width]
     channels = []
     for _ in range(3):
         slope_x, slope_y, phase = rng.integers(-9, 10), rng.integers(-9, 10), rng.integers(0, 4096)
@@ -51,16 +45,11 @@ def pictures(seed, height, width, kind):
         box = np.s_[top : top + h, left : left + w]
         picture[box] = (picture[box] + 3 * rng.integers(0, 256, 3)) // 4
     picture = picture.clip(0, 255)
+    kinds = {"identical": picture, "noise": picture + rng.integers(-20, 21, picture.shape)}
+    kinds |= {"tone": 3 * picture // 4 + 24, "shift": np.roll(picture, (2, 3), (0, 1))}
     if kind == "unrelated":
-        other = pictures(seed + 1000, height, width, "identical")[0]
-    else:
-        other = {
-            "identical": picture,
-            "noise": picture + rng.integers(-20, 21, picture.shape),
-            "tone": 3 * picture // 4 + 24,
-            "shift": np.roll(picture, (2, 3), (0, 1)),
-        }[kind]
-    return picture.astype(np.uint8), other.clip(0, 255).astype(np.uint8)
+        kinds[kind] = pictures(seed + 1000, height, width, "identical")[0]
+    return picture.astype(np.uint8), kinds[kind].clip(0, 255).astype(np.uint8)
 
 
 def to_tensor(picture):
@@ -85,8 +74,7 @@ def test_distances_are_those_of_the_original_packages(metrics, pair):
 def test_gradients_are_finite_even_on_flat_pictures(metrics):
     for metric in metrics:
         x = torch.full((2, 3, 40, 56), 0.5, requires_grad=True)
-        y = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(0))
-        distance = metric(x, y)
+        distance = metric(x, torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(0)))
         assert distance.shape == (2,)
         distance.sum().backward()
         assert torch.isfinite(x.grad).all() and x.grad.abs().max() > 0

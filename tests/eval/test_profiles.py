@@ -1,5 +1,4 @@
-"""Profiles of papers take the papers' frames, rates and forms; their sets and file names are known;
-odd files are left out."""
+"""Profiles of papers take their frames, rates and forms; names of their sets."""
 
 import json
 from dataclasses import replace
@@ -31,16 +30,14 @@ from tests.eval_helpers import GREY, frames_of
 
 
 def counting(path, frames, width=32, height=16):
-    """A raw file whose frame i has luma i."""
     chroma = bytes([128]) * (width * height // 2)
     path.write_bytes(b"".join(bytes([i % 256]) * (width * height) + chroma for i in range(frames)))
 
 
 def options(folder, out, **more):
     given = {"set": None, "only": [], "png_rate": Fraction(25), "frames": 0, "keyint": "endless"}
-    return SimpleNamespace(
-        **given | {"every": {}, "sequences": folder, "out": out, "rgb": "clip"} | more
-    )
+    given |= {"every": {}, "sequences": folder, "out": out, "rgb": "clip"}
+    return SimpleNamespace(**given | more)
 
 
 def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
@@ -56,8 +53,7 @@ def test_odd_files_do_not_stop_a_folder(tmp_path, capsys):
         Image.new("RGB", (32, 16)).save(holes / f"{number}.png")
     clips = clips_of(options(tmp_path, tmp_path / "out"))
     assert [clip.name for clip in clips] == ["good"]
-    told = capsys.readouterr().err
-    left_out = [line for line in told.splitlines() if line.endswith("; left out")]
+    left_out = [li for li in capsys.readouterr().err.splitlines() if li.endswith("; left out")]
     names = ("notes.yuv: a raw file is named", "broken.mp4: cannot be read")
     for words in (*names, "no whole 32x16", "PNG 2 is missing"):
         assert sum(words in line for line in left_out) == 1, words
@@ -100,12 +96,10 @@ def test_uvg_is_found_by_its_names(tmp_path):
     (tmp_path / "ReadMe.yuv").write_bytes(b"x")
     sources = select("uvg", tmp_path, [])
     assert [source.name for source in sources] == list(NAMED["uvg"]) and len(sources) == 7
-    assert {(s.open().width, s.open().fps, s.set_name) for s in sources} == {
-        (1920, Fraction(120), "uvg")
-    }
-    (tmp_path / "Jockey_1920x1080_120fps_420_8bit_YUV.yuv").rename(
-        tmp_path / "Jockey_1920x1080_30.yuv"
-    )
+    facts = {(s.open().width, s.open().fps, s.set_name) for s in sources}
+    assert facts == {(1920, Fraction(120), "uvg")}
+    jockey = tmp_path / "Jockey_1920x1080_120fps_420_8bit_YUV.yuv"
+    jockey.rename(tmp_path / "Jockey_1920x1080_30.yuv")
     with pytest.raises(EvalError, match=r"Jockey is 1920x1080 at 30 instead of 1920x1080 at 120"):
         select("uvg", tmp_path, [])
     assert [source.name for source in select("uvg", tmp_path, ["Honey"])] == ["HoneyBee"]
@@ -114,9 +108,8 @@ def test_uvg_is_found_by_its_names(tmp_path):
 def test_gvc1d_takes_the_first_96_frames_and_no_fewer(tmp_path, capsys):
     counting(tmp_path / "long_32x16_50.yuv", 100)
     counting(tmp_path / "short_32x16_50.yuv", 95)
-    given = options(
-        tmp_path, tmp_path / "out", frames=96, profile="gvc1d", codecs=["gvcodec", "x265"]
-    )
+    more = {"frames": 96, "profile": "gvc1d", "codecs": ["gvcodec", "x265"]}
+    given = options(tmp_path, tmp_path / "out", **more)
     given.targets = (0.005, 0.01, 0.02, 0.04, 0.08)
     profile = profile_of(given)
     (clip,) = clips_of(given, profile)
@@ -141,9 +134,8 @@ def test_rgb_as_dcvc_makes_it(tmp_path):
 
 
 def test_every_codec_of_a_profile_is_low_delay_with_one_intra_frame():
-    words = PROFILES["gvc1d"].low_delay(
-        ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=gvc1d", "x265", "aom-ld"]
-    )
+    given = ["gvcodec", "gvcodec:base=vvc:fit=off", "gvcodec:base=gvc1d", "x265", "aom-ld"]
+    words = PROFILES["gvc1d"].low_delay(given)
     assert words[1:3] == ["gvcodec:base=vvc:fit=off:low-delay", "gvcodec:base=gvc1d:low-delay"]
     codecs = resolve(words, Options())
     assert {codec.delay for codec in codecs} == {"low"}
@@ -180,8 +172,7 @@ def test_a_profile_runs_and_its_report_says_so(tmp_path):
     assert all(run["clip"]["rgb"] == "dcvc" for run in runs)
     text = (tmp_path / "out/report.md").read_text()
     assert "Conditions of profile gvc-rt: 96 frames, low delay" in text
-    assert "RGB by BT.709 in full range" in text
-    assert "BD-rates over all common rates" in text
+    assert "RGB by BT.709 in full range" in text and "BD-rates over all common rates" in text
 
 
 def results_of(set_name, clips, profile):
@@ -203,14 +194,10 @@ def test_published_points_stand_beside_measured_ones_on_the_papers_clips_alone()
     hevc = results_of("hevc-b", NAMED["hevc-b"], "gvc1d")
     assert "GVC1D (published)" in figures.rd_chart(hevc, alex)
     assert hevc.find_published("dists") == {}
-    others = (
-        results_of("uvg", NAMED["uvg"], None),
-        results_of("uvg", list(NAMED["uvg"])[1:], "gvc-rt"),
-        results_of("uvg", NAMED["uvg"], "gvc1d"),
-        results_of("folder", NAMED["uvg"], "gvc-rt"),
-    )
-    for results in others:
-        assert "published" not in figures.rd_chart(results, alex)
+    names = list(NAMED["uvg"])
+    others = ("uvg", names, None), ("uvg", names[1:], "gvc-rt")
+    for case in (*others, ("uvg", names, "gvc1d"), ("folder", names, "gvc-rt")):
+        assert "published" not in figures.rd_chart(results_of(*case), alex)
 
 
 def test_bd_rates_of_a_profile_go_over_all_rates():
@@ -231,9 +218,8 @@ def test_bd_rates_of_a_profile_go_over_all_rates():
 def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
     for number in range(1, 31):
         sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
-    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == [
-        f"videoSRC{n:02}" for n in range(1, 31)
-    ]
+    names = [f"videoSRC{number:02}" for number in range(1, 31)]
+    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == names
     (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
     with pytest.raises(EvalError, match="videoSRC30 is missing"):
         select("mcl-jcv", tmp_path, [])

@@ -24,5 +24,4 @@ def test_finds_the_nearest_rate(slope, shift, guess, wobble):
 
 
 def test_says_what_is_out_of_reach():
-    search = Search(lambda q: 0.05 + (51 - q) * 0.01, 10, 51, 36)
-    assert search(0.005) == (51, False)
+    assert Search(lambda q: 0.05 + (51 - q) * 0.01, 10, 51, 36)(0.005) == (51, False)

@@ -1,5 +1,4 @@
-"""`python -m eval` end to end on a small clip: resumes, repeats exactly, reports from JSONs, and
-says what failed."""
+"""`python -m eval` on a small clip: resumes, repeats exactly, reports failures."""
 
 import contextlib
 import io
@@ -20,7 +19,6 @@ pytest.importorskip("bjontegaard")
 from eval.__main__ import main
 from eval.rd import runs
 from eval.rd.runs import Plan
-from eval.report.data import plain
 from eval.tools import EvalError
 from tests.conftest import wait_for
 from tests.eval_helpers import GREY, PAN
@@ -30,10 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run_eval(*arguments, code=0):
     """What a command says on standard error, in this process."""
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        assert main([*map(str, arguments)]) == code, said.getvalue()
-    assert "Traceback" not in said.getvalue()
-    return said.getvalue()
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        assert main([*map(str, arguments)]) == code, printed.getvalue()
+    assert "Traceback" not in printed.getvalue()
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +53,7 @@ def rd(folder, **more):
 
 
 def tables(out):
-    return {
-        p.name: p.read_bytes() for p in [*(out / "tables").iterdir(), *(out / "figures").iterdir()]
-    }
+    return {p.name: p.read_bytes() for f in ("tables", "figures") for p in (out / f).iterdir()}
 
 
 def test_a_folder_has_one_run_at_a_time(tmp_path):
@@ -66,8 +62,7 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
     (tmp_path / "tmp" / "decoded").write_text("of the other run")
     with runs._held(tmp_path), pytest.raises(EvalError, match="another run"):
         runs.run_all([], [], plan, 1)
-    assert (tmp_path / "tmp" / "decoded").exists()
-    assert runs.run_all([], [], plan, 1) == []
+    assert (tmp_path / "tmp" / "decoded").exists() and runs.run_all([], [], plan, 1) == []
     assert not (tmp_path / "tmp").exists()
 
 
@@ -103,14 +98,13 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     for name, value in fewer.items():
         given[given.index(name) + 1] = value
     at = given.index("--metrics")
-    told = run_eval(*given[:at], *given[at + 2 :])
-    assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in told
-    assert "python -m eval weights" in told.splitlines()[1] and "reading procedural-pan" in told
-    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, Flicker" in told
-    assert "1 clips × 2 codecs × 2 rates = 4 points" in told and "eval: 4/4 procedural-pan" in told
+    log = run_eval(*given[:at], *given[at + 2 :])
+    assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in log
+    assert "python -m eval weights" in log.splitlines()[1] and "reading procedural-pan" in log
+    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, Flicker" in log
+    assert "1 clips × 2 codecs × 2 rates = 4 points" in log and "eval: 4/4 procedural-pan" in log
     text = (tmp_path / "out/report.md").read_text()
-    assert "Not measured: LPIPS-Alex, DISTS." in text
-    assert "| VMAF | Flicker |" in text
+    assert "Not measured: LPIPS-Alex, DISTS." in text and "| VMAF | Flicker |" in text
     assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", text)
 
 
@@ -118,9 +112,9 @@ def test_what_needs_weights_says_so_before_any_work(tmp_path, no_weights, capsys
     out = tmp_path / "out"
     words = ["rd", "--metrics", "psnr_y,lpips_alex"]
     assert main([*words, "--set", "procedural", "--only", "pan", "--out", str(out)]) == 1
-    told = capsys.readouterr().err
-    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
-    assert "reading" not in told and not out.exists()
+    printed = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in printed and "python -m eval weights" in printed
+    assert "reading" not in printed and not out.exists()
 
 
 def test_report_is_made_from_jsons_alone(results):
@@ -160,9 +154,8 @@ def test_runs_say_how_they_were_made(results):
 
 
 def test_a_failing_codec_does_not_stop_the_others(results):
-    (results / "bad.toml").write_text(
-        '[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n'
-    )
+    codec = '[codec.bad]\nencode = "false {stream}"\ndecode = "true {output}"\nq = [0, 9]\n'
+    (results / "bad.toml").write_text(codec)
     words = ["rd", *PAN, "--frames", 4, "--codecs", "bad,x264-ld", "--presets", "fast"]
     words += ["--codec-file", results / "bad.toml", "--metrics", "psnr_y"]
     words += ["--targets", "0.08", "--jobs", 1]
@@ -184,28 +177,25 @@ def test_a_failing_codec_does_not_stop_the_others(results):
         ("--set procedural --profile gvc1d --frames 48", "says what --frames would say"),
         (
             "--set procedural --profile gvc-rt --targets 0.01 --keyint 2s",
-            "says what --targets, --keyint would say",
+            "--targets, --keyint would",
         ),
         ("--set procedural --profile gvc1d --codecs vvenc-ra", "vvenc-ld instead of vvenc-ra"),
     ],
 )
 def test_mistakes_are_named_in_one_line(tmp_path, capsys, words, message):
     assert main(["rd", *words.split(), "--out", str(tmp_path / "out")]) == 1
-    said = capsys.readouterr().err
-    assert message in said and len(said.strip().splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert message in printed and len(printed.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
 def test_report_of_nothing(tmp_path, capsys):
-    assert main(["report", str(tmp_path)]) == 1
-    assert "no results" in capsys.readouterr().err
+    assert main(["report", str(tmp_path)]) == 1 and "no results" in capsys.readouterr().err
 
 
-def test_a_killed_worker_is_said_in_one_line(tmp_path):
-    (tmp_path / "deadly.toml").write_text(
-        "[codec.deadly]\nencode = \"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'\nq "
-        "= [0, 9]\n"
-    )
+def test_a_killed_worker_is_one_line(tmp_path):
+    encode = "\"sh -c 'kill -9 $PPID' {stream}\"\ndecode = 'true {output}'"
+    (tmp_path / "deadly.toml").write_text(f"[codec.deadly]\nencode = {encode}\nq = [0, 9]\n")
     where = [*PAN, "--frames", 2, "--metrics", "psnr_y", "--jobs", 1, "--codecs", "deadly"]
     where += ["--codec-file", tmp_path / "deadly.toml", "--out", tmp_path / "out"]
     assert "fewer --jobs" in run_eval("rd", *where, code=1)
@@ -234,17 +224,7 @@ def test_workers_end_with_a_call_that_is_killed(tmp_path):
 
 
 def ended(process: str) -> bool:
-    """Whether a process is gone, or only waits to be asked for its exit code."""
     try:
         return b"zombie" in Path("/proc", process, "status").read_bytes()
     except FileNotFoundError:
         return True
-
-
-def test_names_of_rows_are_words():
-    assert plain("gvcodec base vvc preset 1 fit 60steps, rendered") == (
-        "gvcodec, H.266 base (preset 1, 60 steps of fitting), painted"
-    )
-    assert plain("gvcodec fit off, fidelity") == "gvcodec, AV1 base (fit off), base frames"
-    assert plain("gvcodec base gvc1d fit off") == "gvcodec, gvc1d base (fit off)"
-    assert plain("x265 low delay") == "x265 low delay"

@@ -1,5 +1,4 @@
-"""The evaluation says what everybody knows: coarser is smaller and worse, identical is perfect,
-grey is worst."""
+"""Sanity of the metrics: coarser is smaller and worse, identical is perfect, grey is worst."""
 
 import json
 import re
@@ -21,9 +20,7 @@ from eval.tools import EvalError, ffmpeg
 from tests.eval_helpers import altered, quick_x264, small_clip
 
 #: Every metric that can be measured here, the networks on two frames.
-EVERY = {
-    name: 4 if name in ("lpips_alex", "dists") else 1 for name in METRICS if name != "lpips_vgg"
-}
+EVERY = {name: 1 for name in METRICS if name != "lpips_vgg"} | {"lpips_alex": 4, "dists": 4}
 EVERY = {name: n for name, n in EVERY.items() if name not in missing(EVERY)}
 
 
@@ -95,10 +92,8 @@ def test_swapped_frames_are_noticed(clip, measure, folder):
 
 def test_flicker_sees_pumping_and_forgives_smoothing(clip, measure, folder):
     def pump(frames):
-        return [
-            [(p if i % 2 else np.minimum(p, 249) + 6).astype(np.uint8) for p in f]
-            for i, f in enumerate(frames)
-        ]
+        pairs = zip(frames, brighter(frames), strict=True)
+        return [pair[number % 2 == 0] for number, pair in enumerate(pairs)]
 
     def brighter(frames):
         return [[(np.minimum(p, 249) + 6).astype(np.uint8) for p in f] for f in frames]
@@ -136,8 +131,7 @@ def test_bd_rate_of_known_curves():
 
 def test_bootstrap_interval_holds_the_mean():
     low, high = bootstrap([-10.0, -20.0, -15.0, -5.0])
-    assert -20 <= low < -12.5 < high <= -5
-    assert bootstrap([1.0, 2.0]) is None
+    assert -20 <= low < -12.5 < high <= -5 and bootstrap([1.0, 2.0]) is None
 
 
 def test_sampling_covers_all_phases():

@@ -39,5 +39,4 @@ def test_files_keep_to_their_sizes_and_what_is_refused_is_made_larger(
 
 def test_clips_of_less_than_a_second_are_refused(words, capsys):
     words[words.index("25")] = "4"
-    assert main(words) == 1
-    assert "no clip of a second or more" in capsys.readouterr().err
+    assert main(words) == 1 and "no clip of a second or more" in capsys.readouterr().err

@@ -80,8 +80,7 @@ def header(data: bytes) -> None:
     head = MAGIC + bytes(VERSION) + encode_var(len(data)) + data
     sealed = head + zlib.crc32(head).to_bytes(4, "little")
     made, size = SequenceHeader.read(io.BytesIO(sealed))
-    assert size == len(sealed)
-    assert SequenceHeader.read(io.BytesIO(made.pack()))[0] == made
+    assert size == len(sealed) and SequenceHeader.read(io.BytesIO(made.pack()))[0] == made
 
 
 def timing(data: bytes) -> None:
@@ -99,7 +98,6 @@ def timing(data: bytes) -> None:
 
 
 def metadata(data: bytes) -> None:
-    """A payload of `metadata`."""
     found = Metadata.unpack(data)
     found.parts()
     found.during(Fraction(1), Fraction(2), Fraction(-1))
@@ -135,8 +133,7 @@ def summary(data: bytes) -> None:
     """u8 frames, then a payload of `summary`."""
     if data:
         found = Summary.unpack(data[1:], data[0] + 1)
-        again = Summary.unpack(found.pack(), data[0] + 1)
-        assert np.array_equal(found.vectors, again.vectors)
+        assert np.array_equal(found.vectors, Summary.unpack(found.pack(), data[0] + 1).vectors)
 
 
 def standard(data: bytes) -> None:
@@ -197,7 +194,6 @@ def painted(made: SequenceHeader, packets: list[Packet], threads: int) -> list[D
 
 
 def varint(data: bytes) -> None:
-    """Numbers of all kinds, one after another."""
     cursor = Cursor(data, "fuzz")
     while len(cursor):
         kind = cursor.uint(1) % 4
@@ -253,7 +249,6 @@ PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, vari
 
 
 def one_input(part: str, data: bytes) -> None:
-    """Try a part on an input."""
     with contextlib.suppress(GvcodecError):
         PARTS[part](data)
 

@@ -38,7 +38,6 @@ _MAX_PIXELS = 1 << 14
 
 
 def stream_of(data: bytes) -> bytes:
-    """The stream that an input stands for."""
     if not data or data[0] == RAW:
         return data[1:]
     base = BASES[data[0] % len(BASES)]
@@ -70,17 +69,15 @@ def _report(stream: bytes) -> None:
 
 def _decode(stream: bytes) -> None:
     reader = Reader(io.BytesIO(stream))
-    decoder = Decoder(reader.header, fidelity=True, threads=1)
-    for frame in decoder.frames_of(reader.packets()):
+    for frame in Decoder(reader.header, fidelity=True, threads=1).frames_of(reader.packets()):
         assert frame.planes[0].max() < 1024
 
 
 def _decode_despite(stream: bytes) -> None:
     # Behind a hole the stream is read on: the hole is in the middle.
     hole = len(stream) // 2
-    repair_stream(
-        io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :]), "a", io.BytesIO(), threads=1
-    )
+    damaged = io.BytesIO(stream[:hole] + bytes(3) + stream[hole + 3 :])
+    repair_stream(damaged, "a", io.BytesIO(), threads=1)
 
 
 def _take_apart(stream: bytes) -> None:
@@ -92,8 +89,7 @@ def _take_apart(stream: bytes) -> None:
 def _search(stream: bytes) -> None:
     file = SummarisedFile(io.BytesIO(stream), "stream")
     for own in file.vectors.values():
-        found = scores(own.values[:1], [0.0], own.values, own.frames)
-        for moment in best(found, own.frames, 3):
+        for moment in best(scores(own.values[:1], [0.0], own.values, own.frames), own.frames, 3):
             file.seconds(moment.frame)
 
 

@@ -1,5 +1,5 @@
-"""Damaged and hostile streams: every mutation is refused or told, the whole command line survives
-them, and the corpora of the fuzz programs are replayed."""
+"""Damaged and hostile streams: every mutation is refused or reported, the whole command line
+survives them, and the corpora of the fuzz programs are replayed."""
 
 import json
 import os
@@ -31,12 +31,11 @@ def decode_all(data: bytes) -> list[Planes]:
     return list(gvcodec.decode_planes(data, fidelity=True))
 
 
-def test_mutations_are_refused_or_told() -> None:
+def test_mutations_are_refused_or_reported() -> None:
     """No crash, no silent corruption. Of files whose bytes changed, frames that `repair` leaves are
-    right, and the others are told; where checksums are right again, the base hash refuses."""
-    files = {"rich": rich()} | {
-        path.stem: path.read_bytes() for path in sorted(CONFORMANCE.glob("*.gvc"))
-    }
+    right and the others reported; where checksums are right again, the base hash refuses."""
+    files = {path.stem: path.read_bytes() for path in sorted(CONFORMANCE.glob("*.gvc"))}
+    files["rich"] = rich()
     parts = {name: mutate.apart(data) for name, data in files.items()}
     names = [n for n, part in parts.items() if part.is_quick]
     original = cache(lambda name: decode_all(mutate.together(parts[name])))
@@ -52,7 +51,7 @@ def test_mutations_are_refused_or_told() -> None:
 
 
 def test_trials_notice_what_they_look_for(monkeypatch) -> None:
-    """A decoder that fails in each way is told from a good one."""
+    """A decoder that fails in each way is distinguished from a good one."""
     data = rich()
     original = decode_all(data)
     assert trials.outcomes_of(data, original, True) == ("whole", "whole")
@@ -71,22 +70,18 @@ LIMIT, PROGRAM = 128 << 20, 96 << 20
 def through_all_commands(
     folder: Path, files: Mapping[str, bytes], trace: bool = False
 ) -> list[dict[str, Any]]:
-    """What every command made of each file, in one process, which has to survive them all. A good
-    stream comes first, which loads what there is to load."""
+    """Rows of every command on each file, in one process; a good stream comes first."""
     for number, (name, data) in enumerate([("good", rich()), *files.items()]):
         (folder / f"in-{number:03} {name}").write_bytes(data)
     (folder / hostile.FOREIGN).write_bytes(b"RIFF")
     command = [sys.executable, "-m", "tests.fuzz.robustness.worker", str(folder), str(LIMIT)]
     if trace:
-        words = "strace -f -qq -e trace=network,open,openat -o trace"
-        command = [*words.split(), *command]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(FUZZ.parents[1]), os.environ.get("PYTHONPATH", "")]),
-        "TMPDIR": str(folder / "outputs"),
-    }
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, timeout=400, check=False
-    )
+        words = ["strace", "-f", "-qq", "-e", "trace=network,open,openat", "-o", "trace"]
+        command = [*words, *command]
+    path = os.pathsep.join([str(FUZZ.parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder / "outputs")}
+    how = {"capture_output": True, "timeout": 400, "cwd": folder, "env": environment}
+    done = subprocess.run(command, check=False, **how)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == len(worker.COMMANDS) * (1 + len(files))
@@ -94,15 +89,14 @@ def through_all_commands(
 
 
 def assert_harmless(rows: list[dict[str, Any]]) -> None:
-    """No command fails silently, leaves files or takes more memory than it may; `verify` refuses
-    what `decode` does."""
+    """No silent failure, leftover file or memory excess; `verify` refuses what `decode` does."""
     decode, verify = (" ".join(worker.COMMANDS[number]) for number in (0, 3))
     codes = {(row["input"], row["command"]): row["code"] for row in rows}
     for row in rows:
         code, command = row["code"], row["command"]
-        assert code in range(6) and "Traceback" not in row["said"], row
+        assert code in range(6) and "Traceback" not in row["message"], row
         assert row["took"] <= LIMIT + PROGRAM and row["others"] == [], row
-        assert code == 0 or row["said"], row
+        assert code == 0 or row["message"], row
         saves = "--ignore-errors" in command or command.startswith("repair")
         assert code == 0 or saves or not row["output"], row
         assert command != decode or code or "damaged" not in row["input"], row
@@ -150,7 +144,6 @@ TARGETS = [*PARTS, "streams", "painter", "stream"]
 
 @pytest.fixture
 def programs(monkeypatch) -> None:
-    """The fuzz programs can be imported."""
     monkeypatch.syspath_prepend(str(FUZZ))
 
 
@@ -196,7 +189,6 @@ def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
     (base_frame,) = (run for run in runs if "for name" in run)
     named = re.search(r"for name in ([\w ]+); do", base_frame)
     core = re.search(r"([\w|]+)\) program=build/fuzz/", base_frame)
-    assert named and core
-    assert sorted(named[1].split()) == sorted(TARGETS)
+    assert named and core and sorted(named[1].split()) == sorted(TARGETS)
     sources = (root / "csrc" / "fuzz").glob("*_fuzz.cpp")
     assert set(core[1].split("|")) == {path.stem.removesuffix("_fuzz") for path in sources}

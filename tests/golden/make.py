@@ -16,18 +16,14 @@ import gvcodec
 from gvcodec.types import Colour, VideoFormat
 from tests.conftest import moving_texture
 
-CASES = {
-    "av1": {"base": "av1", "q": 45},
-    "vvc": {"base": "vvc", "base_q": 45},
-}
+CASES = {"av1": {"base": "av1", "q": 45}, "vvc": {"base": "vvc", "base_q": 45}}
 
 
 def main(names: list[str]) -> None:
     fmt = VideoFormat(75, 53, Fraction(30000, 1001), Fraction(1, 30000), 8, Colour(1, 1, 1))
     for name in names:
-        data = gvcodec.encode(
-            moving_texture(75, 53, 10), format=fmt, keyint=6, fit=0, **CASES[name]
-        )
+        clip = moving_texture(75, 53, 10)
+        data = gvcodec.encode(clip, format=fmt, keyint=6, fit=0, **CASES[name])
         (FOLDER / f"{name}.bin").write_bytes(data)
         print(f"{name}.bin: {len(data)} bytes")
 

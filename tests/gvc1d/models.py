@@ -16,7 +16,6 @@ def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> RunNetwork:
 
 
 def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:
-    """Random pictures of low frequencies."""
     generator = torch.Generator().manual_seed(seed)
 
     def plane(channels: int, h: int, w: int) -> torch.Tensor:

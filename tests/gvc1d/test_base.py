@@ -1,5 +1,4 @@
-"""Base gvc1d: exact frames, contexts that all three implementations share, memory, damaged bytes,
-and what the shipped network's parts are worth beside the transform that it began as."""
+"""Base gvc1d: exact frames, shared contexts, memory, damaged bytes, the shipped network."""
 
 from fractions import Fraction
 
@@ -74,9 +73,7 @@ def test_low_delay_gives_each_packet_with_its_frame(frames) -> None:
     encoder = gvcodec.Encoder(FORMAT, gvcodec.EncoderConfig(**{**PLAIN, "low_delay": True}))
     for planes in frames:
         encoder.send_frame(planes)
-        packets = []
-        while (packet := encoder.receive_packet()) is not None:
-            packets.append(packet)
+        packets = iter(encoder.receive_packet, None)
         assert sum(packet.is_frame for packet in packets) == 1
 
 
@@ -97,8 +94,7 @@ def test_decoding_enters_at_any_keyframe(frames) -> None:
 
 
 def test_a_scene_that_returns_is_found_in_the_memory() -> None:
-    """Two frames, two of another scene, and the first ones again: the returning frame takes less
-    with the memory than without it, also after two other scenes."""
+    """The returning frame takes less with the memory, also after two other scenes."""
     scenes = [make_clip(256, 256, 2, seed=seed) for seed in (11, 12, 13)]
     fmt = VideoFormat(256, 256, Fraction(25), Fraction(1, 25))
 
@@ -130,21 +126,13 @@ def test_contexts_agree_in_numpy_torch_and_core() -> None:
     values = rng.integers(-3, 4, (1, count)).astype(np.int32)
     state = after(None, last, values, np.zeros(1, np.int32), True)
     sides = sides_of(loop.transform, Predicted(guess, vectors), state, q, level)
-    theirs = context_model.make_sides(
-        level,
-        1,
-        torch.tensor([float(q)]),
-        torch.ones(1),
-        torch.from_numpy(state.values),
-        torch.from_numpy(state.running),
-        torch.from_numpy(loop.transform.magnitudes(guess, q, level - 2)),
-        torch.from_numpy(exact.irregularity(vectors)),
-        torch.from_numpy(exact.change_between(guess, last)),
-    )
+    arrays = [state.values, state.running, loop.transform.magnitudes(guess, q, level - 2)]
+    arrays += [exact.irregularity(vectors), exact.change_between(guess, last)]
+    tensors = [torch.tensor([float(q)]), torch.ones(1), *map(torch.from_numpy, arrays)]
+    theirs = context_model.make_sides(level, 1, *tensors)
     assert (theirs.numpy() == sides).all()
     seen = context_model.see(torch.from_numpy(values), theirs, level)[0].numpy()
-    known = streams.contexts(sides[0], values[0], token_order.back_of(level))
-    assert (seen == known).all()
+    assert (seen == streams.contexts(sides[0], values[0], token_order.back_of(level))).all()
 
 
 def test_the_integer_transform_is_the_learned_one() -> None:
@@ -158,9 +146,8 @@ def test_the_integer_transform_is_the_learned_one() -> None:
     y = torch.from_numpy(guess[0].astype(np.float32))[None, None]
     uv = torch.from_numpy(np.stack(guess[1:]).astype(np.float32))[None]
     step = torch.tensor([exact.STEPS[q] / 16])
-    luma, chroma, _ = network.synthesise(
-        torch.from_numpy(values)[None].float(), (y, uv), step, planes
-    )
+    latent = torch.from_numpy(values)[None].float()
+    luma, chroma, _ = network.synthesise(latent, (y, uv), step, planes)
     # Weights of files are fp16 beside the integers.
     assert np.abs(luma[0, 0].numpy() - found[0]).max() < 2
     assert np.abs(chroma[0].numpy() - np.stack(found[1:])).max() < 2
@@ -218,7 +205,6 @@ def test_tokens_over_it_are_refused() -> None:
 
 
 def cost(network: CodecNetwork, source: Planes, q: float, planes: int) -> float:
-    """J of a first frame, in bits."""
     y = torch.from_numpy(source[0].astype(np.float32))[None, None]
     uv = torch.from_numpy(np.stack(source[1:]).astype(np.float32))[None]
     with torch.no_grad():

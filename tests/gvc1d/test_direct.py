@@ -58,8 +58,7 @@ def test_prefixes_of_tokens_come_nearer_and_nearer() -> None:
         kept = found * (torch.arange(32) < count)[:, None]
         made = none + path.synthesise(kept, none)
         errors.append(float((made.y - source.y).square().mean().detach()))
-    assert all(a > b for a, b in pairwise(errors))
-    assert errors[-1] < 0.05 * errors[0]
+    assert all(a > b for a, b in pairwise(errors)) and errors[-1] < 0.05 * errors[0]
 
 
 def test_gains_strengthen_what_the_context_blurred() -> None:
@@ -83,8 +82,7 @@ def test_phases_sharpen_what_stays() -> None:
     source.y.add_(0.1 * torch.randn(256, 256, generator=torch.Generator().manual_seed(0)))
     errors: list[float] = []
     for phase in range(config.phases):
-        found = path.analyse(source - made, made, phase)
-        made = made + path.synthesise(found, made, phase)
+        made = made + path.synthesise(path.analyse(source - made, made, phase), made, phase)
         errors.append(float((made.y - source.y).square().mean().detach()))
     assert all(a > b for a, b in pairwise(errors))
 
@@ -109,8 +107,7 @@ def test_scenes_hold_the_picture_and_the_one_before_it(tokens: int) -> None:
         scenes = path.fresh(1, 2)
         for picture in (first, first, second, second):
             scenes = path.update(scenes, picture)
-        recalled = path.recall(scenes, 2)
-        for a, b, other in zip(recalled, first, second, strict=True):
+        for a, b, other in zip(path.recall(scenes, 2), first, second, strict=True):
             assert (a - b).abs().mean() < 0.02 < (a - other).abs().mean()
         scenes = path.update(scenes, first)
         for a, b in zip(path.recall(scenes, 2), second, strict=True):
@@ -150,13 +147,9 @@ def test_a_small_difference_moves_only_the_scene_in_use() -> None:
 def test_a_shot_that_comes_back_is_known() -> None:
     model = make_model(SMALL)
     shots = [smooth_picture(256, 256, seed=seed) for seed in (1, 2)]
-    runs = [Frame(shots[0], None, None)] * 3, [Frame(shots[1], None, None, True)] * 2
-    frames = [
-        *runs[0],
-        runs[1][0],
-        runs[1][1]._replace(cut=False),
-        Frame(shots[0], None, None, True),
-    ]
+    frames = [Frame(shots[n], None, None) for n in (0, 0, 0, 1, 1, 0)]
+    for number in (3, 5):
+        frames[number] = frames[number]._replace(cut=True)
     with torch.no_grad():
         known, _ = model(frames, 4)
         fresh, _ = model(frames, 4, cut_memory=True)

@@ -1,5 +1,4 @@
-"""LATENT payloads: what is written reads the same on every back-end, any bytes give tokens or one
-line, and contexts see what they claim to see."""
+"""LATENT payloads: round trips on every back-end, damaged bytes, contexts."""
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from gvcodec.gvc1d.entropy_model import (
     Memory,
     Values,
 )
+from gvcodec.gvc1d.patterns import lowest
 from gvcodec.gvc1d.payload import Latent, pack, unpack, with_run
 from tests.networks import make_latent_network
 
@@ -48,8 +48,7 @@ def test_frames_read_back_as_they_were_written(each: bool) -> None:
     model, memory = make_model(), Memory.empty(WINDOWS, TOKENS)
     for seed in range(4):
         latent = make_latent(seed, each, run=5 * seed)
-        payload = pack(latent, model, memory)
-        assert equal(unpack(payload, model, memory), latent)
+        assert equal(unpack(pack(latent, model, memory), model, memory), latent)
         memory = memory.after(latent.values, latent.counts)
     assert memory.age == 4
 
@@ -58,8 +57,7 @@ def test_every_back_end_writes_the_same_bytes() -> None:
     latent, memory = make_latent(5, each=True), Memory.empty(WINDOWS, TOKENS)
     payload = pack(latent, make_model(), memory)
     other = make_model(backend="emulated")
-    assert pack(latent, other, memory) == payload
-    assert equal(unpack(payload, other, memory), latent)
+    assert pack(latent, other, memory) == payload and equal(unpack(payload, other, memory), latent)
 
 
 def test_a_frame_without_tokens_takes_two_bytes() -> None:
@@ -105,7 +103,7 @@ def _seen(
 
 
 def test_contexts_see_neighbours_of_the_same_frame() -> None:
-    """Values are told apart by their number, so that each value before can be named."""
+    """Values are numbered, so that each value before can be named."""
     shape = WINDOWS, TOKENS, CHANNELS
     values = np.arange(np.prod(shape)).reshape(shape)
     counts = np.full(WINDOWS, TOKENS, np.uint8)
@@ -120,18 +118,12 @@ def test_contexts_see_neighbours_of_the_same_frame() -> None:
     sent = [x for i in range(w) for x in values[i, : counts[i]].reshape(-1).tolist()]
     window = v.reshape(-1)[: t * CHANNELS + c].tolist()
     _, before = seen[v[t, c]]
-    assert (
-        before
-        == [
-            *([above[7, c]], [v[4, c]], [v[t, c - 1]]),  # regions above and to the left
-            *([v[t, c - 1]], [v[t, c - 2]], whole[t][:c]),
-            *([v[4, c]], whole[4], [], []),  # no coarser token: the upper row of regions
-            *(window[-64:], window, [*sent, *window]),
-            # The window to the left has no such token.
-            *([above[t, c]], [], above[t].tolist(), []),
-        ]
-    )
-    assert seen[v[7, c]][1][:2] == [[v[5, c]], [v[6, c]]]
+    wanted = [[above[7, c]], [v[4, c]], [v[t, c - 1]]]  # regions above and to the left
+    wanted += [[v[t, c - 1]], [v[t, c - 2]], whole[t][:c]]
+    wanted += [[v[4, c]], whole[4], [], []]  # no coarser token: the upper row of regions
+    wanted += [window[-64:], window, [*sent, *window]]
+    wanted += [[above[t, c]], [], above[t].tolist(), []]  # the window to the left has no such token
+    assert before == wanted and seen[v[7, c]][1][:2] == [[v[5, c]], [v[6, c]]]
     left = seen[values[1, 4, c]][1]
     assert left[1] == [values[0, 5, c]] and left[14] == [values[0, 4, c]]
     assert seen[values[0, 0, 0]][1] == [[]] * BACK
@@ -141,17 +133,13 @@ def test_contexts_see_neighbours_of_the_same_frame() -> None:
 def test_patterns_see_those_of_the_next_lower_frequency() -> None:
     """Neighbours of values have the meaning that the direct path gives them."""
     pytest.importorskip("torch")
-    from gvcodec.gvc1d.patterns import lowest
-
     tokens = 32
     model = EntropyModel([], 1, 1, tokens)
     values = np.arange(tokens * CHANNELS).reshape(1, tokens, CHANNELS)
     seen = _seen(model, np.full(1, tokens, np.uint8), values, Memory.empty(1, tokens))
     for first, width in ((0, 10), (10, 3), (13, 3)):
-        at = {
-            place: values[0, i // width, first + i % width]
-            for i, place in enumerate(lowest(width * tokens // 2))
-        }
+        places = enumerate(lowest(width * tokens // 2))
+        at = {place: values[0, i // width, first + i % width] for i, place in places}
         for (down, along), value in at.items():
             before = seen[int(value)][1]
             for other, span in (((down - 1, along), 0), ((down, along - 1), 1)):

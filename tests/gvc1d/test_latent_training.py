@@ -1,5 +1,4 @@
-"""Training of the entropy network of latent tokens, tokens by InfoTok's router, and the shipped
-weights, alive in every part that the card names."""
+"""Training of the entropy network of tokens, the router, shipped weights and their cards."""
 
 import hashlib
 import json
@@ -7,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from gvcodec import models
 from gvcodec.allocation.router import Router, RunningMean, route
@@ -19,6 +19,7 @@ from gvcodec.gvc1d.frame_options import TokenSettings
 from gvcodec.gvc1d.token_encoder import LatentEncoder
 from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.token_places import CHANNELS
+from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, ROUTER, model_id, save_weights
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
@@ -26,6 +27,7 @@ from tests.gvc1d.tiny import CONFIG, write_model
 from training import integer_network, latent_entropy
 from training.__main__ import main
 from training.gvc1d.card import measure_built_in
+from training.router import _errors
 
 pytest.importorskip("torch")
 
@@ -88,8 +90,6 @@ FORMAT = VideoFormat(120, 70, Fraction(25), Fraction(1, 25))
 
 
 def write_router(folder, tokenizer: bytes) -> None:
-    import torch
-
     rng = np.random.default_rng(3)
     width = CONFIG.tokens + 1
     shapes = {"centre": width, "scale": width, "linear": width, "hidden": (4, width)}
@@ -131,12 +131,7 @@ def test_frames_get_what_the_router_predicts(tmp_path, monkeypatch) -> None:
 
 
 def test_the_shipped_router_knows_busy_windows() -> None:
-    """Windows of more and more contrast and detail: its order is the measured one, and is lost
-    where tokens are zeroed or those of other windows."""
-    from gvcodec.gvc1d.tokenizer import Tokenizer
-    from gvcodec.models import GVC1D_SMALL
-    from training.router import _errors
-
+    """By contrast and detail; not where tokens are zeroed or those of other windows."""
     tokenizer, head = Tokenizer(), Router.find(model_id(GVC1D_SMALL.find()))
     if head is None:
         pytest.skip("no router is shipped for the shipped tokenizer")
@@ -164,25 +159,16 @@ def test_the_shipped_router_knows_busy_windows() -> None:
 def test_the_shipped_router_says_what_it_explains() -> None:
     """Its card: held-out variance, and that nothing is left of it with other tokens."""
     card = json.loads(ROUTER.find().with_suffix(".json").read_text())
-    assert card["explained"] > 0.5
-    assert card["zeroed"] < 0.2 and card["shuffled"] < 0.2
+    assert card["explained"] > 0.5 and card["zeroed"] < 0.2 and card["shuffled"] < 0.2
 
 
 #: Of each row of the card.
-PARTS = {
-    "no base": ("zeroed", "shuffled", "features", "local"),
-    "base": ("zeroed", "shuffled", "features", "local"),
-    "return": ("memory", "shuffled memory"),
-    "half the windows": ("global",),
-}
+PARTS = dict.fromkeys(["no base", "base"], ("zeroed", "shuffled", "features", "local"))
+PARTS |= {"return": ("memory", "shuffled memory"), "half the windows": ("global",)}
 #: What the loss rises by at least, in per cent, without tokens or a memory that are alive, or with
 #: those of another clip.
-ALIVE = {
-    ("no base", "zeroed"): 30,
-    ("no base", "shuffled"): 30,
-    ("return", "memory"): 1.5,
-    ("return", "shuffled memory"): 1.5,
-}
+ALIVE = dict.fromkeys([("no base", "zeroed"), ("no base", "shuffled")], 30)
+ALIVE |= dict.fromkeys([("return", "memory"), ("return", "shuffled memory")], 1.5)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gvcodec.errors import MediaError, WrongModelError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
@@ -27,6 +28,7 @@ from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.gvc1d.models import TINY, make_model, smooth_picture
 from training.gvc1d.run import Frame
+from training.gvc1d.titok import load_titok, random_titok
 
 
 def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,8 +65,7 @@ def test_configuration_survives_json_and_refuses_nonsense() -> None:
 
 
 def test_small_is_of_the_size_it_says() -> None:
-    count = sum(p.numel() for p in TokenNetwork(SMALL).parameters())
-    assert 4e6 < count < 8e6
+    assert 4e6 < sum(p.numel() for p in TokenNetwork(SMALL).parameters()) < 8e6
 
 
 def test_branches_are_bounded() -> None:
@@ -123,13 +124,11 @@ def test_context_changes_the_picture_and_may_be_missing() -> None:
         _, state = model.synthesise(tokens, model.context(shown, None), 0)
         first, _ = model.synthesise(tokens, model.context(shown, None), 0)
         later, _ = model.synthesise(tokens, model.context(shown, state), 0)
-        forgotten, _ = model.synthesise(
-            tokens, model.context(shown, state._replace(memory=None)), 0
-        )
+        without = state._replace(memory=None)
+        forgotten, _ = model.synthesise(tokens, model.context(shown, without), 0)
         alone, _ = model.synthesise(tokens, model.context(None, None, None, (1, 64, 64)), 0)
     assert not torch.equal(first.y, later.y) and not torch.equal(later.y, forgotten.y)
-    assert abs(float(alone.y.mean()) - 0.5) < 0.1
-    assert source.y.shape == alone.y.shape
+    assert abs(float(alone.y.mean()) - 0.5) < 0.1 and source.y.shape == alone.y.shape
 
 
 def test_buffer_and_memory_can_be_left_out() -> None:
@@ -152,8 +151,7 @@ def test_motion_carries_what_tokens_added() -> None:
     tokens[0, 0, 0, :4] = 5
     with torch.no_grad():
         _, state = model.synthesise(tokens, model.context(shown, None), 7)
-        motion = torch.full((1, 2, 4, 4), 16, dtype=torch.int16)
-        moved = model.context(shown, state, motion)
+        moved = model.context(shown, state, torch.full((1, 2, 4, 4), 16, dtype=torch.int16))
         still = model.context(shown, state)
     a, b = moved.added.y[0, 0], still.added.y[0, 0]
     assert b.abs().max() > 0 and torch.allclose(a[:32, :32], b[16:48, 16:48], atol=1e-6)
@@ -167,9 +165,8 @@ def test_finer_rates_take_more_bits_and_come_nearer() -> None:
         context = model.context(None, None, None, (1, 256, 256))
         for rate in (0, 4, 7):
             tokens = round_latent(model.analyse(source, context, rate))
-            added = model.direct.synthesise(
-                tokens * model.steps(torch.tensor([rate])), context.picture
-            )
+            scaled = tokens * model.steps(torch.tensor([rate]))
+            added = model.direct.synthesise(scaled, context.picture)
             error = (context.picture.y + added.y - source.y).square().mean()
             rows.append((float(tokens.abs().sum()), float(error)))
     assert rows[0][0] > rows[1][0] > rows[2][0] and rows[0][1] < rows[1][1] < rows[2][1]
@@ -177,17 +174,14 @@ def test_finer_rates_take_more_bits_and_come_nearer() -> None:
 
 def test_gradients_reach_every_part() -> None:
     model = make_model().train()
-    frames = [
-        Frame(smooth_picture(64, 128, 2, t), smooth_picture(64, 128, 2, t + 9), None)
-        for t in range(2)
-    ]
+    pictures = (smooth_picture(64, 128, 2, seed) for seed in (0, 9, 1, 10))
+    frames = [Frame(source, base, None) for source, base in zip(pictures, pictures, strict=True)]
     masked = torch.rand(2, 2, 16) < 0.5
     coded, state = model(frames, 1, masked=masked)
     loss = sum(c.picture.y.mean() + c.picture.uv.mean() + 1e-4 * c.bits.mean() for c in coded)
     (loss + state.memory.vectors.square().mean()).backward()
     parts = [(n, p) for n, p in model.named_parameters() if "memory.scenes" not in n]
-    dead = [n for n, p in parts if p.grad is None or not p.grad.abs().sum() > 0]
-    assert dead == []
+    assert [n for n, p in parts if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
 def test_weights_on_disk(tmp_path: Path) -> None:
@@ -209,8 +203,7 @@ def test_the_tokenizer_of_pictures(tmp_path: Path) -> None:
     tokenizer = Tokenizer(tmp_path / "a.safetensors")
     tokens = tokenizer.encode([_planes(70, 50, seed) for seed in range(9)])
     assert tokens.values.shape == (9, 2, 8, 16) and tokens.features.shape == (9, 2, 8, 32)
-    alone = tokenizer.encode([_planes(70, 50, 3)])
-    assert np.array_equal(alone.values[0], tokens.values[3])
+    assert np.array_equal(tokenizer.encode([_planes(70, 50, 3)]).values[0], tokens.values[3])
     latent = torch.from_numpy(tokens.values[:1]).float().requires_grad_()
     luma, chroma = tokenizer.decode(latent, 70, 50)
     assert luma.shape == (1, 1, 50, 70) and chroma.shape == (1, 2, 25, 35)
@@ -220,10 +213,6 @@ def test_the_tokenizer_of_pictures(tmp_path: Path) -> None:
 
 def test_titok_weights_are_read(tmp_path: Path) -> None:
     """Names and shapes as published; the real file cannot be shipped."""
-    from safetensors.torch import save_file
-
-    from training.gvc1d.titok import load_titok, random_titok
-
     config = replace(LARGE, encoder=Transformer(48, 4, 2, 1), decoder=Transformer(64, 4, 2, 1))
     model = make_model(config)
     weights = random_titok(model, seed=4)
@@ -236,7 +225,6 @@ def test_titok_weights_are_read(tmp_path: Path) -> None:
     save_model(model, tmp_path / "large.safetensors")
     tokens = Tokenizer(tmp_path / "large.safetensors", rate=0).encode([_planes(256, 256)])
     assert tokens.values.shape == (1, 1, 32, 16)
-
     del weights["decoder.mask_token"]
     save_file(weights, tmp_path / "less.safetensors")
     with pytest.raises(MediaError, match="not TA-TiTok"):
@@ -258,6 +246,5 @@ def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
         x = torch.randn(2, 7, 16)
         normed = ours.ln_1(x)
         theirs = x + attention(normed, normed, normed, need_weights=False)[0]
-        hidden = torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs)))
-        theirs = theirs + ours.c_proj(hidden)
+        theirs = theirs + ours.c_proj(torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs))))
         assert torch.allclose(ours(x[None])[0], theirs, atol=1e-5)

@@ -1,6 +1,4 @@
-"""Latent tokens from an encoder to a decoder, through everything that handles streams. The network
-has random weights, but its direct path is there from the start: tokens mean something. One file,
-since a made network codes the clip of all tests."""
+"""Latent tokens through everything that handles streams; a random network, a real direct path."""
 
 import io
 import json
@@ -23,19 +21,11 @@ from gvcodec.container.write import write_one_file
 from gvcodec.errors import GvcodecError
 from gvcodec.gvc1d import files, frame_options
 from gvcodec.gvc1d.token_encoder import LatentEncoder
-from gvcodec.media.reader import VideoReader
 from gvcodec.models import GVC1D_SMALL
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.psnr import psnr
-from tests.clips import make_clip, write_clip
-from tests.conftest import (
-    clips_equal,
-    packets_in,
-    planes_equal,
-    run,
-    run_without_torch,
-    stream_of,
-)
+from tests.clips import make_clip, read_film, write_clip
+from tests.conftest import clips_equal, packets_in, planes_equal, run, run_without_torch, stream_of
 from tests.conftest import coded as coded_as
 from tests.gvc1d.tiny import write_model
 from tests.player_helpers import answer, flat, running
@@ -123,8 +113,7 @@ def here(model, monkeypatch) -> None:
 def test_cut_and_cat_keep_tokens(coded, plain, model, tmp_path) -> None:
     whole = save(tmp_path, "a.gvc", coded)
     run("cut", whole, tmp_path / "b.gvc", "--from", "0.12")
-    shown = decode((tmp_path / "b.gvc").read_bytes(), model)
-    assert clips_equal(shown, decode(coded, model)[3:])
+    assert clips_equal(decode((tmp_path / "b.gvc").read_bytes(), model), decode(coded, model)[3:])
     # A stream without tokens goes with one that has some, in either order.
     other = save(tmp_path, "c.gvc", plain)
     for names in ((whole, other), (other, whole)):
@@ -218,8 +207,7 @@ def test_auto_takes_what_pays(frames, model, monkeypatch) -> None:
     assert encode(frames, model, **given) == without
     monkeypatch.setattr(frame_options, "SLOPE", 1e-3)
     data = encode(frames, model, **given)
-    kinds = [packet.kind for packet in packets_in(data)]
-    assert 0 < kinds.count(Kind.LATENT) <= FRAMES
+    assert 0 < [packet.kind for packet in packets_in(data)].count(Kind.LATENT) <= FRAMES
     assert luma_error(decode(data, model), frames) > luma_error(decode(without, model), frames)
 
 
@@ -255,8 +243,8 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
 
 def test_without_torch_frames_are_painted_and_one_line_says_so(coded, plain, model, tmp_path):
     path, other = save(tmp_path, "a.gvc", coded), save(tmp_path, "p.gvc", plain)
-    told = run_without_torch("decode", path, tmp_path / "a.y4m", "--model", model)
-    assert "tokens are read, but not shown: torch is not installed" in told
+    printed = run_without_torch("decode", path, tmp_path / "a.y4m", "--model", model)
+    assert "tokens are read, but not shown: torch is not installed" in printed
     run_without_torch("decode", other, tmp_path / "p.y4m")
     assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "p.y4m").read_bytes()
     assert "are exact" in run_without_torch("verify", path, "--model", model)
@@ -265,8 +253,8 @@ def test_without_torch_frames_are_painted_and_one_line_says_so(coded, plain, mod
 def test_a_missing_model_is_one_line(coded, tmp_path, capsys) -> None:
     path = save(tmp_path, "a.gvc", coded)
     run("decode", path, tmp_path / "a.y4m", code=4)
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "--fidelity does without" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "--fidelity does without" in printed
     run("decode", path, tmp_path / "a.y4m", "--fidelity")
 
 
@@ -288,8 +276,7 @@ def test_bad_settings_are_one_line(frames, model, options: dict[str, object], wh
 
 @pytest.mark.usefixtures("here")
 def test_chunks_give_the_same_file(source, model, tmp_path) -> None:
-    given = {**PLAIN, "tokens": 4, "model": str(model)}
-    chunked = {**given, "threads": 0}
+    chunked = {**PLAIN, "tokens": 4, "model": str(model), "threads": 0}
     for jobs in (1, 2):
         gvcodec.encode_file(source, tmp_path / f"{jobs}.gvc", jobs=jobs, **chunked)
     data = (tmp_path / "1.gvc").read_bytes()
@@ -371,10 +358,7 @@ def test_a_piece_of_a_file_that_plays_everywhere_keeps_its_tokens(coded, model, 
     words = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-ss", "0.121", "-i", str(whole)]
     subprocess.run([*words, "-c", "copy", str(tmp_path / "b.mp4")], check=True)
     run("decode", tmp_path / "b.mp4", tmp_path / "b.y4m")
-    with VideoReader(str(tmp_path / "b.y4m")) as reader:
-        found = [frame.planes for frame in reader]
-    wanted = decode(coded, model)[3:]
-    assert clips_equal(found, wanted)
+    assert clips_equal(read_film(tmp_path / "b.y4m").planes, decode(coded, model)[3:])
 
 
 def test_a_device_that_is_not_there_is_one_line(coded, model) -> None:

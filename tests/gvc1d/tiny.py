@@ -3,29 +3,20 @@
 from pathlib import Path
 
 from gvcodec.entropy.network_file import write_network
+from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
 from gvcodec.gvc1d.files import entropy_beside
 from gvcodec.models import GVC1D_ENTROPY
 from tests.networks import make_latent_network
 
-CONFIG = GVC1DConfig(
-    encoder=Transformer(32, 2, 1, 1),
-    decoder=Transformer(32, 2, 1, 1),
-    window=64,
-    tokens=8,
-    memory=2,
-    queries=2,
-    head_width=8,
-    head_blocks=1,
-    phases=2,
-)
+_SIZES = {"window": 64, "tokens": 8, "memory": 2, "queries": 2}
+_SIZES |= {"head_width": 8, "head_blocks": 1, "phases": 2}
+CONFIG = GVC1DConfig(Transformer(32, 2, 1, 1), Transformer(32, 2, 1, 1), **_SIZES)
 
 
 def write_model(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
-    """Both files of a model, in the folder."""
     import torch
 
-    from gvcodec.gvc1d.checkpoint import save_model
     from gvcodec.gvc1d.token_network import TokenNetwork
 
     torch.manual_seed(seed)

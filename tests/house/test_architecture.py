@@ -25,9 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_module_is_used_by_what_is_shipped() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "unreachable", ROOT / "scripts" / "unreachable.py"
-    )
+    spec = importlib.util.spec_from_file_location("unreachable", ROOT / "scripts/unreachable.py")
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -43,9 +41,8 @@ class Raw:
 
     def send(self, given: Any, key: bool = False) -> Any:
         if not isinstance(given, bytes):
-            return Coded(
-                [CodedFrame(b"".join(plane.tobytes() for plane in given), True, 0)], [given]
-            )
+            data = b"".join(plane.tobytes() for plane in given)
+            return Coded([CodedFrame(data, True, 0)], [given])
         samples = np.frombuffer(given, np.uint16)
         if len(samples) != sum(height * width for height, width in self.shapes):
             raise DamagedStreamError("raw frame of another size")
@@ -88,6 +85,6 @@ def test_types_are_shipped_and_name_what_the_core_has() -> None:
     assert (ROOT / "gvcodec/py.typed").is_file()
     stub = ast.parse((ROOT / "gvcodec/_core.pyi").read_text(encoding="utf-8"))
     kinds = (ast.ClassDef, ast.FunctionDef)
-    told = {node.name for node in stub.body if isinstance(node, kinds)}
-    told |= {n.target.id for n in stub.body if isinstance(n, ast.AnnAssign)}
-    assert told == {name for name in dir(_core) if not name.startswith("_")}
+    listed = {node.name for node in stub.body if isinstance(node, kinds)}
+    listed |= {n.target.id for n in stub.body if isinstance(n, ast.AnnAssign)}
+    assert listed == {name for name in dir(_core) if not name.startswith("_")}

@@ -14,16 +14,12 @@ from gvcodec.bitstream import Kind, Reader
 from gvcodec.config import SPEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [
-    p
-    for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("eval/*.md")]
-    if p.is_file()
-]
+GLOBS = "*.md", "docs/**/*.md", "eval/*.md"
+PAGES = [page for pattern in GLOBS for page in ROOT.glob(pattern) if page.is_file()]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def anchors(page: Path) -> set[str]:
-    """Headings as GitHub names them."""
     found = re.findall(r"^#+ +(.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
 
@@ -43,14 +39,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_dissected_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     block = re.search(r"```hex\n(.*?)```", (ROOT / "docs/format.md").read_text(), re.DOTALL)
     assert block
-    lines = [
-        re.match(r"(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", line) for line in block[1].splitlines()
-    ]
-    data = bytes.fromhex(" ".join(match[0] for match in lines if match))
+    lines = re.findall(r"^(?:[0-9a-f]{2} )*[0-9a-f]{2}(?=  |$)", block[1], re.MULTILINE)
+    data = bytes.fromhex(" ".join(lines))
     reader = Reader(io.BytesIO(data))
-    assert (
-        reader.header.format.width == 16 and reader.header.base == "av1" and reader.header.q == 50
-    )
+    head = reader.header
+    assert (head.format.width, head.base, head.q) == (16, "av1", 50)
     packets = list(reader.packets())
     assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
     assert len(data) == 133 and reader.base_hash == bytes.fromhex("ab789a698f3c4520")
@@ -82,11 +75,8 @@ def test_the_table_of_speeds_is_that_of_the_code() -> None:
 def test_every_option_of_a_command_is_in_its_table(command: str) -> None:
     """Of options with two names one is enough."""
     text = (ROOT / "docs/usage.md").read_text()
-    (places,) = (
-        action
-        for action in cli.parser([command])._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
+    actions = cli.parser([command])._actions
+    (places,) = (a for a in actions if isinstance(a, argparse._SubParsersAction))
     for action in places.choices[command]._actions:
         short = [name.replace("--color", "") for name in action.option_strings]
         names = [*action.option_strings, *short]
@@ -116,12 +106,8 @@ GITHUB = ROOT / ".github"
 
 
 def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
-    lines = [
-        line.strip()
-        for path in GITHUB.glob("workflows/*.yml")
-        for line in path.read_text().splitlines()
-        if "uses:" in line
-    ]
+    text = "".join(path.read_text() for path in GITHUB.glob("workflows/*.yml"))
+    lines = [line.strip() for line in text.splitlines() if "uses:" in line]
     assert lines
     for line in lines:
         assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line), line

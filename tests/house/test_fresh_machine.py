@@ -1,6 +1,6 @@
-"""A stranger's machine: an empty home, nothing beside the checkout, no variables set, a checkout
-that was never built."""
+"""A stranger's machine: an empty home, no variables set, a checkout that was never built."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -10,19 +10,14 @@ from pathlib import Path
 import pytest
 
 import gvcodec
+from eval.sequences import DATA_VARIABLE, select
+from eval.tools import EvalError
+from gvcodec.api import encoding as rated
 from gvcodec.util.programs import installed_package
 from tests.conftest import run
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = (
-    "gvcodec/**/*.py",
-    "eval/**/*.py",
-    "tests/**/*.py",
-    "scripts/*",
-    "*.sh",
-    ".ci/*",
-    "checkpoints/*.toml",
-)
+CODE = ("gvcodec/**/*.py", "eval/**/*.py", "tests/**/*.py", "scripts/*", "*.sh", ".ci/*")
 
 
 def test_nothing_beside_the_checkout_is_a_default() -> None:
@@ -30,8 +25,7 @@ def test_nothing_beside_the_checkout_is_a_default() -> None:
     beside = ("../sha" + "red", '"sha' + 'red"', "/ 'sha" + "red'")
     files = [path for pattern in CODE for path in ROOT.glob(pattern) if path.is_file()]
     assert len(files) > 100
-    found = [str(path) for path in files if any(words in path.read_text() for words in beside)]
-    assert not found
+    assert not [str(path) for path in files if any(words in path.read_text() for words in beside)]
 
 
 def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
@@ -52,9 +46,6 @@ def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
 
 
 def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
-    from eval.sequences import DATA_VARIABLE, select
-    from eval.tools import EvalError
-
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     with pytest.raises(EvalError, match=DATA_VARIABLE):
         select("devtest", None, [])
@@ -68,20 +59,15 @@ def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
 def test_a_target_that_needs_weights_says_so_before_anything_is_read(
     tmp_path, monkeypatch, capsys, source: str
 ) -> None:
-    from gvcodec.api import encoding as rated
-
     monkeypatch.setenv("GVCODEC_METRIC_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(rated, "reread", lambda path: pytest.fail("the input is read"))
     run("encode", source, tmp_path / "out.bin", "--target", "lpips=0.2", code=4)
-    told = capsys.readouterr().err
-    assert "no weights for LPIPS and DISTS" in told and "python -m eval weights" in told
+    printed = capsys.readouterr().err
+    assert "no weights for LPIPS and DISTS" in printed and "python -m eval weights" in printed
     assert not list(tmp_path.iterdir())
 
 
 def test_a_release_says_one_version_everywhere(tmp_path) -> None:
-    import importlib.util
-    import shutil
-
     spec = importlib.util.spec_from_file_location("release", ROOT / "scripts/check_release.py")
     assert spec is not None and spec.loader is not None
     release = importlib.util.module_from_spec(spec)
@@ -113,11 +99,9 @@ def places(tmp_path) -> tuple[Path, Path]:
 
 def imported(*entries: Path) -> str:
     """The folder of a module that only the installed package has, or the error."""
-    program = (
-        f"import sys; sys.path[:0] = {[str(entry) for entry in entries]!r}\n"
-        "from gvcodec.only_installed import place; import gvcodec\n"
-        "print(place, gvcodec.__file__, sep='\\n')"
-    )
+    program = f"""import sys; sys.path[:0] = {[*map(str, entries)]!r}
+from gvcodec.only_installed import place; import gvcodec
+print(place, gvcodec.__file__, sep="\\n")"""
     command = [sys.executable, "-I", "-S", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout or done.stderr

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 import gvcodec
+from eval.__main__ import main
+from eval.rd import command
 from gvcodec import cli
 from gvcodec.cli._habits import from_habits
 from gvcodec.media.planes import rgb_from_planes
@@ -41,14 +43,12 @@ _OVERWRITE = ("encode", "decode", "cut", "cat", "repair", "index", "extract")
 
 
 def lines_of(block: str) -> Iterator[str]:
-    """Commands of a block, without comments."""
     for line in block.replace("|\n", "| ").splitlines():
         words = re.sub(r"\s+# .*", "", line).strip()
         yield from filter(None, (part.strip() for part in words.split("&&")))
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    """Page and text of each block of code."""
     pattern = re.compile(rf"```{language}\n(.*?)```", re.DOTALL)
     return [(page.name, found) for page in PAGES for found in pattern.findall(page.read_text())]
 
@@ -60,11 +60,8 @@ def reason(line: str) -> str | None:
 SHELL = [(f"{page}-{number}", text) for number, (page, text) in enumerate(blocks("sh"))]
 RUN = [(name, text) for name, text in SHELL if not all(map(reason, lines_of(text)))]
 #: Of batches and sets: tests/batch/test_batch.py, tests/condense/test_condense.py.
-PYTHON = [
-    (f"{page}-{number}", text)
-    for number, (page, text) in enumerate(blocks("python"))
-    if "gvcodec.batch" not in text and "gvset" not in text
-]
+PYTHON = [(f"{page}-{n}", text) for n, (page, text) in enumerate(blocks("python"))]
+PYTHON = [(n, text) for n, text in PYTHON if not re.search(r"gvcodec\.batch|gvset", text)]
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +119,14 @@ def test_commands_of_a_block_run(name, text, files, tmp_path, monkeypatch, reque
             continue
         if line.startswith("for file in "):
             streams = sorted(Path("archive").glob("*.gvc"))
-            assert streams
-            assert not any(gvcodec_run(f"verify {stream}") for stream in streams)
+            assert streams and not any(gvcodec_run(f"verify {stream}") for stream in streams)
             continue
         if line == "python -m eval --help":
             with pytest.raises(SystemExit, match="0"):
                 import_module("eval.__main__").main(["--help"])
             continue
         assert line.startswith("gvcodec "), f"{name}: {line}: run it, or give a reason"
-        # What cannot be decoded is said with code 3, and what is left is written.
+        # What cannot be decoded gives code 3, and what is left is written.
         wanted = 3 if "--ignore-errors" in line else 0
         assert gvcodec_run(line.removeprefix("gvcodec ")) == wanted, line
 
@@ -141,32 +137,20 @@ def test_every_reason_is_of_a_line() -> None:
         assert any(re.search(pattern, line) for line in every), pattern
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        ln
-        for _, text in SHELL
-        for ln in lines_of(text)
-        if ln.startswith("gvcodec ") and reason(ln) is not None
-    ],
-)
+LINES = [line for _, text in SHELL for line in lines_of(text)]
+
+
+@pytest.mark.parametrize("line", [ln for ln in LINES if ln.startswith("gvcodec ") and reason(ln)])
 def test_arguments_of_what_does_not_run_are_parsed(line: str) -> None:
     words = from_habits(shlex.split(line)[1:])
     cli.parser(words).parse_args(words)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [ln for _, text in SHELL for ln in lines_of(text) if ln.startswith("python -m eval rd")],
-)
+@pytest.mark.parametrize("line", [ln for ln in LINES if ln.startswith("python -m eval rd")])
 def test_arguments_of_the_evaluation_are_parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eval.__main__ import main
-    from eval.rd import command
-
     given: list[object] = []
     monkeypatch.setattr(command, "run", given.append)
-    assert main(shlex.split(line)[3:]) == 0
-    assert len(given) == 1
+    assert main(shlex.split(line)[3:]) == 0 and len(given) == 1
 
 
 @pytest.mark.parametrize(("name", "text"), PYTHON, ids=[name for name, _ in PYTHON])

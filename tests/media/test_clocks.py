@@ -1,5 +1,4 @@
-"""Clocks of real files and pictures that stand: frames are shown evenly from 0 on in every
-command, and pauses keep their length."""
+"""Clocks of real files: frames are shown evenly from 0, and pauses keep their length."""
 
 import io
 import json
@@ -19,11 +18,11 @@ from gvcodec.bitstream import Reader
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import MediaError
 from gvcodec.media.decoding_times import DecodingTimes, FileClock
-from gvcodec.media.reader import VideoReader
+from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.retrieval.files import open_summarised
 from gvcodec.types import VideoFormat
-from tests.clips import add_video, make_clip, put_pictures, sound_of
+from tests.clips import add_video, make_clip, put_pictures, read_film, sound_of
 from tests.conftest import metadata_of, run
 
 TICK = Fraction(1, 90000)
@@ -31,7 +30,6 @@ QUICK = {"base": "av1", "preset": 10, "fit": 0.0}
 
 
 def picture(number: int, width: int = 64, height: int = 48) -> av.VideoFrame:
-    """Each number has a brightness of its own."""
     image = np.full((height, width, 3), 40 + 5 * number, np.uint8)
     image[: height // 2, : 8 + number] = 255
     return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
@@ -68,8 +66,11 @@ def recording(
 
 
 def times_of(path: Path, **options: float) -> list[float]:
-    with VideoReader(path, **options) as reader:
-        return [round(float(frame.pts * reader.format.time_base), 6) for frame in reader]
+    return [round(float(time), 6) for time in read_film(path, **options).seconds]
+
+
+def levels_of(path: Path, start: float = 0.0) -> list[int]:
+    return [int(planes[0][-1, -1]) for planes in read_film(path, start).planes]
 
 
 def shown(path: Path) -> list[float]:
@@ -95,20 +96,14 @@ def test_a_33_bit_clock_that_runs_over_loses_no_frame(tmp_path, before: int, cod
 @pytest.mark.parametrize("begins", [(0, 0), (0, 1000), (1000, 0), (5, 1000, 0), (0, 0, 0)], ids=str)
 def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> None:
     source = tmp_path / "jump.ts"
-    source.write_bytes(
-        b"".join(recording("mpegts", begin=90_000 * begin, sound=True) for begin in begins)
-    )
-    with VideoReader(source) as reader:
-        times = [float(frame.pts * reader.format.time_base) for frame in reader]
-        payload = reader.tracks.take()
-    assert times == pytest.approx(even(10 * len(begins)), abs=1e-6)
-    assert any("begin anew after 0.40 s" in note for note in reader.notes)
-    from gvcodec.media.tracks import TrackReader
-
-    heard = TrackReader(payload)
+    parts = (recording("mpegts", begin=90_000 * begin, sound=True) for begin in begins)
+    source.write_bytes(b"".join(parts))
+    film = read_film(source)
+    assert [*map(float, film.seconds)] == pytest.approx(even(10 * len(begins)), abs=1e-6)
+    assert any("begin anew after 0.40 s" in note for note in film.reader.notes)
+    heard = TrackReader(film.reader.tracks.take())
     seconds = [float(packet.pts * heard.ticks[0]) for packet in heard.waiting]
-    assert len(seconds) >= 15 * len(begins)
-    assert seconds == sorted(seconds)
+    assert len(seconds) >= 15 * len(begins) and seconds == sorted(seconds)
     assert seconds[-1] == pytest.approx(0.4 * len(begins), abs=0.08)
 
 
@@ -117,11 +112,7 @@ def test_timestamps_that_begin_anew_go_on(tmp_path, begins: tuple[int, ...]) -> 
 def test_start_counts_on_the_joined_clock(tmp_path, start: float, begins: tuple[int, ...]) -> None:
     source = tmp_path / "jump.ts"
     source.write_bytes(b"".join(recording("mpegts", begin=90_000 * begin) for begin in begins))
-    with VideoReader(source) as reader:
-        every = [int(frame.planes[0][-1, -1]) for frame in reader]
-    with VideoReader(source, start) as reader:
-        found = [int(frame.planes[0][-1, -1]) for frame in reader]
-    assert found == every[round(start / 0.04) :]
+    assert levels_of(source, start) == levels_of(source)[round(start / 0.04) :]
 
 
 def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
@@ -136,17 +127,12 @@ def test_a_file_whose_clock_jumps_is_one_chunk(tmp_path) -> None:
 def test_b_frames_come_evenly_from_every_kind_of_file(tmp_path, kind: str) -> None:
     source = tmp_path / "a.file"
     recording(kind, frames=20, path=source)
-    with VideoReader(source) as reader:
-        found = [(frame.pts, int(frame.planes[0][-1, -1])) for frame in reader]
-        seconds = [float(pts * reader.format.time_base) for pts, _ in found]
-    assert seconds == pytest.approx(even(20), abs=0.0011)
-    assert [level for _, level in found] == sorted(level for _, level in found)
-    assert len(times_of(source, start=0.2)) == 15
+    assert times_of(source) == pytest.approx(even(20), abs=0.0011)
+    assert levels_of(source) == sorted(levels_of(source)) and len(times_of(source, start=0.2)) == 15
 
 
 @pytest.fixture
 def late(tmp_path) -> Path:
-    """A Matroska file whose first frame is at 10 s."""
     source = tmp_path / "late.mkv"
     recording("matroska", frames=20, begin=900_000, path=source)
     return source
@@ -187,8 +173,8 @@ def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
         put_pictures(container, stream, frames)
     api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
-    said = capsys.readouterr().err
-    assert "colour tags left out" in said and "irregular times left out" in said
+    notes = capsys.readouterr().err
+    assert "colour tags left out" in notes and "irregular times left out" in notes
     recording("mp4", path=tmp_path / "even.mp4")
     api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
     run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")
@@ -196,7 +182,7 @@ def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
-def test_frames_before_the_first_keyframe_are_said(tmp_path, codec: str) -> None:
+def test_frames_before_the_first_keyframe_are_reported(tmp_path, codec: str) -> None:
     """A recording that begins in the middle of a broadcast."""
     first, second = (recording("mpegts", 10, begin=36_000 * n, codec=codec) for n in (0, 1))
     packets = [first[at : at + 188] for at in range(0, len(first), 188)]
@@ -206,13 +192,12 @@ def test_frames_before_the_first_keyframe_are_said(tmp_path, codec: str) -> None
     cut = b"".join(packets[: starts[0]] + packets[starts[2] :])
     path = tmp_path / "cut.ts"
     path.write_bytes(cut + second)
-    with VideoReader(path) as reader:
-        assert len(list(reader)) < 20
-        assert any("before the first picture that can be decoded" in n for n in reader.notes)
+    film = read_film(path)
+    assert len(film.planes) < 20
+    assert any("before the first picture that can be decoded" in n for n in film.reader.notes)
     path.write_bytes(first)
-    with VideoReader(path) as reader:
-        assert len(list(reader)) == 10
-        assert not reader.notes
+    film = read_film(path)
+    assert len(film.planes) == 10 and not film.reader.notes
 
 
 CLIP = make_clip(64, 64, 4)
@@ -305,8 +290,7 @@ def test_decoding_times_rise_after_one_that_was_mended() -> None:
 def test_times_in_a_coarser_clock_differ() -> None:
     clock = FileClock("mp4", Fraction(1, 10**9))
     found = [clock.send(pts) for pts in (0, 1, 2, 5000, 10**9)]
-    assert all(a < b for a, b in pairwise(found))
-    assert found[-1] * clock.tick == 1
+    assert all(a < b for a, b in pairwise(found)) and found[-1] * clock.tick == 1
     assert FileClock("matroska", Fraction(1, 10**9)).tick == Fraction(1, 10**9)
 
 

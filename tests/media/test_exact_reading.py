@@ -1,5 +1,4 @@
-"""Frames and times in chunks and from a start on are those of one go, whatever a container makes
-of seeking; clocks that jump and edit lists of several edits are followed."""
+"""Chunks and starts give the frames of one pass; clocks that jump, edit lists."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -14,8 +13,9 @@ from gvcodec.batch import tasks
 from gvcodec.batch.ledger import make_settings
 from gvcodec.batch.tasks import make_plan
 from gvcodec.config import EncoderConfig
-from gvcodec.media.reader import InexactSeekError, Span, VideoReader
-from tests.clips import add_video, copy_tracks
+from gvcodec.media.inputs import InputOptions
+from gvcodec.media.reader import InexactSeekError, Span
+from tests.clips import add_video, copy_tracks, read_film
 
 FRAMES, WIDTH, HEIGHT = 48, 80, 48
 
@@ -29,9 +29,8 @@ def picture(number: int) -> av.VideoFrame:
 
 
 def number_of(luma: np.ndarray) -> int:
-    return sum(
-        int(luma[16:32, 10 * bit + 3 : 10 * bit + 7].mean() > 500) << bit for bit in range(8)
-    )
+    means = (luma[16:32, 10 * bit + 3 : 10 * bit + 7].mean() for bit in range(8))
+    return sum(int(mean > 500) << bit for bit, mean in enumerate(means))
 
 
 def write(
@@ -45,9 +44,8 @@ def write(
 ) -> Path:
     """Pictures with their number at these times (1/25 s); `change` is given the coded ones."""
     with av.open(str(path), "w", format=muxer) as container:
-        stream = add_video(
-            container, WIDTH, HEIGHT, codec, pix_fmt=pix_fmt, options={"g": "8", **options}
-        )
+        options = {"g": "8", **options}
+        stream = add_video(container, WIDTH, HEIGHT, codec, pix_fmt=pix_fmt, options=options)
         packets = []
         for number, time in enumerate(times):
             frame = picture(number).reformat(format=pix_fmt)
@@ -67,10 +65,9 @@ def write(
 
 
 def read(path: Path, start: float = 0.0, **options: object) -> list[tuple[int, float]]:
-    """Numbers of the frames, and seconds since the first one."""
-    with VideoReader(path, start, **options) as reader:
-        tick = reader.format.time_base
-        return [(number_of(f.planes[0]), round(float(f.pts * tick), 3)) for f in reader]
+    film = read_film(path, start, **options)
+    numbers = (number_of(y) for y, *_ in film.planes)
+    return [(n, round(float(time), 3)) for n, time in zip(numbers, film.seconds, strict=True)]
 
 
 def pack(packets: list[bytes]) -> list[bytes]:
@@ -82,14 +79,6 @@ def pack(packets: list[bytes]) -> list[bytes]:
     for first, second in zip(rest[::2], rest[1::2], strict=False):
         packed += [first + second, b"\0\0\1\xb6\x50\0\0\x7f"]
     return packed + rest[len(packed) - 1 :]
-
-
-def small_pictures(folder: Path) -> Path:
-    return write(folder / "in.mpg", "mpeg2video", bf="2")
-
-
-def packed_b_frames(folder: Path) -> Path:
-    return write(folder / "in.avi", "mpeg4", change=pack, bf="1")
 
 
 def trimmed(folder: Path) -> Path:
@@ -108,10 +97,8 @@ def edited(path: Path, edits: Sequence[tuple[float, float]]) -> Path:
     begin = data.index(b"elst")
     old = int.from_bytes(data[begin - 4 : begin])
     (delay,) = struct.unpack_from(">i", data, begin + 16)
-    entries = [
-        struct.pack(">IiHH", round(length * scale), round(at * unit) + delay, 1, 0)
-        for length, at in edits
-    ]
+    places = ((round(length * scale), round(at * unit) + delay) for length, at in edits)
+    entries = [struct.pack(">IiHH", *place, 1, 0) for place in places]
     new = struct.pack(">4sII", b"elst", 0, len(edits)) + b"".join(entries)
     data[begin : begin + old - 4] = new
     for name in (b"moov", b"trak", b"edts", b"elst"):
@@ -122,49 +109,39 @@ def edited(path: Path, edits: Sequence[tuple[float, float]]) -> Path:
     return path
 
 
-def raw(folder: Path) -> Path:
-    return write(folder / "in.h264", bf="2")
-
-
-def keys_without_a_time_of_their_own(folder: Path) -> Path:
-    """A pack's time goes to the last picture of one GOP and to the keyframe of the next."""
-    return write(folder / "in.vcd", muxer="vcd", bf="2")
-
-
-def demuxer_that_cannot_seek(folder: Path) -> Path:
-    return write(folder / "in.fits", "fits", muxer="fits", pix_fmt="gray")
-
-
 def all_at_zero(folder: Path) -> Path:
-    """A muxer that was given no times."""
-
     def zero(packet: av.Packet) -> None:
         packet.pts = packet.dts = 0
 
     return copy_tracks(write(folder / "in.mkv", bf="0"), folder / "in.flv", zero)
 
 
-SOURCES = [small_pictures, packed_b_frames, trimmed, edited_twice, raw]
-SOURCES += [keys_without_a_time_of_their_own, demuxer_that_cannot_seek, all_at_zero]
+SOURCES = {
+    "small pictures": lambda folder: write(folder / "in.mpg", "mpeg2video", bf="2"),
+    "packed B frames": lambda folder: write(folder / "in.avi", "mpeg4", change=pack, bf="1"),
+    "raw": lambda folder: write(folder / "in.h264", bf="2"),
+    # A pack's time goes to the last picture of one GOP and to the keyframe of the next.
+    "keys without a time": lambda folder: write(folder / "in.vcd", muxer="vcd", bf="2"),
+    "no seeking": lambda folder: write(folder / "in.fits", "fits", muxer="fits", pix_fmt="gray"),
+}
+SOURCES |= {"trimmed": trimmed, "edited twice": edited_twice, "all at zero": all_at_zero}
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_chunks_hold_what_one_go_holds(tmp_path, source: Callable[[Path], Path]) -> None:
     path = source(tmp_path)
     whole = read(path)
     assert len(whole) >= 23 and [n for n, _ in whole] == sorted({n for n, _ in whole})
     plan = make_plan(str(path), 0.0, None, 8)
     assert plan.frames == len(whole)
-    offset, found = Fraction(0), []
+    found = []
     for number, chunk in enumerate(plan.chunks):
         frames = chunk.frames if len(plan.chunks) > 1 else None
-        with VideoReader(path, frames=frames, span=plan.span(number)) as reader:
-            offset = reader.format.time_base
-            found += [(number_of(f.planes[0]), round(float(f.pts * offset), 3)) for f in reader]
+        found += read(path, frames=frames, span=plan.span(number))
     assert found == whole
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("first", [3, 9, 16, 21])
 def test_a_start_gives_the_frames_of_one_go(tmp_path, source, first):
     path = source(tmp_path)
@@ -172,9 +149,8 @@ def test_a_start_gives_the_frames_of_one_go(tmp_path, source, first):
     start = whole[first][1]
     found = read(path, start)
     assert [n for n, _ in found] == [n for n, _ in whole[first:]]
-    assert all(
-        abs(a + start - b) < 0.002 for (_, a), (_, b) in zip(found, whole[first:], strict=True)
-    )
+    off = [a + start - b for (_, a), (_, b) in zip(found, whole[first:], strict=True)]
+    assert max(map(abs, off)) < 0.002
 
 
 def test_an_edit_that_ends_early_and_two_edits_have_their_frames(tmp_path) -> None:
@@ -190,8 +166,7 @@ def test_an_edit_that_ends_early_and_two_edits_have_their_frames(tmp_path) -> No
 
 def test_frames_of_another_number_or_time_or_look_are_noticed(tmp_path) -> None:
     path = write(tmp_path / "in.mkv")
-    plan = make_plan(str(path), 0.0, None, 16)
-    span = plan.span(1)
+    span = make_plan(str(path), 0.0, None, 16).span(1)
     assert span is not None and len(read(path, span=span)) == span.frames
     for other in (
         Span(span.begin, span.frames - 1, span.check),
@@ -208,8 +183,7 @@ def test_a_chunk_that_seeking_misses_is_read_from_the_beginning(tmp_path, monkey
     monkeypatch.setattr("gvcodec.media.reader._EARLIER", (-0.4,))
     with pytest.raises(InexactSeekError):
         read(path, span=plan.span(1))
-    config = EncoderConfig(base="av1", preset=10, fit=0)
-    settings = make_settings(config, None, 0.0, None)
+    settings = make_settings(EncoderConfig(base="av1", preset=10, fit=0), None, 0.0, None)
     names = [str(tmp_path / name) for name in ("a.gvc", "a.json")]
     row = tasks.encode(str(path), settings, plan, 1, 1, *names)
     assert row["frames"] == plan.chunks[1].frames
@@ -241,10 +215,9 @@ def jump(path: Path, new: Callable[[int, int], int]) -> Path:
     ],
 )
 def test_a_clock_that_jumps_within_a_gop_goes_on(tmp_path, new, b_frames: str) -> None:
-    path = jump(write(tmp_path / "in.flv", bf=b_frames), new)
-    with VideoReader(path) as reader:
-        times = [float(frame.pts * reader.format.time_base) for frame in reader]
-    assert len(times) == FRAMES and "timestamps begin anew" in " ".join(reader.notes)
+    film = read_film(jump(write(tmp_path / "in.flv", bf=b_frames), new))
+    times = [*map(float, film.seconds)]
+    assert len(times) == FRAMES and "timestamps begin anew" in " ".join(film.reader.notes)
     assert np.allclose(np.diff(times), 0.04, atol=0.003)
 
 
@@ -265,12 +238,9 @@ PAUSE = [*range(10), *range(84, 94)]
 def test_a_part_begins_and_ends_with_the_picture_that_stands(
     tmp_path, suffix: str, start: float, until: float | None, numbers: list[int], length: float
 ) -> None:
-    from gvcodec.media.inputs import InputOptions
-
     path = write(tmp_path / f"in{suffix}", times=PAUSE)
-    with VideoReader(path, start, input_options=InputOptions(until=until)) as reader:
-        tick = reader.format.time_base
-        frames = [(number_of(frame.planes[0]), frame.pts * tick) for frame in reader]
-    assert [n for n, _ in frames] == numbers
-    end = frames[-1][1] + Fraction(1, 25) if reader.end is None else reader.end * tick
+    shown, times, reader = read_film(path, start, input_options=InputOptions(until=until))
+    assert [number_of(y) for y, *_ in shown] == numbers
+    end = times[-1] + Fraction(1, 25)
+    end = end if reader.end is None else reader.end * reader.format.time_base
     assert abs(float(end) - length) < 0.03

@@ -1,5 +1,4 @@
-"""Reading and writing video: samples, timestamps, colour tags and audio survive; what cannot be
-read is refused in words."""
+"""Reading and writing video: samples, timestamps, colour tags and audio survive."""
 
 import gc
 from fractions import Fraction
@@ -15,23 +14,28 @@ from gvcodec.media.planes import frame_from_planes, planes_from_frame, rgb_from_
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.clips import add_video, make_clip, put_pictures, put_planes, sound_of, write_clip
-from tests.conftest import planes_equal
+from tests.clips import (
+    add_video,
+    make_clip,
+    put_pictures,
+    put_planes,
+    read_film,
+    sound_of,
+    write_clip,
+)
+from tests.conftest import clips_equal, planes_equal
 
 BT709 = Colour(1, 1, 1)
 
 
 def form(width: int, height: int, depth: int = 8, **changes: object) -> VideoFormat:
-    return VideoFormat(
-        width, height, Fraction(25), Fraction(1, 1000), depth, **{"colour": BT709, **changes}
-    )
+    changes = {"colour": BT709, **changes}
+    return VideoFormat(width, height, Fraction(25), Fraction(1, 1000), depth, **changes)
 
 
 def crop(clip: list[Planes], width: int, height: int) -> list[Planes]:
-    half = ((height + 1) // 2, (width + 1) // 2)
-    return [
-        (y[:height, :width], u[: half[0], : half[1]], v[: half[0], : half[1]]) for y, u, v in clip
-    ]
+    whole, half = np.s_[:height, :width], np.s_[: (height + 1) // 2, : (width + 1) // 2]
+    return [(y[whole], u[half], v[half]) for y, u, v in clip]
 
 
 def save(path: Path | str, fmt: VideoFormat, clip: list[Planes], times: list[int]) -> None:
@@ -41,7 +45,6 @@ def save(path: Path | str, fmt: VideoFormat, clip: list[Planes], times: list[int
 
 
 def encode_with_pyav(path: Path, codec: str, pix_fmt: str, images: list[np.ndarray]) -> None:
-    """A file with the given pixel format, frames made from RGB."""
     with av.open(str(path), "w") as container:
         height, width = images[0].shape[:2]
         stream = add_video(container, width, height, codec, pix_fmt=pix_fmt)
@@ -50,10 +53,8 @@ def encode_with_pyav(path: Path, codec: str, pix_fmt: str, images: list[np.ndarr
 
 def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray]:
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    return [
-        np.stack([(3 * x + 9 * n) % 256, (4 * y) % 256, (2 * x + 2 * y) % 256], -1).astype(np.uint8)
-        for n in range(count)
-    ]
+    parts = ([3 * x + 9 * n, 4 * y, 2 * x + 2 * y] for n in range(count))
+    return [(np.stack(part, -1) % 256).astype(np.uint8) for part in parts]
 
 
 @pytest.mark.parametrize("depth", [8, 10])
@@ -69,35 +70,28 @@ def test_written_video_is_read_back_exactly(tmp_path, clip, name, size, depth):
         assert not list(tmp_path.iterdir())
         return
     write_clip(tmp_path / name, form(*size, depth), frames, 40)
-    with VideoReader(tmp_path / name) as reader:
-        found = list(reader)
-    assert len(found) == len(frames)
-    assert all(planes_equal(left.planes, right) for left, right in zip(found, frames, strict=True))
-    assert reader.format.bit_depth == depth
+    found, times, reader = read_film(tmp_path / name)
+    assert clips_equal(found, frames) and reader.format.bit_depth == depth
     if name.endswith("4m"):
         return
-    assert reader.format.colour == BT709
-    assert [frame.pts * reader.format.time_base for frame in found] == [
-        Fraction(n, 25) for n in range(5)
-    ]
+    assert reader.format.colour == BT709 and times == [Fraction(n, 25) for n in range(5)]
 
 
 def test_timestamps_and_aspect_ratio_survive(tmp_path, clip: list[Planes]) -> None:
     times = [0, 40, 81, 200, 240, 280]
     for name in ("a.mp4", "a.mkv"):
         save(tmp_path / name, form(96, 80, sar=Fraction(4, 3)), clip[:6], times)
-        with VideoReader(tmp_path / name) as reader:
-            assert [frame.pts * reader.format.time_base * 1000 for frame in reader] == times
-            assert reader.format.sar == Fraction(4, 3)
+        film = read_film(tmp_path / name)
+        assert [1000 * time for time in film.seconds] == times
+        assert film.reader.format.sar == Fraction(4, 3)
 
 
 def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
     write_clip(tmp_path / "f%03d.png", form(96, 80), clip[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f000.png", "f001.png", "f002.png"]
-    with VideoReader(tmp_path / "f001.png") as reader:
-        # 96×80 RGB comes back as BT.601, the clip was BT.709: compare in RGB.
-        frame = next(iter(reader))
-    image = rgb_from_planes(frame.planes, reader.format.colour).astype(int)
+    ((planes,), _, reader) = read_film(tmp_path / "f001.png")
+    # 96×80 RGB comes back as BT.601, the clip was BT.709: compare in RGB.
+    image = rgb_from_planes(planes, reader.format.colour).astype(int)
     assert np.abs(image - rgb_from_planes(clip[1], BT709)).mean() < 2
     with pytest.raises(UsageError):
         write_clip(tmp_path / "a%s.png", form(96, 80), clip[:1])
@@ -121,18 +115,16 @@ def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
 def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, note: str) -> None:
     pictures = images()
     encode_with_pyav(tmp_path / "a.mkv", codec, pix_fmt, pictures)
-    with VideoReader(tmp_path / "a.mkv") as reader:
-        frames = list(reader)
-    assert len(frames) == 3
+    frames, _, reader = read_film(tmp_path / "a.mkv")
     assert note in " ".join(reader.notes)
-    for frame, picture in zip(frames, pictures, strict=True):
-        found = rgb_from_planes(frame.planes, reader.format.colour).astype(int)
+    for planes, picture in zip(frames, pictures, strict=True):
+        found = rgb_from_planes(planes, reader.format.colour).astype(int)
         if pix_fmt.startswith("gray"):
             # swscale made the picture with full range, tagged as such or not: compare up to an
             # affine change.
             luma = picture @ np.array([0.299, 0.587, 0.114])
-            assert np.corrcoef(luma.ravel(), frame.planes[0].ravel())[0, 1] > 0.999
-            assert all(np.all(plane == 512) for plane in frame.planes[1:])
+            assert np.corrcoef(luma.ravel(), planes[0].ravel())[0, 1] > 0.999
+            assert all(np.all(plane == 512) for plane in planes[1:])
         else:
             # Chroma subsampling costs most at the saw-tooth edges.
             assert np.median(np.abs(found - picture)) <= 6
@@ -153,11 +145,7 @@ def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
 
 def packets_of(path: Path) -> list[tuple[int, bytes]]:
     with av.open(str(path)) as container:
-        return [
-            (packet.pts, bytes(packet))
-            for packet in container.demux(audio=0)
-            if packet.pts is not None
-        ]
+        return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.pts is not None]
 
 
 def test_folders_and_sound_are_refused(tmp_path) -> None:
@@ -173,9 +161,9 @@ def test_folders_and_sound_are_refused(tmp_path) -> None:
 def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Planes]) -> None:
     with av.open(str(tmp_path / "a.h264"), "w") as container:
         put_planes(container, add_video(container, 96, 80), clip[:4])
-    with VideoReader(tmp_path / "a.h264") as reader:
-        times = [float(frame.pts * reader.format.time_base) for frame in reader]
-    assert np.allclose(np.diff(times), float(1 / reader.format.frame_rate), atol=1e-3)
+    _, times, reader = read_film(tmp_path / "a.h264")
+    steps = np.diff([*map(float, times)])
+    assert np.allclose(steps, float(1 / reader.format.frame_rate), atol=1e-3)
 
 
 def test_frames_do_not_wait_for_the_garbage_collector(tmp_path, clip: list[Planes]) -> None:
@@ -202,10 +190,8 @@ def test_a_frame_filled_anew_has_the_new_samples_and_spares_other_holders(bit_de
     assert planes_equal(planes_from_frame(again), planes_from_frame(wanted))
     # A filter holds what it was given.
     graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add_buffer(width=70, height=50, format=frame.format, time_base=Fraction(1, 25)),
-        graph.add("buffersink"),
-    ).configure()
+    size = {"width": 70, "height": 50, "format": frame.format, "time_base": Fraction(1, 25)}
+    graph.link_nodes(graph.add_buffer(**size), graph.add("buffersink")).configure()
     graph.push(frame)
     frame_from_planes(first, bit_depth, frame)
     assert planes_equal(planes_from_frame(graph.pull()), planes_from_frame(wanted))

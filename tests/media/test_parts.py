@@ -1,5 +1,4 @@
-"""Part of a source, its size and its frame rate, pieces cut between keyframes, and the subtitles on
-screen where a part begins."""
+"""Parts of a source, size and frame rate, exact cuts, subtitles where a part begins."""
 
 import io
 from fractions import Fraction
@@ -15,21 +14,21 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackPacket, TrackReader
-from tests.clips import add_video, put_planes
+from tests.clips import add_video, put_planes, read_film
 from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep
 
 OPTIONS = ("--base", "av1", "--preset", "10", "--fit", "off", "-y")
+FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 60}
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """25 frames of 96×80, one second, luma 60 + 5 n."""
     return with_beep(tmp_path_factory.mktemp("clip") / "a.mkv", "aac", 44100, 0.4)
 
 
-def frames_of(path: Path, start: float = 0.0, frames: int | None = None, **options) -> list:
-    with VideoReader(path, start, frames, input_options=InputOptions(**options)) as reader:
+def frames_of(path: Path, **options) -> list:
+    with VideoReader(path, input_options=InputOptions(**options)) as reader:
         found = list(reader)
         assert reader.expected is not None and abs(reader.expected - len(found)) <= 1
         return found
@@ -56,30 +55,18 @@ def test_a_part_is_named_by_times_on_both_ways(clip, tmp_path, words, end, first
     shown = frames_of(tmp_path / "part.mkv")
     assert len(shown) == count
     luma = float(shown[0].planes[0].mean()) / 4
-    assert luma == pytest.approx(60 + 5 * first, abs=2)
-    assert coded == pytest.approx(luma, abs=2)
+    assert luma == pytest.approx(60 + 5 * first, abs=2) and coded == pytest.approx(luma, abs=2)
     with open(whole, "rb") as file:  # in its order, as a pipe
         most = count if "--frames" in words else None
-        done = gvcodec.decode_file(
-            file, tmp_path / "b.mkv", fidelity=True, start=first / 25, end=end, frames=most
-        )
+        part = {"start": first / 25, "end": end, "frames": most}
+        done = gvcodec.decode_file(file, tmp_path / "b.mkv", fidelity=True, **part)
     assert done.frames == count
 
 
-def test_the_sound_ends_with_the_part(clip: Path, tmp_path: Path) -> None:
-    done = gvcodec.encode_file(
-        clip, tmp_path / "a.gvc", start=0.2, end=0.6, q=50, base="av1", preset=10, fit=0
-    )
-    assert done.frames == 10 and done.tracks is not None and 16 <= done.tracks[1] <= 20
-
-
 @pytest.mark.parametrize("jobs", [None, 1])
-def test_a_part_in_chunks_has_the_same_frames(clip: Path, jobs: int | None) -> None:
-    stream = io.BytesIO()
-    done = gvcodec.encode_file(
-        clip, stream, start=0.2, end=0.6, jobs=jobs, q=50, base="av1", preset=10, fit=0
-    )
-    assert done.frames == 10
+def test_the_sound_ends_with_the_part(clip: Path, jobs: int | None) -> None:
+    done = gvcodec.encode_file(clip, io.BytesIO(), start=0.2, end=0.6, jobs=jobs, **FAST)
+    assert done.frames == 10 and done.tracks is not None and 16 <= done.tracks[1] <= 20
 
 
 def test_a_part_without_frames_is_refused(clip: Path) -> None:
@@ -95,13 +82,11 @@ def test_pictures_get_the_wanted_size_and_keep_their_shape(clip: Path) -> None:
         (Fraction(1, 2), (48, 40), 1),
         ((96, 40), (96, 40), Fraction(1, 2)),
     ):
-        with VideoReader(clip, input_options=InputOptions(scale=wanted)) as reader:
-            (frame, *_) = reader
-            fmt = reader.format
-            assert (fmt.width, fmt.height) == size and frame.planes[0].shape == size[::-1]
-            assert abs(fmt.sar - sar) < 0.02
-            assert "scaled from 96×80" in reader.notes
-            assert not any("another size" in note for note in reader.notes)
+        film = read_film(clip, input_options=InputOptions(scale=wanted))
+        fmt, notes = film.reader.format, film.reader.notes
+        assert (fmt.width, fmt.height) == size and film.planes[0][0].shape == size[::-1]
+        assert abs(fmt.sar - sar) < 0.02
+        assert "scaled from 96×80" in notes and not any("another size" in note for note in notes)
 
 
 @pytest.mark.parametrize(("fps", "kept"), [(Fraction(25, 2), 13), (10, 10), (5, 5)])
@@ -129,10 +114,10 @@ def stream(clip: Path) -> Path:
 
 def test_a_piece_without_a_keyframe_there_says_how_it_differs(stream, tmp_path, capsys):
     run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9")
-    said = capsys.readouterr().err
-    assert "the piece begins 0.20 s earlier" in said and "(--exact" in said
+    notes = capsys.readouterr().err
+    assert "the piece begins 0.20 s earlier" in notes and "(--exact" in notes
     with gvcodec.open(tmp_path / "b.gvc", fidelity=True) as piece:
-        assert f"b.gvc: frames 10 to {9 + len(piece)}, 0.400 s" in said
+        assert f"b.gvc: frames 10 to {9 + len(piece)}, 0.400 s" in notes
     run("cut", stream, tmp_path / "c.gvc", "--from", "0.4", "--to", "0.8")
     assert "--exact" not in capsys.readouterr().err
 
@@ -156,13 +141,12 @@ def test_an_exact_piece_has_the_frames_of_its_time(stream, tmp_path, begin, end,
             if same and original >= 20 and frames[-1] == 24:
                 assert difference == 0  # whole GOPs stay as they are
     gvcodec.decode_file(piece, tmp_path / "b.mkv", fidelity=True)
-    with VideoReader(tmp_path / "b.mkv") as reader:
-        assert len(list(reader)) == len(frames) and reader.tracks is not None
+    film = read_film(tmp_path / "b.mkv")
+    assert len(film.planes) == len(frames) and film.reader.tracks is not None
 
 
 #: Begin and end in seconds; the second one is on screen at 2 s.
 SHOWN = ((0.2, 0.6), (1.0, 3.5), (3.8, 4.4))
-FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 60}
 
 
 def stamp(seconds: float) -> str:
@@ -171,15 +155,10 @@ def stamp(seconds: float) -> str:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    """A folder with a.mkv and a.mp4 of 5 s, with subtitles, and a.gvc of them."""
     folder = tmp_path_factory.mktemp("subtitles")
     texts = folder / "a.srt"
-    texts.write_text(
-        "".join(
-            f"{n}\n{stamp(begin)} --> {stamp(end)}\nLine {n}\n\n"
-            for n, (begin, end) in enumerate(SHOWN)
-        )
-    )
+    shown = (f"{stamp(begin)} --> {stamp(end)}" for begin, end in SHOWN)
+    texts.write_text("".join(f"{n}\n{times}\nLine {n}\n\n" for n, times in enumerate(shown)))
     clip = moving_texture(64, 64, 25)
     with av.open(str(texts)) as words, av.open(str(folder / "a.mkv"), "w") as container:
         video = add_video(container, 64, 64, options={"g": "15", "bf": "2"})
@@ -193,29 +172,23 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
+def tracks_in(data: bytes) -> TrackReader:
+    head, *others = (p.payload for p in packets_in(data) if p.kind is Kind.TRACKS)
+    tracks = TrackReader(head)
+    for payload in others:
+        tracks.send(payload)
+    return tracks
+
+
 def lines_of(stream: Path) -> list[tuple[float, float, bytes]]:
-    """Begin and end in seconds, and text."""
-    tracks: TrackReader | None = None
-    for packet in packets_in(stream.read_bytes()):
-        if packet.kind is Kind.TRACKS:
-            if tracks is None:
-                tracks = TrackReader(packet.payload)
-            else:
-                tracks.send(packet.payload)
-    assert tracks is not None
-    return [
-        (float(p.pts * tracks.ticks[0]), float((p.pts + p.duration) * tracks.ticks[0]), p.data)
-        for p in tracks.waiting
-        if p.data
-    ]
+    tracks = tracks_in(stream.read_bytes())
+    lines, tick = (p for p in tracks.waiting if p.data), tracks.ticks[0]
+    return [(float(p.pts * tick), float((p.pts + p.duration) * tick), p.data) for p in lines]
 
 
 def shown_from(start: float) -> list[tuple[float, float, bytes]]:
-    return [
-        (max(0.0, begin - start), end - start, f"Line {n}".encode())
-        for n, (begin, end) in enumerate(SHOWN)
-        if end > start
-    ]
+    lines = ((begin, end, b"Line %d" % n) for n, (begin, end) in enumerate(SHOWN))
+    return [(max(0.0, begin - start), end - start, li) for begin, end, li in lines if end > start]
 
 
 def assert_lines(found: list[tuple[float, float, bytes]], start: float) -> None:
@@ -252,13 +225,7 @@ def test_decode_begins_with_the_subtitle_on_screen(videos, tmp_path, monkeypatch
 
 
 def test_a_subtitle_without_an_end_stays_until_the_next_one(videos: Path) -> None:
-    """As those of Blu-ray."""
-    payload = next(
-        packet.payload
-        for packet in packets_in((videos / "a.gvc").read_bytes())
-        if packet.kind is Kind.TRACKS
-    )
-    tracks = TrackReader(payload)
+    tracks = tracks_in((videos / "a.gvc").read_bytes())
     tick = tracks.ticks[0]
     tracks.waiting.clear()
     for seconds in (0, 1, 2, 4):

@@ -1,5 +1,4 @@
-"""Pictures as cameras, phones and microscopes write them; video that cannot be decoded at all;
-tags of HDR in PNG."""
+"""Pictures of cameras, phones and microscopes; undecodable video; HDR tags in PNG."""
 
 import io
 import zlib
@@ -17,7 +16,7 @@ from gvcodec.errors import MediaError
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
-from tests.clips import add_video, put_pictures
+from tests.clips import add_video, put_pictures, read_film
 from tests.conftest import run
 
 LEVELS = np.array([2, 16, 60, 128, 180, 220, 235, 253], np.uint8)
@@ -57,14 +56,12 @@ def coded(codec: str, pix_fmt: str) -> Callable[[Path], None]:
 )
 def test_gray_keeps_its_brightness(tmp_path, name: str, write: Callable[[Path], None]) -> None:
     write(tmp_path / name)
-    with VideoReader(tmp_path / name) as reader:
-        (frame,) = reader
-    shown = rgb_from_planes(frame.planes, reader.format.colour)[16, 8::16]
+    (planes,), _, reader = read_film(tmp_path / name)
+    shown = rgb_from_planes(planes, reader.format.colour)[16, 8::16]
     assert np.abs(shown.astype(int) - LEVELS[:, None]).max() <= 3
 
 
 def tiled(path: Path) -> None:
-    """An AVIF picture of 2×2 tiles of 64×64."""
     path.write_bytes(Path(__file__).with_name("tiles.avif").read_bytes())
 
 
@@ -76,8 +73,7 @@ def animated(path: Path) -> None:
 def renamed(code: bytes) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         coded("libx264", "yuv420p")(path)
-        data = path.read_bytes()
-        path.write_bytes(data.replace(b"avc1\0\0\0\0", code + b"\0\0\0\0"))
+        path.write_bytes(path.read_bytes().replace(b"avc1\0\0\0\0", code + b"\0\0\0\0"))
 
     return write
 
@@ -115,10 +111,8 @@ def test_a_jpeg_that_is_cut_off_gets_a_line(tmp_path, progressive: bool) -> None
         ("f%d.jpg", "f2.jpg: the picture is cut off"),
         ("f1.jpg", ""),
     ):
-        with VideoReader(tmp_path / name) as reader:
-            list(reader)
-        said = [note for note in reader.notes if "cut off" in note]
-        assert len(said) == bool(line) and line in "".join(said)
+        notes = [n for n in read_film(tmp_path / name).reader.notes if "cut off" in n]
+        assert len(notes) == bool(line) and line in "".join(notes)
 
 
 PQ, HLG, SDR, P3 = Colour(9, 16, 9), Colour(9, 18, 9), Colour(1, 1, 1), Colour(12, 1, 1)
@@ -132,7 +126,6 @@ def stream(path: Path, colour: Colour) -> Path:
 
 
 def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Names and bodies of the chunks of a PNG file, whose checksums are right."""
     found, at = [], 8
     while at < len(data):
         size = int.from_bytes(data[at : at + 4])
@@ -145,8 +138,7 @@ def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 @pytest.mark.parametrize("colour", [PQ, HLG, P3])
 def test_png_says_the_colours(tmp_path, colour: Colour) -> None:
-    made = stream(tmp_path / "a.gvc", colour)
-    run("decode", made, tmp_path / "n%d.png", "--fidelity")
+    run("decode", stream(tmp_path / "a.gvc", colour), tmp_path / "n%d.png", "--fidelity")
     for name in ("n0.png", "n1.png"):
         parts = chunks((tmp_path / name).read_bytes())
         kinds = [kind for kind, _ in parts]

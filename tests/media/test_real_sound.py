@@ -1,5 +1,4 @@
-"""Sound and subtitles as real files have them: every codec, hidden samples, joins, flags. What
-cannot be kept is said in a line; nothing that `encode` or `cat` wrote is refused by `decode`."""
+"""Every sound codec, hidden samples, joins, flags; encoded files are always decodable."""
 
 import io
 import itertools
@@ -13,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gvcodec import cli
+from gvcodec.errors import DamagedStreamError
+from gvcodec.media.codec_parameters import make_head, open_head
 from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.types import Colour
 from tests.clips import add_video, copy_tracks
@@ -30,7 +31,6 @@ UNTAGGED = Colour()
 
 
 def sound_codecs() -> list[str]:
-    """Every encoder of sound that FFmpeg in PyAV has."""
     found = []
     for name in sorted(av.codecs_available):
         try:
@@ -45,7 +45,6 @@ def sound_codecs() -> list[str]:
 def show(
     container: av.container.OutputContainer, codec: str = "mpeg4", colour: Colour = UNTAGGED
 ) -> None:
-    """All frames, in a stream of their own."""
     stream = add_video(container, SIDE, SIDE, codec)
     tag_colour(stream.codec_context, colour)
     for number, planes in enumerate(moving_texture(SIDE, SIDE, FRAMES, seed=2)):
@@ -108,7 +107,6 @@ def write_source(path: Path, codec: str, kind: str | None = None, length: float 
 
 
 def samples(path: Path, number: int = 0) -> NDArray[np.float64]:
-    """What is heard: samples (channels, N)."""
     found = []
     with av.open(str(path)) as container:
         for frame in container.decode(audio=number):
@@ -191,12 +189,10 @@ CATTED = ("aac", "libopus", "libmp3lame", "flac", "pcm_s16le")
 @pytest.mark.parametrize("codec", CATTED)
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "b", "a")])
 def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_path) -> None:
-    """Clips of two files, in any order, of different time bases: packets do not overlap by more
-    than half of one, and the sound of each clip begins where its pictures do."""
+    """In any order and time base: packets hardly overlap, sound begins with its pictures."""
     if codec not in av.codecs_available:
         pytest.skip(f"no {codec} here")
-    kinds = {"a": "matroska", "b": "mp4"}
-    for name, kind in kinds.items():
+    for name, kind in {"a": "matroska", "b": "mp4"}.items():
         if not write_source(tmp_path / name, codec, kind):
             assert write_source(tmp_path / name, codec, "matroska" if kind == "mp4" else "nut")
         encode(tmp_path / name, tmp_path / f"{name}.gvc")
@@ -325,14 +321,13 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
                 packet.stream = shown
                 container.mux(packet)
     encode(source, tmp_path / "a.gvc")
-    said = capsys.readouterr().err
-    assert "of subtitles (1 packet)" in said and "audio" not in said
+    error = capsys.readouterr().err
+    assert "of subtitles (1 packet)" in error and "audio" not in error
     decode(tmp_path / "a.gvc", tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as container:
         stream = container.streams.subtitles[0]
         assert (stream.language, FLAG(stream.disposition)) == ("fra", FLAG.forced)
-        packets = [bytes(p) for p in container.demux(stream) if p.pts is not None]
-        assert packets == [b"Bonjour"]
+        assert [bytes(p) for p in container.demux(stream) if p.pts is not None] == [b"Bonjour"]
 
 
 def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -350,16 +345,12 @@ def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixtur
         frames = list(container.decode(video=0))
     assert len(frames) == FRAMES
     tags = (frames[0].colorspace, frames[0].color_primaries, frames[0].color_range)
-    assert tuple(map(int, tags)) == (1, 1, 2)
-    assert np.array_equal(samples(piped), samples(source))
+    assert tuple(map(int, tags)) == (1, 1, 2) and np.array_equal(samples(piped), samples(source))
     assert first_picture(piped) == 0
 
 
 def test_a_head_with_samples_is_refused() -> None:
     """A table of sound that is not there would take memory; PCM's head has an empty entry."""
-    from gvcodec.errors import DamagedStreamError
-    from gvcodec.media.codec_parameters import make_head, open_head
-
     data = io.BytesIO()
     with av.open(data, "w", format="mov") as container:
         _, packets = _add_sound(container, "pcm_mulaw", 0.1)

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.bitstream import Kind, Reader
 from gvcodec.errors import UsageError
 from gvcodec.media import track_muxing, tracks
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import opus_rate
-from gvcodec.media.tracks import TrackReader
-from tests.clips import add_video, put_planes, sound_of
+from tests.clips import add_video, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, run
+from tests.media.test_parts import tracks_in
 from tests.media.test_real_sound import QUICK, samples, write_source
 from tests.player_helpers import with_beep
 
@@ -27,7 +25,6 @@ FAST = {"q": 55, "base": "av1", "preset": 10, "fit": 0}
 
 
 def decoded_sound(path: Path) -> np.ndarray:
-    """Samples at 48 kHz of the first track, (n,), from time 0 on."""
     with av.open(str(path)) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
         parts, first = [], None
@@ -71,8 +68,7 @@ def test_the_rate_is_kept_and_the_same_source_gives_the_same_bytes(tmp_path: Pat
         streams = [io.BytesIO(), io.BytesIO()]
         for stream in streams:
             done = gvcodec.encode_file(source, stream, sound=f"opus:{rate}", **FAST)
-        assert streams[0].getvalue() == streams[1].getvalue()
-        assert done.tracks is not None
+        assert streams[0].getvalue() == streams[1].getvalue() and done.tracks is not None
         sizes.append(done.tracks[0])
     assert 1100 < sizes[0] < 2600 and 4000 < sizes[1] < 8000
 
@@ -80,13 +76,11 @@ def test_the_rate_is_kept_and_the_same_source_gives_the_same_bytes(tmp_path: Pat
 def test_opus_of_a_lower_rate_is_copied(tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"  # says the rate of its sound
     with_beep(source, "libopus", 48000, 0.2)
-    with VideoReader(source, input_options=InputOptions(sound="opus:500000")) as reader:
-        list(reader)
-        copied = reader.tracks
-    with VideoReader(source) as reader:
-        list(reader)
-        assert copied is not None and reader.tracks is not None
-        assert copied.take() == reader.tracks.take()
+    copied, plain = (
+        read_film(source, input_options=InputOptions(sound=rate)).reader.tracks
+        for rate in ("opus:500000", "copy")
+    )
+    assert copied.take() == plain.take()
 
 
 def test_a_hole_in_the_sound_stays(tmp_path: Path) -> None:
@@ -100,15 +94,10 @@ def test_a_hole_in_the_sound_stays(tmp_path: Path) -> None:
             tone = (8000 * np.sin(0.1 * np.arange(first, first + 960))).astype(np.int16)
             container.mux(audio.encode(sound_of(tone[None], 48000, first)))
     gvcodec.encode_file(path, tmp_path / "a.gvc", sound="opus:48k", **FAST)
-    reader = Reader(io.BytesIO((tmp_path / "a.gvc").read_bytes()))
-    first, *others = (p.payload for p in reader.packets() if p.kind is Kind.TRACKS)
-    tracks = TrackReader(first)
-    for payload in others:
-        tracks.send(payload)
+    tracks = tracks_in((tmp_path / "a.gvc").read_bytes())
     heard = [(p.audible, p.pts + p.duration) for p in tracks.waiting if p.audible is not None]
     ends = [end for (_, end), (begin, _) in itertools.pairwise(heard) if begin > end]
-    assert ends == [48000] and heard[-1][1] == 120000
-    assert 72000 in [begin for begin, _ in heard]
+    assert ends == [48000] and heard[-1][1] == 120000 and 72000 in [begin for begin, _ in heard]
 
 
 def test_sound_and_subtitles_are_dropped(tmp_path: Path, capsys) -> None:
@@ -123,9 +112,7 @@ def test_sound_and_subtitles_are_dropped(tmp_path: Path, capsys) -> None:
     assert stream.stat().st_size > silent + 5000
 
 
-@pytest.mark.parametrize(
-    ("budget", "suffix"), [({"size": "9k"}, ".gvc"), ({"bitrate": "72k"}, ".mp4")]
-)
+@pytest.mark.parametrize("budget, suffix", [({"size": "9k"}, ".gvc"), ({"bitrate": "72k"}, ".mp4")])
 def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
     tmp_path: Path, budget: dict[str, str], suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,9 +122,8 @@ def test_sound_that_leaves_no_room_is_refused_before_anything_is_coded(
         with pytest.raises(UsageError, match="sound and subtitles alone.*--sound opus.*--no-sound"):
             gvcodec.encode_file(source, stream, base="av1", preset=10, fit=0, **budget)
     assert not stream.exists()
-    done = gvcodec.encode_file(
-        source, stream, base="av1", preset=10, fit=0, sound="opus:12k", **budget
-    )
+    fast = {"base": "av1", "preset": 10, "fit": 0}
+    done = gvcodec.encode_file(source, stream, sound="opus:12k", **fast, **budget)
     assert stream.stat().st_size == done.size <= 9000
 
 
@@ -152,7 +138,6 @@ def test_rates_are_checked() -> None:
 
 
 def with_tones(path: Path, layout: str) -> list[float]:
-    """A file with a tone for each channel of PCM; the tones."""
     count = av.AudioLayout(layout).nb_channels
     tones = [60.0 if c.name == "LFE" else 300.0 + 200 * k for k, c in enumerate(channels(layout))]
     time = np.arange(24_000)[:, None] / 48_000
@@ -188,27 +173,15 @@ def heard_tones(path: Path) -> tuple[list[str], list[float]]:
     return names, [float(top) * bool(is_loud) for top, is_loud in zip(tops, loud, strict=True)]
 
 
-@pytest.mark.parametrize(
-    ("layout", "labels"),
-    [
-        ("3.0", "FL FR FC"),
-        ("quad(side)", "FL FR BL BR"),
-        ("5.0", "FL FR FC BL BR"),
-        ("5.0(side)", "FL FR FC BL BR"),
-        ("5.1", "FL FR FC LFE BL BR"),
-        ("5.1(side)", "FL FR FC LFE BL BR"),
-        ("6.1", "FL FR FC LFE BC SL SR"),
-        ("7.1", "FL FR FC LFE BL BR SL SR"),
-        # Coded channel by channel.
-        ("2.1", ""),
-        ("3.1", ""),
-        ("4.0", ""),
-        ("7.1(wide)", ""),
-        ("12 channels", ""),
-        ("4 channels", ""),
-        ("6.1(back)", ""),
-    ],
-)
+#: Layouts of sources, and labels of what is coded: none where each channel is coded by itself.
+LAYOUTS = {"3.0": "FL FR FC", "quad(side)": "FL FR BL BR", "6.1": "FL FR FC LFE BC SL SR"}
+LAYOUTS |= dict.fromkeys(["5.0", "5.0(side)"], "FL FR FC BL BR")
+LAYOUTS |= dict.fromkeys(["5.1", "5.1(side)"], "FL FR FC LFE BL BR")
+LAYOUTS |= dict.fromkeys(["2.1", "3.1", "4.0", "7.1(wide)", "12 channels", "4 channels"], "")
+LAYOUTS |= {"7.1": "FL FR FC LFE BL BR SL SR", "6.1(back)": ""}
+
+
+@pytest.mark.parametrize(("layout", "labels"), LAYOUTS.items())
 def test_every_channel_stays_where_it_was(tmp_path: Path, layout: str, labels: str) -> None:
     tones = with_tones(tmp_path / "a.mov", layout)
     gvcodec.encode_file(tmp_path / "a.mov", tmp_path / "a.gvc", sound="opus:320k", **FAST)
@@ -222,21 +195,18 @@ LENGTH = 1.9
 
 
 def lose(path: Path, share: float, count: int = 3) -> None:
-    """Take packets of 188 bytes out of a transport stream."""
     data = path.read_bytes()
     first = round(share * len(data) / 188)
     path.write_bytes(data[: 188 * first] + data[188 * (first + count) :])
 
 
 def heard(path: Path) -> float:
-    """Seconds between the first packet of sound and the end of the last."""
     with av.open(str(path)) as container:
         found = [p for p in container.demux(audio=0) if p.size and p.pts is not None]
     return float((found[-1].pts - found[0].pts + (found[-1].duration or 0)) * found[0].time_base)
 
 
 def decoded(path: Path) -> int:
-    """Samples that a decoder makes, which goes on after a damaged frame."""
     count = 0
     with av.open(str(path)) as container:
         for packet in container.demux(audio=0):
@@ -262,22 +232,17 @@ def test_sound_goes_on_after_packets_that_are_lost(recording: Path, tmp_path, su
     for command in ("decode", "extract"):
         out = tmp_path / f"{command}.{suffix}"
         run(command, tmp_path / "a.gvc", out, "-y")
-        assert heard(out) > LENGTH - 0.3
-        assert decoded(out) > (LENGTH - 0.5) * 44100
+        assert heard(out) > LENGTH - 0.3 and decoded(out) > (LENGTH - 0.5) * 44100
 
 
 def test_damaged_frames_are_counted_in_a_line(tmp_path) -> None:
     path = tmp_path / "aac.ts"
-    assert write_source(path, "aac", "mpegts", LENGTH)
-    with VideoReader(path) as whole:
-        assert list(whole) and not whole.notes
+    assert write_source(path, "aac", "mpegts", LENGTH) and not read_film(path).reader.notes
     data = bytearray(path.read_bytes())
     at = data.index(b"\xff\xf1", len(data) // 2)
     data[at : at + 2] = b"\0\0"
     path.write_bytes(data)
-    with VideoReader(path) as damaged:
-        assert list(damaged)
-        (note,) = damaged.notes
+    (note,) = read_film(path).reader.notes
     assert note.endswith("of sound in the source left out")
 
 
@@ -344,10 +309,7 @@ def test_a_hole_in_pcm_does_not_make_sound_early(tmp_path, codec: str, suffix: s
             assert suffix != "mov"  # MP4 and Matroska take few kinds of PCM
             return
         sampler = av.AudioResampler("flt", "mono", 48000)
-        loud = [
-            float(frame.pts * frame.time_base) + n / 48000
-            for frame in container.decode(audio=0)
-            for part in sampler.resample(frame)
-            for n in np.flatnonzero(np.abs(part.to_ndarray()) > 0.3)[:1]
-        ]
-    assert loud[0] == pytest.approx(1.5, abs=0.02)
+        parts = ((f, p) for f in container.decode(audio=0) for p in sampler.resample(f))
+        loud = ((f, np.flatnonzero(np.abs(p.to_ndarray()) > 0.3)) for f, p in parts)
+        frame, at = next((f, found[0]) for f, found in loud if len(found))
+    assert float(frame.pts * frame.time_base) + at / 48000 == pytest.approx(1.5, abs=0.02)

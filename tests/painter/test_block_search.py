@@ -30,8 +30,7 @@ def test_search_finds_a_whole_shift(seed: int, dx: int, dy: int) -> None:
     for y in range(1, 5):
         for x in range(1, 7):
             if 0 <= 16 * y + dy <= 80 and 0 <= 16 * x + dx <= 112:
-                assert motion[y, x].tolist() == [4 * dx, 4 * dy]
-                assert satd[y, x] == 0
+                assert motion[y, x].tolist() == [4 * dx, 4 * dy] and satd[y, x] == 0
 
 
 def test_search_does_not_depend_on_threads() -> None:
@@ -45,8 +44,7 @@ def test_errors_are_those_of_blocks_predicted_from_the_frame_before() -> None:
     errors = _core.MotionErrors(128, 96, 2)
     still = texture(1, 96, 64)
     for number in range(3):
-        halves = np.hstack([still, texture(100 + number, 96, 64)])
-        error = errors.push(samples(halves))
+        error = errors.push(samples(np.hstack([still, texture(100 + number, 96, 64)])))
         assert error.shape == (6, 8) and error.dtype == np.float32
         if number == 0:
             assert not error.any()

@@ -7,22 +7,27 @@ import numpy as np
 import pytest
 
 from gvcodec import perceptual
+from gvcodec.bitstream import SequenceHeader
+from gvcodec.cli import parser
+from gvcodec.cli.encode import job_of
+from gvcodec.codec.encoder import Encoder, EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter import fit as fitting
 from gvcodec.painter.fit import Adam, fit
+from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.network import PainterNetwork
+from gvcodec.painter.open import fit_parts
 from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, pack
 from gvcodec.painter.video import VideoPainter
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import blurred_clip
 from tests.conftest import in_process
 from tests.two_devices import moved_whole, two_devices
 
 torch = pytest.importorskip("torch")
-needs_weights = pytest.mark.skipif(
-    perceptual.find_weights() is None, reason="no weights of the perceptual metrics here"
-)
+needs_weights = pytest.mark.skipif(perceptual.find_weights() is None, reason="no metric weights")
 
 
 @pytest.fixture
@@ -40,11 +45,6 @@ def video_format(width: int = 118, height: int = 70) -> VideoFormat:
 
 
 def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
-    from gvcodec.bitstream import SequenceHeader
-    from gvcodec.codec.encoder import EncoderConfig
-    from gvcodec.painter.fit_samples import Part
-    from gvcodec.painter.open import fit_parts
-
     answers, given = [b"zero", b"one", None, b"two"], []
 
     def fit(*arguments, before, stream_bytes, leader, **rest):
@@ -54,14 +54,13 @@ def test_parts_share_the_steps_and_begin_with_what_is_in_force(monkeypatch):
     monkeypatch.setattr(fitting, "fit", fit)
     header = SequenceHeader(video_format(), "av1", Fraction(1), 40, 0, None, b"12345678")
     parts = [Part(100 * number, [], 1000 + number) for number in range(4)]
-    said: list[str] = []
+    messages: list[str] = []
     config = EncoderConfig(fit=130, fit_by="small")
-    found = fit_parts(parts, header, config, said.append)
+    found = fit_parts(parts, header, config, messages.append)
     assert found == ({0: b"zero", 100: b"one", 300: b"two"}, "")
-    assert given == [
-        (32, before, 1000 + n, "small") for n, before in enumerate((None, b"zero", b"one", b"one"))
-    ]
-    assert said[3] == "fitting: part 4 of 4, from frame 300"
+    before = (None, b"zero", b"one", b"one")
+    assert given == [(32, known, 1000 + n, "small") for n, known in enumerate(before)]
+    assert messages[3] == "fitting: part 4 of 4, from frame 300"
     answers[:], given[:] = [None, b"one"], []
     assert fit_parts(parts, header, config, None)[0] == {} and len(given) == 1
 
@@ -71,10 +70,7 @@ LOOK = 6
 
 
 def moving(frames=2, side=48, blur=False):
-    """Runs of (base_frame, source) of a texture that moves; `blur`: base frames without its finest
-    part."""
-    rng = np.random.default_rng(5)
-    wide = rng.integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
+    wide = np.random.default_rng(5).integers(200, 800, (side + 40, side + 40)).astype(np.uint16)
     chroma = np.full((side // 2, side // 2), 512, np.uint16)
     runs = []
     for run in range(2):
@@ -91,31 +87,25 @@ def moving(frames=2, side=48, blur=False):
 
 
 def fitted(monkeypatch, samples, steps, checkpoint=None):
-    """Payload, number of steps taken, what was said; with few small crops."""
-    from gvcodec.painter import fit as fitting
-
+    """Payload, number of steps taken, messages; with few small crops."""
     for name, value in {"LOOK": LOOK, "_POOL": 2, "_VALIDATION": 2, "_BATCH": 1}.items():
         monkeypatch.setattr(fitting, name, value)
-    taken, said, update = [], [], fitting.Fitter.update
-    monkeypatch.setattr(
-        fitting.Fitter, "update", lambda self, *a: taken.append(1) or update(self, *a)
-    )
+    taken, messages, update = [], [], fitting.Fitter.update
+    counting = lambda self, *a: taken.append(1) or update(self, *a)
+    monkeypatch.setattr(fitting.Fitter, "update", counting)
     arguments = (samples, video_format(48, 48), "av1", Fraction(1), 40, steps, checkpoint)
-    payload = fitting.fit(*arguments, progress=said.append, leader="small")
-    return payload, len(taken), said
+    return fitting.fit(*arguments, progress=messages.append, leader="small"), len(taken), messages
 
 
 def test_fitting_stops_early_when_it_does_not_pay(monkeypatch):
-    payload, steps, said = fitted(monkeypatch, moving(), 12)
-    assert steps == LOOK and "fitting: too little gain after 6 steps" in said
+    payload, steps, messages = fitted(monkeypatch, moving(), 12)
+    assert steps == LOOK and "fitting: too little gain after 6 steps" in messages
     assert payload in (None, IDENTITY)
 
 
 @pytest.mark.parametrize(("painted", "wanted"), [(1.3, None), (1.6, None), (1.8, IDENTITY)])
 def test_base_frames_are_shown_only_where_they_are_clearly_nearer(monkeypatch, painted, wanted):
     """By more than a tenth, without counting the contrast guard, of which painting has 0.5 here."""
-    from gvcodec.painter import fit as fitting
-
     gap = {"energy_gap": 0.2}
     found = {True: gap | {"total": 1.0}, False: gap | {"total": painted, "contrast": 0.5}}
     monkeypatch.setattr(fitting.Fitter, "parts", lambda self, twin: found[twin is None])
@@ -129,8 +119,7 @@ def test_all_of_fitting_is_done_on_the_device(monkeypatch, blank):
     monkeypatch.setattr(fitting, "make_objective", moved_whole(fitting.make_objective))
     with two_devices(monkeypatch) as made:
         found = fitted(monkeypatch, samples, 12, blank)[0]
-    assert len(made) > 20 and wanted not in (None, IDENTITY)
-    assert found == wanted
+    assert len(made) > 20 and wanted not in (None, IDENTITY) and found == wanted
 
 
 def test_fitting_on_a_device_that_is_not_there_is_refused():
@@ -139,22 +128,19 @@ def test_fitting_on_a_device_that_is_not_there_is_refused():
 
 
 def test_fitting_goes_on_while_it_pays(monkeypatch, blank):
-    _, steps, said = fitted(monkeypatch, moving(blur=True), 12, blank)
-    assert steps == 12 and not any("too little gain" in line for line in said)
+    _, steps, messages = fitted(monkeypatch, moving(blur=True), 12, blank)
+    assert steps == 12 and not any("too little gain" in line for line in messages)
 
 
 def test_fitting_that_moves_textures_away_is_left_out(monkeypatch, blank):
     gaps = iter([0.2, 0.2, *[0.25] * 20])
     real = fitting.Fitter.parts
-    monkeypatch.setattr(
-        fitting.Fitter, "parts", lambda *given: real(*given) | {"energy_gap": next(gaps)}
-    )
+    changed = lambda *given: real(*given) | {"energy_gap": next(gaps)}
+    monkeypatch.setattr(fitting.Fitter, "parts", changed)
     assert fitted(monkeypatch, moving(blur=True), 12, blank)[0] in (None, IDENTITY)
 
 
 def test_a_still_picture_is_not_fitted(monkeypatch):
-    from gvcodec.codec.encoder import Encoder, EncoderConfig
-
     still = [[run[0]] * 3 for run in moving()[:1]]
     for samples in (still, [still[0][:1]]):
         with pytest.warns(UserWarning, match="nothing moves"):
@@ -166,16 +152,10 @@ def test_a_still_picture_is_not_fitted(monkeypatch):
 
 
 def test_fitting_does_not_depend_on_the_clock(monkeypatch):
-    from gvcodec.cli import parser
-    from gvcodec.cli.encode import job_of
-    from gvcodec.codec.encoder import EncoderConfig
-    from gvcodec.painter import fit as fitting
-
     best = EncoderConfig(speed="best")
     assert fitting.LOOK < best.steps
     assert best.fit is None and best.fits and not EncoderConfig(speed="best", fit=0).fits
     command = ["encode", "a", "b"]
-
     for words, wanted in (((), None), (("--fit", "off"), 0), (("--fit", "7"), 7)):
         assert job_of(parser().parse_args([*command, *words])).config.fit == wanted
     quick = fitted(monkeypatch, moving(blur=True), 3)
@@ -198,12 +178,12 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
 ):
     for name, value in (("_POOL", 6), ("_VALIDATION", 3), ("_BATCH", 2)):
         monkeypatch.setattr(fitting, name, value)
-    checkpoint, said = blank, list[str]()
+    checkpoint, messages = blank, list[str]()
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 8, checkpoint)
-    payload = fit(*arguments, progress=said.append, stream_bytes=100_000)
+    payload = fit(*arguments, progress=messages.append, stream_bytes=100_000)
     assert payload is not None and 10 < len(payload) < 3000
     assert payload == fit(*arguments, stream_bytes=100_000)
-    assert any("bytes" in line for line in said)
+    assert any("bytes" in line for line in messages)
     painter = VideoPainter(FORMAT, "av1", Fraction(1), 50, checkpoint, 1)
     painter.start_gop(payload)
     base_frame = samples()[0][0][0]
@@ -214,8 +194,7 @@ def test_fitting_pays_on_what_it_was_fitted_to_and_is_reproducible(
     # What is in force costs nothing: it stays, unless it does harm.
     assert fit(*arguments, stream_bytes=50, before=payload) == payload
     biases = in_groups(1, PainterNetwork.load(blank).state_dict())
-    blurring = np.where(np.arange(15) < 3, -127, 0)
-    bias = Delta("head.bias", blurring, 12)
+    bias = Delta("head.bias", np.where(np.arange(15) < 3, -127, 0), 12)
     others = [Delta(name, np.zeros(1, np.int64), 8) for name in biases if name != "head.bias"]
     assert fit(*arguments, stream_bytes=50, before=pack([bias, *others])) == BASE
     painter.start_gop(BASE)
@@ -234,30 +213,27 @@ def test_fitting_without_weights_warns_and_leaves_the_painter(tmp_path, monkeypa
 
 
 def test_the_small_network_leads_where_vgg_is_not_found(tmp_path, monkeypatch, blank):
-    monkeypatch.setattr(fitting, "_VALIDATION", 2)
-    monkeypatch.setattr(fitting, "_BATCH", 2)
+    for name in ("_VALIDATION", "_BATCH"):
+        monkeypatch.setattr(fitting, name, 2)
     monkeypatch.setenv(perceptual.WEIGHTS_VARIABLE, str(tmp_path))
-    said: list[str] = []
+    messages: list[str] = []
     arguments = (samples(), FORMAT, "av1", Fraction(1), 50, 6, blank)
-    first = fit(*arguments, progress=said.append)
-    assert said[0] == "fitting: led by the small network" and "6 steps" in said[-1]
+    first = fit(*arguments, progress=messages.append)
+    assert messages[0] == "fitting: led by the small network" and "6 steps" in messages[-1]
     monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE)
     assert fit(*arguments, leader="small") == first
 
 
 @needs_weights
 def test_the_small_network_sees_what_vgg_sees():
-    from gvcodec.perceptual.vgg import PerceptualLoss
-
     leading = perceptual.guide_network("small")
     assert leading is not None and leading[0] == "small"
     assert sum(w.numel() for w in leading[1].values()) <= 1_000_000
     small, vgg = PerceptualLoss(weights=leading[1]), PerceptualLoss()
     cosines = []
     for run in samples()[:2]:
-        base_frame, source = (
-            torch.from_numpy(np.stack([p[0][:128, :128]] * 3)).float()[None] / 1023 for p in run[-1]
-        )
+        crops = (np.stack([p[0][:128, :128]] * 3) for p in run[-1])
+        base_frame, source = (torch.from_numpy(crop).float()[None] / 1023 for crop in crops)
         gradients: list[torch.Tensor] = []
         for loss in (small, vgg):
             picture = base_frame.clone().requires_grad_()
@@ -269,25 +245,20 @@ def test_the_small_network_sees_what_vgg_sees():
 
 @pytest.mark.parametrize(("width", "height", "fits"), [(96, 66, True), (40, 40, False)])
 def test_fitting_of_small_pictures(blank, monkeypatch, width, height, fits, some_weights):
-    monkeypatch.setattr(fitting, "_POOL", 2)
-    monkeypatch.setattr(fitting, "_VALIDATION", 1)
-    monkeypatch.setattr(fitting, "_BATCH", 1)
-
-    def cut(planes: Planes) -> Planes:
-        return planes[0][:height, :width], *(
-            p[: (height + 1) // 2, : (width + 1) // 2] for p in planes[1:]
-        )
-
+    for name, value in (("_POOL", 2), ("_VALIDATION", 1), ("_BATCH", 1)):
+        monkeypatch.setattr(fitting, name, value)
+    half = np.s_[: (height + 1) // 2, : (width + 1) // 2]
+    cut = lambda planes: (planes[0][:height, :width], *(p[half] for p in planes[1:]))
     small = [[(cut(base_frame), cut(source)) for base_frame, source in run] for run in samples()]
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
-    said: list[str] = []
+    messages: list[str] = []
     arguments = (small, fmt, "av1", Fraction(1), 50, 2, blank)
     if not fits:
         with pytest.warns(UserWarning, match="smaller"):
             assert fit(*arguments) is None
         return
-    fit(*arguments, progress=said.append)
-    assert "2 steps" in said[-1]
+    fit(*arguments, progress=messages.append)
+    assert "2 steps" in messages[-1]
 
 
 def test_it_steps_as_the_optimiser_of_torch_does():
@@ -310,15 +281,13 @@ def test_it_steps_as_the_optimiser_of_torch_does():
 
 
 def test_fitting_does_not_load_the_compiler_of_torch():
-    code = (
-        "import sys, torch\n"
-        "from gvcodec.painter.fit import Adam\n"
-        "import gvcodec.painter.fit\n"
-        "w = torch.ones(2, requires_grad=True)\n"
-        "optimizer = Adam([w], (0.9, 0.98))\n"
-        "w.sum().backward()\n"
-        "torch.nn.utils.clip_grad_norm_([w], 1.0)\n"
-        "optimizer.step(0.1)\n"
-        "sys.exit('torch._dynamo' in sys.modules)"
-    )
+    code = """
+import sys, torch
+from gvcodec.painter.fit import Adam
+w = torch.ones(2, requires_grad=True)
+optimizer = Adam([w], (0.9, 0.98))
+w.sum().backward()
+torch.nn.utils.clip_grad_norm_([w], 1.0)
+optimizer.step(0.1)
+sys.exit("torch._dynamo" in sys.modules)"""
     in_process("-c", code)

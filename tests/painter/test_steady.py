@@ -1,4 +1,4 @@
-"""How strongly GOPs are painted: no more flicker than the base frames, where that is to be had."""
+"""How strongly GOPs are painted: no more flicker than the base frames where possible."""
 
 from fractions import Fraction
 
@@ -21,8 +21,7 @@ SIDE = 64
 
 
 def run(noise: float, seed: int = 0) -> Sample:
-    """Three frames of a texture that moves by whole samples; base frames without its details, and
-    with errors of their own that change from frame to frame."""
+    """A texture that moves; base frames without detail, whose errors change."""
     rng = np.random.default_rng(seed)
     ground = rng.normal(512, 60, (SIDE + 16, SIDE + 16))
     smooth = (ground + np.roll(ground, 1, 0) + np.roll(ground, 1, 1) + np.roll(ground, -1, 1)) / 4
@@ -62,8 +61,7 @@ def test_excess_is_what_changes_beyond_the_source() -> None:
     assert calm.excess_of_base() == 0 < base
     assert calm.excess_of(MODEL, STREAM) == 0  # nothing that moves along changes
     assert restless.excess_of(loud, STREAM) > 4 * base
-    silent = loud.add_deltas({}, Strength(noise=0))
-    assert restless.excess_of(silent, STREAM) < 2 * base
+    assert restless.excess_of(loud.add_deltas({}, Strength(noise=0)), STREAM) < 2 * base
     assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
 
 
@@ -86,6 +84,5 @@ def test_steady_gops_of_shipped_weights_need_no_packet(monkeypatch: pytest.Monke
     assert steady(MODEL, STREAM, parts, {}, (SIDE, SIDE)) == {}
     monkeypatch.setattr("gvcodec.painter.steady.choose_strength", lambda *given: LADDER[1])
     found = steady(MODEL, STREAM, parts, {}, (SIDE, SIDE))
-    assert {n: split_strength(p) for n, p in found.items()} == dict.fromkeys(
-        (0, 30), (BASE, LADDER[1])
-    )
+    strengths = {n: split_strength(p) for n, p in found.items()}
+    assert strengths == dict.fromkeys((0, 30), (BASE, LADDER[1]))

@@ -26,8 +26,7 @@ def tab(chromium: Any) -> Iterator[Callable[[str], Page]]:
 
 @pytest.fixture
 def play(tab: Callable[[str], Page]) -> Callable[..., AbstractContextManager[Page]]:
-    """The page of `gvcodec play PATH OPTIONS`, once `shown` holds; its console has no errors at the
-    end, unless some are `expected`."""
+    """`gvcodec play PATH OPTIONS` once `shown` holds; no console errors unless `expected`."""
 
     @contextmanager
     def opened(

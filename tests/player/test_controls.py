@@ -120,9 +120,8 @@ def test_pointing_at_the_seek_bar_shows_time_and_keyframe(play: Play, tmp_path: 
     with play(
         path, "--fidelity", shown="window.player?.timeline?.times.size === 2", expected=True
     ) as page:
-        assert page.run(
-            "[...document.getElementById('time').children].map((e) => e.textContent)"
-        ) == ["0:00.0", "0:00.4"]
+        times = "[...document.getElementById('time').children].map((e) => e.textContent)"
+        assert page.run(times) == ["0:00.0", "0:00.4"]
         x, y, width, _ = middle(page, "bar")
         preview = "document.getElementById('preview')"
         assert page.run(f"{preview}.hidden")
@@ -201,8 +200,7 @@ def test_a_file_that_is_dropped_plays_whatever_its_name(play):
         assert page.run(DROP % ("data.subarray(9)", "'b.gvc'"))
         page.until("player.failed")
         assert "not a gvcodec file" in page.run("document.getElementById('message').textContent")
-        assert not is_hidden(page, "empty")
-        assert page.run(DROP % ("data", "'c.gvc'"))
+        assert not is_hidden(page, "empty") and page.run(DROP % ("data", "'c.gvc'"))
         page.until("player.shown && document.getElementById('empty').hidden")
 
 
@@ -242,8 +240,7 @@ def test_the_source_stands_left_of_the_handle_in_step(play: Play, tmp_path: Path
         page.key("s")
         page.until(f"{left} === 'Base layer' && document.getElementById('source').hidden")
         # Another video that is dropped is compared with what plays.
-        film = f"new Uint8Array({list(source.read_bytes())})"
-        page.run(DROP % (film, "'b.mp4'"))
+        page.run(DROP % (f"new Uint8Array({list(source.read_bytes())})", "'b.mp4'"))
         page.until(
             f"document.getElementById('source').src.startsWith('blob:') && {left} === 'Source'"
         )

@@ -70,8 +70,7 @@ def test_the_page_reads_integers_of_the_core(tmp_path: Path) -> None:
         coded = _core.cdf_encode(values, *models)
         for data, whole in ((coded, True), (coded[:-1], False), (coded + b"\1", False)):
             (tmp_path / "coded").write_bytes(data)
-            said = run_node(READ, tmp_path, tmp_path / "coded", scale, 60)
-            read, finished = json.loads(said)
+            read, finished = json.loads(run_node(READ, tmp_path, tmp_path / "coded", scale, 60))
             assert finished is whole and (not whole or read == values.tolist())
 
 
@@ -80,22 +79,22 @@ import fs from "node:fs";
 const [, , folder, model, ...kinds] = process.argv;
 const { Model } = await import(folder + "/painter.js");
 const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, {});
-const said = kinds.map((kind) => {
+const printed = kinds.map((kind) => {
   try {
     return String(numbers.unpack(Uint8Array.of(Number(kind))));
   } catch ({ message }) {
     return message;
   }
 });
-console.log(JSON.stringify(said));
+console.log(JSON.stringify(printed));
 """
 
 
 @needs_node
 def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Path) -> None:
-    said = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 2, 0x20, 0x18))
-    assert "release 0.7.0" in said[0]
-    for kind, line in zip((2, 0x20, 0x18), said[1:], strict=True):
+    printed = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 2, 0x20, 0x18))
+    assert "release 0.7.0" in printed[0]
+    for kind, line in zip((2, 0x20, 0x18), printed[1:], strict=True):
         assert f"the file needs fitted weights of kind {kind}" in line
 
 
@@ -133,7 +132,6 @@ def painted_by_page(
 @pytest.mark.parametrize(("width", "height"), [(96, 80), (75, 53)])
 def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -> None:
     pytest.importorskip("torch")
-
     from gvcodec.painter.model import Model, Strength, condition, rate
     from gvcodec.painter.payload import IDENTITY, Delta, in_groups, join_strength, pack
     from gvcodec.painter.video import CpuPainter, block_vectors
@@ -144,17 +142,15 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
     model = Model.load(path)
     base_frames = moving_texture(width, height, 3)
     base_frames.append(base_frames[-1])
-    unpainted = b"".join(map(flat, base_frames))
+    unpainted, facts = b"".join(map(flat, base_frames)), (width, height, 40, "av1")
     rng = np.random.default_rng(0)
     deltas = {}
     tensors = {f"{name}.{part}" for name in model.layers for part in ("weight", "bias")}
     for name in in_groups(0b11, tensors):
         layer, part = name.rsplit(".", 1)
         count = getattr(model.layers[layer], part).size
-        deltas[name] = (
-            rng.integers(-20, 21, count) * (rng.random(count) < 0.4),
-            6 if part == "bias" else 1,
-        )
+        values = rng.integers(-20, 21, count) * (rng.random(count) < 0.4)
+        deltas[name] = values, 6 if part == "bias" else 1
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
     strength = Strength(20, 77)
     for name, given, changed in (
@@ -167,15 +163,10 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
         wanted, before = b"", None
         for number, planes in enumerate(base_frames):
             vectors = None if before is None else block_vectors(planes[0], before)
-            own = rate(1000 * number, width, height)
-            wanted += flat(painter.paint(planes, vectors, own))
+            wanted += flat(painter.paint(planes, vectors, rate(1000 * number, width, height)))
             before = planes[0]
-        folder = tmp_path / name
-        assert painted_by_page(folder, path, unpainted, given, width, height, 40, "av1") == wanted
-    assert (
-        painted_by_page(tmp_path / "identity", path, unpainted, IDENTITY, width, height, 40, "av1")
-        == unpainted
-    )
+        assert painted_by_page(tmp_path / name, path, unpainted, given, *facts) == wanted
+    assert painted_by_page(tmp_path / "identity", path, unpainted, IDENTITY, *facts) == unpainted
 
 
 @pytest.mark.parametrize("painted", [False, True])
@@ -197,9 +188,7 @@ def test_seeks_that_come_fast_do_not_disturb_each_other(tab, tmp_path, painted):
         assert not any("keyframe" in note for note in page.run("player.errors"))
 
 
-@pytest.mark.parametrize(
-    ("gpu", "width", "height"), [("off", 96, 80), ("any", 75, 53), ("any", 96, 80)]
-)
+@pytest.mark.parametrize("gpu, width, height", [("off", 96, 80), ("any", 75, 53), ("any", 96, 80)])
 def test_browser_paints_exactly_and_checks_the_painted_hash(play, tmp_path, gpu, width, height):
     path = painted_stream(tmp_path / "a.gvc", width, height)
     with play(path, query=f"?gpu={gpu}", shown=PAINTED) as page, gvcodec.open(path) as video:
@@ -278,6 +267,5 @@ def test_an_adapter_that_counts_wrong_does_not_paint(tab, tmp_path, monkeypatch)
         reason = page.run("player.painter.reason")
         if "no" in reason.split():
             pytest.skip(reason)
-        assert "differs" in reason
-        assert page.run("player.painter.name").startswith("WebAssembly")
+        assert "differs" in reason and page.run("player.painter.name").startswith("WebAssembly")
         page.until("player.shown?.painted")

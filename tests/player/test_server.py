@@ -62,17 +62,10 @@ def test_server_gives_the_painter_that_the_stream_names(tmp_path: Path) -> None:
         assert answer(server, named)[0].status == 404
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/../pyproject.toml",
-        "/core/painter.cpp",
-        "/build.sh",
-        "//etc/passwd",
-        "/%2e%2e/README.md",
-        "/models/",
-    ],
-)
+PRIVATE = ["/../pyproject.toml", "/core/painter.cpp", "/build.sh", "//etc/passwd", "/models/"]
+
+
+@pytest.mark.parametrize("path", [*PRIVATE, "/%2e%2e/README.md"])
 def test_server_gives_nothing_but_its_files(path: str) -> None:
     with running(GOLDEN / "av1.bin") as server:
         assert answer(server, path)[0].status == 404
@@ -93,10 +86,8 @@ def test_frames_are_sent_as_they_are_decoded() -> None:
         response, data = answer(server, "/native?from=2")
         frames = [flat(frame.base_frame) for frame in video.decode_range(2, len(video))]
         size = 8 + len(frames[0])
-        assert data == b"".join(
-            number.to_bytes(4, "little") + b"\1\0\0\0" + frame
-            for number, frame in enumerate(frames, 2)
-        )
+        numbered = (n.to_bytes(4, "little") + b"\1\0\0\0" + f for n, f in enumerate(frames, 2))
+        assert data == b"".join(numbered)
         assert len(data) == size * len(frames) and response.status == 200
         for wrong in ("x", "-1", "9" * 30):
             assert answer(server, f"/native?from={wrong}")[0].status == 400
@@ -185,16 +176,14 @@ def test_page_reads_golden_streams_and_hashes_frames_as_the_encoder(tmp_path: Pa
     for name, path in STREAMS.items():
         decoded = tmp_path / name
         with opened(name) as video:
-            decoded.write_bytes(
-                b"".join(flat(frame.base_frame) for frame in video.decode_range(0, len(video)))
-            )
+            frames = (flat(frame.base_frame) for frame in video.decode_range(0, len(video)))
+            decoded.write_bytes(b"".join(frames))
         given.append((path, decoded))
     for (path, _), facts in zip(given, read_by_page(tmp_path, given), strict=True):
         reader = gvcodec.Reader(io.BytesIO(path.read_bytes()))
         sizes = [len(packet.payload) for packet in reader.packets() if packet.is_frame]
         assert (facts["sizes"], facts["problem"]) == (sizes, "")
-        assert facts["gops"] == len(reader.gops())
-        assert reader.base_hash is not None
+        assert facts["gops"] == len(reader.gops()) and reader.base_hash is not None
         assert facts["hash"] == facts["whole"] == reader.base_hash.hex()
 
 
@@ -212,8 +201,7 @@ def test_page_takes_bundles_apart_as_python_does(tmp_path: Path) -> None:
     wanted = [frame.payload for bundle in given for frame in unbundler.send(bundle)]
     data = tmp_path / "bundles.json"
     data.write_text(json.dumps([(b.kind is Kind.KEY, b.payload.hex()) for b in given]))
-    found = json.loads(run_node(BUNDLES, tmp_path, data))
-    assert found == [payload.hex() for payload in wanted]
+    assert json.loads(run_node(BUNDLES, tmp_path, data)) == [payload.hex() for payload in wanted]
     assert wanted[:40] == [frame.payload for frame in frames]
 
 

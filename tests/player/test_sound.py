@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import pytest
 
 import gvcodec
@@ -10,13 +11,12 @@ from tests.player_helpers import Play, beeping, hear_onset, with_beep
 
 #: What becomes of the sound is known.
 KNOWN = "window.player?.shown && (player.sound?.track || player.sound?.reason)"
-#: Sound runs, past so many seconds of the picture, and in step with its clock.
+#: Sound runs, past this many seconds of the picture, and in step with its clock.
 IN_STEP = """(player.sound.running && player.sound.heard() > %s
     && Math.abs(player.sound.heard() - player.timeAt(performance.now())) < 0.1)"""
 
 
 def skip_without_codec(page: Page) -> None:
-    """A browser without it says so."""
     if (reason := page.run("player.sound.reason")) and "does not decode" in reason:
         pytest.skip(reason)
 
@@ -61,8 +61,6 @@ def test_sound_plays_whatever_its_kind_and_the_tracks_before_it(play, tmp_path, 
 
 
 def test_the_track_that_is_marked_as_default_is_played(play: Play, tmp_path: Path) -> None:
-    import av
-
     source = with_beep(tmp_path / "a.mkv", "libopus", 48000, 0.0)
     with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv"), "w") as two:
         outputs = [two.add_stream_from_template(one.streams[n]) for n in (0, 1, 1)]

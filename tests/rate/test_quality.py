@@ -43,8 +43,7 @@ def coded() -> Pass:
 
 def judged(coded: Pass, metric: str, pool: str) -> float:
     clip = scenes()
-    extent = Extent(Clip(clip).format, len(clip), 0)
-    return Judge(metric, pool, opener(clip), extent)(coded)
+    return Judge(metric, pool, opener(clip), Extent(Clip(clip).format, len(clip), 0))(coded)
 
 
 def test_pools_are_those_of_the_frames(coded: Pass) -> None:
@@ -62,10 +61,8 @@ def test_judges_put_qualities_in_their_order(metric: str) -> None:
         pytest.skip(reason)
     clip, extent = EASY, Extent(Clip(EASY).format, len(EASY), 0)
     judge = Judge(metric, "mean", opener(clip), extent)
-    values = [
-        judge(run(opener(clip), dataclasses.replace(FAST, q=q), "", unwatched, len(clip)))
-        for q in (10, 40, 60)
-    ]
+    configs = (dataclasses.replace(FAST, q=q) for q in (10, 40, 60))
+    values = [judge(run(opener(clip), c, "", unwatched, len(clip))) for c in configs]
     assert values == sorted(values, reverse=True) and values[0] <= METRICS[metric].most
     wanted = round((values[0] + values[1]) / 2, 2)
     reached = encode_for(opener(clip), FAST, Target(metric, wanted), unwatched)
@@ -112,9 +109,8 @@ def test_smaller_pictures_are_judged_at_the_size_of_the_source() -> None:
     clip = make_clip(192, 128, 8, seed=2)
     scaler = Scaler(Clip(clip).format, (96, 0))
     small = [scaler.apply(planes) for planes in clip]
-    reached = encode_for(
-        opener(small), FAST, Target("psnr", 22.0), unwatched, open_original=opener(clip)
-    )
+    whole = opener(clip)
+    reached = encode_for(opener(small), FAST, Target("psnr", 22.0), unwatched, open_original=whole)
     up = Scaler(Reader(io.BytesIO(reached.coded.data)).header.format, (192, 128))
     shown = [up.apply(planes) for planes in api.decode_planes(reached.coded.data)]
     measured = fmean(psnr(a, b) for a, b in zip(clip, shown, strict=True))
@@ -127,14 +123,14 @@ def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
     write_clip(source, FORMAT, make_clip(96, 80, 12, seed=3), 512)
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "--base", "av1", "-y")
     wanted = ("--target", "psnr=34", "--target-of", "p5")
-    said = command("encode", source, stream, *wanted, "--max-size", "100k", *common)
-    assert "psnr (worst 5 %) 34." in said.stderr.decode()
-    assert "of 100000 bytes at most" in said.stderr.decode()
-    said = command("encode", source, stream, *wanted, "--max-size", "1200", *common)
-    assert "too few for psnr (worst 5 %) 34" in said.stderr.decode()
+    done = command("encode", source, stream, *wanted, "--max-size", "100k", *common)
+    assert "psnr (worst 5 %) 34." in done.stderr.decode()
+    assert "of 100000 bytes at most" in done.stderr.decode()
+    done = command("encode", source, stream, *wanted, "--max-size", "1200", *common)
+    assert "too few for psnr (worst 5 %) 34" in done.stderr.decode()
     assert stream.stat().st_size <= 1200
-    said = command("encode", source, stream, "--target", "psnr=24", "--scale", "1/2", *common)
-    assert "compares with the source's 96×80" in said.stderr.decode()
+    done = command("encode", source, stream, "--target", "psnr=24", "--scale", "1/2", *common)
+    assert "compares with the source's 96×80" in done.stderr.decode()
     options = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
     done = gvcodec.encode_file(source, stream, target="psnr=34", max_size=1200, **options)
     assert done.limit == 1200 and done.reached.value < done.wanted.value == 34
@@ -148,8 +144,8 @@ def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) ->
     found = gvcodec.verify(stream, source)
     assert found.enlarged_to == (96, 80) and found.compared == 12
     assert found.painted_psnr[0] == pytest.approx(done.reached.value)
-    said = command("verify", stream, "--source", source)
-    assert "compared at the source's 96×80" in said.stdout.decode()
+    verified = command("verify", stream, "--source", source)
+    assert "compared at the source's 96×80" in verified.stdout.decode()
     wide = dataclasses.replace(FORMAT, width=192)
     write_clip(tmp_path / "wide.mkv", wide, make_clip(192, 80, 12, seed=3), 512)
     with pytest.raises(UsageError, match="has 192×80 samples, the stream 48×40"):

@@ -1,12 +1,11 @@
-"""Rate control: files that fit a budget in real bytes, use it, and are no worse than files of
-constant quality."""
+"""Rate control: real bytes fit the budget, use it, and are no worse than constant quality."""
 
 import contextlib
 import dataclasses
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -62,10 +61,24 @@ def fit(planes: list[Planes], config: EncoderConfig, **budget: float) -> Fitted:
     return encode_to(opener(planes), config, Budget(**budget), unwatched)
 
 
-def constant(planes: list[Planes], q: int) -> Pass:
-    return run(
-        opener(planes), dataclasses.replace(FAST, base_q=q), "constant", unwatched, len(planes)
-    )
+def coded_by(planes: list[Planes], config: EncoderConfig, **changes: object) -> Pass:
+    config = dataclasses.replace(config, **changes)
+    return run(opener(planes), config, "", unwatched, len(planes))
+
+
+@pytest.fixture
+def curve(monkeypatch) -> Callable[[Callable[..., float]], None]:
+    """Passes get their sizes from a function of q, trim and preset; no frame is coded."""
+
+    def install(size_of: Callable[..., float]) -> None:
+        def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
+            size = round(size_of(q, trim, trial))
+            return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+
+        monkeypatch.setattr(sizes, "_pass", code)
+        monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
+
+    return install
 
 
 def test_budgets() -> None:
@@ -81,40 +94,32 @@ def test_budgets() -> None:
 
 @pytest.mark.parametrize("fastest", [0.7, 1.0, 1.4])
 @pytest.mark.parametrize(("bpp", "slope"), [(0.003, 0.2), (0.0045, 0.2), (0.003, 0.25)])
-def test_a_slower_preset_settles_what_the_fastest_is_off_by(monkeypatch, fastest, bpp, slope):
-    """Presets whose bytes differ: two full passes are enough. Sizes follow a curve, no frame is
-    coded."""
+def test_a_slower_preset_settles_what_the_fastest_is_off_by(curve, fastest, bpp, slope):
+    """Presets whose bytes differ: two full passes are enough."""
     clip = make_clip(1280, 720, 1, seed=1) * 100
     presets: list[int | None] = []
 
-    def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
-        presets.append(trial)
-        factor = fastest if trial == 10 else 0.99 if trial else 1.0
-        size = round(factor * 9e4 * math.exp(-slope * (q - 58) - 0.39 * (trim + 0.2)))
-        return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+    def size_of(q: float, trim: float, preset: int | None) -> float:
+        presets.append(preset)
+        factor = fastest if preset == 10 else 0.99 if preset else 1.0
+        return factor * 9e4 * math.exp(-slope * (q - 58) - 0.39 * (trim + 0.2))
 
-    monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
+    curve(size_of)
     size = 100 * bpp * 1280 * 720 / 8
-    fitted = fit(clip, EncoderConfig(base="av1"), size=size)
-    assert 0.95 * size <= len(fitted.coded.data) <= size
+    assert 0.95 * size <= len(fit(clip, EncoderConfig(base="av1"), size=size).coded.data) <= size
     assert presets.count(None) <= 2 and 1 <= presets.count(6) <= 2
 
 
 @pytest.mark.parametrize(("size", "full_passes"), [(3_000, 0), (9_500, 1)])
-def test_a_limit_out_of_reach_is_refused_after_one_pass_at_the_end_of_the_scale(
-    monkeypatch: pytest.MonkeyPatch, size: int, full_passes: int
-) -> None:
+def test_a_limit_out_of_reach_is_refused_after_one_pass_at_its_end(curve, size, full_passes):
     """Far out of reach: a trial says so. Little: one full pass, and none of finer quality."""
     tried: list[tuple[float, float, int | None]] = []
 
-    def code(search: Search, q: float, trim: float, trial: int | None = None) -> Pass:
-        tried.append((q, trim, trial))
-        size = round(3e5 * math.exp(-0.2 * (q - 58) - 0.9 * (trim + 0.2)))
-        return Pass(search.extent.format, bytes(size + 90), [size], 0, 0, 30, {}, [], q, "av1")
+    def size_of(q: float, trim: float, preset: int | None) -> float:
+        tried.append((q, trim, preset))
+        return 3e5 * math.exp(-0.2 * (q - 58) - 0.9 * (trim + 0.2))
 
-    monkeypatch.setattr(sizes, "_pass", code)
-    monkeypatch.setattr("gvcodec.rate.size.add_painted", lambda data, *given: data)
+    curve(size_of)
     with pytest.raises(UsageError, match="smallest possible size is"):
         fit(make_clip(1280, 720, 1, seed=1) * 20, EncoderConfig(base="av1"), size=size)
     assert [pass_[2] for pass_ in tried].count(None) == full_passes
@@ -124,7 +129,7 @@ def test_a_limit_out_of_reach_is_refused_after_one_pass_at_the_end_of_the_scale(
 def test_a_size_below_that_of_the_coarsest_quality_is_met_by_a_trim() -> None:
     planes = make_clip(192, 128, 16)
     config = EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
-    coarsest = run(opener(planes), dataclasses.replace(config, q=67), "", unwatched, len(planes))
+    coarsest = coded_by(planes, config, q=67)
     fitted = fit(planes, config, size=0.8 * len(coarsest.data))
     assert len(fitted.coded.data) <= 0.8 * len(coarsest.data) and fitted.passes <= 3
     assert fitted.coded.base_q == 63
@@ -146,8 +151,7 @@ def test_a_budget_that_cannot_be_met_names_the_one_that_can() -> None:
     with pytest.raises(UsageError, match="smallest possible size is about") as refused:
         fit(clip, FAST, size=100)
     smallest = int(re.findall(r"(\d+) bytes", str(refused.value))[1])
-    assert 100 < smallest < 2000
-    assert len(fit(clip, FAST, size=smallest).coded.data) <= smallest
+    assert 100 < smallest < 2000 and len(fit(clip, FAST, size=smallest).coded.data) <= smallest
 
 
 def test_a_budget_and_a_largest_rate_do_not_go_together() -> None:
@@ -156,8 +160,7 @@ def test_a_budget_and_a_largest_rate_do_not_go_together() -> None:
 
 
 def test_more_than_the_finest_quality_needs_is_not_filled() -> None:
-    clip = make_clip(48, 32, 4, seed=1)
-    fitted = fit(clip, FAST, size=10**6)
+    fitted = fit(make_clip(48, 32, 4, seed=1), FAST, size=10**6)
     assert len(fitted.coded.data) < 20_000 and fitted.coded.psnr_y > 50
 
 
@@ -171,8 +174,7 @@ def test_fitted_weights_count(monkeypatch) -> None:
     least = 6000 * 0.97  # so small a stream has coarse steps
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and len(answers) == 1
-    packets = packets_in(fitted.coded.data)
-    assert packets[0].payload == b"weights" * 100
+    assert packets_in(fitted.coded.data)[0].payload == b"weights" * 100
     fitted = fit(clip, config, size=6000)
     assert least <= len(fitted.coded.data) <= 6000 and not answers
     assert fitted.coded.notes == ["fitting does not pay"]
@@ -199,10 +201,8 @@ def test_command_line(tmp_path) -> None:
     gvcodec("decode", stream, tmp_path / "out.mkv", "--fidelity")
     stream.unlink()
     done = gvcodec("encode", source, stream, "--bpp", "0.0005", *common, fails=2)
-    assert done.stderr.decode().startswith(
-        "gvcodec: 14 bytes are not enough: the smallest possible size is "
-    )
-    assert not stream.exists()
+    refusal = "gvcodec: 14 bytes are not enough: the smallest possible size is "
+    assert done.stderr.decode().startswith(refusal) and not stream.exists()
     gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
 
 
@@ -216,8 +216,7 @@ def test_size_and_bitrate_count_the_sound(tmp_path) -> None:
     with stream.open("rb") as file:
         reader = Reader(file)
         list(reader.packets())
-    assert reader.track_size > 3000
-    assert 0.98 * 18_000 <= reader.size <= 18_000
+    assert reader.track_size > 3000 and 0.98 * 18_000 <= reader.size <= 18_000
     gvcodec("encode", source, stream.with_suffix(".mp4"), "--bitrate", "140k", *common)
     assert 0.95 * 21_000 <= stream.with_suffix(".mp4").stat().st_size <= 21_000
 
@@ -226,18 +225,15 @@ def test_size_and_bitrate_count_the_sound(tmp_path) -> None:
 def test_the_mean_rate_stays_below_maxrate(keyint: int) -> None:
     """Of a hard clip: grain that is new in every frame."""
     rng = np.random.default_rng(1)
-    clip = [
-        (np.clip(y + rng.normal(0, 60, y.shape), 0, 1023).astype(np.uint16), u, v)
-        for y, u, v in make_clip(192, 128, 150, seed=2)
-    ]
+    grain = lambda y: np.clip(y + rng.normal(0, 60, y.shape), 0, 1023).astype(np.uint16)
+    clip = [(grain(y), u, v) for y, u, v in make_clip(192, 128, 150, seed=2)]
     free = dataclasses.replace(FAST, q=30, keyint=keyint)
     capped = dataclasses.replace(free, maxrate=200_000, threads=2)
     most = 200_000 * len(clip) / 25 / 8
     assert len(api.encode(clip, frame_rate=25, config=free)) > 2 * most
     data = api.encode(clip, frame_rate=25, config=capped)
     assert 0.5 * most < len(data) < most
-    again = dataclasses.replace(capped, threads=1)
-    assert api.encode(clip, frame_rate=25, config=again) == data
+    assert api.encode(clip, frame_rate=25, config=dataclasses.replace(capped, threads=1)) == data
 
 
 def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> None:
@@ -257,16 +253,10 @@ def test_a_rate_out_of_reach_changes_nothing_and_a_wrong_one_is_refused() -> Non
 
 def test_target_is_met_by_no_more_than_needed() -> None:
     clip = make_clip(128, 96, 12, seed=6)
-    config = FAST
-    reached = encode_for(opener(clip), config, parse_target("psnr=33.3"), unwatched)
-    measured = [
-        psnr(a, b) for a, b in zip(clip, api.decode_planes(reached.coded.data), strict=True)
-    ]
-    assert 33.3 <= sum(measured) / len(measured) == pytest.approx(reached.value)
-    coarser = run(
-        opener(clip), dataclasses.replace(config, base_q=reached.base_q + 1), "", unwatched, 12
-    )
-    assert coarser.psnr_y < 33.3
+    reached = encode_for(opener(clip), FAST, parse_target("psnr=33.3"), unwatched)
+    shown = api.decode_planes(reached.coded.data)
+    assert 33.3 <= np.mean([*map(psnr, clip, shown)]) == pytest.approx(reached.value)
+    assert coded_by(clip, FAST, base_q=reached.base_q + 1).psnr_y < 33.3
 
 
 def still(luma: np.ndarray) -> list[Planes]:
@@ -287,7 +277,7 @@ def test_a_target_is_met_where_pictures_are_lossless(clip: list[Planes], decibel
     assert reached.value >= decibels
     if decibels <= 48:
         # Not the first that is lossless.
-        finest = run(opener(clip), dataclasses.replace(FAST, base_q=0), "finest", unwatched, 4)
+        finest = coded_by(clip, FAST, base_q=0)
         # Of these clips every quality has about the same bytes, lossless ones too.
         assert len(reached.coded.data) <= len(finest.data) + 8
         assert reached.base_q > 45 or len(finest.data) < 300
@@ -348,12 +338,12 @@ def test_qualities_beyond_66_are_coded_smaller() -> None:
         {"q": math.nan},
     ):
         with pytest.raises(UsageError, match="q is 0…6[367] here, not"):
-            run(opener(make_clip(64, 48, 1)), dataclasses.replace(FAST, **wrong), "", unwatched, 1)
+            coded_by(make_clip(64, 48, 1), FAST, **wrong)
 
 
 def test_a_size_below_that_of_66_is_met_at_reduced_size() -> None:
     planes, config = make_clip(192, 128, 16), EncoderConfig(base="av1", fit=0, keyint=0, threads=1)
-    floor = run(opener(planes), dataclasses.replace(config, q=66), "", unwatched, len(planes))
+    floor = coded_by(planes, config, q=66)
     fitted = fit(planes, config, size=0.92 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header
     assert len(fitted.coded.data) <= 0.92 * len(floor.data) and header.scale < 1 and header.q <= 63
@@ -362,10 +352,7 @@ def test_a_size_below_that_of_66_is_met_at_reduced_size() -> None:
 def test_the_smallest_size_of_a_black_clip_is_not_that_of_the_coarsest_quality() -> None:
     """Its bytes do not fall with q."""
     clip = still(np.full((64, 64), 64))
-    sizes = [
-        len(run(opener(clip), dataclasses.replace(FAST, base_q=q), "x", unwatched, 4).data)
-        for q in (0, 67)
-    ]
+    sizes = [len(coded_by(clip, FAST, base_q=q).data) for q in (0, 67)]
     assert len(fit(clip, FAST, size=min(sizes)).coded.data) <= min(sizes)
     with pytest.raises(UsageError, match="smallest possible size is") as caught:
         fit(clip, FAST, size=min(sizes) - 12)

@@ -40,12 +40,9 @@ class Tokenizer:
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
-    """A square of noise that moves over noise: (count, 256, 256, 3)."""
     rng = np.random.default_rng(seed)
-    ground, square = (
-        np.kron(rng.integers(0, 256, (n, n, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
-        for n in (16, 4)
-    )
+    cells, ones = (rng.integers(0, 256, (n, n, 3), np.uint8) for n in (16, 4)), (16, 16, 1)
+    ground, square = (np.kron(cell, np.ones(ones, np.uint8)) for cell in cells)
     frames = np.repeat(ground[None], count, 0)
     for number, frame in enumerate(frames):
         frame[64:128, 8 * number : 8 * number + 64] = square
@@ -158,9 +155,8 @@ def test_the_loss_is_a_cross_entropy_over_all_frames() -> None:
     model = random_model()
     rng = np.random.default_rng(0)
     asked, keys = rng.normal(size=(3, 64)), rng.normal(size=(20, 64))
-    found = match_losses(
-        model, *(torch.from_numpy(x).float() for x in (asked, keys)), torch.tensor([4, 0, 19])
-    )
+    tensors = (torch.from_numpy(x).float() for x in (asked, keys))
+    found = match_losses(model, *tensors, torch.tensor([4, 0, 19]))
     q, k = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (asked, keys))
     for name, scale in (("attention", 14.0), ("cosine", 1 / 0.07)):
         logits = scale * q @ k.T
@@ -182,16 +178,13 @@ def demo() -> Clip:
     """The built-in clip as the shipped networks see it: as it is, coded, and another part of it."""
     kept = [picture for n, picture in enumerate(demo_frames(6 * FRAMES)) if n % 6 == 0]
     assert len(kept) == FRAMES
-    source, part = (
-        np.stack([np.asarray(thumbnail_of(picture)) for picture in pictures])
-        for pictures in (kept, [picture[24:, :256] for picture in kept])
-    )
+    crops = [picture[24:, :256] for picture in kept]
+    source, part = (np.stack([*map(thumbnail_of, pictures)]) for pictures in (kept, crops))
     forms = [source, decode(encode([source], 50))[0], part]
     read = FrameTokens()
-    patches, latents = (
-        torch.from_numpy(np.stack([np.asarray(look(form), np.float32) for form in forms]))
-        for look in (lambda rgb: read.small.narrow(read.patches(rgb)), read.latents)
-    )
+    looks = lambda rgb: read.small.narrow(read.patches(rgb)), read.latents
+    arrays = (np.stack([np.asarray(look(form), np.float32) for form in forms]) for look in looks)
+    patches, latents = map(torch.from_numpy, arrays)
     return Clip("demo", patches, latents, patches.mean(2))
 
 
@@ -200,8 +193,7 @@ def thumbnail_of(picture: np.ndarray) -> np.ndarray:
 
 
 def test_the_shipped_weights_tell_moments_of_a_clip_apart(demo: Clip) -> None:
-    shipped = lp_comp.load(LP_COMP.find())
-    whole = judge(shipped, [demo])["loss"]
+    whole = judge(lp_comp.load(LP_COMP.find()), [demo])["loss"]
     zeroed, mixed = (lp_comp.load(LP_COMP.find()) for _ in "ab")
     with torch.no_grad():
         zeroed.last.weight.zero_()
@@ -216,10 +208,8 @@ def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None
     """QC-Comp's projections: a frame as it is asks for the coded one."""
     shipped = lp_comp.load(LP_COMP.find())
     with torch.no_grad():
-        asked, keys, _ = (
-            shipped(shipped.tokens(patches.float(), latents.float()))
-            for patches, latents in zip(demo.patches, demo.latents, strict=True)
-        )
+        forms = zip(demo.patches.float(), demo.latents.float(), strict=True)
+        asked, keys, _ = (shipped(shipped.tokens(*form)) for form in forms)
 
         def missed() -> float:
             return float(match_losses(shipped, asked, keys, torch.arange(FRAMES))["attention"])
@@ -237,16 +227,14 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
         video = add_video(container, 320, 192, "ffv1", 24)
         moments = [picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0]
         put_pictures(container, video, moments)
-    command = ["encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1"]
-    run(*command)
+    run("encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1")
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1")
     with open_summarised(str(stream)) as file:
         ((name, own),) = file.vectors.items()
     assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))
     for ranking in ("cosine", "qc"):
         run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0")
-        found = json.loads(capsys.readouterr().out)["moments"][0]
-        assert abs(found["frame"] - 6) <= 2
+        assert abs(json.loads(capsys.readouterr().out)["moments"][0]["frame"] - 6) <= 2
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
     with open_summarised(str(stream)) as file:
         assert file.vectors[name].frames.tolist() == [0, 6]

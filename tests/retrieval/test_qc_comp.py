@@ -30,8 +30,7 @@ def test_attention_is_a_softmax_over_a_segment_and_the_question(segment: int) ->
     query, values = rng.normal(size=(3, 8)), rng.normal(size=(21, 8))
     ask, look = (np.eye(8) + 0.3 * rng.normal(size=(8, 8)) for _ in range(2))
     found = Attention(ask, look, 2.5).mass(query, values, segment)
-    wanted = define_mass(query, values, ask, look, 2.5, segment)
-    assert np.allclose(found, wanted)
+    assert np.allclose(found, define_mass(query, values, ask, look, 2.5, segment))
     plain = Attention(sharpness=2.5).mass(query, values, segment)
     assert np.allclose(plain, define_mass(query, values, np.eye(8), np.eye(8), 2.5, segment))
     assert not np.allclose(plain, found)
@@ -79,8 +78,7 @@ def test_attention_does_not_overflow() -> None:
 
 
 def test_position_in_the_file_does_not_change_the_attention_inside_segments() -> None:
-    """The same segment at the beginning, in the middle and at the end gets the same scores; one
-    softmax over the whole file spreads its attention over what else there is."""
+    """The same segment scores alike anywhere; one softmax over the file would not do that."""
     rng = np.random.default_rng(1)
     wanted, asked = rng.normal(size=(SEGMENT, 32)), rng.normal(size=32)
     wanted[5] = asked + 0.3 * rng.normal(size=32)
@@ -93,11 +91,9 @@ def test_position_in_the_file_does_not_change_the_attention_inside_segments() ->
         for segment, kept in ((SEGMENT, local), (0, whole)):
             kept.append(attend(asked[None], [0.0], values, frames, segment=segment)[place])
     assert np.ptp(local) == pytest.approx(0, abs=1e-12)
-    mass = [
-        Attention().mass(asked[None], np.concatenate([wanted, others[:n]]), 0)[5, 0]
-        for n in (0, len(others))
-    ]
-    assert mass[1] < mass[0]
+    few, many = (np.concatenate([wanted, others[:n]]) for n in (0, len(others)))
+    few, many = (Attention().mass(asked[None], values, 0)[5, 0] for values in (few, many))
+    assert many < few
 
 
 def test_search_ranks_by_attention(tmp_path, scenes, capsys):  # noqa: F811

@@ -1,5 +1,4 @@
-"""Summaries: the packet, its place in the file, what tools keep of it, and searching by it. One
-file, since all of it is about the same scenes."""
+"""Summaries: the packet, its place in the file, what tools keep of it, and searching by it."""
 
 import io
 import json
@@ -13,16 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from gvcodec.api.frames import decode_planes
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage
 from gvcodec.bitstream.varint import encode_var
+from gvcodec.cli.play import serve
+from gvcodec.codec.gops import GopSource
 from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
+from gvcodec.models import GUIDE
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
+from gvcodec.retrieval.features import PatchTokens
 from gvcodec.retrieval.making import SHARE, Budget, summarize
 from gvcodec.retrieval.ranking import best, scores
 from gvcodec.retrieval.summary import Summary, quantise
+from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import before_keys, clips_equal, coded, packets_in, rewritten, run
@@ -60,7 +65,6 @@ def toy() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Planes]:
-    """Four scenes of ten frames, very different."""
     found = [make_clip(64, 48, 10, seed) for seed in (1, 5, 9)]
     found.append([(1023 - y, 1023 - u, 1023 - v) for y, u, v in found[0]])
     return [planes for scene in found for planes in scene]
@@ -81,7 +85,6 @@ def payloads(data: bytes) -> list[bytes]:
 
 
 def write_still(path: Path, planes: Planes) -> None:
-    """A frame of 8 bits as y4m."""
     data = b"".join(np.rint(plane / 4).astype(np.uint8).tobytes() for plane in planes)
     path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\nFRAME\n" + data)
 
@@ -111,19 +114,11 @@ def head(
     return bytes([version]) + ID + sizes + bytes([step, leak, first, 30])
 
 
-HOSTILE = {
-    "version": head(version=2),
-    "no-dimension": head(dim=0),
-    "dimension": head(dim=5000),
-    "no-stride": head(stride=0),
-    "stride": head(stride=1 << 40),
-    "leak": head(leak=9),
-    "scale": head(first=64),
-    "short": b"\1" + ID[:3],
-    "empty": b"",
-    "bytes-behind": head() + bytes(range(1, 200)),
-    "escapes": head(first=63) + b"\xff" * 100,
-}
+FIELDS = {"version": 2, "dim": 5000, "stride": 1 << 40, "leak": 9, "first": 64}
+HOSTILE = {name: head(**{name: value}) for name, value in FIELDS.items()}
+HOSTILE |= {"no-dimension": head(dim=0), "no-stride": head(stride=0), "empty": b""}
+HOSTILE |= {"short": b"\1" + ID[:3], "bytes-behind": head() + bytes(range(1, 200))}
+HOSTILE["escapes"] = head(first=63) + b"\xff" * 100
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -139,9 +134,8 @@ def test_a_made_up_number_of_vectors_takes_no_memory() -> None:
 
 def test_every_gop_begins_with_its_summary_and_frames_stay(scenes: list[Planes]) -> None:
     plain, summarised = made(scenes, summary=False), made(scenes)
-    assert [p.payload for p in packets_in(plain) if p.is_frame] == [
-        p.payload for p in packets_in(summarised) if p.is_frame
-    ]
+    one, other = ([p for p in packets_in(d) if p.is_frame] for d in (plain, summarised))
+    assert one == other
     reader = Reader(io.BytesIO(summarised))
     for gop in reader.gops():
         first = next(reader.packets_of(gop))
@@ -166,8 +160,7 @@ def test_summaries_take_a_hundredth_where_there_is_room_for_a_vector() -> None:
         vectors = rng.integers(-4, 5, (240, 48)).astype(np.int8)
         before = budget.spent
         payload = budget.packet(vectors, 1, size).payload
-        assert budget.spent - before == len(payload) + 5
-        assert budget.spent <= SHARE * budget._bytes
+        assert budget.spent - before == len(payload) + 5 and budget.spent <= SHARE * budget._bytes
     assert Summary.unpack(payload, 240).stride < 256
     assert len(Summary.unpack(Budget(Toy()).packet(vectors, 1, 10).payload, 240).vectors) == 1
 
@@ -198,10 +191,7 @@ def test_cut_cat_and_repair_keep_summaries(tmp_path, scenes: list[Planes]) -> No
 
 def test_a_damaged_summary_does_not_move_to_another_gop(scenes: list[Planes]) -> None:
     data = bytearray(made(scenes))
-    gops = Reader(io.BytesIO(bytes(data))).gops()
-    data[gops[2].offset + 8] ^= 1
-    from gvcodec.codec.gops import GopSource
-
+    data[Reader(io.BytesIO(bytes(data))).gops()[2].offset + 8] ^= 1
     salvage = Salvage(io.BytesIO(bytes(data)))
     found = [gop.summary is not None for gop in GopSource(salvage.header, salvage.events())]
     assert found == [True, True, False, True]
@@ -253,9 +243,9 @@ def test_a_refused_summary_is_a_line_and_the_others_are_searched(tmp_path, scene
     path = tmp_path / "a.gvc"
     path.write_bytes(rewritten(plain, lambda packets: before_keys(packets, given)))
     run("search", f"{path}@0.96", path, "--json")
-    said = capsys.readouterr()
-    assert "GOP at frame 0: summary: field out of range; left out" in said.err
-    assert json.loads(said.out)["moments"][0]["gop"] == [20, 10]
+    shown = capsys.readouterr()
+    assert "GOP at frame 0: summary: field out of range; left out" in shown.err
+    assert json.loads(shown.out)["moments"][0]["gop"] == [20, 10]
 
 
 def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
@@ -264,11 +254,10 @@ def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
     for number in range(3):
         (folder / f"{number}.gvc").write_bytes(made(scenes[10 * number : 10 * number + 20]))
     (folder / "broken.gvc").write_bytes(b"no stream")
-    command = ["search", f"{folder / '1.gvc'}@0.1", str(folder), "--json", "-k", "2"]
-    run(*command)
-    said = capsys.readouterr()
-    assert "broken.gvc: not a gvcodec file" in said.err
-    moments = json.loads(said.out)["moments"]
+    run("search", f"{folder / '1.gvc'}@0.1", folder, "--json", "-k", "2")
+    shown = capsys.readouterr()
+    assert "broken.gvc: not a gvcodec file" in shown.err
+    moments = json.loads(shown.out)["moments"]
     assert {Path(moment["file"]).name for moment in moments} == {"0.gvc", "1.gvc"}
 
 
@@ -284,8 +273,7 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
             found[exact] = json.loads(capsys.readouterr().out)["moments"]
         near, there = found["0"][0], found["1"][0]
         assert near["within"] >= abs(near["frame"] - frame) / 25 > 0
-        assert (there["frame"], there["within"]) == (frame, 0)
-        assert found["1"][1:] == found["0"][1:]
+        assert (there["frame"], there["within"]) == (frame, 0) and found["1"][1:] == found["0"][1:]
     for exact, word in (("1", " exact "), ("0", " ± 0.")):
         run("search", still, path, "--embedder", "toy", "--exact", exact)
         assert word in capsys.readouterr().out.splitlines()[0]
@@ -299,9 +287,9 @@ def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], ca
     path.write_bytes(data)
     write_still(still, scenes[15])
     run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
-    said = capsys.readouterr()
-    assert "the exact frame is not known" in said.err and said.err.count("\n") == 1
-    assert json.loads(said.out)["moments"][0]["gop"] == [10, 10]
+    shown = capsys.readouterr()
+    assert "the exact frame is not known" in shown.err and shown.err.count("\n") == 1
+    assert json.loads(shown.out)["moments"][0]["gop"] == [10, 10]
 
 
 def test_best_moments_are_apart() -> None:
@@ -317,15 +305,13 @@ def test_best_moments_are_apart() -> None:
 
 
 @pytest.mark.parametrize("more", [["--summary-rate", "0"], ["--summary", "nothing"]])
-def test_a_summary_that_cannot_be_is_told(tmp_path, scenes: list[Planes], more) -> None:
+def test_an_impossible_summary_is_refused(tmp_path, scenes: list[Planes], more) -> None:
     (tmp_path / "in.gvc").write_bytes(made(scenes[:2], summary=False))
     run("summarize", tmp_path / "in.gvc", "-o", tmp_path / "o.gvc", *more, code=2)
     assert not (tmp_path / "o.gvc").exists()
 
 
 def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
-    from gvcodec.retrieval.thumbnails import thumbnail
-
     small = embedders.make("small")
     assert isinstance(small, embedders.Embedder) and embedders.shipped_ids()[small.id] == "small"
     pictures = np.stack([thumbnail(scenes[n], Colour(), small.side) for n in (0, 2, 12, 22, 32)])
@@ -341,30 +327,22 @@ def test_the_shipped_embedder_tells_scenes_apart(scenes: list[Planes]) -> None:
 
 def test_patch_tokens_are_those_of_the_network_in_torch(scenes: list[Planes]) -> None:
     torch = pytest.importorskip("torch")
-    from gvcodec.models import GUIDE
     from gvcodec.perceptual import Features, read_weights
-    from gvcodec.retrieval.features import PatchTokens
-    from gvcodec.retrieval.thumbnails import thumbnail
 
     path = GUIDE.find()
     rgb = np.stack([thumbnail(scenes[n], Colour(), 64) for n in (0, 30)])
-    x = torch.from_numpy(rgb).movedim(3, 1) / 255
-    x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
-        [0.229, 0.224, 0.225]
-    ).view(3, 1, 1)
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    x = (torch.from_numpy(rgb).movedim(3, 1) / 255 - mean) / deviation
     maps = list(Features("vgg", read_weights(path), blur_pool=True)(x))[1:4]
     wanted = []
     for stage in maps:
         cells = stage.unflatten(3, (4, -1)).unflatten(2, (4, -1)).movedim(4, 3).flatten(4)
         wanted += [cells.mean(4), cells.std(4, correction=0)]
     tokens = torch.cat(wanted, 1).flatten(2).transpose(1, 2).numpy()
-    assert tokens.std() > 0.05
-    assert np.allclose(PatchTokens(path)(rgb), tokens, atol=2e-4)
+    assert tokens.std() > 0.05 and np.allclose(PatchTokens(path)(rgb), tokens, atol=2e-4)
 
 
 def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
-    from safetensors.numpy import save_file
-
     other = tmp_path / "other.safetensors"
     save_file({"centre": np.zeros(3, np.float32)}, other, {"network": "00"})
     with pytest.raises(WrongModelError, match="other.safetensors"):
@@ -392,7 +370,6 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
         text_projection = torch.zeros(7, 12)
 
         def eval(self) -> None: ...
-
         def encode_image(self, x: Any) -> Any:
             assert x.shape[1:] == (3, 32, 32) and float(x.abs().max()) <= 1
             return x.mean((2, 3)).repeat(1, 4)
@@ -404,9 +381,8 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
         assert (model, pretrained) == ("tiny", str(weights))
         return Model(), None, None
 
-    fake = types.SimpleNamespace(
-        get_tokenizer=lambda _: lambda words: words, create_model_and_transforms=create
-    )
+    fake = types.SimpleNamespace(create_model_and_transforms=create)
+    fake.get_tokenizer = lambda _: lambda words: words
     monkeypatch.setitem(sys.modules, "open_clip", fake)
     weights = tmp_path / "weights.safetensors"
     weights.touch()
@@ -418,9 +394,7 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
         assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
 
 
-def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
-    from gvcodec.cli.play import serve
-
+def test_the_player_shows_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
     for summary in (True, False):
         path = tmp_path / f"{summary}.gvc"
         path.write_bytes(made(scenes, summary))
@@ -431,8 +405,6 @@ def test_the_player_is_told_the_moments_of_a_summary(tmp_path, scenes: list[Plan
 
 
 def test_the_player_begins_at_what_is_searched_for(tmp_path, scenes: list[Planes]) -> None:
-    from gvcodec.cli.play import serve
-
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
     with serve(str(path), ["--fidelity", "--find", f"{path}@0.96"]) as server:

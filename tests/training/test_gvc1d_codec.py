@@ -81,8 +81,7 @@ def test_parts_are_measured_beside_the_whole(shards: Path, tmp_path: Path) -> No
     assert parts.main([str(word) for word in words]) == 0
     found = json.loads(out.read_text())
     assert found.keys() == {"whole", *spoilt.CODEC}
-    zeroed = found["contexts of the entropy model: zeroed"]
-    assert zeroed["J of I"] > 5
+    assert found["contexts of the entropy model: zeroed"]["J of I"] > 5
 
 
 @pytest.mark.parametrize("form", ["paper", "transform"])
@@ -104,10 +103,8 @@ def test_shipped_tokens_of_the_paper_s_form_are_alive() -> None:
     form = paper_form.PaperForm().eval()
     form.load_state_dict(load_file(Path(paper_form.__file__).with_name("paper-form.safetensors")))
     rng = np.random.default_rng(1)
-    runs = [
-        [paper_form.Planes(*(_smooth(rng, shape) for shape in ((64, 64), (2, 32, 32))))]
-        for _ in range(8)
-    ]
+    shapes = (64, 64), (2, 32, 32)
+    runs = [[paper_form.Planes(*(_smooth(rng, shape) for shape in shapes))] for _ in range(8)]
     x, _ = paper_form.Material.batch(runs, 8, rng)
     rate, nothing = torch.zeros(8), torch.zeros(8, paper_form.TOKENS, paper_form.CHANNELS)
     with torch.no_grad():
@@ -120,7 +117,6 @@ def test_shipped_tokens_of_the_paper_s_form_are_alive() -> None:
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Levels that vary slowly."""
     coarse = rng.integers(20, 235, (*shape[:-2], shape[-2] // 32 + 1, shape[-1] // 32 + 1))
     rows, columns = (
         np.linspace(0, n - 1.001, m) for n, m in zip(coarse.shape[-2:], shape[-2:], strict=True)

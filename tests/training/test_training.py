@@ -18,6 +18,7 @@ from gvcodec.painter.model import CONDITION
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Objective, crop_rgb, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, temporal_loss
+from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.types import Colour
 from gvcodec.util.tensors import SMALL, to_rgb
 from tests.clips import blurred_clip
@@ -28,12 +29,12 @@ from training.crops import Cache
 from training.loop import Loop, Schedule
 from training.material import LENGTH, RECORD, WINDOW
 from training.painter import PainterWork, TrainConfig, make_loop
+from training.perceptual_pairs import make_pairs
 from training.settings import read_settings
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    """Two toy clips, one of them held out."""
     folder = tmp_path_factory.mktemp("cache")
     with open(folder / "index.jsonl", "w") as index:
         for number, name in enumerate(("train", "held")):
@@ -52,7 +53,6 @@ def cache(tmp_path_factory) -> Path:
 
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
-    """A run from the shipped painter."""
     values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
     return TrainConfig(cache=str(cache), out=str(out), initial=str(PAINTER.find()), **values)
@@ -63,12 +63,10 @@ def test_batches_hold_runs_with_sources_and_motion(cache):
     assert batch.base[0].shape == (4, LENGTH, 1, 128, 128)
     assert batch.source[1].shape == (4, LENGTH, 2, 64, 64)
     assert batch.vectors.shape == (4, LENGTH, 2, 8, 8) and batch.condition.shape == (4, CONDITION)
-    # Flips turn vectors along with pictures: the motion-compensated sources agree where motion is
-    # told.
+    # Flips turn vectors along with pictures: the motion-compensated sources agree.
     before, now = batch.source[0][:, 0], batch.source[0][:, 1]
     assert float(temporal_loss(now, before, now, now, batch.vectors[:, 1] * 0).mean()) > 0.02
-    inner = temporal_loss(now, before, now * 0, now * 0, batch.vectors[:, 1])
-    assert float(inner.max()) < 0.01
+    assert float(temporal_loss(now, before, now * 0, now * 0, batch.vectors[:, 1]).max()) < 0.01
 
 
 def test_cache_that_is_not_there(tmp_path):
@@ -88,12 +86,9 @@ def test_colour_conversion_of_known_values():
 
 
 def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
-    from gvcodec.perceptual.vgg import PerceptualLoss
-
     generator = torch.Generator().manual_seed(0)
-    source = torch.nn.functional.avg_pool2d(torch.rand(2, 3, 132, 132, generator=generator), 5, 1)[
-        ..., :64, :96
-    ]
+    noise = torch.rand(2, 3, 132, 132, generator=generator)
+    source = torch.nn.functional.avg_pool2d(noise, 5, 1)[..., :64, :96]
     other = (source + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     wanted, exact = perceptual.dists(), PerceptualLoss()
     a, b = other.clone().requires_grad_(), other.clone().requires_grad_()
@@ -112,7 +107,6 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
         above, below = (exact(x, reference)[0].sum() for x in (other + step, other - step))
         change = above - below
     assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
-
     # Whole batches, as on a GPU.
     batched, e = PerceptualLoss(batched=True), other.clone().requires_grad_()
     pair = batched(e, batched.reference(source))
@@ -169,10 +163,8 @@ def test_training_resumes_where_it_stopped(cache, tmp_path):
 
 def test_the_rate_warms_up_and_falls():
     schedule = Schedule(rate=1.0, plan_minutes=10, warm_up=300)
-    assert schedule.rate_at(0, 0) == pytest.approx(1 / 300)
-    assert schedule.rate_at(299, 0) == 1
-    assert schedule.rate_at(999, 5) == pytest.approx(0.5)
-    assert schedule.rate_at(999, 50) == 0.05
+    assert schedule.rate_at(0, 0) == pytest.approx(1 / 300) and schedule.rate_at(299, 0) == 1
+    assert schedule.rate_at(999, 5) == pytest.approx(0.5) and schedule.rate_at(999, 50) == 0.05
     assert Schedule(1.0, 10, plan_steps=100, warm_up=1).rate_at(50, 0) == pytest.approx(0.5)
 
 
@@ -248,8 +240,7 @@ def test_figures_tell_the_shipped_painter_from_dead_ones(cache):
 
 
 def test_alarms_are_checked_and_end_the_run_with_all_saved(cache, tmp_path, monkeypatch):
-    settings = config(cache, tmp_path)
-    loop = make_loop(settings)
+    loop = make_loop(config(cache, tmp_path))
     loop.schedule = replace(loop.schedule, check_steps=2)
     checked = []
 
@@ -290,9 +281,8 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
     codes = torch.arange(1024).reshape(32, 32)
     plane = ((codes + 0.3) / 1023).requires_grad_(True)
     shown = eight_bits(plane)
-    assert np.array_equal(
-        (shown.detach() * 1023 / 4).round().numpy(), to_eight_bits(codes.numpy().astype(np.uint16))
-    )
+    wanted = to_eight_bits(codes.numpy().astype(np.uint16))
+    assert np.array_equal((shown.detach() * 1023 / 4).round().numpy(), wanted)
     shown.sum().backward()
     assert torch.equal(plane.grad, torch.ones(32, 32))
     planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
@@ -301,15 +291,11 @@ def test_losses_see_what_viewers_of_eight_bits_see() -> None:
 
 
 def test_material_for_a_small_perceptual_network(cache):
-    from gvcodec.perceptual.vgg import PerceptualLoss
-    from training.perceptual_pairs import make_pairs
-
     leading = perceptual.guide_network("small")
     assert leading is not None
     teacher = PerceptualLoss(weights=leading[1])
-    pairs, again = (
-        make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1) for _ in range(2)
-    )
+    make = lambda: make_pairs([Cache(cache, held_out=False)], teacher, 3, seed=1)
+    pairs, again = make(), make()
     assert len(pairs) == 3 and pairs.painted.shape == pairs.gradient.shape == (3, 3, 128, 128)
     assert all(map(torch.equal, vars(pairs).values(), vars(again).values()))
     assert float(pairs.distances.min()) > 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from gvcodec.errors import UsageError
 from gvcodec.gvc1d.checkpoint import load_model, save_model
 from gvcodec.gvc1d.config import LARGE, Transformer
 from tests.clips import add_video, put_pictures
+from tests.conftest import in_process
 from tests.gvc1d.models import TINY, make_model
 from training.alarms import Alarm
 from training.gvc1d.alarms import Figures
@@ -41,7 +41,6 @@ def _write_clip(path: Path, frames: int, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips, a picture, and a septuplet of numbered pictures."""
     folder = tmp_path_factory.mktemp("tree")
     for i, name in enumerate(("one.mp4", "two-b.mp4")):
         _write_clip(folder / name, 12, i)
@@ -61,28 +60,17 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     place = tmp_path_factory.mktemp("run")
     (place / "tiny.json").write_text(TINY.to_json())
-    return TrainConfig(
-        data=str(tree),
-        out=str(place / "out"),
-        cache=str(place / "cache"),
-        network=str(place / "tiny.json"),
-        held_out=0.0,
-        check_steps=1000,
-        size=64,
-        batch=1,
-        frames=2,
-        length=2,
-        samples=4,
-        qs=(50, 63),
-        threads=1,
-    )
+    names = {"out": "out", "cache": "cache", "network": "tiny.json"}
+    places = {key: str(place / name) for key, name in names.items()}
+    small = {"size": 64, "batch": 1, "frames": 2, "length": 2, "samples": 4, "qs": (50, 63)}
+    usual = {"held_out": 0.0, "check_steps": 1000, "threads": 1}
+    return TrainConfig(data=str(tree), **places, **small, **usual)
 
 
 def test_material_is_found_as_it_lies(tree: Path, tmp_path: Path) -> None:
     found = {p.name for p in list_clips(tree)}
     assert found == {"one.mp4", "two-b.mp4", "0001", "photo.jpg"}
-    without = {p.name for p in list_clips(tree, ("sequences",))}
-    assert without == found - {"0001"}
+    assert {p.name for p in list_clips(tree, ("sequences",))} == found - {"0001"}
     with pytest.raises(UsageError, match="no videos or pictures"):
         list_clips(tmp_path)
 
@@ -128,11 +116,8 @@ def test_every_configuration_takes_three_steps(path, config, tmp_path):
     loop = Loop(work, schedule_of(stage))
     for _ in range(3):
         loop.step()
-    moved = {
-        name
-        for (name, p), b in zip(work.model.named_parameters(), before, strict=True)
-        if not torch.equal(p, b)
-    }
+    parameters = zip(work.model.named_parameters(), before, strict=True)
+    moved = {name for (name, p), b in parameters if not torch.equal(p, b)}
     assert moved
     if stage.trains == "decoder":
         assert all(name.startswith("decoder") for name in moved)
@@ -146,18 +131,14 @@ def test_a_run_resumes_and_writes_its_model(config: TrainConfig, tmp_path: Path)
     assert load_model(tmp_path / "a/gvc1d.safetensors").config == TINY
     card = json.loads((tmp_path / "a/gvc1d.json").read_text())
     assert card["steps"] == 3 and card["window frames"] == 12
-    again = Loop(Work(config, "cpu"), schedule_of(config), tmp_path / "a")
-    assert again.steps == 3
+    assert Loop(Work(config, "cpu"), schedule_of(config), tmp_path / "a").steps == 3
 
 
 def test_two_processes_end_with_the_weights_of_one(config: TrainConfig, tmp_path: Path) -> None:
     """torchrun with two processes on the processor, against one that takes twice the batches."""
     settings = replace(config, accumulate=1)
-    lines = []
     keys = "data cache network size batch frames length samples qs held_out threads check_steps"
-    for key in keys.split():
-        value = getattr(settings, key)
-        lines.append(f"{key} = {json.dumps(value)}")
+    lines = [f"{key} = {json.dumps(getattr(settings, key))}" for key in keys.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     models = []
     for name, count in (("one", 1), ("two", 2)):
@@ -165,16 +146,8 @@ def test_two_processes_end_with_the_weights_of_one(config: TrainConfig, tmp_path
         (tmp_path / f"{name}.toml").write_text("\n".join(text))
         run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         run += [f"--nproc-per-node={count}", "-m", "training", "gvc1d"]
-        done = subprocess.run(
-            [*run, str(tmp_path / f"{name}.toml"), "--steps", "3", "--device", "cpu"],
-            check=False,
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        words = [*run[1:], tmp_path / f"{name}.toml", "--steps", "3", "--device", "cpu"]
+        in_process(*words, env=environment, cwd=ROOT, timeout=300)
         models.append(torch.load(tmp_path / name / "state.pt", weights_only=True)["model"])
     for name, value in models[0].items():
         assert torch.allclose(value, models[1][name], atol=2e-5), name
@@ -183,17 +156,10 @@ def test_two_processes_end_with_the_weights_of_one(config: TrainConfig, tmp_path
 def test_dead_tokens_end_a_run() -> None:
     fine = Figures(0.5, 0.3, 3.0, 0.0, 0.2, 0.4, 0.5)
     fine.check(True, 0.5)
-    for change in (
-        {"zeroed": 0.0},
-        {"shuffled": -0.1},
-        {"places": 0.0},
-        {"clips": float("nan")},
-        {"peak": 1e4},
-        {"dead": 0.9},
-        {"free": 0.6},
-    ):
+    bad = {"zeroed": 0.0, "shuffled": -0.1, "places": 0.0, "clips": float("nan"), "peak": 1e4}
+    for name, value in (bad | {"dead": 0.9, "free": 0.6}).items():
         with pytest.raises(Alarm):
-            replace(fine, **change).check(True, 0.5)
+            replace(fine, **{name: value}).check(True, 0.5)
     replace(fine, zeroed=0.0).check(False, 0.5)
 
 

@@ -41,8 +41,7 @@ def test_router_learns_and_needs_its_tokens(tmp_path) -> None:
     made = material()
     head = router.train(made)
     held = made.held_out
-    assert router.explained(head, held) > 0.9
-    assert router.explained(head, held, "zeroed") < 0.5
+    assert router.explained(head, held) > 0.9 and router.explained(head, held, "zeroed") < 0.5
     assert router.explained(head, held, "shuffled") < 0.3
     save_weights(head.weights(), tmp_path / "router.safetensors")
     read = Router.read(tmp_path / "router.safetensors")
@@ -79,8 +78,7 @@ def test_a_survey_measures_every_base_rate(tmp_path) -> None:
     assert found.shape == (2, rates, count) and (found >= 0).all()
     assert seen[:, 0, -1].tolist() == list(BASE_RATES)
     values = tokenizer.encode([make_clip(120, 70, 1)[0]]).values
-    assert (values != 0).any()
-    assert found[0, 0].sum() >= found[0, -1].sum()
+    assert (values != 0).any() and found[0, 0].sum() >= found[0, -1].sum()
     shown = tokenizer.decode(values, 120, 70)[0][0, 0].numpy()[:70, :120]
     missed = np.abs(shown - make_clip(120, 70, 1)[0][0] / 1020.0)
     everything = router._errors(tokenizer, values, make_clip(120, 70, 1)[0])
@@ -127,15 +125,12 @@ WIDTHS = (6, 8, 10, 10, 8)
 
 
 def network(widths=WIDTHS, seed=0):
-    """Random weights by the names of the file, of the size that keeps maps alive."""
     generator = torch.Generator().manual_seed(seed)
     weights, below = {}, 3
     for stage, (part, width) in enumerate(zip(perceptual._VGG, widths, strict=True)):
         for index, _, _ in part:
-            spread = (2 / (9 * below)) ** 0.5
-            weights[f"features.{index}.weight"] = spread * torch.randn(
-                width, below, 3, 3, generator=generator
-            )
+            noise = torch.randn(width, below, 3, 3, generator=generator)
+            weights[f"features.{index}.weight"] = (2 / (9 * below)) ** 0.5 * noise
             weights[f"features.{index}.bias"] = 0.1 * torch.randn(width, generator=generator)
             below = width
         weights[f"lin{stage}.weight"] = torch.rand(1, width, 1, 1, generator=generator)
@@ -146,18 +141,16 @@ def network(widths=WIDTHS, seed=0):
 
 def pairs(teacher, count=16, side=48, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    source = torch.nn.functional.avg_pool2d(
-        torch.rand(count, 3, side + 2, side + 2, generator=generator), 3, 1
-    )
+    noise = torch.rand(count, 3, side + 2, side + 2, generator=generator)
+    source = torch.nn.functional.avg_pool2d(noise, 3, 1)
     painted = torch.nn.functional.avg_pool2d(source, 3, 1, 1, count_include_pad=False)
     painted = (painted + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     source, painted = source.half().float(), painted.half().float().requires_grad_(True)
     loss = PerceptualLoss(weights=teacher)
     distances = torch.stack(loss(painted, loss.reference(source)), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted)
-    return Pairs(
-        *(x.detach().half() for x in (painted, source, distances, gradient / GRADIENT_UNIT))
-    )
+    parts = painted, source, distances, gradient / GRADIENT_UNIT
+    return Pairs(*(x.detach().half() for x in parts))
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +160,7 @@ def quick(monkeypatch):
 
 def test_a_student_as_wide_as_its_teacher_becomes_it():
     teacher = network()
-    material = pairs(teacher)
-    found = agreement(fit_layers(teacher, material, WIDTHS), pairs(teacher, 8, seed=2))
+    found = agreement(fit_layers(teacher, pairs(teacher), WIDTHS), pairs(teacher, 8, seed=2))
     assert found["pixels"] > 0.97 and found["gains8"] > 0.97
     assert found["dists_correlation"] > 0.99 and found["dists_ratio"] == pytest.approx(1, abs=0.05)
 
@@ -176,16 +168,14 @@ def test_a_student_as_wide_as_its_teacher_becomes_it():
 def test_a_narrow_student_learns_from_gradients(tmp_path):
     teacher = network()
     material, held = pairs(teacher), pairs(teacher, 8, seed=2)
-    start = network(
-        (4, 5, 6, 6, 2), seed=5
-    )  # the closed form leaves too little to learn from so few pictures
+    # The closed form leaves too little to learn from few pictures.
+    start = network((4, 5, 6, 6, 2), seed=5)
     end, steps = refine(start, material, 1, rate=0.02, steps=40, held=held, out=tmp_path, fitted=24)
     card = json.loads((tmp_path / GUIDE.name).with_suffix(".json").read_text())
     assert card["steps"] == 40 and card["fitted"] == 24 and card["curve"][0]["pixels"] < 1
     before, after = agreement(start, held), agreement(end, held)
     assert steps == 40 and after["pixels"] > before["pixels"] + 0.05
     assert after["gains8"] > before["gains8"] + 0.2 and after["gains32"] > before["gains32"] + 0.05
-
     # Its file serves as VGG's does, and another does not.
     (tmp_path / "other.safetensors").write_bytes(b"not one")
     with pytest.raises(perceptual.MissingWeightsError, match="other"):
@@ -194,17 +184,13 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
     weights = perceptual.read_weights(tmp_path / "small.safetensors")
     exact = PerceptualLoss(weights=weights)
     painted, source, _, _ = held.take([0, 1])
-    distances = torch.stack(exact(painted, exact.reference(source)))
-    assert float(distances.min()) > 0
-    assert torch.allclose(
-        torch.stack(exact(source, exact.reference(source))), torch.zeros(2, 2), atol=1e-5
-    )
+    assert float(torch.stack(exact(painted, exact.reference(source))).min()) > 0
+    nothing = torch.stack(exact(source, exact.reference(source)))
+    assert torch.allclose(nothing, torch.zeros(2, 2), atol=1e-5)
 
 
 def test_pivots_leave_out_what_others_tell():
-    base = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
-    columns = torch.stack(
-        [base[:, 0], base[:, 0] * 0.9, 3 * base[:, 1], base[:, 2], base[:, 1] + base[:, 0]], 1
-    )
+    a, b, c = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)).T
+    columns = torch.stack([a, 0.9 * a, 3 * b, c, a + b], 1)
     chosen = perceptual_layers.pivots(torch.cov(columns.T), 3)
     assert chosen[0] == 2 and len({0, 1, 4} & set(chosen)) == 1 and 3 in chosen

@@ -15,9 +15,6 @@ Base gvc1d has a program of its own: `python -m training gvc1d.shards`, then `gv
     titok      published weights to begin from
     run        frames of a run, and the network that takes them
     data       runs of frames from any tree of videos and pictures
-    losses     distortion of a run
-    alarms     what ends a run that learns nothing
-    train      the program
     gan        the discriminator of the last stage
     card       what each part of a trained network is worth
 """

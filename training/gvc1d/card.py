@@ -2,11 +2,8 @@
 
     python -m training gvc1d CONFIG --card WEIGHTS
 
-The same rows of the built-in clip need no material: tests compare them with the shipped card.
-
-The distortion is the training loss (pixels, steadiness and the small perceptual network); a part is
-worth its rise in per cent, on frames where the part is active (`ROWS`). Training without a part is
-measured by the configurations in `training/configs/gvc1d/ablations`.
+Of the training loss (pixels, steadiness, the small perceptual network) a part is worth its rise in
+per cent, where the part is active (`ROWS`); of the built-in clip tests compare the shipped card.
 """
 
 from __future__ import annotations
@@ -34,37 +31,23 @@ _RATE = 3
 
 #: Ablations: all tokens zero, or tokens of another clip; memory reset in every frame, or memory of
 #: another clip; the decoder's features of the last frame zero; nothing of the last frame but the
-#: memory, and not even that; no local, no global layers.
-CHANGES = (
-    "zeroed",
-    "shuffled",
-    "memory",
-    "shuffled memory",
-    "features",
-    "buffer",
-    "buffer and memory",
-    "local",
-    "global",
-)
+#: memory, and not even that; no local, no global layers. "free": no network.
+CHANGES: tuple[str, ...] = ("zeroed", "shuffled", "memory", "shuffled memory", "features", "buffer")
+CHANGES += ("buffer and memory", "local", "global")
+_MEMORY = ("memory", "shuffled memory", "buffer and memory")
 #: Truncated instead: 8 tokens in every window, or 8 on average by InfoTok's budgets.
 SHORT = 8
 BUDGETS = (f"{SHORT} tokens", f"{SHORT} tokens by ELBO")
-_MEMORY = ("memory", "shuffled memory", "buffer and memory")
 #: What is measured, and what is spoilt there: runs without and with a base; the first frames of a
 #: shot that comes back (no base); runs in which every second window has no tokens (no base).
-ROWS = {
-    "no base": CHANGES,
-    "base": CHANGES,
-    "return": _MEMORY,
-    "half the windows": ("global", "local"),
-}
+ROWS: dict[str, tuple[str, ...]] = {"no base": CHANGES, "base": CHANGES}
+ROWS |= {"return": _MEMORY, "half the windows": ("global", "local")}
 
 
 def code_run(
     model: TokenNetwork, frames: list[Frame], rate: int, change: str = "", half: bool = False
 ) -> list[Coded]:
-    """A run as a decoder shows it, with a part of the network spoilt; "free": without network.
-    `half`: every second window has no tokens."""
+    """A run as a decoder shows it; `half`: every second window has no tokens."""
     with _layers(model, change):
         return list(_code(model, frames, rate, change, half))
 
@@ -154,15 +137,11 @@ def judge(
         frames, coded = frames[-3:], coded[-3:]
     with torch.autocast(frames[0].source.y.device.type, enabled=False):
         costs = distortion(frames, coded, np.random.default_rng(0), "small")
-    error = [
-        (c.picture.y - f.source.y).square().mean((1, 2, 3))
-        for c, f in zip(coded, frames, strict=True)
-    ]
-    return {
-        "loss": float(costs.mean()),
-        "psnr": float(-10 * torch.log10(torch.stack(error)).mean()),
-        "bits": float(torch.stack([c.bits.mean() for c in coded]).mean()),
-    }
+    missed = (c.picture.y - f.source.y for c, f in zip(coded, frames, strict=True))
+    error = torch.stack([difference.square().mean((1, 2, 3)) for difference in missed])
+    bits = torch.stack([c.bits.mean() for c in coded]).mean()
+    psnr = -10 * torch.log10(error).mean()
+    return {"loss": float(costs.mean()), "psnr": float(psnr), "bits": float(bits)}
 
 
 @torch.no_grad()
@@ -197,8 +176,7 @@ def _coarse(plane: Tensor) -> Tensor:
 def make_card(
     measure: Callable[[TokenNetwork, str, str], dict[str, float]], model: TokenNetwork
 ) -> dict[str, dict[str, float]]:
-    """`ROWS`: what `judge` says of the whole network, distortion without one, and what each spoilt
-    part costs in per cent."""
+    """`ROWS`: `judge` of the whole network, distortion without one, cost of spoilt parts in %."""
     card = {}
     for name, changes in ROWS.items():
         whole = measure(model, name, "")

@@ -1,8 +1,7 @@
 """The cost of training LARGE: `python -m training gvc1d.cost [--network large] [--rate TFLOPS]`.
 
-Counts operations of one window with torch's counter, forward and backward, and the bytes that the
-way back keeps for it, with and without recomputing; from these the memory of a batch, and hours for
-a number of window-frames on `--gpus` GPUs that each keep up `--rate` TFLOP/s. Prints Markdown.
+By torch's counter, forward and backward, with and without recomputing: memory of a batch, and hours
+for a number of window-frames on `--gpus` GPUs that each keep up `--rate` TFLOP/s, as Markdown.
 """
 
 from __future__ import annotations
@@ -86,10 +85,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"| weights, moments, average | {state:.1f} GiB |")
     for batch in (1, 4, 8):
         pair = [state + batch * n / 2**30 for n in (kept, again)]
-        print(
-            f"| memory of a GPU at batch {batch}, {asked.frames} frames of 2 windows: "
-            f"kept, recomputed | {pair[0]:.1f}, {pair[1]:.1f} GiB |"
-        )
+        what = f"memory of a GPU at batch {batch}, {asked.frames} frames of 2 windows"
+        print(f"| {what}: kept, recomputed | {pair[0]:.1f}, {pair[1]:.1f} GiB |")
     paper = (("686 million pictures", 686e6), ("433,000 videos of 32 frames", 433e3 * 32))
     for name, samples in (("a million", 1e6), *paper):
         hours = samples * flops * 4 / 3 / (asked.rate * 1e12 * asked.gpus) / 3600

@@ -1,12 +1,9 @@
 """Runs of frames for training: from any tree of videos and pictures, with no preparation.
 
-Files are read by PyAV, in worker processes where `workers` says so. Vimeo-90k (folders of PNG
-septuplets) and OpenVid (a flat folder of .mp4) are such trees as they come; folders of numbered
-pictures count as one video. A picture becomes a run by a slow pan.
-
-Run number i of a seed is always the same, whichever process asks for it: a random file, place,
-scale and flip. Its base frames come from a real encode of the crop (AV1 at a random quality,
-painted), which `cache` keeps.
+Vimeo-90k (folders of PNG septuplets) and OpenVid (a flat folder of .mp4) are such trees; folders of
+numbered pictures count as one video, a picture becomes a run by a slow pan. Run number i of a seed
+is always the same: a random file, place, scale and flip. Its base frames come from a real encode of
+the crop (AV1 at a random quality, painted), which `cache` keeps.
 """
 
 from __future__ import annotations
@@ -17,13 +14,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+import av.filter
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+import gvcodec
+from gvcodec._core import BlockMotion
 from gvcodec.errors import GvcodecError, UsageError
+from gvcodec.types import Colour, VideoFormat
 from training.card import write_arrays
 from training.gvc1d.settings import TrainConfig
 from training.held_out import is_held_out
@@ -40,8 +42,7 @@ Run = dict[str, NDArray[Any]]
 
 
 def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
-    """Videos, pictures, and folders that are videos of numbered pictures, but for what lies in
-    folders named in `skip`. Raises `UsageError` where there is none."""
+    """Videos, pictures, folders of numbered pictures, none in `skip`. Raises `UsageError`."""
     clips: list[Path] = []
     for place in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
         if set(place.relative_to(folder).parts) & set(skip):
@@ -58,8 +59,7 @@ def list_clips(folder: Path, skip: Sequence[str] = ()) -> list[Path]:
 
 
 class Runs(Dataset[Run]):
-    """Runs of one half of the material: `shown`, `bits` where a base is coded; `motion` is that of
-    base frames, or of the source."""
+    """Runs of one half of the material; `motion` is that of base frames, or of the source."""
 
     def __init__(self, config: TrainConfig, held_out: bool = False) -> None:
         self.config, self.held_out = config, held_out
@@ -100,13 +100,10 @@ class Runs(Dataset[Run]):
             except (OSError, ValueError, GvcodecError):
                 continue
             q = int(rng.choice(self.config.qs))
-            based = self.held_out or self.config.no_base < 1
-            made = (
-                code_base(y, uv, q)
-                if based
-                else {"motion": motion_of(y.astype(np.uint16) * np.uint16(4))}
-            )
-            return {"y": y, "uv": uv, "q": np.array(q), **made}
+            run: Run = {"y": y, "uv": uv, "q": np.array(q)}
+            if self.held_out or self.config.no_base < 1:
+                return run | code_base(y, uv, q)
+            return run | {"motion": motion_of(y.astype(np.uint16) * np.uint16(4))}
         raise UsageError(f"{self.config.data}: {_TRIES} files in a row cannot be read")
 
     def _crop(self, clip: Path, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -144,8 +141,6 @@ class Runs(Dataset[Run]):
 
 def _decode(clip: Path, begin: float, count: int, step: int) -> Iterator[Any]:
     """`count` frames, every `step`-th, from a share `begin` of the clip's length on."""
-    import av
-
     if clip.is_dir():
         files = sorted(f for f in clip.iterdir() if f.suffix.lower() in PICTURES)
         first = int(begin * max(1, len(files) - count * step))
@@ -170,15 +165,11 @@ def _decode(clip: Path, begin: float, count: int, step: int) -> Iterator[Any]:
 def _scaled(
     frame: Any, source: tuple[int, int, int, int], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """A part (top, left, rows, columns) of a frame as yuv420p of (rows, columns) `size`,
-    `[1.5·rows, columns]`."""
+    """A part (top, left, rows, columns) of a frame as yuv420p `[1.5·rows, columns]` of `size`."""
     top, left, rows, columns = source
-    from av.filter import Graph
-
-    graph = Graph()
-    begin = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=Fraction(1, 25)
-    )
+    graph = av.filter.Graph()
+    kind = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    begin = graph.add_buffer(**kind, time_base=Fraction(1, 25))
     cut = graph.add("crop", f"{columns}:{rows}:{left}:{top}")
     scale = graph.add("scale", f"{size[1]}:{size[0]}:flags=area:out_range=tv")
     form, sink = graph.add("format", "yuv420p"), graph.add("buffersink")
@@ -191,8 +182,6 @@ def _scaled(
 
 def motion_of(luma: Sequence[NDArray[np.uint16]] | NDArray[np.uint16]) -> NDArray[np.int16]:
     """(dy, dx) of 16×16 blocks of each frame (10 bits) against the one before, `[T, 2, h, w]`."""
-    from gvcodec._core import BlockMotion
-
     height, width = luma[0].shape
     motion, found = BlockMotion(width, height, 1), []
     for plane in luma:
@@ -206,31 +195,20 @@ def motion_of(luma: Sequence[NDArray[np.uint16]] | NDArray[np.uint16]) -> NDArra
 def code_base(y: NDArray[np.uint8], uv: NDArray[np.uint8], q: int) -> Run:
     """What base av1 shows of a run: painted frames `shown_y`, `shown_uv` (uint8), `motion`
     `[T, 2, h, w]` of base frames, `bits` of the file a frame."""
-    import gvcodec
-    from gvcodec.types import Colour, VideoFormat
-
     height, width = y.shape[1:]
-    planes: list[Any] = [
-        tuple(np.ascontiguousarray(p.astype(np.uint16) << 2) for p in (a, b[0], b[1]))
-        for a, b in zip(y, uv, strict=True)
-    ]
+    ten_bits = lambda plane: np.ascontiguousarray(plane.astype(np.uint16) << 2)
+    planes: list[Any] = [tuple(map(ten_bits, (a, *b))) for a, b in zip(y, uv, strict=True)]
     fmt = VideoFormat(width, height, Fraction(25), Fraction(1, 25), 8, Colour())
-    data = gvcodec.encode(
-        planes, frame_rate=25, format=fmt, base="av1", fit=0, q=q, threads=1, preset=8
-    )
+    options: dict[str, Any] = {"base": "av1", "fit": 0, "q": q, "threads": 1, "preset": 8}
+    data = gvcodec.encode(planes, frame_rate=25, format=fmt, **options)
     base, shown = (
         list(gvcodec.decode_planes(data, fidelity=exact, threads=1)) for exact in (True, False)
     )
-
-    def narrow(plane: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        return ((plane + 2) >> 2).clip(0, 255).astype(np.uint8)
-
-    return {
-        "shown_y": np.stack([narrow(f[0]) for f in shown]),
-        "shown_uv": np.stack([np.stack([narrow(f[1]), narrow(f[2])]) for f in shown]),
-        "motion": motion_of([frame[0] for frame in base]),
-        "bits": np.array(8 * len(data) / len(y), np.float32),
-    }
+    luma, chroma = np.stack([f[0] for f in shown]), np.stack([f[1:] for f in shown])
+    shown_y, shown_uv = (((p + 2) >> 2).clip(0, 255).astype(np.uint8) for p in (luma, chroma))
+    bits = np.array(8 * len(data) / len(y), np.float32)
+    motion = motion_of([frame[0] for frame in base])
+    return {"shown_y": shown_y, "shown_uv": shown_uv, "motion": motion, "bits": bits}
 
 
 def collate(runs: Sequence[Run]) -> dict[str, Tensor]:

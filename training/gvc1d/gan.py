@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.picture import Picture
+from gvcodec.util.tensors import SMALL, to_rgb
 
 
 class Discriminator(nn.Module):
-    """RGB `[B, 3, H, W]` in 0…1 and what it is judged beside, alike → logits `[B, 1, H/16, W/16]`;
-    convolutions of stride 2 with spectral norm."""
+    """RGB `[B, 3, H, W]` in 0…1 and what it is judged beside → logits `[B, 1, H/16, W/16]`."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ class Adversary:
     def learn(self, real: Tensor, made: Tensor, beside: Tensor) -> float:
         """A step of the discriminator; its loss."""
         beside = beside.detach()
-        told = self.network(real.detach(), beside), self.network(made.detach(), beside)
-        loss = (F.relu(1 - told[0]) + F.relu(1 + told[1])).mean()
+        of_real, of_made = (self.network(x.detach(), beside) for x in (real, made))
+        loss = (F.relu(1 - of_real) + F.relu(1 + of_made)).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if dist.is_initialized():
@@ -62,28 +62,22 @@ class Adversary:
         return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Takes what `state` gave."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def cost(self, made: Tensor, beside: Tensor) -> Tensor:
         """What the decoder pays, `[B]`."""
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(False)
+        self.network.requires_grad_(False)
         found = -self.network(made, beside.detach()).mean((1, 2, 3))
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(True)
+        self.network.requires_grad_(True)
         return found
 
 
 def random_rgb(picture: Picture, top: int, left: int, side: int) -> Tensor:
     """A crop of every sample as RGB `[B, 3, side, side]`."""
-    from gvcodec.util.tensors import SMALL, to_rgb
-
     y = picture.y[:, :, top : top + side, left : left + side]
     half = picture.uv[:, :, top // 2 : (top + side) // 2, left // 2 : (left + side) // 2]
     return to_rgb(y / 1.003, half / 1.003, SMALL)

@@ -37,8 +37,7 @@ def frames_of(
 
     def picture(y: str, uv: str, t: int) -> Picture:
         return Picture(
-            batch[y][:, t, None].to(device).float() / 255,
-            batch[uv][:, t].to(device).float() / 255,
+            batch[y][:, t, None].to(device).float() / 255, batch[uv][:, t].to(device).float() / 255
         )
 
     frames = []
@@ -50,8 +49,7 @@ def frames_of(
 
 
 def there_and_back(run: list[Frame], count: int) -> list[Frame]:
-    """`count` frames that end beside the run's first one, there and back through it; backwards no
-    motion is known."""
+    """`count` frames there and back that end beside the run's first; backwards without motion."""
     last = max(1, len(run) - 1)
 
     def at(step: int) -> int:
@@ -94,9 +92,8 @@ class HeldOut:
     @torch.no_grad()
     def check(self, model: TokenNetwork, minutes: float) -> dict[str, float]:
         """Figures of the alarms. Raises `alarms.Alarm`."""
-        whole, zeroed, shuffled = (
-            self.measure(model, "no base", change)["loss"] for change in ("", "zeroed", "shuffled")
-        )
+        changes = ("", "zeroed", "shuffled")
+        whole, zeroed, shuffled = (self.measure(model, "no base", c)["loss"] for c in changes)
         free = self.measure(model, "base", "free")["loss"]
         frames = self._frames(0, False)[:2]
 
@@ -104,12 +101,7 @@ class HeldOut:
             with half(self.device):
                 code_run(model, frames, _MIDDLE)
 
-        found = Figures(
-            *spreads(model, run),
-            zeroed=zeroed / whole - 1,
-            shuffled=shuffled / whole - 1,
-            free=free,
-        )
+        found = Figures(*spreads(model, run), zeroed / whole - 1, shuffled / whole - 1, free)
         if self.first_free is None:
             self.first_free = free
         found.check(minutes >= self.config.patience_minutes, self.first_free)

@@ -62,9 +62,8 @@ class Distortion:
                 before, vectors = coded[t - 1].picture.y.detach(), frame.motion
                 if vectors is None:
                     vectors = _no_motion(source.y)
-                part = part + w.temporal * temporal_loss(
-                    picture.y, before, source.y, frames[t - 1].source.y, vectors
-                )
+                pairs = picture.y, before, source.y, frames[t - 1].source.y
+                part = part + w.temporal * temporal_loss(*pairs, vectors)
             total = total + part / len(frames)
         if lead in self.leads:
             total = total + w.perceptual * self._look(frames, coded, rng, lead)
@@ -83,8 +82,7 @@ class Distortion:
             ours.append(cut_rgb(coded[t].picture, i, top, left))
             theirs.append(cut_rgb(frames[t].source, i, top, left))
         loss = self.leads[lead]
-        reference = loss.reference(torch.cat(theirs))
-        lpips, dists = loss(torch.cat(ours), reference)
+        lpips, dists = loss(torch.cat(ours), loss.reference(torch.cat(theirs)))
         return (lpips + dists).view(count, -1).mean(1)
 
 

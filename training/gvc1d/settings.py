@@ -1,5 +1,4 @@
-"""The keys of a configuration file of `python -m training gvc1d` (flat TOML): one class, since the
-file is one table."""
+"""The keys of a configuration file of `python -m training gvc1d` (flat TOML)."""
 
 from __future__ import annotations
 
@@ -10,22 +9,19 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """`data`: folder of videos and pictures, at any depth but for folders named in `skip`;
-    `held_out`: share of sources kept out
-    for validation, by the first word of file names; `cache`: folder that keeps coded runs, "" =
-    none; `samples`: runs there are, which are seen again in each pass (0 = always new ones).
+    `held_out`: share of sources kept out for validation, by the first word of file names; `cache`:
+    folder that keeps coded runs, "" = none; `samples`: runs there are (0 = always new ones).
     `network`: "small", "large" or the path of a configuration, with `tokens` tokens a window where
-    that is not 0; `initial`: weights to begin with ("" =
-    none); `titok`: published TA-TiTok weights to begin with.
+    that is not 0; `initial`, `titok`: weights to begin with, "" = none.
 
     A step takes `accumulate` micro-batches of `batch` runs on each process. A run is read and coded
     as `length` frames of `size` rows and `width` columns (0: `size`) of luma samples, of which a
     step sees the first `frames`. In half of the micro-batches up to `preroll` frames go before
     them, without gradients, there and back through the run, or without a base passes over the
-    first: what a network adds must not pile up from frame to frame. Of the micro-batches a share
-    `no_base` has no base frames, `no_memory` finds the memory fresh in every frame, and of those
-    with frames before them `no_buffer` has no other context than the memory at first, and
-    `memory_alone` in any frame; in a share `shots` another run comes between, so that a scene comes
-    back which the memory has seen. Of those without a base a share `moved` is given block motion.
+    first. Of the micro-batches a share `no_base` has no base frames, `no_memory` finds the memory
+    fresh in every frame, and of those with frames before them `no_buffer` has no other context than
+    the memory at first, and `memory_alone` in any frame; in a share `shots` another run comes
+    between. Of those without a base a share `moved` is given block motion.
     `mask`: up to this share of the source's patches is hidden from the encoder, in half of them;
     `prefix`: share in which only the first tokens of each window are kept, as many as `budgets`
     says: "random" powers of two, or "elbo": InfoTok's, a base rate varied by bits and L1 error of

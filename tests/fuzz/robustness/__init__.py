@@ -1,2 +1,1 @@
-"""Hostile inputs: `hostile` makes them, `sealed` gives them right checksums, `trials` decodes them,
-`worker` gives them to the whole command line."""
+"""Hostile inputs: makers (`hostile`, `sealed`), decoding (`trials`), commands (`worker`)."""

@@ -1,5 +1,4 @@
-"""Streams that are right by every checksum and made to hurt: heads of `tracks` that open files and
-sockets, and bombs."""
+"""Hostile streams with right checksums: heads of `tracks` that open files, and bombs."""
 
 import io
 from collections.abc import Callable
@@ -25,14 +24,13 @@ MEGABYTE = 1 << 20
 
 
 def tracks_payload(head: bytes, count: int = 1) -> bytes:
-    """Of so many tracks of 1/1000 s with this head, without flags, language and title."""
+    """Of `count` tracks of 1/1000 s with this head, without flags, language and title."""
     track = encode_var(1) + encode_var(1000) + bytes(3) + encode_var(len(head)) + head
     return encode_var(count) + track * count
 
 
 def audio_stream(codec: str = "ac3") -> av.AudioStream:
-    container = av.open(io.BytesIO(), "w", format="matroska")
-    return container.add_stream(codec, rate=48000)
+    return av.open(io.BytesIO(), "w", format="matroska").add_stream(codec, rate=48000)
 
 
 def picture_head() -> bytes:
@@ -46,7 +44,7 @@ def picture_head() -> bytes:
 
 
 def packed_head() -> bytes:
-    """A Matroska head whose codec parameters are said to be packed by zlib."""
+    """A Matroska head whose codec parameters are marked as packed by zlib."""
     head = make_head("matroska", [audio_stream()])
     # TrackEntry (64 bytes) gets ContentEncodings { ContentEncoding { ContentCompression } }.
     at = head.index(b"\xae\xc0") if b"\xae\xc0" in head else head.index(b"\xae")
@@ -85,7 +83,6 @@ HEADS: dict[str, Callable[[], bytes]] = {
 
 
 def with_packets(stream: bytes, *before: Packet) -> bytes:
-    """The stream with packets in front, every checksum right."""
     reader = Reader(io.BytesIO(stream))
     packets = [*before, *reader.packets()]
     return sealed_packets(plain_header(reader.header), packets, reader.base_hash or b"")
@@ -106,8 +103,7 @@ def bombs(seed: int) -> dict[str, bytes]:
     rng = np.random.default_rng(seed)
     found: dict[str, bytes] = {}
     for name in ("av1", "rich"):
-        data = streams()[name]
-        reader = Reader(io.BytesIO(data))
+        reader = Reader(io.BytesIO(streams()[name]))
         packets = list(reader.packets())
         header = plain_header(reader.header)
         fields = header_fields(header)

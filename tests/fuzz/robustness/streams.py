@@ -1,5 +1,4 @@
-"""Small streams that hold one of everything, to be damaged: the golden ones, and one with sound,
-fits and odd timestamps."""
+"""Small streams to be damaged: golden ones, and one with sound, fits and odd times."""
 
 import io
 from fractions import Fraction
@@ -49,7 +48,6 @@ def rich() -> bytes:
 
 
 def sound() -> TrackCopier:
-    """A copier with one track of PCM, 8 kHz."""
     data = io.BytesIO()
     with av.open(data, "w", format="wav") as container:
         output = container.add_stream("pcm_s16le", rate=8000, layout="mono")
@@ -58,7 +56,6 @@ def sound() -> TrackCopier:
 
 
 def _frame(number: int) -> Planes:
-    """A ramp that moves."""
     y, x = np.mgrid[0:24, 0:40]
     luma = (200 + 8 * ((2 * x + 3 * y + 5 * number) % 64)).astype(np.uint16)
     return luma, luma[::2, ::2] // 2 + 256, 768 - luma[::2, ::2] // 2

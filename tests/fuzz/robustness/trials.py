@@ -22,7 +22,7 @@ MAX_PIXELS = 1 << 20
 
 
 def strict(data: bytes, original: list[Planes]) -> str:
-    """Outcome of decoding that refuses damage."""
+    """Outcome after `repair`; `judged`: frames left are the originals, missing ones reported."""
     reader = Reader(io.BytesIO(data))
     if _too_large(reader.header):
         return "refused"
@@ -55,8 +55,7 @@ def decode_tolerantly(data: bytes, original: list[Planes], judged: bool) -> str:
 
 
 def outcomes_of(data: bytes, original: list[Planes], judged: bool) -> tuple[str, str]:
-    """Outcomes of strict and tolerant decoding; an exception that is no `GvcodecError` is a
-    crash."""
+    """Of strict and tolerant decoding; exceptions besides `GvcodecError` are crashes."""
 
     def outcome(decode: Callable[[], str]) -> str:
         try:
@@ -72,8 +71,7 @@ def outcomes_of(data: bytes, original: list[Planes], judged: bool) -> tuple[str,
 
 
 def _too_large(header: SequenceHeader) -> bool:
-    """Headers may claim pictures of 64 megapixels; what the limits refuse is not allocated here
-    either."""
+    """Pictures of 64 megapixels, which the limits would refuse, are not allocated."""
     return header.format.width * header.format.height > MAX_PIXELS
 
 

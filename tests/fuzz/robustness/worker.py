@@ -4,7 +4,7 @@ another, in one process:
     python -m tests.fuzz.robustness.worker FOLDER LIMIT
 
 Inputs are FOLDER/in-*. A line of JSON for each command: what it was, its exit code or the exception
-that got out, peak of memory over what was in use before, what it said, what it left.
+that escaped, peak of memory over what was in use before, its message, files that it left.
 """
 
 import contextlib
@@ -30,7 +30,6 @@ COMMANDS = (
 
 
 def run_command(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -> dict[str, Any]:
-    """What came of a command."""
     named = [outputs / word for word in words if word.startswith("out.")]
     given = [
         str(path) if w == "IN" else str(outputs / w) if w.startswith("out.") else w for w in words
@@ -38,10 +37,8 @@ def run_command(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -
     given += ["--max-memory", str(limit)] + ["--threads", "1"] * (words[0] != "extract")
     _forget_peak()
     before = _status("VmRSS")
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as said,
-    ):
+    silent, spoken = contextlib.redirect_stdout, contextlib.redirect_stderr
+    with silent(io.StringIO()), spoken(io.StringIO()) as message:
         try:
             code: int | str = cli.main(given)
         except SystemExit as end:
@@ -53,7 +50,7 @@ def run_command(path: Path, outputs: Path, words: tuple[str, ...], limit: int) -
         "command": " ".join(words),
         "code": code,
         "took": _status("VmHWM") - before,
-        "said": said.getvalue()[-300:],
+        "message": message.getvalue()[-300:],
         "output": any(one.exists() for one in named),
         "others": sorted(one.name for one in outputs.iterdir() if one not in named),
     }
