@@ -25,12 +25,7 @@ from gvcodec import layers
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.errors import (
-    NOT_RESTORED,
-    DamagedStreamError,
-    FormatVersionError,
-    VerificationError,
-)
+from gvcodec.errors import NOT_RESTORED, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes

@@ -64,12 +64,7 @@ class LatentPass:
             device=config.device,
         )
         encoder = LatentEncoder(
-            self._fmt,
-            self._model,
-            settings,
-            frame_bytes,
-            config.threads,
-            config.device,
+            self._fmt, self._model, settings, frame_bytes, config.threads, config.device
         )
         starts: set[int] = set()
         found: dict[int, bytes] = {}

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gvcodec.gvc1d.config import GVC1DConfig
 from gvcodec.gvc1d.patterns import region_grid
+
+
+def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of tensors, as if there were no autocast: halves have steps of half a level where
+    samples are far from grey."""
+
+    @functools.wraps(function)
+    def whole(self: nn.Module, *given: Any, **named: Any) -> Any:
+        floats = (g.float() if isinstance(g, Tensor) else g for g in given)
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):
+            return function(self, *floats, **named)
+
+    return whole
 
 
 def cosines(frequencies: int, samples: int) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from gvcodec.gvc1d.blocks import (
     cosines,
     field_of,
+    in_full_precision,
     place,
     plane,
     take,
@@ -99,21 +100,12 @@ class DirectPath(nn.Module):
         patterns = torch.stack([down[u][:, None] * along[v] for u, v in places])
         return patterns.unflatten(0, (phases, count))
 
+    @in_full_precision
     def analyse(
         self, difference: Picture, context: Picture, phase: int = 0, base: bool = False
     ) -> Tensor:
         """Coefficients `[B, W, tokens, channels]` of a difference to the context; `base`: which is
         a base frame."""
-        with torch.autocast(difference.y.device.type, enabled=False):
-            return self._analyse(difference, context, phase) * self.gate[int(base)]
-
-    def synthesise(self, coefficients: Tensor, context: Picture, phase: int = 0) -> Picture:
-        """The difference that coefficients `[B, W, tokens, channels]` stand for."""
-        with torch.autocast(coefficients.device.type, enabled=False):
-            return self._synthesise(coefficients.float(), context, phase)
-
-    # In single precision: half of it has steps of half a level where samples are far from grey.
-    def _analyse(self, difference: Picture, context: Picture, phase: int) -> Tensor:
         y = windows(difference.y, self.window) * 255  # [B, W, 1, n, n]
         uv = windows(difference.uv, self.window // 2) * 255  # [B, W, 2, n/2, n/2]
         low = self.rows @ y[:, :, 0] @ self.rows.T
@@ -135,9 +127,11 @@ class DirectPath(nn.Module):
             patterns = self.patterns[phase - phase // CHROMA_EVERY]
             second = torch.einsum("bwkij,cij->bwkc", regions, patterns)
         found = torch.cat([first, torch.cat([second, self._gains(difference, context)], -1)], 2)
-        return self._mix(found, self.analysis)
+        return self._mix(found, self.analysis) * self.gate[int(base)]
 
-    def _synthesise(self, coefficients: Tensor, context: Picture, phase: int) -> Picture:
+    @in_full_precision
+    def synthesise(self, coefficients: Tensor, context: Picture, phase: int = 0) -> Picture:
+        """The difference that coefficients `[B, W, tokens, channels]` stand for."""
         mixed = self._mix(coefficients, self.synthesis)
         half = self.tokens // 2
         first, second = mixed[:, :, :half], mixed[:, :, half:]

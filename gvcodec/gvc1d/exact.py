@@ -123,12 +123,9 @@ class ExactTransform:
         fine = fine.transpose(2, 0, 3, 1, 4).reshape(planes, *means.shape[1:])
         found = []
         for component, part in enumerate(guess):
-            first_index = 0 if component == 0 else LUMA + (component - 1) * CHROMA
-            count = LUMA if component == 0 else CHROMA
-            index = _PLANE_INDEX[:planes]
-            mine = np.flatnonzero((index >= first_index) & (index < first_index + count))
-            mine = mine[fine[mine].any((1, 2))]
-            rows = np.concatenate([[0], index[mine] - first_index])
+            mine, rows = _planes_of(component, planes)
+            some = fine[mine].any((1, 2))
+            mine, rows = mine[some], np.concatenate([[0], rows[some]])
             coefficients = np.concatenate([means[component][None], fine[mine]])
             basis = self._synthesis[min(component, 1)][rows]
             found.append(_add(part, coefficients, basis))
@@ -166,22 +163,27 @@ class ExactTransform:
         levels."""
         rows, columns = (n // 256 for n in picture[0].shape)
         found = np.zeros((rows * columns, COARSE + planes * REGIONS), np.int64)
-        index, step = _PLANE_INDEX[:planes], self.steps(q, planes)[COARSE::REGIONS]
+        step = self.steps(q, planes)[COARSE::REGIONS]
         for component, part in enumerate(picture):
-            first = 0 if component == 0 else LUMA + (component - 1) * CHROMA
-            count = LUMA if component == 0 else CHROMA
-            mine = np.flatnonzero((index >= first) & (index < first + count))
+            mine, coefficients = _planes_of(component, planes)
             if not len(mine):
                 continue
-            matrix = self._analysis[min(component, 1)][:, index[mine] - first]
-            sums = np.abs(
-                _patches(part, REGION if component == 0 else REGION // 2) @ matrix
-            )  # (h, w, n)
+            kind = min(component, 1)
+            matrix = self._analysis[kind][:, coefficients]
+            sums = np.abs(_patches(part, REGION // (1 + kind)) @ matrix)  # (h, w, n)
             size = np.floor(sums / (32 * step[mine])).astype(np.int64)
             size = size.reshape(rows, SIDE, columns, SIDE, -1).transpose(0, 2, 4, 1, 3)
             at = COARSE + mine[:, None] * REGIONS + np.arange(REGIONS)
             found[:, at.ravel()] = size.reshape(rows * columns, -1)
         return found
+
+
+def _planes_of(component: int, planes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of the first `planes` are of a component, and their places among its coefficients."""
+    first = 0 if component == 0 else LUMA + (component - 1) * CHROMA
+    places = _PLANE_INDEX[:planes] - first
+    mine = np.flatnonzero((places >= 0) & (places < (CHROMA if component else LUMA)))
+    return mine, places[mine]
 
 
 def _patches(plane: NDArray[np.uint16], n: int) -> _Wide:

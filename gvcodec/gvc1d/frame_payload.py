@@ -29,12 +29,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
 from gvcodec.gvc1d import block_motion
-from gvcodec.gvc1d.exact import (
-    QUALITIES,
-    ExactTransform,
-    change_between,
-    irregularity,
-)
+from gvcodec.gvc1d.exact import QUALITIES, ExactTransform, change_between, irregularity
 from gvcodec.gvc1d.model_file import LoopModel
 from gvcodec.gvc1d.token_order import (
     BACK,
@@ -279,10 +274,6 @@ def read_head(cursor: Cursor, state: LoopState | None) -> Head:
     return Head(q, reference, keep)
 
 
-def read_vectors(cursor: Cursor, rows: int, columns: int) -> Vectors:
-    return block_motion.unpack(cursor.take(cursor.var()), rows, columns)
-
-
 def read_levels(cursor: Cursor, state: LoopState | None, windows: int) -> NDArray[np.int32]:
     tables = _level_tables(state, windows)
     found, whole = streams.decode([cursor.take(cursor.var())], *tables)
@@ -296,7 +287,4 @@ def _level_tables(
     state: LoopState | None, windows: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
     usual = np.full(windows, 16) if state is None else state.levels
-    return (
-        np.full((1, windows), _LEVEL_SCALE, np.uint8),
-        (8 * usual[None]).astype(np.int16),
-    )
+    return (np.full((1, windows), _LEVEL_SCALE, np.uint8), (8 * usual[None]).astype(np.int16))

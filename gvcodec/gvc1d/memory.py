@@ -31,11 +31,6 @@ class Remembered(NamedTuple):
             self.vectors.detach(), None if self.scenes is None else self.scenes.detach()
         )
 
-    def shuffled(self) -> Remembered:
-        """Each sample has the memory of another."""
-        scenes = None if self.scenes is None else self.scenes.roll(1, 0)
-        return Remembered(self.vectors.roll(1, 0), scenes)
-
 
 class Memory(nn.Module):
     """Vectors have the decoder's width D; the encoder reads them through a linear map."""

@@ -32,11 +32,6 @@ class LoopModel(NamedTuple):
     network: tuple[Layer, ...]
 
 
-def find_model() -> Path:
-    """The model to encode with. Raises `WrongModelError` when there is none."""
-    return GVC1D.find()
-
-
 @lru_cache(maxsize=4)
 def read_loop(path: Path) -> LoopModel:
     """Raises `NewerModelError` for a model of another form, `MediaError` for another file."""

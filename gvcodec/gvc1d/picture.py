@@ -28,10 +28,6 @@ class Picture(NamedTuple):
     def detach(self) -> Picture:
         return Picture(self.y.detach(), self.uv.detach())
 
-    def rolled(self) -> Picture:
-        """Each sample has the picture of another."""
-        return Picture(self.y.roll(1, 0), self.uv.roll(1, 0))
-
     def __add__(self, other: object) -> Picture:
         assert isinstance(other, Picture)
         return Picture(self.y + other.y, self.uv + other.uv)

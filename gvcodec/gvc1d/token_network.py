@@ -111,9 +111,7 @@ class TokenNetwork(nn.Module):
         assert self._scenes is not None
         taken = self._scenes.blend(asked, change)
         return context._replace(
-            picture=context.picture + taken,
-            last=context.last - taken,
-            added=context.added + taken,
+            picture=context.picture + taken, last=context.last - taken, added=context.added + taken
         )
 
     def synthesise(

@@ -7,7 +7,7 @@ luma, chroma = tokenizer.decode(tokens.values, width, height)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,21 +46,17 @@ class Tokenizer:
     @torch.no_grad()
     def encode(self, pictures: Sequence[Planes]) -> Tokens:
         """Of pictures of one size, 10 bits."""
-        values, features = zip(*self._encode(pictures), strict=True)
-        return Tokens(np.concatenate(values), np.concatenate(features))
-
-    def _encode(
-        self, pictures: Sequence[Planes]
-    ) -> Iterator[tuple[NDArray[np.int16], NDArray[np.float32]]]:
+        values, features = [], []
         for first in range(0, len(pictures), _BATCH):
             part = list(pictures[first : first + _BATCH])
             source = pad(from_planes(part, self.device), self.model.config.window)
-            size = len(part), *source.y.shape[2:]
-            context = self.model.context(None, None, None, (size[0], size[1], size[2]))
+            height, width = source.y.shape[2:]
+            context = self.model.context(None, None, None, (len(part), height, width))
             y = self.model.analyse(source, context, self.rate).round()
             assert self.model.features is not None
-            slots = self.model.features.slots
-            yield y.short().cpu().numpy(), slots.float().cpu().numpy()
+            values.append(y.short().cpu().numpy())
+            features.append(self.model.features.slots.float().cpu().numpy())
+        return Tokens(np.concatenate(values), np.concatenate(features))
 
     def decode(
         self, values: Tensor | NDArray[np.int16], width: int, height: int

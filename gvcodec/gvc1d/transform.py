@@ -12,15 +12,11 @@ W/16]`; a window's integers `[B, W, N]` (`gvcodec.gvc1d.token_order`).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.blocks import cosines
+from gvcodec.gvc1d.blocks import cosines, in_full_precision
 from gvcodec.gvc1d.token_order import (
     CHROMA,
     COARSE,
@@ -51,18 +47,6 @@ def means_matrix() -> Tensor:
     return torch.stack([full[u, v] for u, v in ZIGZAG])
 
 
-def _in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Sums of a thousand products of levels up to 1023 need more than the bits of halves."""
-
-    @functools.wraps(function)
-    def whole(self: Any, first: Tensor, *others: Any) -> Any:
-        given = [o.float() if isinstance(o, Tensor) else o for o in others]
-        with torch.autocast(first.device.type, enabled=False):
-            return function(self, first.float(), *given)
-
-    return whole
-
-
 class Transform(nn.Module):
     """See the module. `log_step` [384 or so]: each integer's step over the frame's, natural
     logarithm: the first 48 of the first level and of blocks by component, then planes."""
@@ -81,7 +65,7 @@ class Transform(nn.Module):
         self.register_buffer("means", means_matrix(), persistent=False)
         self.register_buffer("planes", torch.tensor([p.row for p in PLANES]), persistent=False)
 
-    @_in_full_precision
+    @in_full_precision
     def analyse(self, y: Tensor, uv: Tensor) -> Tensor:
         """Coefficients of a difference."""
         half, quarter = REGION // 2, REGION // 4
@@ -92,7 +76,7 @@ class Transform(nn.Module):
         chroma = F.conv2d(uv.reshape(2 * b, 1, h, w), self.analysis_uv, stride=half)
         return torch.cat([luma, chroma.view(b, 2 * CHROMA, *luma.shape[2:])], 1)
 
-    @_in_full_precision
+    @in_full_precision
     def synthesise(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """The difference that they stand for."""
         b, _, h, w = coefficients.shape
@@ -103,7 +87,7 @@ class Transform(nn.Module):
         uv = uv.view(b, 2, *uv.shape[2:])
         return y[:, :, half:-half, half:-half], uv[:, :, quarter:-quarter, quarter:-quarter]
 
-    @_in_full_precision
+    @in_full_precision
     def to_windows(self, coefficients: Tensor, planes: int) -> Tensor:
         """All integers' places of `planes` planes, unrounded, `[B, W, N]`."""
         means = coefficients[:, [0, LUMA, LUMA + CHROMA]]  # [B, 3, h, w]
@@ -121,7 +105,7 @@ class Transform(nn.Module):
             2,
         )
 
-    @_in_full_precision
+    @in_full_precision
     def from_windows(self, values: Tensor, columns: int) -> Tensor:
         """The inverse; planes that are not there are 0. `columns`: windows in a row."""
         b, w, n = values.shape

@@ -125,9 +125,7 @@ def _apply_deltas(painter: PainterNetwork, deltas: dict[str, Tensor]) -> Painter
 
 
 def make_objective(
-    fmt: VideoFormat,
-    weights: dict[str, Tensor] | None = None,
-    device: torch.device | str = "cpu",
+    fmt: VideoFormat, weights: dict[str, Tensor] | None = None, device: torch.device | str = "cpu"
 ) -> Objective:
     """The loss that fitting minimises. `weights` of the perceptual loss's network, None: VGG16."""
     from gvcodec.painter.objective import Objective

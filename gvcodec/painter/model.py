@@ -221,9 +221,7 @@ class Model:
         }
 
     def add_deltas(
-        self,
-        deltas: dict[str, tuple[NDArray[np.int64], int]],
-        strength: Strength = NEUTRAL,
+        self, deltas: dict[str, tuple[NDArray[np.int64], int]], strength: Strength = NEUTRAL
     ) -> Model:
         """Changed by `deltas`, "layer.weight" or "layer.bias" to (values, shift): values << shift
         are added, weights are cut to ±127, biases to ±2^28; then by `strength`."""

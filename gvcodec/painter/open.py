@@ -42,9 +42,7 @@ def painter_id(base: str) -> tuple[bytes | None, str]:
 
 
 def open_painter(
-    header: SequenceHeader,
-    threads: int,
-    models: Sequence[str | Path] = (),
+    header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()
 ) -> VideoPainter:
     """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
     has none or its file is not found, `MediaError` for a file that is no painter."""

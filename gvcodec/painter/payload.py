@@ -38,10 +38,7 @@ BASE = bytes([16])
 RATE_SLOPE = 0.75
 #: Parts of the painter that can be fitted, the ones that gain most per byte first; names as in
 #: `PainterNetwork.state_dict()`.
-GROUPS: tuple[tuple[str, ...], ...] = (
-    ("head.bias", "style.bias"),
-    ("head.weight",),
-)
+GROUPS: tuple[tuple[str, ...], ...] = (("head.bias", "style.bias"), ("head.weight",))
 LIMIT = 127
 _EMPTY = 255
 STEPS = range(21)

@@ -80,13 +80,7 @@ class VideoPainter:
     `MediaError` for a file that is no painter, `DamagedStreamError` in `start_gop`."""
 
     def __init__(
-        self,
-        fmt: VideoFormat,
-        base: str,
-        scale: Fraction,
-        q: int,
-        checkpoint: Path,
-        threads: int,
+        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path, threads: int
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")

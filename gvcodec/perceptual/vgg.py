@@ -1,16 +1,14 @@
-"""LPIPS-VGG and DISTS as one loss with its own backward pass.
+"""LPIPS-VGG and DISTS as one loss, which is most of the cost of training and fitting.
 
-The loss is most of the cost of training and fitting, so it is written out: one pass through VGG16
-with DISTS' pooling serves both distances, the source's maps are computed once and kept, only the
-gradient with respect to the picture is formed, and each stage's gradient is assembled from a few
-matrix products instead of a chain of elementwise operations. DISTS is exact; the LPIPS weights act
-on maps pooled by L2 instead of maximum, so that distance is not LPIPS to the digit but goes up and
-down with it. Samples are handled one by one: their maps stay in cache. On a GPU all that would only
-be in the way: there the same distances are taken of whole batches, and gradients are autograd's.
+One pass through VGG16 with DISTS' pooling serves both distances, and the source's maps are computed
+once and kept. DISTS is exact; the LPIPS weights act on maps pooled by L2 instead of maximum, so
+that distance is not LPIPS to the digit but goes up and down with it. Samples are handled one by
+one, since their maps stay in cache; on a GPU whole batches are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +41,6 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _map(rows: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_rows`."""
-    _, c, h, w = like.shape
-    return rows.reshape(1, h, w, c).permute(0, 3, 1, 2)
-
-
 class PerceptualLoss(nn.Module):
     """`forward(rgb, references)` → (LPIPS-like, DISTS), each `(N,)`; `rgb` `(N, 3, H, W)` in 0…1,
     one `Reference` a sample from `reference(rgb)`.
@@ -77,27 +69,9 @@ class PerceptualLoss(nn.Module):
         """Weights of the picture's and all stages' channels, stage by stage."""
         return weights.split(self._sizes)
 
-    def _convolution(self, index: int) -> tuple[Tensor, Tensor]:
-        features = self.dists.features
-        return getattr(features, f"w{index}"), getattr(features, f"b{index}")
-
-    def _pool(self, x: Tensor) -> Tensor:
-        kernel = self.dists.features.hann.expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]).add_(1e-12).sqrt_()
-
-    def _forward_maps(self, rgb: Tensor) -> tuple[list[Tensor], dict[int, Tensor], list[Tensor]]:
-        """Of one sample: the picture and the five stages; the output of every convolution; the
-        pooled maps."""
-        x = ((rgb - self.dists.mean) / self.dists.std).contiguous(memory_format=torch.channels_last)
-        stages, outputs, pooled = [rgb.contiguous(memory_format=torch.channels_last)], {}, []
-        for number, stage in enumerate(_STAGES):
-            if number:
-                x = self._pool(x)
-                pooled.append(x)
-            for index, _, _ in stage:
-                x = outputs[index] = F.conv2d(x, *self._convolution(index), padding=1).relu_()
-            stages.append(x)
-        return stages, outputs, pooled
+    def _maps(self, sample: Tensor) -> Iterator[Tensor]:
+        """The picture and the five stages, channels last."""
+        return self.dists.maps(sample.contiguous(memory_format=torch.channels_last))
 
     def _of_batch(self, rgb: Tensor, references: list[Tensor]) -> tuple[Tensor, Tensor]:
         maps, distance = list(self.dists.maps(rgb)), rgb.new_zeros(len(rgb))
@@ -121,9 +95,7 @@ class PerceptualLoss(nn.Module):
         references = []
         for sample in rgb.split(1):
             stages = []
-            for x, weight in zip(
-                self._forward_maps(sample)[0], self._of_stages(self._lin), strict=True
-            ):
+            for x, weight in zip(self._maps(sample), self._of_stages(self._lin), strict=True):
                 b = _rows(x)
                 square = b * b
                 inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
@@ -143,98 +115,30 @@ class PerceptualLoss(nn.Module):
         if self.batched:
             return self._of_batch(rgb, references)
         scores = [
-            _Distance.apply(sample, self, reference)
+            self._compare(sample, reference)
             for sample, reference in zip(rgb.split(1), references, strict=True)
         ]
         distance, texture = torch.stack(scores).unbind(1)
         return distance, texture
 
-
-class _Distance(torch.autograd.Function):
-    """One sample's (LPIPS-like, DISTS) `(2,)`."""
-
-    @staticmethod
-    def forward(ctx: Any, rgb: Tensor, loss: PerceptualLoss, reference: Reference) -> Tensor:
-        stages, outputs, pooled = loss._forward_maps(rgb)
-        distance, similarity = rgb.new_zeros(()), rgb.new_zeros(())
-        lin, alpha, beta = map(loss._of_stages, (loss._lin, loss.dists.alpha, loss.dists.beta))
-        kept = []
-        for number, (x, ref) in enumerate(zip(stages, reference, strict=True)):
-            a, weight = _rows(x), lin[number]
+    def _compare(self, sample: Tensor, reference: Reference) -> Tensor:
+        """One sample's (LPIPS-like, DISTS) `(2,)`."""
+        distance, similarity = sample.new_zeros(()), sample.new_zeros(())
+        weights = map(self._of_stages, (self._lin, self.dists.alpha, self.dists.beta))
+        for number, (x, ref, lin, alpha, beta) in enumerate(
+            zip(self._maps(sample), reference, *weights, strict=True)
+        ):
+            a = _rows(x)
             square, product = a * a, a * ref.map
             inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
-            own = (square @ weight)[:, None] * inverse * inverse
-            cross = (product @ weight)[:, None] * inverse * ref.inverse
+            own = (square @ lin)[:, None] * inverse * inverse
+            cross = (product @ lin)[:, None] * inverse * ref.inverse
             if number:
                 distance = distance + (own + ref.weighted - 2 * cross).mean()
             mean = a.mean(0)
             variance, other = square.mean(0) - mean * mean, ref.square - ref.mean * ref.mean
             covariance = product.mean(0) - mean * ref.mean
-            top, bottom = 2 * mean * ref.mean + 1e-6, mean * mean + ref.mean * ref.mean + 1e-6
-            above, below = 2 * covariance + 1e-6, variance + other + 1e-6
-            similarity = (
-                similarity + (alpha[number] * top / bottom + beta[number] * above / below).sum()
-            )
-            # Derivatives of the similarity by mean(a), mean(a²) and mean(a·b).
-            by_covariance, by_variance = (
-                beta[number] * 2 / below,
-                -beta[number] * above / (below * below),
-            )
-            by_mean = alpha[number] * 2 * (ref.mean * bottom - mean * top) / (bottom * bottom)
-            by_mean = by_mean - by_covariance * ref.mean - 2 * by_variance * mean
-            kept.append(
-                (
-                    inverse,
-                    own - cross,
-                    torch.stack([by_mean, 2 * by_variance, by_covariance]) / len(a),
-                )
-            )
-        ctx.state = loss, lin, reference, stages, outputs, pooled, kept
+            texture = (2 * mean * ref.mean + 1e-6) / (mean * mean + ref.mean * ref.mean + 1e-6)
+            structure = (2 * covariance + 1e-6) / (variance + other + 1e-6)
+            similarity = similarity + (alpha * texture + beta * structure).sum()
         return torch.stack([distance, 1 - similarity])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        loss, lin, reference, stages, outputs, pooled, kept = ctx.state
-        ctx.state = None
-        by_distance, by_texture = gradient.unbind()
-
-        def stage_gradient(number: int) -> Tensor:
-            """Of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
-            per-channel."""
-            inverse, projection, channel = kept[number]
-            a, ref, weight = _rows(stages[number]), reference[number], lin[number]
-            channel = channel * -by_texture
-            scale = by_distance * (2 / len(a)) * inverse
-            one = torch.ones_like(weight)
-            own = torch.cat(
-                [scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1
-            ) @ torch.stack([weight, one, channel[1]])
-            other = torch.cat([-scale * ref.inverse, torch.ones_like(scale)], 1) @ torch.stack(
-                [weight, channel[2]]
-            )
-            total = own.mul_(a).addcmul_(ref.map.to(a.dtype), other).add_(channel[0])
-            return _map(total, stages[number])
-
-        upstream = stage_gradient(5)
-        for number in range(4, -1, -1):
-            for index, _, _ in reversed(_STAGES[number]):
-                upstream = torch.ops.aten.threshold_backward(upstream, outputs[index], 0.0)
-                weight = loss._convolution(index)[0]
-                upstream = F.conv_transpose2d(upstream, weight, padding=1)
-            if number:
-                below = pooled[number - 1]
-                kernel = loss.dists.features.hann.expand(below.shape[1], 1, 3, 3)
-                size = outputs[_STAGES[number - 1][-1][0]].shape[2:]
-                odd = (size[0] % 2 == 0, size[1] % 2 == 0)
-                spread = F.conv_transpose2d(
-                    upstream / below,
-                    kernel,
-                    stride=2,
-                    padding=1,
-                    output_padding=(int(odd[0]), int(odd[1])),
-                    groups=below.shape[1],
-                )
-                upstream = spread.mul_(stages[number]).add_(stage_gradient(number))
-            else:
-                upstream = upstream / loss.dists.std + stage_gradient(0)
-        return upstream, None, None

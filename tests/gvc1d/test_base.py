@@ -16,8 +16,9 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d import block_motion, context_model, exact, token_order
 from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
-from gvcodec.gvc1d.model_file import find_model, load_network, read_loop
+from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.transform import Transform
+from gvcodec.models import GVC1D
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import clips_equal, planes_equal, run
@@ -48,7 +49,7 @@ def error(found: list[Planes], wanted: list[Planes]) -> float:
 
 def test_frames_are_those_of_the_encoder(frames) -> None:
     encoder = Gvc1dEncoder(FORMAT, 40, threads=1)
-    decoder = Gvc1dDecoder(FORMAT, find_model())
+    decoder = Gvc1dDecoder(FORMAT, GVC1D.find())
     for planes in frames:
         made = encoder.send(planes)
         found = decoder.send(made.packets[0].payload, made.packets[0].keyframe)
@@ -117,7 +118,7 @@ def test_a_scene_that_returns_is_found_in_the_memory() -> None:
 
 def test_contexts_agree_in_numpy_torch_and_core() -> None:
     rng = np.random.default_rng(1)
-    loop = read_loop(find_model())
+    loop = read_loop(GVC1D.find())
     level, q = 2 + 20, 40
     count = token_order.length_of(level)
     guess = pad(make_clip(WIDTH, HEIGHT, 1, seed=1)[0], (256, 256))
@@ -136,7 +137,7 @@ def test_contexts_agree_in_numpy_torch_and_core() -> None:
 
 
 def test_the_integer_transform_is_the_learned_one() -> None:
-    network, loop = load_network(find_model()), read_loop(find_model())
+    network, loop = load_network(GVC1D.find()), read_loop(GVC1D.find())
     rng = np.random.default_rng(2)
     planes, q = 30, 36
     guess = pad(make_clip(WIDTH, HEIGHT, 1, seed=4)[0], (256, 256))
@@ -155,7 +156,7 @@ def test_the_integer_transform_is_the_learned_one() -> None:
 
 def test_measuring_inverts_adding() -> None:
     """A picture kept as tokens comes back, to the steps of its quality."""
-    transform = read_loop(find_model()).transform
+    transform = read_loop(GVC1D.find()).transform
     frame = pad(make_clip(256, 256, 1, seed=5)[0], (256, 256))
     state = after(None, frame, np.zeros((1, 768), np.int32), np.zeros(1, np.int32), True)
     remember(state, transform, 20)
@@ -189,14 +190,14 @@ def test_damaged_payloads_are_refused_or_decode(frames) -> None:
             del data[rng.integers(len(data)) :]
         else:
             data += bytes(rng.integers(0, 256, 4, dtype=np.uint8))
-        decoder = Gvc1dDecoder(FORMAT, find_model())
+        decoder = Gvc1dDecoder(FORMAT, GVC1D.find())
         try:
             decoder.send(bytes(data), True)
         except DamagedStreamError:
             refused += 1
     assert refused > 30
     with pytest.raises(DamagedStreamError):
-        Gvc1dDecoder(FORMAT, find_model()).send(made, False)
+        Gvc1dDecoder(FORMAT, GVC1D.find()).send(made, False)
 
 
 def test_tokens_over_it_are_refused() -> None:
@@ -217,7 +218,7 @@ def test_the_shipped_transform_earns_more_than_its_beginning() -> None:
     """And zeroing the analysis leaves nothing: the tokens come from it alone."""
     source = pad(make_clip(256, 256, 1, seed=6)[0], (256, 256))
     network = CodecNetwork()
-    network.load_state_dict(load_network(find_model()).state_dict())
+    network.load_state_dict(load_network(GVC1D.find()).state_dict())
     whole = cost(network, source, 40.0, 64)
     kept = {k: v.clone() for k, v in network.transform.state_dict().items()}
     beginning = Transform().state_dict()

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gvcodec.allocation.router import negative_elbo, route_to
 from gvcodec.gvc1d.buffer import State
+from gvcodec.gvc1d.memory import Remembered
 from gvcodec.gvc1d.picture import Picture, from_rgb, pad
 from gvcodec.gvc1d.token_network import TokenNetwork
 from training.gvc1d.losses import Distortion, Weights
@@ -61,7 +62,8 @@ def _code(
         b, _, h, w = frame.source.y.shape
         memory = None if state is None or change == "memory" else state.memory
         if memory is not None and change == "shuffled memory":
-            memory = memory.shuffled()
+            rolled = (None if part is None else part.roll(1, 0) for part in memory)
+            memory = Remembered(*rolled)  # type: ignore[arg-type]
         if state is not None:
             state = state._replace(memory=memory)
             if change == "features":

@@ -24,8 +24,8 @@ class Frame(NamedTuple):
     def rolled(self) -> Frame:
         """Each sample has the frame of another."""
         return Frame(
-            self.source.rolled(),
-            None if self.shown is None else self.shown.rolled(),
+            Picture(*(plane.roll(1, 0) for plane in self.source)),
+            None if self.shown is None else Picture(*(p.roll(1, 0) for p in self.shown)),
             None if self.motion is None else self.motion.roll(1, 0),
             self.cut,
         )

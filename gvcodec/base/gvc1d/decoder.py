@@ -12,6 +12,7 @@ from gvcodec.base.gvc1d.pictures import crop, padded_size
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import DamagedStreamError
+from gvcodec.gvc1d import block_motion
 from gvcodec.gvc1d.frame_payload import (
     LEVELS,
     Coder,
@@ -22,7 +23,6 @@ from gvcodec.gvc1d.frame_payload import (
     predict,
     read_head,
     read_levels,
-    read_vectors,
     recall,
     remember,
     sides_of,
@@ -80,7 +80,7 @@ class Gvc1dDecoder:
         rows, columns = self._size[0] // 16, self._size[1] // 16
         source = vectors = None
         if head.reference and state is not None:
-            vectors = read_vectors(cursor, rows, columns)
+            vectors = block_motion.unpack(cursor.take(cursor.var()), rows, columns)
             source = state.frame
             if head.reference > 1:
                 source = recall(state, transform, head.reference - 2)

@@ -38,16 +38,10 @@ from gvcodec.gvc1d.frame_payload import (
     remember,
     sides_of,
 )
-from gvcodec.gvc1d.model_file import find_model, read_loop
+from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.gvc1d.motion_choice import choose_vectors
-from gvcodec.gvc1d.token_order import (
-    COARSE,
-    FIRST,
-    FIRST_FINER,
-    REGIONS,
-    length_of,
-    planes_of,
-)
+from gvcodec.gvc1d.token_order import COARSE, FIRST, FIRST_FINER, REGIONS, length_of, planes_of
+from gvcodec.models import GVC1D
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.scene_cuts import CutFinder
 
@@ -79,7 +73,7 @@ class Gvc1dEncoder:
         if not 0 <= q < QUALITIES or keyint < 0:
             raise UsageError(f"no base gvc1d with q {q:g} and a keyframe distance of {keyint}")
         self._fmt, self._q, self._keyint = fmt, round(q), keyint
-        path = model or find_model()
+        path = model or GVC1D.find()
         self._transform = read_loop(path).transform
         self._size = padded_size(fmt)
         self._windows = self._size[0] * self._size[1] // 65536

@@ -19,11 +19,7 @@ def pad(planes: Planes, size: tuple[int, int]) -> Planes:
     that they take few bits."""
     y, u, v = planes
     half = chroma_shape(*size)
-    return (
-        _pad(y, size, _REGION),
-        _pad(u, half, _REGION // 2),
-        _pad(v, half, _REGION // 2),
-    )
+    return (_pad(y, size, _REGION), _pad(u, half, _REGION // 2), _pad(v, half, _REGION // 2))
 
 
 def crop(planes: Planes, fmt: VideoFormat) -> Planes:

@@ -249,18 +249,9 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
     # The other tags of colour find their way by themselves.
     params.append(f"VideoFullRange={int(full_range)}")
     if settings.trim:
-        params.append(
-            "LambdaModifier=" + ",".join([f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS)
-        )
-    params += settings.params
+        factors = [f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS
+        params.append(f"LambdaModifier={','.join(factors)}")
+    preset = _VVENC_PRESETS[_preset("vvc", settings)]
     qp = round(_VVENC_FINEST + settings.q * _VVENC_STEP)
-    return [
-        "-c:v",
-        VVENC,
-        "-preset",
-        _VVENC_PRESETS[_preset("vvc", settings)],
-        "-qp",
-        str(qp),
-        "-vvenc-params",
-        ":".join(params),
-    ]
+    words = ["-c:v", VVENC, "-preset", preset, "-qp", str(qp)]
+    return [*words, "-vvenc-params", ":".join([*params, *settings.params])]
