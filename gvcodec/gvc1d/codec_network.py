@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.context_model import Twin, make_sides, see
+from gvcodec.gvc1d.context_model import Twin, make_sides, see, see_at, table_bits
 from gvcodec.gvc1d.refiner import Analyst, Restored, Restorer, Sizes, compensate, to_patches
 from gvcodec.gvc1d.token_order import COARSE, REGIONS
 from gvcodec.gvc1d.transform import GREY, Transform
@@ -24,6 +24,8 @@ from gvcodec.gvc1d.transform import GREY, Transform
 DEAD_ZONE = 0.17
 #: λ of D + λ · bits, in squared steps a bit.
 PRICE = 0.15
+#: Rounds of rate–distortion rounding, and values whose tables are found at once.
+_ROUNDS, _AT_ONCE = 2, 1 << 18
 
 
 class Last(NamedTuple):
@@ -58,7 +60,8 @@ class CodecNetwork(nn.Module):
         self.analyst = Analyst(self.sizes)
         self.restorer = Restorer(self.sizes)
         self.twin = Twin()
-        self.uses_analyst = True
+        #: The encoder's two ways to choose integers: Files round by rate and distortion alone.
+        self.uses_analyst, self.searches = True, False
 
     def values_of(
         self,
@@ -87,6 +90,25 @@ class CodecNetwork(nn.Module):
         coefficients = self.transform.from_windows(scaled, guess[0].shape[3] // 256)
         y, uv = self.transform.synthesise(coefficients)
         return (guess[0] + y).clamp(0, 1023), (guess[1] + uv).clamp(0, 1023), coefficients
+
+    @torch.no_grad()
+    def choose(self, unrounded: Tensor, values: Tensor, sides: Tensor, planes: int) -> Tensor:
+        """Rate–distortion rounding of `unrounded` `[M, N]`, begun at `values`: a value moves towards
+        0 where the bits that this saves, counted by the entropy model given the values rounded so
+        far, are worth the squared error. What lies nearer to 0 than to 1 becomes 0 unasked: most
+        of a frame. `sides` `[M, N, SIDES]`."""
+        windows, places = (unrounded.abs() >= 0.5).nonzero(as_tuple=True)
+        weights = self.transform.steps(planes).square()[places] / PRICE
+        wanted = unrounded[windows, places]
+        for _ in range(_ROUNDS):
+            found = []
+            for at in torch.arange(len(places), device=places.device).split(_AT_ONCE):
+                seen = see_at(values, sides, 2 + planes, windows[at], places[at])
+                now = values[windows[at], places[at]]
+                found.append(_cheapest(wanted[at], now, self.twin(seen), weights[at]))
+            if found:
+                values = values.index_put((windows, places), torch.cat(found))
+        return values
 
     def sides(
         self,
@@ -144,10 +166,14 @@ class CodecNetwork(nn.Module):
             assert vectors is not None
             guess = compensate(last.y, last.uv, vectors)
         unrounded, known = self.values_of(y, uv, guess, last is not None, step, planes)
-        values = round_values(unrounded)
-        made_y, made_uv, told = self.synthesise(values, guess, step, planes)
         with torch.no_grad():
             sides = self.sides(guess, known, last, vectors, q, step, planes)
+            rounded = dead_zone(unrounded)
+            if self.searches:
+                flat = unrounded.flatten(0, 1), rounded.flatten(0, 1)
+                rounded = self.choose(*flat, sides, planes).view_as(unrounded)
+        values = unrounded + (rounded - unrounded).detach()  # gradients pass straight through
+        made_y, made_uv, told = self.synthesise(values, guess, step, planes)
         flat = values.flatten(0, 1)
         count = flat.shape[1]
         at = None
@@ -194,9 +220,19 @@ def dead_zone(unrounded: Tensor) -> Tensor:
     return unrounded.sign() * size
 
 
-def round_values(unrounded: Tensor) -> Tensor:
-    """Whole values; gradients pass straight through."""
-    return unrounded + (dead_zone(unrounded) - unrounded).detach()
+def _cheapest(
+    unrounded: Tensor, values: Tensor, table: tuple[Tensor, Tensor, Tensor], weight: Tensor
+) -> Tensor:
+    """Of the two whole numbers around each value and 0."""
+    low = torch.floor(unrounded.abs())
+    sign = unrounded.sign()
+    best, found = torch.full_like(unrounded, float("inf")), values
+    for size in (low, low + 1, torch.zeros_like(low)):
+        tried = sign * size
+        cost = (unrounded - tried).square() * weight + table_bits(*table, tried)
+        better = cost < best
+        best, found = torch.where(better, cost, best), torch.where(better, tried, found)
+    return found
 
 
 def _fit(values: Tensor, planes: int) -> Tensor:

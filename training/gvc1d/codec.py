@@ -208,7 +208,8 @@ class Run:
         self.network = CodecNetwork().to(self.device)
         if asked.initial:
             load(self.network, asked.initial, self.device)
-        self.network.uses_analyst = asked.without != "analyst"
+        self.network.uses_analyst = asked.encoder == "analyst"
+        self.network.searches = asked.encoder == "rd"
         self.network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.shards = Shards(asked.shards, self.device, asked.length)
@@ -230,6 +231,11 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.groups, lr=1e-4, betas=(0.9, 0.98), weight_decay=0.0
         )
+        if asked.without == "transform":
+            spoilt.began(self.network)
+            spoilt.began(self.average)
+            for name, weights in self.network.transform.named_parameters():
+                weights.requires_grad_(name == "log_step")
         if asked.without == "contexts":
             for net in (self.network, self.average):
                 net.twin = spoilt.Contexts(net.twin, "none")  # type: ignore[assignment]
@@ -408,7 +414,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--half", action="store_true", help="bf16 in the transformers")
-    parser.add_argument("--without", choices=("", "analyst", "contexts"), default="")
+    parser.add_argument(
+        "--encoder",
+        choices=("rd", "analyst", "dead-zone"),
+        default="rd",
+        help="how integers are chosen: by rate and distortion as in files, by the Analyst, "
+        "or by a dead zone alone",
+    )
+    parser.add_argument("--without", choices=("", "contexts", "transform"), default="")
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.codec_network import round_values
+from gvcodec.gvc1d.codec_network import dead_zone
 from gvcodec.gvc1d.transformer import Block
 from training.held_out import is_held_out
 from training.loop import follow
@@ -330,7 +330,7 @@ class Run:
         """One picture; `how`: "zeroed" or "shuffled" tokens at the decoder."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loose = form.encode(x, before, last, rate)
-            values = round_values(loose)
+            values = loose + (dead_zone(loose) - loose).detach()  # straight through
             if form.training:  # the tail falls away in a quarter of the samples
                 kept = torch.randint(8, TOKENS + 1, (len(x), 1, 1), device=x.device)
                 kept = torch.where(torch.rand_like(kept, dtype=torch.float) < 0.25, kept, TOKENS)

@@ -29,8 +29,15 @@ class Contexts(nn.Module):
         super().__init__()
         self.twin, self.how = twin, how
 
+    def forward(self, seen: Tensor) -> Any:
+        """As `Twin`; `seen` `[M, n, INPUTS]` or `[n, INPUTS]`."""
+        return self.twin(self._spoilt(seen))
+
     def bits(self, seen: Tensor, value: Tensor, unrounded: Tensor) -> Tensor:
-        """As `Twin.bits`; `seen` `[M, n, INPUTS]`."""
+        """As `Twin.bits`."""
+        return self.twin.bits(self._spoilt(seen), value, unrounded)  # type: ignore[operator]
+
+    def _spoilt(self, seen: Tensor) -> Tensor:
         own = seen[..., :FIXED]
         if self.how == "shuffled":
             other = seen.roll(1, 0)[..., FIXED:]
@@ -38,7 +45,7 @@ class Contexts(nn.Module):
             other = torch.zeros_like(seen[..., FIXED:])
             other[..., 0] = _NO_VALUE
             other[..., SIDES - FIXED : SIDES - FIXED + _VALUES] = _NO_VALUE
-        return self.twin.bits(torch.cat([own, other], -1), value, unrounded)  # type: ignore[operator]
+        return torch.cat([own, other], -1)
 
 
 class Shuffled(nn.Module):
