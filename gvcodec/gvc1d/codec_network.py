@@ -60,7 +60,7 @@ class CodecNetwork(nn.Module):
         self.analyst = Analyst(self.sizes)
         self.restorer = Restorer(self.sizes)
         self.twin = Twin()
-        #: The encoder's two ways to choose integers: Files round by rate and distortion alone.
+        #: The encoder's two ways to choose integers; files round by rate and distortion alone.
         self.uses_analyst, self.searches = True, False
 
     def values_of(
@@ -93,10 +93,10 @@ class CodecNetwork(nn.Module):
 
     @torch.no_grad()
     def choose(self, unrounded: Tensor, values: Tensor, sides: Tensor, planes: int) -> Tensor:
-        """Rate–distortion rounding of `unrounded` `[M, N]`, begun at `values`: a value moves towards
-        0 where the bits that this saves, counted by the entropy model given the values rounded so
-        far, are worth the squared error. What lies nearer to 0 than to 1 becomes 0 unasked: most
-        of a frame. `sides` `[M, N, SIDES]`."""
+        """Rate–distortion rounding of `unrounded` `[M, N]`, begun at `values`: a value moves
+        towards 0 where the bits that this saves, counted by the entropy model given the values
+        rounded so far, are worth the squared error. What lies nearer to 0 than to 1 becomes 0
+        unasked: most of a frame. `sides` `[M, N, SIDES]`."""
         windows, places = (unrounded.abs() >= 0.5).nonzero(as_tuple=True)
         weights = self.transform.steps(planes).square()[places] / PRICE
         wanted = unrounded[windows, places]
@@ -170,8 +170,8 @@ class CodecNetwork(nn.Module):
             sides = self.sides(guess, known, last, vectors, q, step, planes)
             rounded = dead_zone(unrounded)
             if self.searches:
-                flat = unrounded.flatten(0, 1), rounded.flatten(0, 1)
-                rounded = self.choose(*flat, sides, planes).view_as(unrounded)
+                wanted, begun = unrounded.flatten(0, 1), rounded.flatten(0, 1)
+                rounded = self.choose(wanted, begun, sides, planes).view_as(unrounded)
         values = unrounded + (rounded - unrounded).detach()  # gradients pass straight through
         made_y, made_uv, told = self.synthesise(values, guess, step, planes)
         flat = values.flatten(0, 1)

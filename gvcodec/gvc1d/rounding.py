@@ -18,6 +18,7 @@ from gvcodec.gvc1d.model_file import load_network
 from gvcodec.types import Planes
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 
+
 class Rounding:
     """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst
     (`eval/experiments/gvc1d_rounding.py` tries both together). Raises `MediaError`."""
@@ -55,4 +56,3 @@ class Rounding:
     def _tensors(self, planes: Planes) -> tuple[Tensor, Tensor]:
         y, u, v = (torch.from_numpy(p.astype(np.float32)).to(self._device) for p in planes)
         return y[None, None], torch.stack([u, v])[None]
-

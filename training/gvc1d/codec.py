@@ -231,16 +231,10 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.groups, lr=1e-4, betas=(0.9, 0.98), weight_decay=0.0
         )
-        if asked.without == "transform":
-            spoilt.began(self.network)
-            spoilt.began(self.average)
-            for name, weights in self.network.transform.named_parameters():
-                weights.requires_grad_(name == "log_step")
-        if asked.without == "contexts":
-            for net in (self.network, self.average):
-                net.twin = spoilt.Contexts(net.twin, "none")  # type: ignore[assignment]
+        for net in (self.network, self.average):
+            spoilt.WITHOUT.get(asked.without, lambda net: None)(net)
         #: What the restorer is not given of the frame before: "", "memory", "last".
-        self.cuts = ""
+        self.cuts = asked.without if asked.without in spoilt.CUTS else ""
         self.usual: dict[int, float] = {}
         self.steps = 0
 
@@ -387,8 +381,10 @@ class Run:
 
     def save(self, out: Path) -> None:
         partial = out / "state.part"
-        weights = self.average.state_dict()
-        torch.save({k.replace("twin.twin.", "twin."): v for k, v in weights.items()}, partial)
+        weights: dict[str, Tensor] = self.average.state_dict()
+        for part in ("twin", "restorer"):  # of a network that sees less
+            weights = {k.replace(f"{part}.{part}.", f"{part}."): v for k, v in weights.items()}
+        torch.save(weights, partial)
         partial.rename(out / "state.pt")
 
 
@@ -421,7 +417,7 @@ def main(arguments: Sequence[str]) -> int:
         help="how integers are chosen: by rate and distortion as in files, by the Analyst, "
         "or by a dead zone alone",
     )
-    parser.add_argument("--without", choices=("", "contexts", "transform"), default="")
+    parser.add_argument("--without", choices=("", *spoilt.WITHOUT, *spoilt.CUTS), default="")
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)

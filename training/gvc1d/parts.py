@@ -2,7 +2,8 @@
 
 Each part is taken away, given what belongs to another crop ("shuffled"), or replaced by what it
 began as or by its hand-made neighbour, on held-out runs (`gvc1d.shards --held-out`), beside the
-whole; `--trained NAME=STATE …`: networks trained without a part or from another seed instead. J is
+whole; `--trained NAME=STATE …`: networks trained without a part or from another seed instead, NAME
+as "rd, seed 2", "Analyst, seed 1 without analyst across" (how it encodes; `codec --without`). J is
 that of training, D / λ + bits, of first frames (I) and of the last ones of a run (P); distances are
 of restored pictures. A change is positive where the part helps.
 """
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--looks", type=int, default=4, help="batches of each measurement")
     parser.add_argument("--qs", type=float, nargs="*", default=[36.0, 46.0, 56.0])
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
+    parser.add_argument("--encoder", choices=("rd", "analyst", "dead-zone"), default="rd")
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args(arguments)
     settings = {"initial": asked.weights, "length": 4, "batch": 2, "rate": 1.0, "seed": 1}
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     net = run.average
     whole = run.measure(net, asked.qs)
     found: dict[str, Any] = {"whole": whole}
-    rows = spoilt.CODEC | ({} if run.objective is None else spoilt.RESTORER)
+    rows = spoilt.ANALYST if asked.encoder == "analyst" else spoilt.CODEC
+    rows = rows | ({} if run.objective is None else spoilt.RESTORER)
     for name, change in ({} if asked.trained else rows).items():
         found[name] = spoilt.change(whole, run.measure(spoilt.spoil(net, change), asked.qs))
         print(name, found[name], flush=True)
@@ -52,9 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     for pair in asked.trained:
         name, _, path = pair.partition("=")
         other = codec.load(CodecNetwork().to(run.device), Path(path), run.device).eval()
-        if name.endswith("without contexts"):
-            other.twin = spoilt.Contexts(other.twin, "none")  # type: ignore[assignment]
-        other.uses_analyst = not name.endswith("without Analyst")
+        kind, _, without = name.partition(" without ")
+        spoilt.WITHOUT.get(without, lambda net: None)(other)
+        run.cuts = without if without in spoilt.CUTS else ""
+        other.uses_analyst, other.searches = "Analyst" in kind, "rd" in kind
         theirs = run.measure(other, asked.qs)
         found["trained: " + name] = spoilt.change(whole, theirs) | theirs
         print(name, found["trained: " + name], flush=True)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.codec_network import CodecNetwork
+from gvcodec.gvc1d.refiner import Restored
 from gvcodec.gvc1d.token_order import FIXED, SIDES
-from gvcodec.gvc1d.transform import Transform
+from gvcodec.gvc1d.transform import GREY, Transform
 
 Change = Callable[[CodecNetwork], None]
 
@@ -60,30 +61,49 @@ class Shuffled(nn.Module):
         return moved
 
 
-class Told(nn.Module):
-    """The Restorer without what the tokens say, or with another crop's."""
+class Blind(nn.Module):
+    """The Restorer without tokens, or with another crop's ("shuffled"), in all that it is given:
+    in place of the frame it sees what the prediction and those tokens make, and what it adds goes
+    onto the frame itself. `how` "memory shuffled": another crop's memory."""
 
-    def __init__(self, restorer: nn.Module, how: str) -> None:
+    def __init__(self, net: CodecNetwork, how: str) -> None:
         super().__init__()
-        self.restorer, self.how = restorer, how
-        self.stages = restorer.stages
+        self.restorer, self.how = net.restorer, how
+        self.stages = net.restorer.stages
+        self.analyse, self.synthesise = net.transform.analyse, net.transform.synthesise
 
     def fresh(self, batch: int, windows: int) -> Tensor:
         """As the Restorer's."""
-        found: Tensor = self.restorer.fresh(batch, windows)  # type: ignore[operator]
+        found: Tensor = self.restorer.fresh(batch, windows)
         return found
 
-    def forward(self, frame: Any, coefficients: Any, *others: Any) -> Any:
+    def forward(
+        self,
+        frame: tuple[Tensor, Tensor],
+        coefficients: tuple[Tensor, Tensor],
+        prediction: tuple[Tensor, Tensor] | None,
+        last: tuple[Tensor, Tensor] | None,
+        memory: Tensor | None,
+        step: Tensor,
+    ) -> Restored:
         """As the Restorer's."""
-        own, told = coefficients
-        if self.how == "tokens zeroed":
-            told = torch.zeros_like(told)
-        elif self.how == "tokens shuffled":
-            told = told.roll(1, 0)
-        elif self.how == "memory shuffled":
-            memory = others[2]
-            others = (*others[:2], None if memory is None else memory.roll(1, 0), *others[3:])
-        return self.restorer(frame, (own, told), *others)
+        if self.how == "memory shuffled":
+            memory = None if memory is None else memory.roll(1, 0)
+            found: Restored = self.restorer(frame, coefficients, prediction, last, memory, step)
+            return found
+        tokens = coefficients[1]
+        with torch.no_grad():
+            tokens = (
+                tokens.roll(1, 0) if self.how == "tokens shuffled" else torch.zeros_like(tokens)
+            )
+            known = prediction or (torch.full_like(frame[0], GREY), torch.full_like(frame[1], GREY))
+            y, uv = (a + b for a, b in zip(known, self.synthesise(tokens), strict=True))
+            seen = y.clamp(0, 1023), uv.clamp(0, 1023)
+            own = self.analyse(seen[0] - GREY, seen[1] - GREY)
+        made = self.restorer(seen, (own, tokens), prediction, last, memory, step)
+        shown = (f + m - s for f, m, s in zip(frame, made[:2], seen, strict=True))
+        y, uv = (x.clamp(0, 1023) for x in shown)
+        return Restored(y, uv, made.memory)
 
 
 def began(net: CodecNetwork) -> None:
@@ -98,9 +118,12 @@ def without_analyst(net: CodecNetwork) -> None:
     net.uses_analyst = False
 
 
-def _both(net: CodecNetwork) -> None:
-    began(net)
-    without_analyst(net)
+def _dead_zone(net: CodecNetwork) -> None:
+    net.searches = net.uses_analyst = False
+
+
+def _analyst(net: CodecNetwork) -> None:
+    net.searches, net.uses_analyst = False, True
 
 
 def _shuffle_analyst(net: CodecNetwork) -> None:
@@ -116,11 +139,11 @@ def contexts(how: str) -> Change:
     return changed
 
 
-def told(how: str) -> Change:
-    """The Restorer by `Told`."""
+def blind(how: str) -> Change:
+    """The Restorer by `Blind`."""
 
     def changed(net: CodecNetwork) -> None:
-        net.restorer = Told(net.restorer, how)  # type: ignore[assignment]
+        net.restorer = Blind(net, how)  # type: ignore[assignment]
 
     return changed
 
@@ -134,25 +157,46 @@ def stages(part: str, name: str) -> Change:
     return changed
 
 
-#: Rows of `parts`.
+#: Rows of `parts`; those of the Analyst where it encodes (`--encoder analyst`).
 CODEC: dict[str, Change] = {
     "transform: as it began": began,
+    "rate-distortion rounding: a dead zone instead": _dead_zone,
+    "rate-distortion rounding: the Analyst instead": _analyst,
+    "contexts of the entropy model: zeroed": contexts("none"),
+    "contexts of the entropy model: shuffled": contexts("shuffled"),
+}
+ANALYST: dict[str, Change] = {
     "Analyst: zeroed": without_analyst,
     "Analyst: shuffled": _shuffle_analyst,
     "Analyst: no layers across windows": stages("analyst", "uses_global"),
     "Analyst: no layers in windows": stages("analyst", "uses_local"),
-    "transform as it began, Analyst zeroed": _both,
-    "contexts of the entropy model: zeroed": contexts("none"),
-    "contexts of the entropy model: shuffled": contexts("shuffled"),
 }
 RESTORER: dict[str, Change] = {
     **{
-        f"Restorer: {how}": told(how)
+        f"Restorer: {how}": blind(how)
         for how in ("tokens zeroed", "tokens shuffled", "memory shuffled")
     },
     "Restorer: no layers across windows": stages("restorer", "uses_global"),
     "Restorer: no layers in windows": stages("restorer", "uses_local"),
 }
+
+
+def freeze_transform(net: CodecNetwork) -> None:
+    """The transform as it began, for good; its steps still learn."""
+    began(net)
+    for name, weights in net.transform.named_parameters():
+        weights.requires_grad_(name == "log_step")
+
+
+#: What a network is trained without (`codec --without`); "memory", "last": `codec.Run.cuts`.
+WITHOUT: dict[str, Change] = {
+    "contexts": contexts("none"),
+    "transform": freeze_transform,
+    "tokens": blind("tokens zeroed"),
+    "analyst across": stages("analyst", "uses_global"),
+    "across": stages("restorer", "uses_global"),
+}
+CUTS = ("memory", "last")
 
 
 def change(whole: dict[str, float], other: dict[str, float]) -> dict[str, float]:
