@@ -46,7 +46,7 @@ def shards(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(shards: Path, **given: object) -> codec.Run:
     settings = {"device": "cpu", "seed": 1, "initial": GVC1D.find(), "without": "", "rate": 1.0}
     settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
-    settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0}
+    settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0, "encoder": "rd"}
     return codec.Run(argparse.Namespace(**(settings | given)))
 
 
@@ -82,6 +82,22 @@ def test_parts_are_measured_beside_the_whole(shards: Path, tmp_path: Path) -> No
     found = json.loads(out.read_text())
     assert found.keys() == {"whole", *spoilt.CODEC}
     assert found["contexts of the entropy model: zeroed"]["J of I"] > 5
+
+
+def test_the_restorer_without_tokens_sees_the_prediction_alone(shards: Path) -> None:
+    run = _run(shards)
+    net, frames = run.average, run.shards.batch(1, np.random.default_rng(0))
+    q = torch.tensor([30.0])
+    with torch.no_grad():
+        whole = run.sequence(net, frames, q, True)
+        # Of a batch of one another crop's tokens are its own.
+        own = run.sequence(spoilt.spoil(net, spoilt.blind("tokens shuffled")), frames, q, True)
+        none = run.sequence(spoilt.spoil(net, spoilt.blind("tokens zeroed")), frames, q, True)
+    for a, b, c in zip(whole, own, none, strict=True):
+        assert a.restored is not None and b.restored is not None and c.restored is not None
+        assert (a.restored.y - b.restored.y).abs().mean() < 0.5
+        assert torch.equal(a.y, c.y)
+    assert (whole[0].restored.y - none[0].restored.y).abs().mean() > 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("form", ["paper", "transform"])

@@ -187,6 +187,16 @@ def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
     return luma + (made.uv - source[1]).square().sum((1, 2, 3))
 
 
+def costs(made: list[Made], frames: list[Any], q: Tensor) -> list[Tensor]:
+    """J = D / λ + bits of each frame, `[B]`, λ by the step that it is coded with: the first, from
+    which later ones are predicted, is finer and has to stay so."""
+    found = []
+    for t, (one, (y, uv, _)) in enumerate(zip(made, frames, strict=True)):
+        step = 16.0 * 2 ** ((q - (0 if t else FIRST_FINER)) / 10)
+        found.append(squares(one, (y, uv)) / (PRICE * step.square()) + one.bits)
+    return found
+
+
 def load(net: CodecNetwork, path: Path, device: torch.device) -> CodecNetwork:
     """The weights of a `state.pt` or of a safetensors file into `net`."""
     if path.suffix == ".safetensors":
@@ -273,10 +283,7 @@ class Run:
         frames = self.shards.batch(self.asked.batch, self.rng)
         restore = self.objective is not None
         made = self.sequence(self.network, frames, q, restore)
-        step2 = (16.0 * 2 ** (q / 10)).square()
-        codec = torch.zeros_like(q)
-        for one, (y, uv, _) in zip(made, frames, strict=True):
-            codec = codec + squares(one, (y, uv)) / (PRICE * step2) + one.bits
+        codec = torch.stack(costs(made, frames, q)).sum(0)
         key = int(centre / 4)
         size = float(codec.detach().mean())
         self.usual[key] = 0.95 * self.usual.get(key, size) + 0.05 * size
@@ -341,12 +348,11 @@ class Run:
         for _ in range(self.asked.looks):
             frames = self.kept.batch(self.asked.batch, rng)
             q = torch.full((self.asked.batch,), q0, device=self.device)
-            step2 = (16.0 * 2 ** (q / 10)).square()
             made = self.sequence(net, frames, q, self.objective is not None)
+            found = costs(made, frames, q)
             for t, name in ((0, "I"), (len(made) - 1, "P")):
                 source = frames[t][:2]
-                j = squares(made[t], source) / (PRICE * step2) + made[t].bits
-                sums.setdefault("logJ" + name, []).append(float(j.mean().log()))
+                sums.setdefault("logJ" + name, []).append(float(found[t].mean().log()))
                 sums.setdefault(f"bits{name}{q0:g}", []).append(float(made[t].bits.mean()))
                 mse = (made[t].y - source[0]).square().mean() / 16
                 sums.setdefault(f"psnr{name}{q0:g}", []).append(
