@@ -218,6 +218,11 @@ class Run:
         self.network = CodecNetwork().to(self.device)
         if asked.initial:
             load(self.network, asked.initial, self.device)
+        if asked.restorer_only:
+            self.network.requires_grad_(False)
+            if asked.restorer_only == "anew":
+                self.network.restorer = CodecNetwork().restorer.to(self.device)
+            self.network.restorer.requires_grad_(True)
         self.network.uses_analyst = asked.encoder == "analyst"
         self.network.searches = asked.encoder == "rd"
         self.network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -425,6 +430,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--without", choices=("", *spoilt.WITHOUT, *spoilt.CUTS), default="")
     parser.add_argument("--codec-only", action="store_true", help="no restorer")
+    parser.add_argument(
+        "--restorer-only",
+        choices=("", "on", "anew"),
+        default="",
+        help="the codec stays as it is; the restorer goes on, or begins anew",
+    )
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     run = Run(asked)
