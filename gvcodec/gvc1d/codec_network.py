@@ -210,7 +210,8 @@ class CodecNetwork(nn.Module):
         past = None
         if restored is not None:
             past = Restored(restored.y.detach(), restored.uv.detach(), restored.memory)
-        kept = Last(*frame, whole, running, past)
+        # And into the loop: the error of a frame is that of all frames predicted from it.
+        kept = Last(made_y, made_uv, whole, running, past)
         return Made(made_y, made_uv, bits, values, restored, kept)
 
 

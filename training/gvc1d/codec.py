@@ -189,7 +189,7 @@ def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
 
 def costs(made: list[Made], frames: list[Any], q: Tensor) -> list[Tensor]:
     """J = D / λ + bits of each frame, `[B]`, λ by the step that it is coded with: the first, from
-    which later ones are predicted, is finer and has to stay so."""
+    which all later ones are predicted and not only those of a run, is finer and stays so."""
     found = []
     for t, (one, (y, uv, _)) in enumerate(zip(made, frames, strict=True)):
         step = 16.0 * 2 ** ((q - (0 if t else FIRST_FINER)) / 10)
