@@ -15,6 +15,7 @@ from typing import BinaryIO
 import av
 from av.stream import Disposition
 
+from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_in
@@ -33,6 +34,9 @@ from gvcodec.util.messages import say
 ONE_FILE = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 #: The same stream makes the same file.
 _EXACT = {"fflags": "+bitexact"}
+#: In an MP4 file with its index in front: bytes from the start that hold the first track header,
+#: and bytes from its name to width and height (16.16 bits each), by its version.
+_FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
 
 
@@ -115,15 +119,33 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
 
 
 def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
-    """Say in the container how large pictures are shown, in MP4 by FFmpeg as far as their shape
-    goes; a line for what players may show otherwise."""
-    fmt, told = header.format, kind == "mp4"
-    if not told and (fmt.sar != 1 or header.scale != 1):
-        told = write_display_size(path, display_size(fmt.width, fmt.height, fmt.sar))
-    if header.scale != 1:
-        return [f"pictures coded at {header.scale} of the size are shown small by some players"]
-    ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
-    return [f"sample aspect ratio {ratio} left out"] * (fmt.sar != 1 and not told)
+    """Say in the container how large pictures are shown; a line where they are coded smaller."""
+    fmt = header.format
+    # MP4 gets the aspect ratio from FFmpeg.
+    if header.scale == 1 and (fmt.sar == 1 or kind == "mp4"):
+        return []
+    coded = Resampler(fmt.width, fmt.height, header.scale)
+    width, height = (round(side / header.scale) for side in (coded.coded_width, coded.coded_height))
+    width, height = display_size(width, height, fmt.sar)
+    show = _show_mp4 if kind == "mp4" else write_display_size
+    done = show(path, (width, height))
+    if header.scale == 1:
+        ratio = f"{fmt.sar.numerator}:{fmt.sar.denominator}"
+        return [] if done else [f"sample aspect ratio {ratio} left out"]
+    what = f"say {width}×{height}, which some players ignore" if done else "are shown small"
+    return [f"pictures coded at {header.scale} of the size {what}"]
+
+
+def _show_mp4(path: Path, size: tuple[int, int]) -> bool:
+    """FFmpeg's muxer takes the size of the coded pictures."""
+    with open(path, "r+b") as file:
+        head = file.read(_FRONT)
+        at = head.find(b"tkhd")
+        if at < 0:
+            return False
+        file.seek(at + _TKHD_SIZE[head[at + 4]])
+        file.write(b"".join((side << 16).to_bytes(4) for side in size))
+    return True
 
 
 @dataclass(slots=True)

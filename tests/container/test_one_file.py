@@ -166,14 +166,17 @@ def test_keyframes_and_samples_are_as_isobmff_wants(stream: bytes, tmp_path, suf
     assert b"\x89GVC" not in extradata
 
 
-def test_reduced_size_is_said(frames: list[Planes], tmp_path) -> None:
+def test_reduced_size_is_shown_large(frames: list[Planes], tmp_path) -> None:
     fmt = replace(FORMAT, width=256, height=192, sar=Fraction(4, 3))
     large = moving_texture(256, 192, 3)
     data = gvcodec.encode(large, format=fmt, base="av1", scale=Fraction(1, 2), fit=0, preset=10)
     coded = Resampler(256, 192, Fraction(1, 2))
     assert (coded.coded_width, coded.coded_height) == (128, 96)
     _, notes = write_one_file(Reader(io.BytesIO(data)), tmp_path / "a.mp4", False)
-    assert ["at 1/2 of the size" in note for note in notes] == [True]
+    assert ["at 1/2 of the size say 352×198" in note for note in notes] == [True]
+    mp4 = (tmp_path / "a.mp4").read_bytes()
+    at = mp4.index(b"tkhd")
+    assert mp4[at + 80 : at + 88] == (352 << 16).to_bytes(4) + (198 << 16).to_bytes(4)
     written(data, tmp_path / "a.mkv")
     matroska = (tmp_path / "a.mkv").read_bytes()
     assert bytes.fromhex("54b0820160") in matroska and bytes.fromhex("54ba81c6") in matroska
