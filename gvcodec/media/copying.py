@@ -69,16 +69,18 @@ class Waiting:
         return self._timeline.seconds(packet, part)
 
     def forget(self, end: Fraction) -> None:
-        """What begins before `end` (seconds on the clock of the file) goes."""
+        """What begins before `end` (seconds) goes, but for subtitles on screen then."""
+        shown = self._on_screen(end)
         times = [(self._timeline.seconds(*waiting), waiting) for waiting in self._packets]
-        self._packets = [waiting for time, waiting in times if time is None or time >= end]
+        self._packets = [w for t, w in times if t is None or t >= end or id(w[0]) in shown]
 
     def copy(
         self, tracks: TrackCopier | None, zero: Fraction, end: Fraction | None, all_before: bool
     ) -> None:
         """Hand on packets that begin before `end` (seconds; None = all), as times since `zero`. Of
-        those before `zero` a subtitle that lasts longer begins then, others go without
+        those before `zero` a subtitle on screen then begins then, others go without
         `all_before`."""
+        shown = set() if all_before else self._on_screen(zero)
         packets, self._packets = self._packets, []
         for packet, part in packets:
             seconds = self._timeline.seconds(packet, part, end is None)
@@ -88,9 +90,24 @@ class Waiting:
             assert packet.pts is not None
             shift = zero - seconds + packet.pts * packet.time_base
             if seconds < zero and not all_before:
-                late = math.ceil((zero - seconds) / packet.time_base)
-                if packet.stream.type != "subtitle" or (packet.duration or 0) <= late:
+                if id(packet) not in shown:
                     continue
-                packet.pts, packet.duration = packet.pts + late, (packet.duration or 0) - late
+                late = math.ceil((zero - seconds) / packet.time_base)
+                packet.pts += late
+                packet.duration = max(1, packet.duration - late) if packet.duration else 0
             if tracks is not None:
                 tracks.copy(packet, shift)
+
+    def _on_screen(self, time: Fraction) -> set[int]:
+        """Which packets are subtitles that begin before a time and are on screen then. One without
+        a duration stays until the next one."""
+        shown, latest = set(), {}
+        for packet, part in self._packets:
+            seconds = self._timeline.seconds(packet, part)
+            if packet.stream.type != "subtitle" or seconds is None or seconds >= time:
+                continue
+            if not packet.duration:
+                latest[packet.stream.index] = id(packet)
+            elif seconds + packet.duration * packet.time_base > time:
+                shown.add(id(packet))
+        return shown | set(latest.values())

@@ -14,7 +14,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackPacket, TrackReader
-from tests.clips import add_video, put_planes, read_film
+from tests.clips import add_video, put_pictures, put_planes, read_film
 from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep
 
@@ -204,6 +204,24 @@ def test_encode_begins_with_the_subtitle_on_screen(videos: Path, tmp_path, start
     assert_lines(lines_of(tmp_path / "b.gvc"), start)
     gvcodec.encode_file(videos / "a.mkv", tmp_path / "c.gvc", start=start, jobs=1, **FAST)
     assert_lines(lines_of(tmp_path / "c.gvc"), start)
+
+
+def test_encode_begins_with_a_subtitle_that_has_no_end(tmp_path, videos: Path) -> None:
+    """Of several, the last; and of one that ends, however long ago it began."""
+    parts = ((0, "open 0"), (1, "open 1"), (2, "ends"), (50, "after"))
+    with av.open(str(videos / "a.mkv")) as model, av.open(str(tmp_path / "a.mkv"), "w") as made:
+        video = add_video(made, 64, 64, rate=1, options={"g": "5"})
+        lines = [made.add_stream_from_template(model.streams.subtitles[0]) for _ in range(2)]
+        for seconds, text in parts:
+            packet = av.Packet(text.encode())
+            packet.stream, packet.time_base = lines[text == "ends"], Fraction(1)
+            packet.pts = packet.dts = seconds
+            packet.duration = 50 * (text == "ends")
+            made.mux(packet)
+        put_pictures(made, video, [np.full((64, 64, 3), 90, np.uint8)] * 60)
+    gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", start=45, **FAST)
+    found = [(begin, text) for begin, _, text in lines_of(tmp_path / "a.gvc")]
+    assert sorted(found) == [(0, b"ends"), (0, b"open 1"), (5, b"after")]
 
 
 @pytest.mark.parametrize("exact", [False, True])
