@@ -50,7 +50,7 @@ _PATIENCE, _ROOM = 2, 32 << 20
 _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
-_QUICKTIME = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
+_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: The usual channels, by their number.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 #: Seconds without sound that are a hole.
@@ -148,13 +148,20 @@ class TrackMuxer:
         for number, stream in enumerate(reader.streams):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
             template = self._template(number, first)
-            if not (fits := self._fits(number, template, first)):
-                self._plain |= {number} if _name(stream) in _CODECS else set()
-                fits = number in self._plain and self._fits(number, template, first)
-            if fits:
-                self._add(number, template)
-            else:
+            kept = self._try(number, template, first)
+            if kept is None and _name(stream) in _CODECS:
+                self._plain.add(number)
+                kept = self._try(number, template, first)
+            if kept is None:
                 self._leave_out(stream, f"does not fit {self._suffix} and is left out")
+                continue
+            self._outputs[number] = self._add(self._container, number, template)
+            track, (language, flags) = reader.tracks[number], kept
+            if language not in (track.language, _OTHER_CODES.get(track.language)):
+                self.notes.append(f"language {track.language} left out, {self._suffix} has no code")
+            if lost := Disposition(track.flags & ~flags & ~Disposition.default):
+                names = (lost.name or "").replace("|", ", ").replace("_", " ")
+                self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
     def _mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream; None = all."""
@@ -201,16 +208,16 @@ class TrackMuxer:
             yield TrackPacket(number, begin, length, silent * length)
             begin += length
 
-    def _add(self, number: int, template: Stream) -> None:
+    def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
         track = self._reader.tracks[number]
-        output = _add_stream(self._container, template, number in self._plain)
+        output = _add_stream(container, template, number in self._plain)
         output.disposition = cast(Disposition, track.flags)
         if language := track.language:
-            known = _QUICKTIME.get(language, language) if self._kind == "mov" else language
+            known = _OTHER_CODES.get(language, language) if self._kind == "mov" else language
             output.metadata["language"] = known
         if track.title:
             output.metadata["title"] = track.title
-        self._outputs[number] = output
+        return output
 
     def _is_kept(self, packet: TrackPacket) -> bool:
         """Whether a packet is heard, or hidden sound that the file can hide."""
@@ -236,21 +243,30 @@ class TrackMuxer:
         self._containers.append(container)
         return container.streams[0]
 
-    def _fits(self, number: int, template: Stream, first: list[TrackPacket]) -> bool:
-        """Whether the track can be written. Muxers refuse codecs when it is added, with the header,
-        at the first packets or at the end."""
+    def _try(
+        self, number: int, template: Stream, first: list[TrackPacket]
+    ) -> tuple[str, int] | None:
+        """Language and flags that come back from a file with this track alone; None where it cannot
+        be written: muxers refuse codecs when it is added, with the header, at the first packets or
+        at the end."""
+        data, track = io.BytesIO(), self._reader.tracks[number]
         # What puts the index first wants to open the file again.
         options = MUXERS[self._kind] if self._delays else {}
         try:
-            with av.open(io.BytesIO(), "w", format=self._kind, options=options) as trial:
-                output = _add_stream(trial, template, number in self._plain)
+            with av.open(data, "w", format=self._kind, options=options) as trial:
+                output = self._add(trial, number, template)
                 trial.start_encoding()
                 for packet in first:
                     trial.mux(self._packet(packet, output))
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
-            return False
-        return True
+            return None
+        try:
+            with av.open(io.BytesIO(data.getvalue())) as written:
+                stream = written.streams[0]
+                return stream.language or "", int(stream.disposition)
+        except (av.FFmpegError, IndexError):
+            return track.language, track.flags
 
     def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
         if packet.track in self._plain:

@@ -328,6 +328,22 @@ def test_flags_of_subtitles_are_kept_and_they_are_no_audio(tmp_path, capsys) -> 
         stream = container.streams.subtitles[0]
         assert (stream.language, FLAG(stream.disposition)) == ("fra", FLAG.forced)
         assert [bytes(p) for p in container.demux(stream) if p.pts is not None] == [b"Bonjour"]
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_language_and_flags_that_a_file_has_no_place_for_are_said(tmp_path, capsys) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        sound, packets = _add_sound(container, "aac", LENGTH)
+        sound.metadata["language"], sound.disposition = "gsw-CH", FLAG.hearing_impaired
+        show(container)
+        container.mux(packets)
+    encode(source, tmp_path / "a.gvc")
+    capsys.readouterr()
+    decode(tmp_path / "a.gvc", tmp_path / "out.mov")
+    said = capsys.readouterr().err
+    assert "language gsw-CH left out, .mov has no code" in said
+    assert "flags of a track (hearing impaired) left out, .mov has none" in said
 
 
 def test_pipes_keep_colour_and_sound(tmp_path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
