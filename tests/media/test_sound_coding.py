@@ -178,7 +178,8 @@ LAYOUTS = {"3.0": "FL FR FC", "quad(side)": "FL FR BL BR", "6.1": "FL FR FC LFE 
 LAYOUTS |= dict.fromkeys(["5.0", "5.0(side)"], "FL FR FC BL BR")
 LAYOUTS |= dict.fromkeys(["5.1", "5.1(side)"], "FL FR FC LFE BL BR")
 LAYOUTS |= dict.fromkeys(["2.1", "3.1", "4.0", "7.1(wide)", "12 channels", "4 channels"], "")
-LAYOUTS |= {"7.1": "FL FR FC LFE BL BR SL SR", "6.1(back)": ""}
+LAYOUTS |= {"7.1": "FL FR FC LFE BL BR SL SR", "6.1(back)": "", "3 channels": ""}
+LAYOUTS["2 channels (FL+LFE)"] = ""
 
 
 @pytest.mark.parametrize(("layout", "labels"), LAYOUTS.items())
