@@ -14,7 +14,7 @@ from av.sidedata.sidedata import Type
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.codec_parameters import SEGMENT, TRACK, TRACKS, elements
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.metadata import LOST, number_of, side_data
+from gvcodec.media.metadata import LOST, STEREO, number_of, side_data
 from gvcodec.media.planes import (
     CENTRE,
     LEFT,
@@ -29,19 +29,22 @@ from gvcodec.media.planes import (
 )
 from gvcodec.types import Colour, Planes, VideoFormat
 
-_VIDEO, _COLOUR = 0xE0, 0x55B0
+_VIDEO, _COLOUR, _MAPPING = 0xE0, 0x55B0, 0x41E4
 #: Of chroma samples: 1 at the first luma sample, 2 between two.
 _RIGHT, _DOWN = 0x55B7, 0x55B8
 #: Samples to crop at the left, top, right and bottom.
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
+_ADDED_TYPE, _ADDED_DATA, _DOLBY = 0x41E7, 0x41ED, (b"dvcC", b"dvvC", b"dvwC")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`crop`: samples at the left, top, right and bottom that are not shown."""
+    """`crop`: samples at the left, top, right and bottom that are not shown; `dolby_vision`:
+    profile and compatibility of the base layer, 0 = none."""
 
     chroma_location: int = LEFT
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dolby_vision: tuple[int, int] | None = None
 
 
 def read_stored(stream: av.VideoStream) -> Stored:
@@ -66,7 +69,10 @@ def _read(head: bytes) -> Stored:
     place = ((numbers.get(_RIGHT, 0) - 1) / 2, (numbers.get(_DOWN, 0) - 1) / 2)
     location = next((code for code, known in PLACES.items() if known == place), LEFT)
     left, top, right, bottom = (numbers.get(name, 0) for name in _CROPS)
-    return Stored(location, (left, top, right, bottom))
+    added = [dict(elements(part)) for part in _inside([head], SEGMENT, TRACKS, TRACK, _MAPPING)]
+    boxes = [a.get(_ADDED_DATA, b"") for a in added if a.get(_ADDED_TYPE) in _DOLBY]
+    dolby = next(((box[2] >> 1, box[4] >> 4) for box in boxes if len(box) >= 5), None)
+    return Stored(location, (left, top, right, bottom), dolby)
 
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
@@ -106,6 +112,11 @@ class Conversion:
         if any(self._crop):
             width, height = self._size_of(first)
             self.notes.append(f"cropped to {width}×{height} as the file asks")
+        if stored.dolby_vision is not None and not stored.dolby_vision[1]:
+            self.notes.append(
+                f"Dolby Vision profile {stored.dolby_vision[0]} has no base layer of ordinary "
+                "colours: without its metadata they come out wrong"
+            )
         self._size: tuple[int, int] | None = None
         self._resized: tuple[int, int, int] | None = None
         self._count = 0
@@ -120,13 +131,15 @@ class Conversion:
         if input_options.scale is not None:
             self.format = Scaler(self.format, input_options.scale).format
             self.notes.append("scaled from {}×{}".format(*self._first_size))
+        tags = {name.lower(): text for name, text in stream.metadata.items()}
+        self._lose(["alpha"] * (tags.get("alpha_mode") == "1"))
+        self._lose([LOST[STEREO]] * (tags.get("stereo_mode", "mono") != "mono"))
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
         """The next frame, and whether it has another size than the one before it."""
         side = side_data(frame)
         alpha = ["alpha"] * any(component.is_alpha for component in frame.format.components)
-        for what in alpha + [LOST[kind] for kind in side if kind in LOST]:
-            self._note(f"{what} left out")
+        self._lose(alpha + [LOST[kind] for kind in side if kind in LOST])
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -170,6 +183,10 @@ class Conversion:
             self._turn = found
             return
         self._note("the display matrix is none of the eight orientations and is not applied")
+
+    def _lose(self, kinds: list[str]) -> None:
+        for what in kinds:
+            self._note(f"{what} left out")
 
     def _note(self, line: str) -> None:
         """Say each line once."""
@@ -219,7 +236,13 @@ class Conversion:
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
             )
-        return input_options.complete_colour(self.format.colour)
+        found = self.format.colour
+        colour = input_options.complete_colour(found)
+        for name in ("primaries", "transfer", "matrix"):
+            before, after = getattr(found, name), getattr(colour, name)
+            if before not in (2, after):
+                self.notes.append(f"the file says {name} {before} (H.273), {after} was asked for")
+        return colour
 
 
 def location_of(

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from gvcodec.errors import MediaError
 from gvcodec.media.sound_coding import parse_sound
@@ -27,6 +27,13 @@ PICTURES = frozenset(
 )
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")
+#: PBM, PGM and PPM in binary: width, height and, but for PBM, the largest sample.
+_NUMBER = rb"(?:\s+|#[^\n]*\n)+([0-9]{1,9})"
+_PNM = re.compile(rb"P(?:4" + 2 * _NUMBER + rb"|([56])" + 3 * _NUMBER + rb")\s")
+_HEAD = 1 << 16
+#: In TIFF: the order of bytes, the tag of what a page is, bits of a smaller copy and of a mask.
+_TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
+_SUBFILE, _NOT_MEANT, _MOST_PAGES = 254, 5, 1000
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _NTSC = ("23.976", "23.98", "29.97", "59.94", "119.88")
 _MOST_RATE = 1000
@@ -127,6 +134,39 @@ def list_pictures(path: str) -> list[str] | None:
     if not found:
         raise MediaError(f"{path}: no pictures of this name")
     return _series(folder, found)
+
+
+def holds_more(path: str) -> bool:
+    """Whether a file has pictures after its first, which alone is read: pages of TIFF, further
+    views of a camera (CIPA DC-007), PNM one after the other."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        if found := _PNM.match(head):
+            file.seek(found.end() + _pnm_bytes(found))
+            return _PNM.match(file.read(_HEAD)) is not None
+        order = _TIFF.get(head[:4])
+        return _has_pages(file, order) if order else head[:2] == b"\xff\xd8" and b"MPF\0" in head
+
+
+def _pnm_bytes(found: re.Match[bytes]) -> int:
+    if found[3] is None:
+        return (int(found[1]) + 7) // 8 * int(found[2])
+    samples = int(found[4]) * int(found[5]) * (3 if found[3] == b"6" else 1)
+    return samples * (1 if int(found[6]) < 256 else 2)
+
+
+def _has_pages(file: BinaryIO, order: Literal["little", "big"]) -> bool:
+    file.seek(4)
+    pages, seen = 0, {0}
+    while (place := int.from_bytes(file.read(4), order)) not in seen and len(seen) < _MOST_PAGES:
+        seen.add(place)
+        file.seek(place)
+        tags = [file.read(12) for _ in range(int.from_bytes(file.read(2), order))]
+        kinds = {int.from_bytes(tag[:2], order): int.from_bytes(tag[8:], order) for tag in tags}
+        pages += not kinds.get(_SUBFILE, 0) & _NOT_MEANT
+    return pages > 1
 
 
 def _names(folder: str) -> list[str]:

@@ -256,15 +256,19 @@ def _make_unnamed(cls: Any, value: int) -> Any:
 if "_missing_" not in vars(Type):
     Type._missing_ = classmethod(_make_unnamed)  # type: ignore[method-assign, assignment]
 
+STEREO = number_of(Type.STEREO3D)
 #: Side data of frames that is lost, by its kind.
 LOST = {
     number_of(Type.A53_CC): "closed captions",
-    number_of(Type.STEREO3D): "the mark of stereo 3D",
+    STEREO: "the mark of stereo 3D",
     number_of(Type.SPHERICAL): "the projection of a 360° video",
     number_of(Type.ICC_PROFILE): "the ICC colour profile",
     number_of(Type.S12M_TIMECODE): "timecodes",
     number_of(Type.DYNAMIC_HDR_PLUS): "HDR metadata of single frames (HDR10+)",
     number_of(Type.DOVI_METADATA): "HDR metadata of single frames (Dolby Vision)",
+    number_of(Type.DYNAMIC_HDR_VIVID): "HDR metadata of single frames (HDR Vivid)",
+    number_of(Type.AMBIENT_VIEWING_ENVIRONMENT): "the ambient viewing environment",
+    28: "an enhancement layer (LCEVC)",
     29: "all views of a video but the first",
     31: "EXIF data, but for its orientation,",
 }

@@ -338,6 +338,11 @@ def _swscale_matrix(cicp: int) -> int:
     return _SWSCALE.get(cicp, _BT601)
 
 
+def converts_matrix(colour: Colour) -> bool:
+    """Whether RGB of planes is what their matrix says: swscale knows no YCgCo and no ICtCp."""
+    return colour.matrix in _SWSCALE
+
+
 def _samples(frame: av.VideoFrame, index: int, dtype: type[_Sample]) -> NDArray[_Sample]:
     """View (rows, columns) of a plane without its line padding."""
     plane = frame.planes[index]

@@ -25,7 +25,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, list_pictures
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
@@ -34,6 +34,7 @@ from gvcodec.media.timeline import (
     DisplayTimes,
     Timeline,
     end_of_track,
+    ends_before_another,
     has_timestamps,
     may_jump,
     rate_of_stream,
@@ -187,6 +188,7 @@ class VideoReader:
             raise InexactSeekError(
                 f"{self.name}: seeking gives other frames than reading in one go"
             )
+        self._length = float((last - self.shift) * self.tick + 1 / self._rate)
         self.end = self._end_of(frame, last, following and following[1])
         if following is None:
             self._hand_on(None)
@@ -516,6 +518,13 @@ class VideoReader:
             more = f" and {count_noun(len(jumps) - 1, 'more time')}" * (len(jumps) > 1)
             after = f"{float(jumps[0] - self.shift * self.tick):.2f} s{more}"
             note(f"timestamps begin anew after {after}: what follows goes on without a gap")
+        if ended and ends_before_another(self._container, self._stream, self._last_packet):
+            note(f"the video ends after {self._length:.2f} s; one that begins there is left out")
+        # FFmpeg shows the first of several pictures in some kinds of files, in others all.
+        alone = [self.name] * (ended and frames == 1 and self._start <= 0)
+        if several := [path for path in self.pictures or alone if holds_more(path)]:
+            more = f" and of {count_noun(len(several) - 1, 'other file')}" * (len(several) > 1)
+            note(f"only the first picture of {several[0]}{more} is coded")
         if early := self._count_early():
             note(
                 f"{count_noun(early, 'frame')} before the first picture that can be decoded left "

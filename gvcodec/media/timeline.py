@@ -71,6 +71,19 @@ def end_of_track(stream: av.VideoStream, last: av.Packet | None, step: Fraction)
     return (stream.start_time or 0) + length
 
 
+def ends_before_another(
+    container: av.container.InputContainer, stream: av.VideoStream, last: av.Packet | None
+) -> bool:
+    """Whether another video of a transport stream begins where this one ends with packet `last`:
+    its number may change within a recording."""
+    if last is None or last.pts is None or not may_jump(container):
+        return False
+    others = [other for other in container.streams.video if other is not stream]
+    # Where a stream begins may be a time of decoding.
+    begins = [(s.start_time, s.time_base) for s in others if s.start_time is not None]
+    return any(begin * (tick or 0) >= last.pts * last.time_base for begin, tick in begins)
+
+
 class Timeline:
     """`move` puts the video's packets on the clock, `seconds` gives the time of a track's packet;
     `jumps`: seconds where another clock began."""

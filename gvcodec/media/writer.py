@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import FILES, PIPE, MuxWriter, VideoWriter, name_errors
-from gvcodec.media.planes import rgb_from_planes, to_eight_bits
+from gvcodec.media.planes import converts_matrix, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
@@ -175,6 +175,9 @@ class PngWriter(VideoWriter):
         self._colour = fmt.colour
         self._overwrite = overwrite
         self._count = 0
+        if not converts_matrix(fmt.colour):
+            matrix = CODE_POINTS["matrix"].get(fmt.colour.matrix, str(fmt.colour.matrix))
+            self.notes.append(f"colours are wrong: {matrix} is converted to RGB as if BT.601")
         if not re.fullmatch(r"([^%]|%%)*(%0?\d*d)?([^%]|%%)*", self._name):
             raise UsageError(f"{path}: the name of numbered images holds one number like %05d")
 

@@ -1,4 +1,4 @@
-"""What a container says of its videos: cropping, which track is coded, tags and sound
+"""What a container says of its videos: cropping, Dolby Vision, which track is coded, tags and sound
 that are kept."""
 
 import struct
@@ -12,6 +12,7 @@ from av.stream import Disposition
 import gvcodec
 from eval.sequences import file_source
 from gvcodec.batch.tasks import make_plan
+from gvcodec.media.conversion import read_stored
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video, copy_tracks, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, planes_equal
@@ -45,15 +46,22 @@ def clap(width: int, height: int, right: int = 0, down: int = 0) -> bytes:
     return box(b"clap", struct.pack(">4I", *values[:4]) + struct.pack(">iIiI", *values[4:]))
 
 
-def written(path: Path, added: bytes, suffix: str) -> Path:
+def dolby(profile: int, compatibility: int) -> bytes:
+    level = struct.pack(">H", profile << 9 | 1 << 3 | 0b101)
+    return box(b"dvcC", b"\1\0" + level + bytes([compatibility << 4]) + bytes(19))
+
+
+def written(path: Path, codec: str, entry: bytes, added: bytes, suffix: str) -> Path:
     """64×48 pixels with this box, in MP4 or copied from it to another kind of file."""
     with av.open(str(path / "plain.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
+        stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.options = {"qp": "0"}
+        stream.options = {"qp": "0"} if codec == "libx264" else {"x265-params": "log-level=none"}
+        if codec == "libx265":
+            stream.codec_context.codec_tag = "hvc1"
         put_planes(container, stream, moving_texture(64, 48, 4))
     made = path / "made.mp4"
-    made.write_bytes(with_box((path / "plain.mp4").read_bytes(), b"avc1", added))
+    made.write_bytes(with_box((path / "plain.mp4").read_bytes(), entry, added))
     if suffix == ".mp4":
         return made
     return copy_tracks(made, path / f"copy{suffix}")
@@ -64,7 +72,7 @@ def written(path: Path, added: bytes, suffix: str) -> Path:
     ("size", "moved", "corner"), [((40, 32), (0, 0), (12, 8)), ((50, 30), (-3, 5), (4, 14))]
 )
 def test_pictures_are_cropped_as_the_container_asks(tmp_path, suffix, size, moved, corner) -> None:
-    path = written(tmp_path, clap(*size, *moved), suffix)
+    path = written(tmp_path, "libx264", b"avc1", clap(*size, *moved), suffix)
     with VideoReader(tmp_path / "plain.mp4") as reader:
         whole = [frame.planes for frame in reader]
     with VideoReader(path) as reader:
@@ -80,9 +88,20 @@ def test_pictures_are_cropped_as_the_container_asks(tmp_path, suffix, size, move
 
 
 def test_a_crop_that_leaves_nothing_is_none(tmp_path) -> None:
-    path = written(tmp_path, clap(0, 0), ".mp4")
+    path = written(tmp_path, "libx264", b"avc1", clap(0, 0), ".mp4")
     with VideoReader(path) as reader:
         assert (reader.format.width, reader.format.height) == (64, 48)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("profile", "compatibility"), [(5, 0), (8, 1), (8, 4)])
+def test_dolby_vision_without_a_base_layer_is_said(tmp_path, suffix, profile, compatibility):
+    path = written(tmp_path, "libx265", b"hvc1", dolby(profile, compatibility), suffix)
+    with av.open(str(path)) as container:
+        assert read_stored(container.streams.video[0]).dolby_vision == (profile, compatibility)
+    with VideoReader(path) as reader:
+        said = [note for note in reader.notes if "Dolby Vision profile 5" in note]
+    assert bool(said) == (compatibility == 0)
 
 
 COVER, FILM = (96, 80), (64, 48)
@@ -154,6 +173,22 @@ def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv")) as container:
         times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
     assert len(times) >= 12 and float(times[0]) == pytest.approx(0.32, abs=0.05)
+
+
+def test_a_video_that_goes_on_under_another_number_is_said(tmp_path: Path) -> None:
+    parts = []
+    for number in range(2):
+        path = tmp_path / f"{number}.ts"
+        options = {"mpegts_start_pid": str(0x100 + 0x20 * number)}
+        with av.open(str(path), "w", format="mpegts", options=options) as container:
+            video = add(container, "mpeg2video", FILM)
+            fill(container, video, 8, 8 * number)
+        parts.append(path.read_bytes())
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(parts))
+    with VideoReader(whole) as reader:
+        assert len(list(reader)) == 8
+        assert any(note.startswith("the video ends after 0.32 s") for note in reader.notes)
 
 
 FAST = {"base": "av1", "preset": 10, "fit": 0, "q": 55}

@@ -115,6 +115,44 @@ def test_a_jpeg_that_is_cut_off_gets_a_line(tmp_path, progressive: bool) -> None
         assert len(notes) == bool(line) and line in "".join(notes)
 
 
+@pytest.mark.parametrize("kind", ["mpo", "tif", "ppm", "pgm", "pbm"])
+def test_pictures_after_the_first_are_said(tmp_path, kind: str) -> None:
+    """A camera's two views, pages, and PNM one after the other."""
+    mode = {"pgm": "L", "pbm": "1"}.get(kind, "RGB")
+    views = [Image.new("RGB", (61, 48), colour).convert(mode) for colour in ("red", "blue")]
+    path = tmp_path / f"a.{kind}"
+    if kind == "tif":
+        views[0].save(path, save_all=True, append_images=views[1:])
+    elif kind == "mpo":
+        path = tmp_path / "a.jpg"
+        views[0].save(path, format="mpo", save_all=True, append_images=views[1:])
+    else:
+        coded = [io.BytesIO() for _ in views]
+        for view, one in zip(views, coded, strict=True):
+            view.save(one, format="ppm")
+        # FFmpeg reads all where the numbers are on lines of their own, as Pillow writes them.
+        path.write_bytes(b"".join(one.getvalue().replace(b"\n", b" ", 2) for one in coded))
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 1
+        assert f"only the first picture of {path} is coded" in reader.notes
+    views[0].save(path, format={"mpo": "jpeg", "tif": "tiff"}.get(kind, "ppm"))
+    with VideoReader(path) as reader:
+        assert not any("first picture" in note for note in reader.notes)
+
+
+def test_pages_of_a_folder_are_said_but_not_smaller_copies(tmp_path) -> None:
+    for number in range(3):
+        pages = [Image.fromarray(RAMP // k).convert("L") for k in (1, 2)]
+        # NewSubfileType 1: the second is a smaller copy.
+        for page, kind in zip(pages, (0, 1 if number == 1 else 0), strict=True):
+            page.encoderinfo = {"tiffinfo": {254: kind}}
+        pages[0].save(tmp_path / f"{number}.tif", save_all=True, append_images=pages[1:])
+    with VideoReader(tmp_path) as reader:
+        assert len(list(reader)) == 3
+    first = tmp_path / "0.tif"
+    assert f"only the first picture of {first} and of 1 other file is coded" in reader.notes
+
+
 PQ, HLG, SDR, P3 = Colour(9, 16, 9), Colour(9, 18, 9), Colour(1, 1, 1), Colour(12, 1, 1)
 
 
@@ -146,7 +184,9 @@ def test_png_says_the_colours(tmp_path, colour: Colour) -> None:
         assert dict(parts)[b"cICP"] == bytes([colour.primaries, colour.transfer, 0, 1])
 
 
-def test_png_of_ordinary_colours_says_none(tmp_path) -> None:
-    made = stream(tmp_path / "a.gvc", SDR)
+@pytest.mark.parametrize(("colour", "wrong"), [(Colour(9, 16, 14), True), (SDR, False)])
+def test_colours_that_no_picture_can_have_are_said(tmp_path, capsys, colour, wrong) -> None:
+    made = stream(tmp_path / "a.gvc", colour)
     run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
-    assert b"cICP" not in dict(chunks((tmp_path / "f.png").read_bytes()))
+    assert ("colours are wrong: ictcp" in capsys.readouterr().err) == wrong
+    assert wrong or b"cICP" not in dict(chunks((tmp_path / "f.png").read_bytes()))

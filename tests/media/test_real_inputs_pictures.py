@@ -170,6 +170,9 @@ def test_colour_of_untagged_input_can_be_set(tmp_path) -> None:
         colour = Reader(coded).header.format.colour
     assert (colour.primaries, colour.transfer, colour.matrix) == (1, 1, 1)
     assert (colour.full_range, colour.chroma_location) == (True, 2)
+    run("decode", tmp_path / "a.gvc", tmp_path / "b.mp4", "--fidelity")
+    with VideoReader(tmp_path / "b.mp4", input_options=InputOptions(matrix=9)) as reader:
+        assert "the file says matrix 1 (H.273), 9 was asked for" in reader.notes
     save(tmp_path / "a.png", scene())
     with pytest.raises(UsageError, match="input is RGB"):
         VideoReader(tmp_path / "a.png", input_options=InputOptions(matrix=1))
