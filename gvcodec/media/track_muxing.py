@@ -157,8 +157,9 @@ class TrackMuxer:
                 continue
             self._outputs[number] = self._add(self._container, number, template)
             track, (language, flags) = reader.tracks[number], kept
-            if language not in (track.language, _OTHER_CODES.get(track.language)):
-                self.notes.append(f"language {track.language} left out, {self._suffix} has no code")
+            wanted = track.language
+            if wanted and language not in (wanted, _OTHER_CODES.get(wanted)):
+                self.notes.append(f"language {wanted} left out, {self._suffix} has no code")
             if lost := Disposition(track.flags & ~flags & ~Disposition.default):
                 names = (lost.name or "").replace("|", ", ").replace("_", " ")
                 self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")

@@ -147,9 +147,10 @@ def test_the_film_is_coded_not_what_stands_before_it(tmp_path: Path, case: str) 
 
 def test_sound_is_that_of_the_same_programme() -> None:
     """A transport stream of two programmes of video and sound, and one of the radio."""
-    reader = read_film(Path(__file__).with_name("programmes.ts")).reader
-    assert (reader.format.width, reader.format.height) == FILM
-    assert [stream.id for stream in reader.tracks.streams] == [0x102]
+    with VideoReader(Path(__file__).with_name("programmes.ts")) as reader:
+        list(reader)
+        assert (reader.format.width, reader.format.height) == FILM
+        assert [stream.id for stream in reader.tracks.streams] == [0x102]
     assert any(note.startswith("3 other tracks (audio, video) left out") for note in reader.notes)
 
 
