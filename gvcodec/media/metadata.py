@@ -9,6 +9,7 @@ bitstream (SEI messages), since PyAV cannot write the boxes that some containers
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -193,6 +194,20 @@ class Metadata:
                     for number, chapter in enumerate(self.chapters)
                 ]
             )
+
+    def lost_in(self, kind: str) -> list[str]:
+        """Names of the tags that do not come back from a file of this kind, tried without a frame:
+        a place in MP4 may want a number or a date. Matroska keeps all."""
+        if kind not in _PLACES or not self.tags:
+            return []
+        data = io.BytesIO()
+        with av.open(data, "w", format=kind, options={"movflags": "empty_moov"}) as trial:
+            trial.add_stream("aac", rate=48_000)
+            replace(self, chapters=()).describe(trial)
+            trial.start_encoding()
+        with av.open(io.BytesIO(data.getvalue()), **ANY_TEXT) as written:
+            kept = {name.lower() for name, text in written.metadata.items() if text}
+        return sorted({name for name, _ in self.tags} - kept)
 
 
 def metadata_of(

@@ -126,6 +126,8 @@ class TrackMuxer:
         held, self._held = self._held, None
         self._add_tracks(self._reader)
         self._metadata.during(None, None, self.offset).describe(self._container)
+        if lost := self._metadata.lost_in(self._kind):
+            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
         self._container.start_encoding()
         self._begun()
         for packet in held:

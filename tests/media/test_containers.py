@@ -242,6 +242,17 @@ def test_tags_with_places_of_their_own_keep_them(tmp_path) -> None:
     assert b"mdta" not in (tmp_path / "b.mp4").read_bytes()
 
 
+def test_a_tag_that_a_file_does_not_keep_gets_a_line(tmp_path) -> None:
+    """MP4 wants a number for a track, as of an album."""
+    recording(tmp_path / "a.mkv", metadata={"artist": "Anna", "track": "side A"})
+    gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", **FAST)
+    done = gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "b.mp4", fidelity=True)
+    assert [line for line in done.outcome if "left out" in line] == [
+        "tags (track) left out, .mp4 has no place"
+    ]
+    assert written_tags(tmp_path / "b.mp4")["artist"] == "Anna"
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
 @pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw"])
 def test_sound_of_a_camera_is_kept_sample_by_sample(tmp_path, codec: str, suffix: str) -> None:
