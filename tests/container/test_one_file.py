@@ -341,6 +341,7 @@ def test_the_library_opens_paths_bytes_files_and_pipes(stream, tmp_path, monkeyp
     for source in (path, whole, io.BytesIO(whole)):
         with gvcodec.open(source, fidelity=True) as video:
             assert np.array_equal(video[[7, 16]], [wanted[7], wanted[16]])
+    for source in (path, whole, io.BytesIO(whole)):
         assert len(list(gvcodec.decode(source, fidelity=True))) == 18
     with open(path, "rb") as file:
         gvcodec.decode_file(file, tmp_path / "d.y4m", fidelity=True)
