@@ -219,9 +219,10 @@ def test_encode_begins_with_a_subtitle_that_has_no_end(tmp_path, videos: Path) -
             packet.duration = 50 * (text == "ends")
             made.mux(packet)
         put_pictures(made, video, [np.full((64, 64, 3), 90, np.uint8)] * 60)
-    gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", start=45, **FAST)
-    found = [(begin, text) for begin, _, text in lines_of(tmp_path / "a.gvc")]
-    assert sorted(found) == [(0, b"ends"), (0, b"open 1"), (5, b"after")]
+    for options in ({}, {"jobs": 1, "overwrite": True}):
+        gvcodec.encode_file(tmp_path / "a.mkv", tmp_path / "a.gvc", start=45, **FAST, **options)
+        found = [(begin, text) for begin, _, text in lines_of(tmp_path / "a.gvc")]
+        assert sorted(found) == [(0, b"ends"), (0, b"open 1"), (5, b"after")]
 
 
 @pytest.mark.parametrize("exact", [False, True])
