@@ -4,7 +4,9 @@ one job, one after another in this process."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,9 @@ try:
     import fcntl
 except ImportError:  # no POSIX system
     fcntl = None  # type: ignore[assignment]
+
+#: Ending of the folder in which chunks are kept, and bytes that a name may have.
+_PART, _LONGEST = ".part", 255
 
 
 def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
@@ -77,6 +82,16 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
     )
 
 
+def part_folder(output: str) -> Path:
+    """OUT.part; a name that has no room for the ending is cut, with a hash of the whole."""
+    folder, name = os.path.split(output)
+    coded = os.fsencode(name)
+    if len(coded) > _LONGEST - len(_PART):
+        mark = f"~{hashlib.sha256(coded).hexdigest()[:8]}{_PART}"
+        return Path(folder, coded[: _LONGEST - len(mark)].decode(errors="ignore") + mark)
+    return Path(folder, name + _PART)
+
+
 @contextlib.contextmanager
 def _open_folder(job: Job) -> Iterator[str]:
     """Where chunks are kept: OUT.part with `resume`. Raises `MediaError` where it is in use."""
@@ -88,7 +103,7 @@ def _open_folder(job: Job) -> Iterator[str]:
         return
     if to is None or to == "-":
         raise UsageError("--resume needs the name of an output file")
-    folder = Path(to + ".part")
+    folder = part_folder(to)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise MediaError(f"{folder}: is no folder; remove it to begin anew")
     with name_errors(folder):

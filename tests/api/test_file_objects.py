@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.api.in_chunks import part_folder
 from gvcodec.errors import UsageError
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import write_clip
@@ -142,6 +143,15 @@ def _read_slowly(pipe: int) -> bytes:
         data += block
         time.sleep(0.002)
     return data
+
+
+def test_the_longest_name_can_be_resumed(video: Path, tmp_path) -> None:
+    name = tmp_path / ("m" * 251 + ".gvc")
+    run("encode", str(video), str(name), "--fit", "off", "--preset", "10", "--resume")
+    assert [path.name for path in tmp_path.iterdir()] == [name.name]
+    long, other = part_folder("ü" * 127), part_folder("ü" * 126 + "u.gvc")
+    assert long != other and max(len(os.fsencode(x.name)) for x in (long, other)) <= 255
+    assert part_folder("d/a.gvc") == Path("d/a.gvc.part")
 
 
 FORMAT = VideoFormat(48, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
