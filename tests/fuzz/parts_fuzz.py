@@ -222,8 +222,8 @@ class _Units:
     def format(self) -> VideoFormat:
         return FORMAT
 
-    def describe(self) -> tuple[str, list[tuple[Fraction, Fraction, str]]]:
-        return "", []
+    def describe(self) -> Metadata:
+        return Metadata("", ())
 
 
 def units(data: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gvcodec.errors import MediaError, WrongModelError
+from gvcodec.errors import DamagedStreamError, MediaError, WrongModelError
 from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
 from gvcodec.gvc1d.picture import (
@@ -27,7 +27,8 @@ from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.gvc1d.models import TINY, make_model, smooth_picture
-from training.gvc1d.run import Frame
+from tests.networks import make_latent_network
+from training.gvc1d.run import Frame, Known
 from training.gvc1d.titok import load_titok, random_titok
 
 
@@ -248,3 +249,24 @@ def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
         theirs = x + attention(normed, normed, normed, need_weights=False)[0]
         theirs = theirs + ours.c_proj(torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs))))
         assert torch.allclose(ours(x[None])[0], theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_decompress_shows_what_compress_coded(base: bool) -> None:
+    """Without a base and over one, a scene that begins inside the run among them."""
+    model, entropy = make_model(replace(TINY, memory=2)), make_latent_network()
+    rng = np.random.default_rng(5)
+    frames = []
+    for t in range(3):
+        moved = rng.integers(-9, 9, (1, 2, 4, 8)).astype(np.int16)
+        shown = smooth_picture(64, 128, seed=20 + t) if base else None
+        frames.append(
+            Frame(smooth_picture(64, 128, seed=t), shown, torch.from_numpy(moved), t == 1)
+        )
+    payloads = model.compress(frames, 2, entropy)
+    pictures = model.decompress(payloads, (64, 128), entropy, [Known(*f[1:]) for f in frames])
+    with torch.no_grad():
+        coded, _ = model(frames, 2)
+    assert all(torch.equal(a.picture.y, b.y) for a, b in zip(coded, pictures, strict=True))
+    with pytest.raises(DamagedStreamError):
+        model.decompress([payloads[0][:-1]], (64, 128), entropy)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from gvcodec.entropy.network import Layer
 from gvcodec.gvc1d.buffer import State
+from gvcodec.gvc1d.entropy_model import EntropyModel, Memory
+from gvcodec.gvc1d.payload import Latent, pack, unpack
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.quantise import round_latent
 from gvcodec.gvc1d.token_network import TokenNetwork
@@ -39,8 +45,17 @@ class Coded(NamedTuple):
     bits: Tensor
 
 
+class Known(NamedTuple):
+    """What a decoder has of a frame beside its payload; see `Frame`."""
+
+    shown: Picture | None = None
+    motion: Tensor | None = None
+    cut: bool = False
+
+
 class RunNetwork(TokenNetwork):
-    """The network that is trained: its `forward` takes the frames of a run."""
+    """The network that is trained: its `forward` takes the frames of a run. `compress` and
+    `decompress` have the bytes of networks that no file holds (LARGE, coding without a base)."""
 
     def forward(
         self,
@@ -76,3 +91,44 @@ class RunNetwork(TokenNetwork):
             before = tokens.detach().round()
         assert state is not None
         return coded, state
+
+    @torch.no_grad()
+    def compress(self, frames: list[Frame], rate: int, entropy: Sequence[Layer]) -> list[bytes]:
+        """LATENT payloads of a run of one clip (B = 1) that begins a GOP, by the integer network
+        `entropy` (`files.read_entropy`). What `Known` holds travels apart."""
+        coded, _ = self(frames, rate)
+        coder = self._coder(frames[0].source.y.shape[2:], entropy)
+        memory, payloads = Memory.empty(coder.windows, coder.tokens), []
+        counts = np.full(coder.windows, coder.tokens, np.uint8)
+        for one in coded:
+            values = one.tokens[0].round().cpu().numpy().astype(np.int16)
+            payloads.append(pack(Latent(rate, 0, counts, values), coder, memory))
+            memory = memory.after(values, counts)
+        return payloads
+
+    @torch.no_grad()
+    def decompress(
+        self,
+        payloads: list[bytes],
+        size: tuple[int, int],
+        entropy: Sequence[Layer],
+        known: Sequence[Known] = (),
+    ) -> list[Picture]:
+        """The inverse. `size`: whole windows (H, W). Raises `DamagedStreamError`."""
+        coder, state = self._coder(size, entropy), cast(State | None, None)
+        memory, pictures = Memory.empty(coder.windows, coder.tokens), []
+        device = next(self.parameters()).device
+        for i, payload in enumerate(payloads):
+            latent = unpack(payload, coder, memory)
+            memory = memory.after(latent.values, latent.counts)
+            shown, motion, cut = known[i] if known else Known()
+            before, kept = (state, None) if state is None or not cut else (None, state.memory)
+            context = self.context(shown, before, motion, (1, *size), kept)
+            tokens = torch.from_numpy(latent.values.astype(np.float32))[None].to(device)
+            picture, state = self.synthesise(tokens, context, latent.rate)
+            pictures.append(picture)
+        return pictures
+
+    def _coder(self, size: Sequence[int], entropy: Sequence[Layer]) -> EntropyModel:
+        rows, columns = (side // self.config.window for side in size)
+        return EntropyModel(entropy, rows, columns, self.config.tokens, rates=self.config.rates)
