@@ -1,14 +1,21 @@
-"""LPIPS-VGG and DISTS as one loss, which is most of the cost of training and fitting.
+"""LPIPS-VGG and DISTS as one loss with its own backward pass: VGG16 in 8-bit integers where the CPU
+has the kernels for it.
 
-One pass through VGG16 with DISTS' pooling serves both distances, and the source's maps are computed
-once and kept. DISTS is exact; the LPIPS weights act on maps pooled by L2 instead of maximum, so
-that distance is not LPIPS to the digit but goes up and down with it. Samples are handled one by
-one, since their maps stay in cache; on a GPU whole batches are.
+The loss is most of the cost of training and fitting, so it is written out: one pass through VGG16
+with DISTS' pooling serves both distances, the source's maps are computed once and kept, only the
+gradient with respect to the picture is formed, each stage's gradient is assembled from a few matrix
+products instead of a chain of elementwise operations, and convolutions (forward, and backward as
+convolutions of the gradient with turned weights) run in int8 with fp32 results on AVX-512 VNNI,
+three to four times as fast as fp32. DISTS is exact up to that rounding; the LPIPS weights act on
+maps pooled by L2 instead of maximum, so that distance is not LPIPS to the digit but goes up and
+down with it. Samples are handled one by one: their scales differ and their maps stay in cache. On a
+GPU all that would only be in the way: there the same distances are taken of whole batches, and
+gradients are autograd's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +25,7 @@ from torch import Tensor, nn
 
 from gvcodec import perceptual
 
+_CLIP = 40.0  # standard deviations at which gradients are clipped before they are rounded
 _STAGES = perceptual._VGG
 
 
@@ -36,9 +44,79 @@ class StageReference:
 Reference = list[StageReference]
 
 
+class _Convolution:
+    """A frozen 3×3 convolution of fp32 channels-last maps, in int8 if possible."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, integer: bool) -> None:
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
+        self.bias, self.integer = bias, integer
+        if integer:
+            self.scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12)
+            values = torch.round(weight / self.scale.view(-1, 1, 1, 1)).to(torch.int8)
+            self.packed = torch.ops.onednn.qconv_prepack(
+                values, self.scale, 1.0, 0, [1, 1], [1, 1], [1, 1], 1, None
+            )
+            self.zeros = torch.zeros(len(weight), dtype=torch.int64)
+
+    def __call__(self, x: Tensor, limit: float, signed: bool, relu: bool) -> Tensor:
+        """`limit`: the largest magnitude in `x` that has to be represented."""
+        if not self.integer:
+            out = F.conv2d(x, self.weight, self.bias, padding=1)
+            return out.relu_() if relu else out
+        step, zero = (max(limit, 1e-30) / 127, 128) if signed else (max(limit, 1e-30) / 255, 0)
+        values = torch.quantize_per_tensor(x, step, zero, torch.quint8).int_repr()
+        ones, attribute = [1, 1], "relu" if relu else "none"
+        return torch.ops.onednn.qconv2d_pointwise(
+            values,
+            step,
+            zero,
+            self.packed,
+            self.scale,
+            self.zeros,
+            self.bias,
+            ones,
+            ones,
+            ones,
+            1,
+            1.0,
+            0,
+            torch.float32,
+            attribute,
+            [],
+            "",
+        )
+
+
+def _integers_work() -> bool:
+    """Whether the int8 kernels exist here and compute what they should."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    warnings.filterwarnings(
+        "ignore", message="torch.quantize_per_tensor"
+    )  # where it is gone, fp32 takes over
+    generator = torch.Generator().manual_seed(0)
+    weight, x = (
+        torch.randn(16, 64, 3, 3, generator=generator),
+        torch.rand(1, 64, 16, 16, generator=generator),
+    )
+    x = x.contiguous(memory_format=torch.channels_last)
+    try:
+        got = _Convolution(weight, None, True)(x, 1.0, False, False)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    wanted = F.conv2d(x, weight, padding=1)
+    return float((got - wanted).norm()) < 0.05 * float(wanted.norm())
+
+
 def _rows(x: Tensor) -> Tensor:
     """A channels-last map `(1, C, H, W)` as `(H·W, C)` without copying."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _map(rows: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_rows`."""
+    _, c, h, w = like.shape
+    return rows.reshape(1, h, w, c).permute(0, 3, 1, 2)
 
 
 class PerceptualLoss(nn.Module):
@@ -49,34 +127,82 @@ class PerceptualLoss(nn.Module):
     the batch instead. `weights`: of another network of VGG16's form, by the names of its file
     (`perceptual.load_weights`)."""
 
-    _lin: Tensor
+    mean: Tensor
+    deviation: Tensor
+    hann: Tensor
 
     def __init__(
-        self, batched: bool | None = None, weights: dict[str, Tensor] | None = None
+        self,
+        integer: bool | None = None,
+        batched: bool | None = None,
+        weights: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self._batched = batched
         weights = weights or perceptual.load_weights("vgg")
         self.dists = dists = perceptual.Dists(weights).eval()
-        for index in (index for stage in _STAGES for index, _, _ in stage):
-            weight = getattr(dists.features, f"w{index}")
-            weight.data = weight.contiguous(memory_format=torch.channels_last)
-        lin = [weights[f"lin{i}.weight"].flatten() for i in range(len(_STAGES))]
-        self._sizes = [3, *map(len, lin)]
-        self.register_buffer("_lin", torch.cat([torch.zeros(3), *lin]), persistent=False)
+        self.integer = _integers_work() if integer is None else integer
+        self.register_buffer("mean", dists.mean)
+        self.register_buffer("deviation", dists.std)
+        self.register_buffer("hann", dists.features.hann)
+        self.lin = [
+            torch.zeros(3),
+            *(weights[f"lin{i}.weight"].flatten() for i in range(len(_STAGES))),
+        ]
+        sizes = [len(w) for w in self.lin]
+        self.alpha, self.beta = dists.alpha.split(sizes), dists.beta.split(sizes)
+        self.ahead: dict[int, _Convolution] = {}
+        self.back: dict[int, _Convolution] = {}
+        for stage in _STAGES:
+            for index, _, _ in stage:
+                weight, bias = (
+                    getattr(dists.features, f"w{index}"),
+                    getattr(dists.features, f"b{index}"),
+                )
+                integer_here = (
+                    self.integer and index > 0
+                )  # the first layer has signed input and costs next to nothing
+                self.ahead[index] = _Convolution(weight, bias, integer_here)
+                self.back[index] = _Convolution(
+                    weight.transpose(0, 1).flip(2, 3), None, integer_here
+                )
 
-    def _of_stages(self, weights: Tensor) -> tuple[Tensor, ...]:
-        """Weights of the picture's and all stages' channels, stage by stage."""
-        return weights.split(self._sizes)
+    def _apply(self, fn: Any, recurse: bool = True) -> PerceptualLoss:
+        """Move weights along with `.to(device)`; integer kernels stay on the CPU."""
+        super()._apply(fn, recurse)
+        self.alpha, self.beta = tuple(fn(a) for a in self.alpha), tuple(fn(b) for b in self.beta)
+        self.lin = [fn(w) for w in self.lin]
+        for convolution in (*self.ahead.values(), *self.back.values()):
+            convolution.weight = fn(convolution.weight)
+            convolution.bias = None if convolution.bias is None else fn(convolution.bias)
+            convolution.integer = convolution.integer and self.mean.device.type == "cpu"
+        self.integer = self.integer and self.mean.device.type == "cpu"
+        return self
 
-    def _maps(self, sample: Tensor) -> Iterator[Tensor]:
-        """The picture and the five stages, channels last."""
-        return self.dists.maps(sample.contiguous(memory_format=torch.channels_last))
+    def _pool(self, x: Tensor) -> Tensor:
+        kernel = self.hann.expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(x * x, kernel, stride=2, padding=1, groups=x.shape[1]).add_(1e-12).sqrt_()
+
+    def _forward_maps(self, rgb: Tensor) -> tuple[list[Tensor], dict[int, Tensor], list[Tensor]]:
+        """Of one sample: the picture and the five stages; the output of every convolution; the
+        pooled maps."""
+        x = ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        stages, outputs, pooled = [rgb.contiguous(memory_format=torch.channels_last)], {}, []
+        for number, stage in enumerate(_STAGES):
+            if number:
+                x = self._pool(x)
+                pooled.append(x)
+            for index, _, _ in stage:
+                # Its largest value is asked for only where it is of use: a device would wait.
+                limit = float(x.amax()) if self.ahead[index].integer else 0.0
+                x = self.ahead[index](x, limit, False, True)
+                outputs[index] = x
+            stages.append(x)
+        return stages, outputs, pooled
 
     def _of_batch(self, rgb: Tensor, references: list[Tensor]) -> tuple[Tensor, Tensor]:
         maps, distance = list(self.dists.maps(rgb)), rgb.new_zeros(len(rgb))
-        lin = self._of_stages(self._lin)
-        for x, y, weight in zip(maps[1:], references[1:], lin[1:], strict=True):
+        for x, y, weight in zip(maps[1:], references[1:], self.lin[1:], strict=True):
             one, other = (F.normalize(z.float(), dim=1, eps=1e-5) for z in (x, y))
             distance = distance + ((one - other).square() * weight[:, None, None]).sum(1).mean(
                 (1, 2)
@@ -85,7 +211,7 @@ class PerceptualLoss(nn.Module):
 
     @property
     def batched(self) -> bool:
-        return self._lin.is_cuda if self._batched is None else self._batched
+        return self.mean.is_cuda if self._batched is None else self._batched
 
     @torch.no_grad()
     def reference(self, rgb: Tensor) -> Any:
@@ -95,7 +221,7 @@ class PerceptualLoss(nn.Module):
         references = []
         for sample in rgb.split(1):
             stages = []
-            for x, weight in zip(self._maps(sample), self._of_stages(self._lin), strict=True):
+            for x, weight in zip(self._forward_maps(sample)[0], self.lin, strict=True):
                 b = _rows(x)
                 square = b * b
                 inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
@@ -115,30 +241,104 @@ class PerceptualLoss(nn.Module):
         if self.batched:
             return self._of_batch(rgb, references)
         scores = [
-            self._compare(sample, reference)
+            _Distance.apply(sample, self, reference)
             for sample, reference in zip(rgb.split(1), references, strict=True)
         ]
         distance, texture = torch.stack(scores).unbind(1)
         return distance, texture
 
-    def _compare(self, sample: Tensor, reference: Reference) -> Tensor:
-        """One sample's (LPIPS-like, DISTS) `(2,)`."""
-        distance, similarity = sample.new_zeros(()), sample.new_zeros(())
-        weights = map(self._of_stages, (self._lin, self.dists.alpha, self.dists.beta))
-        for number, (x, ref, lin, alpha, beta) in enumerate(
-            zip(self._maps(sample), reference, *weights, strict=True)
-        ):
-            a = _rows(x)
+
+class _Distance(torch.autograd.Function):
+    """One sample's (LPIPS-like, DISTS) `(2,)`."""
+
+    @staticmethod
+    def forward(ctx: Any, rgb: Tensor, loss: PerceptualLoss, reference: Reference) -> Tensor:
+        stages, outputs, pooled = loss._forward_maps(rgb)
+        distance, similarity = rgb.new_zeros(()), rgb.new_zeros(())
+        kept = []
+        for number, (x, ref) in enumerate(zip(stages, reference, strict=True)):
+            a, weight = _rows(x), loss.lin[number]
             square, product = a * a, a * ref.map
             inverse = torch.rsqrt(square.sum(1, keepdim=True) + 1e-10)
-            own = (square @ lin)[:, None] * inverse * inverse
-            cross = (product @ lin)[:, None] * inverse * ref.inverse
+            own = (square @ weight)[:, None] * inverse * inverse
+            cross = (product @ weight)[:, None] * inverse * ref.inverse
             if number:
                 distance = distance + (own + ref.weighted - 2 * cross).mean()
             mean = a.mean(0)
             variance, other = square.mean(0) - mean * mean, ref.square - ref.mean * ref.mean
             covariance = product.mean(0) - mean * ref.mean
-            texture = (2 * mean * ref.mean + 1e-6) / (mean * mean + ref.mean * ref.mean + 1e-6)
-            structure = (2 * covariance + 1e-6) / (variance + other + 1e-6)
-            similarity = similarity + (alpha * texture + beta * structure).sum()
+            top, bottom = 2 * mean * ref.mean + 1e-6, mean * mean + ref.mean * ref.mean + 1e-6
+            above, below = 2 * covariance + 1e-6, variance + other + 1e-6
+            similarity = (
+                similarity
+                + (loss.alpha[number] * top / bottom + loss.beta[number] * above / below).sum()
+            )
+            # Derivatives of the similarity by mean(a), mean(a²) and mean(a·b).
+            by_covariance, by_variance = (
+                loss.beta[number] * 2 / below,
+                -loss.beta[number] * above / (below * below),
+            )
+            by_mean = loss.alpha[number] * 2 * (ref.mean * bottom - mean * top) / (bottom * bottom)
+            by_mean = by_mean - by_covariance * ref.mean - 2 * by_variance * mean
+            kept.append(
+                (
+                    inverse,
+                    own - cross,
+                    torch.stack([by_mean, 2 * by_variance, by_covariance]) / len(a),
+                )
+            )
+        ctx.state = loss, reference, stages, outputs, pooled, kept
         return torch.stack([distance, 1 - similarity])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        loss, reference, stages, outputs, pooled, kept = ctx.state
+        ctx.state = None
+        by_distance, by_texture = gradient.unbind()
+
+        def stage_gradient(number: int) -> Tensor:
+            """Of both distances by the stage's map: a·(per-row × per-channel) + b·(…) +
+            per-channel."""
+            inverse, projection, channel = kept[number]
+            a, ref, weight = _rows(stages[number]), reference[number], loss.lin[number]
+            channel = channel * -by_texture
+            scale = by_distance * (2 / len(a)) * inverse
+            one = torch.ones_like(weight)
+            own = torch.cat(
+                [scale * inverse, -scale * inverse * projection, torch.ones_like(scale)], 1
+            ) @ torch.stack([weight, one, channel[1]])
+            other = torch.cat([-scale * ref.inverse, torch.ones_like(scale)], 1) @ torch.stack(
+                [weight, channel[2]]
+            )
+            total = own.mul_(a).addcmul_(ref.map.to(a.dtype), other).add_(channel[0])
+            return _map(total, stages[number])
+
+        upstream = stage_gradient(5)
+        for number in range(4, -1, -1):
+            for index, _, _ in reversed(_STAGES[number]):
+                upstream = torch.ops.aten.threshold_backward(upstream, outputs[index], 0.0)
+                limit = (
+                    min(
+                        float(upstream.abs().amax()), _CLIP * float(upstream.square().mean().sqrt())
+                    )
+                    if loss.integer
+                    else 0.0
+                )
+                upstream = loss.back[index](upstream, limit, True, False)
+            if number:
+                below = pooled[number - 1]
+                kernel = loss.hann.expand(below.shape[1], 1, 3, 3)
+                size = outputs[_STAGES[number - 1][-1][0]].shape[2:]
+                odd = (size[0] % 2 == 0, size[1] % 2 == 0)
+                spread = F.conv_transpose2d(
+                    upstream / below,
+                    kernel,
+                    stride=2,
+                    padding=1,
+                    output_padding=(int(odd[0]), int(odd[1])),
+                    groups=below.shape[1],
+                )
+                upstream = spread.mul_(stages[number]).add_(stage_gradient(number))
+            else:
+                upstream = upstream / loss.deviation + stage_gradient(0)
+        return upstream, None, None

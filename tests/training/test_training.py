@@ -90,7 +90,7 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     noise = torch.rand(2, 3, 132, 132, generator=generator)
     source = torch.nn.functional.avg_pool2d(noise, 5, 1)[..., :64, :96]
     other = (source + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
-    wanted, exact = perceptual.dists(), PerceptualLoss()
+    wanted, exact = perceptual.dists(), PerceptualLoss(integer=False)
     a, b = other.clone().requires_grad_(), other.clone().requires_grad_()
     wanted(a, source).sum().backward()
     distance, score = exact(b, exact.reference(source))
@@ -108,12 +108,19 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
         change = above - below
     assert float(change) == pytest.approx(2 * float((c.grad * step).sum()), rel=0.05)
     # Whole batches, as on a GPU.
-    batched, e = PerceptualLoss(batched=True), other.clone().requires_grad_()
+    batched, e = PerceptualLoss(integer=False, batched=True), other.clone().requires_grad_()
     pair = batched(e, batched.reference(source))
     (pair[0] + pair[1]).sum().backward()
     assert torch.allclose(pair[1], score, atol=1e-4)
     assert torch.allclose(pair[0], distance, rtol=0.01)
     assert torch.allclose(e.grad, c.grad + b.grad, atol=0.02 * float(c.grad.abs().max()))
+    fast, d = PerceptualLoss(), other.clone().requires_grad_()
+    quick = fast(d, fast.reference(source))
+    (quick[0] + quick[1]).sum().backward()
+    assert torch.allclose(quick[1], score, atol=0.01)
+    assert torch.allclose(quick[0], distance, rtol=0.1)
+    flat = d.grad.flatten(), (c.grad + b.grad).flatten()
+    assert float(torch.nn.functional.cosine_similarity(*flat, 0)) > 0.8
 
 
 def test_training_lowers_the_loss(cache, tmp_path, some_weights):
