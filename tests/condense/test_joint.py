@@ -267,4 +267,4 @@ def test_a_set_of_codes_names_its_tokenizer(tmp_path, monkeypatch, shipped) -> N
     write(replace(form, tokenizer="00" * 8))
     with pytest.raises(WrongModelError, match="tokenizer of a condensed set 0000"):
         CondensedSet(path)
-    assert "codes" not in gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]
+    assert gvset.unpack(gvset.pack(b"", ["a"], [0], 8, {}))[0]["codes"] is None
