@@ -89,8 +89,8 @@ def _take_apart(stream: bytes) -> None:
 def _search(stream: bytes) -> None:
     file = SummarisedFile(io.BytesIO(stream), "stream")
     for own in file.vectors.values():
-        for moment in best(scores(own.values[:1], [0.0], own.values, own.frames), own.frames, 3):
-            file.seconds(moment.frame)
+        for at in best(scores(own.values[:1], [0.0], own.values, own.frames), own.frames, 3):
+            file.seconds(int(own.frames[at]))
 
 
 if __name__ == "__main__":
