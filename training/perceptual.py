@@ -49,7 +49,7 @@ def _follow(
     weights: Weights, painted: Tensor, source: Tensor, learning: bool
 ) -> tuple[Tensor, Tensor]:
     """Distances `(N, 2)` of a student and the gradient of their sum by the painted pictures."""
-    loss = PerceptualLoss(batched=True, weights=weights)
+    loss = PerceptualLoss(integer=False, batched=True, weights=weights)
     painted = painted.detach().requires_grad_(True)
     distances = torch.stack(loss(painted, list(loss.dists.maps(source))), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted, create_graph=learning)

@@ -336,7 +336,7 @@ def test_packets_of_a_reordered_base_belong_to_frames_as_they_are_shown(model, m
     take = LatentEncoder._take
 
     def watched(self, option) -> None:
-        seen.append(self._frames.planes(option.picture))
+        seen.append(self._frames.planes(option.state.picture))
         take(self, option)
 
     monkeypatch.setattr(LatentEncoder, "_take", watched)

@@ -146,7 +146,7 @@ def pairs(teacher, count=16, side=48, seed=1):
     painted = torch.nn.functional.avg_pool2d(source, 3, 1, 1, count_include_pad=False)
     painted = (painted + 0.05 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
     source, painted = source.half().float(), painted.half().float().requires_grad_(True)
-    loss = PerceptualLoss(weights=teacher)
+    loss = PerceptualLoss(integer=False, weights=teacher)
     distances = torch.stack(loss(painted, loss.reference(source)), 1)
     (gradient,) = torch.autograd.grad(distances.sum(), painted)
     parts = painted, source, distances, gradient / GRADIENT_UNIT
@@ -182,7 +182,7 @@ def test_a_narrow_student_learns_from_gradients(tmp_path):
         perceptual.read_weights(tmp_path / "other.safetensors")
     save_weights(end, tmp_path / "small.safetensors")
     weights = perceptual.read_weights(tmp_path / "small.safetensors")
-    exact = PerceptualLoss(weights=weights)
+    exact = PerceptualLoss(integer=False, weights=weights)
     painted, source, _, _ = held.take([0, 1])
     assert float(torch.stack(exact(painted, exact.reference(source))).min()) > 0
     nothing = torch.stack(exact(source, exact.reference(source)))
