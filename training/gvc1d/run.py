@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -115,7 +115,8 @@ class RunNetwork(TokenNetwork):
         known: Sequence[Known] = (),
     ) -> list[Picture]:
         """The inverse. `size`: whole windows (H, W). Raises `DamagedStreamError`."""
-        coder, state = self._coder(size, entropy), cast(State | None, None)
+        state: State | None = None
+        coder = self._coder(size, entropy)
         memory, pictures = Memory.empty(coder.windows, coder.tokens), []
         device = next(self.parameters()).device
         for i, payload in enumerate(payloads):
