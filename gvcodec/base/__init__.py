@@ -1,9 +1,9 @@
-"""Base layers: codecs whose bits are chosen by integers and whose frames are exact everywhere.
+"""Base layers: codecs whose frames are integers, decoded alike everywhere.
 
 A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
 order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
 display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvc1d/` the learned codec's
-integer loop, whose frames a network of floats restores to be shown.
+integer loop, whose frames, where no painter is named, a network of floats restores to be shown.
 """
 
 from __future__ import annotations

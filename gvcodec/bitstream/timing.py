@@ -1,7 +1,7 @@
 """Timestamps that deviate from the constant frame rate: writes and reads `timing` packets.
 
-A timestamp is an integer number of ticks of the stream's time base. Prediction and coding are
-specified in the package docstring; both classes keep the same state: the last frame that was late
+A timestamp is an integer number of ticks of the stream's time base. docs/spec/tracks.md
+specifies prediction and coding; both classes keep the same state: the last frame that was late
 and its timestamp.
 """
 

@@ -2,11 +2,11 @@
 
 What goes in and comes out:
 
-    encode_stream   frames of a reader ─► `Encoder` ─► packets ─► `Writer`; then paints what it
-                    wrote, for the `painted` packet
+    encode_stream   frames of a reader ─► `Encoder` ─► packets ─► `Writer`; paints each meanwhile,
+                    for the `painted` packet
     encoder         planes ─► base encoder, samples for fitting ─► packets; all wait for `flush`,
-                    which chooses the painter's strength by GOP, but for low delay and `--fit off`
-    latents         with tokens: the last pass, over decoded and painted frames
+                    which chooses the painter's strength (not: low delay, `--fit off`)
+    latents         with tokens: the last pass of `flush`, over decoded and painted frames
     decoder         packets ─► base decoder, painter, restoration ─► planes with timestamps
     restoring       LATENT packets in a decoder
     hashing         hashes of base and painted frames, PSNR-Y of base frames

@@ -1,5 +1,5 @@
 """One encode, for the library, the command line and rate control: takes frames and tracks, writes a
-stream, and decodes and paints what it wrote for the `painted` packet.
+stream, and paints meanwhile what it writes, for the hash in the `painted` packet.
 
     writer = encode_stream(encoder, output, ((planes, None) for planes in video))
 """

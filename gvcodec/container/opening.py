@@ -1,5 +1,5 @@
-"""Opens a stream in whatever holds it, as a binary file for `gvcodec.bitstream.Reader`: .gvc and
-.bin files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
+"""Opens a stream to read (for `gvcodec.bitstream.Reader`) or to write (`open_sink`): .gvc and .bin
+files, pipes and URIs, MP4, Matroska and WebM files that play everywhere
 (`gvcodec.bitstream.metadata_obu`), bytes, and file objects."""
 
 import contextlib

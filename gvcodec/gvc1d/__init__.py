@@ -1,5 +1,5 @@
 """GVC1D: the learned codec, in two forms with a network each. Pictures and their context become 1-D
-latent tokens, and back.
+latent tokens, and back. Decoding integers takes no torch; encoding and restoring do.
 
 Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.base.gvc1d`):
 
@@ -34,5 +34,5 @@ Latent tokens over another base (`--tokens`, LATENT packets), and of single pict
     tokenizer      tokens of single pictures, for search and condensed sets
 
 Both: `transformer`, attention inside windows and across them. Budgets of `--alloc`:
-`gvcodec.allocation`. Decoding integers takes no torch; restoring does.
+`gvcodec.allocation`.
 """

@@ -5,7 +5,7 @@ training sees it (floats, straight-through rounding).
                 ▲                     │
     prediction ─┴─────────────────────┴─► synthesise ─► frame ─► Restorer ─► shown
 
-Files go through the same parts in integers (`gvcodec.base.gvc1d`).
+In files the loop is integers (`gvcodec.base.gvc1d`), rounding floats.
 """
 
 from __future__ import annotations

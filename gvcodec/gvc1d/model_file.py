@@ -1,5 +1,5 @@
 """The model of base gvc1d on disk: what decoding needs as integers, what encoding and restoring
-need as halves.
+need as floats too.
 
     transform.*     integers of the loop (`gvcodec.gvc1d.exact.Weights`)
     entropy.I.*     layers of the integer network (`gvcodec.entropy.network_file`)

@@ -2,19 +2,17 @@
 integer loop; the Analyst moves values before they are rounded, in training: files round by rate and
 distortion instead (`rounding`).
 
-                     ┌──────────────── context ───────────────┐
-                     │ prediction (integers, motion)          │
-                     │ last restored picture, moved           │
-                     │ 1-D memory: M vectors a window         │
-                     └───┬─────────────────────────────┬──────┘
-    source ─► Analyst ───┴─► tokens ─► integer loop ─► Restorer ─► shown picture
-             local, global   [B, W, N]  frame, exact   local, global │
-                                                                     └─► memory of the next frame
+                                         last restored picture, moved
+              prediction ───┬───────────────────────┐  │  1-D memory: M vectors a window
+                            ▼                       ▼  ▼  ▼
+    source ─► Analyst ───► tokens ─► integer loop ─► Restorer ─► shown picture
+             local, global  [B, W, N]  frame, exact  local, global │
+                                                                   └─► memory of the next frame
 
-Both see a window as 256 patches (its regions, by their coefficients) and M memory vectors; local
-layers mix these within a window, global layers the memory vectors of all windows. Every frame
-rewrites the memory. Paper: GVC1D (CVPR 2026, arXiv 2603.15302): local and global attention, buffer,
-1-D memory.
+Both see a window as 256 patches (its regions, by their coefficients) and M vectors (the Analyst's
+are constant); local layers mix these within a window, global layers the vectors of all windows.
+Every frame rewrites the memory. Paper: GVC1D (CVPR 2026, arXiv 2603.15302): local and global
+attention, buffer, 1-D memory.
 
 Shapes: pictures in 10-bit levels, coefficients `[B, 384, h, w]` (`gvcodec.gvc1d.transform`), h and
 w multiples of 16; memory `[B, W, M, D]`; vectors `[B, h, w, 2]` (dx, dy) in quarter samples.

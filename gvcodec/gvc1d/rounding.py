@@ -1,5 +1,5 @@
 """The encoder's choice of integers in base gvc1d: transform, then rounding by rate and distortion,
-or the Analyst and a dead zone.
+or the Analyst and a dead zone (floats, torch).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tracks of sound and subtitles inside a gvcodec file: their packets are copied, never decoded.
 
-They travel in `tracks` packets (specified in `gvcodec.bitstream`): codec parameters as the head of
+They travel in `tracks` packets (docs/spec/tracks.md): codec parameters as the head of
 a Matroska or MP4 file for each track, whole packets with exact timestamps. Of sound, a tick is one
 sample. Samples may be hidden: those that an encoder puts first, that an edit list leaves out, or
 that fill the last packet."""

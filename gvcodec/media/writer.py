@@ -4,10 +4,10 @@ y4m, or Matroska with sound).
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
 
-Without `crf` video files are lossless: exact samples, in H.264 and H.265 profiles that few players
+Without `crf` (`decode --lossless`) samples are exact, in H.264 and H.265 profiles that few players
 know. With one they are what plays everywhere (H.264 High as `avc1`, 10 bits as H.265 Main 10,
-`hvc1`); at `visually_lossless` it looks the same. 8-bit sources come back with 8 bits. Files appear
-under their name only when complete. Raises `MediaError`.
+`hvc1`); at `visually_lossless`, `decode`'s own, it looks the same. 8-bit sources come back with 8
+bits. Files appear under their name only when complete. Raises `MediaError`.
 """
 
 import os

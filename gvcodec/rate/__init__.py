@@ -1,4 +1,4 @@
-"""Rate control in bytes of the written file: `budget` says how many there are, `one_pass` runs an
-encoder over a video, `size` finds the file that fits, along `scale`, and `target` the smallest file
-of a quality, which `quality` judges.
+"""Rate control in bytes of the written file: `one_pass` runs an encoder over a
+video and has the `Budget`, `size` finds the file that fits, `target` the smallest file of a
+quality, which `quality` judges; `scenes` shares bits among GOPs (`--alloc`).
 """

@@ -1,4 +1,4 @@
-"""One encode of a video: `write` to any stream, the end of every encode; `run` to a file in memory,
+"""One encode of a video: `write`, which every encode of files calls; `run` to a file in memory,
 with the figures that rate control needs."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Encoder of base gvc1d: one frame in, one packet out, so it streams.
+"""Encoder of base gvc1d (torch): one frame in, one packet out, so it streams.
 
     source ─► motion search ─► prediction ─► transform ─► rounding by J ─► packet
                  ▲ last frame, or at a scene cut a remembered      │
