@@ -17,7 +17,8 @@ import pytest
 import gvcodec
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
-from tests.conftest import moving_texture, run
+from tests.clips import read_film
+from tests.conftest import clips_equal, moving_texture, run
 
 FAST: dict[str, Any] = {"preset": 10, "fit": 0, "threads": 1}
 
@@ -121,6 +122,43 @@ def test_pieces_are_those_of_the_commands(tmp_path, stream, capsys):
     with pytest.raises(gvcodec.UsageError, match="no stream"):
         gvcodec.cat([], tmp_path / "e.gvc")
     assert not (tmp_path / "e.gvc").exists()
+
+
+class Pipe(io.BytesIO):
+    """Bytes that come once."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+@pytest.mark.parametrize(("begin", "options", "kept"), [
+    (0.5, {}, slice(1, 4)), (1.0, {"end": 2.0}, slice(2, 4)), (0.0, {"frames": 3}, slice(0, 3)),
+    (1.2, {"frames": 1}, slice(3, 4)), (0.5, {"end": 1.25}, slice(1, 3)),
+])  # fmt: skip
+def test_a_part_has_the_frames_of_the_whole(tmp_path, stream, pipe, begin, options, kept) -> None:
+    source = Pipe(stream.read_bytes()) if pipe else stream
+    gvcodec.decode_file(stream, tmp_path / "all.mkv", lossless=True)
+    gvcodec.decode_file(source, tmp_path / "part.mkv", lossless=True, start=begin, **options)
+    whole, part = (read_film(tmp_path / f"{name}.mkv").planes for name in ("all", "part"))
+    assert clips_equal(part, whole[kept])
+    with pytest.raises(gvcodec.UsageError, match=r"no frame|later|ends before"):
+        gvcodec.decode_file(stream, tmp_path / "none.mkv", start=9.0)
+
+
+def test_moments_are_found_by_a_picture_and_by_a_video(tmp_path, stream) -> None:
+    done = gvcodec.summarize(stream, tmp_path / "b.gvc")
+    assert done.frames == 4 and done.size == (tmp_path / "b.gvc").stat().st_size
+    gvcodec.decode_file(stream, tmp_path / "%d.png")
+    for query in (tmp_path / "3.png", tmp_path / "b.gvc"):
+        found = gvcodec.search(query, [tmp_path / "b.gvc"], count=1)
+        assert found.files == 1 and 0 < found.bytes_read <= found.bytes
+        assert len(found.moments) == 1 and found.moments[0].within == 0
+    assert gvcodec.search(tmp_path / "3.png", tmp_path / "b.gvc", count=1).moments[0].frame == 3
+    gvcodec.summarize(stream)
+    assert stream.read_bytes() == (tmp_path / "b.gvc").read_bytes()
+    with pytest.raises(gvcodec.UsageError, match="rank"):
+        gvcodec.search(query, stream, ranking="none")
 
 
 def test_an_exact_size_jobs_and_progress(tmp_path: Path, video: Path) -> None:

@@ -115,6 +115,25 @@ def test_options_of_encode(folder: Path, tmp_path) -> None:
     assert json.loads(gvcodec("info", out, "--json").stdout)["frames"] == 20
 
 
+def test_a_summary_is_added_and_searched(folder: Path, tmp_path) -> None:
+    source, out = folder / "av1.bin", tmp_path / "a.gvc"
+    assert b"not of a pipe" in gvcodec("summarize", "-", "-o", out, fails=2).stderr
+    assert b"-y adds the summary" in gvcodec("summarize", source, fails=2).stderr
+    said = gvcodec("summarize", source, "-o", out).stderr
+    assert b"20 frames, summary of " in said and b" % of the file" in said
+    gvcodec("decode", source, tmp_path / "%d.png")
+    shown = gvcodec("search", tmp_path / "9.png", out, "-k", 1).stdout.decode()
+    assert "frame 9 " in shown and "% of 1 file" not in shown and "of 1 file\n" in shown
+    found = json.loads(gvcodec("search", tmp_path / "9.png", out, "-k", 1, "--json").stdout)
+    assert found["moments"][0]["frame"] == 9 and "notes" not in found
+
+
+def test_what_is_verified_beside_its_source(folder: Path) -> None:
+    said = gvcodec("verify", folder / "av1.bin", "--source", folder / "in.mp4").stdout.decode()
+    assert "checksums, index, base hash" in said and "PSNR dB, base frames: Y" in said
+    assert "PSNR dB, painted: Y" in said and "worst frame: Y" in said
+
+
 def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
     out = tmp_path / "o.mp4"
     (tmp_path / "text.mp4").write_text("these are only words\n")

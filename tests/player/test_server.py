@@ -107,6 +107,17 @@ def test_a_keyframe_is_sent_alone_and_ends_nothing() -> None:
         assert answer(server, "/keyframe?from=x")[0].status == 400
 
 
+def test_damage_is_told_to_the_page(tmp_path: Path) -> None:
+    data = bytearray(STREAMS["vvc"].read_bytes())
+    data[len(data) * 7 // 10] ^= 1  # in the last GOP
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    with running(path, "--fidelity") as server:
+        for place in ("/native?from=0", f"/keyframe?from={gvcodec.open(path).key_frames[-1]}"):
+            _, found = answer(server, place)
+            assert found.endswith(b"checksum differs")
+
+
 def test_what_cannot_be_played_is_one_line(tmp_path, capsys):
     (tmp_path / "no.gvc").write_bytes(b"nothing of the kind")
     with running(GOLDEN / "av1.bin") as server:
