@@ -44,8 +44,16 @@ def shards(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(shards: Path, **given: object) -> codec.Run:
-    settings = {"device": "cpu", "seed": 1, "initial": GVC1D.find(), "without": "", "rate": 1.0}
+    settings = {
+        "device": "cpu",
+        "seed": 1,
+        "initial": GVC1D.find(),
+        "without": "",
+        "rate": 1.0,
+        "warm_up": 1,
+    }
     settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
+    settings |= {"warm_up": 1}
     settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0, "encoder": "rd"}
     settings |= {"restorer_only": ""}
     return codec.Run(argparse.Namespace(**(settings | given)))

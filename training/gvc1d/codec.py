@@ -278,7 +278,7 @@ class Run:
 
     def step(self, part: float) -> dict[str, float]:
         for group in self.optimizer.param_groups:
-            warm = min(1.0, (self.steps + 1) / 200)
+            warm = min(1.0, (self.steps + 1) / self.asked.warm_up)
             group["lr"] = (
                 group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
             )
@@ -308,7 +308,7 @@ class Run:
             nn.utils.clip_grad_norm_(group["params"], 1.0)
         self.optimizer.step()
         self.steps += 1
-        keep = min(0.998, 1 - 1 / (self.steps + 1))
+        keep = min(0.998, self.steps / (self.steps + 20))
         with torch.no_grad():
             follow(self.average, self.network, keep)
         return row
@@ -419,6 +419,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--look", type=int, default=200, help="steps between lines of the log")
     parser.add_argument("--grace", type=float, default=60.0, help="minutes before alarms end it")
     parser.add_argument("--rate", type=float, default=1.0)
+    parser.add_argument("--warm-up", type=int, default=200, help="steps of rising rates")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--half", action="store_true", help="bf16 in the transformers")
     parser.add_argument(
