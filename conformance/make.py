@@ -84,7 +84,8 @@ def _gvc1d() -> bytes:
             ]
         )
     frames = [*scenes[0][:2], *scenes[1][:2], *scenes[0][2:]]
-    data = gvcodec.encode(frames, format=fmt, base="gvc1d", q=46, keyint=0, threads=1)
+    options = {"base": "gvc1d", "q": 46, "keyint": 0, "painter": "off", "threads": 1}
+    data = gvcodec.encode(frames, format=fmt, **options)
     loop = loop_of(GVC1D.find())
     identity = hashlib.sha256(loop).digest()[:8]
     (MODELS / f"{identity.hex()}.safetensors").write_bytes(loop)

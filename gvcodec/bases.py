@@ -25,7 +25,7 @@ from gvcodec.errors import UsageError
 Q_END = 67
 #: The coarsest index of every base at full size.
 INDEX_END = 63
-#: Slots for bases in a painter's condition; 0 and 2 belonged to those in `RETIRED_BASES`.
+#: Slots for bases in a painter's condition; 0 belonged to one of `RETIRED_BASES`.
 SLOTS = 4
 #: Other names of bases.
 ALIASES = {"none": "gvc1d"}
@@ -76,8 +76,8 @@ class Base:
     index) in rising order, empty = the same. `coarsest_full`: the coarsest index at full size.
     `coarsest_half`: beyond, up to this one, pictures have half the size and their index is lower by
     `halving`. `presets`: number of presets, `eye`: whether it has settings for the eye, `restores`:
-    whether its own network makes the shown frames. `rates`: (index, bits a pixel) on average, where
-    a search for a size begins."""
+    whether its own network makes the shown frames where they are not painted. `rates`: (index, bits
+    a pixel) on average, where a search for a size begins."""
 
     name: str
     wire: int
@@ -154,6 +154,7 @@ _ALL = (
         6,
         "gvcodec.base.gvc1d",
         bytes_a_pixel=420,
+        slot=2,
         restores=True,
         encoding=(500 << 20, 2200),
         q_map=((0, 0), (Q_END, INDEX_END)),

@@ -86,6 +86,8 @@ class EncoderConfig:
     speed: preset of the base encoder and steps of fitting ({speed})
     fit: steps of fitting the painter to the video, for which packets wait ({fit}); off: its
         strength is not chosen by GOP either
+    painter: off: no painter, decoders show base frames; those of gvc1d are restored by its
+        transformers then (on)
     fit_by: perceptual network used as fitting loss (vgg if its weights are installed, else the
         small bundled one)
     tokens: latent tokens that restore frames: N for each window of 256×256, or auto, chosen frame
@@ -119,6 +121,7 @@ class EncoderConfig:
     scale: Fraction | None = option(None, scale, "1|3/4|1/2", flags="--base-scale")
     speed: str = option(DEFAULT_SPEED, choices=tuple(SPEEDS))
     fit: int | None = option(None, fitting, "STEPS|off")
+    painter: str = option("on", choices=("on", "off"))
     fit_by: str = option("", choices=("vgg", "small"))
     tokens: int | str = option("off", _tokens, "auto|off|N")
     token_rate: int | None = option(None, integer(0, TOKEN_RATES - 1), "R")
@@ -154,7 +157,7 @@ class EncoderConfig:
     @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted, which needs torch."""
-        return self.steps > 0
+        return self.steps > 0 and self.painter == "on"
 
     @property
     def steadies(self) -> bool:
@@ -262,5 +265,9 @@ class Settled(EncoderConfig):
             raise UsageError(
                 f"no alloc in base {self.base}, which shares bits by rate and distortion already"
             )
+        if self.painter not in ("on", "off"):
+            raise UsageError(f"painter is on or off, not {self.painter}")
+        if self.fit and self.painter == "off":
+            raise UsageError("fit is for the painter, which is off")
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")

@@ -90,6 +90,9 @@ class Header(Protocol):
     @property
     def gvc1d_id(self) -> bytes | None: ...
 
+    @property
+    def restores(self) -> bool: ...
+
 
 @functools.cache
 def default_memory() -> int:
@@ -104,7 +107,7 @@ def default_memory() -> int:
 def memory_for(header: Header, painted: bool) -> int:
     """Bytes of memory that decoding takes, about; `painted`: with painting and restoration."""
     pixels, base = header.format.width * header.format.height, base_of(header.base)
-    restored = painted and (header.gvc1d_id is not None or base.restores)
+    restored = painted and (header.gvc1d_id is not None or header.restores)
     each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
     return _PROGRAM[painted] + pixels * each
 

@@ -6,6 +6,7 @@
 | `GVC1D_SMALL` | gvc1d-small | tokens over a base and of pictures, fp16, with its configuration |
 | `GVC1D_ENTROPY` | gvc1d-small-entropy | its integer entropy network |
 | `PAINTER` | painter | the painter's integers |
+| `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
 | `ROUTER` | router | InfoTok's prediction of the ELBO |
 | `SUMMARY`, `LP_COMP` | summary, lp_comp | compressors of search embedders |
@@ -72,12 +73,23 @@ GVC1D_ENTROPY = WeightFile(
     "gvc1d-small-entropy.safetensors", "the entropy network of gvc1d", form="gvc1d-3"
 )
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
+PAINTER_GVC1D = WeightFile(
+    "painter-gvc1d.safetensors", "the painter of base gvc1d", variable=CHECKPOINT_VARIABLE
+)
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
 ROUTER = WeightFile("router.safetensors", "the router")
 SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
-WEIGHT_FILES = (GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, PAINTER, GUIDE, ROUTER, SUMMARY, LP_COMP)
+WEIGHT_FILES = (
+    *(GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, PAINTER, PAINTER_GVC1D),
+    *(GUIDE, ROUTER, SUMMARY, LP_COMP),
+)
+
+
+def painter_of(base: str) -> WeightFile:
+    """The painter of a base's frames."""
+    return PAINTER_GVC1D if base == "gvc1d" else PAINTER
 
 
 def shipped_folders() -> list[Path]:

@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,15 @@ def _window(planes: Planes, top: int, left: int) -> NDArray[np.uint16]:
     return np.concatenate([plane.ravel() for plane in crop(planes, top, left, WINDOW, WINDOW)])
 
 
-def read_clip(clip: Path, frames: int) -> tuple[list[Planes], VideoFormat]:
-    """The first frames of a clip. Raises `MediaError`."""
+def read_clip(clip: Path, frames: int, most: int = 0) -> tuple[list[Planes], VideoFormat]:
+    """The first frames of a clip, of each side the middle `most` samples (0: all). Raises
+    `MediaError`."""
     with VideoReader(clip, frames=frames) as reader:
-        return [frame.planes for frame in reader], reader.format
+        fmt = reader.format
+        height, width = (min(n, most or n) for n in (fmt.height, fmt.width))
+        top, left = (fmt.height - height) // 4 * 2, (fmt.width - width) // 4 * 2
+        found = [crop(frame.planes, top, left, height, width) for frame in reader]
+    return found, replace(fmt, height=height, width=width)
 
 
 def encode_clip(
@@ -100,16 +106,19 @@ _ONE = Fraction(1)
 #: Base, range of q, scale.
 _KINDS = [("av1", 36, 50, _ONE), ("av1", 44, 66, _ONE), ("vvc", 36, 50, _ONE)]
 _KINDS += [("av1", 36, 58, Fraction(1, 2)), ("av1", 52, 66, _ONE), ("vvc", 46, 63, _ONE)]
-_KINDS += [("av1", 40, 63, Fraction(3, 4))]
+_KINDS += [("av1", 40, 63, Fraction(3, 4)), ("gvc1d", 24, 44, _ONE), ("gvc1d", 40, 62, _ONE)]
 
 
-def plan(clips: list[Path], seed: int) -> list[tuple[Path, str, int, Fraction]]:
-    """Every clip with every kind of base, mixed: a stopped run still has all kinds and rates."""
+def plan(
+    clips: list[Path], bases: Sequence[str], seed: int
+) -> list[tuple[Path, str, int, Fraction]]:
+    """Every clip with every kind of `bases`, mixed: a stopped run still has all kinds and rates."""
     rng = random.Random(seed)
+    kinds = [kind for kind in _KINDS if kind[0] in bases]
     jobs = []
-    for turn in range(len(_KINDS)):
+    for turn in range(len(kinds)):
         for number, clip in enumerate(rng.sample(clips, len(clips))):
-            base, low, high, scale = _KINDS[(number + turn) % len(_KINDS)]
+            base, low, high, scale = kinds[(number + turn) % len(kinds)]
             jobs.append((clip, base, rng.randint(low, high), scale))
     return jobs
 
@@ -121,13 +130,13 @@ def describe_material(data: Path, cache: Path) -> None:
 
 
 def add_material(
-    clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str
+    clip: str, base: str, q: int, scale: str, frames: int, seed: str, cache: str, most: int = 0
 ) -> dict[str, Any]:
     """Writes the records of a clip in one form; its line of the index. Raises `MediaError`."""
     torch.set_num_threads(1)
     path, ratio = Path(clip), Fraction(scale)
     name = material_name(path, base, q, ratio)
-    source, fmt = read_clip(path, frames)
+    source, fmt = read_clip(path, frames, most)
     if min(fmt.width, fmt.height) < WINDOW or len(source) < LENGTH:
         return {}
     base_frames, sizes = encode_clip(source, fmt, base, q, ratio)
@@ -149,17 +158,22 @@ def material_name(clip: Path, base: str, q: int, scale: Fraction) -> str:
 def _tasks(options: argparse.Namespace) -> Iterator[Task]:
     """What is not there yet, as long as there is time."""
     end = time.monotonic() + 60 * options.minutes
-    bases = options.bases.split(",")
     clips = sorted(options.data.absolute().glob("*.mp4"))
     there = {path.stem for path in options.cache.glob("*.npy")}
-    for number, (clip, base, q, scale) in enumerate(plan(clips, options.seed)):
+    for number, (clip, base, q, scale) in enumerate(
+        plan(clips, options.bases.split(","), options.seed)
+    ):
         if time.monotonic() > end:
             return
         name = material_name(clip, base, q, scale)
-        if base in bases and name not in there:
+        if name not in there:
             there.add(name)
             arguments = {"clip": str(clip), "base": base, "q": q, "scale": str(scale)}
-            arguments |= {"frames": options.frames, "seed": f"{options.seed}-{number}"}
+            arguments |= {
+                "frames": options.frames,
+                "most": options.most,
+                "seed": f"{options.seed}-{number}",
+            }
             arguments |= {"cache": str(options.cache.absolute())}
             yield Task(add_material, arguments, memory=_MEMORY)
 
@@ -186,6 +200,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--cache", type=Path, required=True, help="folder to write, outside the checkout")
     add("--minutes", type=float, default=20)
     add("--frames", type=int, default=25, help="frames coded of each clip")
+    add("--most", type=int, default=0, help="code no more than so many samples of each side")
     add("--seed", type=int, default=1)
     add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")
     add("--jobs", type=int, default=1, help="cores to use (default %(default)s)")

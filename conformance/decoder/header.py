@@ -120,7 +120,7 @@ def _fields(read: Bytes, size: int) -> Header:
     require(header.q <= 63, "q")
     require(bool(must & 1) or header.base != "gvc1d", "no model of the base")
     require(not header.bundled or header.base == "av1", "bundles of another base")
-    require(not must & 6 or header.base != "gvc1d", "a painter or tokens of base gvc1d")
+    require(not must & 4 or header.base != "gvc1d", "tokens of base gvc1d")
     header.base_id = read.take(8).hex() if must & 1 else None
     header.painter_id = read.take(8).hex() if must & 2 else None
     header.gvc1d_id = read.take(8).hex() if must & 4 else None

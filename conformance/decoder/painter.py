@@ -138,7 +138,7 @@ class Network:
         self.tensors = tensors
         self.depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
         q = header.q
-        bases = [256 * (header.base == name) for name in (None, "av1", None, "vvc")]
+        bases = [256 * (header.base == name) for name in (None, "av1", "gvc1d", "vvc")]
         sizes = [256 * (str(header.scale) == name) for name in ("1", "3/4", "1/2")]
         self.entries = [(256 * q + 31) // 63, (256 * q * q + 1984) // 3969, *bases, *sizes]
 

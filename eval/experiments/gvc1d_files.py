@@ -44,8 +44,10 @@ ROWS = {
     },
     **{f"gvc1d q {q}": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
     **{f"gvc1d q {q}, base frames": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
-    # With `--between`: every shot begins a GOP, so none finds a memory.
-    **{f"gvc1d q {q}, GOPs": f"--base gvc1d -q {q} --keyint SHOT" for q in _GVC1D_Q},
+    **{f"gvc1d q {q}, restored": f"--base gvc1d -q {q} --painter off" for q in _GVC1D_Q},
+    **{f"gvc1d q {q}, fitted": f"--base gvc1d -q {q} --fit 60" for q in _GVC1D_Q},
+    # With `--between`: every shot begins a GOP, so none finds a memory; held against "restored".
+    **{f"gvc1d q {q}, GOPs": f"--base gvc1d -q {q} --painter off --keyint SHOT" for q in _GVC1D_Q},
 }
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
@@ -93,7 +95,7 @@ def measure(
         for row in rows:
             settings = ROWS[row].replace("SHOT", str(count // 3))
             begun = time.monotonic()
-            _run(["encode", source, stream, *settings.split(), *_COMMON])
+            _run(["encode", source, stream, *_COMMON, *settings.split()])
             coded = time.monotonic()
             bare = ["--fidelity"] if row.endswith("base frames") else []
             _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y", *bare])

@@ -20,7 +20,6 @@ from typing import Any, BinaryIO, cast
 
 from gvcodec.api.job import list_options, split_options
 from gvcodec.api.results import Decoded
-from gvcodec.bases import base_of
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import PathName, open_stream, unwrap
@@ -249,7 +248,7 @@ class _Decoding:
         """What is shown."""
         if self._request.fidelity or not self._header.enhanced:
             return "base"
-        restores = self._decoder.latents is not None or base_of(self._header.base).restores
+        restores = self._decoder.latents is not None or self._header.restores
         return "restored" if restores and not self._decoder.notes else "painted"
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:

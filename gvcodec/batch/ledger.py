@@ -80,7 +80,7 @@ def make_settings(
         require_metric(rate.metric)
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
-    painter, _ = painter_id(config.base)
+    painter, _ = painter_id(config)
     led_by = ""
     if config.fits and painter and has_torch():
         from gvcodec.perceptual import guide_network

@@ -107,14 +107,19 @@ class SequenceHeader:
             raise UsageError("frames of base av1 alone travel in bundles")
         if self.base == "gvc1d" and self.base_model_id is None:
             raise UsageError(f"base {self.base} names its model")
-        if base_of(self.base).restores and (self.painter_id or self.gvc1d_id) is not None:
-            raise UsageError(f"frames of base {self.base} have no painter and no tokens with them")
+        if self.base == "gvc1d" and self.gvc1d_id is not None:
+            raise UsageError(f"frames of base {self.base} have no tokens with them")
 
     @property
     def enhanced(self) -> bool:
-        """Whether shown frames differ from base frames: painted, or restored from tokens."""
+        """Whether shown frames differ from base frames: painted, or restored."""
         other = self.painter_id is not None or self.gvc1d_id is not None
-        return other or base_of(self.base).restores
+        return other or self.restores
+
+    @property
+    def restores(self) -> bool:
+        """Whether the base's own network makes the shown frames."""
+        return base_of(self.base).restores and self.painter_id is None
 
     @property
     def profile(self) -> int:

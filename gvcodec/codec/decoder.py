@@ -1,4 +1,4 @@
-"""Packets to frames: base layer, painting, restoration from tokens, timestamps, base hash.
+"""Packets to frames: base layer, painting, restoration (tokens, gvc1d), timestamps, hashes.
 
     decoder = Decoder(reader.header)
     for frame in decoder.frames_of(reader.packets()): ...
@@ -104,7 +104,7 @@ class Decoder(Shared):
         #: What shows frames of a base that has more than base frames.
         self._base_restorer: FrameRestorer | None = None
         self._notes: list[str] = []
-        if not fidelity and not only_check:
+        if header.restores and not fidelity and not only_check:
             try:
                 self._base_restorer = layers.open_restorer(
                     header.base, self._base_codec, threads, device

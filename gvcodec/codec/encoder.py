@@ -1,4 +1,4 @@
-"""Frames to packets: base layer, fitting of the painter, latent tokens, base hash.
+"""Frames, tracks, metadata to packets: base layer, strength or fit of the painter, tokens, hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -98,7 +98,7 @@ class Encoder(Shared):
         self.config = settled = (config or EncoderConfig()).resolve()
         settled.check()
         self.notes: list[str] = []
-        painter, reason = painter_id(settled.base)
+        painter, reason = painter_id(settled)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(

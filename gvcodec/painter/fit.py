@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from gvcodec import perceptual
-from gvcodec.models import PAINTER
+from gvcodec.models import painter_of
 from gvcodec.painter.fit_pool import Pool, Run, prepare
 from gvcodec.painter.fit_samples import LOOK
 from gvcodec.painter.network import PainterNetwork, condition
@@ -315,7 +315,7 @@ def fit(
         tell()
 
     place = open_device(device)
-    painter = PainterNetwork.load(PAINTER.find(checkpoint)).to(place)
+    painter = PainterNetwork.load(painter_of(base).find(checkpoint)).to(place)
     size = stream_bytes or DEFAULT_STREAM_BYTES
     fitter = Fitter(
         painter,

@@ -13,7 +13,7 @@ from gvcodec.bases import base_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import INSTALL_TORCH, WrongModelError
-from gvcodec.models import PAINTER, brought_along, find_model, model_id
+from gvcodec.models import brought_along, find_model, model_id, painter_of
 from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
@@ -30,13 +30,13 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def painter_id(base: str) -> tuple[bytes | None, str]:
-    """First 8 bytes of the SHA-256 of the painter's file, or None and why `base` is not painted
-    ("" where the base itself has no painter)."""
-    if base_of(base).slot is None:
+def painter_id(config: EncoderConfig) -> tuple[bytes | None, str]:
+    """First 8 bytes of the SHA-256 of the painter's file, or None and why nothing is painted (""
+    where that is asked for, or the base has no painter)."""
+    if config.painter == "off" or base_of(config.base).slot is None:
         return None, ""
     try:
-        return model_id(PAINTER.find()), ""
+        return model_id(painter_of(config.base).find()), ""
     except WrongModelError as error:
         return None, f"not painted: {error}"
 
@@ -76,7 +76,7 @@ def fit_parts(
     if config.fits and has_torch():
         fitted, note = _fit(parts, header, config, progress, done)
     found = steady(
-        Model.load(PAINTER.find()),
+        Model.load(painter_of(base).find()),
         condition(base, scale, q),
         parts,
         fitted,

@@ -85,11 +85,11 @@ def test_a_file_that_needs_more_says_what(needed: tuple[int, int]) -> None:
         read(grown(HEADER.pack(), written=needed, needed=needed, changes={MUST: 0x10}))
 
 
-@pytest.mark.parametrize("flag", [2, 4])
-def test_base_gvc1d_has_no_painter_and_no_tokens(flag: int) -> None:
+def test_base_gvc1d_may_have_a_painter_and_has_no_tokens() -> None:
     loop = SequenceHeader(FORMAT, "gvc1d", Fraction(1), 40, base_model_id=bytes(8))
-    with pytest.raises(DamagedStreamError, match="no painter and no tokens"):
-        read(grown(loop.pack(), changes={MUST: 1 | flag}, more=bytes(8)))
+    assert read(grown(loop.pack(), changes={MUST: 3}, more=bytes(8))).painter_id == bytes(8)
+    with pytest.raises(DamagedStreamError, match="no tokens"):
+        read(grown(loop.pack(), changes={MUST: 5}, more=bytes(8)))
 
 
 def test_profile_and_level_follow_from_the_fields() -> None:

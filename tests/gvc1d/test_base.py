@@ -1,5 +1,7 @@
 """Base gvc1d: exact frames, shared contexts, memory, damaged bytes, the shipped network."""
 
+import copy
+import io
 import sys
 import types
 from fractions import Fraction
@@ -20,10 +22,10 @@ from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.transform import Transform
-from gvcodec.models import GVC1D
+from gvcodec.models import GVC1D, PAINTER_GVC1D, model_id
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
-from tests.conftest import clips_equal, planes_equal, run
+from tests.conftest import clips_equal, planes_equal, run, run_without_torch
 
 WIDTH, HEIGHT = 96, 64
 FORMAT = VideoFormat(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25))
@@ -80,13 +82,28 @@ def test_low_delay_gives_each_packet_with_its_frame(frames) -> None:
         assert sum(packet.is_frame for packet in packets) == 1
 
 
-def test_restored_frames_are_shown_and_base_frames_verify(coded, frames, tmp_path) -> None:
+@pytest.mark.parametrize("painter", ["on", "off"])
+def test_frames_are_painted_or_restored_and_base_frames_verify(
+    painter, frames, tmp_path, capsys
+) -> None:
+    coded = encode(frames, painter=painter)
+    header = gvcodec.Reader(io.BytesIO(coded)).header
+    assert header.painter_id == (model_id(PAINTER_GVC1D.find()) if painter == "on" else None)
     base = list(gvcodec.decode_planes(coded, fidelity=True, threads=1))
     shown = list(gvcodec.decode_planes(coded, threads=1))
     assert len(shown) == len(frames) and not clips_equal(shown, base)
-    path = tmp_path / "a.gvc"
+    path, out = tmp_path / "a.gvc", tmp_path / "a.mkv"
     path.write_bytes(coded)
     run("verify", path)
+    kind = {"on": "painted", "off": "restored"}[painter]
+    run("decode", path, out)
+    assert f"{len(frames)} {kind} frames" in capsys.readouterr().err
+
+
+def test_painting_it_takes_no_torch(frames, tmp_path) -> None:
+    path = tmp_path / "a.gvc"
+    path.write_bytes(encode(frames))
+    assert "painted hash" in run_without_torch("verify", path)
 
 
 def test_decoding_enters_at_any_keyframe(frames) -> None:
@@ -214,6 +231,35 @@ def cost(network: CodecNetwork, source: Planes, q: float, planes: int) -> float:
         made = network((y, uv), None, None, torch.tensor([q]), planes, restore=False)
     square = (made.y - y).square().sum() + (made.uv - uv).square().sum()
     return float(square / (0.15 * (16 * 2 ** (q / 10)) ** 2) + made.bits.sum())
+
+
+@pytest.mark.parametrize("encoder", ["rd", "analyst", "dead-zone"])
+def test_training_sees_what_files_are_made_of(frames, encoder: str) -> None:
+    """Two frames in each way of choosing integers: gradients reach every part that takes part, a
+    share of the values stands for all."""
+    network = copy.deepcopy(load_network(GVC1D.find())).requires_grad_(True)
+    network.uses_analyst, network.searches = encoder == "analyst", encoder == "rd"
+    source = [pad(planes, (256, 256)) for planes in frames[:2]]
+    last, costs, bits = None, [], []
+    for (y, u, v), vectors in zip(source, (None, torch.zeros(1, 16, 16, 2)), strict=True):
+        planes = torch.from_numpy(y.astype(np.float32))[None, None]
+        chroma = torch.from_numpy(np.stack([u, v]).astype(np.float32))[None]
+        q, given = torch.tensor([40.0]), (planes, chroma)
+        made = network(given, last, vectors, q, 4, drop=last is not None)
+        torch.manual_seed(1)
+        part = network(given, last, vectors, q, 4, False, share=0.5)
+        assert torch.equal(part.values, made.values)
+        assert part.bits.item() == pytest.approx(made.bits.item(), rel=0.3)
+        assert made.restored is not None and made.restored.y.shape == planes.shape
+        costs.append((made.y - planes).square().sum() / (0.15 * 256**2 * 16**2) + made.bits.sum())
+        bits.append(made.bits.item())
+        last = made.last
+    assert bits[1] < bits[0]
+    (sum(costs) + made.restored.y.mean()).backward()
+    reached = {name for name, weight in network.named_parameters() if weight.grad is not None}
+    for part in ("transform", "twin", "restorer", "analyst"):
+        found = any(name.startswith(part) for name in reached)
+        assert found == (part != "analyst" or encoder == "analyst"), part
 
 
 def test_the_shipped_transform_earns_more_than_its_beginning() -> None:

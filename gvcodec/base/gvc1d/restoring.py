@@ -1,5 +1,5 @@
-"""What is shown of base gvc1d: the decoder's transformers restore each frame of the integer loop.
-Floats, so machines may differ by rounding; nothing decodes from it. Needs torch."""
+"""What is shown of base gvc1d without a painter: the decoder's transformers restore each frame of
+the integer loop. Floats: machines may differ by rounding. Without torch base frames are shown."""
 
 from __future__ import annotations
 
