@@ -1,24 +1,29 @@
 """Base gvc1d: exact frames, shared contexts, memory, damaged bytes, the shipped network."""
 
+import contextlib
 import copy
 import io
 import sys
 import types
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from safetensors.torch import save_file
 
 import gvcodec
 from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
 from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, levels_of
 from gvcodec.base.gvc1d.pictures import pad
 from gvcodec.entropy import streams
-from gvcodec.errors import DamagedStreamError, UsageError
+from gvcodec.errors import DamagedStreamError, MediaError, NewerModelError, UsageError
 from gvcodec.gvc1d import block_motion, context_model, exact, token_order
+from gvcodec.gvc1d.checkpoint import load_model, read_config
 from gvcodec.gvc1d.codec_network import CodecNetwork
+from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.transform import Transform
@@ -188,6 +193,41 @@ def test_vectors_come_back(shape) -> None:
     field = np.random.default_rng(3).integers(-40, 40, (*shape, 2)).astype(np.int16)
     assert (block_motion.unpack(block_motion.pack(field), *shape) == field).all()
     assert block_motion.pack(np.zeros_like(field)) == b""
+
+
+def test_other_bytes_are_no_motion() -> None:
+    assert not block_motion.unpack(b"", 2, 3).any()
+    for number in range(20):
+        data = np.random.default_rng(number).bytes(40)
+        with contextlib.suppress(DamagedStreamError):
+            assert np.abs(block_motion.unpack(data, 4, 4)).max() <= 2 * block_motion.FARTHEST
+
+
+def test_other_files_are_no_models(tmp_path) -> None:
+    """Neither of base gvc1d nor of tokens; sizes that fit no network are named."""
+    words, other = tmp_path / "words", tmp_path / "other.safetensors"
+    words.write_text("only words")
+    save_file({"a": torch.zeros(1)}, other, {"form": GVC1D.form})
+    for path in (words, other):
+        for load in (read_loop, load_network, read_config):
+            with pytest.raises(MediaError, match="not a model of"):
+                load(path)
+    for change, what in {
+        "heads": ({"encoder": replace(SMALL.encoder, heads=7)}, "multiple of 7 heads"),
+        "patch": ({"patch": 6}, "multiples of 4"),
+        "phases": ({"phases": 17}, "phases"),
+        "tokens": ({"tokens": 12}, "tokens"),
+    }.values():
+        with pytest.raises(MediaError, match=what):
+            replace(SMALL, **change)
+    later = tmp_path / "later.safetensors"
+    text = SMALL.to_json().replace('"tokens": 32', '"tokens": 33')
+    save_file({"a": torch.zeros(1)}, later, {"config": text})
+    with pytest.raises(NewerModelError):
+        load_model(later)
+    save_file({"a": torch.zeros(1)}, later, {"config": SMALL.to_json()})
+    with pytest.raises(MediaError, match="not a model of gvc1d"):
+        load_model(later)
 
 
 def test_levels_are_the_shortest_prefixes() -> None:
