@@ -117,7 +117,7 @@ def rewritten(
     header, packets = change(reader.header, list(reader.packets()))
     packets = [packet for packet in packets if packet.kind is not Kind.PAINTED]
     plain = replace(header, gvc1d_id=None)
-    decoder = Decoder(plain, header.base == "gvc1d", threads=1, models=[MODELS])
+    decoder = Decoder(plain, plain.restores, threads=1, models=[MODELS])
     for _ in decoder.frames_of(p for p in packets if p.kind is not Kind.LATENT):
         pass
     if decoder.painted_hash is not None:

@@ -149,7 +149,7 @@ def _tracks(reader: TrackReader) -> list[dict[str, Any]]:
 def _frames(data: bytes) -> dict[str, Any]:
     reader = Reader(io.BytesIO(data))
     header = dataclasses.replace(reader.header, gvc1d_id=None)
-    decoder = Decoder(header, header.base == "gvc1d", threads=1, models=[MODELS])
+    decoder = Decoder(header, header.restores, threads=1, models=[MODELS])
     base, painted, times = [], [], []
     packets = (packet for packet in reader.packets() if packet.kind is not Kind.LATENT)
     for frame in decoder.frames_of(packets):

@@ -72,7 +72,7 @@ class Standard:
 class Base:
     """`wire`: the number in stream headers. `module`: where its functions are. `bytes_a_pixel` that
     decoding takes, `encoding`: bytes, and more of them a pixel. `slot`: its number in the painter's
-    condition, None = no painter has learned its pictures. `finest`: the least index; `q_map`: (q,
+    condition, None = it has no painter. `finest`: the least index; `q_map`: (q,
     index) in rising order, empty = the same. `coarsest_full`: the coarsest index at full size.
     `coarsest_half`: beyond, up to this one, pictures have half the size and their index is lower by
     `halving`. `presets`: number of presets, `eye`: whether it has settings for the eye, `restores`:

@@ -12,7 +12,7 @@ import os
 INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
 #: Why frames are not restored where torch is missing.
-NOT_RESTORED = f"tokens are read, but not shown: torch is not installed ({INSTALL_TORCH})"
+NOT_RESTORED = f"frames are not restored: torch is not installed ({INSTALL_TORCH})"
 
 
 class GvcodecError(Exception):

@@ -73,9 +73,7 @@ GVC1D_ENTROPY = WeightFile(
     "gvc1d-small-entropy.safetensors", "the entropy network of gvc1d", form="gvc1d-3"
 )
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
-PAINTER_GVC1D = WeightFile(
-    "painter-gvc1d.safetensors", "the painter of base gvc1d", variable=CHECKPOINT_VARIABLE
-)
+PAINTER_GVC1D = WeightFile("painter-gvc1d.safetensors", "the painter of base gvc1d")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
 ROUTER = WeightFile("router.safetensors", "the router")
 SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")

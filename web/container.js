@@ -267,7 +267,7 @@ function parseFields(cursor) {
   const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
   if (!BASES[base]) throw newer(`base ${base}`);
   if (scale > 2 || bits >= 32) throw newer(`scale ${scale}, bits ${bits}`);
-  if ((flags & 8 && base !== 1) || (flags & 6 && base === 6) || q > 63 || !width || !height) {
+  if ((flags & 8 && base !== 1) || (flags & 4 && base === 6) || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {

@@ -10,7 +10,7 @@ import { tensorsOf } from "./source.js";
 const LAYERS = ["stem", "stem2", "statistics", "view", "style", "head"];
 const PARTS = ["bias", "multiplier", "shift", "step"];
 export const ENTRIES = 10, MISSING = 10;
-const SLOTS = { av1: 1, vvc: 3 };
+const SLOTS = { av1: 1, gvc1d: 2, vvc: 3 };
 /** Tensors that can be fitted, as payloads have them. */
 const GROUPS = [
   ["head.bias", "style.bias"],

@@ -64,9 +64,9 @@ class Decoder:
         self.timeline, self.tracks = Timeline(self.header), Tracks()
         self.times: list[int] = []
         self.metadata: dict[str, Any] | None = None
+        self.base = self._open_base()
         wanted = self.header.painter_id
         self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
-        self.base = self._open_base()
         self.unbundler = Unbundler() if self.header.bundled else None
         self.restorer = self._open_restorer() if self.header.gvc1d_id else None
         self.tokens: list[Tokens | None] = []
@@ -82,7 +82,7 @@ class Decoder:
             data = self._model(BASE, self.header.base_id or "")
             tensors = of_form(data, "gvc1d-4")
             base = Gvc1dBase(self.header, tensors)
-            if self.painter is None and "float.restorer.head.weight" in tensors:
+            if not self.header.painter_id and "float.restorer.head.weight" in tensors:
                 is_8_bit = not self.header.bits & 2
                 base.restorer = partial(Gvc1dRestorer, tensors, is_8_bit)
             return base

@@ -248,8 +248,9 @@ class _Decoding:
         """What is shown."""
         if self._request.fidelity or not self._header.enhanced:
             return "base"
-        restores = self._decoder.latents is not None or self._header.restores
-        return "restored" if restores and not self._decoder.notes else "painted"
+        if self._header.restores:
+            return "base" if self._decoder.notes else "restored"
+        return "restored" if self._decoder.latents and not self._decoder.notes else "painted"
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
         request = self._request

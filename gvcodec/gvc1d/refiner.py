@@ -1,6 +1,6 @@
-"""The transformers of base gvc1d. The Restorer makes the shown picture in the decoder, after the
-integer loop; the Analyst moves values before they are rounded, in training: files round by rate and
-distortion instead (`rounding`).
+"""The transformers of base gvc1d. Where no painter is named, the Restorer makes the shown picture,
+after the integer loop; the Analyst moves values before they are rounded, in training: files round
+by rate and distortion instead (`rounding`).
 
                                          last restored picture, moved
               prediction ───┬───────────────────────┐  │  1-D memory: M vectors a window

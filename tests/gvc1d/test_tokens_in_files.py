@@ -244,7 +244,7 @@ def test_what_the_encoder_decides_on_is_what_a_decoder_shows(frames, model, monk
 def test_without_torch_frames_are_painted_and_one_line_says_so(coded, plain, model, tmp_path):
     path, other = save(tmp_path, "a.gvc", coded), save(tmp_path, "p.gvc", plain)
     printed = run_without_torch("decode", path, tmp_path / "a.y4m", "--model", model)
-    assert "tokens are read, but not shown: torch is not installed" in printed
+    assert "frames are not restored: torch is not installed" in printed
     run_without_torch("decode", other, tmp_path / "p.y4m")
     assert (tmp_path / "a.y4m").read_bytes() == (tmp_path / "p.y4m").read_bytes()
     assert "are exact" in run_without_torch("verify", path, "--model", model)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, bundles
 from gvcodec.cli import main
+from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made
 from tests.player_helpers import (
@@ -179,6 +181,24 @@ def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[
     """What the page's modules make of files; frames that are given are hashed."""
     files = json.dumps([(str(path), decoded and str(decoded)) for path, decoded in given])
     return json.loads(run_node(SCRIPT, tmp_path, files).splitlines()[-1])
+
+
+@needs_node
+def test_page_reads_base_gvc1d_painted_or_restored(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    paths = [tmp_path / f"{painter}.gvc" for painter in ("on", "off")]
+    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+    for path in paths:
+        frames = moving_texture(64, 48, 3)
+        options = {"base": "gvc1d", "format": fmt, "painter": path.stem}
+        path.write_bytes(gvcodec.encode(frames, threads=1, **options))
+    found = read_by_page(tmp_path, [(path, None) for path in paths])
+    assert [(facts["problem"], len(facts["sizes"])) for facts in found] == [("", 3)] * 2
+    with running(paths[0]) as server:
+        _, data = answer(server, "/native?from=0&painted=1")
+    with gvcodec.open(paths[0]) as video:
+        shown = b"".join(flat(frame.planes) for frame in video.decode_range(0, 1))
+    assert data[4:8] == b"\2\0\0\0" and shown in data
 
 
 @needs_node

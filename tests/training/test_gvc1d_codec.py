@@ -53,7 +53,6 @@ def _run(shards: Path, **given: object) -> codec.Run:
         "warm_up": 1,
     }
     settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
-    settings |= {"warm_up": 1}
     settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0, "encoder": "rd"}
     settings |= {"restorer_only": ""}
     return codec.Run(argparse.Namespace(**(settings | given)))

@@ -1,5 +1,5 @@
-"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine; the
-transformers restore what is shown (`gvcodec.base.gvc1d.restoring`)."""
+"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine;
+without a painter transformers restore what is shown (`gvcodec.base.gvc1d.restoring`)."""
 
 from __future__ import annotations
 
