@@ -2,12 +2,11 @@
 frames ("rendered") of the same file.
 
 The word is `gvcodec`, with options after colons: `gvcodec:base=av1:scale=1/2:fit=60:low-delay`,
-`gvcodec:base=vvc`. What is not given is the program's own default. `fit=` is `--fit`, `by=`
-`--fit-by`, `scale=` `--base-scale`; `low-delay`, `eye`, `speed=`, `preset=`, `keyint=`, `tokens=`,
-`token-rate=`, `alloc=`, `painter=` and `search=` are options of those names, `model=` is a file;
-with `base-q` qualities are values of `--base-q` in place of `-q`. `output=fidelity` or
-`output=rendered` keeps one of the rows. A rate is searched for without fitting; the file that
-counts is fitted.
+`gvcodec:base=vvc`. `fit=` is `--fit`, `by=` `--fit-by`, `scale=` `--base-scale`; `low-delay`,
+`eye`, `speed=`, `preset=`, `keyint=`, `tokens=`, `token-rate=`, `alloc=`, `painter=` and `search=`
+are options of those names, `model=` is a file; with `base-q` qualities are values of `--base-q`.
+`output=fidelity` or `output=rendered` keeps one of the rows. A rate is searched for without
+fitting; the file that counts is fitted.
 """
 
 from __future__ import annotations

@@ -30,25 +30,18 @@ from gvcodec.bitstream import Kind, Reader
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
 _Q = (50, 54, 58, 62, 66)
-_GVC1D_Q = (32, 36, 40, 44, 48, 54, 60, 66)
+#: With `--between` every shot of "GOPs" begins one, so none finds a memory; beside "restored".
+_GVC1D = {"": "", ", base frames": "", ", restored": " --painter off", ", fitted": " --fit 60",
+          ", GOPs": " --painter off --keyint SHOT"}  # fmt: skip
 ROWS = {
     **{f"av1 q {q}": f"--base av1 -q {q}" for q in _Q},
-    **{
-        f"av1 q {q}, {tokens}": f"--base av1 -q {q} --tokens {tokens}"
-        for q in _Q
-        for tokens in ("auto", "32")
-    },
-    **{
-        f"av1 q 66, 8 {alloc}": f"--base av1 -q 66 --tokens 8 --alloc {alloc}"
-        for alloc in ("uniform", "uniqueness", "elbo", "both", "rd")
-    },
-    **{f"gvc1d q {q}": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
-    **{f"gvc1d q {q}, base frames": f"--base gvc1d -q {q}" for q in _GVC1D_Q},
-    **{f"gvc1d q {q}, restored": f"--base gvc1d -q {q} --painter off" for q in _GVC1D_Q},
-    **{f"gvc1d q {q}, fitted": f"--base gvc1d -q {q} --fit 60" for q in _GVC1D_Q},
-    # With `--between`: every shot begins a GOP, so none finds a memory; held against "restored".
-    **{f"gvc1d q {q}, GOPs": f"--base gvc1d -q {q} --painter off --keyint SHOT" for q in _GVC1D_Q},
-}
+    **{f"av1 q {q}, {tokens}": f"--base av1 -q {q} --tokens {tokens}" for q in _Q
+       for tokens in ("auto", "32")},
+    **{f"av1 q 66, 8 {alloc}": f"--base av1 -q 66 --tokens 8 --alloc {alloc}"
+       for alloc in ("uniform", "uniqueness", "elbo", "both", "rd")},
+    **{f"gvc1d q {q}{name}": f"--base gvc1d -q {q}{more}" for name, more in _GVC1D.items()
+       for q in (32, 36, 40, 44, 48, 54, 60, 66)},
+}  # fmt: skip
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
 
