@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         run.cuts = without if without in spoilt.CUTS else ""
         other.uses_analyst, other.searches = "Analyst" in kind, "rd" in kind
         theirs = run.measure(other, asked.qs)
-        found["trained: " + name] = spoilt.change(whole, theirs) | theirs
+        found["trained: " + name] = theirs | spoilt.change(whole, theirs)
         print(name, found["trained: " + name], flush=True)
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
     return 0
