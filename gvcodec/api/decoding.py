@@ -250,7 +250,8 @@ class _Decoding:
             return "base"
         if self._header.restores:
             return "base" if self._decoder.notes else "restored"
-        return "restored" if self._decoder.latents and not self._decoder.notes else "painted"
+        restores = self._decoder.latents is not None and not self._decoder.notes
+        return "restored" if restores else "painted"
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
         request = self._request

@@ -278,7 +278,7 @@ class Run:
 
     def step(self, part: float) -> dict[str, float]:
         for group in self.optimizer.param_groups:
-            warm = min(1.0, (self.steps + 1) / self.asked.warm_up)
+            warm = min(1.0, (self.steps + 1) / max(1, self.asked.warm_up))
             group["lr"] = (
                 group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
             )
