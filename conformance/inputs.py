@@ -57,7 +57,7 @@ def loop_of(path: Path) -> bytes:
     from safetensors.numpy import save
 
     with safe_open(path, "np") as file:
-        names = [n for n in file.keys() if n.startswith(("transform.", "entropy."))]  # noqa: SIM118
+        names = [n for n in file.keys() if n.startswith(("transform.", "entropy.", "filter."))]  # noqa: SIM118
         return save({name: file.get_tensor(name) for name in names}, file.metadata())
 
 

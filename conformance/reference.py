@@ -195,6 +195,7 @@ def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
     return {
         "q": found.q,
         "reference": found.reference,
+        "filtered": int(found.filtered),
         "remember": int(found.remember),
         "vectors": None if vectors is None else _hash_of(vectors, "<i2"),
         "levels": found.levels.tolist(),

@@ -67,7 +67,7 @@ class WeightFile:
         raise WrongModelError(f"{self.what} is missing; looked for {looked}{other}")
 
 
-GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-4")
+GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
 GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the model of gvc1d")
 GVC1D_ENTROPY = WeightFile(
     "gvc1d-small-entropy.safetensors", "the entropy network of gvc1d", form="gvc1d-3"

@@ -14,6 +14,7 @@
     painter     painted frames                         The painter
     gvc1d       windows, motion and memory             GVC1D
     transform   its transform, where values lie        GVC1D
+    loop_filter its learned filter                     GVC1D
     restore_gvc1d  its restored pictures               GVC1D
     latent      latent tokens                          Latent tokens
     layers      layers of floats                       GVC1D

@@ -80,7 +80,7 @@ class Decoder:
     def _open_base(self) -> Base | Gvc1dBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
-            tensors = of_form(data, "gvc1d-4")
+            tensors = of_form(data, "gvc1d-5")
             base = Gvc1dBase(self.header, tensors)
             if not self.header.painter_id and "float.restorer.head.weight" in tensors:
                 is_8_bit = not self.header.bits & 2

@@ -13,6 +13,7 @@ import numpy as np
 from conformance.decoder.bases import Planes
 from conformance.decoder.entropy import Rans
 from conformance.decoder.header import Header
+from conformance.decoder.loop_filter import LoopFilter
 from conformance.decoder.networks import IntegerNetwork, loud, predicted, span
 from conformance.decoder.search import Reference
 from conformance.decoder.transform import (
@@ -55,6 +56,7 @@ class Gvc1dBase:
     def __init__(self, header: Header, tensors: dict[str, Array]) -> None:
         self.header, self.transform = header, Transform(tensors)
         self.network = IntegerNetwork.read(tensors, INPUTS, "entropy.")
+        self.loop_filter = LoopFilter(tensors)
         self.h, self.w = (-(-side // WINDOW) * WINDOW for side in (header.height, header.width))
         self.windows = self.h * self.w // WINDOW**2
         self.symbols: list[dict[str, Any]] = []
@@ -83,13 +85,13 @@ class Gvc1dBase:
         for i, payload in enumerate(payloads):
             read = Bytes(payload)
             q, head = read.number(1), read.number(1)
-            require(q < 64 and (i > 0 or head == 0), "head of a frame")
+            require(q < 64 and (i > 0 or head & 191 == 0), "head of a frame")
             if head & 128:
                 f = max(0, q - 10)
                 seen = self.transform.measured(last.planes, f)
                 memory.append(self.transform.add(seen * self.transform.per_value(f), grey))
                 memory = memory[-MEMORY:]
-            reference = head & 127
+            reference = head & 63
             require(reference < 2 + len(memory), "a picture that the memory does not hold")
             prediction, vectors = grey, None
             if reference:
@@ -97,8 +99,13 @@ class Gvc1dBase:
                 origin = memory[reference - 2] if reference > 1 else last.planes
                 prediction = self._moved(origin, vectors)
             last = self._frame(read, q, prediction, vectors, last)
+            if head & 64:
+                moving = None if vectors is None else restless(vectors)
+                step = int(table("steps")[q])
+                last.planes = self.loop_filter.filtered(last.planes, prediction, moving, step, q)
             moved = None if vectors is None else digest(vectors, "<i2")
-            said = {"q": q, "reference": reference, "remember": head >> 7, "vectors": moved}
+            said = {"q": q, "reference": reference, "filtered": head >> 6 & 1}
+            said |= {"remember": head >> 7, "vectors": moved}
             last.symbols = said | last.symbols
             yield last
 

@@ -47,12 +47,17 @@ def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "")
     no network of `inputs` inputs."""
     layers: list[Layer] = []
     while (name := f"{prefix}{len(layers)}.") + "weight" in arrays and len(layers) < _MOST_LAYERS:
-        weight, bias, multiplier, bounds = (arrays[name + part] for part in _PARTS)
-        layers.append(Layer(weight, bias, multiplier, *(int(v) for v in bounds)))
+        layers.append(layer_in(arrays, name))
     outputs = forward(layers, np.zeros((1, inputs), np.uint8)).shape[1]
     if outputs != _OUTPUTS:
         raise ValueError(f"{outputs} outputs instead of {_OUTPUTS}")
     return layers
+
+
+def layer_in(arrays: Mapping[str, NDArray[Any]], name: str) -> Layer:
+    """One layer, not checked. Raises `KeyError`, `ValueError`."""
+    weight, bias, multiplier, bounds = (arrays[name + part] for part in _PARTS)
+    return Layer(weight, bias, multiplier, *(int(v) for v in bounds))
 
 
 def tensors_of(network: Sequence[Layer], prefix: str = "") -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ Base gvc1d, a codec by itself (`--base gvc1d`; its loop over frames is `gvcodec.
     transform      lapped transform of 16×16 regions, learned
     token_order    the integers of a window from coarse to fine, and their contexts
     exact          the integer loop: transform and prediction, the same on every machine
+    loop_filter    an integer network corrects frames in the loop; `filter_network`: in training
     motion_choice  the encoder's vectors of 16×16 blocks; `block_motion`: their bytes
     rounding       the encoder's integers: by rate and distortion, or by the Analyst
     refiner        Restorer and Analyst: local and global attention, last picture, 1-D memory

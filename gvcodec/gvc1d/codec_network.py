@@ -1,9 +1,9 @@
-"""The network of base gvc1d: transform, transformers, entropy model; and one frame through it, as
-training sees it (floats, straight-through rounding).
+"""The network of base gvc1d: transform, transformers, entropy model, loop filter; and one frame
+through it, as training sees it (floats, straight-through rounding).
 
     source ─► analyse ─► Analyst ─► round ─► values [B, W, N] ─► Twin: bits
                 ▲                     │
-    prediction ─┴─────────────────────┴─► synthesise ─► frame ─► Restorer ─► shown
+    prediction ─┴─────────────────────┴─► synthesise ─► loop filter ─► frame ─► Restorer ─► shown
 
 In files the loop is integers (`gvcodec.base.gvc1d`), rounding floats.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.context_model import Twin, make_sides, see, see_at, table_bits
+from gvcodec.gvc1d.filter_network import LoopFilter
 from gvcodec.gvc1d.refiner import Analyst, Restored, Restorer, Sizes, compensate, to_patches
 from gvcodec.gvc1d.token_order import COARSE, REGIONS
 from gvcodec.gvc1d.transform import GREY, Transform
@@ -60,6 +61,8 @@ class CodecNetwork(nn.Module):
         self.analyst = Analyst(self.sizes)
         self.restorer = Restorer(self.sizes)
         self.twin = Twin()
+        self.loop_filter = LoopFilter()
+        self.filters = True  # False: frames are as their values make them
         #: The encoder's two ways to choose integers; files round by rate and distortion alone.
         self.uses_analyst, self.searches = True, False
 
@@ -174,6 +177,12 @@ class CodecNetwork(nn.Module):
                 rounded = self.choose(wanted, begun, sides, planes).view_as(unrounded)
         values = unrounded + (rounded - unrounded).detach()  # gradients pass straight through
         made_y, made_uv, told = self.synthesise(values, guess, step, planes)
+        if self.filters:
+            irregular = None if last is None or vectors is None else irregularity(vectors)
+            made_y, made_uv = (
+                part.clamp(0, 1023)
+                for part in self.loop_filter((made_y, made_uv), guess, irregular, step, q)
+            )
         flat = values.flatten(0, 1)
         count = flat.shape[1]
         at = None

@@ -144,7 +144,7 @@ class Twin(nn.Module):
         """Scale index 0…63, mean, zero inflation 0…127, each `[…]`, of `seen` `[…, inputs]`."""
         with torch.autocast(seen.device.type, enabled=False):
             x = seen.float() / 127
-            x = _limit(self.second(_limit(self.first(x))))
+            x = limit(self.second(limit(self.first(x))))
             scale, mean, inflation = self.last(x).unbind(-1)
         return (
             (USUAL + SCALE_RANGE * scale).clamp(0, 63),
@@ -180,7 +180,7 @@ def table_bits(scale: Tensor, mean: Tensor, inflation: Tensor, value: Tensor) ->
     return found
 
 
-def _limit(x: Tensor) -> Tensor:
+def limit(x: Tensor) -> Tensor:
     """0…1, with a small slope outside, so that a unit out of range finds its way back."""
     inside = x.clamp(0, 1)
     return inside + _LEAK * (x - inside)

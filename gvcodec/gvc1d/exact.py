@@ -225,12 +225,12 @@ def change_between(guess: Planes, last: Planes) -> NDArray[np.int64]:
 
 
 def irregularity(vectors: NDArray[np.int16]) -> NDArray[np.int64]:
-    """How vectors differ from those to the left and above, in 1/32 samples, (W, 256)."""
+    """How vectors differ from those to the left and above, in 1/32 samples, (H/16, W/16)."""
     field = vectors.astype(np.int64)
     found = np.zeros(field.shape[:2], np.int64)
     found[:, 1:] += np.abs(field[:, 1:] - field[:, :-1]).sum(-1)
     found[1:] += np.abs(field[1:] - field[:-1]).sum(-1)
-    return by_window(8 * found)
+    return 8 * found
 
 
 def by_window(regions: NDArray[Any]) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 (docs/spec/gvc1d.md).
 
     payload   = u8 q  u8 head  motion  levels  packets
-    head      = reference | remember << 7
+    head      = reference | filtered << 6 | remember << 7
     reference   0: nothing is predicted, 1: the last frame, 2 + k: picture k of the memory
+    filtered    1: the loop filter corrects the frame
     remember    1: first the last frame enters the memory, whose oldest picture leaves if it is full
     motion    = only with a reference: var size, then that many bytes (`gvcodec.gvc1d.block_motion`)
     levels    = var size, an rANS packet: for each window how long its prefix is, by `LEVELS`;
@@ -28,8 +29,14 @@ from gvcodec._core import motion_compensate
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
-from gvcodec.gvc1d import block_motion
-from gvcodec.gvc1d.exact import QUALITIES, ExactTransform, change_between, irregularity
+from gvcodec.gvc1d import block_motion, loop_filter
+from gvcodec.gvc1d.exact import (
+    QUALITIES,
+    ExactTransform,
+    by_window,
+    change_between,
+    irregularity,
+)
 from gvcodec.gvc1d.model_file import LoopModel
 from gvcodec.gvc1d.token_order import (
     BACK,
@@ -67,6 +74,7 @@ class Head(NamedTuple):
 
     q: int
     reference: int
+    filtered: bool
     remember: bool
 
 
@@ -142,7 +150,7 @@ def sides_of(
     planes = max(0, level - 2)
     if planes:
         found[..., at + 4] = log_activation(transform.magnitudes(known.guess, q, planes))
-    maps = irregularity(known.vectors), change_between(known.guess, state.frame)
+    maps = by_window(irregularity(known.vectors)), change_between(known.guess, state.frame)
     for k, regions in enumerate(maps, at + 5):
         if count > FIRST:
             blocks = regions.reshape(windows, 4, 4, 4, 4).sum((2, 4)) >> 4
@@ -157,6 +165,12 @@ def fit(values: NDArray[Any], count: int) -> NDArray[Any]:
     if values.shape[1] >= count:
         return values[:, :count]
     return np.pad(values, ((0, 0), (0, count - values.shape[1])))
+
+
+def filtered(model: LoopModel, frame: Planes, known: Predicted, q: int) -> Planes:
+    """The frame after the loop filter."""
+    irregular = None if known.vectors is None else irregularity(known.vectors)
+    return loop_filter.apply(model.loop_filter, frame, known.guess, irregular, q)
 
 
 def after(
@@ -253,7 +267,7 @@ def pack(
     coder: Coder,
 ) -> bytes:
     """The payload."""
-    front = bytes([head.q, head.reference | head.remember << 7])
+    front = bytes([head.q, head.reference | head.filtered << 6 | head.remember << 7])
     if head.reference:
         assert vectors is not None
         moved = block_motion.pack(vectors)
@@ -265,13 +279,13 @@ def pack(
 
 def read_head(cursor: Cursor, state: LoopState | None) -> Head:
     q, head = cursor.uint(1), cursor.uint(1)
-    reference, keep = head & 127, bool(head >> 7)
+    reference, filtered, keep = head & 63, bool(head >> 6 & 1), bool(head >> 7)
     held = 0 if state is None else min(len(state.memory) + keep, REMEMBERED)
     if q >= QUALITIES:
         raise DamagedStreamError("a frame of gvc1d: impossible quality")
-    if (state is None and head) or reference > 1 + held:
+    if (state is None and (reference or keep)) or reference > 1 + held:
         raise DamagedStreamError("a frame of gvc1d: predicted from nothing")
-    return Head(q, reference, keep)
+    return Head(q, reference, filtered, keep)
 
 
 def read_levels(cursor: Cursor, state: LoopState | None, windows: int) -> NDArray[np.int32]:

@@ -3,7 +3,8 @@ need as floats too.
 
     transform.*     integers of the loop (`gvcodec.gvc1d.exact.Weights`)
     entropy.I.*     layers of the integer network (`gvcodec.entropy.network_file`)
-    analyst.*, restorer.*, twin.*, float.*   tensors of `gvcodec.gvc1d.codec_network`, fp16 and fp32
+    filter.I.*      layers of the loop filter (`gvcodec.gvc1d.loop_filter`)
+    float.*         tensors of `gvcodec.gvc1d.codec_network`, fp16 and fp32
 
 The first eight bytes of the file's SHA-256 stand in every stream.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.network_file import check_form, layers_in
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.gvc1d import loop_filter
 from gvcodec.gvc1d.exact import ExactTransform, Weights
 from gvcodec.gvc1d.token_order import BACK, SIDES
 from gvcodec.models import GVC1D, read_arrays, read_weights
@@ -30,16 +32,18 @@ class LoopModel(NamedTuple):
 
     transform: ExactTransform
     network: tuple[Layer, ...]
+    loop_filter: tuple[Layer, ...]
 
 
 @lru_cache(maxsize=4)
 def read_loop(path: Path) -> LoopModel:
     """Raises `NewerModelError` for a model of another form, `MediaError` for another file."""
     try:
-        tensors, metadata = read_arrays(path, ("transform.", "entropy."))
+        tensors, metadata = read_arrays(path, ("transform.", "entropy.", "filter."))
         check_form(path, metadata, GVC1D.form, "a model of base gvc1d")
         layers = layers_in(tensors, SIDES + BACK, "entropy.")
-        return LoopModel(ExactTransform(Weights.of(tensors)), tuple(layers))
+        filters = loop_filter.layers_in(tensors, "filter.")
+        return LoopModel(ExactTransform(Weights.of(tensors)), tuple(layers), filters)
     except (OSError, KeyError, ValueError, TypeError, UsageError) as error:
         raise MediaError(f"{path}: not a model of base gvc1d ({error})") from None
 
@@ -65,4 +69,4 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
 
 
 def _is_float(name: str) -> bool:
-    return not name.startswith(("transform.", "entropy."))
+    return not name.startswith(("transform.", "entropy.", "filter."))

@@ -152,7 +152,7 @@ def test_contexts_agree_in_numpy_torch_and_core() -> None:
     state = after(None, last, values, np.zeros(1, np.int32), True)
     sides = sides_of(loop.transform, Predicted(guess, vectors), state, q, level)
     arrays = [state.values, state.running, loop.transform.magnitudes(guess, q, level - 2)]
-    arrays += [exact.irregularity(vectors), exact.change_between(guess, last)]
+    arrays += [exact.by_window(exact.irregularity(vectors)), exact.change_between(guess, last)]
     tensors = [torch.tensor([float(q)]), torch.ones(1), *map(torch.from_numpy, arrays)]
     theirs = context_model.make_sides(level, 1, *tensors)
     assert (theirs.numpy() == sides).all()
@@ -297,7 +297,7 @@ def test_training_sees_what_files_are_made_of(frames, encoder: str) -> None:
     assert bits[1] < bits[0]
     (sum(costs) + made.restored.y.mean()).backward()
     reached = {name for name, weight in network.named_parameters() if weight.grad is not None}
-    for part in ("transform", "twin", "restorer", "analyst"):
+    for part in ("transform", "twin", "loop_filter", "restorer", "analyst"):
         found = any(name.startswith(part) for name in reached)
         assert found == (part != "analyst" or encoder == "analyst"), part
 

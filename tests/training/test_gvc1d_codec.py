@@ -54,8 +54,11 @@ def _run(shards: Path, **given: object) -> codec.Run:
     }
     settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
     settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0, "encoder": "rd"}
-    settings |= {"restorer_only": ""}
+    settings |= {"restorer_only": "", "filter_only": False}
     return codec.Run(argparse.Namespace(**(settings | given)))
+
+
+_HALVES = ("transform", "analyst", "restorer")
 
 
 def test_steps_train_the_codec(shards: Path, tmp_path: Path) -> None:
@@ -64,14 +67,17 @@ def test_steps_train_the_codec(shards: Path, tmp_path: Path) -> None:
     begun = codec.load(_run(shards).network, GVC1D.find(), torch.device("cpu")).state_dict()
     trained = torch.load(tmp_path / "state.pt", weights_only=True)
     assert begun.keys() == trained.keys()
-    for part in ("transform", "twin"):
+    for part in ("transform", "twin", "loop_filter"):
         names = [name for name in begun if name.startswith(part)]
         assert any(not torch.equal(begun[n].float(), trained[n].float()) for n in names)
     written = tmp_path / "gvc1d.safetensors"
     export.main([str(tmp_path / "state.pt"), str(written)])
-    assert len(read_loop(written).network) == 3
+    loop = read_loop(written)
+    assert len(loop.network) == 3 and len(loop.loop_filter) == 4
     read = load_network(written).state_dict()
-    assert all(torch.equal(read[n], trained[n].half().float()) for n in read if "twin" not in n)
+    assert all(
+        torch.equal(read[n], trained[n].half().float()) for n in read if n.split(".")[0] in _HALVES
+    )
 
 
 def test_an_alarm_ends_a_run_whose_transform_learned_nothing(shards: Path) -> None:

@@ -50,6 +50,7 @@ PIXEL, FLICKER = 3.0, 6.0
 WORTH = {
     "transform: as it began": 2.0,
     "contexts of the entropy model: zeroed": 3.0,
+    "loop filter: zeroed": 3.0,
     "Restorer: tokens shuffled": 3.0,
 }
 #: Share of frames whose restorer has only the memory of frames before.
@@ -218,6 +219,9 @@ class Run:
         self.network = CodecNetwork().to(self.device)
         if asked.initial:
             load(self.network, asked.initial, self.device)
+        if asked.filter_only:
+            self.network.requires_grad_(False)
+            self.network.loop_filter.requires_grad_(True)
         if asked.restorer_only:
             self.network.requires_grad_(False)
             if asked.restorer_only == "anew":
@@ -240,6 +244,7 @@ class Run:
             },
             {"params": [net.transform.log_step], "peak": 3e-3 * scale},
             {"params": list(net.twin.parameters()), "peak": 3e-3 * scale},
+            {"params": list(net.loop_filter.parameters()), "peak": 2e-3 * scale},
             {"params": list(net.analyst.parameters()), "peak": 4e-4 * scale},
             {"params": list(net.restorer.parameters()), "peak": 6e-4 * scale},
         ]
@@ -437,6 +442,7 @@ def main(arguments: Sequence[str]) -> int:
         default="",
         help="the codec stays as it is; the restorer goes on, or begins anew",
     )
+    parser.add_argument("--filter-only", action="store_true", help="all but the loop filter stays")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     run = Run(asked)

@@ -23,6 +23,8 @@ from gvcodec.entropy.network_file import tensors_of
 from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.context_model import INFLATION_RANGE, MEAN_RANGE, SCALE_RANGE, USUAL, Twin
 from gvcodec.gvc1d.exact import FACTOR_BITS, WEIGHT_BITS, Weights
+from gvcodec.gvc1d.filter_network import MIDDLE, REACH, Convolution, LoopFilter
+from gvcodec.gvc1d.loop_filter import FRACTION
 from gvcodec.models import GVC1D
 
 #: Bits of the requantisation's multipliers, at most.
@@ -35,6 +37,23 @@ def layers_of(twin: Twin) -> list[Layer]:
     last = _quantise(twin.last, gain, np.array([USUAL, 0.0, 0.0]) / MAX_ACTIVATION)
     first, second = _quantise(twin.first), _quantise(twin.second)
     return [first, second, last._replace(low=-(1 << 14), high=1 << 14)]
+
+
+def filter_layers_of(twin: LoopFilter) -> list[Layer]:
+    """The convolutions; outputs are in 2^-FRACTION steps."""
+    *hidden, last = twin.layers
+    found = [_quantise(_dense(layer, MIDDLE)) for layer in hidden]
+    made = _quantise(_dense(last, 0.0), REACH * (1 << FRACTION) / MAX_ACTIVATION)
+    return [*found, made._replace(low=-(1 << 14), high=1 << 14)]
+
+
+def _dense(layer: Convolution, middle: float) -> nn.Linear:
+    """A convolution's weights as a matrix, its outputs around `middle`."""
+    outputs, inputs = layer.weight.shape[:2]
+    found = nn.Linear(9 * inputs, outputs)
+    found.weight.data = layer.weight.detach().reshape(outputs, -1)
+    found.bias.data = layer.bias(middle).detach()
+    return found
 
 
 def _quantise(
@@ -71,14 +90,17 @@ def weights_of(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 def integers_of(network: CodecNetwork) -> dict[str, Any]:
     """The integer tensors of a trained network."""
     state = {k: v.detach().cpu().numpy() for k, v in network.transform.state_dict().items()}
-    return weights_of(state) | tensors_of(layers_of(network.twin), "entropy.")
+    entropy = tensors_of(layers_of(network.twin), "entropy.")
+    filters = tensors_of(filter_layers_of(network.loop_filter), "filter.")
+    return weights_of(state) | entropy | filters
 
 
 def save_network(network: CodecNetwork, path: Path) -> None:
-    """Write the file, atomically. Transform and twin stay fp32, transformers become fp16."""
+    """Write the file, atomically. Entropy model and loop filter stay fp32, the rest is halves."""
     tensors = {k: torch.from_numpy(v) for k, v in integers_of(network).items()}
     for name, tensor in network.state_dict().items():
-        kind = torch.float32 if name.startswith("twin.") else torch.float16
+        whole = name.startswith(("twin.", "loop_filter."))
+        kind = torch.float32 if whole else torch.float16
         tensors[f"float.{name}"] = tensor.detach().cpu().to(kind).contiguous()
     partial = path.with_suffix(".part")
     partial.write_bytes(save(tensors, {"form": GVC1D.form}))

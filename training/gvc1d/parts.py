@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     settings = {"initial": asked.weights, "length": 4, "batch": 2, "rate": 1.0, "seed": 1}
     settings |= {"half": False, "share": 1.0, "without": "", "held_out": None}
-    settings |= {"restorer_only": "", "warm_up": 1}
+    settings |= {"restorer_only": "", "filter_only": False, "warm_up": 1}
     run = codec.Run(argparse.Namespace(**vars(asked) | settings))
     net = run.average
     whole = run.measure(net, asked.qs)

@@ -21,6 +21,8 @@ Change = Callable[[CodecNetwork], None]
 #: Of "no value": activations of values are 64 more than they.
 _NO_VALUE = 64
 _VALUES = 13
+#: Of `FixedFilter`, in steps.
+STRENGTHS = (0.02, 0.05, 0.1)
 
 
 class Contexts(nn.Module):
@@ -59,6 +61,53 @@ class Shuffled(nn.Module):
     def forward(self, *seen: Tensor) -> Tensor:
         moved: Tensor = self.analyst(*seen).roll(1, 0)
         return moved
+
+
+class OthersFilter(nn.Module):
+    """The loop filter's correction of another crop of the batch."""
+
+    def __init__(self, own: nn.Module) -> None:
+        super().__init__()
+        self.own = own
+
+    def forward(self, frame: tuple[Tensor, Tensor], *seen: Any) -> tuple[Tensor, Tensor]:
+        """As `LoopFilter`."""
+        made = self.own(frame, *seen)
+        y, uv = (f + (m - f).roll(1, 0) for f, m in zip(frame, made, strict=True))
+        return y, uv
+
+
+class FixedFilter(nn.Module):
+    """The loop filter's hand-made neighbour: each sample moves towards the eight around it, by each
+    as far as `strength` steps, as in-loop filters of standard codecs keep edges."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(
+        self,
+        frame: tuple[Tensor, Tensor],
+        guess: tuple[Tensor, Tensor],
+        irregular: Tensor | None,
+        step: Tensor,
+        q: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """As `LoopFilter`."""
+        most = (self.strength * step).view(-1, 1, 1, 1)
+        y, uv = (self._smooth(part, most) for part in frame)
+        return y, uv
+
+    @staticmethod
+    def _smooth(plane: Tensor, most: Tensor) -> Tensor:
+        h, w = plane.shape[2:]
+        wide = nn.functional.pad(plane, (1, 1, 1, 1), mode="replicate")
+        total = torch.zeros_like(plane)
+        for place, weight in enumerate((1, 2, 1, 2, 0, 2, 1, 2, 1)):
+            i, j = divmod(place, 3)
+            apart = wide[:, :, i : i + h, j : j + w] - plane
+            total = total + weight / 16 * torch.minimum(torch.maximum(apart, -most), most)
+        return plane + total
 
 
 class Blind(nn.Module):
@@ -130,6 +179,23 @@ def _shuffle_analyst(net: CodecNetwork) -> None:
     net.analyst = Shuffled(net.analyst)  # type: ignore[assignment]
 
 
+def without_filter(net: CodecNetwork) -> None:
+    net.filters = False
+
+
+def _shuffle_filter(net: CodecNetwork) -> None:
+    net.loop_filter = OthersFilter(net.loop_filter)  # type: ignore[assignment]
+
+
+def fixed_filter(strength: float) -> Change:
+    """`FixedFilter` in the loop filter's place."""
+
+    def changed(net: CodecNetwork) -> None:
+        net.loop_filter = FixedFilter(strength)  # type: ignore[assignment]
+
+    return changed
+
+
 def contexts(how: str) -> Change:
     """The entropy model sees "none" of the other values, or another window's ("shuffled")."""
 
@@ -164,6 +230,9 @@ CODEC: dict[str, Change] = {
     "rate-distortion rounding: the Analyst instead": _analyst,
     "contexts of the entropy model: zeroed": contexts("none"),
     "contexts of the entropy model: shuffled": contexts("shuffled"),
+    "loop filter: zeroed": without_filter,
+    "loop filter: shuffled": _shuffle_filter,
+    **{f"loop filter: fixed, strength {s:g}": fixed_filter(s) for s in STRENGTHS},
 }
 ANALYST: dict[str, Change] = {
     "Analyst: zeroed": without_analyst,
@@ -192,6 +261,7 @@ def freeze_transform(net: CodecNetwork) -> None:
 WITHOUT: dict[str, Change] = {
     "contexts": contexts("none"),
     "transform": freeze_transform,
+    "loop filter": without_filter,
     "tokens": blind("tokens zeroed"),
     "analyst across": stages("analyst", "uses_global"),
     "across": stages("restorer", "uses_global"),

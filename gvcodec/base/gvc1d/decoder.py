@@ -20,6 +20,7 @@ from gvcodec.gvc1d.frame_payload import (
     Predicted,
     Values,
     after,
+    filtered,
     predict,
     read_head,
     read_levels,
@@ -33,8 +34,8 @@ from gvcodec.types import Planes, VideoFormat
 
 
 class Decoded(NamedTuple):
-    """One frame, as the restorer needs it: whole windows; `reference` and `remember` as in the
-    payload's head, `levels` as places in `LEVELS`."""
+    """One frame, as the restorer needs it: whole windows; `reference`, `filtered` and
+    `remember` as in the payload's head, `levels` as places in `LEVELS`."""
 
     frame: Planes
     known: Predicted
@@ -42,6 +43,7 @@ class Decoded(NamedTuple):
     q: int
     reference: int
     key: bool
+    filtered: bool
     remember: bool
     levels: NDArray[np.int32]
 
@@ -90,8 +92,20 @@ class Gvc1dDecoder:
         sides = sides_of(transform, known, state, head.q, max(most, 2))
         values = self._coder.decode(cursor, levels, sides)
         frame = transform.add(known.guess, values, head.q)
+        if head.filtered:
+            frame = filtered(self._loop, frame, known, head.q)
         self._state = after(state, frame, values, levels, head.reference == 0)
-        return Decoded(frame, known, values, head.q, head.reference, key, head.remember, levels)
+        return Decoded(
+            frame,
+            known,
+            values,
+            head.q,
+            head.reference,
+            key,
+            head.filtered,
+            head.remember,
+            levels,
+        )
 
     def flush(self) -> list[Planes]:
         return []

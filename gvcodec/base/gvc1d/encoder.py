@@ -3,7 +3,7 @@
     source ─► motion search ─► prediction ─► transform ─► rounding by J ─► packet
                  ▲ last frame, or at a scene cut a remembered      │
                  │ picture                                         │
-                 └────────────────── integer loop ◄────────────────┘
+                 └──────── loop filter ◄── integer loop ◄──────────┘
 
 Where a scene begins inside a GOP, the last frame enters the memory, and the frame is predicted from
 whichever remembered picture is nearest, or from nothing.
@@ -32,6 +32,7 @@ from gvcodec.gvc1d.frame_payload import (
     Values,
     Vectors,
     after,
+    filtered,
     pack,
     predict,
     recall,
@@ -74,10 +75,11 @@ class Gvc1dEncoder:
             raise UsageError(f"no base gvc1d with q {q:g} and a keyframe distance of {keyint}")
         self._fmt, self._q, self._keyint = fmt, round(q), keyint
         path = model or GVC1D.find()
-        self._transform = read_loop(path).transform
+        self._loop = read_loop(path)
+        self._transform = self._loop.transform
         self._size = padded_size(fmt)
         self._windows = self._size[0] * self._size[1] // 65536
-        self._coder = Coder(read_loop(path), self._windows, backend)
+        self._coder = Coder(self._loop, self._windows, backend)
         self.rounding = Rounding(path, threads, device)
         self._threads = max(1, threads)
         self._cuts = CutFinder(fmt.width, fmt.height)
@@ -109,8 +111,11 @@ class Gvc1dEncoder:
         values = self.rounding.round(source, known.guess, reference > 0, q, level, sides)
         levels = levels_of(values)
         values = values[:, : max(length_of(LEVELS[int(levels.max())]), COARSE)]
-        frame = self._transform.add(known.guess, values, q)
-        head = Head(q, reference, keep)
+        plain = self._transform.add(known.guess, values, q)
+        frame = filtered(self._loop, plain, known, q)
+        better = squares(source, frame) < squares(source, plain)
+        frame = frame if better else plain
+        head = Head(q, reference, better, keep)
         payload = pack(
             head, known.vectors, levels, values, sides[:, : values.shape[1]], state, self._coder
         )
@@ -142,6 +147,13 @@ class Gvc1dEncoder:
         penalty = round(16 * _PENALTY * step)
         found, _ = motion_search(source[0], reference[0], penalty, self._threads, 1)
         return choose_vectors(source, reference, found, _PENALTY * step)
+
+
+def squares(source: Planes, made: Planes) -> int:
+    """Sum of squared errors of all three planes."""
+    return sum(
+        int(np.square(a.astype(np.int64) - b).sum()) for a, b in zip(source, made, strict=True)
+    )
 
 
 def levels_of(values: Values) -> NDArray[np.int32]:
