@@ -179,10 +179,15 @@ class CodecNetwork(nn.Module):
         made_y, made_uv, told = self.synthesise(values, guess, step, planes)
         if self.filters:
             irregular = None if last is None or vectors is None else irregularity(vectors)
-            made_y, made_uv = (
-                part.clamp(0, 1023)
-                for part in self.loop_filter((made_y, made_uv), guess, irregular, step, q)
-            )
+            found = self.loop_filter((made_y, made_uv), guess, irregular, step, q)
+            found = found[0].clamp(0, 1023), found[1].clamp(0, 1023)
+            if not self.training:  # as the encoder, where that is nearer to the source
+                better = _squares(found, source) < _squares((made_y, made_uv), source)
+                found = tuple(
+                    torch.where(better.view(-1, 1, 1, 1), new, plain)
+                    for new, plain in zip(found, (made_y, made_uv), strict=True)
+                )
+            made_y, made_uv = found
         flat = values.flatten(0, 1)
         count = flat.shape[1]
         at = None
@@ -222,6 +227,12 @@ class CodecNetwork(nn.Module):
         # And into the loop: the error of a frame is that of all frames predicted from it.
         kept = Last(made_y, made_uv, whole, running, past)
         return Made(made_y, made_uv, bits, values, restored, kept)
+
+
+def _squares(made: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
+    """Sum of squared errors `[B]`."""
+    y, uv = ((a - b).square().sum((1, 2, 3)) for a, b in zip(made, source, strict=True))
+    return y + uv
 
 
 def dead_zone(unrounded: Tensor) -> Tensor:

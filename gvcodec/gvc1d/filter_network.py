@@ -44,8 +44,9 @@ class LoopFilter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Convolution(*widths) for widths in CHANNELS)
-        nn.init.zeros_(self.layers[-1].weight)
+        layers = [Convolution(*widths) for widths in CHANNELS]
+        nn.init.zeros_(layers[-1].weight)
+        self.layers = nn.ModuleList(layers)
 
     def forward(
         self,

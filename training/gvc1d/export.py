@@ -41,7 +41,7 @@ def layers_of(twin: Twin) -> list[Layer]:
 
 def filter_layers_of(twin: LoopFilter) -> list[Layer]:
     """The convolutions; outputs are in 2^-FRACTION steps."""
-    *hidden, last = twin.layers
+    *hidden, last = (layer for layer in twin.layers if isinstance(layer, Convolution))
     found = [_quantise(_dense(layer, MIDDLE)) for layer in hidden]
     made = _quantise(_dense(last, 0.0), REACH * (1 << FRACTION) / MAX_ACTIVATION)
     return [*found, made._replace(low=-(1 << 14), high=1 << 14)]
