@@ -85,15 +85,9 @@ class FixedFilter(nn.Module):
         super().__init__()
         self.strength = strength
 
-    def forward(
-        self,
-        frame: tuple[Tensor, Tensor],
-        guess: tuple[Tensor, Tensor],
-        irregular: Tensor | None,
-        step: Tensor,
-        q: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, frame: tuple[Tensor, Tensor], *seen: Any) -> tuple[Tensor, Tensor]:
         """As `LoopFilter`."""
+        _, _, step, _ = seen
         most = (self.strength * step).view(-1, 1, 1, 1)
         y, uv = (self._smooth(part, most) for part in frame)
         return y, uv
