@@ -20,10 +20,13 @@ class LoopFilter:
             names = [f"filter.{number}.{k}" for k in ("weight", "bias", "multiplier", "bounds")]
             require(all(name in tensors for name in names), "layers of the loop filter")
             weight, bias, multiplier, bounds = (tensors[name].astype(np.int64) for name in names)
+            require(tensors[names[0]].dtype == np.int8, "type of a convolution")
             require(weight.shape == (outputs, 9 * inputs), "shape of a convolution")
             require(bias.shape == multiplier.shape == (outputs,), "shape of a convolution")
             limits = [0, 127] if number < 3 else [-(2**14), 2**14]
             require(bounds[1:].tolist() == limits, "bounds of a convolution")
+            require(1 <= bounds[0] <= 62, "bounds of a convolution")
+            require(bool((abs(bias) <= 2**30).all()), "bias of a convolution")
             self.layers.append((weight, bias, multiplier, bounds.tolist()))
 
     def filtered(

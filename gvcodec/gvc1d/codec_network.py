@@ -182,7 +182,7 @@ class CodecNetwork(nn.Module):
             found = self.loop_filter((made_y, made_uv), guess, irregular, step, q)
             found = found[0].clamp(0, 1023), found[1].clamp(0, 1023)
             if not self.training:  # as the encoder, where that is nearer to the source
-                better = _squares(found, source) < _squares((made_y, made_uv), source)
+                better = squares(found, source) < squares((made_y, made_uv), source)
                 found = tuple(
                     torch.where(better.view(-1, 1, 1, 1), new, plain)
                     for new, plain in zip(found, (made_y, made_uv), strict=True)
@@ -229,7 +229,7 @@ class CodecNetwork(nn.Module):
         return Made(made_y, made_uv, bits, values, restored, kept)
 
 
-def _squares(made: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
+def squares(made: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
     """Sum of squared errors `[B]`."""
     y, uv = ((a - b).square().sum((1, 2, 3)) for a, b in zip(made, source, strict=True))
     return y + uv

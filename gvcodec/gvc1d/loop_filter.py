@@ -34,7 +34,7 @@ MAPS = 2 * SAMPLES + 3 + 2 * CELL + 3
 CHANNELS = ((MAPS, 48), (48, 48), (48, 48), (48 + 2 * SAMPLES, SAMPLES))
 #: Fraction of the correction: an output of 2^this adds one step.
 FRACTION = 10
-_GREY = 512
+_MIDDLE = 64
 #: Rows of cells that are filtered at once.
 _ROWS = 64
 
@@ -60,7 +60,7 @@ def companded(difference: _Wide, step: int) -> _Wide:
     """Activations of a difference in levels, `step` in 1/16 levels: small ones finely, 4 steps
     are 55 of 64."""
     size = np.abs(difference)
-    return _GREY // 8 + np.sign(difference) * ((1536 * size) // (step + 24 * size))
+    return _MIDDLE + np.sign(difference) * ((1536 * size) // (step + 24 * size))
 
 
 def cells(planes: Planes) -> _Wide:

@@ -129,7 +129,6 @@ def test_the_encoder_filters_where_that_is_nearer(monkeypatch: pytest.MonkeyPatc
         errors[name] = [squares(a, b) for a, b in zip(clip, whole, strict=True)]
     assert flags["shipped"][0] == 1 and flags["none"] == flags["spoiling"] == [0] * 3
     assert errors["spoiling"] == errors["none"]
-    print(errors, sizes)
     assert errors["shipped"][0] < 0.99 * errors["none"][0]
     assert sum(errors["shipped"]) < sum(errors["none"])
     assert sizes["shipped"] < 1.01 * sizes["none"]

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
-from gvcodec.gvc1d.codec_network import PRICE, CodecNetwork, Last, Made
+from gvcodec.gvc1d.codec_network import PRICE, CodecNetwork, Last, Made, squares
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.refiner import compensate
 from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of
@@ -182,19 +182,13 @@ def flicker(made: Made, last: Last, vectors: Tensor, source: Any, before: Any) -
     return F.relu(F.avg_pool2d(excess, 8)).mean((1, 2, 3)) / 1020
 
 
-def squares(made: Made, source: tuple[Tensor, Tensor]) -> Tensor:
-    """Sum of squared errors of the loop's frame, `[B]`."""
-    luma = (made.y - source[0]).square().sum((1, 2, 3))
-    return luma + (made.uv - source[1]).square().sum((1, 2, 3))
-
-
 def costs(made: list[Made], frames: list[Any], q: Tensor) -> list[Tensor]:
     """J = D / λ + bits of each frame, `[B]`, λ by the step that it is coded with: the first, from
     which all later ones are predicted and not only those of a run, is finer and stays so."""
     found = []
     for t, (one, (y, uv, _)) in enumerate(zip(made, frames, strict=True)):
         step = 16.0 * 2 ** ((q - (0 if t else FIRST_FINER)) / 10)
-        found.append(squares(one, (y, uv)) / (PRICE * step.square()) + one.bits)
+        found.append(squares((one.y, one.uv), (y, uv)) / (PRICE * step.square()) + one.bits)
     return found
 
 
