@@ -60,12 +60,16 @@ NETWORKS = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    usual = Path.home() / ".cache/gvcodec/metrics"
-    parser.add_argument("dir", type=Path, nargs="?", default=usual, metavar="DIR")
+    parser.add_argument("dir", type=Path, nargs="?", metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> None:
-    print(*export(options.dir), sep="\n")
+    from gvcodec.perceptual import usual_folder
+
+    folder = options.dir or usual_folder()
+    if folder is None:
+        raise EvalError("this user has no home directory: name the folder of the weights, DIR")
+    print(*export(folder), sep="\n")
 
 
 def export(folder: Path) -> list[Path]:

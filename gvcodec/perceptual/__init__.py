@@ -54,12 +54,23 @@ class MissingWeightsError(GvcodecError):
     exit_code = 4
 
 
+def usual_folder() -> Path | None:
+    """Where weights are kept, `~/.cache/gvcodec/metrics`; None for a user without a home, as in
+    many containers."""
+    try:
+        return Path.home() / ".cache/gvcodec/metrics"
+    except RuntimeError:
+        return None
+
+
 def find_weights() -> Path | None:
     """Folder that holds both weight files: $GVCODEC_METRIC_WEIGHTS, or where that is not set
-    `~/.cache/gvcodec/metrics`; None when it does not."""
+    `usual_folder`; None when it does not."""
     named = os.environ.get(WEIGHTS_VARIABLE)
-    folder = Path(named) if named else Path.home() / ".cache/gvcodec/metrics"
-    return folder if all((folder / name).is_file() for name in _FILES.values()) else None
+    folder = Path(named) if named else usual_folder()
+    if folder is None or not all((folder / name).is_file() for name in _FILES.values()):
+        return None
+    return folder
 
 
 def require_weights() -> Path:

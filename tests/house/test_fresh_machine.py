@@ -45,6 +45,24 @@ def test_weights_are_looked_for_in_the_home_and_where_the_variable_says(
     assert perceptual.find_weights() is None  # a set variable is the only place
 
 
+def test_a_user_without_a_home_has_no_weights(monkeypatch, capsys) -> None:
+    from eval.__main__ import main as eval_main
+    from gvcodec import perceptual
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(perceptual.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert perceptual.find_weights() is None
+    guide = perceptual.guide_network()
+    assert guide is not None and guide[0] == "small"
+    with pytest.raises(perceptual.MissingWeightsError):
+        perceptual.lpips("vgg")
+    assert eval_main(["weights"]) == 1
+    assert "name the folder" in capsys.readouterr().err
+
+
 def test_devtest_is_where_the_variable_says(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     with pytest.raises(EvalError, match=DATA_VARIABLE):
