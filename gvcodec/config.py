@@ -94,7 +94,7 @@ class EncoderConfig:
         by frame by rate and distortion (off; not for base gvc1d)
     token_rate: quantiser step of tokens, 0 finest … 7 (follows -q)
     search: steps of gradient descent on the tokens of each frame (0)
-    model: network of the tokens (the shipped one)
+    model: model of base gvc1d, or network of the tokens (the shipped one)
     device: device for fitting and the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)
     keyint: at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first
         frame (240)

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer, OnDevice
 from gvcodec.bases import base_of
-from gvcodec.errors import WrongModelError
-from gvcodec.models import WeightFile, find_model, model_id
+from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.models import find_model, model_id, offer_model
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
-    from gvcodec.config import Settled
+    from gvcodec.config import EncoderConfig, Settled
     from gvcodec.types import VideoFormat
 
 
 class BaseModule(Protocol):
-    """The module of a base; with `WEIGHTS: WeightFile` where the base has a model."""
+    """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
+    one to encode with: `given`, or the shipped one; it raises `MediaError` for another file."""
 
     def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 
@@ -58,7 +59,7 @@ def open_decoder(
     missing."""
     name, model = header.base, None
     module = _module_of(name)
-    if hasattr(module, "WEIGHTS"):
+    if hasattr(module, "choose_model"):
         if header.base_model_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
@@ -77,10 +78,18 @@ def open_restorer(
     return make(decoder, threads, device) if make else None
 
 
-def base_model_id(name: str) -> bytes | None:
-    """Eight bytes that name the base's model; None for a base that has none."""
-    weights: WeightFile | None = getattr(_module_of(name), "WEIGHTS", None)
-    return None if weights is None else model_id(weights.find())
+def base_model_id(config: EncoderConfig) -> bytes | None:
+    """Eight bytes that name the model that `config` encodes with; None for a base that has none.
+    What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
+    `MediaError`."""
+    choose = getattr(_module_of(config.base), "choose_model", None)
+    if choose is None:
+        if config.model and not config.has_tokens:
+            raise UsageError(f"model is for base gvc1d: base {config.base} has none")
+        return None
+    path: Path = choose(config.model)
+    offer_model(path)
+    return model_id(path)
 
 
 def _module_of(name: str) -> BaseModule:

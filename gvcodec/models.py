@@ -14,8 +14,8 @@
 A stream names a file by its `model_id`, the first 8 bytes of its SHA-256. Looked through, in this
 order: files and folders given by the caller (`--model`), those in $GVCODEC_MODELS (separated like
 $PATH), the checkpoint of $GVCODEC_CHECKPOINT, `checkpoints/` of the checkout and of the installed
-package, models that files read so far brought along. In a folder every `*.safetensors` counts.
-Models are safetensors only: nothing in them is executed.
+package, models that this process encodes with or that files read so far brought along. In a folder
+every `*.safetensors` counts. Models are safetensors only: nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -137,6 +137,15 @@ def adopt_model(data: bytes, wanted: bytes | None) -> None:
         os.replace(partial, place)
 
 
+#: Models that this process encodes with.
+_offered: dict[Path, None] = {}
+
+
+def offer_model(path: Path) -> None:
+    """Let `find_model` find a model that this process encodes with: what it wrote it can read."""
+    _offered[path] = None
+
+
 @contextmanager
 def brought_along(path: Path) -> Iterator[None]:
     """Around the loading of a model: one that a file brought along and that cannot be read is
@@ -224,6 +233,7 @@ def _places(given: Sequence[str | Path]) -> Iterator[Path]:
         if name:
             yield Path(name)
     yield from shipped_folders()
+    yield from _offered
     if _adopted.cache_info().currsize:
         yield _adopted()
 

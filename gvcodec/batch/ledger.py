@@ -88,7 +88,7 @@ def make_settings(
         leader = guide_network(config.fit_by)
         led_by = leader[0] if leader else config.fit_by
     known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
-    ids = layers.base_model_id(config.base), painter
+    ids = layers.base_model_id(config), painter
     base, drawn = (model.hex() if model else "" for model in ids)
     wanted, tokens = input_options or InputOptions(), _tokens_model(config)
     return Settings(known, rate, start, frames, chunk or length, wanted, base, drawn, tokens)

@@ -107,7 +107,7 @@ class Encoder(Shared):
             settled.scale,
             min(INDEX_END, round(settled.base_q)) if settled.header_q is None else settled.header_q,
             start_pts,
-            layers.base_model_id(settled.base),
+            layers.base_model_id(settled),
             painter,
             bundled=settled.bundles(fmt.width * fmt.height),
             embeds_models=settled.embed_model,

@@ -43,6 +43,7 @@ with instrumented(__name__):
     from gvcodec.bitstream.metadata_obu import pack, parse, put_in, take_apart
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
+    from gvcodec.config import EncoderConfig
     from gvcodec.container.demux import TimedUnit
     from gvcodec.container.read import read_units
     from gvcodec.errors import GvcodecError
@@ -175,7 +176,8 @@ def painting(data: bytes) -> None:
         at += 3 + size
     base = STANDARDS[data[0] % 2]
     name = model_id(PAINTER.find())
-    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base), name)
+    identity = base_model_id(EncoderConfig(base=base))
+    made = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, identity, name)
     one, two = painted(made, packets, 1), painted(made, packets, 2)
     for frame, twin in zip(one, two, strict=False):
         for plane, same, base_frame in zip(

@@ -21,6 +21,7 @@ with instrumented(__name__):
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
+    from gvcodec.config import EncoderConfig
     from gvcodec.edit import info
     from gvcodec.edit.repair import repair_stream
     from gvcodec.errors import GvcodecError
@@ -41,7 +42,8 @@ def stream_of(data: bytes) -> bytes:
     if not data or data[0] == RAW:
         return data[1:]
     base = BASES[data[0] % len(BASES)]
-    header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, base_model_id(base))
+    identity = base_model_id(EncoderConfig(base=base))
+    header = SequenceHeader(FORMAT, base, Fraction(1), 35, 0, identity)
     packets, at = [], 1
     while at + 3 <= len(data):
         size = int.from_bytes(data[at + 1 : at + 3], "little")

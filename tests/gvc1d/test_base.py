@@ -12,14 +12,22 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 import gvcodec
 from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
 from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, levels_of
 from gvcodec.base.gvc1d.pictures import pad
+from gvcodec.bitstream import Reader
 from gvcodec.entropy import streams
-from gvcodec.errors import DamagedStreamError, MediaError, NewerModelError, UsageError
+from gvcodec.errors import (
+    DamagedStreamError,
+    MediaError,
+    NewerModelError,
+    UsageError,
+    WrongModelError,
+)
 from gvcodec.gvc1d import block_motion, context_model, exact, token_order
 from gvcodec.gvc1d.checkpoint import load_model, read_config
 from gvcodec.gvc1d.codec_network import CodecNetwork
@@ -27,7 +35,7 @@ from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.transform import Transform
-from gvcodec.models import GVC1D, PAINTER_GVC1D, model_id
+from gvcodec.models import GVC1D, MODELS_VARIABLE, PAINTER_GVC1D, model_id, read_arrays
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import make_clip
 from tests.conftest import clips_equal, planes_equal, run, run_without_torch
@@ -73,6 +81,37 @@ def test_quality_trades_bytes_for_error(frames) -> None:
         errors.append(error(list(gvcodec.decode_planes(data, fidelity=True, threads=1)), frames))
     assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors)
     assert sizes[0] > 2 * sizes[2] and errors[2] > 2 * errors[0]
+
+
+def test_a_model_of_ones_own_codes_and_is_named(frames, coded, tmp_path, monkeypatch) -> None:
+    tensors, metadata = read_arrays(GVC1D.find())
+    tensors["transform.factors"] = tensors["transform.factors"] + 40
+    mine = tmp_path / "mine.safetensors"
+    save_numpy(tensors, mine, metadata)
+    data = encode(frames, model=str(mine))
+    header = Reader(io.BytesIO(data)).header
+    assert header.base_model_id == model_id(mine) and data != coded
+    mine.rename(tmp_path / "moved.safetensors")
+    with pytest.raises(WrongModelError, match="is missing"):
+        list(gvcodec.decode(data))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    shown = list(gvcodec.decode_planes(data, threads=1))
+    assert len(shown) == len(frames)
+    (tmp_path / "moved.safetensors").rename(mine)
+    assert encode(frames, model=str(mine), embed_model=True)
+
+
+@pytest.mark.parametrize(
+    ("base", "model", "said"),
+    [
+        ("gvc1d", "nowhere.safetensors", "no such model file"),
+        ("gvc1d", "README.md", "not a model"),
+        ("av1", "README.md", "model is for base gvc1d"),
+    ],
+)
+def test_what_is_no_model_of_the_base_is_refused(frames, base, model, said) -> None:
+    with pytest.raises((MediaError, UsageError), match=said):
+        encode(frames, base=base, model=model)
 
 
 def test_none_is_another_name(frames, coded) -> None:

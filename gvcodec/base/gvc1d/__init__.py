@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer
 from gvcodec.entropy.streams import backend_of
+from gvcodec.errors import MediaError
+from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.models import GVC1D
 
 if TYPE_CHECKING:
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
     from gvcodec.config import Settled
     from gvcodec.types import VideoFormat
 
-#: Its model, see `gvcodec.layers`.
-WEIGHTS = GVC1D
+
+def choose_model(given: str) -> Path:
+    """See `gvcodec.layers`. Raises `MediaError`, `NewerModelError`."""
+    if given and not Path(given).is_file():
+        raise MediaError(f"{given}: no such model file")
+    path = Path(given) if given else GVC1D.find()
+    read_loop(path)
+    return path
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
@@ -28,7 +36,7 @@ def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
         config.base_q,
         config.keyint,
         config.threads,
-        GVC1D.find(),
+        choose_model(config.model),
         config.device,
         backend_of(config.device),
     )
