@@ -252,32 +252,68 @@ def number_of(kind: Type) -> int:
 
 
 def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
-    """What goes with a frame, by FFmpeg's number of its kind."""
-    # `frame.side_data` would be kept by the frame that it keeps: dozens of frames would wait for
-    # the garbage collector. The stubs know neither its argument nor that it gives what it holds.
-    parts = cast(Any, SideDataContainer)(frame)
-    # PyAV 19 gives keys, 18 gives what they stand for.
-    found = (part if isinstance(part, SideData) else parts[part] for part in parts)
-    return {number_of(data.type): bytes(data) for data in found}
+    """What goes with a frame, by FFmpeg's number of its kind; empty where PyAV cannot read it."""
+    found: dict[int, bytes] = {}
+    # PyAV frees the name of a colour profile, which FFmpeg frees again: the process would die.
+    # Decoders of PNG alone give names, and their pictures are RGB or gray.
+    named = frame.format.is_rgb or len(frame.format.components) < _YUV_COMPONENTS
+    if named and _filtered(frame, "select", _PROFILE) is not None:
+        found[_PROFILE] = b""
+        frame = _without(frame, _PROFILE)
+    while True:
+        try:
+            # `frame.side_data` would be kept by the frame that it keeps: dozens of frames would
+            # wait for the garbage collector. The stubs know neither its argument nor that it gives
+            # what it holds.
+            parts = cast(Any, SideDataContainer)(frame)
+        except ValueError as error:
+            # PyAV has no name for some kinds (EXIF, LCEVC …): "31 is not a valid Type".
+            number = int(str(error).partition(" ")[0])
+            found[number] = b""
+            frame = _without(frame, number)
+            continue
+        # PyAV 19 gives keys, 18 gives what they stand for.
+        listed = (part if isinstance(part, SideData) else parts[part] for part in parts)
+        return found | {number_of(data.type): bytes(data) for data in listed}
 
 
-def _make_unnamed(cls: Any, value: int) -> Any:
-    """FFmpeg has kinds of side data that PyAV has no name for, and fails at (EXIF, LCEVC …)."""
-    member = object.__new__(cls)
-    member._name_, member._value_ = f"UNNAMED_{value}", value
-    return member
+def _without(frame: av.VideoFrame, kind: int) -> av.VideoFrame:
+    """The same frame without its side data of a kind (FFmpeg's number)."""
+    found = _filtered(frame, "delete", kind)
+    assert found is not None
+    return found
 
 
-if "_missing_" not in vars(Type):
-    Type._missing_ = classmethod(_make_unnamed)  # type: ignore[method-assign, assignment]
+def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | None:
+    """What FFmpeg's filter `sidedata` makes of a frame; None where it lets none pass."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format,
+        time_base=frame.time_base or Fraction(1, 25),
+    )
+    chosen = graph.add("sidedata", f"mode={mode}:type={kind}")
+    sink = graph.add("buffersink")
+    source.link_to(chosen)
+    chosen.link_to(sink)
+    graph.configure()
+    graph.vpush(frame)
+    try:
+        return graph.vpull()
+    except (av.BlockingIOError, av.EOFError):
+        return None
 
+
+_PROFILE = number_of(Type.ICC_PROFILE)
+_YUV_COMPONENTS = 3
 STEREO = number_of(Type.STEREO3D)
 #: Side data of frames that is lost, by its kind.
 LOST = {
     number_of(Type.A53_CC): "closed captions",
     STEREO: "the mark of stereo 3D",
     number_of(Type.SPHERICAL): "the projection of a 360° video",
-    number_of(Type.ICC_PROFILE): "the ICC colour profile",
+    _PROFILE: "the ICC colour profile",
     number_of(Type.S12M_TIMECODE): "timecodes",
     number_of(Type.DYNAMIC_HDR_PLUS): "HDR metadata of single frames (HDR10+)",
     number_of(Type.DOVI_METADATA): "HDR metadata of single frames (Dolby Vision)",

@@ -1,8 +1,7 @@
 """Settings of the whole process that libraries read or change: environment variables, glibc's
 memory allocation, the scheduling class of threads. Nothing happens on systems without them.
 
-Two more are elsewhere: `gvcodec.limits` bounds the memory of a process, `gvcodec.media.metadata`
-gives names to the side data that PyAV does not know.
+One more is elsewhere: `gvcodec.limits` bounds the memory of a process.
 """
 
 from __future__ import annotations

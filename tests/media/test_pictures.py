@@ -1,6 +1,8 @@
 """Pictures of cameras, phones and microscopes; undecodable video; HDR tags in PNG."""
 
 import io
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import gvcodec as api
 from gvcodec.errors import MediaError
@@ -190,3 +192,31 @@ def test_colours_that_no_picture_can_have_are_said(tmp_path, capsys, colour, wro
     run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
     assert ("colours are wrong: ictcp" in capsys.readouterr().err) == wrong
     assert wrong or b"cICP" not in dict(chunks((tmp_path / "f.png").read_bytes()))
+
+
+#: EXIF's tags of a description and of the orientation.
+DESCRIPTION, ORIENTATION = 0x010E, 0x0112
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16"])
+def test_png_with_a_named_colour_profile(tmp_path, mode: str) -> None:
+    """A process of its own: the name ended it when the frame was freed."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[DESCRIPTION], exif[ORIENTATION] = "a shot", 6
+    Image.new(mode, (96, 64)).save(tmp_path / "shot.png", icc_profile=profile, exif=exif)
+    read = (
+        "import sys; from gvcodec.media.reader import VideoReader\n"
+        "with VideoReader(sys.argv[1]) as reader: frames = list(reader)\n"
+        "print(len(frames), reader.format.width, *reader.notes, sep='\\n')"
+    )
+    command = [sys.executable, "-c", read, str(tmp_path / "shot.png")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[:2] == ["1", "64"]
+    assert {
+        "rotated by 270° as the file asks",
+        "the ICC colour profile left out",
+        "EXIF data, but for its orientation, left out",
+    } <= set(lines)
