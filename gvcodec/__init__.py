@@ -60,9 +60,11 @@ if TYPE_CHECKING:
     from gvcodec.edit.verify import verify as verify
     from gvcodec.errors import DamagedStreamError as DamagedStreamError
     from gvcodec.errors import GvcodecError as GvcodecError
+    from gvcodec.errors import IncompleteSourceError as IncompleteSourceError
     from gvcodec.errors import LimitError as LimitError
     from gvcodec.errors import MediaError as MediaError
     from gvcodec.errors import MissingFileError as MissingFileError
+    from gvcodec.errors import NoGainError as NoGainError
     from gvcodec.errors import UsageError as UsageError
     from gvcodec.errors import VerificationError as VerificationError
     from gvcodec.errors import WrongModelError as WrongModelError
@@ -73,7 +75,8 @@ if TYPE_CHECKING:
 
     open = Video
 
-_ERRORS = "DamagedStream Gvcodec Limit Media MissingFile Usage Verification WrongModel"
+_ERRORS = """DamagedStream Gvcodec IncompleteSource Limit Media MissingFile NoGain Usage
+    Verification WrongModel""".split()  # noqa: SIM905
 #: Module of each name.
 _PLACES = {
     name: f"gvcodec.{module}"
@@ -87,7 +90,7 @@ _PLACES = {
         "codec.decoder": "Decoder",
         "codec.encoder": "Encoder",
         "config": "EncoderConfig",
-        "errors": _ERRORS.replace(" ", "Error ") + "Error",
+        "errors": " ".join(f"{name}Error" for name in _ERRORS),
         "limits": "Limits",
         "media.inputs": "InputOptions",
         "edit.cat": "Joined cat",

@@ -79,3 +79,26 @@ class BatchError(GvcodecError):
     """Some files of a batch could not be encoded; the others are."""
 
     exit_code = 6
+
+
+class NoGainError(GvcodecError):
+    """The coded file saves less of its source than `min_gain` asks for: nothing was written."""
+
+    exit_code = 7
+
+
+def incomplete_source(name: str, lost: str) -> str:
+    """The message of an `IncompleteSourceError`."""
+    return f"{name}: incomplete source: {lost} (--allow-damaged takes it for a success)"
+
+
+class IncompleteSourceError(GvcodecError):
+    """A source is damaged or cut off. What could be read of it was coded, or compared.
+
+    `result`: what the function would return with `allow_damaged`."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result

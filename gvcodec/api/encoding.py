@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
 
-from gvcodec.api.job import Job, list_options, make_config, parse, split_options
+from gvcodec.api.job import Job, is_whole, list_options, make_config, parse, split_options
 from gvcodec.api.results import Encoded
 from gvcodec.bases import q_of
 from gvcodec.codec.encoder import Encoder
@@ -17,7 +17,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName, open_sink
 from gvcodec.container.write import check_one_file, container_size, one_file_suffix, tracks_in
 from gvcodec.edit.info import kbps
-from gvcodec.errors import UsageError
+from gvcodec.errors import IncompleteSourceError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder, parse_sound
@@ -28,7 +28,7 @@ from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
 from gvcodec.rate.target import Target, encode_for
-from gvcodec.util.file_io import as_name, protect_inputs, reread
+from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
 from gvcodec.util.progress import ProgressBar
 
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
@@ -62,7 +62,8 @@ def encode_file(
     rate that are wanted. Either `config`, or fields of `EncoderConfig` by name.
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
-    needs weights that are not found.
+    needs weights that are not found; `IncompleteSourceError` after what can be read of a damaged
+    source is written, unless `allow_damaged`.
     """
     others, coding = split_options(options, Job, EncoderConfig)
     wanted = input_options or InputOptions()
@@ -73,11 +74,19 @@ def encode_file(
     job = Job(source, output, make_config(config, coding), wanted, **others)
     if job.rate is not None and ("q" in options or "base_q" in options):
         raise UsageError("give either a quality or one of size, bitrate, bpp and target")
-    return encode_job(job)
+    done = encode_job(job)
+    check_complete(job, done)
+    return done
+
+
+def check_complete(job: Job, done: Encoded) -> None:
+    """Raises `IncompleteSourceError` where the source is damaged and `job` does not allow it."""
+    if done.incomplete and not job.allow_damaged:
+        raise IncompleteSourceError(incomplete_source(name_of(job.source), done.incomplete), done)
 
 
 def encode_job(job: Job) -> Encoded:
-    """The same. Raises what `encode_file` raises."""
+    """The same, also of an incomplete source. Raises what else `encode_file` raises."""
     source, output = as_name(job.source), as_name(job.output)
     if job.config.zones:
         job = replace(job, config=replace(job.config, zone_start=job.start))
@@ -163,11 +172,22 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> Encoded:
         bar.rate = rate
         video = bar(reader, "encode", reader.expected)
         writer = one_pass.write(reader, video, encoder, output)
+        source_bytes = reader.size if is_whole(job) else None
     tracks = reader.tracks
     copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
     notes = (*reader.notes, *encoder.notes)
     psnr, seconds = encoder.psnr_y, encoder.seconds
-    return Encoded(writer.frames, writer.size, notes, reader.format, psnr, copied, seconds=seconds)
+    return Encoded(
+        writer.frames,
+        writer.size,
+        notes,
+        reader.format,
+        psnr,
+        copied,
+        seconds=seconds,
+        incomplete=reader.incomplete,
+        source_bytes=source_bytes,
+    )
 
 
 #: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
@@ -203,7 +223,7 @@ def _encode_rated(job: Job, rate: Budget | Target, output: BinaryIO, bar: Progre
         bounds = "" if rate.bpp is not None else suffix
         fitted = _fit_container(bounds, rate.size, encode, fills=True)
     output.write(fitted.coded.data)
-    return _describe(fitted, rate)
+    return replace(_describe(fitted, rate), source_bytes=_size_of(job))
 
 
 def _refuse_early(source: VideoReader, rate: Budget) -> None:
@@ -252,6 +272,14 @@ def _fit_container(
     return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
 
 
+def _size_of(job: Job) -> int | None:
+    """Bytes of the source, None where it is not known or a part of it is coded."""
+    if not is_whole(job):
+        return None
+    with _open(job) as source:
+        return source.size
+
+
 def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
     coded, target = fitted.coded, rate if isinstance(rate, Target) else None
     sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
@@ -268,4 +296,5 @@ def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
         reached=target and replace(target, value=fitted.value),
         wanted=target,
         seconds=coded.seconds,
+        incomplete=coded.incomplete,
     )

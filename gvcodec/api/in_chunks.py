@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec.api.job import Job
+from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import Encoded
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
@@ -51,6 +51,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )
     with reread(job.source) as path, _open_folder(job) as folder:
+        source_bytes = uris.size_of(path) if is_whole(job) else None
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
         coded = [uris.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
@@ -79,6 +80,8 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         tuple(row["tracks"]) if row["tracks"] else None,
         chunks=len(done["rows"]) - 1,
         seconds=seconds,
+        incomplete=row["incomplete"],
+        source_bytes=source_bytes,
     )
 
 

@@ -84,6 +84,7 @@ class Job:
     max_size: with --target: largest size of the file; where the target takes more, its best quality
     frames: number of frames to encode
     resume: code in chunks, kept in OUT.part, and resume from there if it exists
+    allow_damaged: take a damaged or cut-off source for a success, of which the rest is coded
     jobs: encode N chunks in parallel; the output does not depend on N (no chunks)
     """
 
@@ -103,6 +104,7 @@ class Job:
     frames: int | None = option(None, integer(1), "N", group="part")
     resume: bool = option(False, group="whole")
     jobs: int | None = option(None, integer(1, 1024), "N", group="whole")
+    allow_damaged: bool = option(False, group="outcome")
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False
@@ -130,6 +132,11 @@ class Job:
         target = parse(parse_target, self.target, TARGETS)
         of = target.of if self.target_of == "mean" else self.target_of
         return replace(target, of=of, most_bytes=target.most_bytes if most is None else most)
+
+
+def is_whole(job: Job) -> bool:
+    """Whether all of the source is coded, not a part of it."""
+    return job.start <= 0 and job.frames is None and job.input_options.until is None
 
 
 def parse(read: Callable[[str], _T], given: str | _T, wanted: str) -> _T:

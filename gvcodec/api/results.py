@@ -17,7 +17,9 @@ class Encoded:
     `psnr_y`: dB of the base frames' luma, inf = exact. `tracks`: sound and subtitles, their (bytes,
     packets, kinds). `passes` that it took, and `chunks` with jobs. Of rate control: `q` that it
     chose; `limit` in bytes of a size that was met; `wanted`, the target, and `reached`, the same
-    with the value that the file has. `seconds`: how long the frames are shown.
+    with the value that the file has. `seconds`: how long the frames are shown. `incomplete`: what
+    of the source could not be read, in words, "" where all of it was. `source_bytes`: size of the
+    whole source, None where a part of it was coded or its size is not known.
     """
 
     frames: int
@@ -33,6 +35,14 @@ class Encoded:
     reached: Target | None = None
     wanted: Target | None = None
     seconds: float = 0.0
+    incomplete: str = ""
+    source_bytes: int | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """The part of the source's bytes that is saved, below 0 for a larger file; None where the
+        size of the source is not known."""
+        return 1 - self.size / self.source_bytes if self.source_bytes else None
 
     @property
     def kbps(self) -> float:

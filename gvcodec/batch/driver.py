@@ -218,5 +218,6 @@ class _File:
             if known:
                 whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
         notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
-        rows = [same | whole | joined | {"notes": list(notes)}]
+        incomplete = next((row["incomplete"] for row in chunks if row.get("incomplete")), "")
+        rows = [same | whole | joined | {"notes": list(notes), "incomplete": incomplete}]
         return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]

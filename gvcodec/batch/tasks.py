@@ -54,13 +54,15 @@ class Chunk:
 class Plan:
     """A video in chunks, cut at keyframes of the source, so that no frame is decoded for two of
     them, but for the few that follow a chunk's last frame in the file. `seconds`: how long the
-    video is. One chunk is all of the file."""
+    video is. One chunk is all of the file. `incomplete`: what the source lacks, where it was
+    decoded for the plan."""
 
     width: int
     height: int
     rate: str
     seconds: float
     chunks: tuple[Chunk, ...]
+    incomplete: str = ""
 
     @property
     def frames(self) -> int:
@@ -93,6 +95,7 @@ def make_plan(
         fmt, shift, expected = reader.format, reader.shift, reader.expected or 1
         reader.tracks = None
         marks = list(reader.marks()) if length and not reader.pictures else []
+        incomplete = reader.incomplete
     size = fmt.width, fmt.height, str(fmt.frame_rate)
     if length is None or not marks:
         return Plan(*size, float(expected / fmt.frame_rate), (Chunk(0, expected),))
@@ -108,7 +111,7 @@ def make_plan(
     except InexactSeekError:
         chunks = [Chunk(0, len(marks))]
     seconds = (marks[-1].pts - marks[0].pts) * reader.tick + 1 / fmt.frame_rate
-    return Plan(*size, float(seconds), tuple(chunks))
+    return Plan(*size, float(seconds), tuple(chunks), incomplete)
 
 
 def _chunk(marks: Sequence[Mark], first: int, end: int, shift: int) -> Chunk:
@@ -196,6 +199,7 @@ def encode(
         "cpu": round(sum(os.times()[:4]) - spent, 3),
         "cores": cores,
         "notes": coded.notes,
+        "incomplete": plan.incomplete or coded.incomplete,
     }
     write_json(keep, row)
     return row

@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 
-from gvcodec.api.encoding import encode_job
+from gvcodec.api.encoding import check_complete, encode_job
 from gvcodec.api.job import Job
 from gvcodec.cli._arguments import (
     add_overwrite,
@@ -51,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_progress(run_by)
     add_threads(run_by)
     add_options(run_by, Job, group="whole")
+    add_options(run_by, Job, group="outcome")
 
 
 def coding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -87,7 +88,9 @@ def _beside(source: str) -> str:
 def run(options: argparse.Namespace) -> None:
     options.output = options.output or _beside(options.input)
     began = time.monotonic()
-    done = encode_job(job_of(options, options.input, options.output))
+    job = job_of(options, options.input, options.output)
+    done = encode_job(job)
     for note in done.notes:
         say(note)
     say(f"{options.output}: {done.summary}, {time.monotonic() - began:.1f} s")
+    check_complete(job, done)

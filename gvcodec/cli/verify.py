@@ -7,7 +7,8 @@ import math
 
 from gvcodec.cli._arguments import add_input, add_limits, add_model, add_progress, add_threads, call
 from gvcodec.cli._standard_streams import out
-from gvcodec.edit.verify import verify
+from gvcodec.edit.verify import Verified, verify
+from gvcodec.errors import IncompleteSourceError
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun
 
@@ -20,6 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     add("--source", metavar="VIDEO", help="source of the stream, to measure PSNR")
     add(
+        "--allow-damaged",
+        action="store_true",
+        help="take a damaged or cut-off source for a success: what is left of it is compared",
+    )
+    add(
         "--fidelity", action="store_true", help="check base frames only: no painter, no restoration"
     )
     add_model(parser)
@@ -29,11 +35,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = call(verify, options, options.input, options.source, models=options.model)
+    try:
+        found = call(verify, options, options.input, options.source, models=options.model)
+    except IncompleteSourceError as error:
+        assert isinstance(error.result, Verified)
+        _show(error.result, options.input)
+        raise
+    _show(found, options.input)
+
+
+def _show(found: Verified, path: str) -> None:
     hashes = f"base hash {found.base_hash}"
     if found.painted_hash is not None:
         hashes += f", painted hash {found.painted_hash}"
-    name = display_name(options.input)
+    name = display_name(path)
     out(f"{name}: {count_noun(found.frames, 'frame')}, checksums, index, {hashes} are right")
     if found.latents is not None:
         out(

@@ -16,7 +16,7 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import PathName, Source, open_reader
 from gvcodec.container.write import one_file_suffix
-from gvcodec.errors import UsageError
+from gvcodec.errors import IncompleteSourceError, UsageError, incomplete_source
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
@@ -89,7 +89,7 @@ class Verified:
     frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
     is that of restored frames then. `worst`: of what is shown, seconds and dB of Y of the frame
     with the lowest PSNR, which a mean hides. `enlarged_to`: the size of the source, at which a
-    smaller stream was compared."""
+    smaller stream was compared. `incomplete`: what the source lacks, in words, "" = nothing."""
 
     frames: int
     base_hash: str
@@ -101,6 +101,7 @@ class Verified:
     latents: int | None = None
     worst: tuple[float, float] | None = None
     enlarged_to: tuple[int, int] | None = None
+    incomplete: str = ""
 
 
 def verify(
@@ -113,12 +114,14 @@ def verify(
     limits: Limits = DEFAULT,
     progress: Mode = "none",
     hold: bool = False,
+    allow_damaged: bool = False,
 ) -> Verified:
     """Check a stream as far as it can be checked: checksums, decoding, the base hash, and the hash
     of the painted frames unless `fidelity`. `original`: the video that was encoded gives the PSNR.
     `progress` as for `decode_file`. `hold`: the system holds this process to the limit of memory
     meanwhile. Raises `DamagedStreamError`, `VerificationError`, `WrongModelError`, `LimitError`,
-    `MissingFileError`, `MediaError`, `UsageError`."""
+    `MissingFileError`, `MediaError`, `UsageError`; `IncompleteSourceError` where all is right, but
+    `original` is damaged or cut off, unless `allow_damaged`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(source))
         video = None if original is None else stack.enter_context(VideoReader(original))
@@ -142,7 +145,7 @@ def verify(
                     paintings.send(originals.as_large(frame.planes), found, seconds)
         decoder.verify(reader.base_hash)
     wanted = decoder.painted_wanted if painted else None
-    return Verified(
+    verified = Verified(
         decoder.frames,
         decoder.base_hash.hex(),
         wanted.hex() if wanted is not None else None,
@@ -153,7 +156,11 @@ def verify(
         decoder.latents,
         paintings.worst or base_frames.worst,
         None if originals is None else originals.enlarged_to,
+        "" if video is None else video.incomplete,
     )
+    if video is not None and video.incomplete and not allow_damaged:
+        raise IncompleteSourceError(incomplete_source(video.name, video.incomplete), verified)
+    return verified
 
 
 def _count(source: Source, reader: Reader) -> int | None:

@@ -107,7 +107,8 @@ class VideoReader:
     (paths of numbered ones), `notes`, `tracks` (of sound and subtitles), `metadata`, `start_pts`
     (of the first frame: 0, but for a later span), `shift` (what went from all timestamps), `tick`
     (seconds), `end` (once all were read: when the last one ends; None = by the frame rate), `stop`
-    (timestamp in the file before which frames are wanted)."""
+    (timestamp in the file before which frames are wanted), `incomplete` (once all were read: what
+    the source lacks of them, in words)."""
 
     format: VideoFormat
     expected: int | None
@@ -130,6 +131,7 @@ class VideoReader:
         name = str(path if isinstance(path, str | os.PathLike) else getattr(path, "name", "input"))
         self.name = "standard input" if name == "-" else name
         self.notes: list[str] = []
+        self.incomplete = ""
         self.tracks: TrackCopier | None = None
         # A time in decimal digits, not the binary number just above it: a frame at exactly this
         # time counts.
@@ -229,6 +231,13 @@ class VideoReader:
             return None
         self._last_slot = slot
         return slot
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the source, None where it is not known; of a pipe: those read so far."""
+        if self.pictures:
+            return sum(map(os.path.getsize, self.pictures))
+        return self._opened.size
 
     @property
     def has_times(self) -> bool:
@@ -531,6 +540,7 @@ class VideoReader:
                 "out: the recording begins between keyframes"
             )
             damaged = max(0, damaged - early)
+        losses = self._count_damaged_pictures()
         if self._cut_off:
             others = len(dict.fromkeys(self._cut_off)) - 1
             more = f" and {count_noun(others, 'other')}" * bool(others)
@@ -540,11 +550,27 @@ class VideoReader:
             of = f" of {total}" * (self._start <= 0 and total > frames)
             note(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
+            losses.append(self._missing_end(frames))
         if damaged:
             note(f"{count_noun(damaged, 'damaged packet')} of the source left out")
+            losses.append(f"{count_noun(damaged, 'frame')} could not be decoded")
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             note(f"{lost} of sound in the source left out")
+            losses.append(f"{lost} of sound")
+        self.incomplete = ", ".join(losses)
+
+    def _count_damaged_pictures(self) -> list[str]:
+        names = dict.fromkeys(self._cut_off)
+        return [f"{len(names)} of {len(self.pictures or ())} pictures cut off"] * bool(names)
+
+    def _missing_end(self, frames: int) -> str:
+        """How much is missing where a file is cut off after `frames` frames."""
+        exact = bool(self._stream.frames)
+        if self.expected is None or self.expected <= frames:
+            return "its end is missing"
+        about = "" if exact else "about "
+        return f"{about}{self.expected - frames} of {about}{self.expected} frames are missing"
 
     def _count_early(self) -> int:
         """Frames of a file before the first one that could be decoded."""

@@ -68,6 +68,7 @@ class Source(Protocol):
     start_pts: int
     end: int | None
     notes: list[str]
+    incomplete: str
     tracks: TrackCopier | None
     metadata: Metadata
 
@@ -96,7 +97,7 @@ class Extent:
 @dataclass(frozen=True, slots=True)
 class Pass:
     """An encoded video: the file, bytes of its frame packets in coding order, and the rest of the
-    file. `base_q`: the index of base layer `base`."""
+    file. `base_q`: the index of base layer `base`. `incomplete`: what the source lacks."""
 
     format: VideoFormat
     data: bytes
@@ -111,6 +112,7 @@ class Pass:
     #: "audio", "subtitles" or both.
     track_kinds: str = ""
     seconds: float = 0.0
+    incomplete: str = ""
 
     @property
     def other_bytes(self) -> int:
@@ -180,6 +182,7 @@ def run(
             encoder.config.base,
             source.tracks.kinds if source.tracks else "",
             encoder.seconds,
+            source.incomplete,
         )
 
 

@@ -37,6 +37,7 @@ class Clip:
     tracks = None
     metadata = Metadata()
     start_pts = 0
+    incomplete = ""
     end = None
 
     def __init__(self, planes: list[Planes]) -> None:

@@ -1,0 +1,89 @@
+"""A damaged source is not a success: what can be read of it is coded, and an error counts what is
+lost."""
+
+from pathlib import Path
+
+import pytest
+
+import gvcodec
+from gvcodec.errors import IncompleteSourceError
+from tests.clips import read_film
+from tests.conftest import run
+from tests.media.test_clocks import QUICK
+from tests.media.test_real_inputs_files import KINDS, made
+
+#: What is said of a file of which 60 % is left. A transport stream does not know how long it was.
+LOST = {
+    "mp4": r"\d+ of 25 frames are missing",
+    "mov": r"\d+ of 25 frames are missing",
+    "frag.mp4": r"about \d+ of about 25 frames are missing|its end is missing",
+    "mkv": r"about \d+ of about 25 frames are missing",
+    "avi": r"\d+ of 25 frames are missing",
+    "y4m": r"about \d+ of about 25 frames are missing|its end is missing",
+    "ts": "its end is missing",
+}
+
+
+def cut(folder: Path, kind: str, share: float = 0.6) -> Path:
+    data = made("mpegts") if kind == "ts" else KINDS[kind]()
+    path = folder / f"cut.{kind}"
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_cut_off_source_is_coded_and_raises_what_is_lost(tmp_path, kind) -> None:
+    source, output = cut(tmp_path, kind), tmp_path / "a.gvc"
+    with pytest.raises(IncompleteSourceError, match=LOST[kind]) as caught:
+        gvcodec.encode_file(source, output, **QUICK)
+    assert str(source) in str(caught.value)
+    done = caught.value.result
+    assert isinstance(done, gvcodec.Encoded) and 9 <= done.frames < 25
+    assert len(gvcodec.open(output)) == done.frames
+    allowed = gvcodec.encode_file(source, output, allow_damaged=True, overwrite=True, **QUICK)
+    assert allowed.incomplete == done.incomplete != ""
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_lost_frames_are_counted(tmp_path, kind) -> None:
+    source = cut(tmp_path, kind)
+    film = read_film(source)
+    assert film.reader.incomplete.startswith(
+        f"{25 - len(film.planes)} of 25"
+        if kind == "mp4"
+        else f"about {25 - len(film.planes)} of about 25"
+    )
+
+
+def test_the_exit_code_of_the_commands_is_eight(tmp_path, capsys) -> None:
+    source, output = cut(tmp_path, "mp4"), tmp_path / "a.gvc"
+    words = ["encode", source, output, "--fit", "off", "--preset", "10"]
+    run(*words, code=8)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"gvcodec: {source}: incomplete source:")
+    assert last.endswith("of 25 frames are missing (--allow-damaged takes it for a success)")
+    run(*words, "-y", "--allow-damaged")
+    capsys.readouterr()
+    run("verify", output, "--source", source, code=8)
+    shown = capsys.readouterr()
+    assert "PSNR dB" in shown.out and "incomplete source" in shown.err
+    run("verify", output, "--source", source, "--allow-damaged")
+
+
+@pytest.mark.parametrize("way", [{"jobs": 1, "keyint": 5}, {"size": 20_000}, {"target": "psnr=25"}])
+def test_every_way_to_encode_says_so(tmp_path, way) -> None:
+    source = cut(tmp_path, "mp4")
+    with pytest.raises(IncompleteSourceError, match="of 25 frames are missing"):
+        gvcodec.encode_file(source, tmp_path / "a.gvc", **QUICK | way)
+
+
+def test_a_part_before_the_damage_is_complete(tmp_path) -> None:
+    done = gvcodec.encode_file(cut(tmp_path, "mp4"), tmp_path / "a.gvc", frames=5, **QUICK)
+    assert (done.frames, done.incomplete) == (5, "")
+
+
+def test_a_whole_source_is_complete(tmp_path) -> None:
+    for kind, make in KINDS.items():
+        (tmp_path / f"a.{kind}").write_bytes(make())
+        film = read_film(tmp_path / f"a.{kind}")
+        assert (len(film.planes), film.reader.incomplete) == (25, "")
