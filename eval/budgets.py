@@ -1,5 +1,4 @@
 """Compares token budgets (`--alloc`): `python -m eval budgets CLIP… --what latents --out FILE`.
-Budgets of scenes: `eval.experiments.scenes`.
 
 `latents`: tokens over base `av1` at each `--q`; clips are made 512×512 (four windows). `uniform` at
 several numbers of tokens is the curve that the other arms, of `--tokens` on average, are compared

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Compare what networks see, whose weights are found elsewhere.
 NETWORKS = ("lpips_alex", "lpips_vgg", "dists", "wasserstein")
 #: Look at a video as a whole, not at single frames.
-_WHOLE = ("vmaf", "cvvdp")
+_WHOLE = ("vmaf", "xpsnr", "cvvdp")
 #: Bytes of network maps of a source that a process keeps.
 _KEPT = 4 << 30
 
@@ -67,6 +67,7 @@ METRICS = {
         Metric("psnr_rgb", "PSNR-RGB", "dB", True, 2),
         Metric("ms_ssim", "MS-SSIM", "", True, 4, every=8),
         Metric("vmaf", "VMAF", "", True, 2),
+        Metric("xpsnr", "XPSNR", "dB", True, 2),
         Metric("flicker", "Flicker", "", False, 3),
         Metric("lpips_vgg", "LPIPS-VGG", "", False, 4, every=16, trained=True),
         Metric("wasserstein", "Wasserstein", "", False, 4, every=16),
@@ -227,6 +228,9 @@ class Measurer:
         if "vmaf" in frames:
             every_frame = filters.vmaf(decoded, self.clip.raw)
             values["vmaf"] = [every_frame[i] for i in frames["vmaf"]]
+        if "xpsnr" in frames:
+            every_frame = filters.xpsnr(decoded, self.clip.raw, self.clip.fps)
+            values["xpsnr"] = [every_frame[i] for i in frames["xpsnr"]]
         if "cvvdp" in frames:
             values["cvvdp"] = [self._whole(decoded, frames["cvvdp"])]
         for index in range(self.clip.raw.frames):

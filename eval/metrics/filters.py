@@ -1,8 +1,9 @@
-"""VMAF of whole videos through ffmpeg's filter, per frame."""
+"""VMAF and XPSNR of whole videos through ffmpeg's filters, per frame."""
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,9 @@ from eval.tools import EvalError, ffmpeg, ffmpeg_has, run_command
 from eval.video import RawVideo
 
 #: Metrics that are filters of ffmpeg, and the names of these.
-FILTERS = {"vmaf": "libvmaf"}
+FILTERS = {"vmaf": "libvmaf", "xpsnr": "xpsnr"}
+#: Decibels of equal frames, which XPSNR calls infinite.
+_EQUAL = 100.0
 
 
 def apply_filter(
@@ -38,3 +41,14 @@ def vmaf(
         apply_filter(decoded, source, text, fps, log.parent)
         frames = json.loads(log.read_text())["frames"]
     return [float(frame["metrics"]["vmaf"]) for frame in frames]
+
+
+def xpsnr(decoded: RawVideo, source: RawVideo, fps: Fraction) -> list[float]:
+    """XPSNR of every frame in dB, Y, U and V weighted 6 : 1 : 1, at most 100. It weighs change from
+    frame to frame by the frame rate: other weights hold above 32 a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "xpsnr.txt"
+        apply_filter(decoded, source, f"xpsnr=stats_file={log.name}", fps, log.parent)
+        lines = re.findall(r"XPSNR y: *(\S+) +XPSNR u: *(\S+) +XPSNR v: *(\S+)", log.read_text())
+    values = [[min(_EQUAL, float(value)) for value in line] for line in lines]
+    return [(6 * y + u + v) / 8 for y, u, v in values]

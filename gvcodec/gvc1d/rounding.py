@@ -20,8 +20,8 @@ from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 
 class Rounding:
-    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst
-    (`eval/experiments/gvc1d_rounding.py` tries both together). Raises `MediaError`."""
+    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst.
+    Raises `MediaError`."""
 
     def __init__(self, model: Path, threads: int, device: str = "cpu", search: bool = True) -> None:
         self.network = load_network(model, device)

@@ -1,9 +1,11 @@
 """Sanity of the metrics: coarser is smaller and worse, identical is perfect, grey is worst."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import tempfile
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("bjontegaard")
 
 from eval.metrics import METRICS, Measurer, missing, pixel, sample
-from eval.metrics.filters import apply_filter, vmaf
+from eval.metrics.filters import apply_filter, vmaf, xpsnr
 from eval.points.bd import bd_rate, bootstrap
 from eval.rd.encoding import decode, encode
 from eval.tools import EvalError, ffmpeg
@@ -158,9 +160,19 @@ def test_what_is_no_number_is_no_value(folder, monkeypatch):
         Measurer(clip, {"ms_ssim": 1})(clip.raw)
 
 
-@pytest.mark.skipif("vmaf" in missing(METRICS), reason="this ffmpeg has no VMAF")
+@pytest.mark.skipif("xpsnr" in missing(METRICS), reason="this ffmpeg has no XPSNR")
+def test_xpsnr_is_taken_at_the_clips_frame_rate(clip, coded, folder):
+    _, _, decoded = coded[32]
+    assert len(values := xpsnr(decoded, clip.raw, Fraction(50))) == clip.raw.frames
+    assert values != xpsnr(decoded, clip.raw, Fraction(25))  # other weights above 32 a second
+    fast = dataclasses.replace(clip, fps=Fraction(50))
+    assert Measurer(fast, {"xpsnr": 1})(decoded)["xpsnr"]["values"] == pytest.approx(values)
+
+
+@pytest.mark.skipif({"vmaf", "xpsnr"} & set(missing(METRICS)), reason="an ffmpeg without filters")
 def test_folders_of_any_name_hold_temporary_files(clip, tmp_path, monkeypatch):
     place = tmp_path / 'it\'s C:,[x];"y"'
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     assert min(vmaf(clip.raw, clip.raw, clip.fps)) > 90
+    assert min(xpsnr(clip.raw, clip.raw, clip.fps)) == 100
