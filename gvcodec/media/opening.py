@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.errors import MediaError, MissingFileError, UsageError
 from gvcodec.media.codec_parameters import ebml_number
+from gvcodec.media.matroska_gaps import has_gap
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.timeline import may_jump
@@ -28,8 +29,11 @@ _HEAD = 256
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 #: What a JPEG picture begins and ends with, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
-#: Boxes that an MP4 file begins with.
+#: FFmpeg's name of its demuxer.
+_MATROSKA = "matroska,webm"
+#: Boxes that an MP4 file begins with, and those without which frames are missing.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
+_NEEDED = (b"moov", b"mdat", b"moof")
 _MOST_BOXES = 100_000
 #: For FFmpeg's demuxers: a transport stream may name more of its tracks later, in another table.
 _DEMUXING = {"scan_all_pmts": "1"}
@@ -175,11 +179,22 @@ class Opened:
         size = self.container.size
         return size if size and size > 0 else None
 
+    def has_gap(self) -> bool:
+        """Whether a part of the file cannot be read, over which FFmpeg goes without a word."""
+        path = as_name(self._source)
+        if self.pipe is not None or path is None or self.container.format.name != _MATROSKA:
+            return False
+        path = local_path(path)
+        with open(path, "rb") as file:
+            return has_gap(file, os.path.getsize(path))
+
     def ends_early(self, last: av.Packet, packets: int | None) -> bool:
         """Whether the file ends early; `packets`: how many came, None where some were left out."""
         name, size = self.container.format.name, self.size
         if self.cut_off or (last.is_corrupt and not may_jump(self.container)):
             return True
+        if self.pipe is not None and name == _MATROSKA and size is not None:
+            return claims_more(io.BytesIO(self.head), self.head, size)
         if name.startswith("mov") and packets is not None:
             return len(last.stream.index_entries) > packets
         if name == "mpegts" and size is not None:
@@ -279,7 +294,9 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
     if head[4:8] not in _BOXES:
         return False
     found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
-    return any(after > size for _, _, after in islice(found, _MOST_BOXES))
+    return any(
+        after > size and name in _NEEDED for name, _, after in islice(found, _MOST_BOXES)
+    )
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -176,12 +176,15 @@ class VideoReader:
             raise MediaError(f"{self.name}: the frames have been read already")
         following: tuple[av.VideoFrame, int] | None = first
         last, count, check = 0, 0, 0
+        self._concealed = 0
         while following is not None and self._wants(following[1], count):
             frame, last = following
             self._hand_on(last * self.tick + 1 / self._rate)
             if (pts := self._slot(last - self.shift)) is not None:
                 if self._span is not None:
                     check = add_mark(check, last - self.shift, checksum(frame))
+                # Recordings that begin between keyframes have damaged frames first.
+                self._concealed += bool(frame.is_corrupt and count)
                 yield frame, last, pts
                 count += 1
             following = next(self._timed, None)
@@ -550,25 +553,36 @@ class VideoReader:
             of = f" of {total}" * (self._start <= 0 and total > frames)
             note(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
             damaged -= bool(self._last_packet is not None and damaged)
-            losses.append(self._missing_end(frames))
+            losses.append(self._missing(frames) or "its end is missing")
+        elif ended and self._opened.has_gap():
+            note("a part of the file cannot be read")
+            losses.append(self._missing(frames) or "a part of it cannot be read")
+        elif damaged or self._concealed:
+            undecodable = f"{count_noun(damaged, 'frame')} could not be decoded" * bool(damaged)
+            losses.append((self._missing(frames) if ended else "") or undecodable)
+        if self._concealed:
+            concealed = count_noun(self._concealed, "frame is", "frames are")
+            note(f"{concealed} damaged in the source")
+            losses.append(f"{concealed} damaged")
         if damaged:
             note(f"{count_noun(damaged, 'damaged packet')} of the source left out")
-            losses.append(f"{count_noun(damaged, 'frame')} could not be decoded")
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             note(f"{lost} of sound in the source left out")
             losses.append(f"{lost} of sound")
-        self.incomplete = ", ".join(losses)
+        self.incomplete = ", ".join(filter(None, losses))
 
     def _count_damaged_pictures(self) -> list[str]:
         names = dict.fromkeys(self._cut_off)
         return [f"{len(names)} of {len(self.pictures or ())} pictures cut off"] * bool(names)
 
-    def _missing_end(self, frames: int) -> str:
-        """How much is missing where a file is cut off after `frames` frames."""
+    def _missing(self, frames: int) -> str:
+        """How many frames are missing where there are `frames`; "" where that is not known."""
         exact = bool(self._stream.frames)
-        if self.expected is None or self.expected <= frames:
-            return "its end is missing"
+        # Of a screen recording duration and frame rate do not tell the number of frames.
+        sparse = not exact and 2 * frames < self.format.frame_rate * Fraction(self._length)
+        if self.expected is None or self.expected <= frames or sparse:
+            return ""
         about = "" if exact else "about "
         return f"{about}{self.expected - frames} of {about}{self.expected} frames are missing"
 

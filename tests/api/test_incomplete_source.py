@@ -1,8 +1,11 @@
 """A damaged source is not a success: what can be read of it is coded, and an error counts what is
 lost."""
 
+import io
+import re
 from pathlib import Path
 
+import fsspec
 import pytest
 
 import gvcodec
@@ -10,7 +13,7 @@ from gvcodec.errors import IncompleteSourceError
 from tests.clips import read_film
 from tests.conftest import run
 from tests.media.test_clocks import QUICK
-from tests.media.test_real_inputs_files import KINDS, made
+from tests.media.test_real_inputs_files import KINDS, made, piped
 
 #: What is said of a file of which 60 % is left. A transport stream does not know how long it was.
 LOST = {
@@ -77,6 +80,18 @@ def test_every_way_to_encode_says_so(tmp_path, way) -> None:
         gvcodec.encode_file(source, tmp_path / "a.gvc", **QUICK | way)
 
 
+def test_a_file_object_a_pipe_and_a_store_are_looked_at_too(tmp_path, monkeypatch) -> None:
+    whole = KINDS["mkv"]()
+    for data, said in ((whole, ""), (whole[: len(whole) // 2], "about 1. of about 25")):
+        with fsspec.open("memory://films/a.mkv", "wb") as remote:
+            remote.write(data)
+        films = [read_film(io.BytesIO(data)), read_film("memory://films/a.mkv")]
+        piped(data, monkeypatch)
+        films.append(read_film("-"))
+        for film in films:
+            assert re.match(said or "$", film.reader.incomplete)
+
+
 def test_a_part_before_the_damage_is_complete(tmp_path) -> None:
     done = gvcodec.encode_file(cut(tmp_path, "mp4"), tmp_path / "a.gvc", frames=5, **QUICK)
     assert (done.frames, done.incomplete) == (5, "")
@@ -87,3 +102,43 @@ def test_a_whole_source_is_complete(tmp_path) -> None:
         (tmp_path / f"a.{kind}").write_bytes(make())
         film = read_film(tmp_path / f"a.{kind}")
         assert (len(film.planes), film.reader.incomplete) == (25, "")
+
+
+#: Makers of 100 frames, and what is said where a tenth in the middle is zeros.
+HOLES = {
+    "mp4": (("mp4", "libx264"), "10 of 100 frames are missing"),
+    "mkv": (("matroska", "libx264"), r"about \d\d of about 100 frames are missing"),
+    "webm": (("webm", "libvpx"), r"about \d\d of about 100 frames are missing"),
+    "ts": (("mpegts", "libx264"), r"about 10 of about 100 frames are missing"),
+    "avi": (("avi", "mjpeg"), r"\d+ of 100 frames are missing"),
+    "flv": (("flv", "libx264"), r"about \d+ of about \d+ frames are missing"),
+    "mpg": (("mpeg", "mpeg2video"), r"about \d+ of about 100 frames are missing"),
+}
+
+
+@pytest.mark.parametrize("kind", HOLES)
+def test_a_hole_in_the_middle_is_noticed(tmp_path, kind) -> None:
+    (form, codec), said = HOLES[kind]
+    options = {"movflags": "+faststart"} if kind == "mp4" else {}
+    data = made(form, codec, frames=100, **options)
+    half, tenth = len(data) // 2, len(data) // 10
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(data)
+    assert read_film(path).reader.incomplete == ""
+    path.write_bytes(data[:half] + bytes(tenth) + data[half + tenth :])
+    assert re.match(said, read_film(path).reader.incomplete)
+
+
+def test_a_malformed_box_that_holds_no_picture_is_no_loss(tmp_path) -> None:
+    """A free box whose size goes beyond the end of the file, as some recorders write it."""
+    path = tmp_path / "free.mp4"
+    path.write_bytes(KINDS["mp4"]() + (5000).to_bytes(4) + b"free" + bytes(20))
+    film = read_film(path)
+    assert (len(film.planes), film.reader.incomplete, film.reader.notes) == (25, "", [])
+
+
+def test_bytes_after_a_matroska_segment_are_no_loss(tmp_path) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(KINDS["mkv"]() + bytes(500))
+    film = read_film(path)
+    assert (len(film.planes), film.reader.incomplete) == (25, "")
