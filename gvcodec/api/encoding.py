@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,7 +19,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName, open_sink
 from gvcodec.container.write import check_one_file, container_size, one_file_suffix, tracks_in
 from gvcodec.edit.info import kbps
-from gvcodec.errors import IncompleteSourceError, UsageError, incomplete_source
+from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder, parse_sound
@@ -63,7 +65,8 @@ def encode_file(
 
     Raises `UsageError`, `MediaError`, `MissingFileError`; `MissingWeightsError` where a target
     needs weights that are not found; `IncompleteSourceError` after what can be read of a damaged
-    source is written, unless `allow_damaged`.
+    source is written, unless `allow_damaged`; `NoGainError` instead of a file that does not save
+    `min_gain`.
     """
     others, coding = split_options(options, Job, EncoderConfig)
     wanted = input_options or InputOptions()
@@ -98,15 +101,49 @@ def encode_job(job: Job) -> Encoded:
         # The output is looked at first: a long job should not fail at its end.
         open_sink(job.output, job.overwrite) as stream,
     ):
-        if job.in_chunks:
-            from gvcodec.api.in_chunks import encode_in_chunks
+        least = job.least_gain
+        done = _encode_any(job, stream) if least is None else _encode_if_less(job, stream, least)
+    if output is not None and one_file_suffix(output):
+        done = replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
+    if done.gain is not None and done.gain < 0:
+        done = replace(done, notes=(*done.notes, _describe_gain(done)))
+    return done
 
-            done = encode_in_chunks(job, stream)
-        else:
-            done = _encode(job, stream)
-    if output is None or not one_file_suffix(output):
-        return done
-    return replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
+
+def _encode_any(job: Job, output: BinaryIO) -> Encoded:
+    if job.in_chunks:
+        from gvcodec.api.in_chunks import encode_in_chunks
+
+        return encode_in_chunks(job, output)
+    return _encode(job, output)
+
+
+def _encode_if_less(job: Job, output: BinaryIO, least: float) -> Encoded:
+    """Writes nothing and raises `NoGainError` where the file saves less than this share."""
+    with tempfile.TemporaryFile() as spool:
+        done = _encode_any(job, spool)  # type: ignore[arg-type]
+        spool.seek(0)
+        found, suffix = done, one_file_suffix(as_name(job.output))
+        if suffix:
+            found = replace(done, size=container_size(spool.read(), suffix)[0])
+            spool.seek(0)
+        if found.gain is None:
+            raise UsageError("min_gain needs a source whose size is known")
+        if found.gain < least:
+            name = name_of(job.source)
+            raise NoGainError(
+                f"{name}: {_describe_gain(found)}, less gain than {100 * least:g} %: "
+                "nothing was written"
+            )
+        shutil.copyfileobj(spool, output)
+    return done
+
+
+def _describe_gain(done: Encoded) -> str:
+    assert done.gain is not None
+    if done.gain < 0:
+        return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
+    return f"the file has {done.size} bytes, {100 * done.gain:.1f} % fewer than its source"
 
 
 def _check(job: Job) -> None:

@@ -16,8 +16,8 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
-from gvcodec.util.messages import parse_amount
-from gvcodec.util.options import amount, documented, integer, option, typed
+from gvcodec.util.messages import parse_amount, parse_share
+from gvcodec.util.options import amount, documented, integer, option, share, typed
 from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -68,6 +68,7 @@ def _keywords(kind: type) -> list[Field[Any]]:
 
 _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
+_SHARES = "a share from 0 to below 1, as in 10% or 0.1"
 
 
 @documented(TARGETS=TARGETS)
@@ -84,6 +85,7 @@ class Job:
     max_size: with --target: largest size of the file; where the target takes more, its best quality
     frames: number of frames to encode
     resume: code in chunks, kept in OUT.part, and resume from there if it exists
+    min_gain: write nothing where the file does not save this share of its source: 10% (no limit)
     allow_damaged: take a damaged or cut-off source for a success, of which the rest is coded
     jobs: encode N chunks in parallel; the output does not depend on N (no chunks)
     """
@@ -104,6 +106,7 @@ class Job:
     frames: int | None = option(None, integer(1), "N", group="part")
     resume: bool = option(False, group="whole")
     jobs: int | None = option(None, integer(1, 1024), "N", group="whole")
+    min_gain: float | str | None = option(None, share, "SHARE", group="outcome")
     allow_damaged: bool = option(False, group="outcome")
     overwrite: bool = False
     progress: Mode = "none"
@@ -113,6 +116,18 @@ class Job:
     def in_chunks(self) -> bool:
         """Whether chunks are coded by themselves."""
         return bool(self.jobs or self.resume)
+
+    @property
+    def least_gain(self) -> float | None:
+        """The share of the source that the file has to save. Raises `UsageError`."""
+        if self.min_gain is None:
+            return None
+        least = parse(parse_share, self.min_gain, _SHARES)
+        if not 0 <= least < 1:
+            raise UsageError(f"min_gain is {_SHARES}, not {least:g}")
+        if not is_whole(self):
+            raise UsageError("min_gain compares whole files: not with start, an end or frames")
+        return least
 
     @property
     def rate(self) -> Budget | Target | None:

@@ -294,9 +294,7 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
     if head[4:8] not in _BOXES:
         return False
     found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
-    return any(
-        after > size and name in _NEEDED for name, _, after in islice(found, _MOST_BOXES)
-    )
+    return any(after > size and name in _NEEDED for name, _, after in islice(found, _MOST_BOXES))
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -75,6 +75,15 @@ def parse_time(text: str) -> float | None:
     return seconds if seconds <= MOST_SECONDS else None
 
 
+def parse_share(text: str) -> float:
+    """A part from 0 to below 1: `10%` or `0.1`. Raises `ValueError`."""
+    number = text.strip()
+    share = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    if not 0 <= share < 1:
+        raise ValueError(f"{text!r} is no part of a whole")
+    return share
+
+
 #: An exabyte: what is multiplied with it stays a number.
 MOST_AMOUNT = 1e18
 #: Names of what is counted; which it is follows from the option.

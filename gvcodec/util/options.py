@@ -23,7 +23,7 @@ from dataclasses import MISSING, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from gvcodec.util.messages import parse_amount, parse_time
+from gvcodec.util.messages import parse_amount, parse_share, parse_time
 
 _T = TypeVar("_T")
 #: The largest number, of seconds too: thirty years.
@@ -159,6 +159,7 @@ def _time(text: str) -> float:
 
 number = typed(within(_MOST), f"not a number, 0…{_MOST:.0e}")
 amount = typed(parse_amount, "not an amount, as in 1500, 250k, 1.5M or 64Ki")
+share = typed(parse_share, "not a share like 10% or 0.1")
 seconds = typed(_time, "not a time like 75, 1:15 or 0:01:15")
 scale = typed(
     {"1": Fraction(1), "3/4": Fraction(3, 4), "1/2": Fraction(1, 2)}.__getitem__,
