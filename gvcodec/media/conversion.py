@@ -85,6 +85,16 @@ _Y4M_LOCATIONS = {b"jpeg": CENTRE, b"mpeg2": LEFT, b"paldv": 2}
 #: Codecs whose frames have nothing to do with each other: what one has does not hold for the next.
 _PICTURES = ("mjpeg", "png", "webp", "tiff", "bmp")
 _MATRIX = number_of(Type.DISPLAYMATRIX)
+_UNSPECIFIED = 2
+#: FFmpeg's numbers of limited and full range.
+_RANGES = {False: 1, True: 2}
+#: Formats whose names say their range, which is another one after conversion.
+_FULL_RANGE_NAMES = {
+    "yuvj420p": "yuv420p",
+    "yuvj422p": "yuv422p",
+    "yuvj444p": "yuv444p",
+    "yuvj440p": "yuv440p",
+}
 
 
 class Conversion:
@@ -101,8 +111,14 @@ class Conversion:
         input_options: InputOptions,
     ) -> None:
         self.notes: list[str] = []
+        self._stream = stream
         self._single = stream.codec_context.name in _PICTURES
         self._first = first
+        self._shape = stream.codec_context.sample_aspect_ratio
+        #: Full range and matrix since the last keyframe, and those of the first frame.
+        self._colours: tuple[bool, int] | None = None
+        self._first_colours = (False, _UNSPECIFIED)
+        self._recoloured = False
         self._turn = (0, False)
         self._rotation_of, self._scaler = cache(self._make_rotation), cache(self._make_scaler)
         self._location = location
@@ -145,6 +161,8 @@ class Conversion:
         if is_rgb(frame) != is_rgb(self._first):
             # A folder of pictures may have both, and they have another range.
             frame = frame.reformat(format="rgb24" if is_rgb(self._first) else "gray", threads=1)
+        frame = self._in_first_colours(frame)
+        self._watch_shape()
         planes = self._rotation(frame).apply(self._cropped(frame, planes_from_frame(frame)))
         height, width = planes[0].shape
         changed = self._size is not None and self._size != (width, height)
@@ -159,6 +177,45 @@ class Conversion:
                 )
         self._count += 1
         return planes, changed
+
+    def _in_first_colours(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame with the range and the matrix of the first one."""
+        if self._single or is_rgb(frame):
+            return frame
+        if self._colours is None:
+            self._colours = self._first_colours = is_full_range(frame), int(frame.colorspace)
+        elif frame.key_frame:
+            # Frames that the decoder held back may get the tags of what follows them.
+            self._colours = is_full_range(frame), int(frame.colorspace)
+        (full, matrix), (first_full, first_matrix) = self._colours, self._first_colours
+        if _UNSPECIFIED in (matrix, first_matrix):
+            matrix = first_matrix
+        if (full, matrix) == (first_full, first_matrix):
+            return frame
+        if not self._recoloured:
+            self._recoloured = True
+            self.notes.append(
+                f"range or matrix of the colours changes from frame {self._count} on: they are "
+                "converted to those of the first frame"
+            )
+        return frame.reformat(
+            format=_FULL_RANGE_NAMES.get(frame.format.name, frame.format.name),
+            src_colorspace=matrix,
+            dst_colorspace=first_matrix,
+            src_color_range=_RANGES[full],
+            dst_color_range=_RANGES[first_full],
+            threads=1,
+        )
+
+    def _watch_shape(self) -> None:
+        """Say where the samples have another aspect ratio, of which a stream has one."""
+        shape = self._stream.codec_context.sample_aspect_ratio
+        if shape != self._shape and not self._single:
+            self._note(
+                f"the sample aspect ratio changes about frame {self._count} ({self._shape or 1} to "
+                f"{shape or 1}), that of the first frame stays"
+            )
+            self._shape = shape
 
     def _size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height without what is cropped of frames of the first one's size."""

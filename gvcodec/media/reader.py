@@ -570,6 +570,12 @@ class VideoReader:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             note(f"{lost} of sound in the source left out")
             losses.append(f"{lost} of sound")
+        if self.tracks is not None and self.tracks.changed is not None:
+            when = f"{float(self.tracks.changed):.2f} s"
+            note(
+                f"the sound changes its channels or its rate after {when}, which files "
+                "like .mp4 and .mkv cannot say: --sound opus codes it with one form"
+            )
         self.incomplete = ", ".join(filter(None, losses))
 
     def _count_damaged_pictures(self) -> list[str]:

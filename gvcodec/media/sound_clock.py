@@ -57,6 +57,16 @@ def is_frame(stream: Stream, data: bytes) -> bool:
     return True
 
 
+def form_of(stream: Stream, data: bytes) -> int:
+    """Profile, sample rate and channels as the header of an ADTS frame says them; 0 for others."""
+    context = stream.codec_context
+    if context is None or context.codec.canonical_name != "aac" or context.extradata:
+        return 0
+    return int.from_bytes(data[2:4]) & _ADTS_FORM
+
+
+#: Of bytes 2 and 3 of an ADTS header: all bits of these fields, without the private bit.
+_ADTS_FORM = 0xFDC0
 _SKIP: Final = "skip_samples"
 
 

@@ -22,7 +22,7 @@ from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.metadata import printable
-from gvcodec.media.sound_clock import SoundClock, hide_end, is_frame
+from gvcodec.media.sound_clock import SoundClock, form_of, hide_end, is_frame
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
@@ -155,10 +155,14 @@ class TrackWriter:
 
 class TrackCopier(TrackWriter):
     """Copies packets of streams. `left_out`: streams that no head can hold; `damaged`: packets that
-    are no frames of their codec, left out."""
+    are no frames of their codec, left out; `changed`: seconds after which AAC has other channels or
+    another rate than at its begin, None where it keeps them."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self.damaged = 0
+        self.changed: Fraction | None = None
+        #: Of each stream of AAC, what its first frame says of channels and rate.
+        self._forms: dict[int, int] = {}
         self._clocks: dict[int, SoundClock] = {}
         tracks = {stream.index: self.describe(stream) for stream in streams[:_MAX_TRACKS]}
         self.streams = [stream for stream in streams if tracks.get(stream.index)]
@@ -197,6 +201,9 @@ class TrackCopier(TrackWriter):
             self.damaged += 1
             return
         pts, duration, hidden = self._clocks[index].place(packet, shift)
+        form = form_of(packet.stream, data)
+        if form != self._forms.setdefault(index, form) and self.changed is None:
+            self.changed = pts * self._clocks[index].tick
         if data:
             number, key = self._numbers[index], packet.is_keyframe
             found = TrackPacket(number, pts, duration, data, hidden, key)

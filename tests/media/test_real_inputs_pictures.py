@@ -15,8 +15,9 @@ import gvcodec as api
 from gvcodec.bitstream import Reader
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.planes import rgb_from_planes
+from gvcodec.media.planes import rgb_from_planes, tag_colour
 from gvcodec.media.reader import VideoReader
+from gvcodec.types import Colour
 from tests.clips import add_video, put_pictures, read_film
 from tests.conftest import run
 from tests.media.test_clocks import QUICK, picture, recording
@@ -219,3 +220,41 @@ def test_pictures_of_pil_are_frames() -> None:
 def test_impossible_frame_rates_are_refused_in_words(rate: object) -> None:
     with pytest.raises(UsageError, match="frame rate"):
         gvcodec.encode([scene()], frame_rate=rate, **QUICK)
+
+
+def tagged(colour: Colour, sar: Fraction = Fraction(1)) -> bytes:
+    """Eight frames of one colour as H.264: RGB 192 32 64 in the matrix and range of `colour`."""
+    rgb = np.full((48, 64, 3), (192, 32, 64), np.uint8)
+    full = av.video.reformatter.ColorRange(2 if colour.full_range else 1)
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=colour.matrix, dst_color_range=full
+    )
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25, options={"qp": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = sar
+        tag_colour(stream.codec_context, colour)
+        put_pictures(container, stream, [frame] * 8)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize("later", [(1, True), (5, False), (5, True)])
+def test_a_change_of_range_or_matrix_keeps_the_colours(tmp_path, later: tuple[int, bool]) -> None:
+    codes = [(1, False), later, (1, False)]
+    parts = [tagged(Colour(1, 1, matrix, full)) for matrix, full in codes]
+    (tmp_path / "a.h264").write_bytes(b"".join(parts))
+    clip, _, reader = read_film(tmp_path / "a.h264")
+    assert len(clip) == 24
+    assert sum("range or matrix" in note and "frame 8 on" in note for note in reader.notes) == 1
+    for planes in clip:
+        shown = rgb_from_planes(planes, reader.format.colour)[24, 32].astype(int)
+        assert np.abs(shown - (192, 32, 64)).max() <= 5, shown
+
+
+def test_a_change_of_the_aspect_ratio_is_said(tmp_path) -> None:
+    parts = [tagged(Colour(1, 1, 1), Fraction(16, 15)), tagged(Colour(1, 1, 1), Fraction(64, 45))]
+    (tmp_path / "a.h264").write_bytes(b"".join(parts))
+    clip, _, reader = read_film(tmp_path / "a.h264")
+    assert len(clip) == 16 and reader.format.sar == Fraction(16, 15)
+    assert sum("(16/15 to 64/45)" in note for note in reader.notes) == 1

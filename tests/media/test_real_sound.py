@@ -217,6 +217,28 @@ def test_joined_sound_keeps_its_place(codec: str, order: tuple[str, ...], tmp_pa
         assert np.allclose(shown, wanted, atol=0.002)
 
 
+def test_sound_that_changes_its_channels_is_said(tmp_path, capsys) -> None:
+    parts = b""
+    for layout in ("stereo", "5.1"):
+        memory = io.BytesIO()
+        with av.open(memory, "w", format="mpegts") as container:
+            video = add_video(container, SIDE, SIDE)
+            sound = container.add_stream("aac", rate=48_000, layout=layout)
+            for number in range(FRAMES):
+                frame = av.VideoFrame.from_ndarray(
+                    np.full((SIDE, SIDE, 3), 10 * number, np.uint8), format="rgb24"
+                )
+                container.mux(video.encode(frame))
+            silence = np.zeros((sound.codec_context.layout.nb_channels, 24_000), np.float32)
+            samples = av.AudioFrame.from_ndarray(silence, "fltp", layout)
+            samples.sample_rate, samples.pts = 48_000, 0
+            container.mux([*sound.encode(samples), *sound.encode(None), *video.encode(None)])
+        parts += memory.getvalue()
+    (tmp_path / "a.ts").write_bytes(parts)
+    encode(tmp_path / "a.ts", tmp_path / "a.gvc")
+    assert capsys.readouterr().err.count("the sound changes its channels or its rate") == 1
+
+
 def test_hidden_sound_of_an_edit_list_stays_hidden(tmp_path) -> None:
     """A cut without encoding: 0.2 s before the cut are in the file, but not to be heard."""
     long, source = tmp_path / "long.mp4", tmp_path / "cut.mp4"
