@@ -14,12 +14,12 @@ import pytest
 from hypothesis import settings
 
 from gvcodec import _core, cli
-from gvcodec.base.standard.programs import find_ffmpeg
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
+from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.media.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat
 
@@ -187,7 +187,7 @@ def made_weights(weights_folder: Path, monkeypatch) -> Iterator[Path]:
 @pytest.fixture
 def vvenc() -> None:
     try:
-        find_ffmpeg()
+        find_ffmpeg(VVENC)
     except UsageError as error:
         pytest.skip(str(error))
 

@@ -11,8 +11,7 @@ qualities, near `TARGETS`:
                     strength; strength:32:24: at that one (noise, keep)
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
-    svt, pyav       SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0; `pyav` is
-                    the one that PyAV's wheel holds
+    svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
     vvenc, x265, aom   VVenC slow, x265 veryslow, libaom at cpu-used 4, as `eval rd` calls them
 
 `all` measures what a CSV lacks, a process for each codec, clip and quality, so that none takes
@@ -54,7 +53,6 @@ from eval.tools import markdown, read_rows, run_command
 from eval.video import Frames, decode_raw, prepare
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.payloads import restore
-from gvcodec.base.standard.programs import FFMPEG_VARIABLE
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
@@ -133,7 +131,7 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
     # `q` 66 is CRF 70.
     q = q if q <= 63 else 63 + (q - 63) * 3 / 7
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
-    if codec.split(":")[0] in ("svt", "pyav"):
+    if codec.split(":")[0] == "svt":
         return _base_alone(codec, frames, fmt, config)
     codec, *strength = codec.split(":") if codec.startswith("strength:") else (codec,)
     if strength:
@@ -150,9 +148,7 @@ def _base_alone(
     codec: str, frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig
 ) -> Coded:
     """SVT-AV1's own stream, by the settings of base av1 or those in `codec`."""
-    program, *words = codec.split(":")
-    if program == "pyav":
-        os.environ[FFMPEG_VARIABLE] = "none"
+    words = codec.split(":")[1:]
     preset = config.resolve().preset_of(fmt.width * fmt.height)
     if words and words[0].startswith("p"):
         preset = int(words.pop(0)[1:])

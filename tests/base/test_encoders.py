@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.standard import programs
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.base.standard.encoders import Settings, av1_options, uses_screen_tools
 from gvcodec.base.standard.params import parse_params
 from gvcodec.errors import UsageError
+from gvcodec.media import ffmpeg
+from gvcodec.media.ffmpeg import VVENC, find_ffmpeg
 from gvcodec.types import Planes, VideoFormat
 from tests.base.test_standard import decode, form
 from tests.cli.test_cli import FORMAT
@@ -26,7 +27,7 @@ from tests.conftest import clips_equal, moving_texture, run, send_all
 def program_of(path: Path, code: str, monkeypatch) -> None:
     path.write_text(f"#!{sys.executable}\nimport sys\n{code}\n")
     path.chmod(0o755)
-    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(path))
+    monkeypatch.setenv(ffmpeg.FFMPEG_VARIABLE, str(path))
 
 
 @pytest.fixture
@@ -52,14 +53,14 @@ def test_units_leave_on_a_fixed_schedule_and_restore_the_clip() -> None:
 
 
 def test_a_program_without_vvenc_is_named(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(programs.FFMPEG_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.setenv(ffmpeg.FFMPEG_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="none has no encoder libvvenc"):
-        programs.find_ffmpeg()
-    monkeypatch.delenv(programs.FFMPEG_VARIABLE)
-    monkeypatch.setattr(programs, "_find_carried", lambda: None)
+        find_ffmpeg(VVENC)
+    monkeypatch.delenv(ffmpeg.FFMPEG_VARIABLE)
+    monkeypatch.setattr(ffmpeg, "_find_carried", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="pip install imageio-ffmpeg"):
-        programs.find_ffmpeg()
+        find_ffmpeg(VVENC)
 
 
 def test_low_delay_is_refused() -> None:
@@ -81,46 +82,42 @@ def test_the_command_line_leaves_no_file_when_the_program_fails(program, tmp_pat
 def test_an_encoder_that_is_given_up_leaves_no_process(clip: list[Planes]) -> None:
     encoder = StandardEncoder(form(96, 80), "vvc", 50)
     encoder.send(clip[0])
-    process = encoder._encoder._gops[0]._process
-    os.kill(process.pid, 0)
+    number = encoder._encoder._gops[0]._process.pid
+    os.kill(number, 0)
     del encoder
     gc.collect()
     with pytest.raises(ProcessLookupError):
-        os.kill(process.pid, 0)
+        os.kill(number, 0)
 
 
 def encoded_gops(clip: list[Planes], **options: object) -> tuple[list, list[Planes]]:
     return send_all(StandardEncoder(form(96, 80), "av1", 50, threads=1, **options), clip)
 
 
-def test_svtav1_codes_where_it_is_newest_and_the_file_says_which(clip, monkeypatch) -> None:
-    """In the program and inside PyAV: closed GOPs, the same decoder, a file that names it."""
-    program, version = programs.newest_svt()
-    if program is None:
-        pytest.skip("no program has a newer SVT-AV1 than PyAV")
-    sizes = {}
-    for named, expected in ((None, version), ("none", programs.pyav_svt_version())):
-        if named:
-            monkeypatch.setenv(programs.FFMPEG_VARIABLE, named)
-        assert programs.newest_svt()[1] == expected
-        packets, base_frames = encoded_gops(clip, keyint=6, preset=8)
-        assert [n for n, p in enumerate(packets) if p.keyframe] == list(range(0, len(clip), 6))
-        assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
-        sizes[named] = [len(packet.payload) for packet in packets]
-        found = gvcodec.info(gvcodec.encode(clip[:2], base="av1", fit=0, preset=8, q=60))
-        words = ".".join(map(str, expected[:3])), *(str(part) for part in expected[3:] if part)
-        assert found.encoder == f"SVT-AV1 {'-'.join(words)}"
-    assert sizes[None] != sizes["none"], "two encoders"
+def test_the_file_names_the_svtav1_that_coded_it(clip) -> None:
+    version = ffmpeg.svt_version(find_ffmpeg(ffmpeg.SVT))
+    assert version >= (4,)
+    packets, base_frames = encoded_gops(clip, keyint=6, preset=8)
+    assert [n for n, p in enumerate(packets) if p.keyframe] == list(range(0, len(clip), 6))
+    assert clips_equal(decode(packets, 96, 80, "av1"), base_frames)
+    found = gvcodec.info(gvcodec.encode(clip[:2], base="av1", fit=0, preset=8, q=60))
+    words = ".".join(map(str, version[:3])), *(str(part) for part in version[3:] if part)
+    assert found.encoder == f"SVT-AV1 {'-'.join(words)}"
 
 
-def test_an_older_program_is_not_taken(tmp_path, monkeypatch) -> None:
+def test_a_program_without_svtav1_is_named(tmp_path, monkeypatch) -> None:
+    program_of(tmp_path / "ffmpeg", "print(' V..... libx264 H.264')", monkeypatch)
+    with pytest.raises(UsageError, match="ffmpeg has no encoder libsvtav1"):
+        StandardEncoder(form(96, 80), "av1", 50)
+
+
+def test_the_version_is_what_the_program_says(tmp_path, monkeypatch) -> None:
     path = tmp_path / "ffmpeg"
-    says = "print('Svt[info]: SVT [version]:\\tSVT-AV1 Encoder Lib v1.4.1', file=sys.stderr)"
+    says = (
+        "print('Svt[info]: SVT [version]:\\tSVT-AV1 Encoder Lib v99.0.0-3-gabc', file=sys.stderr)"
+    )
     program_of(path, says, monkeypatch)
-    assert programs.newest_svt() == (None, programs.pyav_svt_version())
-    path.write_text(path.read_text().replace("v1.4.1", "v99.0.0-3-gabc"))
-    programs._svt_version.cache_clear()
-    assert programs.newest_svt() == (str(path), (99, 0, 0, 3))
+    assert ffmpeg.svt_version(str(path)) == (99, 0, 0, 3)
 
 
 def test_screen_tools_are_never_left_to_detection() -> None:

@@ -1,5 +1,5 @@
-"""Encoders of the standard bitstreams, all with one interface: SVT-AV1 in a program ffmpeg
-(`gvcodec.base.standard.pipe`) or inside PyAV, whichever is newer, VVenC in a program.
+"""Encoders of the standard bitstreams, SVT-AV1 and VVenC, in a program ffmpeg
+(`gvcodec.base.standard.pipe`).
 
 They get 10-bit planes of the size that is coded and give access units in decode order; keyframes
 come where the caller wants them. SVT-AV1 codes as many bits a sample as the source has: 10 bits for
@@ -13,20 +13,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, cast
-
-import av
+from typing import Protocol
 
 from gvcodec.base.standard.pipe import PipeEncoder, ivf_units, vvc_units
-from gvcodec.base.standard.programs import SVT, VVENC, Version, find_ffmpeg, newest_svt
 from gvcodec.bases import standard_of
 from gvcodec.config import DEFAULT_SPEED, SPEEDS
-from gvcodec.errors import UsageError
+from gvcodec.media.ffmpeg import SVT, VVENC, Version, find_ffmpeg, svt_version
 from gvcodec.media.metadata import SVT_AV1, VVENC_H266
-from gvcodec.media.planes import frame_from_planes, tag_colour
 from gvcodec.types import Colour, Planes
-from gvcodec.util.process import leave_realtime, quiet_svt
-from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: SVT-AV1's tools for screens serve all pictures (docs/results.md). Releases before this one take
 #: two to seven times as long with them: there only small pictures at slow presets get them.
@@ -55,7 +49,6 @@ _MOST_CRF, _BEYOND = 63, 4 / 3
 _CRF_END = 70
 #: SVT-AV1 takes factors of lambda in 1/128, one for each kind of frame.
 _FRAME_KINDS, _LAMBDA_LIMIT = 7, 1024
-_INTRA = 1
 #: SVT-AV1 takes no higher frame rate. Encoders need it for their rate control only; timestamps are
 #: kept elsewhere.
 _MAX_RATE = Fraction(240)
@@ -96,20 +89,17 @@ class UnitEncoder(Protocol):
 def open_encoder(
     codec: str, width: int, height: int, frame_rate: Fraction, colour: Colour, settings: Settings
 ) -> UnitEncoder:
-    """Raises `UsageError` where VVenC is wanted and no program has it."""
+    """Raises `UsageError` where no program has the encoder."""
     rate = max(Fraction(standard_of(codec).least_rate), min(frame_rate, _MAX_RATE))
     tags = _colour_tags(colour)
     if codec == "vvc":
         words = [*_vvc_words(settings, colour.full_range), "-f", "vvc"]
-        program, size = find_ffmpeg(), (width, height)
+        program, size = find_ffmpeg(VVENC), (width, height)
         return PipeEncoder(program, size, rate, tags, 10, words, vvc_units, _VVENC_LAG)
-    program_of_svt, version = newest_svt()
-    options = av1_options(settings, width * height, version)
-    if program_of_svt is None:
-        return Av1Encoder(width, height, rate, tags, settings, options)
-    quiet_svt()
+    program = find_ffmpeg(SVT)
+    options = av1_options(settings, width * height, svt_version(program))
     return PipeEncoder(
-        program_of_svt,
+        program,
         (width, height),
         rate,
         tags,
@@ -126,66 +116,7 @@ def open_encoder(
 
 def written_by(codec: str) -> tuple[int, ...]:
     """The encoder of a base and its version: `gvcodec.media.metadata.Metadata.encoder`."""
-    return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *newest_svt()[1])
-
-
-class Av1Encoder(Shared):
-    """SVT-AV1, by PyAV. `encode` raises `UsageError` for a size that it does not take."""
-
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        rate: Fraction,
-        colour: Colour,
-        settings: Settings,
-        options: dict[str, str],
-    ) -> None:
-        super().__init__()
-        quiet_svt()
-        encoder = cast("av.VideoCodecContext", av.CodecContext.create(SVT, "w"))
-        encoder.width, encoder.height = width, height
-        encoder.pix_fmt = "yuv420p" if settings.bit_depth == 8 else "yuv420p10le"
-        encoder.framerate, encoder.time_base = rate, 1 / rate
-        encoder.gop_size = _NEVER
-        tag_colour(encoder, colour)
-        encoder.options = options
-        self._bit_depth = settings.bit_depth
-        self._encoder = encoder
-        #: Filled anew for each picture: new memory for each takes longer than the samples.
-        self._frame: av.VideoFrame | None = None
-        self._count = 0
-
-    def after_fork(self) -> None:
-        super().after_fork()
-        keep(self._encoder)
-
-    @in_turn
-    def encode(self, planes: Planes, key: bool = False) -> list[tuple[bytes, bool]]:
-        """Take the next frame (10 bits); `key` begins a GOP."""
-        # FFmpeg opens an encoder when it gets its first frame.
-        opens = self._count == 0
-        frame = self._frame = frame_from_planes(planes, self._bit_depth, self._frame)
-        frame.pict_type = _INTRA if key else 0
-        frame.pts, frame.time_base = self._count, self._encoder.time_base
-        self._count += 1
-        units = list(self._encode(frame))
-        if opens:
-            leave_realtime()
-        return units
-
-    def rest(self) -> Iterator[tuple[bytes, bool]]:
-        return self._encode(None)
-
-    def _encode(self, frame: av.VideoFrame | None) -> Iterator[tuple[bytes, bool]]:
-        try:
-            for packet in self._encoder.encode_lazy(frame):
-                yield bytes(packet), packet.is_keyframe
-        except (av.FFmpegError, ValueError) as error:
-            size = f"{self._encoder.width}×{self._encoder.height}"
-            raise UsageError(
-                f"{SVT} does not code {size} pictures: {getattr(error, 'strerror', None) or error}"
-            ) from error
+    return (VVENC_H266,) if codec == "vvc" else (SVT_AV1, *svt_version(find_ffmpeg(SVT)))
 
 
 def _preset(codec: str, settings: Settings) -> int:

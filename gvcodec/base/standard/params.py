@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import re
 
-from gvcodec.base.standard.programs import SVT, VVENC, find_ffmpeg, newest_svt, run_program
 from gvcodec.errors import UsageError
+from gvcodec.media.ffmpeg import SVT, VVENC, find_ffmpeg, first_error, run_ffmpeg
 
 _PARAM = re.compile(r"[\w-]+=[^:=\s]+")
 _SIZE = "every picture has the size that the header says"
@@ -76,14 +76,13 @@ def _why_refused(codec: str, name: str) -> str:
 def _try(codec: str, params: str) -> str:
     """What the encoder says of its options, "" where it takes them."""
     if codec == "vvc":
-        program, layout = find_ffmpeg(), "yuv420p10le"
+        program, layout = find_ffmpeg(VVENC), "yuv420p10le"
         words = ["-c:v", VVENC, "-preset", "faster", "-qp", "40", "-vvenc-params", params]
     else:
-        program, layout = newest_svt()[0] or find_ffmpeg(name=SVT), "yuv420p"
+        program, layout = find_ffmpeg(SVT), "yuv420p"
         words = ["-c:v", SVT, "-preset", "10", "-err_detect", "explode", "-svtav1-params", params]
     picture = ["-f", "lavfi", "-i", "color=s=64x64:r=25:d=0.04", "-pix_fmt", layout]
-    ended = run_program(program, "-v", "error", *picture, *words, "-f", "null", "-", log="1")
+    ended = run_ffmpeg(program, "-v", "error", *picture, *words, "-f", "null", "-", log="1")
     if not ended.returncode:
         return ""
-    line = next(iter(ended.stderr.strip().splitlines()), "the encoder does not take them")
-    return re.sub(r"^(\[[^]]*\] |Svt\[error\]: )", "", line)
+    return first_error(ended.stderr) or "the encoder does not take them"

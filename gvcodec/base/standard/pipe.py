@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +16,11 @@ from typing import IO, NoReturn
 
 import av
 
-from gvcodec.errors import MediaError
+from gvcodec.media.ffmpeg import Process
 from gvcodec.media.planes import to_eight_bits
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime
-from gvcodec.util.signals import OnAbort, defer_signals
 
-#: Seconds that the program has to say what is wrong.
-_PATIENCE = 5
 _IVF_HEADER, _IVF_FRAME = 32, 12
 
 
@@ -74,8 +70,9 @@ class PipeEncoder:
             "color_primaries": colour.primaries,
             "color_trc": colour.transfer,
         }
-        self._command = [
-            *(program, "-v", "error", "-probesize", "32", "-analyzeduration", "0"),
+        self._program, self._encoder = program, words[words.index("-c:v") + 1]
+        self._words = [
+            *("-probesize", "32", "-analyzeduration", "0"),
             *("-f", "rawvideo", "-pix_fmt", layout, "-s", "{}x{}".format(*size), "-r", str(rate)),
             *(word for name, code in tags.items() for word in (f"-{name}", str(code))),
             *("-i", "pipe:0", "-fps_mode", "passthrough", "-flush_packets", "1", *words, "pipe:1"),
@@ -90,8 +87,9 @@ class PipeEncoder:
             if self._gops:
                 self._gops[-1].close_input()
             units += self._finish(1 if self._lag is None else 0)
-            self._gops.append(_Gop(self._command, self._units_of))
-        self._gops[-1].send(map(to_eight_bits, planes) if self._eight_bits else planes)
+            self._gops.append(_Gop(self._program, self._words, self._encoder, self._units_of))
+        samples = [to_eight_bits(plane) if self._eight_bits else plane for plane in planes]
+        self._gops[-1].send(b"".join(plane.tobytes() for plane in samples))
         while len(self._gops) > 1 and self._gops[0].is_done:
             units += self._finish(len(self._gops) - 1)
         return units + list(self._gops[0].ready(self._lag))
@@ -113,29 +111,20 @@ class _Gop:
     """The process of a GOP."""
 
     def __init__(
-        self, command: Sequence[str], units_of: Callable[[IO[bytes]], Iterator[bytes]]
+        self,
+        program: str,
+        words: Sequence[str],
+        encoder: str,
+        units_of: Callable[[IO[bytes]], Iterator[bytes]],
     ) -> None:
-        pipe = subprocess.PIPE
-        try:
-            with defer_signals():
-                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-                self._abort = OnAbort(self._process.kill)
-        except OSError as error:
-            raise MediaError(f"{command[0]}: cannot be run: {error.strerror}") from error
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._encoder = command[command.index("-c:v") + 1]
-        self._input = self._process.stdin
+        self._process = Process(program, words, encoder, reads=True)
+        assert self._process.output is not None
+        self._output = self._process.output
         self._units: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._stderr = bytearray()
-        self._threads = [
-            threading.Thread(target=work, args=arguments, daemon=True)
-            for work, arguments in (
-                (_collect, (units_of(self._process.stdout), self._units)),
-                (_listen, (self._process.stderr, self._stderr)),
-            )
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._collector = threading.Thread(
+            target=_collect, args=(units_of(self._output), self._units), daemon=True
+        )
+        self._collector.start()
         self._sent = self._received = 0
 
     @property
@@ -143,16 +132,10 @@ class _Gop:
         """Whether all units are coded; after `close_input`."""
         return self._received + self._units.qsize() > self._sent
 
-    def send(self, planes: Iterator[object] | Planes) -> None:
-        try:
-            for plane in planes:
-                self._input.write(plane.tobytes())  # type: ignore[attr-defined]
-            self._input.flush()
-        except OSError:
-            self._fail()
+    def send(self, samples: bytes) -> None:
+        self._process.write(samples)
+        self._process.flush()
         self._sent += 1
-        # Threads of encoders begin with any of the first frames.
-        leave_realtime(self._process.pid)
 
     def ready(self, lag: int | None) -> Iterator[tuple[bytes, bool]]:
         """The units that leave now."""
@@ -163,17 +146,15 @@ class _Gop:
             yield self._next()
 
     def close_input(self) -> None:
-        try:
-            self._input.close()
-        except OSError:
-            self._fail()
+        self._process.close_input()
 
     def finish(self) -> Iterator[tuple[bytes, bool]]:
         """The rest, once the input is closed."""
         while self._received < self._sent:
             yield self._next()
-        if self._units.get() is not None or self._process.wait():
+        if self._units.get() is not None:
             self._fail()
+        self._process.finish()
         self._close()
 
     def _next(self) -> tuple[bytes, bool]:
@@ -184,32 +165,14 @@ class _Gop:
         return unit, self._received == 1
 
     def _fail(self) -> NoReturn:
-        # It is about to end by itself; what it says should arrive.
         try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._close()
-        lines = self._stderr.decode(errors="replace").strip().splitlines()
-        raise MediaError(
-            f"ffmpeg with {self._encoder} failed: {lines[-1] if lines else 'no message'}"
-        )
+            self._process.fail()
+        finally:
+            self._close()
 
     def _close(self) -> None:
-        self._abort.cancel()
-        for thread in self._threads:
-            thread.join()
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
-            stream.close()
-
-    def __del__(self) -> None:
-        # A caller that gives up leaves no process running.
-        if (process := getattr(self, "_process", None)) is not None and process.poll() is None:
-            self._abort.cancel()
-            process.kill()
-            process.wait()
+        self._collector.join()
+        self._output.close()
 
 
 def _collect(found: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
@@ -217,10 +180,3 @@ def _collect(found: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> 
     for unit in found:
         units.put(unit)
     units.put(None)
-
-
-def _listen(stream: IO[bytes], received: bytearray) -> None:
-    """The end of what the program says of errors."""
-    while data := os.read(stream.fileno(), 1 << 12):
-        received += data
-        del received[: -(1 << 12)]

@@ -1,0 +1,200 @@
+"""The program `ffmpeg`: which one is used, what it holds, and a process of it.
+
+    process = Process(find_ffmpeg("libx264"), ["-i", "pipe:0", …, "out.mp4"], "libx264")
+    process.write(data)
+    process.finish()
+
+It is $GVCODEC_FFMPEG, the one that `imageio-ffmpeg` carries, or `ffmpeg` on $PATH."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, NoReturn
+
+from gvcodec.errors import MediaError, UsageError
+from gvcodec.util.process import leave_realtime
+from gvcodec.util.programs import find_program
+from gvcodec.util.signals import OnAbort, defer_signals
+
+FFMPEG_VARIABLE = "GVCODEC_FFMPEG"
+VVENC, SVT = "libvvenc", "libsvtav1"
+Version = tuple[int, ...]
+_NAMED_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-(\d+)-g)?")
+#: Seconds that a failing process has to say what is wrong.
+_PATIENCE = 5
+#: Bytes of its messages that are kept.
+_MESSAGES = 1 << 12
+#: How FFmpeg begins a message: "[libx264 @ 0x5581c0] ".
+_PLACE = re.compile(r"^(\[[^]]*\] |Svt\[error\]: )+")
+
+
+def find_ffmpeg(name: str, kind: str = "encoder") -> str:
+    """Path of the first program that holds an encoder or a filter of this name. Raises
+    `UsageError`."""
+    for program in _candidates():
+        if _holds(program, kind, name):
+            return program
+    if named := os.environ.get(FFMPEG_VARIABLE):
+        raise UsageError(f"{named} has no {kind} {name}")
+    what = "H.266 is encoded" if name == VVENC else f"{name} is done"
+    raise UsageError(
+        f"{what} by an ffmpeg with {name}: pip install imageio-ffmpeg, or name one in "
+        f"${FFMPEG_VARIABLE}"
+    )
+
+
+@functools.cache
+def svt_version(program: str) -> Version:
+    """Version of the SVT-AV1 in a program: major, minor, patch, commits since; empty = unknown. It
+    prints its version when it starts: one picture is coded."""
+    picture = ("-f", "lavfi", "-i", "color=s=64x64:r=1:d=1")
+    ended = run_ffmpeg(program, *picture, "-c:v", SVT, "-preset", "10", "-f", "null", "-")
+    _, named, text = ended.stderr.partition("SVT-AV1 Encoder Lib")
+    found = _NAMED_VERSION.search(text) if named and ended.returncode == 0 else None
+    return tuple(int(part) for part in found.groups("0")) if found else ()
+
+
+def run_ffmpeg(program: str, *words: str, log: str = "3") -> subprocess.CompletedProcess[str]:
+    """What a program says; `log`: how much of it SVT-AV1, 1 = errors."""
+    command = [program, "-nostdin", "-hide_banner", *words]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
+            env=os.environ | {"SVT_LOG": log},
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+def first_error(messages: str) -> str:
+    """The first line of FFmpeg's messages, without the place that it names; "" without any."""
+    lines = messages.strip().splitlines()
+    return _PLACE.sub("", lines[0]) if lines else ""
+
+
+class Process:
+    """A run of `program` that gets data by a pipe. `output`: what it writes to `pipe:1`, where
+    `reads`. `what` names it in messages. Raises `MediaError` when it fails."""
+
+    def __init__(
+        self, program: str, words: Sequence[str], what: str, *, reads: bool = False
+    ) -> None:
+        self._what = what
+        try:
+            with defer_signals():
+                self._process = subprocess.Popen(
+                    [program, "-hide_banner", "-v", "error", *words],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=os.environ | {"SVT_LOG": "0"},
+                )
+                self._abort = OnAbort(self._process.kill)
+        except OSError as error:
+            raise MediaError(f"{program}: cannot be run: {error.strerror}") from error
+        assert self._process.stdin is not None and self._process.stderr is not None
+        self._input, self._errors = self._process.stdin, self._process.stderr
+        self.output: IO[bytes] | None = self._process.stdout
+        self._messages = bytearray()
+        self._listener = threading.Thread(
+            target=_listen, args=(self._errors, self._messages), daemon=True
+        )
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._input.write(data)
+        except OSError:
+            self.fail()
+
+    def flush(self) -> None:
+        """What was written arrives."""
+        try:
+            self._input.flush()
+        except OSError:
+            self.fail()
+        # Threads of encoders begin with any of the first frames.
+        leave_realtime(self.pid)
+
+    def close_input(self) -> None:
+        try:
+            self._input.close()
+        except OSError:
+            self.fail()
+
+    def finish(self) -> None:
+        """Wait for its end, after all its output is read."""
+        self.close_input()
+        if self._process.wait():
+            self.fail()
+        self._close()
+
+    def fail(self) -> NoReturn:
+        """It is about to end by itself: what it says should arrive."""
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._close()
+        lines = self._messages.decode(errors="replace").strip().splitlines()
+        message = _PLACE.sub("", lines[-1]) if lines else "no message"
+        raise MediaError(f"ffmpeg with {self._what} failed: {message}")
+
+    def kill(self) -> None:
+        """End it; nothing of its output counts."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._abort.cancel()
+
+    def _close(self) -> None:
+        self._abort.cancel()
+        self._listener.join()
+        self._errors.close()
+
+    def __del__(self) -> None:
+        # A caller that gives up leaves no process running.
+        if getattr(self, "_process", None) is not None and self._process.poll() is None:
+            self.kill()
+
+
+def _listen(stream: IO[bytes], received: bytearray) -> None:
+    """The end of what the program says of errors. Knows nothing of its `Process`, which may go."""
+    while data := os.read(stream.fileno(), _MESSAGES):
+        received += data
+        del received[:-_MESSAGES]
+
+
+def _candidates() -> Iterator[str]:
+    named = os.environ.get(FFMPEG_VARIABLE)
+    for program in [named] if named else [_find_carried(), "ffmpeg"]:
+        if program and (path := find_program(program)):
+            yield path
+
+
+def _find_carried() -> str | None:
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        return None
+
+
+@functools.cache
+def _holds(program: str, kind: str, name: str) -> bool:
+    return f" {name} " in run_ffmpeg(program, f"-{kind}s").stdout
