@@ -72,7 +72,7 @@ def encode_clip(
     source: list[Planes], fmt: VideoFormat, base: str, q: int, scale: Fraction
 ) -> tuple[list[Planes], list[float]]:
     """Base frames of a clip as the product codes it, one keyframe; bpp of packets in order."""
-    config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1, speed="fast")
+    config = EncoderConfig(base=base, base_q=q, scale=scale, keyint=0, threads=1)
     encoder = open_encoder(fmt, config.resolve())
     base_frames, sizes = [], []
     for coded in [*(encoder.send(planes) for planes in source), encoder.flush()]:
@@ -110,16 +110,17 @@ _KINDS += [("av1", 40, 63, Fraction(3, 4)), ("gvc1d", 24, 44, _ONE), ("gvc1d", 4
 
 
 def plan(
-    clips: list[Path], bases: Sequence[str], seed: int
+    clips: list[Path], bases: Sequence[str], seed: int, least_q: int = 0
 ) -> list[tuple[Path, str, int, Fraction]]:
-    """Every clip with every kind of `bases`, mixed: a stopped run still has all kinds and rates."""
+    """Every clip with every kind of `bases`, at `least_q` or coarser, mixed: a stopped run still
+    has all kinds and rates."""
     rng = random.Random(seed)
     kinds = [kind for kind in _KINDS if kind[0] in bases]
     jobs = []
     for turn in range(len(kinds)):
         for number, clip in enumerate(rng.sample(clips, len(clips))):
             base, low, high, scale = kinds[(number + turn) % len(kinds)]
-            jobs.append((clip, base, rng.randint(low, high), scale))
+            jobs.append((clip, base, rng.randint(max(low, least_q), max(high, least_q)), scale))
     return jobs
 
 
@@ -161,7 +162,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
     clips = sorted(options.data.absolute().glob("*.mp4"))
     there = {path.stem for path in options.cache.glob("*.npy")}
     for number, (clip, base, q, scale) in enumerate(
-        plan(clips, options.bases.split(","), options.seed)
+        plan(clips, options.bases.split(","), options.seed, options.least_q)
     ):
         if time.monotonic() > end:
             return
@@ -201,6 +202,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--minutes", type=float, default=20)
     add("--frames", type=int, default=25, help="frames coded of each clip")
     add("--most", type=int, default=0, help="code no more than so many samples of each side")
+    add("--least-q", type=int, default=0, help="code at this q or coarser (default: any)")
     add("--seed", type=int, default=1)
     add("--bases", default="av1,vvc", help="kinds of base to add (default %(default)s)")
     add("--jobs", type=int, default=1, help="cores to use (default %(default)s)")

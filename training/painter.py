@@ -1,9 +1,11 @@
 """Trains the painter, starting from an existing one: `python -m training painter`.
 
-Two networks lead in turn: two steps by VGG16, one by the small network that fitting has on every
-machine. Runs have one to three frames. Written beside what `loop` writes: `painter.safetensors`
-(averaged weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base
-frame | painted). Material: `python -m training material`.
+The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
+`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS, two steps led by VGG16, one
+by the small network that fitting has everywhere. Runs have one to three frames. Written beside
+what `loop` writes: `painter.safetensors` (averaged weights), `painter.json` (how it was made, and
+its curve) and `sheet-*.png` (source | base frame | painted). Material: `python -m training
+material`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec import perceptual
-from gvcodec.errors import MediaError
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run
@@ -35,7 +37,8 @@ from training.loop import Loop, Schedule, Work
 from training.material import LENGTH
 from training.settings import parse_run
 
-#: Of as many steps the last is led by the small network, where there is VGG16 for the others.
+#: With "vgg+dists", of as many steps the last is led by the small network, where there is VGG16
+#: for the others.
 _TURN = 3
 _CHECKED = 8  # held-out crops of the alarms
 
@@ -46,7 +49,8 @@ class TrainConfig:
     gives the sizes; `cache`: folder of material; `out`: folder to write; `batch`: crops a step, of
     `size` luma samples; times in minutes as `loop` counts them, `warm_up` in steps; `average`:
     share that the averaged weights keep of themselves in a step; `pixel`, `energy`, `temporal`,
-    `guard`, `contrast`: weights of those losses; `threads` of torch, 0 = as many as it likes."""
+    `guard`, `contrast`: weights of those losses; `objective`: what the perceptual loss is, see the
+    module; `threads` of torch, 0 = as many as it likes."""
 
     initial: str
     cache: str
@@ -63,6 +67,7 @@ class TrainConfig:
     temporal: float = 45.0
     guard: float = 0.1
     contrast: float = 0.07
+    objective: str = "vgg+alex"
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
@@ -86,23 +91,34 @@ class PainterWork(Work):
         self.held = Cache(cache, held_out=True, device=self.device)
         twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
         self.model: nn.Module = twin.to(self.device)
-        self.objectives = [self._objective(leader) for leader in _leaders()]
+        self.objectives = self._make_objectives()
         #: What samples of a rate cost on average.
         self.class_loss = torch.ones(8, device=self.device)
         self.first_base: float | None = None
 
-    def _objective(self, leader: str) -> Objective:
+    def _make_objectives(self) -> list[Objective]:
+        """Those that lead in turn; the alarms judge by the last one."""
+        if self.config.objective == "vgg+dists":
+            return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
+        if self.config.objective != "vgg+alex":
+            raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
+        alex = perceptual.lpips("alex").to(self.device)
+        return [self._objective("vgg", dists=False, alex=alex)]
+
+    def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
         leading = perceptual.guide_network(leader)
         if leading is None:
             raise MediaError("no weights of the perceptual losses found")
         loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
-        return Objective(loss, c.pixel, c.energy, c.temporal, c.guard, c.contrast)
+        weights = (c.pixel, c.energy, c.temporal, c.guard, c.contrast)
+        return Objective(loss, *weights, dists=dists, alex=alex)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
         batch = _begin(batch, 1 + int(self.data.rng.integers(LENGTH)))
-        lead = self.objectives[-1 if step % _TURN == _TURN - 1 else 0]
+        turns = len(self.objectives) > 1 and step % _TURN == _TURN - 1
+        lead = self.objectives[-1 if turns else 0]
         parts = lead(cast(PainterNetwork, self.model), batch, 3 * step)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
@@ -123,7 +139,8 @@ class PainterWork(Work):
         batch = self.held.batch(1, 256, self._picks(_CHECKED))
         lead = self.objectives[-1]
         base, painted = (lead(who, batch, 0) for who in (None, average))
-        looks = [float((parts["lpips"] + parts["dists"]).mean()) for parts in (base, painted)]
+        names = [name for name in ("lpips", "dists", "lpips_alex") if name in painted]
+        looks = [float(sum(p[name].mean() for name in names)) for p in (base, painted)]
         places, clips, peak, dead, change = features(average, batch)
         found = Figures(places, clips, peak, dead, change, looks[0] - looks[1], looks[0])
         if self.first_base is None:
@@ -133,11 +150,12 @@ class PainterWork(Work):
 
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
-        """LPIPS-VGG, DISTS, PSNR (luma, dB) of base and painted held-out frames, with a sheet of
-        crops; {} without the metrics' weights."""
+        """LPIPS of both networks, DISTS, PSNR (luma, dB) of base and painted held-out frames, with
+        a sheet of crops; {} without the metrics' weights."""
         if not perceptual.find_weights():
             return {}
-        metrics = {"lpips_vgg": perceptual.lpips("vgg"), "dists": perceptual.dists()}
+        metrics: dict[str, nn.Module] = {f"lpips_{n}": perceptual.lpips(n) for n in ("vgg", "alex")}
+        metrics["dists"] = perceptual.dists()
         metrics = {name: metric.to(self.device) for name, metric in metrics.items()}
         totals: dict[str, list[float]] = {}
         rows = []

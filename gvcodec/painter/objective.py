@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gvcodec.painter.network import Observed, PainterNetwork
+from gvcodec.perceptual import Lpips
 from gvcodec.perceptual.bands import FilterBank
 from gvcodec.perceptual.losses import (
     band_energy,
@@ -172,9 +173,13 @@ class Objective:
         colour: Colour = SMALL,
         bit_depth: int = 8,
         watches: bool = False,
+        dists: bool = True,
+        alex: Lpips | None = None,
     ) -> None:
-        """`watches`: a part `energy_gap` that is no part of the total."""
+        """`watches`: a part `energy_gap` that is no part of the total. `dists`: whether DISTS
+        counts beside LPIPS. `alex`: LPIPS on AlexNet, which counts as much as that on VGG16."""
         self.watches = watches
+        self.dists, self.alex = dists, alex
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
         self.contrast = contrast
@@ -227,9 +232,13 @@ class Objective:
             )
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
-            parts["lpips"], parts["dists"] = self.perceptual(
-                to_display_rgb((luma, chroma), self.colour, self.bit_depth), wanted
-            )
+            shown = to_display_rgb((luma, chroma), self.colour, self.bit_depth)
+            parts["lpips"], dists = self.perceptual(shown, wanted)
+            if self.dists:
+                parts["dists"] = dists
+            if self.alex is not None:
+                source_rgb = crop_rgb((source_luma, source_chroma), self.colour)
+                parts["lpips_alex"] = self.alex(shown.clamp(0, 1), source_rgb.clamp(0, 1))
         parts["total"] = torch.stack(list(parts.values())).sum(0)
         if self.watches:
             parts["energy_gap"] = gap.detach()

@@ -63,37 +63,37 @@ class _Convolution:
         if not self.integer:
             out = F.conv2d(x, self.weight, self.bias, padding=1)
             return out.relu_() if relu else out
-        step, zero = (max(limit, 1e-30) / 127, 128) if signed else (max(limit, 1e-30) / 255, 0)
+        if signed:
+            step, zero = max(limit, 1e-30) / 127, 128
+        else:
+            step, zero = max(limit, 1e-30) / 255, 0
         values = torch.quantize_per_tensor(x, step, zero, torch.quint8).int_repr()
-        ones, attribute = [1, 1], "relu" if relu else "none"
         return torch.ops.onednn.qconv2d_pointwise(
-            values,
-            step,
-            zero,
-            self.packed,
-            self.scale,
-            self.zeros,
-            self.bias,
-            ones,
-            ones,
-            ones,
-            1,
-            1.0,
-            0,
-            torch.float32,
-            attribute,
-            [],
-            "",
+            qx=values,
+            x_scale=step,
+            x_zero_point=zero,
+            qw=self.packed,
+            w_scale=self.scale,
+            w_zero_point=self.zeros,
+            bias=self.bias,
+            stride=[1, 1],
+            padding=[1, 1],
+            dilation=[1, 1],
+            groups=1,
+            output_scale=1.0,
+            output_zero_point=0,
+            output_dtype=torch.float32,
+            attr="relu" if relu else "none",
+            scalars=[],
+            algorithm="",
         )
 
 
 def _integers_work() -> bool:
-    """Whether the int8 kernels exist here and compute what they should."""
+    """Whether the int8 kernels exist here and compute what they should: torch has no public
+    convolution of int8 with fp32 results (its dynamic one takes ten times as long)."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    warnings.filterwarnings(
-        "ignore", message="torch.quantize_per_tensor"
-    )  # where it is gone, fp32 takes over
     generator = torch.Generator().manual_seed(0)
     weight, x = (
         torch.randn(16, 64, 3, 3, generator=generator),
@@ -101,7 +101,10 @@ def _integers_work() -> bool:
     )
     x = x.contiguous(memory_format=torch.channels_last)
     try:
-        got = _Convolution(weight, None, True)(x, 1.0, False, False)
+        # Torch says once a process that `quantize_per_tensor` will go; fp32 takes over then.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            got = _Convolution(weight, None, True)(x, 1.0, False, False)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     wanted = F.conv2d(x, weight, padding=1)

@@ -54,6 +54,8 @@ def cache(tmp_path_factory) -> Path:
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
     values = {"size": 128, "batch": 2, "validate_samples": 2, "warm_up": 3, "threads": 1}
+    # Led by the small network where no weights are found.
+    values |= {"objective": "vgg+dists"}
     values |= {"temporal": 2.0, **changes}  # toy clips are all unsteadiness
     return TrainConfig(cache=str(cache), out=str(out), initial=str(PAINTER.find()), **values)
 
@@ -123,8 +125,10 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     assert float(torch.nn.functional.cosine_similarity(*flat, 0)) > 0.8
 
 
-def test_training_lowers_the_loss(cache, tmp_path, some_weights):
-    loop = make_loop(config(cache, tmp_path, learning_rate=5e-3, contrast=0.0))
+@pytest.mark.parametrize("objective", ["vgg+alex", "vgg+dists"])
+def test_training_lowers_the_loss(cache, tmp_path, some_weights, objective):
+    settings = {"learning_rate": 5e-3, "contrast": 0.0, "objective": objective}
+    loop = make_loop(config(cache, tmp_path, **settings))
     losses = [loop.step()["total"] for _ in range(20)]
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
@@ -154,6 +158,17 @@ def test_two_networks_lead_in_turn(cache, tmp_path, monkeypatch, made_weights):
     assert led == [vgg, vgg, small] * 2
 
 
+def test_dists_is_held_out_by_default(cache, tmp_path, made_weights):
+    assert TrainConfig(initial="", cache="", out="").objective == "vgg+alex"
+    parts = PainterWork(config(cache, tmp_path, objective="vgg+alex")).loss(0)[1]
+    assert {"lpips", "lpips_alex"} <= set(parts) and "dists" not in parts
+
+
+def test_an_objective_that_does_not_exist_is_refused(cache, tmp_path):
+    with pytest.raises(UsageError, match=r"objective is vgg\+alex or vgg\+dists, not wd"):
+        PainterWork(config(cache, tmp_path, objective="wd"))
+
+
 def test_training_resumes_where_it_stopped(cache, tmp_path):
     first = make_loop(config(cache, tmp_path))
     for _ in range(3):
@@ -178,6 +193,7 @@ def test_the_rate_warms_up_and_falls():
 def test_main_stops_in_time_with_a_painter(cache, tmp_path, capsys):
     path = tmp_path / "train.toml"
     words = {"cache": cache, "out": tmp_path / "out", "initial": PAINTER.find()}
+    words |= {"objective": "vgg+dists"}
     lines = [f'{key} = "{value}"' for key, value in words.items()]
     path.write_text("\n".join([*lines, "size = 128", "batch = 1", "validate_samples = 1"]))
     before = signal.getsignal(signal.SIGTERM)
