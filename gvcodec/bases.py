@@ -71,21 +71,18 @@ class Standard:
 @dataclass(frozen=True, slots=True)
 class Base:
     """`wire`: the number in stream headers. `module`: where its functions are. `bytes_a_pixel` that
-    decoding takes, `encoding`: bytes, and more of them a pixel. `slot`: its number in the painter's
-    condition, None = it has no painter. `finest`: the least index; `q_map`: (q,
-    index) in rising order, empty = the same. `coarsest_full`: the coarsest index at full size.
-    `coarsest_half`: beyond, up to this one, pictures have half the size and their index is lower by
-    `halving`. `presets`: number of presets, `eye`: whether it has settings for the eye, `restores`:
-    whether its own network makes the shown frames where they are not painted. `rates`: (index, bits
-    a pixel) on average, where a search for a size begins."""
+    decoding takes. `slot`: its number in the painter's condition, None = it has no painter.
+    `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
+    `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
+    pictures have half the size and their index is lower by `halving`. `presets`: number of presets,
+    `eye`: whether it has settings for the eye, `restores`: whether its own network makes the shown
+    frames where they are not painted. `rates`: (index, bits a pixel) on average, where a search for
+    a size begins."""
 
     name: str
     wire: int
     module: str
     bytes_a_pixel: int
-    #: Bytes that encoding takes, and more of them a pixel: half as much again as was measured at
-    #: 320×180 and 640×360 (72 frames, one thread; 780 bytes a pixel with av1 at preset 2).
-    encoding: tuple[int, int] = (160 << 20, 1200)
     slot: int | None = None
     finest: float = 0.0
     q_map: tuple[tuple[float, float], ...] = ()
@@ -139,7 +136,6 @@ _ALL = (
         3,
         "gvcodec.base.standard.codec",
         140,
-        (200 << 20, 1100),
         slot=3,
         q_map=(
             *((0, 0), (10, 15), (20, 23.9), (30, 30.3), (40, 37.6), (50, 44.8), (57, 51)),
@@ -156,7 +152,6 @@ _ALL = (
         bytes_a_pixel=420,
         slot=2,
         restores=True,
-        encoding=(500 << 20, 2200),
         q_map=((0, 0), (Q_END, INDEX_END)),
     ),
 )

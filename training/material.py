@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from gvcodec.bases import is_reordered
-from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task, open_engine
+from gvcodec.batch.engines import AHEAD, Engine, Task, TaskError, open_engine
 from gvcodec.config import EncoderConfig
 from gvcodec.layers import open_encoder
 from gvcodec.media.reader import VideoReader
@@ -38,8 +38,6 @@ from gvcodec.types import BLOCK, Planes, VideoFormat
 from training.held_out import is_held_out
 
 WINDOW, LENGTH, RUNS = 256, 3, 10
-#: Bytes that a clip of 1080p takes.
-_MEMORY = 2 << 30
 _PLANES, _BLOCKS = (LENGTH, WINDOW * WINDOW * 3 // 2), (LENGTH, 2, *[WINDOW // BLOCK] * 2)
 _FIELDS = [("base", "<u2", _PLANES), ("source", "u1", _PLANES), ("motion", "<i2", _BLOCKS)]
 RECORD = np.dtype([*_FIELDS, ("bpp", "<f4", (LENGTH,))])
@@ -176,12 +174,12 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
                 "seed": f"{options.seed}-{number}",
             }
             arguments |= {"cache": str(options.cache.absolute())}
-            yield Task(add_material, arguments, memory=_MEMORY)
+            yield Task(add_material, arguments)
 
 
-def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
-    """Tasks with their outcomes as they are done; the next ones are taken as cores come free."""
-    waiting: dict[Future[Outcome], Task] = {}
+def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Future[Any]]]:
+    """Tasks with their futures as they are done; the next ones are taken as cores come free."""
+    waiting: dict[Future[Any], Task] = {}
     coming = iter(tasks)
     while True:
         for task in itertools.islice(coming, max(0, AHEAD * engine.cores - len(waiting))):
@@ -190,7 +188,7 @@ def each(engine: Engine, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]
             return
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         for future in done:
-            yield waiting.pop(future), future.result()
+            yield waiting.pop(future), future
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -211,10 +209,13 @@ def main(words: Sequence[str] | None = None) -> None:
     options.cache.mkdir(parents=True, exist_ok=True)
     describe_material(options.data, options.cache)
     with open_engine(options.jobs, options.cluster) as engine:
-        for task, outcome in each(engine, _tasks(options)):
-            if outcome.error:
-                print(f"left out: {task.arguments['clip']}: {outcome.error}", flush=True)
-            elif entry := outcome.value:
+        for task, future in each(engine, _tasks(options)):
+            try:
+                entry = future.result()
+            except TaskError as error:
+                print(f"left out: {task.arguments['clip']}: {error}", flush=True)
+                continue
+            if entry:
                 with open(options.cache / "index.jsonl", "a") as index:
                     index.write(json.dumps(entry) + "\n")
                 print(f"{entry['name']} {entry['bpp']:.4f} bpp", flush=True)

@@ -101,13 +101,24 @@ def encode_job(job: Job) -> Encoded:
         # The output is looked at first: a long job should not fail at its end.
         open_sink(job.output, job.overwrite) as stream,
     ):
+        version = _version_of(source)
         least = job.least_gain
         done = _encode_any(job, stream) if least is None else _encode_if_less(job, stream, least)
+    if _version_of(source) != version and not done.incomplete:
+        done = replace(done, incomplete="it changed while it was coded")
     if output is not None and one_file_suffix(output):
         done = replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
     if done.gain is not None and done.gain < 0:
         done = replace(done, notes=(*done.notes, _describe_gain(done)))
     return done
+
+
+def _version_of(source: str | None) -> tuple[int, int] | None:
+    """Size and time of a file, which may grow while it is read; None for other sources."""
+    if source is None or not os.path.isfile(source):
+        return None
+    status = os.stat(source)
+    return status.st_size, status.st_mtime_ns
 
 
 def _encode_any(job: Job, output: BinaryIO) -> Encoded:

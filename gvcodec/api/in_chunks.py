@@ -17,7 +17,7 @@ from gvcodec.api.results import Encoded
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
-from gvcodec.batch.ledger import make_settings
+from gvcodec.batch.tasks import make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
@@ -58,18 +58,17 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         known = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
         with engine, ProgressBar(["code"], mode=job.progress, verbose=job.verbose) as bar:
-            driver = Driver(engine, notebook, FrameCount(bar, 1).heard)
+            driver = Driver(engine, notebook, FrameCount(bar, 1))
             driver.run([task])
         if driver.errors:
             raise MediaError(driver.errors[task.name])
-        done = notebook.find_done(notebook.input(task)["key"])
-        assert done is not None
-        with open(Path(folder, done["output"]), "rb") as joined:
+        record = notebook.record(task)
+        with open(Path(folder, record["output"]), "rb") as joined:
             reader = Reader(joined)
             fmt, seconds = reader.header.format, facts(reader).duration
             joined.seek(0)
             shutil.copyfileobj(joined, output)
-    row = done["rows"][0]
+    row = record["rows"][0]
     notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] * bool(known)
     return Encoded(
         row["frames"],
@@ -78,9 +77,9 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         fmt,
         row.get("psnr_y") or math.inf,
         tuple(row["tracks"]) if row["tracks"] else None,
-        chunks=len(done["rows"]) - 1,
+        chunks=len(record["rows"]) - 1,
         seconds=seconds,
-        incomplete=row["incomplete"],
+        incomplete=record["error"],
         source_bytes=source_bytes,
     )
 

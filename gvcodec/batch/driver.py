@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
 from gvcodec.batch import tasks
-from gvcodec.batch.engines import AHEAD, Engine, Outcome, Task
-from gvcodec.batch.ledger import Job, Ledger
+from gvcodec.batch.engines import AHEAD, Engine, Task
+from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
 from gvcodec.errors import GvcodecError
 from gvcodec.util import uris
@@ -22,17 +21,7 @@ from gvcodec.util.progress import ProgressBar
 
 #: Seconds between two tables while work goes on.
 _TABLE_EVERY = 30.0
-#: Memory of tasks that do not encode: a decoder and a program.
-_LIGHT, _LIGHT_A_PIXEL = 256 << 20, 150
-
-#: The only chunk of a file with a budget.
-_WHOLE = "whole"
-
-#: Called for every task that is done.
-Heard = Callable[[Task, Outcome], None]
-#: Called for every file that ended, with its error, "" = none.
-Ended = Callable[[Job, str], None]
-Row = dict[str, Any]
+_CHANGED = "the input changed while it was coded"
 
 
 class FrameCount:
@@ -42,37 +31,36 @@ class FrameCount:
     def __init__(self, bar: ProgressBar, files: int) -> None:
         self._bar, self._files, self._coded = bar, files, 0
         self._planned: dict[str, int] = {}
+        #: Files are led in threads of their own.
+        self._turn = threading.Lock()
         bar.begin("encode", None)
 
-    def heard(self, task: Task, outcome: Outcome) -> None:
-        uri, value = task.arguments["uri"], outcome.value or {}
-        if outcome.error:
-            self._planned[uri] = 0
-        elif uri not in self._planned:
-            plan = task.arguments.get("plan") or Plan.unpack(value["plan"])
-            self._planned[uri] = plan.frames
-        self._coded += value.get("frames", 0) if task.call is tasks.encode else 0
-        known = sum(self._planned.values()) * self._files // len(self._planned)
-        self._bar.expect(max(known, self._coded))
-        self._bar.coded(self._coded, 0)
+    def plan(self, job: Job, frames: int) -> None:
+        """A file has so many frames, 0 for one that failed."""
+        with self._turn:
+            self._planned[job.name] = frames
 
-
-class FileFailed(GvcodecError):
-    """No output for this input; the message says why."""
+    def add(self, frames: int) -> None:
+        with self._turn:
+            self._coded += frames
+            known = sum(self._planned.values()) * self._files // len(self._planned)
+            self._bar.expect(max(known, self._coded))
+            self._bar.coded(self._coded, 0)
 
 
 class Driver:
-    """Of one batch. `errors`: by the names of the jobs that failed."""
+    """Of one batch. `ended`: called for every file with its error, "" = none. `errors`: by the
+    names of the jobs that failed."""
 
     def __init__(
-        self, engine: Engine, ledger: Ledger, heard: Heard | None = None, ended: Ended | None = None
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        count: FrameCount | None = None,
+        ended: Callable[[Job, str], None] | None = None,
     ) -> None:
-        self.engine, self.ledger, self._heard, self._ended = engine, ledger, heard, ended
+        self.engine, self.ledger, self._count, self._ended = engine, ledger, count, ended
         self.errors: dict[str, str] = {}
-        #: Held during callbacks, so one runs at a time.
-        self._turn = threading.Lock()
-        #: Of each content and settings: two inputs may be the same.
-        self._claims: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Encode all that is not done yet; files that failed are in `errors` and in the table."""
@@ -92,39 +80,18 @@ class Driver:
             files.shutdown(wait=False, cancel_futures=True)
         self.ledger.write_table(jobs)
 
-    def perform(self, wanted: Sequence[Task]) -> list[Any]:
-        """Values of tasks. Raises `FileFailed` once one has failed."""
-        futures: dict[Future[Outcome], int] = {
-            self.engine.submit(task): number for number, task in enumerate(wanted)
-        }
-        values: dict[int, Any] = {}
-        for future in as_completed(futures):
-            number, outcome = futures[future], future.result()
-            with self._turn:
-                if self._heard is not None:
-                    self._heard(wanted[number], outcome)
-            if outcome.error:
-                for other in futures:
-                    other.cancel()
-                raise FileFailed(outcome.error)
-            values[number] = outcome.value
-        return [values[number] for number in range(len(wanted))]
-
     def _encode(self, job: Job) -> str:
         """Lead a file to its end; gives what went wrong."""
+        if job.error:
+            return job.error
+        record: Row = {}
         try:
-            if job.error:
-                raise FileFailed(job.error)
-            record = self.ledger.plan(job)
-            if record is None:
-                arguments = {"uri": job.uri, "settings": job.settings}
-                arguments |= {"keep": self.ledger.input_path(job)}
-                (record,) = self.perform([Task(tasks.plan, arguments, memory=_LIGHT)])
-            with self._claims[record["key"]]:
-                if self.ledger.find_done(record["key"]) is None:
-                    _File(self, job, record).encode()
+            record = self._plan(job)
+            if self.ledger.finished(job) is None:
+                self._encode_planned(job, record)
         except GvcodecError as error:
-            return str(error)
+            changed = "stamp" in record and _has_changed(job, record)
+            return _CHANGED if changed else str(error)
         return ""
 
     def _end(self, job: Job, error: str) -> None:
@@ -132,92 +99,105 @@ class Driver:
             if job.uri not in error:
                 error = f"{job.uri}: {error}"
             self.errors[job.name] = error
-            self.ledger.fail(job, error)
-        with self._turn:
-            if self._ended is not None:
-                self._ended(job, error)
+            self.ledger.update(job, error=error)
+            if self._count is not None:
+                self._count.plan(job, 0)
+        if self._ended is not None:
+            self._ended(job, error)
 
+    def _plan(self, job: Job) -> Row:
+        """The record with the plan of the input as it is now."""
+        record = self.ledger.record(job)
+        if "plan" in record and not _has_changed(job, record):
+            return record
+        task = Task(tasks.plan, {"uri": job.uri, "settings": job.settings})
+        (planned,) = self._perform([task])
+        key = job.key(planned.pop("content"))
+        if record.get("key", key) != key:
+            uris.remove_folder(self.ledger.chunk_folder(record["key"]))
+        return self.ledger.update(job, key=key, **planned)
 
-class _File:
-    def __init__(self, driver: Driver, job: Job, record: Row) -> None:
-        self._driver, self._job = driver, job
-        self._ledger = driver.ledger
-        self._plan = Plan.unpack(record["plan"])
-        self._key, self._cores, self._memory = record["key"], record["cores"], record["memory"]
-        self._folder = self._ledger.chunk_folder(self._key)
-
-    def encode(self) -> None:
-        if self._memory > self._driver.engine.memory:
-            size = f"{self._plan.width}×{self._plan.height}"
-            raise FileFailed(
-                f"{self._job.uri}: chunks of {size} take about {self._memory >> 20} MiB to encode, "
-                f"there are {self._driver.engine.memory >> 20}"
-            )
-        rate, header_q = self._job.settings.rate, None
-        name = self._ledger.output_name(self._job, self._key)
-        output = uris.join(self._ledger.out, name)
-        if rate is not None and rate.whole:
-            (joined,) = rows = self._driver.perform([self._task(0, _WHOLE, output=output)])
-        else:
-            if rate is not None and len(self._plan.chunks) > 1:
-                # The index that meets the target in the middle of the video.
-                middle = len(self._plan.chunks) // 2
-                usual = f"usual-{middle:05d}"
-                (row,) = self._results([usual], [self._task(middle, usual)])
-                header_q = round(row["q"])
-            rows, joined = self._code(header_q, output)
-        self._ledger.finish(self._key, name, self._rows(joined, rows, name))
-
-    def _code(self, header_q: int | None, output: str) -> tuple[list[Row], Row]:
-        """Rows of the chunks, coded anew where they are missing, and of the joined file."""
-        names = [f"{n:05d}" for n in range(len(self._plan.chunks))]
-        wanted = [self._task(n, name, header_q) for n, name in enumerate(names)]
-        rows = self._results(names, wanted)
-        chunks = [uris.join(self._folder, f"{name}.gvc") for name in names]
-        arguments = self._common() | {"chunks": chunks, "output": output}
-        memory = _LIGHT + _LIGHT_A_PIXEL * self._plan.width * self._plan.height
-        (joined,) = self._driver.perform([Task(tasks.join, arguments, self._cores, memory)])
-        return rows, joined
-
-    def _results(self, names: Sequence[str], wanted: Sequence[Task]) -> list[Row]:
-        """The results of these tasks, read from the ledger where an earlier run has them."""
-        there = self._ledger.results(self._key)
-        missing = [(n, task) for n, task in zip(names, wanted, strict=True) if n not in there]
-        # The longest first: at the end no core waits for one that began late.
-        chunks = self._plan.chunks
-        missing.sort(key=lambda item: -chunks[item[1].arguments["number"]].frames)
-        found = self._driver.perform([task for _, task in missing])
-        there |= {name: result for (name, _), result in zip(missing, found, strict=True)}
-        return [there[name] for name in names]
-
-    def _common(self) -> Row:
-        job = self._job
-        return {"uri": job.uri, "settings": job.settings, "plan": self._plan, "cores": self._cores}
-
-    def _task(self, number: int, name: str, header_q: int | None = None, output: str = "") -> Task:
-        """Encode a chunk, to `output` or among the chunks."""
-        place, keep = (uris.join(self._folder, f"{name}.{kind}") for kind in ("gvc", "json"))
-        wanted = {"number": number, "output": output or place, "keep": keep, "header_q": header_q}
-        return Task(tasks.encode, self._common() | wanted, self._cores, self._memory)
-
-    def _rows(self, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:
-        settings, plan = self._job.settings, self._plan
-        same = {
-            "output": output,
-            "width": plan.width,
-            "height": plan.height,
-            "base": settings.config.base,
-            "base_model": settings.base_model,
-            "painter_model": settings.painter,
+    def _encode_planned(self, job: Job, record: Row) -> None:
+        plan, rate = Plan.unpack(record["plan"]), job.settings.rate
+        if self._count is not None:
+            self._count.plan(job, plan.frames)
+        numbers, header_q = range(len(plan.chunks)), None
+        if rate is not None and not rate.whole and len(numbers) > 1:
+            # The index that meets the target in the middle of the video.
+            middle = len(numbers) // 2
+            (row,) = self._code(job, record, {middle: f"usual-{middle:05d}"})
+            header_q = round(row["q"])
+        names = {number: f"{number:05d}" for number in numbers}
+        rows = self._code(job, record, names, header_q)
+        output = self.ledger.output_of(job)
+        arguments = self._common(job, record) | {
+            "chunks": [self.ledger.chunk_path(record["key"], name) for name in names.values()],
+            "output": uris.join(self.ledger.out, output),
         }
-        whole: Row = {"chunk": None, "first": 0, "cores": self._cores}
-        for column in ("seconds", "cpu", "fitted"):
-            whole[column] = round(sum(row[column] for row in chunks), 3)
-        for column in ("q", "psnr_y"):
-            known = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
-            if known:
-                whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
-        notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
-        incomplete = next((row["incomplete"] for row in chunks if row.get("incomplete")), "")
-        rows = [same | whole | joined | {"notes": list(notes), "incomplete": incomplete}]
-        return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]
+        (joined,) = self._perform([Task(tasks.join, arguments, record["cores"])])
+        if "no gain" in joined:
+            self.ledger.finish(job, "no gain", joined["no gain"])
+            return
+        table = _table_of(job, plan, joined, rows, output)
+        lost = _CHANGED if _has_changed(job, record) else table[0]["incomplete"]
+        self.ledger.finish(job, "incomplete" if lost else "done", lost, output=output, rows=table)
+
+    def _code(
+        self, job: Job, record: Row, names: dict[int, str], header_q: int | None = None
+    ) -> list[Row]:
+        """Rows of chunks by their numbers and names; those that an earlier run coded stay."""
+        places = {n: self.ledger.chunk_path(record["key"], name) for n, name in names.items()}
+        rows = {number: tasks.find_coded(place) for number, place in places.items()}
+        missing = [number for number, row in rows.items() if row is None]
+        common = self._common(job, record) | {"header_q": header_q}
+        wanted = (common | {"number": number, "output": places[number]} for number in missing)
+        coded = self._perform([Task(tasks.encode, each, record["cores"]) for each in wanted])
+        rows |= zip(missing, coded, strict=True)
+        return [row for row in rows.values() if row is not None]
+
+    def _common(self, job: Job, record: Row) -> Row:
+        """Arguments that all tasks on a planned file have."""
+        plan, cores = Plan.unpack(record["plan"]), record["cores"]
+        return {"uri": job.uri, "settings": job.settings, "plan": plan, "cores": cores}
+
+    def _perform(self, wanted: Iterable[Task]) -> list[Any]:
+        """Values of tasks. Raises `TaskError` once one has failed."""
+        futures = {self.engine.submit(task): task for task in wanted}
+        try:
+            for future in as_completed(futures):
+                value = future.result()
+                if self._count is not None and futures[future].call is tasks.encode:
+                    self._count.add(value["frames"])
+        finally:
+            for future in futures:
+                future.cancel()
+        return [future.result() for future in futures]
+
+
+def _has_changed(job: Job, record: Row) -> bool:
+    """Whether the input is no longer the version that was planned."""
+    return bool(uris.stamp(job.uri) != record["stamp"])
+
+
+def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: str) -> list[Row]:
+    """Rows of the table: the file's, then those of its chunks."""
+    settings = job.settings
+    same = {
+        "output": output,
+        "width": plan.width,
+        "height": plan.height,
+        "base": settings.config.base,
+        "base_model": settings.base_model,
+        "painter_model": settings.painter,
+    }
+    whole: Row = {"chunk": None, "first": 0, "cores": chunks[0]["cores"]}
+    for column in ("seconds", "cpu", "fitted"):
+        whole[column] = round(sum(row[column] for row in chunks), 3)
+    for column in ("q", "psnr_y"):
+        known = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
+        if known:
+            whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
+    notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
+    incomplete = next((row["incomplete"] for row in chunks if row["incomplete"]), "")
+    rows = [same | whole | joined | {"notes": list(notes), "incomplete": incomplete}]
+    return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]

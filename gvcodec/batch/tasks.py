@@ -1,43 +1,114 @@
-"""Tasks of workers: plan a file, encode a chunk, join the chunks.
+"""Tasks of workers: plan a file, encode a chunk, join the chunks; and the settings that they have.
 
-Each writes what it comes to itself, chunks as streams, results as JSON at `keep`, the latter last:
-where that is, everything is. Chunks, cores and threads depend on the video and the settings alone,
-so every engine and every number of jobs writes the same bytes."""
+A chunk is written as a stream, then its row of the table as JSON beside it. Chunks, cores and
+threads depend on the video and the settings alone, so every engine and every number of jobs writes
+the same bytes."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from statistics import fmean
 from typing import Any, BinaryIO
 
-from gvcodec.bases import base_of
-from gvcodec.batch.ledger import Settings
+import gvcodec
+from gvcodec import layers
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.quality import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike, tokens_of
-from gvcodec.errors import WrongModelError
+from gvcodec.errors import NoGainError, UsageError, WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
+from gvcodec.painter.open import has_torch, painter_id
 from gvcodec.rate import one_pass
 from gvcodec.rate.one_pass import Budget
+from gvcodec.rate.quality import require_metric
 from gvcodec.rate.size import encode_to
-from gvcodec.rate.target import encode_for
+from gvcodec.rate.target import Target, encode_for
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json, write_whole
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
 _COMPARED = 4
+#: Frames of a chunk where keyframes are as far apart as they like.
+_USUAL_CHUNK = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a video is to be encoded with; it goes to workers and, as a hash, into names. `rate`:
+    None = the q of `config`. `chunk`: frames. Ids of models in hexadecimal digits, "" without
+    one. `least_gain`: the share of a source that its file has to save, None = any."""
+
+    config: EncoderConfig
+    rate: Budget | Target | None = None
+    start: float = 0.0
+    frames: int | None = None
+    chunk: int = _USUAL_CHUNK
+    input: InputOptions = field(default_factory=InputOptions)
+    base_model: str = ""
+    painter: str = ""
+    gvc1d: str = ""
+    least_gain: float | None = None
+    version: str = gvcodec.__version__
+
+
+def make_settings(
+    config: EncoderConfig,
+    rate: Budget | Target | None = None,
+    start: float = 0.0,
+    frames: int | None = None,
+    chunk: int = 0,
+    input_options: InputOptions | None = None,
+    least_gain: float | None = None,
+) -> Settings:
+    """What is found on this machine holds for all workers: models, and what leads fitting. `chunk`
+    0: as far as keyframes may be apart. Raises `UsageError` for what cannot be encoded in chunks,
+    `MissingWeightsError`."""
+    if config.low_delay:
+        raise UsageError("low delay is for streams that are made as they are sent, not for chunks")
+    if config.maxrate:
+        raise UsageError("maxrate holds from the first frame to the last, chunks cannot share it")
+    if input_options is not None and input_options.fps is not None:
+        raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
+    if isinstance(rate, Target):
+        require_metric(rate.metric)
+    config = replace(config, zone_start=start if config.zones else 0.0)
+    config.resolve()
+    painter, _ = painter_id(config)
+    led_by = ""
+    if config.fits and painter and has_torch():
+        from gvcodec.perceptual import guide_network
+
+        leader = guide_network(config.fit_by)
+        led_by = leader[0] if leader else config.fit_by
+    known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
+    ids = layers.base_model_id(config), painter
+    base, drawn = (model.hex() if model else "" for model in ids)
+    wanted, tokens = input_options or InputOptions(), _tokens_model(config)
+    return Settings(
+        known, rate, start, frames, chunk or length, wanted, base, drawn, tokens, least_gain
+    )
+
+
+def _tokens_model(config: EncoderConfig) -> str:
+    """The id of the model of latent tokens, "" without any. Raises `MediaError`."""
+    if not config.has_tokens:
+        return ""
+    from gvcodec.gvc1d.files import choose_pair, pair_id
+
+    return pair_id(choose_pair(config.model)).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,36 +216,28 @@ def boundaries(keys: Sequence[bool], length: int) -> list[int]:
 
 #: Frames.
 _ALL = 1 << 40
-#: Bytes of fitting, measured (docs/batch.md) and rounded up: torch and crops take 550 MiB, samples
-#: of the video up to 600 MB in all; and bytes a pixel.
-_FITTING = (1400 << 20, 100)
 #: Pixels above which a task has another core, and the most it has.
 _A_CORE, _MOST_CORES = 2560 * 1440, 4
 
 
-def plan(uri: str, settings: Settings, keep: str) -> dict[str, Any]:
-    """The chunks of a video and the key of the work on it."""
+def plan(uri: str, settings: Settings) -> dict[str, Any]:
+    """The chunks of a video and the `cores` that each takes; which version of the input they are
+    of: its `stamp` and a hash of its `content`."""
     stamp = uris.stamp(uri)
     length = None if settings.rate is not None and settings.rate.whole else settings.chunk
     found = make_plan(uri, settings.start, settings.frames, length, settings.input)
-    record = {
-        "uri": uri,
-        "stamp": stamp,
-        "key": settings.key(uris.content_id(uri, stamp)),
-        "plan": found.pack(),
-        "cores": cores_of(found),
-        "memory": memory_of(settings, found),
-    }
-    write_json(keep, record)
-    return record
+    # One core, but more for a large picture, which takes the memory of several small ones.
+    cores = min(_MOST_CORES, 1 + found.width * found.height // (_A_CORE + 1))
+    content = uris.content_id(uri, stamp)
+    return {"stamp": stamp, "content": content, "plan": found.pack(), "cores": cores}
 
 
 def encode(
-    uri: str, settings: Settings, plan: Plan, number: int, cores: int, output: str, keep: str,
+    uri: str, settings: Settings, plan: Plan, number: int, cores: int, output: str,
     header_q: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """A chunk, as a stream at `output`. `header_q`: what its header says. With a budget it is the
-    whole file, with its sound."""
+    """A chunk, as a stream at `output`, and its row beside it. `header_q`: what its header says.
+    With a budget it is the whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])
     config = replace(settings.config, threads=cores, header_q=header_q)
     try:
@@ -201,8 +264,20 @@ def encode(
         "notes": coded.notes,
         "incomplete": plan.incomplete or coded.incomplete,
     }
-    write_json(keep, row)
+    write_json(f"{output}.json", row | {"hash": _hash_of(coded.data)})
     return row
+
+
+def find_coded(output: str) -> dict[str, Any] | None:
+    """The row of a chunk that an earlier run coded; None where it, or its row, is missing or is not
+    what was written, as after a power cut."""
+    row, data = uris.read_json(f"{output}.json"), uris.read_bytes(output)
+    is_whole = row and data is not None and row.pop("hash", None) == _hash_of(data)
+    return row if is_whole else None
+
+
+def _hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _code(
@@ -233,8 +308,26 @@ def _size_in(plan: Plan, frames: int, size: int, tracks: int) -> dict[str, Any]:
 def join(
     uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int, output: str
 ) -> dict[str, Any]:
-    """The chunks as one stream, with the tracks of the source. Everything is decoded on the way."""
-    with _open(uri, settings) as video, write_whole(output) as stream:
+    """The chunks as one stream. Where the file saves too little nothing is written, and the row has
+    nothing but "no gain", which says so."""
+    try:
+        with write_whole(output) as stream:
+            row = _join_into(stream, uri, settings, plan, chunks, cores)
+            _check_gain(uri, settings, row["bytes"])
+    except NoGainError as error:
+        return {"no gain": str(error)}
+    return row
+
+
+def _join_into(
+    stream: BinaryIO, uri: str, settings: Settings, plan: Plan, chunks: list[str], cores: int
+) -> dict[str, Any]:
+    """With the tracks of the source; everything is decoded on the way. A file with a budget is its
+    only chunk."""
+    if settings.rate is not None and settings.rate.whole:
+        stream.write(uris.read_bytes(chunks[0]) or b"")
+        return find_coded(chunks[0]) or {}
+    with _open(uri, settings) as video:
         part = settings.frames is not None or settings.input.until is not None
         splicer = _splice(chunks, video, stream, cores, part)
     size, tracks = splicer.writer.size, splicer.writer.track_size
@@ -245,16 +338,14 @@ def join(
     }
 
 
-def memory_of(settings: Settings, plan: Plan) -> int:
-    """Bytes that encoding a chunk takes at most."""
-    costs = [base_of(settings.config.base).encoding]
-    costs += [_FITTING] * (bool(settings.painter) and settings.config.fits)
-    return sum(fixed + a_pixel * plan.width * plan.height for fixed, a_pixel in costs)
-
-
-def cores_of(plan: Plan) -> int:
-    """One, but more for a large picture, which takes the memory of several small ones."""
-    return min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
+def _check_gain(uri: str, settings: Settings, size: int) -> None:
+    """Raises `NoGainError` where the file saves less of its source than is wanted."""
+    source = uris.size_of(uri) or 0
+    if settings.least_gain is not None and size > (1 - settings.least_gain) * source:
+        raise NoGainError(
+            f"{size} bytes of the source's {source} would save less than "
+            f"{100 * settings.least_gain:g} %: nothing was written"
+        )
 
 
 def _open(uri: str, settings: Settings) -> VideoReader:

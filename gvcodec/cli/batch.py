@@ -6,19 +6,29 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+from collections import Counter
 from typing import Any, NoReturn
 
+from gvcodec.api import job as api
 from gvcodec.batch import inputs
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import open_engine
-from gvcodec.batch.ledger import TABLE, Job, Ledger, make_settings, summary_of
+from gvcodec.batch.ledger import TABLE, Job, Ledger, summary_of
+from gvcodec.batch.tasks import make_settings
 from gvcodec.cli._arguments import add_progress, mode_of
 from gvcodec.cli.encode import coding_arguments, job_of
-from gvcodec.errors import BatchError, GvcodecError, MissingFileError, UsageError
+from gvcodec.errors import (
+    BatchError,
+    GvcodecError,
+    IncompleteSourceError,
+    MissingFileError,
+    NoGainError,
+    UsageError,
+)
 from gvcodec.util import uris
 from gvcodec.util.file_io import refuse_input
 from gvcodec.util.messages import count_noun, say
-from gvcodec.util.options import bytes_, integer
+from gvcodec.util.options import add_options, integer
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
 
@@ -54,20 +64,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run tasks on a Ray cluster: HOST:PORT, auto, or local to start one here",
     )
     add(
-        "--max-memory",
-        type=bytes_,
-        metavar="BYTES",
-        help="memory of all tasks on this machine together (90 %% of it)",
-    )
-    add(
         "--chunk",
         type=integer(12, 1 << 20),
         default=0,
         metavar="FRAMES",
         help="length of a chunk (as --keyint)",
     )
-    coding_arguments(parser)
+    _coding_arguments(parser)
     add_progress(parser)
+
+
+def _coding_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a row of a table may have, too."""
+    coding_arguments(parser)
+    add_options(parser, api.Job, group="outcome")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -84,30 +94,39 @@ def run(options: argparse.Namespace) -> None:
         say(f"{no_video} and skipped: {names}{more}")
     if not jobs:
         raise UsageError("there is no video among the inputs")
-    engine = open_engine(options.jobs, options.cluster, options.max_memory)
+    engine = open_engine(options.jobs, options.cluster)
     bar = ProgressBar(["code"], mode=mode_of(options), verbose=options.verbose)
     with engine, bar:
 
         def ended(job: Job, error: str) -> None:
-            say(error or _done(ledger, job))
+            say(error or _outcome(ledger, job))
 
-        driver = Driver(engine, ledger, FrameCount(bar, len(jobs)).heard, ended)
+        driver = Driver(engine, ledger, FrameCount(bar, len(jobs)), ended)
         driver.run(jobs)
-    say(summary_of(ledger.rows(jobs)))
-    if driver.errors:
-        failed = f"{len(driver.errors)} of {count_noun(len(jobs), 'file')} failed"
-        raise BatchError(f"{failed}; {uris.join(options.output, TABLE)} has a row for each")
+    rows = ledger.rows(jobs)
+    say(summary_of(rows))
+    table = f"{uris.join(options.output, TABLE)} has a row for each"
+    counts = Counter(row["status"] for row in rows if row.get("chunk") is None)
+    if counts["failed"]:
+        failed = f"{counts['failed']} of {count_noun(len(jobs), 'file')} failed"
+        raise BatchError(f"{failed}; {table}")
+    if counts["incomplete"] and not options.allow_damaged:
+        lost = count_noun(counts["incomplete"], "source is", "sources are")
+        raise IncompleteSourceError(f"{lost} incomplete; {table}")
+    if counts["no gain"]:
+        raise NoGainError(f"{count_noun(counts['no gain'], 'file')} would save too little; {table}")
     say(f"{options.output}: {count_noun(len(jobs), 'file')} done ({TABLE} has their figures)")
 
 
-def _done(ledger: Ledger, job: Job) -> str:
-    done = ledger.find_done(ledger.input(job).get("key", ""))
-    if done is None:
-        return f"{job.uri}: done"
-    row = done["rows"][0]
+def _outcome(ledger: Ledger, job: Job) -> str:
+    """A line about a file that did not fail."""
+    (row, *_) = ledger.rows([job])
+    if row["status"] == "no gain":
+        return f"{job.uri}: {row['error']}"
     psnr = f", PSNR-Y {row['psnr_y']:.2f} dB" if row.get("psnr_y") else ""
     size = f"{row['frames']} frames, {row['bytes']} bytes, {row['bpp']:.5f} bpp{psnr}"
-    return f"{job.uri}: {done['output']}, {size}"
+    lost = f"; incomplete: {row['error']}" if row["status"] == "incomplete" else ""
+    return f"{job.uri}: {row['output']}, {size}{lost}"
 
 
 def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
@@ -130,7 +149,13 @@ def jobs_of(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
 def _settings(options: argparse.Namespace) -> Any:
     job = job_of(options)
     return make_settings(
-        job.config, job.rate, job.start, job.frames, options.chunk, job.input_options
+        job.config,
+        job.rate,
+        job.start,
+        job.frames,
+        options.chunk,
+        job.input_options,
+        job.least_gain,
     )
 
 
@@ -141,7 +166,7 @@ class _Row(argparse.ArgumentParser):
 
 def _change(options: argparse.Namespace, row: dict[str, Any]) -> argparse.Namespace:
     parser = _Row(add_help=False, allow_abbrev=False)
-    coding_arguments(parser)
+    _coding_arguments(parser)
     changed = copy.copy(options)
     if {"q", *_RATES} & {name.replace("-", "_") for name in row}:
         vars(changed).update(dict.fromkeys(_RATES), max_size=None, target_of="mean")

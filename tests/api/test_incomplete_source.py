@@ -142,3 +142,19 @@ def test_bytes_after_a_matroska_segment_are_no_loss(tmp_path) -> None:
     path.write_bytes(KINDS["mkv"]() + bytes(500))
     film = read_film(path)
     assert (len(film.planes), film.reader.incomplete) == (25, "")
+
+
+@pytest.mark.parametrize("way", [{}, {"jobs": 1, "keyint": 10}])
+def test_a_source_that_grows_while_it_is_coded_is_incomplete(tmp_path, way) -> None:
+    """A recording that is still being copied."""
+    data, path = made("mpegts"), tmp_path / "in.ts"
+    path.write_bytes(data[: len(data) // 2])
+
+    def grow(state: gvcodec.State) -> None:
+        path.write_bytes(data)
+
+    with pytest.raises(IncompleteSourceError):
+        gvcodec.encode_file(path, tmp_path / "a.gvc", progress=grow, **QUICK | way)
+    # As it is now, it is whole.
+    done = gvcodec.encode_file(path, tmp_path / "a.gvc", overwrite=True, **QUICK | way)
+    assert done.frames == 25 and not done.incomplete

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gvcodec import cli
-from gvcodec.batch import tasks
 from gvcodec.batch.driver import FrameCount
-from gvcodec.batch.engines import Outcome, Task
-from gvcodec.batch.tasks import Chunk, Plan
+from gvcodec.batch.ledger import Job
+from gvcodec.batch.tasks import make_settings
+from gvcodec.config import EncoderConfig
 from gvcodec.types import Colour, VideoFormat
 from gvcodec.util import messages, progress
 from gvcodec.util.progress import ProgressBar, State
@@ -189,12 +189,12 @@ def test_quiet_and_verbose(source: Path, tmp_path, capsys) -> None:
 
 def test_a_batch_counts_frames(capsys) -> None:
     clock = Clock()
-    plan = Plan(64, 48, "25", 4.0, (Chunk(0, 60, 0, 60), Chunk(60, 40, 60, None)))
+    job = Job("a.mp4", make_settings(EncoderConfig()))
     with ProgressBar(["code"], mode="json", clock=clock) as bar:
-        count, arguments = FrameCount(bar, 2), {"uri": "a.mp4"}
-        count.heard(Task(tasks.plan, arguments), Outcome({"plan": plan.pack()}))
+        count = FrameCount(bar, 2)
+        count.plan(job, 100)
         clock.now += 30
-        count.heard(Task(tasks.encode, {**arguments, "plan": plan}), Outcome({"frames": 60}))
+        count.add(60)
     *_, second, last = map(json.loads, capsys.readouterr().err.splitlines())
     assert (second["frames"], second["total"], second["seconds_left"]) == (60, 200, 70)
     assert last["share"] == 1
