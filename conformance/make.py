@@ -223,8 +223,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "grown": _grown,
     "embedded": lambda: _encoded(3, embed_model=True),
     "tracks": lambda: _with_tracks(".gvc"),
-    "one-file.mkv": lambda: _with_tracks(".mkv"),
-    "one-file-mp4.mp4": lambda: _with_tracks(".mp4"),
+    # one-file.mkv and one-file-mp4.mp4 are release 1.0.0's, which had no `whole` entry.
+    "one-file-whole.mkv": lambda: _with_tracks(".mkv"),
+    "one-file-whole-mp4.mp4": lambda: _with_tracks(".mp4"),
     "gvc1d": _gvc1d,
     "latent": _latent,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),

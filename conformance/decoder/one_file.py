@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -17,6 +19,7 @@ from conformance.decoder.wire import Bytes, Damaged, crc16, crc32, require, svar
 DELIMITER, METADATA, PADDING = 2, 5, 15
 OURS = b"\x16" + MAGIC
 HEADER, PLACE, PACKET, TRAILER, STATE, TRACKS, GOP, END, SOUND = range(9)
+WHOLE = 64
 NUMBERS = {name: number for number, name in TYPES.items()}
 Entry = tuple[int, bytes]
 
@@ -76,6 +79,7 @@ def stream_of(data: bytes) -> bytes:
         sound = [data for unit in units for what, data in unit.entries if what == SOUND]
         header = [data for unit in units for what, data in unit.entries if what == HEADER]
         require(len(header) > 0, "no stream in this file")
+        _check_whole(units, [_digest(p for p in packets if p.stream is s) for s in others])
         pieces = []
         if sound:
             first = next(p for p in packets if p.stream is videos[0])
@@ -83,6 +87,24 @@ def stream_of(data: bytes) -> bytes:
             shift = first.pts * Fraction(first.time_base) - known.start * known.tick
             pieces = _pieces(packets, others, shift, sound[0])
     return _Maker(units, pieces, sound).stream()
+
+
+def _check_whole(units: list[Unit], tracks: list[bytes]) -> None:
+    """A file of format 1.1 says how many frames and which packets it has (The whole)."""
+    for what, data in units[-1].entries:
+        if what == WHOLE:
+            read, joined = Bytes(data), b""
+            for unit in units:
+                below = [entry for entry in unit.entries if entry[0] < WHOLE]
+                joined += b"".join(bytes([n]) + var(len(held)) + held for n, held in below)
+                joined += var(len(unit.payload)) + unit.payload
+            require(read.var() == len(units), "frames of the file")
+            require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
+            require(read.take(8) == hashlib.sha256(b"".join(tracks)).digest()[:8], "its tracks")
+
+
+def _digest(packets: Iterable[av.Packet]) -> bytes:
+    return hashlib.sha256(b"".join(map(bytes, packets))).digest()
 
 
 def _unit(data: bytes, is_key: bool) -> Unit:

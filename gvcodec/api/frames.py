@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.job import list_options, make_config
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
@@ -231,7 +231,8 @@ def _open(data: Source) -> BinaryIO:
     if not isinstance(data, str | os.PathLike | bytes | bytearray | memoryview):
         return unwrap(io.BufferedReader(Borrowed(data)), "stream")
     with open_source(data) as stream:
-        return io.BytesIO(stream.read())
+        whole = io.BytesIO(stream.read())
+        return ChangedStream(whole) if isinstance(stream, ChangedStream) else whole
 
 
 def _rate(frame_rate: Fraction | float) -> Fraction:

@@ -9,6 +9,7 @@ carry sound, subtitles, title and chapters.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ _LEB_BYTES, _LEB_LIMIT = 8, 1 << 32
 _MAX_ENTRIES, _MAX_OBUS = 1 << 12, 1 << 12
 _FIRST_SKIPPABLE = 64
 _MAX_FRAMES = 1 << 40
+_HASH_BYTES = 8
 
 
 class EntryType(IntEnum):
@@ -48,6 +50,8 @@ class EntryType(IntEnum):
     GOP = 6
     END = 7
     SOUND = 8
+    #: Since format 1.1. Readers of 1.0 skip it.
+    WHOLE = 64
 
 
 _KNOWN = frozenset(int(what) for what in EntryType)
@@ -95,6 +99,54 @@ class Unit:
         """Data of the first entry of this sort."""
         return next((entry.data for entry in self.entries if entry.what is what), None)
 
+    @property
+    def begins_sequence(self) -> bool:
+        """Whether a sequence header comes first, as before every keyframe."""
+        return bool(self.payload) and self.payload[0] >> 3 & 15 == _OBU_SEQUENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A `whole` entry: frames of the file, hash of its units (`UnitHash`), and of what its tracks
+    of sound and subtitles hold (`hash_of_tracks`)."""
+
+    frames: int
+    units: bytes
+    tracks: bytes
+
+    def entry(self) -> Entry:
+        return Entry(EntryType.WHOLE, encode_var(self.frames) + self.units + self.tracks)
+
+    @staticmethod
+    def read(data: bytes) -> Whole:
+        """Raises `DamagedStreamError`. Bytes after the last field are for later versions."""
+        cursor = Cursor(data, "metadata OBU")
+        return Whole(cursor.var(_MAX_FRAMES), cursor.take(_HASH_BYTES), cursor.take(_HASH_BYTES))
+
+
+class UnitHash:
+    """The hash over all units of a file, in order: their entries below 64, and their frames."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.frames = 0
+
+    def send(self, payload: bytes, entries: Iterable[Entry]) -> None:
+        """`payload`: of the frame packet."""
+        for entry in entries:
+            if entry.what < _FIRST_SKIPPABLE:
+                self._hash.update(_framed(entry))
+        self._hash.update(encode_var(len(payload)) + payload)
+        self.frames += 1
+
+    def digest(self) -> bytes:
+        return self._hash.digest()[:_HASH_BYTES]
+
+
+def hash_of_tracks(tracks: Iterable[bytes]) -> bytes:
+    """Of the SHA-256 of each track, over the data of all its packets."""
+    return hashlib.sha256(b"".join(tracks)).digest()[:_HASH_BYTES]
+
 
 def packet_entry(what: EntryType, packet: Packet) -> Entry:
     """An entry that holds an extended packet. Raises `ValueError` for other packets."""
@@ -108,10 +160,14 @@ def pack(entries: Iterable[Entry]) -> bytes:
     """A whole metadata OBU, with header and size."""
     body = _MAGIC + bytes([VERSION])
     for entry in entries:
-        body += bytes([entry.what]) + encode_var(len(entry.data)) + entry.data
+        body += _framed(entry)
     body += zlib.crc32(body).to_bytes(_CRC_BYTES, "little") + _TRAILING
     whole = bytes([METADATA_TYPE]) + body
     return bytes([_OBU_METADATA << 3 | _SIZED]) + encode_var(len(whole)) + whole
+
+
+def _framed(entry: Entry) -> bytes:
+    return bytes([entry.what]) + encode_var(len(entry.data)) + entry.data
 
 
 def parse(body: bytes) -> list[Entry] | None:

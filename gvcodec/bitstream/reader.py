@@ -43,6 +43,11 @@ class GopEntry:
     fitted: bool
 
 
+class ChangedStream(io.BufferedReader):
+    """What is left of a file that is not as it was written. Its base hash is all zeros, unless the
+    frames are those of the encoder."""
+
+
 class Reader:
     """`header` is read at once, `packets()` gives the rest in file order. `name` begins
     every error.
@@ -62,8 +67,9 @@ class Reader:
             self._stream = adopt_models(stream, self.header)
         except DamagedStreamError as error:
             raise DamagedStreamError(f"{name}: {error}") from error
-        #: Known once `packets()` came to the end of the file.
+        #: Known once `packets()` came to the end of the file; a `ChangedStream` may have none.
         self.base_hash: bytes | None = None
+        self.changed = isinstance(stream, ChangedStream)
         #: Counts so far: frame packets returned, bytes read, and bytes read of `tracks` packets.
         self.frames = 0
         self.size = self._header_size
@@ -130,7 +136,9 @@ class Reader:
 
     def name_file(self, error: DamagedStreamError) -> DamagedStreamError:
         """An error that a decoder raised over the packet given last, with file, packet and time."""
-        return error if error is self._own else self._damage_error(str(error))
+        if error is self._own or str(error).startswith(f"{self.name}: "):
+            return error
+        return self._damage_error(str(error))
 
     def gops(self) -> list[GopEntry]:
         """All GOPs, from the index at the end of a seekable stream; the read position stays. Raises
@@ -218,7 +226,8 @@ class Reader:
         # A pipe may stay open: whoever waits for its end would wait for ever.
         if self._stream.seekable() and self._stream.read(1):
             raise DamagedStreamError("bytes follow the end of the file")
-        self.base_hash = payload[:HASH_BYTES]
+        if not self.changed or any(payload[:HASH_BYTES]):
+            self.base_hash = payload[:HASH_BYTES]
 
     def _damage_error(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)

@@ -33,6 +33,7 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
+from gvcodec.bitstream.reader import ChangedStream
 from gvcodec.bitstream.varint import MAX_BYTES, Cursor
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.errors import DamagedStreamError
@@ -126,7 +127,8 @@ class Salvage:
             kind = packet.kind
             if kind is Kind.END:
                 yield from self._close_unseen()
-                self.base_hash = packet.payload[:HASH_BYTES]
+                if not isinstance(self._source, ChangedStream):
+                    self.base_hash = packet.payload[:HASH_BYTES]
                 return
             if kind is Kind.GOP:
                 yield from self._close(packet.payload)

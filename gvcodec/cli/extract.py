@@ -6,10 +6,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-from gvcodec.bitstream import Reader
+from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.container.opening import open_sink, open_stream
-from gvcodec.container.write import ONE_FILE, write_one_file
+from gvcodec.container.write import NOT_WRITTEN, ONE_FILE, write_one_file
 from gvcodec.edit.extract import extract
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     suffix = Path(options.output).suffix.lower()
     with open_stream(options.input) as source:
         if suffix in _STREAMS:
+            if isinstance(source, ChangedStream):
+                raise DamagedStreamError(f"{display_name(options.input)}: {NOT_WRITTEN}")
             with open_sink(options.output, options.overwrite) as output:
                 shutil.copyfileobj(source, output)
             say(f"{options.output}: the stream of {display_name(options.input)}, copied")

@@ -8,6 +8,7 @@ nothing here; tables of an MP4 file that claim more than the file has room for a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -19,13 +20,11 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer
 
-from gvcodec.bitstream.metadata_obu import Unit, take_apart
+from gvcodec.bitstream.metadata_obu import Unit, hash_of_tracks, take_apart
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import ANY_TEXT, Metadata, chapters_of
 from gvcodec.media.mp4_limits import check_mp4
-from gvcodec.media.timeline import rate_of_stream
 from gvcodec.media.tracks import TrackCopier, TrackReader
-from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.file_io import Borrowed
 
 _NOTHING_ELSE = {"protocol_whitelist": "none", "codec_whitelist": "none"}
@@ -60,11 +59,11 @@ class View(Borrowed):
 
 @dataclass(frozen=True, slots=True)
 class TimedUnit:
-    """A unit, when it is shown (seconds of the container), and whether it is a keyframe."""
+    """A unit, when it is shown (seconds of the container), and whether an edit list hides it."""
 
     unit: Unit
     seconds: Fraction
-    key: bool
+    hidden: bool = False
 
 
 class Demuxer:
@@ -86,7 +85,7 @@ class Demuxer:
                 if packet.pts is None or not packet.time_base:
                     raise DamagedStreamError("a frame has no timestamp")
                 unit = take_apart(bytes(packet))
-                yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_keyframe))
+                yield TimedUnit(unit, packet.pts * packet.time_base, bool(packet.is_discard))
 
     def tracks(self) -> Tracks | None:
         """Sound and subtitles, None where there are none that can be copied."""
@@ -97,18 +96,6 @@ class Demuxer:
             container.close()
             return None
         return Tracks(container, copier)
-
-    def format(self) -> VideoFormat:
-        """What the container says of the AV1 track."""
-        with self._open() as container, self._name_errors():
-            stream = self._av1(container)
-            context = stream.codec_context
-            colour = Colour(
-                int(context.color_primaries), int(context.color_trc), int(context.colorspace)
-            )
-            sar, rate = Fraction(stream.sample_aspect_ratio or 1), rate_of_stream(stream)
-            tick = Fraction(stream.time_base or Fraction(1, 1000))
-            return VideoFormat(stream.width, stream.height, rate, tick, 10, colour, sar)
 
     def describe(self) -> Metadata:
         """Title and chapters."""
@@ -142,7 +129,10 @@ class Demuxer:
                 raise
             raise DamagedStreamError(f"{self._name}: {error}") from error
         except MemoryError:
-            raise MemoryError("no memory for the container") from None
+            # FFmpeg refuses to allocate what a table claims.
+            raise DamagedStreamError(
+                f"{self._name}: the container asks for more memory than there is"
+            ) from None
         except (av.FFmpegError, ValueError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or os.strerror(5)
             raise DamagedStreamError(
@@ -157,6 +147,7 @@ class Tracks:
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer
         self._packets = self._read()
+        self._hashes = {stream.index: hashlib.sha256() for stream in writer.streams}
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
         self.begin: Fraction | None = None
@@ -180,12 +171,19 @@ class Tracks:
             self._next = None
             self.writer.copy(packet, self.shift)
 
+    def digest(self) -> bytes:
+        """Hash of what the tracks hold, the packets that are not copied among it."""
+        for _ in self._packets:
+            pass
+        return hash_of_tracks(track.digest() for track in self._hashes.values())
+
     def close(self) -> None:
         self._container.close()
 
     def _read(self) -> Iterator[av.Packet[Any]]:
         try:
             for packet in self._container.demux(self.writer.streams):
+                self._hashes[packet.stream.index].update(bytes(packet))
                 early = self.begin is not None and _seconds(packet) < self.begin
                 if packet.size and packet.pts is not None and not early:
                     yield packet

@@ -1,159 +1,229 @@
 """Reads a one-file (see `gvcodec.bitstream.metadata_obu`) as a stream.
 
-A file that is whole gives the packets that it was made from. One that was cut, joined or damaged is
-put together anew from the GOPs that are there, with base frames only where the packets for painting
-cannot be trusted."""
+A file that is whole gives the packets that it was made from. Of one that another tool cut, joined
+or changed, or that is damaged, the GOPs that are there come as a `ChangedStream`: with times by the
+container's clock, and without a hash, since nobody wrote such a stream."""
 
 import tempfile
 import zlib
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, islice
+from typing import BinaryIO, cast
 
 from gvcodec.base.standard.payloads import strip
-from gvcodec.bitstream import Kind, Packet, Writer
-from gvcodec.bitstream.metadata_obu import EntryType, Unit, closes, read_header, read_place
+from gvcodec.bitstream import (
+    HASH_BYTES,
+    ChangedStream,
+    Kind,
+    Packet,
+    PtsDecoder,
+    PtsEncoder,
+    SequenceHeader,
+    Writer,
+)
+from gvcodec.bitstream.metadata_obu import (
+    EntryType,
+    Unit,
+    UnitHash,
+    Whole,
+    closes,
+    hash_of_tracks,
+    read_header,
+    read_place,
+)
 from gvcodec.bitstream.varint import Cursor
+from gvcodec.codec.gops import BASE_WEIGHTS
 from gvcodec.container.demux import Demuxer, TimedUnit, Tracks
-from gvcodec.container.mend import mend
 from gvcodec.errors import DamagedStreamError
-from gvcodec.limits import DEFAULT, Limits
+from gvcodec.limits import DEFAULT, Limits, check
+from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.media.tracks import CHUNK
 from gvcodec.util.file_io import spooled
-from gvcodec.util.messages import say
+from gvcodec.util.messages import count_noun, say
 
-_END_BYTES = 8
 #: Packets of tracks that one `tracks` packet may hold.
 _MOST = 1 << 26
+#: Seconds by which a container's clock may be off: Matroska rounds to milliseconds.
+_COARSE = Fraction(1, 1000)
+#: Seconds between what two such times say.
+_OFF = 2 * _COARSE
 
 
 def as_stream(source: BinaryIO, kind: str, name: str) -> BinaryIO:
-    """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; says a line for
-    each change. Raises `DamagedStreamError`."""
+    """The stream in a one-file (`kind`: FFmpeg's demuxer), in a temporary file; where the file is
+    not as it was written, a `ChangedStream`, and a line says so. Raises `DamagedStreamError`."""
     source = spooled(source)
-    out: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+    out = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        read_units(Demuxer(source, kind, name), out, name, say, DEFAULT)
+        change = read_units(Demuxer(source, kind, name), cast(BinaryIO, out), name, DEFAULT)
     except BaseException:
         out.close()
         raise
     out.seek(0)
-    return out
+    if not change:
+        return cast(BinaryIO, out)
+    say(f"{name}: another tool changed it, or it is damaged: {change}")
+    return ChangedStream(out.detach())
 
 
-def read_units(
-    demuxer: Demuxer, out: BinaryIO, name: str, note: Callable[[str], None], limits: Limits
-) -> None:
-    """Write the stream of a container to `out`. Raises `DamagedStreamError`, `LimitError`."""
+def read_units(demuxer: Demuxer, out: BinaryIO, name: str, limits: Limits) -> str:
+    """Write the stream of a container to `out`. Says what is not as it was written, "" for a whole
+    file. Raises `DamagedStreamError`, `LimitError`."""
     try:
-        _copy(demuxer, out)
-    except _ChangedError:
-        out.seek(0)
-        out.truncate()
-        for line in mend(demuxer, out, name, limits):
-            note(f"{name}: {line}")
+        return _copy_whole(demuxer, out)
+    except _ChangedError as error:
+        change = str(error)
+    out.seek(0)
+    out.truncate()
+    try:
+        return f"{change}; {_copy_rest(demuxer, out, limits)}"
+    except DamagedStreamError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
+        raise DamagedStreamError(f"{name}: {error}") from error
 
 
 class _ChangedError(Exception):
-    """The file is not as it was written."""
+    """The frames are not as they were written; says how."""
 
 
-def _copy(demuxer: Demuxer, out: BinaryIO) -> None:
-    """Write the stream that a whole file was made from. Raises `_ChangedError` for others."""
-    copy: _Copy | None = None
+def _copy_whole(demuxer: Demuxer, out: BinaryIO) -> str:
+    """Write the stream that a whole file was made from. Says what of its sound is not as it was
+    written. Raises `_ChangedError` where frames are not."""
+    copy: _WholeCopy | None = None
     tracks = demuxer.tracks()
     try:
-        for timed in demuxer.units():
-            if copy is None:
-                copy = _Copy(timed, tracks, out)
+        units = demuxer.units()
+        opening = list(islice(units, 2))
+        for timed in chain(opening, units):
             try:
+                copy = copy or _WholeCopy(opening, tracks, out)
                 copy.send(timed)
             except DamagedStreamError as error:
-                raise _ChangedError from error
+                raise _ChangedError(f"frame {copy.frames if copy else 0}: {error}") from error
         if copy is None:
-            raise _ChangedError
-        copy.finish()
+            raise _ChangedError("it has no frames")
+        return copy.finish()
     finally:
         if tracks is not None:
             tracks.close()
 
 
-class _Copy:
-    def __init__(self, first: TimedUnit, tracks: Tracks | None, out: BinaryIO) -> None:
+class _WholeCopy:
+    """`opening`: the first two units, of a file of one frame that one."""
+
+    def __init__(self, opening: Sequence[TimedUnit], tracks: Tracks | None, out: BinaryIO) -> None:
+        first = opening[0]
         packed = first.unit.data_of(EntryType.HEADER)
         if packed is None:
-            raise _ChangedError
-        self._packed = packed
-        header = read_header(packed)
+            raise _ChangedError(next(iter(first.unit.damage), "its first frame has no header"))
+        self._packed, header = packed, read_header(packed)
         self._writer = Writer(out, header)
+        self._timing, self._tick = _open_timing(header), header.format.time_base
+        self._zero = _zero_of(header, opening)
         self._tracks = tracks
         self._gop_frames = self._crc = 0
         self._gop_open = False
-        self._hash: bytes | None = None
+        self._base_hash: bytes | None = None
+        self._hash, self._whole = UnitHash(), b""
         #: The container has tracks that were not in the stream.
         self._added = tracks is not None and not any(
             entry.what is EntryType.TRACKS for entry in first.unit.entries
         )
         if tracks is not None:
-            tracks.shift = first.seconds - header.start_pts * header.format.time_base
+            tracks.shift = self._zero
             if self._added:
                 self._write_tracks()
             else:
                 tracks.adopt(first.unit.data_of(EntryType.SOUND) or b"")
 
+    @property
+    def frames(self) -> int:
+        return self._writer.frames
+
     def send(self, timed: TimedUnit) -> None:
         """Take the next unit. Raises `_ChangedError`, `DamagedStreamError`."""
         unit = timed.unit
-        if unit.damage or self._hash is not None:
-            raise _ChangedError
+        if unit.damage:
+            raise DamagedStreamError(unit.damage[0])
+        if self._base_hash is not None:
+            raise _ChangedError(f"more follows its {count_noun(self.frames, 'frame')}")
         key = unit.data_of(EntryType.HEADER) is not None
         if key:
             self._begin_gop(unit)
-        elif timed.key:
-            raise _ChangedError
+        elif not self._gop_open:
+            raise _ChangedError(f"a keyframe is missing before frame {self.frames}")
+        if timed.hidden:
+            raise _ChangedError("its edit list leaves frames out")
         if self._added and self._tracks is not None:
             self._tracks.copy_until(timed.seconds)
             self._write_tracks(CHUNK)
+        for payload in _timing_in(unit):
+            self._timing.send(payload)
         for entry in unit.entries:
             if entry.what is EntryType.PACKET:
                 self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\0":
                 self._mark(entry.data)
+        self._check_time(timed.seconds)
         payload = strip("av1", unit.payload)
         self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
+        self._hash.send(payload, unit.entries)
         self._gop_frames += 1
         self._crc = zlib.crc32(payload, self._crc)
         self._after(unit)
 
-    def finish(self) -> None:
-        if self._hash is None or self._gop_open:
-            raise _ChangedError
+    def finish(self) -> str:
+        """All units have come. Says what of the tracks is not as it was written."""
+        if self._base_hash is None or self._gop_open:
+            raise _ChangedError("its end is missing")
+        whole = Whole.read(self._whole) if self._whole else None
+        if whole and (whole.frames, whole.units) != (self.frames, self._hash.digest()):
+            raise _ChangedError("packets between its frames are not those that were written")
+        found = hash_of_tracks(())
         if self._tracks is not None:
             self._tracks.copy_until(None)
             self._write_tracks()
-        self._writer.finish(self._hash)
+            found = self._tracks.digest()
+        self._writer.finish(self._base_hash)
+        if whole and whole.tracks != found:
+            return "its sound or subtitles are not those that were written"
+        return ""
 
     def _begin_gop(self, unit: Unit) -> None:
         place = unit.data_of(EntryType.PLACE)
-        same = unit.data_of(EntryType.HEADER) == self._packed
-        if self._gop_open or not same or place is None or read_place(place) != self._writer.frames:
-            raise _ChangedError
+        number = None if place is None else read_place(place)
+        if unit.data_of(EntryType.HEADER) != self._packed:
+            raise _ChangedError(f"another stream begins after {count_noun(self.frames, 'frame')}")
+        if number != self.frames or self._gop_open:
+            where = f"before frame {number}" if self.frames else "at its beginning"
+            raise _ChangedError(f"frames are missing {where}")
         self._gop_frames = self._crc = 0
         self._gop_open = True
+
+    def _check_time(self, seconds: Fraction) -> None:
+        late = seconds - self._zero - self._timing.receive() * self._tick
+        if late > _OFF or late < -_OFF and self.frames:
+            raise _ChangedError(f"the time of frame {self.frames} is not that which was written")
 
     def _after(self, unit: Unit) -> None:
         for entry in unit.entries:
             if entry.what is EntryType.GOP:
                 if not closes(entry.data, self._gop_frames, self._crc):
-                    raise _ChangedError
+                    raise DamagedStreamError("checksum of the GOP differs")
                 self._gop_open = False
             elif entry.what is EntryType.TRAILER:
                 self._writer.write(entry.packet)
             elif entry.what is EntryType.TRACKS and entry.data[:1] == b"\1":
                 self._mark(entry.data)
             elif entry.what is EntryType.END:
-                if len(entry.data) != _END_BYTES:
-                    raise _ChangedError
-                self._hash = entry.data
+                if len(entry.data) != HASH_BYTES:
+                    raise DamagedStreamError("a hash of another length")
+                self._base_hash = entry.data
+            elif entry.what is EntryType.WHOLE:
+                self._whole = entry.data
 
     def _mark(self, data: bytes) -> None:
         """The place of a `tracks` packet in the original stream."""
@@ -163,4 +233,229 @@ class _Copy:
 
     def _write_tracks(self, least: int = 0) -> None:
         if self._tracks is not None and (payload := self._tracks.writer.take(least)):
+            self._writer.write(Packet(Kind.TRACKS, payload))
+
+
+def _open_timing(header: SequenceHeader) -> PtsDecoder:
+    return PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
+
+
+def _timing_in(unit: Unit) -> Iterator[bytes]:
+    for entry in unit.entries:
+        if entry.what is EntryType.PACKET and entry.packet.kind is Kind.TIMING:
+            yield entry.packet.payload
+
+
+def _zero_of(header: SequenceHeader, opening: Sequence[TimedUnit]) -> Fraction:
+    """Seconds of the container at which tick 0 of the stream is shown, by the first unit. Where
+    sound begins before the pictures, a fragmented MP4 file, which has no edit list, shows the first
+    one earlier: then by the second."""
+    timing, zeros = _open_timing(header), []
+    for timed in opening:
+        for payload in _timing_in(timed.unit):
+            timing.send(payload)
+        zeros.append(timed.seconds - timing.receive() * header.format.time_base)
+    return zeros[-1] if zeros[-1] > zeros[0] + _OFF else zeros[0]
+
+
+@dataclass(slots=True)
+class _Survey:
+    """`header`: the first that can be read; `painted`: all keyframes have metadata that can be
+    read, `damaged`: a metadata OBU has not; `hidden`: frames that an edit list leaves out."""
+
+    header: SequenceHeader | None = None
+    painted: bool = True
+    damaged: bool = False
+    hidden: int = 0
+
+    def send(self, timed: TimedUnit) -> None:
+        unit = timed.unit
+        packed = unit.data_of(EntryType.HEADER)
+        if packed is not None:
+            self.header = self.header or read_header(packed)
+        elif _begins_gop(unit):
+            self.painted = False
+        self.damaged = self.damaged or bool(unit.damage)
+        self.hidden += timed.hidden
+
+
+def _begins_gop(unit: Unit) -> bool:
+    return unit.data_of(EntryType.HEADER) is not None or unit.begins_sequence
+
+
+def _copy_rest(demuxer: Demuxer, out: BinaryIO, limits: Limits) -> str:
+    """Write the GOPs of a file that is not whole, up to where another stream begins; says how much
+    that is. Raises `DamagedStreamError`, `LimitError`."""
+    survey = _Survey()
+    for timed in demuxer.units():
+        survey.send(timed)
+    header = survey.header
+    if header is None:
+        if survey.damaged:
+            raise DamagedStreamError("gvcodec's packets in it are damaged, other players show it")
+        raise DamagedStreamError("not a gvcodec file (AV1 without our metadata)")
+    if not survey.painted:
+        header = replace(header, painter_id=None)
+    if not survey.painted or survey.damaged:
+        # Tokens mean nothing without those before them.
+        header = replace(header, gvc1d_id=None)
+    check(header, False, limits)
+    tracks = demuxer.tracks()
+    try:
+        rest = _Rest(demuxer, tracks, out, header)
+        for timed in demuxer.units():
+            if not rest.send(timed):
+                break
+        frames = rest.finish()
+    finally:
+        if tracks is not None:
+            tracks.close()
+    told = f"{count_noun(frames, 'frame is', 'frames are')} left"
+    if survey.header is not None and header.painter_id != survey.header.painter_id:
+        told += ", base frames only"
+    if survey.hidden:
+        told += f", {survey.hidden} of which an edit list hides from players"
+    return told
+
+
+class _Rest:
+    """Units of a file that is not whole to a stream, whose first frame is shown at 0, unless it is
+    the first of its stream."""
+
+    def __init__(
+        self, demuxer: Demuxer, tracks: Tracks | None, out: BinaryIO, header: SequenceHeader
+    ) -> None:
+        self._demuxer, self._tracks, self._out, self._header = demuxer, tracks, out, header
+        self._writer: Writer | None = None
+        #: The frame before has its GOP open.
+        self._gop_open = False
+        self._place = self._gop_frames = self._crc = 0
+        self._weights = BASE_WEIGHTS
+        self._tick = header.format.time_base
+        #: The first frame, by the container's clock (seconds) and in the new stream (ticks).
+        self._begin, self._first = Fraction(0), 0
+        #: Seconds after it at which the next one is expected, ticks of the last one.
+        self._expected, self._last = Fraction(0), -1
+
+    def send(self, timed: TimedUnit) -> bool:
+        """Take the next unit; whether there can be more. Raises `DamagedStreamError` for frames
+        that the encoder did not write."""
+        unit, key = timed.unit, _begins_gop(timed.unit)
+        if not key and not self._gop_open:
+            return True
+        packed = unit.data_of(EntryType.HEADER)
+        if packed is not None and not self._fits(packed):
+            return False
+        if self._writer is None:
+            self._open(timed)
+        assert self._writer is not None
+        if key:
+            self._begin_gop(unit)
+        self._write_time(timed.seconds, key)
+        self._write_tracks(self._begin + self._expected, CHUNK)
+        for entry in unit.entries:
+            if entry.what is EntryType.PACKET and self._is_kept(entry.packet):
+                self._writer.write(entry.packet)
+        payload = strip("av1", unit.payload)
+        self._writer.write(Packet(Kind.KEY if key else Kind.INTER, payload))
+        self._gop_frames += 1
+        self._crc = zlib.crc32(payload, self._crc)
+        closing, frames = unit.data_of(EntryType.GOP), self._gop_frames
+        if closing is not None:
+            self._gop_open = False
+            if not closes(closing, frames, self._crc):
+                first = self._place
+                raise DamagedStreamError(
+                    f"frames {first} to {first + frames - 1} are not those that were written "
+                    f"(checksum of the GOP)"
+                )
+        return True
+
+    def finish(self) -> int:
+        """The number of frames."""
+        if self._writer is None:
+            raise DamagedStreamError("there is no frame left")
+        self._timing.send(max(self._first + round(self._expected / self._tick), self._last + 1))
+        if late := self._timing.take():
+            self._writer.write(Packet(Kind.TIMING, late))
+        self._write_tracks(None)
+        self._writer.finish(bytes(HASH_BYTES))
+        return self._writer.frames
+
+    def _fits(self, packed: bytes) -> bool:
+        """Whether a header is that of the same stream, but for when it begins."""
+        ours = self._header
+        other = replace(read_header(packed), start_pts=ours.start_pts, gvc1d_id=ours.gvc1d_id)
+        if ours.painter_id is None:
+            other = replace(other, painter_id=None)
+        return other == ours
+
+    def _open(self, timed: TimedUnit) -> None:
+        unit, fmt = timed.unit, self._header.format
+        packed, place = unit.data_of(EntryType.HEADER), unit.data_of(EntryType.PLACE)
+        whole = packed is not None and place is not None and read_place(place) == 0
+        self._begin = timed.seconds
+        self._first = read_header(packed).start_pts if whole and packed else 0
+        self._last = self._first - 1
+        self._timing = PtsEncoder(self._first, fmt.frame_rate, fmt.time_base)
+        self._writer = Writer(self._out, replace(self._header, start_pts=self._first))
+        for entry in unit.entries:
+            if entry.what is EntryType.PACKET and entry.packet.kind is Kind.MODEL:
+                self._writer.write(entry.packet)
+        if metadata := self._metadata(unit):
+            self._writer.write(Packet(Kind.METADATA, metadata))
+        if self._tracks is not None:
+            self._tracks.shift = self._begin - self._first * self._tick
+            self._tracks.begin = None if whole else self._begin
+
+    def _metadata(self, unit: Unit) -> bytes:
+        """What the stream says; title and chapters from the container, which cuts them."""
+        packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
+        payload = next((p.payload for p in packets if p.kind is Kind.METADATA), b"")
+        told = self._demuxer.describe().during(None, None, self._first * self._tick - self._begin)
+        made = replace(Metadata.unpack(payload), title=told.title, chapters=told.chapters).pack()
+        return made if len(made) <= MAX_PAYLOAD else payload
+
+    def _begin_gop(self, unit: Unit) -> None:
+        assert self._writer is not None
+        place = unit.data_of(EntryType.PLACE)
+        self._place = self._writer.frames if place is None else read_place(place)
+        self._gop_frames = self._crc = 0
+        self._gop_open = True
+        if self._header.painter_id is None:
+            return
+        # Each GOP has its weights with it.
+        packets = (e.packet for e in unit.entries if e.what in (EntryType.STATE, EntryType.PACKET))
+        fits = [packet.payload for packet in packets if packet.kind is Kind.FIT]
+        weights = fits[-1] if fits else BASE_WEIGHTS
+        if weights != self._weights:
+            self._writer.write(Packet(Kind.FIT, weights))
+            self._weights = weights
+
+    def _is_kept(self, packet: Packet) -> bool:
+        """Whether a packet means the same in the new stream. Weights are written with the GOP,
+        metadata and models with the first one; hashes and PSNR are those of the whole file."""
+        if packet.kind is Kind.LATENT:
+            return self._header.gvc1d_id is not None
+        return packet.kind in (Kind.SUMMARY, Kind.EXTRA)
+
+    def _write_time(self, seconds: Fraction, key: bool) -> None:
+        """When the next frame is shown, in ticks of the new stream. One that comes about when the
+        frame rate expects it comes then."""
+        assert self._writer is not None
+        since = seconds - self._begin
+        if abs(since - self._expected) <= _COARSE:
+            since = self._expected
+        self._expected = since + 1 / self._header.format.frame_rate
+        self._last = max(self._first + round(since / self._tick), self._last + 1)
+        self._timing.send(self._last)
+        if late := self._timing.take(self._writer.frames if key else None):
+            self._writer.write(Packet(Kind.TIMING, late))
+
+    def _write_tracks(self, until: Fraction | None, least: int = 0) -> None:
+        """Sound and subtitles up to a time of the container; None: all that are left."""
+        if self._tracks is None or self._writer is None:
+            return
+        self._tracks.copy_until(until)
+        if payload := self._tracks.writer.take(least):
             self._writer.write(Packet(Kind.TRACKS, payload))

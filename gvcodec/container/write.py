@@ -4,6 +4,7 @@ the container's own means. Nothing is re-encoded."""
 
 import contextlib
 import io
+import mmap
 import os
 import tempfile
 import zlib
@@ -18,9 +19,19 @@ from av.stream import Disposition
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.payloads import packet_of, restore
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, Reader, SequenceHeader
-from gvcodec.bitstream.metadata_obu import Entry, EntryType, packet_entry, put_in
+from gvcodec.bitstream.metadata_obu import (
+    Entry,
+    EntryType,
+    UnitHash,
+    Whole,
+    hash_of_tracks,
+    pack,
+    packet_entry,
+    put_in,
+)
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
+from gvcodec.container.demux import Demuxer
+from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
 from gvcodec.media.codec_parameters import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
@@ -38,6 +49,8 @@ _EXACT = {"fflags": "+bitexact"}
 #: and bytes from its name to width and height (16.16 bits each), by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
+#: Why a stream that another tool changed is not copied: the copy would be called right.
+NOT_WRITTEN = "is not as it was written; gvcodec repair makes a stream of what is left"
 
 
 def check_one_file(path: str, base: str) -> None:
@@ -108,14 +121,35 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
         try:
             for packet in reader.packets():
                 writer.send(packet)
-            assert reader.base_hash is not None
-            writer.finish(reader.base_hash)
+            if reader.changed or reader.base_hash is None:
+                raise DamagedStreamError(f"{reader.name}: {NOT_WRITTEN}")
+            whole, entries = writer.finish(reader.base_hash)
         finally:
             writer.close()
+        _seal(pending.temporary, kind, whole, entries)
         notes = [*writer.notes, *_show_size(header, pending.temporary, kind)]
     if writer.metadata.mastering or writer.metadata.light:
         notes.append("HDR metadata is kept for gvcodec, other players do not see it")
     return reader.frames, notes
+
+
+def _seal(path: Path, kind: str, whole: Whole, entries: list[Entry]) -> None:
+    """Put the hash of the tracks, as they are read from the file, into the `whole` entry after
+    these entries."""
+    with open(path, "r+b") as file:
+        tracks = Demuxer(file, "mov" if kind == "mp4" else "matroska", str(path)).tracks()
+        if tracks is None:
+            return
+        try:
+            sealed = replace(whole, tracks=tracks.digest())
+        finally:
+            tracks.close()
+        before, after = (pack([*entries, one.entry()]) for one in (whole, sealed))
+        with mmap.mmap(file.fileno(), 0) as data:
+            at = data.rfind(before)
+            if at < 0:
+                raise MediaError(f"{path}: its last frame is not as it was written")
+            data[at : at + len(after)] = after
 
 
 def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:
@@ -180,6 +214,7 @@ class _Muxer:
         self._state: dict[Kind, bytes] = {}
         self._fresh: set[Kind] = set()
         self._frames = self._gop_frames = self._crc = 0
+        self._hash = UnitHash()
         self._described = False
 
     @property
@@ -200,8 +235,9 @@ class _Muxer:
             self._before.append(packet_entry(EntryType.PACKET, packet))
             self._note(packet)
 
-    def finish(self, base_hash: bytes) -> None:
-        """Write the last unit and the rest of the tracks."""
+    def finish(self, base_hash: bytes) -> tuple[Whole, list[Entry]]:
+        """Write the last unit and the rest of the tracks. Gives its `whole` entry, of a file
+        without tracks, and the entries before it."""
         if (unit := self._held) is None:
             raise DamagedStreamError("the stream holds no frames")
         self._close_gop(unit)
@@ -211,7 +247,12 @@ class _Muxer:
             elif entry.what is EntryType.PACKET:
                 unit.entries.append(Entry(EntryType.TRAILER, entry.data))
         unit.entries.append(Entry(EntryType.END, base_hash))
+        before = list(unit.entries)
+        self._hash.send(unit.payload, before)
+        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks(()))
+        unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
+        return whole, before
 
     def close(self) -> None:
         self._container.close()
@@ -223,6 +264,7 @@ class _Muxer:
         if self._held is not None:
             if key:
                 self._close_gop(self._held)
+            self._hash.send(self._held.payload, self._held.entries)
             self._write(self._held, unit.pts)
         if key:
             unit.entries = [

@@ -16,13 +16,19 @@ from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import PathName, Source, open_reader
 from gvcodec.container.write import one_file_suffix
-from gvcodec.errors import IncompleteSourceError, UsageError, incomplete_source
+from gvcodec.errors import (
+    DamagedStreamError,
+    IncompleteSourceError,
+    UsageError,
+    incomplete_source,
+)
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.reader import Frame, VideoReader
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name
+from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
 from gvcodec.util.psnr import MeanPsnr, psnr
 
@@ -144,6 +150,10 @@ def verify(
                 if frame.planes is not frame.base_frame:
                     paintings.send(originals.as_large(frame.planes), found, seconds)
         decoder.verify(reader.base_hash)
+    if reader.changed:
+        frames = count_noun(decoder.frames, "frame")
+        what = f"{frames} can be decoded, the file is not as it was written"
+        raise DamagedStreamError(f"{reader.name}: {what}")
     wanted = decoder.painted_wanted if painted else None
     verified = Verified(
         decoder.frames,

@@ -2,6 +2,7 @@
 players see the base frames, FFmpeg's copies and cuts can be painted, and damage is one line."""
 
 import io
+import json
 import re
 import subprocess
 import zlib
@@ -106,7 +107,7 @@ def test_newer_versions_and_entries(stream: bytes) -> None:
     def sealed(inside: bytes) -> bytes:
         return b"\x16" + inside + zlib.crc32(inside).to_bytes(4, "little") + b"\x80"
 
-    assert parse(sealed(b"\x89GVC\1\x40\2hi\1\1\5")) == [Entry(EntryType.PLACE, b"\5")]
+    assert parse(sealed(b"\x89GVC\1\x41\2hi\1\1\5")) == [Entry(EntryType.PLACE, b"\5")]
     for inside in (b"\x89GVC\2", b"\x89GVC\1\x3f\0", b"\x89GVC\1\1\5"):
         with pytest.raises(DamagedStreamError):
             parse(sealed(inside))
@@ -211,7 +212,8 @@ def test_a_piece_is_what_cut_makes(stream, tmp_path, ffmpeg, suffix, capsys):
     capsys.readouterr()
     found = read(piece)
     line = capsys.readouterr().err
-    assert "10 frames of a file that was changed" in line and line.count("\n") == 1
+    assert "or it is damaged: frames are missing at its beginning; 10 frames are left" in line
+    assert line.count("\n") == 1
     # The last frame's end is not in every container, when the source began in none.
     lost = Kind.TIMING, Kind.METADATA
     ours, theirs = ([p for p in packets_in(data) if p.kind not in lost] for data in (found, cut))
@@ -238,7 +240,7 @@ def test_joined_pieces_play_one_after_the_other(stream, tmp_path, ffmpeg, capsys
     copied(ffmpeg, tmp_path / "list", tmp_path / "j.mp4", "-f concat -safe 0")
     capsys.readouterr()
     joined = read(tmp_path / "j.mp4")
-    assert "36 frames of a file that was changed" in capsys.readouterr().err
+    assert "more follows its 18 frames; 36 frames are left" in capsys.readouterr().err
     with gvcodec.open(joined, fidelity=True) as video:
         times = [video.pts_of(number) for number in range(36)]
     assert times[:18] == TIMES and [t - times[18] for t in times[18:]] == TIMES
@@ -371,19 +373,27 @@ def without(unit: bytes) -> bytes:
     return take_apart(unit).payload
 
 
-@pytest.mark.parametrize("frame", [0, 5])
-@pytest.mark.parametrize("change", [flipped, without])
-def test_damaged_metadata_of_a_keyframe_leaves_base_frames(stream, tmp_path, frame, change, capsys):
+@pytest.mark.parametrize(
+    ("frame", "change", "why"),
+    [
+        (0, flipped, "metadata OBU: checksum differs"),
+        (5, flipped, "frame 5: metadata OBU: checksum differs"),
+        (0, without, "its first frame has no header"),
+        (5, without, "a keyframe is missing before frame 5"),
+    ],
+)
+def test_damaged_metadata_of_a_keyframe_leaves_base_frames(
+    stream, tmp_path, frame, change, why, capsys
+):
     path = changed(written(stream, tmp_path / "a.mp4"), tmp_path / "b.mp4", {frame: change})
     capsys.readouterr()
     found = read(path)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(f"gvcodec: b.mp4: frame {frame}: ")
-    assert any("base frames only" in line for line in lines)
+    line = capsys.readouterr().err
+    assert line.endswith(f"or it is damaged: {why}; 18 frames are left, base frames only\n")
     with gvcodec.open(found) as video:
         assert video.header.painter_id is None and not video.painted
         assert [video.pts_of(n) - video.pts_of(0) for n in range(18)] == TIMES
-    assert clips_equal(gvcodec.decode_planes(found), gvcodec.decode_planes(stream, fidelity=True))
+    assert clips_equal(gvcodec.decode_planes(path), gvcodec.decode_planes(stream, fidelity=True))
 
 
 def test_damaged_metadata_elsewhere_costs_no_painting(stream: bytes, tmp_path, capsys) -> None:
@@ -395,15 +405,10 @@ def test_damaged_metadata_elsewhere_costs_no_painting(stream: bytes, tmp_path, c
     assert fits == list(FITS.values())
 
 
-def test_all_metadata_damaged_still_shows(frames: list[Planes], tmp_path) -> None:
+def test_a_file_whose_metadata_is_all_damaged_is_refused(frames: list[Planes], tmp_path) -> None:
     path = written(made(frames[:6], "av1"), tmp_path / "a.mp4")
-    data = read(changed(path, tmp_path / "b.mp4", dict.fromkeys(range(6), spoiled)))
-    header = Reader(io.BytesIO(data)).header
-    assert (header.format.width, header.format.height, header.painter_id) == (64, 64, None)
-    with av.open(str(path)) as container:
-        shown = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]
-    for ours, theirs in zip(gvcodec.decode_planes(data), shown, strict=True):
-        assert np.array_equal(ours[0], theirs.astype(np.uint16) << 2)
+    with pytest.raises(DamagedStreamError, match="packets in it are damaged"):
+        read(changed(path, tmp_path / "b.mp4", dict.fromkeys(range(6), spoiled)))
 
 
 def spoiled(unit: bytes) -> bytes:
@@ -494,3 +499,143 @@ def test_a_browser_plays_it(stream: bytes, tmp_path) -> None:
             last = TIMES[-1] / 1000
             assert last < page.run(f"{which}.duration") < last + 0.2
             assert page.run(f"{which}.getVideoPlaybackQuality().totalVideoFrames") >= 15
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, ffmpeg: str) -> Path:
+    """Two seconds of pictures, 25 a second, that begin a little after their sound."""
+    path = tmp_path_factory.mktemp("source") / "source.mkv"
+    words = "-f lavfi -i testsrc2=s=64x48:r=25:d=2 -f lavfi -i sine=440:r=48000:d=2"
+    command = f"{ffmpeg} -v error -y {words} -c:v ffv1 -c:a pcm_s16le {path}"
+    subprocess.run(command.split(), check=True)
+    return path
+
+
+def refused_by_verify(path: Path, capsys) -> str:
+    """What `verify` says of a file, which it does not call right."""
+    capsys.readouterr()
+    run("verify", path, "--fidelity", code=3)
+    captured = capsys.readouterr()
+    assert "right" not in captured.out
+    return captured.err
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_not_called_right(stream, tmp_path, suffix, part, capsys):
+    """K2: a download that stopped. An MP4 file without its index is refused as a whole."""
+    whole = written(stream, tmp_path / f"a{suffix}")
+    cut = tmp_path / f"t{suffix}"
+    cut.write_bytes(whole.read_bytes()[: int(part * whole.stat().st_size)])
+    lines = refused_by_verify(cut, capsys)
+    if suffix != ".mp4":
+        assert "its end is missing" in lines and "the file is not as it was written" in lines
+        run("decode", cut, tmp_path / "d.y4m", "--fidelity")
+        line = capsys.readouterr().err
+        assert line.count("or it is damaged: its end is missing; ") == 1
+
+
+def test_an_edit_list_that_hides_frames_is_said(stream, tmp_path, ffmpeg, capsys) -> None:
+    """K15: players do not show the frames between the keyframe and the cut."""
+    path = written(stream, tmp_path / "a.mp4")
+    cut = copied(ffmpeg, path, tmp_path / "c.mp4", f"-ss {TIMES[7] / 1000 - 0.001}")
+    assert "2 of which an edit list hides from players" in refused_by_verify(cut, capsys)
+
+
+def test_a_packet_that_is_lost_between_frames_is_noticed(stream, tmp_path, capsys) -> None:
+    """A tool that leaves a metadata OBU out, in a unit without a mark of its GOP."""
+
+    def with_another(packets: list[Packet]) -> list[Packet]:
+        at = [place for place, packet in enumerate(packets) if packet.is_frame][12]
+        return [*packets[:at], Packet(Kind.EXTRA, b"of a later version", 70), *packets[at:]]
+
+    path = written(rewritten(stream, with_another), tmp_path / "a.mp4")
+    other = changed(path, tmp_path / "b.mp4", {12: without})
+    assert "packets between its frames" in refused_by_verify(other, capsys)
+
+
+def test_times_that_are_not_those_written_are_noticed(stream, tmp_path, ffmpeg, capsys) -> None:
+    path = written(stream, tmp_path / "a.mp4")
+    slow = copied(ffmpeg, path, tmp_path / "b.mp4", "-itsscale 1.25")
+    assert "the time of frame 2 is not" in refused_by_verify(slow, capsys)
+
+
+@pytest.mark.parametrize("sound_of_file", ["copy", "opus", "aac"])
+def test_whole_remuxes_with_sound_verify(source, tmp_path, ffmpeg, sound_of_file, capsys) -> None:
+    """Between MP4 and Matroska, and as fragments, whose first picture is shown early."""
+    given = source
+    if sound_of_file == "aac":
+        given = tmp_path / "aac.mkv"
+        command = f"{ffmpeg} -v error -y -i {source} -c:v copy -c:a aac {given}"
+        subprocess.run(command.split(), check=True)
+    kept = "opus" if sound_of_file == "opus" else "copy"
+    first = tmp_path / "a.mp4"
+    gvcodec.encode_file(given, first, preset=10, fit=0, sound=kept)
+    wanted = gvcodec.verify(first)
+    chain = [
+        ("b.mkv", ""),
+        ("c.mp4", ""),
+        ("d.mp4", "-movflags frag_keyframe+empty_moov"),
+        ("e.mkv", ""),
+    ]
+    path = first
+    for name, after in chain:
+        path = copied(ffmpeg, path, tmp_path / name, after=after)
+        assert gvcodec.verify(path) == wanted, name
+
+
+def test_other_sound_is_noticed(source, tmp_path, ffmpeg, capsys) -> None:
+    whole = tmp_path / "a.mp4"
+    gvcodec.encode_file(source, whole, preset=10, fit=0, sound="opus")
+    silent = copied(ffmpeg, whole, tmp_path / "b.mp4", after="-an")
+    line = "its sound or subtitles are not those that were written"
+    assert line in refused_by_verify(silent, capsys)
+    run("decode", silent, tmp_path / "d.y4m")
+    assert line in capsys.readouterr().err
+    with av.open(str(whole)) as container:
+        middle = bytes(list(container.demux(audio=0))[20])
+    data = whole.read_bytes()
+    at = data.index(middle) + len(middle) // 2
+    whole.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+    assert line in refused_by_verify(whole, capsys)
+
+
+def test_a_changed_file_is_not_copied_as_a_whole_one(stream, tmp_path, capsys) -> None:
+    """What would be called right is made by `repair`, by name."""
+    whole = written(stream, tmp_path / "a.mkv")
+    cut = tmp_path / "t.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    for name in ("x.gvc", "x.mp4"):
+        run("extract", cut, tmp_path / name, code=3)
+        assert "gvcodec repair makes a stream of what is left" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+    run("repair", cut, tmp_path / "r.gvc")
+    capsys.readouterr()
+    run("verify", tmp_path / "r.gvc", "--fidelity")
+    assert "are right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["one-file.mkv", "one-file-mp4.mp4"])
+def test_files_of_format_1_0_are_verified_as_before(name: str) -> None:
+    """They have no `whole` entry."""
+    path = Path(__file__).resolve().parents[2] / "conformance/files" / name
+    assert not any(entry.what is EntryType.WHOLE for entry in entries_of(path))
+    wanted = json.loads(path.with_suffix(".json").read_text())
+    found = gvcodec.verify(path)
+    hashes = wanted["container"]["base_hash"], len(wanted["base"])
+    assert (found.base_hash, found.frames) == hashes
+
+
+def entries_of(path: Path) -> list[Entry]:
+    with av.open(str(path)) as container:
+        units = [take_apart(bytes(p)) for p in container.demux(video=0) if p.size]
+    return [entry for unit in units for entry in unit.entries]
+
+
+def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, tmp_path) -> None:
+    (data,) = [
+        entry.data
+        for entry in entries_of(written(stream, tmp_path / "a.mp4"))
+        if entry.what is EntryType.WHOLE
+    ]
+    assert metadata_obu.Whole.read(data).frames == 18 and len(data) == 1 + 8 + 8

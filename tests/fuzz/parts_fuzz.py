@@ -209,20 +209,17 @@ def small_painter() -> PainterNetwork:
 
 
 class _Units:
-    """Stands for a container: units at 25 a second, the first of every four called a keyframe."""
+    """Stands for a container: units at 25 a second."""
 
     def __init__(self, data: list[bytes]) -> None:
         self._data = data
 
     def units(self) -> Iterator[TimedUnit]:
         for number, unit in enumerate(self._data):
-            yield TimedUnit(take_apart(unit), Fraction(number, 25), number % 4 == 0)
+            yield TimedUnit(take_apart(unit), Fraction(number, 25))
 
     def tracks(self) -> None:
         return None
-
-    def format(self) -> VideoFormat:
-        return FORMAT
 
     def describe(self) -> Metadata:
         return Metadata("", ())
@@ -241,7 +238,7 @@ def units(data: bytes) -> None:
         sealed.append(b"\x2a" + encode_var(len(body)) + body + b"\x32\x01\x10")
     out = io.BytesIO()
     with contextlib.suppress(GvcodecError):
-        read_units(_Units(sealed), out, "fuzz", lambda line: None, Limits())
+        read_units(_Units(sealed), out, "fuzz", Limits())
     unit = take_apart(data)
     assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
 
