@@ -7,6 +7,7 @@ None; `eval.arguments` has the options that several commands share.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -47,16 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
                 modules[name].arguments(command)
         options = parser.parse_args(given)
         signals.OnAbort(_say_resumes)
-        with signals.guard_signals(last=arguments is None):
+        with signals.guard_signals() if arguments is None else contextlib.nullcontext():
             return modules[options.command].run(options) or 0
     except EvalError as error:
         print(f"eval: {error}", file=sys.stderr)
         return 1
-    except signals.Interrupted as interrupted:
-        if arguments is None:
-            signals.leave(interrupted.exit_code)
-        signals.abort()
-        return interrupted.exit_code
 
 
 def _say_resumes() -> None:

@@ -13,110 +13,35 @@
 All errors are a `GvcodecError` (module `gvcodec.errors`); a missing file is a `FileNotFoundError`
 too.
 
-Everything below is imported on first use, so that `import gvcodec` is fast and needs no torch.
+The names are those of `gvcodec.public`, which is imported when the first is used: `import gvcodec`
+is fast and needs no torch.
 """
 
-from __future__ import annotations
-
-from gvcodec.util import programs
-
-if (_installed := programs.installed_package(__path__[0])) is not None:
-    # Python was started in a checkout that is not built: its modules would miss the C++ core.
-    __path__[:] = [_installed]
-    __file__ = f"{_installed}/__init__.py"
-if programs.is_ours():
-    programs.leave_working_directory()
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: `python -m gvcodec` comes by before `__main__` has taken the working
+# directory, which may hold a file `typing.py`, off the path.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gvcodec.api.decoding import decode_file as decode_file
-    from gvcodec.api.encoding import encode_file as encode_file
-    from gvcodec.api.frames import decode as decode
-    from gvcodec.api.frames import decode_planes as decode_planes
-    from gvcodec.api.frames import encode as encode
-    from gvcodec.api.moments import search as search
-    from gvcodec.api.moments import summarize as summarize
-    from gvcodec.api.results import Decoded as Decoded
-    from gvcodec.api.results import Encoded as Encoded
-    from gvcodec.api.results import Found as Found
-    from gvcodec.api.results import Moment as Moment
-    from gvcodec.api.results import Summarized as Summarized
-    from gvcodec.bitstream import Reader as Reader
-    from gvcodec.bitstream import Writer as Writer
-    from gvcodec.codec.decoder import Decoder as Decoder
-    from gvcodec.codec.encoder import Encoder as Encoder
-    from gvcodec.config import EncoderConfig as EncoderConfig
-    from gvcodec.edit.cat import Joined as Joined
-    from gvcodec.edit.cat import cat as cat
-    from gvcodec.edit.cut import Cut as Cut
-    from gvcodec.edit.cut import cut as cut
-    from gvcodec.edit.info import Info as Info
-    from gvcodec.edit.info import info as info
-    from gvcodec.edit.repair import Repaired as Repaired
-    from gvcodec.edit.repair import repair as repair
-    from gvcodec.edit.verify import Verified as Verified
-    from gvcodec.edit.verify import verify as verify
-    from gvcodec.errors import DamagedStreamError as DamagedStreamError
-    from gvcodec.errors import GvcodecError as GvcodecError
-    from gvcodec.errors import IncompleteSourceError as IncompleteSourceError
-    from gvcodec.errors import LimitError as LimitError
-    from gvcodec.errors import MediaError as MediaError
-    from gvcodec.errors import MissingFileError as MissingFileError
-    from gvcodec.errors import NoGainError as NoGainError
-    from gvcodec.errors import UsageError as UsageError
-    from gvcodec.errors import VerificationError as VerificationError
-    from gvcodec.errors import WrongModelError as WrongModelError
-    from gvcodec.limits import Limits as Limits
-    from gvcodec.media.inputs import InputOptions as InputOptions
-    from gvcodec.util.progress import State as State
-    from gvcodec.video import Video as Video
-
-    open = Video
-
-_ERRORS = """DamagedStream Gvcodec IncompleteSource Limit Media MissingFile NoGain Usage
-    Verification WrongModel""".split()  # noqa: SIM905
-#: Module of each name.
-_PLACES = {
-    name: f"gvcodec.{module}"
-    for module, names in {
-        "api.decoding": "decode_file",
-        "api.encoding": "encode_file",
-        "api.frames": "decode decode_planes encode",
-        "api.moments": "search summarize",
-        "api.results": "Decoded Encoded Found Moment Summarized",
-        "bitstream": "Reader Writer",
-        "codec.decoder": "Decoder",
-        "codec.encoder": "Encoder",
-        "config": "EncoderConfig",
-        "errors": " ".join(f"{name}Error" for name in _ERRORS),
-        "limits": "Limits",
-        "media.inputs": "InputOptions",
-        "edit.cat": "Joined cat",
-        "edit.cut": "Cut cut",
-        "edit.info": "Info info",
-        "edit.repair": "Repaired repair",
-        "edit.verify": "Verified verify",
-        "util.progress": "State",
-        "video": "Video open",
-    }.items()
-    for name in names.split()
-}
-
-__all__ = sorted(_PLACES)  # noqa: PLE0605 (type checkers go by the names above)
+    from gvcodec.public import *
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         return _version()
-    if name not in _PLACES:
+    from importlib import import_module, util
+
+    # Python asks here before it imports a module of the package, too.
+    if name != "__all__" and (name[0] == "_" or util.find_spec(f"gvcodec.{name}")):
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), "Video" if name == "open" else name)
+    public = import_module("gvcodec.public")
+    if name != "__all__" and name not in public.__all__:
+        raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
+    return getattr(public, name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    from gvcodec import public
+
+    return [*public.__all__, "__version__"]
 
 
 def _version() -> str:

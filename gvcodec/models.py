@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, WrongModelError
+from gvcodec.util.signals import OnAbort
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,6 +121,7 @@ def _adopted() -> Path:
     """The folder of models that files brought along; gone when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="gvcodec-models-")
     atexit.register(folder.cleanup)
+    OnAbort(folder.cleanup)
     return Path(folder.name)
 
 

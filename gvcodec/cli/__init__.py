@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "" in (*_inputs(options), getattr(options, "output", None)):
                 raise UsageError("the name of a file is empty")
             silent = getattr(options, "quiet", False)
-            guard = signals.guard_signals(last=arguments is None)
+            guard = signals.guard_signals() if arguments is None else contextlib.nullcontext()
             with silence(silent), guard, protect_inputs(_inputs(options)):
                 _module(options.command).run(options)
     except GvcodecError as error:
@@ -77,13 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough.
         _standard_streams.drop_output()
         return GvcodecError.exit_code
-    except signals.Interrupted as interrupted:
-        if arguments is None:
-            # While the exception is held, so are the encoders that frames on its way made.
-            signals.leave(interrupted.exit_code)
-        signals.abort()
-        print("gvcodec: interrupted", file=sys.stderr)
-        return interrupted.exit_code
     except MemoryError:
         print("gvcodec: out of memory", file=sys.stderr)
         return GvcodecError.exit_code
@@ -99,10 +92,6 @@ def _write_errors() -> Iterator[None]:
     it, and with another exit code. That it cannot be written counts more than what came later."""
     try:
         yield
-    except KeyboardInterrupt:
-        # Whoever reads a pipe may have stopped reading.
-        _standard_streams.drop_output()
-        raise
     except BaseException:
         _standard_streams.finish()
         raise

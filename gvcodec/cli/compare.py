@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import tempfile
 from pathlib import Path
 
 from gvcodec.cli import encode
@@ -13,7 +12,7 @@ from gvcodec.cli._arguments import add_overwrite, add_progress, mode_of
 from gvcodec.compare import PEERS, compare
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
-from gvcodec.util.file_io import PendingFile, reread
+from gvcodec.util.file_io import PendingFile, reread, work_folder
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         options.input = stack.enter_context(reread(options.input))
         stream = Path(options.stream or "")
         if not options.stream:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gvcodec-"))
+            folder = stack.enter_context(work_folder())
             stream = Path(folder, "gvcodec.gvc")
             alone = {"sound": "none", "no_subtitles": True, "output": str(stream)}
             encode.run(argparse.Namespace(**vars(options) | alone))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-import tempfile
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.frames import FrameServer
 from gvcodec.player.server import PlayerServer, page_files
 from gvcodec.retrieval.files import moments
+from gvcodec.util.file_io import work_folder
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
@@ -126,7 +126,7 @@ def _stream_file(path: str) -> Iterator[Path]:
         if getattr(stream, "name", None) == path:
             yield Path(path)
             return
-        with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+        with work_folder() as folder:
             made = Path(folder) / "stream.gvc"
             with open(made, "wb") as file:
                 shutil.copyfileobj(stream, file)

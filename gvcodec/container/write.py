@@ -38,7 +38,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.mux_writer import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
-from gvcodec.util.file_io import PendingFile
+from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import say
 
 #: FFmpeg's muxers by the extension of a file that plays everywhere.
@@ -71,7 +71,7 @@ def one_file_suffix(path: str | None) -> str:
 
 def container_size(stream: bytes, suffix: str) -> tuple[int, int]:
     """Bytes of the file that plays everywhere, and of the sound and subtitles in it."""
-    with tempfile.TemporaryDirectory(prefix="gvcodec-") as folder:
+    with work_folder() as folder:
         path = Path(folder) / f"whole{suffix}"
         write_one_file(Reader(io.BytesIO(stream)), path, False, UNLIMITED)
         copied = tracks_in(str(path))

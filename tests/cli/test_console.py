@@ -64,13 +64,14 @@ def shell(command: str, stream: Path, **environment: str) -> subprocess.Complete
 
 
 FULL = b"gvcodec: standard output: cannot be written: No space left on device\n"
+CLOSED = b"gvcodec: standard output: cannot be written: Bad file descriptor\n"
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("gvcodec info $S >&-", b"gvcodec: standard output: is closed\n"),
-        ("gvcodec decode $S - --fidelity >&-", FULL.partition(b"No")[0] + b"is closed\n"),
+        ("gvcodec info $S >&-", CLOSED),
+        ("gvcodec decode $S - --fidelity >&-", CLOSED),
         ("gvcodec info - <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec encode - o.gvc <&-", b"gvcodec: standard input: is closed\n"),
         ("gvcodec info $S >/dev/full", FULL),
@@ -126,8 +127,7 @@ sys.exit(run())
 @MODES
 @pytest.mark.parametrize(
     ("raised", "code"),
-    [("KeyboardInterrupt", 130), ("BrokenPipeError", 1), ("ValueError", 1)]
-    + [("errors.DamagedStreamError('damaged')", 1)],
+    [("BrokenPipeError", 1), ("ValueError", 1)] + [("errors.DamagedStreamError('damaged')", 1)],
 )
 def test_whatever_ends_a_command_nothing_waits_in_standard_output(raised, code, unbuffered):
     """Lines before an error are out or dropped: the interpreter has nothing left to fail with."""
