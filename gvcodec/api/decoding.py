@@ -123,7 +123,7 @@ def decode_file(
     )
     with (
         protect_inputs([] if named is None else [named]),
-        ProgressBar(["code"], mode=progress, verbose=verbose) as bar,
+        ProgressBar(progress, verbose=verbose) as bar,
         contextlib.ExitStack() as stack,
     ):
         name, repaired = name_of(source), None

@@ -179,7 +179,7 @@ def _encode(job: Job, output: BinaryIO) -> Encoded:
     """In one piece. With a trial or passes the source is read more than once."""
     rate, tries = job.rate, shares(job.config)
     with contextlib.ExitStack() as stack:
-        bar = ProgressBar(_plan(job), mode=job.progress, verbose=job.verbose)
+        bar = ProgressBar(job.progress, job.verbose)
         stack.enter_context(bar)
         if tries or rate is not None:
             job = replace(job, source=stack.enter_context(reread(job.source)))
@@ -188,16 +188,6 @@ def _encode(job: Job, output: BinaryIO) -> Encoded:
         if tries:
             job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
         return _encode_once(job, output, bar)
-
-
-def _plan(job: Job) -> list[str]:
-    """Stages of an encode, for its bar."""
-    once = ["code", "fit", "paint"] if job.config.fits and has_torch() else ["code"]
-    if job.rate is None:
-        return ["probe"] * shares(job.config) + once
-    if isinstance(job.rate, Target):
-        return ["count", *4 * once]
-    return ["count", *3 * ["trial"], *once[:2], "code", "paint"]
 
 
 def _open(job: Job) -> VideoReader:

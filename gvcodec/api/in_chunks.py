@@ -57,7 +57,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         coded = [uris.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
         known = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
-        with engine, ProgressBar(["code"], mode=job.progress, verbose=job.verbose) as bar:
+        with engine, ProgressBar(job.progress, job.verbose) as bar:
             driver = Driver(engine, notebook, FrameCount(bar, 1))
             driver.run([task])
         if driver.errors:

@@ -51,7 +51,7 @@ def summarize(
         else:
             pending = stack.enter_context(PendingFile(name, overwrite=True))
             sink = stack.enter_context(open(pending.temporary, "wb"))
-        bar = stack.enter_context(ProgressBar(["code"], mode=progress))
+        bar = stack.enter_context(ProgressBar(progress))
         bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
         return Summarized(*making.summarize(reader, sink, chosen, stride, threads, limits, bar))
 

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
     if not jobs:
         raise UsageError("there is no video among the inputs")
     engine = open_engine(options.jobs, options.cluster)
-    bar = ProgressBar(["code"], mode=mode_of(options), verbose=options.verbose)
+    bar = ProgressBar(mode_of(options), options.verbose)
     with engine, bar:
 
         def ended(job: Job, error: str) -> None:

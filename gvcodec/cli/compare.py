@@ -19,8 +19,6 @@ from gvcodec.util.progress import ProgressBar
 
 HELP = "compare gvcodec with other encoders at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
-#: Attempts that a peer takes to come near the bytes, about.
-_USUAL = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
             encode.run(argparse.Namespace(**vars(options) | alone))
         peers = [name for name in options.peers.split(",") if name]
         input_options = encode.job_of(options).input_options
-        bar = ProgressBar(["code"] * _USUAL * len(peers), mode=mode_of(options))
+        bar = ProgressBar(mode_of(options))
         stages = list[str]()
 
         def watch(title: str, total: int, attempt: int, done: int) -> None:

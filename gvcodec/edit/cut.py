@@ -58,7 +58,7 @@ def cut(
         open_reader(source) as reader,
         open_sink(output, overwrite) as sink,
         memory_limit(reader.header, False, limits, hold),
-        ProgressBar(["code"], mode=progress if exact else "none") as bar,
+        ProgressBar(progress if exact else "none") as bar,
     ):
         bar.begin("cut", None)
         return _cut(reader, sink, begin, until, threads, limits, exact, bar)

@@ -138,7 +138,7 @@ def verify(
         stack.enter_context(memory_limit(reader.header, painted, limits, hold))
         originals = None if video is None else Originals(video, reader.header)
         base_frames, paintings = _Psnr(), _Psnr()
-        bar = stack.enter_context(ProgressBar(["code"], mode=progress))
+        bar = stack.enter_context(ProgressBar(progress))
         first, tick = reader.header.start_pts, reader.header.format.time_base
         for frame in bar(decoder.frames_of(reader.packets()), "check", _count(source, reader)):
             if decoder.tracks:
