@@ -79,7 +79,9 @@ def stream_of(data: bytes) -> bytes:
         sound = [data for unit in units for what, data in unit.entries if what == SOUND]
         header = [data for unit in units for what, data in unit.entries if what == HEADER]
         require(len(header) > 0, "no stream in this file")
-        _check_whole(units, [_digest(p for p in packets if p.stream is s) for s in others])
+        described = bool(sound) and len(ticks_of(sound[0])) == len(others)
+        tracks = [_digest(p for p in packets if p.stream is s) for s in others]
+        _check_whole(units, bytes([described]) + b"".join(tracks))
         pieces = []
         if sound:
             first = next(p for p in packets if p.stream is videos[0])
@@ -89,7 +91,7 @@ def stream_of(data: bytes) -> bytes:
     return _Maker(units, pieces, sound).stream()
 
 
-def _check_whole(units: list[Unit], tracks: list[bytes]) -> None:
+def _check_whole(units: list[Unit], tracks: bytes) -> None:
     """A file of format 1.1 says how many frames and which packets it has (The whole)."""
     for what, data in units[-1].entries:
         if what == WHOLE:
@@ -100,7 +102,7 @@ def _check_whole(units: list[Unit], tracks: list[bytes]) -> None:
                 joined += var(len(unit.payload)) + unit.payload
             require(read.var() == len(units), "frames of the file")
             require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
-            require(read.take(8) == hashlib.sha256(b"".join(tracks)).digest()[:8], "its tracks")
+            require(read.take(8) == hashlib.sha256(tracks).digest()[:8], "its tracks")
 
 
 def _digest(packets: Iterable[av.Packet]) -> bytes:

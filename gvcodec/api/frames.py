@@ -42,6 +42,8 @@ Frame: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | Planes"
 _KINDS = "an array or tensor (H, W, 3) or (3, H, W), a picture of PIL or three planes"
 #: Floats may be off by rounding: half a step of 8 bits.
 _SLACK = 0.5 / 255
+#: Largest denominator of a frame rate that is given as a float.
+_MOST_PARTS = 1_000_000
 
 
 def frames_of(given: Any) -> Iterator[Frame]:
@@ -237,7 +239,10 @@ def _open(data: Source) -> BinaryIO:
 
 def _rate(frame_rate: Fraction | float) -> Fraction:
     try:
-        return Fraction(frame_rate).limit_denominator(1_000_000)
+        if isinstance(frame_rate, np.floating):
+            # A float32 is not the number that was meant, but its shortest decimals are.
+            return Fraction(str(frame_rate)).limit_denominator(_MOST_PARTS)
+        return Fraction(frame_rate).limit_denominator(_MOST_PARTS)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"a frame rate of {frame_rate} is not possible") from None
 

@@ -52,7 +52,12 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, An
             near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
             raise UsageError(f"there is no option {name}{meant}")
-    return [{name: options[name] for name in some if name in options} for some in names]
+    return [{name: _plain(options[name]) for name in some if name in options} for some in names]
+
+
+def _plain(value: Any) -> Any:
+    """A tensor or an array of one number as that number."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> EncoderConfig:

@@ -366,7 +366,7 @@ def _splice(
             head = replace(reader.header, gvc1d_id=tokens)
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
-        check_alike(head, reader)
+        check_alike(head, reader.header, reader.name)
         gops, count = GopSource(reader.header, reader.packets(), UNLIMITED), 0
         for gop in gops:
             last = (gop.times[-1] + video.shift) * head.format.time_base

@@ -143,9 +143,10 @@ class UnitHash:
         return self._hash.digest()[:_HASH_BYTES]
 
 
-def hash_of_tracks(tracks: Iterable[bytes]) -> bytes:
-    """Of the SHA-256 of each track, over the data of all its packets."""
-    return hashlib.sha256(b"".join(tracks)).digest()[:_HASH_BYTES]
+def hash_of_tracks(tracks: Iterable[bytes], described: bool) -> bytes:
+    """Of the SHA-256 of each track, over the data of all its packets. `described`: the tracks are
+    those of the `sound` entry."""
+    return hashlib.sha256(bytes([described]) + b"".join(tracks)).digest()[:_HASH_BYTES]
 
 
 def packet_entry(what: EntryType, packet: Packet) -> Entry:

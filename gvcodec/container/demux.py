@@ -147,6 +147,8 @@ class Tracks:
     def __init__(self, container: InputContainer, writer: TrackCopier) -> None:
         self._container, self.writer = container, writer
         self._packets = self._read()
+        #: The tracks are as the stream describes them.
+        self._described = False
         self._hashes = {stream.index: hashlib.sha256() for stream in writer.streams}
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
@@ -155,7 +157,9 @@ class Tracks:
     def adopt(self, begin: bytes) -> None:
         """Before the first packet: take a stream's descriptions of the same tracks."""
         with contextlib.suppress(DamagedStreamError):
-            self.writer.adopt(TrackReader(begin))
+            like = TrackReader(begin)
+            self.writer.adopt(like)
+            self._described = self.writer.tracks == like.tracks
 
     def copy(self, count: int) -> None:
         """The next packets, as many as there are."""
@@ -175,7 +179,8 @@ class Tracks:
         """Hash of what the tracks hold, the packets that are not copied among it."""
         for _ in self._packets:
             pass
-        return hash_of_tracks(track.digest() for track in self._hashes.values())
+        tracks = (track.digest() for track in self._hashes.values())
+        return hash_of_tracks(tracks, self._described)
 
     def close(self) -> None:
         self._container.close()

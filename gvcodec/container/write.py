@@ -124,23 +124,25 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
             if reader.changed or reader.base_hash is None:
                 raise DamagedStreamError(f"{reader.name}: {NOT_WRITTEN}")
             whole, entries = writer.finish(reader.base_hash)
+            sound = writer.sound
         finally:
             writer.close()
-        _seal(pending.temporary, kind, whole, entries)
+        _seal(pending.temporary, kind, whole, entries, sound)
         notes = [*writer.notes, *_show_size(header, pending.temporary, kind)]
     if writer.metadata.mastering or writer.metadata.light:
         notes.append("HDR metadata is kept for gvcodec, other players do not see it")
     return reader.frames, notes
 
 
-def _seal(path: Path, kind: str, whole: Whole, entries: list[Entry]) -> None:
+def _seal(path: Path, kind: str, whole: Whole, entries: list[Entry], sound: bytes) -> None:
     """Put the hash of the tracks, as they are read from the file, into the `whole` entry after
-    these entries."""
+    these entries. `sound`: data of that entry."""
     with open(path, "r+b") as file:
         tracks = Demuxer(file, "mov" if kind == "mp4" else "matroska", str(path)).tracks()
         if tracks is None:
             return
         try:
+            tracks.adopt(sound)
             sealed = replace(whole, tracks=tracks.digest())
         finally:
             tracks.close()
@@ -207,6 +209,8 @@ class _Muxer:
         self._tracks: TrackReader | None = None
         self._muxed: TrackMuxer | None = None
         self.metadata = Metadata()
+        #: Data of the `sound` entry, empty without one.
+        self.sound = b""
         #: The unit of the newest frame, whose end is not known yet, and entries after it.
         self._held: _Unit | None = None
         self._before: list[Entry] = []
@@ -249,7 +253,7 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.END, base_hash))
         before = list(unit.entries)
         self._hash.send(unit.payload, before)
-        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks(()))
+        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks((), False))
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before
@@ -294,7 +298,8 @@ class _Muxer:
         before = len(self._tracks.waiting) if self._tracks else 0
         if self._tracks is None:
             self._tracks = TrackReader(payload, self._limits)
-            self._before.append(Entry(EntryType.SOUND, TrackWriter(self._tracks.tracks).take()))
+            self.sound = TrackWriter(self._tracks.tracks).take()
+            self._before.append(Entry(EntryType.SOUND, self.sound))
         else:
             self._tracks.send(payload)
         count = encode_var(len(self._tracks.waiting) - before)

@@ -4,7 +4,8 @@ bases may differ."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -18,7 +19,8 @@ from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
-from gvcodec.util.file_io import name_of, protect_inputs
+from gvcodec.util.file_io import as_name, name_of, protect_inputs
+from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
 _MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models")
@@ -51,20 +53,42 @@ def cat(
         raise UsageError("there is no stream to join")
     with contextlib.ExitStack() as stack:
         stack.enter_context(protect_inputs(names))
-        readers = [
-            Reader(stack.enter_context(open_source(source)), name_of(source)) for source in sources
-        ]
+        pieces = [_Piece(source, stack) for source in sources]
         sink = stack.enter_context(open_sink(output, overwrite))
-        stack.enter_context(memory_limit(readers[0].header, False, limits, hold))
-        return _cat(readers, sink, threads, limits)
+        stack.enter_context(memory_limit(pieces[0].header, False, limits, hold))
+        return _cat(pieces, sink, threads, limits)
 
 
-def _cat(readers: Sequence[Reader], output: BinaryIO, threads: int, limits: Limits) -> Joined:
-    first = readers[0].header
-    known = replace(first, gvc1d_id=tokens_of([reader.header for reader in readers]))
-    for reader in readers[1:]:
-        check_alike(known, reader)
-    tick = _common_tick([reader.header.format.time_base for reader in readers])
+class _Piece:
+    """A stream to join. Files are opened when it is their turn: there may be more of them than a
+    process may have open. What can be read but once stays open."""
+
+    def __init__(self, source: Source, stack: contextlib.ExitStack) -> None:
+        self._source, self.name = source, name_of(source)
+        self._reader: Reader | None = None
+        path = as_name(source)
+        if path is not None and os.path.isfile(path):
+            with silence(), open_source(source) as stream:
+                self.header = Reader(stream, self.name).header
+        else:
+            self._reader = Reader(stack.enter_context(open_source(source)), self.name)
+            self.header = self._reader.header
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Reader]:
+        if self._reader is not None:
+            yield self._reader
+            return
+        with open_source(self._source) as stream:
+            yield Reader(stream, self.name)
+
+
+def _cat(pieces: Sequence[_Piece], output: BinaryIO, threads: int, limits: Limits) -> Joined:
+    first = pieces[0].header
+    known = replace(first, gvc1d_id=tokens_of([piece.header for piece in pieces]))
+    for piece in pieces[1:]:
+        check_alike(known, piece.header, piece.name)
+    tick = _common_tick([piece.header.format.time_base for piece in pieces])
     start = round(first.start_pts * first.format.time_base / tick)
     header = replace(
         first,
@@ -76,33 +100,34 @@ def _cat(readers: Sequence[Reader], output: BinaryIO, threads: int, limits: Limi
     end = start
     notes: list[str] = []
     tracks = SplicedTracks(limits)
-    for reader in readers:
-        source = GopSource(reader.header, reader.packets(), limits)
-        own = reader.header.format.time_base
-        shift = end - round(reader.header.start_pts * own / tick)
-        is_last = reader is readers[-1]
+    for number, piece in enumerate(pieces):
+        own = piece.header.format.time_base
+        shift = end - round(piece.header.start_pts * own / tick)
+        is_last = number == len(pieces) - 1
         # Sound before the first picture belongs to the first stream, after the last to the last.
-        begin = None if reader is readers[0] else reader.header.start_pts * own
+        begin = piece.header.start_pts * own if number else None
         tracks.next_stream()
-        try:
-            for gop, following in with_next(source):
-                if reader is readers[0] and not gop.first:
-                    Metadata.unpack(source.metadata)
-                    splicer.metadata, splicer.models = source.metadata, source.models
-                tracks.read(gop)
-                stop = source.end if following is None else following.times[0]
-                until = None if is_last and following is None else stop * own
-                joined = following is None and not is_last
-                tracks.hand_on(splicer, begin, until, shift * tick, joined)
-                gop.times = [round(time * own / tick) for time in gop.times]
-                splicer.write(gop, shift)
-            if reader is not readers[0] and (lost := Metadata.unpack(source.metadata)):
-                # It belongs to the start of the file, which may be on its way already.
-                notes.append(
-                    f"{reader.name}: {', '.join(lost.parts())} left out, the first stream's hold"
-                )
-        except DamagedStreamError as error:
-            raise reader.name_file(error) from error
+        with piece.open() as reader:
+            source = GopSource(reader.header, reader.packets(), limits)
+            try:
+                for gop, following in with_next(source):
+                    if not number and not gop.first:
+                        Metadata.unpack(source.metadata)
+                        splicer.metadata, splicer.models = source.metadata, source.models
+                    tracks.read(gop)
+                    stop = source.end if following is None else following.times[0]
+                    until = None if is_last and following is None else stop * own
+                    joined = following is None and not is_last
+                    tracks.hand_on(splicer, begin, until, shift * tick, joined)
+                    gop.times = [round(time * own / tick) for time in gop.times]
+                    splicer.write(gop, shift)
+                if number and (lost := Metadata.unpack(source.metadata)):
+                    # It belongs to the start of the file, which may be on its way already.
+                    notes.append(
+                        f"{piece.name}: {', '.join(lost.parts())} left out, the first stream's hold"
+                    )
+            except DamagedStreamError as error:
+                raise reader.name_file(error) from error
         end = round(source.end * own / tick) + shift
     tracks.finish(splicer)
     splicer.finish(end)
@@ -122,9 +147,8 @@ def tokens_of(headers: Iterable[SequenceHeader]) -> bytes | None:
     return next((header.gvc1d_id for header in headers if header.gvc1d_id is not None), None)
 
 
-def check_alike(first: SequenceHeader, reader: Reader) -> None:
-    """Raises `UsageError` that says in what a stream differs."""
-    other = reader.header
+def check_alike(first: SequenceHeader, other: SequenceHeader, name: str) -> None:
+    """Raises `UsageError` that says in what a stream of this name differs."""
     for part, mine, theirs in (("", first, other), ("format ", first.format, other.format)):
         for entry in fields(mine):
             if entry.name in _MAY_DIFFER:
@@ -137,6 +161,6 @@ def check_alike(first: SequenceHeader, reader: Reader) -> None:
                     value.hex() if isinstance(value, bytes) else value for value in (left, right)
                 )
                 raise UsageError(
-                    f"{reader.name} does not fit: {part}{entry.name.replace('_', ' ')} "
+                    f"{name} does not fit: {part}{entry.name.replace('_', ' ')} "
                     f"{shown[1]}, not {shown[0]}"
                 )

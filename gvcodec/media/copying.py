@@ -34,7 +34,11 @@ def copier_of(
         for stream in others
         if stream.type in ("audio", "subtitle") and of_the_same_programme(stream, video)
     ]
-    if len(others) > len(copied):
+    pictures = [stream for stream in others if stream.type == "video"]
+    if video.frames == 1 and len(pictures) == len(others) > 0:
+        # Items of a HEIF file, which has no track.
+        notes.append(f"1 of {len(pictures) + 1} pictures of the file is coded")
+    elif len(others) > len(copied):
         kinds = ", ".join(sorted({stream.type for stream in others if stream not in copied}))
         notes.append(f"{count_noun(len(others) - len(copied), 'other track')} ({kinds}) left out")
     sound = options.sound or COPY

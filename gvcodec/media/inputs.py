@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, BinaryIO, Literal
 
 from gvcodec.errors import MediaError
+from gvcodec.media.mp4_limits import boxes
 from gvcodec.media.sound_coding import parse_sound
 from gvcodec.types import CODE_POINTS, Colour
 from gvcodec.util.options import documented, option, picture_size
@@ -31,12 +32,15 @@ _PATTERN = re.compile(r"%0?\d*d")
 _NUMBER = rb"(?:\s+|#[^\n]*\n)+([0-9]{1,9})"
 _PNM = re.compile(rb"P(?:4" + 2 * _NUMBER + rb"|([56])" + 3 * _NUMBER + rb")\s")
 _HEAD = 1 << 16
+#: In a motion photo: the picture's end, and some way behind it the first box of an MP4 file.
+_MOTION = re.compile(rb"\xff\xd9.{0,4096}?\0\0\0[\x10-\x80]ftyp[ -~]{4}", re.DOTALL)
+_MOST_PHOTO = 1 << 28
 #: In TIFF: the order of bytes, the tag of what a page is, bits of a smaller copy and of a mask.
 _TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _SUBFILE, _NOT_MEANT, _MOST_PAGES = 254, 5, 1000
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _NTSC = ("23.976", "23.98", "29.97", "59.94", "119.88")
-_MOST_RATE = 1000
+_MOST_RATE, _MOST_PARTS = 1000, 1_000_000
 _RANGES = {"limited": False, "tv": False, "full": True, "pc": True}
 _MOST_CODE = 255
 
@@ -48,6 +52,9 @@ def _frame_rate(text: str) -> Fraction:
         rate = Fraction(0)
     if text in _NTSC:
         rate = Fraction(round(rate) * 1000, 1001)
+    elif "/" not in text:
+        # Programs print a quotient with all the digits that they have.
+        rate = rate.limit_denominator(_MOST_PARTS)
     if not 0 < rate <= _MOST_RATE:
         raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate like 24 or 30000/1001")
     return rate
@@ -125,6 +132,11 @@ def list_pictures(path: str) -> list[str] | None:
     folder, name = os.path.split(path)
     if os.path.isdir(path):
         return _series(path, _in_folder(path))
+    if not os.path.exists(path) and "*" in name and os.path.isdir(folder or os.curdir):
+        raise MediaError(
+            f"{path}: no such file; of pictures name the folder ({folder or os.curdir}), "
+            "or their numbers (f%04d.png)"
+        )
     if os.path.exists(path) or len(_PATTERN.findall(name)) != 1:
         return None
     begin, end = (re.escape(part.replace("%%", "%")) for part in _PATTERN.split(name))
@@ -148,6 +160,21 @@ def holds_more(path: str) -> bool:
             return _PNM.match(file.read(_HEAD)) is not None
         order = _TIFF.get(head[:4])
         return _has_pages(file, order) if order else head[:2] == b"\xff\xd8" and b"MPF\0" in head
+
+
+def video_behind(path: str) -> bool:
+    """Whether a picture of a phone has a video behind it (a motion photo): a JPEG followed by an
+    MP4 file, or a HEIF file with the box `mpvd`."""
+    if not os.path.isfile(path) or os.path.getsize(path) > _MOST_PHOTO:
+        return False
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:2] == b"\xff\xd8":
+            return _MOTION.search(file.read()) is not None
+        if head[4:8] == b"ftyp":
+            end = file.seek(0, os.SEEK_END)
+            return any(name == b"mpvd" for name, _, _ in boxes(file, 0, end))
+        return False
 
 
 def _pnm_bytes(found: re.Match[bytes]) -> int:

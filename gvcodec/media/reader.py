@@ -25,7 +25,7 @@ import av
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.conversion import Conversion, location_of, read_stored
 from gvcodec.media.copying import DISCARD_ALL, Waiting, copier_of
-from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures
+from gvcodec.media.inputs import DEFAULT_RATE, InputOptions, holds_more, list_pictures, video_behind
 from gvcodec.media.metadata import Metadata, metadata_of
 from gvcodec.media.opening import Opened, read_pictures, reason, video_of
 from gvcodec.media.planes import checksum
@@ -229,7 +229,9 @@ class VideoReader:
         """A frame's new timestamp; a lower frame rate keeps the first of a period, else None."""
         if not self._drops:
             return pts
-        slot = math.floor(pts * self.tick * self.format.frame_rate + _SLOT_JITTER)
+        rate = self.format.frame_rate
+        jitter = min(_SLOT_JITTER, rate / self._rate / 4)
+        slot = math.floor(pts * self.tick * rate + jitter)
         if slot <= self._last_slot:
             return None
         self._last_slot = slot
@@ -537,6 +539,9 @@ class VideoReader:
         if several := [path for path in self.pictures or alone if holds_more(path)]:
             more = f" and of {count_noun(len(several) - 1, 'other file')}" * (len(several) > 1)
             note(f"only the first picture of {several[0]}{more} is coded")
+        if moving := [path for path in self.pictures or [self.name] if video_behind(path)]:
+            more = f" and of {count_noun(len(moving) - 1, 'other file')}" * (len(moving) > 1)
+            note(f"the video behind the picture of {moving[0]}{more} is left out (a motion photo)")
         if early := self._count_early():
             note(
                 f"{count_noun(early, 'frame')} before the first picture that can be decoded left "
@@ -625,7 +630,11 @@ class VideoReader:
         if total is None and self._stream.duration and self._stream.time_base:
             total = round(self._stream.duration * self._stream.time_base * self._rate)
         if total is None and self._container.duration:
-            total = round(Fraction(self._container.duration, av.time_base) * self._rate)
+            length = self._container.duration
+            if self._container.format.name.startswith("matroska"):
+                # It says when it ends. A recording need not begin at 0.
+                length -= max(0, self._container.start_time or 0)
+            total = round(Fraction(length, av.time_base) * self._rate)
         if total is not None and self._input_options.until is not None:
             total = min(total, math.ceil(self._input_options.until * self._rate))
         if total is not None:

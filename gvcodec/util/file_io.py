@@ -167,7 +167,11 @@ class Borrowed(io.RawIOBase):
         return bool(getattr(self._source, "seekable", lambda: True)())
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._source.seek(offset, whence)
+        place: int | None = self._source.seek(offset, whence)
+        if place is None:
+            # A memory-mapped file, before Python 3.13.
+            return int(cast(BinaryIO, self._source).tell())
+        return place
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         data = self._source.read(len(buffer))
@@ -257,6 +261,8 @@ class PendingFile:
         self.path = Path(path)
         self._overwrite = overwrite
         self._abort: OnAbort | None = None
+        if is_uri(os.fspath(path)):
+            raise UsageError(f"{path}: an output is a file of this machine, not a URI")
         refuse_input(path)
         try:
             refuse_folder(path)

@@ -18,6 +18,7 @@ from gvcodec.limits import Limits
 from gvcodec.types import stands
 from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input
 from gvcodec.util.sharing import Shared, in_turn
+from gvcodec.util.uris import absolute_path, is_uri, local_path
 
 
 class TimedStream(Shared):
@@ -31,6 +32,9 @@ class TimedStream(Shared):
         self._limits = limits
         with self._reader() as reader:
             self.header, self._gops = reader.header, reader.gops()
+        if (path := as_name(self._source)) is not None and not is_uri(path):
+            # Other processes and later calls may have another working folder.
+            self._source = absolute_path(local_path(path))
         self.follows = isinstance(self._source, str | os.PathLike | bytes)
         self._starts = [gop.first_frame for gop in self._gops]
         self._times: dict[int, list[int]] = {}

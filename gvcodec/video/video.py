@@ -83,6 +83,10 @@ class Video(TimedStream):
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
 
+    def __contains__(self, picture: object) -> bool:
+        """Raises `UsageError`: decoded pictures differ from any other, if by little."""
+        raise UsageError("a video is asked for frames by number or time, not whether one is in it")
+
     def __getitem__(self, key: int | slice | Sequence[int] | Array) -> Array:
         """One frame, or the frames of a slice, a list or a mask (`len(self)` truth values; array
         or tensor) stacked in one array."""
@@ -153,7 +157,11 @@ class Video(TimedStream):
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
         """The frames on screen at any time of [start, stop)."""
-        if not float(start_seconds) < float(stop_seconds):
+        try:
+            rises = float(start_seconds) < float(stop_seconds)
+        except (TypeError, ValueError):
+            raise UsageError("a range of time has two numbers, in seconds") from None
+        if not rises:
             raise UsageError("a range of time ends after it starts")
         first = self.number_at(start_seconds)
         return self.get_frames_at(range(first, self.number_at(stop_seconds, just_before=True) + 1))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gvcodec
 from gvcodec.api.in_chunks import part_folder
@@ -262,3 +263,45 @@ def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
         child.start()
         child.join(60)
         assert "fork" in queue.get() and video[0].shape == (48, 64, 3)
+
+
+def test_an_output_is_no_uri(video: Path) -> None:
+    with pytest.raises(UsageError, match="memory://x.gvc: an output is a file of this machine"):
+        gvcodec.encode_file(video, "memory://x.gvc", **FAST)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        (29.97002997002997, Fraction(30000, 1001)),
+        (np.float32(29.97), Fraction(2997, 100)),
+        (np.float32(23.976), Fraction(2997, 125)),
+        (np.float64(59.94), Fraction(2997, 50)),
+        (np.int64(24), Fraction(24)),
+    ],
+)
+def test_frame_rates_as_programs_give_them(tmp_path, given, rate: Fraction) -> None:
+    """K13."""
+    picture = np.full((48, 64, 3), 100, np.uint8)
+    assert gvcodec.info(gvcodec.encode([picture], frame_rate=given, **FAST)).frame_rate == str(rate)
+
+
+def test_a_quotient_with_all_its_digits_is_a_frame_rate(tmp_path) -> None:
+    for number in range(2):
+        Image.new("RGB", (64, 48), (90 * number, 9, 9)).save(tmp_path / f"f{number}.png")
+    words = ("--preset", 10, "--fit", "off", "-y")
+    for text, rate in (("29.97002997002997", "30000/1001"), ("30.0049627791563", "12092/403")):
+        run("encode", tmp_path, tmp_path / "a.gvc", "--rate", text, *words)
+        assert gvcodec.info(tmp_path / "a.gvc").frame_rate == rate
+
+
+def test_settings_may_be_tensors_of_one_number(video: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for q in (torch.tensor(55), np.array(55.0)):
+        assert gvcodec.encode_file(video, io.BytesIO(), **FAST | {"q": q}).frames == 8
+
+
+def test_a_quoted_star_names_the_folder(tmp_path, capsys) -> None:
+    run("encode", tmp_path / "*.png", tmp_path / "a.gvc", code=1)
+    line = capsys.readouterr().err
+    assert f"of pictures name the folder ({tmp_path})" in line and line.count("\n") == 1

@@ -1,5 +1,7 @@
 """Random access gives the frames and times of sequential decoding, in NumPy and torch."""
 
+import copy
+import mmap
 import os
 import pickle
 from pathlib import Path
@@ -116,3 +118,46 @@ def test_times_and_numbers_may_be_tensors_and_scalars() -> None:
             video.get_frames_played_at(wrong)
     with pytest.raises(UsageError, match="a time is a number"):
         video.get_frame_played_at([0.1, 0.2])
+
+
+def test_a_file_stays_the_one_that_was_opened(tmp_path, clip, monkeypatch) -> None:
+    """K8: workers and notebooks change the working folder, where another file has the name."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    (here / "b.gvc").write_bytes(made(clip, "av1"))
+    (there / "b.gvc").write_bytes(made(clip[::-1], "av1"))
+    monkeypatch.chdir(here)
+    for name in ("b.gvc", "../here/b.gvc"):
+        video = gvcodec.open(name, fidelity=True)
+        wanted, packed = video[16], pickle.dumps(video)
+        assert video.name == name
+        monkeypatch.chdir(there)
+        assert np.array_equal(video[16], wanted)
+        for other in (pickle.loads(packed), copy.deepcopy(video)):
+            assert np.array_equal(other[16], wanted)
+        monkeypatch.chdir(here)
+    with pytest.raises(gvcodec.MissingFileError, match="^nowhere.gvc: "):
+        gvcodec.open("nowhere.gvc")
+
+
+def test_a_memory_mapped_file_is_a_file(tmp_path, clip) -> None:
+    """H24: its `seek` gives None before Python 3.13."""
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(clip, "av1"))
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert np.array_equal(
+            gvcodec.open(mapped, fidelity=True)[7], gvcodec.open(path, fidelity=True)[7]
+        )
+        for read in (gvcodec.info, lambda one: gvcodec.verify(one, fidelity=True)):
+            mapped.seek(0)
+            assert read(mapped).frames == 18
+        mapped.seek(0)
+        assert len(list(gvcodec.decode(mapped, fidelity=True))) == 18
+
+
+def test_what_a_video_is_not_asked_for_is_said(clip) -> None:
+    video = gvcodec.open(made(clip, "av1"), fidelity=True)
+    with pytest.raises(UsageError, match="two numbers"):
+        video.get_frames_played_in_range(0, None)
+    with pytest.raises(UsageError, match="by number or time"):
+        video[0] in video  # noqa: B015

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -221,3 +223,20 @@ def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys
     damaged[-4] ^= 1
     (tmp_path / "b.bin").write_bytes(damaged)
     run("verify", tmp_path / "b.bin", code=3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_more_pieces_are_joined_than_files_may_be_open(tmp_path, clip: list[Planes]) -> None:
+    """K11: 1024 is usual on Linux, 256 on macOS."""
+    import resource
+
+    piece = tmp_path / "a.gvc"
+    piece.write_bytes(made(clip[:2], "av1"))
+    open_now = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 64
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 16, most[1]))
+    try:
+        joined = gvcodec.cat([piece] * 40, tmp_path / "c.gvc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert joined.frames == 80 and gvcodec.verify(tmp_path / "c.gvc", fidelity=True).frames == 80

@@ -39,7 +39,7 @@ _SOURCE = (
 @dataclass(frozen=True)
 class Facts:
     """What a file says: `shown`: hash of the frames that `decode` gives, `seconds`: when they are
-    shown, `sound`: the data of each track."""
+    shown, `sound`: description and data of each track."""
 
     frames: int
     base_hash: str
@@ -93,8 +93,10 @@ def facts(data: bytes) -> Facts:
                     tracks = TrackReader(packet.payload)
                 else:
                     tracks.send(packet.payload)
+    for number, track in enumerate(tracks.tracks if tracks is not None else ()):
+        tones[number] = hashlib.sha256(repr(track).encode())
     for piece in tracks.waiting if tracks is not None else ():
-        tones.setdefault(piece.track, hashlib.sha256()).update(piece.data)
+        tones[piece.track].update(piece.data)
     return Facts(
         verified.frames,
         verified.base_hash,

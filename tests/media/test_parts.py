@@ -1,6 +1,7 @@
 """Parts of a source, size and frame rate, exact cuts, subtitles where a part begins."""
 
 import io
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackPacket, TrackReader
-from tests.clips import add_video, put_pictures, put_planes, read_film
+from gvcodec.types import VideoFormat
+from tests.clips import add_video, put_pictures, put_planes, read_film, write_clip
 from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep
 
@@ -251,3 +253,22 @@ def test_a_subtitle_without_an_end_stays_until_the_next_one(videos: Path) -> Non
         tracks.waiting.append(TrackPacket(0, round(seconds / tick), 0, bytes([seconds])))
     tracks.keep(Fraction(3), None)
     assert [(p.pts * tick, p.data[0]) for p in tracks.waiting] == [(0, 2), (1, 4)]
+
+
+@pytest.mark.parametrize(("fps", "kept"), [(1, 4), (Fraction(1, 2), 2), (3, 12)])
+def test_a_timelapse_has_no_frame_too_many(tmp_path, fps: Fraction, kept: int) -> None:
+    """H20: the last frames of 4.0 s do not open another second."""
+    fmt = VideoFormat(32, 32, Fraction(25), Fraction(1, 25), 8)
+    write_clip(tmp_path / "a.mkv", fmt, moving_texture(32, 32, 100))
+    assert len(frames_of(tmp_path / "a.mkv", fps=Fraction(fps))) == kept
+
+
+def test_a_recording_that_begins_late_has_as_many_frames_as_are_expected(tmp_path) -> None:
+    """Matroska says when a file ends, not how long it is."""
+    fmt = VideoFormat(32, 32, Fraction(25), Fraction(1, 25), 8)
+    write_clip(tmp_path / "a.mkv", fmt, moving_texture(32, 32, 50))
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    command = f"{ffmpeg} -v error -i {tmp_path}/a.mkv -c copy -output_ts_offset 10 {tmp_path}/b.mkv"
+    subprocess.run(command.split(), check=True)
+    with VideoReader(tmp_path / "b.mkv") as reader:
+        assert reader.expected == 50

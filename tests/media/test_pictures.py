@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 import gvcodec as api
 from gvcodec.errors import MediaError
+from gvcodec.media.inputs import video_behind
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
@@ -220,3 +221,79 @@ def test_png_with_a_named_colour_profile(tmp_path, mode: str) -> None:
         "the ICC colour profile left out",
         "EXIF data, but for its orientation, left out",
     } <= set(lines)
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return (8 + len(body)).to_bytes(4) + name + body
+
+
+def full_box(name: bytes, version: int, *parts: bytes) -> bytes:
+    return box(name, bytes([version, 0, 0, 0]), *parts)
+
+
+def items_of(coded: bytes, count: int) -> bytes:
+    """An AVIF file whose items are the first frames of an AV1 .mp4, and that has no track."""
+    at = coded.index(b"av1C") - 4
+    config = coded[at : at + int.from_bytes(coded[at : at + 4])]
+    first = coded.index(b"mdat") + 4
+    table = coded.index(b"stsz") + 12
+    sizes = [int.from_bytes(coded[table + 4 * n :][:4]) for n in range(1, 1 + count)]
+    numbers = [n.to_bytes(2) for n in range(1, 1 + count)]
+    extent = bytes([0x81, 2])
+    size = full_box(b"ispe", 0, (64).to_bytes(4), (64).to_bytes(4))
+    uses = b"".join(n + b"\2" + extent for n in numbers)
+    shapes = box(b"ipco", config, size), full_box(b"ipma", 0, count.to_bytes(4), uses)
+    kinds = [full_box(b"infe", 2, n, bytes(2), b"av01", b"\0") for n in numbers]
+
+    def meta(begin: int) -> bytes:
+        places, at = b"", begin
+        for n, length in zip(numbers, sizes, strict=True):
+            places += n + bytes(4) + b"\0\1" + at.to_bytes(4) + length.to_bytes(4)
+            at += length
+        return full_box(
+            b"meta",
+            0,
+            full_box(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
+            full_box(b"pitm", 0, numbers[0]),
+            full_box(b"iloc", 1, bytes([0x44, 0]), count.to_bytes(2), places),
+            full_box(b"iinf", 0, count.to_bytes(2), *kinds),
+            box(b"iprp", *shapes),
+        )
+
+    head = box(b"ftyp", b"avif", bytes(4), b"mif1avifmiaf")
+    data = coded[first : first + sum(sizes)]
+    return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", data)
+
+
+def test_all_pictures_of_a_sequence_or_a_line(tmp_path) -> None:
+    """An animated AVIF has a track; a collection of pictures in one file has none."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    source = f"{ffmpeg} -v error -y -f lavfi -i testsrc2=s=64x64:r=25:d=0.2 -c:v libsvtav1 -g 1"
+    for name in ("a.avif", "a.mp4"):
+        command = [*source.split(), str(tmp_path / name)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert len(read_film(tmp_path / "a.avif").planes) == 5
+    (tmp_path / "b.avif").write_bytes(items_of((tmp_path / "a.mp4").read_bytes(), 3))
+    film = read_film(tmp_path / "b.avif")
+    assert len(film.planes) == 1
+    assert "1 of 3 pictures of the file is coded" in film.reader.notes
+
+
+def test_the_video_of_a_motion_photo_gets_a_line(tmp_path) -> None:
+    """H22: phones put an MP4 behind the JPEG, or into a box of the HEIF file."""
+    saved()(tmp_path / "a.jpg")
+    coded("libx264", "yuv420p")(tmp_path / "a.mp4")
+    picture, video = ((tmp_path / name).read_bytes() for name in ("a.jpg", "a.mp4"))
+    (tmp_path / "b.jpg").write_bytes(picture + b"MotionPhoto_Data" + video)
+    for name, wanted in (
+        ("a.jpg", []),
+        ("b.jpg", [f"the picture of {tmp_path}/b.jpg is left out"]),
+    ):
+        notes = read_film(tmp_path / name).reader.notes
+        assert [note for note in notes if "video behind" in note] == [
+            f"the video behind {words} (a motion photo)" for words in wanted
+        ]
+    assert not video_behind(str(tmp_path / "a.mp4"))
+    (tmp_path / "c.heic").write_bytes(box(b"ftyp", b"heicmif1") + box(b"mpvd", video))
+    assert video_behind(str(tmp_path / "c.heic"))
