@@ -28,7 +28,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import VideoWriter
+from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import VideoFormat, stands
@@ -103,9 +103,9 @@ def decode_file(
     verbose: bool = False,
     **options: Any,
 ) -> Decoded:
-    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .y4m or images
-    like frame%05d.png by the name of `output`; an open binary file gets y4m, standard output ("-")
-    what `form` says.
+    """Decode a stream to a video, as `gvcodec decode` does: .mp4, .mkv, .mov, .webm, .avi, .ts,
+    .gif, .y4m … or images like frame%05d.png by the name of `output`; an open binary file gets
+    y4m, standard output ("-") what `form` says.
 
     `source` is a path or an open binary file. From `start` seconds on to `end`, at most `frames`;
     scaled by `scale`: a size (width, height) or a factor. `crf` is the quality of the encoder,

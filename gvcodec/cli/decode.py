@@ -32,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "output",
         metavar="OUT",
-        help=".mp4, .mkv, .mov, .webm, .y4m, frame%%05d.png, or - = standard output (see -f)",
+        help=".mp4, .mkv, .mov, .webm, .avi, .ts, .gif, .y4m, frame%%05d.png, or - = standard "
+        "output (see -f)",
     )
     add_options(parser, Request)
     add_options(parser, Request, group="quality", exclusive=True)

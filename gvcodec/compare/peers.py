@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 import av
 
-from gvcodec.media.mux_writer import POOL_PIXELS
+from gvcodec.media.output import POOL_PIXELS
 from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
 from gvcodec.rate.bracket import Bracket
 from gvcodec.types import Planes, VideoFormat

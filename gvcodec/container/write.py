@@ -35,7 +35,7 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, U
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
 from gvcodec.media.codec_parameters import display_size, write_display_size
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import name_errors
+from gvcodec.media.output import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
 from gvcodec.util.file_io import PendingFile, work_folder

@@ -135,12 +135,14 @@ class Process:
         except OSError:
             self.fail()
 
-    def finish(self) -> None:
-        """Wait for its end, after all its output is read."""
+    def finish(self) -> str:
+        """Wait for its end, after all its output is read. Gives the first error that it went over,
+        "" without any."""
         self.close_input()
         if self._process.wait():
             self.fail()
         self._close()
+        return first_error(self._messages.decode(errors="replace"))
 
     def fail(self) -> NoReturn:
         """It is about to end by itself: what it says should arrive."""
@@ -150,8 +152,7 @@ class Process:
             self._process.kill()
             self._process.wait()
         self._close()
-        lines = self._messages.decode(errors="replace").strip().splitlines()
-        message = _PLACE.sub("", lines[-1]) if lines else "no message"
+        message = first_error(self._messages.decode(errors="replace")) or "no message"
         raise MediaError(f"ffmpeg with {self._what} failed: {message}")
 
     def kill(self) -> None:

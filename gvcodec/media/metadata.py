@@ -172,8 +172,7 @@ class Metadata:
     def describe(self, container: av.container.OutputContainer) -> None:
         """Give tags and chapters to a muxer, before it begins. MP4 and QuickTime have places for a
         few tags or, instead of those, a list of any names, as phones write it."""
-        places = _PLACES.get(container.format.name)
-        if places and {name for name, _ in self.tags} - set(places.split()):
+        if self.needs_list(container.format.name):
             flags = container.options.get("movflags", "")
             container.options["movflags"] = f"{flags}+use_metadata_tags"
         for name, text in self.tags:
@@ -194,6 +193,11 @@ class Metadata:
                     for number, chapter in enumerate(self.chapters)
                 ]
             )
+
+    def needs_list(self, kind: str) -> bool:
+        """Whether a file of this kind has no places for these tags but in such a list."""
+        places = _PLACES.get(kind)
+        return places is not None and bool({name for name, _ in self.tags} - set(places.split()))
 
     def lost_in(self, kind: str) -> list[str]:
         """Names of the tags that do not come back from a file of this kind, tried without a frame:

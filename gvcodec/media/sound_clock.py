@@ -65,6 +65,19 @@ def form_of(stream: Stream, data: bytes) -> int:
     return int.from_bytes(data[2:4]) & _ADTS_FORM
 
 
+def aac_config(frame: bytes) -> bytes:
+    """`AudioSpecificConfig` (ISO/IEC 14496-3) by the header of an ADTS frame; empty where that does
+    not say its channels."""
+    head = int.from_bytes(frame[2:4])
+    profile, rate, channels = head >> 14, head >> 10 & 15, head >> 6 & 7
+    return ((profile + 1) << 11 | rate << 7 | channels << 3).to_bytes(2) if channels else b""
+
+
+def adts_header(frame: bytes) -> int:
+    """Bytes of the header of an ADTS frame: two more where it has a checksum."""
+    return 7 if frame[1] & 1 else 9
+
+
 #: Of bytes 2 and 3 of an ADTS header: all bits of these fields, without the private bit.
 _ADTS_FORM = 0xFDC0
 _SKIP: Final = "skip_samples"

@@ -18,7 +18,6 @@ from av.stream import Disposition, Stream
 
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
-from gvcodec.media.decoding_times import COUNTS
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_clock import is_frame, silence
 from gvcodec.media.tracks import TrackPacket, TrackReader
@@ -55,6 +54,8 @@ _OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 #: Seconds without sound that are a hole.
 _HOLE = Fraction(1, 50)
+#: Kinds of files whose tables count the ticks from frame to frame in 31 bits.
+COUNTS = ("mp4", "mov")
 #: Packets of a track in a trial file: muxers look at the first ones.
 _TRIAL = 4
 

@@ -1,5 +1,5 @@
-"""Writes decoded frames: .mp4, .mkv, .mov, .webm, .y4m, numbered .png, or "-" (standard output:
-y4m, or Matroska with sound).
+"""Writes decoded frames: .mp4 and what else ffmpeg writes (`FILES`), .y4m, numbered .png, or "-"
+(standard output: y4m, or Matroska with sound).
 
     with open_writer("out.mp4", fmt) as writer:
         writer.write(planes, pts)
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.metadata import Metadata
-from gvcodec.media.mux_writer import FILES, PIPE, MuxWriter, VideoWriter, name_errors
+from gvcodec.media.output import FILES, PIPE, FileWriter, PipeWriter, VideoWriter, name_errors
 from gvcodec.media.planes import converts_matrix, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
@@ -51,12 +51,8 @@ def visually_lossless(path: str | os.PathLike[str], fmt: VideoFormat) -> float |
     """The `crf` for about 45 dB PSNR-Y and more; None for files that are lossless anyway."""
     if str(path) == "-" or not takes_tracks(path):
         return None
-    if Path(path).suffix.lower() == ".webm":
-        return _CRF_VP9
-    if fmt.width % 2 == 0 and fmt.height % 2 == 0:
-        return _CRF[fmt.bit_depth]
-    # The only encoder here for 10 bits and odd sizes is lossless.
-    return _CRF_VP9 if fmt.bit_depth == 8 else None
+    even = fmt.width % 2 == 0 and fmt.height % 2 == 0
+    return _CRF[fmt.bit_depth] if even and Path(path).suffix.lower() != ".webm" else _CRF_VP9
 
 
 def open_writer(
@@ -75,7 +71,7 @@ def open_writer(
     suffix = Path(path).suffix.lower()
     if str(path) != "-" and suffix not in (*FILES, ".y4m", ".png"):
         raise UsageError(
-            f"{path}: write to .mp4, .mkv, .mov, .webm, .y4m, .png (like frame%05d.png) or - (y4m)"
+            f"{path}: write to {', '.join(FILES)}, .y4m, .png (like frame%05d.png) or - (y4m)"
         )
     if form is not None and (str(path) != "-" or form not in ("y4m", PIPE)):
         raise UsageError(f"-f {form}: y4m and {PIPE} are for standard output (-)")
@@ -85,7 +81,7 @@ def open_writer(
         refuse_input("-")
         output = sys.stdout.buffer
         if form == PIPE:
-            return MuxWriter(output, PIPE, fmt, None, tracks, metadata or Metadata(), threads)
+            return PipeWriter(output, fmt, tracks, metadata or Metadata(), threads)
         return Y4mWriter(output, fmt, None)
     if suffix == ".png":
         return PngWriter(Path(path), fmt, overwrite)
@@ -93,8 +89,7 @@ def open_writer(
     try:
         if suffix == ".y4m":
             return Y4mWriter(open(pending.temporary, "wb"), fmt, pending)
-        kind = FILES[suffix]
-        return MuxWriter(pending, kind, fmt, crf, tracks, metadata or Metadata(), threads)
+        return FileWriter(pending, fmt, crf, tracks, metadata or Metadata(), threads)
     except BaseException:
         pending.discard()
         raise

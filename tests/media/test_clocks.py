@@ -17,7 +17,6 @@ from gvcodec.batch.tasks import make_plan
 from gvcodec.bitstream import Reader
 from gvcodec.container.write import write_one_file
 from gvcodec.errors import MediaError
-from gvcodec.media.decoding_times import DecodingTimes, FileClock
 from gvcodec.media.tracks import TrackReader
 from gvcodec.media.writer import open_writer
 from gvcodec.retrieval.files import open_summarised
@@ -267,34 +266,25 @@ def test_a_file_that_plays_everywhere_holds_a_pause(tmp_path, suffix: str) -> No
     assert times(tmp_path / f"b.{suffix}") == wanted
 
 
-@pytest.mark.parametrize("dts", [1, 54325817272369283, -54325817272369283, 0, -8])
-def test_a_packet_is_decoded_when_that_is_possible(dts: int) -> None:
-    """x265 leaves any decoding time in a video of two frames."""
-    decoding = DecodingTimes(Fraction(1))
-    decoding.send(0)
-    packet = packet_at(0, dts)
-    decoding.mend(packet)
-    assert packet.dts == (dts if -32 <= dts <= 0 else 0)
+@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_few_frames_of_ten_bits_are_at_their_times(tmp_path, suffix: str, frames: int) -> None:
+    """x265 decodes ahead by more frames than there are."""
+    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 24), 10)
+    with open_writer(tmp_path / f"a{suffix}", fmt, crf=20, threads=1) as writer:
+        for number, planes in enumerate(make_clip(64, 48, frames, seed=1)):
+            writer.write(planes, number)
+    seconds = read_film(tmp_path / f"a{suffix}").seconds
+    wanted = [Fraction(number, 24) for number in range(frames)]
+    assert seconds == pytest.approx(wanted, abs=0.001)
 
 
-def test_decoding_times_rise_after_one_that_was_mended() -> None:
-    decoding, found = DecodingTimes(Fraction(1)), []
-    for pts, dts in ((0, 0), (1, -(10**12)), (2, 10**12), (3, 0)):
-        decoding.send(pts)
-        packet = packet_at(pts, dts)
-        decoding.mend(packet)
-        found.append(packet.dts)
-    assert found == [0, 1, 2, 3]
-
-
-def test_times_in_a_coarser_clock_differ() -> None:
-    clock = FileClock("mp4", Fraction(1, 10**9))
-    found = [clock.send(pts) for pts in (0, 1, 2, 5000, 10**9)]
-    assert all(a < b for a, b in pairwise(found)) and found[-1] * clock.tick == 1
-    assert FileClock("matroska", Fraction(1, 10**9)).tick == Fraction(1, 10**9)
-
-
-def packet_at(pts: int, dts: int) -> av.Packet:
-    packet = av.Packet(b"x")
-    packet.time_base, packet.pts, packet.dts = Fraction(1, 24), pts, dts
-    return packet
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_in_a_coarser_clock_differ(tmp_path, suffix: str) -> None:
+    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 10**9))
+    times = [0, 1, 2, 5000, 10**9]
+    with open_writer(tmp_path / f"a{suffix}", fmt, crf=20, threads=1) as writer:
+        for planes, pts in zip(make_clip(64, 48, 5, seed=1), times, strict=True):
+            writer.write(planes, pts)
+    seconds = read_film(tmp_path / f"a{suffix}").seconds
+    assert all(a < b for a, b in pairwise(seconds)) and seconds[-1] == pytest.approx(1, abs=0.001)
