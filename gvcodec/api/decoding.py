@@ -235,12 +235,14 @@ class _Decoding:
         left_out += self._leave_out()
         outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
         checked = "base hash" if self._whole and not self._losses else "checksums"
-        outcome += [f"{held} of them repeated for lost ones"] * bool(held)
+        if held:
+            outcome.append(f"{held} of them repeated for lost ones")
         outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
         lost = [] if self._keeps else list(self._metadata.parts())
         if left_out and self._tracks:
             lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")
-        outcome += [f"{', '.join(lost)} left out: {request.target} cannot hold them"] * bool(lost)
+        if lost:
+            outcome.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
         return Decoded(written, tuple(outcome), tuple(self._losses))
 
     @property

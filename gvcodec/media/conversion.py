@@ -139,8 +139,10 @@ class Conversion:
         self._orient(side_data(first).get(_MATRIX))
         turn, mirrored = self._turn
         if turn or mirrored:
-            how = [f"rotated by {turn}°"] * bool(turn) + ["mirrored"] * mirrored
-            self.notes.append(f"{' and '.join(how)} as the file asks")
+            how = f"rotated by {turn}°" if turn else "mirrored"
+            if turn and mirrored:
+                how += " and mirrored"
+            self.notes.append(f"{how} as the file asks")
         self.format = self._format_of(first, stream, rate, tick)
         self.format = replace(self.format, colour=self._choose_colour(first, input_options))
         self._first_size = self.format.width, self.format.height
@@ -148,14 +150,19 @@ class Conversion:
             self.format = Scaler(self.format, input_options.scale).format
             self.notes.append("scaled from {}×{}".format(*self._first_size))
         tags = {name.lower(): text for name, text in stream.metadata.items()}
-        self._lose(["alpha"] * (tags.get("alpha_mode") == "1"))
-        self._lose([LOST[STEREO]] * (tags.get("stereo_mode", "mono") != "mono"))
+        if tags.get("alpha_mode") == "1":
+            self._lose("alpha")
+        if tags.get("stereo_mode", "mono") != "mono":
+            self._lose(LOST[STEREO])
 
     def apply(self, frame: av.VideoFrame) -> tuple[Planes, bool]:
         """The next frame, and whether it has another size than the one before it."""
         side = side_data(frame)
-        alpha = ["alpha"] * any(component.is_alpha for component in frame.format.components)
-        self._lose(alpha + [LOST[kind] for kind in side if kind in LOST])
+        if any(component.is_alpha for component in frame.format.components):
+            self._lose("alpha")
+        for kind in side:
+            if kind in LOST:
+                self._lose(LOST[kind])
         if _MATRIX in side or self._single:
             self._orient(side.get(_MATRIX))
         if is_rgb(frame) != is_rgb(self._first):
@@ -241,13 +248,13 @@ class Conversion:
             return
         self._note("the display matrix is none of the eight orientations and is not applied")
 
-    def _lose(self, kinds: list[str]) -> None:
-        for what in kinds:
-            self._note(f"{what} left out")
+    def _lose(self, what: str) -> None:
+        self._note(f"{what} left out")
 
     def _note(self, line: str) -> None:
         """Say each line once."""
-        self.notes += [line] * (line not in self.notes)
+        if line not in self.notes:
+            self.notes.append(line)
 
     def _rotation(self, frame: av.VideoFrame) -> Rotation:
         return self._rotation_of(self._size_of(frame), *self._turn)

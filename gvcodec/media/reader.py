@@ -92,6 +92,11 @@ class InexactSeekError(MediaError):
     """A container gives other frames after seeking than when it is read in one go."""
 
 
+def _and(count: int, what: str, joint: str = " and ") -> str:
+    """How a line goes on about `count` others, if any."""
+    return f"{joint}{count_noun(count, what)}" if count else ""
+
+
 def add_mark(check: int, pts: int, samples: int) -> int:
     """The checksum of marks with one more; `pts` since the first frame of the video."""
     return zlib.crc32(struct.pack("<qI", pts, samples), check)
@@ -469,9 +474,10 @@ class VideoReader:
                 self._packets += 1
                 self._last_packet = packet
                 self._timeline.move(packet)
-                if len(self._opening) < _OPENING and packet.pts is not None:
-                    # What an edit list leaves out is decoded, but not shown.
-                    self._opening += [packet.pts] * (not packet.is_discard)
+                # What an edit list leaves out is decoded, but not shown.
+                shown = packet.pts is not None and not packet.is_discard
+                if shown and len(self._opening) < _OPENING:
+                    self._opening.append(cast(int, packet.pts))
             yield packet
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:
@@ -529,15 +535,17 @@ class VideoReader:
     def _finish_notes(self, frames: int, ended: bool) -> None:
         note, damaged = self.notes.append, self._undecodable
         if jumps := self._timeline.jumps:
-            more = f" and {count_noun(len(jumps) - 1, 'more time')}" * (len(jumps) > 1)
+            more = _and(len(jumps) - 1, "more time")
             after = f"{float(jumps[0] - self.shift * self.tick):.2f} s{more}"
             note(f"timestamps begin anew after {after}: what follows goes on without a gap")
         if ended and ends_before_another(self._container, self._stream, self._last_packet):
             note(f"the video ends after {self._length:.2f} s; one that begins there is left out")
         # FFmpeg shows the first of several pictures in some kinds of files, in others all.
-        alone = [self.name] * (ended and frames == 1 and self._start <= 0)
-        if several := [path for path in self.pictures or alone if holds_more(path)]:
-            more = f" and of {count_noun(len(several) - 1, 'other file')}" * (len(several) > 1)
+        paths = self.pictures or []
+        if not paths and ended and frames == 1 and self._start <= 0:
+            paths = [self.name]
+        if several := [path for path in paths if holds_more(path)]:
+            more = _and(len(several) - 1, "other file", " and of ")
             note(f"only the first picture of {several[0]}{more} is coded")
         if moving := [path for path in self.pictures or [self.name] if video_behind(path)]:
             more = f" and of {count_noun(len(moving) - 1, 'other file')}" * (len(moving) > 1)
@@ -550,21 +558,23 @@ class VideoReader:
             damaged = max(0, damaged - early)
         losses = self._count_damaged_pictures()
         if self._cut_off:
-            others = len(dict.fromkeys(self._cut_off)) - 1
-            more = f" and {count_noun(others, 'other')}" * bool(others)
+            more = _and(len(dict.fromkeys(self._cut_off)) - 1, "other")
             note(f"{self._cut_off[0]}{more}: the picture is cut off")
         if ended and self._is_cut_off():
             total = self._stream.frames if self._container.format.name.startswith("mov") else 0
-            of = f" of {total}" * (self._start <= 0 and total > frames)
+            of = f" of {total}" if self._start <= 0 and total > frames else ""
             note(f"the file is cut off: it has {count_noun(frames, 'frame')}{of}")
-            damaged -= bool(self._last_packet is not None and damaged)
+            if self._last_packet is not None and damaged:
+                damaged -= 1
             losses.append(self._missing(frames) or "its end is missing")
         elif ended and self._opened.has_gap():
             note("a part of the file cannot be read")
             losses.append(self._missing(frames) or "a part of it cannot be read")
         elif damaged or self._concealed:
-            undecodable = f"{count_noun(damaged, 'frame')} could not be decoded" * bool(damaged)
-            losses.append((self._missing(frames) if ended else "") or undecodable)
+            missing = self._missing(frames) if ended else ""
+            if not missing and damaged:
+                missing = f"{count_noun(damaged, 'frame')} could not be decoded"
+            losses.append(missing)
         if self._concealed:
             concealed = count_noun(self._concealed, "frame is", "frames are")
             note(f"{concealed} damaged in the source")
@@ -585,7 +595,7 @@ class VideoReader:
 
     def _count_damaged_pictures(self) -> list[str]:
         names = dict.fromkeys(self._cut_off)
-        return [f"{len(names)} of {len(self.pictures or ())} pictures cut off"] * bool(names)
+        return [f"{len(names)} of {len(self.pictures or ())} pictures cut off"] if names else []
 
     def _missing(self, frames: int) -> str:
         """How many frames are missing where there are `frames`; "" where that is not known."""

@@ -121,11 +121,18 @@ class TrackWriter:
             self._reset()
         number = packet.track
         pts = max(packet.pts, self._latest.get(number, packet.pts))
-        timed, hidden = packet.duration != self._durations[number], any(packet.hidden)
-        flags = _DURATION * timed + _HIDDEN * hidden + _NO_KEYFRAME * (not packet.key)
+        flags, values = 0, []
+        if packet.duration != self._durations[number]:
+            flags |= _DURATION
+            values.append(packet.duration)
+        if any(packet.hidden):
+            flags |= _HIDDEN
+            values += packet.hidden
+        if not packet.key:
+            flags |= _NO_KEYFRAME
         self._data += encode_var(number << _FLAG_BITS | flags)
         self._data += encode_svar(pts - self._ends[number])
-        for value in (packet.duration,) * timed + packet.hidden * hidden:
+        for value in values:
             self._data += encode_var(value)
         self._data += encode_var(len(packet.data)) + packet.data
         self._latest[number] = pts
@@ -340,7 +347,7 @@ class TrackReader:
 
     def _check_room(self, cost: int) -> None:
         """Raises `LimitError`. Taken packets are not reported: then all are counted anew."""
-        self._held = cost + self._held * bool(self.waiting)
+        self._held = cost + (self._held if self.waiting else 0)
         if self._held > self._most:
             self._held = cost + sum(len(packet.data) + OBJECT_BYTES for packet in self.waiting)
         if self._held > self._most:

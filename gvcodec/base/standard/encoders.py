@@ -153,7 +153,9 @@ def av1_options(settings: Settings, samples: int, version: Version) -> dict[str,
     crf = settings.q + _BEYOND * max(0.0, settings.q - _MOST_CRF)
     # With threads what a capped CRF makes differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
-    params = [f"lp={threads}"] * (threads > 0) + ["pred-struct=1"] * settings.low_delay
+    params = [f"lp={threads}"] if threads > 0 else []
+    if settings.low_delay:
+        params.append("pred-struct=1")
     screen_tools = uses_screen_tools(_preset("av1", settings), samples, version)
     params += [f"scm={int(screen_tools)}", *settings.params]
     if settings.maxrate:
