@@ -21,7 +21,8 @@ from gvcodec.media.feed import MOV_TEXT, FedTrack, Feed
 from gvcodec.media.ffmpeg import Process, find_ffmpeg
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import frame_from_planes, tag_colour
-from gvcodec.media.tracks import Track, TrackReader
+from gvcodec.media.track_muxing import OTHER_CODES, lost_of
+from gvcodec.media.tracks import TrackReader
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile
 
@@ -77,9 +78,6 @@ _PCM, _HOLD_PCM = "pcm_s16le", ("mp4", "mov", "matroska", "avi")
 _NEEDS_LENGTH = ("tta",)
 #: Bits a second of a channel of sound that is coded anew.
 _BITRATE = 96_000
-#: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
-_PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
-_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: In H.273: the matrix of RGB, which 4:2:0 does not have, and an unspecified one.
 _RGB, _UNSPECIFIED = 0, 2
 #: How x265 and ffmpeg call chroma siting, by its code.
@@ -256,25 +254,16 @@ class FileWriter(VideoWriter):
             if fed.kind == "audio" and encoder != _PCM:
                 words += [f"-b:{number}", str(_BITRATE * fed.channels)]
         else:
-            self._compare(track, *kept)
+            self.notes += lost_of(track, *kept, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
         words += [f"-disposition:{number}", flags]
         if language := track.language:
-            known = _OTHER_CODES.get(language, language) if self._kind == "mov" else language
+            known = OTHER_CODES.get(language, language) if self._kind == "mov" else language
             words += [f"-metadata:s:{number}", f"language={known}"]
         if track.title:
             words += [f"-metadata:s:{number}", f"title={track.title}"]
         self._tracks.append(words)
         return True
-
-    def _compare(self, track: Track, language: str, flags: int) -> None:
-        """Say what of a track does not come back from the file."""
-        wanted = track.language
-        if wanted and language not in (wanted, _OTHER_CODES.get(wanted)):
-            self.notes.append(f"language {wanted} left out, {self._suffix} has no code")
-        if lost := Disposition(track.flags & ~flags & ~Disposition.default):
-            names = (lost.name or "").replace("|", ", ").replace("_", " ")
-            self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
 
     def _encoder_for(self, fed: FedTrack, fits: bool) -> str | None:
         """What ffmpeg codes a track with, "copy" = as it is; None where it cannot."""

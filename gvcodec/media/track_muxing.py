@@ -7,7 +7,7 @@ hide is left out by whole packets.
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import cast
@@ -20,7 +20,7 @@ from gvcodec.errors import DamagedStreamError
 from gvcodec.media.codec_parameters import delayed_head, make_head, open_head
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.sound_clock import is_frame, silence
-from gvcodec.media.tracks import TrackPacket, TrackReader
+from gvcodec.media.tracks import Track, TrackPacket, TrackReader
 from gvcodec.util.messages import count_noun
 
 #: G.711 sound of telephones and cameras, which PyAV lets into QuickTime alone: elsewhere it becomes
@@ -41,7 +41,6 @@ MUXERS = {
     "matroska": {"default_mode": "passthrough"},
     "webm": {"default_mode": "passthrough"},
     "mp4": {"movflags": "+faststart"},
-    "mov": {"movflags": "+faststart"},
 }
 #: Coded frames wait for the first packets of the tracks: at most 2 s and 32 MiB of them.
 _PATIENCE, _ROOM = 2, 32 << 20
@@ -49,50 +48,48 @@ _PATIENCE, _ROOM = 2, 32 << 20
 _PREROLL = Fraction(1, 10)
 #: Languages that QuickTime calls by the other one of their two codes, in FFmpeg's list.
 _PAIRS = "deu ger, nld dut, ell gre, isl ice, zho chi, sqi alb, fre fra, rum ron, cze ces, slo slk"
-_OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
+OTHER_CODES = {pair[:3]: pair[4:] for pair in _PAIRS.split(", ")}
 #: The usual channels, by their number.
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 #: Seconds without sound that are a hole.
 _HOLE = Fraction(1, 50)
 #: Kinds of files whose tables count the ticks from frame to frame in 31 bits.
 COUNTS = ("mp4", "mov")
 #: Packets of a track in a trial file: muxers look at the first ones.
-_TRIAL = 4
+_TRIAL = 8
 
 
-class TrackMuxer:
-    """`kind`: FFmpeg's name of the file's kind; `zero`: when the first picture is shown, seconds;
-    `begun` is called when the header is written. `offset`: seconds by which all comes later, so
-    that sound before the first picture is heard."""
+class Muxing:
+    """Video packets and the tracks of `reader` into a container; `zero`: when the first picture is
+    shown, seconds. `offset`: seconds by which all comes later, so that sound before the first
+    picture is heard; `notes`: what is lost. What subclasses say is marked."""
+
+    #: Whether hidden sound can be said to be a track's delay; it is before time 0 otherwise.
+    delays = True
+    #: Whether holes of PCM are filled, for files that only count samples.
+    fills = True
 
     def __init__(
         self,
         container: OutputContainer,
-        kind: str,
-        suffix: str,
         tracks: TrackReader | None,
         metadata: Metadata,
         zero: Fraction = Fraction(0),
-        begun: Callable[[], None] = lambda: None,
     ) -> None:
-        self._container, self._kind, self._suffix = container, kind, suffix
-        self._metadata, self._begun = metadata, begun
+        self.container = container
+        self._metadata, self._zero = metadata, zero
         #: Coded frames, until the header is written.
         self._held: list[av.Packet] | None = []
-        self._delays, self._zero = kind in ("matroska", "webm"), zero
         self._reader = tracks or TrackReader(b"\0")
         self._outputs: dict[int, Stream] = {}
         self._containers: list[InputContainer] = []
-        #: When each track of sound begins to be heard, in its ticks.
+        #: When each track of sound begins to be heard, in its ticks, and seconds hidden before.
         self._heard: dict[int, int] = {}
+        self._delays: dict[int, Fraction] = {}
         #: Where each track ends so far, in its ticks.
         self._ends: dict[int, int] = {}
-        #: Tracks of G.711 that become PCM.
-        self._plain: set[int] = set()
         #: Packets of each track that the file does not take.
         self._refused: dict[int, int] = {}
-        #: Time of the packet before of each output, in ticks of its track.
-        self._latest: dict[Stream, int] = {}
         self.offset = Fraction(0)
         self.notes: list[str] = []
 
@@ -112,6 +109,27 @@ class TrackMuxer:
         """All frames have come: write the rest of the tracks."""
         self._begin()
         self._mux_until(None)
+        for track, count in self._refused.items():
+            damaged = count_noun(count, "damaged packet")
+            self._leave_out(self._reader.streams[track], f"has {damaged}, left out")
+        self._refused.clear()
+
+    def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:
+        """By a subclass: give the container a track that begins with the packets `first`, or say
+        why not."""
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        """By a subclass: write the header."""
+        raise NotImplementedError
+
+    def _frame(self, packet: av.Packet) -> None:
+        """By a subclass: write a coded frame."""
+        raise NotImplementedError
+
+    def _packet(self, packet: TrackPacket) -> av.Packet | None:
+        """By a subclass: the packet for the container; None where nothing is to be written."""
+        raise NotImplementedError
 
     def _is_ready(self) -> bool:
         """Whether it is known how each track of sound begins."""
@@ -121,51 +139,29 @@ class TrackMuxer:
         return sound <= known
 
     def _begin(self) -> None:
-        """Add the tracks that the file takes, and write its header and what waits for that."""
+        """Add the tracks, and write the header and what waits for that."""
         if self._held is None:
             return
         held, self._held = self._held, None
-        self._add_tracks(self._reader)
-        self._metadata.during(None, None, self.offset).describe(self._container)
-        if lost := self._metadata.lost_in(self._kind):
-            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
-        self._container.start_encoding()
-        self._begun()
-        for packet in held:
-            self._mux_frame(packet)
-
-    def _mux_frame(self, packet: av.Packet) -> None:
-        """A coded frame after the tracks before it, which FFmpeg would hold without bound."""
-        assert packet.dts is not None and packet.pts is not None
-        self._mux_until(packet.dts * packet.time_base)
-        later = round(self.offset / packet.time_base)
-        packet.pts, packet.dts = packet.pts + later, packet.dts + later
-        self._container.mux(packet)
-
-    def _add_tracks(self, reader: TrackReader) -> None:
+        reader = self._reader
         for packet in reader.waiting:
             if packet.audible is not None and reader.streams[packet.track].type == "audio":
                 self._heard.setdefault(packet.track, packet.audible)
         begins = [begin * reader.ticks[number] for number, begin in self._heard.items()]
         self.offset = -min([self._zero, *begins])
-        for number, stream in enumerate(reader.streams):
+        for number in range(len(reader.streams)):
             first = [p for p in reader.waiting if p.track == number and self._is_kept(p)][:_TRIAL]
-            template = self._template(number, first)
-            kept = self._try(number, template, first)
-            if kept is None and _name(stream) in _CODECS:
-                self._plain.add(number)
-                kept = self._try(number, template, first)
-            if kept is None:
-                self._leave_out(stream, f"does not fit {self._suffix} and is left out")
-                continue
-            self._outputs[number] = self._add(self._container, number, template)
-            track, (language, flags) = reader.tracks[number], kept
-            wanted = track.language
-            if wanted and language not in (wanted, _OTHER_CODES.get(wanted)):
-                self.notes.append(f"language {wanted} left out, {self._suffix} has no code")
-            if lost := Disposition(track.flags & ~flags & ~Disposition.default):
-                names = (lost.name or "").replace("|", ", ").replace("_", " ")
-                self.notes.append(f"flags of a track ({names}) left out, {self._suffix} has none")
+            self._add_track(number, self._template(number, first), first)
+        self._metadata.during(None, None, self.offset).describe(self.container)
+        self._start()
+        for frame in held:
+            self._mux_frame(frame)
+
+    def _mux_frame(self, packet: av.Packet) -> None:
+        """A coded frame after the tracks before it, which FFmpeg would hold without bound."""
+        assert packet.dts is not None
+        self._mux_until(packet.dts * packet.time_base)
+        self._frame(packet)
 
     def _mux_until(self, time: Fraction | None) -> None:
         """Write packets up to a time in seconds of the stream; None = all."""
@@ -179,29 +175,25 @@ class TrackMuxer:
                 continue
             for packet in (*self._silence_before(first), first):
                 self._mux(packet)
-        if time is None:
-            for track, count in self._refused.items():
-                damaged = count_noun(count, "damaged packet")
-                self._leave_out(reader.streams[track], f"has {damaged}, left out")
-            self._refused.clear()
 
     def _mux(self, packet: TrackPacket) -> None:
         # What is refused later than here, in a muxer's queue, would end the file.
         fits = is_frame(self._reader.streams[packet.track], packet.data)
         try:
-            if fits:
-                self._container.mux(self._packet(packet, self._outputs[packet.track]))
+            made = self._packet(packet) if fits else None
+            if made is not None:
+                self.container.mux(made)
         except av.FFmpegError:
             fits = False
         if not fits:
             self._refused[packet.track] = self._refused.get(packet.track, 0) + 1
 
     def _silence_before(self, packet: TrackPacket) -> Iterator[TrackPacket]:
-        """What fills a hole before a packet of PCM in files that only count samples."""
+        """What fills a hole before a packet of PCM."""
         number, tick = packet.track, self._reader.ticks[packet.track]
         begin, self._ends[number] = self._ends.get(number), packet.pts + packet.duration
         silent = silence(self._reader.streams[number])
-        if begin is None or not silent or self._kind not in COUNTS:
+        if begin is None or not silent or not self.fills:
             return
         if (packet.pts - begin) * tick < _HOLE:
             # Clocks of containers are coarse: samples come one after the other.
@@ -212,23 +204,12 @@ class TrackMuxer:
             yield TrackPacket(number, begin, length, silent * length)
             begin += length
 
-    def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
-        track = self._reader.tracks[number]
-        output = _add_stream(container, template, number in self._plain)
-        output.disposition = cast(Disposition, track.flags)
-        if language := track.language:
-            known = _OTHER_CODES.get(language, language) if self._kind == "mov" else language
-            output.metadata["language"] = known
-        if track.title:
-            output.metadata["title"] = track.title
-        return output
-
     def _is_kept(self, packet: TrackPacket) -> bool:
         """Whether a packet is heard, or hidden sound that the file can hide."""
         if packet.audible is not None:
             return True
         tick, end = self._reader.ticks[packet.track], packet.pts + packet.duration
-        if not self._delays:
+        if not self.delays:
             return end * tick + self.offset <= 0
         heard = self._heard.get(packet.track)
         return heard is not None and heard - _PREROLL / tick < end <= heard
@@ -236,7 +217,7 @@ class TrackMuxer:
     def _template(self, number: int, first: list[TrackPacket]) -> Stream:
         """What the output stream is made like. In Matroska it says how long hidden sound lasts."""
         stream, tick = self._reader.streams[number], self._reader.ticks[number]
-        if not self._delays or number not in self._heard or not first:
+        if not self.delays or number not in self._heard or not first:
             return stream
         head = make_head("matroska", [stream])
         delay = (self._heard[number] - first[0].pts) * tick
@@ -245,7 +226,65 @@ class TrackMuxer:
         except DamagedStreamError:
             return stream
         self._containers.append(container)
+        self._delays[number] = delay
         return container.streams[0]
+
+    def _leave_out(self, stream: Stream, what: str) -> None:
+        self.notes.append(f"{stream.type} track ({codec_name(stream)}) {what}")
+
+
+class TrackMuxer(Muxing):
+    """Into a file of FFmpeg's `kind`, whose packets are those of the stream."""
+
+    def __init__(
+        self,
+        container: OutputContainer,
+        kind: str,
+        suffix: str,
+        tracks: TrackReader | None,
+        metadata: Metadata,
+        zero: Fraction = Fraction(0),
+    ) -> None:
+        super().__init__(container, tracks, metadata, zero)
+        self._kind, self._suffix = kind, suffix
+        self.delays, self.fills = kind in ("matroska", "webm"), kind in COUNTS
+        #: Tracks of G.711 that become PCM.
+        self._plain: set[int] = set()
+        #: Time of the packet before of each output, in ticks of its track.
+        self._latest: dict[Stream, int] = {}
+
+    def _start(self) -> None:
+        if lost := self._metadata.lost_in(self._kind):
+            self.notes.append(f"tags ({', '.join(lost)}) left out, {self._suffix} has no place")
+        self.container.start_encoding()
+
+    def _frame(self, packet: av.Packet) -> None:
+        assert packet.dts is not None and packet.pts is not None
+        later = round(self.offset / packet.time_base)
+        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+        self.container.mux(packet)
+
+    def _add_track(self, number: int, template: Stream, first: list[TrackPacket]) -> None:
+        stream = self._reader.streams[number]
+        kept = self._try(number, template, first)
+        if kept is None and codec_name(stream) in _CODECS:
+            self._plain.add(number)
+            kept = self._try(number, template, first)
+        if kept is None:
+            self._leave_out(stream, f"does not fit {self._suffix} and is left out")
+            return
+        self._outputs[number] = self._add(self.container, number, template)
+        self.notes += lost_of(self._reader.tracks[number], *kept, self._suffix)
+
+    def _add(self, container: OutputContainer, number: int, template: Stream) -> Stream:
+        track = self._reader.tracks[number]
+        output = _add_stream(container, template, number in self._plain)
+        output.disposition = cast(Disposition, track.flags)
+        if track.language:
+            output.metadata["language"] = track.language
+        if track.title:
+            output.metadata["title"] = track.title
+        return output
 
     def _try(
         self, number: int, template: Stream, first: list[TrackPacket]
@@ -255,13 +294,13 @@ class TrackMuxer:
         at the end."""
         data, track = io.BytesIO(), self._reader.tracks[number]
         # What puts the index first wants to open the file again.
-        options = MUXERS[self._kind] if self._delays else {}
+        options = MUXERS[self._kind] if self.delays else {}
         try:
             with av.open(data, "w", format=self._kind, options=options) as trial:
                 output = self._add(trial, number, template)
                 trial.start_encoding()
                 for packet in first:
-                    trial.mux(self._packet(packet, output))
+                    trial.mux(self._made(packet, output))
                 self._latest.pop(output, None)
         except (av.FFmpegError, ValueError):
             return None
@@ -272,9 +311,12 @@ class TrackMuxer:
         except (av.FFmpegError, IndexError):
             return track.language, track.flags
 
-    def _packet(self, packet: TrackPacket, output: Stream) -> av.Packet:
+    def _packet(self, packet: TrackPacket) -> av.Packet:
+        return self._made(packet, self._outputs[packet.track])
+
+    def _made(self, packet: TrackPacket, output: Stream) -> av.Packet:
         if packet.track in self._plain:
-            codec = _name(self._reader.streams[packet.track])
+            codec = codec_name(self._reader.streams[packet.track])
             packet = replace(packet, data=_expand(codec, packet.data))
         made = self._reader.av_packet(packet)
         pts, before = packet.pts + round(self.offset / made.time_base), self._latest.get(output)
@@ -286,11 +328,19 @@ class TrackMuxer:
         made.stream = output
         return made
 
-    def _leave_out(self, stream: Stream, what: str) -> None:
-        self.notes.append(f"{stream.type} track ({_name(stream)}) {what}")
+
+def lost_of(track: Track, language: str, flags: int, suffix: str) -> list[str]:
+    """A line for the language and the flags of a track that do not come back from a file."""
+    notes = []
+    if track.language and language not in (track.language, OTHER_CODES.get(track.language)):
+        notes.append(f"language {track.language} left out, {suffix} has no code")
+    if lost := Disposition(track.flags & ~flags & ~Disposition.default):
+        names = (lost.name or "").replace("|", ", ").replace("_", " ")
+        notes.append(f"flags of a track ({names}) left out, {suffix} has none")
+    return notes
 
 
-def _name(stream: Stream) -> str:
+def codec_name(stream: Stream) -> str:
     return stream.codec_context.name if stream.codec_context else "unknown"
 
 
@@ -305,6 +355,6 @@ def _add_stream(container: OutputContainer, template: Stream, plain: bool) -> St
     context = output.codec_context
     if isinstance(context, av.AudioCodecContext) and context.name.startswith("pcm_"):
         count = context.layout.nb_channels
-        if context.layout.name not in _LAYOUTS.values() and count in _LAYOUTS:
-            context.layout = _LAYOUTS[count]
+        if context.layout.name not in LAYOUTS.values() and count in LAYOUTS:
+            context.layout = LAYOUTS[count]
     return output

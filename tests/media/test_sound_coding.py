@@ -12,7 +12,7 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import UsageError
-from gvcodec.media import track_muxing, tracks
+from gvcodec.media import feed, tracks
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import opus_rate
 from tests.clips import add_video, put_planes, read_film, sound_of
@@ -269,17 +269,17 @@ def test_one_packet_that_a_muxer_refuses_does_not_end_the_track(tmp_path, monkey
     path, found = tmp_path / "pcm.mkv", []
     assert write_source(path, "pcm_s16le", "matroska", LENGTH)
     run("encode", path, tmp_path / "a.gvc", *QUICK)
-    make = track_muxing.TrackMuxer._packet
+    make = feed.Feed._packet
 
-    def one_refused(self, packet, output) -> av.Packet:
-        found.append(make(self, packet, output))
+    def one_refused(self, packet) -> av.Packet:
+        found.append(make(self, packet))
         if len(found) == 10:
             found[-1].pts = found[-1].dts = -(1 << 62)
         return found[-1]
 
-    monkeypatch.setattr(track_muxing.TrackMuxer, "_packet", one_refused)
+    monkeypatch.setattr(feed.Feed, "_packet", one_refused)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.mkv")
-    assert heard(tmp_path / "a.mkv") > LENGTH - 0.1
+    assert len(found) >= 10 and heard(tmp_path / "a.mkv") > LENGTH - 0.1
     assert np.abs(samples(tmp_path / "a.mkv")[:, -2000:]).max() > 1000
 
 
