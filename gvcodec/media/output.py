@@ -402,6 +402,9 @@ def choose_encoder(
     if not even:
         return "ffv1", [*words, "-level", "3", "-slicecrc", "1"]
     siting = f"chromaloc={fmt.colour.chroma_location}"
+    if kind == "avi":
+        # AVI says no times: frames are shown in the order of decoding.
+        words += ["-bf", "0"]
     if crf is None:
         words += ["-preset", "veryfast"]
     else:
