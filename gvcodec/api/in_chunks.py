@@ -17,7 +17,7 @@ from gvcodec.api.results import Encoded
 from gvcodec.batch import ledger
 from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
-from gvcodec.batch.tasks import make_settings
+from gvcodec.batch.tasks import find_coded, make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
@@ -54,7 +54,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         source_bytes = uris.size_of(path) if is_whole(job) else None
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
-        coded = [uris.read_json(str(p)) or {} for p in Path(folder).glob(".batch/chunks/*/*.json")]
+        coded = [find_coded(str(path)) or {} for path in Path(folder).glob(".batch/chunks/*/*.gvc")]
         known = sum(row.get("frames", 0) for row in coded)
         engine = Inline() if job.jobs == 1 else open_engine(job.jobs or 0)
         with engine, ProgressBar(job.progress, job.verbose) as bar:

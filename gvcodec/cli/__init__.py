@@ -1,10 +1,9 @@
 """Command line: `gvcodec encode`, `decode`, `info` … `gvcodec --help` lists them.
 
-Each module of this folder whose name begins with a letter is a command of that name; nothing else
-has to know it:
+A command is a row of `COMMANDS` and a module of its name in this folder:
 
-    HELP = "the line in `gvcodec --help`"
     EXAMPLES = ("NAME in.gvc", "NAME in.gvc out.gvc")             # calls that end its help
+    USUAL = ("-q", "--size")      # options in its `--help`, the others in `--help all` (all)
     def arguments(parser: argparse.ArgumentParser) -> None: ...   # options, shared: `_arguments`
     def run(options: argparse.Namespace) -> None: ...             # what it does; raises errors
 
@@ -20,12 +19,8 @@ SIGHUP. Every error is one line on standard error.
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import difflib
-import importlib.util
-import linecache
-import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -41,15 +36,23 @@ from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.messages import one_line, say, silence
 from gvcodec.util.process import let_threads_sleep
 
-#: Listed first; the others come in alphabetical order.
-_FIRST = ("encode", "decode")
-
-
-def commands() -> list[str]:
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
-    return sorted(
-        names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
-    )
+#: Commands and their lines in `gvcodec --help`.
+COMMANDS = {
+    "encode": "encode a video to a gvcodec stream",
+    "decode": "decode a stream to a video",
+    "batch": "encode many videos, in chunks, on many cores and machines",
+    "cat": "join streams, without re-encoding",
+    "compare": "compare gvcodec with other encoders at equal bytes, as one HTML page",
+    "condense": "condense a folder of labelled clips to a small set for training (.gvset)",
+    "cut": "cut a stream at keyframes, without re-encoding",
+    "extract": "convert a stream to a file that every player shows, and back",
+    "info": "check a stream and print what it holds",
+    "play": "watch a stream in the browser",
+    "repair": "save what is left of a damaged or cut-off stream",
+    "search": "find moments by a picture, a clip, a time or words",
+    "summarize": "add a summary for search to a stream",
+    "verify": "decode and verify a stream, optionally against its source",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,33 +162,53 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     made = _Parser(prog="gvcodec", description="A neural video codec for very low bitrate.")
     made.add_argument("--version", action="version", version=f"gvcodec {gvcodec.__version__}")
     places = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    names = commands()
-    if arguments and arguments[0] not in names:
-        for name in names:
-            places.add_parser(name, help=_help_of(name))
+    if arguments and arguments[0] not in COMMANDS:
+        for name, text in COMMANDS.items():
+            places.add_parser(name, help=text)
         return made
-    for name in arguments[:1] or names:
+    for name in arguments[:1] or COMMANDS:
         module = _module(name)
         lines = [f"  gvcodec {line}" for line in getattr(module, "EXAMPLES", ())]
         examples = "\n".join(("examples:", *lines)) if lines else None
         its = places.add_parser(
             name,
-            help=module.HELP,
+            help=COMMANDS[name],
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
         )
+        its.add_argument("-h", "--help", action=_Help, usual=getattr(module, "USUAL", ()))
         module.arguments(its)
         if arguments:
             made.command, made.options = name, list(its._option_string_actions)
     return made
 
 
-def _help_of(command: str) -> str:
-    """`HELP` of a command, out of its source: loading all modules takes half a second."""
-    source = importlib.util.find_spec(f"{__name__}.{command}")
-    lines = linecache.getlines(source.origin) if source and source.origin else []
-    found = next((line for line in lines if line.startswith("HELP = ")), None)
-    return ast.literal_eval(found[7:]) if found else _module(command).HELP  # type: ignore[no-any-return]
+class _Help(argparse.Action):
+    """`--help` shows the options in `usual`, a screen of them; `--help all` shows all."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, usual: Sequence[str]) -> None:
+        text = "show this help, or that of all options" if usual else "show this help"
+        nothing = argparse.SUPPRESS
+        super().__init__(option_strings, nothing, "?", default=nothing, metavar="all", help=text)
+        self._usual = usual
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if values == "all" or not self._usual:
+            parser.print_help()
+            parser.exit()
+        formatter = parser.formatter_class(parser.prog)
+        formatter.add_usage(parser.usage, parser._actions, ())
+        usual = [*parser._get_positional_actions(), self]
+        usual += [parser._option_string_actions[name] for name in self._usual]
+        formatter.start_section(None)
+        formatter.add_arguments(usual)
+        formatter.end_section()
+        left = len(parser._actions) - len(usual)
+        formatter.add_text(f"{parser.prog} --help all has {left} more options.")
+        formatter.add_text(parser.epilog)
+        parser._print_message(formatter.format_help(), sys.stdout)
+        parser.exit()
 
 
 def _module(command: str) -> ModuleType:

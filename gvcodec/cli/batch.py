@@ -32,10 +32,13 @@ from gvcodec.util.options import add_options, integer
 from gvcodec.util.progress import ProgressBar
 from gvcodec.util.uris import is_uri
 
-HELP = "encode many videos, in chunks, on many cores and machines"
 EXAMPLES = (
     "batch films/ -o streams/ --jobs 4",
     "batch s3://bucket/list.csv -o s3://bucket/streams --cluster auto",
+)
+USUAL = (
+    *("-o", "--jobs", "--cluster", "-q", "--size", "--target", "--scale", "--sound"),
+    *("--base", "--speed", "--fit", "--min-gain", "--allow-damaged", "--quiet"),
 )
 #: Files that are no videos and are named.
 _NAMED = 5
@@ -44,6 +47,7 @@ _RATES = ("base_q", "size", "bitrate", "bpp", "target")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    parser.usage = "%(prog)s IN [IN …] -o OUT [options]"
     add(
         "inputs",
         nargs="+",

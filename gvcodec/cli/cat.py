@@ -8,7 +8,6 @@ from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, call
 from gvcodec.edit.cat import cat
 from gvcodec.util.messages import count_noun, say
 
-HELP = "join streams, without re-encoding"
 EXAMPLES = ("cat first.gvc second.gvc -o both.gvc", "cat *.gvc -o - | gvcodec decode - all.mp4")
 
 

@@ -17,7 +17,6 @@ from gvcodec.util.messages import say
 from gvcodec.util.options import add_options
 from gvcodec.util.progress import ProgressBar
 
-HELP = "compare gvcodec with other encoders at equal bytes, as one HTML page"
 EXAMPLES = ("compare film.mp4 film.html --frames 100", "compare film.mp4 film.html --with x265")
 
 

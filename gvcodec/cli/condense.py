@@ -14,7 +14,6 @@ from gvcodec.util.file_io import PendingFile, protect_inputs
 from gvcodec.util.messages import count_noun, say
 from gvcodec.util.options import amount, integer
 
-HELP = "condense a folder of labelled clips to a small set for training (.gvset)"
 EXAMPLES = (
     "condense clips/ small.gvset --size 200k",
     "condense clips/ small.gvset --size 500k --method joint",

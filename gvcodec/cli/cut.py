@@ -17,7 +17,6 @@ from gvcodec.cli._arguments import (
 from gvcodec.edit.cut import Cut, cut
 from gvcodec.util.messages import say
 
-HELP = "cut a stream at keyframes, without re-encoding"
 EXAMPLES = (
     "cut film.gvc scene.gvc --start 1:15 --duration 30 --exact",
     "cut film.gvc - --to 10 | gvcodec decode - start.mp4",

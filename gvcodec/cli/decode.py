@@ -22,7 +22,6 @@ from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, values_of
 
-HELP = "decode a stream to a video"
 EXAMPLES = ("decode film.gvc film.mp4", "decode film.gvc - --start 1:15 | ffplay -")
 
 

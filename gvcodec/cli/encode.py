@@ -22,8 +22,11 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, values_of
 
-HELP = "encode a video to a gvcodec stream"
 EXAMPLES = ("encode film.mp4 film.gvc", "encode film.mp4 film.gvc --size 5M --base vvc")
+USUAL = (
+    *("-q", "--size", "--target", "--start", "--to", "--scale", "--sound"),
+    *("--base", "--speed", "--fit", "-y", "--jobs", "--quiet"),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

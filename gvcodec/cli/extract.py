@@ -16,7 +16,6 @@ from gvcodec.limits import memory_limit
 from gvcodec.util.file_io import display_name, refuse_folder
 from gvcodec.util.messages import count_noun, say
 
-HELP = "convert a stream to a file that every player shows, and back"
 EXAMPLES = ("extract film.gvc film.mp4", "extract film.mp4 film.gvc -y")
 _STREAMS = (".gvc", ".bin")
 

@@ -10,7 +10,6 @@ from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
 from gvcodec.edit.info import info, text
 
-HELP = "check a stream and print what it holds"
 EXAMPLES = ("info film.gvc", "info film.gvc --json")
 
 

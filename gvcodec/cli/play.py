@@ -26,7 +26,6 @@ from gvcodec.util.messages import say
 from gvcodec.util.options import add_options, integer
 from gvcodec.video import Video
 
-HELP = "watch a stream in the browser"
 EXAMPLES = ("play film.gvc --source film.mp4", "play film.gvc --find still.jpg")
 #: Marks on the time line of what is searched for.
 _HITS = 5

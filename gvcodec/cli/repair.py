@@ -9,7 +9,6 @@ from gvcodec.edit.repair import repair
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say
 
-HELP = "save what is left of a damaged or cut-off stream"
 EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")
 
 

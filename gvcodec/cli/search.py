@@ -13,7 +13,6 @@ from gvcodec.retrieval.ranking import RANKINGS
 from gvcodec.util.messages import clock, count_noun, one_line, say
 from gvcodec.util.options import integer
 
-HELP = "find moments by a picture, a clip, a time or words"
 EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --json")
 
 

@@ -20,7 +20,6 @@ from gvcodec.retrieval.making import SHARE
 from gvcodec.util.messages import count_noun, say
 from gvcodec.util.options import typed
 
-HELP = "add a summary for search to a stream"
 EXAMPLES = (
     "summarize film.gvc -o found.gvc",
     "summarize film.gvc -y --summary lp --summary-rate 1",

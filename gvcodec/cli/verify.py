@@ -12,7 +12,6 @@ from gvcodec.errors import IncompleteSourceError
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun
 
-HELP = "decode and verify a stream, optionally against its source"
 EXAMPLES = ("verify film.gvc", "verify film.gvc --source film.mp4")
 
 

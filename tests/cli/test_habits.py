@@ -1,5 +1,6 @@
 """Command lines in the style of FFmpeg: those that are translated, those that are refused."""
 
+import importlib
 import re
 
 import pytest
@@ -115,10 +116,10 @@ def test_gvcodec_alone_lists_its_commands(capsys) -> None:
         cli.main([])
     assert done.value.code == 0
     shown = capsys.readouterr().out
-    assert all(re.search(rf"\n    {name}\s", shown) for name in cli.commands())
+    assert all(re.search(rf"\n    {name}\s", shown) for name in cli.COMMANDS)
 
 
-@pytest.mark.parametrize("command", cli.commands())
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_of_a_command_ends_with_two_examples_that_parse(command: str, capsys) -> None:
     with pytest.raises(SystemExit) as done:
         cli.main(["help", command])
@@ -132,6 +133,27 @@ def test_help_of_a_command_ends_with_two_examples_that_parse(command: str, capsy
                 given = from_habits([word for word in words[1:]])
                 end = next((i for i, word in enumerate(given) if word in ("<", ">")), len(given))
                 cli.parser(given[:end]).parse_args(given[:end])
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    run(*words)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["encode", "batch"])
+def test_help_fits_a_screen_and_all_has_every_option(command: str, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    usual, every = help_of(capsys, command, "--help"), help_of(capsys, command, "--help", "all")
+    assert usual.count("\n") <= 45 and f"gvcodec {command} --help all has " in usual
+    options = {
+        name: re.compile(rf"(^|[ ,]){re.escape(name)}\b", re.MULTILINE)
+        for action in cli.parser([command])._subparsers._group_actions[0].choices[command]._actions
+        for name in action.option_strings
+    }
+    assert len(options) > 40 and all(words.search(every) for words in options.values())
+    assert sum(bool(words.search(usual)) for words in options.values()) < len(options) / 2
+    module = importlib.import_module(f"gvcodec.cli.{command}")
+    assert all(options[name].search(usual) for name in module.USUAL)
 
 
 def test_a_stream_is_named_after_its_input(clip, tmp_path, monkeypatch) -> None:
