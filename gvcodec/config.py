@@ -105,7 +105,8 @@ class EncoderConfig:
         equal PSNR
     encoder_params: options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those
         that would break exactness are refused
-    zones: quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40 (av1, vvc)
+    zones: quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, lpips=.1 is a
+        target as --target takes it (av1, vvc)
     alloc: how windows and frames share tokens and, in av1 and vvc, scenes share bits, after a trial
         of the whole video (uniform)
     embed_model: store the painter and the base's model in the file, for archives
@@ -248,9 +249,13 @@ class Settled(EncoderConfig):
             other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
             raise UsageError(f"zones do not go with {other}, which moves quality itself")
         try:
-            parse_zones(self.zones)
+            zones = parse_zones(self.zones)
         except ValueError:
             raise UsageError(f"{self.zones!r} is not {ZONES}") from None
+        if any(zone.target for zone in zones):
+            raise UsageError(
+                "zones with a target are for files that can be read twice: encode, encode_file"
+            )
         if self.maxrate and not (base.standard is not None and base.standard.capped):
             raise UsageError("maxrate is for base av1")
         if self.maxrate and self.low_delay:

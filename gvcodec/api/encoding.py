@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -25,11 +26,12 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder, parse_sound
 from gvcodec.painter.open import has_torch
 from gvcodec.rate import one_pass
-from gvcodec.rate.one_pass import Budget
+from gvcodec.rate.one_pass import Budget, Open
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
 from gvcodec.rate.target import Target, encode_for
+from gvcodec.rate.zones import has_targets, settle_zones
 from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
 from gvcodec.util.progress import ProgressBar
 
@@ -96,18 +98,24 @@ def encode_job(job: Job) -> Encoded:
     if output is not None:
         check_one_file(output, job.config.base)
     _check(job)
+    zone_notes: list[str] = []
     with (
         protect_inputs([] if source is None else [source]),
         # The output is looked at first: a long job should not fail at its end.
         open_sink(job.output, job.overwrite) as stream,
+        contextlib.ExitStack() as stack,
     ):
         version = _version_of(source)
         least = job.least_gain
+        if has_targets(job.config):
+            job = replace(job, source=stack.enter_context(reread(job.source)))
+            job, zone_notes = _settle_zones(job)
         done = _encode_any(job, stream) if least is None else _encode_if_less(job, stream, least)
     if _version_of(source) != version and not done.incomplete:
         done = replace(done, incomplete="it changed while it was coded")
     if output is not None and one_file_suffix(output):
         done = replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
+    done = replace(done, notes=(*zone_notes, *done.notes))
     if done.gain is not None and done.gain < 0:
         done = replace(done, notes=(*done.notes, _describe_gain(done)))
     return done
@@ -119,6 +127,23 @@ def _version_of(source: str | None) -> tuple[int, int] | None:
         return None
     status = os.stat(source)
     return status.st_size, status.st_mtime_ns
+
+
+def _settle_zones(job: Job) -> tuple[Job, list[str]]:
+    """The same with the qualities that the targets of zones take, and a line for each."""
+
+    def open_part(begin: float, end: float, whole: bool) -> Open:
+        limit = job.input_options.until
+        until = min(end, math.inf if limit is None else limit)
+        options = replace(job.input_options, until=None if math.isinf(until) else until)
+        if whole:
+            options = replace(options, scale=None)
+        start = max(begin, job.start)
+        return partial(_open, replace(job, start=start, frames=None, input_options=options))
+
+    with ProgressBar(["count", "code"], mode=job.progress, verbose=job.verbose) as bar:
+        config, notes = settle_zones(open_part, job.config, bar, bar)
+    return replace(job, config=config), notes
 
 
 def _encode_any(job: Job, output: BinaryIO) -> Encoded:
@@ -170,7 +195,8 @@ def _check(job: Job) -> None:
         # Not at the end of a long encode.
         open_device(job.config.device)
     if isinstance(rate, Target):
-        require_metric(rate.metric)
+        for one in rate.all:
+            require_metric(one.metric)
     if shares(job.config) and (job.in_chunks or isinstance(rate, Target)):
         raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
 
@@ -331,7 +357,7 @@ def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
         fitted.passes,
         q=q_of(coded.base, fitted.base_q),
         limit=fitted.limit,
-        reached=target and replace(target, value=fitted.value),
+        reached=target and target.with_values(fitted.values),
         wanted=target,
         seconds=coded.seconds,
         incomplete=coded.incomplete,

@@ -17,7 +17,7 @@ from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
 from gvcodec.util.messages import parse_amount, parse_share
-from gvcodec.util.options import amount, documented, integer, option, share, typed
+from gvcodec.util.options import Once, amount, documented, integer, option, share, typed
 from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -84,7 +84,8 @@ class Job:
     size: largest size of the file: 250k, 1.5M, 64Ki
     bitrate: largest bitrate of the file, as in 300k
     bpp: largest rate in bits per luma pixel, without sound
-    target: smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG)
+    target: smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG), or several of these,
+        with commas between them
     target_of: statistic that meets --target: mean of the frames, what 95 % of them reach, or mean
         of the worst scene (mean)
     max_size: with --target: largest size of the file; where the target takes more, its best quality
@@ -103,7 +104,7 @@ class Job:
     bitrate: float | str | None = option(None, amount, "BITS", group="rate")
     bpp: float | str | None = option(None, amount, "BITS", group="rate")
     target: str | Target | None = option(
-        None, typed(parse_target, f"not {TARGETS}"), "METRIC=VALUE", group="rate"
+        None, typed(parse_target, f"not {TARGETS}"), "METRIC=VALUE,…", group="rate", action=Once
     )
     target_of: str = option("mean", choices=tuple(POOLS), group="target")
     max_size: float | str | None = option(None, amount, "BYTES", group="target")
@@ -150,8 +151,9 @@ class Job:
         if self.target is None:
             return Budget(*amounts) if given else None
         target = parse(parse_target, self.target, TARGETS)
-        of = target.of if self.target_of == "mean" else self.target_of
-        return replace(target, of=of, most_bytes=target.most_bytes if most is None else most)
+        if self.target_of != "mean":
+            target = target.share_pool(self.target_of)
+        return replace(target, most_bytes=target.most_bytes if most is None else most)
 
 
 def is_whole(job: Job) -> bool:

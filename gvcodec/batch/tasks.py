@@ -38,6 +38,7 @@ from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json, write_whole
+from gvcodec.util.zones import parse_zones
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
 _COMPARED = 4
@@ -83,9 +84,12 @@ def make_settings(
     if input_options is not None and input_options.fps is not None:
         raise UsageError("--fps looks at frames one after another, chunks do not know the last one")
     if isinstance(rate, Target):
-        require_metric(rate.metric)
+        for one in rate.all:
+            require_metric(one.metric)
     config = replace(config, zone_start=start if config.zones else 0.0)
     config.resolve()
+    if any(zone.target for zone in parse_zones(config.zones)):
+        raise UsageError("zones with a target are for encode, not for batch")
     painter, _ = painter_id(config)
     led_by = ""
     if config.fits and painter and has_torch():

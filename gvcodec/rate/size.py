@@ -83,13 +83,18 @@ class Scale:
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A file of rate control, made in `passes` full encodes: of at most `limit` bytes, None where
-    a target is met; at `base_q`; `value` of a target's metric."""
+    a target is met; at `base_q`; `values` of a target's metrics."""
 
     coded: Pass
     passes: int
     base_q: float
     limit: int | None = None
-    value: float = math.nan
+    values: tuple[float, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """Of the first metric; not a number without a target."""
+        return self.values[0] if self.values else math.nan
 
 
 #: What to do about sound that takes too much of a file.

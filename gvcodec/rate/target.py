@@ -6,8 +6,10 @@ the painter is fitted once, and the remaining passes correct the shift that fitt
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gvcodec.bases import base_of
@@ -30,12 +32,14 @@ _ROUGH = 4.0
 class Target:
     """A `value` of "psnr" (dB of luma; infinite when exact), "lpips" (LPIPS-VGG), "ssimulacra2" or
     "cvvdp" (JOD): the mean over the frames, or `of` the worst twentieth of them ("p5") or the worst
-    scene. `most_bytes`: where a file of this quality is larger, the best that is not."""
+    scene. `most_bytes`: where a file of this quality is larger, the best that is not. `also`: of
+    other metrics, which hold too."""
 
     metric: str
     value: float
     of: str = "mean"
     most_bytes: float | None = None
+    also: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         metric = METRICS.get(self.metric)
@@ -47,6 +51,14 @@ class Target:
             raise UsageError("a largest size is above 0 and at most 1e18")
         if self.of == "p5" and self.metric == "cvvdp":
             raise UsageError("cvvdp judges runs of frames, not single ones: of mean or worst-scene")
+        metrics = [one.metric for one in self.all]
+        if twice := next((name for name in metrics if metrics.count(name) > 1), None):
+            raise UsageError(f"a target of {twice} is given twice")
+
+    @property
+    def all(self) -> tuple[Target, ...]:
+        """This one and the others, each by itself."""
+        return (replace(self, also=()) if self.also else self, *self.also)
 
     @property
     def whole(self) -> bool:
@@ -55,25 +67,43 @@ class Target:
 
     def __str__(self) -> str:
         pool = f" ({POOLS[self.of]})" if POOLS[self.of] else ""
-        return f"{self.metric}{pool} {self.value:.4g}"
+        return ", ".join([f"{self.metric}{pool} {self.value:.4g}", *map(str, self.also)])
 
     def excess(self, value: float) -> float:
         """What a value is better by."""
         return METRICS[self.metric].sign * (value - self.value)
+
+    def with_values(self, values: Sequence[float]) -> Target:
+        """The same metrics with these values, in the order of `all`."""
+        pairs = zip(self.also, values[1:], strict=True)
+        found = copy.copy(self)
+        # Not checked: what a file has may be no possible target, as no distance at all.
+        object.__setattr__(found, "value", values[0])
+        object.__setattr__(found, "also", tuple(one.with_values([v]) for one, v in pairs))
+        return found
+
+    def share_pool(self, of: str) -> Target:
+        """All of them of this pool."""
+        return replace(self, of=of, also=tuple(replace(one, of=of) for one in self.also))
 
 
 TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items())
 
 
 def parse_target(text: str) -> Target:
-    """`psnr=32` or `lpips=0.15`. Raises `ValueError`."""
-    metric, _, value = text.partition("=")
+    """`psnr=32`, `lpips=0.15`, or several: `ssimulacra2=70,psnr=36`. Raises `ValueError`."""
     try:
-        if math.isinf(number := float(value)):
-            raise UsageError("a target is finite")
-        return Target(metric, number)
+        first, *others = (_parse_one(part) for part in text.split(","))
+        return replace(first, also=tuple(others))
     except UsageError as error:
         raise ValueError(str(error)) from None
+
+
+def _parse_one(text: str) -> Target:
+    metric, _, value = text.strip().partition("=")
+    if math.isinf(number := float(value)):
+        raise UsageError("a target is finite")
+    return Target(metric, number)
 
 
 @dataclass(slots=True)
@@ -82,16 +112,38 @@ class _Aim:
 
     search: Search
     target: Target
-    judge: Judge
+    judges: Sequence[Judge]
     passes: int = 0
 
-    def run(self, q: float, trial: bool) -> tuple[Pass, float]:
-        """A pass and its value: `trial`: unfitted, where only base frames count for PSNR."""
+    def run(self, q: float, trial: bool) -> tuple[Pass, tuple[float, ...]]:
+        """A pass and its values: `trial`: unfitted, where only base frames count for PSNR."""
         self.passes += 1
         config = replace(self.search.config, base_q=q).resolve()
         what = f"{'trial' if trial else 'pass'} {self.passes}"
         coded = self.search.run(config, trial=trial, what=what)
-        return coded, self.judge(coded, fidelity=trial and self.target.metric == "psnr")
+        return coded, self.judge(coded, trial)
+
+    def judge(self, coded: Pass, trial: bool = False) -> tuple[float, ...]:
+        pairs = zip(self.target.all, self.judges, strict=True)
+        return tuple(judge(coded, trial and one.metric == "psnr") for one, judge in pairs)
+
+    def excess(self, values: Sequence[float]) -> float:
+        """What the value that is nearest to its target is better by, on the scale of the first
+        metric."""
+        excess, _ = self._nearest(values)
+        return excess
+
+    def decides(self, values: Sequence[float]) -> str:
+        """The metric of that value."""
+        _, metric = self._nearest(values)
+        return metric
+
+    def _nearest(self, values: Sequence[float]) -> tuple[float, str]:
+        close = METRICS[self.target.metric].close
+        return min(
+            (one.excess(value) * close / METRICS[one.metric].close, one.metric)
+            for one, value in zip(self.target.all, values, strict=True)
+        )
 
     def fits(self, coded: Pass) -> bool:
         return len(coded.data) <= self.search.room
@@ -105,17 +157,20 @@ def encode_for(
     decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
     quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the
     metric cannot be taken."""
-    require_metric(target.metric)
-    extent = measure(open_source, watch)
-    judge = Judge(target.metric, target.of, open_original or open_source, extent)
+    for one in target.all:
+        require_metric(one.metric)
+    extent, original = measure(open_source, watch), open_original or open_source
+    judges = [Judge(one.metric, one.of, original, extent) for one in target.all]
     most_bytes = sys.maxsize if target.most_bytes is None else int(target.most_bytes)
-    aim = _Aim(Search(open_source, config, extent, most_bytes, watch, progress), target, judge)
+    aim = _Aim(Search(open_source, config, extent, most_bytes, watch, progress), target, judges)
     reached = _reach(aim)
     if reached is None:
         fitted = encode_to(open_source, config, Budget(size=most_bytes), watch, progress)
-        value, passes = judge(fitted.coded), aim.passes + fitted.passes
-        reached = replace(fitted, value=value, passes=passes)
-    notes = [*reached.coded.notes, *judge.notes]
+        values, passes = aim.judge(fitted.coded), aim.passes + fitted.passes
+        reached = replace(fitted, values=values, passes=passes)
+    notes = [*reached.coded.notes, *(note for judge in judges for note in judge.notes)]
+    if target.also:
+        notes.append(f"{aim.decides(reached.values)} decides, of {target}")
     return replace(reached, coded=replace(reached.coded, notes=notes))
 
 
@@ -125,8 +180,8 @@ def _reach(aim: _Aim) -> Fitted | None:
     bracket = bracket_of(target, base_of(config.base).finest, config.coarsest)
     guess: float | None = None
     while guess is None and len(sizes) < _TRIALS and (q := next_q(bracket)) is not None:
-        coded, value = aim.run(q, trial=True)
-        excess = bracket.known[q] = target.excess(value)
+        coded, values = aim.run(q, trial=True)
+        excess = bracket.known[q] = aim.excess(values)
         sizes[q] = len(coded.data)
         if excess < 0 and len(coded.data) > aim.search.limit:
             return None
@@ -149,10 +204,10 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
     best: Fitted | None = None
     made: list[Fitted] = []
     while (q := next_q(bracket)) is not None:
-        coded, value = aim.run(q, trial=False)
-        one = Fitted(coded, aim.passes, q, value=value)
+        coded, values = aim.run(q, trial=False)
+        one = Fitted(coded, aim.passes, q, values=values)
         made.append(one)
-        excess = target.excess(value)
+        excess = aim.excess(values)
         # The middle of what is near enough is aimed at.
         bracket.known[q] = excess - close / 2
         if excess >= 0 and (best is None or len(coded.data) <= len(best.coded.data)):
@@ -161,11 +216,12 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
             return None
         if (best is not None or met) and len(made) >= _PASSES or 0 <= excess <= close:
             break
-    if best is None and met and target.metric == "psnr":
+    if best is None and met and target.metric == "psnr" and not target.also:
         best = _unpainted(aim, made)
     if best is None:
-        value = max((one.value for one in made), key=target.excess)
-        raise UsageError(f"{target} is out of reach: the best is {value:.4g}")
+        values = max((one.values for one in made), key=aim.excess)
+        found = f"{values[0]:.4g}" if not target.also else str(target.with_values(values))
+        raise UsageError(f"{target} is out of reach: the best is {found}")
     if not aim.fits(best.coded):
         return None
     return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)
@@ -174,21 +230,27 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
 def _unpainted(aim: _Aim, made: list[Fitted]) -> Fitted | None:
     """Painting does not keep what is nearly lossless: base frames meet the target."""
     for one in made:
-        value = aim.judge(one.coded, fidelity=True)
-        if aim.target.excess(value) >= 0:
+        values = aim.judge(one.coded, trial=True)
+        if aim.excess(values) >= 0:
             note = (
-                f"psnr {value:.4g} is of base frames (decode --fidelity), painted {one.value:.4g}"
+                f"psnr {values[0]:.4g} is of base frames (decode --fidelity), "
+                f"painted {one.values[0]:.4g}"
             )
             coded = replace(one.coded, notes=[*one.coded.notes, note])
-            return replace(one, value=value, coded=coded)
+            return replace(one, values=values, coded=coded)
     return None
 
 
 def bracket_of(target: Target, finest: float, coarsest: float) -> Bracket:
     """Of what a pass exceeds the target by."""
     metric = METRICS[target.metric]
-    guess = 40 + metric.sign * (metric.usual - target.value) / metric.slope
+    guess = min(map(_usual_q, target.all))
     return Bracket(finest, coarsest, metric.slope, guess, beyond=0.5)
+
+
+def _usual_q(target: Target) -> float:
+    metric = METRICS[target.metric]
+    return 40 + metric.sign * (metric.usual - target.value) / metric.slope
 
 
 def next_q(bracket: Bracket) -> float | None:

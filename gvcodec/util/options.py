@@ -56,6 +56,21 @@ def option(
     return field(default=default, metadata=what | {"argument": argument})
 
 
+class Once(argparse.Action):
+    """An option that is refused a second time: neither of its values is left out unseen."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            raise argparse.ArgumentError(self, "is given twice")
+        setattr(namespace, self.dest, values)
+
+
 def documented(**values: object) -> Callable[[type[_T]], type[_T]]:
     """Class decorator: "name: text" in a docstring is that option's help, `{value}` in it one of
     `values`. Help that fields give themselves is added to the docstring."""

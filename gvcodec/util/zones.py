@@ -1,4 +1,5 @@
-"""Zones: parts of a video with a quality of their own, `0:10-0:20:q=+8;1:00-:q=40`."""
+"""Zones: parts of a video with a quality of their own, `0:10-0:20:q=+8;1:00-:q=40`, or with a
+target, `0:10-0:20:lpips=.1`."""
 
 from __future__ import annotations
 
@@ -10,19 +11,29 @@ from dataclasses import dataclass
 
 from gvcodec.util.messages import parse_time
 
-_ZONE = re.compile(r"\s*([\d:.]+)-([\d:.]*):q=([+-]?)(\d+\.?\d*)\s*")
-ZONES = "zones like 0:10-0:20:q=+8;1:00-:q=40"
+_QUALITY = r"q=([+-]?)(\d+\.?\d*)"
+#: Metrics of targets (`gvcodec.rate.quality.METRICS`).
+TARGET_METRICS = ("psnr", "lpips", "ssimulacra2", "cvvdp")
+_TARGET = rf"((?:{'|'.join(TARGET_METRICS)})=[^;:]+)"
+_ZONE = re.compile(rf"\s*([\d:.]+)-([\d:.]*):(?:{_QUALITY}|{_TARGET})\s*")
+ZONES = "zones like 0:10-0:20:q=+8;1:00-:q=40;2:00-2:05:lpips=0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
     """From `begin` to before `end`, in seconds of the source: coded at `q`, or at the rest of the
-    video's plus an offset."""
+    video's plus an offset; with a `target` it is not known yet at which."""
 
     begin: float
     end: float
     q: float
     relative: bool
+    target: str = ""
+
+    def __str__(self) -> str:
+        end = "" if math.isinf(self.end) else f"{self.end:.6f}"
+        quality = self.target or f"q={'+' if self.relative and self.q >= 0 else ''}{self.q:g}"
+        return f"{self.begin:.6f}-{end}:{quality}"
 
     def apply(self, q: float) -> float:
         """The quality of frames that have `q` elsewhere."""
@@ -46,6 +57,8 @@ def _parse(text: str) -> Zone:
     begin, end = parse_time(found[1]), parse_time(found[2]) if found[2] else math.inf
     if begin is None or end is None or begin >= end:
         raise ValueError
+    if found[5]:
+        return Zone(begin, end, math.nan, False, found[5].strip())
     return Zone(begin, end, float(found[3] + found[4]), bool(found[3]))
 
 

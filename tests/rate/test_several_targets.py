@@ -1,0 +1,112 @@
+"""Several targets of one file, and zones with a target of their own."""
+
+import re
+
+import pytest
+
+import gvcodec
+from gvcodec.errors import UsageError
+from gvcodec.rate.quality import METRICS, Judge
+from gvcodec.rate.target import Target, encode_for, parse_target
+from gvcodec.util.zones import TARGET_METRICS, parse_zones
+from tests.clips import make_clip, write_clip
+from tests.conftest import run as command
+from tests.rate.test_rate import FAST, Clip, opener, unwatched
+
+
+@pytest.fixture
+def stub_metrics(monkeypatch) -> None:
+    """SSIMULACRA2 stands in by an affine of PSNR, so that tests need no package."""
+
+    def stand_in(judge: Judge, coded, fidelity: bool = False) -> float:
+        metric, judge._metric = judge._metric, "psnr"
+        value = plain(judge, coded, fidelity)
+        judge._metric = metric
+        return value if metric == "psnr" else 2 * value
+
+    plain = Judge.__call__
+    monkeypatch.setattr(Judge, "__call__", stand_in)
+    monkeypatch.setattr("gvcodec.rate.target.require_metric", lambda metric: None)
+
+
+def test_several_targets_are_read_in_order() -> None:
+    target = parse_target("ssimulacra2=70, psnr=36")
+    assert [str(one) for one in target.all] == ["ssimulacra2 70", "psnr 36"]
+    assert str(target) == "ssimulacra2 70, psnr 36"
+    assert [one.of for one in target.share_pool("p5").all] == ["p5", "p5"]
+    for text in ("psnr=36,psnr=30", "psnr=36,", "psnr=36,vmaf=90", "psnr=36;lpips=.1"):
+        with pytest.raises(ValueError):
+            parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "decides"),
+    [("psnr=33,ssimulacra2=50", "psnr"), ("psnr=28,ssimulacra2=66", "ssimulacra2")],
+)
+def test_all_targets_hold_and_one_decides(stub_metrics, text: str, decides: str) -> None:
+    clip, target = make_clip(96, 80, 6, seed=6), parse_target(text)
+    reached = encode_for(opener(clip), FAST, target, unwatched)
+    for one, value in zip(target.all, reached.values, strict=True):
+        assert one.excess(value) >= 0
+    assert f"{decides} decides, of {target}" in reached.coded.notes
+    # The other one alone is met by a smaller file.
+    other = next(one for one in target.all if one.metric != decides)
+    alone = encode_for(opener(clip), FAST, other, unwatched)
+    assert len(alone.coded.data) < len(reached.coded.data)
+
+
+def test_targets_of_which_one_is_out_of_reach_are_refused(stub_metrics) -> None:
+    clip = make_clip(48, 32, 3)
+    with pytest.raises(UsageError, match=r"out of reach: the best is psnr [\d.]+, ssimulacra2"):
+        encode_for(opener(clip), FAST, parse_target("psnr=30,ssimulacra2=99.9"), unwatched)
+
+
+def test_a_file_better_than_any_target_is_described() -> None:
+    """No distance at all is no target that can be asked for."""
+    assert str(Target("lpips", 0.2).with_values([0.0])) == "lpips 0"
+
+
+def test_a_second_target_is_refused(tmp_path, capsys) -> None:
+    words = ("encode", tmp_path / "in.mkv", tmp_path / "a.gvc", "--target", "psnr=30")
+    command(*words, "--target", "psnr=36", code=2)
+    assert "--target: is given twice" in capsys.readouterr().err
+
+
+def test_zones_know_the_metrics_of_targets() -> None:
+    assert set(TARGET_METRICS) == set(METRICS)
+    (zone,) = parse_zones("0:10-0:20:lpips=.1,psnr=30")
+    assert zone.target == "lpips=.1,psnr=30" and str(zone).endswith(":lpips=.1,psnr=30")
+    (zone,) = parse_zones("1-:q=-2.5")
+    assert parse_zones(str(zone)) == (zone,)
+
+
+@pytest.mark.parametrize("way", [{"q": 60}, {"q": 60, "jobs": 1}, {"size": 20_000}, {"start": 0.5}])
+def test_a_zone_reaches_its_target(tmp_path, way: dict) -> None:
+    source, output = tmp_path / "in.mkv", tmp_path / "a.gvc"
+    write_clip(source, Clip(clip := make_clip(96, 80, 75, seed=6)).format, clip, lossless=True)
+    options = {"fit": 0, "preset": 10, "sound": "none"} | way
+    done = gvcodec.encode_file(source, output, zones="1-2:psnr=33", **options)
+    start = way.get("start", 0.0)
+    note = next(n for n in done.notes if n.startswith("zone 1-2 s: psnr 33."))
+    assert re.search(r" at q [\d.]+$", note)
+    inside = tmp_path / "zone.gvc"
+    gvcodec.cut(output, inside, 1 - start, 2 - start)
+    psnr = gvcodec.verify(inside, source).painted_psnr or gvcodec.verify(inside, source).base_psnr
+    assert psnr is not None and 32.8 <= psnr[0] < 34
+
+
+def test_what_a_zone_cannot_have_is_refused(tmp_path, capsys) -> None:
+    source = tmp_path / "in.mkv"
+    write_clip(source, Clip(clip := make_clip(48, 32, 10)).format, clip, lossless=True)
+    words = ("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off", "--zones")
+    command(*words, "0-1:psnr=x", code=2)
+    assert "'psnr=x' of zones is not q=N and not psnr=DECIBEL" in capsys.readouterr().err
+    command(*words, "0-0.2:psnr=99", code=2)
+    assert "zone 0-0.2 s: psnr 99 is out of reach" in capsys.readouterr().err
+    command(*words, "5-6:psnr=30")
+    assert "zone 5-6 s: the source has no frame there" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.part"))
+    with pytest.raises(UsageError, match="zones with a target are for files"):
+        gvcodec.encode(make_clip(48, 32, 2), zones="0-1:psnr=30")
+    command("batch", source, "-o", tmp_path / "out", "--zones", "0-1:psnr=30", code=2)
+    assert "not for batch" in capsys.readouterr().err
