@@ -7,11 +7,13 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.job import Job, is_whole, list_options, make_config, parse, split_options
 from gvcodec.api.results import Encoded
 from gvcodec.bases import q_of
@@ -32,19 +34,30 @@ from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
 from gvcodec.rate.target import Target, encode_for
 from gvcodec.rate.zones import has_targets, settle_zones
+from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
-from gvcodec.util.progress import ProgressBar
+from gvcodec.util.progress import Mode, ProgressBar
+
+if TYPE_CHECKING:
+    from gvcodec.api.frames import Image
 
 _SOUNDS = "copy, none, opus or opus:RATE with 6k to 510k bits a second"
 
 
+#: Keywords of `Job` that hold for frames of a program too.
+_OF_FRAMES = ("frames", "overwrite", "progress", "verbose", "allow_damaged")
+
+
 @list_options(Job, EncoderConfig)
 def encode_file(
-    source: PathName | BinaryIO,
+    source: PathName | BinaryIO | Image | Iterable[Image | Planes],
     output: PathName | BinaryIO,
     *,
     end: float | None = None,
-    sound: str | None = None,
+    sound: Sound | None = None,
+    sound_rate: int | None = None,
+    frame_rate: Fraction | float | None = None,
+    format: VideoFormat | None = None,
     input_options: InputOptions | None = None,
     config: EncoderConfig | None = None,
     **options: Any,
@@ -54,6 +67,10 @@ def encode_file(
     `source` and `output` are paths ("-" = standard input and output) or open binary files, that of
     `source` can seek; `source` may be a URI, or a folder of numbered pictures. From
     `start` seconds on to `end`, at most `frames`. `sound`: "copy", "none", "opus" or "opus:24k".
+
+    `source` may be frames too, as `encode` takes them, with its `frame_rate` (30), `format`,
+    `sound` and `sound_rate`: they are coded as they come, and packets written when they are made.
+    Only what codes a video in one go holds for them: not `size`, `target`, `jobs` and the like.
 
     At most one of `size` (bytes of the file, "500k"), `bitrate` (bits a second of the file, "80k"),
     `bpp` (bits per luma pixel, without sound) and `target` ("psnr=38", "lpips=0.15",
@@ -71,17 +88,72 @@ def encode_file(
     `min_gain`.
     """
     others, coding = split_options(options, Job, EncoderConfig)
+    if are_frames(source):
+        if end is not None or input_options is not None:
+            others |= {"end": end, "input_options": input_options}
+        for name in others.keys() - _OF_FRAMES:
+            raise UsageError(f"{name} is for video files, not for frames of a program")
+        images = ImageSource(
+            source, frame_rate or 30, format, sound, sound_rate, others.pop("frames", None)
+        )
+        return _encode_images(images, output, make_config(config, coding), **others)
+    for name, value in (
+        ("sound_rate", sound_rate),
+        ("frame_rate", frame_rate),
+        ("format", format),
+    ):
+        if value is not None:
+            raise UsageError(f"{name} is for frames of a program, not for video files")
     wanted = input_options or InputOptions()
     if end is not None:
         wanted = replace(wanted, until=end)
+    if sound is not None and not isinstance(sound, str):
+        raise UsageError(f"sound of a video file is {_SOUNDS}")
     if sound is not None:
         wanted = replace(wanted, sound=parse(parse_sound, sound, _SOUNDS))
-    job = Job(source, output, make_config(config, coding), wanted, **others)
+    video = cast("PathName | BinaryIO", source)
+    job = Job(video, output, make_config(config, coding), wanted, **others)
     if job.rate is not None and ("q" in options or "base_q" in options):
         raise UsageError("give either a quality or one of size, bitrate, bpp and target")
     done = encode_job(job)
     check_complete(job, done)
     return done
+
+
+def _encode_images(
+    images: ImageSource,
+    output: PathName | BinaryIO,
+    config: EncoderConfig,
+    overwrite: bool = False,
+    progress: Mode = "none",
+    verbose: bool = False,
+    allow_damaged: bool = False,
+) -> Encoded:
+    name = as_name(output)
+    if name is not None:
+        check_one_file(name, config.base)
+    stages = ["code", "fit", "paint"] if config.fits and has_torch() else ["code"]
+    with (
+        images,
+        open_sink(output, overwrite) as stream,
+        ProgressBar(stages, mode=progress, verbose=verbose) as bar,
+    ):
+        encoder = Encoder(images.format, config, progress=bar)
+        frames = bar(images, "encode", images.expected)
+        writer = one_pass.write(images, frames, encoder, stream)
+    tracks = images.tracks
+    done = Encoded(
+        writer.frames,
+        writer.size,
+        tuple(encoder.notes),
+        images.format,
+        encoder.psnr_y,
+        (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        seconds=encoder.seconds,
+    )
+    if name is None or not one_file_suffix(name):
+        return done
+    return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
 
 
 def check_complete(job: Job, done: Encoded) -> None:

@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,17 @@ from numpy.typing import NDArray
 from gvcodec.api.job import list_options, make_config
 from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
+from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import CENTRE, Picture, planes_from_rgb, rgb_matrix, rgb_reader
+from gvcodec.media.reader import Frame as TimedFrame
+from gvcodec.media.sound_source import SoundSource
+from gvcodec.media.tracks import TrackCopier
+from gvcodec.rate.one_pass import write
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
 from gvcodec.util.psnr import PEAK
@@ -38,12 +42,26 @@ if TYPE_CHECKING:
     Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating] | torch.Tensor
 
 
+#: A file, or samples.
+Sound: TypeAlias = "str | os.PathLike[str] | BinaryIO | NDArray[Any] | torch.Tensor"
 Frame: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | Planes"
 _KINDS = "an array or tensor (H, W, 3) or (3, H, W), a picture of PIL or three planes"
 #: Floats may be off by rounding: half a step of 8 bits.
 _SLACK = 0.5 / 255
 #: Largest denominator of a frame rate that is given as a float.
 _MOST_PARTS = 1_000_000
+
+
+def are_frames(given: Any) -> bool:
+    """Whether this is meant as frames, not as a video file or its name."""
+    if isinstance(given, str | bytes | bytearray | memoryview | os.PathLike):
+        return False
+    return (
+        _is_array(given)
+        or _is_picture(given)
+        or isinstance(given, Iterable)
+        and (not hasattr(given, "read"))
+    )
 
 
 def frames_of(given: Any) -> Iterator[Frame]:
@@ -136,6 +154,8 @@ def encode(
     *,
     frame_rate: Fraction | float = 30,
     format: VideoFormat | None = None,
+    sound: Sound | None = None,
+    sound_rate: int | None = None,
     config: EncoderConfig | None = None,
     **options: Any,
 ) -> bytes:
@@ -145,18 +165,67 @@ def encode(
     0…1, as arrays, tensors on any device or pictures of PIL, or `Planes`; one, several, or an array
     (T, H, W, 3), (T, 3, H, W) or (3, T, H, W). `format` says more of them: bits and colour of
     `Planes` (default: 8 bits, colour not specified), and which colour pictures are coded in, as
-    `Colour(9, 16, 9)` for HDR. Either `config`, or fields of `EncoderConfig` by name
-    (`q=40, base="av1", fit=0`). Raises `UsageError`.
+    `Colour(9, 16, 9)` for HDR. `sound`: a file, whose sound is copied, or samples (T,), (C, T) or
+    (T, C), floats from -1 to 1, int16 or int32, with `sound_rate` of them a second, coded as Opus
+    of 24 kb/s a channel. Either `config`, or fields of `EncoderConfig` by name
+    (`q=40, base="av1", fit=0`). `encode_file` writes the same to a file while frames come. Raises
+    `UsageError`, and `MediaError` for sound that cannot be read.
     """
-    settings, rate = make_config(config, options), _rate(frame_rate)
-    remaining = frames_of(frames)
-    first = next(remaining, None)
-    if first is None:
-        raise UsageError("there is no frame to encode")
-    fmt, stream = format or _format_of(first, rate), io.BytesIO()
-    planes = (planes_of(frame, fmt) for frame in itertools.chain([first], remaining))
-    encode_stream(Encoder(fmt, settings), stream, ((frame, None) for frame in planes))
+    settings, stream = make_config(config, options), io.BytesIO()
+    with ImageSource(frames, frame_rate, format, sound, sound_rate) as source:
+        write(source, source, Encoder(source.format, settings), stream)
     return stream.getvalue()
+
+
+class ImageSource:
+    """Frames of a program as a source of video (`gvcodec.rate.one_pass.Source`), with `sound`
+    beside them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
+    `UsageError`, `MediaError`."""
+
+    start_pts = 0
+    end: int | None = None
+    incomplete = ""
+    metadata = Metadata()
+
+    def __init__(
+        self,
+        frames: Any,
+        frame_rate: Fraction | float = 30,
+        format: VideoFormat | None = None,
+        sound: Sound | None = None,
+        sound_rate: int | None = None,
+        most: int | None = None,
+    ) -> None:
+        self.notes: list[str] = []
+        remaining = itertools.islice(frames_of(frames), most)
+        first = next(remaining, None)
+        if first is None:
+            raise UsageError("there is no frame to encode")
+        self.format = format or _format_of(first, _rate(frame_rate))
+        self._frames = itertools.chain([first], remaining)
+        known = [most] if most is not None else []
+        known += [len(frames)] if isinstance(frames, list | tuple) else []
+        self.expected = min(known, default=None)
+        if sound is None and sound_rate is not None:
+            raise UsageError("sound_rate goes with sound")
+        self._sound = None if sound is None else SoundSource(sound, sound_rate)
+        self.tracks: TrackCopier | None = self._sound.tracks if self._sound is not None else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        if self._sound is not None:
+            self._sound.close()
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        period = 1 / self.format.frame_rate / self.format.time_base
+        for number, frame in enumerate(self._frames):
+            if self._sound is not None:
+                self._sound.copy((number + 1) / self.format.frame_rate)
+            yield TimedFrame(planes_of(frame, self.format), round(number * period))
+        if self._sound is not None:
+            self._sound.copy(None)
 
 
 def decode(

@@ -58,7 +58,7 @@ def test_all_targets_hold_and_one_decides(stub_metrics, text: str, decides: str)
 def test_targets_of_which_one_is_out_of_reach_are_refused(stub_metrics) -> None:
     clip = make_clip(48, 32, 3)
     with pytest.raises(UsageError, match=r"out of reach: the best is psnr [\d.]+, ssimulacra2"):
-        encode_for(opener(clip), FAST, parse_target("psnr=30,ssimulacra2=99.9"), unwatched)
+        encode_for(opener(clip), FAST, parse_target("psnr=90,ssimulacra2=50"), unwatched)
 
 
 def test_a_file_better_than_any_target_is_described() -> None:
@@ -67,7 +67,7 @@ def test_a_file_better_than_any_target_is_described() -> None:
 
 
 def test_a_second_target_is_refused(tmp_path, capsys) -> None:
-    words = ("encode", tmp_path / "in.mkv", tmp_path / "a.gvc", "--target", "psnr=30")
+    words = ("encode", tmp_path / "in.y4m", tmp_path / "a.gvc", "--target", "psnr=30")
     command(*words, "--target", "psnr=36", code=2)
     assert "--target: is given twice" in capsys.readouterr().err
 
@@ -80,24 +80,24 @@ def test_zones_know_the_metrics_of_targets() -> None:
     assert parse_zones(str(zone)) == (zone,)
 
 
-@pytest.mark.parametrize("way", [{"q": 60}, {"q": 60, "jobs": 1}, {"size": 20_000}, {"start": 0.5}])
+@pytest.mark.parametrize("way", [{"q": 60}, {"jobs": 1, "start": 0.48}, {"size": 20_000}])
 def test_a_zone_reaches_its_target(tmp_path, way: dict) -> None:
-    source, output = tmp_path / "in.mkv", tmp_path / "a.gvc"
-    write_clip(source, Clip(clip := make_clip(96, 80, 75, seed=6)).format, clip, lossless=True)
+    source, output = tmp_path / "in.y4m", tmp_path / "a.gvc"
+    write_clip(source, Clip(clip := make_clip(96, 80, 75, seed=6)).format, clip)
     options = {"fit": 0, "preset": 10, "sound": "none"} | way
     done = gvcodec.encode_file(source, output, zones="1-2:psnr=33", **options)
     start = way.get("start", 0.0)
     note = next(n for n in done.notes if n.startswith("zone 1-2 s: psnr 33."))
     assert re.search(r" at q [\d.]+$", note)
     inside = tmp_path / "zone.gvc"
-    gvcodec.cut(output, inside, 1 - start, 2 - start)
+    gvcodec.cut(output, inside, 1.03 - start, 2 - start)
     psnr = gvcodec.verify(inside, source).painted_psnr or gvcodec.verify(inside, source).base_psnr
     assert psnr is not None and 32.8 <= psnr[0] < 34
 
 
 def test_what_a_zone_cannot_have_is_refused(tmp_path, capsys) -> None:
-    source = tmp_path / "in.mkv"
-    write_clip(source, Clip(clip := make_clip(48, 32, 10)).format, clip, lossless=True)
+    source = tmp_path / "in.y4m"
+    write_clip(source, Clip(clip := make_clip(48, 32, 10)).format, clip)
     words = ("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off", "--zones")
     command(*words, "0-1:psnr=x", code=2)
     assert "'psnr=x' of zones is not q=N and not psnr=DECIBEL" in capsys.readouterr().err
