@@ -132,11 +132,10 @@ def _encode_images(
     name = as_name(output)
     if name is not None:
         check_one_file(name, config.base)
-    stages = ["code", "fit", "paint"] if config.fits and has_torch() else ["code"]
     with (
         images,
         open_sink(output, overwrite) as stream,
-        ProgressBar(stages, mode=progress, verbose=verbose) as bar,
+        ProgressBar(progress, verbose) as bar,
     ):
         encoder = Encoder(images.format, config, progress=bar)
         frames = bar(images, "encode", images.expected)
@@ -213,7 +212,7 @@ def _settle_zones(job: Job) -> tuple[Job, list[str]]:
         start = max(begin, job.start)
         return partial(_open, replace(job, start=start, frames=None, input_options=options))
 
-    with ProgressBar(["count", "code"], mode=job.progress, verbose=job.verbose) as bar:
+    with ProgressBar(job.progress, job.verbose) as bar:
         config, notes = settle_zones(open_part, job.config, bar, bar)
     return replace(job, config=config), notes
 

@@ -29,6 +29,8 @@ _HEAD = 256
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 #: What a JPEG picture begins and ends with, and the marker of coded samples.
 _JPEG, _JPEG_END, _SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
+#: Bytes before the mark of a DICOM file.
+_DICOM_AT = 128
 #: FFmpeg's name of its demuxer.
 _MATROSKA = "matroska,webm"
 #: Boxes that an MP4 file begins with, and those without which frames are missing.
@@ -241,6 +243,11 @@ class Opened:
                 "-framerate 25 -pixel_format yuv420p -i IN.yuv -f yuv4mpegpipe - | gvcodec encode -"
             )
         head = self.head or (self.pipe.head if self.pipe is not None else b"")
+        if head[_DICOM_AT : _DICOM_AT + 4] == b"DICM":
+            return (
+                "is DICOM, which is not read: export its frames as numbered pictures first, or its "
+                "video as a file (DCMTK, pydicom, 3D Slicer)"
+            )
         if isinstance(error, av.FFmpegError) and head[4:8] in _BOXES:
             if not self.seekable:
                 return (

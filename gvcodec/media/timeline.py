@@ -28,6 +28,8 @@ _NO_TIMESTAMPS = 128
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "m4v", "mpegvideo", "mjpeg", "image2", "yuv4mpegpipe")
 #: Packets that a decoder holds at most: 16 reference frames and its threads.
 _MOST_DELAY = 96
+#: Most frame periods that a frame with a repeated field lasts, with what rounding adds.
+_REPEATED = 1.6
 #: Frames that wait for a timestamp after them.
 MOST_BETWEEN = 32
 
@@ -275,7 +277,7 @@ def rising(
     """Frames with timestamps that rise strictly, made up where there are none: `step` ticks apart.
     Frames without a timestamp between two that have one are spread evenly."""
     last: int | None = None
-    timed = False
+    lasts, timed = step, False
     between: list[av.VideoFrame] = []
     for frame, pts in frames:
         if pts is None and timed and len(between) < MOST_BETWEEN:
@@ -290,9 +292,18 @@ def rising(
             yield earlier, last
         between.clear()
         if pts is None:
-            pts = 0 if last is None else last + step
+            pts = 0 if last is None else last + lasts
         last = pts if last is None or pts > last else last + max(1, step // 2)
+        lasts = _shown_for(frame, step)
         yield frame, last
     for earlier in between:
-        last = 0 if last is None else last + step
+        last = 0 if last is None else last + lasts
+        lasts = _shown_for(earlier, step)
         yield earlier, last
+
+
+def _shown_for(frame: av.VideoFrame, step: int) -> int:
+    """Ticks from a frame to the next where no timestamps say it: half as many again where a field
+    is repeated, as films on DVD have it."""
+    duration = frame.duration or 0
+    return duration if step < duration <= step * _REPEATED else step
