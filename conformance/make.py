@@ -22,7 +22,7 @@ import numpy as np
 
 import gvcodec
 from conformance import refused, vectors
-from conformance.inputs import loop_of, other_tokens, small_latent_model, with_tracks
+from conformance.inputs import loop_of, with_tracks
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.varint import encode_var
@@ -92,17 +92,6 @@ def _gvc1d() -> bytes:
     return rewritten(data, lambda h, p: (replace(h, base_model_id=identity), p))
 
 
-def _latent() -> bytes:
-    """Tokens of all windows and of some, runs, a region that asks for the other scene."""
-    fmt = replace(_FORMAT, width=270, height=20)
-    model = small_latent_model(MODELS)
-    data = gvcodec.encode(
-        moving(10, 270, 20), format=fmt, base="av1", q=45, fit=0, keyint=8,
-        tokens=32, token_rate=0, model=str(model), threads=1,
-    )  # fmt: skip
-    return rewritten(data, lambda h, p: (h, other_tokens(p, fmt, model)))
-
-
 def _encoded(count: int = 10, fmt: VideoFormat = _FORMAT, **options: Any) -> bytes:
     frames = moving(count, fmt.width, fmt.height, fmt.bit_depth)
     return gvcodec.encode(frames, format=fmt, **{"base": "av1", "q": 45, "fit": 0} | options)
@@ -116,9 +105,8 @@ def rewritten(
     reader = Reader(io.BytesIO(data))
     header, packets = change(reader.header, list(reader.packets()))
     packets = [packet for packet in packets if packet.kind is not Kind.PAINTED]
-    plain = replace(header, gvc1d_id=None)
-    decoder = Decoder(plain, plain.restores, threads=1, models=[MODELS])
-    for _ in decoder.frames_of(p for p in packets if p.kind is not Kind.LATENT):
+    decoder = Decoder(header, threads=1, models=[MODELS])
+    for _ in decoder.frames_of(packets):
         pass
     if decoder.painted_hash is not None:
         packets.append(Packet(Kind.PAINTED, decoder.painted_hash))
@@ -227,7 +215,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "one-file-whole.mkv": lambda: _with_tracks(".mkv"),
     "one-file-whole-mp4.mp4": lambda: _with_tracks(".mp4"),
     "gvc1d": _gvc1d,
-    "latent": _latent,
     "one-frame": lambda: _encoded(1, replace(_FORMAT, width=1, height=1)),
 }
 

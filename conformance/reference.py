@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import hashlib
 import io
 import json
@@ -20,9 +18,6 @@ from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import open_source
 from gvcodec.errors import GvcodecError, LimitError, WrongModelError
-from gvcodec.gvc1d.codec import LatentReader, open_entropy_model
-from gvcodec.gvc1d.files import find_pair
-from gvcodec.gvc1d.payload import Latent
 from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
@@ -148,11 +143,9 @@ def _tracks(reader: TrackReader) -> list[dict[str, Any]]:
 
 def _frames(data: bytes) -> dict[str, Any]:
     reader = Reader(io.BytesIO(data))
-    header = dataclasses.replace(reader.header, gvc1d_id=None)
-    decoder = Decoder(header, header.restores, threads=1, models=[MODELS])
+    decoder = Decoder(reader.header, threads=1, models=[MODELS])
     base, painted, times = [], [], []
-    packets = (packet for packet in reader.packets() if packet.kind is not Kind.LATENT)
-    for frame in decoder.frames_of(packets):
+    for frame in decoder.frames_of(reader.packets()):
         base.append(_digest(frame.base_frame))
         painted.append(_digest(frame.planes))
         times.append(frame.pts)
@@ -163,27 +156,19 @@ def _frames(data: bytes) -> dict[str, Any]:
 
 
 def _symbols(data: bytes) -> dict[str, Any]:
-    """Integers of frame packets and tokens, and what is restored from these; none where a model is
-    missing, or pictures need more memory than is usual."""
+    """Integers of frame packets of base gvc1d; none where its model is missing, or pictures need
+    more memory than is usual."""
     reader = Reader(io.BytesIO(data))
     header, found = reader.header, dict[str, Any]()
     decoder: Gvc1dDecoder | None = None
-    tokens: LatentReader | None = None
     try:
         check(header, header.enhanced, DEFAULT)
         if header.base == "gvc1d":
             decoder = cast(Gvc1dDecoder, layers.open_decoder(header, 1, [MODELS]))
-        if header.gvc1d_id is not None:
-            pair = find_pair(header.gvc1d_id, [MODELS])
-            tokens = LatentReader(open_entropy_model(header.format, pair))
     except (WrongModelError, LimitError):
         pass
-    packets = list(reader.packets())
     if decoder is not None:
-        found["symbols"] = [_base_symbols(decoder, p) for p in packets if p.is_frame]
-    if tokens is not None:
-        found["tokens"] = _latents(tokens, packets)
-        found["restored"] = _restored(data)
+        found["symbols"] = [_base_symbols(decoder, p) for p in reader.packets() if p.is_frame]
     return found
 
 
@@ -193,37 +178,13 @@ def _base_symbols(decoder: Gvc1dDecoder, packet: Packet) -> dict[str, Any]:
     assert found is not None
     vectors = found.known.vectors
     return {
-        "q": found.q,
-        "reference": found.reference,
-        "filtered": int(found.filtered),
-        "remember": int(found.remember),
+        "q": found.head.q,
+        "reference": found.head.reference,
+        "filtered": int(found.head.filtered),
+        "remember": int(found.head.remember),
         "vectors": None if vectors is None else _hash_of(vectors, "<i2"),
         "levels": found.levels.tolist(),
         "values": _hash_of(found.values, "<i4"),
-    }
-
-
-def _latents(reader: LatentReader, packets: list[Packet]) -> list[dict[str, Any] | None]:
-    """Of each frame; its tokens come in the packet before it."""
-    found: list[dict[str, Any] | None] = []
-    waiting: bytes | None = None
-    for packet in packets:
-        if packet.kind is Kind.LATENT:
-            waiting = packet.payload
-        if packet.is_frame:
-            if packet.kind is Kind.KEY:
-                reader.start_gop()
-            found.append(None if waiting is None else _token_fields(reader.read(waiting)))
-            waiting = None
-    return found
-
-
-def _token_fields(found: Latent) -> dict[str, Any]:
-    return {
-        "rate": found.rate,
-        "run": found.run,
-        "counts": found.counts.tolist(),
-        "values": _hash_of(found.values, "<i2"),
     }
 
 
@@ -234,24 +195,6 @@ def _hash_of(values: NDArray[Any], kind: str) -> str:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _restored(data: bytes) -> list[str | None]:
-    """Samples of each frame that is not as it was painted, base64."""
-    reader, plain = Reader(io.BytesIO(data)), Reader(io.BytesIO(data))
-    header = dataclasses.replace(plain.header, gvc1d_id=None)
-    decoders = (
-        Decoder(reader.header, threads=1, models=[MODELS]),
-        Decoder(header, threads=1, models=[MODELS]),
-    )
-    shown = decoders[0].frames_of(reader.packets())
-    packets = (packet for packet in plain.packets() if packet.kind is not Kind.LATENT)
-    found: list[str | None] = []
-    for one, other in zip(shown, decoders[1].frames_of(packets), strict=True):
-        same = all(np.array_equal(a, b) for a, b in zip(one.planes, other.planes, strict=True))
-        whole = b"".join(plane.astype("<u2").tobytes() for plane in one.planes)
-        found.append(None if same else base64.b64encode(whole).decode())
-    return found
 
 
 def _digest(planes: Planes) -> str:

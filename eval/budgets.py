@@ -1,17 +1,12 @@
-"""Compares token budgets (`--alloc`): `python -m eval budgets CLIP… --what latents --out FILE`.
+"""Compares token budgets (`--alloc`): `python -m eval budgets CLIP… --out FILE`.
 
-`latents`: tokens over base `av1` at each `--q`; clips are made 512×512 (four windows). `uniform` at
-several numbers of tokens is the curve that the other arms, of `--tokens` on average, are compared
-with at equal bytes. ELBO is the router's where the model has one.
-
-With several clips `latents` and `windows` do all of them together, too: budgets among scenes.
-
-`windows`: no files. The tokenizer decodes windows of single pictures from prefixes of 0, 1, 2, 3 …
-tokens, and each arm is a choice among them, those between interpolated: PSNR-Y at equal numbers of
-tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
+The tokenizer decodes windows of single pictures (512×512, four windows) from prefixes of 0, 1, 2,
+3 … tokens, and each arm is a choice among them, those between interpolated: PSNR-Y at equal numbers
+of tokens, as InfoTok's table has it. `elbo` and `router` go by -ELBO of all tokens, measured or
 predicted; `shuffled` puts the counts by ELBO at random places; `oracle` is the best choice of all
 by the squared errors themselves; `uniqueness` (of the encoder's outputs, and of its keys) without
-fusion of frames, which needs what was shown before.
+fusion of frames, which needs what was shown before. With several clips all of them are done
+together, too: budgets among scenes.
 """
 
 from __future__ import annotations
@@ -21,7 +16,6 @@ import csv
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -47,18 +41,14 @@ _BT709 = 1
 FIELDS = (
     "what", "clip", "size", "base q", "budgets", "bytes", "bpp", "LPIPS-Alex", "PSNR-Y", "seconds",
 )  # fmt: skip
-#: Ways to allocate that the encoder has.
-ARMS = ("uniform", "elbo", "uniqueness", "both")
-LATENT = (512, 512)
+SIZE = (512, 512)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--what", choices=("latents", "windows"), default="latents")
-    parser.add_argument("--tokens", type=int, default=8, help="tokens a window (latents)")
-    parser.add_argument("--model", help="weights of gvc1d (latents; the shipped ones)")
+    parser.add_argument("--tokens", type=int, default=8, help="tokens a window on average (8)")
+    parser.add_argument("--model", help="weights of the tokenizer (the shipped ones)")
     parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--q", type=int, nargs="+", default=[56, 59, 62])
     parser.add_argument("--out", type=Path, default=Path("budgets.csv"), help="rows are added")
 
 
@@ -69,37 +59,21 @@ def run(options: argparse.Namespace) -> None:
         if new:
             writer.writeheader()
         for row in _rows(options):
-            writer.writerow({"what": options.what} | row)
+            writer.writerow({"what": "windows"} | row)
             file.flush()
 
 
 def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     videos = {
-        path.stem: read_frames(path, options.frames, lambda *_: LATENT, 10)[0]
+        path.stem: read_frames(path, options.frames, lambda *_: SIZE, 10)[0]
         for path in options.clips
     }
     if len(videos) > 1:  # a number of scenes, which differ more than windows of one do
         videos[f"{len(videos)} clips"] = list(itertools.chain(*videos.values()))
     for name, frames in videos.items():
         rows = window_rows(frames, options.tokens, options.model)
-        if options.what == "latents":
-            each = (latent_rows(frames, options.tokens, options.model, q) for q in options.q)
-            rows = itertools.chain.from_iterable(each)
         for row in rows:
-            yield {"clip": name, "size": "x".join(map(str, LATENT))} | row
-
-
-def latent_rows(
-    frames: Sequence[Planes], tokens: int, model: str | None, q: int
-) -> Iterator[dict[str, Any]]:
-    """Files of each arm; its name has the tokens a window."""
-    fmt = VideoFormat(*LATENT, Fraction(25), Fraction(1, 25))
-    curve = sorted({max(1, tokens * part // 4) for part in (2, 3, 4, 5, 6)})
-    arms = [*(("uniform", n) for n in curve), *((name, tokens) for name in (*ARMS[1:], "rd"))]
-    for arm, count in arms:
-        given = {"tokens": count, "alloc": arm, "fit": 0, "threads": 1, "model": model or ""}
-        row = file_row(frames, fmt, EncoderConfig(base="av1", q=q, **given), 2)
-        yield row | {"base q": q, "budgets": f"{arm} {count}"}
+            yield {"clip": name, "size": "x".join(map(str, SIZE))} | row
 
 
 def file_row(
@@ -133,7 +107,7 @@ def window_rows(
     squared, absolute = [], []
     for n in prefixes:
         kept = values * (np.arange(count) < n)[:, None]
-        shown = tokenizer.decode(kept, *LATENT)[0].numpy()[:, 0]
+        shown = tokenizer.decode(kept, *SIZE)[0].numpy()[:, 0]
         missed = np.stack([planes[0] for planes in frames]) / 1020 - shown
         squared.append(_by_window(missed**2))
         absolute.append(_by_window(np.abs(missed)))

@@ -75,9 +75,8 @@ class Base:
     `finest`: the least index; `q_map`: (q, index) in rising order, empty = the same.
     `coarsest_full`: the coarsest index at full size. `coarsest_half`: beyond, up to this one,
     pictures have half the size and their index is lower by `halving`. `presets`: number of presets,
-    `eye`: whether it has settings for the eye, `restores`: whether its own network makes the shown
-    frames where they are not painted. `rates`: (index, bits a pixel) on average, where a search for
-    a size begins."""
+    `eye`: whether it has settings for the eye, `rates`: (index, bits a pixel) on average, where a
+    search for a size begins."""
 
     name: str
     wire: int
@@ -91,7 +90,6 @@ class Base:
     halving: float = 0.0
     presets: int = 0
     eye: bool = False
-    restores: bool = False
     standard: Standard | None = None
     rates: _Points = ((0, 0.6), (60, 0.012), (69, 0.0035))
 
@@ -144,14 +142,13 @@ _ALL = (
         presets=5,
         standard=_VVC,
     ),
-    # GVC1D's integer loop. Decoding was measured at 640×360 and 1080p, with restoring.
+    # GVC1D's integer loop. Decoding was measured at 640×360 and 1080p.
     Base(
         "gvc1d",
         6,
         "gvcodec.base.gvc1d",
         bytes_a_pixel=420,
         slot=2,
-        restores=True,
         q_map=((0, 0), (Q_END, INDEX_END)),
     ),
 )

@@ -36,8 +36,6 @@ SIZES = (640 * 360, 864 * 480)
 #: Most luma samples of a bundled frame: its payload stays below 16 MiB, the limit of a bundle.
 _MOST_BUNDLED = 1 << 23
 DEFAULT_SPEED = "balanced"
-#: Steps of rounding of latent tokens, and most of them in a window.
-TOKEN_RATES, MOST_TOKENS = 8, 64
 #: Libraries count threads in small integers, and hardly any machine has more.
 MOST_THREADS = 1024
 
@@ -57,10 +55,6 @@ def check_zones(text: str) -> str:
     return text
 
 
-def _tokens(text: str) -> int | str:
-    return text if text in ("auto", "off") else integer(1, MOST_TOKENS)(text)
-
-
 @documented(
     Q_END=Q_END,
     speed=DEFAULT_SPEED,
@@ -71,7 +65,7 @@ def _tokens(text: str) -> int | str:
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`steadies`)
-    included; None in `preset`, `fit`, `scale` and `token_rate`: as speed and `q` say. `maxrate` 0 =
+    included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
     of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin.
@@ -86,16 +80,11 @@ class EncoderConfig:
     speed: preset of the base encoder and steps of fitting ({speed})
     fit: steps of fitting the painter to the video, for which packets wait ({fit}); off: its
         strength is not chosen by GOP either
-    painter: off: no painter, decoders show base frames; those of gvc1d are restored by its
-        transformers then (on)
+    painter: off: no painter, decoders show base frames (on)
     fit_by: perceptual network used as fitting loss (vgg if its weights are installed, else the
         small bundled one)
-    tokens: latent tokens that restore frames: N for each window of 256×256, or auto, chosen frame
-        by frame by rate and distortion (off; not for base gvc1d)
-    token_rate: quantiser step of tokens, 0 finest … 7 (follows -q)
-    search: steps of gradient descent on the tokens of each frame (0)
-    model: model of base gvc1d, or network of the tokens (the shipped one)
-    device: device for fitting and the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)
+    model: model of base gvc1d, which the file names (the shipped one)
+    device: device for fitting and the networks of gvc1d: cpu, cuda, cuda:1 (cpu)
     keyint: at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first
         frame (240)
     low_delay: no B-frames and no look-ahead: every packet is written with its frame
@@ -107,11 +96,10 @@ class EncoderConfig:
         that would break exactness are refused
     zones: quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, lpips=.1 is a
         target as --target takes it (av1, vvc)
-    alloc: how windows and frames share tokens and, in av1 and vvc, scenes share bits, after a trial
-        of the whole video (uniform)
+    alloc: how scenes share bits in av1 and vvc, after a trial of the whole video (uniform)
     embed_model: store the painter and the base's model in the file, for archives
     file_format: write only what every release since this format decodes to the same frames: refuses
-        newer features, tokens, and bases outside of the compatibility promise (any)
+        newer features and bases outside of the compatibility promise (any)
     threads: threads, 0 = all cores (0)
     """
 
@@ -124,9 +112,6 @@ class EncoderConfig:
     fit: int | None = option(None, fitting, "STEPS|off")
     painter: str = option("on", choices=("on", "off"))
     fit_by: str = option("", choices=("vgg", "small"))
-    tokens: int | str = option("off", _tokens, "auto|off|N")
-    token_rate: int | None = option(None, integer(0, TOKEN_RATES - 1), "R")
-    search: int = option(0, integer(0), "STEPS")
     model: str = option("", None, "FILE")
     device: str = option("cpu", None, "NAME")
     keyint: int = option(240, integer(0), "N")
@@ -145,11 +130,6 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", ALIASES.get(self.base, self.base))
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether frames may have latent tokens."""
-        return self.tokens != "off"
 
     def bundles(self, samples: int) -> bool:
         """Whether frames of `samples` luma samples are written in bundles."""
@@ -192,7 +172,6 @@ class EncoderConfig:
     def resolve(self) -> Settled:
         """The settings with `scale` and the base layer's index for it filled in. Raises
         `UsageError`."""
-        self._check_tokens()
         if self.speed not in SPEEDS:
             raise UsageError(f"speed is {', '.join(SPEEDS)}, not {self.speed}")
         name, value, coarsest = "base_q", self.base_q, self.coarsest
@@ -207,19 +186,6 @@ class EncoderConfig:
         found = {"scale": scale, "base_q": index}
         return Settled(**{f.name: getattr(self, f.name) for f in fields(self)} | found)
 
-    def _check_tokens(self) -> None:
-        number = isinstance(self.tokens, int) and 1 <= self.tokens <= MOST_TOKENS
-        if not number and self.tokens not in ("auto", "off"):
-            raise UsageError(f"tokens is auto, off or 1…{MOST_TOKENS}, not {self.tokens}")
-        if self.token_rate is not None and not 0 <= self.token_rate < TOKEN_RATES:
-            raise UsageError(f"token_rate is 0…{TOKEN_RATES - 1}, not {self.token_rate}")
-        if self.search < 0:
-            raise UsageError("search is 0 or more steps")
-        if self.has_tokens and self.base == "gvc1d":
-            raise UsageError("base gvc1d is tokens alone: tokens is for av1 and vvc")
-        if self.has_tokens and self.low_delay:
-            raise UsageError("tokens are found once all is coded, which is not for low delay")
-
 
 @dataclass(frozen=True, slots=True)
 class Settled(EncoderConfig):
@@ -227,13 +193,6 @@ class Settled(EncoderConfig):
 
     scale: Fraction = Fraction(1)
     base_q: float = 0.0
-
-    @property
-    def finest_token_rate(self) -> int:
-        """How finely tokens are rounded, 0 … 7."""
-        if self.token_rate is not None:
-            return self.token_rate
-        return round((TOKEN_RATES - 1) * q_of(self.base, self.base_q) / Q_END)
 
     def check(self) -> None:
         """Raises `UsageError` for what cannot be encoded."""

@@ -11,8 +11,8 @@ import os
 #: Installs torch for processors alone: without the index, Linux gets gigabytes of CUDA.
 INSTALL_TORCH = "pip install 'gvcodec[fit]' --extra-index-url https://download.pytorch.org/whl/cpu"
 
-#: Why frames are not restored where torch is missing.
-NOT_RESTORED = f"frames are not restored: torch is not installed ({INSTALL_TORCH})"
+#: Of a file with latent tokens over its base.
+NO_TOKENS = "latent tokens are not read any more (gvcodec 1.0.0 does): shown without them"
 
 
 class GvcodecError(Exception):

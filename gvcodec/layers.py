@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer, OnDevice
+from gvcodec.base import BaseDecoder, BaseEncoder, OnDevice
 from gvcodec.bases import base_of
 from gvcodec.errors import UsageError, WrongModelError
 from gvcodec.models import find_model, model_id, offer_model
@@ -69,22 +69,13 @@ def open_decoder(
     return made
 
 
-def open_restorer(
-    name: str, decoder: BaseDecoder, threads: int, device: str
-) -> FrameRestorer | None:
-    """What shows a base's frames, None for a base that shows base frames. Raises `ImportError`
-    where torch is missing."""
-    make = getattr(_module_of(name), "restorer", None)
-    return make(decoder, threads, device) if make else None
-
-
 def base_model_id(config: EncoderConfig) -> bytes | None:
     """Eight bytes that name the model that `config` encodes with; None for a base that has none.
     What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
     `MediaError`."""
     choose = getattr(_module_of(config.base), "choose_model", None)
     if choose is None:
-        if config.model and not config.has_tokens:
+        if config.model:
             raise UsageError(f"model is for base gvc1d: base {config.base} has none")
         return None
     path: Path = choose(config.model)

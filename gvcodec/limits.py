@@ -34,8 +34,6 @@ DEFAULT_MEMORY, MOST_MEMORY = 1536 << 20, 6 << 30
 #: Bytes a pixel that painting takes, measured at 1080p (about 90) and rounded up; and what the
 #: program takes by itself, without and with torch. Writing anything but raw frames comes on top.
 _PAINTING = 150
-#: Of restoring from tokens by the shipped network, measured at 1080p (about 250) and rounded up.
-_RESTORING = 300
 _PROGRAM = (64 << 20, 320 << 20)
 #: Of the memory, what waiting sound, or a GOP in `cut`, `cat` and `repair`, may take: a quarter.
 _SHARE = 4
@@ -87,12 +85,6 @@ class Header(Protocol):
     @property
     def base(self) -> str: ...
 
-    @property
-    def gvc1d_id(self) -> bytes | None: ...
-
-    @property
-    def restores(self) -> bool: ...
-
 
 @functools.cache
 def default_memory() -> int:
@@ -105,10 +97,9 @@ def default_memory() -> int:
 
 
 def memory_for(header: Header, painted: bool) -> int:
-    """Bytes of memory that decoding takes, about; `painted`: with painting and restoration."""
+    """Bytes of memory that decoding takes, about; `painted`: with painting."""
     pixels, base = header.format.width * header.format.height, base_of(header.base)
-    restored = painted and (header.gvc1d_id is not None or header.restores)
-    each = base.bytes_a_pixel + _PAINTING * painted + _RESTORING * restored
+    each = base.bytes_a_pixel + _PAINTING * painted
     return _PROGRAM[painted] + pixels * each
 
 

@@ -2,9 +2,8 @@
 
 | row | file in `checkpoints/` | what it is |
 |---|---|---|
-| `GVC1D` | gvc1d | base gvc1d: integers of its loop, halves of its transformers |
-| `GVC1D_SMALL` | gvc1d-small | tokens over a base and of pictures, fp16, with its configuration |
-| `GVC1D_ENTROPY` | gvc1d-small-entropy | its integer entropy network |
+| `GVC1D` | gvc1d | base gvc1d: integers of its loop, floats of its encoder |
+| `GVC1D_SMALL` | gvc1d-small | tokens of pictures, fp16, with its configuration |
 | `PAINTER` | painter | the painter's integers |
 | `PAINTER_GVC1D` | painter-gvc1d | those for frames of base gvc1d |
 | `GUIDE` | perceptual | small network of VGG16's form that leads fitting |
@@ -69,10 +68,7 @@ class WeightFile:
 
 
 GVC1D = WeightFile("gvc1d.safetensors", "the model of base gvc1d", form="gvc1d-5")
-GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the model of gvc1d")
-GVC1D_ENTROPY = WeightFile(
-    "gvc1d-small-entropy.safetensors", "the entropy network of gvc1d", form="gvc1d-3"
-)
+GVC1D_SMALL = WeightFile("gvc1d-small.safetensors", "the tokenizer of pictures")
 PAINTER = WeightFile("painter.safetensors", "the painter", variable=CHECKPOINT_VARIABLE)
 PAINTER_GVC1D = WeightFile("painter-gvc1d.safetensors", "the painter of base gvc1d")
 GUIDE = WeightFile("perceptual.safetensors", "the small perceptual network")
@@ -81,7 +77,7 @@ SUMMARY = WeightFile("summary.safetensors", "the checkpoint of embedder small")
 LP_COMP = WeightFile("lp_comp.safetensors", "the checkpoint of embedder lp")
 #: Every kind of weight file.
 WEIGHT_FILES = (
-    *(GVC1D, GVC1D_SMALL, GVC1D_ENTROPY, PAINTER, PAINTER_GVC1D),
+    *(GVC1D, GVC1D_SMALL, PAINTER, PAINTER_GVC1D),
     *(GUIDE, ROUTER, SUMMARY, LP_COMP),
 )
 

@@ -97,14 +97,6 @@ def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
 
 
-def latent() -> dict[str, object]:
-    """Frequencies of latent tokens: of the window, and of its regions, which go on beyond them."""
-    luma, chroma = lowest(160), lowest(48)
-    beyond = (max(math.hypot(*p) for p in at) / 4 for at in (luma, chroma))
-    regions = [lowest(count, above) for count, above in zip((144, 24), beyond, strict=True)]
-    return {"luma": luma, "chroma": chroma, "region luma": regions[0], "region chroma": regions[1]}
-
-
 def tables() -> dict[str, bytes]:
     """Every table by the name of its file."""
     laplace = [laplace_scale(scale) for scale in range(_SCALES)]
@@ -112,7 +104,6 @@ def tables() -> dict[str, bytes]:
         "laplace.json": (json.dumps(laplace, separators=(",", ":")) + "\n").encode(),
         "resampler.json": (json.dumps(resampler(), indent=1) + "\n").encode(),
         "gvc1d.json": (json.dumps(gvc1d()) + "\n").encode(),
-        "latent.json": (json.dumps(latent()) + "\n").encode(),
         "bundles.sample": (ROOT / "gvcodec/bitstream/bundles.sample").read_bytes(),
     }
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from conformance.decoder.networks import IntegerNetwork
 from gvcodec.entropy.network import Layer
-from gvcodec.gvc1d.entropy_model import BACK, MEMORY, SIDE
 from gvcodec.models import PAINTER
 from gvcodec.painter.model import Model
 from gvcodec.painter.payload import Delta, in_groups, pack
@@ -41,20 +40,6 @@ def make_layers(rng: np.random.Generator, sizes: list[int]) -> list[Layer]:
         bounds = (-(2**15), 2**15 - 1) if i == len(sizes) - 2 else (0, 127)
         layers.append(Layer(weight, bias, multiplier, int(rng.integers(14, 26)), *bounds))
     return layers
-
-
-def make_latent_network() -> list[Layer]:
-    """Latent tokens: the scale follows memory and values before, the mean the last frame."""
-    rng = np.random.default_rng(58)
-    first = np.zeros((16, SIDE + BACK), np.int8)
-    first[:8, MEMORY] = rng.integers(0, 30, (8, MEMORY.stop - MEMORY.start))
-    first[8:12, SIDE:] = rng.integers(5, 20, (4, BACK))
-    first[12:] = rng.integers(-20, 20, (4, SIDE + BACK))
-    bias = np.full(16, -64 * 40, np.int32)
-    hidden = Layer(first, bias, np.full(16, 1 << 12, np.int32), 19)
-    last = rng.integers(-20, 20, (3, 16)).astype(np.int8)
-    bias, multiplier = np.int32([[127 * 64, 0, 127 * 10], [1 << 8, 1 << 7, 1 << 7]])
-    return [hidden, Layer(last, bias, multiplier, 16, -(1 << 14), 1 << 14)]
 
 
 def other_biases(seed: int) -> bytes:

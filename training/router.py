@@ -37,7 +37,7 @@ from gvcodec.types import Planes
 from gvcodec.util.messages import say
 from training.alarms import Alarm
 from training.card import write_card
-from training.gvc1d.data import list_clips
+from training.files import list_clips
 from training.held_out import is_held_out
 from training.loop import Loop, Schedule, Work
 

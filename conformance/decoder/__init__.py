@@ -15,12 +15,6 @@
     gvc1d       windows, motion and memory             GVC1D
     transform   its transform, where values lie        GVC1D
     loop_filter its learned filter                     GVC1D
-    restore_gvc1d  its restored pictures               GVC1D
-    latent      latent tokens                          Latent tokens
-    layers      layers of floats                       GVC1D
-    pictures    maps of pictures, cosines              Latent tokens
-    scenes      memory                                 Latent tokens
-    restore     frames restored from tokens            Latent tokens
     one_file    a stream inside of a container         One file
     decode      all of it together                     Conformance
 

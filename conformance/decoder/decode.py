@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from functools import partial
 from typing import Any
 
 from conformance.decoder.bases import Base, Planes
@@ -13,8 +11,6 @@ from conformance.decoder.container import Gop, Packet, Stream, read_stream
 from conformance.decoder.fit import Fit, fitted, read_fit
 from conformance.decoder.gvc1d import Gvc1dBase
 from conformance.decoder.header import MAGIC
-from conformance.decoder.latent import LatentReader, Tokens
-from conformance.decoder.layers import Layers
 from conformance.decoder.models import (
     BASE,
     PAINTER,
@@ -22,15 +18,9 @@ from conformance.decoder.models import (
     model_file,
     of_form,
     painter,
-    safetensors,
-    tokens_config,
-    tokens_files,
 )
-from conformance.decoder.networks import IntegerNetwork
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
-from conformance.decoder.restore import Restorer
-from conformance.decoder.restore_gvc1d import Gvc1dRestorer
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
@@ -68,8 +58,6 @@ class Decoder:
         wanted = self.header.painter_id
         self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
         self.unbundler = Unbundler() if self.header.bundled else None
-        self.restorer = self._open_restorer() if self.header.gvc1d_id else None
-        self.tokens: list[Tokens | None] = []
 
     def _model(self, role: int, wanted: str) -> bytes:
         data = model_file(self.stream, role, wanted)
@@ -80,28 +68,12 @@ class Decoder:
     def _open_base(self) -> Base | Gvc1dBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
-            tensors = of_form(data, "gvc1d-5")
-            base = Gvc1dBase(self.header, tensors)
-            if not self.header.painter_id and "float.restorer.head.weight" in tensors:
-                is_8_bit = not self.header.bits & 2
-                base.restorer = partial(Gvc1dRestorer, tensors, is_8_bit)
-            return base
+            return Gvc1dBase(self.header, of_form(data, "gvc1d-5"))
         return Base(self.header)
-
-    def _open_restorer(self) -> tuple[LatentReader, Layers, dict[str, Any]]:
-        data, entropy = tokens_files(self.header.gvc1d_id or "")
-        texts, tensors = safetensors(data)
-        config = tokens_config(texts)
-        network = IntegerNetwork.read(of_form(entropy, "gvc1d-3"), 58)
-        reader = LatentReader(self.header, network, config["rates"], config["phases"])
-        return reader, Layers(tensors, config["decoder"]["heads"]), config
 
     def payloads(self, gop: Gop) -> list[bytes]:
         """Payloads of the frames of a GOP, in decode order; what stands between them is read."""
         payloads: list[bytes] = []
-        tokens: Tokens | None = None
-        if self.restorer is not None:
-            self.restorer[0].begin()
         in_order = self.header.base != "vvc"
         for packet in gop.packets:
             if packet.name == "timing":
@@ -110,13 +82,9 @@ class Decoder:
                 self.tracks.send(packet.payload)
             elif packet.name == "metadata" and packet.payload and self.metadata is None:
                 self.metadata = read_metadata(packet.payload)
-            elif packet.name == "latent" and self.restorer is not None:
-                tokens = self.restorer[0].read(packet.payload)
             elif packet.name in ("key", "inter"):
                 frames = self.frames_of(packet)
                 payloads += frames
-                self.tokens += [tokens, *[None] * (len(frames) - 1)]
-                tokens = None
                 self.release(len(frames) if in_order else 0)
         self.release(0 if in_order else len(payloads))
         return payloads
@@ -149,23 +117,6 @@ class Decoder:
         sizes = [len(payload) if in_order else 0 for payload in payloads]
         return [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]
 
-    def restored_frames(
-        self, shown: list[Planes], base: list[Planes], tokens: list[Tokens | None]
-    ) -> list[str | None]:
-        """Samples of the frames of a GOP that tokens change, base64."""
-        assert self.restorer is not None
-        _, layers, config = self.restorer
-        restorer, found = Restorer(self.header, layers, config), []
-        for planes, below, one in zip(shown, base, tokens, strict=True):
-            made = restorer.frame(planes, below, one)
-            found.append(None if made is None else written(made))
-        return found
-
-
-def written(planes: Planes) -> str:
-    data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
-    return base64.b64encode(data).decode()
-
 
 def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     """What Conformance asks for. Raises `Refused`."""
@@ -195,15 +146,6 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
     painted_hash.check(stream.painted_hash if decoder.painter is not None else None)
     if isinstance(decoder.base, Gvc1dBase):
         found["symbols"] = decoder.base.symbols
-        if decoder.base.restorer is not None:
-            found["restored"] = [written(planes) for planes in decoder.base.restored]
     if decoder.painter is not None:
         found["painted"] = painted_hash.each
-    if decoder.restorer is not None:
-        found["tokens"] = [tokens and tokens.answer() for tokens in decoder.tokens]
-        found["restored"], at = [], 0
-        for painted, below in zip(shown, base, strict=True):
-            tokens = decoder.tokens[at : at + len(below)]
-            found["restored"] += decoder.restored_frames(painted, below, tokens)
-            at += len(below)
     return found

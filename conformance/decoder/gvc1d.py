@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt
@@ -60,16 +60,11 @@ class Gvc1dBase:
         self.h, self.w = (-(-side // WINDOW) * WINDOW for side in (header.height, header.width))
         self.windows = self.h * self.w // WINDOW**2
         self.symbols: list[dict[str, Any]] = []
-        self.restored: list[Planes] = []
-        self.restorer: Callable[[], Any] | None = None  # makes one for each GOP
         self.shapes = [(self.h, self.w), *[(self.h // 2, self.w // 2)] * 2]
 
     def gop(self, payloads: list[bytes]) -> Iterator[Planes]:
-        restorer = self.restorer and self.restorer()
         for frame in self.frames(payloads):
             self.symbols.append(frame.symbols)
-            if restorer is not None:
-                self.restored.append(self._cropped(restorer.frame(frame)))
             yield self._cropped(frame.planes)
 
     def _cropped(self, planes: Planes) -> Planes:

@@ -14,10 +14,6 @@ from conformance.decoder.wire import Damaged, Newer, require
 FOLDER = Path(__file__).resolve().parents[1] / "models"
 TYPES = {"I8": np.int8, "I16": np.int16, "I32": np.int32, "F16": np.float16}
 PAINTER, BASE = 0, 1
-TOKENS_SIZES = {"tokens": 32, "channels": 16, "window": 256, "patch": 16, "buffer": True}
-TOKENS_SIZES |= {"head": "conv", "direct": True, "titok": False}
-FREE = {"encoder", "decoder", "memory", "queries", "head_width", "head_blocks", "phases", "rates"}
-FREE |= {"step"}
 Tensors = dict[str, np.ndarray]
 
 
@@ -37,28 +33,6 @@ def check_models(stream: Stream) -> None:
     for role, data in ((payload[0], payload[1:]) for payload in stream.models):
         same = role not in names or hashlib.sha256(data).hexdigest()[:16] == names[role]
         require(same, "a model that the header does not name")
-
-
-def tokens_files(wanted: str) -> tuple[bytes, bytes]:
-    """The network of latent tokens and its entropy network."""
-    paths = [FOLDER / f"{wanted}{part}.safetensors" for part in ("", "-entropy")]
-    if not all(path.exists() for path in paths):
-        raise Newer(f"model {wanted} is not here")
-    return paths[0].read_bytes(), paths[1].read_bytes()
-
-
-def tokens_config(texts: dict[str, str]) -> dict:
-    """Sizes of a network of latent tokens; others than the page describes are newer."""
-    try:
-        config = json.loads(texts["config"])
-        same = {name: config[name] for name in TOKENS_SIZES} == TOKENS_SIZES
-        same &= 1 <= config["phases"] <= 16 and 1 <= config["rates"] <= 8
-        same &= config.keys() <= TOKENS_SIZES.keys() | FREE
-    except (ValueError, TypeError, KeyError):
-        same = False
-    if not same:
-        raise Newer("a network of latent tokens of other sizes")
-    return config
 
 
 def safetensors(data: bytes) -> tuple[dict[str, str], Tensors]:

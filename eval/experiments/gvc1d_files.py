@@ -1,8 +1,8 @@
-"""Gain of latent tokens in files at equal bytes: `python -m eval.experiments.gvc1d_files`.
+"""Base gvc1d in files beside AV1 at equal bytes: `python -m eval.experiments.gvc1d_files`.
 
 Each row is one encode by the command line, decoded by another process, of the first frames of a
 clip at one size: bytes of the whole file and the metrics of `kept_out`. `ROWS` are the settings by
-name; those without tokens are the curve that the others are held against (`report`: how many per
+name; those of AV1 are the curve that the others are held against (`report`: how many per
 cent more or less LPIPS-Alex and DISTS at equal bytes, interpolated in logarithms). `--between B`
 puts as many frames of B between two shots of each clip, a third each: what the memory is for.
 """
@@ -25,24 +25,19 @@ from eval.colour import Planes
 from eval.experiments import kept_out
 from eval.frames import Loaded, read_frames
 from eval.tools import append_rows, markdown, read_rows
-from gvcodec.bitstream import Kind, Reader
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
 #: Settings of `encode`.
 _Q = (50, 54, 58, 62, 66)
-#: With `--between` every shot of "GOPs" begins one, so none finds a memory; beside "restored".
-_GVC1D = {"": "", ", base frames": "", ", restored": " --painter off", ", fitted": " --fit 60",
+#: With `--between` every shot of "GOPs" begins one, so none finds a memory.
+_GVC1D = {"": "", ", base frames": "", ", fitted": " --fit 60",
           ", GOPs": " --painter off --keyint SHOT"}  # fmt: skip
 ROWS = {
     **{f"av1 q {q}": f"--base av1 -q {q}" for q in _Q},
-    **{f"av1 q {q}, {tokens}": f"--base av1 -q {q} --tokens {tokens}" for q in _Q
-       for tokens in ("auto", "32")},
-    **{f"av1 q 66, 8 {alloc}": f"--base av1 -q 66 --tokens 8 --alloc {alloc}"
-       for alloc in ("uniform", "uniqueness", "elbo", "both", "rd")},
     **{f"gvc1d q {q}{name}": f"--base gvc1d -q {q}{more}" for name, more in _GVC1D.items()
        for q in (32, 36, 40, 44, 48, 54, 60, 66)},
 }  # fmt: skip
-FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", "tokens", *kept_out.EVERY, "encode_s",
+FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
 
 
@@ -93,11 +88,10 @@ def measure(
             bare = ["--fidelity"] if row.endswith("base frames") else []
             _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y", *bare])
             seconds = coded - begun, time.monotonic() - coded
-            share = _token_bytes(stream)
             values = judge(Loaded(read(shown, height, len(frames))[0]))
             bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)
             cells = [f"{values[n]['mean']:.5f}" if n in values else "" for n in kept_out.EVERY]
-            head = [name, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}", share]
+            head = [name, size, len(frames), row, stream.stat().st_size, f"{bits:.5f}"]
             append_rows(out, FIELDS, [[*head, *cells, *(f"{s:.1f}" for s in seconds)]])
 
 
@@ -106,15 +100,8 @@ def _run(words: Sequence[object]) -> None:
                    stdout=subprocess.DEVNULL)  # fmt: skip
 
 
-def _token_bytes(stream: Path) -> int:
-    """Bytes of LATENT packets."""
-    with open(stream, "rb") as file:
-        reader = Reader(file)
-        return sum(len(packet.pack()) for packet in reader.packets() if packet.kind is Kind.LATENT)
-
-
 def report(path: Path) -> str:
-    """Rows with tokens beside the AV1 curve of the same clip at equal bytes."""
+    """Rows beside the AV1 curve of the same clip at equal bytes."""
     found = read_rows(path)
     lines = []
     for row in found:

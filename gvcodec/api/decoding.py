@@ -56,7 +56,7 @@ class Request:
     low_delay: write every frame as soon as it is decoded
     ignore_errors: decode what is left of a damaged stream: the last good frame stays until the next
         keyframe
-    device: device for the networks of gvc1d and tokens: cpu, cuda, cuda:1 (cpu)
+    device: device for the networks of gvc1d: cpu, cuda, cuda:1 (cpu)
     """
 
     input: str | Readable
@@ -250,10 +250,7 @@ class _Decoding:
         """What is shown."""
         if self._request.fidelity or not self._header.enhanced:
             return "base"
-        if self._header.restores:
-            return "base" if self._decoder.notes else "restored"
-        restores = self._decoder.latents is not None and not self._decoder.notes
-        return "restored" if restores else "painted"
+        return "painted"
 
     def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
         request = self._request

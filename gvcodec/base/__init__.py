@@ -3,7 +3,7 @@
 A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
 order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
 display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvc1d/` the learned codec's
-integer loop, whose frames, where no painter is named, a network of floats restores to be shown.
+integer loop.
 """
 
 from __future__ import annotations
@@ -87,14 +87,6 @@ class OnDevice(Protocol):
 
     def to_device(self, device: str) -> None:
         """`device`: torch's name of it; one that is not there changes nothing."""
-        ...
-
-
-class FrameRestorer(Protocol):
-    """Shows frames of a base whose decoder has more than its base frames."""
-
-    def restore(self) -> Planes:
-        """The picture to show of the base frame that the decoder released last."""
         ...
 
 

@@ -24,7 +24,7 @@ from gvcodec.bitstream import Reader
 from gvcodec.bitstream.quality import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.cat import check_alike, tokens_of
+from gvcodec.edit.cat import check_alike
 from gvcodec.errors import NoGainError, UsageError, WrongModelError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.inputs import InputOptions
@@ -60,7 +60,6 @@ class Settings:
     input: InputOptions = field(default_factory=InputOptions)
     base_model: str = ""
     painter: str = ""
-    gvc1d: str = ""
     least_gain: float | None = None
     version: str = gvcodec.__version__
 
@@ -100,19 +99,8 @@ def make_settings(
     known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
     ids = layers.base_model_id(config), painter
     base, drawn = (model.hex() if model else "" for model in ids)
-    wanted, tokens = input_options or InputOptions(), _tokens_model(config)
-    return Settings(
-        known, rate, start, frames, chunk or length, wanted, base, drawn, tokens, least_gain
-    )
-
-
-def _tokens_model(config: EncoderConfig) -> str:
-    """The id of the model of latent tokens, "" without any. Raises `MediaError`."""
-    if not config.has_tokens:
-        return ""
-    from gvcodec.gvc1d.files import choose_pair, pair_id
-
-    return pair_id(choose_pair(config.model)).hex()
+    wanted = input_options or InputOptions()
+    return Settings(known, rate, start, frames, chunk or length, wanted, base, drawn, least_gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +238,7 @@ def encode(
         coded = _code(uri, settings, config, plan, number, seeks=False)
     header = Reader(io.BytesIO(coded.data)).header
     ids = [i.hex() if i else "" for i in (header.base_model_id, header.painter_id)]
-    tokens = header.gvc1d_id is None or header.gvc1d_id.hex() == settings.gvc1d
-    if ids != [settings.base_model, settings.painter] or not tokens:
+    if ids != [settings.base_model, settings.painter]:
         raise WrongModelError("this machine has other models than the one that ordered the work")
     write_bytes(output, coded.data)
     sound = [coded.track_bytes, coded.track_packets, coded.track_kinds]
@@ -363,11 +350,10 @@ def _splice(
     splicer: Splicer | None = None
     #: PSNR-Y of chunks, once for each frame; an older release does not say it.
     qualities: list[float | None] = []
-    tokens = tokens_of(_read_chunk(path).header for path in chunks)
     for path in chunks:
         reader = _read_chunk(path)
         if splicer is None:
-            head = replace(reader.header, gvc1d_id=tokens)
+            head = reader.header
             splicer = Splicer(stream, head, threads, UNLIMITED)
             splicer.tracks, splicer.metadata = video.tracks, video.metadata.pack()
         check_alike(head, reader.header, reader.name)

@@ -63,8 +63,8 @@ NO_LEVEL = 255
 @dataclass(frozen=True, slots=True)
 class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
-    bytes or None. `gvc1d_id`: the model of the latent tokens (`gvcodec.gvc1d.files`), where the
-    stream has any. `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
+    bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
+    `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow."""
 
     format: VideoFormat
@@ -112,14 +112,8 @@ class SequenceHeader:
 
     @property
     def enhanced(self) -> bool:
-        """Whether shown frames differ from base frames: painted, or restored."""
-        other = self.painter_id is not None or self.gvc1d_id is not None
-        return other or self.restores
-
-    @property
-    def restores(self) -> bool:
-        """Whether the base's own network makes the shown frames."""
-        return base_of(self.base).restores and self.painter_id is None
+        """Whether shown frames differ from base frames: painted."""
+        return self.painter_id is not None
 
     @property
     def profile(self) -> int:

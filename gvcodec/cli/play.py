@@ -14,7 +14,13 @@ from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
 from gvcodec.container.opening import open_stream
-from gvcodec.errors import DamagedStreamError, MediaError, UsageError, WrongModelError
+from gvcodec.errors import (
+    NO_TOKENS,
+    DamagedStreamError,
+    MediaError,
+    UsageError,
+    WrongModelError,
+)
 from gvcodec.limits import memory_limit
 from gvcodec.models import find_model
 from gvcodec.painter.open import PAINTER_OF_STREAM
@@ -147,11 +153,8 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     try:
         if paints and header.painter_id is not None:
             find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
-        if paints and header.gvc1d_id is not None:
-            from gvcodec.codec.restoring import TokenRestorer
-
-            restoring = TokenRestorer(header, options.threads, options.model, options.device)
-            reason = " ".join(restoring.notes)
+        if header.gvc1d_id is not None:
+            reason = NO_TOKENS
     except WrongModelError as error:
         paints, reason = False, str(error)
     try:

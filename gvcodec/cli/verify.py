@@ -49,18 +49,12 @@ def _show(found: Verified, path: str) -> None:
         hashes += f", painted hash {found.painted_hash}"
     name = display_name(path)
     out(f"{name}: {count_noun(found.frames, 'frame')}, checksums, index, {hashes} are right")
-    if found.latents is not None:
-        out(
-            f"tokens of {count_noun(found.latents, 'frame')} are exact; restored frames may differ "
-            f"by rounding from machine to machine"
-        )
     if found.source is not None and found.compared != found.frames:
         out(f"{found.source}: {count_noun(found.compared, 'frame')} compared")
     if found.enlarged_to is not None:
         size = "×".join(map(str, found.enlarged_to))
         out(f"compared at the source's {size}, to which the stream's pictures are enlarged")
-    shown = "painted" if found.latents is None else "restored"
-    for what, psnr in (("base frames", found.base_psnr), (shown, found.painted_psnr)):
+    for what, psnr in (("base frames", found.base_psnr), ("painted", found.painted_psnr)):
         if psnr:
             values = "  ".join(
                 f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"

@@ -25,7 +25,7 @@ from gvcodec import layers
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
-from gvcodec.errors import NOT_RESTORED, DamagedStreamError, FormatVersionError, VerificationError
+from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
@@ -33,8 +33,6 @@ from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
-    from gvcodec.base import FrameRestorer
-    from gvcodec.codec.restoring import TokenRestorer
     from gvcodec.media.tracks import TrackReader
 
 
@@ -96,21 +94,8 @@ class Decoder(Shared):
         aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
         self._painted_hash = FrameHash(aside) if exact else None
         self.painted_wanted: bytes | None = None
-        self._token_restorer: TokenRestorer | None = None
-        if header.gvc1d_id is not None and not fidelity:
-            from gvcodec.codec.restoring import TokenRestorer
-
-            self._token_restorer = TokenRestorer(header, threads, models, device, only_check)
-        #: What shows frames of a base that has more than base frames.
-        self._base_restorer: FrameRestorer | None = None
-        self._notes: list[str] = []
-        if header.restores and not fidelity and not only_check:
-            try:
-                self._base_restorer = layers.open_restorer(
-                    header.base, self._base_codec, threads, device
-                )
-            except ImportError:
-                self._notes.append(NOT_RESTORED)
+        #: A line for what this release does not show.
+        self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
         #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
         #: another order.
         self._sizes: dict[int, int] = {}
@@ -130,16 +115,6 @@ class Decoder(Shared):
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
         return self._shown
-
-    @property
-    def notes(self) -> list[str]:
-        """A line for what this machine cannot show."""
-        return self._notes + ([] if self._token_restorer is None else self._token_restorer.notes)
-
-    @property
-    def latents(self) -> int | None:
-        """LATENT packets read so far; None where the stream has none, or they are not looked at."""
-        return None if self._token_restorer is None else self._token_restorer.packets
 
     @property
     @in_turn
@@ -169,8 +144,6 @@ class Decoder(Shared):
         self._fitted = None
         self._painted_hash = None
         self._sizes.clear()
-        if self._token_restorer is not None:
-            self._token_restorer.restart()
 
     @in_turn
     def send_packet(self, packet: Packet) -> None:
@@ -193,9 +166,6 @@ class Decoder(Shared):
             self.metadata = packet.payload
         elif packet.kind is Kind.PAINTED:
             self.painted_wanted = packet.payload
-        elif packet.kind is Kind.LATENT:
-            if self._token_restorer is not None:
-                self._token_restorer.send(packet.payload)
         elif packet.kind is Kind.UNKNOWN and self._painter is not None:
             raise FormatVersionError(
                 f"painting needs a newer version of gvcodec, for packets of type {packet.type}; "
@@ -213,8 +183,6 @@ class Decoder(Shared):
                 raise DamagedStreamError("decoding has to start at a keyframe")
             if not is_reordered(self.header.base):
                 self._sizes[self._sent] = len(packet.payload)
-            if self._token_restorer is not None:
-                self._token_restorer.send_frame(self._sent, key)
             self.painted_wanted = None
             self._sent += 1
             self._show(self._base_codec.send(packet.payload, key))
@@ -261,13 +229,7 @@ class Decoder(Shared):
                 _, fitted = self._gops.popleft()
                 if self._painter is not None:
                     self._painter.start_gop(fitted)
-                if self._token_restorer is not None:
-                    self._token_restorer.start_gop()
             picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
-            if self._base_restorer is not None:
-                picture = self._base_restorer.restore()
-            if self._token_restorer is not None:
-                picture = self._token_restorer.restore(self._shown, picture, base_frame)
             self._frames.append(DecodedFrame(picture, self._timing.receive(), base_frame))
             self._shown += 1
 

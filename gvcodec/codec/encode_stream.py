@@ -45,20 +45,17 @@ def encode_stream(
             encoder.progress.painted(frames, encoder.frames)
 
     painted = None
-    # Where tokens are looked for everything is painted already, and the header is not known yet.
-    if exact and encoder.latent_pass is None:
+    if exact:
         painted = _Painted(encoder.header, encoder.config, tell)
-    writer = None if encoder.latent_pass else Writer(output, encoder.header)
+    writer = Writer(output, encoder.header)
 
     def drain() -> None:
-        nonlocal writer
-        before = 0 if writer is None else writer.size
+        before = writer.size
         while (packet := encoder.receive_packet()) is not None:
-            writer = writer or Writer(output, encoder.header)
             writer.write(packet)
             if painted is not None:
                 painted.send(packet)
-        if writer is not None and writer.size > before:
+        if writer.size > before:
             # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
             output.flush()
 
@@ -76,12 +73,9 @@ def encode_stream(
     for _ in encoder.flush_in_steps():
         drain()
     drain()
-    assert writer is not None  # `flush` refuses to have no frames
     writer.write(make_quality(encoder.psnr_y))
     if painted is not None:
         writer.write(painted.finish())
-    elif exact and encoder.painted_hash is not None:
-        writer.write(Packet(Kind.PAINTED, encoder.painted_hash))
     writer.finish(encoder.base_hash)
     return writer
 

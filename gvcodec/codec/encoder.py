@@ -1,4 +1,4 @@
-"""Frames, tracks, metadata to packets: base layer, strength or fit of the painter, tokens, hash.
+"""Frames, tracks, metadata to packets: base layer, strength or fit of the painter, hash.
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -16,8 +16,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -29,8 +28,8 @@ from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
 from gvcodec.bitstream.header import MAX_PTS
 from gvcodec.codec.hashing import Fidelity
-from gvcodec.config import EncoderConfig, Settled
-from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.config import EncoderConfig
+from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
@@ -41,9 +40,6 @@ from gvcodec.util.psnr import PEAK
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.zones import Zone, parse_zones, zone_at
-
-if TYPE_CHECKING:
-    from gvcodec.codec.latents import LatentPass
 
 
 class Progress(Protocol):
@@ -67,15 +63,13 @@ class Progress(Protocol):
 
 
 class Encoder(Shared):
-    """One video. With strengths by GOP, fitting or tokens, every packet waits for `flush`: they
-    come before what they are for, tokens once all is painted. `header` is final once a
-    packet came out: it names the model of tokens if there are any.
+    """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
+    what they are for.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
-    (one line for everything that was left out), `latent_pass` (what finds tokens in `flush`, or
-    None), after `flush`: `base_hash` (8 bytes) and `psnr_y` (dB, mean over the base frames;
-    infinite when all are exact). Calls of several threads are made in turn. It does not follow into
-    a child process made by `fork`.
+    (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
+    `psnr_y` (dB, mean over the base frames; infinite when all are exact). Calls of several threads
+    are made in turn. It does not follow into a child process made by `fork`.
     """
 
     @usual_torch()
@@ -115,8 +109,7 @@ class Encoder(Shared):
         if note := memory_note(self.header, self.header.enhanced):
             self.notes.append(note)
         if settled.file_format:
-            held = replace(self.header, gvc1d_id=bytes(8) if settled.has_tokens else None)
-            held.hold_to(settled.file_format)
+            self.header.hold_to(settled.file_format)
         self.progress = progress
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._zones = parse_zones(settled.zones)
@@ -128,11 +121,6 @@ class Encoder(Shared):
         if wanted and settled.fits and not has_torch():
             self.notes.append(NOT_FITTED)
         self._samples = FitSampler(fmt, part_limit(settled)) if wanted and fitted is None else None
-        self.latent_pass = self._open_latents(fmt, settled) if settled.has_tokens else None
-        #: LATENT payloads by the number of their frame.
-        self._latents: dict[int, bytes] = {}
-        #: Hash of the painted frames where tokens were looked for, which takes painting them.
-        self.painted_hash: bytes | None = None
         self.fitted: Mapping[int, bytes] = fitted or {}
         self._in_force: bytes | None = None
         #: Frame packets given out.
@@ -177,8 +165,6 @@ class Encoder(Shared):
         self._fidelity.send_source(y, fmt.bit_depth)
         if self._samples is not None:
             self._samples.send_source(self.frames, planes)
-        if self.latent_pass is not None:
-            self.latent_pass.send(planes)
         self.frames += 1
         self._take(self._base_codec.send(planes, force_key))
 
@@ -225,7 +211,7 @@ class Encoder(Shared):
     @property
     def waits(self) -> bool:
         """Whether all packets wait for `flush`."""
-        return self._samples is not None or self.latent_pass is not None
+        return self._samples is not None
 
     def flush(self) -> None:
         """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
@@ -270,9 +256,6 @@ class Encoder(Shared):
                 self.notes.append(reason)
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
-        if self.latent_pass is not None:
-            self._code_latents(self.latent_pass)
-            self.latent_pass = None
 
     @in_turn
     def receive_packet(self) -> Packet | None:
@@ -284,9 +267,6 @@ class Encoder(Shared):
             and (fit := self._make_fit_packet(self._given)) is not None
         ):
             return fit
-        if self._packets[0].is_frame and self._given in self._latents:
-            # A GOP has as many packets as frames: the n-th of either belong together.
-            return Packet(Kind.LATENT, self._latents.pop(self._given))
         packet = self._packets.popleft()
         self._given += packet.is_frame
         return packet
@@ -310,39 +290,6 @@ class Encoder(Shared):
             Gop(start, bytes_in_file(frames[start:end], self.header.bundled))
             for start, end in itertools.pairwise([*starts, len(frames)])
         ]
-
-    def _open_latents(self, fmt: VideoFormat, config: Settled) -> LatentPass | None:
-        """What finds tokens, None where it cannot be. Raises `UsageError`, `MediaError`."""
-        if not has_torch():
-            if config.tokens != "auto":
-                raise UsageError(f"latent tokens need torch ({INSTALL_TORCH})")
-            self.notes.append(f"no latent tokens: torch is not installed ({INSTALL_TORCH})")
-            return None
-        from gvcodec.codec.latents import LatentPass
-
-        return LatentPass(fmt, config)
-
-    def _code_latents(self, latent_pass: LatentPass) -> None:
-        """Tokens of all frames, which are coded and painted."""
-        packets, number = [], 0
-        for packet in self._packets:
-            if packet.kind is Kind.KEY and (fit := self._make_fit_packet(number)) is not None:
-                packets.append(fit)
-            number += packet.is_frame
-            packets.append(packet)
-        self._in_force = None
-        progress = self.progress
-        self._latents = latent_pass.run(
-            self.header,
-            packets,
-            self.coded_bytes / self.coded_frames,
-            None if progress is None else lambda n: progress.painted(n, self.frames),
-        )
-        self.painted_hash = latent_pass.painted_hash
-        if self._latents:
-            self.header = replace(self.header, gvc1d_id=latent_pass.model_id)
-        if not self._latents:
-            self.notes.append("latent tokens do not pay for this video, they are left out")
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:

@@ -17,7 +17,6 @@ from gvcodec.bitstream import Kind, PtsDecoder, Reader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.quality import EXACT, read_quality
 from gvcodec.container.opening import Source, open_reader
-from gvcodec.gvc1d.payload import read_head
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
@@ -28,9 +27,8 @@ from gvcodec.util.messages import count_noun
 @dataclass(frozen=True, slots=True)
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
-    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles. Of latent
-    tokens: `token_frames` frames have `window_tokens` a window on average, rounded at
-    `token_rates`. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
+    and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
+    `token_frames`: so many have latent tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
     `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
     of the base frames' luma, as measured when they were coded (100: exact), None where the file
     does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
@@ -69,8 +67,6 @@ class Info:
     painter_id: str | None
     gvc1d_id: str | None
     token_frames: int
-    window_tokens: float | None
-    token_rates: list[int]
     base_hash: str | None
     file_bytes: int
     track_bytes: int
@@ -100,7 +96,6 @@ def facts(reader: Reader) -> Info:
     packets: list[dict[str, Any]] = []
     described, timing = b"", PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, UNLIMITED)
     tracks = _Tracks(header.start_pts * header.format.time_base)
-    latents: list[tuple[int, int]] = []
     psnr_y: float | None = None
     for packet in reader.packets():
         entry: dict[str, Any] = {
@@ -117,8 +112,6 @@ def facts(reader: Reader) -> Info:
             tracks.send(packet.payload)
         elif packet.kind is Kind.METADATA and not described:
             described = packet.payload
-        elif packet.kind is Kind.LATENT:
-            latents.append(read_head(packet.payload))
         elif packet.kind is Kind.QUALITY:
             psnr_y = read_quality(packet)
         packets.append(entry)
@@ -163,9 +156,7 @@ def facts(reader: Reader) -> Info:
         base_model_id=_hex(header.base_model_id),
         painter_id=_hex(header.painter_id),
         gvc1d_id=_hex(header.gvc1d_id),
-        token_frames=len(latents),
-        window_tokens=sum(count for _, count in latents) / len(latents) if latents else None,
-        token_rates=sorted({rate for rate, _ in latents}),
+        token_frames=counts["latent"],
         base_hash=_hex(reader.base_hash),
         file_bytes=reader.size,
         track_bytes=reader.track_size,
@@ -244,7 +235,7 @@ def _sentence(found: Info) -> str:
             how = ", the painter fitted to the video"
         parts.append(f"painted{how}")
     if found.token_frames:
-        parts.append("with latent tokens")
+        parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
     distance = max(b - a for a, b in pairwise([*found.keyframes, found.frames]))
     if len(found.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")

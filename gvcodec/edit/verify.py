@@ -91,11 +91,10 @@ class Originals:
 class Verified:
     """`psnr`: dB of Y, U, V, mean over the frames, of base frames and painted ones (None: nothing
     was painted), where a source was given, in which `compared` frames have the same time. Hashes in
-    hexadecimal digits, which are right; of painted frames None where there is none. `latents`:
-    frames whose tokens were read, which are exact; None where the stream has none. `painted_psnr`
-    is that of restored frames then. `worst`: of what is shown, seconds and dB of Y of the frame
-    with the lowest PSNR, which a mean hides. `enlarged_to`: the size of the source, at which a
-    smaller stream was compared. `incomplete`: what the source lacks, in words, "" = nothing."""
+    hexadecimal digits, which are right; of painted frames None where there is none. `worst`: of
+    what is shown, seconds and dB of Y of the frame with the lowest PSNR, which a mean hides.
+    `enlarged_to`: the size of the source, at which a smaller stream was compared. `incomplete`:
+    what the source lacks, in words, "" = nothing."""
 
     frames: int
     base_hash: str
@@ -104,7 +103,6 @@ class Verified:
     compared: int = 0
     base_psnr: tuple[float, ...] | None = None
     painted_psnr: tuple[float, ...] | None = None
-    latents: int | None = None
     worst: tuple[float, float] | None = None
     enlarged_to: tuple[int, int] | None = None
     incomplete: str = ""
@@ -163,7 +161,6 @@ def verify(
         base_frames.frames,
         base_frames.mean(),
         paintings.mean(),
-        decoder.latents,
         paintings.worst or base_frames.worst,
         None if originals is None else originals.enlarged_to,
         "" if video is None else video.incomplete,

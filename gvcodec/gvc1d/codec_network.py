@@ -1,9 +1,9 @@
-"""The network of base gvc1d: transform, transformers, entropy model, loop filter; and one frame
-through it, as training sees it (floats, straight-through rounding).
+"""The network of base gvc1d: transform, entropy model, loop filter; and one frame through it, as
+training sees it (floats, straight-through rounding).
 
-    source ─► analyse ─► Analyst ─► round ─► values [B, W, N] ─► Twin: bits
-                ▲                     │
-    prediction ─┴─────────────────────┴─► synthesise ─► loop filter ─► frame ─► Restorer ─► shown
+    source ─► analyse ─► round ─► values [B, W, N] ─► Twin: bits
+                ▲          │
+    prediction ─┴──────────┴─► synthesise ─► loop filter ─► frame
 
 In files the loop is integers (`gvcodec.base.gvc1d`), rounding floats.
 """
@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.context_model import Twin, make_sides, see, see_at, table_bits
 from gvcodec.gvc1d.filter_network import LoopFilter
-from gvcodec.gvc1d.refiner import Analyst, Restored, Restorer, Sizes, compensate, to_patches
-from gvcodec.gvc1d.token_order import COARSE, REGIONS
+from gvcodec.gvc1d.token_order import COARSE, REGIONS, SIDE
 from gvcodec.gvc1d.transform import GREY, Transform
 
 #: Dead zone: values round towards zero by this share of a step more than to the nearest.
@@ -31,68 +31,58 @@ _ROUNDS, _AT_ONCE = 2, 1 << 18
 
 class Last(NamedTuple):
     """What a frame leaves: the loop's frame (10-bit levels), its values and their running
-    magnitudes in 1/32 `[B W, N]`, the restored picture and its memory (None: not restored)."""
+    magnitudes in 1/32 `[B W, N]`."""
 
     y: Tensor
     uv: Tensor
     values: Tensor
     running: Tensor
-    restored: Restored | None
 
 
 class Made(NamedTuple):
-    """One frame: `y`, `uv` of the loop; `bits` `[B]`; `values` `[B, W, N]`; `restored`."""
+    """One frame: `y`, `uv` of the loop; `bits` `[B]`; `values` `[B, W, N]`."""
 
     y: Tensor
     uv: Tensor
     bits: Tensor
     values: Tensor
-    restored: Restored | None
     last: Last
 
 
 class CodecNetwork(nn.Module):
     """See the module."""
 
-    def __init__(self, sizes: Sizes | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.sizes = sizes or Sizes()
         self.transform = Transform()
-        self.analyst = Analyst(self.sizes)
-        self.restorer = Restorer(self.sizes)
         self.twin = Twin()
         self.loop_filter = LoopFilter()
         self.filters = True  # False: frames are as their values make them
-        #: The encoder's two ways to choose integers; files round by rate and distortion alone.
-        self.uses_analyst, self.searches = True, False
+        #: Whether integers are rounded by rate and distortion, as in files, or by a dead zone.
+        self.searches = True
 
     def values_of(
         self,
         y: Tensor,
         uv: Tensor,
         guess: tuple[Tensor, Tensor],
-        predicted: bool,
         step: Tensor,
         planes: int,
     ) -> tuple[Tensor, Tensor]:
         """Unrounded integers `[B, W, N]` of a frame, and the prediction's coefficients."""
         residual = self.transform.analyse(y - guess[0], uv - guess[1])
         known = self.transform.analyse(guess[0] - GREY, guess[1] - GREY)
-        if self.uses_analyst and not predicted:
-            flag = step.new_full((len(y),), float(predicted))
-            moved = self.analyst(residual.detach(), known.detach(), step, flag)
-            residual = residual + moved * step.view(-1, 1, 1, 1)
         values = self.transform.to_windows(residual, planes)
         return values / (step.view(-1, 1, 1) * self.transform.steps(planes)), known
 
     def synthesise(
         self, values: Tensor, guess: tuple[Tensor, Tensor], step: Tensor, planes: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The loop's frame, and the coefficients that the values stand for."""
+    ) -> tuple[Tensor, Tensor]:
+        """The loop's frame before the filter."""
         scaled = values * (step.view(-1, 1, 1) * self.transform.steps(planes))
         coefficients = self.transform.from_windows(scaled, guess[0].shape[3] // 256)
         y, uv = self.transform.synthesise(coefficients)
-        return (guess[0] + y).clamp(0, 1023), (guess[1] + uv).clamp(0, 1023), coefficients
+        return (guess[0] + y).clamp(0, 1023), (guess[1] + uv).clamp(0, 1023)
 
     @torch.no_grad()
     def choose(self, unrounded: Tensor, values: Tensor, sides: Tensor, planes: int) -> Tensor:
@@ -155,12 +145,9 @@ class CodecNetwork(nn.Module):
         vectors: Tensor | None,
         q: Tensor,
         planes: int,
-        restore: bool = True,
         share: float = 1.0,
-        drop: bool = False,
     ) -> Made:
-        """One frame in training; `q` `[B]`; bits are estimated on a `share` of the values; `drop`:
-        the restorer is not given its last picture, only the memory of it."""
+        """One frame in training; `q` `[B]`; bits are estimated on a `share` of the values."""
         y, uv = source
         step = 16.0 * 2 ** (q / 10)
         if last is None:
@@ -168,7 +155,7 @@ class CodecNetwork(nn.Module):
         else:
             assert vectors is not None
             guess = compensate(last.y, last.uv, vectors)
-        unrounded, known = self.values_of(y, uv, guess, last is not None, step, planes)
+        unrounded, known = self.values_of(y, uv, guess, step, planes)
         with torch.no_grad():
             sides = self.sides(guess, known, last, vectors, q, step, planes)
             rounded = dead_zone(unrounded)
@@ -176,7 +163,7 @@ class CodecNetwork(nn.Module):
                 wanted, begun = unrounded.flatten(0, 1), rounded.flatten(0, 1)
                 rounded = self.choose(wanted, begun, sides, planes).view_as(unrounded)
         values = unrounded + (rounded - unrounded).detach()  # gradients pass straight through
-        made_y, made_uv, told = self.synthesise(values, guess, step, planes)
+        made_y, made_uv = self.synthesise(values, guess, step, planes)
         if self.filters:
             irregular = None if last is None or vectors is None else irregularity(vectors)
             found = self.loop_filter((made_y, made_uv), guess, irregular, step, q)
@@ -206,27 +193,8 @@ class CodecNetwork(nn.Module):
             size = whole.abs().clamp(max=31) * 32
             before = torch.zeros_like(size) if last is None else _fit(last.running, planes)
             running = before + torch.floor((size - before + 2) / 4)
-        frame = made_y.detach(), made_uv.detach()
-        restored = None
-        if restore:
-            moved = None
-            memory = None
-            if last is not None and last.restored is not None:
-                assert vectors is not None
-                if not drop:
-                    moved = compensate(last.restored.y, last.restored.uv, vectors)
-                memory = last.restored.memory
-            own = self.transform.analyse(frame[0] - GREY, frame[1] - GREY).detach()
-            restored = self.restorer(
-                frame, (own, told.detach()), None if last is None else guess, moved, memory, step
-            )
-        # Gradients go on into the memory: else nothing would teach what to write.
-        past = None
-        if restored is not None:
-            past = Restored(restored.y.detach(), restored.uv.detach(), restored.memory)
-        # And into the loop: the error of a frame is that of all frames predicted from it.
-        kept = Last(made_y, made_uv, whole, running, past)
-        return Made(made_y, made_uv, bits, values, restored, kept)
+        # Gradients go on into the loop: the error of a frame is that of all predicted from it.
+        return Made(made_y, made_uv, bits, values, Last(made_y, made_uv, whole, running))
 
 
 def squares(made: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
@@ -262,6 +230,31 @@ def _fit(values: Tensor, planes: int) -> Tensor:
     if values.shape[1] >= count:
         return values[:, :count]
     return nn.functional.pad(values, (0, count - values.shape[1]))
+
+
+def to_patches(maps: Tensor) -> Tensor:
+    """`[B, C, h, w]` → `[B, W, 256, C]`."""
+    b, c, h, w = maps.shape
+    x = maps.view(b, c, h // SIDE, SIDE, w // SIDE, SIDE).permute(0, 2, 4, 3, 5, 1)
+    return x.reshape(b, -1, REGIONS, c)
+
+
+def compensate(y: Tensor, uv: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures moved by the vectors of 16×16 blocks, bicubic (chroma bilinear): for training. The
+    loop has `gvcodec.gvc1d.exact`."""
+    return _fetch(y, vectors, 16, "bicubic"), _fetch(uv, vectors, 8, "bilinear")
+
+
+def _fetch(x: Tensor, vectors: Tensor, block: int, mode: str) -> Tensor:
+    h, w = x.shape[2:]
+    field = (
+        vectors.float().permute(0, 3, 1, 2).repeat_interleave(block, 2).repeat_interleave(block, 3)
+    )
+    unit = 4.0 * 16 / block  # of a sample of this plane
+    ys = torch.arange(h, device=x.device)[:, None] + field[:, 1, :h, :w] / unit
+    xs = torch.arange(w, device=x.device)[None] + field[:, 0, :h, :w] / unit
+    grid = torch.stack([(2 * xs + 1) / w - 1, (2 * ys + 1) / h - 1], -1)
+    return F.grid_sample(x.float(), grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def irregularity(vectors: Tensor) -> Tensor:

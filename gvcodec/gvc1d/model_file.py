@@ -1,5 +1,5 @@
-"""The model of base gvc1d on disk: what decoding needs as integers, what encoding and restoring
-need as floats too.
+"""The model of base gvc1d on disk: what decoding needs as integers, what encoding needs as
+floats too.
 
     transform.*     integers of the loop (`gvcodec.gvc1d.exact.Weights`)
     entropy.I.*     layers of the integer network (`gvcodec.entropy.network_file`)
@@ -50,7 +50,7 @@ def read_loop(path: Path) -> LoopModel:
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
-    """The network for encoding and restoring, for evaluation. Raises `MediaError`."""
+    """The network for encoding, for evaluation. Raises `MediaError`."""
     import torch
 
     from gvcodec.gvc1d.codec_network import CodecNetwork
@@ -64,9 +64,10 @@ def load_network(path: Path, device: str = "cpu") -> CodecNetwork:
         line = str(error).partition("\n")[0]
         raise MediaError(f"{path}: not a model of base gvc1d ({line})") from None
     network = network.to(torch.device(device)).eval().requires_grad_(False)
-    network.restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
 def _is_float(name: str) -> bool:
-    return not name.startswith(("transform.", "entropy.", "filter."))
+    """Analyst and restorer of files before 1.1 take part in nothing."""
+    gone = "float.analyst.", "float.restorer."
+    return not name.startswith(("transform.", "entropy.", "filter.", *gone))

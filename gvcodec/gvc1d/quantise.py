@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.entropy_model import LARGEST
 
 #: Octaves by which the step grows from a rate to the next coarser one; λ, which goes with its
 #: square, grows by twice as many.
 OCTAVES = 1 / 2
+#: Magnitude of a token's integer at most.
+LARGEST = 1023
 
 
 def round_latent(y: Tensor, noise: bool = False) -> Tensor:

@@ -1,5 +1,5 @@
-"""The encoder's choice of integers in base gvc1d: transform, then rounding by rate and distortion,
-or the Analyst and a dead zone (floats, torch).
+"""The encoder's choice of integers in base gvc1d: transform, then rounding by rate and distortion
+(floats, torch).
 """
 
 from __future__ import annotations
@@ -20,20 +20,17 @@ from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 
 class Rounding:
-    """Of frames in whole windows. `search`: rate–distortion rounding, in place of the Analyst.
-    Raises `MediaError`."""
+    """Of frames in whole windows. Raises `MediaError`."""
 
-    def __init__(self, model: Path, threads: int, device: str = "cpu", search: bool = True) -> None:
+    def __init__(self, model: Path, threads: int, device: str = "cpu") -> None:
         self.network = load_network(model, device)
-        self.network.uses_analyst = not search
-        self._threads, self._device, self.search = threads, torch.device(device), search
+        self._threads, self._device = threads, torch.device(device)
 
     @torch.no_grad()
     def round(
         self,
         source: Planes,
         guess: Planes,
-        predicted: bool,
         q: int,
         level: int,
         sides: NDArray[np.uint8],
@@ -43,13 +40,11 @@ class Rounding:
             step = torch.tensor([STEPS[q] / 16], device=self._device)
             planes = level - 2
             y, _ = self.network.values_of(
-                *self._tensors(source), self._tensors(guess), predicted, step, planes
+                *self._tensors(source), self._tensors(guess), step, planes
             )
             unrounded = y[0].clamp(-LARGEST, LARGEST)
-            values = dead_zone(unrounded)
-            if self.search:
-                known = torch.from_numpy(sides).to(self._device)
-                values = self.network.choose(unrounded, values, known, planes)
+            known = torch.from_numpy(sides).to(self._device)
+            values = self.network.choose(unrounded, dead_zone(unrounded), known, planes)
             found: NDArray[np.int32] = values.to(torch.int32).cpu().numpy()
             return found
 

@@ -146,7 +146,7 @@ class Search:
     @property
     def room(self) -> int:
         """Most bytes of a pass, which is painted at last."""
-        return self.limit - (0 if self.config.has_tokens else PAINTED_BYTES)
+        return self.limit - PAINTED_BYTES
 
     def run(
         self,
@@ -156,16 +156,24 @@ class Search:
         what: str = "",
     ) -> Pass:
         """A pass over the video, or a trial; the first pass at a scale fits. What is not kept need
-        not be painted: `fitted` paints, unless tokens need painted frames anyway. `what`: how the
-        bar calls it."""
+        not be painted: `fitted` paints. `what`: how the bar calls it."""
         fits = not trial and config.scale not in self.fits
         if not fits:
             config = replace(config, fit=0)
         what = what or ("trial" if trial else f"pass {self.full + 1}")
         fitted = None if trial else self.fits.get(config.scale)
         source, frames = self.open_source, self.extent.frames
-        given = encoder, fitted, self.progress, config.has_tokens
-        coded = run(source, config, what, self.watch, frames, *given)
+        coded = run(
+            source,
+            config,
+            what,
+            self.watch,
+            frames,
+            encoder,
+            fitted,
+            self.progress,
+            paints=False,
+        )
         if fits:
             self.fits[config.scale] = coded.fitted
             self.notes += coded.notes
@@ -179,7 +187,7 @@ class Search:
             if self.progress is not None:
                 self.progress.painted(frames, self.extent.frames)
 
-        data = coded.data if self.config.has_tokens else add_painted(coded.data, self.config, tell)
+        data = add_painted(coded.data, self.config, tell)
         notes = list(dict.fromkeys([*coded.notes, *self.notes]))
         coded = replace(coded, data=data, notes=notes)
         return Fitted(coded, self.full, coded.base_q, self.limit)
@@ -334,7 +342,7 @@ def _pass(search: Search, q: float, trim: float, trial: int | None = None) -> Pa
     """`trial`: the preset of one that is neither fitted nor painted."""
     config = replace(search.config, base_q=q).resolve()
     if trial is not None:
-        config = replace(config, preset=trial, tokens="off", gop_q=())
+        config = replace(config, preset=trial, gop_q=())
     steered = base_of(config.base).standard is not None
     encoder = base_encoder(search.extent.format, config, trim) if steered else None
     return search.run(config, encoder, trial=trial is not None)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import zlib
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +11,7 @@ import pytest
 
 import gvcodec
 from conformance import reference
-from conformance.decoder import decode, models
+from conformance.decoder import decode
 from conformance.decoder.wire import Newer
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, header
 from gvcodec.bitstream.header import LEVELS, MAGIC, NO_LEVEL
@@ -20,7 +19,7 @@ from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.config import FORMATS
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
-from tests.conftest import moving_texture, packets_in, stream_of
+from tests.conftest import moving_texture, packets_in, run, stream_of
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 HEADER = SequenceHeader(FORMAT, "av1", Fraction(1), 40)
@@ -164,9 +163,8 @@ def test_an_encoder_may_be_held_to_what_1_0_promises(monkeypatch: pytest.MonkeyP
     data = gvcodec.encode(frames, frame_rate=25, base="av1", fit=0, file_format="1.0", threads=1)
     made = Reader(io.BytesIO(data)).header
     assert made.profile <= 1 and data[4:6] == b"\1\0"
-    for options in ({"base": "av1", "tokens": 4}, {"base": "gvc1d"}):
-        with pytest.raises(UsageError, match="outside of what format 1.0 promises"):
-            gvcodec.encode(frames, frame_rate=25, file_format="1.0", threads=1, **options)
+    with pytest.raises(UsageError, match="outside of what format 1.0 promises"):
+        gvcodec.encode(frames, frame_rate=25, file_format="1.0", threads=1, base="gvc1d")
     with pytest.raises(UsageError, match="format is 1.0, not 0.9"):
         made.hold_to("0.9")
     monkeypatch.setattr(header, "NEEDS", (1, 1))
@@ -191,35 +189,19 @@ def test_a_painter_of_a_form_to_come_is_newer() -> None:
     assert len(list(gvcodec.decode(data, fidelity=True))) == 3
 
 
-@pytest.mark.parametrize(
-    "change", [{"tokens": 128}, {"channels": 32}, {"rates": 9}, {"phases": 17}, {"colours": 4}]
-)
-def test_networks_of_tokens_of_sizes_to_come_are_newer(change, tmp_path, monkeypatch):
-    reader = Reader(io.BytesIO((CONFORMANCE / "files/latent.gvc").read_bytes()))
-    assert reader.header.gvc1d_id is not None
-    name = CONFORMANCE / f"models/{reader.header.gvc1d_id.hex()}"
-    network, entropy = (
-        name.with_name(f"{name.name}{part}.safetensors").read_bytes() for part in ("", "-entropy")
-    )
-    size = int.from_bytes(network[:8], "little")
-    head = json.loads(network[8 : 8 + size])
-    config = json.loads(head["__metadata__"]["config"]) | change
-    head["__metadata__"]["config"] = json.dumps(config)
-    changed = json.dumps(head).encode()
-    changed = len(changed).to_bytes(8, "little") + changed + network[8 + size :]
-    ids = [hashlib.sha256(data).digest()[:8] for data in (changed, entropy)]
-    pair = hashlib.sha256(b"".join(ids)).digest()[:8]
-    for part, data in (("", changed), ("-entropy", entropy)):
-        (tmp_path / f"{pair.hex()}{part}.safetensors").write_bytes(data)
-    monkeypatch.setattr(reference, "MODELS", tmp_path)
-    monkeypatch.setattr(models, "FOLDER", tmp_path)
-    packets = list(reader.packets())
-    data = stream_of(replace(reader.header, gvc1d_id=pair), packets, reader.base_hash)
-    with pytest.raises(FormatVersionError) as newer:
-        reference.answer(data)
-    assert newer.value.exit_code == 4
-    with pytest.raises(Newer):
-        decode.answer(data)
+def test_a_file_of_1_0_with_latent_tokens_is_shown_without_them(tmp_path: Path, capsys) -> None:
+    """Its frames decode and verify; one line says which release reads the rest."""
+    path = Path(__file__).with_name("tokens-1.0.gvc")
+    run("decode", path, tmp_path / "a.y4m")
+    assert "latent tokens are not read any more (gvcodec 1.0.0 does)" in capsys.readouterr().err
+    found = gvcodec.info(path)
+    assert found.token_frames > 0 and "gvcodec 1.0.0 reads" in str(found)
+    assert gvcodec.verify(path).base_hash == found.base_hash
+    assert len(list(gvcodec.decode(path.read_bytes()))) == found.frames
+    gvcodec.cut(path, tmp_path / "b.gvc", 0, 0.2)
+    assert gvcodec.info(tmp_path / "b.gvc").token_frames > 0
+    gvcodec.cat([path, path], tmp_path / "c.gvc")
+    assert gvcodec.info(tmp_path / "c.gvc").token_frames == 2 * found.token_frames
 
 
 def test_the_first_metadata_that_is_not_empty_counts(plain: bytes) -> None:

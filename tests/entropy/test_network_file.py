@@ -10,9 +10,9 @@ import pytest
 from gvcodec.entropy import streams
 from gvcodec.entropy.network_file import read_network, write_network
 from gvcodec.errors import MediaError, NewerModelError
-from tests.networks import make_latent_network
+from tests.networks import make_layers
 
-NETWORK = make_latent_network()
+NETWORK = make_layers(np.random.default_rng(58), [58, 16, 3])
 INPUTS = NETWORK[0].weight.shape[1]
 
 

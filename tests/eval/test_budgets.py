@@ -32,7 +32,7 @@ def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
     """Windows decoded by a network of random weights, whose direct path knows pictures."""
     sizes = Transformer(32, 2, 1, 1)
     save_model(make_model(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
-    frames = make_clip(*budgets.LATENT, 2)
+    frames = make_clip(*budgets.SIZE, 2)
     rows = {row["budgets"]: row for row in budgets.window_rows(frames, 6, str(tmp_path / "m"))}
     assert {"uniform", "elbo", "uniqueness", "uniqueness of keys", "oracle"} <= set(rows)
     most = float(rows["oracle"]["PSNR-Y"])

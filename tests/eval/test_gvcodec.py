@@ -59,12 +59,3 @@ def test_speed_is_a_ratio_to_peers(tmp_path):
     assert len(lines) == 1 + len(steps) and len({line.count(",") for line in lines}) == 1
     shown = (tmp_path / "speed" / "small-pan.md").read_text()
     assert "speed over x265" in shown and shown.count(" GB |") == len(steps)
-
-
-def test_latent_tokens_are_options_of_a_row() -> None:
-    word = "gvcodec:tokens=8:token-rate=3:model=/m/gvc1d-tiny.safetensors"
-    codec = resolve([word], Options())[0]
-    model = "--model=/m/gvc1d-tiny.safetensors"
-    assert "--token-rate=3" in codec.encode and model in codec.encode
-    assert model in codec.outputs["rendered"] and codec.name == "gvcodec-8-3-gvc1d-tiny"
-    assert "--base=none" in resolve(["gvcodec:base=none"], Options())[0].encode

@@ -47,10 +47,6 @@ with instrumented(__name__):
     from gvcodec.container.demux import TimedUnit
     from gvcodec.container.read import read_units
     from gvcodec.errors import GvcodecError
-    from gvcodec.gvc1d.entropy_model import EntropyModel
-    from gvcodec.gvc1d.entropy_model import Memory as LatentMemory
-    from gvcodec.gvc1d.payload import pack as pack_latent
-    from gvcodec.gvc1d.payload import unpack as unpack_latent
     from gvcodec.layers import base_model_id
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
@@ -60,7 +56,6 @@ with instrumented(__name__):
     from gvcodec.painter.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary
     from gvcodec.types import VideoFormat
-    from tests.networks import make_latent_network
 
 FORMAT = VideoFormat(40, 24, Fraction(25), Fraction(1, 1000))
 STANDARDS = ("av1", "vvc")
@@ -148,21 +143,6 @@ def standard(data: bytes) -> None:
     assert len(unit) <= 4 * len(data) + 127 * 4 + 64
 
 
-def latent(data: bytes) -> None:
-    """u8 rate limit, then LATENT payloads one after another: what is written of what was read reads
-    the same."""
-    if not data:
-        return
-    model = EntropyModel(make_latent_network(), 2, 5, 8, rates=1 + data[0] % 8)
-    memory = LatentMemory.empty(model.windows, model.tokens)
-    for payload in pieces(data[1:]):
-        found = unpack_latent(payload, model, memory)
-        same = unpack_latent(pack_latent(found, model, memory), model, memory)
-        assert np.array_equal(found.values, same.values) and found[:2] == same[:2]
-        assert np.array_equal(found.counts, same.counts)
-        memory = memory.after(found.values, found.counts)
-
-
 def painting(data: bytes) -> None:
     """u8 base, then { u8 kind, u16 size, payload }: packets of a stream whose frames
     are painted, the same ones on one thread and on two. Where packets are damaged, decoders of
@@ -243,7 +223,7 @@ def units(data: bytes) -> None:
     assert take_apart(put_in(unit.payload, unit.entries)).entries == unit.entries
 
 
-_ALL = header, timing, metadata, tracks, fitted, summary, standard, latent, painting
+_ALL = header, timing, metadata, tracks, fitted, summary, standard, painting
 PARTS: dict[str, Callable[[bytes], None]] = {f.__name__: f for f in (*_ALL, varint, units)}
 
 

@@ -2,17 +2,18 @@
 
 import torch
 
-from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.config import GVC1DConfig, Transformer
 from gvcodec.gvc1d.picture import Picture
-from tests.gvc1d.tiny import CONFIG as TINY
-from training.gvc1d.run import RunNetwork
+from gvcodec.gvc1d.token_network import TokenNetwork
 
-__all__ = ["TINY", "make_model", "smooth_picture"]
+_SIZES = {"window": 64, "tokens": 8, "memory": 2, "queries": 2}
+_SIZES |= {"head_width": 8, "head_blocks": 1, "phases": 2}
+TINY = GVC1DConfig(Transformer(32, 2, 1, 1), Transformer(32, 2, 1, 1), **_SIZES)
 
 
-def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> RunNetwork:
+def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> TokenNetwork:
     torch.manual_seed(seed)
-    return RunNetwork(config).eval()
+    return TokenNetwork(config).eval()
 
 
 def smooth_picture(height: int, width: int, batch: int = 1, seed: int = 0) -> Picture:

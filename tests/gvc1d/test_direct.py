@@ -13,8 +13,7 @@ from gvcodec.gvc1d.direct import GAINS, DirectPath
 from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.scenes import Scenes
-from tests.gvc1d.models import TINY, make_model, smooth_picture
-from training.gvc1d.run import Frame
+from tests.gvc1d.models import TINY, smooth_picture
 
 
 def test_cosines_are_the_orthonormal_dct() -> None:
@@ -142,27 +141,3 @@ def test_a_small_difference_moves_only_the_scene_in_use() -> None:
             scenes = path.update(scenes, second)
         after = path.recall(scenes, 1)
     assert (before.y - after.y).abs().max() < 0.5 / 255
-
-
-def test_a_shot_that_comes_back_is_known() -> None:
-    model = make_model(SMALL)
-    shots = [smooth_picture(256, 256, seed=seed) for seed in (1, 2)]
-    frames = [Frame(shots[n], None, None) for n in (0, 0, 0, 1, 1, 0)]
-    for number in (3, 5):
-        frames[number] = frames[number]._replace(cut=True)
-    with torch.no_grad():
-        known, _ = model(frames, 4)
-        fresh, _ = model(frames, 4, cut_memory=True)
-    near, far = ((c[-1].picture.y - shots[0].y).square().mean() for c in (known, fresh))
-    assert near < far and known[-1].bits.sum() < 0.7 * fresh[-1].bits.sum()
-
-
-def test_gradients_reach_how_it_is_kept() -> None:
-    path = Scenes(TINY)
-    first = smooth_picture(64, 64, seed=1)
-    scenes = path.fresh(1, 1)
-    for number in range(4):  # a step of 18 levels is a scene by half
-        scenes = path.update(scenes, Picture(first.y + number * 18 / 255, first.uv))
-    path.recall(scenes, 1).y.mean().backward()
-    for name, parameter in path.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs() > 0, name

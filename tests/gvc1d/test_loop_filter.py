@@ -12,13 +12,13 @@ from safetensors.numpy import save_file
 
 from conformance.decoder.loop_filter import LoopFilter as Second
 from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, squares
-from gvcodec.base.gvc1d.pictures import pad
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d import filter_network, loop_filter
 from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.filter_network import LoopFilter
 from gvcodec.gvc1d.frame_payload import Predicted
 from gvcodec.gvc1d.model_file import load_network, read_loop
+from gvcodec.gvc1d.pictures import pad
 from gvcodec.models import GVC1D
 from gvcodec.types import Planes, VideoFormat
 from tests.conftest import planes_equal

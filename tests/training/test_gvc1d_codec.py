@@ -1,6 +1,5 @@
 """Training of base gvc1d, its alarms, and the paper's own form, on made-up material."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from gvcodec.errors import UsageError
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.models import GVC1D
 from tests.clips import add_video, put_pictures
 from training.alarms import Alarm
 from training.gvc1d import codec, export, paper_form, parts, spoilt
+from training.gvc1d.shards import Shards
+from training.settings import read_settings
 
 FRAMES = 3
 
@@ -43,75 +45,70 @@ def shards(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _run(shards: Path, **given: object) -> codec.Run:
-    settings = {
-        "device": "cpu",
-        "seed": 1,
-        "initial": GVC1D.find(),
-        "without": "",
-        "rate": 1.0,
-        "warm_up": 1,
-    }
-    settings |= {"shards": shards, "length": FRAMES, "codec_only": True, "held_out": None}
-    settings |= {"batch": 2, "share": 0.5, "half": False, "looks": 1, "grace": 0.0, "encoder": "rd"}
-    settings |= {"restorer_only": "", "filter_only": False}
-    return codec.Run(argparse.Namespace(**(settings | given)))
+def _work(shards: Path, **given: object) -> codec.Codec:
+    settings = {"initial": str(GVC1D.find()), "length": FRAMES, "warm_up": 1, "grace": 0.0}
+    return codec.Codec(codec.TrainConfig(str(shards), "", **(settings | given)))  # type: ignore[arg-type]
 
 
-_HALVES = ("transform", "analyst", "restorer")
+def _config(path: Path, shards: Path, out: Path, **more: object) -> list[str]:
+    keys = {"data": str(shards), "out": str(out), "initial": str(GVC1D.find()), "batch": 1}
+    keys |= {"length": FRAMES, "validate_minutes": 1000.0, **more}
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
+    return [str(path)]
 
 
-def test_steps_train_the_codec(shards: Path, tmp_path: Path) -> None:
-    words = [shards, tmp_path, "--steps", 2, "--codec-only", "--initial", GVC1D.find()]
-    assert codec.main([*map(str, words), "--look", "1000"]) == 0
-    begun = codec.load(_run(shards).network, GVC1D.find(), torch.device("cpu")).state_dict()
-    trained = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert begun.keys() == trained.keys()
+def test_a_run_that_was_cut_off_goes_on_exactly(shards: Path, tmp_path: Path) -> None:
+    """And what is trained is exported: every part has changed."""
+    whole, parts_ = tmp_path / "whole", tmp_path / "parts"
+    config = tmp_path / "config.toml"
+    codec.main(_config(config, shards, whole, steps=3))
+    for steps in (2, 3):  # the plan of steps bends the rates: its end stays the same
+        words = _config(config, shards, parts_, steps=3)
+        work = codec.Codec(read_settings(Path(words[0]), codec.TrainConfig))
+        codec.Loop(work, codec.schedule_of(work.config), parts_).run(1e9, steps)
+    a, b = (torch.load(f / "state.pt", weights_only=True) for f in (whole, parts_))
+    assert a["steps"] == b["steps"] == 3
+    for name, tensor in a["average"].items():
+        assert torch.equal(tensor, b["average"][name]), name
+    begun = codec.load(_work(shards).network, GVC1D.find(), torch.device("cpu")).state_dict()
     for part in ("transform", "twin", "loop_filter"):
         names = [name for name in begun if name.startswith(part)]
-        assert any(not torch.equal(begun[n].float(), trained[n].float()) for n in names)
+        assert any(not torch.equal(begun[n].float(), a["average"][n].float()) for n in names)
     written = tmp_path / "gvc1d.safetensors"
-    export.main([str(tmp_path / "state.pt"), str(written)])
+    export.main([str(whole / "state.pt"), str(written)])
     loop = read_loop(written)
     assert len(loop.network) == 3 and len(loop.loop_filter) == 4
     read = load_network(written).state_dict()
-    assert all(
-        torch.equal(read[n], trained[n].half().float()) for n in read if n.split(".")[0] in _HALVES
-    )
+    for name in read:
+        if name.startswith("transform"):
+            assert torch.equal(read[name], a["average"][name].half().float())
+
+
+def test_runs_that_are_dropped_are_named(shards: Path, tmp_path: Path, capsys) -> None:
+    for file in shards.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UsageError, match="no run is left"):
+        Shards(tmp_path, torch.device("cpu"), 3 * FRAMES)
+    assert "blobs.0 is dropped: 6 frames, 9 are trained on" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="holds no shards"):
+        Shards(tmp_path / "nowhere", torch.device("cpu"), FRAMES)
 
 
 def test_an_alarm_ends_a_run_whose_transform_learned_nothing(shards: Path) -> None:
-    run = _run(shards)
-    spoilt.began(run.average)
-    with pytest.raises(Alarm, match="transform: as it began costs 0.00 %"):
-        run.check(run.measure(run.average), 1.0)
-    run = _run(shards, grace=60.0)
-    assert "transform: as it began" in run.check(run.measure(run.average), 1.0)
+    work = _work(shards)
+    spoilt.began(work.network)
+    with pytest.raises(Alarm, match="transform: as it began costs 0.0 %"):
+        work.check(work.network, 1.0)
+    work = _work(shards, grace=60.0)
+    assert "transform: as it began" in work.check(work.network, 1.0)
 
 
 def test_parts_are_measured_beside_the_whole(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts.json"
-    words = [GVC1D.find(), shards, out, "--looks", 1, "--qs", 46, "--codec-only"]
-    assert parts.main([str(word) for word in words]) == 0
+    parts.main([str(word) for word in (GVC1D.find(), shards, out, "--looks", 1, "--qs", 46)])
     found = json.loads(out.read_text())
     assert found.keys() == {"whole", *spoilt.CODEC}
     assert found["contexts of the entropy model: zeroed"]["J of I"] > 5
-
-
-def test_the_restorer_without_tokens_sees_the_prediction_alone(shards: Path) -> None:
-    run = _run(shards)
-    net, frames = run.average, run.shards.batch(1, np.random.default_rng(0))
-    q = torch.tensor([30.0])
-    with torch.no_grad():
-        whole = run.sequence(net, frames, q, True)
-        # Of a batch of one another crop's tokens are its own.
-        own = run.sequence(spoilt.spoil(net, spoilt.blind("tokens shuffled")), frames, q, True)
-        none = run.sequence(spoilt.spoil(net, spoilt.blind("tokens zeroed")), frames, q, True)
-    for a, b, c in zip(whole, own, none, strict=True):
-        assert a.restored is not None and b.restored is not None and c.restored is not None
-        assert (a.restored.y - b.restored.y).abs().mean() < 0.5
-        assert torch.equal(a.y, c.y)
-    assert (whole[0].restored.y - none[0].restored.y).abs().mean() > 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("form", ["paper", "transform"])

@@ -1,5 +1,5 @@
 """A trained network of base gvc1d as its weight file (`gvcodec.gvc1d.model_file`): integers of the
-transform and of the entropy network's twin, halves of the transformers.
+transform and of the entropy network's twin, floats of its encoder.
 
     python -m training gvc1d.export OUT/state.pt gvc1d.safetensors
 """
@@ -26,6 +26,7 @@ from gvcodec.gvc1d.exact import FACTOR_BITS, WEIGHT_BITS, Weights
 from gvcodec.gvc1d.filter_network import MIDDLE, REACH, Convolution, LoopFilter
 from gvcodec.gvc1d.loop_filter import FRACTION
 from gvcodec.models import GVC1D
+from training.gvc1d.codec import load
 
 #: Bits of the requantisation's multipliers, at most.
 _SHIFT = 24
@@ -96,7 +97,8 @@ def integers_of(network: CodecNetwork) -> dict[str, Any]:
 
 
 def save_network(network: CodecNetwork, path: Path) -> None:
-    """Write the file, atomically. Entropy model and loop filter stay fp32, the rest is halves."""
+    """Write the file, atomically. Entropy model and loop filter stay fp32, the transform is
+    halves."""
     tensors = {k: torch.from_numpy(v) for k, v in integers_of(network).items()}
     for name, tensor in network.state_dict().items():
         whole = name.startswith(("twin.", "loop_filter."))
@@ -114,5 +116,5 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     asked = parser.parse_args(words)
     network = CodecNetwork()
-    network.load_state_dict(torch.load(asked.state, "cpu", weights_only=True))
+    load(network, asked.state, torch.device("cpu"))
     save_network(network, asked.out)

@@ -1,12 +1,11 @@
-"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine;
-without a painter transformers restore what is shown (`gvcodec.base.gvc1d.restoring`)."""
+"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.base import BaseDecoder, BaseEncoder, FrameRestorer
+from gvcodec.base import BaseDecoder, BaseEncoder
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.model_file import read_loop
@@ -50,12 +49,3 @@ def base_decoder(
 
     assert model is not None
     return Gvc1dDecoder(header.format, model, threads)
-
-
-def restorer(decoder: BaseDecoder, threads: int, device: str) -> FrameRestorer:
-    """See `gvcodec.layers`. Raises `ImportError` where torch is missing."""
-    from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
-    from gvcodec.base.gvc1d.restoring import Gvc1dRestorer
-
-    assert isinstance(decoder, Gvc1dDecoder)
-    return Gvc1dRestorer(decoder, threads, device)

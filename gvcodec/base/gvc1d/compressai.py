@@ -21,10 +21,8 @@ from torch import Tensor, nn
 
 from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
 from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
-from gvcodec.base.gvc1d.pictures import pad, padded_size
-from gvcodec.base.gvc1d.restoring import Gvc1dRestorer
 from gvcodec.gvc1d.model_file import load_network
-from gvcodec.gvc1d.picture import crop, from_rgb
+from gvcodec.gvc1d.pictures import pad, padded_size
 from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of
 from gvcodec.models import GVC1D
 from gvcodec.types import Colour, Planes, VideoFormat
@@ -38,7 +36,6 @@ class GVC1DPictures(nn.Module):
         super().__init__()
         self.path, self.q = path or GVC1D.find(), q
         self.network = load_network(self.path)
-        self.network.uses_analyst, self.network.searches = False, True
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> dict[str, Any]:
@@ -52,8 +49,7 @@ class GVC1DPictures(nn.Module):
         )
         source = y[:, None].to(x.device), torch.stack([u, v], 1).to(x.device)
         made = self.network(source, None, None, torch.full((len(x),), float(q)), planes_of(q))
-        shown = made.restored
-        rgb = to_rgb(shown.y / 1023, shown.uv / 1023, SMALL)[..., : x.shape[2], : x.shape[3]]
+        rgb = to_rgb(made.y / 1023, made.uv / 1023, SMALL)[..., : x.shape[2], : x.shape[3]]
         share = torch.exp2(-made.bits / (x.shape[2] * x.shape[3]))
         likelihoods = share[:, None, None].expand(-1, *x.shape[2:])
         return {"x_hat": rgb.clamp(0, 1), "likelihoods": {"y": likelihoods}}
@@ -73,8 +69,8 @@ class GVC1DPictures(nn.Module):
 
     def _show(self, payload: bytes, shape: tuple[int, int]) -> Tensor:
         decoder = Gvc1dDecoder(_format(shape), self.path)
-        decoder.send(payload, True)
-        y, u, v = (torch.from_numpy(p.astype(np.float32)) for p in Gvc1dRestorer(decoder).restore())
+        planes = decoder.send(payload, True)[0]
+        y, u, v = (torch.from_numpy(p.astype(np.float32)) for p in planes)
         rgb = to_rgb(y[None, None] / 1023, torch.stack([u, v])[None] / 1023, SMALL)
         return rgb[:, :, : shape[0], : shape[1]].clamp(0, 1)
 
@@ -92,9 +88,13 @@ def _format(shape: tuple[int, ...]) -> VideoFormat:
 def _planes(x: Tensor) -> Planes:
     """Of one picture `[1, 3, H, W]`, in 10-bit levels."""
     even = _even(x)
-    picture = crop(from_rgb(even), *even.shape[2:])
-    y, uv = ((p[0] * 1020).round().clamp(0, 1023).cpu().numpy().astype(np.uint16) for p in picture)
-    return y[0], uv[0], uv[1]
+    kr, kb = 0.299, 0.114  # BT.601 of limited range
+    luma = kr * even[:, 0] + (1 - kr - kb) * even[:, 1] + kb * even[:, 2]
+    u, v = (even[:, 2] - luma) / (2 * (1 - kb)), (even[:, 0] - luma) / (2 * (1 - kr))
+    uv = nn.functional.avg_pool2d(torch.stack([u, v], 1), 2) * (224 * 4) + 512
+    levels = luma * (219 * 4) + 64, uv[:, 0], uv[:, 1]
+    found = [p[0].round().clamp(0, 1023).cpu().numpy().astype(np.uint16) for p in levels]
+    return found[0], found[1], found[2]
 
 
 def register() -> None:

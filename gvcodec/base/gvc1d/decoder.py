@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.base.gvc1d.pictures import crop, padded_size
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import DamagedStreamError
@@ -16,6 +15,7 @@ from gvcodec.gvc1d import block_motion
 from gvcodec.gvc1d.frame_payload import (
     LEVELS,
     Coder,
+    Head,
     LoopState,
     Predicted,
     Values,
@@ -29,23 +29,19 @@ from gvcodec.gvc1d.frame_payload import (
     sides_of,
 )
 from gvcodec.gvc1d.model_file import read_loop
+from gvcodec.gvc1d.pictures import crop, padded_size
 from gvcodec.models import brought_along
 from gvcodec.types import Planes, VideoFormat
 
 
 class Decoded(NamedTuple):
-    """One frame, as the restorer needs it: whole windows; `reference`, `filtered` and
-    `remember` as in the payload's head, `levels` as places in `LEVELS`."""
+    """One frame in whole windows, and what its payload says; `levels` as places in `LEVELS`."""
 
     frame: Planes
+    head: Head
     known: Predicted
-    values: Values
-    q: int
-    reference: int
-    key: bool
-    filtered: bool
-    remember: bool
     levels: NDArray[np.int32]
+    values: Values
 
 
 class Gvc1dDecoder:
@@ -53,7 +49,7 @@ class Gvc1dDecoder:
     model."""
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
-        self.fmt, self.model = fmt, model
+        self.fmt = fmt
         with brought_along(model):
             self._loop = read_loop(model)
         self._size = padded_size(fmt)
@@ -70,10 +66,10 @@ class Gvc1dDecoder:
             self._state = None
         elif self._state is None:
             raise DamagedStreamError("a frame of gvc1d without a keyframe")
-        self.latest = self._decode(payload, keyframe)
+        self.latest = self._decode(payload)
         return [crop(self.latest.frame, self.fmt)]
 
-    def _decode(self, payload: bytes, key: bool) -> Decoded:
+    def _decode(self, payload: bytes) -> Decoded:
         cursor = Cursor(payload, "a frame of gvc1d")
         transform, state = self._loop.transform, self._state
         head = read_head(cursor, state)
@@ -95,17 +91,7 @@ class Gvc1dDecoder:
         if head.filtered:
             frame = filtered(self._loop, frame, known, head.q)
         self._state = after(state, frame, values, levels, head.reference == 0)
-        return Decoded(
-            frame,
-            known,
-            values,
-            head.q,
-            head.reference,
-            key,
-            head.filtered,
-            head.remember,
-            levels,
-        )
+        return Decoded(frame, head, known, levels, values)
 
     def flush(self) -> list[Planes]:
         return []

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from gvcodec._core import motion_search
 from gvcodec.base import Coded, CodedFrame
-from gvcodec.base.gvc1d.pictures import crop, pad, padded_size
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.gvc1d.exact import QUALITIES, STEPS
@@ -41,6 +40,7 @@ from gvcodec.gvc1d.frame_payload import (
 )
 from gvcodec.gvc1d.model_file import read_loop
 from gvcodec.gvc1d.motion_choice import choose_vectors
+from gvcodec.gvc1d.pictures import crop, pad, padded_size
 from gvcodec.gvc1d.token_order import COARSE, FIRST, FIRST_FINER, REGIONS, length_of, planes_of
 from gvcodec.models import GVC1D
 from gvcodec.types import Planes, VideoFormat
@@ -80,7 +80,7 @@ class Gvc1dEncoder:
         self._size = padded_size(fmt)
         self._windows = self._size[0] * self._size[1] // 65536
         self._coder = Coder(self._loop, self._windows, backend)
-        self.rounding = Rounding(path, threads, device)
+        self._rounding = Rounding(path, threads, device)
         self._threads = max(1, threads)
         self._cuts = CutFinder(fmt.width, fmt.height)
         self._state: LoopState | None = None
@@ -108,7 +108,7 @@ class Gvc1dEncoder:
         level = 2 + planes_of(q)
         level = LEVELS[next(i for i, one in enumerate(LEVELS) if one >= level)]
         sides = sides_of(self._transform, known, state if reference else None, q, level)
-        values = self.rounding.round(source, known.guess, reference > 0, q, level, sides)
+        values = self._rounding.round(source, known.guess, q, level, sides)
         levels = levels_of(values)
         values = values[:, : max(length_of(LEVELS[int(levels.max())]), COARSE)]
         plain = self._transform.add(known.guess, values, q)
