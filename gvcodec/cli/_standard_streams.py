@@ -19,6 +19,18 @@ class _ClosedInput(io.RawIOBase):
         raise OSError(errno.EBADF, "is closed", "standard input")
 
 
+class _Messages(io.RawIOBase):
+    """Standard error: that a message cannot be written ends no work."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        with contextlib.suppress(OSError):
+            return os.write(2, data)
+        return len(data)
+
+
 def prepare() -> None:
     """Make the standard streams fit for use. A file that is opened later does not get the number of
     a closed one, which libraries would write their messages to."""
@@ -37,6 +49,8 @@ def prepare() -> None:
         # Where Python does not buffer, a write may end early without an error.
         file = io.BufferedWriter(io.FileIO(1, "wb", closefd=False))
         sys.stdout = io.TextIOWrapper(file, sys.stdout.encoding, line_buffering=True)
+    if not sys.stderr.isatty():
+        sys.stderr = io.TextIOWrapper(_Messages(), sys.stderr.encoding, write_through=True)  # type: ignore[type-var]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

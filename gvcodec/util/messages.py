@@ -39,12 +39,10 @@ def say(line: str) -> None:
     line = one_line(f"gvcodec: {line}")
     if _quiet:
         return
-    # That a message cannot be written ends no work.
-    with contextlib.suppress(OSError):
-        if _above_bar is not None:
-            _above_bar(line)
-        else:
-            print(line, file=sys.stderr)
+    if _above_bar is not None:
+        _above_bar(line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def one_line(text: str) -> str:

@@ -204,21 +204,6 @@ def remove_folder(path: str) -> None:
             system.rm(inside, recursive=True)
 
 
-def names_in(folder: str) -> list[str]:
-    """Names of the files in a folder; none where there is no such folder."""
-    try:
-        with name_errors(folder):
-            system, inside = system_of(folder)
-            system.invalidate_cache()
-            return sorted(
-                str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(inside, detail=False)
-            )
-    except ConnectionLostError:
-        raise
-    except MediaError:
-        return []
-
-
 def expand(path: str) -> list[str]:
     """Files that a file, folder (all below, but hidden ones) or glob names, in order."""
     path = fixed_path(path)

@@ -139,8 +139,8 @@ def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
     assert made.frames == 28
     stages = list(dict.fromkeys(state.stage for state in states))
     assert stages[0] == "probe" and "encode" in stages
-    shares_done = [state.share for state in states]
-    assert shares_done == sorted(shares_done)
+    shares_done = [state.share for state in states if state.stage == "probe"]
+    assert shares_done == sorted(shares_done) and shares_done[-1] > 0
     plain, elbo = ((tmp_path / name).read_bytes() for name in ("plain.gvc", "elbo.gvc"))
     assert plain != elbo
     assert len(list(decode_planes(io.BytesIO(elbo)))) == 28  # verified to the end
