@@ -14,7 +14,9 @@ source=${given[0]:-out/demo.y4m}
 "$venv/bin/gvcodec" verify out/demo.bin --source "$source"
 say "coding the same with x265 and SVT-AV1, at equal bytes"
 if "$venv/bin/gvcodec" compare "$source" out/demo.html --stream out/demo.bin -y; then
-    say "out/demo.html shows them side by side; next, a clip of yours: $venv/bin/gvcodec compare YOUR_CLIP.mp4 page.html --frames 100"
+    say "the page, with a slider between any two of them: $PWD/out/demo.html"
+    say "open it in a browser; then try a clip of yours: $PWD/demo.sh YOUR_CLIP.mp4"
 else
-    say "next, in the browser: $venv/bin/gvcodec play out/demo.bin"
+    say "the stream, and a video that every player shows: $PWD/out/demo.bin, $PWD/out/demo.mkv"
+    say "see it beside the frames below the paint: $venv/bin/gvcodec play $PWD/out/demo.bin"
 fi

@@ -23,6 +23,7 @@ from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.metadata import printable
 from gvcodec.media.sound_clock import SoundClock, form_of, hide_end, is_frame
+from gvcodec.media.vobsub import shown_for
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
@@ -208,6 +209,8 @@ class TrackCopier(TrackWriter):
             self.damaged += 1
             return
         pts, duration, hidden = self._clocks[index].place(packet, shift)
+        if not duration and packet.stream.codec_context.name == "dvdsub":
+            duration = round(shown_for(data) / self._clocks[index].tick)
         form = form_of(packet.stream, data)
         if form != self._forms.setdefault(index, form) and self.changed is None:
             self.changed = pts * self._clocks[index].tick

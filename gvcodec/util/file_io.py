@@ -210,6 +210,10 @@ def _check_object(given: object, methods: tuple[str, ...], what: str) -> None:
         raise UsageError(f"{what} is closed")
 
 
+#: Errors of a full disk, a quota that is used up, and a file that is as large as it may be.
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
 class _WholeWriter:
     """A raw file may take a part, and a pipe that does not block nothing for a while."""
 
@@ -227,6 +231,9 @@ class _WholeWriter:
                 taken = (0 if self._raw else len(left)) if taken is None else taken
             except BlockingIOError as error:
                 taken = error.characters_written
+            except OSError as error:
+                self._name_full_disk(error)
+                raise
             left = left[taken:]
             if left and not taken:
                 self._wait()
@@ -239,6 +246,15 @@ class _WholeWriter:
                 return
             except BlockingIOError:
                 self._wait()
+            except OSError as error:
+                self._name_full_disk(error)
+                raise
+
+    def _name_full_disk(self, error: OSError) -> None:
+        """Raises `MediaError` where there is no room; other errors are the caller's."""
+        if error.errno in _NO_ROOM:
+            name = name_of(self._stream)
+            raise MediaError(f"{name}: cannot be written: {_reason(error)}") from error
 
     def _wait(self) -> None:
         try:

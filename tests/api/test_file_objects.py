@@ -1,5 +1,6 @@
 """Inputs and outputs of the library: path-like objects, file objects, pipes, and mistakes."""
 
+import errno
 import io
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ from PIL import Image
 
 import gvcodec
 from gvcodec.api.in_chunks import part_folder
-from gvcodec.errors import UsageError
+from gvcodec.errors import MediaError, UsageError
 from gvcodec.types import Colour, VideoFormat
 from tests.clips import write_clip
 from tests.conftest import moving_texture, run
@@ -305,3 +306,30 @@ def test_a_quoted_star_names_the_folder(tmp_path, capsys) -> None:
     run("encode", tmp_path / "*.png", tmp_path / "a.gvc", code=1)
     line = capsys.readouterr().err
     assert f"of pictures name the folder ({tmp_path})" in line and line.count("\n") == 1
+
+
+class FullDisk(io.BytesIO):
+    """A file object of a caller, on a disk with a little room."""
+
+    name = "/mnt/card/a.gvc"
+
+    def write(self, data) -> int:  # type: ignore[override]
+        if len(self.getvalue()) + len(data) > 300:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+def test_a_full_disk_under_a_callers_file_is_one_line(video: Path) -> None:
+    line = "/mnt/card/a.gvc: cannot be written: No space left on device"
+    with pytest.raises(MediaError) as caught:
+        gvcodec.encode_file(video, FullDisk(), **FAST)
+    assert str(caught.value) == line and isinstance(caught.value.__cause__, OSError)
+
+
+def test_other_errors_of_a_callers_file_are_its_own(video: Path) -> None:
+    class Lost(io.BytesIO):
+        def write(self, data) -> int:  # type: ignore[override]
+            raise ConnectionResetError("the server is gone")
+
+    with pytest.raises(ConnectionResetError, match="the server is gone"):
+        gvcodec.encode_file(video, Lost(), **FAST)
