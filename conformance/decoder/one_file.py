@@ -81,7 +81,8 @@ def stream_of(data: bytes) -> bytes:
         require(len(header) > 0, "no stream in this file")
         described = bool(sound) and len(ticks_of(sound[0])) == len(others)
         tracks = [_digest(p for p in packets if p.stream is s) for s in others]
-        _check_whole(units, bytes([described]) + b"".join(tracks))
+        ordered = all(_rises([p.pts for p in packets if p.stream is s and p.size]) for s in others)
+        _check_whole(units, bytes([described | ordered << 1]) + b"".join(tracks))
         pieces = []
         if sound:
             first = next(p for p in packets if p.stream is videos[0])
@@ -103,6 +104,10 @@ def _check_whole(units: list[Unit], tracks: bytes) -> None:
             require(read.var() == len(units), "frames of the file")
             require(read.take(8) == hashlib.sha256(joined).digest()[:8], "units of the file")
             require(read.take(8) == hashlib.sha256(tracks).digest()[:8], "its tracks")
+
+
+def _rises(times: list[int | None]) -> bool:
+    return None not in times and times == sorted(times)
 
 
 def _digest(packets: Iterable[av.Packet]) -> bytes:

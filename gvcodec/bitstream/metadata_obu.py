@@ -143,10 +143,11 @@ class UnitHash:
         return self._hash.digest()[:_HASH_BYTES]
 
 
-def hash_of_tracks(tracks: Iterable[bytes], described: bool) -> bytes:
+def hash_of_tracks(tracks: Iterable[bytes], described: bool, ordered: bool) -> bytes:
     """Of the SHA-256 of each track, over the data of all its packets. `described`: the tracks are
-    those of the `sound` entry."""
-    return hashlib.sha256(bytes([described]) + b"".join(tracks)).digest()[:_HASH_BYTES]
+    those of the `sound` entry; `ordered`: all packets have times, which rise in each track."""
+    flags = bytes([described | ordered << 1])
+    return hashlib.sha256(flags + b"".join(tracks)).digest()[:_HASH_BYTES]
 
 
 def packet_entry(what: EntryType, packet: Packet) -> Entry:

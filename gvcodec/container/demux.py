@@ -149,6 +149,9 @@ class Tracks:
         self._packets = self._read()
         #: The tracks are as the stream describes them.
         self._described = False
+        #: All packets so far have times, which rise in each track.
+        self._ordered = True
+        self._latest: dict[int, int] = {}
         self._hashes = {stream.index: hashlib.sha256() for stream in writer.streams}
         self._next: av.Packet[Any] | None = None
         self.shift = Fraction(0)
@@ -180,15 +183,24 @@ class Tracks:
         for _ in self._packets:
             pass
         tracks = (track.digest() for track in self._hashes.values())
-        return hash_of_tracks(tracks, self._described)
+        return hash_of_tracks(tracks, self._described, self._ordered)
 
     def close(self) -> None:
         self._container.close()
 
+    def _note(self, packet: av.Packet[Any]) -> None:
+        track, pts = packet.stream.index, packet.pts
+        self._hashes[track].update(bytes(packet))
+        if pts is None or pts < self._latest.get(track, pts):
+            self._ordered = False
+        else:
+            self._latest[track] = pts
+
     def _read(self) -> Iterator[av.Packet[Any]]:
         try:
             for packet in self._container.demux(self.writer.streams):
-                self._hashes[packet.stream.index].update(bytes(packet))
+                if packet.size:
+                    self._note(packet)
                 early = self.begin is not None and _seconds(packet) < self.begin
                 if packet.size and packet.pts is not None and not early:
                     yield packet

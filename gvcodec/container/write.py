@@ -253,7 +253,7 @@ class _Muxer:
         unit.entries.append(Entry(EntryType.END, base_hash))
         before = list(unit.entries)
         self._hash.send(unit.payload, before)
-        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks((), False))
+        whole = Whole(self._hash.frames, self._hash.digest(), hash_of_tracks((), False, True))
         unit.entries.append(whole.entry())
         self._write(unit, self._timing.receive()).finish()
         return whole, before

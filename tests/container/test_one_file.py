@@ -639,3 +639,17 @@ def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, t
         if entry.what is EntryType.WHOLE
     ]
     assert metadata_obu.Whole.read(data).frames == 18 and len(data) == 1 + 8 + 8
+
+
+def test_a_packet_of_sound_at_another_time_is_noticed(source, tmp_path, ffmpeg, capsys) -> None:
+    """One bit of a Matroska block's time: FFmpeg gives the packet without any."""
+    given, path = tmp_path / "aac.mkv", tmp_path / "a.mkv"
+    command = f"{ffmpeg} -v error -y -i {source} -c:v copy -c:a aac {given}"
+    subprocess.run(command.split(), check=True)
+    gvcodec.encode_file(given, path, preset=10, fit=0)
+    with av.open(str(path)) as container:
+        middle = bytes(list(container.demux(audio=0))[20])
+    data = bytearray(path.read_bytes())
+    data[data.index(middle) - 3] ^= 0x80  # i16 time of the block, u8 flags
+    path.write_bytes(data)
+    assert "its sound or subtitles are not those" in refused_by_verify(path, capsys)
