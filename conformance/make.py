@@ -25,6 +25,7 @@ from conformance import refused, vectors
 from conformance.inputs import loop_of, with_tracks
 from conformance.reference import MODELS, answer
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
+from gvcodec.bitstream.header import NEEDS_FACTORS
 from gvcodec.bitstream.varint import encode_var
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import GvcodecError
@@ -195,6 +196,31 @@ def _fitted() -> bytes:
     )
 
 
+def _turned() -> bytes:
+    """Factors alone, with strength, with deltas: multipliers that need another shift, the largest
+    and the least."""
+    sizes = Model.load(PAINTER.find()).sizes()
+    rng = np.random.default_rng(5)
+    values = {n: rng.integers(-3, 4, sizes[n]).astype(np.int64) for n in (*GROUPS[0], *GROUPS[1])}
+    deltas = pack([Delta(n, v, 4) for n, v in values.items()])
+    given = [
+        join_strength(BASE, Strength(gains=(4, 3, 2), amplitudes=(8, 7, 6))),
+        join_strength(BASE, Strength(50, 12, (-8, -3, 0), (-1, 0, 5))),
+        join_strength(deltas, Strength(gains=(16, -40, 1), amplitudes=(-40, 16, 9))),
+        join_strength(BASE, Strength(20, 30)),
+    ]
+
+    def change(header: SequenceHeader, packets: list[Packet]) -> Any:
+        numbers, out = iter(range(len(given))), []
+        for packet in packets:
+            if packet.kind is Kind.KEY:
+                out.append(Packet(Kind.FIT, given[next(numbers)]))
+            out.append(packet)
+        return replace(header, needs=NEEDS_FACTORS), out
+
+    return rewritten(_encoded(12, keyint=3), change)
+
+
 _TEN = VideoFormat(101, 67, Fraction(25), Fraction(1, 25), 10, Colour(9, 16, 9, False, 3))
 FILES: dict[str, Callable[[], bytes]] = {
     "av1": lambda: _encoded(keyint=6),
@@ -205,6 +231,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "vvc": lambda: _encoded(keyint=6, base="vvc"),
     "vvc-half": lambda: _encoded(4, base="vvc", scale=Fraction(1, 2)),
     "fitted": _fitted,
+    "turned": _turned,
     "timing": _timed,
     "metadata": _described,
     "summary": _summarised,

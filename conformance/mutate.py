@@ -217,7 +217,16 @@ def _tracks(rng: random.Random) -> Part:
 
 
 def _fit(rng: random.Random) -> Part:
-    payloads = [b"\0", b"\x10", b"\x14\x20\x30", b"\x13\xff\xff\xff", b"\x01", b"\x20", b""]
+    payloads = [
+        b"\0",
+        b"\x10",
+        b"\x14\x20\x30",
+        b"\x18\x04\xf8\x10\xd8\0\x01",
+        b"\x13\xff\xff\xff",
+        b"\x01",
+        b"\x20",
+        b"",
+    ]
     payloads += [b"\x11\x00\xff" + bytes(rng.randrange(256) for _ in range(4))]
     return Part(3, NUMBERS["fit"], rng.choice(payloads))
 

@@ -22,7 +22,7 @@ from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
-from gvcodec.painter.model import Model
+from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.retrieval.summary import VERSION, Summary
 from gvcodec.types import Planes
@@ -79,12 +79,17 @@ def _weights(reader: Reader, payload: bytes) -> Any:
     try:
         path = find_model(reader.header.painter_id, "painter", [MODELS])
     except WrongModelError:
-        return {"noise": strength.noise, "keep": strength.keep, "deltas": None}
+        return {**_strength(strength), "deltas": None}
     deltas = read(payload, Model.load(path).sizes())
     if deltas is None:
         return "identity"
     by_name = {delta.name: [delta.exponent, delta.values.tolist()] for delta in deltas}
-    return {"noise": strength.noise, "keep": strength.keep, "deltas": by_name}
+    return {**_strength(strength), "deltas": by_name}
+
+
+def _strength(strength: Strength) -> dict[str, Any]:
+    factors = {"factors": [*strength.gains, *strength.amplitudes]} if strength.is_turned else {}
+    return {"noise": strength.noise, "keep": strength.keep, **factors}
 
 
 def _header(header: SequenceHeader) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class EncoderConfig:
     fit: steps of fitting the painter to the video, for which packets wait ({fit}); off: its
         strength is not chosen by GOP either
     painter: off: no painter, decoders show base frames (on)
+    look: how boldly is painted: 0 base frames … 100; other than 0 and 50, the file needs format 1.1
+        (50)
     fit_by: perceptual network used as fitting loss (vgg if its weights are installed, else the
         small bundled one)
     model: model of base gvc1d, which the file names (the shipped one)
@@ -111,6 +113,7 @@ class EncoderConfig:
     speed: str = option(DEFAULT_SPEED, choices=tuple(SPEEDS))
     fit: int | None = option(None, fitting, "STEPS|off")
     painter: str = option("on", choices=("on", "off"))
+    look: int = option(50, integer(0, 100), "0…100")
     fit_by: str = option("", choices=("vgg", "small"))
     model: str = option("", None, "FILE")
     device: str = option("cpu", None, "NAME")
@@ -138,7 +141,7 @@ class EncoderConfig:
     @property
     def fits(self) -> bool:
         """Whether the painter is to be fitted, which needs torch."""
-        return self.steps > 0 and self.painter == "on"
+        return self.steps > 0 and self.painter == "on" and self.look > 0
 
     @property
     def steadies(self) -> bool:
@@ -233,5 +236,11 @@ class Settled(EncoderConfig):
             raise UsageError(f"painter is on or off, not {self.painter}")
         if self.fit and self.painter == "off":
             raise UsageError("fit is for the painter, which is off")
+        if not 0 <= self.look <= 100:
+            raise UsageError(f"look is 0…100, not {self.look}")
+        if self.look != 50 and self.painter == "off":
+            raise UsageError("look is for the painter, which is off")
+        if self.fit and not self.look:
+            raise UsageError("fit is for the painter, which look 0 leaves out")
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,14 +17,14 @@ _PATIENCE = 60.0
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(flags: Sequence[str] = _FLAGS) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     path = os.environ.get("GVCODEC_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip("needs Chromium")
     with playwright.sync_playwright() as driver:
         sandbox = os.geteuid() != 0
-        yield driver.chromium.launch(executable_path=path, args=_FLAGS, chromium_sandbox=sandbox)
+        yield driver.chromium.launch(executable_path=path, args=flags, chromium_sandbox=sandbox)
 
 
 class Page:

@@ -73,18 +73,25 @@ def flat(planes: Planes) -> bytes:
     return b"".join(plane.tobytes() for plane in planes)
 
 
-def run_node(script: str, tmp_path: Path, *words: object) -> str:
-    """What a script prints in Node; its first argument is a folder with the page's modules."""
+def run_node(script: str, tmp_path: Path, *words: object, relaxed: bool = False) -> str:
+    """What a script prints in Node; its first argument is a folder with the page's modules.
+    `relaxed`: it needs relaxed SIMD, for which Node before 21 has to be asked."""
     folder = tmp_path / "page"
     if not folder.exists():
         shutil.copytree(page_folder(), folder, ignore=shutil.ignore_patterns("core"))
         (folder / "package.json").write_text('{"type": "module"}')
     (tmp_path / "script.mjs").write_text(script)
-    command = ["node", tmp_path / "script.mjs", folder, *words]
+    asked = ["--experimental-wasm-relaxed-simd"] * (relaxed and _node_version() < 21)
+    command = ["node", *asked, tmp_path / "script.mjs", folder, *words]
     how = {"capture_output": True, "text": True, "timeout": 300}
     done = subprocess.run([*map(str, command)], check=False, **how)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _node_version() -> int:
+    done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    return int(done.stdout.lstrip("v").split(".")[0])
 
 
 def as_mp4(path: Path) -> Path:
@@ -101,8 +108,9 @@ def go(page: Page, number: int) -> None:
 DIGEST = """crypto.subtle.digest("SHA-256", player.shown.base).then((data) =>
   Array.from(new Uint8Array(data), (byte) => byte.toString(16).padStart(2, "0")).join(""))"""
 #: The picture's pixels, joined.
-PIXELS = """(() => { const gl = player.view.gl, out = new Uint8Array(4 * 64 * 48);
-    gl.readPixels(0, 0, 64, 48, gl.RGBA, gl.UNSIGNED_BYTE, out); return Array.from(out).join(); })()"""
+PIXELS = """(() => { const context = new OffscreenCanvas(64, 48).getContext("2d");
+    context.drawImage(player.canvas, 0, 0);
+    return context.getImageData(0, 0, 64, 48).data.join(); })()"""
 
 
 def middle(page: Page, name: str) -> list[float]:
@@ -212,11 +220,18 @@ def hear_onset(page: Page) -> float:
 
 
 def changed_page(
-    name: str, old: str, new: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    old: str,
+    new: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *more: tuple[str, str, str],
 ) -> None:
-    """The server gives the page with `new` for `old`, which has to be there, in this file."""
+    """The server gives the page with `new` for `old`, which has to be there, in this file; `more`:
+    as the first three."""
     page = shutil.copytree(page_folder(), folder / "page")
-    text = (page / name).read_text()
-    assert old in text
-    (page / name).write_text(text.replace(old, new))
+    for file, before, after in ((name, old, new), *more):
+        text = (page / file).read_text()
+        assert before in text
+        (page / file).write_text(text.replace(before, after))
     monkeypatch.setattr(server_module, "page_folder", lambda: page)

@@ -12,6 +12,8 @@ const MOST_NOTES = 20;
 /** How long a frame may take before the page says that it is on its way. */
 const PATIENCE_MS = 400;
 const FACTS_MS = 250;
+/** While it plays, what stands around the picture is drawn so often. */
+const UPDATE_MS = 100;
 const BASES = { av1: "AV1", vvc: "H.266/VVC", gvc1d: "GVC1D" };
 const element = (id) => document.getElementById(id);
 
@@ -36,6 +38,8 @@ export class Controls {
     on("mute", "click", () => this.player.changeVolume(0));
     on("volume", "input", ({ value }) => this.player.sound.setVolume(Number(value), false) ?? this.sound(this.player));
     on("modes", "change", ({ value }) => this.setMode(value));
+    on("look", "input", ({ value }) => this.turnLook(Number(value)));
+    on("look", "dblclick", () => this.turnLook(null));
     on("speed", "change", ({ value }) => this.player?.setSpeed(Number(value)));
     on("left", "click", () => this.changeLeft());
     on("insist", "click", () => (this.player.insist(), this.showMode()));
@@ -48,7 +52,7 @@ export class Controls {
     this.player = player;
     this.thumbnails?.close();
     this.thumbnails = null;
-    for (const id of ["empty", "slow", "busy", "start", "handle", "sides", "modes", "sound", "bits", "details"]) element(id).hidden = true;
+    for (const id of ["empty", "slow", "busy", "start", "handle", "sides", "modes", "dial", "sound", "bits", "details"]) element(id).hidden = true;
     element("notes").replaceChildren();
     this.compareWith(player.native?.source ? "source" : null);
     element("stage").classList.add("blank");
@@ -76,8 +80,10 @@ export class Controls {
   }
 
   /** What can be painted is known. */
-  painter({ canPaint }) {
+  painter({ canPaint, paintsByPage }) {
     element("modes").hidden = !canPaint;
+    element("dial").hidden = !paintsByPage;
+    this.showLook(this.player.look ?? null);
     this.showMode();
   }
 
@@ -90,6 +96,18 @@ export class Controls {
   /** Source, or base layer. */
   changeLeft() {
     this.showsSource = !this.showsSource && this.original.isThere;
+  }
+
+  /** How boldly the page paints; null: as the file says. */
+  turnLook(look) {
+    this.player?.setLook(look);
+    this.showLook(look);
+  }
+
+  showLook(look) {
+    const input = element("look"), { defaultValue, max } = input;
+    input.value = look ?? defaultValue;
+    input.style.setProperty("--at", input.value / max);
   }
 
   setMode(mode) {
@@ -149,7 +167,8 @@ export class Controls {
   /** Called at every refresh of the screen. */
   update(player, now) {
     const { shown, playing, timeline, at } = player;
-    if (!shown) return;
+    if (!shown || (player.runs && !this.showsSource && now - this.updatedAt < UPDATE_MS)) return;
+    this.updatedAt = now;
     element("stage").classList.remove("blank");
     this.seekBar.show(at, shown.time);
     this.graph.draw(at);
@@ -195,7 +214,7 @@ export class Controls {
       ...this.file,
       ...madeBy(player),
       Checked: checks(player),
-      Speed: `${s.times.length} frames a second shown, ${mean ? Math.round(1000 / mean) : 0} possible, ${s.dropped} dropped`,
+      Speed: `${s.times.length} frames a second shown, ${mean ? Math.round(1000 / mean) : 0} possible, ${s.dropped} dropped${s.moved ? `, ${s.moved} with detail moved instead of painted anew` : ""}`,
       "Last seek": `${Math.round(player.seekMs)} ms`,
       "This frame": `number ${at}, ${Math.round(timeline.bits(at))} bits`,
     };

@@ -6,16 +6,22 @@ const MOST_THREADS = 8;
 /** Threads that a page may have: one, unless its server lets it share memory (`gvcodec play` does). */
 export const THREADS = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
 
+/** A module that multiplies bytes by an instruction of relaxed SIMD. */
+const RELAXED = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0, 253, 15, 253, 146, 2, 11];
+/** Whether this browser has it; the core has a form for either. */
+export const hasRelaxed = WebAssembly.validate(Uint8Array.from(RELAXED));
+
 /** The core for loops of `threads` threads, or of one where they cannot be started. */
-export async function loadCore(options = {}, threads = 1) {
+export async function loadCore(options = {}, threads = 1, relaxed = hasRelaxed) {
+  const form = relaxed ? "-relaxed" : "";
   if (threads > 1) {
     try {
-      return await loaded("threads", { helpers: threads - 1, ...options }, threads);
+      return await loaded(`threads${form}`, { helpers: threads - 1, ...options }, threads);
     } catch (error) {
       console.warn(`one thread: ${error.message}`);
     }
   }
-  return loaded("core", options, 1);
+  return loaded(`core${form}`, options, 1);
 }
 
 async function loaded(name, options, threads) {
@@ -26,7 +32,9 @@ async function loaded(name, options, threads) {
 
 /** Parts of the core's memory, which may grow between calls. */
 const bytes = (core) => new Uint8Array(core.wasmMemory.buffer);
-export const words = (core) => new Uint32Array(core.wasmMemory.buffer);
+export const wordsOf = (core) => new Uint32Array(core.wasmMemory.buffer);
+export const floatsOf = (core) => new Float32Array(core.wasmMemory.buffer);
+export const pictureOf = (core, at, count) => new Uint8ClampedArray(core.wasmMemory.buffer, at, count);
 export const samplesIn = (core, at, count) => new Uint16Array(core.wasmMemory.buffer, at, count);
 
 /** Samples of the three planes of a frame, 4:2:0. */

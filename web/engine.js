@@ -1,13 +1,14 @@
 // A worker that opens a stream and decodes it: messages in, messages with frames out.
 //
-// In:   { open: { url | file, native, gpu } }, { play: number, token, painted }, { credit: count }, { back: buffer }
-// Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms },
+// In:   { open: { url | file, native, gpu } }, { play: number, token, painted, credits }, { credit: count }, { back: buffer }, { eases: speed of playing, 0: detail is painted anew }, { look: 0…100 | null }
+// Out:  { awake }, { opened }, { sound: { gop, payloads, from, to } }, { painter }, { gop: number, sizes, times }, { frame: number, token, time, end, base, painted, ms, moved },
 //       { ended: token }, { note }, { verified: { base, painted } }, { failed }
 //
 // The base plays before there is a painter: of a stream that is decoded here the first frame is sent at once, as token 0.
 // `painter` says what paints, null for nothing.
 //
-// Frames have the samples of all planes (uint16) in one buffer. One is sent for each credit.
+// Frames have the samples of all planes (uint16) in one buffer. One is sent for each credit: the page has a ring of so many frames, whose buffers come back.
+// Where the ring runs empty while it plays, every other frame is not painted anew but gets the detail of the one before, moved; nearly empty, three of four.
 
 import { Av1Decoder, av1Support } from "./av1.js";
 import { Damaged } from "./bytes.js";
@@ -24,7 +25,12 @@ const MOST_FOR_FACTS = 4 << 20;
 /** Frames that are painted at once. */
 const MOST_LATE = 2;
 
-let stream, decoder, painter, sparePainter, native, current = 0, credits = 0, granted = () => {}, spare = [];
+/** Frames in a row whose detail is moved, by the least share of the ring that is empty. */
+const EASE = [[0.75, 3], [0.5, 1]];
+/** The share of a frame's time on screen that painting one anew may take; how much of what it took before counts. */
+const SPARE = 0.9, INERTIA = 0.7;
+
+let stream, decoder, numbers, painter, sparePainter, native, current = 0, credits = 0, ring = 1, eases = 0, cost = 0, granted = () => {}, spare = [];
 let hashing = null;
 /** GOPs that are read, around the one that plays; those whose sound the page has; whether there is none. */
 const read = new Map(), reported = new Set();
@@ -38,9 +44,11 @@ self.onmessage = ({ data }) => {
   if (data.open) open(data.open).catch(fail);
   else if (data.credit) (credits += data.credit), granted(), began();
   else if (data.back) keep(data.back);
+  else if (data.eases !== undefined) eases = data.eases;
+  else if (data.look !== undefined) numbers.look = data.look;
   else if (data.play !== undefined) {
     current = data.token;
-    credits = data.credits;
+    ring = credits = data.credits;
     granted();
     began();
     const { play: from, token, painted } = data;
@@ -114,7 +122,8 @@ const core = () => (loading ??= loadCore({}, THREADS));
 /** Fetches the painter and tries WebGPU. `gpu`: "off", or "any" adapter. */
 async function openPainter(header, gpu) {
   const [model, { Model, Painter }] = await Promise.all([fetchModel(header.painterId), import("./painter.js")]);
-  const numbers = new Model(model, header), loaded = await core();
+  numbers = new Model(model, header);
+  const loaded = await core();
   painter = new Painter(loaded, numbers, header);
   const name = `WebAssembly${loaded.threads > 1 ? `, ${loaded.threads} threads` : ""}`;
   self.postMessage({ painter: { name } });
@@ -144,16 +153,17 @@ async function play(from, token, painted, sent = 0) {
     const gop = stream.gops[number], brush = painted ? painter : null;
     data = await readGop(number);
     if (token !== current) return;
-    let at = gop.first, since = performance.now();
+    let at = gop.first, since = performance.now(), movedSoFar = 0;
     const late = [];
     /** Frames come in order, each when it is painted. */
-    const shown = async (before, painting, frame, base, out) => {
+    const shown = async (before, painting, frame, base, out, moved) => {
       await before;
       await painting;
-      if (out) hashed("painted", out);
+      if (out && !moved) hashed("painted", out);
       const ms = performance.now() - since;
+      if (out && !moved) cost = cost ? INERTIA * cost + (1 - INERTIA) * ms : ms;
       if (frame < due || token !== current) [base, out].forEach((samples) => samples && keep(samples.buffer));
-      else await send({ frame, token, base, painted: out, ms, ...when(data, gop, frame) });
+      else await send({ frame, token, base, painted: out, ms, moved, ...when(data, gop, frame) });
       due = Math.max(due, frame + 1);
       since = performance.now();
     };
@@ -170,7 +180,11 @@ async function play(from, token, painted, sent = 0) {
         if (token !== current) return keep(base.buffer);
         hashed("base", base);
         const out = brush && room();
-        const last = shown(late.at(-1), brush?.paint(base, data.units[at - gop.first].payload.length, out), at, base, out);
+        const moves = Boolean(brush?.carry) && at > gop.first && movedSoFar < mostMoved();
+        movedSoFar = moves ? movedSoFar + 1 : 0;
+        if (moves) giveUpHash();
+        const painting = moves ? brush.carry(base, out) : brush?.paint(base, data.units[at - gop.first].payload.length, out);
+        const last = shown(late.at(-1), painting, at, base, out, moves);
         last.catch(() => {}); // whoever waits for it gets the error
         if (late.push(last) >= (brush ? MOST_LATE : 1)) await late.shift();
         if (token !== current) return;
@@ -192,8 +206,17 @@ async function play(from, token, painted, sent = 0) {
       await Promise.allSettled(late);
     }
   }
-  endHash(painted && data?.paintedHash);
+  if (painted && numbers?.look !== null) stopHash(); // no hash is of what was shown
+  else endHash(painted && data?.paintedHash);
   self.postMessage({ ended: token });
+}
+
+/** How many frames in a row may have the detail of the one before. */
+function mostMoved() {
+  const [count, seconds] = stream.header.rate;
+  if (!eases || cost < (SPARE * 1000 * seconds) / count / eases) return 0;
+  const [, most] = EASE.find(([share]) => credits >= share * ring) ?? [1, 0];
+  return most;
 }
 
 async function playNative(from, token, painted) {
@@ -300,13 +323,16 @@ function startHash() {
 
 function hashed(name, samples) {
   if (!hashing) return;
-  if (hashing.waiting > MOST_HASHED) {
-    note("hashes are not checked: this machine is too slow for it while it plays");
-    return stopHash();
-  }
+  if (hashing.waiting > MOST_HASHED) return giveUpHash();
   ++hashing.waiting;
   const copy = samples.slice();
   hashing.worker.postMessage({ name, samples: copy }, [copy.buffer]);
+}
+
+function giveUpHash() {
+  if (!hashing) return;
+  note("hashes are not checked: this machine is too slow for it while it plays");
+  stopHash();
 }
 
 /** `painted`: that of a stream whose painted samples are the same everywhere, if they were painted. */

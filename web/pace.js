@@ -1,7 +1,7 @@
 // Whether painting keeps up with playing, by the share of the time in which the next frame is late.
 
-/** Milliseconds of playing that are judged at once; the share of them that may be lost; the longest step that counts. */
-const WINDOW = 2500, MOST_LOST = 0.3, MOST_STEP = 250;
+/** Milliseconds of playing that are judged at once; the share of them that may be lost; how often in a row it may be more; the longest step that counts. */
+const WINDOW = 2500, MOST_LOST = 0.3, MOST_SLOW = 1, MOST_STEP = 250;
 
 export class Pace {
   constructor() {
@@ -9,7 +9,7 @@ export class Pace {
   }
 
   begin() {
-    Object.assign(this, { played: 0, lost: 0, at: null });
+    Object.assign(this, { played: 0, lost: 0, slow: 0, at: null });
   }
 
   /** Called at every refresh of the screen while painted frames play; true: too slow. */
@@ -19,8 +19,8 @@ export class Pace {
     this.played += step;
     if (late) this.lost += step;
     if (this.played < WINDOW) return false;
-    const slow = this.lost > MOST_LOST * this.played;
+    this.slow = this.lost > MOST_LOST * this.played ? this.slow + 1 : 0;
     Object.assign(this, { played: 0, lost: 0 });
-    return slow;
+    return this.slow > MOST_SLOW;
   }
 }

@@ -16,11 +16,12 @@ function open(where) {
 
 /** What `gvcodec play` offers here, or the file that the address names: player/?file=a.gvc */
 async function begin() {
-  const asked = new URLSearchParams(location.search), named = asked.get("file"), gpu = asked.get("gpu") ?? "";
-  if (named) return open({ url: new URL(named, location.href).href, gpu });
+  const asked = new URLSearchParams(location.search), named = asked.get("file");
+  const [gpu, view] = ["gpu", "view"].map((name) => asked.get(name) ?? "");
+  if (named) return open({ url: new URL(named, location.href).href, gpu, view });
   const answer = await fetch("play.json").catch(() => null);
   const offered = answer?.ok && answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : null;
-  if (offered) return open({ url: new URL("stream", location.href).href, native: offered, gpu });
+  if (offered) return open({ url: new URL("stream", location.href).href, native: offered, gpu, view });
   controls.say("Drop a video here");
 }
 

@@ -3,7 +3,7 @@
 // docs/spec/painter.md defines what is computed; gvcodec/painter/model.py and payload.py are the formats.
 
 import { Damaged, newer } from "./bytes.js";
-import { samplesIn, samplesOf, words } from "./core.js";
+import { samplesIn, samplesOf, wordsOf } from "./core.js";
 import { IntegerDecoder } from "./rans.js";
 import { tensorsOf } from "./source.js";
 
@@ -16,7 +16,12 @@ const GROUPS = [
   ["head.bias", "style.bias"],
   ["head.weight"],
 ];
-const STRENGTH = 4, ALL_NOISE = 64, NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
+const STRENGTH = 4, TURNED = 8, ALL_NOISE = 64, GAIN_ROWS = [0, 1, 2], NOISE_ROWS = [6, 7, 8], KEEP_ROW = 14;
+/** 1024 · 2^(k / 8), rounded; how many eighths of an octave a factor may have; most of a multiplier. */
+const OCTAVE = [1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878], FACTORS = [-40, 16], MOST_MULTIPLIER = 1023;
+/** The dial as gvcodec/painter/look.py has it: its middle, and eighths of gains and noise at its end. */
+const LOOK = { middle: 50, end: 100, gain: 4, noise: 8 };
+const NEUTRAL = { noise: ALL_NOISE, keep: 0, factors: [0, 0, 0, 0, 0, 0] };
 const RELEASE_0_7 = 1, LIMIT = 127, MOST_BIAS = 2 ** 28, MOST_STEP = 20, TABLES = 12, EMPTY = 255;
 const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 
@@ -24,6 +29,8 @@ const NUMBERS = { I8: Int8Array, I16: Int16Array, I32: Int32Array };
 export class Model {
   constructor(data, header) {
     this.header = header;
+    /** Where the dial is turned to, 0…100; null: as the file says. */
+    this.look = null;
     this.tensors = Object.fromEntries(Object.entries(tensorsOf(data)).map(([name, { dtype, shape, bytes }]) => {
       const kind = NUMBERS[dtype];
       return [name, { shape, values: kind ? Int32Array.from(new kind(bytes.slice().buffer)) : null }];
@@ -46,18 +53,32 @@ export class Model {
     return name === "head" && changes.strength ? strengthened(layer, changes.strength) : layer;
   }
 
-  /** Changes by name, { values, step }; null: nothing is painted. Throws `Damaged`. */
+  /** Changes by name, { values, step }, and their `strength`; null: nothing is painted. Throws `Damaged`. */
   unpack(payload) {
+    if (this.look === null) return this.read(payload);
+    const changes = this.look ? (this.read(payload) ?? new Map()) : null;
+    if (changes) changes.strength = { ...NEUTRAL, ...changes.strength, factors: factorsOf(this.look) };
+    return changes;
+  }
+
+  read(payload) {
     if (!payload) return new Map();
     if (payload.length === 1 && payload[0] === 0) return null;
     if (!payload.length) throw new Damaged("fitted weights: no bytes");
     if (payload[0] === RELEASE_0_7) throw new Damaged("fitted weights are those of release 0.7.0, which paints them");
-    if (payload[0] >> 3 !== 2) throw newer(`fitted weights of kind ${payload[0]}`);
+    if (payload[0] >> 4 !== 1) throw newer(`fitted weights of kind ${payload[0]}`);
     const changes = new Map();
     if (payload[0] & STRENGTH) {
       if (payload.length < 3 || payload[1] > ALL_NOISE) throw new Damaged("fitted weights: the strength is missing or out of range");
-      changes.strength = { noise: payload[1], keep: payload[2] };
+      changes.strength = { ...NEUTRAL, noise: payload[1], keep: payload[2] };
       payload = Uint8Array.of(payload[0] - STRENGTH, ...payload.subarray(3));
+    }
+    if (payload[0] & TURNED) {
+      const factors = Array.from(payload.subarray(1, 1 + NEUTRAL.factors.length), (byte) => (byte << 24) >> 24);
+      if (factors.length < NEUTRAL.factors.length) throw new Damaged("fitted weights: a factor is missing");
+      if (factors.some((factor) => factor < FACTORS[0] || factor > FACTORS[1])) throw new Damaged("fitted weights: a factor is out of range");
+      changes.strength = { ...NEUTRAL, ...changes.strength, factors };
+      payload = Uint8Array.of(payload[0] - TURNED, ...payload.subarray(1 + factors.length));
     }
     const names = GROUPS.filter((_, group) => (payload[0] >> group) & 1).flat().filter((name) => name in this.tensors);
     const head = payload.subarray(1, 1 + names.length);
@@ -109,7 +130,7 @@ export class Painter {
       for (const value of model.tensors[`blocks.${block}.condition`].values) numbers.push(value);
     }
     const data = core._malloc(4 * numbers.length);
-    words(core).set(numbers, data / 4);
+    wordsOf(core).set(numbers, data / 4);
     const done = core._painter_start(this.handle, data, numbers.length);
     core._free(data);
     if (!done) this.refuse();
@@ -121,6 +142,15 @@ export class Painter {
     const { core } = this;
     this.move(base);
     if (!core._painter_paint(this.handle, this.base, rate(size, this.model.header), this.out)) this.refuse();
+    out.set(samplesIn(core, this.out, this.samples));
+  }
+
+  /** As `paint` without painting anew: the detail of the frame before is moved. */
+  async carry(base, out) {
+    if (this.identity) return out.set(base);
+    const { core } = this;
+    this.move(base);
+    if (!core._painter_carry(this.handle, this.base, this.out)) this.refuse();
     out.set(samplesIn(core, this.out, this.samples));
   }
 
@@ -156,12 +186,38 @@ function changed(values, change, limit) {
   return values.map((value, place) => Math.max(-limit, Math.min(limit, value + change.values[place] * 2 ** change.step)));
 }
 
-/** The head with so much noise, in 64ths, and so much more kept of the detail before. */
-function strengthened(layer, { noise, keep }) {
-  const multiplier = layer.multiplier.slice(), bias = layer.bias.slice();
+/** Factors at a place of the dial, 1…100. */
+function factorsOf(look) {
+  const { middle, end, gain, noise } = LOOK;
+  if (look > middle) {
+    const rises = (most) => Math.floor((most * (look - middle) + (end - middle) / 2) / (end - middle));
+    return [gain, gain, gain, noise, noise, noise].map(rises);
+  }
+  let eighths = 0;
+  while (eighths > FACTORS[0] && middle * OCTAVE[eighths & 7] > look * 1024 * 2 ** -(eighths >> 3)) --eighths;
+  return NEUTRAL.factors.map(() => eighths);
+}
+
+/** Multiplier and shift of an output that becomes 2^(eighths / 8) times as large. */
+function scaled(multiplier, shift, eighths) {
+  const product = multiplier * OCTAVE[eighths & 7];
+  let bits = 10 - (eighths >> 3), found = (product + (1 << (bits - 1))) >> bits;
+  for (; found > MOST_MULTIPLIER && shift > 1; --shift) {
+    ++bits;
+    found = (product + (1 << (bits - 1))) >> bits;
+  }
+  return [Math.min(found, MOST_MULTIPLIER), shift];
+}
+
+/** The head with so much noise, in 64ths, so much more kept of the detail before, and factors of gains and noise. */
+function strengthened(layer, { noise, keep, factors }) {
+  const multiplier = layer.multiplier.slice(), bias = layer.bias.slice(), shift = layer.shift.slice();
   for (const row of NOISE_ROWS) multiplier[row] = (multiplier[row] * noise + 32) >> 6;
   if (multiplier[KEEP_ROW]) bias[KEEP_ROW] = Math.min(bias[KEEP_ROW] + Math.floor((keep * 2 ** layer.shift[KEEP_ROW]) / multiplier[KEEP_ROW]), MOST_BIAS);
-  return { ...layer, multiplier, bias };
+  [...GAIN_ROWS, ...NOISE_ROWS].forEach((row, n) => {
+    if (factors[n]) [multiplier[row], shift[row]] = scaled(multiplier[row], shift[row], factors[n]);
+  });
+  return { ...layer, multiplier, bias, shift };
 }
 
 /** What a stream is, in 1/256; the last entry is each frame's own. */

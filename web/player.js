@@ -1,6 +1,7 @@
 // Plays a stream: asks the engine, a worker, for frames, keeps the clock and shows what is due. What stands around the picture is the page's.
 
 import { Pace } from "./pace.js";
+import { PlainView } from "./plain_view.js";
 import { Sound } from "./sound.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
@@ -37,7 +38,7 @@ export class Player {
     this.shown = this.verified = null;
     this.clock = { time: 0, at: 0 };
     this.pace = new Pace();
-    this.statistics = { shown: 0, dropped: 0, times: [], decode: [], firstMs: 0 };
+    this.statistics = { shown: 0, dropped: 0, moved: 0, times: [], decode: [], firstMs: 0 };
     this.errors = [];
     this.engine.postMessage({ open: where });
     const tick = () => {
@@ -68,11 +69,8 @@ export class Player {
 
   /** What the page can get ready while the engine reads. */
   prepare() {
-    try {
-      this.view = new View(this.canvas);
-    } catch (error) {
-      this.fail(error.message);
-    }
+    const gl = View.contextOf(this.canvas, this.where.view === "webgl");
+    this.view = gl ? new View(this.canvas, gl) : new PlainView(this.canvas);
   }
 
   start(opened) {
@@ -122,6 +120,14 @@ export class Player {
     this.mode = mode;
     if (this.painted !== before) this.go(this.at);
     else if (this.shown) this.draw();
+  }
+
+  /** How boldly the page paints, 0…100; null: as the file says. */
+  setLook(look) {
+    this.look = look;
+    this.engine.postMessage({ look });
+    this.verified = null;
+    if (this.painted) this.go(this.at);
   }
 
   /** Share of the width left of the compare handle, 0…1. */
@@ -221,6 +227,7 @@ export class Player {
     this.draw();
     if (before) this.used(before);
     ++this.statistics.shown;
+    if (frame.moved) ++this.statistics.moved;
     this.statistics.times.push(now);
   }
 
@@ -241,18 +248,26 @@ export class Player {
   setSpeed(speed) {
     this.clock = { time: this.playing ? this.timeAt(performance.now()) : this.clock.time, at: performance.now() };
     this.speed = speed;
+    this.mayEase();
     this.pace.begin();
   }
 
   play() {
     if (this.atEnd) this.go(0);
     this.playing = true;
+    this.mayEase();
     this.pace.begin();
     this.clock = { time: this.shown?.time ?? 0, at: performance.now() };
   }
 
   pause() {
     this.playing = false;
+    this.mayEase();
+  }
+
+  /** Whether the engine may move detail instead of painting it anew, where it does not keep up. */
+  mayEase() {
+    this.engine.postMessage({ eases: this.playing && !this.insists ? this.speed : 0 });
   }
 
   toggle() {
@@ -267,6 +282,7 @@ export class Player {
   /** Paint every frame from now on, however late. */
   insist() {
     this.insists = true;
+    this.mayEase();
     this.setMode("compare");
   }
 

@@ -44,14 +44,17 @@ void main() {
 }`;
 
 /** As gvcodec/media/planes.py has them. */
-const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
+export const PLACES = [[0, 0.5], [0.5, 0.5], [0, 0], [0.5, 0], [0, 1], [0.5, 1]];
 
 export class View {
+  /** WebGL 2 on this canvas; null where there is none, or by default where it is a program on the processor. */
+  static contextOf(canvas, slowToo) {
+    return slowToo || hasGpu() ? canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false }) : null;
+  }
+
   /** Compiling takes long, so it begins before a stream is there. */
-  constructor(canvas) {
+  constructor(canvas, gl) {
     this.canvas = canvas;
-    const gl = canvas.getContext("webgl2", { preserveDrawingBuffer: true, antialias: false });
-    if (!gl) throw new Error("this browser has no WebGL 2, by which frames are shown");
     this.gl = gl;
     this.program = begun(gl);
     this.textures = Array.from({ length: 6 }, () => gl.createTexture());
@@ -112,6 +115,18 @@ export class View {
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.R16UI, w, h, 0, gl.RED_INTEGER, gl.UNSIGNED_SHORT, plane);
     }
   }
+}
+
+/** What programs that stand in for a GPU call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+/** Whether WebGL runs on a GPU here. */
+function hasGpu() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const named = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = gl?.getParameter(named ? named.UNMASKED_RENDERER_WEBGL : gl.RENDERER) ?? "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return Boolean(gl) && !SOFTWARE.test(name);
 }
 
 /** A program that is being compiled; whether it could be is asked later. */

@@ -10,6 +10,8 @@ from conformance.decoder.entropy import Rans
 from conformance.decoder.models import Tensors
 from conformance.decoder.wire import Bytes, Newer, require
 
+OCTAVE = 1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878
+TURNED = (0, 1, 2), (6, 7, 8)
 GROUPS = ("head.bias", "style.bias"), ("head.weight",)
 
 
@@ -22,12 +24,14 @@ class Fit:
     keep: int = 0
     deltas: dict[str, tuple[int, list[int]]] = field(default_factory=dict)  # exponent, values
     changes: bool = True
+    factors: list[int] = field(default_factory=list)  # eighths of an octave: gains, amplitudes
 
     def answer(self) -> object:
         if self.identity or not self.changes:
             return "identity" if self.identity else None
         deltas = {name: list(delta) for name, delta in self.deltas.items()}
-        return {"noise": self.noise, "keep": self.keep, "deltas": deltas}
+        found = {"noise": self.noise, "keep": self.keep, "deltas": deltas}
+        return found | {"factors": self.factors} if any(self.factors) else found
 
 
 def read_fit(payload: bytes, model: Tensors) -> Fit:
@@ -35,12 +39,15 @@ def read_fit(payload: bytes, model: Tensors) -> Fit:
     first = read.number(1)
     if payload == b"\0":
         return Fit(identity=True)
-    if not 0x10 <= first <= 0x17:
+    if not 0x10 <= first <= 0x1F:
         raise Newer(f"fit of form {first}")
-    fit, m = Fit(changes=payload != b"\x10"), first & 7
+    fit, m = Fit(changes=payload != b"\x10"), first & 15
     if m & 4:
         fit.noise, fit.keep = read.number(1), read.number(1)
         require(fit.noise <= 64, "strength of the noise")
+    if m & 8:
+        fit.factors = [(read.number(1) ^ 128) - 128 for _ in range(6)]
+        require(all(-40 <= k <= 16 for k in fit.factors), "a factor")
     names = [name for i, group in enumerate(GROUPS) if m >> i & 1 for name in group]
     steps = {name: read.number(1) for name in names}
     rans = Rans(read.rest())
@@ -67,4 +74,17 @@ def fitted(model: Tensors, fit: Fit) -> Tensors:
     if multiplier[14]:
         grown = bias[14] + (fit.keep << int(made["head.shift"][14])) // multiplier[14]
         bias[14] = min(grown, 2**28)
-    return made | {"head.multiplier": multiplier, "head.bias": bias}
+    shift = made["head.shift"].copy()
+    for k, row in zip(fit.factors, (*TURNED[0], *TURNED[1]), strict=False):
+        multiplier[row], shift[row] = _turned(int(multiplier[row]), int(shift[row]), k)
+    return made | {"head.multiplier": multiplier, "head.bias": bias, "head.shift": shift}
+
+
+def _turned(multiplier: int, shift: int, k: int) -> tuple[int, int]:
+    """A multiplier and its shift by a factor of 2^(k / 8)."""
+    n = 10 - (k >> 3)
+    while True:
+        found = (multiplier * OCTAVE[k & 7] + (1 << (n - 1))) >> n
+        if found <= 1023 or shift == 1:
+            return min(found, 1023), shift
+        n, shift = n + 1, shift - 1

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from conformance.decoder.wire import Bytes, Newer, Refused, crc32, require
 
-VERSION = 1, 0
+VERSION = 1, 1
 MAGIC = b"\x89GVC"
 BASES = {1: "av1", 3: "vvc", 6: "gvc1d"}
 RETIRED = 0, 2, 5

@@ -10,12 +10,8 @@
 #include <immintrin.h>
 #endif
 
-// Set by hand in tests of that form.
-#if defined(__wasm_simd128__) && defined(__SSE4_1__)
-#define GV_WASM_SIMD
-#endif
-#if defined(GV_WASM_SIMD)
-#include <smmintrin.h>
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 #if GV_NEON
 #include <arm_neon.h>
@@ -44,13 +40,19 @@ namespace gv {
 namespace {
 
 namespace plain {
-#if defined(GV_WASM_SIMD)
+#if defined(__wasm_relaxed_simd__)
 #define GV_LANES 3
+#define GV_DOT 1
+#elif defined(__wasm_simd128__)
+#define GV_LANES 3
+#define GV_DOT 0
 #else
 #define GV_LANES 0
+#define GV_DOT 0
 #endif
 #include "painter/loops.inl"
 #undef GV_LANES
+#undef GV_DOT
 }  // namespace plain
 
 #if GV_FORMS

@@ -1,31 +1,25 @@
 // One set of instructions as a handful of operations on vectors V. Included by `forms.cpp` once for
 // each form, inside a namespace; GV_LANES is 0 plain (one sample at a time), 1 AVX2, with GV_DOT
-// AVX-VNNI, 2 AVX-512 with VNNI, 3 SSE4.1, which emscripten translates for WebAssembly (-msimd128
-// -msse4.1) and which then stands in for plain, 4 NEON, with GV_DOT that of ARMv8.2, which has sums
-// of products of bytes.
+// AVX-VNNI, 2 AVX-512 with VNNI, 3 WebAssembly's SIMD, with GV_DOT relaxed SIMD, which then stands
+// in for plain, 4 NEON, with GV_DOT that of ARMv8.2, which has sums of products of bytes.
 //
 // 16: lanes of int16, kWide of them. 32: lanes of int32, kLanes of them. Sums of samples up to
 // 65535 may stand in 16-bit lanes, which `srl` then takes as unsigned. `pack` makes 16-bit lanes of
 // two vectors, cut to their range, in an order of its own: `as_row` gives that of a row,
 // `st_packed_pairs` stores as `st_pairs` does.
 
-#if GV_LANES >= 1 && GV_LANES <= 3
+#if GV_LANES == 1 || GV_LANES == 2
 // GV_OP: an intrinsic by its name at this width; GV_WHOLE: one that takes the whole vector.
 #if GV_LANES == 2
 using V = __m512i;
 constexpr int kWide = 32, kLanes = 16, kColumns = 4;
 #define GV_OP(name) _mm512_##name
 #define GV_WHOLE(name) _mm512_##name##_si512
-#elif GV_LANES == 1
+#else
 using V = __m256i;
 constexpr int kWide = 16, kLanes = 8, kColumns = 2;
 #define GV_OP(name) _mm256_##name
 #define GV_WHOLE(name) _mm256_##name##_si256
-#else
-using V = __m128i;
-constexpr int kWide = 8, kLanes = 4, kColumns = 2;
-#define GV_OP(name) _mm_##name
-#define GV_WHOLE(name) _mm_##name##_si128
 #endif
 inline V ld(const void* p) { return GV_WHOLE(loadu)(static_cast<const V*>(p)); }
 inline V ld16(const int16_t* p) { return ld(p); }
@@ -52,11 +46,7 @@ inline V madd(V a, V b) { return GV_OP(madd_epi16)(a, b); }
 inline V small_mul32(V a, V b) { return madd(a, b); }  // b in 0…32767, a fits 16 bits
 inline V sll32(V a, int n) { return GV_OP(sll_epi32)(a, _mm_cvtsi32_si128(n)); }
 inline V srl32(V a, int n) { return GV_OP(srl_epi32)(a, _mm_cvtsi32_si128(n)); }
-#if GV_LANES == 3
-inline V sra32(V a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
-#else
 inline V sra32(V a, int n) { return GV_OP(srav_epi32)(a, set32(n)); }
-#endif
 inline V cut32(V a, int low, int high) {
   return GV_OP(max_epi32)(GV_OP(min_epi32)(a, set32(high)), set32(low));
 }
@@ -129,22 +119,62 @@ inline void st_pairs(void* p, V a, V b) {
   st32(static_cast<uint32_t*>(p) + kLanes, _mm256_permute2x128_si256(low, high, 0x31));
 }
 #elif GV_LANES == 3
-// Bytes 0, 2 and 1, 3 of each lane as pairs of int16: WebAssembly has no product of bytes.
+using V = v128_t;
+using Bytes = signed char __attribute__((vector_size(16)));
+constexpr int kWide = 8, kLanes = 4, kColumns = 2;
+inline V ld(const void* p) { return wasm_v128_load(p); }
+inline V ld16(const int16_t* p) { return ld(p); }
+inline V ld32(const void* p) { return ld(p); }
+inline void st32(void* p, V v) { wasm_v128_store(p, v); }
+inline void st16(int16_t* p, V v) { st32(p, v); }
+inline V set16(int v) { return wasm_i16x8_splat(static_cast<int16_t>(v)); }
+inline V set32(int v) { return wasm_i32x4_splat(v); }
+inline V add(V a, V b) { return wasm_i16x8_add(a, b); }
+inline V sub(V a, V b) { return wasm_i16x8_sub(a, b); }
+inline V times(V a, V b) { return wasm_i16x8_q15mulr_sat(a, b); }
+inline V mul(V a, V b) { return wasm_i16x8_mul(a, b); }
+inline V sll(V a, int n) { return wasm_i16x8_shl(a, n); }
+inline V sra(V a, int n) { return wasm_i16x8_shr(a, n); }
+inline V srl(V a, int n) { return wasm_u16x8_shr(a, n); }
+inline V smaller(V a, V b) { return wasm_i16x8_min(a, b); }
+inline V larger(V a, V b) { return wasm_i16x8_max(a, b); }
+inline V size_of(V a) { return wasm_i16x8_abs(a); }
+inline V either(V a, V b) { return wasm_v128_or(a, b); }
+inline V masked(V a, V b) { return wasm_v128_and(a, b); }
+inline V add32(V a, V b) { return wasm_i32x4_add(a, b); }
+inline V mul32(V a, V b) { return wasm_i32x4_mul(a, b); }
+inline V madd(V a, V b) { return wasm_i32x4_dot_i16x8(a, b); }
+inline V small_mul32(V a, V b) { return madd(a, b); }  // b in 0…32767, a fits 16 bits
+inline V sll32(V a, int n) { return wasm_i32x4_shl(a, n); }
+inline V sra32(V a, int n) { return wasm_i32x4_shr(a, n); }
+inline V srl32(V a, int n) { return wasm_u32x4_shr(a, n); }
+inline V cut32(V a, int low, int high) {
+  return wasm_i32x4_max(wasm_i32x4_min(a, set32(high)), set32(low));
+}
+inline V add_cut(V a, V b) { return wasm_i16x8_add_sat(a, b); }
+inline V pack(V a, V b) { return wasm_i16x8_narrow_i32x4(a, b); }
 inline V dot(V sum, V a, V w) {
-  const V odd = _mm_madd_epi16(_mm_srli_epi16(a, 8), _mm_srai_epi16(w, 8));
-  const V even =
-      _mm_madd_epi16(_mm_and_si128(a, set16(255)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
+#if GV_DOT
+  // Exact where the second factor has seven bits, as activations do. The form that adds as well
+  // is lost in Binaryen 108, Debian's.
+  const V pairs = static_cast<V>(__builtin_wasm_relaxed_dot_i8x16_i7x16_s_i16x8(
+      static_cast<Bytes>(w), static_cast<Bytes>(a)));
+  return add32(sum, wasm_i32x4_extadd_pairwise_i16x8(pairs));
+#else
+  // Bytes 0, 2 and 1, 3 of each lane as pairs of int16: there is no other product of bytes.
+  const V odd = madd(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
+  const V even = madd(masked(a, set16(255)), wasm_i16x8_shr(wasm_i16x8_shl(w, 8), 8));
   return add32(sum, add32(even, odd));
+#endif
 }
 inline V add_pairs(V sum, V a, V b) { return add32(sum, madd(a, b)); }
-inline V widen(const int16_t* p) {
-  return _mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-}
-inline void narrow(int16_t* p, V v) {
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(v, v));
-}
+inline V widen(const int16_t* p) { return wasm_i32x4_load16x4(p); }
+inline void narrow(int16_t* p, V v) { wasm_v128_store64_lane(p, pack(v, v), 0); }
 inline V as_row(V v) { return v; }
-inline void st_pairs(void* p, V a, V b) { st_unpacked(p, a, b); }
+inline void st_pairs(void* p, V a, V b) {
+  st32(p, wasm_i16x8_shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
+  st32(static_cast<uint32_t*>(p) + kLanes, wasm_i16x8_shuffle(a, b, 4, 12, 5, 13, 6, 14, 7, 15));
+}
 inline void st_packed_pairs(void* p, V a, V b) { st_pairs(p, a, b); }
 #elif GV_LANES == 4
 using V = int32x4_t;
@@ -252,6 +282,8 @@ inline V cut(V a, int low, int high) { return larger(smaller(a, set16(high)), se
 inline V kept(V a) {
 #if GV_LANES == 1 || GV_LANES == 2
   __asm__("" : "+v"(a));
+#elif GV_LANES == 3
+  __asm__("" : "+r"(a));
 #endif
   return a;
 }

@@ -359,12 +359,11 @@ void widen_row(const int16_t* upper, const int16_t* lower, int share, int width8
     st16(out + 4 * x, mixed(_mm256_shuffle_epi8(v, from), _mm256_shuffle_epi8(v, next), parts));
   }
 #elif GV_LANES == 3
-  const V from = _mm_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5),
-          next = _mm_add_epi8(from, _mm_set1_epi8(2));
-  const V parts = _mm_setr_epi16(0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000);
+  const V parts = wasm_i16x8_make(0x5000, 0x7000, 0x1000, 0x3000, 0x5000, 0x7000, 0x1000, 0x3000);
   for (int x = 0; x < width8; x += 2) {
     const V v = ld(scratch + x - 1);
-    st16(out + 4 * x, mixed(_mm_shuffle_epi8(v, from), _mm_shuffle_epi8(v, next), parts));
+    st16(out + 4 * x, mixed(wasm_i16x8_shuffle(v, v, 0, 0, 1, 1, 1, 1, 2, 2),
+                            wasm_i16x8_shuffle(v, v, 1, 1, 2, 2, 2, 2, 3, 3), parts));
   }
 #elif GV_LANES == 4
   alignas(16) static constexpr uint8_t kFrom[16] = {0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5};

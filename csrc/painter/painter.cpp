@@ -73,6 +73,12 @@ auto pointers(Rows& rows, int y) {
 
 int32_t halved(int32_t a, int n) { return (a + (1 << (n - 1))) >> n; }
 
+// How well a block of the frame before has what the block has, 0…256.
+int32_t trusted(int32_t mismatch, int32_t known) {
+  const int32_t u = std::max(128 - halved(mismatch * 1365, 16), 0);
+  return halved((u * u * u * u >> 20) * known, 6);
+}
+
 // 8·log2: see the definition.
 int32_t log8(int32_t v) {
 #if defined(__GNUC__)
@@ -238,8 +244,7 @@ void FramePainter::make_maps(int row8) {
       maps_.row(kTint + i, row8)[x] =
           static_cast<int16_t>(clamp<int32_t>(head[12 + i][x], -16383, 16383));
   for (int x = 0; x < w8_; ++x) {
-    const int32_t u = std::max(128 - halved(mismatch[x] * 1365, 16), 0),
-                  trust = halved((u * u * u * u >> 20) * known[x], 6);
+    const int32_t trust = trusted(mismatch[x], known[x]);
     const int32_t share = (clamp<int32_t>(head[14][x] + 128, 0, 256) * trust + 1) >> 1;
     const bool still = !mismatch[x] && known[x] == 64;
     maps_.row(kKeep, row8)[x] = static_cast<int16_t>(still ? 32767 : std::min(share, 32767));
@@ -344,19 +349,22 @@ void FramePainter::paint_rows(Strip& s, int y, const int16_t* motion, uint16_t* 
   }
 }
 
+// A row of 16×16 blocks of samples and of noise; `bits`: where the frame's noise lies.
+void FramePainter::take(const PaintSource& loop, const int16_t* motion, uint32_t bits, int by) {
+  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
+  load(loop, by);
+  known_ ? fetch(motion, corner_y, corner_x, by) : fresh(corner_y, corner_x, by);
+  for (int row = 16 * by; row < 16 * by + 16; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
+}
+
 // All up to the trunk's input. Each stage needs rows of the stage before up to one row of blocks
 // further on: strips go through all stages with each row that is new, what stays in caches
 // meanwhile; then follow the rows at the borders of strips.
 void FramePainter::see(const PaintSource& loop, const int16_t* motion) {
   const uint32_t bits = mixed(position_++);
-  const int corner_y = static_cast<int>(bits & 511), corner_x = static_cast<int>(bits >> 16 & 511);
   constexpr int kStages = 6;
   const auto run = [&](int stage, int y) {
-    if (stage == 0 && y % 2 == 0) {
-      load(loop, y / 2);
-      known_ ? fetch(motion, corner_y, corner_x, y / 2) : fresh(corner_y, corner_x, y / 2);
-      for (int row = 8 * y; row < 8 * y + 16; ++row) repeat(now_.noise.row(0, row), 2 * w_, 4);
-    }
+    if (stage == 0 && y % 2 == 0) take(loop, motion, bits, y / 2);
     if (stage == 1) split(y);
     if (stage == 2) coarse(y, false);
     if (stage == 3) coarse(y, true);
@@ -411,6 +419,56 @@ void FramePainter::paint(const PaintSource& loop, const int16_t* motion, int own
       if (y < h_) below_row(s, y);
       if (y > from) paint_rows(s, y - 1, motion, planes);
     }
+  });
+  known_ = true;
+}
+
+namespace {
+
+// A row of detail, `side` samples of each block weighed by its `trust`, added to the base frame.
+void add_faded(const int16_t* loop, const int32_t* trust, int side, int width, int16_t* detail,
+               int16_t* out) {
+  for (int x = 0; x < width; x += side, ++trust)
+    for (int i = x; i < x + side; ++i) {
+      detail[i] = static_cast<int16_t>(detail[i] * *trust >> 8);
+      out[i] = static_cast<int16_t>(clamp<int>(loop[i] + halved(detail[i], 3), 0, kMaxSample));
+    }
+}
+
+}  // namespace
+
+// Two rows of luma and one of chroma.
+void FramePainter::carry_rows(int y, const int16_t* motion, uint16_t* const* planes) {
+  std::vector<int32_t> trust(static_cast<size_t>(w8_), 0);
+  for (int x = 0; x < w8_ && known_; ++x)
+    trust[x] = trusted(measures_.row(kMismatch, y / 4)[x], measures_.row(kKnown, y / 4)[x]);
+  std::vector<int16_t> out(static_cast<size_t>(2 * w_));
+  const auto give = [&](uint16_t* plane, int row, int width, int height) {
+    if (row < height)
+      std::copy_n(out.data(), width, plane + static_cast<size_t>(row) * width);
+  };
+  for (int at = 2 * y; at < 2 * y + 2; ++at) {
+    int16_t* detail = now_.detail.row(0, at);
+    if (known_) fetch_row(before_.detail, 0, at, 0, motion, detail);
+    add_faded(now_.loop.row(0, at), trust.data(), 8, 2 * w_, detail, out.data());
+    give(planes[0], at, width_, height_);
+  }
+  for (int c = 0; c < 2; ++c) {
+    int16_t* detail = now_.tint.row(c, y);
+    if (known_) fetch_row(before_.tint, c, y, 1, motion, detail);
+    add_faded(chroma_.row(c, y), trust.data(), 4, w_, detail, out.data());
+    give(planes[1 + c], y, (width_ + 1) / 2, (height_ + 1) / 2);
+  }
+}
+
+void FramePainter::carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes) {
+  check(!entries_.empty(), "carry comes after start");
+  std::swap(now_, before_);
+  known_ = known_ && motion;
+  const uint32_t bits = mixed(position_++);
+  parallel_for(h8_ / 2, threads_, [&](int by) {
+    take(loop, motion, bits, by);
+    for (int y = 8 * by; y < 8 * by + 8; ++y) carry_rows(y, motion, planes);
   });
   known_ = true;
 }

@@ -68,6 +68,11 @@ class FramePainter {
   // frame's entry of the condition.
   void paint(const PaintSource& loop, const int16_t* motion, int own, uint16_t* const* planes);
 
+  // The next frame without painting it anew, for who cannot keep up: detail of the frame before is
+  // moved and fades where the base frame is not what it was there. Samples are not those of
+  // `paint`. Without `motion`, or as first frame, the base frame.
+  void carry(const PaintSource& loop, const int16_t* motion, uint16_t* const* planes);
+
   int width() const { return width_; }
   int height() const { return height_; }
 
@@ -92,6 +97,8 @@ class FramePainter {
     return &tile_[static_cast<size_t>(y & 511) * kTileStride + (x & 511)];
   }
   void see(const PaintSource& loop, const int16_t* motion);
+  void take(const PaintSource& loop, const int16_t* motion, uint32_t bits, int by);
+  void carry_rows(int y, const int16_t* motion, uint16_t* const* planes);
   void split(int row8);
   void coarse(int row8, bool third);
   void directions(int y);

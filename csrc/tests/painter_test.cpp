@@ -77,9 +77,51 @@ uint32_t painted(int width, int height, int spread, int threads) {
   return hash;
 }
 
+// A frame that is carried on: as the one before where nothing has changed, else within range, the
+// same on any number of threads.
+void carries(int width, int height) {
+  const int cw = (width + 1) / 2, ch = (height + 1) / 2;
+  Random random(5);
+  std::vector<uint16_t> in[2][3];
+  for (auto& frame : in) {
+    frame[0] = samples(random, width, height);
+    for (int c = 1; c < 3; ++c) frame[c] = samples(random, cw, ch);
+  }
+  std::vector<int16_t> still(static_cast<size_t>(gv::ceil_div(width, 16)) *
+                             gv::ceil_div(height, 16) * 2);
+  std::vector<uint16_t> first[3];
+  for (const int threads : {1, 3}) {
+    gv::FramePainter painter(width, height, threads);
+    painter.start(layers(20), {512, -300, 0});
+    std::vector<uint16_t> out[4][3];
+    for (int t = 0; t < 4; ++t) {
+      const auto& given = in[t == 2];
+      const gv::PaintSource source{{given[0].data(), given[1].data(), given[2].data()}, width, height};
+      uint16_t* planes[3];
+      for (int c = 0; c < 3; ++c) {
+        out[t][c].assign(given[c].size(), 0xffff);
+        planes[c] = out[t][c].data();
+      }
+      if (t == 0) painter.paint(source, nullptr, 0, planes);
+      else painter.carry(source, t == 3 ? nullptr : still.data(), planes);
+    }
+    for (int c = 0; c < 3; ++c) {
+      EXPECT(out[1][c] == out[0][c]);
+      EXPECT(out[1][c] != in[0][c]);
+      EXPECT(out[2][c] != out[0][c]);
+      for (const uint16_t v : out[2][c]) EXPECT(v <= gv::kMaxSample);
+      EXPECT(out[3][c] == in[0][c]);
+      if (threads == 1) first[c] = out[2][c];
+      else EXPECT(out[2][c] == first[c]);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
+  carries(130, 70);
+  carries(35, 35);
   constexpr struct {
     int width, height, spread;
     uint32_t sum;

@@ -48,6 +48,8 @@ class Request:
     """What to decode, where to write it, and how: the options of one command.
 
     fidelity: write the base frames: no painter, no restoration
+    look: paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: for viewing,
+        the painted hash is not checked
     form: format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)
     crf: .mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)
     lossless: .mp4, .mkv and .mov: exact samples; large, and few players show them
@@ -62,6 +64,7 @@ class Request:
     input: str | Readable
     output: str | BinaryIO
     fidelity: bool = option(False)
+    look: int | None = option(None, integer(0, 100), "0…100")
     form: str | None = option(None, None, "NAME", flags="-f --format", choices=("y4m", "matroska"))
     crf: float | None = option(None, number, "N", group="quality")
     lossless: bool = option(False, group="quality")
@@ -134,7 +137,7 @@ def decode_file(
         painted = reader.header.enhanced and not request.fidelity
         decoder = Decoder(
             reader.header, not painted, request.threads, request.models, request.low_delay,
-            request.device, request.limits, read_only=True,
+            request.device, request.limits, read_only=True, look=request.look,
         )  # fmt: skip
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
         path = named if named not in (None, "-") and stream.seekable() else None
@@ -238,6 +241,8 @@ class _Decoding:
         if held:
             outcome.append(f"{held} of them repeated for lost ones")
         outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
+        if request.look is not None:
+            outcome.append(f"look {request.look}: not what the file's painted hash is of")
         lost = [] if self._keeps else list(self._metadata.parts())
         if left_out and self._tracks:
             lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")

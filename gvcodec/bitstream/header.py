@@ -17,10 +17,10 @@ from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import Colour, VideoFormat
 
 MAGIC = b"\x89GVC"
-#: The version that is written, and the latest that is read.
-VERSION = (1, 0)
-#: The version that reading the files written here needs.
-NEEDS = (1, 0)
+#: The latest version that is read.
+VERSION = (1, 1)
+#: What reading a file needs, and writes itself: without factors of the painter, with them.
+NEEDS, NEEDS_FACTORS = (1, 0), (1, 1)
 #: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
 #: every later release of the same major version shows alike.
 HELD_TO = {"1.0": ((1, 0), 1)}
@@ -65,7 +65,8 @@ class SequenceHeader:
     """What holds for the whole stream. `start_pts` is in ticks of `format.time_base`; ids are 8
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
     `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
-    `embeds_models`: `model` packets follow."""
+    `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
+    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`)."""
 
     format: VideoFormat
     base: str
@@ -77,6 +78,7 @@ class SequenceHeader:
     gvc1d_id: bytes | None = None
     bundled: bool = False
     embeds_models: bool = False
+    needs: tuple[int, int] = NEEDS
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -125,7 +127,7 @@ class SequenceHeader:
     @property
     def codecs(self) -> str:
         """The parameter of the media type that says what a decoder needs: `gvc.1.1.03.av1`."""
-        return f"gvc.{NEEDS[0]}.{self.profile}.{self.level:02d}.{self.base}"
+        return f"gvc.{self.needs[0]}.{self.profile}.{self.level:02d}.{self.base}"
 
     @property
     def level(self) -> int:
@@ -142,8 +144,8 @@ class SequenceHeader:
         if version not in HELD_TO:
             raise UsageError(f"format is {', '.join(HELD_TO)}, not {version}")
         most, profile = HELD_TO[version]
-        if most < NEEDS:
-            raise UsageError(f"this file needs format {_dotted(NEEDS)}, which {version} is not")
+        if most < self.needs:
+            raise UsageError(f"look needs format {_dotted(self.needs)}, which {version} is not")
         if self.profile > profile:
             raise UsageError(
                 f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
@@ -160,7 +162,7 @@ class SequenceHeader:
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
-                bytes([*NEEDS, self.profile, self.level]),
+                bytes([*self.needs, self.profile, self.level]),
                 encode_var(flags),
                 encode_var(self.embeds_models * _EMBEDS_MODELS),
                 *(encode_var(side) for side in (fmt.width, fmt.height)),
@@ -172,7 +174,7 @@ class SequenceHeader:
                 *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
             )
         )
-        head = MAGIC + bytes(VERSION) + encode_var(len(fields)) + fields
+        head = MAGIC + bytes(self.needs) + encode_var(len(fields)) + fields
         return head + zlib.crc32(head).to_bytes(4, "little")
 
     @staticmethod
@@ -241,7 +243,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
         return Fraction(numerator, denominator)
 
     # Versions are checked before; profile and level inform.
-    cursor.take(len(NEEDS) + 2)
+    major, minor, _profile, _level = cursor.take(len(NEEDS) + 2)
     flags = cursor.var()
     if flags & ~_KNOWN_FLAGS:
         raise _newer(f"flag {flags & ~_KNOWN_FLAGS:#x} of the header")
@@ -274,6 +276,7 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     ids = base_model_id, painter_id, gvc1d_id
     bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
-        return SequenceHeader(fmt, name, SCALES[scale], q, start_pts, *ids, bundled, embeds)
+        needs = max(NEEDS, (major, minor))
+        return SequenceHeader(fmt, name, SCALES[scale], q, start_pts, *ids, bundled, embeds, needs)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

@@ -27,6 +27,7 @@ from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
+from gvcodec.painter.look import check_look
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
@@ -55,9 +56,10 @@ class Decoder(Shared):
     without any; `metadata`: that payload, empty before it came; `painted_wanted`: payload of the
     `painted` packet, None before it came. `limits`: what the stream may ask for. `only_check` reads
     all that painting needs and gives base frames. `read_only`: the caller does not modify frames,
-    so they are hashed while the next ones are decoded, if there are threads for it. Raises
+    so they are hashed while the next ones are decoded, if there are threads for it. `look`, 0…100,
+    paints so boldly instead of as the file says, and the painted hash is not checked. Raises
     `LimitError` when the stream asks for more, `WrongModelError` for a missing model, `UsageError`
-    for a device that is not there.
+    for a device that is not there and a `look` that cannot be.
 
     Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
     one for each thread is of more use. It does not follow into a child process made by `fork`,
@@ -76,19 +78,23 @@ class Decoder(Shared):
         limits: Limits = DEFAULT,
         only_check: bool = False,
         read_only: bool = False,
+        look: int | None = None,
     ) -> None:
         super().__init__()
         layers.check_settings()
         paints = header.painter_id is not None and not fidelity
+        if look is not None:
+            check_look(look, paints)
         check(header, header.enhanced and not fidelity, limits)
         self.header = header
         self._limits = limits
         self.tracks: TrackReader | None = None
         self.metadata = b""
         self._only_check = only_check
+        self._turned = look is not None
         self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
-        self._painter = open_painter(header, threads, models) if paints else None
-        exact = self._painter is not None and paints_exactly(header)
+        self._painter = open_painter(header, threads, models, look) if paints else None
+        exact = self._painter is not None and paints_exactly(header) and look is None
         #: Painted frames so far, None where their samples are not the same everywhere or the first
         #: are left out.
         aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
@@ -214,7 +220,7 @@ class Decoder(Shared):
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
             raise VerificationError("decoded frames differ from the encoder's (base hash)")
-        if self.painted_wanted not in (None, self.painted_hash):
+        if not self._turned and self.painted_wanted not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
     def _ready(self) -> Iterator[DecodedFrame]:

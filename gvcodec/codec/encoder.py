@@ -26,13 +26,14 @@ from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
-from gvcodec.bitstream.header import MAX_PTS
+from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
 from gvcodec.media.metadata import Metadata
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
+from gvcodec.painter.look import has_factors, turn_all
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
@@ -105,6 +106,7 @@ class Encoder(Shared):
             painter,
             bundled=settled.bundles(fmt.width * fmt.height),
             embeds_models=settled.embed_model,
+            needs=NEEDS_FACTORS if painter and has_factors(settled.look) else NEEDS,
         )
         if note := memory_note(self.header, self.header.enhanced):
             self.notes.append(note)
@@ -117,11 +119,13 @@ class Encoder(Shared):
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         models = model_packets(self.header) if settled.embed_model else ()
         self._packets: deque[Packet] = deque(models)
-        wanted = settled.steadies and painter is not None
+        wanted = settled.steadies and painter is not None and settled.look > 0
         if wanted and settled.fits and not has_torch():
             self.notes.append(NOT_FITTED)
         self._samples = FitSampler(fmt, part_limit(settled)) if wanted and fitted is None else None
         self.fitted: Mapping[int, bytes] = fitted or {}
+        if self._samples is None and painter is not None:
+            self.fitted = turn_all(self.fitted, settled.look)
         self._in_force: bytes | None = None
         #: Frame packets given out.
         self._given = 0

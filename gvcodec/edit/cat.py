@@ -23,7 +23,7 @@ from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence
 
 #: Fields of headers in which streams that are joined may differ.
-_MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models")
+_MAY_DIFFER = ("start_pts", "format", "time_base", "bundled", "embeds_models", "needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def _cat(pieces: Sequence[_Piece], output: BinaryIO, threads: int, limits: Limit
         format=replace(first.format, time_base=tick),
         start_pts=start,
         gvc1d_id=known.gvc1d_id,
+        needs=max(piece.header.needs for piece in pieces),
     )
     splicer = Splicer(output, header, threads, limits)
     end = start

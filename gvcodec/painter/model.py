@@ -30,13 +30,14 @@ SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 SLOTS = 4  # of bases
 CONDITION = 2 + SLOTS + len(SCALES) + 1
 HEADS = 15  # gains, their ratios, amplitudes, their ratios (3 each), tint (2), keep
-NOISE_ROWS, KEEP_ROW = slice(6, 9), 14
+GAIN_ROWS, NOISE_ROWS, KEEP_ROW = slice(0, 3), slice(6, 9), 14
 ZERO, MIDDLE = 8, 64  # zero points: of activations, and of signals, views and depthwise sums
 PEAK = 1023
 BAND = 1023  # bands are cut here, in quarter codes
 DETAIL, COARSE = 8191, 2047  # added detail is cut here, in eighths of a code
 MAP = 16383
 KEEP = 32767  # the whole of the detail before
+MOST_MULTIPLIER = 1023
 TENSOR_FLOOR = 4096
 SMOOTH = (1, 4, 6, 4, 1)
 _TYPES = {
@@ -59,23 +60,59 @@ class Layer:
     step: Ints
 
 
+#: Eighths of an octave that a factor of `Strength` may have; 1024 · 2^(k / 8), rounded.
+OCTAVE_EIGHTHS = range(-40, 17)
+_OCTAVE = (1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878)
+
+
+def is_at_most(eighths: int, part: int, whole: int) -> bool:
+    """Whether the factor of so many eighths of an octave, 0 or fewer, is at most part / whole."""
+    return whole * _OCTAVE[eighths & 7] <= part * 1024 << -(eighths >> 3)
+
+
+def _scaled(multiplier: int, shift: int, eighths: int) -> tuple[int, int]:
+    """Multiplier and shift of an output that becomes 2^(eighths / 8) times as large: see
+    docs/spec/painter.md."""
+    product, bits = multiplier * _OCTAVE[eighths & 7], 10 - (eighths >> 3)
+    found = (product + (1 << bits - 1)) >> bits
+    while found > MOST_MULTIPLIER and shift > 1:
+        bits, shift = bits + 1, shift - 1
+        found = (product + (1 << bits - 1)) >> bits
+    return min(found, MOST_MULTIPLIER), shift
+
+
 @dataclass(frozen=True)
 class Strength:
     """How strong noise is, in 64ths, and how much more is kept of the detail before, in units of
-    the head's output `KEEP_ROW`."""
+    the head's output `KEEP_ROW`; how much stronger than the painter has them the gains of its three
+    scales are, and its noise, in eighths of an octave."""
 
     noise: int = 64
     keep: int = 0
+    gains: tuple[int, int, int] = (0, 0, 0)
+    amplitudes: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether a factor is not 1, which needs format 1.1."""
+        return any((*self.gains, *self.amplitudes))
 
     def apply(self, head: Layer) -> Layer:
         """The head with multipliers of the amplitudes · noise / 64, rounded half up, and a bias
-        that adds `keep`: ⌊keep · 2^shift / multiplier⌋ more, cut to ±2^28."""
-        multiplier, bias = head.multiplier.copy(), head.bias.copy()
+        that adds `keep`: ⌊keep · 2^shift / multiplier⌋ more, cut to ±2^28; then with the factors of
+        gains and amplitudes."""
+        multiplier, bias, shift = head.multiplier.copy(), head.bias.copy(), head.shift.copy()
         multiplier[NOISE_ROWS] = (multiplier[NOISE_ROWS] * self.noise + 32) >> 6
         if self.keep and (factor := int(multiplier[KEEP_ROW])):
             more = (self.keep << int(head.shift[KEEP_ROW])) // factor
             bias[KEEP_ROW] = min(int(bias[KEEP_ROW]) + more, 1 << 28)
-        return replace(head, multiplier=multiplier, bias=bias)
+        for rows, factors in ((GAIN_ROWS, self.gains), (NOISE_ROWS, self.amplitudes)):
+            for row, eighths in zip(range(rows.start, rows.stop), factors, strict=True):
+                if eighths:
+                    multiplier[row], shift[row] = _scaled(
+                        int(multiplier[row]), int(shift[row]), eighths
+                    )
+        return replace(head, multiplier=multiplier, bias=bias, shift=shift)
 
 
 NEUTRAL = Strength()
@@ -183,7 +220,7 @@ class Model:
             for part, low, high in (
                 (layer.weight, -127, 127),
                 (layer.bias, -(1 << 28), 1 << 28),
-                (layer.multiplier, 0, 1023),
+                (layer.multiplier, 0, MOST_MULTIPLIER),
                 (layer.shift, 1, 30),
                 (layer.step, 7, 14),
             ):

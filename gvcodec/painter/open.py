@@ -42,16 +42,20 @@ def painter_id(config: EncoderConfig) -> tuple[bytes | None, str]:
 
 
 def open_painter(
-    header: SequenceHeader, threads: int, models: Sequence[str | Path] = ()
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    look: int | None = None,
 ) -> VideoPainter:
-    """The painter of a stream; `threads` 0 = all cores. Raises `WrongModelError` when the stream
+    """The painter of a stream; `threads` 0 = all cores; `look`: 0…100 instead of what the file
+    says. Raises `WrongModelError` when the stream
     has none or its file is not found, `MediaError` for a file that is no painter."""
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
     stream = header.format, header.base, header.scale, header.q
     with brought_along(checkpoint):
-        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1)
+        return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look)
 
 
 def paints_exactly(header: SequenceHeader) -> bool:
@@ -81,6 +85,7 @@ def fit_parts(
         parts,
         fitted,
         (fmt.width, fmt.height),
+        config.look,
     )
     return found, "" if found else note
 

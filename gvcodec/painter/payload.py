@@ -2,8 +2,10 @@
 
     byte 0      0: paint nothing (output = base frame), no more bytes. 16 + m: a delta to the
                 painter, bit i < 2 of m set: group i of `GROUPS` is present
-    m >= 4      u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
+    bit 2 of m  u8 n in 0…64: noise of n / 64; u8 k: k more is kept of the detail before
                 (`model.Strength`)
+    bit 3 of m  six i8 in −40…16: factors of the gains of three scales, then of their noise, in
+                eighths of an octave; the stream needs format 1.1
     then        one byte for each tensor of the groups present that the painter has: 12 b + s. Its
                 delta has steps of 2^b in units of the painter's integers, b in 0…20, and 5 s + 3 is
                 the scale index of its Laplace table, s in 0…11; 255: delta all zero
@@ -15,15 +17,16 @@ Every way in which bytes can be wrong ends in `DamagedStreamError`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gvcodec._core import cdf_decode, cdf_encode
 from gvcodec.errors import DamagedStreamError, FormatVersionError
-from gvcodec.painter.model import Strength
+from gvcodec.painter.model import OCTAVE_EIGHTHS, Strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +47,8 @@ _EMPTY = 255
 STEPS = range(21)
 _DELTA = 16
 _STRENGTH = 1 << len(GROUPS)
+_TURNED = _STRENGTH << 1
+_FACTORS = struct.Struct("6b")
 #: Scale indices of Laplace tables, of mean absolute deviations 0.06, 0.11, 0.2 … 36.
 _SCALES = range(3, 63, 5)
 #: A tensor is coded so often to compare tables, whose bytes are whole.
@@ -84,18 +89,33 @@ def pack(deltas: list[Delta]) -> bytes:
 
 def split_strength(payload: bytes) -> tuple[bytes, Strength]:
     """A payload without its strength, and that. Raises `DamagedStreamError`."""
-    if not payload or payload[0] & -_STRENGTH != _DELTA + _STRENGTH:
+    kind = payload[0] if payload else 0
+    if kind & -(_TURNED << 1) != _DELTA or not kind & (_STRENGTH | _TURNED):
         return payload, Strength()
-    if len(payload) < 3 or payload[1] > Strength.noise:
-        raise DamagedStreamError("fitted weights: the strength is missing or out of range")
-    return bytes([payload[0] - _STRENGTH]) + payload[3:], Strength(payload[1], payload[2])
+    rest, strength = payload[1:], Strength()
+    if kind & _STRENGTH:
+        if len(rest) < 2 or rest[0] > Strength.noise:
+            raise DamagedStreamError("fitted weights: the strength is missing or out of range")
+        rest, strength = rest[2:], Strength(rest[0], rest[1])
+    if kind & _TURNED:
+        if len(rest) < _FACTORS.size:
+            raise DamagedStreamError("fitted weights: a factor is missing")
+        factors = _FACTORS.unpack(rest[: _FACTORS.size])
+        if not all(factor in OCTAVE_EIGHTHS for factor in factors):
+            raise DamagedStreamError("fitted weights: a factor is out of range")
+        strength = replace(strength, gains=factors[:3], amplitudes=factors[3:])
+        rest = rest[_FACTORS.size :]
+    return bytes([kind & ~(_STRENGTH | _TURNED)]) + rest, strength
 
 
 def join_strength(payload: bytes, strength: Strength) -> bytes:
     """The inverse of `split_strength`, of a payload without one that paints."""
-    if strength == Strength():
-        return payload
-    return bytes([payload[0] + _STRENGTH, strength.noise, strength.keep]) + payload[1:]
+    kind, given = payload[0], b""
+    if (strength.noise, strength.keep) != (Strength.noise, Strength.keep):
+        kind, given = kind | _STRENGTH, bytes([strength.noise, strength.keep])
+    if strength.is_turned:
+        kind, given = kind | _TURNED, given + _FACTORS.pack(*strength.gains, *strength.amplitudes)
+    return bytes([kind]) + given + payload[1:]
 
 
 def _encode(tensors: list[tuple[np.ndarray, int]]) -> bytes:

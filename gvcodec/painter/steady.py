@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.painter.fit_samples import Part, Sample
+from gvcodec.painter.look import DEFAULT, turned
 from gvcodec.painter.model import NEUTRAL, Ints, Model, Strength, rate
 from gvcodec.painter.payload import BASE, IDENTITY, join_strength, read
 from gvcodec.painter.video import CpuPainter, block_vectors
@@ -113,26 +114,33 @@ def choose_strength(
     payload: bytes,
     samples: Sequence[Sample],
     own: Sequence[Sequence[int]],
+    look: int = DEFAULT,
 ) -> Strength:
-    """The strength for runs of a GOP that `payload` (without one) paints; `own`: each frame's own
-    entry of the condition."""
+    """The strength for runs of a GOP that `payload` (without one) paints, as the dial stands at
+    `look`; `own`: each frame's own entry of the condition."""
     deltas = read(payload, model.sizes())
     runs = Runs(samples, own)
     limit = LIMIT * runs.excess_of_base() + _FLOOR
     changes = {d.name: (d.values, d.exponent) for d in deltas or ()}
-    for strength in LADDER[:-1]:
+    *weaker, last = (turned(strength, look) for strength in LADDER)
+    for strength in weaker:
         if runs.excess_of(model.add_deltas(changes, strength), stream) <= limit:
             return strength
-    return LADDER[-1]
+    return last
 
 
 def steady(
-    model: Model, stream: Ints, parts: Sequence[Part], fitted: Mapping[int, bytes], area: Area
+    model: Model,
+    stream: Ints,
+    parts: Sequence[Part],
+    fitted: Mapping[int, bytes],
+    area: Area,
+    look: int = DEFAULT,
 ) -> dict[int, bytes]:
     """`fitted` (payloads by the frame from which on they hold) with a strength for each GOP of the
-    parts. `area`: width and height of the video."""
+    parts. `area`: width and height of the video; `look`: 1…100, where its dial stands."""
     found = dict(fitted)
-    weights, strength, sent = BASE, NEUTRAL, False
+    weights, strength, sent = BASE, turned(NEUTRAL, look), False
     for part in parts:
         ends = [*(gop.first for gop in part.gops[1:]), math.inf]
         for gop, end in zip(part.gops, ends, strict=False):
@@ -147,7 +155,7 @@ def steady(
             if inside and (renewed or cheap or gop is part.gops[0]):
                 own = [[rate(size, *area) for size in part.sizes[n]] for n in inside]
                 runs = [part.samples[n] for n in inside]
-                strength = choose_strength(model, stream, weights, runs, own)
+                strength = choose_strength(model, stream, weights, runs, own, look)
             if sent or strength != NEUTRAL:
                 found[gop.first], sent = join_strength(weights, strength), True
     return found

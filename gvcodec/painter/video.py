@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gvcodec._core import BlockMotion, FramePainter
 from gvcodec.errors import UsageError
+from gvcodec.painter.look import turn_payload
 from gvcodec.painter.model import Ints, Layer, Model, condition, rate
 from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.types import Plane, Planes, VideoFormat
@@ -75,12 +76,20 @@ class VideoPainter:
         painter.start_gop(fitted)                # payload of the `fit` packet, or None
         picture = painter.paint(frame, size)     # planes of the full size, 10 bit
 
-    `base` and `scale` say what made the frames, `q` is 0…63. Samples are the same on every machine.
+    `base` and `scale` say what made the frames, `q` is 0…63, `look` 0…100 instead of what the
+    payloads say. Samples are the same on every machine.
     Raises `UsageError` for a base that is not painted, a q out of range and frames of another size,
     `MediaError` for a file that is no painter, `DamagedStreamError` in `start_gop`."""
 
     def __init__(
-        self, fmt: VideoFormat, base: str, scale: Fraction, q: int, checkpoint: Path, threads: int
+        self,
+        fmt: VideoFormat,
+        base: str,
+        scale: Fraction,
+        q: int,
+        checkpoint: Path,
+        threads: int,
+        look: int | None = None,
     ) -> None:
         if not 0 <= q <= 63:
             raise UsageError(f"q must be 0…63, not {q}")
@@ -93,9 +102,12 @@ class VideoPainter:
         self._frames = CpuPainter(*self._size, threads)
         self._motion = BlockMotion(fmt.width, fmt.height, threads)
         self._identity = False
+        self._look = look
 
     def start_gop(self, fitted: bytes | None) -> None:
         """Forget the past and load the weights of the GOP. Raises `DamagedStreamError`."""
+        if self._look is not None:
+            fitted = turn_payload(fitted, self._look)
         deltas = [] if fitted is None else read(fitted, self._model.sizes())
         self._identity = deltas is None
         _, strength = split_strength(fitted or BASE)

@@ -16,6 +16,7 @@ from gvcodec.container.opening import Source
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
+from gvcodec.painter.look import check_look
 from gvcodec.types import HDR_TRANSFERS
 from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
@@ -33,7 +34,8 @@ class Video(TimedStream):
     `output` "numpy", or "torch" on `device`; `dimension_order` "NHWC" or "NCHW". `bit_depth`: 8 for
     uint8, 10 for uint16 (0…1023); `metadata` says what the video has. `threads` 0 = all
     cores: one is enough where many videos are read side by side. `limits`: what the stream may ask
-    for. `decoder`: one for this stream that is there already, its options hold.
+    for. `decoder`: one for this stream that is there already, its options hold. `look`, 0…100:
+    painted so boldly, whatever the file says.
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
@@ -59,6 +61,7 @@ class Video(TimedStream):
         models: Sequence[str | Path] = (),
         limits: Limits = DEFAULT,
         decoder: Decoder | None = None,
+        look: int | None = None,
     ) -> None:
         if output not in ("numpy", "torch") or dimension_order not in ("NHWC", "NCHW"):
             raise UsageError('output is "numpy" or "torch", dimension_order "NHWC" or "NCHW"')
@@ -69,6 +72,9 @@ class Video(TimedStream):
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
         self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
+        self._look = look
+        if look is not None:
+            check_look(look, self.header.painter_id is not None and not fidelity)
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
         self._pending: Iterator[DecodedFrame] = iter(())
@@ -237,6 +243,7 @@ class Video(TimedStream):
                 models,
                 device=self._device,
                 limits=self._limits,
+                look=self._look,
             )
         self._decoder.restart(gop.first_frame)
         if fit is not None:

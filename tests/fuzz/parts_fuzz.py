@@ -118,6 +118,10 @@ def fitted(data: bytes) -> None:
         assert delta.isfinite().all(), name
     sizes = {name: p.numel() for name, p in small_painter().named_parameters()}
     deltas = weights.read(data, sizes)
+    rest, strength = weights.split_strength(data)
+    if deltas is not None:
+        joined = weights.join_strength(rest, strength)
+        assert weights.split_strength(joined) == (rest, strength)
     groups = [group for group in weights.GROUPS if {d.name for d in deltas or []} & set(group)]
     whole = [name for group in groups for name in group]
     if deltas and [d.name for d in deltas] == whole and all(d.values.any() for d in deltas):

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ import gvcodec
 from gvcodec import _core
 from gvcodec.models import PAINTER as SHIPPED
 from gvcodec.player import server as server_module
+from gvcodec.types import Colour, VideoFormat
 from tests.browser import Page
 from tests.conftest import moving_texture
 from tests.player_helpers import (
     DIGEST,
     PAINTED,
+    PIXELS,
     SHADERS,
+    Play,
     changed_page,
     digest_of,
     flat,
@@ -31,12 +35,14 @@ from tests.player_helpers import (
 
 PAINT = """
 import fs from "node:fs";
-const [, , folder, model, given, fitted, width, height, q, base] = process.argv;
+const [, , folder, form, look, model, given, fitted, width, height, q, base] = process.argv;
 const { Model, Painter } = await import(folder + "/painter.js");
 const { loadCore, samplesOf } = await import(folder + "/core.js");
 const header = { width: Number(width), height: Number(height), base, scale: 1, q: Number(q) };
-const core = await loadCore({ wasmBinary: fs.readFileSync(folder + "/built/core.wasm") });
+const relaxed = form === "core-relaxed";
+const core = await loadCore({ wasmBinary: fs.readFileSync(`${folder}/built/${form}.wasm`) }, 1, relaxed);
 const numbers = new Model(new Uint8Array(fs.readFileSync(model)).buffer, header);
+numbers.look = look === "none" ? null : Number(look);
 const painter = new Painter(core, numbers, header);
 const payload = fs.readFileSync(fitted);
 painter.startGop(payload.length ? new Uint8Array(payload) : null);
@@ -92,9 +98,9 @@ console.log(JSON.stringify(printed));
 
 @needs_node
 def test_fitted_weights_of_kinds_to_come_are_newer_and_not_damaged(tmp_path: Path) -> None:
-    printed = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 2, 0x20, 0x18))
-    assert "release 0.7.0" in printed[0]
-    for kind, line in zip((2, 0x20, 0x18), printed[1:], strict=True):
+    printed = json.loads(run_node(UNPACK, tmp_path, SHIPPED.find(), 1, 0x18, 2, 0x20, 0x28))
+    assert "release 0.7.0" in printed[0] and "a factor is missing" in printed[1]
+    for kind, line in zip((2, 0x20, 0x28), printed[2:], strict=True):
         assert f"the file needs fitted weights of kind {kind}" in line
 
 
@@ -117,23 +123,35 @@ def test_a_packet_that_painting_must_understand_is_newer(tmp_path: Path) -> None
 
 
 def painted_by_page(
-    tmp_path: Path, model: Path, base_frames: bytes, payload: bytes, *facts: object
+    tmp_path: Path,
+    form: str,
+    model: Path,
+    base_frames: bytes,
+    payload: bytes,
+    *facts: object,
+    look: int | None = None,
 ) -> bytes:
-    """Frames that the page's modules paint; `facts`: width, height, q, base."""
+    """Frames that the page's modules paint by this form of the core; `facts`: width, height, q,
+    base."""
     tmp_path.mkdir(exist_ok=True)
     given, fitted = tmp_path / "base_frames", tmp_path / "fitted"
     given.write_bytes(base_frames)
     fitted.write_bytes(payload)
-    print("frames/s", run_node(PAINT, tmp_path, model, given, fitted, *facts))
+    turned = "none" if look is None else look
+    words = form, turned, model, given, fitted, *facts
+    print("frames/s", run_node(PAINT, tmp_path, *words, relaxed=form == "core-relaxed"))
     return (tmp_path / "base_frames.painted").read_bytes()
 
 
 @needs_node
-@pytest.mark.parametrize(("width", "height"), [(96, 80), (75, 53)])
-def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("form", "width", "height"), [("core", 96, 80), ("core", 75, 53), ("core-relaxed", 75, 53)]
+)
+def test_page_paints_integers_exactly(tmp_path: Path, form: str, width: int, height: int) -> None:
     pytest.importorskip("torch")
+    from gvcodec.painter.look import turn_payload, turned
     from gvcodec.painter.model import Model, Strength, condition, rate
-    from gvcodec.painter.payload import IDENTITY, Delta, in_groups, join_strength, pack
+    from gvcodec.painter.payload import BASE, IDENTITY, Delta, in_groups, join_strength, pack
     from gvcodec.painter.video import CpuPainter, block_vectors
     from tests.painter.test_painter import twin
 
@@ -153,10 +171,16 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
         deltas[name] = values, 6 if part == "bias" else 1
     payload = pack([Delta(name, values, step) for name, (values, step) in deltas.items()])
     strength = Strength(20, 77)
-    for name, given, changed in (
-        ("plain", b"", model),
-        ("fitted", payload, model.add_deltas(deltas)),
-        ("strength", join_strength(payload, strength), model.add_deltas(deltas, strength)),
+    strong, bold = join_strength(payload, strength), turned(strength, 93)
+    wild = Strength(64, 0, (16, -40, 5), (-7, 16, 0))
+    for name, given, changed, look in (
+        ("plain", b"", model, None),
+        ("fitted", payload, model.add_deltas(deltas), None),
+        ("strength", strong, model.add_deltas(deltas, strength), None),
+        ("wild", join_strength(BASE, wild), model.add_deltas({}, wild), None),
+        ("bold", turn_payload(strong, 93), model.add_deltas(deltas, bold), None),
+        ("look", strong, model.add_deltas(deltas, bold), 93),
+        ("faint", b"", model.add_deltas({}, turned(Strength(), 7)), 7),
     ):
         painter = CpuPainter(height, width, 1)
         painter.start(condition("av1", 1, 40), changed)
@@ -165,8 +189,11 @@ def test_page_paints_integers_exactly(tmp_path: Path, width: int, height: int) -
             vectors = None if before is None else block_vectors(planes[0], before)
             wanted += flat(painter.paint(planes, vectors, rate(1000 * number, width, height)))
             before = planes[0]
-        assert painted_by_page(tmp_path / name, path, unpainted, given, *facts) == wanted
-    assert painted_by_page(tmp_path / "identity", path, unpainted, IDENTITY, *facts) == unpainted
+        words = form, path, unpainted, given, *facts
+        assert painted_by_page(tmp_path / name, *words, look=look) == wanted
+    for payload, look in ((IDENTITY, None), (b"", 0)):
+        words = form, path, unpainted, payload, *facts
+        assert painted_by_page(tmp_path / f"none-{look}", *words, look=look) == unpainted
 
 
 @pytest.mark.parametrize("painted", [False, True])
@@ -233,6 +260,78 @@ def test_without_shared_memory_one_thread_paints(play, tmp_path, monkeypatch):
         assert page.run("[crossOriginIsolated, player.painter.name]") == [False, "WebAssembly"]
         go(page, 8)
         assert painted_digest(page) == digest_of(video, 8)
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_without_relaxed_simd_the_plain_form_paints(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: bool
+) -> None:
+    unknown = "253, 146, 2, 11]", "253, 255, 127, 11]"
+    changed_page("core.js", *unknown, tmp_path, monkeypatch)
+    if not threads:
+        monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
+        assert page.run("crossOriginIsolated") == threads
+        assert not page.run('import("./core.js").then((core) => core.hasRelaxed)')
+        go(page, 8)
+        assert painted_digest(page) == digest_of(video, 8)
+
+
+def test_a_page_that_does_not_keep_up_moves_the_detail_of_the_frame_before(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = ("engine.js", "SPARE = 0.9", "SPARE = 0"), ("engine.js", "[0.5, 1]", "[0, 1]")
+    changed_page(*always[0], tmp_path, monkeypatch, always[1])
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
+        page.run("player.setMode('painted')")
+        go(page, 0)
+        page.run("""(() => { window.seen = []; const shows = player.show.bind(player);
+            player.show = (frame, now) => (seen.push([frame.frame, frame.moved]), shows(frame, now));
+        })()""")
+        page.run("player.play(); player.go(0)")
+        page.until("!player.playing && player.shown.frame === 11")
+        moved = {number for number, is_moved in page.run("seen") if is_moved}
+        assert moved and 0 not in moved and 6 not in moved  # a GOP begins painted
+        assert page.run("player.statistics.moved") == len(moved)
+        assert any("hashes are not checked" in note for note in page.run("player.errors"))
+        go(page, max(moved))  # what stands still is painted
+        assert painted_digest(page) == digest_of(video, max(moved))
+
+
+@pytest.mark.parametrize("location", [0, 1, 3, 5])
+def test_pictures_without_a_gpu_are_those_of_webgl(
+    play: Play, tmp_path: Path, location: int
+) -> None:
+    fmt = VideoFormat(75, 53, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1, False, location))
+    data = gvcodec.encode(moving_texture(75, 53, 2), format=fmt, preset=10, fit=0, threads=1)
+    (tmp_path / "a.gvc").write_bytes(data)
+    shown = {}
+    for view in ("View", "PlainView"):
+        query = "?gpu=off&view=webgl" if view == "View" else "?gpu=off"
+        with play(tmp_path / "a.gvc", query=query, shown=PAINTED) as page:
+            page.until("player.view.core || player.view.gl")
+            assert page.run("player.view.constructor.name") == view
+            for mode in ("base", "painted", "compare"):
+                page.run(f"player.setMode('{mode}')")
+                page.until("player.wanted === undefined")
+                shown[view, mode] = [int(value) for value in page.run(PIXELS).split(",")]
+    for mode in ("base", "painted", "compare"):
+        one, other = (np.array(shown[view, mode]) for view in ("View", "PlainView"))
+        assert one.std() > 10 and np.abs(one - other).max() <= 1
+
+
+def test_the_dial_turns_what_the_page_paints(play: Play, tmp_path: Path) -> None:
+    path = painted_stream(tmp_path / "a.gvc", 96, 80)
+    turn = """(() => {{ const dial = document.getElementById("look");
+        dial.value = {}; dial.dispatchEvent(new Event("{}")); }})()"""
+    with play(path, query="?gpu=off", shown=PAINTED) as page:
+        for look, event in ((0, "input"), (20, "input"), (100, "input"), (None, "dblclick")):
+            page.run(turn.format(look or 0, event))
+            go(page, 8)
+            with gvcodec.open(path, look=look) as video:
+                assert painted_digest(page) == digest_of(video, 8)
 
 
 def test_a_lost_adapter_gives_way_to_the_core(tab, tmp_path, monkeypatch):

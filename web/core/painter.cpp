@@ -45,6 +45,20 @@ struct Painter {
   Painter(int w, int h, int t) : width(w), height(h), threads(t), motion(w, h, t) {}
 };
 
+// What `make` makes of a frame; 1, or 0 where it cannot.
+template <class Make>
+int shown(const Painter* painter, const uint16_t* base, uint16_t* out, const Make& make) try {
+  const Painter& p = *painter;
+  if (!p.painter) throw std::invalid_argument("frames come after start");
+  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
+  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
+  make(*p.painter, gv::PaintSource{{base, base + luma, base + luma + chroma}, p.width, p.height}, planes);
+  return 1;
+} catch (const std::exception& e) {
+  error = e.what();
+  return 0;
+}
+
 }  // namespace
 
 extern "C" {
@@ -100,16 +114,13 @@ int painter_move(Painter* painter, const uint16_t* base) try {
 const int16_t* painter_vectors(const Painter* painter) { return painter->vectors.empty() ? nullptr : painter->vectors.data(); }
 
 // Paints the frame that `painter_move` has seen; `own`: its entry of the condition.
-int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out) try {
-  const Painter& p = *painter;
-  if (!p.painter) throw std::invalid_argument("paint comes after start");
-  const size_t luma = static_cast<size_t>(p.width) * p.height, chroma = static_cast<size_t>((p.width + 1) / 2) * ((p.height + 1) / 2);
-  uint16_t* const planes[3] = {out, out + luma, out + luma + chroma};
-  p.painter->paint({{base, base + luma, base + luma + chroma}, p.width, p.height}, painter_vectors(painter), own, planes);
-  return 1;
-} catch (const std::exception& e) {
-  error = e.what();
-  return 0;
+int painter_paint(Painter* painter, const uint16_t* base, int own, uint16_t* out) {
+  return shown(painter, base, out, [&](gv::FramePainter& p, const gv::PaintSource& loop, uint16_t* const* planes) { p.paint(loop, painter_vectors(painter), own, planes); });
+}
+
+// Moves the detail of the frame before instead: see `FramePainter::carry`.
+int painter_carry(Painter* painter, const uint16_t* base, uint16_t* out) {
+  return shown(painter, base, out, [&](gv::FramePainter& p, const gv::PaintSource& loop, uint16_t* const* planes) { p.carry(loop, painter_vectors(painter), planes); });
 }
 
 }  // extern "C"
