@@ -28,6 +28,14 @@ def cdf_decode(data: bytes, scale: Annotated[NDArray[numpy.uint8], dict(shape=(N
     decode to some values.
     """
 
+def table_encode(symbols: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], edges: Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], precision: int) -> bytes:
+    """
+    Codes symbols (int32), each by the row of `edges` (uint32, 0 to 2^precision) that its index (int32) names.
+    """
+
+def table_decode(data: bytes, edges: Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], precision: int) -> tuple:
+    """Inverse of table_encode: (symbols, whole)."""
+
 CUDA: bool = False
 
 def cuda_device() -> str:

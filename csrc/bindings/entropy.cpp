@@ -1,6 +1,7 @@
 // Python bindings of the integer coder: its Laplace tables, and values coded by them.
 #include "bindings/arrays.hpp"
 #include "entropy/cdf.hpp"
+#include "entropy/tables.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -10,6 +11,29 @@ namespace {
 void check_models(const In<uint8_t, 1>& scale, const In<int16_t, 1>& mean) {
   check(scale.shape(0) == mean.shape(0), "as many scales as means");
   for (size_t i = 0; i < scale.shape(0); ++i) check(scale(i) < gv::kScales, "scale is 0…63");
+}
+
+// Rows of edges; a row that ends before the last column repeats 2^precision.
+std::vector<gv::SymbolTable> tables_of(const In<uint32_t, 2>& edges, int precision) {
+  check(precision >= 1 && precision <= gv::kMostPrecision, "precision is 1…24 bits");
+  check(edges.shape(1) >= 2, "a table has an edge before and after each symbol");
+  std::vector<gv::SymbolTable> tables(edges.shape(0));
+  for (size_t row = 0; row < tables.size(); ++row) {
+    const uint32_t* edge = &edges(row, 0);
+    size_t symbols = 0;
+    while (symbols + 1 < edges.shape(1) && edge[symbols + 1] > edge[symbols]) ++symbols;
+    check(edge[0] == 0 && edge[symbols] == 1u << precision,
+          "edges rise from 0 to 2^precision, and repeat it after a shorter table");
+    for (size_t i = symbols + 1; i < edges.shape(1); ++i)
+      check(edge[i] == edge[symbols], "edges after a table's end repeat 2^precision");
+    tables[row] = {edge, symbols};
+  }
+  return tables;
+}
+
+const gv::SymbolTable& table_at(const std::vector<gv::SymbolTable>& tables, int32_t index) {
+  check(index >= 0 && static_cast<size_t>(index) < tables.size(), "an index names a table");
+  return tables[static_cast<size_t>(index)];
 }
 
 }  // namespace
@@ -58,4 +82,42 @@ void bind_entropy(nb::module_& m) {
       "Inverse of cdf_encode: (values, whole). `whole` is false when the bytes do not end with the "
       "last value; any bytes\n"
       "decode to some values.");
+  m.def(
+      "table_encode",
+      [](const In<int32_t, 1>& symbols, const In<uint32_t, 2>& edges, const In<int32_t, 1>& index,
+         int precision) {
+        check(symbols.shape(0) == index.shape(0), "as many symbols as indices");
+        const auto tables = tables_of(edges, precision);
+        uint64_t x = 0;
+        std::vector<uint8_t> bytes;
+        for (size_t i = symbols.shape(0); i-- > 0;) {
+          const gv::SymbolTable& table = table_at(tables, index(i));
+          const int32_t symbol = symbols(i);
+          check(symbol >= 0 && static_cast<size_t>(symbol) < table.symbols,
+                "a symbol is in its table");
+          const auto place = static_cast<size_t>(symbol);
+          gv::wide_push(x, table.start(place), table.size(place), precision, bytes);
+        }
+        for (; x != 0; x >>= 8) bytes.push_back(static_cast<uint8_t>(x));
+        std::reverse(bytes.begin(), bytes.end());
+        return to_bytes(bytes);
+      },
+      "symbols"_a, "edges"_a, "index"_a, "precision"_a,
+      "Codes symbols (int32), each by the row of `edges` (uint32, 0 to 2^precision) that its "
+      "index (int32) names.");
+  m.def(
+      "table_decode",
+      [](nb::bytes data, const In<uint32_t, 2>& edges, const In<int32_t, 1>& index,
+         int precision) {
+        const auto tables = tables_of(edges, precision);
+        gv::WideDecoder coder(reinterpret_cast<const uint8_t*>(data.c_str()), data.size(),
+                              precision);
+        std::vector<int32_t> symbols(index.shape(0));
+        for (size_t i = 0; i < symbols.size(); ++i)
+          symbols[i] = static_cast<int32_t>(coder.next(table_at(tables, index(i))));
+        const size_t count = symbols.size();
+        return nb::make_tuple(to_numpy(std::move(symbols), {count}), coder.finished());
+      },
+      "data"_a, "edges"_a, "index"_a, "precision"_a,
+      "Inverse of table_encode: (symbols, whole).");
 }
