@@ -25,7 +25,7 @@ import numpy as np
 from eval.colour import to_rgb
 from eval.frames import psnr_y, read_frames
 from eval.metrics import network, sample
-from gvcodec.allocation.budget import allocate
+from eval.token_budgets import allocate
 from gvcodec.allocation.patches import WINDOW
 from gvcodec.allocation.router import Router, negative_elbo
 from gvcodec.allocation.uniqueness import compress

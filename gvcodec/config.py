@@ -40,7 +40,7 @@ DEFAULT_SPEED = "balanced"
 MOST_THREADS = 1024
 
 
-#: How bits are shared; see `gvcodec.allocation.budget`.
+#: How bits are shared; see `gvcodec.rate.scenes`.
 METHODS = ("uniform", "uniqueness", "elbo", "both", "rd")
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from gvcodec.allocation import budget, patches, router, uniqueness
+from eval import token_budgets as budget
+from gvcodec.allocation import patches, router, uniqueness
 
 
 def features_of(seed: int, *shape: int) -> np.ndarray:

@@ -12,12 +12,16 @@ text-aware one-dimensional tokens", arXiv 2501.07730.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gvcodec.errors import MediaError
+from gvcodec.gvc1d.checkpoint import save_model
+from gvcodec.gvc1d.config import LARGE
 from gvcodec.gvc1d.token_network import TokenNetwork
 from gvcodec.models import read_weights
 
@@ -125,3 +129,14 @@ def random_titok(model: TokenNetwork, seed: int = 0) -> dict[str, Tensor]:
     for value in made.values():
         value.normal_(std=0.02, generator=generator)
     return made
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Write a `LARGE` network with published weights. Raises `MediaError`."""
+    parser = argparse.ArgumentParser(prog="training gvc1d.titok", description=__doc__)
+    parser.add_argument("published", type=Path)
+    parser.add_argument("out", type=Path)
+    asked = parser.parse_args(words)
+    model = TokenNetwork(LARGE)
+    load_titok(model, asked.published)
+    save_model(model, asked.out)
