@@ -43,6 +43,8 @@ PIPE = "matroska"
 #: Smaller pictures are coded without x265's pool of threads, in which it crashes on them now and
 #: then.
 POOL_PIXELS = 640 * 360
+#: Kinds of files without VP9, the only codec here for odd sizes.
+_EVEN = ("mpegts", "flv")
 #: Kinds of files in which Apple's players know H.265 by one name only.
 _APPLE = ("mp4", "mov")
 #: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
@@ -370,9 +372,12 @@ def fits(kind: str, fed: FedTrack) -> tuple[str, int] | None:
     try:
         with av.open(io.BytesIO(data.getvalue())) as written:
             stream = written.streams[0]
+            if stream.type != fed.kind:
+                # MPEG-TS takes any packets, without a word of what they are.
+                return None
             return stream.language or "", int(stream.disposition)
     except (av.FFmpegError, IndexError):
-        return fed.track.language, fed.track.flags
+        return None if kind == "mpegts" else (fed.track.language, fed.track.flags)
 
 
 def choose_encoder(
@@ -385,6 +390,8 @@ def choose_encoder(
     if fmt.sar != 1:
         words += ["-vf", f"setsar=sar={fmt.sar.numerator}/{fmt.sar.denominator}:max=65535"]
     even = fmt.width % 2 == 0 and fmt.height % 2 == 0
+    if not even and kind in _EVEN:
+        raise UsageError(f"{path}: {kind} has no pictures of odd size, .mp4 and .mkv do")
     if kind == "gif":
         # A palette for each picture.
         palette = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"

@@ -94,6 +94,13 @@ def test_other_files_have_all_frames_at_their_times(tmp_path, clip, suffix) -> N
         assert psnr(written, wanted) > 30
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".flv"])
+def test_odd_sizes_are_refused_where_no_codec_has_them(tmp_path, clip, suffix: str) -> None:
+    with pytest.raises(UsageError, match="no pictures of odd size"):
+        write_clip(tmp_path / f"a{suffix}", form(95, 79), crop(clip[:2], 95, 79), 40, crf=12)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
 def test_subsampled_chroma_that_calls_itself_rgb_is_written(tmp_path, clip, suffix) -> None:
     path, fmt = tmp_path / f"a{suffix}", form(96, 80, colour=Colour(1, 1, 0))
