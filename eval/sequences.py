@@ -216,14 +216,14 @@ def named_sources(
     set_name: str, folder: Path | None, only: Iterable[str], png_rate: Fraction
 ) -> list[Source]:
     """The clips of a set out of `folder`, those whose names hold a word of `only` (none = all).
-    Raises EvalError that lists every missing or wrong file."""
+    Says which are missing. Raises EvalError that lists every wrong file, or where none is there."""
     members = NAMED[set_name]
     if folder is None:
         raise EvalError(
             f"--set {set_name} needs --sequences DIR with {', '.join(members)} (1920x1080, .yuv, "
             f".y4m or PNGs)"
         )
-    paths, sources, problems = videos_of(folder), [], []
+    paths, sources, problems, missing = videos_of(folder), [], [], []
     for name in (n for n in members if matches(n, only)):
         rate = members[name]
         starts = tuple(alias.lower() for alias in (name, *_ALSO.get(name, ())))
@@ -234,9 +234,11 @@ def named_sources(
         elif tried:
             problems.append(str(tried[0]))
         else:
-            problems.append(f"{name} is missing ({name}_1920x1080_{rate or 'FPS'}.yuv)")
-    if problems:
-        raise EvalError(f"{folder}: " + "; ".join(problems))
+            missing.append(f"{name} is missing ({name}_1920x1080_{rate or 'FPS'}.yuv)")
+    if problems or (missing and not sources):
+        raise EvalError(f"{folder}: " + "; ".join(problems + missing))
+    for line in missing:
+        say(f"{folder}: {line}; left out")
     return sources
 
 

@@ -2,7 +2,6 @@
 
     uniqueness.py   UniComp: frames and tokens unlike the others get the tokens
     router.py       InfoTok: windows get tokens in proportion to bits + distortion, or a prediction
-    budget.py       from features, errors and a total to counts; rate-distortion trial of prefixes
     patches.py      features of luma alone, where there are no encoder features
 
 Tokens of a window are ordered from coarse to fine, so a count is a prefix that decodes. Everything

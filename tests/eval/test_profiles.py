@@ -215,11 +215,13 @@ def test_bd_rates_of_a_profile_go_over_all_rates():
     assert tables.clip_deltas(results, "ours", "double", METRICS["lpips_alex"])["a"].percent is None
 
 
-def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path):
+def test_mcl_jcv_has_thirty_clips_of_any_rate(tmp_path, capsys):
     for number in range(1, 31):
         sparse(tmp_path / f"videoSRC{number:02}_1920x1080_{24 + number % 7}.yuv")
     names = [f"videoSRC{number:02}" for number in range(1, 31)]
     assert [source.name for source in select("mcl-jcv", tmp_path, [])] == names
     (tmp_path / "videoSRC30_1920x1080_26.yuv").unlink()
+    assert [source.name for source in select("mcl-jcv", tmp_path, [])] == names[:-1]
+    assert "videoSRC30 is missing" in capsys.readouterr().err
     with pytest.raises(EvalError, match="videoSRC30 is missing"):
-        select("mcl-jcv", tmp_path, [])
+        select("mcl-jcv", tmp_path, ["videoSRC30"])
