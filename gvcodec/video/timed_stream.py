@@ -122,6 +122,9 @@ class TimedStream(Shared):
                 stream = stack.enter_context(open_input(os.fspath(source)))
             else:
                 stream = io.BufferedReader(Borrowed(source))
+                if callable(tell := getattr(source, "tell", None)) and stream.seekable():
+                    # What reads the object later begins where it stood.
+                    stack.callback(source.seek, tell())
             if not stream.seekable():
                 raise UsageError("random access needs a file that can be read from any place")
             stream.seek(0)
