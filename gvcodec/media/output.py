@@ -45,6 +45,8 @@ PIPE = "matroska"
 POOL_PIXELS = 640 * 360
 #: Kinds of files without VP9, the only codec here for odd sizes.
 _EVEN = ("mpegts", "flv")
+#: Kinds of files in which players do not find H.265.
+_EIGHT_BITS = ("avi", "flv")
 #: Kinds of files in which Apple's players know H.265 by one name only.
 _APPLE = ("mp4", "mov")
 #: Ticks a second that leave room for a pause of an hour; what is usual where finer ones have no
@@ -428,7 +430,7 @@ def choose_encoder(
         params.append("pools=none")
     if kind in _APPLE:
         words += ["-tag:v", "hvc1"]
-    if kind == "flv":
+    if kind in _EIGHT_BITS:
         raise UsageError(f"{path}: {kind} has no 10-bit video, .mp4 and .mkv do")
     return "libx265", [*words, "-x265-params", ":".join(params)]
 

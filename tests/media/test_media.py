@@ -94,6 +94,13 @@ def test_other_files_have_all_frames_at_their_times(tmp_path, clip, suffix) -> N
         assert psnr(written, wanted) > 30
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".flv"])
+def test_ten_bits_are_refused_where_players_find_no_h265(tmp_path, clip, suffix: str) -> None:
+    with pytest.raises(UsageError, match="no 10-bit video"):
+        write_clip(tmp_path / f"a{suffix}", form(96, 80, 10), clip[:2], 40, crf=13)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".flv"])
 def test_odd_sizes_are_refused_where_no_codec_has_them(tmp_path, clip, suffix: str) -> None:
     with pytest.raises(UsageError, match="no pictures of odd size"):
