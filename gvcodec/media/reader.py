@@ -584,7 +584,6 @@ class VideoReader:
         if self.tracks is not None and self.tracks.damaged:
             lost = count_noun(self.tracks.damaged, "damaged packet")
             note(f"{lost} of sound in the source left out")
-            losses.append(f"{lost} of sound")
         if self.tracks is not None and self.tracks.changed is not None:
             when = f"{float(self.tracks.changed):.2f} s"
             note(
