@@ -1,16 +1,17 @@
 """Trains the painter, starting from an existing one: `python -m training painter`.
 
 The objective is LPIPS on VGG16 and on AlexNet, and DISTS is held out (`objective = "vgg+alex"`).
-`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS, two steps led by VGG16, one
-by the small network that fitting has everywhere. Runs have one to three frames. Written beside
-what `loop` writes: `painter.safetensors` (averaged weights), `painter.json` (how it was made, and
-its curve) and `sheet-*.png` (source | base frame | painted). Material: `python -m training
-material`.
+`objective = "vgg+dists"` is that of release 1.0: LPIPS-VGG and DISTS. In some steps the small
+network that fitting has everywhere stands in for VGG16, at a fifth of its cost without int8. Runs
+have one to three frames. Written beside what `loop` writes: `painter.safetensors` (averaged
+weights), `painter.json` (how it was made, and its curve) and `sheet-*.png` (source | base frame |
+painted). Material: `python -m training material`.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,8 +38,7 @@ from training.loop import Loop, Schedule, Work
 from training.material import LENGTH
 from training.settings import parse_run
 
-#: With "vgg+dists", of as many steps the last is led by the small network, where there is VGG16
-#: for the others.
+#: Steps of a turn, of which the small network leads the last ones.
 _TURN = 3
 _CHECKED = 8  # held-out crops of the alarms
 
@@ -49,8 +49,10 @@ class TrainConfig:
     gives the sizes; `cache`: folder of material; `out`: folder to write; `batch`: crops a step, of
     `size` luma samples; times in minutes as `loop` counts them, `warm_up` in steps; `average`:
     share that the averaged weights keep of themselves in a step; `pixel`, `energy`, `temporal`,
-    `guard`, `contrast`: weights of those losses; `objective`: what the perceptual loss is, see the
-    module; `threads` of torch, 0 = as many as it likes."""
+    `guard`, `contrast`: weights of those losses; `hold`: of each decibel of PSNR-Y below that of
+    the initial painter; `objective`: what the perceptual loss is, see the
+    module; `small_turns`: of three steps as many are led by the small network, where there is
+    VGG16 for the others; `threads` of torch, 0 = as many as it likes."""
 
     initial: str
     cache: str
@@ -67,7 +69,9 @@ class TrainConfig:
     temporal: float = 45.0
     guard: float = 0.1
     contrast: float = 0.07
+    hold: float = 0.0
     objective: str = "vgg+alex"
+    small_turns: int = 1
     validate_minutes: float = 10.0
     validate_samples: int = 16
     threads: int = 0
@@ -91,19 +95,20 @@ class PainterWork(Work):
         self.held = Cache(cache, held_out=True, device=self.device)
         twin = PainterNetwork.load(Path(config.initial)).train().requires_grad_(True)
         self.model: nn.Module = twin.to(self.device)
+        self.initial = copy.deepcopy(twin).requires_grad_(False)
         self.objectives = self._make_objectives()
         #: What samples of a rate cost on average.
         self.class_loss = torch.ones(8, device=self.device)
         self.first_base: float | None = None
 
     def _make_objectives(self) -> list[Objective]:
-        """Those that lead in turn; the alarms judge by the last one."""
+        """VGG16's, if there is one, then the small network's."""
         if self.config.objective == "vgg+dists":
             return [self._objective(leader, dists=True, alex=None) for leader in _leaders()]
         if self.config.objective != "vgg+alex":
             raise UsageError(f"objective is vgg+alex or vgg+dists, not {self.config.objective}")
         alex = perceptual.lpips("alex").to(self.device)
-        return [self._objective("vgg", dists=False, alex=alex)]
+        return [self._objective(leader, dists=False, alex=alex) for leader in _leaders()]
 
     def _objective(self, leader: str, dists: bool, alex: perceptual.Lpips | None) -> Objective:
         leading = perceptual.guide_network(leader)
@@ -111,15 +116,19 @@ class PainterWork(Work):
             raise MediaError("no weights of the perceptual losses found")
         loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
         weights = (c.pixel, c.energy, c.temporal, c.guard, c.contrast)
-        return Objective(loss, *weights, dists=dists, alex=alex)
+        return Objective(loss, *weights, dists=dists, alex=alex, hold=c.hold)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
         batch = _begin(batch, 1 + int(self.data.rng.integers(LENGTH)))
-        turns = len(self.objectives) > 1 and step % _TURN == _TURN - 1
-        lead = self.objectives[-1 if turns else 0]
-        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step)
+        small_leads = step % _TURN >= _TURN - self.config.small_turns
+        lead = self.objectives[-1 if small_leads else 0]
+        held = None
+        if self.config.hold:
+            with torch.no_grad():
+                held = paint_run(self.initial, batch, 3 * step)[0][0]
+        parts = lead(cast(PainterNetwork, self.model), batch, 3 * step, held=held)
         total, usual = parts["total"], self.class_loss
         with torch.no_grad():
             usual[batch.rate_class] += 0.05 * (total - usual[batch.rate_class])

@@ -175,11 +175,13 @@ class Objective:
         watches: bool = False,
         dists: bool = True,
         alex: Lpips | None = None,
+        hold: float = 0.0,
     ) -> None:
         """`watches`: a part `energy_gap` that is no part of the total. `dists`: whether DISTS
-        counts beside LPIPS. `alex`: LPIPS on AlexNet, which counts as much as that on VGG16."""
+        counts beside LPIPS. `alex`: LPIPS on AlexNet, which counts as much as that on VGG16.
+        `hold`: cost of a decibel of PSNR-Y below that of a picture given with the batch."""
         self.watches = watches
-        self.dists, self.alex = dists, alex
+        self.dists, self.alex, self.hold = dists, alex, hold
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
         self.contrast = contrast
@@ -198,10 +200,11 @@ class Objective:
         batch: Batch,
         seen: int | Sequence[Observed],
         references: list[Reference] | None = None,
+        held: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Parts of the loss, each `(B,)` and weighted, and their sum `total`. Without a painter:
         of the base frames. `seen`: the frames as `observe_run` sees them, or the seed of the
-        noise."""
+        noise. `held` `(B, 1, H, W)`: luma of pictures whose PSNR-Y is held (`hold`)."""
         if painter is None:
             frames = batch.base[0].shape[1]
             luma, chroma = batch.base[0][:, -1], batch.base[1][:, -1]
@@ -226,6 +229,8 @@ class Objective:
             parts["guard"] = self.guard * fidelity_guard(
                 luma, batch.base[0][:, -1], source_luma, ALLOWED
             )
+        if held is not None:
+            parts["hold"] = self.hold * fidelity_guard(luma, held, source_luma, 0.0)
         if self.contrast and painter is not None:
             parts["contrast"] = self.contrast * contrast_guard(
                 luma, batch.base[0][:, -1], source_luma

@@ -152,7 +152,12 @@ def test_two_networks_lead_in_turn(cache, tmp_path, monkeypatch, made_weights):
     work, led = PainterWork(config(cache, tmp_path)), []
     vgg, small = work.objectives
     call = Objective.__call__
-    monkeypatch.setattr(Objective, "__call__", lambda self, *a: led.append(self) or call(self, *a))
+
+    def remember(self, *given, **named):
+        led.append(self)
+        return call(self, *given, **named)
+
+    monkeypatch.setattr(Objective, "__call__", remember)
     for step in range(6):
         work.loss(step)
     assert led == [vgg, vgg, small] * 2
@@ -162,6 +167,15 @@ def test_dists_is_held_out_by_default(cache, tmp_path, made_weights):
     assert TrainConfig(initial="", cache="", out="").objective == "vgg+alex"
     parts = PainterWork(config(cache, tmp_path, objective="vgg+alex")).loss(0)[1]
     assert {"lpips", "lpips_alex"} <= set(parts) and "dists" not in parts
+
+
+def test_psnr_below_the_initial_painters_costs(cache, tmp_path, made_weights):
+    work = PainterWork(config(cache, tmp_path, hold=0.3))
+    assert work.loss(0)[1]["hold"] == 0  # it is the initial painter still
+    assert "hold" not in PainterWork(config(cache, tmp_path)).loss(0)[1]
+    with torch.no_grad():
+        work.model.head.bias.add_(4 * work.model.head.unit)
+    assert work.loss(0)[1]["hold"] > 0
 
 
 def test_an_objective_that_does_not_exist_is_refused(cache, tmp_path):
