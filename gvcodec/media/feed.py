@@ -17,7 +17,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import av
 from av.container import OutputContainer
@@ -41,6 +41,7 @@ _MUXING = {"live": "1", "default_mode": "passthrough", "allow_raw_vfw": "1"}
 #: Subtitles of MP4: a length in two bytes, the text, boxes with its style. Matroska has no place
 #: for them but as plain text.
 MOV_TEXT = "mov_text"
+_STYLES = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n"
 #: PCM by FFmpeg's names of samples.
 _PCM = {
     "u8": "pcm_u8",
@@ -118,6 +119,8 @@ class FedTrack:
             cast(av.AudioStream, output).codec_context.layout = self.layout  # type: ignore[assignment]
         else:
             output = container.add_stream(self.codec)
+            # FFmpeg opens an encoder, which wants a head of styles; none of it is written.
+            cast(Any, output.codec_context).subtitle_header = _STYLES
         output.disposition = cast(Disposition, self.track.flags)
         if self.track.language:
             output.metadata["language"] = self.track.language

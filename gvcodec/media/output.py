@@ -75,7 +75,7 @@ _SOUND = {
 }
 _TEXT = {"mp4": MOV_TEXT, "mov": MOV_TEXT, "matroska": "subrip", "webm": "webvtt"}
 #: Subtitles that are text. Others are pictures, which no text comes from.
-_TEXTS = ("subrip", "ass", "ssa", "webvtt", "text")
+_TEXTS = ("subrip", "srt", "ass", "ssa", "webvtt", "text")
 #: Other PCM becomes this where a kind of file has it: of G.711 (cameras) nothing is lost.
 _PCM, _HOLD_PCM = "pcm_s16le", ("mp4", "mov", "matroska", "avi")
 #: Its decoder wants to know the length of the track, which a stream does not say.
@@ -253,11 +253,11 @@ class FileWriter(VideoWriter):
             self.notes.append(f"{name} does not fit {self._suffix} and is left out")
             return False
         words = [f"-c:{number}", encoder]
-        if kept is None or encoder not in ("copy", fed.codec):
+        if encoder not in ("copy", fed.codec, fed.source):
             self.notes.append(f"{name} is coded as {encoder}: {self._suffix} does not take it")
             if fed.kind == "audio" and encoder != _PCM:
                 words += [f"-b:{number}", str(_BITRATE * fed.channels)]
-        else:
+        if kept is not None:
             self.notes += lost_of(track, *kept, self._suffix)
         flags = (Disposition(track.flags).name or "0").replace("|", "+")
         words += [f"-disposition:{number}", flags]

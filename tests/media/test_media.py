@@ -8,7 +8,9 @@ import av
 import numpy as np
 import pytest
 
+import gvcodec
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media.ffmpeg import find_ffmpeg, run_ffmpeg
 from gvcodec.media.metadata import printable, side_data
 from gvcodec.media.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.media.reader import VideoReader
@@ -254,3 +256,17 @@ def test_side_data_is_read_by_its_kind() -> None:
 def test_texts_that_are_no_unicode_are_shown_by_the_sign_for_it() -> None:
     """PyAV 19 gives other bytes as surrogates, 18 as the sign."""
     assert printable("caf\udce9\n") == printable("caf\ufffd") == "caf\ufffd"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
+def test_subtitles_of_mp4_come_back_in_every_file(tmp_path, suffix: str) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nHello\n")
+    inputs = ("-f", "lavfi", "-i", "color=s=64x48:r=25:d=0.4", "-i", str(tmp_path / "a.srt"))
+    words = ("-c:v", "libx264", "-c:s", "mov_text", str(tmp_path / "a.mp4"))
+    assert run_ffmpeg(find_ffmpeg("libx264"), *inputs, *words).returncode == 0
+    gvcodec.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", q=55, preset=10, fit=0)
+    gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / f"b{suffix}", fidelity=True)
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        packets = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+    assert [b"Hello" in bytes(packet) for packet in packets] == [True]
+    assert float(packets[0].pts * packets[0].time_base) == pytest.approx(0.1, abs=0.002)
