@@ -76,6 +76,6 @@ def _leave(exit_code: int) -> None:
         with contextlib.suppress(OSError, KeyError):
             _actions.popitem()[1]()
     with contextlib.suppress(OSError):
-        # Over a progress bar.
-        os.write(2, b"\r\x1b[K" * os.isatty(2) + b"gvcodec: interrupted\n")
+        over_a_bar = b"\r\x1b[K" if os.isatty(2) else b""
+        os.write(2, over_a_bar + b"gvcodec: interrupted\n")
     os._exit(exit_code)
