@@ -69,7 +69,9 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
             joined.seek(0)
             shutil.copyfileobj(joined, output)
     row = record["rows"][0]
-    notes = [f"{count_noun(known, 'frame is', 'frames are')} coded already"] * bool(known)
+    notes = []
+    if known:
+        notes.append(f"{count_noun(known, 'frame is', 'frames are')} coded already")
     return Encoded(
         row["frames"],
         row["bytes"],

@@ -136,7 +136,8 @@ def words_of(row: dict[str, Any]) -> list[str]:
     for name, value in row.items():
         option = "-q" if name == "q" else "--" + name.replace("_", "-")
         if isinstance(value, bool) or str(value).lower() in ("true", "false"):
-            words += [option] * (str(value).lower() == "true")
+            if str(value).lower() == "true":
+                words.append(option)
         else:
             text = (
                 str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

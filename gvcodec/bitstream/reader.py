@@ -232,7 +232,8 @@ class Reader:
     def _damage_error(self, what: str) -> DamagedStreamError:
         seconds = float(self.frames / self.header.format.frame_rate)
         when = f"file is damaged after {int(seconds // 60)}:{seconds % 60:04.1f}"
-        when += f"; {_REPAIR}" * (what == ENDS_EARLY)
+        if what == ENDS_EARLY:
+            when += f"; {_REPAIR}"
         return DamagedStreamError(f"{self.name}: packet {self._number}: {what} ({when})")
 
 
@@ -244,7 +245,8 @@ def _shares(sizes: list[int], total: int) -> list[int]:
     """Divides `total` bytes of a bundle in proportion to the decoded `sizes` of its frames."""
     whole = max(1, sum(sizes))
     ends = [total * part // whole for part in itertools.accumulate(sizes)]
-    ends[-1:] = [total] * bool(ends)
+    if ends:
+        ends[-1] = total
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 

@@ -141,7 +141,7 @@ class _Parser(argparse.ArgumentParser):
     def _unknown(self, words: list[str]) -> str:
         first = words[0]
         if not first.startswith("-") or not first.strip("-"):
-            many = "; gvcodec batch takes many videos" * (self.command == "encode")
+            many = "; gvcodec batch takes many videos" if self.command == "encode" else ""
             return f"{' '.join(words)}: one file too many{many}"
         name = first.partition("=")[0]
         ours = [HINTS[name]] if HINTS.get(name) in self.options else []

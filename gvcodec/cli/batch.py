@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     jobs, skipped = jobs_of(options)
     if skipped:
         names = ", ".join(path.rsplit("/", 1)[-1] for path in skipped[:_NAMED])
-        more = ", …" * (len(skipped) > _NAMED)
+        more = ", …" if len(skipped) > _NAMED else ""
         no_video = count_noun(len(skipped), "file is no video", "files are no videos")
         say(f"{no_video} and skipped: {names}{more}")
     if not jobs:

@@ -54,6 +54,9 @@ def run(options: argparse.Namespace) -> None:
 def _missed(kept: Cut, start: float, end: float | None) -> str:
     """How the piece differs from what was asked for, "" = it does not."""
     early, late = start - kept.begin, 0.0 if end is None else kept.end - end
-    parts = [f"begins {early:.2f} s earlier"] * (early > _NEAR)
-    parts += [f"ends {late:.2f} s later"] * (late > _NEAR)
+    parts = []
+    if early > _NEAR:
+        parts.append(f"begins {early:.2f} s earlier")
+    if late > _NEAR:
+        parts.append(f"ends {late:.2f} s later")
     return f"without a keyframe there, the piece {' and '.join(parts)}" if parts else ""

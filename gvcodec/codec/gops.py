@@ -130,7 +130,8 @@ class GopSource:
             elif event.kind is Kind.QUALITY:
                 self.psnr_y = read_quality(event)
             elif event.kind is Kind.EXTRA:
-                self._extra += [event] * event.is_copied
+                if event.is_copied:
+                    self._extra.append(event)
             elif event.kind is Kind.UNKNOWN:
                 self._refuse(event)
             elif event.kind is Kind.KEY:

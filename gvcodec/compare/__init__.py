@@ -91,7 +91,8 @@ def compare(
         if coded is None:
             notes.append(f"{title} needs more than {size:,} bytes, coarsest and at half size too")
             continue
-        title += ", at half size" * (coded.scale < 1)
+        if coded.scale < 1:
+            title += ", at half size"
         quality = [psnr(a[0], b[0]) for a, b in zip(originals, coded.frames, strict=True)]
         shown = [rgb_from_planes(planes, fmt.colour) for planes in coded.frames]
         rows.append(Row(title, coded.sizes, quality, shown))

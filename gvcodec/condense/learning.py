@@ -21,7 +21,9 @@ _LARGE = 96
 
 def convolutions(inputs: int, extra: bool = False) -> nn.Sequential:
     """Three blocks, or four, of half the size each: (N, inputs, H, W) → (N, 32, h, w)."""
-    widths = (inputs, *WIDTHS, *WIDTHS[-1:] * extra)
+    widths: tuple[int, ...] = (inputs, *WIDTHS)
+    if extra:
+        widths += WIDTHS[-1:]
     return nn.Sequential(
         *(
             nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.ReLU())

@@ -37,8 +37,11 @@ def extract(
         kinds = ".mp4, .mkv, .webm or .obu" if header.base == "av1" else ".266"
         raise UsageError(f"{path}: is no file for base {header.base}, {kinds} is")
     check(header, False, limits)
-    left_out = ["the painter"] * (header.painter_id is not None)
-    left_out += ["latent tokens"] * (header.gvc1d_id is not None)
+    left_out = []
+    if header.painter_id is not None:
+        left_out.append("the painter")
+    if header.gvc1d_id is not None:
+        left_out.append("latent tokens")
     frames = 0
     with (
         PendingFile(path, overwrite) as pending,

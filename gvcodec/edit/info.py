@@ -240,7 +240,7 @@ def _sentence(found: Info) -> str:
     if len(found.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
     if found.kbps is not None:
-        sound = " without sound and subtitles" * bool(found.tracks)
+        sound = " without sound and subtitles" if found.tracks else ""
         parts.append(f"{found.kbps:.4g} kb/s{sound}")
     return "; ".join([*parts, _describe_quality(found)])
 
@@ -274,7 +274,7 @@ def _rows(found: Info) -> Iterator[tuple[str, str]]:
         if name == "tags":
             words = ", ".join(f"{tag}: {text}" for tag, text in value.items())
         elif name == "keyframes":
-            more = " …" * (len(value) > _MOST_KEYFRAMES)
+            more = " …" if len(value) > _MOST_KEYFRAMES else ""
             words = f"{len(value)}, at frames {_format(value[:_MOST_KEYFRAMES])}{more}"
         elif name == "tracks":
             words = "; ".join(map(_describe_track, value))

@@ -184,9 +184,12 @@ class HeldFrames:
         for place, lost in sorted(gaps.items()):
             self._gaps[place] = min(lost, most - self.total)
             self.total += self._gaps[place]
+        self.notes: list[str] = []
         lost = sum(gaps.values())
-        cut = f"{lost} frames are missing by the stream's count: only {self.total} are held"
-        self.notes = [cut] * (self.total < lost)
+        if self.total < lost:
+            self.notes.append(
+                f"{lost} frames are missing by the stream's count: only {self.total} are held"
+            )
 
     def fill(
         self, frames: Iterator[DecodedFrame], header: SequenceHeader

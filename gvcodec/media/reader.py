@@ -548,7 +548,7 @@ class VideoReader:
             more = _and(len(several) - 1, "other file", " and of ")
             note(f"only the first picture of {several[0]}{more} is coded")
         if moving := [path for path in self.pictures or [self.name] if video_behind(path)]:
-            more = f" and of {count_noun(len(moving) - 1, 'other file')}" * (len(moving) > 1)
+            more = _and(len(moving) - 1, "other file", " and of ")
             note(f"the video behind the picture of {moving[0]}{more} is left out (a motion photo)")
         if early := self._count_early():
             note(

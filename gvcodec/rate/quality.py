@@ -205,8 +205,11 @@ class Judge:
         with open_source() as source:
             self.format = source.format
         sizes = [f"{fmt.width}×{fmt.height}" for fmt in (extent.format, self.format)]
-        text = f"{metric} compares with the source's {sizes[1]}: {sizes[0]} is enlarged to it"
-        self.notes = [text] * (sizes[0] != sizes[1])
+        self.notes: list[str] = []
+        if sizes[0] != sizes[1]:
+            self.notes.append(
+                f"{metric} compares with the source's {sizes[1]}: {sizes[0]} is enlarged to it"
+            )
         self._scenes = self._find_scenes() if pool == "worst-scene" else [(0, extent.frames)]
         self._looks = [self._look_at(*scene) for scene in self._scenes]
 

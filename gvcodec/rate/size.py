@@ -245,7 +245,8 @@ def _try_presets(search: Search) -> float:
     settles = full < _STEADY < base.presets - 1
     # Preset, most trials, how near the last one is to the limit in logs.
     presets = [(base.presets - 1, _TRIALS, _ROUGH if settles else _NEAR)]
-    presets += [(min(full + _FASTER, _STEADY), _SETTLING, _CLOSE)] * settles
+    if settles:
+        presets.append((min(full + _FASTER, _STEADY), _SETTLING, _CLOSE))
     for preset, trials, near in presets:
         bracket = scale.bracket(guess, slope)
         for x, _, coded in _passes(search, scale, bracket, preset):
