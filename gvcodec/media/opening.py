@@ -187,6 +187,8 @@ class Opened:
         if self.pipe is not None or path is None or self.container.format.name != _MATROSKA:
             return False
         path = local_path(path)
+        if not os.path.isfile(path):  # a named pipe was read to its end
+            return False
         with open(path, "rb") as file:
             return has_gap(file, os.path.getsize(path))
 
