@@ -153,7 +153,7 @@ def test_exit_codes(folder: Path, tmp_path, capsys) -> None:
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-q", "67", "--base-scale=1"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--base-scale", "2"), 2),
         (("encode", folder / "in.mp4", tmp_path / "o.bin", "--fit", "much"), 2),
-        (("decode", folder / "av1.bin", tmp_path / "o.avi"), 2),
+        (("decode", folder / "av1.bin", tmp_path / "o.doc"), 2),
         (("decode", folder / "av1.bin", tmp_path / "o.y4m", "--crf", "20"), 2),
         (("decode", tmp_path, out), 1),
         (("decode", tmp_path / "text.mp4", out), 3),
@@ -214,7 +214,7 @@ def test_a_reader_that_stops_is_no_error_to_talk_about(folder: Path) -> None:
     assert message == b""
 
 
-def test_an_interrupt_that_a_callback_swallows_comes_again() -> None:
+def test_an_interrupt_that_a_callback_would_swallow_ends_the_command() -> None:
     code = """
 import os, signal, sys, time, weakref
 from gvcodec import cli
@@ -225,16 +225,12 @@ def info(options):
     thing = Thing()
     kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGINT), time.sleep(0.1)))
     del thing
-    print("still here", flush=True)
-    try:
-        time.sleep(60)
-    finally:
-        time.sleep(0.5)  # clearing up is not interrupted
-        print("cleared up", flush=True)
+    time.sleep(60)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 command.run = info
-sys.exit(cli.main(["info", "x.bin"]))
+sys.argv = ["gvcodec", "info", "x.bin"]
+sys.exit(cli.main())
 """
     done = in_process("-c", code, code=130, text=True)
-    assert done.stdout == "still here\ncleared up\n" and done.stderr == "gvcodec: interrupted\n"
+    assert done.stderr == "gvcodec: interrupted\n"

@@ -101,10 +101,10 @@ def test_without_weights_the_rest_is_measured_and_nothing_else_is_shown(
     log = run_eval(*given[:at], *given[at + 2 :])
     assert "eval: LPIPS-Alex, DISTS cannot be measured: no weights" in log
     assert "python -m eval weights" in log.splitlines()[1] and "reading procedural-pan" in log
-    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, Flicker" in log
+    assert "PSNR-Y, PSNR-YUV, PSNR-RGB, MS-SSIM, VMAF, XPSNR, Flicker" in log
     assert "1 clips × 2 codecs × 2 rates = 4 points" in log and "eval: 4/4 procedural-pan" in log
     text = (tmp_path / "out/report.md").read_text()
-    assert "Not measured: LPIPS-Alex, DISTS." in text and "| VMAF | Flicker |" in text
+    assert "Not measured: LPIPS-Alex, DISTS." in text and "| VMAF | XPSNR | Flicker |" in text
     assert not re.search(r"(LPIPS|DISTS)[^.]{0,12}(\d|–|no overlap)", text)
 
 

@@ -137,7 +137,7 @@ def test_peak_memory_is_within_the_bound_for_any_input(tmp_path: Path) -> None:
 
 
 PARTS = ["header", "timing", "metadata", "tracks", "fitted", "summary", "standard"]
-PARTS += ["latent", "painting", "varint", "units"]
+PARTS += ["painting", "varint", "units"]
 #: Two programs of C++ and one of whole streams beside them.
 TARGETS = [*PARTS, "streams", "painter", "stream"]
 
