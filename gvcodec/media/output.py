@@ -411,8 +411,9 @@ def choose_encoder(
     if not even:
         return "ffv1", [*words, "-level", "3", "-slicecrc", "1"]
     siting = f"chromaloc={fmt.colour.chroma_location}"
-    if kind == "avi":
-        # AVI says no times: frames are shown in the order of decoding.
+    if kind in ("avi", "mp4", "mov"):
+        # AVI has no order of frames of its own. FFmpeg takes the end of an MP4 from the last packet
+        # in coding order, which would lose how long the last picture stays.
         words += ["-bf", "0"]
     if crf is None:
         words += ["-preset", "veryfast"]
