@@ -1,7 +1,7 @@
 """Losses that need no network, for training and fitting the painter, on planes in 0…1. The
 perceptual loss is in `vgg`.
 
-LPIPS-Alex, VMAF and flicker appear in neither: they are kept for judging.
+VMAF and flicker appear in neither: they are kept for judging.
 """
 
 from __future__ import annotations
