@@ -114,6 +114,8 @@ else
     index=()
 fi
 pip_install ${index[@]+"${index[@]}"} torch==2.13.0 cmake ninja "${required[@]}"
+# Tests compare our forms of LPIPS and DISTS with these packages, whose torchvision they do not need.
+[[ ",$EXTRAS," != *,dev,* ]] || pip_install --no-deps lpips==0.1.4 DISTS-pytorch==0.1
 say "building the C++ core: a minute or two the first time, then only what changed"
 install_gvcodec
 echo "$wanted" >"$stamp"

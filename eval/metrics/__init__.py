@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import filters, pixel
+from eval.metrics import filters, judges, pixel
 from eval.metrics.flicker import MotionField, flicker
 from eval.tools import EvalError, ffmpeg_has, keep_memory
 from eval.video import Clip, Planes, RawVideo
@@ -111,7 +111,7 @@ def missing(names: Iterable[str]) -> dict[str, str]:
     weights."""
     found = {}
     for name in names:
-        if name in NETWORKS and (reason := _without_weights()):
+        if name in NETWORKS and (reason := _without_weights()) and not _is_published(name):
             found[name] = reason
         if name in filters.FILTERS and not ffmpeg_has("filters", filters.FILTERS[name]):
             found[name] = (
@@ -138,6 +138,10 @@ def reasons(lacking: Mapping[str, str]) -> list[str]:
     return [
         f"{', '.join(labels)} cannot be measured: {reason}" for reason, labels in by_reason.items()
     ]
+
+
+def _is_published(name: str) -> bool:
+    return name in judges.PACKAGES and judges.published(name)[0] is not None
 
 
 def _without_weights() -> str:
@@ -177,14 +181,16 @@ def summary(name: str, frames: list[int], values: list[float]) -> dict[str, Any]
 
 @functools.cache
 def network(name: str, device: str) -> Any:
-    """A distance of `NETWORKS` on a device, made once a process; channels last is a sixth faster on
-    a CPU."""
+    """A distance of `NETWORKS` on a device, made once a process: by its published package where
+    that works (`judges`), else our own. Channels last is a sixth faster on a CPU."""
     import torch
 
     from eval.metrics.wasserstein import Wasserstein
     from gvcodec import perceptual
 
     keep_memory()
+    if name in judges.PACKAGES and (judge := judges.published(name)[0]) is not None:
+        return judge.to(device)
     makers = {"dists": perceptual.dists, "wasserstein": Wasserstein}
     try:
         module = makers[name]() if name in makers else perceptual.lpips(name.removeprefix("lpips_"))

@@ -39,7 +39,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eval.codecs import Codec, ours
-from eval.metrics import METRICS, Measurer, sample
+from eval.metrics import METRICS, Measurer, judges, sample
 from eval.metrics.flicker import own_change
 from eval.rd.encoding import Encoded, decode, describe, encode
 from eval.rd.rates import CLOSE, Search
@@ -269,6 +269,7 @@ def make_run(clip: Clip, codec: Codec, output: str, q: int, encoded: Encoded, pl
         "seconds": {"encode": encoded.seconds, "decode": round(seconds, 3)},
         "every": dict(plan.every),
         "metrics": measured,
+        "judges": {name: judges.describe(name) for name in measured if name in judges.PACKAGES},
         "versions": versions(),
     }
     write_json(path, result)

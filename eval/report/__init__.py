@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval import arguments as shared
+from eval.metrics import METRICS
 from eval.report import csv_tables, figures, tables
 from eval.report.data import Results, load
 from eval.report.speed_table import speed_table
@@ -59,6 +60,10 @@ def _report(results: Results, text: str) -> str:
         parts += ["**Speed**:", markdown(header, rows), note]
     if results.failures:
         parts.append("\n".join(["**Failed**:", "", *(f"* {line}" for line in results.failures)]))
-    versions = results.all_runs()[0]["versions"]
+    run = results.all_runs()[0]
+    if measured_by := run.get("judges"):
+        lines = (f"{METRICS[name].label} by {judge}" for name, judge in measured_by.items())
+        parts.append("; ".join(lines))
+    versions = run["versions"]
     parts.append(", ".join(f"{name} {value}" for name, value in versions.items()))
     return "\n\n".join(parts) + "\n"
