@@ -413,7 +413,9 @@ def choose_encoder(
     siting = f"chromaloc={fmt.colour.chroma_location}"
     if kind in ("avi", "mp4", "mov"):
         # AVI has no order of frames of its own. FFmpeg takes the end of an MP4 from the last packet
-        # in coding order, which would lose how long the last picture stays.
+        # in coding order, which would lose how long the last picture stays. The filter `setts` can
+        # lengthen that packet, but with B-frames it is not the picture shown last: the file ends
+        # where it should, and a reader still finds one period for the last picture.
         words += ["-bf", "0"]
     if crf is None:
         words += ["-preset", "veryfast"]
