@@ -3,9 +3,9 @@
 A `Measurer` returns, for each metric, which frames were looked at and their values, mean, worst
 frame and 5th percentile (of quality: for a distance the value that 95 % of frames stay below). On a
 CPU the costly ones look at some frames only: LPIPS-Alex at one frame in 4, MS-SSIM, DISTS and
-SSIMULACRA2 at one in 8, LPIPS-VGG and Wasserstein distortion at one in 16. The frame within each group
-is a fixed pseudo-random one, the same for every codec, so that no codec's quality hierarchy meets
-the sampling.
+SSIMULACRA2 at one in 8, LPIPS-VGG and Wasserstein distortion at one in 16. The frame within each
+group is a fixed pseudo-random one, the same for every codec, so that no codec's quality hierarchy
+meets the sampling.
 ColorVideoVDP gives one value for a video: on a CPU for its middle quarter.
 """
 
