@@ -30,8 +30,6 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.look import check_look
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
-from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
-from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackReader
@@ -47,7 +45,7 @@ class DecodedFrame:
     base_frame: Planes
 
 
-class Decoder(Shared):
+class Decoder:
     """One video. `fidelity` gives the base frames also where the stream has a painter or tokens.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
@@ -61,12 +59,10 @@ class Decoder(Shared):
     `LimitError` when the stream asks for more, `WrongModelError` for a missing model, `UsageError`
     for a device that is not there and a `look` that cannot be.
 
-    Threads may share a decoder: each call is made in turn. What it gives out is then anyone's, so
-    one for each thread is of more use. It does not follow into a child process made by `fork`,
-    where its methods raise `UsageError`.
+    One thread uses a decoder at a time, in the process that made it: each thread and each child
+    process makes its own.
     """
 
-    @usual_torch()
     def __init__(
         self,
         header: SequenceHeader,
@@ -80,7 +76,6 @@ class Decoder(Shared):
         read_only: bool = False,
         look: int | None = None,
     ) -> None:
-        super().__init__()
         layers.check_settings()
         paints = header.painter_id is not None and not fidelity
         if look is not None:
@@ -117,19 +112,16 @@ class Decoder(Shared):
         self._hash = FrameHash(aside)
 
     @property
-    @in_turn
     def frames(self) -> int:
         """Number of the next frame in display order: frames given out or ready so far."""
         return self._shown
 
     @property
-    @in_turn
     def base_hash(self) -> bytes:
         """Hash of the base frames so far, as at the end of a stream."""
         return self._hash.digest()
 
     @property
-    @in_turn
     def painted_hash(self) -> bytes | None:
         """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
         it cannot be computed."""
@@ -137,7 +129,6 @@ class Decoder(Shared):
             return self.painted_wanted
         return self._painted_hash.digest()
 
-    @in_turn
     def restart(self, frame: int) -> None:
         """Go on at the GOP whose first frame has this number. Frames not yet received are
         dropped."""
@@ -151,7 +142,6 @@ class Decoder(Shared):
         self._painted_hash = None
         self._sizes.clear()
 
-    @in_turn
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
         if packet.kind is Kind.FIT:
@@ -193,17 +183,14 @@ class Decoder(Shared):
             self._sent += 1
             self._show(self._base_codec.send(packet.payload, key))
 
-    @in_turn
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
         self._show(self._base_codec.flush())
 
-    @in_turn
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
         return self._frames.popleft() if self._frames else None
 
-    @steps_in_turn
     def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
         """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
         for packet in packets:

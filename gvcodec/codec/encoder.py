@@ -38,7 +38,6 @@ from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
 from gvcodec.util.psnr import PEAK
-from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.zones import Zone, parse_zones, zone_at
 
@@ -63,14 +62,15 @@ class Progress(Protocol):
         ...
 
 
-class Encoder(Shared):
+class Encoder:
     """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
     what they are for.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
-    `psnr_y` (dB, mean over the base frames; infinite when all are exact). Calls of several threads
-    are made in turn. It does not follow into a child process made by `fork`.
+    `psnr_y` (dB, mean over the base frames; infinite when all are exact).
+
+    One thread uses an encoder at a time, in the process that made it.
     """
 
     @usual_torch()
@@ -87,7 +87,6 @@ class Encoder(Shared):
         control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
         fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
         Raises `UsageError`."""
-        super().__init__()
         layers.check_settings()
         map_large_blocks()
         self.config = settled = (config or EncoderConfig()).resolve()
@@ -141,7 +140,6 @@ class Encoder(Shared):
         self.coded_bytes = 0
         self.flushed = False
 
-    @in_turn
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
         """Take the next frame in display order; without `pts` it keeps the rate. Raises
         `UsageError` for another size."""
@@ -185,7 +183,6 @@ class Encoder(Shared):
         self._base_codec.steer(wanted - index)
         return True
 
-    @in_turn
     def send_end(self, pts: int | None) -> None:
         """When the last frame ends, in ticks, where it is not shown as long as the others; after
         it."""
@@ -197,7 +194,6 @@ class Encoder(Shared):
         end = self._timing.predict() if self._end is None else self._end
         return float((end - self.header.start_pts) * self.header.format.time_base)
 
-    @in_turn
     def send_metadata(self, data: bytes) -> None:
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
         frame. Which encoder codes the base is added."""
@@ -206,7 +202,6 @@ class Encoder(Shared):
         if data:
             self._packets.append(Packet(Kind.METADATA, data))
 
-    @in_turn
     def send_tracks(self, data: bytes) -> None:
         """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
         if data:
@@ -223,7 +218,6 @@ class Encoder(Shared):
         for _ in self.flush_in_steps():
             pass
 
-    @steps_in_turn
     def flush_in_steps(self) -> Iterator[None]:
         """`flush`, which goes on after each step; what is ready may be taken out between them."""
         if not self.frames:
@@ -261,7 +255,6 @@ class Encoder(Shared):
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 
-    @in_turn
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
         if not self._packets or self.waits:

@@ -18,6 +18,7 @@ from gvcodec.painter.fit_samples import Part
 from gvcodec.painter.model import Model, condition, rate
 from gvcodec.painter.steady import steady
 from gvcodec.painter.video import VideoPainter
+from gvcodec.util.torch_settings import usual_torch
 
 #: Why there is no fit where torch is missing.
 NOT_FITTED = f"painted, but not fitted to this video: torch is not installed ({INSTALL_TORCH})"
@@ -63,6 +64,7 @@ def paints_exactly(header: SequenceHeader) -> bool:
     return header.painter_id is not None
 
 
+@usual_torch()
 def fit_parts(
     parts: Sequence[Part],
     header: SequenceHeader,

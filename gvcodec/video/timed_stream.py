@@ -17,16 +17,13 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import Limits
 from gvcodec.types import stands
 from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input
-from gvcodec.util.sharing import Shared, in_turn
 from gvcodec.util.uris import absolute_path, is_uri, local_path
 
 
-class TimedStream(Shared):
-    """Times in ticks of the stream, and in seconds after frame 0. It follows into other processes
-    where they can read the source too. Raises `DamagedStreamError`."""
+class TimedStream:
+    """Times in ticks of the stream, and in seconds after frame 0. Raises `DamagedStreamError`."""
 
     def __init__(self, source: Source, limits: Limits) -> None:
-        super().__init__()
         self.name = as_name(source) or name_of(source)
         self._source = bytes(source) if isinstance(source, bytearray | memoryview) else source
         self._limits = limits
@@ -35,7 +32,6 @@ class TimedStream(Shared):
         if (path := as_name(self._source)) is not None and not is_uri(path):
             # Other processes and later calls may have another working folder.
             self._source = absolute_path(local_path(path))
-        self.follows = isinstance(self._source, str | os.PathLike | bytes)
         self._starts = [gop.first_frame for gop in self._gops]
         self._times: dict[int, list[int]] = {}
         if not self._gops:
@@ -44,12 +40,10 @@ class TimedStream(Shared):
     def __len__(self) -> int:
         return self._starts[-1] + self._gops[-1].frames
 
-    @in_turn
     def _seconds(self, number: int) -> float:
         """When a frame is shown, after the first one."""
         return float((self.pts_of(number) - self.pts_of(0)) * self.header.format.time_base)
 
-    @in_turn
     def pts_of(self, number: int) -> int:
         """Timestamp of a frame in ticks; that of the frame after the last is when the last ends."""
         at = bisect_right(self._starts, min(number, len(self) - 1)) - 1
@@ -66,7 +60,6 @@ class TimedStream(Shared):
             return self._times[at][-1]
         return self._times[at][number - self._starts[at]]
 
-    @in_turn
     def number_at(self, seconds: float, just_before: bool = False) -> int:
         """Number of the frame on screen `seconds` after the first one, or just before that time.
         Raises `IndexError` before the first frame and after the last."""
@@ -88,7 +81,6 @@ class TimedStream(Shared):
         search = bisect_left if just_before else bisect_right
         return search(range(len(self)), pts, key=lambda n: Fraction(self.pts_of(n))) - 1
 
-    @in_turn
     def cut_at(self, seconds: Fraction) -> tuple[int, int, bool]:
         """Where a part begins or ends: the first frame shown `seconds` after frame 0 or later, the
         tick of the cut, and whether the frame before is on screen until then."""
@@ -100,7 +92,6 @@ class TimedStream(Shared):
             return number, math.ceil(wanted), True
         return number, begin, False
 
-    @in_turn
     def first_at(self, seconds: Fraction) -> int:
         """The first frame shown `seconds` after frame 0 or later. Raises `UsageError` for none."""
         number = self.cut_at(seconds)[0]

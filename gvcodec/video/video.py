@@ -18,7 +18,6 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.painter.look import check_look
 from gvcodec.types import HDR_TRANSFERS
-from gvcodec.util.sharing import Shared, in_turn, steps_in_turn
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
 from gvcodec.video.timed_stream import TimedStream
 
@@ -39,13 +38,12 @@ class Video(TimedStream):
 
     `source`: a path, bytes, or an object with `read(size)` and `seek(offset, whence)` that gives
     bytes, as `open(…, "rb")` or fsspec make it. The object stays the caller's: it is not closed,
-    nothing else should move it meanwhile, and a video of it does not follow into a child process.
+    nothing else should move it meanwhile, and a video of it is for one process.
     Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
 
-    Threads may share it: one of them decodes at a time, and a slice or a list is read as a whole.
-    One `Video` for each thread is faster. It can be pickled, and goes on in a child process made
-    by `fork`.
+    One thread uses a video at a time: each thread and each child process opens its own. A pickled
+    video of a path or of bytes opens its source anew, as workers of data loaders do.
     """
 
     def __init__(
@@ -110,21 +108,8 @@ class Video(TimedStream):
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes: everything but the decoder."""
-        state = self.__dict__ | {"_decoder": None, "_pending": iter(()), "_at": (-1, 0)}
-        del state["_turn"]
-        return state
+        return self.__dict__ | {"_decoder": None, "_pending": iter(()), "_at": (-1, 0)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        Shared.__init__(self)
-        self.__dict__.update(state)
-
-    def after_fork(self) -> None:
-        """A child process opens the stream anew."""
-        super().after_fork()
-        if self.follows:
-            self.close()
-
-    @in_turn
     def close(self) -> None:
         """Let go of the decoder; the next access makes a new one."""
         self._decoder, self._pending, self._at = None, iter(()), (-1, 0)
@@ -212,7 +197,6 @@ class Video(TimedStream):
             raise IndexError(f"{self.name}: has no frame {index}, it has {len(self)}")
         return number
 
-    @steps_in_turn
     def _decode(self, numbers: Sequence[int]) -> Iterator[tuple[int, DecodedFrame]]:
         """Frames by number, which have to increase."""
         for number in numbers:
@@ -261,7 +245,6 @@ class Video(TimedStream):
                 f"{self.name}: GOP at frame {gop.first_frame}: {error}"
             ) from error
 
-    @in_turn
     def _stack(self, numbers: Sequence[int]) -> Array:
         fmt = self.header.format
         images = np.empty((len(numbers), fmt.height, fmt.width, 3), self._dtype)

@@ -37,7 +37,6 @@ from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
 from gvcodec.util.scene_cuts import GopStarts
-from gvcodec.util.sharing import Shared, in_turn, keep
 
 #: Width and height that SVT-AV1 takes.
 _AV1_MOST = (16384, 8704)
@@ -149,7 +148,7 @@ class StandardEncoder:
         return coded
 
 
-class StandardDecoder(Shared):
+class StandardDecoder:
     """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
     for parallel work."""
 
@@ -161,7 +160,6 @@ class StandardDecoder(Shared):
         threads: int = 0,
         low_delay: bool = False,
     ) -> None:
-        super().__init__()
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._codec = codec
         self._size = self._resampler.coded_width, self._resampler.coded_height
@@ -169,11 +167,6 @@ class StandardDecoder(Shared):
         self._holds_back = standard_of(codec).holds_back
         self._pending_frames = 0
 
-    def after_fork(self) -> None:
-        super().after_fork()
-        keep(self._decoder)
-
-    @in_turn
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
         packet = unit_of(self._codec, payload, *self._size)
@@ -184,7 +177,6 @@ class StandardDecoder(Shared):
         self._pending_frames += 1
         return base_frames + self._decode(packet)
 
-    @in_turn
     def flush(self) -> list[Planes]:
         """Release the rest. Raises `DamagedStreamError` where frames are missing."""
         base_frames = self._decode(None)
@@ -195,7 +187,6 @@ class StandardDecoder(Shared):
             )
         return base_frames
 
-    @in_turn
     def abandon(self) -> None:
         with contextlib.suppress(av.FFmpegError):
             self._decoder.flush_buffers()
