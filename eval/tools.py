@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import CALLERS_PATH
+from gvcodec.media.ffmpeg import holds
 from gvcodec.util.process import leave_realtime
 
 
@@ -48,16 +49,9 @@ def ffmpeg_version() -> str:
     return text.split("\n", 1)[0].split(" Copyright", 1)[0].removeprefix("ffmpeg version ")
 
 
-@functools.cache
 def ffmpeg_has(kind: str, name: str) -> bool:
-    """Whether ffmpeg lists `name` among its `kind` ("filters" or "encoders")."""
-    text = subprocess.run(
-        [ffmpeg(), "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=True
-    ).stdout
-    return any(
-        len(words) > 1 and words[1] == name
-        for words in (line.split() for line in text.splitlines())
-    )
+    """Whether ffmpeg has an "encoder" or a "filter" of this name."""
+    return holds(ffmpeg(), kind, name)
 
 
 _running: set[subprocess.Popen[str]] = set()

@@ -5,8 +5,9 @@ files describe (`external`); `codec` defines their interface.
 from __future__ import annotations
 
 from eval.codecs import external, ours, peers
-from eval.codecs.codec import ENDLESS, Codec, Options
+from eval.codecs.codec import Codec, Options
 from eval.tools import EvalError
+from gvcodec.compare.peers import ENDLESS
 
 __all__ = ["ENDLESS", "Codec", "Options", "resolve"]
 

@@ -23,9 +23,7 @@ from typing import Any
 
 from eval.tools import EvalError, digest, ffmpeg
 from eval.video import Clip
-
-#: Frames between intra frames when there is to be only the first one.
-ENDLESS = 9999
+from gvcodec.compare.peers import ENDLESS
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from eval.codecs.codec import ENDLESS, Codec, Options
+from eval.codecs.codec import Codec, Options
 from eval.tools import EvalError, run_command
+from gvcodec.compare.peers import ENDLESS
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose content decides what gvcodec writes and shows.

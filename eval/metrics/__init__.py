@@ -113,7 +113,7 @@ def missing(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name in NETWORKS and (reason := _without_weights()) and not _is_published(name):
             found[name] = reason
-        if name in filters.FILTERS and not ffmpeg_has("filters", filters.FILTERS[name]):
+        if name in filters.FILTERS and not ffmpeg_has("filter", filters.FILTERS[name]):
             found[name] = (
                 f"this ffmpeg has no {filters.FILTERS[name]}: pip install imageio-ffmpeg==0.8.1"
             )

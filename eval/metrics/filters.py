@@ -23,7 +23,7 @@ def apply_filter(
     """Runs one of ffmpeg's filters that compare two videos of this frame rate, in `folder`: in
     names of files a filter takes colons and quotes for its own. Raises EvalError."""
     name = text.split("=")[0]
-    if not ffmpeg_has("filters", name):
+    if not ffmpeg_has("filter", name):
         raise EvalError(
             f"this ffmpeg has no filter {name}: install imageio-ffmpeg==0.8.1 or leave {name} out"
         )

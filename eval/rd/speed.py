@@ -27,12 +27,13 @@ from eval.codecs.peers import make
 from eval.report.speed_table import speed_table
 from eval.tools import EvalError, digest, markdown, read_json, run_command, write_json, write_text
 from eval.video import Clip
+from gvcodec.compare.peers import PEERS as ENCODERS
 from gvcodec.config import SPEEDS
 
 _CODECS = [f"gvcodec:speed={speed}:by=small" for speed in SPEEDS]
 #: Peers beside gvcodec in their random-access form, each at the quality number where a search for
-#: rates begins: presets.
-PEERS = {"svtav1": ("-preset", "4"), "x265": ("-preset", "slow"), "vvenc": ("-preset", "medium")}
+#: rates begins: presets, those of `gvcodec compare`.
+PEERS = {name: ENCODERS[name].presets["compare"] for name in ("svtav1", "x265", "vvenc")}
 #: A rate–distortion run measures speed on the first frames only.
 FRAMES_IN_RD = 6
 #: A program that runs its arguments and prints wall seconds, processor seconds, and the memory

@@ -3,7 +3,7 @@
     made = compare(Path("film.mp4"), Path("film.gvc"), ["x265", "svtav1"])
     Path("film.html").write_text(made.html, encoding="utf-8")
 
-`peers` codes with the encoders that PyAV carries, `page` shows pictures, figures and bytes.
+`peers` codes with the encoders of the program `ffmpeg`, `page` shows pictures, figures and bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from gvcodec.compare.peers import PEERS, Coded, encode_at
 from gvcodec.edit.verify import Originals
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
+from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
@@ -56,12 +57,14 @@ def compare(
     """Compare what `decode` shows of `stream` with `peers` at the bytes of its video.
 
     `say` gets a line for each codec when it is done, `watch` how far a peer is. `input_options`:
-    what the source does not state itself. Raises `UsageError` for an unknown peer, a source of
-    other frames, or a clip too long to hold in memory; `MediaError`, `DamagedStreamError`.
+    what the source does not state itself. Raises `UsageError` for a peer that is unknown or that
+    no ffmpeg holds, a source of other frames, or a clip too long to hold in memory; `MediaError`,
+    `DamagedStreamError`.
     """
     for name in peers:
         if name not in PEERS:
             raise UsageError(f"no encoder {name} to compare with; there are {', '.join(PEERS)}")
+        find_ffmpeg(PEERS[name].library)
     with open(stream, "rb") as file:
         reader = Reader(file, name_of(stream))
         fmt = reader.header.format

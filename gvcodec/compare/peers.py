@@ -1,76 +1,182 @@
-"""Other encoders at a given number of bytes: x264, x265 and SVT-AV1, through PyAV.
+"""Other encoders, through the program `ffmpeg`: a table of them, and their pictures at a given
+number of bytes.
 
-Sizes count packets without a container. Each encoder runs at a CRF that `gvcodec.rate.bracket`
-finds.
+Streams are elementary and without SEI texts. At a number of bytes each encoder runs at a quality
+number that `gvcodec.rate.bracket` finds, in its random-access form.
 """
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import av
 
+from gvcodec.errors import MediaError
+from gvcodec.media.ffmpeg import Process, find_ffmpeg, raw_input
 from gvcodec.media.output import POOL_PIXELS
-from gvcodec.media.planes import Scaler, frame_from_planes, planes_from_frame
+from gvcodec.media.planes import Scaler, planes_from_frame, samples_of
 from gvcodec.rate.bracket import Bracket
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.process import quiet_svt
+from gvcodec.util.file_io import work_folder
 
 Result = TypeVar("Result")
 
+#: Frames between intra frames where there is to be only the first one.
+ENDLESS = 9999
 #: More than the wanted bytes a peer may have, and the least where the search ends.
 SLACK, _NEAR = 1.02, 0.985
 _FINEST, STEPS = 10.0, 7
-#: SVT-AV1 crashes on smaller pictures.
+#: Smaller pictures are not tried at half size: SVT-AV1 may not take them.
 _SMALLEST = 64
-#: Steps of CRF that halve the bytes, as a first guess.
+#: Steps of the quality number that halve the bytes, as a first guess.
 _HALVES = 6.0
+#: A period that no clip reaches: a multiple of every GOP size, by which VVenC lays out its
+#: hierarchy.
+_NEVER = 1 << 20
+#: x265 takes no more threads of frames.
+_MOST_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`library`, `decoder`: FFmpeg's names; `coarsest`: end of its CRF, `unit`: its step;
-    `parameters`: the option of FFmpeg that holds CRF, "" = its own."""
+    """An encoder: `library` of FFmpeg, options common to both forms and of each, `presets` by the
+    names "compare" (`gvcodec compare`), "conditions" and "fast" (evaluation), `muxer` of its
+    elementary stream. Options hold `{q}`, `{keyint}`, `{threads}`, `{single}`, `{period}`.
 
-    title: str
+    `single` goes in for `{single}` where only the first frame is to be intra, and `{period}` is the
+    encoder's own intra period. `quality_range`: finest and coarsest quality number, `unit`: its
+    step."""
+
+    label: str
     library: str
-    decoder: str
-    options: dict[str, str]
-    coarsest: float
-    unit: float
-    parameters: str = ""
+    muxer: str
+    quality_range: tuple[int, int]
+    presets: dict[str, tuple[str, ...]]
+    common: tuple[str, ...]
+    low: tuple[str, ...]
+    random: tuple[str, ...]
+    unit: float = 1.0
+    single: str = ""
+
+    @property
+    def title(self) -> str:
+        """With the preset of `gvcodec compare`: "x265, preset slow"."""
+        return f"{self.label}, {' '.join(self.presets['compare']).removeprefix('-')}"
+
+    def options(
+        self,
+        form: Literal["low", "random"],
+        keyint: int = ENDLESS,
+        *,
+        scene_cuts: bool = False,
+    ) -> list[str]:
+        """Options of a form, low delay or random access, for an intra period; `{q}`, `{keyint}` and
+        `{threads}` are left to fill in. `scene_cuts`: the encoder may place more intra frames."""
+        only_first = keyint == ENDLESS
+        single = self.single if only_first and not scene_cuts else ""
+        period = str(_NEVER if only_first else keyint)
+        return [
+            word
+            for template in (*self.common, *(self.low if form == "low" else self.random))
+            for word in template.replace("{single}", single).replace("{period}", period).split()
+        ]
 
 
-#: Slow presets: a comparison need not run in real time.
+_X265 = (
+    "log-level=none:info=0:pools={threads}:frame-threads={threads}:open-gop=0"
+    ":keyint={keyint}{single}"
+)
+#: FFmpeg's own CRF ends at 63, SVT-AV1's at 70.
+_SVT = "lp={threads}:keyint={keyint}:crf={q}"
+#: ffmpeg's `-g` does not reach VVenC, which then takes about a second. No threads of its own: with
+#: any, libvvenc gives nothing at all where the video ends before its first frame is out.
+_VVENC = "threads=0:intraperiod={period}"
+
 PEERS = {
     "x264": Peer(
-        "x264, preset slow",
+        "x264",
         "libx264",
         "h264",
-        {"preset": "slow", "x264-params": "keyint=9999"},
-        51.0,
-        0.01,
+        (10, 51),
+        {
+            "compare": ("-preset", "slow"),
+            "conditions": ("-preset", "veryslow"),
+            "fast": ("-preset", "medium"),
+        },
+        (
+            *("-threads", "{threads}", "-crf", "{q}", "-g", "{keyint}"),
+            *("-bsf:v", "filter_units=remove_types=6"),
+            "{single}",
+        ),
+        ("-bf", "0"),
+        (),
+        unit=0.01,
+        single="-sc_threshold 0",
     ),
     "x265": Peer(
-        "x265, preset slow",
+        "x265",
         "libx265",
         "hevc",
-        {"preset": "slow", "x265-params": "log-level=none:keyint=-1:info=0"},
-        51.0,
-        0.01,
+        (10, 51),
+        {
+            "compare": ("-preset", "slow"),
+            "conditions": ("-preset", "veryslow"),
+            "fast": ("-preset", "medium"),
+        },
+        ("-crf", "{q}", "-x265-params"),
+        (f"{_X265}:bframes=0",),
+        (_X265,),
+        unit=0.01,
+        single=":scenecut=0",
     ),
     "svtav1": Peer(
-        "SVT-AV1, preset 4",
+        "SVT-AV1",
         "libsvtav1",
-        "libdav1d",
-        {"preset": "4", "svtav1-params": "keyint=-1"},
-        70.0,  # FFmpeg's own option ends at 63
-        1.0,
-        "svtav1-params",
+        "obu",
+        (1, 70),
+        {
+            "compare": ("-preset", "4"),
+            "conditions": ("-preset", "4"),
+            "fast": ("-preset", "8"),
+        },
+        ("-svtav1-params",),
+        (f"pred-struct=1:{_SVT}",),
+        (_SVT,),
+    ),
+    "aom": Peer(
+        "libaom",
+        "libaom-av1",
+        "obu",
+        (1, 63),
+        {
+            "compare": ("-cpu-used", "4"),
+            "conditions": ("-cpu-used", "4"),
+            "fast": ("-cpu-used", "6"),
+        },
+        ("-threads", "{threads}", "-crf", "{q}", "-b:v", "0", "-g", "{keyint}", "{single}"),
+        ("-lag-in-frames", "0"),
+        (),
+        single="-keyint_min {keyint}",
+    ),
+    "vvenc": Peer(
+        "VVenC",
+        "libvvenc",
+        "vvc",
+        (12, 63),
+        {
+            "compare": ("-preset", "medium"),
+            "conditions": ("-preset", "slow"),
+            "fast": ("-preset", "faster"),
+        },
+        ("-qp", "{q}", "-vvenc-params"),
+        (f"{_VVENC}:gopsize=8:picreordering=0:decodingrefreshtype=none",),
+        (f"{_VVENC}:decodingrefreshtype=idr",),
     ),
 }
 
@@ -102,14 +208,14 @@ def encode_at(
         small = frames if scale == 1 else [down.apply(planes) for planes in frames]
         up = Scaler(down.format, (fmt.width, fmt.height))
 
-        def coded(crf: float) -> tuple[int, Coded]:
+        def coded(quality: float) -> tuple[int, Coded]:
             nonlocal attempts
             attempts += 1
             seen = partial(watch, attempts)
-            made = encode(name, small, down.format, crf, watch=seen)  # noqa: B023
+            made = encode(name, small, down.format, quality, watch=seen)  # noqa: B023
             return sum(made.sizes), made
 
-        found, made = nearest(coded, size, PEERS[name].coarsest, PEERS[name].unit)
+        found, made = nearest(coded, size, PEERS[name].quality_range[1], PEERS[name].unit)
         if found <= SLACK * size:
             shown = made.frames if scale == 1 else [up.apply(planes) for planes in made.frames]
             return Coded(made.sizes, shown, scale)
@@ -120,12 +226,12 @@ def nearest(
     coded: Callable[[float], tuple[int, Result]], size: int, coarsest: float, unit: float = 0.01
 ) -> tuple[int, Result]:
     """The most bytes within `SLACK` of `size`, else the coarsest. `coded`: (bytes, result) of a
-    CRF."""
+    quality number."""
     bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
     best: tuple[int, Result] | None = None
-    for crf in itertools.islice(bracket, STEPS + 1):
-        found = coded(crf)
-        bracket.known[crf] = math.log(found[0] / size)
+    for quality in itertools.islice(bracket, STEPS + 1):
+        found = coded(quality)
+        bracket.known[quality] = math.log(found[0] / size)
         if best is None or best[0] < found[0] <= SLACK * size:
             best = found
         if _NEAR * size <= best[0] <= SLACK * size:
@@ -138,33 +244,39 @@ def encode(
     name: str,
     frames: Sequence[Planes],
     fmt: VideoFormat,
-    crf: float,
-    threads: int = 0,
+    quality: float,
     watch: Callable[[int], None] = lambda done: None,
 ) -> Coded:
-    """Code frames by peer `name` and decode them; `watch` gets how many went in."""
+    """Code frames by peer `name` and decode them; `watch` gets how many went in. Raises
+    `UsageError` without an ffmpeg that has the encoder, `MediaError` when it fails."""
     peer = PEERS[name]
-    quiet_svt()
-    encoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.library, "w"))
-    encoder.width, encoder.height = fmt.width, fmt.height
-    encoder.framerate, encoder.time_base = fmt.frame_rate, 1 / fmt.frame_rate
-    encoder.pix_fmt = "yuv420p" if fmt.bit_depth == 8 else "yuv420p10le"
     # x265 crashes on small pictures now and then where it has a pool of threads.
-    encoder.thread_count = 1 if fmt.width * fmt.height < POOL_PIXELS else threads
-    shown_crf = f"{crf:.2f}" if peer.unit < 1 else str(round(crf))
-    encoder.options = peer.options | (
-        {peer.parameters: f"{peer.options[peer.parameters]}:crf={shown_crf}"}
-        if peer.parameters
-        else {"crf": shown_crf}
-    )
-    packets = []
-    for number, planes in enumerate(frames):
-        frame = frame_from_planes(planes, fmt.bit_depth)
-        frame.pts = number
-        packets += encoder.encode(frame)
-        watch(number + 1)
-    packets += encoder.encode(None)
-    decoder = cast("av.VideoCodecContext", av.CodecContext.create(peer.decoder, "r"))
-    shown = [f for packet in packets for f in decoder.decode(av.Packet(bytes(packet)))]
-    shown += decoder.decode(None)
-    return Coded([packet.size for packet in packets], [planes_from_frame(f) for f in shown])
+    small = fmt.width * fmt.height < POOL_PIXELS
+    values = {
+        "q": f"{quality:.2f}" if peer.unit < 1 else str(round(quality)),
+        "keyint": ENDLESS,
+        "threads": 1 if small else min(os.cpu_count() or 1, _MOST_THREADS),
+    }
+    options = [word.format_map(values) for word in peer.options("random", scene_cuts=True)]
+    program = find_ffmpeg(peer.library)
+    with work_folder() as folder:
+        stream = str(Path(folder, f"stream.{peer.muxer}"))
+        words = [
+            *raw_input(fmt.width, fmt.height, fmt.frame_rate, fmt.bit_depth),
+            *("-i", "pipe:0", "-fps_mode", "passthrough"),
+            *("-c:v", peer.library, *peer.presets["compare"], *options),
+            *("-f", peer.muxer, stream),
+        ]
+        process = Process(program, words, peer.library)
+        for number, planes in enumerate(frames):
+            process.write(samples_of(planes, fmt.bit_depth))
+            process.flush()
+            watch(number + 1)
+        process.finish()
+        with av.open(stream, format=peer.muxer) as container:
+            sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+        with av.open(stream, format=peer.muxer) as container:
+            shown = [planes_from_frame(frame) for frame in container.decode(video=0)]
+    if len(shown) != len(frames):
+        raise MediaError(f"{peer.label} coded {len(shown)} of {len(frames)} frames")
+    return Coded(sizes, shown)

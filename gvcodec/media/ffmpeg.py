@@ -14,6 +14,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import IO, NoReturn
 
 from gvcodec.errors import MediaError, UsageError
@@ -37,7 +38,7 @@ def find_ffmpeg(name: str, kind: str = "encoder") -> str:
     """Path of the first program that holds an encoder or a filter of this name. Raises
     `UsageError`."""
     for program in _candidates():
-        if _holds(program, kind, name):
+        if holds(program, kind, name):
             return program
     if named := os.environ.get(FFMPEG_VARIABLE):
         raise UsageError(f"{named} has no {kind} {name}")
@@ -46,6 +47,22 @@ def find_ffmpeg(name: str, kind: str = "encoder") -> str:
         f"{what} by an ffmpeg with {name}: pip install imageio-ffmpeg, or name one in "
         f"${FFMPEG_VARIABLE}"
     )
+
+
+@functools.cache
+def holds(program: str, kind: str, name: str) -> bool:
+    """Whether a program lists an "encoder" or a "filter" of this name."""
+    lines = run_ffmpeg(program, f"-{kind}s").stdout.splitlines()
+    return any(line.split()[1:2] == [name] for line in lines)
+
+
+def raw_input(width: int, height: int, rate: Fraction, bit_depth: int) -> list[str]:
+    """Words before `-i` for planar 4:2:0 of 8 or 10 bits, as `planes.samples_of` gives it."""
+    layout = "yuv420p" if bit_depth == 8 else "yuv420p10le"
+    return [
+        *("-probesize", "32", "-analyzeduration", "0"),
+        *("-f", "rawvideo", "-pix_fmt", layout, "-s", f"{width}x{height}", "-r", str(rate)),
+    ]
 
 
 @functools.cache
@@ -194,8 +211,3 @@ def _find_carried() -> str | None:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
         return None
-
-
-@functools.cache
-def _holds(program: str, kind: str, name: str) -> bool:
-    return f" {name} " in run_ffmpeg(program, f"-{kind}s").stdout

@@ -259,6 +259,12 @@ def frame_from_planes(
     return frame
 
 
+def samples_of(planes: Planes, bit_depth: int) -> bytes:
+    """A frame as planar samples, one after the other: 8 bits, or 10 bits in two bytes."""
+    samples = [to_eight_bits(plane) if bit_depth == 8 else plane for plane in planes]
+    return b"".join(plane.tobytes() for plane in samples)
+
+
 def to_eight_bits(plane: Plane) -> NDArray[np.uint8]:
     """10-bit samples rounded to 8 bits (half up)."""
     rounded = np.minimum(plane, 1021)

@@ -17,11 +17,6 @@ _LARGE = 1 << 20
 _LARGEST = 32 << 20
 
 
-def quiet_svt() -> None:
-    """SVT-AV1 prints its settings unless forbidden, before its own options are read."""
-    os.environ.setdefault("SVT_LOG", "0")
-
-
 def let_threads_sleep() -> None:
     """OpenMP threads of torch spin while they wait. On a machine with anything else to do that
     costs up to fifteen times the time of the work itself (two cores), sleeping costs nothing. Read

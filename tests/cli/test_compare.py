@@ -14,6 +14,7 @@ from gvcodec.compare import PEERS, compare, tell_nearest
 from gvcodec.compare.distance import distances
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import encode, encode_at
+from gvcodec.errors import UsageError
 from gvcodec.media.planes import Scaler
 from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import write_clip
@@ -41,16 +42,26 @@ def test_a_peer_has_no_more_bytes_than_it_may(name: str, clip: list[Planes]) -> 
 @pytest.mark.parametrize("name", ["x265", "svtav1"])
 def test_a_peer_that_does_not_reach_the_rate_is_coded_at_half_size(name: str) -> None:
     fmt, film = replace(FORMAT, width=192, height=160), moving_texture(192, 160, 6)
-    least = sum(encode(name, film, fmt, PEERS[name].coarsest).sizes)
+    coarsest = PEERS[name].quality_range[1]
+    least = sum(encode(name, film, fmt, coarsest).sizes)
     down = Scaler(fmt, Fraction(1, 2))
     smaller = [down.apply(planes) for planes in film]
-    size = (least + sum(encode(name, smaller, down.format, PEERS[name].coarsest).sizes)) // 2
+    size = (least + sum(encode(name, smaller, down.format, coarsest).sizes)) // 2
     seen: list[tuple[int, int]] = []
     coded = encode_at(name, film, fmt, size, lambda *at: seen.append(at))
     assert coded is not None and coded.scale == Fraction(1, 2) and sum(coded.sizes) <= 1.02 * size
     assert coded.frames[0][0].shape == (160, 192)
     assert np.corrcoef(coded.frames[3][0].ravel(), film[3][0].ravel())[0, 1] > 0.2
     assert seen[:6] == [(1, done) for done in range(1, 7)] and seen[-1][0] > 1
+
+
+def test_an_ffmpeg_without_the_encoder_is_named(film: Path, tmp_path, monkeypatch) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("GVCODEC_FFMPEG", str(program))
+    with pytest.raises(UsageError, match="has no encoder libx265"):
+        compare(film, tmp_path / "film.gvc", ["x265"])
 
 
 def test_the_sentence_says_who_is_nearest_whoever_it_is() -> None:

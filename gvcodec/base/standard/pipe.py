@@ -16,8 +16,8 @@ from typing import IO, NoReturn
 
 import av
 
-from gvcodec.media.ffmpeg import Process
-from gvcodec.media.planes import to_eight_bits
+from gvcodec.media.ffmpeg import Process, raw_input
+from gvcodec.media.planes import samples_of
 from gvcodec.types import Colour, Planes
 from gvcodec.util.process import leave_realtime
 
@@ -62,7 +62,6 @@ class PipeEncoder:
         units_of: Callable[[IO[bytes]], Iterator[bytes]],
         lag: int | None,
     ) -> None:
-        layout = "yuv420p" if bit_depth == 8 else "yuv420p10le"
         # Tags of the input: as tags of the output they would make ffmpeg convert.
         tags = {
             "color_range": 2 if colour.full_range else 1,
@@ -72,12 +71,11 @@ class PipeEncoder:
         }
         self._program, self._encoder = program, words[words.index("-c:v") + 1]
         self._words = [
-            *("-probesize", "32", "-analyzeduration", "0"),
-            *("-f", "rawvideo", "-pix_fmt", layout, "-s", "{}x{}".format(*size), "-r", str(rate)),
+            *raw_input(*size, rate, bit_depth),
             *(word for name, code in tags.items() for word in (f"-{name}", str(code))),
             *("-i", "pipe:0", "-fps_mode", "passthrough", "-flush_packets", "1", *words, "pipe:1"),
         ]
-        self._eight_bits, self._units_of, self._lag = bit_depth == 8, units_of, lag
+        self._bit_depth, self._units_of, self._lag = bit_depth, units_of, lag
         self._gops: deque[_Gop] = deque()
 
     def encode(self, planes: Planes, key: bool = False) -> list[tuple[bytes, bool]]:
@@ -88,8 +86,7 @@ class PipeEncoder:
                 self._gops[-1].close_input()
             units += self._finish(1 if self._lag is None else 0)
             self._gops.append(_Gop(self._program, self._words, self._encoder, self._units_of))
-        samples = [to_eight_bits(plane) if self._eight_bits else plane for plane in planes]
-        self._gops[-1].send(b"".join(plane.tobytes() for plane in samples))
+        self._gops[-1].send(samples_of(planes, self._bit_depth))
         while len(self._gops) > 1 and self._gops[0].is_done:
             units += self._finish(len(self._gops) - 1)
         return units + list(self._gops[0].ready(self._lag))
