@@ -38,9 +38,9 @@ def summarize(
     progress: Mode = "none",
 ) -> Summarized:
     """Add vectors for search to a stream: to `output`, or without one to `source` itself.
-    `embedder`: "small", "lp" or "clip:MODEL:WEIGHTS"; `rate`: vectors a frame (None: as many as
-    take 1 % of the file). Raises `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`,
-    `WrongModelError`."""
+    `embedder`: "small", "lp", or one that `gvcodec.retrieval.embedders.register` added; `rate`:
+    vectors a frame (None: as many as take 1 % of the file). Raises `UsageError`, `MediaError`,
+    `DamagedStreamError`, `LimitError`, `WrongModelError`."""
     name = os.fspath(source)
     chosen, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
@@ -70,10 +70,11 @@ def search(
 
     Frames around the best `exact` of them are decoded to find the exact frame; the others, and all
     moments of a query "FILE@TIME" whose vector is stored, are known to within the distance of a
-    summary's vectors. `query`: a picture, a video, "FILE@1:15", or words with an `embedder` for
-    them. `files`: streams and folders of them. `ranking`: "cosine", or "qc" for attention inside
-    short segments (`gvcodec.retrieval.ranking`). Raises `UsageError`, `WrongModelError`,
-    `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be searched.
+    summary's vectors. `query`: a picture, a video, "FILE@1:15", or words with a registered
+    `embedder` that takes them. `files`: streams and folders of them. `ranking`: "cosine", or "qc"
+    for attention inside short segments (`gvcodec.retrieval.ranking`). Raises `UsageError`,
+    `WrongModelError`, `MissingFileError`, `MediaError`, `DamagedStreamError` where no file could be
+    searched.
     """
     named = [files] if as_name(files) is not None else list(files)  # type: ignore[arg-type]
     names = [str(as_name(name)) for name in named]

@@ -49,7 +49,7 @@ COMMANDS = {
     "info": "check a stream and print what it holds",
     "play": "watch a stream in the browser",
     "repair": "save what is left of a damaged or cut-off stream",
-    "search": "find moments by a picture, a clip, a time or words",
+    "search": "find moments by a picture, a clip or a time",
     "summarize": "add a summary for search to a stream",
     "verify": "decode and verify a stream, optionally against its source",
 }

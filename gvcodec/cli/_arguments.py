@@ -93,7 +93,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add_options(parser, Limits)
 
 
-EMBEDDERS = "small, lp (latent tokens, torch), or clip:MODEL:WEIGHTS of open_clip_torch"
+EMBEDDERS = "small, or lp (latent tokens, torch)"
 
 
 def use_threads(threads: int) -> None:

@@ -18,11 +18,7 @@ EXAMPLES = ("search still.jpg streams/", "search film.gvc@1:15 streams/ -k 10 --
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "query",
-        metavar="QUERY",
-        help="picture, video, FILE@TIME, or words with an embedder for them",
-    )
+    add("query", metavar="QUERY", help="picture, video, or FILE@TIME")
     add("inputs", nargs="+", metavar="FILE", help="streams with summaries, or folders of them")
     add("-k", type=integer(1, 1000), default=5, metavar="N", help="moments to show (5)")
     add(
@@ -39,8 +35,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="rank by cosines in order, or by the query's attention within short segments (cosine)",
     )
     add("--json", action="store_true", help="as JSON")
-    words = f"{EMBEDDERS}, for words too (what the files were summarised by)"
-    add("--embedder", metavar="NAME", help=words)
+    add(
+        "--embedder",
+        metavar="NAME",
+        help=f"{EMBEDDERS}; by default what the files were summarised by",
+    )
     add_threads(parser)
 
 

@@ -5,10 +5,9 @@ bytes.
         download, NumPy alone
     lp      LP-Comp of XComp on the tokenizer's latent tokens (`gvcodec.retrieval.lp_comp`),
         torch
-    clip    a CLIP model of open_clip_torch (extra `clip`), weights by path:
-        `clip:ViT-B-32:/models/vit-b-32.safetensors`; words too
 
-`register` adds a maker of another one. What one needs is imported when it is made. Raises
+`register` adds a maker of another one, which may take words: `examples/search_by_words.py` has one
+for CLIP models. What one needs is imported when it is made. Raises
 `WrongModelError` (exit code 4) for a missing file or package, `UsageError` for a query that it
 cannot take.
 """
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from gvcodec.errors import INSTALL_TORCH, UsageError, WrongModelError
 from gvcodec.media.planes import planes_from_rgb
 from gvcodec.models import GUIDE, GVC1D_SMALL, LP_COMP, SUMMARY, model_id
-from gvcodec.retrieval.compressor import DIM, Compressor, lengthen
+from gvcodec.retrieval.compressor import DIM, Compressor
 from gvcodec.retrieval.ranking import Attention
 from gvcodec.util.torch_settings import usual_torch
 
@@ -71,8 +70,8 @@ class _OfPictures:
     def query(self: Any, asked: Pictures | str) -> Vectors:
         if isinstance(asked, str):
             raise UsageError(
-                f"embedder {self.name} takes pictures, not words; "
-                "summaries made with --summary clip:MODEL:WEIGHTS take both"
+                f"embedder {self.name} takes pictures, not words; one of your own may take both "
+                "(gvcodec.retrieval.embedders.register)"
             )
         vectors: Vectors = self.compress(self.frames(asked))
         return vectors
@@ -156,53 +155,7 @@ class Lp(_OfPictures):
             return self.model(self._torch.as_tensor(np.asarray(tokens, np.float32))).numpy()
 
 
-class Clip:
-    """The image and text towers of a CLIP model. A picture has one token."""
-
-    #: Integers of about 5.
-    step = 19
-
-    def __init__(self, model: str, weights: str) -> None:
-        # Versions of open_clip_torch run what a pickle holds.
-        if not Path(weights).is_file() or not weights.endswith(".safetensors"):
-            raise WrongModelError(f"{weights}: no such file of weights (.safetensors)")
-        try:
-            import open_clip
-            import torch
-        except ImportError:
-            raise WrongModelError(
-                "open_clip_torch is not installed: pip install 'gvcodec[clip]'"
-            ) from None
-        self._torch, self._words = torch, open_clip.get_tokenizer(model)
-        # Only the file that was named is read.
-        self._model, _, _ = open_clip.create_model_and_transforms(model, pretrained=weights)
-        self._model.eval()
-        self.id = model_id(Path(weights))
-        size = self._model.visual.image_size
-        self.side = size[0] if isinstance(size, tuple) else size
-        self.dim = int(self._model.text_projection.shape[-1])
-        self._mean, self._deviation = (
-            torch.tensor(values).view(1, 3, 1, 1)
-            for values in (self._model.visual.image_mean, self._model.visual.image_std)
-        )
-
-    def frames(self, rgb: Pictures) -> Any:
-        torch = self._torch
-        with torch.inference_mode():
-            x = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
-            return self._model.encode_image((x - self._mean) / self._deviation)[:, None]
-
-    def compress(self, tokens: Any) -> Vectors:
-        return lengthen(tokens[:, 0].numpy())
-
-    def query(self, asked: Pictures | str) -> Vectors:
-        if not isinstance(asked, str):
-            return self.compress(self.frames(asked))
-        with self._torch.inference_mode():
-            return lengthen(self._model.encode_text(self._words([asked])).numpy())
-
-
-_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp, "clip": Clip}
+_makers: dict[str, Callable[..., Embedder]] = {"small": Small, "lp": Lp}
 
 
 def register(name: str, maker: Callable[..., Embedder]) -> None:

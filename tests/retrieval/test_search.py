@@ -1,5 +1,6 @@
 """Summaries: the packet, its place in the file, what tools keep of it, and searching by it."""
 
+import importlib
 import io
 import json
 import sys
@@ -29,7 +30,7 @@ from gvcodec.retrieval.ranking import best, scores
 from gvcodec.retrieval.summary import Summary, quantise
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.clips import make_clip
+from tests.clips import make_clip, write_clip
 from tests.conftest import before_keys, clips_equal, coded, packets_in, rewritten, run
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
@@ -349,20 +350,7 @@ def test_a_checkpoint_for_another_network_is_refused(tmp_path) -> None:
         embedders.make(f"small:{other}")
 
 
-def test_clip_without_its_package_or_weights_is_exit_4(monkeypatch, tmp_path) -> None:
-    monkeypatch.setitem(sys.modules, "open_clip", None)
-    weights = tmp_path / "weights.safetensors"
-    weights.touch()
-    with pytest.raises(WrongModelError, match="open_clip_torch is not installed"):
-        embedders.make(f"clip:ViT-B-32:{weights}")
-    for other in ("/nowhere", str(weights.rename(tmp_path / "weights.bin"))):
-        with pytest.raises(WrongModelError, match="no such file of weights"):
-            embedders.make(f"clip:ViT-B-32:{other}")
-    with pytest.raises(UsageError, match="clip"):
-        embedders.make("clip")
-
-
-def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
+def test_the_example_searches_by_words(monkeypatch, tmp_path, capsys) -> None:
     torch = pytest.importorskip("torch")
 
     class Model:
@@ -386,12 +374,21 @@ def test_clip_takes_pictures_and_words(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", fake)
     weights = tmp_path / "weights.safetensors"
     weights.touch()
-    clip = embedders.make(f"clip:tiny:{weights}")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    example = importlib.import_module("search_by_words")
+    with pytest.raises(WrongModelError, match="no such file of weights"):
+        example.Clip("tiny", "/nowhere")
+    clip = example.Clip("tiny", str(weights))
     assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
         assert vectors.shape == (count, 12)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
+    source = tmp_path / "a.mkv"
+    write_clip(source, FORMAT, make_clip(64, 48, 10), 512)
+    monkeypatch.setattr(sys, "argv", ["", "tiny", str(weights), "a dog", str(source)])
+    example.main()
+    assert " s, frame " in capsys.readouterr().out
 
 
 def test_the_player_shows_the_moments_of_a_summary(tmp_path, scenes: list[Planes]) -> None:
