@@ -32,7 +32,14 @@ def __getattr__(name: str) -> object:
     # Python asks here before it imports a module of the package, too.
     if name != "__all__" and (name[0] == "_" or util.find_spec(f"gvcodec.{name}")):
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
-    public = import_module("gvcodec.public")
+    try:
+        public = import_module("gvcodec.public")
+    except ModuleNotFoundError as error:
+        if error.name != "gvcodec._core":
+            raise
+        from gvcodec.util.programs import NOT_COMPILED
+
+        raise ImportError(NOT_COMPILED, name="gvcodec._core") from None
     if name != "__all__" and name not in public.__all__:
         raise AttributeError(f"module 'gvcodec' has no attribute {name!r}")
     return getattr(public, name)

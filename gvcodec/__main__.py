@@ -14,10 +14,9 @@ def run() -> int:
         _standard_streams.prepare()
         return main()
     except ImportError as error:
-        if error.name != "gvcodec":
+        if error.name != "gvcodec._core":
             raise
-        # A checkout that was never built lies in front of the installed package.
-        print(f"gvcodec: {error}; the program gvcodec, or a build, has it", file=sys.stderr)
+        print(f"gvcodec: {programs.NOT_COMPILED}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("gvcodec: interrupted", file=sys.stderr)

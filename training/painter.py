@@ -26,7 +26,7 @@ from gvcodec import perceptual
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run
+from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run, to_display_rgb
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.psnr import db
 from gvcodec.util.tensors import SMALL, open_device
@@ -159,8 +159,8 @@ class PainterWork(Work):
 
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
-        """LPIPS of both networks, DISTS, PSNR (luma, dB) of base and painted held-out frames, with
-        a sheet of crops; {} without the metrics' weights."""
+        """LPIPS of both networks, DISTS, PSNR (luma, dB) of base and painted held-out frames in 8
+        bits, as files are decoded, with a sheet of crops; {} without the metrics' weights."""
         if not perceptual.find_weights():
             return {}
         metrics: dict[str, nn.Module] = {f"lpips_{n}": perceptual.lpips(n) for n in ("vgg", "alex")}
@@ -173,7 +173,7 @@ class PainterWork(Work):
             wanted = crop_rgb(source, SMALL).clamp(0, 1)
             row = [wanted]
             for name, planes in pictures.items():
-                rgb = crop_rgb(planes, SMALL).clamp(0, 1)
+                rgb = to_display_rgb(planes, SMALL, 8).clamp(0, 1)
                 row.append(rgb)
                 for metric, module in metrics.items():
                     totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))

@@ -8,6 +8,13 @@ anything else: this module uses only what Python itself loads when it starts.
 import os
 import sys
 
+#: Why `gvcodec._core` is not there: a checkout lies in front of the installed package.
+NOT_COMPILED = (
+    f"the compiled part of gvcodec is not in {os.path.dirname(os.path.dirname(__file__))}: Python "
+    "took the source there, not the package that is installed. Start it in another folder, or "
+    "install the checkout by pip install -e ."
+)
+
 
 def leave_working_directory() -> None:
     """Take the working directory and relative folders off `sys.path`, and off $PYTHONPATH and $PATH

@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,26 @@ def test_a_release_says_one_version_everywhere(tmp_path) -> None:
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
     (tmp_path / "CITATION.cff").write_text("version: 9.9.9\n")
     assert len(release.wrongs("", tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "first"),
+    [
+        ("import gvcodec; gvcodec.encode_file", "ImportError: "),
+        ("import runpy; runpy.run_module('gvcodec', run_name='__main__')", "gvcodec: "),
+    ],
+)
+def test_the_source_without_its_compiled_part_says_what_to_do(
+    tmp_path: Path, code: str, first: str
+) -> None:
+    """Python that is started in a checkout after `pip install .` finds the source there."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    shutil.copytree(ROOT / "gvcodec", tmp_path / "gvcodec", ignore=ignored)
+    places = [str(tmp_path), *(place for place in sys.path if place and place != str(ROOT))]
+    start = f"import sys; sys.path[:] = {places!r}; sys.argv[:] = ['gvcodec', 'info', 'a.gvc']; "
+    command = [sys.executable, "-S", "-c", start + code]  # -S: no hook of an editable install
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith(f"{first}the compiled part of gvcodec is not in {tmp_path}")
+    assert first == "ImportError: " or len(done.stderr.splitlines()) == 1
