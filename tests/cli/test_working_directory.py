@@ -12,8 +12,6 @@ import av
 import pytest
 
 import gvcodec
-from gvcodec.errors import WrongModelError
-from gvcodec.retrieval.embedders import Clip
 from gvcodec.util import programs
 from tests.clips import add_video, put_planes
 from tests.conftest import in_process, moving_texture
@@ -147,10 +145,3 @@ def test_programs_are_found_by_absolute_folders(folder: Path, tmp_path, monkeypa
     assert programs.find_program("./ffmpeg") == str(folder / "ffmpeg")  # named with its folder
     monkeypatch.setenv("PATH", os.pathsep.join(["", str(folder)]))
     assert programs.find_program("ffmpeg") == str(folder / "ffmpeg")
-
-
-def test_weights_that_may_be_a_pickle_are_refused(tmp_path) -> None:
-    bad = tmp_path / "bad.pt"
-    bad.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(WrongModelError, match="safetensors"):
-        Clip("ViT-B-32", str(bad))
