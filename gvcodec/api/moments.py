@@ -45,6 +45,7 @@ def summarize(
     chosen, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(open_reader(name))
+        reader.require_unchanged()
         if output is not None:
             stack.enter_context(protect_inputs([name]))
             sink = stack.enter_context(open_sink(output, overwrite))

@@ -12,12 +12,12 @@ packet. One that needs a later version is refused as that (`FormatVersionError`)
 
 from gvcodec.bitstream.header import MAX_PIXELS, MAX_SIDE, SequenceHeader
 from gvcodec.bitstream.packets import Kind, Packet
-from gvcodec.bitstream.reader import ChangedStream, GopEntry, Reader
+from gvcodec.bitstream.reader import NOT_WRITTEN, ChangedStream, GopEntry, Reader
 from gvcodec.bitstream.recovery import Loss, Salvage
 from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.bitstream.writer import HASH_BYTES, Writer
 
 __all__ = [
-    "HASH_BYTES", "MAX_PIXELS", "MAX_SIDE", "ChangedStream", "GopEntry", "Kind", "Loss", "Packet",
+    "HASH_BYTES", "MAX_PIXELS", "MAX_SIDE", "NOT_WRITTEN", "ChangedStream", "GopEntry", "Kind", "Loss", "Packet",
     "PtsDecoder", "PtsEncoder", "Reader", "Salvage", "SequenceHeader", "Writer",
 ]  # fmt: skip

@@ -43,6 +43,10 @@ class GopEntry:
     fitted: bool
 
 
+#: Why nothing is made of a file that another tool changed, but by `repair`.
+NOT_WRITTEN = "is not as it was written; gvcodec repair makes a stream of what is left"
+
+
 class ChangedStream(io.BufferedReader):
     """What is left of a file that is not as it was written. Its base hash is all zeros, unless the
     frames are those of the encoder."""
@@ -78,6 +82,12 @@ class Reader:
         self._number = 0
         self._own: DamagedStreamError | None = None
         self.track_size = 0
+
+    def require_unchanged(self) -> None:
+        """Raises `DamagedStreamError` for a `ChangedStream`: what is made of it would be called
+        right."""
+        if self.changed:
+            raise DamagedStreamError(f"{self.name}: {NOT_WRITTEN}")
 
     def packets(self) -> Iterator[Packet]:
         """All packets but `gop`, `index` and `end` up to the end of the file.

@@ -6,10 +6,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-from gvcodec.bitstream import ChangedStream, Reader
+from gvcodec.bitstream import NOT_WRITTEN, ChangedStream, Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
 from gvcodec.container.opening import open_sink, open_stream
-from gvcodec.container.write import NOT_WRITTEN, ONE_FILE, write_one_file
+from gvcodec.container.write import ONE_FILE, write_one_file
 from gvcodec.edit.extract import extract
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit

@@ -49,8 +49,6 @@ _EXACT = {"fflags": "+bitexact"}
 #: and bytes from its name to width and height (16.16 bits each), by its version.
 _FRONT, _TKHD_SIZE = 1 << 12, (80, 92)
 _NOTHING_ELSE = {"codec_whitelist": "libdav1d", "protocol_whitelist": "none"}
-#: Why a stream that another tool changed is not copied: the copy would be called right.
-NOT_WRITTEN = "is not as it was written; gvcodec repair makes a stream of what is left"
 
 
 def check_one_file(path: str, base: str) -> None:
@@ -116,13 +114,13 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
         raise UsageError(f"{path}: one file that plays everywhere is .mp4, .mkv or .webm")
     check_one_file(str(path), header.base)
     check(header, False, limits)
+    reader.require_unchanged()
     with name_errors(path):
         writer = _Muxer(header, pending, kind, limits)
         try:
             for packet in reader.packets():
                 writer.send(packet)
-            if reader.changed or reader.base_hash is None:
-                raise DamagedStreamError(f"{reader.name}: {NOT_WRITTEN}")
+            assert reader.base_hash is not None  # known at the end of what is unchanged
             whole, entries = writer.finish(reader.base_hash)
             sound = writer.sound
         finally:

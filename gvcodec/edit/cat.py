@@ -77,10 +77,13 @@ class _Piece:
     @contextlib.contextmanager
     def open(self) -> Iterator[Reader]:
         if self._reader is not None:
+            self._reader.require_unchanged()
             yield self._reader
             return
         with open_source(self._source) as stream:
-            yield Reader(stream, self.name)
+            reader = Reader(stream, self.name)
+            reader.require_unchanged()
+            yield reader
 
 
 def _cat(pieces: Sequence[_Piece], output: BinaryIO, threads: int, limits: Limits) -> Joined:

@@ -60,6 +60,7 @@ def cut(
         memory_limit(reader.header, False, limits, hold),
         ProgressBar(progress if exact else "none") as bar,
     ):
+        reader.require_unchanged()
         bar.begin("cut", None)
         return _cut(reader, sink, begin, until, threads, limits, exact, bar)
 

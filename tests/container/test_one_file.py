@@ -609,6 +609,15 @@ def test_a_changed_file_is_not_copied_as_a_whole_one(stream, tmp_path, capsys) -
         run("extract", cut, tmp_path / name, code=3)
         assert "gvcodec repair makes a stream of what is left" in capsys.readouterr().err
         assert not (tmp_path / name).exists()
+    out = tmp_path / "y.gvc"
+    for words in (
+        ("cut", cut, out, "--to", "0.1"),
+        ("cat", whole, cut, "-o", out),
+        ("summarize", cut, "-o", out),
+    ):
+        run(*words, code=3)
+        assert "gvcodec repair makes a stream of what is left" in capsys.readouterr().err
+        assert not out.exists()
     run("repair", cut, tmp_path / "r.gvc")
     capsys.readouterr()
     run("verify", tmp_path / "r.gvc", "--fidelity")
