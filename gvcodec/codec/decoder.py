@@ -14,6 +14,7 @@ and tokens, since packets of all of them come interleaved.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.look import check_look
 from gvcodec.painter.open import open_painter, paints_exactly
 from gvcodec.types import Planes
+from gvcodec.util.process import stay_in_process
 
 if TYPE_CHECKING:
     from gvcodec.media.tracks import TrackReader
@@ -59,8 +61,8 @@ class Decoder:
     `LimitError` when the stream asks for more, `WrongModelError` for a missing model, `UsageError`
     for a device that is not there and a `look` that cannot be.
 
-    One thread uses a decoder at a time, in the process that made it: each thread and each child
-    process makes its own.
+    One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
+    raise `UsageError`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Decoder:
         look: int | None = None,
     ) -> None:
         layers.check_settings()
+        self._process = os.getpid()
         paints = header.painter_id is not None and not fidelity
         if look is not None:
             check_look(look, paints)
@@ -144,6 +147,7 @@ class Decoder:
 
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
+        stay_in_process(self._process, "decoder")
         if packet.kind is Kind.FIT:
             self._fitted = packet.payload
         elif packet.kind is Kind.TIMING:
@@ -185,10 +189,12 @@ class Decoder:
 
     def flush(self) -> None:
         """No more packets: release the rest. Raises `DamagedStreamError`."""
+        stay_in_process(self._process, "decoder")
         self._show(self._base_codec.flush())
 
     def receive_frame(self) -> DecodedFrame | None:
         """The next frame, None when there is none yet."""
+        stay_in_process(self._process, "decoder")
         return self._frames.popleft() if self._frames else None
 
     def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
@@ -211,8 +217,8 @@ class Decoder:
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
     def _ready(self) -> Iterator[DecodedFrame]:
-        while self._frames:
-            yield self._frames.popleft()
+        while (frame := self.receive_frame()) is not None:
+            yield frame
 
     def _show(self, base_frames: list[Planes]) -> None:
         for base_frame in base_frames:

@@ -14,6 +14,7 @@ The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which i
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -36,7 +37,7 @@ from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape
-from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory
+from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.psnr import PEAK
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.zones import Zone, parse_zones, zone_at
@@ -70,7 +71,8 @@ class Encoder:
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
     `psnr_y` (dB, mean over the base frames; infinite when all are exact).
 
-    One thread uses an encoder at a time, in the process that made it.
+    One thread uses an encoder at a time. It stays in its process: in a child made by `fork` frames
+    raise `UsageError`.
     """
 
     @usual_torch()
@@ -88,6 +90,7 @@ class Encoder:
         fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
         Raises `UsageError`."""
         layers.check_settings()
+        self._process = os.getpid()
         map_large_blocks()
         self.config = settled = (config or EncoderConfig()).resolve()
         settled.check()
@@ -143,6 +146,7 @@ class Encoder:
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
         """Take the next frame in display order; without `pts` it keeps the rate. Raises
         `UsageError` for another size."""
+        stay_in_process(self._process, "encoder")
         fmt = self.header.format
         height, width = fmt.height, fmt.width
         chroma = chroma_shape(height, width)
@@ -220,6 +224,7 @@ class Encoder:
 
     def flush_in_steps(self) -> Iterator[None]:
         """`flush`, which goes on after each step; what is ready may be taken out between them."""
+        stay_in_process(self._process, "encoder")
         if not self.frames:
             raise UsageError("there is no frame to encode")
         if isinstance(self._base_codec, Drains):

@@ -10,6 +10,8 @@ import contextlib
 import ctypes
 import os
 
+from gvcodec.errors import UsageError
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 #: Bytes. A plane of 1080p is larger, what lives long beside it is smaller.
 _LARGE = 1 << 20
@@ -61,3 +63,9 @@ def return_memory() -> None:
     trim = getattr(ctypes.pythonapi, "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def stay_in_process(process: int, name: str) -> None:
+    """Raises `UsageError` in another process than that of this number: `fork` copies no threads."""
+    if process != os.getpid():
+        raise UsageError(f"this {name} belongs to the process before fork(): make a new one here")

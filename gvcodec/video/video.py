@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,8 +43,8 @@ class Video(TimedStream):
     Raises `LimitError`, `MediaError`, `DamagedStreamError`, `WrongModelError`, `UsageError`;
     `IndexError` for frames that are not there.
 
-    One thread uses a video at a time: each thread and each child process opens its own. A pickled
-    video of a path or of bytes opens its source anew, as workers of data loaders do.
+    One thread uses a video at a time: each thread opens its own. In a child process a video of a
+    path or of bytes opens its source anew, pickled or after `fork`, as workers of data loaders do.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Video(TimedStream):
             check_look(look, self.header.painter_id is not None and not fidelity)
         check(self.header, not self._options[0], limits)
         self._decoder = decoder
+        self._process = os.getpid()
         self._pending: Iterator[DecodedFrame] = iter(())
         #: GOP in decoding, and the number of the next frame of it.
         self._at = (-1, 0)
@@ -199,6 +201,8 @@ class Video(TimedStream):
 
     def _decode(self, numbers: Sequence[int]) -> Iterator[tuple[int, DecodedFrame]]:
         """Frames by number, which have to increase."""
+        if self._process != os.getpid():
+            self._begin_in_child()
         for number in numbers:
             gop = bisect_right(self._starts, number) - 1
             if self._at[0] != gop or self._at[1] > number:
@@ -210,6 +214,14 @@ class Video(TimedStream):
             if frame is None:
                 raise DamagedStreamError(f"{self.name}: frame {number} cannot be decoded")
             yield number, frame
+
+    def _begin_in_child(self) -> None:
+        """After `fork`: the decoder stays in its process. Raises `UsageError` for a file object,
+        whose position both would move."""
+        if not isinstance(self._source, str | os.PathLike | bytes):
+            raise UsageError(f"{self.name}: a video of a file object stays in its process (fork)")
+        self._process = os.getpid()
+        self.close()
 
     def _start(self, at: int) -> None:
         gop = self._gops[at]

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -243,6 +244,26 @@ def test_file_objects_are_read_and_stay_open(stream: Path) -> None:
     for wrong in (io.StringIO("text"), 7, None):
         with pytest.raises(UsageError):
             gvcodec.open(wrong)
+
+
+def _in_child(video: gvcodec.Video, queue: multiprocessing.SimpleQueue) -> None:
+    try:
+        queue.put(video[0].shape)
+    except UsageError as error:
+        queue.put(str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_video_of_a_file_object_stays_in_its_process(stream: Path) -> None:
+    # Both processes would move one position of the file.
+    with open(stream, "rb") as file:
+        video = gvcodec.open(file, fidelity=True)
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        child = context.Process(target=_in_child, args=(video, queue))
+        child.start()
+        child.join(60)
+        assert "fork" in queue.get() and video[0].shape == (48, 64, 3)
 
 
 def test_an_output_is_no_uri(video: Path) -> None:

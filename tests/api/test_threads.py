@@ -1,14 +1,15 @@
-"""Videos on threads and in data loaders, and decoding where no thread can start."""
+"""Videos on threads, after `fork`, in data loaders, and where no thread can start."""
 
 import functools
 import hashlib
+import io
+import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 
 import gvcodec
 from gvcodec import _core
+from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encode_stream import encode_stream
 from gvcodec.errors import GvcodecError, UsageError
 from gvcodec.types import VideoFormat
 from tests.conftest import in_process, moving_texture
 from tests.edit.test_tools import made
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 BASES = ["av1", "vvc"]
 painted_or_not = pytest.mark.parametrize("fidelity", [True, False], ids=["fidelity", "painted"])
 FRAMES = 12
@@ -80,19 +83,83 @@ def test_each_thread_has_its_own_video(base: str, fidelity: bool) -> None:
     on_threads(4, read)
 
 
+def _in_child(target: Callable[[], None]) -> int | None:
+    """Exit code of a child made by fork, None when it did not end."""
+    child = multiprocessing.get_context("fork").Process(target=target)
+    child.start()
+    child.join(120)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return None
+    return child.exitcode
+
+
+@forks
+@painted_or_not
+@pytest.mark.parametrize("base", BASES)
+def test_a_video_goes_on_in_a_child(base: str, fidelity: bool) -> None:
+    whole = pictures(base, painting(fidelity))
+    video = gvcodec.open(stream(base), fidelity=fidelity, threads=2)
+    assert np.array_equal(video[7], whole[7])
+
+    def child() -> None:
+        for index in (8, 2, 11):
+            assert np.array_equal(video[index], whole[index])
+
+    assert _in_child(child) == 0 and np.array_equal(video[8], whole[8])
+
+
+@forks
+@pytest.mark.parametrize("base", BASES)
+def test_a_decoder_does_not_follow_into_a_child(base: str) -> None:
+    reader = gvcodec.Reader(io.BytesIO(stream(base)))
+    packets = list(reader.packets())
+    decoder = Decoder(reader.header, fidelity=True, threads=2)
+    frames = decoder.frames_of(packets)
+    next(frames)
+
+    def child() -> None:
+        for call in (lambda: next(frames), lambda: decoder.send_packet(packets[0]), decoder.flush):
+            with pytest.raises(UsageError, match="this decoder belongs to the process before fork"):
+                call()
+
+    assert _in_child(child) == 0 and len(list(frames)) == FRAMES - 1
+
+
+@forks
+def test_a_child_ends_although_the_decoders_threads_are_gone(tmp_path) -> None:
+    """A child that ends as a program does, with decoders and encoders of its parent in it."""
+    script = """
+import os, sys, pathlib, gvcodec
+from fractions import Fraction
+from gvcodec.types import VideoFormat
+sys.path.insert(0, sys.argv.pop(1))
+from tests.conftest import moving_texture, run
+fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+encoder = gvcodec.Encoder(fmt, gvcodec.EncoderConfig(base="av1", fit=0, threads=2))
+for planes in moving_texture(64, 48, 2): encoder.send_frame(planes)
+data = [pathlib.Path(name).read_bytes() for name in sys.argv[1:]]
+videos = [gvcodec.open(one, fidelity=True, threads=2) for one in data]
+for video in videos: video[3]
+if os.fork() == 0:
+    del videos, video, encoder
+    sys.exit(7)
+print(os.waitpid(-1, 0)[1] >> 8)
+"""
+    for base in BASES:
+        (tmp_path / base).write_bytes(stream(base))
+    words = [Path(__file__).parents[2], *(tmp_path / base for base in BASES)]
+    done = in_process("-W", "ignore", "-c", script, *words)
+    assert (done.stdout, done.stderr) == (b"7\n", b"")
+
+
 class Frames:
-    """Each process opens the video for itself when it first reads of it."""
-
     def __init__(self, data: bytes, threads: int, fidelity: bool) -> None:
-        self._data = data
-        self._options: dict[str, Any] = {"threads": threads, "fidelity": fidelity}
-
-    @functools.cached_property
-    def video(self) -> gvcodec.Video:
-        return gvcodec.open(self._data, output="torch", **self._options)
+        self.video = gvcodec.open(data, threads=threads, output="torch", fidelity=fidelity)
 
     def __len__(self) -> int:
-        return FRAMES
+        return len(self.video)
 
     def __getitem__(self, index: int) -> object:
         return self.video[index]
@@ -119,6 +186,7 @@ def load(method: str, threads: int, base: str) -> None:
     fidelity = base == "vvc"
     frames = Frames(stream(base), threads, fidelity)
     whole = pictures(base, fidelity)
+    assert np.array_equal(frames[5], whole[5])
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.randn(400, 400) @ torch.randn(400, 400)  # OpenMP has its threads, which stay behind

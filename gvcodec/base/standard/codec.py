@@ -11,7 +11,10 @@ own decoder. Sizes that the encoders cannot code are padded by edge replication.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import os
+import weakref
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -166,6 +169,11 @@ class StandardDecoder:
         self._decoder = open_decoder(codec, *self._size, threads, low_delay)
         self._holds_back = standard_of(codec).holds_back
         self._pending_frames = 0
+        _decoders.add(self)
+
+    def keep_open(self) -> None:
+        """Leave FFmpeg's decoder open until the process ends."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._decoder))
 
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet. Raises `DamagedStreamError`."""
@@ -233,3 +241,16 @@ def base_decoder(
 ) -> StandardDecoder:
     """The decoder of a stream's base."""
     return StandardDecoder(header.format, header.base, header.scale, threads, low_delay)
+
+
+_decoders: weakref.WeakSet[StandardDecoder] = weakref.WeakSet()
+
+
+def _keep_open_in_child() -> None:
+    """`fork` copies no threads: closing a decoder would wait for those of the parent."""
+    for decoder in list(_decoders):
+        decoder.keep_open()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_open_in_child)
