@@ -27,7 +27,7 @@ class Published:
         self.module = module.eval()
         self.options = options
 
-    def to(self, device: str, memory_format: Any = None) -> Published:
+    def to(self, device: str) -> Published:
         self.module = self.module.to(device)
         return self
 

@@ -119,7 +119,7 @@ def test_our_forms_equal_the_published_packages(packages, tmp_path, monkeypatch)
             with torch.inference_mode():
                 theirs = float(judge(picture, judge.maps(source)))
                 own = float(distance(picture, source))
-            assert theirs == pytest.approx(own, rel=1e-3, abs=1e-6), name
+            assert theirs == pytest.approx(own, rel=1e-4, abs=1e-6), name
             assert theirs > 1e-3, name
 
 

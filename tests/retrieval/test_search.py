@@ -378,6 +378,10 @@ def test_the_example_searches_by_words(monkeypatch, tmp_path, capsys) -> None:
     example = importlib.import_module("search_by_words")
     with pytest.raises(WrongModelError, match="no such file of weights"):
         example.Clip("tiny", "/nowhere")
+    pickled = tmp_path / "bad.pt"
+    pickled.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(WrongModelError, match="safetensors"):
+        example.Clip("tiny", str(pickled))
     clip = example.Clip("tiny", str(weights))
     assert isinstance(clip, embedders.Embedder) and (clip.dim, clip.side) == (12, 32)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
