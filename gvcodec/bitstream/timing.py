@@ -61,8 +61,9 @@ class PtsEncoder:
             self._clock.anchor(self._next, pts)
         self._next += 1
 
-    def take(self, key: int | None = None) -> bytes:
-        """Entries since the last call; empty when all frames kept the rate.
+    def take(self, key: int | None = None, end: int | None = None) -> bytes:
+        """Entries since the last call, of frames before number `end`; empty when these frames kept
+        the rate.
 
         `key`: number of the frame whose `key` packet comes next. Then the entries make sense
         without those before, as long as any frame has been late.
@@ -76,9 +77,11 @@ class PtsEncoder:
             payload += encode_var(anchor) + encode_svar(pts - self._start)
             self._named, self._taken = anchor + 1, min(past, 1)
         for number, _, late in self._late[self._taken :]:
+            if end is not None and number >= end:
+                break
             payload += encode_var(number - self._named) + encode_svar(late)
             self._named = number + 1
-        self._taken = len(self._late)
+            self._taken += 1
         return bytes(payload)
 
 

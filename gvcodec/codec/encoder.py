@@ -42,6 +42,10 @@ from gvcodec.util.psnr import PEAK
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.util.zones import Zone, parse_zones, zone_at
 
+#: Most phones time every frame a little off the rate: a packet of times for each would cost more
+#: than the times.
+_BATCH = 16
+
 
 class Progress(Protocol):
     """Receives how far an encoder is."""
@@ -115,12 +119,19 @@ class Encoder:
         if settled.file_format:
             self.header.hold_to(settled.file_format)
         self.progress = progress
+        #: Frames whose times go into one packet, before the first of them.
+        self._batch = 1 if settled.low_delay else _BATCH
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._zones = parse_zones(settled.zones)
         self._zone: Zone | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
         models = model_packets(self.header) if settled.embed_model else ()
         self._packets: deque[Packet] = deque(models)
+        #: Coded frames whose batch is not complete, and tracks by the number of frames before them:
+        #: encoders are as fast as the machine is, and the file is to be the same every time.
+        self._coded: deque[Packet] = deque()
+        self._tracks: deque[tuple[int, bytes]] = deque()
+        self._placed = 0
         wanted = settled.steadies and painter is not None and settled.look > 0
         if wanted and settled.fits and not has_torch():
             self.notes.append(NOT_FITTED)
@@ -207,9 +218,11 @@ class Encoder:
             self._packets.append(Packet(Kind.METADATA, data))
 
     def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any."""
+        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any; they go after the
+        frames that were sent before."""
         if data:
-            self._packets.append(Packet(Kind.TRACKS, data))
+            self._tracks.append((self.frames, data))
+            self._place_tracks()
 
     @property
     def waits(self) -> bool:
@@ -234,6 +247,7 @@ class Encoder:
         else:
             self._take(self._base_codec.flush())
         self.flushed = True
+        self._place()
         if self._end is not None:
             self._timing.send(self._end)
             if late := self._timing.take():
@@ -295,22 +309,38 @@ class Encoder:
 
     def _take(self, coded: Coded) -> None:
         for packet in coded.packets:
-            # Stands before the first packet whose decoding may release a frame that it names.
-            late = self._timing.take(self.coded_frames if packet.keyframe else None)
-            if late:
-                self._packets.append(Packet(Kind.TIMING, late))
-            self._packets.append(
-                Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
-            )
+            kind = Kind.KEY if packet.keyframe else Kind.INTER
+            self._coded.append(Packet(kind, packet.payload))
             if not is_reordered(self.config.base):
                 self._sizes[self.coded_frames] = len(packet.payload)
             self.coded_frames += 1
             self.coded_bytes += len(packet.payload)
             if self.progress is not None:
                 self.progress.coded(self.coded_frames, self.coded_bytes)
+        self._place()
         for base_frame in coded.base_frames:
             self._fidelity.send_base(base_frame)
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
                 self._samples.send_base(self._released, base_frame, size)
             self._released += 1
+
+    def _place(self) -> None:
+        """Put coded frames where they stand in the file: the times of a batch before its first
+        frame, and tracks after the frames that they came with."""
+        while self._coded:
+            end = (self._placed // self._batch + 1) * self._batch
+            if self.frames < end and not self.flushed:
+                return
+            packet = self._coded.popleft()
+            # Decoding a packet releases no frame with a higher number.
+            late = self._timing.take(self._placed if packet.kind is Kind.KEY else None, end)
+            if late:
+                self._packets.append(Packet(Kind.TIMING, late))
+            self._packets.append(packet)
+            self._placed += 1
+            self._place_tracks()
+
+    def _place_tracks(self) -> None:
+        while self._tracks and self._tracks[0][0] <= self._placed:
+            self._packets.append(Packet(Kind.TRACKS, self._tracks.popleft()[1]))

@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.bitstream import Kind
+from gvcodec.codec.encoder import Encoder
 from gvcodec.media.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
 from gvcodec.media.reader import VideoReader
-from gvcodec.types import Colour, Planes
+from gvcodec.types import Colour, Planes, VideoFormat
 from tests.clips import add_video, put_pictures, read_film
 from tests.conftest import run
 from tests.media.test_media import packets_of, with_audio
@@ -226,3 +230,55 @@ def test_sound_subtitles_and_odd_times_come_through(tmp_path, clip, suffix, code
     video = gvcodec.open(tmp_path / "a.bin", fidelity=True)
     wanted = [float(times[13]), float(times[2])]
     assert video.get_frames_at([13, 2]).pts_seconds == pytest.approx(wanted, abs=1e-9)
+
+
+class Delayed:
+    """Gives each frame `lag` frames later, as a busy machine does."""
+
+    def __init__(self, lag: int) -> None:
+        self._lag, self._given = lag, 0
+        self._frames: list[Planes] = []
+
+    def send(self, planes: Planes, key: bool = False) -> Coded:
+        self._frames.append(planes)
+        return self._give(self._lag)
+
+    def flush(self) -> Coded:
+        return self._give(0)
+
+    def _give(self, left: int) -> Coded:
+        count = max(0, len(self._frames) - left)
+        given, self._frames = self._frames[:count], self._frames[count:]
+        numbers = range(self._given, self._given + count)
+        self._given += count
+        return Coded([CodedFrame(bytes(8), number % 20 == 0, 0) for number in numbers], given)
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_a_file_does_not_depend_on_how_fast_frames_are_coded(low_delay: bool) -> None:
+    """Frames that are late, and sound after every third."""
+    config = gvcodec.EncoderConfig(q=40, base="av1", fit=0, painter="off", low_delay=low_delay)
+    fmt = VideoFormat(32, 32, Fraction(30), Fraction(1, 30_000), 8)
+    planes = np.full((32, 32), 99), np.full((16, 16), 512), np.full((16, 16), 512)
+    found = []
+    for lag in (0, 5, 40):
+        encoder = Encoder(fmt, config, base_encoder=Delayed(lag))
+        packets = []
+        encoder.send_tracks(b"head")
+        for number in range(50):
+            encoder.send_frame(planes, 1000 * number + (number % 4 == 1))
+            if number % 3 == 0:
+                encoder.send_tracks(b"sound %d" % number)
+            packets += iter(encoder.receive_packet, None)
+        encoder.flush()
+        packets += iter(encoder.receive_packet, None)
+        found.append(packets)
+    assert found[0] == found[1] == found[2]
+    frames = 0
+    for packet in found[0]:
+        frames += packet.is_frame
+        if packet.kind is Kind.TRACKS and packet.payload != b"head":
+            assert packet.payload == b"sound %d" % (frames - 1)
+    times = sum(packet.kind is Kind.TIMING for packet in found[0])
+    # Without delay each odd frame has its own; else four batches, and two keyframes among them.
+    assert times > 20 if low_delay else times == 6
