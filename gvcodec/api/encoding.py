@@ -36,6 +36,7 @@ from gvcodec.rate.target import Target, encode_for
 from gvcodec.rate.zones import has_targets, settle_zones
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
+from gvcodec.util.kinds import check_kind, shown
 from gvcodec.util.progress import Mode, ProgressBar
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ def encode_file(
     ):
         if value is not None:
             raise UsageError(f"{name} is for frames of a program, not for video files")
-    wanted = input_options or InputOptions()
+    wanted = InputOptions() if input_options is None else input_options
+    if not isinstance(wanted, InputOptions):
+        raise UsageError(f"input_options is an InputOptions, not {shown(input_options)}")
+    check_kind("end", end, "float | None")
     if end is not None:
         wanted = replace(wanted, until=end)
     if sound is not None and not isinstance(sound, str):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,8 +17,9 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
+from gvcodec.util.kinds import check_kind, shown
 from gvcodec.util.messages import parse_amount, parse_share
-from gvcodec.util.options import Once, amount, documented, integer, option, share, typed
+from gvcodec.util.options import Once, amount, documented, integer, option, share
 from gvcodec.util.progress import Mode
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -52,7 +54,11 @@ def split_options(options: Mapping[str, Any], *kinds: type) -> list[dict[str, An
             near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
             raise UsageError(f"there is no option {name}{meant}")
-    return [{name: _plain(options[name]) for name in some if name in options} for some in names]
+    plain = {name: _plain(value) for name, value in options.items()}
+    for field in (field for kind in kinds for field in _keywords(kind)):
+        if field.name in plain:
+            plain[field.name] = check_kind(field.name, plain[field.name], str(field.type))
+    return [{name: plain[name] for name in some if name in plain} for some in names]
 
 
 def _plain(value: Any) -> Any:
@@ -64,6 +70,8 @@ def make_config(config: EncoderConfig | None, options: Mapping[str, Any]) -> Enc
     """Either `config` or its fields. Raises `UsageError`."""
     if config is not None and options:
         raise UsageError("give either config or its fields")
+    if config is not None and not isinstance(config, EncoderConfig):
+        raise UsageError(f"config is an EncoderConfig, not {shown(config)}")
     return config or EncoderConfig(**split_options(options, EncoderConfig)[0])
 
 
@@ -74,6 +82,13 @@ def _keywords(kind: type) -> list[Field[Any]]:
 _T = TypeVar("_T")
 _AMOUNTS = "an amount, as in 1500, 250k, 1.5M or 64Ki"
 _SHARES = "a share from 0 to below 1, as in 10% or 0.1"
+
+
+def _target(text: str) -> Target:
+    try:
+        return parse_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @documented(TARGETS=TARGETS)
@@ -103,9 +118,7 @@ class Job:
     size: float | str | None = option(None, amount, "BYTES", group="rate")
     bitrate: float | str | None = option(None, amount, "BITS", group="rate")
     bpp: float | str | None = option(None, amount, "BITS", group="rate")
-    target: str | Target | None = option(
-        None, typed(parse_target, f"not {TARGETS}"), "METRIC=VALUE,…", group="rate", action=Once
-    )
+    target: str | Target | None = option(None, _target, "METRIC=VALUE,…", group="rate", action=Once)
     target_of: str = option("mean", choices=tuple(POOLS), group="target")
     max_size: float | str | None = option(None, amount, "BYTES", group="target")
     start: float = 0.0
@@ -150,7 +163,12 @@ class Job:
             raise UsageError(f"{name} goes with a target")
         if self.target is None:
             return Budget(*amounts) if given else None
-        target = parse(parse_target, self.target, TARGETS)
+        try:
+            target = parse_target(self.target) if isinstance(self.target, str) else self.target
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if not isinstance(target, Target):
+            raise UsageError(f"a target is {TARGETS}, or several with commas between them")
         if self.target_of != "mean":
             target = target.share_pool(self.target_of)
         return replace(target, most_bytes=target.most_bytes if most is None else most)

@@ -20,6 +20,7 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.types import stands
 from gvcodec.util.file_io import protect_inputs
+from gvcodec.util.kinds import check_kind
 from gvcodec.util.progress import Mode, ProgressBar
 
 
@@ -50,6 +51,8 @@ def cut(
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
     only frames of that time are left; `progress` as for `decode_file`. Raises `UsageError` where
     nothing is left, `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
+    check_kind("start", start, "float")
+    check_kind("end", end, "float | None")
     begin, until = _exact(start), None if end is None else _exact(end)
     if until is not None and until <= begin:
         raise UsageError("--to has to be later than --start")

@@ -91,9 +91,10 @@ TARGETS = " or ".join(f"{name}={metric.unit}" for name, metric in METRICS.items(
 
 
 def parse_target(text: str) -> Target:
-    """`psnr=32`, `lpips=0.15`, or several: `ssimulacra2=70,psnr=36`. Raises `ValueError`."""
+    """`psnr=32`, `lpips=0.15`, or several: `ssimulacra2=70,psnr=36`. Raises `ValueError`, which
+    says what is wrong."""
+    first, *others = (_parse_one(part) for part in text.split(","))
     try:
-        first, *others = (_parse_one(part) for part in text.split(","))
         return replace(first, also=tuple(others))
     except UsageError as error:
         raise ValueError(str(error)) from None
@@ -101,9 +102,12 @@ def parse_target(text: str) -> Target:
 
 def _parse_one(text: str) -> Target:
     metric, _, value = text.strip().partition("=")
-    if math.isinf(number := float(value)):
-        raise UsageError("a target is finite")
-    return Target(metric, number)
+    try:
+        if math.isinf(number := float(value)):
+            raise ValueError
+        return Target(metric, number)
+    except (ValueError, UsageError):
+        raise ValueError(f"{text.strip()!r} is not {TARGETS}") from None
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
 from gvcodec.painter.look import check_look
 from gvcodec.types import HDR_TRANSFERS
+from gvcodec.util.kinds import check_kind
 from gvcodec.video.frames import Frame, FrameBatch, Metadata
 from gvcodec.video.timed_stream import TimedStream
 
@@ -71,6 +72,7 @@ class Video(TimedStream):
         self._device = str(device)
         self._channels_first = dimension_order == "NCHW"
         self._options = (fidelity or not self.header.enhanced, threads, tuple(models))
+        check_kind("look", look, "int | None")
         self._look = look
         if look is not None:
             check_look(look, self.header.painter_id is not None and not fidelity)

@@ -70,6 +70,8 @@ def test_a_second_target_is_refused(tmp_path, capsys) -> None:
     words = ("encode", tmp_path / "in.y4m", tmp_path / "a.gvc", "--target", "psnr=30")
     command(*words, "--target", "psnr=36", code=2)
     assert "--target: is given twice" in capsys.readouterr().err
+    command(*words[:-1], "psnr=30,psnr=36", code=2)
+    assert "a target of psnr is given twice" in capsys.readouterr().err
 
 
 def test_zones_know_the_metrics_of_targets() -> None:
