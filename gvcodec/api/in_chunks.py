@@ -21,8 +21,8 @@ from gvcodec.batch.tasks import find_coded, make_settings
 from gvcodec.bitstream import Reader
 from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
+from gvcodec.media import playlist
 from gvcodec.media.inputs import list_pictures
-from gvcodec.util import uris
 from gvcodec.util.file_io import as_name, name_errors, reread, work_folder
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import ProgressBar
@@ -51,7 +51,7 @@ def encode_in_chunks(job: Job, output: BinaryIO) -> Encoded:
         job.config, job.rate, job.start, job.frames, input_options=job.input_options
     )
     with reread(job.source) as path, _open_folder(job) as folder:
-        source_bytes = uris.size_of(path) if is_whole(job) else None
+        source_bytes = playlist.size_of(path) if is_whole(job) else None
         notebook = ledger.Ledger(folder)
         task = ledger.Job(absolute_path(path), settings)
         coded = [find_coded(str(path)) or {} for path in Path(folder).glob(".batch/chunks/*/*.gvc")]

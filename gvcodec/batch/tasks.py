@@ -27,6 +27,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike
 from gvcodec.errors import NoGainError, UsageError, WrongModelError
 from gvcodec.limits import UNLIMITED
+from gvcodec.media import playlist
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import InexactSeekError, Mark, Span, VideoReader, add_mark
@@ -331,8 +332,10 @@ def _join_into(
 
 def _check_gain(uri: str, settings: Settings, size: int) -> None:
     """Raises `NoGainError` where the file saves less of its source than is wanted."""
-    source = uris.size_of(uri) or 0
-    if settings.least_gain is not None and size > (1 - settings.least_gain) * source:
+    source = playlist.size_of(uri)
+    if source is None or settings.least_gain is None:
+        return
+    if size > (1 - settings.least_gain) * source:
         raise NoGainError(
             f"{size} bytes of the source's {source} would save less than "
             f"{100 * settings.least_gain:g} %: nothing was written"

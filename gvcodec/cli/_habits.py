@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 _PART = {"-ss": "--start", "-to": "--to", "-t": "--duration"}
 _FRAMES = {"-vframes": "--frames", "-s": "--scale", "-threads": "--threads"}
@@ -35,8 +37,14 @@ def from_habits(words: Sequence[str]) -> list[str]:
         given = ["encode", *given]
     ours = _OURS.get(given[0], {}) if given else {}
     end = given.index("--") if "--" in given else len(given)
-    words = [ours.get(w, w) for w in given[:end] if ours.get(w) != ""]
+    named = [_name(w) if before == "-i" else w for before, w in pairwise(["", *given[:end]])]
+    words = [ours.get(w, w) for w in named if ours.get(w) != ""]
     return [*_output_last(words), *given[end:]] if ours else given
+
+
+def _name(word: str) -> str:
+    """The name of a file that begins like an option, as one that does not."""
+    return f"./{word}" if word.startswith("-") and os.path.lexists(word) else word
 
 
 def _output_last(words: list[str]) -> list[str]:

@@ -23,8 +23,8 @@ from gvcodec.types import CODE_POINTS, Colour
 from gvcodec.util.options import documented, option, picture_size
 
 PICTURES = frozenset(
-    """.png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic .heif .exr .dpx .pgm .ppm .pnm .jp2
-    .tga""".split()  # noqa: SIM905
+    """.png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic .heif .exr .dpx .hdr .pfm .pbm .pgm .ppm
+    .pnm .pam .jp2 .j2k .jls .jxl .qoi .fits .tga .sgi .pcx""".split()  # noqa: SIM905
 )
 DEFAULT_RATE = Fraction(25)
 _PATTERN = re.compile(r"%0?\d*d")

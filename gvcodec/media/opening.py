@@ -19,6 +19,7 @@ from gvcodec.media.codec_parameters import ebml_number
 from gvcodec.media.matroska_gaps import has_gap
 from gvcodec.media.metadata import ANY_TEXT
 from gvcodec.media.mp4_limits import boxes
+from gvcodec.media.playlist import files_of
 from gvcodec.media.timeline import may_jump
 from gvcodec.util.file_io import as_name, check_source
 from gvcodec.util.uris import absolute_path, is_uri, local_path, open_read
@@ -36,6 +37,9 @@ _MATROSKA = "matroska,webm"
 #: Boxes that an MP4 file begins with, and those without which frames are missing.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"pnot")
 _NEEDED = (b"moov", b"mdat", b"moof")
+#: Bytes of a packet of a transport stream, and where in it its mark "G" is: plain, with a time
+#: before each (Blu-ray), with parity after each (DVB, ISDB).
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
 _MOST_BOXES = 100_000
 #: For FFmpeg's demuxers: a transport stream may name more of its tracks later, in another table.
 _DEMUXING = {"scan_all_pmts": "1"}
@@ -174,10 +178,19 @@ class Opened:
         return self.pipe is None or isinstance(self.pipe, SeekablePipe)
 
     @property
+    def files(self) -> list[str]:
+        """The files that a playlist names; of other sources none."""
+        path = as_name(self._source)
+        is_list = self.container.format.name == "hls" and self.pipe is None
+        return files_of(path) if is_list and path is not None else []
+
+    @property
     def size(self) -> int | None:
         """Bytes, None where they are not known: of a pipe those read so far."""
         if self.pipe is not None and not isinstance(self.pipe, SeekablePipe):
             return self.pipe.count
+        if files := self.files:
+            return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
         size = self.container.size
         return size if size and size > 0 else None
 
@@ -202,9 +215,8 @@ class Opened:
         if name.startswith("mov") and packets is not None:
             return len(last.stream.index_entries) > packets
         if name == "mpegts" and size is not None:
-            # Packets of 188 bytes, on Blu-ray with four more before each.
-            plain, timed = self.head[:1] == b"G", self.head[4:5] == b"G"
-            return (plain and size % 188 > 0) or (not plain and timed and size % 192 > 0)
+            packet = _transport_packet(self.head)
+            return packet > 0 and size % packet > 0
         if name == "yuv4mpegpipe" and size is not None and last.pos is not None:
             begin = self.head.find(b"\n") + 1
             return begin > 0 and last.pos + last.size + begin < size
@@ -304,6 +316,14 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         return False
     found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
     return any(after > size and name in _NEEDED for name, _, after in islice(found, _MOST_BOXES))
+
+
+def _transport_packet(head: bytes) -> int:
+    """Bytes of a packet of a transport stream, 0 where the first ones do not show it."""
+    for size, at in _TS_PACKETS:
+        if head[at : at + 1] == head[at + size : at + size + 1] == b"G":
+            return size
+    return 0
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -54,6 +54,8 @@ _BY_COUNT = ("avi", "asf")
 _EARLIER = (0, 1, 5)
 #: Seconds before a keyframe where packets of tracks are still of use.
 _EARLY_TRACKS = 30
+#: Bytes of a boundary of multipart JPEG.
+_MOST_OF_A_MARK = 128
 #: Packets among which those before the first keyframe are looked for.
 _OPENING = 2000
 
@@ -318,6 +320,8 @@ class VideoReader:
         self._resumed: int | None = -(1 << 63)
         self._times = DisplayTimes(self._container.format.name)
         self._packets = self._undecodable = 0
+        #: Why nothing could be read any more before the end.
+        self._stopped = ""
         self._last_packet: av.Packet | None = None
         #: Timestamps of the first packets.
         self._opening: list[int] = []
@@ -487,8 +491,15 @@ class VideoReader:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
                 self._opened.raise_stopped()
-                why = reason(error) if self._packets else self._opened.why(error)
-                raise MediaError(f"{self.name}: reading stopped: {why}") from error
+                if not self._packets:
+                    why = self._opened.why(error)
+                    raise MediaError(f"{self.name}: reading stopped: {why}") from error
+                # What came before is kept, as FFmpeg's program keeps it.
+                self._stopped = "" if self._has_read_all() else reason(error)
+                packet = av.Packet()
+                packet.stream = self._stream
+                yield packet  # without data: empties the decoder
+                return
             self._opened.raise_stopped()
             if packet is None:
                 return
@@ -567,6 +578,9 @@ class VideoReader:
             if self._last_packet is not None and damaged:
                 damaged -= 1
             losses.append(self._missing(frames) or "its end is missing")
+        elif ended and self._stopped:
+            note(f"reading stopped after {self._length:.2f} s: {self._stopped}")
+            losses.append(self._missing(frames) or "its end could not be read")
         elif ended and self._opened.has_gap():
             note("a part of the file cannot be read")
             losses.append(self._missing(frames) or "a part of it cannot be read")
@@ -575,6 +589,12 @@ class VideoReader:
             if not missing and damaged:
                 missing = f"{count_noun(damaged, 'frame')} could not be decoded"
             losses.append(missing)
+        files = self._opened.files
+        absent = [file for file in files if not os.path.isfile(file)]
+        if ended and absent:
+            lost = f"{len(absent)} of {count_noun(len(files), 'file')} of the playlist missing"
+            note(lost)
+            losses.append(lost)
         if self._concealed:
             concealed = count_noun(self._concealed, "frame is", "frames are")
             note(f"{concealed} damaged in the source")
@@ -617,6 +637,14 @@ class VideoReader:
         if self.pictures or last is None or self._span is not None:
             return False
         return self._opened.ends_early(last, self._packets if self._start <= 0 else None)
+
+    def _has_read_all(self) -> bool:
+        """Whether nothing but a mark of the end is left: FFmpeg takes the last boundary of
+        multipart JPEG for a broken picture."""
+        last, size = self._last_packet, self._opened.size
+        if last is None or last.pos is None or size is None:
+            return False
+        return last.pos + last.size + _MOST_OF_A_MARK >= size
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
         found, notes = metadata_of(self._container, frame)

@@ -105,9 +105,29 @@ def open_read(path: str) -> BinaryIO:
     `MediaError`, `UsageError` where a package for such URIs is missing."""
     with name_errors(path):
         if not is_uri(path):
-            return open(local_path(path), "rb")
+            return io.BufferedReader(_Local(local_path(path), path))
         system, inside = system_of(path)
         return _Remote(system.open(inside, "rb", block_size=BLOCK), path)  # type: ignore[return-value]
+
+
+class _Local(io.FileIO):
+    """A file of this machine; what a disk says that cannot be read gets the file's name."""
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(path)
+        self._called = name
+
+    def readinto(self, buffer: memoryview, /) -> int | None:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise MediaError(f"{self._called}: cannot be read: {error.strerror}") from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise MediaError(f"{self._called}: cannot be read: {error.strerror}") from error
 
 
 class _Remote(io.RawIOBase):
