@@ -13,6 +13,8 @@ Decoding takes no torch; encoding does.
     model_file     its weight file
     pictures       planes as whole windows, and back
 
+The paper's own form (torch): `paper`, with a map of its own.
+
 Tokens of single pictures, which search, router and condensed sets read:
 
     tokenizer      pictures to tokens and back

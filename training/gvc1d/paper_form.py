@@ -37,12 +37,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.codec_network import dead_zone
+from gvcodec.gvc1d.paper.decoder import TokenDecoder
+from gvcodec.gvc1d.paper.encoder import TokenEncoder, quantise
+from gvcodec.gvc1d.paper.layers import Context, features
+from gvcodec.gvc1d.paper.windows import CHANNELS, PATCHES, TOKENS, VALUES, to_patches
 from gvcodec.gvc1d.transformer import Block
 from training.held_out import is_held_out
 from training.loop import follow
 
-TOKENS, CHANNELS, PATCHES, VALUES = 64, 16, 64, 96
 #: λ in squared steps a bit.
 PRICE = 0.15
 #: Steps of the objective, 8-bit levels at a quarter of the size: trained, measured.
@@ -123,8 +125,7 @@ def _window(planes: Planes, r: int, c: int, flip: bool) -> Tensor:
     if flip:
         y, uv = y[:, ::-1], uv[:, :, ::-1]
     luma, chroma = (torch.from_numpy(np.ascontiguousarray(a)).float() - 128 for a in (y, uv))
-    both = torch.cat([F.pixel_unshuffle(luma[None], 8), F.pixel_unshuffle(chroma, 4)])
-    return both.flatten(1).T
+    return to_patches(luma[None], chroma[None])[0]
 
 
 def _block(width: int) -> Block:
@@ -147,7 +148,7 @@ class Prior(nn.Module):
 
     def forward(self, values: Tensor, paid: Tensor, rate: Tensor, last: Tensor) -> Tensor:
         """Bits `[B]` of `paid`, by whole `values`, both `[B, 64, 16]`."""
-        x = F.pad(self.enter(_seen(values))[:, :-1], (0, 0, 1, 0)) + self.last(_seen(last))
+        x = F.pad(self.enter(features(values))[:, :-1], (0, 0, 1, 0)) + self.last(features(last))
         x = x + self.places + self.rate(rate[:, None])[:, None]
         for block in self.blocks:
             x = block(x, bias=self.ahead)
@@ -162,11 +163,6 @@ class Prior(nn.Module):
         return bits.flatten(1).sum(1)
 
 
-def _seen(values: Tensor) -> Tensor:
-    size = values.abs().log1p()
-    return torch.cat([values.sign() * size, size], -1)
-
-
 class Form(nn.Module):
     """What both forms share. `rate`: log2(step / 60) `[B]`."""
 
@@ -174,86 +170,27 @@ class Form(nn.Module):
         super().__init__()
         self.prior = Prior()
 
-    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+    def encode(self, x: Tensor, context: Context | None, rate: Tensor) -> Tensor:
         """Unrounded integers `[B, 64, 16]` of patches `[B, 64, 96]`."""
         raise NotImplementedError
 
-    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+    def decode(self, values: Tensor, context: Context | None, rate: Tensor) -> Tensor:
         """Patches of integers."""
         raise NotImplementedError
 
 
 class PaperForm(Form):
-    """TiTok's layout with GVC1D's contexts: patches and queries through one transformer, tokens and
-    mask tokens through another."""
+    """TiTok's layout with GVC1D's contexts, as files have it (`gvcodec.gvc1d.paper`)."""
 
-    def __init__(self, width: int = 192, layers: tuple[int, int] = (3, 4)) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self.encoder, self.decoder = TokenEncoder(), TokenDecoder()
 
-        def places(n: int) -> nn.Parameter:
-            return nn.Parameter(0.5 * torch.randn(n, width))
+    def encode(self, x: Tensor, context: Context | None, rate: Tensor) -> Tensor:
+        return self.encoder.encode(x, context, rate)
 
-        self.patch, self.before = nn.Linear(VALUES, width), nn.Linear(VALUES, width)
-        self.seen = nn.Linear(VALUES, width)
-        self.memory = nn.ModuleList(nn.Linear(2 * CHANNELS, width) for _ in range(2))
-        self.token = nn.Linear(2 * CHANNELS, width)
-        self.rate = nn.ModuleList(nn.Linear(1, width) for _ in range(2))
-        self.places = nn.ParameterList(places(3 * PATCHES + TOKENS) for _ in range(2))
-        self.queries, self.mask = places(TOKENS), places(1)
-        with torch.no_grad():
-            for given in self.places:
-                for part in range(1, 4):
-                    given[part * PATCHES : (part + 1) * PATCHES] = given[:PATCHES]
-        self.hidden = places(1)  # of an input patch
-        self.encoder = nn.ModuleList(_block(width) for _ in range(layers[0]))
-        self.decoder = nn.ModuleList(_block(width) for _ in range(layers[1]))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        with torch.no_grad():
-            for block in (*self.encoder, *self.decoder):
-                into = block.attn.in_proj.weight
-                into[width : 2 * width] = into[:width]
-        self.latent, self.shown = nn.Linear(width, CHANNELS), nn.Linear(width, VALUES)
-        self.hides = 0.0
-
-    def _through(self, part: int, first: Tensor, parts: Sequence[Tensor], rate: Tensor) -> Tensor:
-        """Outputs in the places of `first`; without a context the sequence ends before it."""
-        x = torch.cat([first, *parts], 1) + self.rate[part](rate[:, None])[:, None]
-        x = x + self.places[part][: x.shape[1]]
-        for block in (self.encoder, self.decoder)[part]:
-            x = block(x)
-        out: Tensor = self.norms[part](x[:, : first.shape[1]])
-        return out
-
-    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
-        patches = self.patch(x / 48)
-        if self.training:
-            share = self.hides * torch.rand(len(x), 1, 1, device=x.device)
-            hidden = torch.rand(len(x), PATCHES, 1, device=x.device) < share
-            patches = torch.where(hidden, self.hidden.to(patches.dtype), patches)
-        queries = self.queries.expand(len(x), -1, -1)
-        context = [patches]
-        if before.any():
-            context += [self.before(before / 48), self.memory[0](_seen(last))]
-        found = self.latent(self._through(0, queries, context, rate)).float()
-        # A step twice as coarse makes integers half as large.
-        return found * 4 * 2 ** -rate[:, None, None]
-
-    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
-        masks = self.mask.expand(len(values), PATCHES, -1)
-        given = self.token(_seen_smooth(values))
-        context = [given]
-        if before.any():
-            context += [self.seen(before / 48), self.memory[1](_seen(last))]
-        found: Tensor = self.shown(self._through(1, masks, context, rate)).float()
-        return 48 * found
-
-
-def _seen_smooth(values: Tensor) -> Tensor:
-    """`_seen` with a slope at zero."""
-    size = torch.sqrt(values.square() + 1e-4).log1p()
-    return torch.cat(
-        [values / (1 + values.abs()) * (1 + values.abs()).log1p().clamp(min=0.1), size], -1
-    )
+    def decode(self, values: Tensor, context: Context | None, rate: Tensor) -> Tensor:
+        return self.decoder.decode(values, context, rate)
 
 
 class TransformForm(Form):
@@ -281,17 +218,18 @@ class TransformForm(Form):
             uv = torch.zeros(2, 32, 32)
             if n == 32:
                 uv[p] = m
-            both = torch.cat([F.pixel_unshuffle(y, 8), F.pixel_unshuffle(uv, 4)])
-            rows.append(both.flatten(1).T)
+            rows.append(to_patches(y, uv[None])[0])
         self.register_buffer("basis", torch.stack(rows).flatten(1))  # [1024, 64 · 96]
 
-    def encode(self, x: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+    def encode(self, x: Tensor, context: Context | None, rate: Tensor) -> Tensor:
+        before = x * 0 if context is None else context.patches
         found = (x - before).flatten(1) @ self.basis.T
         return (found / (60 * 2 ** rate[:, None])).view(-1, TOKENS, CHANNELS)
 
-    def decode(self, values: Tensor, before: Tensor, last: Tensor, rate: Tensor) -> Tensor:
+    def decode(self, values: Tensor, context: Context | None, rate: Tensor) -> Tensor:
         scaled = values.flatten(1) * (60 * 2 ** rate[:, None])
-        return before + (scaled @ self.basis).view(-1, PATCHES, VALUES)
+        made = (scaled @ self.basis).view(-1, PATCHES, VALUES)
+        return made if context is None else context.patches + made
 
 
 FORMS = {"paper": PaperForm, "transform": TransformForm}
@@ -325,21 +263,22 @@ class Run:
         self.steps, self.price = 0, 0.0
 
     def _coded(
-        self, form: Form, x: Tensor, before: Tensor, last: Tensor, rate: Tensor, how: str = ""
+        self, form: Form, x: Tensor, context: Context | None, rate: Tensor, how: str = ""
     ) -> tuple[Outcome, Tensor]:
         """One picture; `how`: "zeroed" or "shuffled" tokens at the decoder."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            loose = form.encode(x, before, last, rate)
-            values = loose + (dead_zone(loose) - loose).detach()  # straight through
+            loose = form.encode(x, context, rate)
+            values = loose + (quantise(loose) - loose).detach()  # straight through
             if form.training:  # the tail falls away in a quarter of the samples
                 kept = torch.randint(8, TOKENS + 1, (len(x), 1, 1), device=x.device)
                 kept = torch.where(torch.rand_like(kept, dtype=torch.float) < 0.25, kept, TOKENS)
                 values = values * (torch.arange(TOKENS, device=x.device)[None, :, None] < kept)
             noisy = loose + torch.rand_like(loose) - 0.5 if form.training else values
             free = form.training and self.price == 0
+            last = torch.zeros_like(loose) if context is None else context.tokens
             bits = form.prior(values.detach(), noisy.detach() if free else noisy, rate, last)
-            told = {"zeroed": values * 0, "shuffled": values.roll(1, 0)}.get(how, values)
-            made = form.decode(told, before, last, rate)
+            read = {"zeroed": values * 0, "shuffled": values.roll(1, 0)}.get(how, values)
+            made = form.decode(read, context, rate)
         error = (made.float() - x).square().flatten(1).sum(1)
         return Outcome(error, bits), values.detach()
 
@@ -348,18 +287,16 @@ class Run:
     ) -> list[Outcome]:
         """The earlier picture without a context, the later one with it."""
         x, before = (p.to(self.device) for p in pair)
-        nothing = torch.zeros(len(x), TOKENS, CHANNELS, device=self.device)
-        first, values = self._coded(form, before, torch.zeros_like(x), nothing, rate, how)
-        seen = self._shown(form, values, rate)
+        first, values = self._coded(form, before, None, rate, how)
+        context: Context | None = Context(self._shown(form, values, rate), values)
         if how == "no context" or (form.training and self.rng.random() < 0.5):
-            seen, values = torch.zeros_like(seen), nothing
-        later, _ = self._coded(form, x, seen, values, rate, how)
+            context = None
+        later, _ = self._coded(form, x, context, rate, how)
         return [first, later]
 
     @torch.no_grad()
     def _shown(self, form: Form, values: Tensor, rate: Tensor) -> Tensor:
-        nothing = torch.zeros(len(values), PATCHES, VALUES, device=self.device)
-        return form.decode(values, nothing, torch.zeros_like(values), rate).float().clamp(-128, 127)
+        return form.decode(values, None, rate).float().clamp(-128, 127)
 
     def step(self, part: float) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -368,7 +305,7 @@ class Run:
                 self.asked.peak * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * part)))
             )
         if isinstance(self.form, PaperForm):
-            self.form.hides = 0.3 * (1 - part)
+            self.form.encoder.hides = 0.3 * (1 - part)
         low, high = math.log2(FINEST / 60), math.log2(COARSEST / 60)
         rate = (
             torch.from_numpy(self.rng.uniform(low, high, self.asked.batch)).float().to(self.device)
