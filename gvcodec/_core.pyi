@@ -36,6 +36,22 @@ def table_encode(symbols: Annotated[NDArray[numpy.int32], dict(shape=(None,), or
 def table_decode(data: bytes, edges: Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], precision: int) -> tuple:
     """Inverse of table_encode: (symbols, whole)."""
 
+class SymbolDecoder:
+    """
+    The inverse of table_encode in several calls: tables may follow from symbols before.
+    """
+
+    def __init__(self, data: bytes, precision: int) -> None: ...
+
+    def decode(self, edges: Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C', device='cpu', writable=False)], index: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> NDArray[numpy.int32]:
+        """
+        The next symbols (int32), each by the row of `edges` that its index names.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether the bytes end with the last symbol."""
+
 CUDA: bool = False
 
 def cuda_device() -> str:

@@ -36,6 +36,35 @@ const gv::SymbolTable& table_at(const std::vector<gv::SymbolTable>& tables, int3
   return tables[static_cast<size_t>(index)];
 }
 
+// Decodes symbols in calls of its own bytes, so that tables may follow from what came before.
+class SymbolDecoder {
+ public:
+  SymbolDecoder(const nb::bytes& data, int precision)
+      : data_(data.c_str(), data.size()),
+        decoder_(reinterpret_cast<const uint8_t*>(data_.data()), data_.size(), precision),
+        precision_(precision) {
+    check(precision >= 1 && precision <= gv::kMostPrecision, "precision is 1…24 bits");
+  }
+  SymbolDecoder(const SymbolDecoder&) = delete;  // the decoder points into the bytes
+
+  auto decode(const In<uint32_t, 2>& edges, const In<int32_t, 1>& index) {
+    const auto tables = tables_of(edges, precision_);
+    std::vector<int32_t> symbols(index.shape(0));
+    for (size_t i = 0; i < symbols.size(); ++i) table_at(tables, index(i));  // all or none
+    for (size_t i = 0; i < symbols.size(); ++i)
+      symbols[i] = static_cast<int32_t>(decoder_.next(table_at(tables, index(i))));
+    const size_t count = symbols.size();
+    return to_numpy(std::move(symbols), {count});
+  }
+
+  bool finished() const { return decoder_.finished(); }
+
+ private:
+  std::string data_;
+  gv::WideDecoder decoder_;
+  int precision_;
+};
+
 }  // namespace
 
 void bind_entropy(nb::module_& m) {
@@ -120,4 +149,12 @@ void bind_entropy(nb::module_& m) {
       },
       "data"_a, "edges"_a, "index"_a, "precision"_a,
       "Inverse of table_encode: (symbols, whole).");
+  nb::class_<SymbolDecoder>(m, "SymbolDecoder",
+                            "The inverse of table_encode in several calls: tables may follow from "
+                            "symbols before.")
+      .def(nb::init<nb::bytes, int>(), "data"_a, "precision"_a)
+      .def("decode", &SymbolDecoder::decode, "edges"_a, "index"_a,
+           "The next symbols (int32), each by the row of `edges` that its index names.")
+      .def_prop_ro("finished", &SymbolDecoder::finished,
+                   "Whether the bytes end with the last symbol.");
 }

@@ -6,6 +6,6 @@ an integer network; `tables`: symbols by tables of one's own, for research. Ever
 arithmetic on decoded integers: equal on every machine.
 """
 
-from gvcodec.entropy.tables import decode_symbols, edges_of, encode_symbols
+from gvcodec.entropy.tables import SymbolDecoder, decode_symbols, edges_of, encode_symbols
 
-__all__ = ["decode_symbols", "edges_of", "encode_symbols"]
+__all__ = ["SymbolDecoder", "decode_symbols", "edges_of", "encode_symbols"]

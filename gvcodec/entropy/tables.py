@@ -26,6 +26,7 @@ from gvcodec.errors import DamagedStreamError, UsageError
 
 #: Bits of precision that tables may have, and usually have.
 MOST_PRECISION, USUAL_PRECISION = 24, 16
+_NOT_WHOLE = "coded symbols do not end with their last one"
 
 
 def edges_of(probabilities: ArrayLike, precision: int = USUAL_PRECISION) -> NDArray[np.uint32]:
@@ -78,9 +79,33 @@ def decode_symbols(
     except (TypeError, ValueError) as error:
         raise UsageError(str(error).splitlines()[0]) from None
     if not whole:
-        raise DamagedStreamError("coded symbols do not end with their last one")
+        raise DamagedStreamError(_NOT_WHOLE)
     result: NDArray[np.int32] = symbols
     return result
+
+
+class SymbolDecoder:
+    """Decodes what `encode_symbols` coded in several calls, for models whose tables follow from
+    symbols before: the encoder codes all symbols at once, each by the table that it had."""
+
+    def __init__(self, data: bytes, precision: int = USUAL_PRECISION) -> None:
+        if not 1 <= precision <= MOST_PRECISION:
+            raise UsageError(f"precision is 1…{MOST_PRECISION} bits")
+        self._decoder = _core.SymbolDecoder(bytes(data), precision)
+
+    def decode(self, edges: ArrayLike, index: ArrayLike) -> NDArray[np.int32]:
+        """The next symbols (N,), by rows `index` (N,) of `edges` (T, K + 1); of any bytes."""
+        tables, rows = _whole(edges, np.uint32, 2), _whole(index, np.int32, 1)
+        try:
+            symbols: NDArray[np.int32] = self._decoder.decode(tables, rows)
+        except (TypeError, ValueError) as error:
+            raise UsageError(str(error).splitlines()[0]) from None
+        return symbols
+
+    def finish(self) -> None:
+        """After the last symbol. Raises `DamagedStreamError` where the bytes do not end there."""
+        if not self._decoder.finished:
+            raise DamagedStreamError(_NOT_WHOLE)
 
 
 def _index(index: ArrayLike | None, count: int, tables: int) -> NDArray[np.int32]:

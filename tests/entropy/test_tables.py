@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gvcodec.entropy import decode_symbols, edges_of, encode_symbols
+from gvcodec.entropy import SymbolDecoder, decode_symbols, edges_of, encode_symbols
 from gvcodec.errors import DamagedStreamError, UsageError
 
 
@@ -88,3 +88,23 @@ def test_sizes_are_those_of_constriction(count: int) -> None:
     theirs = coder.get_compressed().nbytes
     ours = len(encode_symbols(values, edges, precision=24))
     assert abs(ours - theirs) <= 0.001 * theirs + 4
+
+
+def test_tables_that_follow_from_symbols_before_decode_in_several_calls() -> None:
+    counts, seen, rows = np.ones((2, 4), np.int64), [1, 3, 3, 3, 0, 3, 3, 2, 3], []
+    for n, symbol in enumerate(seen):
+        rows.append(edges_of(counts)[n % 2])
+        counts[n % 2, symbol] += 8
+    data = encode_symbols(seen, np.stack(rows))
+    counts, decoder = np.ones((2, 4), np.int64), SymbolDecoder(data)
+    for n, wanted in enumerate(seen):
+        with pytest.raises(DamagedStreamError, match="do not end with"):
+            decoder.finish()
+        symbol = int(decoder.decode(edges_of(counts), [n % 2])[0])
+        assert symbol == wanted
+        counts[n % 2, symbol] += 8
+    decoder.finish()
+    with pytest.raises(UsageError, match="an index names a table"):
+        decoder.decode(edges_of(counts), [2])
+    with pytest.raises(UsageError, match="precision"):
+        SymbolDecoder(data, 25)
