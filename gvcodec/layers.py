@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 class BaseModule(Protocol):
     """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
-    one to encode with: `given`, or the shipped one; it raises `MediaError` for another file."""
+    one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
+    `codes_tokens(given: str) -> bool`, where there is one: whether frames become tokens of floats'
+    networks (`HashesTokens`)."""
 
     def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 
@@ -81,6 +83,13 @@ def base_model_id(config: EncoderConfig) -> bytes | None:
     path: Path = choose(config.model)
     offer_model(path)
     return model_id(path)
+
+
+def codes_tokens(config: EncoderConfig) -> bool:
+    """Whether `config` encodes by a model of GVC1D's paper form. Raises `UsageError`,
+    `MediaError`."""
+    codes = getattr(_module_of(config.base), "codes_tokens", None)
+    return codes is not None and bool(codes(config.model))
 
 
 def _module_of(name: str) -> BaseModule:

@@ -82,6 +82,15 @@ WEIGHT_FILES = (
 )
 
 
+def form_of(path: Path) -> str:
+    """The form in a weight file's metadata, "" without one. Raises `MediaError` for another
+    file."""
+    try:
+        return read_arrays(path, ())[1].get("form", "")
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{path}: not a model ({error})") from None
+
+
 def painter_of(base: str) -> WeightFile:
     """The painter of a base's frames."""
     return PAINTER_GVC1D if base == "gvc1d" else PAINTER

@@ -27,8 +27,10 @@ from eval.frames import Loaded, read_frames
 from eval.tools import append_rows, markdown, read_rows
 
 _COMMON = ["--fit", "off", "--threads", "1", "-y"]
+#: Weights of the paper's form.
+_PAPER = Path("training/gvc1d/paper-form.safetensors")
 #: Settings of `encode`.
-_Q = (50, 54, 58, 62, 66)
+_Q = (50, 54, 58, 62, 66, 67)
 #: With `--between` every shot of "GOPs" begins one, so none finds a memory.
 _GVC1D = {"": "", ", base frames": "", ", fitted": " --fit 60",
           ", GOPs": " --painter off --keyint SHOT"}  # fmt: skip
@@ -36,6 +38,7 @@ ROWS = {
     **{f"av1 q {q}": f"--base av1 -q {q}" for q in _Q},
     **{f"gvc1d q {q}{name}": f"--base gvc1d -q {q}{more}" for name, more in _GVC1D.items()
        for q in (32, 36, 40, 44, 48, 54, 60, 66)},
+    **{f"paper q {q}": f"--base gvc1d --model {_PAPER} -q {q}" for q in (10, 35, 60)},
 }  # fmt: skip
 FIELDS = ("clip", "size", "frames", "row", "bytes", "bpp", *kept_out.EVERY, "encode_s",
           "decode_s")  # fmt: skip
@@ -86,7 +89,8 @@ def measure(
             _run(["encode", source, stream, *_COMMON, *settings.split()])
             coded = time.monotonic()
             bare = ["--fidelity"] if row.endswith("base frames") else []
-            _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y", *bare])
+            given = ["--model", _PAPER] if row.startswith("paper") else []
+            _run(["decode", stream, shown, "--lossless", "--threads", "1", "-y", *bare, *given])
             seconds = coded - begun, time.monotonic() - coded
             values = judge(Loaded(read(shown, height, len(frames))[0]))
             bits = 8 * stream.stat().st_size / (len(frames) * frames[0][0].size)

@@ -237,7 +237,8 @@ class _Decoding:
                         self._tracks.drop(since=end)
         left_out += self._leave_out()
         outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
-        checked = "base hash" if self._whole and not self._losses else "checksums"
+        hashed = "hash of the tokens" if self._header.paper_form else "base hash"
+        checked = hashed if self._whole and not self._losses else "checksums"
         if held:
             outcome.append(f"{held} of them repeated for lost ones")
         outcome += [f"{checked} verified", *writer.notes, *decoder.notes]

@@ -3,11 +3,12 @@
 A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
 order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
 display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvc1d/` the learned codec's
-integer loop.
+integer loop, and its paper form, of which tokens alone are exact.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -37,11 +38,14 @@ class Coded:
 
     packets: list[CodedFrame] = field(default_factory=list)
     base_frames: list[Planes] = field(default_factory=list)
+    #: What is hashed in place of each base frame, where frames are not the same on every machine.
+    hashed: list[bytes] = field(default_factory=list)
 
     def add(self, part: Coded) -> None:
         """`part` came out next."""
         self.packets += part.packets
         self.base_frames += part.base_frames
+        self.hashed += part.hashed
 
 
 class BaseEncoder(Protocol):
@@ -88,6 +92,15 @@ class OnDevice(Protocol):
     def to_device(self, device: str) -> None:
         """`device`: torch's name of it; one that is not there changes nothing."""
         ...
+
+
+@runtime_checkable
+class HashesTokens(Protocol):
+    """A base decoder whose frames are floats that differ in rounding between machines: the base
+    hash counts what was coded exactly. `hashed`: bytes of each frame that was released, in order,
+    which the caller takes out."""
+
+    hashed: deque[bytes]
 
 
 class BaseDecoder(Protocol):

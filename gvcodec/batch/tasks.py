@@ -90,7 +90,7 @@ def make_settings(
     config.resolve()
     if any(zone.target for zone in parse_zones(config.zones)):
         raise UsageError("zones with a target are for encode, not for batch")
-    painter, _ = painter_id(config)
+    painter, _ = painter_id(config, layers.codes_tokens(config))
     led_by = ""
     if config.fits and painter and has_torch():
         from gvcodec.perceptual import guide_network

@@ -19,8 +19,9 @@ from gvcodec.types import Colour, VideoFormat
 MAGIC = b"\x89GVC"
 #: The latest version that is read.
 VERSION = (1, 1)
-#: What reading a file needs, and writes itself: without factors of the painter, with them.
-NEEDS, NEEDS_FACTORS = (1, 0), (1, 1)
+#: What reading a file needs, and writes itself: usually; with factors of the painter; with tokens
+#: of GVC1D's paper form.
+NEEDS, NEEDS_FACTORS, NEEDS_TOKENS = (1, 0), (1, 1), (1, 1)
 #: Versions that an encoder may be held to: what reading needs at most, and the highest profile that
 #: every later release of the same major version shows alike.
 HELD_TO = {"1.0": ((1, 0), 1)}
@@ -39,7 +40,8 @@ _HAS_BASE_MODEL_ID = 1
 _HAS_PAINTER_ID = 2
 _HAS_LATENTS = 4
 _BUNDLED = 8
-_KNOWN_FLAGS = 15
+_PAPER_FORM = 16
+_KNOWN_FLAGS = 31
 #: Bit of `may`.
 _EMBEDS_MODELS = 1
 #: Bits above are reserved.
@@ -66,7 +68,9 @@ class SequenceHeader:
     bytes or None. `gvc1d_id`: the model of the latent tokens of files of 1.0.
     `bundled`: frame packets hold bundles (`gvcodec.bitstream.bundles`).
     `embeds_models`: `model` packets follow. `needs`: the version that reads the file,
-    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`)."""
+    `NEEDS_FACTORS` where fitted weights may have factors (`gvcodec.painter.look`).
+    `paper_form`: frames of base gvc1d are tokens of the paper's form (`gvcodec.gvc1d.paper`), which
+    the base hash counts in place of samples."""
 
     format: VideoFormat
     base: str
@@ -79,6 +83,7 @@ class SequenceHeader:
     bundled: bool = False
     embeds_models: bool = False
     needs: tuple[int, int] = NEEDS
+    paper_form: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what the format cannot hold."""
@@ -111,6 +116,10 @@ class SequenceHeader:
             raise UsageError(f"base {self.base} names its model")
         if self.base == "gvc1d" and self.gvc1d_id is not None:
             raise UsageError(f"frames of base {self.base} have no tokens with them")
+        if self.paper_form and (self.base != "gvc1d" or self.painter_id is not None):
+            raise UsageError("tokens of the paper's form are of base gvc1d, without a painter")
+        if self.paper_form and self.needs < NEEDS_TOKENS:
+            raise UsageError(f"tokens of the paper's form need format {_dotted(NEEDS_TOKENS)}")
 
     @property
     def enhanced(self) -> bool:
@@ -145,7 +154,8 @@ class SequenceHeader:
             raise UsageError(f"format is {', '.join(HELD_TO)}, not {version}")
         most, profile = HELD_TO[version]
         if most < self.needs:
-            raise UsageError(f"look needs format {_dotted(self.needs)}, which {version} is not")
+            what = "the paper's form" if self.paper_form else "look"
+            raise UsageError(f"{what} needs format {_dotted(self.needs)}, which {version} is not")
         if self.profile > profile:
             raise UsageError(
                 f"profile {PROFILES[self.profile]} is outside of what format {version} promises: "
@@ -158,7 +168,7 @@ class SequenceHeader:
         flags = (self.base_model_id is not None) * _HAS_BASE_MODEL_ID
         flags |= (self.painter_id is not None) * _HAS_PAINTER_ID
         flags |= (self.gvc1d_id is not None) * _HAS_LATENTS
-        flags |= self.bundled * _BUNDLED
+        flags |= self.bundled * _BUNDLED | self.paper_form * _PAPER_FORM
         bits = colour.full_range | (fmt.bit_depth == 10) << 1 | colour.chroma_location << 2
         fields = b"".join(
             (
@@ -277,6 +287,8 @@ def _parse_fields(body: bytes) -> SequenceHeader:
     bundled, embeds = bool(flags & _BUNDLED), bool(may & _EMBEDS_MODELS)
     try:
         needs = max(NEEDS, (major, minor))
-        return SequenceHeader(fmt, name, SCALES[scale], q, start_pts, *ids, bundled, embeds, needs)
+        paper = bool(flags & _PAPER_FORM)
+        head = fmt, name, SCALES[scale], q, start_pts
+        return SequenceHeader(*head, *ids, bundled, embeds, needs, paper)
     except UsageError as error:
         raise DamagedStreamError(f"header: {error}") from error

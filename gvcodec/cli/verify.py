@@ -44,11 +44,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _show(found: Verified, path: str) -> None:
-    hashes = f"base hash {found.base_hash}"
+    hashes = f"{'base hash' if found.exact else 'hash of the tokens'} {found.base_hash}"
     if found.painted_hash is not None:
         hashes += f", painted hash {found.painted_hash}"
     name = display_name(path)
     out(f"{name}: {count_noun(found.frames, 'frame')}, checksums, index, {hashes} are right")
+    if not found.exact:
+        out("pictures are floats and differ in rounding between machines: none was compared")
     if found.source is not None and found.compared != found.frames:
         out(f"{found.source}: {count_noun(found.compared, 'frame')} compared")
     if found.enlarged_to is not None:

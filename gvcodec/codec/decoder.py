@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gvcodec import layers
+from gvcodec.base import HashesTokens
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
@@ -212,7 +213,8 @@ class Decoder:
     def verify(self, base_hash: bytes | None) -> None:
         """Raises `VerificationError` when the base frames differ from the encoder's."""
         if base_hash is not None and self.base_hash != base_hash:
-            raise VerificationError("decoded frames differ from the encoder's (base hash)")
+            what = "tokens" if self.header.paper_form else "frames"
+            raise VerificationError(f"decoded {what} differ from the encoder's (base hash)")
         if not self._turned and self.painted_wanted not in (None, self.painted_hash):
             raise VerificationError("painted frames differ from the encoder's (painted hash)")
 
@@ -221,8 +223,9 @@ class Decoder:
             yield frame
 
     def _show(self, base_frames: list[Planes]) -> None:
+        tokens = self._base_codec.hashed if isinstance(self._base_codec, HashesTokens) else None
         for base_frame in base_frames:
-            self._hash.update(base_frame)
+            self._hash.update(tokens.popleft() if tokens else base_frame)
         for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown:
                 _, fitted = self._gops.popleft()

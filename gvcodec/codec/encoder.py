@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +27,7 @@ from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
-from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS
+from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_TOKENS
 from gvcodec.codec.hashing import Fidelity
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
@@ -99,7 +99,8 @@ class Encoder:
         self.config = settled = (config or EncoderConfig()).resolve()
         settled.check()
         self.notes: list[str] = []
-        painter, reason = painter_id(settled)
+        paper_form = layers.codes_tokens(settled)
+        painter, reason = painter_id(settled, paper_form)
         if reason:
             self.notes.append(reason)
         self.header = SequenceHeader(
@@ -112,7 +113,8 @@ class Encoder:
             painter,
             bundled=settled.bundles(fmt.width * fmt.height),
             embeds_models=settled.embed_model,
-            needs=NEEDS_FACTORS if painter and has_factors(settled.look) else NEEDS,
+            needs=_needs(settled, painter is not None, paper_form),
+            paper_form=paper_form,
         )
         if note := memory_note(self.header, self.header.enhanced):
             self.notes.append(note)
@@ -318,8 +320,9 @@ class Encoder:
             if self.progress is not None:
                 self.progress.coded(self.coded_frames, self.coded_bytes)
         self._place()
-        for base_frame in coded.base_frames:
-            self._fidelity.send_base(base_frame)
+        hashed: Sequence[Planes | bytes] = coded.hashed or coded.base_frames
+        for base_frame, counted in zip(coded.base_frames, hashed, strict=True):
+            self._fidelity.send_base(base_frame, counted)
             size = self._sizes.pop(self._released, 0)
             if self._samples is not None:
                 self._samples.send_base(self._released, base_frame, size)
@@ -344,3 +347,10 @@ class Encoder:
     def _place_tracks(self) -> None:
         while self._tracks and self._tracks[0][0] <= self._placed:
             self._packets.append(Packet(Kind.TRACKS, self._tracks.popleft()[1]))
+
+
+def _needs(config: EncoderConfig, paints: bool, paper_form: bool) -> tuple[int, int]:
+    """The version that reads the file."""
+    if paper_form:
+        return NEEDS_TOKENS
+    return NEEDS_FACTORS if paints and has_factors(config.look) else NEEDS

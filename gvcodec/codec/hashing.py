@@ -24,8 +24,8 @@ class FrameHash:
         self._aside = aside
         self._pending: Future[None] | None = None
 
-    def update(self, frame: Planes) -> None:
-        """Take the next frame."""
+    def update(self, frame: Planes | bytes) -> None:
+        """Take the next frame, or what is hashed in its place."""
         self._wait()
         if self._aside is None:
             self._take(frame)
@@ -41,8 +41,8 @@ class FrameHash:
         if self._pending is not None:
             self._pending.result()
 
-    def _take(self, frame: Planes) -> None:
-        for part in bytes_to_hash(frame):
+    def _take(self, frame: Planes | bytes) -> None:
+        for part in (frame,) if isinstance(frame, bytes) else bytes_to_hash(frame):
             self._hash.update(part)
 
 
@@ -62,8 +62,8 @@ class Fidelity:
         else:
             self._sources.append(luma)
 
-    def send_base(self, base_frame: Planes) -> None:
-        """The next base frame."""
+    def send_base(self, base_frame: Planes, hashed: Planes | bytes) -> None:
+        """The next base frame, and what the hash counts of it."""
         source = self._sources.popleft()
-        self.hash.update(base_frame)
+        self.hash.update(hashed)
         self.psnr_y.add(psnr(base_frame[0], source, bits=2 * (source.dtype == np.uint8)))

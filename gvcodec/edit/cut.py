@@ -18,6 +18,7 @@ from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
+from gvcodec.models import find_model
 from gvcodec.types import stands
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.kinds import check_kind
@@ -175,8 +176,16 @@ def _code_again(
     """GOPs of some frames of a GOP, coded again with the stream's index and weights."""
     decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
     shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
+    named, model = header.base_model_id, ""
+    if named is not None:
+        model = str(find_model(named, f"the model of the {header.base} base layer"))
     config = EncoderConfig(
-        base=header.base, base_q=header.q, scale=header.scale, fit=0, threads=threads
+        base=header.base,
+        base_q=header.q,
+        scale=header.scale,
+        model=model,
+        fit=0,
+        threads=threads,
     ).resolve()
     encoder = layers.open_encoder(header.format, config)
     coded = [packet for number in inside for packet in encoder.send(shown[number], False).packets]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -13,10 +14,11 @@ from typing import Any
 from av import AudioCodecContext
 from av.stream import Disposition, Stream
 
-from gvcodec.bitstream import Kind, PtsDecoder, Reader
+from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.quality import EXACT, read_quality
 from gvcodec.container.opening import Source, open_reader
+from gvcodec.gvc1d.paper.sizes import TOKENS, grid_of
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
@@ -28,7 +30,9 @@ from gvcodec.util.messages import count_noun
 class Info:
     """What a stream holds. Sizes in bytes, times in seconds, colour as code points of H.273, ids
     and hashes in hexadecimal digits; `bpp` and `kbps` without sound and subtitles.
-    `token_frames`: so many have latent tokens, as files of 1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
+    `base_form` of base gvc1d: transform or paper; of the latter `tokens` of 16 integers each, and
+    `token_bytes`, those of frame packets. `token_frames`: so many have latent tokens, as files of
+    1.0 may. `packets`: a dictionary each with offset, type, bytes, and frame where it is one.
     `keyframes`: their frame numbers. `encoder`: the base's encoder, with its version. `psnr_y`: dB
     of the base frames' luma, as measured when they were coded (100: exact), None where the file
     does not say, as after `cut`. `tracks`: of sound and subtitles, a dictionary each with kind,
@@ -59,6 +63,9 @@ class Info:
     level: int
     codecs: str
     base: str
+    base_form: str | None
+    tokens: int
+    token_bytes: int
     encoder: str | None
     psnr_y: float | None
     base_scale: str
@@ -149,6 +156,9 @@ def facts(reader: Reader) -> Info:
         level=header.level,
         codecs=header.codecs,
         base=header.base,
+        base_form=_form(header),
+        tokens=frames * TOKENS * math.prod(grid_of(fmt)) if header.paper_form else 0,
+        token_bytes=sizes["key"] + sizes["inter"] if header.paper_form else 0,
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,
         base_scale=str(header.scale),
@@ -169,6 +179,12 @@ def facts(reader: Reader) -> Info:
         framing_bytes=reader.size - sum(sizes.values()),
         packets=packets,
     )
+
+
+def _form(header: SequenceHeader) -> str | None:
+    if header.base != "gvc1d":
+        return None
+    return "paper" if header.paper_form else "transform"
 
 
 def _hex(data: bytes | None) -> str | None:
@@ -236,6 +252,11 @@ def _sentence(found: Info) -> str:
         parts.append(f"painted{how}")
     if found.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
+    if found.tokens:
+        parts.append(
+            f"the paper's form, {found.tokens // found.frames} tokens a frame, {found.token_bytes} "
+            "bytes of tokens; pictures differ in rounding between machines"
+        )
     distance = max(b - a for a, b in pairwise([*found.keyframes, found.frames]))
     if len(found.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
@@ -259,7 +280,7 @@ def kbps(size: int, seconds: float) -> float:
 
 
 #: Shown only where there is something.
-_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder"
+_OPTIONAL = "source_start title tags chapters mastering_display content_light tracks encoder base_form tokens token_bytes"
 #: Keyframes that are listed, from the first on.
 _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")

@@ -66,7 +66,7 @@ def test_flags_that_may_be_ignored_profile_and_level_are() -> None:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({MUST: 0x10}, "flag 0x10"),
+        ({MUST: 0x20}, "flag 0x20"),
         ({MUST: 0x40}, "flag 0x40"),
         ({-3: 200}, "base 200"),
         ({-2: 9}, "scale 9"),

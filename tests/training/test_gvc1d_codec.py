@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from gvcodec.errors import UsageError
 from gvcodec.gvc1d.model_file import load_network, read_loop
+from gvcodec.gvc1d.paper.weights import read_tables
 from gvcodec.models import GVC1D
 from tests.clips import add_video, put_pictures
 from training.alarms import Alarm
@@ -123,12 +123,14 @@ def test_the_paper_s_form_learns_and_is_measured(form: str, clip: Path, tmp_path
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert last["steps"] > 0 and np.isfinite(last["first"])
     assert last["zeroed 90 first"] > last["J 90 first"] or form == "paper"
+    if form == "paper":  # files can be coded with it
+        assert read_tables(out / "weights.safetensors").usual.any()
 
 
 def test_shipped_tokens_of_the_paper_s_form_are_alive() -> None:
     """The decoder sees as in training: zeroed and shuffled tokens cost several times as much."""
     form = paper_form.PaperForm().eval()
-    form.load_state_dict(load_file(Path(paper_form.__file__).with_name("paper-form.safetensors")))
+    paper_form.load(form, Path(paper_form.__file__).with_name("paper-form.safetensors"))
     rng = np.random.default_rng(1)
     shapes = (64, 64), (2, 32, 32)
     runs = [[paper_form.Planes(*(_smooth(rng, shape) for shape in shapes))] for _ in range(8)]

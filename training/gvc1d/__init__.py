@@ -5,5 +5,5 @@ codec      the program that trains the transform's form from them
 export     its network as a weight file
 parts      what its parts are worth
 spoilt     its network with a part taken away, shuffled, as it began
-paper_form the paper's own layout, small, beside a fixed transform
+paper_form the networks of the paper's form, small, beside a fixed transform
 """

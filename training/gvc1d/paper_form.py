@@ -15,8 +15,8 @@ context is dropped in half of the samples, the tail of the tokens in a quarter. 
 the first step on kill them (all integers were 0 after eight minutes), so a third of the run is
 free; queries and patches begin with the same places and keys as queries, so that attention begins
 near. In OUT: `log.jsonl` (curve; J with tokens zeroed or of another window at the decoder, and
-without context) and `weights.safetensors`
-(fp16).
+without context) and `weights.safetensors` (fp16; of the paper's form with tables of its tokens, for
+`gvcodec encode --base gvc1d --model`).
 """
 
 from __future__ import annotations
@@ -39,16 +39,19 @@ from torch import Tensor, nn
 
 from gvcodec.gvc1d.paper.decoder import TokenDecoder
 from gvcodec.gvc1d.paper.encoder import TokenEncoder, quantise
-from gvcodec.gvc1d.paper.layers import Context, features
-from gvcodec.gvc1d.paper.windows import CHANNELS, PATCHES, TOKENS, VALUES, to_patches
+from gvcodec.gvc1d.paper.layers import COARSEST, FINEST, Context, features, rate_of
+from gvcodec.gvc1d.paper.sizes import CHANNELS, LARGEST, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.token_counts import QUALITIES, UNIT
+from gvcodec.gvc1d.paper.weights import FORM
+from gvcodec.gvc1d.paper.windows import to_patches
 from gvcodec.gvc1d.transformer import Block
 from training.held_out import is_held_out
 from training.loop import follow
 
 #: λ in squared steps a bit.
 PRICE = 0.15
-#: Steps of the objective, 8-bit levels at a quarter of the size: trained, measured.
-FINEST, COARSEST, MEASURED = 26.0, 180.0, (45.0, 90.0, 160.0)
+#: Steps of the objective that are measured.
+MEASURED = (45.0, 90.0, 160.0)
 #: Share of the run in which bits cost nothing.
 FREE = 0.33
 
@@ -252,7 +255,7 @@ class Run:
         self.device = torch.device(asked.device)
         self.form = FORMS[asked.form]().to(self.device)
         if asked.initial:
-            self.form.load_state_dict(load_file(asked.initial, asked.device))
+            load(self.form, asked.initial)
         self.average = copy.deepcopy(self.form).requires_grad_(False).eval()
         self.material = Material(asked.folder)
         self.optimizer = torch.optim.AdamW(
@@ -356,10 +359,41 @@ class Run:
                         )
         return found
 
-    def save(self, out: Path) -> None:
+    def save(self, out: Path, final: bool = False) -> None:
+        """`final`: with tables of the tokens, which take minutes."""
         partial = out / "state.part"
-        save_file({k: v.half() for k, v in self.average.state_dict().items()}, partial)
+        weights = {k: v.half() for k, v in self.average.state_dict().items()}
+        if final and isinstance(self.average, PaperForm):
+            size = self.asked.looks, self.asked.batch
+            tables = token_tables(self.average, self.material.trained, *size)
+            save_file(weights | tables, partial, {"form": FORM})
+        else:
+            save_file(weights, partial)
         partial.rename(out / "weights.safetensors")
+
+
+def load(form: Form, path: Path) -> None:
+    """Weights of a file into a form, tables left out."""
+    tensors = load_file(path)
+    form.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("tokens.")})
+
+
+@torch.no_grad()
+def token_tables(
+    form: PaperForm, runs: list[list[Planes]], batches: int, size: int
+) -> dict[str, Tensor]:
+    """`token_counts.Tables` as a weight file has them: of pictures without a context."""
+    device, rng = form.prior.usual.device, np.random.default_rng(7)
+    pictures = [Material.batch(runs, size, rng)[0].to(device) for _ in range(batches)]
+    usual, distance = [], []
+    for q in range(QUALITIES):
+        rate = torch.full((size,), rate_of(q), device=device)
+        tokens = torch.cat([quantise(form.encode(x, None, rate)) for x in pictures])
+        mean = tokens.mean(0).round().clamp(-LARGEST, LARGEST)
+        usual.append(mean.short().cpu())
+        far = UNIT * (tokens - mean).abs().mean(0)
+        distance.append(far.round().clamp(max=1 << 14).short().cpu())
+    return {"tokens.usual": torch.stack(usual), "tokens.distance": torch.stack(distance)}
 
 
 def _looks(minutes: float) -> Iterator[float]:
@@ -403,7 +437,7 @@ def main(arguments: Sequence[str]) -> int:
             if time.monotonic() - saved > 300:
                 run.save(asked.out)
                 saved = time.monotonic()
-        run.save(asked.out)
+        run.save(asked.out, final=True)
         _note(log, run, row, begun)
     return 0
 

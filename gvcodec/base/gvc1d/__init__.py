@@ -1,4 +1,5 @@
-"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine."""
+"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine. With a
+model of the paper's form (`paper`) tokens are exact, and frames are floats."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from gvcodec.base import BaseDecoder, BaseEncoder
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.model_file import read_loop
-from gvcodec.models import GVC1D
+from gvcodec.gvc1d.paper.weights import FORM, need_torch, read_tables
+from gvcodec.models import GVC1D, brought_along, form_of
 
 if TYPE_CHECKING:
     from gvcodec.bitstream import SequenceHeader
@@ -22,30 +24,44 @@ def choose_model(given: str) -> Path:
     if given and not Path(given).is_file():
         raise MediaError(f"{given}: no such model file")
     path = Path(given) if given else GVC1D.find()
-    read_loop(path)
+    if form_of(path) == FORM:
+        read_tables(path)
+    else:
+        read_loop(path)
     return path
+
+
+def codes_tokens(given: str) -> bool:
+    """See `gvcodec.layers`. Raises `MediaError`."""
+    return form_of(choose_model(given)) == FORM
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
     """See `gvcodec.layers`. Raises `UsageError` where torch is missing."""
+    model = choose_model(config.model)
+    settings = fmt, config.base_q, config.keyint, config.threads, model, config.device
+    if form_of(model) == FORM:
+        need_torch("encodes")
+        from gvcodec.base.gvc1d.paper import PaperEncoder
+
+        return PaperEncoder(*settings)
     from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
 
-    return Gvc1dEncoder(
-        fmt,
-        config.base_q,
-        config.keyint,
-        config.threads,
-        choose_model(config.model),
-        config.device,
-        backend_of(config.device),
-    )
+    return Gvc1dEncoder(*settings, backend_of(config.device))
 
 
 def base_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
 ) -> BaseDecoder:
     """See `gvcodec.layers`."""
+    assert model is not None
+    if header.paper_form:
+        with brought_along(model):
+            read_tables(model)
+        need_torch("decodes")
+        from gvcodec.base.gvc1d.paper import PaperDecoder
+
+        return PaperDecoder(header.format, model, threads)
     from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
 
-    assert model is not None
     return Gvc1dDecoder(header.format, model, threads)

@@ -5,8 +5,13 @@ transform. Networks are floats (torch); the integers between them are exact. Nam
                                                           │ 64 tokens of 16 integers a window
     picture ◄─ windows ◄─ decoder: mask tokens ⊕ tokens ⊕ context
 
-    windows    pictures as patches of windows, and back; sizes
-    layers     what encoder and decoder share: the context, features of integers
-    encoder    patches of a window ─► its tokens; `quantise`
-    decoder    tokens ─► patches
+    sizes, windows  of a window; pictures as patches of windows, and back
+    layers          what encoder and decoder share: the context, features of integers
+    encoder         patches of a window ─► its tokens; `quantise`
+    decoder         tokens ─► patches
+    token_counts    the entropy model: adaptive counts
+    payload         bytes of a frame
+    weights         the weight file
+
+The loop over frames is `gvcodec.base.gvc1d.paper`.
 """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.paper.layers import LEVELS, Context, Stack, table
-from gvcodec.gvc1d.paper.windows import CHANNELS, PATCHES, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, VALUES
 
 
 class TokenDecoder(Stack):

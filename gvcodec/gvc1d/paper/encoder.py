@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gvcodec.gvc1d.codec_network import dead_zone
 from gvcodec.gvc1d.paper.layers import LEVELS, Context, Stack, table
-from gvcodec.gvc1d.paper.windows import CHANNELS, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, TOKENS, VALUES
 
 #: An integer at rate 0 stands for a quarter of a latent.
 _GAIN = 4

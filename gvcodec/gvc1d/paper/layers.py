@@ -3,18 +3,29 @@ blocks, the short-term context, features of integers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.paper.windows import CHANNELS, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, TOKENS, VALUES
 from gvcodec.gvc1d.transformer import Block
 
 #: Levels that are 1 for the networks.
 LEVELS = 48
 _HEADS = 4
+#: Steps of the objective of training, 8-bit levels at a quarter of the size, at q 0 and 63; the
+#: step of rate 0.
+FINEST, COARSEST, REFERENCE = 26.0, 180.0, 60.0
+_Q_END = 63
+
+
+def rate_of(q: int) -> float:
+    """log₂(step / `REFERENCE`) at `q` 0…63."""
+    octaves = math.log2(COARSEST / FINEST) * q / _Q_END
+    return math.log2(FINEST / REFERENCE) + octaves
 
 
 class Context(NamedTuple):

@@ -1,8 +1,7 @@
 """A picture as patches of its windows, and back.
 
-A window of 256² luma samples is coded at a quarter of its size: 64² luma and two planes of 32²
-chroma samples, in 8-bit levels less 128. It has 64 patches `[P, V]` by rows, each of 8² luma
-values, then 4² of U and 4² of V.
+A window is coded at a quarter of its size (`sizes`), in 8-bit levels less 128. It has 64 patches
+`[P, V]` by rows, each of 8² luma values, then 4² of U and 4² of V.
 """
 
 from __future__ import annotations
@@ -11,12 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Tokens of a window, integers of a token.
-TOKENS, CHANNELS = 64, 16
-#: Patches of a window, values of a patch.
-PATCHES, VALUES = 64, 96
-#: Luma samples of a coded window's side, of a patch's side.
-SIDE, PATCH = 64, 8
+from gvcodec.gvc1d.paper.sizes import PATCH, SIDE, VALUES
 
 
 def to_patches(y: Tensor, uv: Tensor) -> Tensor:
