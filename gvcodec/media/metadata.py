@@ -37,6 +37,8 @@ _ENCODERS = {SVT_AV1: "SVT-AV1", VVENC_H266: "VVenC"}
 _MOST_NUMBERS = 8
 #: Bytes that its field may take.
 _ENCODER_ROOM = 64
+#: Parts that a line names.
+_MOST_NAMED = 5
 #: Tags of a file that say how it was stored, not what is in it.
 _TECHNICAL = frozenset(
     """title encoder encoded_by major_brand minor_version compatible_brands software duration
@@ -227,11 +229,33 @@ def metadata_of(
         _light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
         tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
     )
-    notes = []
-    if len(found.pack()) > MAX_PAYLOAD - _ENCODER_ROOM:
-        notes.append(f"{', '.join(found.parts())} are left out, they are too long")
-        found = replace(found, title="", chapters=(), tags=())
-    return found, notes
+    found, lost = _shortened(found)
+    if not lost:
+        return found, []
+    names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
+    return found, [f"{names} left out: too long for the metadata of a file"]
+
+
+def _shortened(found: Metadata) -> tuple[Metadata, list[str]]:
+    """What fits into a packet, without the longest parts of what does not; names of those."""
+    parts = {"title": Metadata(found.title), "chapters": Metadata(chapters=found.chapters)}
+    parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in found.tags}
+    sizes = {name: len(part.pack()) for name, part in parts.items()}
+    lost: list[str] = []
+    excess = len(found.pack()) - (MAX_PAYLOAD - _ENCODER_ROOM)
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        if excess <= 0:
+            break
+        lost.append(name)
+        excess -= sizes[name]
+    gone = set(lost)
+    kept = replace(
+        found,
+        title="" if "title" in gone else found.title,
+        chapters=() if "chapters" in gone else found.chapters,
+        tags=tuple(tag for tag in found.tags if f"tag {tag[0]}" not in gone),
+    )
+    return kept, lost
 
 
 def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:

@@ -220,7 +220,7 @@ class VideoReader:
         elif not frame.duration or self._untimed or self.pictures:
             return None
         else:
-            end = Fraction(last + frame.duration)
+            end = Fraction(max(last + frame.duration, self._stands_until))
             if not self._timeline.jumps:
                 end = max(end, Fraction(end_of_track(self._stream, self._last_packet, step)))
         # A field lasts half a frame; with three fields it is shown half a frame longer.
@@ -323,6 +323,8 @@ class VideoReader:
         #: Why nothing could be read any more before the end.
         self._stopped = ""
         self._last_packet: av.Packet | None = None
+        #: When the last packet without data ends.
+        self._stands_until = -(1 << 63)
         #: Timestamps of the first packets.
         self._opening: list[int] = []
         self._waiting = Waiting(self._timeline)
@@ -482,6 +484,11 @@ class VideoReader:
                 shown = packet.pts is not None and not packet.is_discard
                 if shown and len(self._opening) < _OPENING:
                     self._opening.append(cast(int, packet.pts))
+            elif packet.pts is not None:
+                # The picture before it stands: nothing is lost, and nothing to be decoded.
+                self._timeline.move(packet)
+                self._stands_until = packet.pts + (packet.duration or 0)
+                continue
             yield packet
 
     def _read(self, streams: Sequence[av.stream.Stream]) -> Iterator[av.Packet]:

@@ -1,4 +1,4 @@
-"""Seventeen further kinds of public reports: captures, playlists, failing disks, and what programs
+"""Nineteen further kinds of public reports: captures, playlists, failing disks, and what programs
 give. Each test makes a small input, and says what is right.
 
 The reports are named by repository and number; the kinds, not their files, are tried.
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -354,3 +355,36 @@ def test_a_name_like_an_option_is_a_file(tmp_path, monkeypatch, capsys) -> None:
     shutil.copy(made(tmp_path / "a.mkv"), "-Zx_title.mkv")
     run("encode", "-i", "-Zx_title.mkv", "--fit", "off", "--preset", "10")
     assert len(gvcodec.open("./-Zx_title.gvc")) == 25
+
+
+def test_a_packet_without_data_is_the_picture_before_it(tmp_path) -> None:
+    """L-SMASH-Works#69: Theora of screen recorders says so that nothing has changed."""
+    source = tmp_path / "screen.ogv"
+    stands = "select='lt(n,5)',tpad=stop_mode=clone:stop=45,setpts=N/25/TB"
+    try:
+        ffmpeg(
+            "-i", made(tmp_path / "a.mkv"), "-vf", stands, "-c:v", "libtheora", "-q:v", 9, source
+        )
+    except subprocess.CalledProcessError:
+        pytest.skip("needs an ffmpeg with libtheora")
+    for way in ({}, {"jobs": 1, "keyint": 10}):
+        video, done = encoded(source, **way)
+        assert not done.incomplete and not any("damaged" in note for note in done.notes)
+        shown = [number_of(f) for f in video.get_frames_played_at([0.05, 0.5, 1.2, 1.99]).data]
+        assert shown == [1, 4, 4, 4]
+        assert video.metadata.duration_seconds == 2
+
+
+def test_a_long_description_costs_no_title(tmp_path) -> None:
+    """mobile-ffmpeg#331, mpc-hc#3311: descriptions of any length; a packet has 64 KB for all."""
+    source = tmp_path / "song.mkv"
+    texts = {"title": "Jóga", "artist": "Björk", "comment": "x" * 70_000, "lyrics": "la\n" * 9000}
+    words = [word for tag in texts.items() for word in ("-metadata", "=".join(tag))]
+    ffmpeg("-i", made(tmp_path / "a.mkv"), *words, "-c", "copy", source)
+    _, done = encoded(source)
+    assert "tag comment left out: too long for the metadata of a file" in done.notes
+    gvcodec.decode_file(tmp_path / "song.gvc", tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as written:
+        kept = {name.lower(): text for name, text in written.metadata.items()}
+    assert kept["title"] == texts["title"] and kept["artist"] == texts["artist"]
+    assert kept["lyrics"].split() == texts["lyrics"].split() and "comment" not in kept
