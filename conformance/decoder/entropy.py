@@ -73,6 +73,11 @@ def _tables() -> list[dict]:
     return json.loads((TABLES / "laplace.json").read_text())
 
 
+def laplace(scale: int) -> list[int]:
+    """Frequencies of the symbols of the table of `scale` and mean 0."""
+    return _tables()[scale]["frequencies"][4]
+
+
 @cache
 def _edges(scale: int, centre: int, eighth: int, inflation: int) -> list[int]:
     """E(0) … E(S) of one table."""
