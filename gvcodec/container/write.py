@@ -126,7 +126,7 @@ def _write(reader: Reader, pending: PendingFile, limits: Limits) -> tuple[int, l
         finally:
             writer.close()
         _seal(pending.temporary, kind, whole, entries, sound)
-        notes = [*writer.notes, *_show_size(header, pending.temporary, kind)]
+        notes = [*writer.notes, *_padding(header), *_show_size(header, pending.temporary, kind)]
     if writer.metadata.mastering or writer.metadata.light:
         notes.append("HDR metadata is kept for gvcodec, other players do not see it")
     return reader.frames, notes
@@ -150,6 +150,18 @@ def _seal(path: Path, kind: str, whole: Whole, entries: list[Entry], sound: byte
             if at < 0:
                 raise MediaError(f"{path}: its last frame is not as it was written")
             data[at : at + len(after)] = after
+
+
+def _padding(header: SequenceHeader) -> list[str]:
+    """A line where players show more than the picture: the coded one has even sides, of at least
+    64, and no field of AV1 or of these files that all of them heed takes the rest away."""
+    fmt = header.format
+    coded = Resampler(fmt.width, fmt.height, header.scale)
+    size = coded.coded_width, coded.coded_height
+    if header.scale != 1 or size == (fmt.width, fmt.height):
+        return []
+    what = f"other players show {size[0]}×{size[1]} pictures, whose edge is repeated"
+    return [f"{what}: AV1 is coded with even sides of 64 or more"]
 
 
 def _show_size(header: SequenceHeader, path: Path, kind: str) -> list[str]:

@@ -25,9 +25,9 @@ from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.mp4_limits import check_mp4
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.types import Planes
+from gvcodec.types import Planes, VideoFormat
 from tests.browser import Page, browser
-from tests.clips import sound_of, write_clip
+from tests.clips import make_clip, sound_of, write_clip
 from tests.conftest import clips_equal, moving_texture, packets_in, rewritten, run
 from tests.edit.test_tools import FORMAT, TIMES, made, sound
 
@@ -300,6 +300,22 @@ def test_encode_writes_such_a_file(frames: list[Planes], tmp_path, capsys) -> No
             assert len(video) == 18
     gvcodec.encode_file(tmp_path / "in.mkv", tmp_path / "lib.mp4", preset=10, fit=0)
     assert len(gvcodec.open(tmp_path / "lib.mp4")) == 18
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((48, 36), (64, 64)), ((97, 81), (98, 82)), ((96, 80), None)], ids=str
+)
+def test_an_edge_that_other_players_show_is_named(size, shown, tmp_path, capsys) -> None:
+    fmt = VideoFormat(*size, Fraction(25), Fraction(1, 1000))
+    write_clip(tmp_path / "in.y4m", fmt, make_clip(*size, 3), 40)
+    out = tmp_path / "out.mp4"
+    run("encode", tmp_path / "in.y4m", out, "--preset", 10, "--fit", "off")
+    line = "other players show {}×{} pictures".format(*shown or size)
+    assert (line in capsys.readouterr().err) is (shown is not None)
+    with av.open(str(out)) as container:
+        video = container.streams.video[0]
+        assert (video.width, video.height) == (shown or size)
+    assert next(iter(gvcodec.decode(out))).shape[1::-1] == size
 
 
 def test_the_size_is_that_of_the_file(frames: list[Planes], tmp_path: Path) -> None:
