@@ -41,6 +41,8 @@ _NEEDED = (b"moov", b"mdat", b"moof")
 #: before each (Blu-ray), with parity after each (DVB, ISDB).
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
 _MOST_BOXES = 100_000
+#: FFmpeg's demuxers of text art, which take anything by its name (.txt, .nfo).
+_TEXTS = ("tty", "bin", "xbin", "adf", "idf")
 #: For FFmpeg's demuxers: a transport stream may name more of its tracks later, in another table.
 _DEMUXING = {"scan_all_pmts": "1"}
 #: Kinds of video that a viewer would not call the video.
@@ -147,6 +149,8 @@ class Opened:
         if not self.container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in self.container.streams}))
             return f"holds no video ({kinds or 'nothing'} only)"
+        if self.container.format.name in _TEXTS:
+            return "is a text, which FFmpeg would draw letter by letter: not a video"
         if any(s.disposition & Disposition.dependent for s in self.container.streams.video):
             return (
                 "is a picture in tiles, which is not read: make another of it first "

@@ -1,4 +1,4 @@
-"""Nineteen further kinds of public reports: captures, playlists, failing disks, and what programs
+"""Twenty further kinds of public reports: captures, playlists, failing disks, and what programs
 give. Each test makes a small input, and says what is right.
 
 The reports are named by repository and number; the kinds, not their files, are tried.
@@ -388,3 +388,13 @@ def test_a_long_description_costs_no_title(tmp_path) -> None:
         kept = {name.lower(): text for name, text in written.metadata.items()}
     assert kept["title"] == texts["title"] and kept["artist"] == texts["artist"]
     assert kept["lyrics"].split() == texts["lyrics"].split() and "comment" not in kept
+
+
+@pytest.mark.parametrize("name", ["films.txt", "film.nfo", "read.diz", "table.idf"])
+def test_a_text_is_no_video(tmp_path, name) -> None:
+    """CloudPlayerDemo#10: by its name FFmpeg draws any text, a list of films too, as a film."""
+    source = tmp_path / name
+    source.write_text("one.mp4\ntwo.mp4\n" * 400)
+    with pytest.raises(MediaError, match="is a text, which FFmpeg|not a video that"):
+        encoded(source)
+    assert not source.with_suffix(".gvc").exists()
