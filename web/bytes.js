@@ -4,7 +4,7 @@
 export class Damaged extends Error {}
 
 /** The format that the player reads. */
-export const VERSION = [1, 0];
+export const VERSION = [1, 1];
 /** The file is whole, and of a later version. */
 export const newer = (what) => new Damaged(`the file needs ${what}; this player reads format ${VERSION.join(".")}`);
 

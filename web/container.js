@@ -143,7 +143,8 @@ export class Stream {
       offset += gop.size;
     }
     if (first !== frames || cursor.left || offset !== indexAt) throw new Damaged("index does not fit the file");
-    this.baseHash = hex(end.subarray(0, 8));
+    // That of tokens says nothing of pictures.
+    this.baseHash = header.tokens ? "" : hex(end.subarray(0, 8));
   }
 
   async packetAt(offset, size, kind, what) {
@@ -254,7 +255,7 @@ function parseFields(cursor) {
   };
   const [profile, level] = cursor.take(2);
   const flags = cursor.var();
-  if (flags > 15) throw newer(`flags ${flags}`);
+  if (flags > 31) throw newer(`flags ${flags}`);
   cursor.var();
   const width = cursor.var(16384), height = cursor.var(16384);
   const rate = ratio(), tick = ratio();
@@ -267,12 +268,13 @@ function parseFields(cursor) {
   const gvc1dId = flags & 4 ? hex(cursor.take(8)) : "";
   if (!BASES[base]) throw newer(`base ${base}`);
   if (scale > 2 || bits >= 32) throw newer(`scale ${scale}, bits ${bits}`);
-  if ((flags & 8 && base !== 1) || (flags & 4 && base === 6) || q > 63 || !width || !height) {
+  const tokens = (flags & 16) !== 0; // GVC1D's paper form
+  if ((flags & 8 && base !== 1) || (flags & 4 && base === 6) || (tokens && (base !== 6 || flags & 2)) || q > 63 || !width || !height) {
     throw new Damaged("header: field out of range");
   }
   return {
     profile, level, width, height, rate, tick, startPts, sar, q, baseModelId, painterId, gvc1dId,
-    bundled: (flags & 8) !== 0, base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
+    bundled: (flags & 8) !== 0, tokens, base: BASES[base], scale: [1, 3 / 4, 1 / 2][scale],
     colour: { primaries, transfer, matrix, full: (bits & 1) !== 0, location: bits >> 2 }, bitDepth: bits & 2 ? 10 : 8,
   };
 }

@@ -28,6 +28,8 @@ from tests.player_helpers import (
     running,
 )
 
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+
 
 def test_server_gives_ranges_of_the_stream() -> None:
     whole = (GOLDEN / "av1.bin").read_bytes()
@@ -187,10 +189,9 @@ def read_by_page(tmp_path: Path, given: list[tuple[Path, Path | None]]) -> list[
 def test_page_reads_base_gvc1d_painted_or_restored(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     paths = [tmp_path / f"{painter}.gvc" for painter in ("on", "off")]
-    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
     for path in paths:
         frames = moving_texture(64, 48, 3)
-        options = {"base": "gvc1d", "format": fmt, "painter": path.stem}
+        options = {"base": "gvc1d", "format": FORMAT, "painter": path.stem}
         path.write_bytes(gvcodec.encode(frames, threads=1, **options))
     found = read_by_page(tmp_path, [(path, None) for path in paths])
     assert [(facts["problem"], len(facts["sizes"])) for facts in found] == [("", 3)] * 2
@@ -199,6 +200,31 @@ def test_page_reads_base_gvc1d_painted_or_restored(tmp_path: Path) -> None:
     with gvcodec.open(paths[0]) as video:
         shown = b"".join(flat(frame.planes) for frame in video.decode_range(0, 1))
     assert data[4:8] == b"\2\0\0\0" and shown in data
+
+
+@needs_node
+def test_page_reads_format_1_1(tmp_path: Path) -> None:
+    path = tmp_path / "bold.gvc"
+    options = {"look": 80, "threads": 1, "preset": 10}
+    path.write_bytes(gvcodec.encode(moving_texture(64, 48, 3), format=FORMAT, **options))
+    assert gvcodec.Reader(io.BytesIO(path.read_bytes())).header.needs == (1, 1)
+    (facts,) = read_by_page(tmp_path, [(path, None)])
+    assert (facts["problem"], len(facts["sizes"])) == ("", 3)
+
+
+@needs_node
+def test_page_shows_the_paper_s_form_and_checks_no_hash(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path, weights = tmp_path / "a.gvc", Path("training/gvc1d/paper-form.safetensors").resolve()
+    options = {"base": "gvc1d", "format": FORMAT, "model": str(weights)}
+    path.write_bytes(gvcodec.encode(moving_texture(64, 48, 3), threads=1, **options))
+    (facts,) = read_by_page(tmp_path, [(path, None)])
+    assert (facts["problem"], len(facts["sizes"]), facts["whole"]) == ("", 3, "")
+    with running(path, "--model", str(weights)) as server:
+        _, data = answer(server, "/native?from=0&painted=0")
+    with gvcodec.open(path, models=[weights]) as video:
+        shown = b"".join(flat(frame.planes) for frame in video.decode_range(0, 1))
+    assert data[4:8] == b"\1\0\0\0" and shown in data
 
 
 @needs_node
