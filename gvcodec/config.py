@@ -55,78 +55,141 @@ def check_zones(text: str) -> str:
     return text
 
 
-@documented(
-    Q_END=Q_END,
-    speed=DEFAULT_SPEED,
-    fit=_by_speed(lambda row: row.fit_steps),
-    av1=_by_speed(lambda row: "/".join(map(str, row.presets["av1"]))),
-    vvc=_by_speed(lambda row: row.presets["vvc"][0]),
-)
+_FIT_STEPS = _by_speed(lambda row: row.fit_steps)
+_AV1_PRESETS = _by_speed(lambda row: "/".join(map(str, row.presets["av1"])))
+_VVC_PRESETS = _by_speed(lambda row: row.presets["vvc"][0])
+
+
+@documented
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How to encode. `base_q` goes before `q`; `fit` 0 = off, strength by GOP (`steadies`)
     included; None in `preset`, `fit` and `scale`: as speed and `q` say. `maxrate` 0 =
     no limit. `header_q`: the index that the header says instead, by which the painter is
     conditioned: that of a whole video of which this is a chunk. `gop_q`: what is added to the index
-    of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin.
+    of each GOP (av1, vvc). `zone_start`: when, on the clock of the zones, timestamps begin."""
 
-    q: quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes smaller pictures
-        above 66 (50)
-    base_q: quality by the base layer's own index, 0 best
-    maxrate: with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not --low-delay);
-        the first second may exceed it by half
-    base: base codec; none is another name of gvc1d (av1)
-    scale: size of the coded pictures (1, smaller where the rate is out of reach otherwise)
-    speed: preset of the base encoder and steps of fitting ({speed})
-    fit: steps of fitting the painter to the video, for which packets wait ({fit}); off: its
-        strength is not chosen by GOP either
-    painter: off: no painter, decoders show base frames (on)
-    look: how boldly is painted: 0 base frames … 100; other than 0 and 50, the file needs format 1.1
-        (50)
-    fit_by: perceptual network used as fitting loss (vgg if its weights are installed, else the
-        small bundled one)
-    model: model of base gvc1d, which the file names (the shipped one)
-    device: device for fitting and the networks of gvc1d: cpu, cuda, cuda:1 (cpu)
-    keyint: at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only the first
-        frame (240)
-    low_delay: no B-frames and no look-ahead: every packet is written with its frame
-    preset: preset of SVT-AV1 (av1): 0 slowest … 10 fastest ({av1}: up to 640×360, 864×480, above);
-        of VVenC (vvc): 0 … 4 ({vvc})
-    eye: make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a seventh more at
-        equal PSNR
-    encoder_params: options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those
-        that would break exactness are refused
-    zones: quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, lpips=.1 is a
-        target as --target takes it (av1, vvc)
-    alloc: how scenes share bits in av1 and vvc, after a trial of the whole video (uniform)
-    embed_model: store the painter and the base's model in the file, for archives
-    file_format: write only what every release since this format decodes to the same frames: refuses
-        newer features and bases outside of the compatibility promise (any)
-    threads: threads, 0 = all cores (0)
-    """
-
-    q: float = option(50, quality(Q_END), "N", flags="-q", group="rate")
-    base_q: float | None = option(None, quality(255), "N", group="rate")
-    maxrate: float = option(0, amount, "BITS")
-    base: str = option("av1", choices=(*names(), *ALIASES))
-    scale: Fraction | None = option(None, scale, "1|3/4|1/2", flags="--base-scale")
-    speed: str = option(DEFAULT_SPEED, choices=tuple(SPEEDS))
-    fit: int | None = option(None, fitting, "STEPS|off")
-    painter: str = option("on", choices=("on", "off"))
-    look: int = option(50, integer(0, 100), "0…100")
-    fit_by: str = option("", choices=("vgg", "small"))
-    model: str = option("", None, "FILE")
-    device: str = option("cpu", None, "NAME")
-    keyint: int = option(240, integer(0), "N")
-    low_delay: bool = option(False)
-    preset: int | None = option(None, integer(0, 10), "N")
-    eye: bool = option(False)
-    encoder_params: str = option("", None, "K=V:…")
-    zones: str = option("", typed(check_zones, f"not {ZONES}"), "T-T:q=N;…")
-    alloc: str = option("", group="whole", choices=METHODS)
-    embed_model: bool = option(False)
-    file_format: str = option("", flags="--format", choices=FORMATS)
-    threads: int = option(0, integer(0, MOST_THREADS), "N", group="threads")
+    q: float = option(
+        50,
+        quality(Q_END),
+        "N",
+        flags="-q",
+        group="rate",
+        help=f"quality, 0 best … {Q_END}; at equal q bases differ by some dB; av1 codes "
+        "smaller pictures above 66 (50)",
+    )
+    base_q: float | None = option(
+        None, quality(255), "N", group="rate", help="quality by the base layer's own index, 0 best"
+    )
+    maxrate: float = option(
+        0,
+        amount,
+        "BITS",
+        help="with -q: cap the bitrate (SVT-AV1 capped CRF, one thread, av1 only, not "
+        "--low-delay); the first second may exceed it by half",
+    )
+    base: str = option(
+        "av1", choices=(*names(), *ALIASES), help="base codec; none is another name of gvc1d (av1)"
+    )
+    scale: Fraction | None = option(
+        None,
+        scale,
+        "1|3/4|1/2",
+        flags="--base-scale",
+        help="size of the coded pictures (1, smaller where the rate is out of reach otherwise)",
+    )
+    speed: str = option(
+        DEFAULT_SPEED,
+        choices=tuple(SPEEDS),
+        help=f"preset of the base encoder and steps of fitting ({DEFAULT_SPEED})",
+    )
+    fit: int | None = option(
+        None,
+        fitting,
+        "STEPS|off",
+        help=f"steps of fitting the painter to the video, for which packets wait ({_FIT_STEPS}); "
+        "off: its strength is not chosen by GOP either",
+    )
+    painter: str = option(
+        "on", choices=("on", "off"), help="off: no painter, decoders show base frames (on)"
+    )
+    look: int = option(
+        50,
+        integer(0, 100),
+        "0…100",
+        help="how boldly is painted: 0 base frames … 100; other than 0 and 50, the file "
+        "needs format 1.1 (50)",
+    )
+    fit_by: str = option(
+        "",
+        choices=("vgg", "small"),
+        help="perceptual network used as fitting loss (vgg if its weights are installed, "
+        "else the small bundled one)",
+    )
+    model: str = option(
+        "", None, "FILE", help="model of base gvc1d, which the file names (the shipped one)"
+    )
+    device: str = option(
+        "cpu",
+        None,
+        "NAME",
+        help="device for fitting and the networks of gvc1d: cpu, cuda, cuda:1 (cpu)",
+    )
+    keyint: int = option(
+        240,
+        integer(0),
+        "N",
+        help="at most N frames from one keyframe to the next, fewer at scene cuts; 0 = only "
+        "the first frame (240)",
+    )
+    low_delay: bool = option(
+        False, help="no B-frames and no look-ahead: every packet is written with its frame"
+    )
+    preset: int | None = option(
+        None,
+        integer(0, 10),
+        "N",
+        help=f"preset of SVT-AV1 (av1): 0 slowest … 10 fastest ({_AV1_PRESETS}: up to 640×360, "
+        f"864×480, above); of VVenC (vvc): 0 … 4 ({_VVC_PRESETS})",
+    )
+    eye: bool = option(
+        False,
+        help="make av1 weigh errors by structure: a tenth fewer bytes at equal LPIPS, a "
+        "seventh more at equal PSNR",
+    )
+    encoder_params: str = option(
+        "",
+        None,
+        "K=V:…",
+        help="options passed to SVT-AV1 (av1) or VVenC (vvc), as tune=0:sharpness=2; those "
+        "that would break exactness are refused",
+    )
+    zones: str = option(
+        "",
+        typed(check_zones, f"not {ZONES}"),
+        "T-T:q=N;…",
+        help="quality of parts, by time: 0:10-0:20:q=+8 is coarser by 8, q=40 sets 40, "
+        "lpips=.1 is a target as --target takes it (av1, vvc)",
+    )
+    alloc: str = option(
+        "",
+        group="whole",
+        choices=METHODS,
+        help="how scenes share bits in av1 and vvc, after a trial of the whole video (uniform)",
+    )
+    embed_model: bool = option(
+        False, help="store the painter and the base's model in the file, for archives"
+    )
+    file_format: str = option(
+        "",
+        flags="--format",
+        choices=FORMATS,
+        help="write only what every release since this format decodes to the same frames: "
+        "refuses newer features and bases outside of the compatibility promise (any)",
+    )
+    threads: int = option(
+        0, integer(0, MOST_THREADS), "N", group="threads", help="threads, 0 = all cores (0)"
+    )
     header_q: int | None = None
     gop_q: tuple[float, ...] = ()
     zone_start: float = 0.0

@@ -48,21 +48,29 @@ _WRITING = 512
 _A_PROCESSOR = 64 << 20
 
 
-@documented(least=DEFAULT_MEMORY >> 20, most=MOST_MEMORY >> 30, fps=DEFAULT_FPS)
+@documented
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In luma samples, bytes that decoding may take, and frames for each second that the timestamps
     span. `max_pixels` alone takes the place of the default memory: pictures up to there are decoded
-    whatever memory they take.
+    whatever memory they take."""
 
-    max_pixels: refuse larger pictures (by --max-memory)
-    max_memory: take no more memory, as 500M or 2G (half the machine's, {least}M to {most}G)
-    max_fps: refuse more frames for each second of the video ({fps})
-    """
-
-    max_pixels: int | None = option(None, count, "N")
-    max_memory: int | None = option(None, bytes_, "BYTES")
-    max_fps: int = option(DEFAULT_FPS, count, "N")
+    max_pixels: int | None = option(
+        None, count, "N", help="refuse larger pictures (by --max-memory)"
+    )
+    max_memory: int | None = option(
+        None,
+        bytes_,
+        "BYTES",
+        help="take no more memory, as 500M or 2G "
+        f"(half the machine's, {DEFAULT_MEMORY >> 20}M to {MOST_MEMORY >> 30}G)",
+    )
+    max_fps: int = option(
+        DEFAULT_FPS,
+        count,
+        "N",
+        help=f"refuse more frames for each second of the video ({DEFAULT_FPS})",
+    )
 
     @property
     def side_memory(self) -> int:

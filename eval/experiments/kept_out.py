@@ -8,7 +8,7 @@ qualities, near `TARGETS`:
 
     gvcodec         default options of base av1, the whole file, base frames and painted
     fast, best      the other speeds; fit: five steps of fitting; unsteady: all GOPs at one
-                    strength; strength:32:24: at that one (noise, keep)
+                    strength; strength:32:24: at that one (noise, keep); preset:6: at that preset
     vvc             base vvc, and at preset slow (vvc:slow); 1/2, 3/4: sizes of av1
     svtav1          the newest SVT-AV1 at preset 4 (at 3/4 and 1/2 size too, where rates are low)
     svt             SVT-AV1 as base av1 calls it, and so at other settings: svt:p4:scm=0
@@ -87,7 +87,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "gvcodec": {},
     "fit": {"fit": 5},
     "unsteady": {"fit": 0},
-    "strength": {},
     "fast": {"speed": "fast"},
     "best": {"speed": "best"},
     "vvc": {"base": "vvc"},
@@ -133,11 +132,14 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
     config = EncoderConfig(base="av1", q=q, keyint=0, threads=1, fit_by="small")
     if codec.split(":")[0] == "svt":
         return _base_alone(codec, frames, fmt, config)
-    codec, *strength = codec.split(":") if codec.startswith("strength:") else (codec,)
-    if strength:
-        steady.LADDER = (Strength(*map(int, strength)),)
+    name, *numbers = codec.split(":") if codec.startswith(("strength:", "preset:")) else (codec,)
+    settings = _SETTINGS.get(name, {})
+    if name == "strength":
+        steady.LADDER = (Strength(*map(int, numbers)),)
+    elif name == "preset":
+        settings = {"preset": int(numbers[0])}
     stream = io.BytesIO()
-    encoder = Encoder(fmt, replace(config, **_SETTINGS[codec]))
+    encoder = Encoder(fmt, replace(config, **settings))
     encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))
     data = stream.getvalue()
     outputs = {"base": True, "painted": False}

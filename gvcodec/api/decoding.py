@@ -42,42 +42,72 @@ from gvcodec.video import Video
 _SPOOL = 1 << 24
 
 
-@documented()
+@documented
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to decode, where to write it, and how: the options of one command.
-
-    fidelity: write the base frames: no painter, no restoration
-    look: paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: for viewing,
-        the painted hash is not checked
-    form: format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)
-    crf: .mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)
-    lossless: .mp4, .mkv and .mov: exact samples; large, and few players show them
-    frames: number of frames to write (all)
-    scale: size of the written pictures, or a factor of the stream's
-    low_delay: write every frame as soon as it is decoded
-    ignore_errors: decode what is left of a damaged stream: the last good frame stays until the next
-        keyframe
-    device: device for the networks of gvc1d: cpu, cuda, cuda:1 (cpu)
-    """
+    """What to decode, where to write it, and how: the options of one command."""
 
     input: str | Readable
     output: str | BinaryIO
-    fidelity: bool = option(False)
-    look: int | None = option(None, integer(0, 100), "0…100")
-    form: str | None = option(None, None, "NAME", flags="-f --format", choices=("y4m", "matroska"))
-    crf: float | None = option(None, number, "N", group="quality")
-    lossless: bool = option(False, group="quality")
+    fidelity: bool = option(False, help="write the base frames: no painter, no restoration")
+    look: int | None = option(
+        None,
+        integer(0, 100),
+        "0…100",
+        help="paint so boldly, 0 base frames … 50 as trained … 100, whatever the file says: "
+        "for viewing, the painted hash is not checked",
+    )
+    form: str | None = option(
+        None,
+        None,
+        "NAME",
+        flags="-f --format",
+        choices=("y4m", "matroska"),
+        help="format of standard output: y4m, or matroska, which keeps colour tags and sound (y4m)",
+    )
+    crf: float | None = option(
+        None,
+        number,
+        "N",
+        group="quality",
+        help=".mp4, .mkv, .mov: quality of x264 or x265, .webm: of VP9 (visually lossless)",
+    )
+    lossless: bool = option(
+        False,
+        group="quality",
+        help=".mp4, .mkv and .mov: exact samples; large, and few players show them",
+    )
     start: float = 0.0
     end: float | None = None
-    frames: int | None = option(None, integer(1), "N", group="shown")
-    scale: tuple[int, int] | Fraction | None = option(None, picture_size, "WxH|1/2", group="shown")
-    low_delay: bool = option(False, group="shown")
-    ignore_errors: bool = option(False, group="shown")
+    frames: int | None = option(
+        None, integer(1), "N", group="shown", help="number of frames to write (all)"
+    )
+    scale: tuple[int, int] | Fraction | None = option(
+        None,
+        picture_size,
+        "WxH|1/2",
+        group="shown",
+        help="size of the written pictures, or a factor of the stream's",
+    )
+    low_delay: bool = option(
+        False, group="shown", help="write every frame as soon as it is decoded"
+    )
+    ignore_errors: bool = option(
+        False,
+        group="shown",
+        help="decode what is left of a damaged stream: the last good frame stays until the "
+        "next keyframe",
+    )
     overwrite: bool = False
     threads: int = 0
     models: Sequence[str | Path] = option((), flags="--model", group="models")
-    device: str = option("cpu", None, "NAME", group="device")
+    device: str = option(
+        "cpu",
+        None,
+        "NAME",
+        group="device",
+        help="device for the networks of gvc1d: cpu, cuda, cuda:1 (cpu)",
+    )
     limits: Limits = DEFAULT
     hold: bool = False
 

@@ -91,42 +91,80 @@ def _target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-@documented(TARGETS=TARGETS)
+@documented
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Keywords of one call. `start` in seconds; `frames` None = all.
-
-    size: largest size of the file: 250k, 1.5M, 64Ki
-    bitrate: largest bitrate of the file, as in 300k
-    bpp: largest rate in bits per luma pixel, without sound
-    target: smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG), or several of these,
-        with commas between them
-    target_of: statistic that meets --target: mean of the frames, what 95 % of them reach, or mean
-        of the worst scene (mean)
-    max_size: with --target: largest size of the file; where the target takes more, its best quality
-    frames: number of frames to encode
-    resume: code in chunks, kept in OUT.part, and resume from there if it exists
-    min_gain: write nothing where the file does not save this share of its source: 10% (no limit)
-    allow_damaged: take a damaged or cut-off source for a success, of which the rest is coded
-    jobs: encode N chunks in parallel; the output does not depend on N (no chunks)
-    """
+    """Keywords of one call. `start` in seconds; `frames` None = all."""
 
     source: PathName | BinaryIO
     output: PathName | BinaryIO
     config: EncoderConfig
     input_options: InputOptions
-    size: float | str | None = option(None, amount, "BYTES", group="rate")
-    bitrate: float | str | None = option(None, amount, "BITS", group="rate")
-    bpp: float | str | None = option(None, amount, "BITS", group="rate")
-    target: str | Target | None = option(None, _target, "METRIC=VALUE,…", group="rate", action=Once)
-    target_of: str = option("mean", choices=tuple(POOLS), group="target")
-    max_size: float | str | None = option(None, amount, "BYTES", group="target")
+    size: float | str | None = option(
+        None, amount, "BYTES", group="rate", help="largest size of the file: 250k, 1.5M, 64Ki"
+    )
+    bitrate: float | str | None = option(
+        None, amount, "BITS", group="rate", help="largest bitrate of the file, as in 300k"
+    )
+    bpp: float | str | None = option(
+        None,
+        amount,
+        "BITS",
+        group="rate",
+        help="largest rate in bits per luma pixel, without sound",
+    )
+    target: str | Target | None = option(
+        None,
+        _target,
+        "METRIC=VALUE,…",
+        group="rate",
+        action=Once,
+        help=f"smallest file whose decoded frames reach {TARGETS} (LPIPS-VGG), or several of "
+        "these, with commas between them",
+    )
+    target_of: str = option(
+        "mean",
+        choices=tuple(POOLS),
+        group="target",
+        help="statistic that meets --target: mean of the frames, what 95 % of them reach, or "
+        "mean of the worst scene (mean)",
+    )
+    max_size: float | str | None = option(
+        None,
+        amount,
+        "BYTES",
+        group="target",
+        help="with --target: largest size of the file; where the target takes more, its best "
+        "quality",
+    )
     start: float = 0.0
-    frames: int | None = option(None, integer(1), "N", group="part")
-    resume: bool = option(False, group="whole")
-    jobs: int | None = option(None, integer(1, 1024), "N", group="whole")
-    min_gain: float | str | None = option(None, share, "SHARE", group="outcome")
-    allow_damaged: bool = option(False, group="outcome")
+    frames: int | None = option(
+        None, integer(1), "N", group="part", help="number of frames to encode"
+    )
+    resume: bool = option(
+        False,
+        group="whole",
+        help="code in chunks, kept in OUT.part, and resume from there if it exists",
+    )
+    jobs: int | None = option(
+        None,
+        integer(1, 1024),
+        "N",
+        group="whole",
+        help="encode N chunks in parallel; the output does not depend on N (no chunks)",
+    )
+    min_gain: float | str | None = option(
+        None,
+        share,
+        "SHARE",
+        group="outcome",
+        help="write nothing where the file does not save this share of its source: 10% (no limit)",
+    )
+    allow_damaged: bool = option(
+        False,
+        group="outcome",
+        help="take a damaged or cut-off source for a success, of which the rest is coded",
+    )
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False

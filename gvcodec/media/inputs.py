@@ -84,7 +84,7 @@ def _code_point(kind: str, flag: str) -> Any:
     return option(None, parse, "NAME", text, flags=flag, group="input")
 
 
-@documented()
+@documented
 @dataclass(frozen=True, slots=True)
 class InputOptions:
     """What a user says of an input that does not say it itself, or not rightly, and what is wanted
@@ -93,29 +93,51 @@ class InputOptions:
     Code points of H.273 for `primaries`, `transfer` and `matrix`; `chroma_location` as in `Colour`.
     Frames and sound before `until` seconds after the first frame are wanted; a `scale` (width,
     height) may have one of them 0; `sound` is "copy", "none", "opus" or "opus:RATE" with bits a
-    second.
+    second."""
 
-    rate: frame rate of numbered pictures and of video without timestamps: 24, 30000/1001 (25)
-    fps: largest frame rate: frames beyond it are dropped (all frames)
-    full_range: range of the input's samples (its own)
-    scale: size of the pictures; x480: width by their aspect ratio (the source's)
-    no_subtitles: leave subtitles out
-    sound: copy it, re-encode it as Opus at a bitrate (24k a channel), or leave it out (copy)
-    """
-
-    rate: Fraction | None = option(None, _frame_rate, "FPS", group="input")
-    fps: Fraction | None = option(None, _frame_rate, "FPS", group="input")
+    rate: Fraction | None = option(
+        None,
+        _frame_rate,
+        "FPS",
+        group="input",
+        help="frame rate of numbered pictures and of video without timestamps: 24, 30000/1001 (25)",
+    )
+    fps: Fraction | None = option(
+        None,
+        _frame_rate,
+        "FPS",
+        group="input",
+        help="largest frame rate: frames beyond it are dropped (all frames)",
+    )
     primaries: int | None = _code_point("primaries", "--color-primaries")
     transfer: int | None = _code_point("transfer", "--color-trc")
     matrix: int | None = _code_point("matrix", "--color-matrix")
     full_range: bool | None = option(
-        None, flags="--color-range", group="input", means=_RANGES, choices=tuple(_RANGES)
+        None,
+        flags="--color-range",
+        group="input",
+        means=_RANGES,
+        choices=tuple(_RANGES),
+        help="range of the input's samples (its own)",
     )
     chroma_location: int | None = _code_point("chroma_location", "--chroma-location")
     until: float | None = None
-    scale: tuple[int, int] | Fraction | None = option(None, picture_size, "WxH|1/2")
-    no_subtitles: bool | None = option(None, action="store_const", const=True)
-    sound: str | None = option(None, _sound, "copy|opus[:RATE]|none", group="sound")
+    scale: tuple[int, int] | Fraction | None = option(
+        None,
+        picture_size,
+        "WxH|1/2",
+        help="size of the pictures; x480: width by their aspect ratio (the source's)",
+    )
+    no_subtitles: bool | None = option(
+        None, action="store_const", const=True, help="leave subtitles out"
+    )
+    sound: str | None = option(
+        None,
+        _sound,
+        "copy|opus[:RATE]|none",
+        group="sound",
+        help="copy it, re-encode it as Opus at a bitrate (24k a channel), or leave it out (copy)",
+    )
 
     def complete_colour(self, colour: Colour) -> Colour:
         """`colour` with the fields that these options set."""

@@ -1,11 +1,10 @@
 """Options defined once: a field of a dataclass is a keyword of the library and an option of the
 command.
 
-    @documented()
+    @documented
     @dataclass(frozen=True)
     class Settings:
-        "q: quality, 0 best"
-        q: float = option(50, quality(67), "N", flags="-q")
+        q: float = option(50, quality(67), "N", help="quality, 0 best", flags="-q")
 
     add_options(parser, Settings)
     Settings(**values_of(Settings, parser.parse_args()))
@@ -17,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import MISSING, field, fields
 from fractions import Fraction
@@ -71,25 +69,15 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def documented(**values: object) -> Callable[[type[_T]], type[_T]]:
-    """Class decorator: "name: text" in a docstring is that option's help, `{value}` in it one of
-    `values`. Help that fields give themselves is added to the docstring."""
-
-    def decorate(kind: type[_T]) -> type[_T]:
-        doc = kind.__doc__ or ""
-        for name, value in values.items():
-            doc = doc.replace(f"{{{name}}}", str(value))
-        helps = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, re.MULTILINE))
-        for f in (f for f in fields(kind) if f.metadata):  # type: ignore[arg-type]
-            argument = f.metadata["argument"]
-            if f.name in helps:
-                argument["help"] = " ".join(helps[f.name].split()).replace("%", "%%")
-            elif text := argument.get("help"):
-                doc += f"\n    {f.name}: {text.replace('%%', '%')}"
-        kind.__doc__ = doc
-        return kind
-
-    return decorate
+def documented(kind: type[_T]) -> type[_T]:
+    """Class decorator: adds "name: help" of every option to the docstring."""
+    lines = [
+        f"    {f.name}: {f.metadata['argument']['help']}"
+        for f in fields(kind)  # type: ignore[arg-type]
+        if f.metadata and "help" in f.metadata["argument"]
+    ]
+    kind.__doc__ = "\n".join([f"{kind.__doc__ or ''}\n", *lines])
+    return kind
 
 
 def add_options(
@@ -101,7 +89,10 @@ def add_options(
         meta = found.metadata
         if meta and meta["group"] == group:
             flags = meta["flags"] or [f"--{found.name.replace('_', '-')}"]
-            place.add_argument(*flags, **meta["argument"])
+            argument = dict(meta["argument"])
+            if "help" in argument:
+                argument["help"] = argument["help"].replace("%", "%%")
+            place.add_argument(*flags, **argument)
     return place
 
 
