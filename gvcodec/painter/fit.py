@@ -259,6 +259,52 @@ class Fitter:
         return min(trials, key=lambda trial: cost(trial[2]["total"], trial[0]))
 
 
+class _Offers:
+    """Payloads that may be sent, each with what its pictures cost on held-out crops and its bytes
+    of a stream of `stream_bytes`. `shipped`: parts of the loss of the shipped weights."""
+
+    def __init__(self, shipped: dict[str, float], stream_bytes: int) -> None:
+        self._shipped, self._stream_bytes = shipped, stream_bytes
+        self._found: list[tuple[float, bytes | None]] = []
+
+    def cost(self, loss: float, payload: bytes) -> float:
+        return loss * (1 + RATE_SLOPE * len(payload) / self._stream_bytes)
+
+    def add(self, cost: float, payload: bytes | None) -> None:
+        self._found.append((cost, payload))
+
+    def add_fitted(self, payload: bytes, parts: dict[str, float]) -> None:
+        """Weights that were fitted, where neither perceptual parts nor energies are worse."""
+        seen, shipped = (
+            sum(p.get(name, 0.0) for name in ("lpips", "dists")) for p in (parts, self._shipped)
+        )
+        gap = parts["energy_gap"] <= _GAP * self._shipped["energy_gap"]
+        if gap and self.cost(seen, payload) <= shipped:
+            self.add(self.cost(parts["total"], payload), payload)
+
+    @property
+    def least(self) -> float:
+        return min(cost for cost, _ in self._found)
+
+    @property
+    def best(self) -> bytes | None:
+        """What costs least; of equal ones the first."""
+        return min(self._found, key=lambda offer: offer[0])[1]
+
+
+def _reason_against(
+    samples: Sequence[list[tuple[Planes, Planes]]], fmt: VideoFormat, has_leader: bool
+) -> str:
+    """Why nothing is fitted, or ""."""
+    if not samples:
+        return "no frames to fit to"
+    if min(fmt.width, fmt.height) < _SMALLEST:
+        return f"pictures smaller than {_SMALLEST} samples"
+    if _is_still(samples):
+        return "nothing moves"
+    return "" if has_leader else "no weights of the perceptual losses found"
+
+
 def fit(
     samples: Sequence[list[tuple[Planes, Planes]]],
     fmt: VideoFormat,
@@ -291,34 +337,21 @@ def fit(
     back. `own`: each sample's frames' own entries of the condition, `model.rate` of their packets.
     `device`: torch's name of where it is done. Raises `UsageError` for a device that is not
     there."""
-    begin = time.monotonic()
-    reason, leading = "", None
-    if not samples:
-        reason = "no frames to fit to"
-    elif min(fmt.width, fmt.height) < _SMALLEST:
-        reason = f"pictures smaller than {_SMALLEST} samples"
-    elif _is_still(samples):
-        reason = "nothing moves"
-    elif (leading := perceptual.guide_network(leader)) is None:
-        reason = "no weights of the perceptual losses found"
-    if leading is None:
+    leading = perceptual.guide_network(leader)
+    if reason := _reason_against(samples, fmt, leading is not None):
         warnings.warn(f"fitting is left out: {reason}", stacklevel=2)
         return None
-
-    def tell() -> None:
-        if done is not None:
-            done(min(1.0, fitter.steps / steps))
+    assert leading is not None
 
     def say(text: str) -> None:
         if progress is not None:
             progress(text)
-        tell()
+        if done is not None:
+            done(min(1.0, fitter.steps / steps))
 
     place = open_device(device)
-    painter = PainterNetwork.load(painter_of(base).find(checkpoint)).to(place)
-    size = stream_bytes or DEFAULT_STREAM_BYTES
     fitter = Fitter(
-        painter,
+        PainterNetwork.load(painter_of(base).find(checkpoint)).to(place),
         prepare(samples, own, place),
         condition(base, scale, q).to(place),
         make_objective(fmt, leading[1], place),
@@ -326,54 +359,69 @@ def fit(
         seed,
     )
     say(f"fitting: led by {'VGG16' if leading[0] == 'vgg' else 'the small network'}")
+    shipped = fitter.parts(fitter.base)
+    offers = _Offers(shipped, stream_bytes or DEFAULT_STREAM_BYTES)
+    _offer_unfitted(fitter, shipped, before, offers, say)
+    _fit_and_offer(fitter, steps, shipped, offers, say, done)
+    return offers.best
 
-    def cost(loss: float, payload: bytes) -> float:
-        return loss * (1 + RATE_SLOPE * len(payload) / size)
 
-    untouched = fitter.judge(None)
-    parts = fitter.parts(painter)
-    plain = parts["total"]
+def _offer_unfitted(
+    fitter: Fitter, shipped: dict[str, float], before: bytes | None, offers: _Offers, say: Progress
+) -> None:
+    """Offer what takes no step: the shipped weights, base frames, the payload `before`, with which
+    fitting begins where it is better than the shipped weights."""
+    plain = shipped["total"]
     # The contrast guard tells painted frames from each other. Base frames have none of it by
     # definition; they are taken to have as much as the shipped weights'.
-    untouched += parts.get("contrast", 0.0)
+    untouched = fitter.judge(None) + shipped.get("contrast", 0.0)
     say(f"fitting: base frames {untouched:.4f}, shipped weights {plain:.4f}")
-    candidates: list[tuple[float, bytes | None]] = [(plain, None if before is None else BASE)]
+    offers.add(plain, None if before is None else BASE)
     if untouched < _BASE_NEARER * plain:
-        candidates.append((cost(untouched, IDENTITY), IDENTITY))
-    if before is not None and (deltas := unpack(before, painter)) is not None:
-        candidates.append((fitter.judge(_apply_deltas(painter, deltas)), before))
-        if candidates[-1][0] < plain:
+        offers.add(offers.cost(untouched, IDENTITY), IDENTITY)
+    deltas = None if before is None else unpack(before, fitter.base)
+    if deltas is not None:
+        known = fitter.judge(_apply_deltas(fitter.base, deltas))
+        offers.add(known, before)
+        if known < plain:
             fitter.set_deltas(deltas)
 
-    def offer(payload: bytes, found: dict[str, float]) -> None:
-        seen, shipped = (sum(p.get(n, 0.0) for n in ("lpips", "dists")) for p in (found, parts))
-        if cost(seen, payload) <= shipped and found["energy_gap"] <= _GAP * parts["energy_gap"]:
-            candidates.append((cost(found["total"], payload), payload))
 
+def _fit_and_offer(
+    fitter: Fitter,
+    steps: int,
+    shipped: dict[str, float],
+    offers: _Offers,
+    say: Progress,
+    done: Callable[[float], None] | None,
+) -> None:
+    """Take the steps, fewer where a look says that they will not pay, and offer what they give."""
+    begin = time.monotonic()
     exponents: dict[str, int] | None = None
     while fitter.steps < steps:
         share = fitter.steps / steps
         if fitter.steps == LOOK and exponents is None:
             loss = fitter.judge(fitter.painter)
             say(f"fitting: {loss:.4f} after {LOOK} steps")
-            if loss > (1 - _LEAST_GAIN) * min(known for known, _ in candidates):
+            if loss > (1 - _LEAST_GAIN) * offers.least:
                 say(f"fitting: too little gain after {LOOK} steps")
-                return min(candidates, key=lambda c: c[0])[1]
+                return
         if exponents is None and share > _FIT_SHARE:
-            payload, exponents, found = fitter.choose_steps(cost, say)
-            offer(payload, found)
+            payload, exponents, found = fitter.choose_steps(offers.cost, say)
+            offers.add_fitted(payload, found)
         fitter.update(fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * share)), exponents)
-        tell()
-    if fitter.steps:
-        payload = fitter.quantise(exponents or fitter.steps_for(_ONLY_FACTOR))
-        fitted = fitter.parts(fitter.painter)
-        offer(payload, fitted)
-        gap = fitted["energy_gap"] / max(1e-9, parts["energy_gap"]) - 1
-        say(
-            f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "
-            f"energy gap {gap:+.1%}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
-        )
-    return min(candidates, key=lambda c: c[0])[1]
+        if done is not None:
+            done(min(1.0, fitter.steps / steps))
+    if not fitter.steps:
+        return
+    payload = fitter.quantise(exponents or fitter.steps_for(_ONLY_FACTOR))
+    fitted = fitter.parts(fitter.painter)
+    offers.add_fitted(payload, fitted)
+    gap = fitted["energy_gap"] / max(1e-9, shipped["energy_gap"]) - 1
+    say(
+        f"fitting: {count_noun(fitter.steps, 'step')}, {fitted['total']:.4f}, "
+        f"energy gap {gap:+.1%}, {len(payload)} bytes, {time.monotonic() - begin:.0f} s"
+    )
 
 
 def _split(runs: list[Run]) -> tuple[list[Run], list[Run]]:
