@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
 from typing import Any
@@ -16,6 +17,7 @@ from gvcodec.batch.engines import AHEAD, Engine, Task
 from gvcodec.batch.ledger import Job, Ledger, Row
 from gvcodec.batch.tasks import Plan
 from gvcodec.errors import GvcodecError
+from gvcodec.rate.target import DECIDES
 from gvcodec.util import uris
 from gvcodec.util.progress import ProgressBar
 
@@ -197,7 +199,19 @@ def _table_of(job: Job, plan: Plan, joined: Row, chunks: Sequence[Row], output: 
         known = [(row[column], row["frames"]) for row in chunks if row[column] is not None]
         if known:
             whole[column] = round(sum(v * n for v, n in known) / sum(n for _, n in known), 5)
-    notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
     incomplete = next((row["incomplete"] for row in chunks if row["incomplete"]), "")
-    rows = [same | whole | joined | {"notes": list(notes), "incomplete": incomplete}]
+    rows = [same | whole | joined | {"notes": _notes_of(joined, chunks), "incomplete": incomplete}]
     return rows + [same | {"chunk": number} | row for number, row in enumerate(chunks)]
+
+
+def _notes_of(joined: Row, chunks: Sequence[Row]) -> list[str]:
+    """Each line once; with the number of chunks where another target decided in others."""
+    times = Counter(note for row in chunks for note in row["notes"])
+
+    def counted(note: str) -> str:
+        if DECIDES not in note or times[note] == len(chunks):
+            return note
+        return f"{note}, in {times[note]} of {len(chunks)} chunks"
+
+    notes = dict.fromkeys(note for row in (joined, *chunks) for note in row["notes"])
+    return list(map(counted, notes))

@@ -28,6 +28,10 @@ _TRIALS, _PASSES = 8, 4
 _ROUGH = 4.0
 
 
+#: In the line that says which of several targets was met last.
+DECIDES = " decides, of "
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A `value` of "psnr" (dB of luma; infinite when exact), "lpips" (LPIPS-VGG), "ssimulacra2" or
@@ -174,7 +178,7 @@ def encode_for(
         reached = replace(fitted, values=values, passes=passes)
     notes = [*reached.coded.notes, *(note for judge in judges for note in judge.notes)]
     if target.also:
-        notes.append(f"{aim.decides(reached.values)} decides, of {target}")
+        notes.append(f"{aim.decides(reached.values)}{DECIDES}{target}")
     return replace(reached, coded=replace(reached.coded, notes=notes))
 
 

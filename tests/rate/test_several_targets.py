@@ -5,6 +5,7 @@ import re
 import pytest
 
 import gvcodec
+from gvcodec.batch.driver import _notes_of
 from gvcodec.errors import UsageError
 from gvcodec.rate.quality import METRICS, Judge
 from gvcodec.rate.target import Target, encode_for, parse_target
@@ -64,6 +65,17 @@ def test_targets_of_which_one_is_out_of_reach_are_refused(stub_metrics) -> None:
 def test_a_file_better_than_any_target_is_described() -> None:
     """No distance at all is no target that can be asked for."""
     assert str(Target("lpips", 0.2).with_values([0.0])) == "lpips 0"
+
+
+def test_what_decides_in_some_chunks_is_counted() -> None:
+    psnr, lpips = (f"{name} decides, of lpips 0.2, psnr 32" for name in ("psnr", "lpips"))
+    rows = [{"notes": [psnr]}, {"notes": [lpips]}, {"notes": [psnr, "alpha left out"]}]
+    assert _notes_of({"notes": ["alpha left out"]}, rows) == [
+        "alpha left out",
+        f"{psnr}, in 2 of 3 chunks",
+        f"{lpips}, in 1 of 3 chunks",
+    ]
+    assert _notes_of({"notes": []}, rows[:1]) == [psnr]
 
 
 def test_a_second_target_is_refused(tmp_path, capsys) -> None:
