@@ -205,6 +205,7 @@ class _Decoding:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
         self._keeps = writers.takes_tracks(request.target, request.form)
+        self._repaired = repaired is not None
         self._losses = list(repaired.losses) if repaired else []
         self._holds = HeldFrames({}, 0)
         if repaired and not self._keeps:
@@ -221,22 +222,32 @@ class _Decoding:
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         end = None if request.end is None else Fraction(request.end)
         self._to = end and end.limit_denominator(1_000_000)
+        self._path = path
+        #: The wanted frames, and what is taken off their times; both from `_seek` on.
+        self._frames: Iterator[DecodedFrame] = iter(())
+        self._shift = 0
+
+    def _seek(self) -> None:
+        """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
+        is wanted."""
+        request, path = self._request, self._path
         if path is None:
             self._frames = self._read_on()
-        elif request.is_part and not repaired:
-            self._frames = self._find(path, reader)
+        elif request.is_part and not self._repaired:
+            self._frames = self._find(path, self._reader)
         else:
-            self._count = sum(gop.frames for gop in reader.gops()) + self._holds.total
+            self._count = sum(gop.frames for gop in self._reader.gops()) + self._holds.total
             self._frames = self._read_on()
         first = next(self._frames, None)
         if first is None and request.is_part:
             since = f"{float(self._from):g} s after the first one or later"
-            raise UsageError(f"{reader.name}: no frame is shown {since}")
+            raise UsageError(f"{self._reader.name}: no frame is shown {since}")
         self._shift = self._place(first)
         self._frames = chain([first] if first else [], self._frames)
 
     def write(self, bar: ProgressBar) -> Decoded:
         """Raises what `Decoder`, `Reader` and `open_writer` raise."""
+        self._seek()
         request, decoder, fmt = self._request, self._decoder, self._header.format
         scaler = Scaler(fmt, request.scale) if request.scale else None
         shown = scaler.format if scaler else fmt
