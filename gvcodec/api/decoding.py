@@ -1,15 +1,15 @@
 """`decode_file`: a stream to a video file, images or a pipe, with its sound and metadata.
 
-By the index of a file only the GOPs are decoded that hold wanted frames. On a pipe all frames are
-decoded and those before the part are dropped. Where damage is to be ignored, what `repair` leaves
-of the stream is decoded, in outputs without timestamps with frames that are held for lost ones.
+By the index of a file only the GOPs are decoded that hold wanted frames; a pipe is read to its end
+first where times say which. Where damage is to be ignored, what `repair` leaves of the stream is
+decoded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from gvcodec.api.results import Decoded
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
 from gvcodec.container.opening import PathName, open_stream, unwrap
-from gvcodec.edit.repair import HeldFrames, Repaired, repair_stream
+from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media import writer as writers
@@ -31,7 +31,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
-from gvcodec.types import VideoFormat, stands
+from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun
 from gvcodec.util.options import documented, integer, number, option, picture_size
@@ -159,10 +159,17 @@ def decode_file(
         ProgressBar(progress, verbose=verbose) as bar,
         contextlib.ExitStack() as stack,
     ):
-        name, repaired = name_of(source), None
+        name = name_of(source)
         stream = _open(request.input, name, stack)
+        indexed: str | BinaryIO | None = None
+        losses: list[str] = []
         if request.ignore_errors:
-            stream, repaired = _repair(stream, name, request, stack)
+            stream, losses = _repair(stream, name, request, stack)
+            indexed = stream
+        elif named not in (None, "-") and stream.seekable():
+            indexed = named
+        elif request.start > 0 or request.end is not None:
+            stream = indexed = _spool(stream, stack)
         reader = Reader(stream, name)
         painted = reader.header.enhanced and not request.fidelity
         decoder = Decoder(
@@ -170,8 +177,7 @@ def decode_file(
             request.device, request.limits, read_only=True, look=request.look,
         )  # fmt: skip
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
-        path = named if named not in (None, "-") and stream.seekable() else None
-        return _Decoding(request, reader, decoder, repaired, path).write(bar)
+        return _Decoding(request, reader, decoder, losses, indexed).write(bar)
 
 
 def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -182,35 +188,40 @@ def _open(source: str | Readable, name: str, stack: contextlib.ExitStack) -> Bin
 
 def _repair(
     stream: BinaryIO, name: str, request: Request, stack: contextlib.ExitStack
-) -> tuple[BinaryIO, Repaired]:
-    """What `repair` leaves of a stream."""
-    made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
-    rest = cast(BinaryIO, stack.enter_context(made))
+) -> tuple[BinaryIO, list[str]]:
+    """What `repair` leaves of a stream, and a line for each loss."""
+    rest = _spool(None, stack)
     repaired = repair_stream(stream, name, rest, request.threads, request.limits, request.hold)
     rest.seek(0)
-    return rest, repaired
+    return rest, repaired.losses
+
+
+def _spool(stream: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO:
+    """A file to read and write at any place, with what `stream` holds."""
+    made = tempfile.SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 (the stack closes it)
+    spooled = cast(BinaryIO, stack.enter_context(made))
+    if stream is not None:
+        shutil.copyfileobj(stream, spooled)
+        spooled.seek(0)
+    return spooled
 
 
 class _Decoding:
-    """A stream in decoding, from its first wanted frame on. `path`: what has a usable index."""
+    """A stream in decoding, from its first wanted frame on. `losses`: what `repair` found;
+    `indexed`: the stream at any place, None for a pipe."""
 
     def __init__(
         self,
         request: Request,
         reader: Reader,
         decoder: Decoder,
-        repaired: Repaired | None,
-        path: str | None,
+        losses: list[str],
+        indexed: str | BinaryIO | None,
     ) -> None:
         self._request, self._reader, self._decoder = request, reader, decoder
         self._header = reader.header
         self._keeps = writers.takes_tracks(request.target, request.form)
-        self._repaired = repaired is not None
-        self._losses = list(repaired.losses) if repaired else []
-        self._holds = HeldFrames({}, 0)
-        if repaired and not self._keeps:
-            self._holds = HeldFrames(repaired.gaps, repaired.kept)
-            self._losses += self._holds.notes
+        self._losses = losses
         self._tracks: TrackReader | None = None
         #: How many frames there are, None when unknown; packets that are not read with them;
         #: whether the base hash is checked.
@@ -222,7 +233,7 @@ class _Decoding:
         self._from = Fraction(request.start).limit_denominator(1_000_000)
         end = None if request.end is None else Fraction(request.end)
         self._to = end and end.limit_denominator(1_000_000)
-        self._path = path
+        self._indexed = indexed
         #: The wanted frames, and what is taken off their times; both from `_seek` on.
         self._frames: Iterator[DecodedFrame] = iter(())
         self._shift = 0
@@ -230,13 +241,13 @@ class _Decoding:
     def _seek(self) -> None:
         """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
         is wanted."""
-        request, path = self._request, self._path
-        if path is None:
+        request, indexed = self._request, self._indexed
+        if indexed is None:
             self._frames = self._read_on()
-        elif request.is_part and not self._repaired:
-            self._frames = self._find(path, self._reader)
+        elif request.is_part:
+            self._frames = self._find(indexed, self._reader)
         else:
-            self._count = sum(gop.frames for gop in self._reader.gops()) + self._holds.total
+            self._count = sum(gop.frames for gop in self._reader.gops())
             self._frames = self._read_on()
         first = next(self._frames, None)
         if first is None and request.is_part:
@@ -252,15 +263,14 @@ class _Decoding:
         scaler = Scaler(fmt, request.scale) if request.scale else None
         shown = scaler.format if scaler else fmt
         bar.begin("decode", self._count)
-        written = held = left_out = 0
-        end, before = Fraction(0), None
+        written = left_out = 0
+        end = Fraction(0)
         with self._open_writer(shown) as writer:
             for frame in self._frames:
                 left_out += self._leave_out()
                 planes = scaler.apply(frame.planes) if scaler else frame.planes
                 writer.write(planes, frame.pts - self._shift)
-                written, held = written + 1, held + (frame.planes is before)
-                before = frame.planes
+                written += 1
                 bar.coded(written, 0)
                 end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
             if written and not request.ends:
@@ -280,8 +290,6 @@ class _Decoding:
         outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
         hashed = "hash of the tokens" if self._header.paper_form else "base hash"
         checked = hashed if self._whole and not self._losses else "checksums"
-        if held:
-            outcome.append(f"{held} of them repeated for lost ones")
         outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
         if request.look is not None:
             outcome.append(f"look {request.look}: not what the file's painted hash is of")
@@ -317,9 +325,10 @@ class _Decoding:
             form=request.form,
         )
 
-    def _find(self, path: str, reader: Reader) -> Iterator[DecodedFrame]:
+    def _find(self, source: str | BinaryIO, reader: Reader) -> Iterator[DecodedFrame]:
         """The frames of the part, by the index. Raises `UsageError`, `DamagedStreamError`."""
-        video = Video(path, decoder=self._decoder, limits=self._request.limits)
+        video = Video(source, decoder=self._decoder, limits=self._request.limits)
+        video.name = reader.name
         first, begins, stands = video.cut_at(self._from)
         first, stop = first - stands, len(video)
         if first == stop:
@@ -355,43 +364,19 @@ class _Decoding:
         return chain([replace(shown, pts=begins)], frames)
 
     def _read_on(self) -> Iterator[DecodedFrame]:
-        """The wanted frames of a stream that is read from its start."""
-        decoder, reader, request = self._decoder, self._reader, self._request
-        tick, start = self._header.format.time_base, self._header.start_pts
-        packets = reader.packets()
-        every = self._holds.fill(self._decode(packets), self._header)
-        first = next(every, None)
+        """The first frames of a stream that is read from its start, or all."""
+        packets = self._reader.packets()
+        frames = self._decode(packets)
+        first = next(frames, None)
         # What describes the tracks precedes the first frame.
-        self._tracks = decoder.tracks
-        wanted, before = start + self._from / tick, None
-        while self._from and first is not None and first.pts < wanted:
-            if self._tracks:
-                self._tracks.drop(before=first.pts * tick)
-            before, first = first, next(every, None)
-        if before and first and stands(before.pts, first.pts, wanted, self._header.format.period):
-            every = chain([first], every)
-            first = replace(before, pts=math.ceil(wanted))
-        if self._from and self._tracks and first is not None:
-            self._tracks.keep(first.pts * tick, None)
-        self._metadata = Metadata.unpack(decoder.metadata)
-        frames = chain([first] if first else [], every)
-        if not request.ends:
+        self._tracks = self._decoder.tracks
+        self._metadata = Metadata.unpack(self._decoder.metadata)
+        frames = chain([first] if first else [], frames)
+        if self._request.frames is None:
             return frames
         # A pipe is not waited for.
-        least = None if self._to is None else start + self._to / tick
         self._whole, self._rest = False, packets
-        found = islice(frames, request.frames)
-        return found if least is None else self._before(least, found)
-
-    def _before(self, least: Fraction, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
-        last = None
-        for frame in frames:
-            if frame.pts >= least:
-                if last is not None and stands(last, frame.pts, least, self._header.format.period):
-                    self._until = math.ceil(least)
-                return
-            last = frame.pts
-            yield frame
+        return islice(frames, self._request.frames)
 
     def _place(self, first: DecodedFrame | None) -> int:
         """Ticks to subtract from all timestamps; cuts metadata and tracks to the wanted part."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
 from gvcodec.base.standard.display_order import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
-from gvcodec.codec.decoder import DecodedFrame, Decoder
+from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
 from gvcodec.container.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.errors import DamagedStreamError
@@ -167,44 +166,3 @@ def _shorten(gop: Gop, header: SequenceHeader) -> None:
     if keep < len(frames):
         del gop.packets[places[keep] :]
     del gop.times[gop.frames :]
-
-
-#: Bounds on repeated frames: `_LEAST_BOUND`, as many as `Salvage` believes without bytes, or
-#: `_BOUND` times the surviving frames, whichever is more. A forged count must not fill a disk.
-_LEAST_BOUND, _BOUND = 1000, 10
-
-
-class HeldFrames:
-    """Repeats good frames for lost ones in outputs without timestamps. `gaps` and `kept` as in
-    `Repaired`; `total`: frames to be held; `notes`: where that is less."""
-
-    def __init__(self, gaps: Mapping[int, int], kept: int) -> None:
-        self._gaps, self._kept, self.total = dict[int, int](), kept, 0
-        most = max(_LEAST_BOUND, _BOUND * kept)
-        for place, lost in sorted(gaps.items()):
-            self._gaps[place] = min(lost, most - self.total)
-            self.total += self._gaps[place]
-        self.notes: list[str] = []
-        lost = sum(gaps.values())
-        if self.total < lost:
-            self.notes.append(
-                f"{lost} frames are missing by the stream's count: only {self.total} are held"
-            )
-
-    def fill(
-        self, frames: Iterator[DecodedFrame], header: SequenceHeader
-    ) -> Iterator[DecodedFrame]:
-        """All frames and the held ones, evenly spaced, whose planes are the neighbour's own."""
-        step = 1 / (header.format.frame_rate * header.format.time_base)
-        before: DecodedFrame | None = None
-        for number, frame in enumerate(frames):
-            lost = self._gaps.get(number, 0)
-            shown = frame if before is None else before
-            begin = Fraction(header.start_pts) if before is None else before.pts + step
-            for n in range(lost):
-                yield replace(shown, pts=round(begin + n * (frame.pts - begin) / lost))
-            yield frame
-            before = frame
-        for n in range(self._gaps.get(self._kept, 0)):
-            if before is not None:
-                yield replace(before, pts=round(before.pts + (n + 1) * step))

@@ -15,7 +15,7 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -28,14 +28,16 @@ from gvcodec.media.planes import converts_matrix, rgb_from_planes, to_eight_bits
 from gvcodec.media.tracks import TrackReader
 from gvcodec.types import CODE_POINTS, Colour, Planes, VideoFormat
 from gvcodec.util.file_io import PendingFile, refuse_folder, refuse_input
+from gvcodec.util.messages import count_noun
 
 #: Qualities of x264 (8 bits), x265 (10 bits) and VP9 at which the decoded file looks like the
 #: frames that were written.
 _CRF = {8: 12.0, 10: 13.0}
 _CRF_VP9 = 10.0
 _UNSPECIFIED = 2
-#: Frames that the time of a frame in y4m may be off.
-_MOST_OFF = Fraction(1, 2)
+#: Most repeated frames: `_REPEATS`, or `_SHARE` times the others. A forged time must not fill a
+#: disk.
+_REPEATS, _SHARE = 1000, 10
 #: Transfer functions and primaries of H.273 that need a tag to look right: PQ, SMPTE 428, HLG;
 #: BT.2020, SMPTE 428, DCI-P3, Display P3.
 _TRANSFERS, _GAMUTS = (16, 17, 18), (9, 10, 11, 12)
@@ -97,7 +99,8 @@ def open_writer(
 
 class Y4mWriter(VideoWriter):
     """YUV4MPEG2 with 4:2:0 samples of 8 or 10 bits. It has no timestamps: frames follow each other
-    at the nominal rate. Of colour it says the range and where chroma samples are."""
+    at the nominal rate. One that is shown for longer is repeated, as by ffmpeg; none is dropped. Of
+    colour it says the range and where chroma samples are."""
 
     def __init__(self, stream: BinaryIO, fmt: VideoFormat, pending: PendingFile | None) -> None:
         super().__init__()
@@ -106,7 +109,10 @@ class Y4mWriter(VideoWriter):
         self._name = pending.path if pending else "standard output"
         self._eight_bits = fmt.bit_depth == 8
         self._format = fmt
-        self._count, self._first, self._irregular = 0, 0, False
+        self._first, self._irregular = 0, False
+        #: The newest frame, how many are written, and how many of them again.
+        self._frame: list[NDArray[Any]] = []
+        self._count = self._repeated = 0
         colour = fmt.colour
         if {colour.primaries, colour.transfer, colour.matrix} != {_UNSPECIFIED}:
             self.notes.append("colour tags left out, y4m has none but the range")
@@ -125,6 +131,12 @@ class Y4mWriter(VideoWriter):
             self._stream.write(head.encode())
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        if self._repeated:
+            repeated, rate = count_noun(self._repeated, "frame"), self._format.frame_rate
+            self.notes.append(f"{repeated} repeated, y4m has {rate} frames a second and no times")
+        if self._irregular:
+            rate = self._format.frame_rate
+            self.notes.append(f"irregular times left out, y4m has {rate} frames a second")
         if self._pending is None:
             if kind is None:
                 with name_errors(self._name):
@@ -136,29 +148,38 @@ class Y4mWriter(VideoWriter):
                 raise value
 
     def write(self, planes: Planes, pts: int) -> None:
+        if not self._count:
+            self._first = pts
+        self._hold(pts)
+        if self._eight_bits:
+            self._frame = [to_eight_bits(plane) for plane in planes]
+        else:
+            self._frame = [np.ascontiguousarray(plane, "<u2") for plane in planes]
+        self._put()
+
+    def end(self, pts: int) -> None:
+        self._hold(pts)
+
+    def _hold(self, pts: int) -> None:
+        """Repeat the newest frame until this time."""
+        rate, tick = self._format.frame_rate, self._format.time_base
+        missing = round((pts - self._first) * tick * rate - self._count)
+        most = max(_REPEATS, _SHARE * (self._count - self._repeated)) - self._repeated
+        repeats = max(0, min(missing, most))
+        for _ in range(repeats):
+            self._put()
+        self._repeated += repeats
+        self._irregular = self._irregular or missing != repeats
+
+    def _put(self) -> None:
         with name_errors(self._name):
             self._stream.write(b"FRAME\n")
-            for plane in planes:
-                samples = (
-                    to_eight_bits(plane) if self._eight_bits else plane.astype("<u2", copy=False)
-                )
-                self._stream.write(np.ascontiguousarray(samples).data.cast("B"))
-            self._watch(pts)
+            for plane in self._frame:
+                self._stream.write(np.ascontiguousarray(plane).data.cast("B"))
             if self._pending is None:
                 # Whoever reads a pipe wants the frame now.
                 self._stream.flush()
-
-    def end(self, pts: int) -> None:
-        self._watch(pts)
-
-    def _watch(self, pts: int) -> None:
-        rate, tick = self._format.frame_rate, self._format.time_base
-        self._first = pts if self._count == 0 else self._first
-        off = abs((pts - self._first) * tick * rate - self._count)
         self._count += 1
-        if off > _MOST_OFF and not self._irregular:
-            self._irregular = True
-            self.notes.append(f"irregular times left out, y4m has {rate} frames a second")
 
 
 class PngWriter(VideoWriter):

@@ -3,7 +3,7 @@
 import io
 import json
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 import av
@@ -162,7 +162,7 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
     assert metadata_of(tmp_path / "b.gvc").source_start == 10_000_000
 
 
-def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
+def test_y4m_repeats_pictures_that_stand(tmp_path, capsys) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
         stream = add_video(container, 64, 48)
         stream.codec_context.time_base, stream.codec_context.colorspace = TICK, 1
@@ -173,11 +173,13 @@ def test_uneven_times_are_named_where_y4m_has_none(tmp_path, capsys) -> None:
     api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
     run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
     notes = capsys.readouterr().err
-    assert "colour tags left out" in notes and "irregular times left out" in notes
+    assert "colour tags left out" in notes and "15 frames repeated" in notes
+    levels = (int(planes[0][-1, -1]) for planes in read_film(tmp_path / "a.y4m").planes)
+    assert [len(list(same)) for _, same in groupby(levels)] == [1, 1, 6, 1, 11, 1]
     recording("mp4", path=tmp_path / "even.mp4")
     api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
     run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")
-    assert "irregular times" not in capsys.readouterr().err
+    assert "repeated" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
