@@ -5,6 +5,7 @@ from __future__ import annotations
 from gvcodec.api.decoding import decode_file
 from gvcodec.api.encoding import encode_file
 from gvcodec.api.frames import decode, decode_planes, encode
+from gvcodec.api.info import Info, info
 from gvcodec.api.moments import search, summarize
 from gvcodec.api.results import Decoded, Encoded, Found, Moment, Summarized
 from gvcodec.bitstream import Reader, Writer
@@ -13,7 +14,6 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import Joined, cat
 from gvcodec.edit.cut import Cut, cut
-from gvcodec.edit.info import Info, info
 from gvcodec.edit.repair import Repaired, repair
 from gvcodec.edit.verify import Verified, verify
 from gvcodec.errors import (

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
+from gvcodec.api.info import kbps
 from gvcodec.api.job import Job, is_whole, list_options, make_config, parse, split_options
 from gvcodec.api.results import Encoded
 from gvcodec.bases import q_of
@@ -21,7 +22,6 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName, open_sink
 from gvcodec.container.write import check_one_file, container_size, one_file_suffix, tracks_in
-from gvcodec.edit.info import kbps
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from gvcodec.api.info import facts
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import Encoded
 from gvcodec.batch import ledger
@@ -19,7 +20,6 @@ from gvcodec.batch.driver import Driver, FrameCount
 from gvcodec.batch.engines import Inline, open_engine
 from gvcodec.batch.tasks import find_coded, make_settings
 from gvcodec.bitstream import Reader
-from gvcodec.edit.info import facts
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media import playlist
 from gvcodec.media.inputs import list_pictures

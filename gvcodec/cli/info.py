@@ -6,9 +6,9 @@ import argparse
 import json
 from dataclasses import asdict
 
+from gvcodec.api.info import info, text
 from gvcodec.cli._arguments import add_input
 from gvcodec.cli._standard_streams import out
-from gvcodec.edit.info import info, text
 
 EXAMPLES = ("info film.gvc", "info film.gvc --json")
 

@@ -23,7 +23,6 @@ from gvcodec.limits import DEFAULT, OBJECT_BYTES, Limits
 from gvcodec.media.codec_parameters import MAX_HEAD, alike, fitting_head, open_head
 from gvcodec.media.metadata import printable
 from gvcodec.media.sound_clock import SoundClock, form_of, hide_end, is_frame
-from gvcodec.media.vobsub import shown_for
 
 #: Least bytes of packets in one `tracks` packet: each one restarts its delta coding.
 CHUNK = 1 << 14
@@ -210,7 +209,7 @@ class TrackCopier(TrackWriter):
             return
         pts, duration, hidden = self._clocks[index].place(packet, shift)
         if not duration and packet.stream.codec_context.name == "dvdsub":
-            duration = round(shown_for(data) / self._clocks[index].tick)
+            duration = round(vobsub_shown_for(data) / self._clocks[index].tick)
         form = form_of(packet.stream, data)
         if form != self._forms.setdefault(index, form) and self.changed is None:
             self.changed = pts * self._clocks[index].tick
@@ -400,3 +399,34 @@ def _joins(one: Stream, other: Stream) -> bool:
         # samples are hidden.
         parts.append({"flac": extra[10:13], "opus": b""}.get(name, extra))
     return parts[0] == parts[1]
+
+
+#: A unit of the times in control sequences, in seconds.
+_UNIT = Fraction(1024, 90_000)
+_STOP = 2
+#: Bytes of arguments of each command; one of changing colours (7) says its own size.
+_ARGUMENTS = {0: 0, 1: 0, _STOP: 0, 3: 2, 4: 2, 5: 6, 6: 4}
+
+
+def vobsub_shown_for(data: bytes) -> Fraction:
+    """Seconds after its begin at which a subtitle of DVD (VobSub) is to go, 0 where nothing says
+    it: packets of some files do not, but the picture does."""
+    at = int.from_bytes(data[2:4])
+    while 4 <= at <= len(data) - 4:
+        date, following = int.from_bytes(data[at : at + 2]), int.from_bytes(data[at + 2 : at + 4])
+        if _stops(data[at + 4 :]):
+            return date * _UNIT
+        if following <= at:
+            break
+        at = following
+    return Fraction(0)
+
+
+def _stops(commands: bytes) -> bool:
+    """Whether the picture goes by one of these commands."""
+    at = 0
+    while at < len(commands) and commands[at] in _ARGUMENTS:
+        if commands[at] == _STOP:
+            return True
+        at += 1 + _ARGUMENTS[commands[at]]
+    return False

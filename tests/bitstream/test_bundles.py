@@ -12,11 +12,11 @@ import pytest
 
 import gvcodec
 from gvcodec._core import BundleModel
+from gvcodec.api.info import facts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader, bundles
 from gvcodec.bitstream.packets import read_packet
 from gvcodec.config import EncoderConfig
-from gvcodec.edit.info import facts
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture, packets_in, send_all, stream_of

@@ -18,11 +18,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 from parts_fuzz import instrumented
 
 with instrumented(__name__):
+    from gvcodec.api import info
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
     from gvcodec.config import EncoderConfig
-    from gvcodec.edit import info
     from gvcodec.edit.repair import repair_stream
     from gvcodec.errors import GvcodecError
     from gvcodec.layers import base_model_id

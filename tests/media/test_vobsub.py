@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.media.vobsub import shown_for
+from gvcodec.media.tracks import vobsub_shown_for
 from tests.clips import add_video, put_pictures
 from tests.media.test_clocks import QUICK
 
@@ -37,7 +37,7 @@ def subtitle(stop: int | None) -> bytes:
     ],
 )
 def test_the_time_to_go_is_read(data: bytes, seconds: Fraction) -> None:
-    assert shown_for(data) == seconds
+    assert vobsub_shown_for(data) == seconds
 
 
 def film(path: Path) -> Path:
