@@ -121,8 +121,8 @@ class Encoder:
         if settled.file_format:
             self.header.hold_to(settled.file_format)
         self.progress = progress
-        #: Frames whose times go into one packet, before the first of them.
-        self._batch = 1 if settled.low_delay else _BATCH
+        #: Frames whose times go into one packet, before the first of them; 0 = a GOP.
+        self._batch = 1 if settled.low_delay else 0 if is_reordered(settled.base) else _BATCH
         self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
         self._zones = parse_zones(settled.zones)
         self._zone: Zone | None = None
@@ -133,7 +133,7 @@ class Encoder:
         #: encoders are as fast as the machine is, and the file is to be the same every time.
         self._coded: deque[Packet] = deque()
         self._tracks: deque[tuple[int, bytes]] = deque()
-        self._placed = 0
+        self._placed = self._batch_end = 0
         wanted = settled.steadies and painter is not None and settled.look > 0
         if wanted and settled.fits and not has_torch():
             self.notes.append(NOT_FITTED)
@@ -332,17 +332,28 @@ class Encoder:
         """Put coded frames where they stand in the file: the times of a batch before its first
         frame, and tracks after the frames that they came with."""
         while self._coded:
-            end = (self._placed // self._batch + 1) * self._batch
-            if self.frames < end and not self.flushed:
-                return
+            if self._placed == self._batch_end:
+                if (end := self._find_batch()) is None:
+                    return
+                self._batch_end = end
             packet = self._coded.popleft()
-            # Decoding a packet releases no frame with a higher number.
-            late = self._timing.take(self._placed if packet.kind is Kind.KEY else None, end)
-            if late:
+            key = self._placed if packet.kind is Kind.KEY else None
+            if late := self._timing.take(key, self._batch_end):
                 self._packets.append(Packet(Kind.TIMING, late))
             self._packets.append(packet)
             self._placed += 1
             self._place_tracks()
+
+    def _find_batch(self) -> int | None:
+        """Number of the frame after the batch that begins with the next coded frame; None until all
+        of it is there. Decoding a packet releases no frame with a higher number."""
+        if self._batch:
+            end = self._placed + self._batch
+            return end if self.flushed or self.frames >= end else None
+        following = itertools.islice(self._coded, 1, None)
+        keys = (n for n, packet in enumerate(following, 1) if packet.kind is Kind.KEY)
+        end = self._placed + next(keys, len(self._coded))
+        return end if self.flushed or end < self._placed + len(self._coded) else None
 
     def _place_tracks(self) -> None:
         while self._tracks and self._tracks[0][0] <= self._placed:
