@@ -26,7 +26,7 @@ from gvcodec import perceptual
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
-from gvcodec.painter.objective import Batch, Objective, crop_rgb, paint_run, to_display_rgb
+from gvcodec.painter.objective import CROP, Batch, Objective, crop_rgb, paint_run, to_display_rgb
 from gvcodec.perceptual.vgg import PerceptualLoss
 from gvcodec.util.psnr import db
 from gvcodec.util.tensors import SMALL, open_device
@@ -47,12 +47,14 @@ _CHECKED = 8  # held-out crops of the alarms
 class TrainConfig:
     """The keys of a configuration file. `initial`: the painter that a new run begins with, which
     gives the sizes; `cache`: folder of material; `out`: folder to write; `batch`: crops a step, of
-    `size` luma samples; times in minutes as `loop` counts them, `warm_up` in steps; `average`:
-    share that the averaged weights keep of themselves in a step; `pixel`, `energy`, `temporal`,
-    `guard`, `contrast`: weights of those losses; `hold`: of each decibel of PSNR-Y below that of
-    the initial painter; `objective`: what the perceptual loss is, see the
-    module; `small_turns`: of three steps as many are led by the small network, where there is
-    VGG16 for the others; `threads` of torch, 0 = as many as it likes."""
+    `size` luma samples, of whose middle perceptual losses see `seen`; times in minutes as `loop`
+    counts them, `warm_up` in steps; `average`: share that the averaged weights keep of themselves
+    in a step; `pixel`, `energy`, `temporal`, `guard`, `contrast`: weights of those losses; `hold`:
+    of each decibel of PSNR-Y below that of the initial painter; `objective`: what the perceptual
+    loss is, see the module; `small_turns`: of three steps as many are led by the small network,
+    where there is VGG16 for the others; `bit_depth`: with 8 perceptual losses see rounded pictures,
+    with 10 what the painter gives; `frames`: most of a run; `threads` of torch, 0 = as many as it
+    likes."""
 
     initial: str
     cache: str
@@ -60,6 +62,9 @@ class TrainConfig:
     seed: int = 1
     batch: int = 4
     size: int = 160
+    seen: int = CROP
+    bit_depth: int = 8
+    frames: int = LENGTH
     learning_rate: float = 8e-4
     plan_minutes: float = 50.0
     warm_up: int = 300
@@ -116,12 +121,14 @@ class PainterWork(Work):
             raise MediaError("no weights of the perceptual losses found")
         loss, c = PerceptualLoss(weights=leading[1]).to(self.device), self.config
         weights = (c.pixel, c.energy, c.temporal, c.guard, c.contrast)
-        return Objective(loss, *weights, dists=dists, alex=alex, hold=c.hold)
+        return Objective(
+            loss, *weights, dists=dists, alex=alex, hold=c.hold, side=c.seen, bit_depth=c.bit_depth
+        )
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
-        batch = _begin(batch, 1 + int(self.data.rng.integers(LENGTH)))
+        batch = _begin(batch, 1 + int(self.data.rng.integers(self.config.frames)))
         small_leads = step % _TURN >= _TURN - self.config.small_turns
         lead = self.objectives[-1 if small_leads else 0]
         held = None
@@ -160,21 +167,25 @@ class PainterWork(Work):
     @torch.inference_mode()
     def validate(self, average: nn.Module) -> dict[str, float]:
         """LPIPS of both networks, DISTS, PSNR (luma, dB) of base and painted held-out frames in 8
-        bits, as files are decoded, with a sheet of crops; {} without the metrics' weights."""
+        bits, as files are decoded, with a sheet of crops; of each what it has changed since the
+        initial painter, on average over crops, in per cent or dB. {} without the metrics'
+        weights."""
         if not perceptual.find_weights():
             return {}
         metrics: dict[str, nn.Module] = {f"lpips_{n}": perceptual.lpips(n) for n in ("vgg", "alex")}
         metrics["dists"] = perceptual.dists()
         metrics = {name: metric.to(self.device) for name, metric in metrics.items()}
         totals: dict[str, list[float]] = {}
+        shown_by = {"painted": average, "initial": self.initial}
         rows = []
         for pick in self._picks(self.config.validate_samples):
-            source, pictures = _pictures(average, self.held.batch(1, 256, [pick]))
-            wanted = crop_rgb(source, SMALL).clamp(0, 1)
+            source, pictures = _pictures(shown_by, self.held.batch(1, 256, [pick]))
+            wanted = crop_rgb(source, SMALL, 256).clamp(0, 1)
             row = [wanted]
             for name, planes in pictures.items():
-                rgb = to_display_rgb(planes, SMALL, 8).clamp(0, 1)
-                row.append(rgb)
+                rgb = to_display_rgb(planes, SMALL, 8, 256).clamp(0, 1)
+                if name != "initial":
+                    row.append(rgb)
                 for metric, module in metrics.items():
                     totals.setdefault(f"{name}_{metric}", []).append(float(module(rgb, wanted)))
                 error = float((planes[0] - source[0]).square().mean())
@@ -182,7 +193,13 @@ class PainterWork(Work):
             rows.append(torch.cat(row, 3)[0])
         sheet = (torch.cat(rows[:8], 1).permute(1, 2, 0) * 255).round().byte()
         write_sheet(self.out, sheet.cpu().numpy())
-        return {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+        found = {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+        for name in (*metrics, "psnr"):
+            now, first = (np.array(totals[f"{who}_{name}"]) for who in ("painted", "initial"))
+            change = now - first if name == "psnr" else 100 * (now / first - 1)
+            found[f"change_{name}"] = round(float(change.mean()), 2)
+            del found[f"initial_{name}"]
+        return found
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`painter.safetensors`, and `painter.json` beside it."""
@@ -216,13 +233,15 @@ def _leaders() -> list[str]:
 
 
 def _pictures(
-    average: nn.Module, batch: Batch
+    painters: dict[str, nn.Module], batch: Batch
 ) -> tuple[tuple[Tensor, Tensor], dict[str, tuple[Tensor, Tensor]]]:
-    """The last frames of a batch, (luma, chroma): source, and base and painted by name."""
-    assert isinstance(average, PainterNetwork)
-    painted, _ = paint_run(average, batch, 0)
+    """The last frames of a batch, (luma, chroma): source, and base and painted ones by name."""
     base, source = ((p[0][:, -1], p[1][:, -1]) for p in (batch.base, batch.source))
-    return source, {"base": base, "painted": (painted[0].clamp(0, 1), painted[1].clamp(0, 1))}
+    pictures = {"base": base}
+    for name, painter in painters.items():
+        painted, _ = paint_run(cast(PainterNetwork, painter), batch, 0)
+        pictures[name] = painted[0].clamp(0, 1), painted[1].clamp(0, 1)
+    return source, pictures
 
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:

@@ -69,7 +69,8 @@ class State:
 class Observed:
     """What fitting cannot change about a frame: all that follows from base frames, noise and the
     layers before `style`. Bands of luma and noise in three scales, `seen` by `style`; `trust` in
-    what was painted before, 1 where a block is `still`."""
+    what was painted before, 1 where a block is `still`. `shifts` (B, outputs of `style`, H/8, W/8):
+    what is added to the sums of `style` to steer it, None for nothing."""
 
     luma: Tensor
     chroma: Tensor
@@ -82,6 +83,7 @@ class Observed:
     way: Tensor
     trust: Tensor
     still: Tensor
+    shifts: Tensor | None = None
 
 
 def convert(x: Any, dtype: torch.dtype) -> Any:
@@ -125,7 +127,10 @@ class PainterNetwork(nn.Module):
 
     def add_detail(self, x: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """`OraclePainter._added` of a batch, from where `style` begins."""
-        style = self.style.levels(self.style.silu(self.style.sums(x.seen)))
+        sums = self.style.sums(x.seen)
+        if x.shifts is not None:
+            sums = sums + x.shifts
+        style = self.style.levels(self.style.silu(sums))
         found = self.head.rescale(self.head.sums(style))
 
         def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:

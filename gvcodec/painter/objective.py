@@ -71,7 +71,8 @@ def fresh(
     return noise, redraw
 
 
-#: Side of the crop on which perceptual losses are taken, in the middle of the painted crop.
+#: Side of the crop on which perceptual losses are taken unless another one is given, in the middle
+#: of the painted crop.
 CROP = 128
 #: Loss of PSNR, in dB, that costs nothing by itself.
 ALLOWED = 0.3
@@ -106,16 +107,21 @@ def middle(x: Tensor, side: int) -> Tensor:
     return x[..., top : top + side, left : left + side]
 
 
-def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour) -> Tensor:
-    """The middle of `(luma, chroma)` as RGB `(B, 3, CROP, CROP)`."""
-    return to_rgb(middle(planes[0], CROP), middle(planes[1], CROP // 2), colour)
+def crop_rgb(planes: tuple[Tensor, Tensor], colour: Colour, side: int = CROP) -> Tensor:
+    """The middle of `(luma, chroma)` as RGB `(B, 3, side, side)`, or all of a smaller picture."""
+    return to_rgb(middle(planes[0], side), middle(planes[1], side // 2), colour)
 
 
-def to_display_rgb(planes: tuple[Tensor, Tensor], colour: Colour, bit_depth: int) -> Tensor:
+def to_display_rgb(
+    planes: tuple[Tensor, Tensor],
+    colour: Colour,
+    bit_depth: int,
+    side: int = CROP,
+) -> Tensor:
     """The same of painted planes as they are given out."""
-    return crop_rgb(
-        (eight_bits(planes[0]), eight_bits(planes[1])) if bit_depth == 8 else planes, colour
-    )
+    if bit_depth == 8:
+        planes = eight_bits(planes[0]), eight_bits(planes[1])
+    return crop_rgb(planes, colour, side)
 
 
 def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[Observed]:
@@ -176,12 +182,14 @@ class Objective:
         dists: bool = True,
         alex: Lpips | None = None,
         hold: float = 0.0,
+        side: int = CROP,
     ) -> None:
-        """`watches`: a part `energy_gap` that is no part of the total. `dists`: whether DISTS
-        counts beside LPIPS. `alex`: LPIPS on AlexNet, which counts as much as that on VGG16.
-        `hold`: cost of a decibel of PSNR-Y below that of a picture given with the batch."""
+        """`side`: of the middle of a crop that perceptual losses see. `watches`: a part
+        `energy_gap` that is no part of the total. `dists`: whether DISTS counts beside LPIPS.
+        `alex`: LPIPS on AlexNet, which counts as much as that on VGG16. `hold`: cost of a decibel
+        of PSNR-Y below that of a picture given with the batch."""
         self.watches = watches
-        self.dists, self.alex, self.hold = dists, alex, hold
+        self.dists, self.alex, self.hold, self.side = dists, alex, hold, side
         self.perceptual, self.colour, self.bit_depth = perceptual, colour, bit_depth
         self.pixel, self.energy, self.temporal, self.guard = pixel, energy, temporal, guard
         self.contrast = contrast
@@ -191,7 +199,7 @@ class Objective:
         """VGG maps of the source's last frames."""
         assert self.perceptual is not None
         return self.perceptual.reference(
-            crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour)
+            crop_rgb((batch.source[0][:, -1], batch.source[1][:, -1]), self.colour, self.side)
         )
 
     def __call__(
@@ -237,12 +245,12 @@ class Objective:
             )
         if self.perceptual is not None:
             wanted = self.reference(batch) if references is None else references
-            shown = to_display_rgb((luma, chroma), self.colour, self.bit_depth)
+            shown = to_display_rgb((luma, chroma), self.colour, self.bit_depth, self.side)
             parts["lpips"], dists = self.perceptual(shown, wanted)
             if self.dists:
                 parts["dists"] = dists
             if self.alex is not None:
-                source_rgb = crop_rgb((source_luma, source_chroma), self.colour)
+                source_rgb = crop_rgb((source_luma, source_chroma), self.colour, self.side)
                 parts["lpips_alex"] = self.alex(shown.clamp(0, 1), source_rgb.clamp(0, 1))
         parts["total"] = torch.stack(list(parts.values())).sum(0)
         if self.watches:

@@ -1,0 +1,443 @@
+"""Trains tokens that steer the painter: `python -m training tokens training/configs/tokens.toml`.
+
+What a decoder cannot guess about texture, its encoder may say: for each region of 64×64 samples
+`DIMS` small integers, whose product with a table of integers is added to the sums of the painter's
+`style` layer, bilinear between the centres of regions. The painter itself stays as it is.
+
+An encoder of local and global transformers finds them from what an encoder knows: the energies of
+nine bands of the source, the base frame and the painted frame, the painter's gains and noise,
+brightness and quality, in patches of 16×16. Local layers see the patches of a region, global ones
+the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
+linear map of a region's mean features.
+
+Loss: LPIPS on VGG16 and AlexNet of pictures that are not rounded to 8 bits (docs/log: they teach
+more about rounded ones than rounded ones do), PSNR-Y held at that of the painter without tokens;
+DISTS is held out. The table begins with the main directions of the loss's gradient.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvcodec import perceptual
+from gvcodec.errors import MediaError
+from gvcodec.models import save_weights
+from gvcodec.painter.filters import Bands, decimate, round_through
+from gvcodec.painter.network import Observed, PainterNetwork
+from gvcodec.painter.objective import Batch, crop_rgb, fresh, to_display_rgb
+from gvcodec.perceptual.losses import eight_bits, fidelity_guard
+from gvcodec.perceptual.vgg import PerceptualLoss
+from gvcodec.util.tensors import SMALL, open_device
+from training.alarms import Alarm
+from training.card import write_card
+from training.crops import Cache
+from training.held_out import list_sha256
+from training.loop import Loop, Schedule, Work
+from training.material import LENGTH, WINDOW
+from training.settings import parse_run
+
+#: Sides of a region, of a patch and of what `style` sees, in luma samples.
+REGION, PATCH, PLACE = 64, 16, 8
+#: Integers of a region, the largest of them, and levels that one is worth between regions.
+DIMS, LARGEST, LEVELS = 8, 7, 8
+#: Bands of three pictures in three scales, brightness, the painter's six maps, quality.
+FEATURES = 27 + 1 + 6 + 1
+#: Gradients that the table begins with, and its first step in deviations of `style`'s sums.
+_DIRECTIONS, _STEP = 48, 0.35
+#: Typical loss of a crop, and how much PSNR-Y is held a decibel below that without tokens.
+_USUAL, _HOLD = 0.15, 0.3
+#: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
+_PATIENCE, _LEAST_GAIN = 60.0, 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The keys of a configuration file. `painter`: weights of the painter that is steered; `cache`:
+    folder of material; `out`: folder to write; `width`: channels of the transformer, `local` and
+    `over`: its layers within regions and over the window; `crops`: windows a step; `price`: of the
+    mean size of a token; the others as in `training.painter`."""
+
+    painter: str
+    cache: str
+    out: str
+    seed: int = 1
+    width: int = 64
+    local: int = 2
+    over: int = 2
+    crops: int = 4
+    price: float = 0.0
+    learning_rate: float = 6e-4
+    plan_minutes: float = 90.0
+    warm_up: int = 20
+    average: float = 0.98
+    validate_minutes: float = 20.0
+    validate_samples: int = 30
+    threads: int = 1
+
+    def describe(self) -> dict[str, Any]:
+        """All but the folders, for the card of what is trained."""
+        return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
+
+
+class Attention(nn.Module):
+    """A transformer's layer on (B, N, width)."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_attention, self.before_feed = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.projections, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.feed = nn.Sequential(
+            nn.Linear(width, 3 * width),
+            nn.GELU(),
+            nn.Linear(3 * width, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, width = x.shape
+        parts = self.projections(self.before_attention(x))
+        q, k, v = parts.view(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, width / heads)
+        x = x + self.out(seen.transpose(1, 2).reshape(b, n, width))
+        return cast(Tensor, x + self.feed(self.before_feed(x)))
+
+
+class TokenEncoder(nn.Module):
+    """Features (B, FEATURES, 16, 16) of the patches of a window to tokens (B, DIMS, 4, 4) of its
+    regions, not rounded."""
+
+    def __init__(self, width: int, local: int, over: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(FEATURES, width)
+        self.position = nn.Parameter(torch.randn(1, (WINDOW // PATCH) ** 2, width) * 0.02)
+        self.local = nn.ModuleList([Attention(width) for _ in range(local)])
+        self.over = nn.ModuleList([Attention(width) for _ in range(over)])
+        self.head = nn.Linear(width, DIMS)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        b, side, within = len(features), WINDOW // REGION, REGION // PATCH
+        x = self.embed(features.flatten(2).transpose(1, 2)) + self.position
+        x = x.view(b, side, within, side, within, -1).permute(0, 1, 3, 2, 4, 5)
+        x = x.reshape(b * side**2, within**2, -1)
+        for layer in self.local:
+            x = layer(x)
+        x = x.mean(1).view(b, side**2, -1)
+        for layer in self.over:
+            x = layer(x)
+        return cast(Tensor, self.head(x).transpose(1, 2).reshape(b, DIMS, side, side))
+
+
+class Steering(nn.Module):
+    """The encoder, its neighbours `linear` and `vector`, and the `table` (outputs of `style`,
+    DIMS): what a level of a token adds to the sums of `style`."""
+
+    centre: Tensor
+    deviation: Tensor
+
+    def __init__(self, outputs: int, config: TrainConfig) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(outputs, DIMS))
+        self.encoder = TokenEncoder(config.width, config.local, config.over)
+        self.linear = nn.Conv2d(FEATURES, DIMS, 1)
+        self.vector = nn.Parameter(torch.zeros(1, DIMS, 1, 1))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(cast(Tensor, self.linear.bias))
+        self.register_buffer("centre", torch.zeros(1, FEATURES, 1, 1))
+        self.register_buffer("deviation", torch.ones(1, FEATURES, 1, 1))
+
+    def tokens(self, features: Tensor, by: str) -> Tensor:
+        """(B, DIMS, 4, 4) by "encoder", "linear" or "vector", not rounded."""
+        x = ((features - self.centre) / self.deviation).clamp(-4, 4)
+        if by == "encoder":
+            return cast(Tensor, self.encoder(x))
+        if by == "linear":
+            return cast(Tensor, self.linear(F.avg_pool2d(x, REGION // PATCH)))
+        side = WINDOW // REGION
+        return self.vector.expand(len(x), DIMS, side, side)
+
+    def shifts(self, tokens: Tensor) -> Tensor:
+        """(B, outputs, 32, 32) of whole tokens."""
+        levels = spread(LEVELS * tokens, WINDOW // PLACE)
+        table = round_through(self.table)
+        return F.conv2d(levels, table[:, :, None, None])
+
+
+def spread(levels: Tensor, side: int) -> Tensor:
+    """Levels of regions at `side`² places, bilinear between centres, rounded."""
+    return round_through(F.interpolate(levels, (side, side), mode="bilinear", align_corners=False))
+
+
+def whole_tokens(tokens: Tensor) -> Tensor:
+    """What is coded, -LARGEST … LARGEST; gradients pass."""
+    return round_through(tokens.clamp(-LARGEST, LARGEST))
+
+
+def _energies(luma: Tensor) -> Tensor:
+    """log2 of the energies of N, P, Q in three scales of patches, (B, 9, H/16, W/16), in 1/8."""
+    codes = 1023 * luma
+    half = Bands(decimate(codes))
+    scales = (
+        (Bands(codes, fine=True), PATCH),
+        (half, PATCH // 2),
+        (Bands(half.low, 2), PATCH // 2),
+    )
+    found = [F.avg_pool2d(bands.steered.square(), side) for bands, side in scales]
+    return torch.cat(found, 1).add(4).log2() / 8
+
+
+@dataclass
+class Crop:
+    """A window of one frame: what the painter observed, (luma, chroma) of source, base and painted
+    frame, features."""
+
+    observed: Observed
+    source: tuple[Tensor, Tensor]
+    painted: tuple[Tensor, Tensor]
+    features: Tensor
+
+
+@torch.no_grad()
+def observe(network: PainterNetwork, batch: Batch, position: int) -> Crop:
+    """The first frame of each run of a batch; `position` seeds the noise."""
+    base, source = ((p[0][:, 0], p[1][:, 0]) for p in (batch.base, batch.source))
+    noise = fresh(WINDOW, WINDOW, position, batch.base[0].device)
+    observed = network.trunk(*base, None, noise, None, batch.condition_of(0))
+    luma, chroma, _ = network.paint(observed, None)
+    style = network.style.levels(network.style.silu(network.style.sums(observed.seen)))
+    maps = network.head.rescale(network.head.sums(style))
+    maps = F.avg_pool2d(torch.cat([maps[:, :3], maps[:, 6:9]], 1), PATCH // PLACE) / 2000
+    energies = [_energies(plane) for plane in (source[0], base[0], luma)]
+    level = F.avg_pool2d(source[0], PATCH)
+    quality = torch.full_like(level, 0.0) + batch.rate_class.view(-1, 1, 1, 1) / 8
+    features = torch.cat([*energies, level, maps, quality], 1)
+    return Crop(observed, source, (luma, chroma), features)
+
+
+class TokenWork(Work):
+    """Raises `UsageError` without material, `MediaError` without a painter or weights of LPIPS."""
+
+    def __init__(self, config: TrainConfig, device: str = "") -> None:
+        """`device`: torch's name of one; a GPU where there is one, else the processor."""
+        self.config = config
+        self.device = open_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        if not perceptual.find_weights():
+            raise MediaError("no weights of LPIPS found")
+        cache = Path(config.cache)
+        self.data = Cache(cache, held_out=False, seed=config.seed, device=self.device)
+        self.held = Cache(cache, held_out=True, device=self.device)
+        self.network = PainterNetwork.load(Path(config.painter)).to(self.device)
+        self.vgg = PerceptualLoss().to(self.device)
+        self.alex, self.dists = (
+            metric.to(self.device) for metric in (perceptual.lpips("alex"), perceptual.dists())
+        )
+        model = Steering(self.network.style.weight.shape[0], config).to(self.device)
+        self.model: nn.Module = model
+        if not (Path(config.out) / "state.pt").is_file():
+            self._begin(model)
+
+    def groups(self) -> list[dict[str, Any]]:
+        model = cast(Steering, self.model)
+        return [
+            {"params": list(model.encoder.parameters())},
+            {"params": list(model.linear.parameters()), "scale": 3.0},
+            {"params": [model.vector], "scale": 30.0},
+            # In whole steps of integers.
+            {"params": [model.table], "scale": 200.0, "weight_decay": 0.0},
+        ]
+
+    def _draw(self, count: int) -> Batch:
+        """One frame of a few runs."""
+        batch = self.data.batch(count, WINDOW)
+        frame = int(self.data.rng.integers(LENGTH))
+        return _frame(batch, frame)
+
+    def _begin(self, model: Steering) -> None:
+        """Scales of features, and the main directions of the gradient by `style`'s sums."""
+        gradients, features, deviations = [], [], []
+        for position in range(_DIRECTIONS):
+            batch = self._draw(1)
+            crop = observe(self.network, batch, position)
+            outputs, side = len(model.table), WINDOW // REGION
+            shifts = torch.zeros(1, outputs, side, side, device=self.device, requires_grad=True)
+            loss, _ = self._judge_loss(crop, spread(shifts, WINDOW // PLACE))
+            loss.backward()
+            assert shifts.grad is not None
+            deviations.append(self.network.style.sums(crop.observed.seen).std((0, 2, 3)))
+            gradients.append(shifts.grad[0].flatten(1).T)
+            features.append(crop.features)
+        size = torch.stack(deviations).mean(0)
+        _, _, axes = torch.linalg.svd(torch.cat(gradients) * size, full_matrices=False)
+        seen = torch.cat(features)
+        with torch.no_grad():
+            model.table.copy_(_STEP / LEVELS * size[:, None] * axes[:DIMS].T)
+            model.centre.copy_(seen.mean((0, 2, 3), keepdim=True))
+            model.deviation.copy_(seen.std((0, 2, 3), keepdim=True) + 1e-3)
+
+    def _paint(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, Tensor]:
+        luma, chroma, _ = self.network.paint(replace(crop.observed, shifts=shifts), None)
+        return luma, chroma
+
+    def _judge_loss(self, crop: Crop, shifts: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Of a picture that is painted with shifts, its mean over the batch and its parts."""
+        painted = self._paint(crop, shifts)
+        rgb = crop_rgb(painted, SMALL, WINDOW)
+        wanted = crop_rgb(crop.source, SMALL, WINDOW)
+        with torch.no_grad():
+            reference = self.vgg.reference(wanted)
+        parts = {
+            "lpips_vgg": self.vgg(rgb, reference)[0].mean(),
+            "lpips_alex": self.alex(rgb.clamp(0, 1), wanted.clamp(0, 1)).mean(),
+            "hold": _HOLD * fidelity_guard(painted[0], crop.painted[0], crop.source[0], 0.0).mean(),
+        }
+        total = torch.stack(list(parts.values())).sum()
+        return total / _USUAL, {name: float(value.detach()) for name, value in parts.items()}
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Of four windows three are the encoder's, the fourth its neighbours' in turns."""
+        model = cast(Steering, self.model)
+        crop = observe(self.network, self._draw(1), step)
+        if step % 4 < 3:
+            by = "encoder"
+        else:
+            by = "linear" if step // 4 % 2 else "vector"
+        tokens = model.tokens(crop.features, by)
+        loss, parts = self._judge_loss(crop, model.shifts(whole_tokens(tokens)))
+        size = tokens.abs().mean()
+        return loss + self.config.price * size, parts | {"size": float(size.detach())}
+
+    @torch.inference_mode()
+    def validate(self, average: nn.Module) -> dict[str, float]:
+        """Per cent of LPIPS-Alex and DISTS, decibels of PSNR-Y in 8 bits against the painter
+        without tokens, and bits a region, of held-out windows."""
+        model, found = cast(Steering, average), dict[str, float]()
+        makers: dict[str, Callable[[Tensor], Tensor]] = {
+            name: lambda features, by=name: whole_tokens(model.tokens(features, by))  # type: ignore[misc]
+            for name in ("vector", "linear", "encoder")
+        }
+        order = torch.randperm(
+            (WINDOW // REGION) ** 2, generator=torch.Generator().manual_seed(3)
+        ).to(self.device)
+        makers["regions_shuffled"] = lambda features: (
+            makers["encoder"](features).flatten(2)[:, :, order].view(1, DIMS, WINDOW // REGION, -1)
+        )
+        crops = [
+            observe(self.network, _frame(self.held.batch(1, WINDOW, [pick]), LENGTH - 1), 700 + n)
+            for n, pick in enumerate(self._picks())
+        ]
+        makers["windows_shuffled"] = _from_before(makers["encoder"], crops[-1].features)
+        plain = [self._measure(crop, None) for crop in crops]
+        for name, make in makers.items():
+            tokens = [make(crop.features) for crop in crops]
+            rows = [
+                self._measure(crop, model.shifts(coded))
+                for crop, coded in zip(crops, tokens, strict=True)
+            ]
+            ratio = np.mean(np.array(rows)[:, :2] / np.array(plain)[:, :2], 0)
+            found[f"{name}_lpips_alex"] = round(100 * float(ratio[0] - 1), 2)
+            found[f"{name}_dists"] = round(100 * float(ratio[1] - 1), 2)
+            found[f"{name}_psnr"] = round(float(np.mean(np.subtract(rows, plain)[:, 2])), 3)
+            found[f"{name}_bits"] = round(_entropy(torch.cat(tokens)), 2)
+        return found
+
+    def _picks(self) -> list[tuple[int, int]]:
+        """Records of held-out clips, evenly over them."""
+        count = self.config.validate_samples
+        entries = len(self.held.entries)
+        return [(n % entries, n // entries % len(self.held.records[0][0])) for n in range(count)]
+
+    def _measure(self, crop: Crop, shifts: Tensor | None) -> list[float]:
+        """LPIPS-Alex, DISTS, PSNR-Y in 8 bits."""
+        painted = crop.painted if shifts is None else self._paint(crop, shifts)
+        rgb = to_display_rgb(painted, SMALL, 8, WINDOW).clamp(0, 1)
+        wanted = crop_rgb(crop.source, SMALL, WINDOW).clamp(0, 1)
+        error = float((eight_bits(painted[0]) - crop.source[0]).square().mean())
+        return [
+            float(self.alex(rgb, wanted)),
+            float(self.dists(rgb, wanted)),
+            -10 * np.log10(error),
+        ]
+
+    def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
+        """Tokens have to be worth something after an hour. Raises `Alarm`."""
+        if minutes < _PATIENCE:
+            return {}
+        found = self.validate(average)
+        gain = -found["encoder_lpips_alex"] / 100
+        if gain < _LEAST_GAIN:
+            raise Alarm(f"tokens take {gain:.2%} off LPIPS-Alex after {minutes:.0f} minutes")
+        return found
+
+    def write(self, average: nn.Module, steps: int, minutes: float) -> None:
+        """`tokens.safetensors`, and `tokens.json` beside it."""
+        path = Path(self.config.out) / "tokens.safetensors"
+        facts = {"form": "tokens", "width": self.config.width, "dims": DIMS}
+        save_weights(average.state_dict(), path, {"tokens": json.dumps(facts)}, {})
+        data = {"cache_sha256": self.data.digest(), "held_out_sha256": list_sha256()}
+        write_card(path, average, steps, minutes, config=self.config.describe(), data=data)
+
+    def resume(self, state: dict[str, Any], steps: int) -> None:
+        self.data.rng = np.random.default_rng((self.config.seed, steps))
+
+
+def _from_before(make: Callable[[Tensor], Tensor], last: Tensor) -> Callable[[Tensor], Tensor]:
+    """The tokens of the window that was asked for before."""
+    seen = [last]
+
+    def other(features: Tensor) -> Tensor:
+        seen.append(features)
+        return make(seen.pop(0))
+
+    return other
+
+
+def _entropy(tokens: Tensor) -> float:
+    """Bits of a region by the histogram of each of its integers."""
+    bits = 0.0
+    for plane in tokens.transpose(0, 1).flatten(1).cpu().numpy():
+        share = np.unique(plane, return_counts=True)[1] / plane.size
+        bits -= float((share * np.log2(share)).sum())
+    return bits
+
+
+def _frame(batch: Batch, frame: int) -> Batch:
+    """One frame of each run."""
+    base, source = (
+        (p[0][:, frame : frame + 1], p[1][:, frame : frame + 1]) for p in (batch.base, batch.source)
+    )
+    own = None if batch.own is None else batch.own[:, frame : frame + 1]
+    vectors = batch.vectors[:, frame : frame + 1]
+    return replace(batch, base=base, source=source, vectors=vectors, own=own)
+
+
+def make_loop(config: TrainConfig, device: str = "") -> Loop:
+    """A new run, or the one whose state is in `out`."""
+    named = ("plan_minutes", "warm_up", "average", "validate_minutes")
+    rates = {name: getattr(config, name) for name in named}
+    schedule = Schedule(config.learning_rate, accumulate=config.crops, **rates)
+    return Loop(TokenWork(config, device), schedule, Path(config.out))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train for some minutes; goes on where the last call stopped."""
+    parser = argparse.ArgumentParser(prog="tokens", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="", help="cpu, cuda … (a GPU where there is one)")
+    options, config = parse_run(parser, words, TrainConfig, ("cache", "out"))
+    loop = make_loop(config, options.device)
+    loop.log({"config": asdict(config)})
+    loop.run(options.minutes)
+    print(Path(config.out) / "tokens.safetensors")
