@@ -37,9 +37,11 @@ _FAMILIES = (
 
 @dataclass(frozen=True)
 class Place:
-    """A codec: its time over the anchor's, and BD-rates in per cent by metric (None: no curve)."""
+    """A codec on `clips` clips: its time over the anchor's, and BD-rates in per cent by metric
+    (None: no curve)."""
 
     codec: str
+    clips: int
     time: float
     bits: dict[str, float | None]
 
@@ -60,7 +62,7 @@ def places(rows: list[dict[str, str]]) -> list[Place]:
             for curve in (clips, anchor)
         ]
         bits = {name: _bits(anchor, clips, name) for name in _METRICS}
-        found.append(Place(codec, seconds[0] / seconds[1], bits))
+        found.append(Place(codec, len(clips), seconds[0] / seconds[1], bits))
     return sorted(found, key=lambda place: place.time)
 
 
@@ -125,9 +127,9 @@ def main() -> None:
     for place in found:
         shares = ("–" if v is None else f"{v:+.1f} %" for v in place.bits.values())
         beaten = "" if is_beaten(place, found) else "yes"
-        lines.append([place.codec, f"×{place.time:.2f}", *shares, beaten])
+        lines.append([place.codec, str(place.clips), f"×{place.time:.2f}", *shares, beaten])
     labels = [METRICS[name].marked_label for name in _METRICS]
-    print(markdown(["codec", "time", *labels, "frontier"], lines))
+    print(markdown(["codec", "clips", "time", *labels, "frontier"], lines))
     if options.picture:
         draw(found, options.picture)
 
