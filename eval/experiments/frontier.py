@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -37,13 +38,21 @@ _FAMILIES = (
 
 @dataclass(frozen=True)
 class Place:
-    """A codec on `clips` clips: its time over the anchor's, and BD-rates in per cent by metric
-    (None: no curve)."""
+    """A codec, by clip: its time over the anchor's, and BD-rates in per cent by metric (without
+    clips that have no curve)."""
 
     codec: str
-    clips: int
-    time: float
-    bits: dict[str, float | None]
+    times: dict[str, float]
+    bits: dict[str, dict[str, float]]
+
+    def time(self, clips: Collection[str] | None = None) -> float:
+        """Mean over clips, all of them by default."""
+        return fmean(value for clip, value in self.times.items() if clips is None or clip in clips)
+
+    def share(self, name: str, clips: Collection[str] | None = None) -> float | None:
+        """Mean of the BD-rates by a metric; None without any."""
+        values = [v for clip, v in self.bits[name].items() if clips is None or clip in clips]
+        return fmean(values) if values else None
 
 
 def places(rows: list[dict[str, str]]) -> list[Place]:
@@ -57,19 +66,20 @@ def places(rows: list[dict[str, str]]) -> list[Place]:
         clips = {c: r for c, r in by_clip(own).items() if len(r) == len(anchor.get(c, ()))}
         if not clips:
             continue
-        seconds = [
-            sum(float(row["seconds"]) for clip in clips for row in curve[clip])
-            for curve in (clips, anchor)
-        ]
+        times = {clip: _seconds(rows) / _seconds(anchor[clip]) for clip, rows in clips.items()}
         bits = {name: _bits(anchor, clips, name) for name in _METRICS}
-        found.append(Place(codec, len(clips), seconds[0] / seconds[1], bits))
-    return sorted(found, key=lambda place: place.time)
+        found.append(Place(codec, times, bits))
+    return sorted(found, key=lambda place: place.time())
+
+
+def _seconds(rows: list[dict[str, str]]) -> float:
+    return sum(float(row["seconds"]) for row in rows)
 
 
 def _bits(
     anchor: dict[str, list[dict[str, str]]], own: dict[str, list[dict[str, str]]], name: str
-) -> float | None:
-    values = []
+) -> dict[str, float]:
+    found = {}
     for clip, rows in own.items():
         theirs, ours = (
             [(float(r["bpp"]), float(r[name])) for r in curve if r[name]]
@@ -77,39 +87,47 @@ def _bits(
         )
         percent = bd_rate(theirs, ours, METRICS[name].higher_is_better, _RATES).percent
         if percent is not None:
-            values.append(percent)
-    return fmean(values) if values else None
+            found[clip] = percent
+    return found
 
 
 def is_beaten(place: Place, others: list[Place]) -> bool:
-    """Whether another one takes less time and fewer bits by LPIPS-Alex."""
-    bits = place.bits["lpips_alex"]
-    return bits is not None and any(
-        other.time < place.time and (more := other.bits["lpips_alex"]) is not None and more < bits
-        for other in others
-    )
+    """Whether another one takes less time and fewer bits by LPIPS-Alex on the clips of both."""
+    name = "lpips_alex"
+    for other in others:
+        both = place.bits[name].keys() & other.bits[name].keys()
+        if other is place or not both:
+            continue
+        fewer = fmean(other.bits[name][c] for c in both) < fmean(place.bits[name][c] for c in both)
+        if fewer and other.time(both) < place.time(both):
+            return True
+    return False
 
 
 def draw(found: list[Place], path: Path) -> None:
     """The picture, SVG: time from left to right, bits by LPIPS-Alex upwards."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for label, begins, colour in _FAMILIES:
+        line = "" if label == "--speed" else "-"
         points = [
-            (place.time, place.bits["lpips_alex"], place.codec)
+            (place.time(), share, place.codec)
             for place in found
-            if place.codec.startswith(begins) and place.bits["lpips_alex"] is not None
+            if place.codec.startswith(begins) and (share := place.share("lpips_alex")) is not None
         ]
         if not points:
             continue
         times, bits, _ = zip(*points, strict=True)
-        axes.plot(times, bits, marker="o", color=colour, label=label)
+        axes.plot(times, bits, marker="o", linestyle=line, color=colour, label=label)
         for time, share, codec in points:
             name = codec.removesuffix(":scm=0").removeprefix("svt:p").removeprefix("preset:")
             axes.annotate(name, (time, share), textcoords="offset points", xytext=(5, 4))
     axes.set_xscale("log")
+    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["×¼", "×½", "×1", "×2", "×4", "×8"])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("processor time over SVT-AV1 preset 4")
     axes.set_ylabel("BD-rate by LPIPS-Alex, %")
     axes.grid(True, alpha=0.3)
@@ -125,9 +143,11 @@ def main() -> None:
     found = places(read_rows(options.rows))
     lines = []
     for place in found:
-        shares = ("–" if v is None else f"{v:+.1f} %" for v in place.bits.values())
+        shares = (place.share(name) for name in _METRICS)
+        cells = ["–" if share is None else f"{share:+.1f} %" for share in shares]
         beaten = "" if is_beaten(place, found) else "yes"
-        lines.append([place.codec, str(place.clips), f"×{place.time:.2f}", *shares, beaten])
+        count = str(len(place.times))
+        lines.append([place.codec, count, f"×{place.time():.2f}", *cells, beaten])
     labels = [METRICS[name].marked_label for name in _METRICS]
     print(markdown(["codec", "clips", "time", *labels, "frontier"], lines))
     if options.picture:
