@@ -96,7 +96,7 @@ def test_weights_stand_before_the_part_that_they_are_for(monkeypatch: pytest.Mon
         asked.extend(parts)
         return answer, ""
 
-    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda base: (b"12345678", ""))
+    monkeypatch.setattr("gvcodec.codec.encoder.painter_id", lambda *given: (b"12345678", ""))
     monkeypatch.setattr("gvcodec.codec.encoder.fit_parts", fit)
     data = stream(clip)
     assert len(asked) == 3 and asked[0].first == 0 and all(part.size for part in asked)
