@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, bundles
 from gvcodec.cli import main
+from gvcodec.player.frames import FrameServer
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made
@@ -300,3 +302,33 @@ def test_page_takes_any_bytes_and_keeps_what_is_whole(tmp_path: Path, kind: str)
         # A container has bytes that nothing depends on.
         assert facts["problem"] or kind == "mp4", path.name
         assert kind == "mp4" or len(facts["sizes"]) <= frames
+
+
+def test_requests_for_frames_take_turns(tmp_path: Path) -> None:
+    """Each comes in a thread of its own, and a new one ends the one before."""
+    path = tmp_path / "a.gvc"
+    path.write_bytes(made(moving_texture(64, 48, 12)))
+    with gvcodec.open(path) as video:
+        frames = FrameServer(video, lambda: gvcodec.open(path))
+        whole = list(frames.frames(0, False))
+        assert len(whole) == 2 * len(video)
+        keyframe = list(frames.keyframe(0))
+        given: list[tuple[int, list[bytes], list[bytes]]] = []
+        begin = threading.Barrier(8)
+
+        def ask(first: int) -> None:
+            begin.wait()
+            for _ in range(5):
+                given.append((first, list(frames.frames(first, False)), list(frames.keyframe(0))))
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(given) == 8 * 5
+        for first, pieces, alone in given:
+            # As far as it came before another one began.
+            assert pieces == whole[2 * first :][: len(pieces)]
+            assert alone == keyframe
+        assert list(frames.frames(0, False)) == whole
