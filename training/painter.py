@@ -14,7 +14,7 @@ import argparse
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,7 +128,7 @@ class PainterWork(Work):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Rates span a hundredfold: a sample counts relative to what samples of its rate cost."""
         batch = self.data.batch(self.config.batch, self.config.size)
-        batch = _begin(batch, 1 + int(self.data.rng.integers(self.config.frames)))
+        batch = batch.part(0, 1 + int(self.data.rng.integers(self.config.frames)))
         small_leads = step % _TURN >= _TURN - self.config.small_turns
         lead = self.objectives[-1 if small_leads else 0]
         held = None
@@ -220,11 +220,6 @@ class PainterWork(Work):
     def resume(self, state: dict[str, Any], steps: int) -> None:
         self.class_loss = state["class_loss"].to(self.device)
         self.data.rng = np.random.default_rng((self.config.seed, steps))
-
-
-def _begin(batch: Batch, frames: int) -> Batch:
-    base, source = ((p[0][:, :frames], p[1][:, :frames]) for p in (batch.base, batch.source))
-    return replace(batch, base=base, source=source, vectors=batch.vectors[:, :frames])
 
 
 def _leaders() -> list[str]:

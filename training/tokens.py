@@ -10,9 +10,9 @@ brightness and quality, in patches of 16×16. Local layers see the patches of a 
 the regions of a window of 256×256. Its neighbours learn beside it: one vector for everything, and a
 linear map of a region's mean features.
 
-Loss: LPIPS on VGG16 and AlexNet of pictures that are not rounded to 8 bits (docs/log: they teach
-more about rounded ones than rounded ones do), PSNR-Y held at that of the painter without tokens;
-DISTS is held out. The table begins with the main directions of the loss's gradient.
+Loss: LPIPS on VGG16 and AlexNet, PSNR-Y held at that of the painter without tokens; DISTS is held
+out. The loss sees pictures before they are rounded to 8 bits, validation sees them after. The table
+begins with the main directions of the loss's gradient.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ from torch import Tensor, nn
 
 from gvcodec import perceptual
 from gvcodec.errors import MediaError
+from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
 from gvcodec.painter.filters import Bands, decimate, round_through
 from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.objective import Batch, crop_rgb, fresh, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard
 from gvcodec.perceptual.vgg import PerceptualLoss
+from gvcodec.util.psnr import db
 from gvcodec.util.tensors import SMALL, open_device
 from training.alarms import Alarm
 from training.card import write_card
@@ -54,6 +56,7 @@ DIMS, LARGEST, LEVELS = 8, 7, 8
 FEATURES = 27 + 1 + 6 + 1
 #: Gradients that the table begins with, and its first step in deviations of `style`'s sums.
 _DIRECTIONS, _STEP = 48, 0.35
+_HEADS = 4
 #: Typical loss of a crop, and how much PSNR-Y is held a decibel below that without tokens.
 _USUAL, _HOLD = 0.15, 0.3
 #: Minutes after which tokens must improve held-out crops, and the least share of LPIPS.
@@ -89,29 +92,6 @@ class TrainConfig:
         return {key: value for key, value in asdict(self).items() if key not in ("cache", "out")}
 
 
-class Attention(nn.Module):
-    """A transformer's layer on (B, N, width)."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before_attention, self.before_feed = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.projections, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, 3 * width),
-            nn.GELU(),
-            nn.Linear(3 * width, width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, n, width = x.shape
-        parts = self.projections(self.before_attention(x))
-        q, k, v = parts.view(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, width / heads)
-        x = x + self.out(seen.transpose(1, 2).reshape(b, n, width))
-        return cast(Tensor, x + self.feed(self.before_feed(x)))
-
-
 class TokenEncoder(nn.Module):
     """Features (B, FEATURES, 16, 16) of the patches of a window to tokens (B, DIMS, 4, 4) of its
     regions, not rounded."""
@@ -120,8 +100,8 @@ class TokenEncoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(FEATURES, width)
         self.position = nn.Parameter(torch.randn(1, (WINDOW // PATCH) ** 2, width) * 0.02)
-        self.local = nn.ModuleList([Attention(width) for _ in range(local)])
-        self.over = nn.ModuleList([Attention(width) for _ in range(over)])
+        self.local = nn.ModuleList([Block(width, _HEADS, 1.0, plain=True) for _ in range(local)])
+        self.over = nn.ModuleList([Block(width, _HEADS, 1.0, plain=True) for _ in range(over)])
         self.head = nn.Linear(width, DIMS)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -220,7 +200,7 @@ def observe(network: PainterNetwork, batch: Batch, position: int) -> Crop:
     maps = F.avg_pool2d(torch.cat([maps[:, :3], maps[:, 6:9]], 1), PATCH // PLACE) / 2000
     energies = [_energies(plane) for plane in (source[0], base[0], luma)]
     level = F.avg_pool2d(source[0], PATCH)
-    quality = torch.full_like(level, 0.0) + batch.rate_class.view(-1, 1, 1, 1) / 8
+    quality = (batch.rate_class.view(-1, 1, 1, 1) / 8).expand_as(level)
     features = torch.cat([*energies, level, maps, quality], 1)
     return Crop(observed, source, (luma, chroma), features)
 
@@ -247,6 +227,8 @@ class TokenWork(Work):
         )
         model = Steering(self.network.style.weight.shape[0], config).to(self.device)
         self.model: nn.Module = model
+        #: Share of LPIPS-Alex that tokens took off at the last validation.
+        self.gain = 0.0
         if not (Path(config.out) / "state.pt").is_file():
             self._begin(model)
 
@@ -264,7 +246,7 @@ class TokenWork(Work):
         """One frame of a few runs."""
         batch = self.data.batch(count, WINDOW)
         frame = int(self.data.rng.integers(LENGTH))
-        return _frame(batch, frame)
+        return batch.part(frame, frame + 1)
 
     def _begin(self, model: Steering) -> None:
         """Scales of features, and the main directions of the gradient by `style`'s sums."""
@@ -336,7 +318,9 @@ class TokenWork(Work):
             makers["encoder"](features).flatten(2)[:, :, order].view(1, DIMS, WINDOW // REGION, -1)
         )
         crops = [
-            observe(self.network, _frame(self.held.batch(1, WINDOW, [pick]), LENGTH - 1), 700 + n)
+            observe(
+                self.network, self.held.batch(1, WINDOW, [pick]).part(LENGTH - 1, LENGTH), 700 + n
+            )
             for n, pick in enumerate(self._picks())
         ]
         makers["windows_shuffled"] = _from_before(makers["encoder"], crops[-1].features)
@@ -352,6 +336,7 @@ class TokenWork(Work):
             found[f"{name}_dists"] = round(100 * float(ratio[1] - 1), 2)
             found[f"{name}_psnr"] = round(float(np.mean(np.subtract(rows, plain)[:, 2])), 3)
             found[f"{name}_bits"] = round(_entropy(torch.cat(tokens)), 2)
+        self.gain = -found["encoder_lpips_alex"] / 100
         return found
 
     def _picks(self) -> list[tuple[int, int]]:
@@ -369,18 +354,15 @@ class TokenWork(Work):
         return [
             float(self.alex(rgb, wanted)),
             float(self.dists(rgb, wanted)),
-            -10 * np.log10(error),
+            db(error, 1.0),
         ]
 
     def check(self, average: nn.Module, minutes: float) -> dict[str, float]:
-        """Tokens have to be worth something after an hour. Raises `Alarm`."""
-        if minutes < _PATIENCE:
-            return {}
-        found = self.validate(average)
-        gain = -found["encoder_lpips_alex"] / 100
-        if gain < _LEAST_GAIN:
-            raise Alarm(f"tokens take {gain:.2%} off LPIPS-Alex after {minutes:.0f} minutes")
-        return found
+        """Tokens have to be worth something, by the last validation, after an hour. Raises
+        `Alarm`."""
+        if minutes >= _PATIENCE and self.gain < _LEAST_GAIN:
+            raise Alarm(f"tokens take {self.gain:.2%} off LPIPS-Alex after {minutes:.0f} minutes")
+        return {}
 
     def write(self, average: nn.Module, steps: int, minutes: float) -> None:
         """`tokens.safetensors`, and `tokens.json` beside it."""
@@ -390,7 +372,11 @@ class TokenWork(Work):
         data = {"cache_sha256": self.data.digest(), "held_out_sha256": list_sha256()}
         write_card(path, average, steps, minutes, config=self.config.describe(), data=data)
 
+    def state(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
     def resume(self, state: dict[str, Any], steps: int) -> None:
+        self.gain = state["gain"]
         self.data.rng = np.random.default_rng((self.config.seed, steps))
 
 
@@ -412,16 +398,6 @@ def _entropy(tokens: Tensor) -> float:
         share = np.unique(plane, return_counts=True)[1] / plane.size
         bits -= float((share * np.log2(share)).sum())
     return bits
-
-
-def _frame(batch: Batch, frame: int) -> Batch:
-    """One frame of each run."""
-    base, source = (
-        (p[0][:, frame : frame + 1], p[1][:, frame : frame + 1]) for p in (batch.base, batch.source)
-    )
-    own = None if batch.own is None else batch.own[:, frame : frame + 1]
-    vectors = batch.vectors[:, frame : frame + 1]
-    return replace(batch, base=base, source=source, vectors=vectors, own=own)
 
 
 def make_loop(config: TrainConfig, device: str = "") -> Loop:

@@ -4,7 +4,7 @@ the last one."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -92,6 +92,16 @@ class Batch:
     rate_class: Tensor
     bpp: Tensor
     own: Tensor | None = None
+
+    def part(self, first: int, stop: int) -> Batch:
+        """Frames `first` to `stop` − 1 of each run."""
+        base, source = (
+            (luma[:, first:stop], chroma[:, first:stop])
+            for luma, chroma in (self.base, self.source)
+        )
+        own = None if self.own is None else self.own[:, first:stop]
+        vectors = self.vectors[:, first:stop]
+        return replace(self, base=base, source=source, vectors=vectors, own=own)
 
     def condition_of(self, frame: int) -> Tensor:
         """`(B, CONDITION)` with the frame's own entry."""

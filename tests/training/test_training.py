@@ -24,6 +24,7 @@ from gvcodec.util.tensors import SMALL, to_rgb
 from tests.clips import blurred_clip
 from tests.two_devices import moved_whole, two_devices
 from training import __main__ as training
+from training import tokens
 from training.alarms import Alarm, Figures, features
 from training.crops import Cache
 from training.loop import Loop, Schedule
@@ -338,3 +339,22 @@ def test_material_for_a_small_perceptual_network(cache):
     assert float(pairs.distances.min()) > 0
     assert float(pairs.gradient.float().abs().amax((1, 2, 3)).min()) > 0
     assert not torch.equal(pairs.painted[0], pairs.painted[1])
+
+
+@pytest.mark.usefixtures("made_weights")
+def test_tokens_are_trained_and_a_run_goes_on(cache: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tokens, "_DIRECTIONS", 2)
+    settings = {"validate_samples": 2, "width": 16, "local": 1, "over": 1, "warm_up": 1}
+    config = tokens.TrainConfig(
+        painter=str(PAINTER.find()), cache=str(cache), out=str(tmp_path), **settings
+    )
+    loop = tokens.make_loop(config, "cpu")
+    head = loop.work.model.encoder.head.bias.detach().clone()
+    assert loop.step()["lpips_vgg"] > 0
+    assert not torch.equal(loop.work.model.encoder.head.bias, head)
+    found = loop.work.validate(loop.average)
+    assert found["encoder_bits"] >= 0 and loop.work.gain == -found["encoder_lpips_alex"] / 100
+    loop.save()
+    again = tokens.make_loop(config, "cpu")
+    assert (again.steps, again.work.gain) == (1, loop.work.gain)
+    assert torch.equal(again.work.model.table, loop.work.model.table)
