@@ -292,17 +292,15 @@ class _Offers:
         return min(self._found, key=lambda offer: offer[0])[1]
 
 
-def _reason_against(
-    samples: Sequence[list[tuple[Planes, Planes]]], fmt: VideoFormat, has_leader: bool
-) -> str:
-    """Why nothing is fitted, or ""."""
+def _reason_against(samples: Sequence[list[tuple[Planes, Planes]]], fmt: VideoFormat) -> str:
+    """Why this video is not fitted to, or ""."""
     if not samples:
         return "no frames to fit to"
     if min(fmt.width, fmt.height) < _SMALLEST:
         return f"pictures smaller than {_SMALLEST} samples"
     if _is_still(samples):
         return "nothing moves"
-    return "" if has_leader else "no weights of the perceptual losses found"
+    return ""
 
 
 def fit(
@@ -337,11 +335,12 @@ def fit(
     back. `own`: each sample's frames' own entries of the condition, `model.rate` of their packets.
     `device`: torch's name of where it is done. Raises `UsageError` for a device that is not
     there."""
-    leading = perceptual.guide_network(leader)
-    if reason := _reason_against(samples, fmt, leading is not None):
+    reason = _reason_against(samples, fmt)
+    leading = None if reason else perceptual.guide_network(leader)
+    if leading is None:
+        reason = reason or "no weights of the perceptual losses found"
         warnings.warn(f"fitting is left out: {reason}", stacklevel=2)
         return None
-    assert leading is not None
 
     def say(text: str) -> None:
         if progress is not None:
