@@ -22,6 +22,7 @@ from statistics import fmean
 from eval.experiments.kept_out import BANDS, by_clip
 from eval.metrics import METRICS
 from eval.points.bd import bd_rate
+from eval.report.figures import SETTINGS
 from eval.tools import markdown, read_rows
 
 ANCHOR = "svt:p4:scm=0"
@@ -106,33 +107,36 @@ def is_beaten(place: Place, others: list[Place]) -> bool:
 
 def draw(found: list[Place], path: Path) -> None:
     """The picture, SVG: time from left to right, bits by LPIPS-Alex upwards."""
+    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for label, begins, colour in _FAMILIES:
-        line = "" if label == "--speed" else "-"
-        points = [
-            (place.time(), share, place.codec)
-            for place in found
-            if place.codec.startswith(begins) and (share := place.share("lpips_alex")) is not None
-        ]
-        if not points:
-            continue
-        times, bits, _ = zip(*points, strict=True)
-        axes.plot(times, bits, marker="o", linestyle=line, color=colour, label=label)
-        for time, share, codec in points:
-            name = codec.removesuffix(":scm=0").removeprefix("svt:p").removeprefix("preset:")
-            axes.annotate(name, (time, share), textcoords="offset points", xytext=(5, 4))
-    axes.set_xscale("log")
-    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["×¼", "×½", "×1", "×2", "×4", "×8"])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("processor time over SVT-AV1 preset 4")
-    axes.set_ylabel("BD-rate by LPIPS-Alex, %")
-    axes.grid(True, alpha=0.3)
-    axes.legend()
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.subplots()
+        for label, begins, colour in _FAMILIES:
+            line = "" if label == "--speed" else "-"
+            points = [
+                (place.time(), share, place.codec)
+                for place in found
+                if place.codec.startswith(begins)
+                and (share := place.share("lpips_alex")) is not None
+            ]
+            if not points:
+                continue
+            times, bits, _ = zip(*points, strict=True)
+            axes.plot(times, bits, marker="o", linestyle=line, color=colour, label=label)
+            for time, share, codec in points:
+                name = codec.removesuffix(":scm=0").removeprefix("svt:p").removeprefix("preset:")
+                axes.annotate(name, (time, share), textcoords="offset points", xytext=(5, 4))
+        axes.set_xscale("log")
+        axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["×¼", "×½", "×1", "×2", "×4", "×8"])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("processor time over SVT-AV1 preset 4")
+        axes.set_ylabel("BD-rate by LPIPS-Alex, %")
+        axes.grid(True, alpha=0.3)
+        axes.legend()
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def main() -> None:

@@ -133,11 +133,13 @@ def code(codec: str, frames: Sequence[Planes], fmt: VideoFormat, q: float) -> Co
     if codec.split(":")[0] == "svt":
         return _base_alone(codec, frames, fmt, config)
     name, *numbers = codec.split(":") if codec.startswith(("strength:", "preset:")) else (codec,)
-    settings = _SETTINGS.get(name, {})
+    settings: dict[str, Any] = {}
     if name == "strength":
         steady.LADDER = (Strength(*map(int, numbers)),)
     elif name == "preset":
         settings = {"preset": int(numbers[0])}
+    else:
+        settings = _SETTINGS[name]
     stream = io.BytesIO()
     encoder = Encoder(fmt, replace(config, **settings))
     encode_stream(encoder, stream, ((wide(planes), None) for planes in frames))

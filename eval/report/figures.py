@@ -27,7 +27,7 @@ _OTHER_COLOURS = ("#7a5c3e", "#4a4e69", "#b5838d", "#606c38")
 _TICKS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 #: No date, and names of parts that depend on their content alone: the same points give the same
 #: text.
-_SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math": False}
+SETTINGS = {"svg.hashsalt": "gvcodec", "svg.fonttype": "none", "text.parse_math": False}
 
 
 def rd_chart(results: Results, metric: Metric) -> str:
@@ -38,7 +38,7 @@ def rd_chart(results: Results, metric: Metric) -> str:
         from matplotlib.figure import Figure
     except ImportError:
         raise EvalError("matplotlib is not installed: pip install 'gvcodec[eval]'") from None
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(10, 6), layout="constrained")
         axes = figure.subplots()
         counted = count_noun(len(results.headline), "clip")
