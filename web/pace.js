@@ -1,7 +1,7 @@
 // Whether painting keeps up with playing, by the share of the time in which the next frame is late.
 
 /** Milliseconds of playing that are judged at once; the share of them that may be lost; how often in a row it may be more; the longest step that counts. */
-const WINDOW = 2500, MOST_LOST = 0.3, MOST_SLOW = 1, MOST_STEP = 250;
+const WINDOW = 2500, MOST_LOST = 0.3, MOST_SLOW = 1, MOST_STEP = 1000;
 
 export class Pace {
   constructor() {
