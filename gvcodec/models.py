@@ -111,7 +111,8 @@ def find_model(identity: bytes, what: str, given: Sequence[str | Path] = ()) -> 
                 return file
     looked = ", ".join(str(place) for place, _ in places)
     raise WrongModelError(
-        f"{what} {identity.hex()} is missing; looked in {looked} (--model PATH names another place)"
+        f"{what} {identity.hex()} is missing; looked in {looked} "
+        f"(--model PATH or ${MODELS_VARIABLE} names another place)"
     )
 
 

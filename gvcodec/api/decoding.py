@@ -100,7 +100,7 @@ class Request:
     )
     overwrite: bool = False
     threads: int = 0
-    models: Sequence[str | Path] = option((), flags="--model", group="models")
+    models: Sequence[str | Path] = option((), group="models")
     device: str = option(
         "cpu",
         None,
@@ -191,7 +191,9 @@ def _repair(
 ) -> tuple[BinaryIO, list[str]]:
     """What `repair` leaves of a stream, and a line for each loss."""
     rest = _spool(None, stack)
-    repaired = repair_stream(stream, name, rest, request.threads, request.limits, request.hold)
+    repaired = repair_stream(
+        stream, name, rest, request.threads, request.models, request.limits, request.hold
+    )
     rest.seek(0)
     return rest, repaired.losses
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, cast
 
 import numpy as np
@@ -234,6 +235,7 @@ def decode(
     fidelity: bool = False,
     start: int = 0,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     output: Literal["numpy", "torch"] = "numpy",
     device: str | torch.device = "cpu",
     dimension_order: Literal["NHWC", "NCHW"] = "NHWC",
@@ -244,7 +246,7 @@ def decode(
 
     `data`: bytes, a path, or an open binary file. `output`: NumPy arrays, or tensors on `device`.
     `bit_depth` 10: uint16, 0…1023.
-    From 0 on the base hash is checked at the end. `limits`: what the
+    From 0 on the base hash is checked at the end. `models` as for `decode_file`. `limits`: what the
     stream may ask for. Raises `LimitError`, `DamagedStreamError`, `WrongModelError`,
     `VerificationError`, `UsageError`.
     """
@@ -254,7 +256,7 @@ def decode(
     stream = _open(data)
     colour = Reader(stream).header.format.colour
     stream.seek(0)
-    decoded = _decode_frames(stream, fidelity, start, threads, str(device), limits)
+    decoded = _decode_frames(stream, fidelity, start, threads, models, str(device), limits)
     images = (picture(planes, colour) for planes in decoded)
     if dimension_order == "NCHW":
         images = (cast(Picture, np.ascontiguousarray(x.transpose(2, 0, 1))) for x in images)
@@ -272,24 +274,33 @@ def decode_planes(
     fidelity: bool = False,
     start: int = 0,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     device: str | torch.device = "cpu",
     limits: Limits = DEFAULT,
 ) -> Iterator[Planes]:
     """Like `decode`, as `Planes`."""
-    return _decode_frames(_open(data), fidelity, start, threads, str(device), limits)
+    return _decode_frames(_open(data), fidelity, start, threads, models, str(device), limits)
 
 
 def _decode_frames(
-    stream: BinaryIO, fidelity: bool, start: int, threads: int, device: str, limits: Limits
+    stream: BinaryIO,
+    fidelity: bool,
+    start: int,
+    threads: int,
+    models: Sequence[str | Path],
+    device: str,
+    limits: Limits,
 ) -> Iterator[Planes]:
     if start > 0:
-        video = Video(stream, fidelity=fidelity, threads=threads, device=device, limits=limits)
+        video = Video(
+            stream, fidelity=fidelity, threads=threads, models=models, device=device, limits=limits
+        )
         if start >= len(video):
             raise UsageError(f"{video.name}: has no frame {start}")
         yield from (frame.planes for frame in video.decode_range(start, len(video)))
         return
     reader = Reader(stream)
-    decoder = Decoder(reader.header, fidelity, threads, device=device, limits=limits)
+    decoder = Decoder(reader.header, fidelity, threads, models, device=device, limits=limits)
     for frame in decoder.frames_of(reader.packets()):
         if decoder.tracks:
             decoder.tracks.waiting.clear()

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,13 +35,14 @@ def summarize(
     rate: Fraction | float | None = None,
     overwrite: bool = False,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     progress: Mode = "none",
 ) -> Summarized:
     """Add vectors for search to a stream: to `output`, or without one to `source` itself.
     `embedder`: "small", "lp", or one that `gvcodec.retrieval.embedders.register` added; `rate`:
-    vectors a frame (None: as many as take 1 % of the file). Raises `UsageError`, `MediaError`,
-    `DamagedStreamError`, `LimitError`, `WrongModelError`."""
+    vectors a frame (None: as many as take 1 % of the file); `models` as for `decode_file`. Raises
+    `UsageError`, `MediaError`, `DamagedStreamError`, `LimitError`, `WrongModelError`."""
     name = os.fspath(source)
     chosen, stride = make(embedder), making.stride_of(rate)
     with contextlib.ExitStack() as stack:
@@ -54,7 +56,8 @@ def summarize(
             sink = stack.enter_context(open(pending.temporary, "wb"))
         bar = stack.enter_context(ProgressBar(progress))
         bar.begin("summarize", sum(gop.frames for gop in reader.gops()))
-        return Summarized(*making.summarize(reader, sink, chosen, stride, threads, limits, bar))
+        done = making.summarize(reader, sink, chosen, stride, threads, models, limits, bar)
+        return Summarized(*done)
 
 
 def search(

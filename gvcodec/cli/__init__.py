@@ -103,7 +103,7 @@ def _write_errors() -> Iterator[None]:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     named = (getattr(options, name, None) for name in ("input", "source", "stream"))
-    several = [*getattr(options, "inputs", ()), *getattr(options, "model", ())]
+    several = [*getattr(options, "inputs", ()), *getattr(options, "models", ())]
     return [*several, *(name for name in named if name is not None)]
 
 

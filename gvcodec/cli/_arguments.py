@@ -28,6 +28,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
+        dest="models",
         action="append",
         default=[],
         metavar="PATH",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.cli._arguments import add_limits, add_overwrite, add_threads, call
+from gvcodec.cli._arguments import add_limits, add_model, add_overwrite, add_threads, call
 from gvcodec.edit.cat import cat
 from gvcodec.util.messages import count_noun, say
 
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="stream to write, - = standard output",
     )
     add_overwrite(parser)
+    add_model(parser)
     add_threads(parser)
     add_limits(parser)
 

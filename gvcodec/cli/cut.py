@@ -7,6 +7,7 @@ import argparse
 from gvcodec.cli._arguments import (
     add_input,
     add_limits,
+    add_model,
     add_output,
     add_part,
     add_progress,
@@ -35,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="cut at these times, not at the keyframes around them: re-encodes the first and "
         "the last GOP",
     )
+    add_model(parser)
     add_threads(parser)
     add_limits(parser)
     add_progress(parser, verbose=False)

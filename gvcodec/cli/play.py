@@ -142,7 +142,7 @@ def _models(options: argparse.Namespace, header: SequenceHeader, painted: bool) 
     """The model that the page may need, by the path of a request."""
     if not painted or header.painter_id is None:
         return {}
-    path = find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
+    path = find_model(header.painter_id, PAINTER_OF_STREAM, options.models)
     return {f"/models/{header.painter_id.hex()}.safetensors": path}
 
 
@@ -152,7 +152,7 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
     paints = header.enhanced and not options.fidelity
     try:
         if paints and header.painter_id is not None:
-            find_model(header.painter_id, PAINTER_OF_STREAM, options.model)
+            find_model(header.painter_id, PAINTER_OF_STREAM, options.models)
         if header.gvc1d_id is not None:
             reason = NO_TOKENS
     except WrongModelError as error:
@@ -164,5 +164,5 @@ def _video(options: argparse.Namespace, header: SequenceHeader) -> tuple[Video |
 
 
 def _open(options: argparse.Namespace, fidelity: bool) -> Video:
-    chosen = {"threads": options.threads, "models": options.model, "device": options.device}
+    chosen = {"threads": options.threads, "models": options.models, "device": options.device}
     return Video(options.input, fidelity=fidelity, limits=limits_of(options), **chosen)

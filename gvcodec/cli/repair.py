@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gvcodec.cli._arguments import add_input, add_limits, add_output, add_threads, call
+from gvcodec.cli._arguments import add_input, add_limits, add_model, add_output, add_threads, call
 from gvcodec.edit.repair import repair
 from gvcodec.util.file_io import display_name
 from gvcodec.util.messages import count_noun, say
@@ -15,6 +15,7 @@ EXAMPLES = ("repair damaged.gvc rest.gvc", "repair - rest.gvc < damaged.gvc")
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_input(parser)
     add_output(parser)
+    add_model(parser)
     add_threads(parser)
     add_limits(parser)
 

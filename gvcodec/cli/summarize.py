@@ -9,6 +9,7 @@ from gvcodec.api.moments import summarize
 from gvcodec.cli._arguments import (
     EMBEDDERS,
     add_limits,
+    add_model,
     add_overwrite,
     add_threads,
     call,
@@ -43,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="tokens per frame, at most 1, as in 1/8, of any size (as many as fit in 1 %%)",
     )
     add_overwrite(parser)
+    add_model(parser)
     add_threads(parser)
     add_limits(parser)
 

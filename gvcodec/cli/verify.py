@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     try:
-        found = call(verify, options, options.input, options.source, models=options.model)
+        found = call(verify, options, options.input, options.source)
     except IncompleteSourceError as error:
         assert isinstance(error.result, Verified)
         _show(error.result, options.input)

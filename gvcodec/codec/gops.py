@@ -7,9 +7,10 @@ made by decoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
@@ -220,10 +221,15 @@ def with_next(gops: GopSource) -> Iterator[tuple[Gop, Gop | None]]:
 
 class Splicer:
     """Writes GOPs to a new stream. `tracks`: writer of its copied tracks, None without any; `like`:
-    those that it was made for."""
+    those that it was made for. `models`: as for `Decoder`, which makes the base hash."""
 
     def __init__(
-        self, stream: BinaryIO, header: SequenceHeader, threads: int, limits: Limits = DEFAULT
+        self,
+        stream: BinaryIO,
+        header: SequenceHeader,
+        threads: int,
+        limits: Limits = DEFAULT,
+        models: Sequence[str | Path] = (),
     ) -> None:
         fmt = header.format
         self.header = header
@@ -232,7 +238,7 @@ class Splicer:
         self._timing = PtsEncoder(header.start_pts, fmt.frame_rate, fmt.time_base)
         # It does not know when frames are shown.
         limits = replace(limits, max_fps=UNLIMITED.max_fps)
-        self._decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+        self._decoder = Decoder(header, True, threads, models, limits=limits)
         self._fit: bytes | None = None
         self.tracks: TrackWriter | None = None
         self.like: TrackReader | None = None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import gcd, lcm
+from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
@@ -40,12 +41,13 @@ def cat(
     *,
     overwrite: bool = False,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     hold: bool = False,
 ) -> Joined:
-    """Write streams of one format one after another. Nothing is coded again. Raises `UsageError`
-    where they do not fit together, `DamagedStreamError`, `LimitError`, `MissingFileError`,
-    `MediaError`."""
+    """Write streams of one format one after another. Nothing is coded again. `models` as for
+    `decode_file`. Raises `UsageError` where they do not fit together,
+    `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`, `WrongModelError`."""
     names = names_of(sources)
     if names.count("-") > 1:
         raise UsageError("standard input can be read only once")
@@ -56,7 +58,7 @@ def cat(
         pieces = [_Piece(source, stack) for source in sources]
         sink = stack.enter_context(open_sink(output, overwrite))
         stack.enter_context(memory_limit(pieces[0].header, False, limits, hold))
-        return _cat(pieces, sink, threads, limits)
+        return _cat(pieces, sink, threads, models, limits)
 
 
 class _Piece:
@@ -86,7 +88,13 @@ class _Piece:
             yield reader
 
 
-def _cat(pieces: Sequence[_Piece], output: BinaryIO, threads: int, limits: Limits) -> Joined:
+def _cat(
+    pieces: Sequence[_Piece],
+    output: BinaryIO,
+    threads: int,
+    models: Sequence[str | Path],
+    limits: Limits,
+) -> Joined:
     first = pieces[0].header
     known = replace(first, gvc1d_id=tokens_of([piece.header for piece in pieces]))
     for piece in pieces[1:]:
@@ -100,7 +108,7 @@ def _cat(pieces: Sequence[_Piece], output: BinaryIO, threads: int, limits: Limit
         gvc1d_id=known.gvc1d_id,
         needs=max(piece.header.needs for piece in pieces),
     )
-    splicer = Splicer(output, header, threads, limits)
+    splicer = Splicer(output, header, threads, limits, models)
     end = start
     notes: list[str] = []
     tracks = SplicedTracks(limits)

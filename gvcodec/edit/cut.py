@@ -4,8 +4,10 @@ cut re-encodes the first and the last GOP as far as they are cut."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec import layers
@@ -44,14 +46,16 @@ def cut(
     exact: bool = False,
     overwrite: bool = False,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     progress: Mode = "none",
     hold: bool = False,
 ) -> Cut:
     """Write the GOPs that are on screen between `start` and `end`, in seconds after the first frame
     (None = to the last). Nothing is coded again, but with `exact` the GOPs that are cut, so that
-    only frames of that time are left; `progress` as for `decode_file`. Raises `UsageError` where
-    nothing is left, `DamagedStreamError`, `LimitError`, `MissingFileError`, `MediaError`."""
+    only frames of that time are left; `models` and `progress` as for `decode_file`. Raises
+    `UsageError` where nothing is left, `DamagedStreamError`, `LimitError`, `MissingFileError`,
+    `MediaError`, `WrongModelError`."""
     check_kind("start", start, "float")
     check_kind("end", end, "float | None")
     begin, until = _exact(start), None if end is None else _exact(end)
@@ -66,7 +70,7 @@ def cut(
     ):
         reader.require_unchanged()
         bar.begin("cut", None)
-        return _cut(reader, sink, begin, until, threads, limits, exact, bar)
+        return _cut(reader, sink, begin, until, threads, models, limits, exact, bar)
 
 
 def _exact(seconds: float) -> Fraction:
@@ -80,6 +84,7 @@ def _cut(
     begin: Fraction,
     end: Fraction | None,
     threads: int,
+    models: Sequence[str | Path],
     limits: Limits,
     exact: bool,
     bar: ProgressBar,
@@ -106,12 +111,13 @@ def _cut(
                 starts, last = gop.times[inside[0]], inside[-1] + 1
                 cut_short = cut_short or last < gop.frames
                 stop = min(stop, gop.times[last]) if last < gop.frames else stop
-                pieces = _code_again(gop, inside, header, threads, limits)
+                pieces = _code_again(gop, inside, header, threads, models, limits)
             if splicer is None:
                 first, left = pieces[0].first, starts
                 late = left > header.start_pts
                 shift = -left if late else 0
-                splicer = Splicer(output, replace(header, start_pts=left + shift), threads, limits)
+                moved = replace(header, start_pts=left + shift)
+                splicer = Splicer(output, moved, threads, limits, models)
                 begun = left * tick if late else None
                 until = None if end is None else header.start_pts * tick + end
                 metadata = Metadata.unpack(source.metadata).during(begun, until, shift * tick)
@@ -171,14 +177,19 @@ def _narrow(
 
 
 def _code_again(
-    gop: Gop, inside: list[int], header: SequenceHeader, threads: int, limits: Limits
+    gop: Gop,
+    inside: list[int],
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path],
+    limits: Limits,
 ) -> list[Gop]:
     """GOPs of some frames of a GOP, coded again with the stream's index and weights."""
-    decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+    decoder = Decoder(header, True, threads, models, limits=limits)
     shown = [frame.planes for frame in decoder.frames_of(iter(gop.packets))]
     named, model = header.base_model_id, ""
     if named is not None:
-        model = str(find_model(named, f"the model of the {header.base} base layer"))
+        model = str(find_model(named, f"the model of the {header.base} base layer", models))
     config = EncoderConfig(
         base=header.base,
         base_q=header.q,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
@@ -47,18 +48,19 @@ def repair(
     *,
     overwrite: bool = False,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     hold: bool = False,
 ) -> Repaired:
-    """Write all frames of a damaged or cut-off stream that can be decoded, at their times. Raises
-    `DamagedStreamError` where nothing is left, `LimitError`, `MissingFileError`, `MediaError`,
-    `UsageError`."""
+    """Write all frames of a damaged or cut-off stream that can be decoded, at their times. `models`
+    as for `decode_file`. Raises `DamagedStreamError` where nothing is left, `LimitError`,
+    `MissingFileError`, `MediaError`, `UsageError`, `WrongModelError`."""
     with (
         protect_inputs(names_of([source])),
         open_source(source) as damaged,
         open_sink(output, overwrite) as sink,
     ):
-        return repair_stream(damaged, name_of(source), sink, threads, limits, hold)
+        return repair_stream(damaged, name_of(source), sink, threads, models, limits, hold)
 
 
 def repair_stream(
@@ -66,6 +68,7 @@ def repair_stream(
     name: str,
     output: BinaryIO,
     threads: int = 0,
+    models: Sequence[str | Path] = (),
     limits: Limits = DEFAULT,
     hold: bool = False,
 ) -> Repaired:
@@ -73,14 +76,20 @@ def repair_stream(
     try:
         salvage = Salvage(damaged, name)
         with memory_limit(salvage.header, False, limits, hold):
-            return _write_rest(salvage, output, threads, limits)
+            return _write_rest(salvage, output, threads, models, limits)
     except DamagedStreamError as error:
         if str(error).startswith(name):
             raise
         raise DamagedStreamError(f"{name}: {error}") from error
 
 
-def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits) -> Repaired:
+def _write_rest(
+    salvage: Salvage,
+    output: BinaryIO,
+    threads: int,
+    models: Sequence[str | Path],
+    limits: Limits,
+) -> Repaired:
     result = Repaired()
 
     def noted() -> Iterator[Packet | Loss]:
@@ -90,7 +99,7 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
             yield event
 
     source = GopSource(salvage.header, noted(), limits, result.note)
-    splicer = Splicer(output, salvage.header, threads, limits)
+    splicer = Splicer(output, salvage.header, threads, limits, models)
     tracks: TrackReader | None = None
     place = 0
     for gop in source:
@@ -113,7 +122,7 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
         while tracks is not None and tracks.waiting:
             splicer.send_track_packet(tracks.waiting.popleft())
         _shorten(gop, salvage.header)
-        _drop_undecodable(gop, salvage.header, threads, limits, result)
+        _drop_undecodable(gop, salvage.header, threads, models, limits, result)
         if gop.packets:
             result.gaps[splicer.writer.frames] += gop.first - place
             place = gop.first + gop.frames
@@ -129,14 +138,19 @@ def _write_rest(salvage: Salvage, output: BinaryIO, threads: int, limits: Limits
 
 
 def _drop_undecodable(
-    gop: Gop, header: SequenceHeader, threads: int, limits: Limits, result: Repaired
+    gop: Gop,
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path],
+    limits: Limits,
+    result: Repaired,
 ) -> None:
     """Keep a GOP's frames before the first one that cannot be decoded."""
     for again in (False, True):
         sent = 0
         # It does not know when frames are shown.
         limits = replace(limits, max_fps=UNLIMITED.max_fps)
-        decoder = Decoder(header, fidelity=True, threads=threads, limits=limits)
+        decoder = Decoder(header, True, threads, models, limits=limits)
         try:
             for packet in gop.packets:
                 decoder.send_packet(packet)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -99,9 +100,15 @@ def stride_of(rate: Fraction | float | None) -> int | None:
 
 
 def summarize(
-    reader: Reader, output: BinaryIO, embedder: Embedder, stride: int | None = None,
-    threads: int = 0, limits: Limits = DEFAULT, bar: ProgressBar | None = None,
-) -> tuple[int, int, int]:  # fmt: skip
+    reader: Reader,
+    output: BinaryIO,
+    embedder: Embedder,
+    stride: int | None = None,
+    threads: int = 0,
+    models: Sequence[str | Path] = (),
+    limits: Limits = DEFAULT,
+    bar: ProgressBar | None = None,
+) -> tuple[int, int, int]:
     """Write the stream with a new summary of every GOP, in place of those that it has; bytes of
     frames stay.
 
@@ -113,7 +120,7 @@ def summarize(
         pass  # everything is checked before the work begins, and the base hash is known
     if not entries:
         raise UsageError(f"{reader.name}: the stream holds no frames")
-    decoder = Decoder(reader.header, fidelity=True, threads=threads, limits=limits)
+    decoder = Decoder(reader.header, True, threads, models, limits=limits)
     budget = Budget(embedder, (stride,) if stride else STRIDES)
     writer = Writer(output, reader.header)
     for entry in entries:

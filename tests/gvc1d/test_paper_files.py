@@ -158,6 +158,25 @@ def test_a_model_that_is_not_here_is_named_and_an_embedded_one_serves(
     assert len(shown(whole)) == 1
 
 
+def test_every_command_that_decodes_takes_the_model(frames, coded, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(models, "_offered", {})
+    models._adopted.cache_clear()
+    source, out = tmp_path / "a.gvc", tmp_path / "b.gvc"
+    source.write_bytes(coded)
+    commands = (
+        ("cut", source, out, "--from", "0.08", "--exact"),
+        ("cat", source, source, "-o", out),
+        ("repair", source, out),
+        ("summarize", source, "-o", out),
+        ("decode", source, tmp_path / "b.y4m", "--ignore-errors"),
+    )
+    for words in commands:
+        run(*words, code=4)
+        run(*words, "--model", WEIGHTS)
+        out.unlink(missing_ok=True)
+    assert len(list(gvcodec.decode_planes(coded, models=[WEIGHTS]))) == len(frames)
+
+
 def test_another_model_than_the_file_s_is_refused(coded) -> None:
     reader = Reader(io.BytesIO(coded))
     packets = list(reader.packets())
