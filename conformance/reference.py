@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec import layers
-from gvcodec.base.gvc1d.decoder import Decoded, Gvc1dDecoder
+from gvcodec.base import open_decoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import open_source
 from gvcodec.errors import GvcodecError, LimitError, WrongModelError
+from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
 from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
@@ -169,7 +169,7 @@ def _symbols(data: bytes) -> dict[str, Any]:
     try:
         check(header, header.enhanced, DEFAULT)
         if header.base == "gvc1d":
-            decoder = cast(Gvc1dDecoder, layers.open_decoder(header, 1, [MODELS]))
+            decoder = cast(Gvc1dDecoder, open_decoder(header, 1, [MODELS]))
     except (WrongModelError, LimitError):
         pass
     if decoder is not None:

@@ -1,7 +1,7 @@
 """Facts about each base ("base layer") as pure data: wire numbers, scales of quality, limits.
 
 This module imports nothing but errors. A new base is a record here, and the module with its encoder
-and decoder (see `gvcodec.layers`).
+and decoder (see `gvcodec.base`).
 
 One scale of quality serves all bases: `q`, 0 (best) … `Q_END`; equal `q` gives about equal PSNR-Y.
 Up to 63 it is the CRF of SVT-AV1; from there to 66 the CRF goes to 70; beyond, AV1's pictures get
@@ -146,7 +146,7 @@ _ALL = (
     Base(
         "gvc1d",
         6,
-        "gvcodec.base.gvc1d",
+        "gvcodec.gvc1d.open",
         bytes_a_pixel=420,
         slot=2,
         q_map=((0, 0), (Q_END, INDEX_END)),

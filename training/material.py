@@ -28,10 +28,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gvcodec.base import open_encoder
 from gvcodec.bases import is_reordered
 from gvcodec.batch.engines import AHEAD, Engine, Task, TaskError, open_engine
 from gvcodec.config import EncoderConfig
-from gvcodec.layers import open_encoder
 from gvcodec.media.reader import VideoReader
 from gvcodec.painter.video import block_vectors
 from gvcodec.types import BLOCK, Planes, VideoFormat

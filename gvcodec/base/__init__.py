@@ -2,20 +2,31 @@
 
 A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
 order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
-display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvc1d/` the learned codec's
-integer loop, and its paper form, of which tokens alone are exact.
+display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is the learned
+codec. `open_encoder` and `open_decoder` import a base's module (`gvcodec.bases.Base.module`) on
+first use, so a stream loads the libraries of its own base only.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 
+from gvcodec.bases import base_of
+from gvcodec.errors import UsageError, WrongModelError
+from gvcodec.models import find_model, model_id, offer_model
 from gvcodec.types import Planes
+
+if TYPE_CHECKING:
+    from gvcodec.bitstream import SequenceHeader
+    from gvcodec.config import EncoderConfig, Settled
+    from gvcodec.types import VideoFormat
 
 
 def bytes_to_hash(base_frame: Planes) -> Iterator[memoryview]:
@@ -117,3 +128,77 @@ class BaseDecoder(Protocol):
     def abandon(self) -> None:
         """Give up the rest of the GOP: the next packet is a key frame."""
         ...
+
+
+class BaseModule(Protocol):
+    """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
+    one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
+    `uses_paper_form(given: str) -> bool`, where there is one: whether frames become tokens of
+    floats' networks (`HashesTokens`)."""
+
+    def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
+
+    def base_decoder(
+        self, header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
+    ) -> BaseDecoder:
+        """`threads` 0 = all cores."""
+        ...
+
+
+def check_settings() -> None:
+    """Raises `UsageError` when $GVCODEC_CPU names nothing that this machine has."""
+    from gvcodec import _core
+
+    _core.cpu()
+
+
+def open_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
+    """The encoder of `config.base`. Raises `UsageError`."""
+    return _module_of(config.base).base_encoder(fmt, config)
+
+
+def open_decoder(
+    header: SequenceHeader,
+    threads: int,
+    models: Sequence[str | Path] = (),
+    low_delay: bool = False,
+    device: str = "cpu",
+) -> BaseDecoder:
+    """The decoder of a stream's base; `models` are files and folders to look for its model in,
+    `device` is where the base's entropy coder runs. Raises `WrongModelError` when that model is
+    missing."""
+    name, model = header.base, None
+    module = _module_of(name)
+    if hasattr(module, "choose_model"):
+        if header.base_model_id is None:
+            raise WrongModelError(f"the stream does not name the model of its {name} base layer")
+        model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
+    made = module.base_decoder(header, threads, low_delay, model)
+    if isinstance(made, OnDevice):
+        made.to_device(device)
+    return made
+
+
+def base_model_id(config: EncoderConfig) -> bytes | None:
+    """Eight bytes that name the model that `config` encodes with; None for a base that has none.
+    What the encoder decodes to check and to paint finds it from now on. Raises `UsageError`,
+    `MediaError`."""
+    choose = getattr(_module_of(config.base), "choose_model", None)
+    if choose is None:
+        if config.model:
+            raise UsageError(f"model is for base gvc1d: base {config.base} has none")
+        return None
+    path: Path = choose(config.model)
+    offer_model(path)
+    return model_id(path)
+
+
+def uses_paper_form(config: EncoderConfig) -> bool:
+    """Whether `config` encodes by a model of GVC1D's paper form. Raises `UsageError`,
+    `MediaError`."""
+    codes = getattr(_module_of(config.base), "uses_paper_form", None)
+    return codes is not None and bool(codes(config.model))
+
+
+def _module_of(name: str) -> BaseModule:
+    return cast(BaseModule, import_module(base_of(name).module))

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any, BinaryIO
 
 import gvcodec
-from gvcodec import layers
+from gvcodec.base import base_model_id, uses_paper_form
 from gvcodec.bitstream import Reader
 from gvcodec.bitstream.quality import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
@@ -90,7 +90,7 @@ def make_settings(
     config.resolve()
     if any(zone.target for zone in parse_zones(config.zones)):
         raise UsageError("zones with a target are for encode, not for batch")
-    painter, _ = painter_id(config, layers.codes_tokens(config))
+    painter, _ = painter_id(config, uses_paper_form(config))
     led_by = ""
     if config.fits and painter and has_torch():
         from gvcodec.perceptual import guide_network
@@ -98,7 +98,7 @@ def make_settings(
         leader = guide_network(config.fit_by)
         led_by = leader[0] if leader else config.fit_by
     known, length = replace(config, threads=0, fit_by=led_by), config.keyint or _USUAL_CHUNK
-    ids = layers.base_model_id(config), painter
+    ids = base_model_id(config), painter
     base, drawn = (model.hex() if model else "" for model in ids)
     wanted = input_options or InputOptions()
     return Settings(known, rate, start, frames, chunk or length, wanted, base, drawn, least_gain)

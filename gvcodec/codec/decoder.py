@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec import layers
-from gvcodec.base import HashesTokens
+from gvcodec.base import HashesTokens, check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.hashing import FrameHash
@@ -79,7 +78,7 @@ class Decoder:
         read_only: bool = False,
         look: int | None = None,
     ) -> None:
-        layers.check_settings()
+        check_settings()
         self._process = os.getpid()
         paints = header.painter_id is not None and not fidelity
         if look is not None:
@@ -91,7 +90,7 @@ class Decoder:
         self.metadata = b""
         self._only_check = only_check
         self._turned = look is not None
-        self._base_codec = layers.open_decoder(header, threads, models, low_delay, device)
+        self._base_codec = open_decoder(header, threads, models, low_delay, device)
         self._painter = open_painter(header, threads, models, look) if paints else None
         exact = self._painter is not None and paints_exactly(header) and look is None
         #: Painted frames so far, None where their samples are not the same everywhere or the first

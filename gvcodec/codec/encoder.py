@@ -21,8 +21,17 @@ from typing import Protocol
 
 import numpy as np
 
-from gvcodec import layers
-from gvcodec.base import BaseEncoder, Coded, Drains, NamesItself, Steered
+from gvcodec.base import (
+    BaseEncoder,
+    Coded,
+    Drains,
+    NamesItself,
+    Steered,
+    base_model_id,
+    check_settings,
+    open_encoder,
+    uses_paper_form,
+)
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
 from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
@@ -93,13 +102,13 @@ class Encoder:
         control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
         fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
         Raises `UsageError`."""
-        layers.check_settings()
+        check_settings()
         self._process = os.getpid()
         map_large_blocks()
         self.config = settled = (config or EncoderConfig()).resolve()
         settled.check()
         self.notes: list[str] = []
-        paper_form = layers.codes_tokens(settled)
+        paper_form = uses_paper_form(settled)
         painter, reason = painter_id(settled, paper_form)
         if reason:
             self.notes.append(reason)
@@ -109,7 +118,7 @@ class Encoder:
             settled.scale,
             min(INDEX_END, round(settled.base_q)) if settled.header_q is None else settled.header_q,
             start_pts,
-            layers.base_model_id(settled),
+            base_model_id(settled),
             painter,
             bundled=settled.bundles(fmt.width * fmt.height),
             embeds_models=settled.embed_model,
@@ -123,7 +132,7 @@ class Encoder:
         self.progress = progress
         #: Frames whose times go into one packet, before the first of them; 0 = a GOP.
         self._batch = 1 if settled.low_delay else 0 if is_reordered(settled.base) else _BATCH
-        self._base_codec = base_encoder or layers.open_encoder(fmt, settled)
+        self._base_codec = base_encoder or open_encoder(fmt, settled)
         self._zones = parse_zones(settled.zones)
         self._zone: Zone | None = None
         self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from gvcodec import layers
+from gvcodec.base import open_encoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
@@ -198,7 +198,7 @@ def _code_again(
         fit=0,
         threads=threads,
     ).resolve()
-    encoder = layers.open_encoder(header.format, config)
+    encoder = open_encoder(header.format, config)
     coded = [packet for number in inside for packet in encoder.send(shown[number], False).packets]
     coded += encoder.flush().packets
     gops: list[Gop] = []

@@ -5,7 +5,7 @@ training sees it (floats, straight-through rounding).
                 ▲          │
     prediction ─┴──────────┴─► synthesise ─► loop filter ─► frame
 
-In files the loop is integers (`gvcodec.base.gvc1d`), rounding floats.
+In files the loop is integers (`gvcodec.gvc1d.encoder`), rounding floats.
 """
 
 from __future__ import annotations

@@ -1,84 +1,170 @@
-"""The encoder: source ⊕ latent slots ⊕ context → tokens `[B, W, K, C]`.
+"""Encoder of base gvc1d (torch): one frame in, one packet out, so it streams.
 
-A window's slots begin as the mean of their regions' patches, each with a position of its own: free
-queries of one kind become alike in a layer. What the transformer finds is added to what the direct
-path measures.
+    source ─► motion search ─► prediction ─► transform ─► rounding by J ─► packet
+                 ▲ last frame, or at a scene cut a remembered      │
+                 │ picture                                         │
+                 └──────── loop filter ◄── integer loop ◄──────────┘
+
+Where a scene begins inside a GOP, the last frame enters the memory, and the frame is predicted from
+whichever remembered picture is nearest, or from nothing.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from gvcodec.gvc1d.blocks import token_regions
-from gvcodec.gvc1d.buffer import Context
-from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.layers import ContextEmbedding, Stack
-from gvcodec.gvc1d.picture import Picture, pack, split
-from gvcodec.util.tensors import SMALL, to_rgb
+from gvcodec._core import motion_search
+from gvcodec.base import Coded, CodedFrame
+from gvcodec.entropy.streams import Backend
+from gvcodec.errors import INSTALL_TORCH, UsageError
+from gvcodec.gvc1d.exact import QUALITIES, STEPS
+from gvcodec.gvc1d.frame_payload import (
+    LEVELS,
+    REMEMBERED,
+    Coder,
+    Head,
+    LoopState,
+    Predicted,
+    Values,
+    Vectors,
+    after,
+    filtered,
+    pack,
+    predict,
+    recall,
+    remember,
+    sides_of,
+)
+from gvcodec.gvc1d.model_file import read_loop
+from gvcodec.gvc1d.motion_choice import choose_vectors
+from gvcodec.gvc1d.pictures import crop, pad, padded_size
+from gvcodec.gvc1d.token_order import COARSE, FIRST, FIRST_FINER, REGIONS, length_of, planes_of
+from gvcodec.models import GVC1D
+from gvcodec.types import Planes, VideoFormat
+from gvcodec.util.scene_cuts import CutFinder
+
+#: Absolute differences that a vector's bit is worth, in steps: the root of λ.
+_PENALTY = 0.39
+#: A remembered picture is the reference where its error is below this multiple of 16×16 block
+#: means'.
+_WORTH = 0.8
 
 
-class Features(NamedTuple):
-    """Of the slots, `[B, W, K, D]`: what leaves the last layer, and the keys of the last local
-    one."""
+class Gvc1dEncoder:
+    """Encoder of the plug. `q` 0…63; `keyint` frames between keyframes, 0 = only the first. Raises
+    `UsageError`, `MediaError`."""
 
-    slots: Tensor
-    keys: Tensor
-
-
-class Encoder(nn.Module):
-    """See the module."""
-
-    regions: Tensor
-
-    def __init__(self, config: GVC1DConfig) -> None:
-        super().__init__()
-        self.config, width = config, config.encoder.width
-        area = config.patch**2
-        if config.titok:
-            self.patch_embed: nn.Module = nn.Conv2d(3, width, config.patch, config.patch)
-        else:
-            self.patch_embed = nn.Conv2d(3 * area, width, 1)
-        self.context = ContextEmbedding(config, width)
-        scale = width**-0.5 if config.titok else 0.5
-        self.places = nn.Parameter(scale * torch.randn(config.side**2, width))
-        self.slots = nn.Parameter(scale * torch.randn(config.tokens, width))
-        self.hidden = nn.Parameter(torch.zeros(width))  # stands for a masked patch
-        self.first = nn.Parameter(scale * torch.randn(width)) if config.titok else None
-        self.stack = Stack(config, config.encoder)
-        self.out = nn.Linear(width, config.channels)
-        if not config.titok:
-            nn.init.normal_(self.out.weight, std=0.004)
-            nn.init.zeros_(self.out.bias)
-        regions = token_regions(config).float()
-        self.register_buffer("regions", regions / regions.sum(1, keepdim=True), persistent=False)
-
-    def forward(
+    def __init__(
         self,
-        source: Picture,
-        context: Context,
-        rate: Tensor,
-        memory: Tensor | None,
-        masked: Tensor | None = None,
-    ) -> tuple[Tensor, Features]:
-        """Tokens before rounding, in integers' units (`titok`: in latents), and the slots'
-        features. `masked` `[B, W, P]`: patches of the source that are not seen."""
-        patch, side = self.config.patch, self.config.side
-        if self.config.titok:
-            seen = self.patch_embed(to_rgb(source.y / 1.003, source.uv / 1.003, SMALL).clamp(0, 1))
-        else:
-            difference = source - context.picture
-            planes = [4 * pack(difference, patch), 2 * (pack(source, patch) - 0.5)]
-            seen = self.patch_embed(torch.cat(planes, 1))
-        seen = split(seen, side)  # [B, W, P, D]
-        if masked is not None:
-            seen = torch.where(masked[..., None], self.hidden.to(seen.dtype), seen)
-        patches = seen + self.context(context, rate) + self.places
-        slots = self.slots.expand(*patches.shape[:2], -1, -1)
-        if not self.config.titok:
-            slots = slots + self.regions.to(patches.dtype) @ patches
-        columns = source.y.shape[3] // self.config.window
-        _, found, keys = self.stack(patches, slots, memory, columns, self.first)
-        return self.out(found).float(), Features(found.float(), keys.float())
+        fmt: VideoFormat,
+        q: float,
+        keyint: int = 0,
+        threads: int = 0,
+        model: Path | None = None,
+        device: str = "cpu",
+        backend: Backend = "cpu",
+    ) -> None:
+        try:
+            from gvcodec.gvc1d.rounding import Rounding
+        except ImportError:
+            raise UsageError(f"base gvc1d encodes with torch ({INSTALL_TORCH})") from None
+        if not 0 <= q < QUALITIES or keyint < 0:
+            raise UsageError(f"no base gvc1d with q {q:g} and a keyframe distance of {keyint}")
+        self._fmt, self._q, self._keyint = fmt, round(q), keyint
+        path = model or GVC1D.find()
+        self._loop = read_loop(path)
+        self._transform = self._loop.transform
+        self._size = padded_size(fmt)
+        self._windows = self._size[0] * self._size[1] // 65536
+        self._coder = Coder(self._loop, self._windows, backend)
+        self._rounding = Rounding(path, threads, device)
+        self._threads = max(1, threads)
+        self._cuts = CutFinder(fmt.width, fmt.height)
+        self._state: LoopState | None = None
+        self._since = 0
+
+    def send(self, planes: Planes, force_key: bool = False) -> Coded:
+        cut = self._cuts.begins(planes[0])
+        key = force_key or not self._since or self._since == self._keyint
+        self._since = 1 if key else self._since + 1
+        if key:
+            self._state = None
+        payload, frame = self._code(pad(planes, self._size), cut)
+        return Coded([CodedFrame(payload, key, self._q)], [crop(frame, self._fmt)])
+
+    def flush(self) -> Coded:
+        return Coded()
+
+    def _code(self, source: Planes, cut: bool) -> tuple[bytes, Planes]:
+        state = self._state
+        keep = state is not None and cut
+        q = max(0, self._q - FIRST_FINER) if state is None or cut else self._q
+        if state is not None and keep:
+            remember(state, self._transform, q)
+        reference, known = self._choose_reference(source, cut, q)
+        level = 2 + planes_of(q)
+        level = LEVELS[next(i for i, one in enumerate(LEVELS) if one >= level)]
+        sides = sides_of(self._transform, known, state if reference else None, q, level)
+        values = self._rounding.round(source, known.guess, q, level, sides)
+        levels = levels_of(values)
+        values = values[:, : max(length_of(LEVELS[int(levels.max())]), COARSE)]
+        plain = self._transform.add(known.guess, values, q)
+        frame = filtered(self._loop, plain, known, q)
+        better = squares(source, frame) < squares(source, plain)
+        frame = frame if better else plain
+        head = Head(q, reference, better, keep)
+        payload = pack(
+            head, known.vectors, levels, values, sides[:, : values.shape[1]], state, self._coder
+        )
+        self._state = after(state, frame, values, levels, reference == 0)
+        return payload, frame
+
+    def _choose_reference(self, source: Planes, cut: bool, q: int) -> tuple[int, Predicted]:
+        """Its number in the payload, and the prediction."""
+        state = self._state
+        none = predict(None, self._size, None, None)
+        if state is None:
+            return 0, none
+        if not cut:
+            vectors, _ = self._search(source, state.frame, q)
+            return 1, predict(state, self._size, state.frame, vectors)
+        means = source[0].reshape(self._size[0] // 16, 16, -1, 16).mean((1, 3))
+        flat = means.repeat(16, 0).repeat(16, 1)
+        best, found = _WORTH * float(np.abs(source[0] - flat).sum()), (0, none)
+        for k in range(min(len(state.memory), REMEMBERED)):
+            picture = recall(state, self._transform, k)
+            vectors, left = self._search(source, picture, q)
+            if left < best:
+                best, found = left, (2 + k, predict(state, self._size, picture, vectors))
+        return found
+
+    def _search(self, source: Planes, reference: Planes, q: int) -> tuple[Vectors, float]:
+        """Vectors, and the sum of what they leave."""
+        step = STEPS[q] / 16
+        penalty = round(16 * _PENALTY * step)
+        found, _ = motion_search(source[0], reference[0], penalty, self._threads, 1)
+        return choose_vectors(source, reference, found, _PENALTY * step)
+
+
+def squares(source: Planes, made: Planes) -> int:
+    """Sum of squared errors of all three planes."""
+    return sum(
+        int(np.square(a.astype(np.int64) - b).sum()) for a, b in zip(source, made, strict=True)
+    )
+
+
+def levels_of(values: Values) -> NDArray[np.int32]:
+    """The shortest prefix of each window that holds all that is not 0, as a place in `LEVELS`."""
+    some = values != 0
+    planes = some[:, COARSE:].reshape(len(values), -1, REGIONS).any(2)
+    count = planes.shape[1]
+    last = np.where(planes.any(1), count - np.argmax(planes[:, ::-1], 1), 0)
+    needed = np.where(
+        last > 0,
+        2 + last,
+        np.where(some[:, FIRST:COARSE].any(1), 2, some[:, :FIRST].any(1).astype(int)),
+    )
+    return np.searchsorted(LEVELS, needed).astype(np.int32)

@@ -21,9 +21,8 @@ from gvcodec.condense.selector import (
     train_selector,
 )
 from gvcodec.errors import DamagedStreamError, WrongModelError
-from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
-from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
 from gvcodec.models import GVC1D_SMALL, model_id, shipped_folders
 from tests.condense.test_condense import moving, videos
 from tests.conftest import run

@@ -9,8 +9,8 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from eval import budgets
-from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+from gvcodec.gvc1d.tokenizer import save_model
 from tests.clips import make_clip
 from tests.gvc1d.models import make_model
 

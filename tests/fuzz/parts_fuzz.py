@@ -36,6 +36,7 @@ def instrumented(module: str) -> Any:
 with instrumented(__name__):
     import numpy as np
 
+    from gvcodec.base import base_model_id
     from gvcodec.base.standard.bitstream_limits import check
     from gvcodec.base.standard.payloads import restore
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
@@ -47,7 +48,6 @@ with instrumented(__name__):
     from gvcodec.container.demux import TimedUnit
     from gvcodec.container.read import read_units
     from gvcodec.errors import GvcodecError
-    from gvcodec.layers import base_model_id
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader

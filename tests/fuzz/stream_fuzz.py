@@ -19,13 +19,13 @@ from parts_fuzz import instrumented
 
 with instrumented(__name__):
     from gvcodec.api import info
+    from gvcodec.base import base_model_id
     from gvcodec.bitstream import Kind, Packet, Reader, Salvage, SequenceHeader
     from gvcodec.codec.decoder import Decoder
     from gvcodec.codec.gops import GopSource
     from gvcodec.config import EncoderConfig
     from gvcodec.edit.repair import repair_stream
     from gvcodec.errors import GvcodecError
-    from gvcodec.layers import base_model_id
     from gvcodec.retrieval.files import SummarisedFile
     from gvcodec.retrieval.ranking import best, scores
     from gvcodec.types import VideoFormat

@@ -15,8 +15,6 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 import gvcodec
-from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
-from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, levels_of
 from gvcodec.bitstream import Reader
 from gvcodec.entropy import streams
 from gvcodec.errors import (
@@ -27,6 +25,8 @@ from gvcodec.errors import (
 )
 from gvcodec.gvc1d import block_motion, context_model, exact, token_order
 from gvcodec.gvc1d.codec_network import CodecNetwork
+from gvcodec.gvc1d.decoder import Gvc1dDecoder
+from gvcodec.gvc1d.encoder import Gvc1dEncoder, levels_of
 from gvcodec.gvc1d.frame_payload import LEVELS, Predicted, after, recall, remember, sides_of
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.pictures import pad
@@ -333,7 +333,7 @@ def test_the_shipped_transform_earns_more_than_its_beginning() -> None:
 
 
 def test_pictures_under_compressai_s_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gvcodec.base.gvc1d.compressai import GVC1DPictures, register
+    from gvcodec.gvc1d.compressai import GVC1DPictures, register
 
     model = GVC1DPictures(q=44)
     rgb = torch.nn.functional.interpolate(torch.rand(2, 3, 6, 9), (50, 71), mode="bicubic")

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from conformance.decoder.loop_filter import LoopFilter as Second
-from gvcodec.base.gvc1d.encoder import Gvc1dEncoder, squares
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d import filter_network, loop_filter
+from gvcodec.gvc1d.encoder import Gvc1dEncoder, squares
 from gvcodec.gvc1d.exact import STEPS
 from gvcodec.gvc1d.filter_network import LoopFilter
 from gvcodec.gvc1d.frame_payload import Predicted
@@ -119,9 +119,9 @@ def test_the_encoder_filters_where_that_is_nearer(monkeypatch: pytest.MonkeyPatc
     for name in ("shipped", "none", "spoiling"):
         encoder = Gvc1dEncoder(fmt, 46, threads=1)
         if name == "none":
-            monkeypatch.setattr("gvcodec.base.gvc1d.encoder.filtered", _unchanged)
+            monkeypatch.setattr("gvcodec.gvc1d.encoder.filtered", _unchanged)
         elif name == "spoiling":
-            monkeypatch.setattr("gvcodec.base.gvc1d.encoder.filtered", _spoilt)
+            monkeypatch.setattr("gvcodec.gvc1d.encoder.filtered", _spoilt)
         made = [encoder.send(planes) for planes in clip]
         sizes[name] = sum(len(one.packets[0].payload) for one in made)
         flags[name] = [one.packets[0].payload[1] >> 6 & 1 for one in made]

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import save_file
 
 from gvcodec.errors import MediaError, WrongModelError
-from gvcodec.gvc1d.checkpoint import load_model, read_config, save_model
 from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
 from gvcodec.gvc1d.picture import (
     Picture,
@@ -22,9 +21,8 @@ from gvcodec.gvc1d.picture import (
     to_planes,
     unpack,
 )
-from gvcodec.gvc1d.quantise import round_latent
-from gvcodec.gvc1d.token_network import TokenNetwork
-from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.gvc1d.token_network import TokenNetwork, round_latent
+from gvcodec.gvc1d.tokenizer import Tokenizer, load_model, read_config, save_model
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
 from tests.gvc1d.models import TINY, make_model, smooth_picture
 from training.gvc1d.titok import load_titok, random_titok

@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 import gvcodec
 from gvcodec import models
-from gvcodec.base.gvc1d import paper
 from gvcodec.bitstream import Reader, header
 from gvcodec.errors import (
     DamagedStreamError,
@@ -24,6 +23,7 @@ from gvcodec.errors import (
     VerificationError,
     WrongModelError,
 )
+from gvcodec.gvc1d.paper import loop as paper
 from gvcodec.gvc1d.paper.payload import Frame, TokenCoder
 from gvcodec.gvc1d.paper.token_counts import CONTEXTS, Counts, Tables, residuals_of
 from gvcodec.gvc1d.paper.token_counts import symbols_of as fold

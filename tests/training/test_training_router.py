@@ -9,8 +9,7 @@ import pytest
 from gvcodec import perceptual
 from gvcodec.allocation.router import BASE_RATES, Router
 from gvcodec.errors import UsageError
-from gvcodec.gvc1d.checkpoint import save_model
-from gvcodec.gvc1d.tokenizer import Tokenizer
+from gvcodec.gvc1d.tokenizer import Tokenizer, save_model
 from gvcodec.models import GUIDE, save_weights
 from gvcodec.perceptual.vgg import PerceptualLoss
 from tests.clips import make_clip

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from gvcodec.errors import MediaError
-from gvcodec.gvc1d.checkpoint import save_model
 from gvcodec.gvc1d.config import LARGE
 from gvcodec.gvc1d.token_network import TokenNetwork
+from gvcodec.gvc1d.tokenizer import save_model
 from gvcodec.models import read_weights
 
 #: Their names, without number of layer, by ours.

@@ -13,5 +13,5 @@ transform. Networks are floats (torch); the integers between them are exact. Nam
     payload         bytes of a frame
     weights         the weight file
 
-The loop over frames is `gvcodec.base.gvc1d.paper`.
+The loop over frames is `gvcodec.gvc1d.paper.loop`.
 """

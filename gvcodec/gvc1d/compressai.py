@@ -1,6 +1,6 @@
 """Base gvc1d under CompressAI's names, for single pictures.
 
-    from gvcodec.base.gvc1d.compressai import register
+    from gvcodec.gvc1d.compressai import register
     register()                                       # "gvc1d" in compressai.registry.MODELS
     model = GVC1DPictures()                          # the shipped weights
     packed = model.compress(rgb)                     # {"strings": [[bytes, …]], "shape": (H, W)}
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
-from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
+from gvcodec.gvc1d.decoder import Gvc1dDecoder
+from gvcodec.gvc1d.encoder import Gvc1dEncoder
 from gvcodec.gvc1d.model_file import load_network
 from gvcodec.gvc1d.pictures import pad, padded_size
 from gvcodec.gvc1d.token_order import FIRST_FINER, planes_of

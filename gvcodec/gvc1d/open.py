@@ -1,5 +1,6 @@
-"""Base gvc1d: GVC1D's integer loop as a base layer. Base frames are exact on every machine. With a
-model of the paper's form (`paper`) tokens are exact, and frames are floats."""
+"""Opens encoder and decoder of base gvc1d: the learned integer loop, whose base frames are exact on
+every machine, or, with a model of the paper's form (`paper`), tokens that are exact and frames of
+floats."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def choose_model(given: str) -> Path:
-    """See `gvcodec.layers`. Raises `MediaError`, `NewerModelError`."""
+    """See `gvcodec.base`. Raises `MediaError`, `NewerModelError`."""
     if given and not Path(given).is_file():
         raise MediaError(f"{given}: no such model file")
     path = Path(given) if given else GVC1D.find()
@@ -31,21 +32,21 @@ def choose_model(given: str) -> Path:
     return path
 
 
-def codes_tokens(given: str) -> bool:
-    """See `gvcodec.layers`. Raises `MediaError`."""
+def uses_paper_form(given: str) -> bool:
+    """See `gvcodec.base`. Raises `MediaError`."""
     return form_of(choose_model(given)) == FORM
 
 
 def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
-    """See `gvcodec.layers`. Raises `UsageError` where torch is missing."""
+    """See `gvcodec.base`. Raises `UsageError` where torch is missing."""
     model = choose_model(config.model)
     settings = fmt, config.base_q, config.keyint, config.threads, model, config.device
     if form_of(model) == FORM:
         need_torch("encodes")
-        from gvcodec.base.gvc1d.paper import PaperEncoder
+        from gvcodec.gvc1d.paper.loop import PaperEncoder
 
         return PaperEncoder(*settings)
-    from gvcodec.base.gvc1d.encoder import Gvc1dEncoder
+    from gvcodec.gvc1d.encoder import Gvc1dEncoder
 
     return Gvc1dEncoder(*settings, backend_of(config.device))
 
@@ -53,15 +54,15 @@ def base_encoder(fmt: VideoFormat, config: Settled) -> BaseEncoder:
 def base_decoder(
     header: SequenceHeader, threads: int, low_delay: bool, model: Path | None
 ) -> BaseDecoder:
-    """See `gvcodec.layers`."""
+    """See `gvcodec.base`."""
     assert model is not None
     if header.paper_form:
         with brought_along(model):
             read_tables(model)
         need_torch("decodes")
-        from gvcodec.base.gvc1d.paper import PaperDecoder
+        from gvcodec.gvc1d.paper.loop import PaperDecoder
 
         return PaperDecoder(header.format, model, threads)
-    from gvcodec.base.gvc1d.decoder import Gvc1dDecoder
+    from gvcodec.gvc1d.decoder import Gvc1dDecoder
 
     return Gvc1dDecoder(header.format, model, threads)
