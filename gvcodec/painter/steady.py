@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,29 +83,34 @@ class Runs:
                 run = _Run(sample, rates, _vectors(base), along, _changes(source, along))
                 self._runs.append(run)
 
-    def _excess(self, lumas: Iterable[Sequence[Plane]]) -> float:
-        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs."""
-        found = [
-            float(np.maximum(0, ours - theirs).mean())
-            for run, planes in zip(self._runs, lumas, strict=True)
-            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True)
-        ]
-        return sum(found) / max(1, len(found))
+    def _excess(self, lumas: Iterable[Sequence[Plane]], limit: float = math.inf) -> float:
+        """Mean change of blocks beyond the source's own, in 10-bit codes; 0 without runs. No run
+        lowers the sum, so once the mean is above `limit` the rest is not looked at."""
+        total, count = 0.0, max(1, sum(len(run.change) for run in self._runs))
+        for run, planes in zip(self._runs, lumas, strict=False):
+            for ours, theirs in zip(_changes(planes, run.along), run.change, strict=True):
+                total += float(np.maximum(0, ours - theirs).mean())
+            if total / count > limit:
+                break
+        return total / count
 
     def excess_of_base(self) -> float:
         return self._excess([base[0] for base, _ in run.sample] for run in self._runs)
 
-    def excess_of(self, model: Model, stream: Ints) -> float:
-        return self._excess(_paint(model, stream, run) for run in self._runs)
+    def excess_of(self, model: Model, stream: Ints, limit: float = math.inf) -> float:
+        """Of painted runs; above `limit` a part of it that is above `limit` too."""
+        return self._excess(self._painted(model, stream), limit)
 
-
-def _paint(model: Model, stream: Ints, run: _Run) -> list[Plane]:
-    """Painted luma."""
-    height, width = run.sample[0][0][0].shape
-    painter = CpuPainter(height, width, 1)
-    painter.start(stream, model)
-    frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
-    return [painter.paint(base, vectors, entry)[0] for (base, _), vectors, entry in frames]
+    def _painted(self, model: Model, stream: Ints) -> Iterator[list[Plane]]:
+        """Luma of each run, all of one size."""
+        painter: CpuPainter | None = None
+        for run in self._runs:
+            if painter is None:
+                height, width = run.sample[0][0][0].shape
+                painter = CpuPainter(height, width, 1)
+            painter.start(stream, model)
+            frames = zip(run.sample, [None, *run.moves], run.own, strict=True)
+            yield [painter.paint(base, vectors, entry)[0] for (base, _), vectors, entry in frames]
 
 
 def choose_strength(
@@ -124,7 +129,7 @@ def choose_strength(
     changes = {d.name: (d.values, d.exponent) for d in deltas or ()}
     *weaker, last = (turned(strength, look) for strength in LADDER)
     for strength in weaker:
-        if runs.excess_of(model.add_deltas(changes, strength), stream) <= limit:
+        if runs.excess_of(model.add_deltas(changes, strength), stream, limit) <= limit:
             return strength
     return last
 

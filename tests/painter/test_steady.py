@@ -12,6 +12,7 @@ from gvcodec.painter.fit_samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition
 from gvcodec.painter.payload import BASE, IDENTITY, split_strength
 from gvcodec.painter.steady import LADDER, Runs, choose_strength, steady
+from gvcodec.painter.video import CpuPainter
 from gvcodec.types import Planes
 from tests.painter.test_painter import twin
 
@@ -48,7 +49,7 @@ def part(*gops: tuple[int, int], samples: int = 1, noise: float = 4.0) -> Part:
 def test_the_first_strength_within_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     excess = iter([1.0, 1.2, 1.04])
     monkeypatch.setattr(Runs, "excess_of_base", lambda self: next(excess))
-    monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream: next(excess))
+    monkeypatch.setattr(Runs, "excess_of", lambda self, model, stream, limit: next(excess))
     assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[1]
     excess = iter([1.0, 3.0, 3.0])
     assert choose_strength(MODEL, STREAM, BASE, [], []) == LADDER[-1]
@@ -63,6 +64,20 @@ def test_excess_is_what_changes_beyond_the_source() -> None:
     assert restless.excess_of(loud, STREAM) > 4 * base
     assert restless.excess_of(loud.add_deltas({}, Strength(noise=0)), STREAM) < 2 * base
     assert Runs([run(9.0)[:1]], [[0]]).excess_of_base() == 0  # one frame changes nothing
+
+
+def test_runs_after_the_limit_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    loud = Model.of(twin(5).integers())
+    alone = [Runs([run(8.0, seed)], [[0, 0, 0]]).excess_of(loud, STREAM) for seed in range(3)]
+    runs = Runs([run(8.0, seed) for seed in range(3)], [[0, 0, 0]] * 3)
+    assert runs.excess_of(loud, STREAM) == pytest.approx(sum(alone) / 3)
+    assert runs.excess_of(loud, STREAM, sum(alone)) == runs.excess_of(loud, STREAM)
+    painted = []
+    paint = CpuPainter.paint
+    monkeypatch.setattr(CpuPainter, "paint", lambda *given: painted.append(1) or paint(*given))
+    limit = sum(alone[:2]) / 3 - 0.01
+    assert runs.excess_of(loud, STREAM, limit) == pytest.approx(sum(alone[:2]) / 3)
+    assert len(painted) == 6
 
 
 def test_strengths_go_with_gops_and_are_sent_only_where_they_pay(monkeypatch):
