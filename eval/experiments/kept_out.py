@@ -252,6 +252,7 @@ def measure(options: argparse.Namespace) -> None:
         print(",".join(map(str, qualities(frames, fmt, options.targets))))
         return
     judges = JUDGES if options.cvvdp else EVERY
+    judges = {name: every for name, every in judges.items() if name in options.judges}
     measured = measurer(frames, fmt.frame_rate, judges, fmt.colour.matrix)
     for q in options.q:
         begun = sum(os.times()[:4])
@@ -307,6 +308,7 @@ def everything(options: argparse.Namespace) -> None:
     call += ["--out", str(options.out), "--samples", str(options.samples)]
     call += ["--frames", str(options.frames), "--outputs", ",".join(options.outputs)]
     call += ["--targets", ",".join(map(str, options.targets)), *["--cvvdp"] * options.cvvdp]
+    call += ["--judges", ",".join(options.judges)]
     for clip, codec in itertools.product(options.clips or names(), options.codecs):
         done = {(r["clip"], r["codec"], float(r["q"])) for r in read_rows(options.out)}
         known = sorted({q for c, _, q in done if c == clip})
@@ -473,6 +475,9 @@ def main() -> None:
     parser.add_argument("--clip")
     parser.add_argument("--codec")
     parser.add_argument("--cvvdp", action="store_true", help="measure ColorVideoVDP too")
+    parser.add_argument(
+        "--judges", type=listed, default=list(JUDGES), help="metrics to measure; others stay empty"
+    )
     parser.add_argument("--keep", type=Path, help="folder for middle frames")
     parser.add_argument("--anchor", default="svtav1", help="codec to compare with")
     parser.add_argument("--bands", action="store_true", help="a row for each band of rates")
