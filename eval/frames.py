@@ -16,7 +16,7 @@ from eval.colour import Planes
 from eval.metrics.pixel import PSNR_CAP
 from eval.tools import EvalError
 from eval.video import LAYOUTS, Clip, frame_planes
-from gvcodec.util.psnr import psnr
+from gvcodec.codec.fidelity import psnr
 
 
 def clip_in(folder: Path, name: str) -> Path:

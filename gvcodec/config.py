@@ -11,7 +11,7 @@ from fractions import Fraction
 from gvcodec.bases import ALIASES, INDEX_END, Q_END, base_of, index_of, names, q_of
 from gvcodec.errors import UsageError
 from gvcodec.util.options import amount, documented, fitting, integer, option, quality, scale, typed
-from gvcodec.util.zones import ZONES, parse_zones
+from gvcodec.zones import ZONES, parse_zones
 
 
 @dataclass(frozen=True, slots=True)

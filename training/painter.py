@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import CROP, Batch, Objective, crop_rgb, paint_run, to_display_rgb
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.psnr import db
 from gvcodec.util.tensors import SMALL, open_device
 from training.alarms import Figures, features
 from training.card import write_card, write_sheet

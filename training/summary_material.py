@@ -184,7 +184,7 @@ def move_photo(path: Path) -> list[Planes]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    from gvcodec.retrieval.features import PatchTokens
+    from gvcodec.retrieval.embedders import PatchTokens
 
     parser = argparse.ArgumentParser(prog="summary_material", description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of videos")

@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec import perceptual
+from gvcodec.codec.fidelity import db
 from gvcodec.errors import MediaError
 from gvcodec.gvc1d.transformer import Block
 from gvcodec.models import save_weights
@@ -38,7 +39,6 @@ from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.painter.objective import Batch, crop_rgb, fresh, to_display_rgb
 from gvcodec.perceptual.losses import eight_bits, fidelity_guard
 from gvcodec.perceptual.vgg import PerceptualLoss
-from gvcodec.util.psnr import db
 from gvcodec.util.tensors import SMALL, open_device
 from training.alarms import Alarm
 from training.card import write_card

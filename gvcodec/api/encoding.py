@@ -32,8 +32,7 @@ from gvcodec.rate.one_pass import Budget, Open
 from gvcodec.rate.quality import require_metric
 from gvcodec.rate.scenes import share_scenes, shares
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
-from gvcodec.rate.target import Target, encode_for
-from gvcodec.rate.zones import has_targets, settle_zones
+from gvcodec.rate.target import Target, encode_for, has_targets, settle_zones
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
 from gvcodec.util.kinds import check_kind, shown

@@ -22,6 +22,7 @@ from gvcodec.api.job import list_options, make_config
 from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
@@ -34,7 +35,6 @@ from gvcodec.media.tracks import TrackCopier
 from gvcodec.rate.one_pass import write
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
-from gvcodec.util.psnr import PEAK
 from gvcodec.video import Video
 
 if TYPE_CHECKING:

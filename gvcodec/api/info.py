@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
-from gvcodec.bitstream.quality import EXACT, read_quality
+from gvcodec.bitstream.packets import EXACT, read_quality
 from gvcodec.container.opening import Source, open_reader
 from gvcodec.gvc1d.paper.sizes import TOKENS, grid_of
 from gvcodec.limits import UNLIMITED

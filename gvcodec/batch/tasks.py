@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import gvcodec
 from gvcodec.base import base_model_id, uses_paper_form
 from gvcodec.bitstream import Reader
-from gvcodec.bitstream.quality import EXACT, make_quality
+from gvcodec.bitstream.packets import EXACT, make_quality
 from gvcodec.codec.gops import GopSource, Splicer
 from gvcodec.config import EncoderConfig
 from gvcodec.edit.cat import check_alike
@@ -39,7 +39,7 @@ from gvcodec.rate.size import encode_to
 from gvcodec.rate.target import Target, encode_for
 from gvcodec.util import uris
 from gvcodec.util.file_io import write_bytes, write_json, write_whole
-from gvcodec.util.zones import parse_zones
+from gvcodec.zones import parse_zones
 
 #: Frames at the beginning of each chunk that are compared before chunks are trusted.
 _COMPARED = 4

@@ -147,3 +147,21 @@ def _read(stream: Source, size: int) -> bytes:
     if len(data) < size:
         raise DamagedStreamError(ENDS_EARLY)
     return data
+
+
+#: Decibels that stand for frames without any error.
+EXACT = 100.0
+_STEPS = 100
+
+
+def make_quality(psnr_y: float) -> Packet:
+    """`psnr_y`: mean over the base frames, dB; inf = all are exact."""
+    return Packet(Kind.QUALITY, encode_var(round(_STEPS * min(max(psnr_y, 0.0), EXACT))))
+
+
+def read_quality(packet: Packet) -> float | None:
+    """What such a packet says, None for one that cannot be read."""
+    try:
+        return Cursor(packet.payload, "quality").var(round(_STEPS * EXACT)) / _STEPS
+    except DamagedStreamError:
+        return None

@@ -24,8 +24,7 @@ from gvcodec.errors import (
 from gvcodec.limits import memory_limit
 from gvcodec.models import find_model
 from gvcodec.painter.open import PAINTER_OF_STREAM
-from gvcodec.player.frames import FrameServer
-from gvcodec.player.server import PlayerServer, page_files
+from gvcodec.player.server import FrameServer, PlayerServer, page_files
 from gvcodec.retrieval.files import moments
 from gvcodec.util.file_io import work_folder
 from gvcodec.util.messages import say

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from gvcodec.base import HashesTokens, check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
-from gvcodec.codec.hashing import FrameHash
+from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import NO_TOKENS, DamagedStreamError, FormatVersionError, VerificationError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.painter.look import check_look

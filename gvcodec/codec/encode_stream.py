@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.bitstream.quality import make_quality
+from gvcodec.bitstream.packets import make_quality
 from gvcodec.bitstream.writer import HASH_BYTES
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder

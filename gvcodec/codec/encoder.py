@@ -37,7 +37,7 @@ from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
 from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_TOKENS
-from gvcodec.codec.hashing import Fidelity
+from gvcodec.codec.fidelity import PEAK, Fidelity
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.limits import memory_note
@@ -47,9 +47,8 @@ from gvcodec.painter.look import has_factors, turn_all
 from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
-from gvcodec.util.psnr import PEAK
 from gvcodec.util.torch_settings import usual_torch
-from gvcodec.util.zones import Zone, parse_zones, zone_at
+from gvcodec.zones import Zone, parse_zones, zone_at
 
 #: Most phones time every frame a little off the rate: a packet of times for each would cost more
 #: than the times.

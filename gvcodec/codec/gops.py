@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.bitstream import Kind, Loss, Packet, PtsDecoder, PtsEncoder, SequenceHeader, Writer
-from gvcodec.bitstream.quality import read_quality
+from gvcodec.bitstream.packets import read_quality
 from gvcodec.codec.decoder import Decoder
 from gvcodec.errors import DamagedStreamError, FormatVersionError, LimitError
 from gvcodec.limits import DEFAULT, OBJECT_BYTES, UNLIMITED, Limits

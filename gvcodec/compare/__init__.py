@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gvcodec.bitstream import Packet, Reader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.fidelity import psnr
 from gvcodec.compare.distance import Distance, distances, mean_distance
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import PEERS, Coded, encode_at
@@ -24,7 +25,6 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.util.file_io import name_of
-from gvcodec.util.psnr import psnr
 
 __all__ = ["PEERS", "Comparison", "compare", "tell_nearest"]
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gvcodec.util.psnr import MeanPsnr
+from gvcodec.codec.fidelity import MeanPsnr
 
 Picture = NDArray[np.uint8]
 

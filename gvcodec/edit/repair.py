@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gvcodec.base.resample import Resampler
-from gvcodec.base.standard.display_order import leading_frames
+from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.container.opening import PathName, Source, open_reader
 from gvcodec.container.write import one_file_suffix
 from gvcodec.errors import (
@@ -30,7 +31,6 @@ from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name
 from gvcodec.util.messages import count_noun
 from gvcodec.util.progress import Mode, ProgressBar
-from gvcodec.util.psnr import MeanPsnr, psnr
 
 #: Part of a frame's duration that times may be off: clocks of containers are coarse.
 _OFF = Fraction(1, 4)

@@ -6,7 +6,7 @@
     frame_payload  bytes of a frame, state of a GOP, entropy coding
     exact          the integer loop: transform and prediction, the same on every machine
     loop_filter    an integer network corrects frames in the loop; `filter_network`: in training
-    motion_choice  the encoder's vectors of 16×16 blocks; `block_motion`: their bytes
+    motion         the encoder's vectors of 16×16 blocks, and their bytes
     rounding       the encoder's integers, by rate and distortion
     token_order    the integers of a window from coarse to fine, and their contexts
     context_model  the entropy model in torch, for training and rounding
@@ -25,7 +25,7 @@ Tokens of single pictures, which search, router and condensed sets read:
     token_network  the whole network: context, encoder, decoder, rounding, training's price of bits
     picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
     layers         stack of transformer layers; `transformer`: attention in windows and across them
-    direct         patterns that tokens stand for from the start; `patterns`: the same without torch
+    direct         patterns that tokens stand for from the start
     buffer         short-term context: the last frame's features and picture, moved by block motion
     memory         long-term context: a few vectors a window; `scenes`: its direct path
 """

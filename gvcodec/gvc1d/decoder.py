@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import DamagedStreamError
-from gvcodec.gvc1d import block_motion
+from gvcodec.gvc1d import motion
 from gvcodec.gvc1d.frame_payload import (
     LEVELS,
     Coder,
@@ -78,7 +78,7 @@ class Gvc1dDecoder:
         rows, columns = self._size[0] // 16, self._size[1] // 16
         source = vectors = None
         if head.reference and state is not None:
-            vectors = block_motion.unpack(cursor.take(cursor.var()), rows, columns)
+            vectors = motion.unpack(cursor.take(cursor.var()), rows, columns)
             source = state.frame
             if head.reference > 1:
                 source = recall(state, transform, head.reference - 2)

@@ -25,17 +25,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.blocks import (
+    CHROMA_EVERY,
     cosines,
     field_of,
     in_full_precision,
+    is_chroma,
+    lowest,
     place,
     plane,
+    region_grid,
     take,
     windows,
     windows_of,
 )
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.patterns import CHROMA_EVERY, is_chroma, lowest, region_grid
 from gvcodec.gvc1d.picture import Picture
 
 #: Numbers of each token of the second half after its patterns: three gains of detail, and what the

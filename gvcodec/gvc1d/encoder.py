@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gvcodec._core import motion_search
 from gvcodec.base import Coded, CodedFrame
+from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import INSTALL_TORCH, UsageError
 from gvcodec.gvc1d.exact import QUALITIES, STEPS
@@ -39,12 +40,11 @@ from gvcodec.gvc1d.frame_payload import (
     sides_of,
 )
 from gvcodec.gvc1d.model_file import read_loop
-from gvcodec.gvc1d.motion_choice import choose_vectors
+from gvcodec.gvc1d.motion import choose_vectors
 from gvcodec.gvc1d.pictures import crop, pad, padded_size
 from gvcodec.gvc1d.token_order import COARSE, FIRST, FIRST_FINER, REGIONS, length_of, planes_of
 from gvcodec.models import GVC1D
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.scene_cuts import CutFinder
 
 #: Absolute differences that a vector's bit is worth, in steps: the root of λ.
 _PENALTY = 0.39

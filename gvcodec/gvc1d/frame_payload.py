@@ -6,7 +6,7 @@
     reference   0: nothing is predicted, 1: the last frame, 2 + k: picture k of the memory
     filtered    1: the loop filter corrects the frame
     remember    1: first the last frame enters the memory, whose oldest picture leaves if it is full
-    motion    = only with a reference: var size, then that many bytes (`gvcodec.gvc1d.block_motion`)
+    motion    = only with a reference: var size, then that many bytes (`gvcodec.gvc1d.motion`)
     levels    = var size, an rANS packet: for each window how long its prefix is, by `LEVELS`;
                 Laplace table 30 around the last frame's
     packets   = an rANS packet for every `GROUP` windows in order that have values, each but the
@@ -29,7 +29,7 @@ from gvcodec._core import motion_compensate
 from gvcodec.bitstream.varint import Cursor, encode_var
 from gvcodec.entropy import streams
 from gvcodec.errors import DamagedStreamError
-from gvcodec.gvc1d import block_motion, loop_filter
+from gvcodec.gvc1d import loop_filter, motion
 from gvcodec.gvc1d.exact import (
     QUALITIES,
     ExactTransform,
@@ -270,7 +270,7 @@ def pack(
     front = bytes([head.q, head.reference | head.filtered << 6 | head.remember << 7])
     if head.reference:
         assert vectors is not None
-        moved = block_motion.pack(vectors)
+        moved = motion.pack(vectors)
         front += encode_var(len(moved)) + moved
     coded = streams.encode(levels[None].astype(np.int32), *_level_tables(state, coder.windows))[0]
     front += encode_var(len(coded)) + coded

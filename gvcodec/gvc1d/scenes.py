@@ -21,9 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.blocks import cosines, field_of, plane, spread, windows, windows_of
+from gvcodec.gvc1d.blocks import cosines, field_of, plane, region_grid, spread, windows, windows_of
 from gvcodec.gvc1d.config import GVC1DConfig
-from gvcodec.gvc1d.patterns import region_grid
 from gvcodec.gvc1d.picture import Picture
 
 SCENES = 2

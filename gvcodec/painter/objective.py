@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gvcodec.painter.network import Observed, PainterNetwork
 from gvcodec.perceptual import Lpips
-from gvcodec.perceptual.bands import FilterBank
 from gvcodec.perceptual.losses import (
+    FilterBank,
     band_energy,
     contrast_guard,
     eight_bits,

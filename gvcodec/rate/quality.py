@@ -26,15 +26,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.bitstream import Reader
 from gvcodec.codec.decoder import Decoder
+from gvcodec.codec.fidelity import MeanPsnr, psnr
 from gvcodec.errors import UsageError
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.planes import Scaler, rgb_from_planes
 from gvcodec.rate.one_pass import Extent, Open, Pass
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.psnr import MeanPsnr, psnr
-from gvcodec.util.scene_cuts import GopStarts
 from gvcodec.util.torch_settings import usual_torch
 
 if TYPE_CHECKING:

@@ -32,13 +32,13 @@ from gvcodec.allocation.router import FLOOR, negative_elbo
 from gvcodec.allocation.uniqueness import allocate_tokens
 from gvcodec.base import Coded
 from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import base_of
 from gvcodec.config import METHODS, EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.scene_cuts import GopStarts
 
 #: Qualities of the trial, relative to the one that is asked for, finest first.
 STEPS = (-6.0, 0.0, 3.0)

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 import gvcodec
 from gvcodec import limits
-from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
+from gvcodec.base.standard.decoders import decode, open_decoder, unit_of
 from gvcodec.bitstream import Kind, Packet, Reader, Writer, recovery
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var

@@ -11,8 +11,7 @@ import pytest
 
 import gvcodec
 from gvcodec.base.standard.codec import StandardEncoder
-from gvcodec.base.standard.encoders import Settings, av1_options, uses_screen_tools
-from gvcodec.base.standard.params import parse_params
+from gvcodec.base.standard.encoders import Settings, av1_options, parse_params, uses_screen_tools
 from gvcodec.errors import UsageError
 from gvcodec.media import ffmpeg
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import gvcodec
+from gvcodec.base.scene_cuts import CutFinder, _reduce
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
 from gvcodec.errors import UsageError
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.scene_cuts import CutFinder, _reduce
 from tests.clips import make_clip
 from tests.conftest import send_all
 

@@ -8,12 +8,12 @@ from fractions import Fraction
 import pytest
 
 import gvcodec
-from gvcodec.base.standard.bitstream_limits import check
+from gvcodec.base.standard.decoders import check
 from gvcodec.base.standard.payloads import nals_of, restore
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.bitstream.varint import encode_svar, encode_var
-from gvcodec.codec.hashing import FrameHash
+from gvcodec.codec.fidelity import FrameHash
 from gvcodec.errors import DamagedStreamError, LimitError
 from gvcodec.limits import DEFAULT_FPS
 from tests.conftest import moving_texture, run

@@ -13,13 +13,13 @@ import pytest
 
 import gvcodec
 from gvcodec.bitstream.varint import encode_var
+from gvcodec.codec.fidelity import psnr as psnr_of_plane
 from gvcodec.errors import DamagedStreamError
 from gvcodec.media.metadata import Chapter, Metadata
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import visually_lossless
 from gvcodec.types import Colour, Planes, VideoFormat
-from gvcodec.util.psnr import psnr as psnr_of_plane
 from tests.clips import add_video, make_clip, put_planes, read_film, write_clip
 from tests.conftest import (
     clips_equal,

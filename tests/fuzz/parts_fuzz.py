@@ -37,7 +37,7 @@ with instrumented(__name__):
     import numpy as np
 
     from gvcodec.base import base_model_id
-    from gvcodec.base.standard.bitstream_limits import check
+    from gvcodec.base.standard.decoders import check
     from gvcodec.base.standard.payloads import restore
     from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
     from gvcodec.bitstream.header import MAGIC, VERSION

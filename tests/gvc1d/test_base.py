@@ -23,7 +23,7 @@ from gvcodec.errors import (
     UsageError,
     WrongModelError,
 )
-from gvcodec.gvc1d import block_motion, context_model, exact, token_order
+from gvcodec.gvc1d import context_model, exact, motion, token_order
 from gvcodec.gvc1d.codec_network import CodecNetwork
 from gvcodec.gvc1d.decoder import Gvc1dDecoder
 from gvcodec.gvc1d.encoder import Gvc1dEncoder, levels_of
@@ -226,16 +226,16 @@ def test_measuring_inverts_adding() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (16, 16)])
 def test_vectors_come_back(shape) -> None:
     field = np.random.default_rng(3).integers(-40, 40, (*shape, 2)).astype(np.int16)
-    assert (block_motion.unpack(block_motion.pack(field), *shape) == field).all()
-    assert block_motion.pack(np.zeros_like(field)) == b""
+    assert (motion.unpack(motion.pack(field), *shape) == field).all()
+    assert motion.pack(np.zeros_like(field)) == b""
 
 
 def test_other_bytes_are_no_motion() -> None:
-    assert not block_motion.unpack(b"", 2, 3).any()
+    assert not motion.unpack(b"", 2, 3).any()
     for number in range(20):
         data = np.random.default_rng(number).bytes(40)
         with contextlib.suppress(DamagedStreamError):
-            assert np.abs(block_motion.unpack(data, 4, 4)).max() <= 2 * block_motion.FARTHEST
+            assert np.abs(motion.unpack(data, 4, 4)).max() <= 2 * motion.FARTHEST
 
 
 def test_other_files_are_no_models(tmp_path) -> None:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from gvcodec.gvc1d.blocks import cosines, token_regions
+from gvcodec.gvc1d.blocks import cosines, lowest, region_grid, token_regions
 from gvcodec.gvc1d.config import SMALL
 from gvcodec.gvc1d.direct import GAINS, DirectPath
-from gvcodec.gvc1d.patterns import lowest, region_grid
 from gvcodec.gvc1d.picture import Picture, grey
 from gvcodec.gvc1d.scenes import Scenes
 from tests.gvc1d.models import TINY, smooth_picture

@@ -40,7 +40,7 @@ from gvcodec.painter.payload import (
     unpack,
 )
 from gvcodec.painter.video import CpuPainter, VideoPainter, block_vectors
-from gvcodec.perceptual.bands import FilterBank
+from gvcodec.perceptual.losses import FilterBank
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.tensors import open_device, warp
 from tests.conftest import clips_equal, moving_texture, planes_equal

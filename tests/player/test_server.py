@@ -13,7 +13,7 @@ import pytest
 import gvcodec
 from gvcodec.bitstream import Kind, Packet, bundles
 from gvcodec.cli import main
-from gvcodec.player.frames import FrameServer
+from gvcodec.player.server import FrameServer
 from gvcodec.types import VideoFormat
 from tests.conftest import moving_texture
 from tests.edit.test_tools import TIMES, made

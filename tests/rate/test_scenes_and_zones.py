@@ -10,6 +10,7 @@ import pytest
 import gvcodec
 import gvcodec as api
 from gvcodec.api.frames import decode_planes
+from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
@@ -17,8 +18,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, shares, try_scenes
 from gvcodec.types import Planes, VideoFormat
-from gvcodec.util.scene_cuts import GopStarts
-from gvcodec.util.zones import Zone, parse_zones, zone_at
+from gvcodec.zones import Zone, parse_zones, zone_at
 from tests.cli.test_cli import FORMAT as SMALL
 from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip

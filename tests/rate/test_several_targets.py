@@ -9,7 +9,7 @@ from gvcodec.batch.driver import _notes_of
 from gvcodec.errors import UsageError
 from gvcodec.rate.quality import METRICS, Judge
 from gvcodec.rate.target import Target, encode_for, parse_target
-from gvcodec.util.zones import TARGET_METRICS, parse_zones
+from gvcodec.zones import TARGET_METRICS, parse_zones
 from tests.clips import make_clip, write_clip
 from tests.conftest import run as command
 from tests.rate.test_rate import FAST, Clip, opener, unwatched

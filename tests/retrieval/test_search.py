@@ -24,7 +24,7 @@ from gvcodec.errors import DamagedStreamError, UsageError, WrongModelError
 from gvcodec.models import GUIDE
 from gvcodec.retrieval import embedders, files
 from gvcodec.retrieval.compressor import lengthen
-from gvcodec.retrieval.features import PatchTokens
+from gvcodec.retrieval.embedders import PatchTokens
 from gvcodec.retrieval.making import SHARE, Budget, summarize
 from gvcodec.retrieval.ranking import best, scores
 from gvcodec.retrieval.summary import Summary, quantise

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gvcodec.util.psnr import psnr
+from gvcodec.codec.fidelity import psnr
 
 CODE = """
 import ctypes, sys

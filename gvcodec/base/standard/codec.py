@@ -22,15 +22,16 @@ import av
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import GopStarts
+from gvcodec.base.standard.decoders import decode, open_decoder, unit_of
 from gvcodec.base.standard.encoders import (
     Settings,
     UnitEncoder,
     for_the_eye,
     open_encoder,
+    parse_params,
     written_by,
 )
-from gvcodec.base.standard.ffmpeg import decode, open_decoder, unit_of
-from gvcodec.base.standard.params import parse_params
 from gvcodec.base.standard.payloads import strip
 from gvcodec.bases import INDEX_END, base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
@@ -39,7 +40,6 @@ from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.media.planes import planes_from_frame
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.messages import count_noun
-from gvcodec.util.scene_cuts import GopStarts
 
 #: Width and height that SVT-AV1 takes.
 _AV1_MOST = (16384, 8704)

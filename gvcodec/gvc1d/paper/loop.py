@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gvcodec.base import Coded, CodedFrame
 from gvcodec.base.resample import Resampler
+from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.gvc1d.paper.encoder import quantise
 from gvcodec.gvc1d.paper.layers import Context, rate_of
@@ -32,7 +33,6 @@ from gvcodec.gvc1d.paper.windows import from_patches, to_patches
 from gvcodec.gvc1d.pictures import crop, pad, padded_size
 from gvcodec.models import brought_along
 from gvcodec.types import Plane, Planes, VideoFormat
-from gvcodec.util.scene_cuts import CutFinder
 from gvcodec.util.torch_settings import torch_threads, usual_torch
 
 #: 10-bit levels in one of the networks', and the networks' zero in these.

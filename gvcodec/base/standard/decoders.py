@@ -1,17 +1,64 @@
-"""Checks the headers in a standard bitstream's payload against its limits before decoding.
+"""FFmpeg's decoders of standard bitstreams, held to what the sequence header promises.
 
 A payload is one frame of the size that the sequence header promises. Bitstreams of a few bytes can
 ask for much more: pictures of 2^28 samples, a hundred pictures, or, in AV1, a thousand frames that
-are shown again.
-`check` refuses these. What it lets through decoders still check for themselves; the pictures they
-give are checked again in `gvcodec.base.standard.codec`.
+are shown again. `check` refuses these before decoding. What it lets through decoders still check
+for themselves; the pictures they give are checked again in `gvcodec.base.standard.codec`.
 """
 
 from __future__ import annotations
 
-from gvcodec.base.standard.payloads import nals_of, obus_of
+import contextlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import av
+
+from gvcodec.base.standard.payloads import nals_of, obus_of, packet_of, restore
+from gvcodec.bases import is_reordered, standard_of
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.messages import count_noun
+
+_DAV1D = "libdav1d"
+
+
+def open_decoder(base: str, width: int, height: int, threads: int, low_delay: bool = False) -> Any:
+    """A decoder of pictures of this size. The bitstream's own idea of its size does not decide
+    about memory.
+
+    Where its threads cannot be started it works in one. Raises `MemoryError`."""
+    columns, rows = pad(width, height)
+    name = standard_of(base).decoder
+    options = {"max_pixels": str(columns * rows)}
+    if low_delay and name == _DAV1D:
+        options["max_frame_delay"] = "1"
+    for count in (threads, 1):
+        decoder = av.CodecContext.create(name, "r")
+        decoder.thread_count = count
+        decoder.options = dict(options)
+        if low_delay and name != _DAV1D:
+            decoder.thread_type = "SLICE"
+        with contextlib.suppress(MemoryError, BlockingIOError):
+            decoder.open()
+            return decoder
+    raise MemoryError("the base layer's decoder is out of memory")
+
+
+def unit_of(base: str, payload: bytes, width: int, height: int) -> av.Packet:
+    """A payload for a decoder. Raises `DamagedStreamError` where it claims more than a frame."""
+    check(base, payload, width, height)
+    return packet_of(restore(base, payload))
+
+
+def decode(decoder: Any, packet: av.Packet | None) -> list[av.VideoFrame]:
+    """Frames that come out, None = the last ones. Raises `DamagedStreamError`, `MemoryError`."""
+    try:
+        return list(decoder.decode(packet))
+    except MemoryError:
+        raise MemoryError("the base layer's decoder is out of memory") from None
+    except (av.FFmpegError, ValueError) as error:
+        raise DamagedStreamError("the base layer cannot be decoded") from error
+
 
 _OBU_SEQUENCE, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 _SPS, _SLICES, _PICTURE_HEADER = 15, 12, 19
@@ -27,7 +74,7 @@ def pad(width: int, height: int) -> tuple[int, int]:
 
 
 def check(codec: str, payload: bytes, width: int, height: int) -> None:
-    """Raises `DamagedStreamError` for pictures larger than `padded(width, height)` and for more
+    """Raises `DamagedStreamError` for pictures larger than `pad(width, height)` and for more
     frames than one, of AV1 also for none."""
     if codec == "av1":
         _check_av1(payload)
@@ -121,3 +168,33 @@ class _Bits:
         while not self.take(1):
             zeros += 1
         return (1 << zeros) - 1 + self.take(zeros)
+
+
+def numbers_shown(
+    payloads: Sequence[bytes], base: str, size: tuple[int, int], flush: bool = True
+) -> list[int]:
+    """Numbers of the payloads whose frames come out, in display order, found by decoding:
+    H.266 packets come in decode order; pictures have `size`. Raises `DamagedStreamError`."""
+    decoder = open_decoder(base, *size, threads=1)
+    order: list[int] = []
+    for number, payload in enumerate([*payloads, None] if flush else payloads):
+        packet = None
+        if payload is not None:
+            packet = unit_of(base, payload, *size)
+            packet.pts = packet.dts = number
+        order += [cast(int, frame.pts) for frame in decode(decoder, packet)]
+    return order
+
+
+def leading_frames(payloads: Sequence[bytes], base: str, size: tuple[int, int]) -> int:
+    """How many packets from the start of an incomplete GOP hold just as many frames from its start
+    in display order."""
+    if not is_reordered(base):
+        return len(payloads)
+    # Without flush a decoder gives only frames that no later packet can come before.
+    shown = numbers_shown(payloads, base, size, flush=False)
+    highest, leading = -1, 0  # VVenC's key frame is shown after up to 31 others
+    for count, number in enumerate(shown, 1):
+        highest = max(highest, number)
+        leading = count if highest == count - 1 else leading
+    return leading
