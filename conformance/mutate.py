@@ -260,7 +260,8 @@ class Remembering(decode.Decoder):
 
     def _form(self) -> tuple[object, ...]:
         header = self.header
-        return header.base, header.scale, header.q, header.width, header.height, header.base_id
+        size = header.width, header.height
+        return header.base, header.paper_form, header.scale, header.q, *size, header.base_id
 
     def frames_of(self, packet: Packet) -> Any:
         if self.unbundler is None:
@@ -344,7 +345,7 @@ def explained(first: tuple[int, Any], second: tuple[int, Any]) -> str | None:
 def mutant(files: dict[str, Parts], seed: int, number: int) -> tuple[str, str, bytes]:
     rng = random.Random(seed << 32 | number)
     quick = [name for name, parts in files.items() if parts.is_quick]
-    name = rng.choice(quick if rng.random() < 0.998 else list(files))
+    name = rng.choice(quick if quick and rng.random() < 0.998 else list(files))
     way = rng.choices(list(WAYS), list(WAYS.values()))[0]
     data = way(files[name], rng)
     if way is not of_bytes and rng.random() < 0.15:
@@ -363,8 +364,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other files (1)")
     parser.add_argument("--first", type=int, default=0, help="number of the first file (0)")
     parser.add_argument("--keep", type=Path, help="folder for files about which they differ")
+    parser.add_argument("--only", metavar="NAME", help="mutate this file alone")
     options = parser.parse_args(arguments)
-    files = {p.stem: apart(p.read_bytes()) for p in sorted(ROOT.glob("files/*.gvc"))}
+    paths = sorted(ROOT.glob(f"files/{options.only or '*'}.gvc"))
+    if not paths:
+        parser.error(f"no file {options.only} in {ROOT / 'files'}")
+    files = {p.stem: apart(p.read_bytes()) for p in paths}
     figures: Counter[str] = Counter()
     begin = time.monotonic()
     for number in range(options.first, options.first + options.count):

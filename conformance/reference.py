@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from gvcodec.base import open_decoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
+from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.codec.decoder import Decoder
 from gvcodec.container.opening import open_source
-from gvcodec.errors import GvcodecError, LimitError, WrongModelError
+from gvcodec.errors import GvcodecError, LimitError, VerificationError, WrongModelError
 from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
+from gvcodec.gvc1d.paper.payload import TokenCoder
+from gvcodec.gvc1d.paper.sizes import grid_of
+from gvcodec.gvc1d.paper.weights import read_tables
 from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
@@ -69,6 +73,8 @@ def answer(data: bytes) -> dict[str, Any]:
         fit = next((p.payload for p in reversed(packets) if p.kind is Kind.FIT), None)
         in_force = in_force if fit is None else _weights(reader, fit)
         found["fit"].append(in_force)
+    if reader.header.paper_form:
+        return found | _tokens(data)
     return found | _frames(data) | _symbols(data)
 
 
@@ -158,6 +164,32 @@ def _frames(data: bytes) -> dict[str, Any]:
     decoder.verify(reader.base_hash)
     found: dict[str, Any] = {"times": times, "base": base}
     return found | ({"painted": painted} if reader.header.painter_id else {})
+
+
+def _tokens(data: bytes) -> dict[str, Any]:
+    """Times, and integers of GVC1D's paper form, whose hash is checked; pictures are floats."""
+    reader = Reader(io.BytesIO(data))
+    header = reader.header
+    assert header.base_model_id is not None
+    tables = read_tables(find_model(header.base_model_id, "model", [MODELS]))
+    rows, columns = grid_of(header.format)
+    coder, digest = TokenCoder(tables, rows * columns), hashlib.sha256()
+    clock = PtsDecoder(header.start_pts, header.format.frame_rate, header.format.time_base)
+    times, symbols = [], []
+    for packet in reader.packets():
+        if packet.kind is Kind.TIMING:
+            clock.send(packet.payload)
+        if packet.kind is Kind.KEY:
+            coder.restart()
+        if packet.is_frame:
+            frame = coder.decode(packet.payload)
+            digest.update(frame.hashed())
+            integers = _hash_of(frame.tokens, "<i2")
+            symbols.append({"q": frame.q, "context": int(frame.context), "tokens": integers})
+            times.append(clock.receive())
+    if digest.digest()[:8] != reader.base_hash:
+        raise VerificationError("decoded tokens differ from the encoder's")
+    return {"times": [*times, clock.receive()], "symbols": symbols}
 
 
 def _symbols(data: bytes) -> dict[str, Any]:

@@ -21,19 +21,22 @@ from conformance.decoder.models import (
 )
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
+from conformance.decoder.tokens import PaperBase
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
 
 
 class Hash:
-    """Hash of all frames, and of each (Container: Hashes)."""
+    """Hash of all frames, samples or tokens, and of each (Container: Hashes)."""
 
     def __init__(self, of: str) -> None:
         self._of, self._all, self.each = of, hashlib.sha256(), []
 
-    def add(self, frames: list[Planes]) -> None:
-        for planes in frames:
-            data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+    def add(self, frames: list[Planes] | list[bytes]) -> None:
+        for frame in frames:
+            data = frame
+            if not isinstance(data, bytes):
+                data = b"".join(plane.astype("<u2").tobytes() for plane in data)
             self._all.update(data)
             self.each.append(hashlib.sha256(data).hexdigest()[:16])
 
@@ -65,9 +68,11 @@ class Decoder:
             raise Newer(f"model {wanted} is not here")
         return data
 
-    def _open_base(self) -> Base | Gvc1dBase:
+    def _open_base(self) -> Base | Gvc1dBase | PaperBase:
         if self.header.base == "gvc1d":
             data = self._model(BASE, self.header.base_id or "")
+            if self.header.paper_form:
+                return PaperBase(self.header, of_form(data, "gvc1d-paper-1"))
             return Gvc1dBase(self.header, of_form(data, "gvc1d-5"))
         return Base(self.header)
 
@@ -106,7 +111,8 @@ class Decoder:
             found.append(fit)
         return found
 
-    def base_frames(self, payloads: list[bytes]) -> list[Planes]:
+    def base_frames(self, payloads: list[bytes]) -> list[Planes] | list[bytes]:
+        """Of GVC1D's paper form their tokens, as the base hash counts them."""
         return list(self.base.gop(payloads))
 
     def painted_frames(self, payloads: list[bytes], base: list[Planes], fit: Fit) -> list[Planes]:
@@ -138,8 +144,10 @@ def answer(data: bytes, kind: type[Decoder] = Decoder) -> dict[str, Any]:
         "tracks": decoder.tracks.found or [],
         "summary": summaries,
         "fit": [fit.answer() for fit in fits],
-        "base": base_hash.each,
     }
+    if isinstance(decoder.base, PaperBase):
+        return found | {"symbols": decoder.base.symbols}
+    found["base"] = base_hash.each
     shown = [decoder.painted_frames(*gop) for gop in zip(payloads, base, fits, strict=True)]
     for gop in shown:
         painted_hash.add(gop)

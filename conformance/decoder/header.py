@@ -34,6 +34,7 @@ class Header:
     base_id: str | None = None
     painter_id: str | None = None
     gvc1d_id: str | None = None
+    paper_form: bool = False
 
     def fields(self) -> dict[str, object]:
         """The container part of an answer (Conformance)."""
@@ -92,15 +93,16 @@ def read_header(data: bytes) -> Header:
     needed = fields.number(1), fields.number(1)
     if needed > VERSION:
         raise Newer(f"needs version {needed[0]}.{needed[1]}")
-    return _fields(fields, whole.at)
+    return _fields(fields, whole.at, needed)
 
 
-def _fields(read: Bytes, size: int) -> Header:
+def _fields(read: Bytes, size: int, needed: tuple[int, int]) -> Header:
     header, _profile, _level = Header(size=size), read.number(1), read.number(1)
     must, may = read.var(), read.var()
-    if must >> 4:
+    if must >> 5:
         raise Newer("needs a feature that is not known here")
     header.models, header.bundled = bool(may & 1), bool(must & 8)
+    header.paper_form = bool(must & 16)
     header.width, header.height = read.var(1, 16384), read.var(1, 16384)
     require(header.width * header.height <= 2**26, "picture too large")
     header.rate, header.tick = _ratio(read), _ratio(read)
@@ -121,6 +123,9 @@ def _fields(read: Bytes, size: int) -> Header:
     require(bool(must & 1) or header.base != "gvc1d", "no model of the base")
     require(not header.bundled or header.base == "av1", "bundles of another base")
     require(not must & 4 or header.base != "gvc1d", "tokens of base gvc1d")
+    if header.paper_form:
+        require(header.base == "gvc1d" and not must & 2, "the paper's form of another base")
+        require(needed >= (1, 1), "the paper's form before version 1.1")
     header.base_id = read.take(8).hex() if must & 1 else None
     header.painter_id = read.take(8).hex() if must & 2 else None
     header.gvc1d_id = read.take(8).hex() if must & 4 else None

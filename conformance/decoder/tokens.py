@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
+from typing import Any
+
 from conformance.decoder.entropy import Rans, laplace
+from conformance.decoder.header import Header
+from conformance.decoder.models import Tensors
 from conformance.decoder.wire import Bytes, require
 
 TOKENS, CHANNELS, SYMBOLS, CLASSES = 64, 16, 16, 10
@@ -26,6 +32,7 @@ class TokenStream:
         self.usual, self.distance, self.windows = usual, distance, windows
         self.last: list[Table] | None = None
         self.counts: list[list[int]] = []
+        self.head = 0, 0  # flags and q of the last frame
 
     def decode(self, payload: bytes, key: bool) -> list[Table]:
         """Integers of each window."""
@@ -49,7 +56,7 @@ class TokenStream:
             tokens[w][t][c] = predicted + residual
             require(abs(tokens[w][t][c]) <= 1023, "an integer of a token")
         require(read.at == len(payload), "bytes after a frame of tokens")
-        self.last = tokens
+        self.last, self.head = tokens, (flags, q)
         return tokens
 
     def _symbols(self, coder: WideRans, flags: int, q: int) -> list[list[list[int]]]:
@@ -92,3 +99,36 @@ def edges_of(counts: list[int]) -> list[int]:
         before += count
         edges.append(before * (65536 - SYMBOLS) // total + s + 1)
     return edges
+
+
+class PaperBase:
+    """Frames as the base hash counts them, in place of pictures; `symbols`: what Conformance asks
+    for of each."""
+
+    def __init__(self, header: Header, tensors: Tensors) -> None:
+        windows = -(-header.width // 256) * -(-header.height // 256)
+        usual, distance = (_table(tensors, name) for name in ("usual", "distance"))
+        self.stream = TokenStream(usual, distance, windows)
+        self.symbols: list[dict[str, Any]] = []
+
+    def gop(self, payloads: list[bytes]) -> list[bytes]:
+        frames = []
+        for number, payload in enumerate(payloads):
+            integers = [x for w in self.stream.decode(payload, number == 0) for t in w for x in t]
+            data = struct.pack(f"<{len(integers)}h", *integers)
+            flags, q = self.stream.head
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            self.symbols.append({"q": q, "context": flags, "tokens": digest})
+            frames.append(bytes([flags, q]) + data)
+        return frames
+
+
+def _table(tensors: Tensors, name: str) -> list[Table]:
+    table = tensors.get(f"tokens.{name}")
+    known = table is not None and table.shape == (64, TOKENS, CHANNELS) and table.dtype == "int16"
+    require(known, f"tokens.{name}")
+    assert table is not None
+    lowest = 0 if name == "distance" else -1023
+    highest = 1023 if name == "usual" else int(table.max())
+    require(lowest <= table.min() and table.max() <= highest, f"values of tokens.{name}")
+    return table.tolist()
