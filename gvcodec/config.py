@@ -213,6 +213,18 @@ class EncoderConfig:
         return self.fits or (self.fit is None and not self.low_delay)
 
     @property
+    def shares_scenes(self) -> bool:
+        """Whether scenes get qualities of their own (`gvcodec.rate.scenes`). Raises `UsageError`
+        where nothing can wait for a trial, or something else moves quality."""
+        if self.alloc not in METHODS[1:] or base_of(self.base).standard is None:
+            return False
+        if self.low_delay or self.maxrate:
+            raise UsageError(
+                f"alloc {self.alloc} tries the whole video first: not in low delay or with maxrate"
+            )
+        return True
+
+    @property
     def steps(self) -> int:
         return self._row.fit_steps if self.fit is None else self.fit
 

@@ -15,8 +15,7 @@ from hypothesis import settings
 
 from gvcodec import _core, cli
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader, Writer
-from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.ffmpeg import VVENC, find_ffmpeg

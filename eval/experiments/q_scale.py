@@ -21,8 +21,7 @@ from eval.experiments.kept_out import wide
 from eval.frames import clip_in, read_frames
 from eval.tools import append_rows, read_rows
 from gvcodec.bases import INDEX_END, index_of, q_of
-from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.encoder import Encoder, encode_stream
 from gvcodec.config import EncoderConfig
 from gvcodec.types import VideoFormat
 

@@ -7,32 +7,29 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gvcodec.api.frames import ImageSource, Sound, are_frames
 from gvcodec.api.info import kbps
 from gvcodec.api.job import Job, is_whole, list_options, make_config, parse, split_options
+from gvcodec.api.rated import encode_rated
 from gvcodec.api.results import Encoded
-from gvcodec.bases import q_of
-from gvcodec.codec.encoder import Encoder
+from gvcodec.bitstream import Writer
+from gvcodec.codec.encoder import Encoder, Source, encode_source
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName, open_sink
-from gvcodec.container.write import check_one_file, container_size, one_file_suffix, tracks_in
+from gvcodec.container.write import container_size, one_file_suffix, tracks_in
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions
-from gvcodec.media.reader import VideoReader
-from gvcodec.media.sound_coding import SoundCoder, parse_sound
+from gvcodec.media.sound_coding import parse_sound
 from gvcodec.painter.open import has_torch
-from gvcodec.rate import one_pass
-from gvcodec.rate.one_pass import Budget, Open
+from gvcodec.rate.one_pass import Open
 from gvcodec.rate.quality import require_metric
-from gvcodec.rate.scenes import share_scenes, shares
-from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
-from gvcodec.rate.target import Target, encode_for, has_targets, settle_zones
+from gvcodec.rate.scenes import share_scenes
+from gvcodec.rate.target import Target, has_targets, settle_zones
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.util.file_io import as_name, name_of, protect_inputs, reread
 from gvcodec.util.kinds import check_kind, shown
@@ -123,41 +120,6 @@ def encode_file(
     return done
 
 
-def _encode_images(
-    images: ImageSource,
-    output: PathName | BinaryIO,
-    config: EncoderConfig,
-    overwrite: bool = False,
-    progress: Mode = "none",
-    verbose: bool = False,
-    allow_damaged: bool = False,
-) -> Encoded:
-    name = as_name(output)
-    if name is not None:
-        check_one_file(name, config.base)
-    with (
-        images,
-        open_sink(output, overwrite) as stream,
-        ProgressBar(progress, verbose) as bar,
-    ):
-        encoder = Encoder(images.format, config, progress=bar)
-        frames = bar(images, "encode", images.expected)
-        writer = one_pass.write(images, frames, encoder, stream)
-    tracks = images.tracks
-    done = Encoded(
-        writer.frames,
-        writer.size,
-        tuple(encoder.notes),
-        images.format,
-        encoder.psnr_y,
-        (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
-        seconds=encoder.seconds,
-    )
-    if name is None or not one_file_suffix(name):
-        return done
-    return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
-
-
 def check_complete(job: Job, done: Encoded) -> None:
     """Raises `IncompleteSourceError` where the source is damaged and `job` does not allow it."""
     if done.incomplete and not job.allow_damaged:
@@ -166,94 +128,21 @@ def check_complete(job: Job, done: Encoded) -> None:
 
 def encode_job(job: Job) -> Encoded:
     """The same, also of an incomplete source. Raises what else `encode_file` raises."""
-    source, output = as_name(job.source), as_name(job.output)
-    if job.config.zones:
-        job = replace(job, config=replace(job.config, zone_start=job.start))
-    if output is not None:
-        check_one_file(output, job.config.base)
+    source = as_name(job.source)
     _check(job)
-    zone_notes: list[str] = []
     with (
         protect_inputs([] if source is None else [source]),
         # The output is looked at first: a long job should not fail at its end.
-        open_sink(job.output, job.overwrite) as stream,
-        contextlib.ExitStack() as stack,
+        open_sink(job.output, job.overwrite, job.config.base) as stream,
     ):
         version = _version_of(source)
-        least = job.least_gain
-        if has_targets(job.config):
-            job = replace(job, source=stack.enter_context(reread(job.source)))
-            job, zone_notes = _settle_zones(job)
-        done = _encode_any(job, stream) if least is None else _encode_if_less(job, stream, least)
+        done = _encode(job, stream)
     if _version_of(source) != version and not done.incomplete:
         done = replace(done, incomplete="it changed while it was coded")
-    if output is not None and one_file_suffix(output):
-        done = replace(done, size=os.path.getsize(output), tracks=tracks_in(output))
-    done = replace(done, notes=(*zone_notes, *done.notes))
+    done = _as_written(done, job.output)
     if done.gain is not None and done.gain < 0:
         done = replace(done, notes=(*done.notes, _describe_gain(done)))
     return done
-
-
-def _version_of(source: str | None) -> tuple[int, int] | None:
-    """Size and time of a file, which may grow while it is read; None for other sources."""
-    if source is None or not os.path.isfile(source):
-        return None
-    status = os.stat(source)
-    return status.st_size, status.st_mtime_ns
-
-
-def _settle_zones(job: Job) -> tuple[Job, list[str]]:
-    """The same with the qualities that the targets of zones take, and a line for each."""
-
-    def open_part(begin: float, end: float, whole: bool) -> Open:
-        limit = job.input_options.until
-        until = min(end, math.inf if limit is None else limit)
-        options = replace(job.input_options, until=None if math.isinf(until) else until)
-        if whole:
-            options = replace(options, scale=None)
-        start = max(begin, job.start)
-        return partial(_open, replace(job, start=start, frames=None, input_options=options))
-
-    with ProgressBar(job.progress, job.verbose) as bar:
-        config, notes = settle_zones(open_part, job.config, bar, bar)
-    return replace(job, config=config), notes
-
-
-def _encode_any(job: Job, output: BinaryIO) -> Encoded:
-    if job.in_chunks:
-        from gvcodec.api.in_chunks import encode_in_chunks
-
-        return encode_in_chunks(job, output)
-    return _encode(job, output)
-
-
-def _encode_if_less(job: Job, output: BinaryIO, least: float) -> Encoded:
-    """Writes nothing and raises `NoGainError` where the file saves less than this share."""
-    with tempfile.TemporaryFile() as spool:
-        done = _encode_any(job, spool)  # type: ignore[arg-type]
-        spool.seek(0)
-        found, suffix = done, one_file_suffix(as_name(job.output))
-        if suffix:
-            found = replace(done, size=container_size(spool.read(), suffix)[0])
-            spool.seek(0)
-        if found.gain is None:
-            raise UsageError("min_gain needs a source whose size is known")
-        if found.gain < least:
-            name = name_of(job.source)
-            raise NoGainError(
-                f"{name}: {_describe_gain(found)}, less gain than {100 * least:g} %: "
-                "nothing was written"
-            )
-        shutil.copyfileobj(spool, output)
-    return done
-
-
-def _describe_gain(done: Encoded) -> str:
-    assert done.gain is not None
-    if done.gain < 0:
-        return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
-    return f"the file has {done.size} bytes, {100 * done.gain:.1f} % fewer than its source"
 
 
 def _check(job: Job) -> None:
@@ -271,31 +160,56 @@ def _check(job: Job) -> None:
     if isinstance(rate, Target):
         for one in rate.all:
             require_metric(one.metric)
-    if shares(job.config) and (job.in_chunks or isinstance(rate, Target)):
+    if job.config.shares_scenes and (job.in_chunks or isinstance(rate, Target)):
         raise UsageError("alloc goes with q or a size, not with a target, jobs or resume")
 
 
+def _version_of(source: str | None) -> tuple[int, int] | None:
+    """Size and time of a file, which may grow while it is read; None for other sources."""
+    if source is None or not os.path.isfile(source):
+        return None
+    status = os.stat(source)
+    return status.st_size, status.st_mtime_ns
+
+
+def _as_written(done: Encoded, output: PathName | BinaryIO) -> Encoded:
+    """With the size and the sound of the file where it is one that plays everywhere."""
+    name = as_name(output)
+    if name is None or not one_file_suffix(name):
+        return done
+    return replace(done, size=os.path.getsize(name), tracks=tracks_in(name))
+
+
 def _encode(job: Job, output: BinaryIO) -> Encoded:
-    """In one piece. With a trial or passes the source is read more than once."""
-    rate, tries = job.rate, shares(job.config)
+    """In the way that the settings ask for: by default once, in one piece."""
+    least = job.least_gain
+    if job.config.zones:
+        return _encode_zones(job, output)
+    if least is not None:
+        return _encode_if_less(job, output, least)
+    return _encode_plain(job, output)
+
+
+def _encode_plain(job: Job, output: BinaryIO) -> Encoded:
+    """Without zones and least gain. With a trial or passes the source is read more than once."""
+    if job.in_chunks:
+        from gvcodec.api.in_chunks import encode_in_chunks
+
+        return encode_in_chunks(job, output)
     with contextlib.ExitStack() as stack:
-        bar = ProgressBar(job.progress, job.verbose)
-        stack.enter_context(bar)
+        bar = stack.enter_context(ProgressBar(job.progress, job.verbose))
+        rate, tries = job.rate, job.config.shares_scenes
         if tries or rate is not None:
             job = replace(job, source=stack.enter_context(reread(job.source)))
         if rate is not None:
-            return _encode_rated(job, rate, output, bar)
+            return encode_rated(job, rate, output, bar)
         if tries:
-            job = replace(job, config=share_scenes(partial(_open, job), job.config, bar))
+            job = replace(job, config=share_scenes(job.open, job.config, bar))
         return _encode_once(job, output, bar)
 
 
-def _open(job: Job) -> VideoReader:
-    return VideoReader(job.source, job.start, job.frames, input_options=job.input_options)
-
-
 def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> Encoded:
-    with _open(job) as reader:
+    with job.open() as reader:
         fmt = reader.format
         encoder = Encoder(fmt, job.config, reader.start_pts, progress=bar)
 
@@ -309,130 +223,102 @@ def _encode_once(job: Job, output: BinaryIO, bar: ProgressBar) -> Encoded:
 
         bar.rate = rate
         video = bar(reader, "encode", reader.expected)
-        writer = one_pass.write(reader, video, encoder, output)
+        writer = encode_source(reader, video, encoder, output)
         source_bytes = reader.size if is_whole(job) else None
-    tracks = reader.tracks
-    copied = (writer.track_size, tracks.packets, tracks.kinds) if tracks else None
-    notes = (*reader.notes, *encoder.notes)
-    psnr, seconds = encoder.psnr_y, encoder.seconds
-    return Encoded(
-        writer.frames,
-        writer.size,
-        notes,
-        reader.format,
-        psnr,
-        copied,
-        seconds=seconds,
+    return replace(
+        _describe(reader, encoder, writer),
         incomplete=reader.incomplete,
         source_bytes=source_bytes,
     )
 
 
-#: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
-#: left over.
-_ADDED, _TRIES, _SPARE = 1000, 3, 0.02
-#: How much longer than it says a file may be.
-_LENIENT = 1.05
-
-
-def _encode_rated(job: Job, rate: Budget | Target, output: BinaryIO, bar: ProgressBar) -> Encoded:
-    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
-    is not enough."""
-    open_source, suffix = partial(_open, job), one_file_suffix(as_name(job.output))
-    # A .webm leaves out what it does not take, and has room for pictures then.
-    if isinstance(rate, Budget) and suffix != ".webm":
-        with open_source() as source:
-            _refuse_early(source, rate)
-    if isinstance(rate, Target):
-        whole = replace(job.input_options, scale=None)
-        original = partial(_open, replace(job, input_options=whole))
-
-        def encode(most: float | None) -> Fitted:
-            wanted = replace(rate, most_bytes=most)
-            return encode_for(open_source, job.config, wanted, bar, bar, original)
-
-        fitted = _fit_container(suffix, rate.most_bytes, encode, fills=False)
-    else:
-
-        def encode(most: float | None) -> Fitted:
-            wanted = rate if most is None else Budget(size=most)
-            return encode_to(open_source, job.config, wanted, bar, bar, is_file=not suffix)
-
-        bounds = "" if rate.bpp is not None else suffix
-        fitted = _fit_container(bounds, rate.size, encode, fills=True)
-    output.write(fitted.coded.data)
-    return replace(_describe(fitted, rate), source_bytes=_size_of(job))
-
-
-def _refuse_early(source: VideoReader, rate: Budget) -> None:
-    """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
-    decodes nothing. Sound that is coded anew is known after the first pass."""
-    if rate.bpp is not None or isinstance(source.tracks, SoundCoder):
-        return
-    limit = rate.size
-    if limit is None and source.expected is not None:
-        # An estimate: the passes know better.
-        limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
-    if limit is not None:
-        refuse_sound(limit, source.measure_tracks())
-
-
-def _fit_container(
-    suffix: str, limit: float | None, encode: Callable[[float | None], Fitted], fills: bool
-) -> Fitted:
-    """Encode so that the file, with what its container adds and leaves out, has at most `limit`
-    bytes; None: as the first stream has to. `fills`: and few less."""
-    if not suffix or (limit is None and not fills):
-        return encode(limit)
-    added, passes = _ADDED, 0
-    best: Fitted | None = None
-    for _ in range(_TRIES):
-        refused: TooSmallError | None = None
-        try:
-            fitted = encode(None if limit is None else max(1.0, limit - added))
-        except TooSmallError as error:
-            if error.smallest is None:
-                raise
-            refused, fitted = error, error.smallest
-        limit = int((fitted.limit or 0) if limit is None else limit)
-        passes += fitted.passes
-        size, copied = container_size(fitted.coded.data, suffix)
-        added = size - len(fitted.coded.data)
-        if size <= limit and (best is None or len(fitted.coded.data) > len(best.coded.data)):
-            best = fitted
-        if refused and size > limit:
-            kinds = fitted.coded.track_kinds
-            raise TooSmallError(limit, str(size), copied, kinds, fitted) from refused
-        if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
-            break
-    if best is None or limit is None:
-        raise UsageError(f"the file would be {size} bytes, more than {limit}")
-    return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
-
-
-def _size_of(job: Job) -> int | None:
-    """Bytes of the source, None where it is not known or a part of it is coded."""
-    if not is_whole(job):
-        return None
-    with _open(job) as source:
-        return source.size
-
-
-def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
-    coded, target = fitted.coded, rate if isinstance(rate, Target) else None
-    sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
+def _describe(source: Source, encoder: Encoder, writer: Writer) -> Encoded:
+    tracks = source.tracks
     return Encoded(
-        len(coded.frame_bytes),
-        len(coded.data),
-        tuple(coded.notes),
-        coded.format,
-        coded.psnr_y,
-        sound if coded.track_packets else None,
-        fitted.passes,
-        q=q_of(coded.base, fitted.base_q),
-        limit=fitted.limit,
-        reached=target and target.with_values(fitted.values),
-        wanted=target,
-        seconds=coded.seconds,
-        incomplete=coded.incomplete,
+        writer.frames,
+        writer.size,
+        (*source.notes, *encoder.notes),
+        source.format,
+        encoder.psnr_y,
+        (writer.track_size, tracks.packets, tracks.kinds) if tracks else None,
+        seconds=encoder.seconds,
     )
+
+
+def _encode_zones(job: Job, output: BinaryIO) -> Encoded:
+    """With the qualities that the targets of zones take, and a line for each."""
+    job = replace(job, config=replace(job.config, zone_start=job.start))
+    notes: list[str] = []
+    with contextlib.ExitStack() as stack:
+        if has_targets(job.config):
+            job = replace(job, source=stack.enter_context(reread(job.source)))
+            job, notes = _settle_zones(job)
+        least = job.least_gain
+        if least is None:
+            done = _encode_plain(job, output)
+        else:
+            done = _encode_if_less(job, output, least)
+    return replace(done, notes=(*notes, *done.notes))
+
+
+def _settle_zones(job: Job) -> tuple[Job, list[str]]:
+    def open_part(begin: float, end: float, whole: bool) -> Open:
+        limit = job.input_options.until
+        until = min(end, math.inf if limit is None else limit)
+        options = replace(job.input_options, until=None if math.isinf(until) else until)
+        if whole:
+            options = replace(options, scale=None)
+        start = max(begin, job.start)
+        return replace(job, start=start, frames=None, input_options=options).open
+
+    with ProgressBar(job.progress, job.verbose) as bar:
+        config, notes = settle_zones(open_part, job.config, bar, bar)
+    return replace(job, config=config), notes
+
+
+def _encode_if_less(job: Job, output: BinaryIO, least: float) -> Encoded:
+    """Writes nothing and raises `NoGainError` where the file saves less than this share."""
+    with tempfile.TemporaryFile() as spool:
+        done = _encode_plain(job, spool)  # type: ignore[arg-type]
+        spool.seek(0)
+        written, suffix = done, one_file_suffix(as_name(job.output))
+        if suffix:
+            written = replace(done, size=container_size(spool.read(), suffix)[0])
+            spool.seek(0)
+        if written.gain is None:
+            raise UsageError("min_gain needs a source whose size is known")
+        if written.gain < least:
+            name = name_of(job.source)
+            raise NoGainError(
+                f"{name}: {_describe_gain(written)}, less gain than {100 * least:g} %: "
+                "nothing was written"
+            )
+        shutil.copyfileobj(spool, output)
+    return done
+
+
+def _describe_gain(done: Encoded) -> str:
+    assert done.gain is not None
+    if done.gain < 0:
+        return f"the file has {done.size} bytes, more than its source's {done.source_bytes}"
+    return f"the file has {done.size} bytes, {100 * done.gain:.1f} % fewer than its source"
+
+
+def _encode_images(
+    images: ImageSource,
+    output: PathName | BinaryIO,
+    config: EncoderConfig,
+    overwrite: bool = False,
+    progress: Mode = "none",
+    verbose: bool = False,
+    allow_damaged: bool = False,
+) -> Encoded:
+    with (
+        images,
+        open_sink(output, overwrite, config.base) as stream,
+        ProgressBar(progress, verbose) as bar,
+    ):
+        encoder = Encoder(images.format, config, progress=bar)
+        frames = bar(images, "encode", images.expected)
+        writer = encode_source(images, frames, encoder, stream)
+    return _as_written(_describe(images, encoder, writer), output)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gvcodec.api.job import list_options, make_config
 from gvcodec.bitstream import ChangedStream, Reader
 from gvcodec.codec.decoder import Decoder
-from gvcodec.codec.encoder import Encoder
+from gvcodec.codec.encoder import Encoder, encode_source
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import Source, open_source, unwrap
@@ -32,7 +32,6 @@ from gvcodec.media.planes import CENTRE, Picture, planes_from_rgb, rgb_matrix, r
 from gvcodec.media.reader import Frame as TimedFrame
 from gvcodec.media.sound_source import SoundSource
 from gvcodec.media.tracks import TrackCopier
-from gvcodec.rate.one_pass import write
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
 from gvcodec.video import Video
@@ -174,12 +173,12 @@ def encode(
     """
     settings, stream = make_config(config, options), io.BytesIO()
     with ImageSource(frames, frame_rate, format, sound, sound_rate) as source:
-        write(source, source, Encoder(source.format, settings), stream)
+        encode_source(source, source, Encoder(source.format, settings), stream)
     return stream.getvalue()
 
 
 class ImageSource:
-    """Frames of a program as a source of video (`gvcodec.rate.one_pass.Source`), with `sound`
+    """Frames of a program as a source of video (`gvcodec.codec.encoder.Source`), with `sound`
     beside them; `most`: how many are taken. `expected`: their number, None while unknown. Raises
     `UsageError`, `MediaError`."""
 

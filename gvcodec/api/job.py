@@ -14,6 +14,7 @@ from gvcodec.config import EncoderConfig
 from gvcodec.container.opening import PathName
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
+from gvcodec.media.reader import VideoReader
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target
@@ -168,6 +169,10 @@ class Job:
     overwrite: bool = False
     progress: Mode = "none"
     verbose: bool = False
+
+    def open(self) -> VideoReader:
+        """The source, from its first wanted frame on. Raises `MediaError`, `UsageError`."""
+        return VideoReader(self.source, self.start, self.frames, input_options=self.input_options)
 
     @property
     def in_chunks(self) -> bool:

@@ -1,4 +1,11 @@
-"""Packets to frames: base layer, painting, restoration (tokens, gvc1d), timestamps, hashes.
+"""A stream to frames, top to bottom: every stage of `gvcodec decode` after the file is open.
+
+    file ─► Reader ─► send_packet ─┬─► key, inter: base decoder ─► base frames ─► base hash
+                                   ├─► fit: weights and strength of the painter, from a GOP on
+                                   ├─► timing: when frames are shown
+                                   └─► tracks, metadata: for the caller
+    base frame, fit ─► painter ─► painted frame ─► painted hash ─► receive_frame
+    verify ◄── both hashes beside those of the file
 
     decoder = Decoder(reader.header)
     for frame in decoder.frames_of(reader.packets()): ...
@@ -8,8 +15,8 @@ or, packet by packet, `send_packet`, `receive_frame` until it gives None, and `f
 packet.
 
 Decoding may start at any `key` packet: `restart` with the number of its first frame, then the
-`fit` packet in force there and the packets of its GOP. One class holds the state of base, painter
-and tokens, since packets of all of them come interleaved.
+`fit` packet in force there and the packets of its GOP. One class holds the state of base and
+painter, since packets of both come interleaved.
 """
 
 from __future__ import annotations
@@ -39,8 +46,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame in display order: restored from tokens, painted, or the base frame; `base_frame` is
-    always the latter. `pts` in ticks of the format's time base."""
+    """A frame in display order: painted, or the base frame; `base_frame` is always the latter.
+    `pts` in ticks of the format's time base."""
 
     planes: Planes
     pts: int
@@ -48,18 +55,21 @@ class DecodedFrame:
 
 
 class Decoder:
-    """One video. `fidelity` gives the base frames also where the stream has a painter or tokens.
+    """One video. `fidelity` gives the base frames also where the stream has a painter.
 
     `models`: files and folders to look for models in before the usual places. `low_delay` gives
-    frames out as early as can be. `device` is torch's name of where the networks of tokens run.
-    `tracks`: sound and subtitles read so far, whose `waiting` packets the caller takes out, None
-    without any; `metadata`: that payload, empty before it came; `painted_wanted`: payload of the
-    `painted` packet, None before it came. `limits`: what the stream may ask for. `only_check` reads
-    all that painting needs and gives base frames. `read_only`: the caller does not modify frames,
-    so they are hashed while the next ones are decoded, if there are threads for it. `look`, 0…100,
-    paints so boldly instead of as the file says, and the painted hash is not checked. Raises
-    `LimitError` when the stream asks for more, `WrongModelError` for a missing model, `UsageError`
-    for a device that is not there and a `look` that cannot be.
+    frames out as early as can be. `device` is torch's name of where the entropy network of gvc1d
+    runs. `limits`: what the stream may ask for. `only_check` reads all that painting needs and
+    gives base frames. `read_only`: the caller does not modify frames, so they are hashed while the
+    next ones are decoded, if there are threads for it. `look`, 0…100, paints so boldly instead of
+    as the file says, and the painted hash is not checked. Raises `LimitError` when the stream asks
+    for more, `WrongModelError` for a missing model, `UsageError` for a device that is not there and
+    a `look` that cannot be.
+
+    Attributes: `header`; `tracks`: sound and subtitles read so far, whose `waiting` packets the
+    caller takes out, None without any; `metadata`: that payload, empty before it came;
+    `painted_wanted`: payload of the `painted` packet, None before it came; `notes`: a line for what
+    this release does not show.
 
     One thread uses a decoder at a time. It stays in its process: in a child made by `fork` packets
     raise `UsageError`.
@@ -86,79 +96,52 @@ class Decoder:
         check(header, header.enhanced and not fidelity, limits)
         self.header = header
         self._limits = limits
+        self._only_check = only_check
+        self._has_own_look = look is not None
+        self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
         self.tracks: TrackReader | None = None
         self.metadata = b""
-        self._only_check = only_check
-        self._turned = look is not None
-        self._base_codec = open_decoder(header, threads, models, low_delay, device)
-        self._painter = open_painter(header, threads, models, look) if paints else None
-        exact = self._painter is not None and paints_exactly(header) and look is None
-        #: Painted frames so far, None where their samples are not the same everywhere or the first
-        #: are left out.
-        aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
-        self._painted_hash = FrameHash(aside) if exact else None
-        self.painted_wanted: bytes | None = None
-        #: A line for what this release does not show.
-        self.notes = [NO_TOKENS] if header.gvc1d_id is not None and not fidelity else []
-        #: Bytes of packets whose frames were not shown yet, by frame; none where they are in
-        #: another order.
-        self._sizes: dict[int, int] = {}
         fmt = header.format
         self._timing = PtsDecoder(header.start_pts, fmt.frame_rate, fmt.time_base, limits)
-        self._fitted: bytes | None = None
-        #: GOPs that no frame was shown of yet: number of the first one, weights.
+        # The base. A frame's number counts from the first of the video.
+        self._base_decoder = open_decoder(header, threads, models, low_delay, device)
+        aside = ThreadPoolExecutor(1, "hash") if read_only and threads != 1 else None
+        self._base_hash = FrameHash(aside)
+        #: Whether a keyframe came; numbers of the next frame packet and of the next shown frame.
+        self._started = False
+        self._sent = self._shown = 0
+        #: Bytes of packets whose frames were not shown yet, by frame; none where packets are in
+        #: another order than frames.
+        self._sizes: dict[int, int] = {}
+        # The painter.
+        self._painter = open_painter(header, threads, models, look) if paints else None
+        #: Payload of the last `fit` packet, and those of GOPs that no frame was shown of yet, by
+        #: the number of their first frame.
+        self._fit: bytes | None = None
         self._gops: deque[tuple[int, bytes | None]] = deque()
-        self._started = False
-        self._sent = 0
-        self._shown = 0
-        self._frames: deque[DecodedFrame] = deque()
-        self._hash = FrameHash(aside)
+        exact = self._painter is not None and paints_exactly(header) and look is None
+        #: None where samples are not the same everywhere, or the first frames are left out.
+        self._painted_hash = FrameHash(aside) if exact else None
+        self.painted_wanted: bytes | None = None
+        self._ready: deque[DecodedFrame] = deque()
 
-    @property
-    def frames(self) -> int:
-        """Number of the next frame in display order: frames given out or ready so far."""
-        return self._shown
-
-    @property
-    def base_hash(self) -> bytes:
-        """Hash of the base frames so far, as at the end of a stream."""
-        return self._hash.digest()
-
-    @property
-    def painted_hash(self) -> bytes | None:
-        """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
-        it cannot be computed."""
-        if self._painted_hash is None:
-            return self.painted_wanted
-        return self._painted_hash.digest()
-
-    def restart(self, frame: int) -> None:
-        """Go on at the GOP whose first frame has this number. Frames not yet received are
-        dropped."""
-        self._base_codec.abandon()
-        self._timing.restart(frame)
-        self._gops.clear()
-        self._frames.clear()
-        self._sent = self._shown = frame
-        self._started = False
-        self._fitted = None
-        self._painted_hash = None
-        self._sizes.clear()
+    def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
+        """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
+        for packet in packets:
+            self.send_packet(packet)
+            yield from self._take_ready()
+        self.flush()
+        yield from self._take_ready()
 
     def send_packet(self, packet: Packet) -> None:
         """Take the next packet. Raises `DamagedStreamError`."""
         stay_in_process(self._process, "decoder")
         if packet.kind is Kind.FIT:
-            self._fitted = packet.payload
+            self._fit = packet.payload
         elif packet.kind is Kind.TIMING:
             self._timing.send(packet.payload)
         elif packet.kind is Kind.TRACKS:
-            from gvcodec.media.tracks import TrackReader
-
-            if self.tracks is None:
-                self.tracks = TrackReader(packet.payload, self._limits)
-            else:
-                self.tracks.send(packet.payload)
+            self._take_tracks(packet.payload)
         elif packet.kind is Kind.METADATA and not self.metadata:
             from gvcodec.media.metadata import Metadata
 
@@ -172,69 +155,49 @@ class Decoder:
                 f"--fidelity gives the base frames"
             )
         elif packet.is_frame:
-            key = packet.kind is Kind.KEY
-            if key:
-                # A GOP is closed and has one packet a frame: its first frame is shown after as many
-                # as were sent.
-                self._gops.append((self._sent, self._fitted))
-                self._timing.start_gop()
-                self._started = True
-            elif not self._started:
-                raise DamagedStreamError("decoding has to start at a keyframe")
-            if not is_reordered(self.header.base):
-                self._sizes[self._sent] = len(packet.payload)
-            self.painted_wanted = None
-            self._sent += 1
-            self._show(self._base_codec.send(packet.payload, key))
+            self._take_frame(packet)
 
-    def flush(self) -> None:
-        """No more packets: release the rest. Raises `DamagedStreamError`."""
-        stay_in_process(self._process, "decoder")
-        self._show(self._base_codec.flush())
+    def _take_tracks(self, payload: bytes) -> None:
+        from gvcodec.media.tracks import TrackReader
 
-    def receive_frame(self) -> DecodedFrame | None:
-        """The next frame, None when there is none yet."""
-        stay_in_process(self._process, "decoder")
-        return self._frames.popleft() if self._frames else None
+        if self.tracks is None:
+            self.tracks = TrackReader(payload, self._limits)
+        else:
+            self.tracks.send(payload)
 
-    def frames_of(self, packets: Iterable[Packet]) -> Iterator[DecodedFrame]:
-        """All frames of these packets, which are the last. Raises `DamagedStreamError`."""
-        for packet in packets:
-            self.send_packet(packet)
-            yield from self._ready()
-        self.flush()
-        yield from self._ready()
-
-    def receive_end(self) -> int:
-        """When the last frame ends, in ticks; after all frames. Raises `DamagedStreamError`."""
-        return self._timing.receive()
-
-    def verify(self, base_hash: bytes | None) -> None:
-        """Raises `VerificationError` when the base frames differ from the encoder's."""
-        if base_hash is not None and self.base_hash != base_hash:
-            what = "tokens" if self.header.paper_form else "frames"
-            raise VerificationError(f"decoded {what} differ from the encoder's (base hash)")
-        if not self._turned and self.painted_wanted not in (None, self.painted_hash):
-            raise VerificationError("painted frames differ from the encoder's (painted hash)")
-
-    def _ready(self) -> Iterator[DecodedFrame]:
-        while (frame := self.receive_frame()) is not None:
-            yield frame
+    def _take_frame(self, packet: Packet) -> None:
+        key = packet.kind is Kind.KEY
+        if key:
+            # A GOP is closed and has one packet a frame: its first frame is shown after as many as
+            # were sent.
+            self._gops.append((self._sent, self._fit))
+            self._timing.start_gop()
+            self._started = True
+        elif not self._started:
+            raise DamagedStreamError("decoding has to start at a keyframe")
+        if not is_reordered(self.header.base):
+            self._sizes[self._sent] = len(packet.payload)
+        self.painted_wanted = None
+        self._sent += 1
+        self._show(self._base_decoder.send(packet.payload, key))
 
     def _show(self, base_frames: list[Planes]) -> None:
-        tokens = self._base_codec.hashed if isinstance(self._base_codec, HashesTokens) else None
+        """Hash, paint and time what the base released."""
+        base = self._base_decoder
+        tokens = base.hashed if isinstance(base, HashesTokens) else None
         for base_frame in base_frames:
-            self._hash.update(tokens.popleft() if tokens else base_frame)
+            self._base_hash.update(tokens.popleft() if tokens else base_frame)
         for base_frame in base_frames:
             if self._gops and self._gops[0][0] == self._shown:
-                _, fitted = self._gops.popleft()
+                _, fit = self._gops.popleft()
                 if self._painter is not None:
-                    self._painter.start_gop(fitted)
+                    self._painter.start_gop(fit)
             picture = self._paint(base_frame, self._sizes.pop(self._shown, 0))
-            self._frames.append(DecodedFrame(picture, self._timing.receive(), base_frame))
+            self._ready.append(DecodedFrame(picture, self._timing.receive(), base_frame))
             self._shown += 1
 
     def _paint(self, base_frame: Planes, size: int) -> Planes:
+        """`size`: bytes of the frame's packet, 0 = unknown, by which the painter is conditioned."""
         if self._painter is None or self._only_check and self._painted_hash is None:
             return base_frame
         try:
@@ -246,3 +209,60 @@ class Decoder:
             if "allocate memory" not in str(error):
                 raise
             raise MemoryError("painting is out of memory") from None
+
+    def flush(self) -> None:
+        """No more packets: release the rest. Raises `DamagedStreamError`."""
+        stay_in_process(self._process, "decoder")
+        self._show(self._base_decoder.flush())
+
+    def receive_frame(self) -> DecodedFrame | None:
+        """The next frame, None when there is none yet."""
+        stay_in_process(self._process, "decoder")
+        return self._ready.popleft() if self._ready else None
+
+    def _take_ready(self) -> Iterator[DecodedFrame]:
+        while (frame := self.receive_frame()) is not None:
+            yield frame
+
+    def receive_end(self) -> int:
+        """When the last frame ends, in ticks; after all frames. Raises `DamagedStreamError`."""
+        return self._timing.receive()
+
+    def verify(self, base_hash: bytes | None) -> None:
+        """Raises `VerificationError` when the base frames differ from the encoder's."""
+        if base_hash is not None and self.base_hash != base_hash:
+            what = "tokens" if self.header.paper_form else "frames"
+            raise VerificationError(f"decoded {what} differ from the encoder's (base hash)")
+        if not self._has_own_look and self.painted_wanted not in (None, self.painted_hash):
+            raise VerificationError("painted frames differ from the encoder's (painted hash)")
+
+    @property
+    def frames(self) -> int:
+        """Number of the next frame in display order: frames given out or ready so far."""
+        return self._shown
+
+    @property
+    def base_hash(self) -> bytes:
+        """Hash of the base frames so far, as at the end of a stream."""
+        return self._base_hash.digest()
+
+    @property
+    def painted_hash(self) -> bytes | None:
+        """Hash of the painted frames so far, as in a `painted` packet; that of the packet where
+        it cannot be computed."""
+        if self._painted_hash is None:
+            return self.painted_wanted
+        return self._painted_hash.digest()
+
+    def restart(self, frame: int) -> None:
+        """Go on at the GOP whose first frame has this number. Frames not yet received are
+        dropped."""
+        self._base_decoder.abandon()
+        self._timing.restart(frame)
+        self._gops.clear()
+        self._ready.clear()
+        self._sent = self._shown = frame
+        self._started = False
+        self._fit = None
+        self._painted_hash = None
+        self._sizes.clear()

@@ -1,4 +1,13 @@
-"""Frames, tracks, metadata to packets: base layer, strength or fit of the painter, hash.
+"""Frames to a stream, top to bottom: every stage of `gvcodec encode` after the source is open.
+
+    source ─► send_frame ─► base encoder ─┬─► packets, which wait for `flush`
+                  │                       └─► base frames ─► base hash, PSNR
+                  └─► short runs of pairs (base frame, source) for the painter
+    flush ──────────► the painter's strength by GOP; weights fitted to the video, if asked for
+    receive_packet ─► fit, timing, tracks and frames in the order of the file ─┬─► Writer ─► file
+                                                                               └─► `PaintedHash`
+
+`encode_source` does all of that for a video, `encode_stream` for any frames. By hand:
 
     encoder = Encoder(fmt, EncoderConfig(q=40))
     for planes in video:
@@ -8,16 +17,17 @@
     while (packet := encoder.receive_packet()) is not None: ...
 
 The packets, after `encoder.header`, go to a `gvcodec.bitstream.Writer`, which is finished with
-`encoder.base_hash`. One class holds the state of all layers: a packet waits for the latest of them.
+`encoder.base_hash`. The base decodes what it codes, so base frames are known here (`gvcodec.base`).
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
@@ -33,26 +43,113 @@ from gvcodec.base import (
     uses_paper_form,
 )
 from gvcodec.bases import INDEX_END, index_of, is_reordered, q_of
-from gvcodec.bitstream import Kind, Packet, PtsEncoder, SequenceHeader
+from gvcodec.bitstream import Kind, Packet, PtsEncoder, Reader, SequenceHeader, Writer
 from gvcodec.bitstream.bundles import bytes_in_file
 from gvcodec.bitstream.embedded import model_packets
 from gvcodec.bitstream.header import MAX_PTS, NEEDS, NEEDS_FACTORS, NEEDS_TOKENS
+from gvcodec.bitstream.packets import make_quality
+from gvcodec.bitstream.writer import HASH_BYTES
+from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import PEAK, Fidelity
-from gvcodec.config import EncoderConfig
+from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
-from gvcodec.limits import memory_note
+from gvcodec.limits import UNLIMITED, memory_note
 from gvcodec.media.metadata import Metadata
+from gvcodec.media.tracks import CHUNK, TrackCopier
 from gvcodec.painter.fit_samples import FitSampler, Gop, part_limit
 from gvcodec.painter.look import has_factors, turn_all
-from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id
+from gvcodec.painter.open import NOT_FITTED, fit_parts, has_torch, painter_id, paints_exactly
 from gvcodec.types import Planes, VideoFormat, chroma_shape
 from gvcodec.util.process import keep_large_blocks, map_large_blocks, return_memory, stay_in_process
 from gvcodec.util.torch_settings import usual_torch
 from gvcodec.zones import Zone, parse_zones, zone_at
 
-#: Most phones time every frame a little off the rate: a packet of times for each would cost more
-#: than the times.
-_BATCH = 16
+if TYPE_CHECKING:
+    from gvcodec.media.reader import Frame
+
+
+class Source(Protocol):
+    """A video that can be read once; `gvcodec.media.reader.VideoReader` is one."""
+
+    format: VideoFormat
+    start_pts: int
+    end: int | None
+    notes: list[str]
+    incomplete: str
+    tracks: TrackCopier | None
+    metadata: Metadata
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def encode_source(
+    source: Source,
+    frames: Iterable[Frame],
+    encoder: Encoder,
+    output: BinaryIO,
+    paints: bool = True,
+) -> Writer:
+    """`encode_stream` of a source with its tracks and metadata; `frames`: what iterating over it
+    gives, seen by a progress bar or cut short."""
+
+    def pieces() -> Iterator[tuple[Planes, int, bool]]:
+        for frame in frames:
+            yield frame.planes, frame.pts, frame.new_size
+        encoder.send_end(source.end)
+
+    return encode_stream(encoder, output, pieces(), source.metadata.pack(), source.tracks, paints)
+
+
+def encode_stream(
+    encoder: Encoder,
+    output: BinaryIO,
+    frames: Iterable[tuple[Planes, int | None] | tuple[Planes, int | None, bool]],
+    metadata: bytes = b"",
+    tracks: TrackCopier | None = None,
+    paints: bool = True,
+) -> Writer:
+    """Encode all frames (planes, timestamp or None, whether a GOP has to begin) to `output`, which
+    is flushed with every frame that made packets.
+
+    `metadata` as for `Encoder.send_metadata`; `tracks` are copied in pieces of at least `CHUNK`
+    bytes, in low delay frame by frame. Without `paints` there is no `painted` packet, for which all
+    frames are painted. Gives the writer, which knows the sizes. Raises what the encoder and the
+    source raise."""
+    painted: PaintedHash | None = None
+    if paints and paints_exactly(encoder.header):
+        painted = PaintedHash(encoder.header, encoder.config, encoder.say_painted)
+    writer = Writer(output, encoder.header)
+    chunk = 0 if encoder.config.low_delay else CHUNK
+
+    def write_ready() -> None:
+        before = writer.size
+        while (packet := encoder.receive_packet()) is not None:
+            writer.write(packet)
+            if painted is not None:
+                painted.send(packet)
+        if writer.size > before:
+            # Whoever reads a pipe wants a packet when it is there, not when a buffer is full.
+            output.flush()
+
+    encoder.send_metadata(metadata)
+    if tracks:
+        # A decoder that writes as it reads needs to know the tracks before the first frame.
+        encoder.send_tracks(tracks.take())
+    for planes, pts, *new in frames:
+        encoder.send_frame(planes, pts, *new)
+        if tracks:
+            encoder.send_tracks(tracks.take(chunk))
+        write_ready()
+    if tracks:
+        encoder.send_tracks(tracks.take())
+    for _ in encoder.flush_in_steps():
+        write_ready()
+    write_ready()
+    writer.write(make_quality(encoder.psnr_y))
+    if painted is not None:
+        writer.write(painted.finish())
+    writer.finish(encoder.base_hash)
+    return writer
 
 
 class Progress(Protocol):
@@ -77,11 +174,13 @@ class Progress(Protocol):
 
 class Encoder:
     """One video. With strengths by GOP or fitting every packet waits for `flush`: they come before
-    what they are for.
+    what they are for. One class holds the state of base and painter, since a packet waits for the
+    later of them.
 
     Attributes: `header` (`SequenceHeader`), `config` (settled), `frames` (taken so far), `notes`
     (one line for everything that was left out), after `flush`: `base_hash` (8 bytes) and
-    `psnr_y` (dB, mean over the base frames; infinite when all are exact).
+    `psnr_y` (dB, mean over the base frames; infinite when all are exact), `fitted` (payloads of
+    `fit` packets by the frame from which on they hold).
 
     One thread uses an encoder at a time. It stays in its process: in a child made by `fork` frames
     raise `UsageError`.
@@ -99,77 +198,80 @@ class Encoder:
     ) -> None:
         """`start_pts`: timestamp of the first frame. `progress` receives how far it is. Rate
         control gives `base_encoder`, an encoder of the same base that it steers, and `fitted`, what
-        fitting came to in an earlier pass (fitted weights by the frame where they begin to hold).
-        Raises `UsageError`."""
+        fitting came to in an earlier pass. Raises `UsageError`."""
         check_settings()
         self._process = os.getpid()
         map_large_blocks()
         self.config = settled = (config or EncoderConfig()).resolve()
         settled.check()
-        self.notes: list[str] = []
-        paper_form = uses_paper_form(settled)
-        painter, reason = painter_id(settled, paper_form)
-        if reason:
-            self.notes.append(reason)
-        self.header = SequenceHeader(
-            fmt,
-            settled.base,
-            settled.scale,
-            min(INDEX_END, round(settled.base_q)) if settled.header_q is None else settled.header_q,
-            start_pts,
-            base_model_id(settled),
-            painter,
-            bundled=settled.bundles(fmt.width * fmt.height),
-            embeds_models=settled.embed_model,
-            needs=_needs(settled, painter is not None, paper_form),
-            paper_form=paper_form,
-        )
-        if note := memory_note(self.header, self.header.enhanced):
-            self.notes.append(note)
-        if settled.file_format:
-            self.header.hold_to(settled.file_format)
+        self.header, self.notes = _describe(fmt, settled, start_pts)
         self.progress = progress
-        #: Frames whose times go into one packet, before the first of them; 0 = a GOP.
-        self._batch = 1 if settled.low_delay else 0 if is_reordered(settled.base) else _BATCH
-        self._base_codec = base_encoder or open_encoder(fmt, settled)
+        self.frames = 0
+        self.flushed = False
+        # The base.
+        self._base_encoder = base_encoder or open_encoder(fmt, settled)
         self._zones = parse_zones(settled.zones)
         self._zone: Zone | None = None
-        self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
-        models = model_packets(self.header) if settled.embed_model else ()
-        self._packets: deque[Packet] = deque(models)
-        #: Coded frames whose batch is not complete, and tracks by the number of frames before them:
-        #: encoders are as fast as the machine is, and the file is to be the same every time.
-        self._coded: deque[Packet] = deque()
-        self._tracks: deque[tuple[int, bytes]] = deque()
-        self._placed = self._batch_end = 0
-        wanted = settled.steadies and painter is not None and settled.look > 0
-        if wanted and settled.fits and not has_torch():
-            self.notes.append(NOT_FITTED)
-        self._samples = FitSampler(fmt, part_limit(settled)) if wanted and fitted is None else None
+        self._fidelity = Fidelity()
+        #: Frames whose packets, and whose base frames, the base has given so far.
+        self._coded_frames = self._decoded_frames = 0
+        self._coded_bytes = 0
+        #: Bytes of packets whose base frames are not there yet, by frame; none where packets are
+        #: in another order than frames.
+        self._sizes: dict[int, int] = {}
+        # The painter.
+        paints = self.header.painter_id is not None and settled.look > 0
+        self._sampler: FitSampler | None = None
+        if paints and settled.steadies:
+            if settled.fits and not has_torch():
+                self.notes.append(NOT_FITTED)
+            if fitted is None:
+                self._sampler = FitSampler(fmt, part_limit(settled))
         self.fitted: Mapping[int, bytes] = fitted or {}
-        if self._samples is None and painter is not None:
+        if self._sampler is None and self.header.painter_id is not None:
             self.fitted = turn_all(self.fitted, settled.look)
+        #: The last of them that was given out.
         self._in_force: bytes | None = None
+        # The file.
+        self._end: int | None = None
+        self._timing = PtsEncoder(start_pts, fmt.frame_rate, fmt.time_base)
+        self._order = _FileOrder(self._timing, settled)
+        if settled.embed_model:
+            self._order.ready += model_packets(self.header)
         #: Frame packets given out.
         self._given = 0
-        self._fidelity = Fidelity()
-        self._released = 0
-        self.frames = 0
-        self._end: int | None = None
-        #: Bytes of packets whose frames are not released yet, by frame; none where they are in
-        #: another order.
-        self._sizes: dict[int, int] = {}
-        #: Frame packets made so far and bytes of their payloads.
-        self.coded_frames = 0
-        self.coded_bytes = 0
-        self.flushed = False
+
+    def send_metadata(self, data: bytes) -> None:
+        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
+        frame. Which encoder codes the base is added."""
+        if isinstance(self._base_encoder, NamesItself):
+            data = Metadata(encoder=self._base_encoder.written_by).pack() + data
+        if data:
+            self._order.ready.append(Packet(Kind.METADATA, data))
+
+    def send_tracks(self, data: bytes) -> None:
+        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any; they go after the
+        frames that were sent before."""
+        if data:
+            self._order.send_tracks(self.frames, data)
 
     def send_frame(self, planes: Planes, pts: int | None = None, force_key: bool = False) -> None:
         """Take the next frame in display order; without `pts` it keeps the rate. Raises
         `UsageError` for another size."""
         stay_in_process(self._process, "encoder")
-        fmt = self.header.format
-        height, width = fmt.height, fmt.width
+        self._check_frame(planes, pts)
+        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
+        pts = self._timing.predict() if pts is None else int(pts)
+        force_key |= self._enter_zone(pts)
+        self._timing.send(pts)
+        self._fidelity.send_source(y, self.header.format.bit_depth)
+        if self._sampler is not None:
+            self._sampler.send_source(self.frames, (y, u, v))
+        self.frames += 1
+        self._take(self._base_encoder.send((y, u, v), force_key))
+
+    def _check_frame(self, planes: Planes, pts: int | None) -> None:
+        height, width = self.header.format.height, self.header.format.width
         chroma = chroma_shape(height, width)
         if self.flushed:
             raise UsageError("the encoder has been flushed")
@@ -184,16 +286,6 @@ class Encoder:
             raise UsageError(
                 f"frame {self.frames}: a timestamp is an integer within ±2^60, not {pts!r}"
             )
-        y, u, v = (np.asarray(plane, np.uint16) for plane in planes)
-        planes, pts = (y, u, v), None if pts is None else int(pts)
-        pts = self._timing.predict() if pts is None else pts
-        force_key |= self._enter_zone(pts)
-        self._timing.send(pts)
-        self._fidelity.send_source(y, fmt.bit_depth)
-        if self._samples is not None:
-            self._samples.send_source(self.frames, planes)
-        self.frames += 1
-        self._take(self._base_codec.send(planes, force_key))
 
     def _enter_zone(self, pts: int) -> bool:
         """Whether a zone begins or ends with the frame, and with it a GOP of another quality."""
@@ -201,12 +293,34 @@ class Encoder:
             return False
         seconds = float(pts * self.header.format.time_base) + self.config.zone_start
         zone = zone_at(self._zones, seconds)
-        if zone == self._zone or not isinstance(self._base_codec, Steered):
+        if zone == self._zone or not isinstance(self._base_encoder, Steered):
             return False
         self._zone, base, index = zone, self.config.base, self.config.base_q
         wanted = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
-        self._base_codec.steer(wanted - index)
+        self._base_encoder.steer(wanted - index)
         return True
+
+    def _take(self, coded: Coded) -> None:
+        """What the base released: packets go into the order of the file, base frames to the hash
+        and to the painter's samples."""
+        for packet in coded.packets:
+            self._order.send_frame(
+                Packet(Kind.KEY if packet.keyframe else Kind.INTER, packet.payload)
+            )
+            if not is_reordered(self.config.base):
+                self._sizes[self._coded_frames] = len(packet.payload)
+            self._coded_frames += 1
+            self._coded_bytes += len(packet.payload)
+            if self.progress is not None:
+                self.progress.coded(self._coded_frames, self._coded_bytes)
+        self._order.place(self.frames, self.flushed)
+        hashed: Sequence[Planes | bytes] = coded.hashed or coded.base_frames
+        for base_frame, counted in zip(coded.base_frames, hashed, strict=True):
+            self._fidelity.send_base(base_frame, counted)
+            size = self._sizes.pop(self._decoded_frames, 0)
+            if self._sampler is not None:
+                self._sampler.send_base(self._decoded_frames, base_frame, size)
+            self._decoded_frames += 1
 
     def send_end(self, pts: int | None) -> None:
         """When the last frame ends, in ticks, where it is not shown as long as the others; after
@@ -219,29 +333,9 @@ class Encoder:
         end = self._timing.predict() if self._end is None else self._end
         return float((end - self.header.start_pts) * self.header.format.time_base)
 
-    def send_metadata(self, data: bytes) -> None:
-        """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
-        frame. Which encoder codes the base is added."""
-        if isinstance(self._base_codec, NamesItself):
-            data = Metadata(encoder=self._base_codec.written_by).pack() + data
-        if data:
-            self._packets.append(Packet(Kind.METADATA, data))
-
-    def send_tracks(self, data: bytes) -> None:
-        """Next bytes of the copied tracks (see `gvcodec.media.tracks`), if any; they go after the
-        frames that were sent before."""
-        if data:
-            self._tracks.append((self.frames, data))
-            self._place_tracks()
-
-    @property
-    def waits(self) -> bool:
-        """Whether all packets wait for `flush`."""
-        return self._samples is not None
-
     def flush(self) -> None:
-        """No more frames: releases all packets, fits first if asked to. Raises `UsageError`
-        without any frame."""
+        """No more frames: chooses the painter's strengths, fits if asked to, and releases all
+        packets. Raises `UsageError` without any frame."""
         for _ in self.flush_in_steps():
             pass
 
@@ -250,54 +344,67 @@ class Encoder:
         stay_in_process(self._process, "encoder")
         if not self.frames:
             raise UsageError("there is no frame to encode")
-        if isinstance(self._base_codec, Drains):
-            for coded in self._base_codec.drain():
+        if isinstance(self._base_encoder, Drains):
+            for coded in self._base_encoder.drain():
                 self._take(coded)
                 yield
         else:
-            self._take(self._base_codec.flush())
+            self._take(self._base_encoder.flush())
         self.flushed = True
-        self._place()
+        self._order.place(self.frames, self.flushed)
         if self._end is not None:
-            self._timing.send(self._end)
-            if late := self._timing.take():
-                self._packets.append(Packet(Kind.TIMING, late))
+            self._order.send_end(self._end)
         # An AV1 encoder of large pictures holds gigabytes, which fitting may need.
-        del self._base_codec
+        del self._base_encoder
         return_memory()
         keep_large_blocks()
-        if self._samples is not None:
-            parts = self._samples.parts(self._find_gops(), self.frames)
-            self._samples = None
-            progress = self.progress if self.config.fits else None
-            if progress is not None:
-                progress.fitted(0.0)
-            self.fitted, reason = fit_parts(
-                parts,
-                self.header,
-                self.config,
-                None if progress is None else progress.say,
-                None if progress is None else progress.fitted,
-            )
-            if reason:
-                self.notes.append(reason)
+        if self._sampler is not None:
+            self._fit(self._sampler)
+            self._sampler = None
         self.base_hash = self._fidelity.hash.digest()
         self.psnr_y = self._fidelity.psnr_y.value
 
+    def _fit(self, sampler: FitSampler) -> None:
+        """Choose the painter's strength for each GOP, and weights where they are asked for."""
+        progress = self.progress if self.config.fits else None
+        if progress is not None:
+            progress.fitted(0.0)
+        self.fitted, reason = fit_parts(
+            sampler.parts(self._gops(), self.frames),
+            self.header,
+            self.config,
+            None if progress is None else progress.say,
+            None if progress is None else progress.fitted,
+        )
+        if reason:
+            self.notes.append(reason)
+
+    def _gops(self) -> list[Gop]:
+        """All GOPs of the video: until `flush` is done every packet waits."""
+        frames = [packet for packet in self._order.ready if packet.is_frame]
+        starts = [n for n, packet in enumerate(frames) if packet.kind is Kind.KEY]
+        return [
+            Gop(start, bytes_in_file(frames[start:end], self.header.bundled))
+            for start, end in itertools.pairwise([*starts, len(frames)])
+        ]
+
+    @property
+    def waits(self) -> bool:
+        """Whether all packets wait for `flush`."""
+        return self._sampler is not None
+
     def receive_packet(self) -> Packet | None:
         """The next packet for the container, None when there is none yet."""
-        if not self._packets or self.waits:
+        ready = self._order.ready
+        if not ready or self.waits:
             return None
-        if (
-            self._packets[0].kind is Kind.KEY
-            and (fit := self._make_fit_packet(self._given)) is not None
-        ):
+        if ready[0].kind is Kind.KEY and (fit := self._fit_packet(self._given)) is not None:
             return fit
-        packet = self._packets.popleft()
+        packet = ready.popleft()
         self._given += packet.is_frame
         return packet
 
-    def _make_fit_packet(self, first: int) -> Packet | None:
+    def _fit_packet(self, first: int) -> Packet | None:
         """The weights for the GOP whose first frame has this number, unless they are in force
         already."""
         wanted = self.fitted.get(
@@ -308,68 +415,173 @@ class Encoder:
         self._in_force = wanted
         return Packet(Kind.FIT, wanted)
 
-    def _find_gops(self) -> list[Gop]:
-        """Those of the packets that wait, which are all where the painter is fitted."""
-        frames = [packet for packet in self._packets if packet.is_frame]
-        starts = [n for n, packet in enumerate(frames) if packet.kind is Kind.KEY]
-        return [
-            Gop(start, bytes_in_file(frames[start:end], self.header.bundled))
-            for start, end in itertools.pairwise([*starts, len(frames)])
-        ]
+    def say_painted(self, frames: int) -> None:
+        """So many frames are painted for their hash: said once no frame is coded any more."""
+        if self.flushed and self.progress is not None:
+            self.progress.painted(frames, self.frames)
 
-    def _take(self, coded: Coded) -> None:
-        for packet in coded.packets:
-            kind = Kind.KEY if packet.keyframe else Kind.INTER
-            self._coded.append(Packet(kind, packet.payload))
-            if not is_reordered(self.config.base):
-                self._sizes[self.coded_frames] = len(packet.payload)
-            self.coded_frames += 1
-            self.coded_bytes += len(packet.payload)
-            if self.progress is not None:
-                self.progress.coded(self.coded_frames, self.coded_bytes)
-        self._place()
-        hashed: Sequence[Planes | bytes] = coded.hashed or coded.base_frames
-        for base_frame, counted in zip(coded.base_frames, hashed, strict=True):
-            self._fidelity.send_base(base_frame, counted)
-            size = self._sizes.pop(self._released, 0)
-            if self._samples is not None:
-                self._samples.send_base(self._released, base_frame, size)
-            self._released += 1
 
-    def _place(self) -> None:
-        """Put coded frames where they stand in the file: the times of a batch before its first
-        frame, and tracks after the frames that they came with."""
+def _describe(
+    fmt: VideoFormat, config: Settled, start_pts: int
+) -> tuple[SequenceHeader, list[str]]:
+    """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
+    notes: list[str] = []
+    paper_form = uses_paper_form(config)
+    painter, reason = painter_id(config, paper_form)
+    if reason:
+        notes.append(reason)
+    index = min(INDEX_END, round(config.base_q)) if config.header_q is None else config.header_q
+    needs = NEEDS
+    if paper_form:
+        needs = NEEDS_TOKENS
+    elif painter is not None and has_factors(config.look):
+        needs = NEEDS_FACTORS
+    header = SequenceHeader(
+        fmt,
+        config.base,
+        config.scale,
+        index,
+        start_pts,
+        base_model_id(config),
+        painter,
+        bundled=config.bundles(fmt.width * fmt.height),
+        embeds_models=config.embed_model,
+        needs=needs,
+        paper_form=paper_form,
+    )
+    if note := memory_note(header, header.enhanced):
+        notes.append(note)
+    if config.file_format:
+        header.hold_to(config.file_format)
+    return header, notes
+
+
+#: Frames whose times go into one `timing` packet: most phones time every frame a little off the
+#: rate, and a packet for each would cost more than the times.
+_BATCH = 16
+
+
+class _FileOrder:
+    """Puts coded frames where they stand in the file: the times of a batch before its first frame,
+    and tracks after the frames that they came with. What comes out when does not depend on the
+    speed of the machine: encoders are as fast as it is, and the file is the same every time.
+
+    `ready`: packets in the order of the file."""
+
+    def __init__(self, timing: PtsEncoder, config: Settled) -> None:
+        self.ready: deque[Packet] = deque()
+        self._timing = timing
+        #: Frames of a batch, 0 = a GOP: of frames that are coded out of order the times are known
+        #: when all of it are.
+        self._batch = _BATCH
+        if config.low_delay:
+            self._batch = 1
+        elif is_reordered(config.base):
+            self._batch = 0
+        #: Coded frames whose batch is not complete, and tracks by the number of frames before them.
+        self._coded: deque[Packet] = deque()
+        self._tracks: deque[tuple[int, bytes]] = deque()
+        #: Frames that are placed, and the number of the first one after the batch.
+        self._placed = self._batch_end = 0
+
+    def send_frame(self, packet: Packet) -> None:
+        self._coded.append(packet)
+
+    def send_tracks(self, frames: int, data: bytes) -> None:
+        """`frames`: how many frames go before them."""
+        self._tracks.append((frames, data))
+        self._place_tracks()
+
+    def send_end(self, pts: int) -> None:
+        """When the last frame ends; after all were placed."""
+        self._timing.send(pts)
+        if late := self._timing.take():
+            self.ready.append(Packet(Kind.TIMING, late))
+
+    def place(self, sent: int, is_end: bool) -> None:
+        """Place what can be placed once `sent` frames were sent to the encoder; `is_end`: there are
+        no more."""
         while self._coded:
             if self._placed == self._batch_end:
-                if (end := self._find_batch()) is None:
+                if (end := self._find_batch(sent, is_end)) is None:
                     return
                 self._batch_end = end
             packet = self._coded.popleft()
             key = self._placed if packet.kind is Kind.KEY else None
             if late := self._timing.take(key, self._batch_end):
-                self._packets.append(Packet(Kind.TIMING, late))
-            self._packets.append(packet)
+                self.ready.append(Packet(Kind.TIMING, late))
+            self.ready.append(packet)
             self._placed += 1
             self._place_tracks()
 
-    def _find_batch(self) -> int | None:
+    def _find_batch(self, sent: int, is_end: bool) -> int | None:
         """Number of the frame after the batch that begins with the next coded frame; None until all
         of it is there. Decoding a packet releases no frame with a higher number."""
         if self._batch:
             end = self._placed + self._batch
-            return end if self.flushed or self.frames >= end else None
+            return end if is_end or sent >= end else None
         following = itertools.islice(self._coded, 1, None)
         keys = (n for n, packet in enumerate(following, 1) if packet.kind is Kind.KEY)
         end = self._placed + next(keys, len(self._coded))
-        return end if self.flushed or end < self._placed + len(self._coded) else None
+        return end if is_end or end < self._placed + len(self._coded) else None
 
     def _place_tracks(self) -> None:
         while self._tracks and self._tracks[0][0] <= self._placed:
-            self._packets.append(Packet(Kind.TRACKS, self._tracks.popleft()[1]))
+            self.ready.append(Packet(Kind.TRACKS, self._tracks.popleft()[1]))
 
 
-def _needs(config: EncoderConfig, paints: bool, paper_form: bool) -> tuple[int, int]:
-    """The version that reads the file."""
-    if paper_form:
-        return NEEDS_TOKENS
-    return NEEDS_FACTORS if paints and has_factors(config.look) else NEEDS
+class PaintedHash:
+    """Decodes and paints what was written, for the `painted` packet at its end; `tell` receives how
+    many frames are painted. Base frames are decoded again (5 of 510 ms a frame of 720p): strengths
+    and weights are known when all is coded, and memory does not hold the frames of a long video."""
+
+    def __init__(
+        self, header: SequenceHeader, config: EncoderConfig, tell: Callable[[int], None]
+    ) -> None:
+        self._decoder = Decoder(
+            header,
+            threads=config.threads,
+            limits=UNLIMITED,
+            device=config.device,
+            read_only=True,
+        )
+        self._tell, self._frames = tell, 0
+
+    def send(self, packet: Packet) -> None:
+        """Take the next packet of the file."""
+        if packet.is_frame or packet.kind in (Kind.FIT, Kind.TIMING):
+            self._decoder.send_packet(packet)
+        self._forget()
+
+    def finish(self) -> Packet:
+        """The `painted` packet."""
+        self._decoder.flush()
+        self._forget()
+        painted = self._decoder.painted_hash
+        assert painted is not None
+        return Packet(Kind.PAINTED, painted)
+
+    def _forget(self) -> None:
+        while self._decoder.receive_frame() is not None:
+            self._frames += 1
+            self._tell(self._frames)
+
+
+#: Bytes that the `painted` packet adds to a stream, with one by which the size of its GOP may grow.
+PAINTED_BYTES = len(Packet(Kind.PAINTED, bytes(HASH_BYTES)).pack()) + 1
+
+
+def add_painted(data: bytes, config: EncoderConfig, tell: Callable[[int], None]) -> bytes:
+    """The stream that `encode_stream` would have made with `paints`. `tell` receives how many
+    frames are painted."""
+    reader, output = Reader(io.BytesIO(data)), io.BytesIO()
+    if not paints_exactly(reader.header):
+        return data
+    writer, painted = Writer(output, reader.header), PaintedHash(reader.header, config, tell)
+    for packet in reader.packets():
+        writer.write(packet)
+        painted.send(packet)
+    writer.write(painted.finish())
+    assert reader.base_hash is not None  # the end was read
+    writer.finish(reader.base_hash)
+    return output.getvalue()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
-from gvcodec.container.write import one_file_suffix, open_one_file
+from gvcodec.container.write import check_one_file, one_file_suffix, open_one_file
 from gvcodec.errors import DamagedStreamError
 from gvcodec.util.file_io import (
     Borrowed,
@@ -82,13 +82,16 @@ def open_reader(source: Source) -> Iterator[Reader]:
 
 
 @contextlib.contextmanager
-def open_sink(output: PathName | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
-    """A stream to write: a path is complete or absent afterwards, a file object stays open; a name
-    in `ONE_FILE` gets a container. Raises `UsageError`."""
+def open_sink(
+    output: PathName | BinaryIO, overwrite: bool, base: str = "av1"
+) -> Iterator[BinaryIO]:
+    """A stream of `base` to write: a path is complete or absent afterwards, a file object stays
+    open; a name in `ONE_FILE` gets a container, which takes av1 alone. Raises `UsageError`."""
     if not isinstance(output, str | os.PathLike):
         yield whole_writer(output)
         return
     path = os.fspath(output)
+    check_one_file(path, base)
     create = open_one_file if one_file_suffix(path) else open_output
     with create(path, overwrite) as stream:
         yield stream

@@ -1,5 +1,5 @@
-"""One encode of a video: `write`, which every encode of files calls; `run` to a file in memory,
-with the figures that rate control needs."""
+"""One encode of a video for rate control: `run`, to a file in memory, with the figures that it
+needs; `measure` reads a video without coding it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
 
 from gvcodec.base import BaseEncoder
-from gvcodec.bitstream import Reader, Writer
-from gvcodec.codec.encode_stream import encode_stream
-from gvcodec.codec.encoder import Encoder, Progress
+from gvcodec.bitstream import Reader
+from gvcodec.codec.encoder import Encoder, Progress, Source, encode_source
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.metadata import Metadata
 from gvcodec.media.reader import Frame
-from gvcodec.media.tracks import CHUNK, TrackCopier
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.media.tracks import CHUNK
+from gvcodec.types import VideoFormat
 from gvcodec.util.messages import MOST_AMOUNT
 
 
@@ -59,20 +56,6 @@ class Budget:
             return int(self.bitrate * seconds / 8)
         assert self.bpp is not None
         return int(self.bpp * samples / 8)
-
-
-class Source(Protocol):
-    """A video that can be read once; `VideoReader` is one."""
-
-    format: VideoFormat
-    start_pts: int
-    end: int | None
-    notes: list[str]
-    incomplete: str
-    tracks: TrackCopier | None
-    metadata: Metadata
-
-    def __iter__(self) -> Iterator[Frame]: ...
 
 
 #: Opens the same video anew for every pass.
@@ -138,34 +121,24 @@ def measure(open_source: Open, watch: Watch) -> Extent:
         return Extent(fmt, frames, track_bytes, float(seconds))
 
 
-def write(
-    source: Source, frames: Iterable[Frame], encoder: Encoder, stream: BinaryIO, paints: bool = True
-) -> Writer:
-    """Encode the frames of a source to a stream, with its tracks and metadata; `paints` as for
-    `encode_stream`."""
-
-    def pieces() -> Iterator[tuple[Planes, int, bool]]:
-        for frame in frames:
-            yield frame.planes, frame.pts, frame.new_size
-        encoder.send_end(source.end)
-
-    return encode_stream(
-        encoder, stream, pieces(), source.metadata.pack(), source.tracks, paints=paints
-    )
-
-
 def run(
-    open_source: Open, config: EncoderConfig, what: str, watch: Watch, frames: int,
-    base_encoder: BaseEncoder | None = None, fitted: Mapping[int, bytes] | None = None,
-    progress: Progress | None = None, paints: bool = True,
-) -> Pass:  # fmt: skip
+    open_source: Open,
+    config: EncoderConfig,
+    what: str,
+    watch: Watch,
+    frames: int,
+    base_encoder: BaseEncoder | None = None,
+    fitted: Mapping[int, bytes] | None = None,
+    progress: Progress | None = None,
+    paints: bool = True,
+) -> Pass:
     """Encode the first `frames` frames. `base_encoder` and `fitted` as for `Encoder`, `paints` as
     for `encode_stream`. Raises what the encoder raises."""
     stream = io.BytesIO()
     with open_source() as source:
         encoder = Encoder(source.format, config, source.start_pts, progress, base_encoder, fitted)
         given = watch(_first(source, frames), what, frames)
-        writer = write(source, given, encoder, stream, paints=paints)
+        writer = encode_source(source, given, encoder, stream, paints)
         data = stream.getvalue()
         reader = Reader(io.BytesIO(data))
         sizes = [reader.packet_size for packet in reader.packets() if packet.is_frame]

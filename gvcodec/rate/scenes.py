@@ -35,8 +35,7 @@ from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import base_of
-from gvcodec.config import METHODS, EncoderConfig, Settled
-from gvcodec.errors import UsageError
+from gvcodec.config import EncoderConfig, Settled
 from gvcodec.rate.one_pass import Open, Watch
 from gvcodec.types import Planes, VideoFormat
 
@@ -63,19 +62,6 @@ class Scene:
     features: Floats = field(default_factory=lambda: np.zeros(1))
     size: Floats = field(default_factory=lambda: np.zeros(len(STEPS)))
     error: Floats = field(default_factory=lambda: np.zeros(len(STEPS)))
-
-
-def shares(config: EncoderConfig) -> bool:
-    """Whether `config` asks for qualities of scenes. Raises `UsageError` where nothing can wait for
-    a trial, or something else moves quality."""
-    base = base_of(config.base)
-    if config.alloc not in METHODS[1:] or base.standard is None:
-        return False
-    if config.low_delay or config.maxrate:
-        raise UsageError(
-            f"alloc {config.alloc} tries the whole video first: not in low delay or with maxrate"
-        )
-    return True
 
 
 def share_scenes(

@@ -18,13 +18,12 @@ import numpy as np
 from gvcodec.base import BaseEncoder
 from gvcodec.base.standard.codec import base_encoder
 from gvcodec.bases import base_of
-from gvcodec.codec.encode_stream import PAINTED_BYTES, add_painted
-from gvcodec.codec.encoder import Progress
+from gvcodec.codec.encoder import PAINTED_BYTES, Progress, add_painted
 from gvcodec.config import EncoderConfig, Settled
 from gvcodec.errors import UsageError
 from gvcodec.rate.bracket import Bracket
 from gvcodec.rate.one_pass import Budget, Extent, Open, Pass, Watch, measure, run
-from gvcodec.rate.scenes import share_scenes, shares
+from gvcodec.rate.scenes import share_scenes
 
 #: Steps of the index of a base that has no trim, and the most that they are on the scale.
 _STEP, _LARGEST_STEP = 0.25, 0.035
@@ -264,7 +263,7 @@ def _try_presets(search: Search) -> float:
 def _encode(search: Search, guess: float) -> Fitted:
     """The passes with the full preset. Raises `TooSmallError`."""
     scale = Scale(search.config)
-    if shares(search.config):
+    if search.config.shares_scenes:
         config = replace(search.config, base_q=scale.place(guess)[0])
         frames = search.extent.frames
         search.config = share_scenes(search.open_source, config, search.watch, frames)

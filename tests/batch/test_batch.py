@@ -149,7 +149,7 @@ def test_no_chunk_is_painted_and_all_have_rows(videos: Path, tmp_path, monkeypat
             return super().submit(task)
 
     # Nothing can be painted.
-    monkeypatch.setattr("gvcodec.codec.encode_stream._Painted", None)
+    monkeypatch.setattr("gvcodec.codec.encoder.PaintedHash", None)
     driver = encode(tmp_path, videos / "b.mkv", settings=quick(start=0.2), engine=Noting())
     assert not driver.errors
     rows = table_of(tmp_path)

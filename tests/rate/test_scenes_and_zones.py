@@ -16,7 +16,7 @@ from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
 from gvcodec.media.planes import frame_from_planes
-from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, shares, try_scenes
+from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, try_scenes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.zones import Zone, parse_zones, zone_at
 from tests.cli.test_cli import FORMAT as SMALL
@@ -151,9 +151,9 @@ def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
 
 
 def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
-    assert not shares(EncoderConfig(base="av1", alloc="uniform"))
-    assert not shares(EncoderConfig(base="gvc1d", alloc="elbo"))
-    assert shares(EncoderConfig(base="vvc", alloc="rd"))
+    assert not EncoderConfig(base="av1", alloc="uniform").shares_scenes
+    assert not EncoderConfig(base="gvc1d", alloc="elbo").shares_scenes
+    assert EncoderConfig(base="vvc", alloc="rd").shares_scenes
     source = y4m(tmp_path / "in.y4m", two_scenes()[:3])
     output = tmp_path / "out.gvc"
     for options in ({"low_delay": True}, {"maxrate": 50000}, {"jobs": 2}, {"target": "psnr=30"}):

@@ -1,0 +1,125 @@
+"""Files of rate control: of a size, a bitrate or a quality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import BinaryIO
+
+from gvcodec.api.job import Job, is_whole
+from gvcodec.api.results import Encoded
+from gvcodec.bases import q_of
+from gvcodec.container.write import container_size, one_file_suffix
+from gvcodec.errors import UsageError
+from gvcodec.media.reader import VideoReader
+from gvcodec.media.sound_coding import SoundCoder
+from gvcodec.rate.one_pass import Budget
+from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
+from gvcodec.rate.target import Target, encode_for
+from gvcodec.util.file_io import as_name
+from gvcodec.util.progress import ProgressBar
+
+#: Bytes that a container adds, about; encodes until a file has its size, and what part of it may be
+#: left over.
+_ADDED, _TRIES, _SPARE = 1000, 3, 0.02
+#: How much longer than it says a file may be.
+_LENIENT = 1.05
+
+
+def encode_rated(job: Job, rate: Budget | Target, output: BinaryIO, bar: ProgressBar) -> Encoded:
+    """Raises `UsageError` with the smallest possible size, or the best possible quality, where that
+    is not enough."""
+    suffix = one_file_suffix(as_name(job.output))
+    # A .webm leaves out what it does not take, and has room for pictures then.
+    if isinstance(rate, Budget) and suffix != ".webm":
+        with job.open() as source:
+            _refuse_early(source, rate)
+    if isinstance(rate, Target):
+        whole = replace(job.input_options, scale=None)
+        original = replace(job, input_options=whole).open
+
+        def encode(most: float | None) -> Fitted:
+            wanted = replace(rate, most_bytes=most)
+            return encode_for(job.open, job.config, wanted, bar, bar, original)
+
+        fitted = _fit_container(suffix, rate.most_bytes, encode, fills=False)
+    else:
+
+        def encode(most: float | None) -> Fitted:
+            wanted = rate if most is None else Budget(size=most)
+            return encode_to(job.open, job.config, wanted, bar, bar, is_file=not suffix)
+
+        bounds = "" if rate.bpp is not None else suffix
+        fitted = _fit_container(bounds, rate.size, encode, fills=True)
+    output.write(fitted.coded.data)
+    source_bytes: int | None = None
+    if is_whole(job):
+        with job.open() as source:
+            source_bytes = source.size
+    return replace(_describe(fitted, rate), source_bytes=source_bytes)
+
+
+def _refuse_early(source: VideoReader, rate: Budget) -> None:
+    """Raises `UsageError` where copied sound alone takes more than the budget: reads the file, but
+    decodes nothing. Sound that is coded anew is known after the first pass."""
+    if rate.bpp is not None or isinstance(source.tracks, SoundCoder):
+        return
+    limit = rate.size
+    if limit is None and source.expected is not None:
+        # An estimate: the passes know better.
+        limit = _LENIENT * rate.file_bytes(source.format, source.expected, 0)
+    if limit is not None:
+        refuse_sound(limit, source.measure_tracks())
+
+
+def _fit_container(
+    suffix: str, limit: float | None, encode: Callable[[float | None], Fitted], fills: bool
+) -> Fitted:
+    """Encode so that the file, with what its container adds and leaves out, has at most `limit`
+    bytes; None: as the first stream has to. `fills`: and few less."""
+    if not suffix or (limit is None and not fills):
+        return encode(limit)
+    added, passes = _ADDED, 0
+    best: Fitted | None = None
+    for _ in range(_TRIES):
+        refused: TooSmallError | None = None
+        try:
+            fitted = encode(None if limit is None else max(1.0, limit - added))
+        except TooSmallError as error:
+            if error.smallest is None:
+                raise
+            refused, fitted = error, error.smallest
+        limit = int((fitted.limit or 0) if limit is None else limit)
+        passes += fitted.passes
+        size, copied = container_size(fitted.coded.data, suffix)
+        added = size - len(fitted.coded.data)
+        if size <= limit and (best is None or len(fitted.coded.data) > len(best.coded.data)):
+            best = fitted
+        if refused and size > limit:
+            kinds = fitted.coded.track_kinds
+            raise TooSmallError(limit, str(size), copied, kinds, fitted) from refused
+        if size <= limit and (not fills or size >= (1 - _SPARE) * limit):
+            break
+    if best is None or limit is None:
+        raise UsageError(f"the file would be {size} bytes, more than {limit}")
+    return replace(best, passes=passes, limit=None if best.limit is None else int(limit))
+
+
+def _describe(fitted: Fitted, rate: Budget | Target) -> Encoded:
+    coded, target = fitted.coded, rate if isinstance(rate, Target) else None
+    sound = (coded.track_bytes, coded.track_packets, coded.track_kinds)
+    return Encoded(
+        len(coded.frame_bytes),
+        len(coded.data),
+        tuple(coded.notes),
+        coded.format,
+        coded.psnr_y,
+        sound if coded.track_packets else None,
+        fitted.passes,
+        q=q_of(coded.base, fitted.base_q),
+        limit=fitted.limit,
+        reached=target and target.with_values(fitted.values),
+        wanted=target,
+        seconds=coded.seconds,
+        incomplete=coded.incomplete,
+    )
