@@ -147,12 +147,8 @@ def look(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of frames by themselves: tokens (F, W, K, C), the encoder's outputs and the keys of its last
     local layer (F, W, K, D)."""
-    found = []
-    for planes in frames:
-        values, features = tokenizer.encode([planes])
-        assert tokenizer.model.features is not None
-        found.append((values[0], features[0], tokenizer.model.features.keys[0].numpy()))
-    values, features, keys = map(np.stack, zip(*found, strict=True))
+    found = [tokenizer.encode([planes]) for planes in frames]
+    values, features, keys = (np.concatenate(part) for part in zip(*found, strict=True))
     return values, features, keys
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gvcodec.errors import GvcodecError
 
-WHAT = "gvc1d.codec gvc1d.export gvc1d.paper_form gvc1d.parts gvc1d.shards gvc1d.titok "
+WHAT = "gvc1d.codec gvc1d.export gvc1d.paper_form gvc1d.parts gvc1d.shards "
 WHAT += "lp_comp material painter perceptual router summary summary_material tokens"
 
 

@@ -21,11 +21,9 @@ The paper's own form (torch): `paper`, with a map of its own.
 Tokens of single pictures, which search, router and condensed sets read:
 
     tokenizer      pictures to tokens and back; weights and configuration on disk
-    config         sizes of a network: `SMALL` (shipped), `LARGE` (the paper's)
-    token_network  the whole network: context, encoder, decoder, rounding, training's price of bits
+    config         sizes of a network
+    token_network  the network: encoder, decoder, steps, training's price of bits
     picture        4:2:0 planes as tensors; `blocks`: windows, regions, their cosine transform
-    layers         stack of transformer layers; `transformer`: attention in windows and across them
+    transformer    attention in windows and across them
     direct         patterns that tokens stand for from the start
-    buffer         short-term context: the last frame's features and picture, moved by block motion
-    memory         long-term context: a few vectors a window; `scenes`: its direct path
 """

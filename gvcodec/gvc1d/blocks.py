@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.config import TokenizerConfig
 
 
 def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
@@ -20,15 +20,6 @@ def lowest(count: int, above: float = -1.0) -> list[tuple[int, int]]:
     )  # a quarter of a ring has π/4 of its square
     pairs = [(u, v) for u in range(most) for v in range(most) if math.hypot(u, v) > above]
     return sorted(pairs, key=lambda p: (p[0] ** 2 + p[1] ** 2, p))[:count]
-
-
-#: Period of the direct path's phases in which regions' patterns code chroma.
-CHROMA_EVERY = 4
-
-
-def is_chroma(phase: int) -> bool:
-    """Whether regions' patterns code chroma in this phase."""
-    return phase % CHROMA_EVERY == CHROMA_EVERY - 1
 
 
 def region_grid(tokens: int) -> tuple[int, int]:
@@ -74,20 +65,6 @@ def plane(x: Tensor, columns: int) -> Tensor:
     return x.reshape(b, c, (n // columns) * h, columns * w)
 
 
-def windows_of(field: Tensor, grid: tuple[int, int]) -> Tensor:
-    """A map with one place a region, `[B, C, h, w]` → `[B, windows, regions, C]`."""
-    b, c, h, w = field.shape
-    x = field.view(b, c, h // grid[0], grid[0], w // grid[1], grid[1]).permute(0, 2, 4, 3, 5, 1)
-    return x.reshape(b, -1, grid[0] * grid[1], c)
-
-
-def field_of(regions: Tensor, grid: tuple[int, int], across: int) -> Tensor:
-    """The inverse, `across` windows in a row."""
-    b, w, _, c = regions.shape
-    field = regions.view(b, w // across, across, *grid, c).permute(0, 5, 1, 3, 2, 4)
-    return field.reshape(b, c, (w // across) * grid[0], across * grid[1])
-
-
 def take(x: Tensor, at: list[tuple[int, int]]) -> Tensor:
     """Coefficients `[…, f, f]` at those places, `[…, count]`."""
     return x.flatten(-2)[..., [u * x.shape[-1] + v for u, v in at]]
@@ -100,12 +77,7 @@ def place(x: Tensor, at: list[tuple[int, int]], highest: int) -> Tensor:
     return flat.index_copy(-1, index, x).unflatten(-1, (highest, highest))
 
 
-def spread(x: Tensor, times: int) -> Tensor:
-    """Each sample of `[B, C, h, w]` as a square of `times`²."""
-    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
-
-
-def token_regions(config: GVC1DConfig) -> Tensor:
+def token_regions(config: TokenizerConfig) -> Tensor:
     """`[tokens, side²]` bool: the patches of each token's region. The first half is a pyramid of
     1, 2, 4, … regions and once more the whole window; the second half is its last level."""
     side, half = config.side, config.tokens // 2

@@ -1,4 +1,4 @@
-"""Sizes of a GVC1D network. A configuration is a JSON file beside the weights."""
+"""Sizes of the tokenizer of pictures: a JSON text in its weight file."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ class Transformer:
     globals: int = 1
 
 
+#: Fields of files from when the network restored frames of a base too, with the values that a
+#: network of single pictures can have; None: any.
+_EARLIER: dict[str, Any] = {"buffer": None, "phases": None, "head": "conv", "direct": True}
+_EARLIER |= {"titok": False}
+
+
 @dataclass(frozen=True, slots=True)
-class GVC1DConfig:
+class TokenizerConfig:
     """All of a network, since a file holds it as one record. `window`: side of a window in luma
     samples, `patch`: side of a patch. A window has `tokens` tokens of `channels` integers.
-    `memory`: vectors of the 1-D memory a window, read by `queries` learned queries; 0 = none.
-    `buffer`: whether the last frame is context. `head`: "conv" = a convolutional head of
-    `head_width` channels and `head_blocks` residual blocks at a quarter of
-    the resolution, "pixels" = one linear map a patch (TA-TiTok). `direct`: tokens begin with
-    fixed patterns (`gvcodec.gvc1d.direct`), which become finer over `phases` frames: frame
-    t of a GOP is in phase t modulo `phases`. `rates`: quantiser step sizes, fine to coarse;
-    `step`: the step of rate 0, in orthonormal coefficients of 8-bit samples. `titok`: parts that
-    only published TA-TiTok weights have (class token, plain attention)."""
+    `memory`: vectors of a 1-D memory at the beginning of a video, read by `queries` learned
+    queries. `head_width` channels and `head_blocks` residual blocks of the decoder's convolutional
+    head at a quarter of the resolution. `rates`: quantiser step sizes, fine to coarse; `step`: the
+    step of rate 0, in orthonormal coefficients of 8-bit samples."""
 
     encoder: Transformer = Transformer(160, 5, 2, 2)
     decoder: Transformer = Transformer(160, 5, 2, 2)
@@ -42,24 +44,17 @@ class GVC1DConfig:
     channels: int = 16
     memory: int = 8
     queries: int = 8
-    buffer: bool = True
-    head: str = "conv"
     head_width: int = 48
     head_blocks: int = 2
-    direct: bool = True
-    phases: int = 1
     rates: int = 8
     step: float = 48.0
-    titok: bool = False
 
     def __post_init__(self) -> None:
         for part in (self.encoder, self.decoder):
             if part.width % part.heads:
                 raise MediaError(f"width {part.width} is no multiple of {part.heads} heads")
-        if self.window % self.patch or self.patch % 4 or self.head not in ("conv", "pixels"):
+        if self.window % self.patch or self.patch % 4:
             raise MediaError("windows hold whole patches, patches are multiples of 4 samples")
-        if not 1 <= self.phases <= 16:
-            raise MediaError("patterns have 1 to 16 phases")
         if self.tokens & (self.tokens - 1) or not 8 <= self.tokens <= 256 or self.channels < 8:
             raise MediaError("a window has 8, 16, 32, … 256 tokens of at least 8 channels")
 
@@ -73,29 +68,20 @@ class GVC1DConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> GVC1DConfig:
-        """Raises `MediaError` for what is no configuration."""
+    def from_json(text: str) -> TokenizerConfig:
+        """Raises `MediaError` for what is no configuration of single pictures."""
         try:
             values: dict[str, Any] = json.loads(text)
-            known = {field.name for field in fields(GVC1DConfig)}
+            for name, only in _EARLIER.items():
+                value = values.pop(name, only)
+                if only is not None and value != only:
+                    raise ValueError(f"{name} is {value}")
+            known = {field.name for field in fields(TokenizerConfig)}
             if unknown := set(values) - known:
                 raise ValueError(f"unknown field {min(unknown)}")
             for name in ("encoder", "decoder"):
                 if name in values:
                     values[name] = Transformer(**values[name])
-            return GVC1DConfig(**values)
+            return TokenizerConfig(**values)
         except (ValueError, TypeError, AttributeError) as error:
-            raise MediaError(f"no configuration of GVC1D: {error}") from None
-
-
-#: Trained from this repository and shipped: 6 M parameters, about 25 kMAC a luma sample.
-SMALL = GVC1DConfig(phases=16)
-#: The paper's: ViT-B encoder, ViT-L decoder, 32 × 16 latents; begins with TA-TiTok BL32-VAE.
-LARGE = GVC1DConfig(
-    encoder=Transformer(768, 12, 4, 3),
-    decoder=Transformer(1024, 16, 8, 3),
-    head="pixels",
-    direct=False,
-    step=0.25,
-    titok=True,
-)
+            raise MediaError(f"no configuration of the tokenizer: {error}") from None

@@ -25,9 +25,6 @@ class Picture(NamedTuple):
     y: Tensor
     uv: Tensor
 
-    def detach(self) -> Picture:
-        return Picture(self.y.detach(), self.uv.detach())
-
     def __add__(self, other: object) -> Picture:
         assert isinstance(other, Picture)
         return Picture(self.y + other.y, self.uv + other.uv)
@@ -55,30 +52,6 @@ def from_planes(frames: list[Planes], device: str | torch.device = "cpu") -> Pic
     height, width = 2 * uv.shape[2], 2 * uv.shape[3]
     y = F.pad(y, (0, width - y.shape[3], 0, height - y.shape[2]), mode="replicate")
     return Picture(y.to(device), uv.to(device))
-
-
-def to_planes(picture: Picture, height: int, width: int, bit_depth: int = 8) -> list[Planes]:
-    """Planes of `height` × `width` luma samples; 8-bit sources get 8-bit samples, shifted."""
-    unit = 4 if bit_depth == 8 else 1
-    top = 255 * 4 if bit_depth == 8 else 1023
-    y, uv = (
-        torch.floor(plane.detach().float() * (PEAK / unit) + 0.5).mul(unit).clamp(0, top)
-        for plane in picture
-    )
-    luma = y[:, 0, :height, :width].cpu().numpy().astype(np.uint16)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    chroma = uv[:, :, :rows, :columns].cpu().numpy().astype(np.uint16)
-    return [(a, c[0], c[1]) for a, c in zip(luma, chroma, strict=True)]
-
-
-def from_rgb(rgb: Tensor) -> Picture:
-    """RGB `[B, 3, H, W]` in 0…1 as BT.601 planes of limited range, as `to_rgb` reads them."""
-    kr, kb = 0.299, 0.114
-    luma = kr * rgb[:, 0] + (1 - kr - kb) * rgb[:, 1] + kb * rgb[:, 2]
-    u, v = (rgb[:, 2] - luma) / (2 * (1 - kb)), (rgb[:, 0] - luma) / (2 * (1 - kr))
-    y = (luma * 219 + 16) / 255
-    uv = F.avg_pool2d(torch.stack([u, v], 1), 2) * (224 / 255) + 128 / 255
-    return Picture(y[:, None], uv)
 
 
 def pad(picture: Picture, window: int) -> Picture:

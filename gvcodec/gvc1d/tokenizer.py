@@ -1,4 +1,4 @@
-"""Latent tokens of single pictures, without any context: what search and condensed sets use.
+"""Latent tokens of single pictures: what search and condensed sets use.
 
 tokenizer = Tokenizer()
 tokens = tokenizer.encode([planes, …])       # values [N, W, K, C], features [N, W, K, D]
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gvcodec.errors import MediaError, NewerModelError
-from gvcodec.gvc1d.config import GVC1DConfig
+from gvcodec.gvc1d.config import TokenizerConfig
 from gvcodec.gvc1d.picture import crop, from_planes, pad
 from gvcodec.models import GVC1D_SMALL, read_arrays, read_weights, save_weights
 from gvcodec.types import Planes
@@ -33,7 +33,7 @@ def save_model(model: TokenNetwork, path: Path) -> None:
     save_weights(weights, path, {"config": model.config.to_json()})
 
 
-def read_config(path: Path) -> GVC1DConfig:
+def read_config(path: Path) -> TokenizerConfig:
     """Raises `NewerModelError` for a configuration of later networks, `MediaError` for a file
     without one."""
     try:
@@ -43,7 +43,7 @@ def read_config(path: Path) -> GVC1DConfig:
     if not text:
         raise MediaError(f"{path}: not a model of gvc1d (no configuration in it)")
     try:
-        return GVC1DConfig.from_json(text)
+        return TokenizerConfig.from_json(text)
     except MediaError as error:
         # Streams name a model by its hash: nothing in it is damaged.
         raise NewerModelError(f"{path}: {error}") from None
@@ -63,9 +63,8 @@ def _load(path: Path, changed: int, device: str, fast: bool) -> TokenNetwork:
 
     model = TokenNetwork(read_config(path))
     try:
-        weights = {name: tensor.float() for name, tensor in read_weights(path).items()}
-        model.load_state_dict(weights)
-    except (RuntimeError, OSError, ValueError) as error:
+        model.load({name: tensor.float() for name, tensor in read_weights(path).items()})
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
         raise MediaError(f"{path}: not a model of gvc1d ({str(error).splitlines()[0]})") from None
     model.fast = fast
     return model.eval().requires_grad_(False).to(device)
@@ -76,11 +75,12 @@ _BATCH = 8
 
 
 class Tokens(NamedTuple):
-    """Of N pictures with W windows of K tokens: `values` `[N, W, K, C]`, and `features`
-    `[N, W, K, D]` of the encoder's last layer."""
+    """Of N pictures with W windows of K tokens: `values` `[N, W, K, C]`; of the encoder `features`
+    `[N, W, K, D]`, which leave its last layer, and `keys` `[N, W, K, D]` of its last local one."""
 
     values: NDArray[np.int16]
     features: NDArray[np.float32]
+    keys: NDArray[np.float32]
 
 
 class Tokenizer:
@@ -97,17 +97,14 @@ class Tokenizer:
     @torch.no_grad()
     def encode(self, pictures: Sequence[Planes]) -> Tokens:
         """Of pictures of one size, 10 bits."""
-        values, features = [], []
+        parts = []
         for first in range(0, len(pictures), _BATCH):
             part = list(pictures[first : first + _BATCH])
             source = pad(from_planes(part, self.device), self.model.config.window)
-            height, width = source.y.shape[2:]
-            context = self.model.context(None, None, None, (len(part), height, width))
-            y = self.model.analyse(source, context, self.rate).round()
-            assert self.model.features is not None
-            values.append(y.short().cpu().numpy())
-            features.append(self.model.features.slots.float().cpu().numpy())
-        return Tokens(np.concatenate(values), np.concatenate(features))
+            y, features = self.model.analyse(source, self.rate)
+            found = (y.round().short(), features.slots.float(), features.keys.float())
+            parts.append([x.cpu().numpy() for x in found])
+        return Tokens(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def decode(
         self, values: Tensor | NDArray[np.int16], width: int, height: int
@@ -116,13 +113,12 @@ class Tokenizer:
         `[N, W, K, C]`; differentiable."""
         tokens = torch.as_tensor(values).to(self.device).float()
         window = self.model.config.window
-        size = len(tokens), height + -height % window, width + -width % window
-        context = self.model.context(None, None, None, size)
-        picture, _ = self.model.synthesise(tokens, context, self.rate)
+        size = height + -height % window, width + -width % window
+        picture = self.model.synthesise(tokens, *size, self.rate)
         return crop(picture, height + height % 2, width + width % 2)
 
     def bits(self, values: Tensor | NDArray[np.int16]) -> Tensor:
         """What training pays for tokens, `[N, W]`; differentiable. Files are coded tighter."""
         tokens = torch.as_tensor(values).to(self.device).float()
         rate = torch.full((len(tokens),), self.rate, device=tokens.device)
-        return self.model.prior(tokens, None, rate, (False, False))
+        return self.model.prior(tokens, rate)

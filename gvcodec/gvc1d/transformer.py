@@ -97,16 +97,16 @@ class LocalAttention(Block):
     `first + tokens`) and the patches of their own regions attract each other: a learned amount,
     1.5 at the beginning, is added to their logits."""
 
-    def __init__(self, width: int, heads: int, plain: bool = False) -> None:
-        super().__init__(width, heads, 1.0 if plain else 0.3, plain)
-        self.attraction = None if plain else nn.Parameter(torch.full((heads, 1, 1), 1.5))
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.attraction = nn.Parameter(torch.full((heads, 1, 1), 1.5))
 
     def forward(  # type: ignore[override]
         self, x: Tensor, near: Tensor | None = None
     ) -> Tensor:
         """`near` `[S, S]`: 1 where a slot and a patch belong together, else 0."""
         b, w, s, d = x.shape
-        bias = None if near is None or self.attraction is None else self.attraction * near
+        bias = None if near is None else self.attraction * near
         windows = x.reshape(b * w, s, d)
         if torch.is_grad_enabled():
             return super().forward(windows, None, bias).view(b, w, s, d)
@@ -121,8 +121,8 @@ class GlobalAttention(Block):
     which slots cease to see each other and a direction in which it looks first: without either a
     slot cannot tell the window to its left from the one above."""
 
-    def __init__(self, width: int, heads: int, scale: float = 0.3) -> None:
-        super().__init__(width, heads, scale)
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
         ways = torch.tensor([(0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 0.0)])
         #: A window's distance lowers logits by `far`, logits rise by `way` in its direction.
         self.far = nn.Parameter(torch.full((heads,), 3.0))

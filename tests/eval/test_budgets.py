@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from eval import budgets
-from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+from gvcodec.gvc1d.config import TokenizerConfig, Transformer
 from gvcodec.gvc1d.tokenizer import save_model
 from tests.clips import make_clip
 from tests.gvc1d.models import make_model
@@ -31,7 +31,9 @@ def test_the_oracle_is_the_best_of_all_combinations(total: int) -> None:
 def test_no_arm_beats_the_oracle_at_equal_tokens(tmp_path) -> None:
     """Windows decoded by a network of random weights, whose direct path knows pictures."""
     sizes = Transformer(32, 2, 1, 1)
-    save_model(make_model(GVC1DConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m")
+    save_model(
+        make_model(TokenizerConfig(sizes, sizes, head_width=8, head_blocks=1)), tmp_path / "m"
+    )
     frames = make_clip(*budgets.SIZE, 2)
     rows = {row["budgets"]: row for row in budgets.window_rows(frames, 6, str(tmp_path / "m"))}
     assert {"uniform", "elbo", "uniqueness", "uniqueness of keys", "oracle"} <= set(rows)

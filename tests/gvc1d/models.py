@@ -1,17 +1,17 @@
-"""Networks of GVC1D that tests make: small, of random weights."""
+"""Networks of the tokenizer that tests make: small, of random weights."""
 
 import torch
 
-from gvcodec.gvc1d.config import GVC1DConfig, Transformer
+from gvcodec.gvc1d.config import TokenizerConfig, Transformer
 from gvcodec.gvc1d.picture import Picture
 from gvcodec.gvc1d.token_network import TokenNetwork
 
 _SIZES = {"window": 64, "tokens": 8, "memory": 2, "queries": 2}
-_SIZES |= {"head_width": 8, "head_blocks": 1, "phases": 2}
-TINY = GVC1DConfig(Transformer(32, 2, 1, 1), Transformer(32, 2, 1, 1), **_SIZES)
+_SIZES |= {"head_width": 8, "head_blocks": 1}
+TINY = TokenizerConfig(Transformer(32, 2, 1, 1), Transformer(32, 2, 1, 1), **_SIZES)
 
 
-def make_model(config: GVC1DConfig = TINY, seed: int = 0) -> TokenNetwork:
+def make_model(config: TokenizerConfig = TINY, seed: int = 0) -> TokenNetwork:
     torch.manual_seed(seed)
     return TokenNetwork(config).eval()
 

@@ -1,31 +1,25 @@
-"""The network: shapes, contexts, what it knows and what it must not."""
+"""The tokenizer of pictures: parts, sizes, weights on disk, and what its integers stand for."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from gvcodec.errors import MediaError, WrongModelError
-from gvcodec.gvc1d.config import LARGE, SMALL, GVC1DConfig, Transformer
-from gvcodec.gvc1d.picture import (
-    Picture,
-    crop,
-    from_planes,
-    join,
-    pack,
-    pad,
-    split,
-    to_planes,
-    unpack,
-)
-from gvcodec.gvc1d.token_network import TokenNetwork, round_latent
+from gvcodec.errors import MediaError, NewerModelError, WrongModelError
+from gvcodec.gvc1d.blocks import cosines, lowest, region_grid, token_regions
+from gvcodec.gvc1d.config import TokenizerConfig
+from gvcodec.gvc1d.direct import DirectPath
+from gvcodec.gvc1d.picture import grey, join, pack, split, unpack
+from gvcodec.gvc1d.token_network import StepSizes
 from gvcodec.gvc1d.tokenizer import Tokenizer, load_model, read_config, save_model
 from gvcodec.gvc1d.transformer import GlobalAttention, LocalAttention, bound
+from gvcodec.models import GVC1D_SMALL, save_weights
 from tests.gvc1d.models import TINY, make_model, smooth_picture
-from training.gvc1d.titok import load_titok, random_titok
+
+SHIPPED = TokenizerConfig()
 
 
 def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -34,16 +28,6 @@ def _planes(width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
     shapes = ((height, width), half, half)
     y, u, v = (rng.integers(64, 900, s, dtype=np.uint16) & 0x3FC for s in shapes)
     return y, u, v
-
-
-@pytest.mark.parametrize("size", [(64, 48), (63, 47), (1, 1)])
-def test_planes_come_back(size: tuple[int, int]) -> None:
-    planes = _planes(*size)
-    picture = pad(from_planes([planes]), 64)
-    assert picture.y.shape == (1, 1, 64, 64) and picture.uv.shape == (1, 2, 32, 32)
-    height, width = size[1], size[0]
-    back = to_planes(crop(picture, height + height % 2, width + width % 2), height, width)[0]
-    assert all(np.array_equal(a, b) for a, b in zip(planes, back, strict=True))
 
 
 def test_windows_and_patches_are_undone() -> None:
@@ -55,14 +39,13 @@ def test_windows_and_patches_are_undone() -> None:
 
 
 def test_configuration_survives_json_and_refuses_nonsense() -> None:
-    assert GVC1DConfig.from_json(LARGE.to_json()) == LARGE
+    assert TokenizerConfig.from_json(TINY.to_json()) == TINY
+    assert read_config(GVC1D_SMALL.find()) == SHIPPED
     for text in ("[]", '{"colour": 3}', '{"tokens": 31}', '{"encoder": {"width": 5}}', "{"):
         with pytest.raises(MediaError):
-            GVC1DConfig.from_json(text)
-
-
-def test_small_is_of_the_size_it_says() -> None:
-    assert 4e6 < sum(p.numel() for p in TokenNetwork(SMALL).parameters()) < 8e6
+            TokenizerConfig.from_json(text)
+    with pytest.raises(MediaError, match="head is pixels"):  # of networks that coded video
+        TokenizerConfig.from_json('{"head": "pixels"}')
 
 
 def test_branches_are_bounded() -> None:
@@ -82,73 +65,17 @@ def test_local_attention_stays_in_its_window_and_global_crosses() -> None:
     assert not torch.allclose(across(x)[:, 0], across(changed)[:, 0])
 
 
-def test_the_decoder_needs_nothing_that_is_not_sent() -> None:
-    """Tokens, what is shown and the motion give the encoder's pictures, bit for bit."""
-    model = make_model()
-    state = other = None
-    for t in range(3):
-        source, shown = smooth_picture(64, 64, seed=t), smooth_picture(64, 64, seed=50 + t)
-        with torch.no_grad():
-            context = model.context(shown, state)
-            tokens = round_latent(model.analyse(source, context, 2))
-            picture, state = model.synthesise(tokens, context, 2)
-            again, other = model.synthesise(tokens.short().float(), model.context(shown, other), 2)
-        assert torch.equal(picture.y, again.y) and torch.equal(picture.uv, again.uv)
-
-
-def test_context_changes_the_picture_and_may_be_missing() -> None:
-    model = make_model()
-    source, shown = smooth_picture(64, 64), smooth_picture(64, 64, seed=5)
-    tokens = torch.zeros(1, 1, TINY.tokens, TINY.channels)
-    with torch.no_grad():
-        _, state = model.synthesise(tokens, model.context(shown, None), 0)
-        first, _ = model.synthesise(tokens, model.context(shown, None), 0)
-        later, _ = model.synthesise(tokens, model.context(shown, state), 0)
-        without = state._replace(memory=None)
-        forgotten, _ = model.synthesise(tokens, model.context(shown, without), 0)
-        alone, _ = model.synthesise(tokens, model.context(None, None, None, (1, 64, 64)), 0)
-    assert not torch.equal(first.y, later.y) and not torch.equal(later.y, forgotten.y)
-    assert abs(float(alone.y.mean()) - 0.5) < 0.1 and source.y.shape == alone.y.shape
-
-
-def test_buffer_and_memory_can_be_left_out() -> None:
-    model = make_model(replace(TINY, memory=0, buffer=False))
-    shown = smooth_picture(64, 64)
-    tokens = torch.ones(1, 1, TINY.tokens, TINY.channels)
-    with torch.no_grad():
-        _, state = model.synthesise(tokens, model.context(shown, None), 0)
-        assert state.memory is None
-        for base in (shown, None):
-            context = model.context(base, state, size=(1, 64, 64))
-            assert context.known == (base is not None, False) and context.features is None
-            assert float(context.added.y.abs().max()) == 0
-
-
-def test_motion_carries_what_tokens_added() -> None:
-    model = make_model()
-    shown = Picture(torch.full((1, 1, 64, 64), 0.5), torch.full((1, 2, 32, 32), 0.5))
-    tokens = torch.zeros(1, 1, TINY.tokens, TINY.channels)
-    tokens[0, 0, 0, :4] = 5
-    with torch.no_grad():
-        _, state = model.synthesise(tokens, model.context(shown, None), 7)
-        moved = model.context(shown, state, torch.full((1, 2, 4, 4), 16, dtype=torch.int16))
-        still = model.context(shown, state)
-    a, b = moved.added.y[0, 0], still.added.y[0, 0]
-    assert b.abs().max() > 0 and torch.allclose(a[:32, :32], b[16:48, 16:48], atol=1e-6)
-
-
 def test_finer_rates_take_more_bits_and_come_nearer() -> None:
-    model = make_model(SMALL)
+    path, steps, none = DirectPath(SHIPPED), StepSizes(SHIPPED), grey(1, 256, 256, torch.zeros(1))
     source = smooth_picture(256, 256, seed=1)
     rows = []
     with torch.no_grad():
-        context = model.context(None, None, None, (1, 256, 256))
         for rate in (0, 4, 7):
-            tokens = round_latent(model.analyse(source, context, rate))
-            scaled = tokens * model.steps(torch.tensor([rate]))
-            added = model.direct.synthesise(scaled, context.picture)
-            error = (context.picture.y + added.y - source.y).square().mean()
-            rows.append((float(tokens.abs().sum()), float(error)))
+            step = steps(torch.tensor([rate]))
+            values = (path.analyse(source - none) / step).round()
+            made = none + path.synthesise(values * step, 1)
+            error = float((made.y - source.y).square().mean())
+            rows.append((float(values.abs().sum()), error))
     assert rows[0][0] > rows[1][0] > rows[2][0] and rows[0][1] < rows[1][1] < rows[2][1]
 
 
@@ -164,55 +91,75 @@ def test_weights_on_disk(tmp_path: Path) -> None:
         load_model(tmp_path / "bytes")
     with pytest.raises(WrongModelError, match="the tokenizer of pictures is missing"):
         load_model(tmp_path / "none")
+    weights = dict(model.state_dict())
+    del weights["decoder.mask_token"]
+    save_weights(weights, tmp_path / "less.safetensors", {"config": TINY.to_json()})
+    with pytest.raises(MediaError, match=r"not a model of gvc1d .*decoder\.mask_token"):
+        load_model(tmp_path / "less.safetensors")
+    save_weights(weights, tmp_path / "later.safetensors", {"config": '{"colour": 3}'})
+    with pytest.raises(NewerModelError, match="unknown field colour"):
+        load_model(tmp_path / "later.safetensors")
 
 
 def test_the_tokenizer_of_pictures(tmp_path: Path) -> None:
     save_model(make_model(), tmp_path / "a.safetensors")
     tokenizer = Tokenizer(tmp_path / "a.safetensors")
     tokens = tokenizer.encode([_planes(70, 50, seed) for seed in range(9)])
-    assert tokens.values.shape == (9, 2, 8, 16) and tokens.features.shape == (9, 2, 8, 32)
+    assert tokens.values.shape == (9, 2, 8, 16)
+    assert tokens.features.shape == tokens.keys.shape == (9, 2, 8, 32)
     assert np.array_equal(tokenizer.encode([_planes(70, 50, 3)]).values[0], tokens.values[3])
     latent = torch.from_numpy(tokens.values[:1]).float().requires_grad_()
     luma, chroma = tokenizer.decode(latent, 70, 50)
     assert luma.shape == (1, 1, 50, 70) and chroma.shape == (1, 2, 25, 35)
     (luma.mean() + 1e-3 * tokenizer.bits(latent).sum()).backward()
     assert latent.grad is not None and latent.grad.abs().sum() > 0
+    odd = tokenizer.encode([_planes(63, 47)]).values
+    assert tokenizer.decode(odd, 63, 47)[0].shape == (1, 1, 48, 64)
 
 
-def test_titok_weights_are_read(tmp_path: Path) -> None:
-    """Names and shapes as published; the real file cannot be shipped."""
-    config = replace(LARGE, encoder=Transformer(48, 4, 2, 1), decoder=Transformer(64, 4, 2, 1))
-    model = make_model(config)
-    weights = random_titok(model, seed=4)
-    save_file(weights, tmp_path / "titok.safetensors")
-    load_titok(model, tmp_path / "titok.safetensors")
-    wanted = weights["encoder.transformer.1.attn.in_proj_weight"]
-    assert torch.equal(model.encoder.stack.local[1].attn.in_proj.weight, wanted)
-    assert torch.equal(model.encoder.out.weight, weights["encoder.conv_out.weight"][:16, :, 0, 0])
-    # Each frame codes by itself with these weights alone.
-    save_model(model, tmp_path / "large.safetensors")
-    tokens = Tokenizer(tmp_path / "large.safetensors", rate=0).encode([_planes(256, 256)])
-    assert tokens.values.shape == (1, 1, 32, 16)
-    del weights["decoder.mask_token"]
-    save_file(weights, tmp_path / "less.safetensors")
-    with pytest.raises(MediaError, match="not TA-TiTok"):
-        load_titok(model, tmp_path / "less.safetensors")
-    with pytest.raises(MediaError, match="titok = true"):
-        load_titok(make_model(), tmp_path / "titok.safetensors")
+def test_cosines_are_the_orthonormal_dct() -> None:
+    rows = cosines(16, 16)
+    assert torch.allclose(rows @ rows.T, torch.eye(16), atol=1e-5)
+    n = np.arange(16)
+    assert np.allclose(rows[3], np.sqrt(2 / 16) * np.cos(np.pi * 3 * (2 * n + 1) / 32), atol=1e-6)
 
 
-def test_titok_transformer_is_the_published_one(tmp_path: Path) -> None:
-    """A layer with published weights computes what `nn.MultiheadAttention` blocks compute."""
-    torch.manual_seed(3)
-    ours = LocalAttention(16, 4, plain=True).eval()
-    attention = torch.nn.MultiheadAttention(16, 4, batch_first=True)
-    with torch.no_grad():
-        attention.in_proj_weight.copy_(ours.attn.in_proj.weight)
-        attention.in_proj_bias.copy_(ours.attn.in_proj.bias)
-        attention.out_proj.weight.copy_(ours.attn.out_proj.weight)
-        attention.out_proj.bias.copy_(ours.attn.out_proj.bias)
-        x = torch.randn(2, 7, 16)
-        normed = ours.ln_1(x)
-        theirs = x + attention(normed, normed, normed, need_weights=False)[0]
-        theirs = theirs + ours.c_proj(torch.nn.functional.gelu(ours.c_fc(ours.ln_2(theirs))))
-        assert torch.allclose(ours(x[None])[0], theirs, atol=1e-5)
+def test_lowest_frequencies_come_first_and_only_beyond_a_radius() -> None:
+    assert lowest(4) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert lowest(2, above=1.0) == [(1, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("tokens", [8, 16, 32, 64])
+def test_regions_are_a_pyramid(tokens: int) -> None:
+    regions = token_regions(replace(SHIPPED, tokens=tokens))
+    rows, columns = region_grid(tokens)
+    assert regions.shape == (tokens, 256) and rows * columns == tokens // 2
+    assert regions[0].all() and regions[tokens // 2 - 1].all()
+    # The second half tiles the window.
+    assert (regions[tokens // 2 :].sum(0) == 1).all()
+
+
+def test_a_low_pattern_comes_back_through_one_integer() -> None:
+    path = DirectPath(TINY)
+    latent = torch.zeros(1, 1, TINY.tokens, TINY.channels)
+    latent[0, 0, 0, 1] = 400.0
+    made = path.synthesise(latent, 1)
+    assert made.y.abs().max() > 0.01 and made.uv.abs().max() == 0
+    half = TINY.tokens // 2  # patterns of regions are not at right angles to those of the window
+    assert torch.allclose(path.analyse(made)[:, :, :half], latent[:, :, :half], atol=0.5)
+
+
+def test_prefixes_of_tokens_come_nearer_and_nearer() -> None:
+    path, none = DirectPath(SHIPPED), grey(1, 256, 512, torch.zeros(1))
+    source = smooth_picture(256, 512, seed=3)
+    found = path.analyse(source - none)
+    errors: list[float] = []
+    for count in (0, 1, 4, 16, 32):
+        made = none + path.synthesise(found * (torch.arange(32) < count)[:, None], 2)
+        errors.append(float((made.y - source.y).square().mean().detach()))
+    assert all(a > b for a, b in pairwise(errors)) and errors[-1] < 0.05 * errors[0]
+
+
+def test_patterns_of_a_region_are_at_right_angles() -> None:
+    patterns = DirectPath(SHIPPED).patterns.flatten(1)
+    assert torch.allclose(patterns @ patterns.T, torch.eye(len(patterns)), atol=1e-4)
