@@ -117,7 +117,7 @@ def encode_stream(
     source raise."""
     painted: PaintedHash | None = None
     if paints and paints_exactly(encoder.header):
-        painted = PaintedHash(encoder.header, encoder.config, encoder.say_painted)
+        painted = PaintedHash(encoder.header, encoder.config, encoder._say_painted)
     writer = Writer(output, encoder.header)
     chunk = 0 if encoder.config.low_delay else CHUNK
 
@@ -415,7 +415,7 @@ class Encoder:
         self._in_force = wanted
         return Packet(Kind.FIT, wanted)
 
-    def say_painted(self, frames: int) -> None:
+    def _say_painted(self, frames: int) -> None:
         """So many frames are painted for their hash: said once no frame is coded any more."""
         if self.flushed and self.progress is not None:
             self.progress.painted(frames, self.frames)
