@@ -115,7 +115,7 @@ def _header(header: SequenceHeader) -> dict[str, Any]:
         "sar": _ratio(fmt.sar),
         "base": header.base,
         "scale": str(header.scale),
-        "q": header.q,
+        "q": header.base_q,
         "profile": header.profile,
         "level": header.level,
         "bundled": header.bundled,

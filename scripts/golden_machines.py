@@ -127,7 +127,7 @@ def vector_of(path: Path) -> bytes:
     header = reader.header
     assert header.painter_id is not None
     model = Model.load(find_model(header.painter_id, "the painter", [FOLDER / "models"]))
-    stream = condition(header.base, header.scale, header.q)
+    stream = condition(header.base, header.scale, header.base_q)
     width, height = header.format.width, header.format.height
     gops: list[tuple[bytes | None, list[int]]] = []
     fitted: bytes | None = None

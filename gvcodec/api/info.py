@@ -162,7 +162,7 @@ def facts(reader: Reader) -> Info:
         encoder=metadata.encoder_name or None,
         psnr_y=psnr_y,
         base_scale=str(header.scale),
-        q=header.q,
+        q=header.base_q,
         base_model_id=_hex(header.base_model_id),
         painter_id=_hex(header.painter_id),
         gvc1d_id=_hex(header.gvc1d_id),

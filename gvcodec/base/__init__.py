@@ -40,7 +40,6 @@ class CodedFrame:
 
     payload: bytes
     keyframe: bool
-    q: int
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ class SequenceHeader:
     format: VideoFormat
     base: str
     scale: Fraction
-    q: int
+    base_q: int
     start_pts: int = 0
     base_model_id: bytes | None = None
     painter_id: bytes | None = None
@@ -105,8 +105,8 @@ class SequenceHeader:
             raise UsageError("chroma location is 0…7 and bit depth 8 or 10")
         if self.base not in names() or self.scale not in SCALES:
             raise UsageError(f"base layer {self.base} at scale {self.scale} is unknown")
-        if not 0 <= self.q <= INDEX_END:
-            raise UsageError(f"q is 0…{INDEX_END}, not {self.q}")
+        if not 0 <= self.base_q <= INDEX_END:
+            raise UsageError(f"q is 0…{INDEX_END}, not {self.base_q}")
         for model in (self.base_model_id, self.painter_id, self.gvc1d_id):
             if model is not None and len(model) != ID_BYTES:
                 raise UsageError(f"a model id has {ID_BYTES} bytes")
@@ -180,7 +180,7 @@ class SequenceHeader:
                 encode_svar(self.start_pts),
                 bytes([colour.primaries, colour.transfer, colour.matrix, bits]),
                 _encode_ratio(fmt.sar),
-                bytes([base_of(self.base).wire, SCALES.index(self.scale), self.q]),
+                bytes([base_of(self.base).wire, SCALES.index(self.scale), self.base_q]),
                 *(i or b"" for i in (self.base_model_id, self.painter_id, self.gvc1d_id)),
             )
         )

@@ -192,7 +192,7 @@ def _code_again(
         model = str(find_model(named, f"the model of the {header.base} base layer", models))
     config = EncoderConfig(
         base=header.base,
-        base_q=header.q,
+        base_q=header.base_q,
         scale=header.scale,
         model=model,
         fit=0,

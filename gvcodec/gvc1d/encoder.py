@@ -93,7 +93,7 @@ class Gvc1dEncoder:
         if key:
             self._state = None
         payload, frame = self._code(pad(planes, self._size), cut)
-        return Coded([CodedFrame(payload, key, self._q)], [crop(frame, self._fmt)])
+        return Coded([CodedFrame(payload, key)], [crop(frame, self._fmt)])
 
     def flush(self) -> Coded:
         return Coded()

@@ -56,7 +56,7 @@ def open_painter(
     if header.painter_id is None:
         raise WrongModelError("the stream has no painter")
     checkpoint = find_model(header.painter_id, PAINTER_OF_STREAM, models)
-    stream = header.format, header.base, header.scale, header.q
+    stream = header.format, header.base, header.scale, header.base_q
     with brought_along(checkpoint):
         return VideoPainter(*stream, checkpoint, threads or os.cpu_count() or 1, look)
 
@@ -78,7 +78,7 @@ def fit_parts(
     Parts share the steps; where the first gains nothing the others are not fitted. GOPs that would
     flicker are painted less strongly (`steady`), without steps of fitting too. `progress` takes
     lines on what is found, `done` the share, 0…1, of all that is done."""
-    fmt, base, scale, q = header.format, header.base, header.scale, header.q
+    fmt, base, scale, q = header.format, header.base, header.scale, header.base_q
     fitted: dict[int, bytes] = {}
     note = ""
     if config.fits and has_torch():
@@ -116,7 +116,7 @@ def _fit(
                 header.format,
                 header.base,
                 header.scale,
-                header.q,
+                header.base_q,
                 max(1, config.steps // len(parts)),
                 progress=progress,
                 done=done and partial(_of_all, done, number - 1, len(parts)),

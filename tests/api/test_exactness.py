@@ -251,7 +251,7 @@ class Delayed:
         given, self._frames = self._frames[:count], self._frames[count:]
         numbers = range(self._given, self._given + count)
         self._given += count
-        return Coded([CodedFrame(bytes(8), number % 20 == 0, 0) for number in numbers], given)
+        return Coded([CodedFrame(bytes(8), number % 20 == 0) for number in numbers], given)
 
 
 @pytest.mark.parametrize(("base", "low_delay"), [("av1", False), ("av1", True), ("vvc", False)])

@@ -74,9 +74,9 @@ def test_the_header_holds_the_index() -> None:
     clip = make_clip(96, 80, 3)
     config = {"base": "vvc", "fit": 0, "threads": 1, "preset": 4}
     by_q = gvcodec.encode(clip, q=50, **config)
-    assert Reader(io.BytesIO(by_q)).header.q == round(index_of("vvc", 50)) != 50
+    assert Reader(io.BytesIO(by_q)).header.base_q == round(index_of("vvc", 50)) != 50
     assert gvcodec.encode(clip, base_q=index_of("vvc", 50), **config) == by_q
-    assert Reader(io.BytesIO(gvcodec.encode(clip, base_q=50, **config))).header.q == 50
+    assert Reader(io.BytesIO(gvcodec.encode(clip, base_q=50, **config))).header.base_q == 50
     with pytest.raises(UsageError, match="base_q is 0…63 here, not 64"):
         gvcodec.encode(clip, base_q=64, **config)
 

@@ -101,7 +101,7 @@ def test_any_size(codec: str, scale: Fraction, size: tuple[int, int]) -> None:
 )
 def test_made_up_payloads_are_refused(codec: str, payload: bytes) -> None:
     with pytest.raises(DamagedStreamError):
-        decode([CodedFrame(payload, True, 30)], 96, 80, codec)
+        decode([CodedFrame(payload, True)], 96, 80, codec)
 
 
 @pytest.mark.parametrize("arguments", [("vp9", 30), ("av1", 71), ("av1", -1), ("vvc", -1)])

@@ -42,7 +42,7 @@ class Raw:
     def send(self, given: Any, key: bool = False) -> Any:
         if not isinstance(given, bytes):
             data = b"".join(plane.tobytes() for plane in given)
-            return Coded([CodedFrame(data, True, 0)], [given])
+            return Coded([CodedFrame(data, True)], [given])
         samples = np.frombuffer(given, np.uint16)
         if len(samples) != sum(height * width for height, width in self.shapes):
             raise DamagedStreamError("raw frame of another size")

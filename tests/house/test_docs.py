@@ -43,7 +43,7 @@ def test_dissected_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytes.fromhex(" ".join(lines))
     reader = Reader(io.BytesIO(data))
     head = reader.header
-    assert (head.format.width, head.base, head.q) == (16, "av1", 50)
+    assert (head.format.width, head.base, head.base_q) == (16, "av1", 50)
     packets = list(reader.packets())
     assert [p.kind for p in packets if p.is_frame] == [Kind.KEY, Kind.INTER]
     assert len(data) == 133 and reader.base_hash == bytes.fromhex("ab789a698f3c4520")

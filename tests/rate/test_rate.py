@@ -347,7 +347,11 @@ def test_a_size_below_that_of_66_is_met_at_reduced_size() -> None:
     floor = coded_by(planes, config, q=66)
     fitted = fit(planes, config, size=0.92 * len(floor.data))
     header = Reader(io.BytesIO(fitted.coded.data)).header
-    assert len(fitted.coded.data) <= 0.92 * len(floor.data) and header.scale < 1 and header.q <= 63
+    assert (
+        len(fitted.coded.data) <= 0.92 * len(floor.data)
+        and header.scale < 1
+        and header.base_q <= 63
+    )
 
 
 def test_the_smallest_size_of_a_black_clip_is_not_that_of_the_coarsest_quality() -> None:

@@ -33,7 +33,7 @@ from gvcodec.base.standard.encoders import (
     written_by,
 )
 from gvcodec.base.standard.payloads import strip
-from gvcodec.bases import INDEX_END, base_of, standard_of
+from gvcodec.bases import base_of, standard_of
 from gvcodec.bitstream import SequenceHeader
 from gvcodec.config import Settled
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -46,26 +46,26 @@ _AV1_MOST = (16384, 8704)
 
 
 class StandardEncoder:
-    """Encoder of the plug. `q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes VVenC's
-    QP (12 … 48, in one thread).
+    """Encoder of the plug. `base_q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes
+    VVenC's QP (12 … 48, in one thread).
 
-    `trim` makes a change of rate that is too small for `q`: it adds to the log of lambda. `preset`
-    is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of
-    `DEFAULT_SPEED`. `params` are options of SVT-AV1 or VVenC on top, such as `for_the_eye`,
-    `maxrate` bits a second that it may take on average, 0 = no limit.
+    `trim` makes a change of rate that is too small for `base_q`: it adds to the log of lambda.
+    `preset` is that of SVT-AV1 or VVenC, 0 (slowest) … 10 or 4, None = that of `DEFAULT_SPEED`.
+    `params` are options of SVT-AV1 or VVenC on top, such as `for_the_eye`, `maxrate` bits a second
+    that it may take on average, 0 = no limit.
 
     `keyint`: frames from one keyframe to the next at most, fewer where a scene begins; 0 = only the
     first frame. Random access (hierarchical B frames, delay of up to a hundred frames) unless
     `low_delay`, then every frame comes out at once. `threads` 0 = all cores. `gop_q`: what is added
-    to `q` in each GOP, the last value in all that follow; a GOP of another quality has an encoder
-    of its own.
+    to `base_q` in each GOP, the last value in all that follow; a GOP of another quality has an
+    encoder of its own.
     """
 
     def __init__(
         self,
         fmt: VideoFormat,
         codec: str,
-        q: float,
+        base_q: float,
         keyint: int = 0,
         scale: Fraction = Fraction(1),
         low_delay: bool = False,
@@ -81,17 +81,18 @@ class StandardEncoder:
         if low_delay and not standard_of(codec).low_delay:
             raise UsageError(f"the {codec} base layer has no form of low delay")
         coarsest = base_of(codec).coarsest_full
-        if not 0 <= q <= coarsest or keyint < 0:
+        if not 0 <= base_q <= coarsest or keyint < 0:
             raise UsageError(
-                f"no {codec} base layer with q {q} and a keyframe distance of {keyint}"
+                f"no {codec} base layer with q {base_q:g} and a keyframe distance of {keyint}"
             )
         self._codec = codec
-        self._q = q
         self.written_by = written_by(codec)
         self._resampler = Resampler(fmt.width, fmt.height, scale)
         self._decoder = StandardDecoder(fmt, codec, scale, threads, low_delay)
         self._starts = GopStarts(fmt.width, fmt.height, keyint)
-        settings = Settings(q, low_delay, threads, trim, params, preset, maxrate, fmt.bit_depth)
+        settings = Settings(
+            base_q, low_delay, threads, trim, params, preset, maxrate, fmt.bit_depth
+        )
         size = self._resampler.coded_width, self._resampler.coded_height
         if codec == "av1" and (size[0] > _AV1_MOST[0] or size[1] > _AV1_MOST[1]):
             raise UsageError(
@@ -100,7 +101,7 @@ class StandardEncoder:
             )
 
         def make(offset: float) -> UnitEncoder:
-            wanted = dataclasses.replace(settings, q=min(max(q + offset, 0.0), coarsest))
+            wanted = dataclasses.replace(settings, base_q=min(max(base_q + offset, 0.0), coarsest))
             return open_encoder(codec, *size, fmt.frame_rate, fmt.colour, wanted)
 
         self._make = make
@@ -110,7 +111,7 @@ class StandardEncoder:
         self._encoder = make(self._offset)
 
     def steer(self, offset: float) -> None:
-        """From the next GOP on `offset` is added to `q`."""
+        """From the next GOP on `offset` is added to `base_q`."""
         self._zone = offset
 
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
@@ -146,7 +147,7 @@ class StandardEncoder:
         coded = Coded()
         for unit, key in units:
             payload = strip(self._codec, unit)
-            coded.packets.append(CodedFrame(payload, key, min(INDEX_END, round(self._q))))
+            coded.packets.append(CodedFrame(payload, key))
             coded.base_frames += self._decoder.send(payload, key)
         return coded
 

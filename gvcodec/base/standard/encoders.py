@@ -75,7 +75,7 @@ _NEVER = 1 << 20
 class Settings:
     """What an encoder is asked for; `StandardEncoder` says what each means."""
 
-    q: float
+    base_q: float
     low_delay: bool = False
     threads: int = 0
     trim: float = 0.0
@@ -133,7 +133,7 @@ def written_by(codec: str) -> tuple[int, ...]:
 def _preset(codec: str, settings: Settings) -> int:
     usual = SPEEDS[DEFAULT_SPEED].presets[codec][-1]
     chosen = usual if settings.preset is None else settings.preset
-    overflows = codec == "av1" and settings.bit_depth > 8 and settings.q <= _OVERFLOW_Q
+    overflows = codec == "av1" and settings.bit_depth > 8 and settings.base_q <= _OVERFLOW_Q
     return min(chosen, _OVERFLOW_PRESET) if overflows else chosen
 
 
@@ -161,7 +161,7 @@ def uses_screen_tools(preset: int, samples: int, version: Version) -> bool:
 
 def av1_options(settings: Settings, samples: int, version: Version) -> dict[str, str]:
     """Options of FFmpeg's wrapper of this version of SVT-AV1."""
-    crf = settings.q + _BEYOND * max(0.0, settings.q - _MOST_CRF)
+    crf = settings.base_q + _BEYOND * max(0.0, settings.base_q - _MOST_CRF)
     # With threads what a capped CRF makes differs from run to run.
     threads = 1 if settings.maxrate else settings.threads
     params = [f"lp={threads}"] if threads > 0 else []
@@ -196,7 +196,7 @@ def _vvc_words(settings: Settings, full_range: bool) -> list[str]:
         factors = [f"{math.exp(settings.trim):.4f}"] * _FRAME_KINDS
         params.append(f"LambdaModifier={','.join(factors)}")
     preset = _VVENC_PRESETS[_preset("vvc", settings)]
-    qp = round(_VVENC_FINEST + settings.q * _VVENC_STEP)
+    qp = round(_VVENC_FINEST + settings.base_q * _VVENC_STEP)
     words = ["-c:v", VVENC, "-preset", preset, "-qp", str(qp)]
     return [*words, "-vvenc-params", ":".join([*params, *settings.params])]
 

@@ -140,7 +140,7 @@ class PaperEncoder:
         context = None if key or cut else loop.context
         tokens = loop.tokens_of(planes, self._q, context)
         frame = Frame(self._q, context is not None, tokens)
-        packet = CodedFrame(loop.coder.encode(frame), key, self._q)
+        packet = CodedFrame(loop.coder.encode(frame), key)
         return Coded([packet], [loop.show(frame)], [frame.hashed()])
 
     def flush(self) -> Coded:
