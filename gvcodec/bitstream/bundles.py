@@ -42,31 +42,31 @@ SAMPLE = "bundles.sample"
 
 def _parse(payload: bytes) -> tuple[int, bytes, bytes]:
     """Number of OBUs of a frame, their symbols, their tails."""
-    found = _obus(payload)
-    if found is None:
+    obus = _obus(payload)
+    if obus is None:
         if len(payload) >= _MOST_SIZE:
             raise LimitError(f"a frame of {len(payload)} bytes fits no bundle")
         return 1, bytes([_RAW]) + _size_symbols(len(payload)), payload
     symbols, tails = bytearray(), bytearray()
-    for number, (kind, body) in enumerate(found):
-        last = _LAST * (number == len(found) - 1)
+    for number, (kind, body) in enumerate(obus):
+        last = _LAST * (number == len(obus) - 1)
         symbols += bytes([last | kind]) + _size_symbols(len(body)) + body[:BUNDLE_HEAD]
         tails += body[BUNDLE_HEAD:]
-    return len(found), bytes(symbols), bytes(tails)
+    return len(obus), bytes(symbols), bytes(tails)
 
 
 def _obus(payload: bytes) -> list[tuple[int, bytes]] | None:
     """Types and bodies of OBUs, None where they would not come back the same."""
     try:
-        found = parse_obus(payload)
+        obus = parse_obus(payload)
     except DamagedStreamError:
         return None
-    sized = [head + encode_var(len(body)) + body for _, head, body in found]
-    sized[-1:] = [bytes([head[0] & ~_SIZE_FLAG]) + body for _, head, body in found[-1:]]
-    plain = all(not head[0] & ~_TYPE_AND_SIZE and len(body) < _MOST_SIZE for _, head, body in found)
-    if not plain or len(found) > _MOST_OBUS_OF_FRAME or b"".join(sized) != payload:
+    sized = [head + encode_var(len(body)) + body for _, head, body in obus]
+    sized[-1:] = [bytes([head[0] & ~_SIZE_FLAG]) + body for _, head, body in obus[-1:]]
+    plain = all(not head[0] & ~_TYPE_AND_SIZE and len(body) < _MOST_SIZE for _, head, body in obus)
+    if not plain or len(obus) > _MOST_OBUS_OF_FRAME or b"".join(sized) != payload:
         return None
-    return [(kind, body) for kind, _, body in found] or None
+    return [(kind, body) for kind, _, body in obus] or None
 
 
 def _size_symbols(size: int) -> bytes:

@@ -67,9 +67,9 @@ class _Kept:
         self.data = bytearray()
 
     def read(self, size: int, /) -> bytes:
-        found = self._stream.read(size)
-        self.data += found
-        return found
+        data = self._stream.read(size)
+        self.data += data
+        return data
 
 
 class _Again(io.RawIOBase):
@@ -82,6 +82,6 @@ class _Again(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        found = self._data.read(len(buffer)) or self._rest.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+        data = self._data.read(len(buffer)) or self._rest.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

@@ -263,7 +263,7 @@ def _entries(cursor: Cursor) -> list[Entry]:
 def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
     """Type, head (which says that a size follows) and body of each OBU. The last may come without a
     size. Raises `DamagedStreamError`."""
-    found: list[tuple[int, bytes, bytes]] = []
+    obus: list[tuple[int, bytes, bytes]] = []
     cursor = Cursor(unit, "temporal unit")
     while len(cursor):
         head = cursor.uint(1)
@@ -271,10 +271,10 @@ def parse_obus(unit: bytes) -> list[tuple[int, bytes, bytes]]:
             raise DamagedStreamError("temporal unit: not an OBU")
         extension = cursor.take(1) if head & _EXTENDED else b""
         size = _leb128(cursor) if head & _SIZED else len(cursor)
-        found.append((head >> 3 & 15, bytes([head | _SIZED]) + extension, cursor.take(size)))
-        if len(found) > _MAX_OBUS:
+        obus.append((head >> 3 & 15, bytes([head | _SIZED]) + extension, cursor.take(size)))
+        if len(obus) > _MAX_OBUS:
             raise DamagedStreamError(f"temporal unit: more than {_MAX_OBUS} OBUs")
-    return found
+    return obus
 
 
 def _leb128(cursor: Cursor) -> int:

@@ -182,13 +182,13 @@ class _WholeCopy:
         whole = Whole.read(self._whole) if self._whole else None
         if whole and (whole.frames, whole.units) != (self.frames, self._hash.digest()):
             raise _ChangedError("packets between its frames are not those that were written")
-        found = hash_of_tracks((), False, True)
+        hashed = hash_of_tracks((), False, True)
         if self._tracks is not None:
             self._tracks.copy_until(None)
             self._write_tracks()
-            found = self._tracks.digest()
+            hashed = self._tracks.digest()
         self._writer.finish(self._base_hash)
-        if whole and whole.tracks != found:
+        if whole and whole.tracks != hashed:
             return "its sound or subtitles are not those that were written"
         return ""
 

@@ -83,8 +83,8 @@ class Originals:
             self._next = next(self._frames, None)
         if self._next is None or self._next.pts * self._tick >= begin + 1 / fmt.frame_rate:
             return None
-        found, self._next = self._next, next(self._frames, None)
-        return found.planes
+        frame, self._next = self._next, next(self._frames, None)
+        return frame.planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +143,12 @@ def verify(
         for frame in bar(decoder.frames_of(reader.packets()), "check", _count(source, reader)):
             if decoder.tracks:
                 decoder.tracks.waiting.clear()
-            found = None if originals is None else originals.at(frame.pts, decoder.metadata)
-            if originals is not None and found is not None:
+            source_frame = None if originals is None else originals.at(frame.pts, decoder.metadata)
+            if originals is not None and source_frame is not None:
                 seconds = float((frame.pts - first) * tick)
-                base_frames.send(originals.as_large(frame.base_frame), found, seconds)
+                base_frames.send(originals.as_large(frame.base_frame), source_frame, seconds)
                 if frame.planes is not frame.base_frame:
-                    paintings.send(originals.as_large(frame.planes), found, seconds)
+                    paintings.send(originals.as_large(frame.planes), source_frame, seconds)
         decoder.verify(reader.base_hash)
     if reader.changed:
         frames = count_noun(decoder.frames, "frame")
@@ -187,9 +187,9 @@ class _Psnr:
         self.worst: tuple[float, float] | None = None
         self._planes = [MeanPsnr() for _ in range(3)]
 
-    def send(self, found: Planes, wanted: Planes, seconds: float) -> None:
+    def send(self, shown: Planes, wanted: Planes, seconds: float) -> None:
         self.frames += 1
-        values = [psnr(left, right) for left, right in zip(found, wanted, strict=True)]
+        values = [psnr(left, right) for left, right in zip(shown, wanted, strict=True)]
         for mean, value in zip(self._planes, values, strict=True):
             mean.add(value)
         if math.isfinite(values[0]) and (self.worst is None or values[0] < self.worst[1]):

@@ -201,8 +201,8 @@ def ebml_number(cursor: Cursor, longest: int) -> tuple[int, int]:
 
 def _until_fragments(head: bytes) -> bytes:
     """An MP4 file without fragments, with which muxers of some subtitles end an empty file."""
-    found = boxes(io.BytesIO(head), 0, len(head))
-    return head[: next((start - 8 for name, start, _ in found if name == b"moof"), None)]
+    parts = boxes(io.BytesIO(head), 0, len(head))
+    return head[: next((start - 8 for name, start, _ in parts if name == b"moof"), None)]
 
 
 def _check_mp4(data: bytes, inside: bytes = b"") -> None:
@@ -237,8 +237,8 @@ def display_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
     """Width and height of the shape in which a picture is shown, not smaller than it."""
     shape = Fraction(width, height) * sar
     times = max(1, math.ceil(Fraction(height, shape.denominator)))
-    found = shape.numerator * times, shape.denominator * times
-    return found if max(found) <= _MOST else (min(_MOST, round(width * sar)), height)
+    ratio = shape.numerator * times, shape.denominator * times
+    return ratio if max(ratio) <= _MOST else (min(_MOST, round(width * sar)), height)
 
 
 def with_display_size(data: bytes, size: tuple[int, int]) -> bytes | None:

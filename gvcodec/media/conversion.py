@@ -77,7 +77,7 @@ def _read(head: bytes) -> Stored:
 
 def _inside(data: list[bytes], *names: int) -> Iterator[bytes]:
     for name in names:
-        data = [body for part in data for found, body in elements(part) if found == name]
+        data = [body for part in data for kind, body in elements(part) if kind == name]
     yield from data
 
 
@@ -242,9 +242,9 @@ class Conversion:
         return y, u, v
 
     def _orient(self, matrix: bytes | None) -> None:
-        found = (0, False) if matrix is None else rotation_of(matrix)
-        if found is not None:
-            self._turn = found
+        turn = (0, False) if matrix is None else rotation_of(matrix)
+        if turn is not None:
+            self._turn = turn
             return
         self._note("the display matrix is none of the eight orientations and is not applied")
 
@@ -300,10 +300,10 @@ class Conversion:
             raise UsageError(
                 "--color-matrix and --color-range are for YCbCr, the input is RGB and is converted"
             )
-        found = self.format.colour
-        colour = input_options.complete_colour(found)
+        stated = self.format.colour
+        colour = input_options.complete_colour(stated)
         for name in ("primaries", "transfer", "matrix"):
-            before, after = getattr(found, name), getattr(colour, name)
+            before, after = getattr(stated, name), getattr(colour, name)
             if before not in (2, after):
                 self.notes.append(f"the file says {name} {before} (H.273), {after} was asked for")
         return colour

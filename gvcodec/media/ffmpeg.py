@@ -72,8 +72,8 @@ def svt_version(program: str) -> Version:
     picture = ("-f", "lavfi", "-i", "color=s=64x64:r=1:d=1")
     ended = run_ffmpeg(program, *picture, "-c:v", SVT, "-preset", "10", "-f", "null", "-")
     _, named, text = ended.stderr.partition("SVT-AV1 Encoder Lib")
-    found = _NAMED_VERSION.search(text) if named and ended.returncode == 0 else None
-    return tuple(int(part) for part in found.groups("0")) if found else ()
+    match = _NAMED_VERSION.search(text) if named and ended.returncode == 0 else None
+    return tuple(int(part) for part in match.groups("0")) if match else ()
 
 
 def run_ffmpeg(program: str, *words: str, log: str = "3") -> subprocess.CompletedProcess[str]:

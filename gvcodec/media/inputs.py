@@ -164,10 +164,10 @@ def list_pictures(path: str) -> list[str] | None:
     begin, end = (re.escape(part.replace("%%", "%")) for part in _PATTERN.split(name))
     fitting = re.compile(f"{begin}([0-9]+){end}")
     matches = map(fitting.fullmatch, _names(folder))
-    found = [(int(match[1]), match[0]) for match in matches if match]
-    if not found:
+    numbered = [(int(match[1]), match[0]) for match in matches if match]
+    if not numbered:
         raise MediaError(f"{path}: no pictures of this name")
-    return _series(folder, found)
+    return _series(folder, numbered)
 
 
 def holds_more(path: str) -> bool:
@@ -177,8 +177,8 @@ def holds_more(path: str) -> bool:
         return False
     with open(path, "rb") as file:
         head = file.read(_HEAD)
-        if found := _PNM.match(head):
-            file.seek(found.end() + _pnm_bytes(found))
+        if match := _PNM.match(head):
+            file.seek(match.end() + _pnm_bytes(match))
             return _PNM.match(file.read(_HEAD)) is not None
         order = _TIFF.get(head[:4])
         return _has_pages(file, order) if order else head[:2] == b"\xff\xd8" and b"MPF\0" in head
@@ -199,11 +199,11 @@ def video_behind(path: str) -> bool:
         return False
 
 
-def _pnm_bytes(found: re.Match[bytes]) -> int:
-    if found[3] is None:
-        return (int(found[1]) + 7) // 8 * int(found[2])
-    samples = int(found[4]) * int(found[5]) * (3 if found[3] == b"6" else 1)
-    return samples * (1 if int(found[6]) < 256 else 2)
+def _pnm_bytes(match: re.Match[bytes]) -> int:
+    if match[3] is None:
+        return (int(match[1]) + 7) // 8 * int(match[2])
+    samples = int(match[4]) * int(match[5]) * (3 if match[3] == b"6" else 1)
+    return samples * (1 if int(match[6]) < 256 else 2)
 
 
 def _has_pages(file: BinaryIO, order: Literal["little", "big"]) -> bool:
@@ -248,9 +248,9 @@ def _in_folder(folder: str) -> list[tuple[int, str]]:
     return next(iter(series.values()))
 
 
-def _series(folder: str, found: Iterable[tuple[int, str]]) -> list[str]:
+def _series(folder: str, numbered: Iterable[tuple[int, str]]) -> list[str]:
     """Paths in order of their numbers, which may not have gaps."""
-    pictures = sorted(found)
+    pictures = sorted(numbered)
     for (before, last), (number, name) in itertools.pairwise(pictures):
         if number == before:
             raise MediaError(f"{folder or '.'}: {last} and {name} have the same number")

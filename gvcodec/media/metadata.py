@@ -108,33 +108,35 @@ class Metadata:
         """Skips fields of unknown number. Raises `DamagedStreamError`."""
         if len(payload) > MAX_PAYLOAD:
             raise DamagedStreamError(f"metadata: {len(payload)} bytes are above {MAX_PAYLOAD}")
-        found, chapters, tags = Metadata(), [], []
+        metadata, chapters, tags = Metadata(), [], []
         cursor = Cursor(payload, "metadata")
         while len(cursor):
             number = cursor.uint(1)
             field = Cursor(cursor.take(cursor.var()), "metadata")
             if number == _TITLE:
-                found = replace(found, title=_text(field))
+                metadata = replace(metadata, title=_text(field))
             elif number == _CHAPTER:
                 begin, duration = field.svar(), field.var(_MAX_TIME)
                 if abs(begin) > _MAX_TIME:
                     raise DamagedStreamError("metadata: a chapter is out of range")
                 chapters.append(Chapter(begin, begin + duration, _text(field)))
             elif number == _MASTERING:
-                found = replace(found, mastering=tuple(field.var(limit) for limit in _HIGHEST))
+                metadata = replace(
+                    metadata, mastering=tuple(field.var(limit) for limit in _HIGHEST)
+                )
             elif number == _LIGHT:
-                found = replace(found, light=(field.var(0xFFFF), field.var(0xFFFF)))
+                metadata = replace(metadata, light=(field.var(0xFFFF), field.var(0xFFFF)))
             elif number == _TAG:
                 name, _, text = _decode(field).partition("\0")
                 tags.append((printable(name), printable(text)))
             elif number == _START:
-                found = replace(found, source_start=field.svar())
+                metadata = replace(metadata, source_start=field.svar())
             elif number == _ENCODER:
                 numbers = (field.var() for _ in range(_MOST_NUMBERS) if len(field))
-                found = replace(found, encoder=tuple(numbers))
-        if abs(found.source_start) > _MAX_TIME:
+                metadata = replace(metadata, encoder=tuple(numbers))
+        if abs(metadata.source_start) > _MAX_TIME:
             raise DamagedStreamError("metadata: the start of the source is out of range")
-        return replace(found, chapters=tuple(chapters), tags=tuple(tags))
+        return replace(metadata, chapters=tuple(chapters), tags=tuple(tags))
 
     @property
     def encoder_name(self) -> str:
@@ -222,27 +224,27 @@ def metadata_of(
     """What a file and its first frame say, and a line for what does not fit in."""
     side = side_data(frame)
     texts = {name.lower(): printable(text) for name, text in container.metadata.items()}
-    found = Metadata(
+    metadata = Metadata(
         texts.get("title", ""),
         chapters_of(container),
         _mastering(side.get(number_of(Type.MASTERING_DISPLAY_METADATA), b"")),
         _light(side.get(number_of(Type.CONTENT_LIGHT_LEVEL), b"")),
         tuple((name, text) for name, text in texts.items() if text and _is_kept(name, texts)),
     )
-    found, lost = _shortened(found)
+    metadata, lost = _shortened(metadata)
     if not lost:
-        return found, []
+        return metadata, []
     names = ", ".join(lost[:_MOST_NAMED]) + (" and others" if len(lost) > _MOST_NAMED else "")
-    return found, [f"{names} left out: too long for the metadata of a file"]
+    return metadata, [f"{names} left out: too long for the metadata of a file"]
 
 
-def _shortened(found: Metadata) -> tuple[Metadata, list[str]]:
+def _shortened(metadata: Metadata) -> tuple[Metadata, list[str]]:
     """What fits into a packet, without the longest parts of what does not; names of those."""
-    parts = {"title": Metadata(found.title), "chapters": Metadata(chapters=found.chapters)}
-    parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in found.tags}
+    parts = {"title": Metadata(metadata.title), "chapters": Metadata(chapters=metadata.chapters)}
+    parts |= {f"tag {name}": Metadata(tags=((name, text),)) for name, text in metadata.tags}
     sizes = {name: len(part.pack()) for name, part in parts.items()}
     lost: list[str] = []
-    excess = len(found.pack()) - (MAX_PAYLOAD - _ENCODER_ROOM)
+    excess = len(metadata.pack()) - (MAX_PAYLOAD - _ENCODER_ROOM)
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         if excess <= 0:
             break
@@ -250,22 +252,22 @@ def _shortened(found: Metadata) -> tuple[Metadata, list[str]]:
         excess -= sizes[name]
     gone = set(lost)
     kept = replace(
-        found,
-        title="" if "title" in gone else found.title,
-        chapters=() if "chapters" in gone else found.chapters,
-        tags=tuple(tag for tag in found.tags if f"tag {tag[0]}" not in gone),
+        metadata,
+        title="" if "title" in gone else metadata.title,
+        chapters=() if "chapters" in gone else metadata.chapters,
+        tags=tuple(tag for tag in metadata.tags if f"tag {tag[0]}" not in gone),
     )
     return kept, lost
 
 
 def chapters_of(container: av.container.InputContainer) -> tuple[Chapter, ...]:
-    found = []
+    chapters = []
     for chapter in container.chapters():
         unit = Fraction(chapter["time_base"] or 0)
         begin, end = (round(time * unit / _MICRO) for time in (chapter["start"], chapter["end"]))
         if -_MAX_TIME < begin <= end < _MAX_TIME:
-            found.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
-    return tuple(found)
+            chapters.append(Chapter(begin, end, printable(chapter["metadata"].get("title", ""))))
+    return tuple(chapters)
 
 
 def _is_kept(name: str, texts: dict[str, str]) -> bool:
@@ -281,12 +283,12 @@ def number_of(kind: Type) -> int:
 
 def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
     """What goes with a frame, by FFmpeg's number of its kind; empty where PyAV cannot read it."""
-    found: dict[int, bytes] = {}
+    side: dict[int, bytes] = {}
     # PyAV frees the name of a colour profile, which FFmpeg frees again: the process would die.
     # Decoders of PNG alone give names, and their pictures are RGB or gray.
     named = frame.format.is_rgb or len(frame.format.components) < _YUV_COMPONENTS
     if named and _filtered(frame, "select", _PROFILE) is not None:
-        found[_PROFILE] = b""
+        side[_PROFILE] = b""
         frame = _without(frame, _PROFILE)
     while True:
         try:
@@ -297,19 +299,19 @@ def side_data(frame: av.VideoFrame) -> dict[int, bytes]:
         except ValueError as error:
             # PyAV has no name for some kinds (EXIF, LCEVC …): "31 is not a valid Type".
             number = int(str(error).partition(" ")[0])
-            found[number] = b""
+            side[number] = b""
             frame = _without(frame, number)
             continue
         # PyAV 19 gives keys, 18 gives what they stand for.
         listed = (part if isinstance(part, SideData) else parts[part] for part in parts)
-        return found | {number_of(data.type): bytes(data) for data in listed}
+        return side | {number_of(data.type): bytes(data) for data in listed}
 
 
 def _without(frame: av.VideoFrame, kind: int) -> av.VideoFrame:
     """The same frame without its side data of a kind (FFmpeg's number)."""
-    found = _filtered(frame, "delete", kind)
-    assert found is not None
-    return found
+    filtered = _filtered(frame, "delete", kind)
+    assert filtered is not None
+    return filtered
 
 
 def _filtered(frame: av.VideoFrame, mode: str, kind: int) -> av.VideoFrame | None:

@@ -334,8 +334,8 @@ def claims_more(file: BinaryIO, head: bytes, size: int) -> bool:
         return length is not None and at + begin + length > size
     if head[4:8] not in _BOXES:
         return False
-    found = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
-    return any(after > size and name in _NEEDED for name, _, after in islice(found, _MOST_BOXES))
+    outer = takewhile(lambda box: box[0].isalnum(), boxes(file, 0, size))
+    return any(after > size and name in _NEEDED for name, _, after in islice(outer, _MOST_BOXES))
 
 
 def _transport_packet(head: bytes) -> int:
@@ -362,10 +362,10 @@ def has_gap(file: BinaryIO, size: int) -> bool:
     at, end = 0, size
     while at < min(end, size):
         file.seek(at)
-        found = _element(file.read(_ELEMENT))
-        if found is None:
+        element = _element(file.read(_ELEMENT))
+        if element is None:
             return True
-        kind, head, length = found
+        kind, head, length = element
         if kind not in _KNOWN:
             return True
         at += head

@@ -382,30 +382,30 @@ class VideoReader:
                     self._resumed = None
             else:
                 self._skip_to = math.floor(wanted)
-        found = self._shown_at(wanted, first)
+        shown = self._shown_at(wanted, first)
         if self._resumed is None or self._resumed > wanted:
             # The keyframe before it was missed.
             self._reopen()
-            found = self._shown_at(wanted)
-        return found
+            shown = self._shown_at(wanted)
+        return shown
 
     def _shown_at(
         self, wanted: Fraction, first: tuple[av.VideoFrame, int] | None = None
     ) -> tuple[av.VideoFrame, int] | None:
         """The first frame from then on; one that stands on screen begins then."""
-        before, found = None, first or next(self._timed, None)
-        while found is not None and found[1] < wanted:
-            before, found = found, next(self._timed, None)
+        before, after = None, first or next(self._timed, None)
+        while after is not None and after[1] < wanted:
+            before, after = after, next(self._timed, None)
         if before is None:
-            return found
+            return after
         frame, begin = before
-        end = found[1] if found is not None else begin + (frame.duration or 0)
+        end = after[1] if after is not None else begin + (frame.duration or 0)
         if not stands(begin, end, wanted, 1 / self._rate / self.tick):
-            return found
-        if found is None:
+            return after
+        if after is None:
             frame.duration = end - math.ceil(wanted)
         else:
-            self._timed = itertools.chain([found], self._timed)
+            self._timed = itertools.chain([after], self._timed)
         return frame, math.ceil(wanted)
 
     def _skip(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
@@ -456,15 +456,15 @@ class VideoReader:
                     self._container.seek(begin, stream=self._stream)
                     self._restart()
             try:
-                found = next((found for found in self._timed if found[1] >= span.begin), None)
+                first = next((first for first in self._timed if first[1] >= span.begin), None)
             except MediaError as error:
                 self._opened.raise_stopped()
                 if early is None:
                     raise
                 # Demuxers of files without an index may stand anywhere after seeking.
                 raise InexactSeekError(str(error)) from error
-            if found is not None and found[1] == span.begin:
-                return found
+            if first is not None and first[1] == span.begin:
+                return first
         self._opened.raise_stopped()
         raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
 
@@ -654,12 +654,12 @@ class VideoReader:
         return last.pos + last.size + _MOST_OF_A_MARK >= size
 
     def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
-        found, notes = metadata_of(self._container, frame)
+        metadata, notes = metadata_of(self._container, frame)
         self.notes += notes
-        if found.tags:
-            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in found.tags)}")
+        if metadata.tags:
+            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in metadata.tags)}")
         begin = self.shift * self.tick
-        return found.during(begin, self._last_end(), -begin)
+        return metadata.during(begin, self._last_end(), -begin)
 
     def _last_end(self) -> Fraction | None:
         """When wanted frames end (seconds, clock of the file); None = with it."""

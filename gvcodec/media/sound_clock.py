@@ -24,8 +24,8 @@ def sample_bytes(stream: Stream) -> int:
     context = stream.codec_context
     if not isinstance(context, av.AudioCodecContext):
         return 0
-    found = _PCM.fullmatch(context.name)
-    bits = int(found[1] or 8) if found else 0
+    match = _PCM.fullmatch(context.name)
+    bits = int(match[1] or 8) if match else 0
     return bits // 8 * context.layout.nb_channels
 
 

@@ -224,13 +224,13 @@ class _Track:
                 for number, segment in enumerate(segments)
                 if number > before and abs(segment.begin - begin) < _FORWARD
             )
-            found = next(fitting, None)
-            if found is None and last:
+            match = next(fitting, None)
+            if match is None and last:
                 # The video has no such place: go on with what came before.
-                found = before, self.ends[len(self.known) - 1] + offset - begin
-            if found is None:
+                match = before, self.ends[len(self.known) - 1] + offset - begin
+            if match is None:
                 return None
-            self.known.append(found)
+            self.known.append(match)
         return self.known[part][1]
 
 

@@ -215,11 +215,11 @@ class TrackCopier(TrackWriter):
             self.changed = pts * self._clocks[index].tick
         if data:
             number, key = self._numbers[index], packet.is_keyframe
-            found = TrackPacket(number, pts, duration, data, hidden, key)
+            copied = TrackPacket(number, pts, duration, data, hidden, key)
             if self._clocks[index].is_pcm:
-                found = without_hidden(found)
-            if found.data:
-                self.send(found)
+                copied = without_hidden(copied)
+            if copied.data:
+                self.send(copied)
 
 
 class TrackReader:
@@ -267,14 +267,14 @@ class TrackReader:
     def keep(self, begin: Fraction | None, end: Fraction | None) -> None:
         """From now on packets count only within (seconds, None = no bound); `begin` becomes 0."""
         self._begin, self._end = begin, end
-        found, self.waiting = self.waiting, deque()
-        for packet in found:
+        packets, self.waiting = self.waiting, deque()
+        for packet in packets:
             self._add(packet)
 
     def drop(self, before: Fraction | None = None, since: Fraction | None = None) -> None:
         """Packets go that are over `before` a time (seconds), or that begin `since` one."""
-        found, self.waiting = self.waiting, deque()
-        for packet in found:
+        packets, self.waiting = self.waiting, deque()
+        for packet in packets:
             if since is not None and packet.pts * self.ticks[packet.track] >= since:
                 continue
             if before is None or self.shown_from(packet, before) is not None:

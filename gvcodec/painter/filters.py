@@ -51,10 +51,10 @@ class Bands:
         turned = -_filter(_filter(x, (-1, 0, 1), 0, step), (-1, 0, 1), 1, step)
         three = torch.cat([down - both, along - both, quarter - down - along + both], 1)
         self.three = three.clamp(-I.BAND, I.BAND)
-        found = torch.cat(
+        bands = torch.cat(
             [quarter - both, down - along, turned if fine else shift_right(turned, 2)], 1
         )
-        self.steered, self.low = found.clamp(-I.BAND, I.BAND), both  # N, P, Q
+        self.steered, self.low = bands.clamp(-I.BAND, I.BAND), both  # N, P, Q
 
     @property
     def iso(self) -> Tensor:
@@ -122,11 +122,11 @@ def directions(half: Tensor) -> Tensor:
     total = xx + yy + I.TENSOR_FLOOR
     k = (torch.frexp(total.double())[1].long() - 20).clamp(min=0)
     whole = total >> k
-    found = [
+    parts = [
         torch.div(((n + total) >> k) * 64 + (whole >> 1), whole, rounding_mode="floor") - 64
         for n in (xx - yy, 2 * xy)
     ]
-    return torch.cat(found, 1).to(half)
+    return torch.cat(parts, 1).to(half)
 
 
 class Requantiser(nn.Module):
@@ -182,10 +182,10 @@ class Layer(Requantiser):
     def sums(self, a: Tensor, stride: int = 1, more: Tensor | None = None) -> Tensor:
         weight, bias = self.whole()
         pad = weight.shape[2] // 2
-        found = whole(
+        products = whole(
             F.conv2d(a, weight, None if more is not None else bias, stride, pad, groups=self.groups)
         )
-        return found if more is None else found + (bias + more)[:, :, None, None]
+        return products if more is None else products + (bias + more)[:, :, None, None]
 
 
 class Block(nn.Module):
@@ -205,5 +205,5 @@ class Block(nn.Module):
         more = shift_right(condition @ self.table().T, 8)
         seen = self.depthwise.rescale(self.depthwise.sums(x, more=more))
         wide = self.expand.silu(self.expand.sums(seen.clamp(-I.MIDDLE, 127 - I.MIDDLE)))
-        found = self.project.rescale(self.project.sums(self.expand.levels(wide)))
-        return (x + found).clamp(-2047, 2047)
+        added = self.project.rescale(self.project.sums(self.expand.levels(wide)))
+        return (x + added).clamp(-2047, 2047)

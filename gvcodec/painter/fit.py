@@ -406,8 +406,8 @@ def _fit_and_offer(
                 say(f"fitting: too little gain after {LOOK} steps")
                 return
         if exponents is None and share > _FIT_SHARE:
-            payload, exponents, found = fitter.choose_steps(offers.cost, say)
-            offers.add_fitted(payload, found)
+            payload, exponents, parts = fitter.choose_steps(offers.cost, say)
+            offers.add_fitted(payload, parts)
         fitter.update(fitter.rate * max(0.1, 0.5 + 0.5 * math.cos(math.pi * share)), exponents)
         if done is not None:
             done(min(1.0, fitter.steps / steps))

@@ -63,7 +63,7 @@ def turn_all(fitted: Mapping[int, bytes], look: int) -> dict[int, bytes]:
     on to paint nothing."""
     if look == DEFAULT:
         return dict(fitted)
-    found = {0: turn_payload(None, look)}
+    payloads = {0: turn_payload(None, look)}
     for first, payload in fitted.items():
-        found[first] = payload if payload == IDENTITY else turn_payload(payload, look)
-    return found
+        payloads[first] = payload if payload == IDENTITY else turn_payload(payload, look)
+    return payloads

@@ -74,11 +74,11 @@ def _scaled(multiplier: int, shift: int, eighths: int) -> tuple[int, int]:
     """Multiplier and shift of an output that becomes 2^(eighths / 8) times as large: see
     docs/spec/painter.md."""
     product, bits = multiplier * _OCTAVE[eighths & 7], 10 - (eighths >> 3)
-    found = (product + (1 << bits - 1)) >> bits
-    while found > MOST_MULTIPLIER and shift > 1:
+    larger = (product + (1 << bits - 1)) >> bits
+    while larger > MOST_MULTIPLIER and shift > 1:
         bits, shift = bits + 1, shift - 1
-        found = (product + (1 << bits - 1)) >> bits
-    return min(found, MOST_MULTIPLIER), shift
+        larger = (product + (1 << bits - 1)) >> bits
+    return min(larger, MOST_MULTIPLIER), shift
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,16 @@ def _layers_of(blocks: int) -> list[str]:
     return ["stem", "stem2", "statistics", *inside, "view", "style", "head"]
 
 
-def _check_types(found: dict[str, NDArray[np.generic]]) -> None:
+def _check_types(arrays: dict[str, NDArray[np.generic]]) -> None:
     """Raises `KeyError` for a tensor that a file lacks, `ValueError` for one of another type."""
-    conditions = [name for name in found if name.endswith(".condition")]
+    conditions = [name for name in arrays if name.endswith(".condition")]
     types = dict.fromkeys(conditions, "condition") | {
         f"{layer}.{part}": part
         for layer in _layers_of(len(conditions))
         for part in (_TYPES if layer != "view" else ("multiplier", "shift"))
     }
     for name, part in types.items():
-        if found[name].dtype != _TYPES.get(part, np.int32):
+        if arrays[name].dtype != _TYPES.get(part, np.int32):
             raise ValueError(f"{name} is of another type")
 
 
@@ -176,30 +176,30 @@ class Model:
         """Raises `NewerModelError` for a painter of another form, `MediaError` when the file is
         missing or no painter."""
         try:
-            found, metadata = read_arrays(path)
+            arrays, metadata = read_arrays(path)
             form = json.loads(metadata["painter"]).get("form", 1)
             if form != FORM:
                 raise NewerModelError(f"{path}: a painter of form {form}, not {FORM}")
-            _check_types(found)
-            return Model.of(found)
+            _check_types(arrays)
+            return Model.of(arrays)
         except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
 
     @staticmethod
-    def of(found: dict[str, NDArray[np.generic]]) -> Model:
+    def of(arrays: dict[str, NDArray[np.generic]]) -> Model:
         """From tensors by name. Raises `KeyError`, `ValueError` for what does not fit."""
         conditions: list[Ints] = []
-        while (name := f"blocks.{len(conditions)}.condition") in found:
-            conditions.append(found[name].astype(np.int32))
+        while (name := f"blocks.{len(conditions)}.condition") in arrays:
+            conditions.append(arrays[name].astype(np.int32))
         layers = {}
         for name in _layers_of(len(conditions)):
-            if f"{name}.multiplier" not in found:
+            if f"{name}.multiplier" not in arrays:
                 continue
-            m = found[f"{name}.multiplier"].astype(np.int32)
+            m = arrays[f"{name}.multiplier"].astype(np.int32)
             none = np.zeros((len(m), 1, 1, 1), np.int8)
-            parts = [found.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
+            parts = [arrays.get(f"{name}.{part}", 0 * m + 10) for part in ("bias", "shift", "step")]
             bias, shift, step = (np.asarray(p).astype(np.int32) for p in parts)
-            weight = found.get(f"{name}.weight", none).astype(np.int8)
+            weight = arrays.get(f"{name}.weight", none).astype(np.int8)
             layers[name] = Layer(weight, bias, m, shift, step)
         model = Model(layers, conditions)
         model.check()
@@ -245,8 +245,8 @@ class Model:
             wanted[f"blocks.{i}.project"] = (c, wide, 1, 1)
             if table.shape != (c, CONDITION) or np.abs(table).max() > 65536:
                 raise ValueError(f"condition of block {i} is out of range")
-        found = {name: layer.weight.shape for name, layer in self.layers.items()}
-        if found != wanted or self.depth > 64:
+        shapes = {name: layer.weight.shape for name, layer in self.layers.items()}
+        if shapes != wanted or self.depth > 64:
             raise ValueError("layers do not fit together")
 
     def sizes(self) -> dict[str, int]:

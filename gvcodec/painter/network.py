@@ -131,7 +131,7 @@ class PainterNetwork(nn.Module):
         if x.shifts is not None:
             sums = sums + x.shifts
         style = self.style.levels(self.style.silu(sums))
-        found = self.head.rescale(self.head.sums(style))
+        steering = self.head.rescale(self.head.sums(style))
 
         def steered(size: Tensor, ratio: Tensor, most: int) -> Tensor:
             """(B, 3 scales, 3, h, w): factors of N, P, Q."""
@@ -140,12 +140,12 @@ class PainterNetwork(nn.Module):
                 [size, shift_right(size * shift_right(ratio * x.way[:, None], 6), 8)], 2
             )
 
-        gain = steered(found[:, :3], found[:, 3:6], I.MAP)
-        amplitude = steered(found[:, 6:9], found[:, 9:12], I.DETAIL)
-        keep = shift_right((found[:, 14:] + 128).clamp(0, 256) * x.trust, 1).clamp(max=I.KEEP)
+        gain = steered(steering[:, :3], steering[:, 3:6], I.MAP)
+        amplitude = steered(steering[:, 6:9], steering[:, 9:12], I.DETAIL)
+        keep = shift_right((steering[:, 14:] + 128).clamp(0, 256) * x.trust, 1).clamp(max=I.KEEP)
         keep = torch.where(x.still > 0, x.still * I.KEEP, keep)
         tint, share = upsample_maps(
-            torch.cat([found[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)
+            torch.cat([steering[:, 12:14].clamp(-I.MAP, I.MAP), keep], 1)
         ).split((2, 1), 1)
 
         def painted_scale(i: int) -> Tensor:
@@ -267,24 +267,24 @@ class PainterNetwork(nn.Module):
 
     def grids(self) -> dict[str, Tensor]:
         """What one whole number of a parameter is worth, by name, to be broadcast."""
-        found: dict[str, Tensor] = {}
+        floats: dict[str, Tensor] = {}
         for name, module in self.named_modules():
             if isinstance(module, Layer):
-                found[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
-                found[f"{name}.bias"] = module.unit
-        return found
+                floats[f"{name}.weight"] = module.grid.view(-1, 1, 1, 1)
+                floats[f"{name}.bias"] = module.unit
+        return floats
 
     @torch.no_grad()
     def integers(self) -> dict[str, Any]:
         """What `model.Model.of` takes."""
-        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for name, module in self.named_modules():
             if isinstance(module, Block):
-                found[f"{name}.condition"] = module.table().cpu().numpy().astype(np.int32)
+                arrays[f"{name}.condition"] = module.table().cpu().numpy().astype(np.int32)
             if isinstance(module, Layer):
                 weight, bias = module.whole()
-                found[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
-                found[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
+                arrays[f"{name}.weight"] = weight.cpu().numpy().astype(np.int8)
+                arrays[f"{name}.bias"] = bias.cpu().numpy().astype(np.int32)
             if isinstance(module, Requantiser):
                 parts = (
                     ("multiplier", "shift", "step")
@@ -292,8 +292,8 @@ class PainterNetwork(nn.Module):
                     else ("multiplier", "shift")
                 )
                 for part in parts:
-                    found[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
-        return found
+                    arrays[f"{name}.{part}"] = getattr(module, part).cpu().numpy().astype(np.int16)
+        return arrays
 
     def save(self, path: Path) -> None:
         """The file of a painter: the integers, and the grids of their parameters (fp32) for
@@ -309,7 +309,7 @@ class PainterNetwork(nn.Module):
         """What `save` wrote, in evaluation mode. Raises `MediaError`."""
         depth = I.Model.load(path).depth
         try:
-            found, metadata = read_arrays(path)
+            arrays, metadata = read_arrays(path)
             sizes = json.loads(metadata["painter"])
             del sizes["form"]
             # Before anything is allocated: the tensors are small, the sizes may claim anything.
@@ -318,24 +318,24 @@ class PainterNetwork(nn.Module):
             if sizes["depth"] != depth:
                 raise ValueError("depth differs from the tensors")
             made = PainterNetwork(sizes)
-            made.take({name: torch.from_numpy(array).float() for name, array in found.items()})
+            made.take({name: torch.from_numpy(array).float() for name, array in arrays.items()})
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise MediaError(f"{path}: not a painter ({error})") from None
         return made.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def take(self, found: dict[str, Tensor]) -> None:
+    def take(self, floats: dict[str, Tensor]) -> None:
         """Integers and grids by name. Raises `KeyError`, `RuntimeError`."""
         for name, module in self.named_modules():
             if isinstance(module, Requantiser):
                 for part in ("multiplier", "shift", "step"):
-                    if f"{name}.{part}" in found:
-                        getattr(module, part).copy_(found[f"{name}.{part}"])
+                    if f"{name}.{part}" in floats:
+                        getattr(module, part).copy_(floats[f"{name}.{part}"])
             if isinstance(module, Layer):
-                module.grid.copy_(found[f"{name}.grid"])
-                module.unit.copy_(found[f"{name}.unit"])
-                module.take(found[f"{name}.weight"], found[f"{name}.bias"])
+                module.grid.copy_(floats[f"{name}.grid"])
+                module.unit.copy_(floats[f"{name}.unit"])
+                module.take(floats[f"{name}.weight"], floats[f"{name}.bias"])
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            table = found[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
+            table = floats[f"blocks.{i}.condition"] * block.depthwise.unit[:, None]
             block.condition.copy_(table)

@@ -140,14 +140,16 @@ def observe_run(painter: PainterNetwork, batch: Batch, position: int) -> list[Ob
     luma, chroma = batch.base
     frames, (height, width) = luma.shape[1], luma.shape[-2:]
     learning = torch.is_grad_enabled()
-    found: list[Observed] = []
+    observed: list[Observed] = []
     for t in range(frames):
         noise = fresh(height, width, position + t, device=luma.device)
-        vectors, before = (batch.vectors[:, t], found[-1]) if t else (None, None)
+        vectors, before = (batch.vectors[:, t], observed[-1]) if t else (None, None)
         with torch.set_grad_enabled(learning and t == frames - 1):
             condition = batch.condition_of(t)
-            found.append(painter.trunk(luma[:, t], chroma[:, t], vectors, noise, before, condition))
-    return found
+            observed.append(
+                painter.trunk(luma[:, t], chroma[:, t], vectors, noise, before, condition)
+            )
+    return observed
 
 
 def paint_observed(

@@ -83,7 +83,7 @@ def fit_parts(
     note = ""
     if config.fits and has_torch():
         fitted, note = _fit(parts, header, config, progress, done)
-    found = steady(
+    payloads = steady(
         Model.load(painter_of(base).find()),
         condition(base, scale, q),
         parts,
@@ -91,7 +91,7 @@ def fit_parts(
         (fmt.width, fmt.height),
         config.look,
     )
-    return found, "" if found else note
+    return payloads, "" if payloads else note
 
 
 def _fit(

@@ -164,11 +164,11 @@ def unpack(payload: bytes, painter: PainterNetwork) -> dict[str, Tensor] | None:
     """Bytes to deltas of the network's tensors (float, to be added); None for the identity. Raises
     `DamagedStreamError`."""
     shapes = {name: weight.shape for name, weight in painter.named_parameters()}
-    found = read(payload, {name: shape.numel() for name, shape in shapes.items()})
-    if found is None:
+    deltas = read(payload, {name: shape.numel() for name, shape in shapes.items()})
+    if deltas is None:
         return None
     steps = Steps(painter)
-    return {d.name: steps.value(d, shapes[d.name]) for d in found}
+    return {d.name: steps.value(d, shapes[d.name]) for d in deltas}
 
 
 def read(payload: bytes, sizes: dict[str, int]) -> list[Delta] | None:

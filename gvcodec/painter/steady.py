@@ -45,8 +45,8 @@ def _block_changes(now: Plane, before: Plane, vectors: NDArray[np.int16]) -> NDA
     columns = np.clip(np.arange(width) + dx, 0, now.shape[1] - 1)
     change = np.abs(now[:height, :width].astype(np.float32) - before[rows, columns])
     blocks = change.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    found: NDArray[np.float32] = blocks.mean((1, 3))
-    return found
+    means: NDArray[np.float32] = blocks.mean((1, 3))
+    return means
 
 
 def _vectors(lumas: Sequence[Plane]) -> list[NDArray[np.int16]]:
@@ -144,7 +144,7 @@ def steady(
 ) -> dict[int, bytes]:
     """`fitted` (payloads by the frame from which on they hold) with a strength for each GOP of the
     parts. `area`: width and height of the video; `look`: 1…100, where its dial stands."""
-    found = dict(fitted)
+    payloads = dict(fitted)
     weights, strength, sent = BASE, turned(NEUTRAL, look), False
     for part in parts:
         ends = [*(gop.first for gop in part.gops[1:]), math.inf]
@@ -162,5 +162,5 @@ def steady(
                 runs = [part.samples[n] for n in inside]
                 strength = choose_strength(model, stream, weights, runs, own, look)
             if sent or strength != NEUTRAL:
-                found[gop.first], sent = join_strength(weights, strength), True
-    return found
+                payloads[gop.first], sent = join_strength(weights, strength), True
+    return payloads

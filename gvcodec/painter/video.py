@@ -64,9 +64,9 @@ def block_vectors(current: Plane, reference: Plane, threads: int = 1) -> NDArray
     height, width = current.shape
     motion = BlockMotion(width, height, threads)
     motion.push(np.ascontiguousarray(reference))
-    found = motion.push(np.ascontiguousarray(current))
-    assert found is not None
-    return np.ascontiguousarray(found.transpose(2, 0, 1))
+    vectors = motion.push(np.ascontiguousarray(current))
+    assert vectors is not None
+    return np.ascontiguousarray(vectors.transpose(2, 0, 1))
 
 
 class VideoPainter:
@@ -125,6 +125,6 @@ class VideoPainter:
             raise UsageError(f"a frame of {shape[1]}×{shape[0]} in a video of {width}×{height}")
         if self._identity:
             return base_frame
-        found = self._motion.push(np.ascontiguousarray(base_frame[0]))
-        vectors = None if found is None else found.transpose(2, 0, 1)
+        field = self._motion.push(np.ascontiguousarray(base_frame[0]))
+        vectors = None if field is None else field.transpose(2, 0, 1)
         return self._frames.paint(base_frame, vectors, rate(size, width, height))

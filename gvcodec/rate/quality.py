@@ -222,8 +222,8 @@ class Judge:
     def _judge_frames(self, coded: Pass, fidelity: bool) -> float:
         measure = _measure(self._metric, self.format)
         wanted = {number for looks in self._looks for number in looks}
-        found = {n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in wanted}
-        values = [[found[n] for n in looks if n in found] for looks in self._looks]
+        scores = {n: measure(*pair) for n, pair in self._pairs(coded, fidelity) if n in wanted}
+        values = [[scores[n] for n in looks if n in scores] for looks in self._looks]
         return self._pooled([one for one in values if one])
 
     def _judge_runs(self, coded: Pass, fidelity: bool) -> float:

@@ -81,11 +81,11 @@ class Target:
     def with_values(self, values: Sequence[float]) -> Target:
         """The same metrics with these values, in the order of `all`."""
         pairs = zip(self.also, values[1:], strict=True)
-        found = copy.copy(self)
+        reached = copy.copy(self)
         # Not checked: what a file has may be no possible target, as no distance at all.
-        object.__setattr__(found, "value", values[0])
-        object.__setattr__(found, "also", tuple(one.with_values([v]) for one, v in pairs))
-        return found
+        object.__setattr__(reached, "value", values[0])
+        object.__setattr__(reached, "also", tuple(one.with_values([v]) for one, v in pairs))
+        return reached
 
     def share_pool(self, of: str) -> Target:
         """All of them of this pool."""
@@ -229,8 +229,8 @@ def _fit(aim: _Aim, bracket: Bracket, met: bool) -> Fitted | None:
         best = _unpainted(aim, made)
     if best is None:
         values = max((one.values for one in made), key=aim.excess)
-        found = f"{values[0]:.4g}" if not target.also else str(target.with_values(values))
-        raise UsageError(f"{target} is out of reach: the best is {found}")
+        reached = f"{values[0]:.4g}" if not target.also else str(target.with_values(values))
+        raise UsageError(f"{target} is out of reach: the best is {reached}")
     if not aim.fits(best.coded):
         return None
     return replace(best, coded=aim.search.fitted(best.coded).coded, passes=aim.passes)

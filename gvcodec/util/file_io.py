@@ -101,9 +101,9 @@ def protect_inputs(inputs: Iterable[str]) -> Iterator[None]:
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
             path = absolute_path(local_path(name.rsplit("::", 1)[-1] if is_uri(name) else name))
-            found = os.stat(_STDIN if name == "-" else path)
-            if stat.S_ISREG(found.st_mode):
-                _inputs[found.st_dev, found.st_ino] = display_name(name)
+            status = os.stat(_STDIN if name == "-" else path)
+            if stat.S_ISREG(status.st_mode):
+                _inputs[status.st_dev, status.st_ino] = display_name(name)
     try:
         yield
     finally:
@@ -114,8 +114,8 @@ def protect_inputs(inputs: Iterable[str]) -> Iterator[None]:
 def refuse_input(path: str | os.PathLike[str]) -> None:
     """Raises `MediaError` where `path`, "-" is standard output, is one of the inputs."""
     with contextlib.suppress(OSError, ValueError):
-        found = os.stat(_STDOUT if path == "-" else path)
-        if (name := _inputs.get((found.st_dev, found.st_ino))) is not None:
+        status = os.stat(_STDOUT if path == "-" else path)
+        if (name := _inputs.get((status.st_dev, status.st_ino))) is not None:
             output = "standard output" if path == "-" else str(path)
             which = "the input" if name == output else f"the input {name}"
             raise MediaError(f"{output}: is {which}, nothing was written")

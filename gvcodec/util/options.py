@@ -85,10 +85,10 @@ def add_options(
 ) -> argparse._ActionsContainer:
     """Add the options of a group, `exclusive`: one of them at most. Gives their place."""
     place = parser.add_mutually_exclusive_group() if exclusive else parser
-    for found in (found for kind in kinds for found in fields(kind)):
-        meta = found.metadata
+    for entry in (entry for kind in kinds for entry in fields(kind)):
+        meta = entry.metadata
         if meta and meta["group"] == group:
-            flags = meta["flags"] or [f"--{found.name.replace('_', '-')}"]
+            flags = meta["flags"] or [f"--{entry.name.replace('_', '-')}"]
             argument = dict(meta["argument"])
             if "help" in argument:
                 argument["help"] = argument["help"].replace("%", "%%")
@@ -99,13 +99,13 @@ def add_options(
 def values_of(kind: type, options: argparse.Namespace, **others: Any) -> dict[str, Any]:
     """The fields of `kind` as the options say them; `others` go before."""
     values: dict[str, Any] = {}
-    for found in fields(kind):
-        flags = found.metadata.get("flags") or [found.name]
+    for entry in fields(kind):
+        flags = entry.metadata.get("flags") or [entry.name]
         value = getattr(options, flags[-1].lstrip("-").replace("-", "_"), MISSING)
         if value is not MISSING:
             with contextlib.suppress(KeyError, TypeError):
-                value = found.metadata.get("means", {})[value]
-            values[found.name] = value
+                value = entry.metadata.get("means", {})[value]
+            values[entry.name] = value
     return values | others
 
 
@@ -158,9 +158,9 @@ def quality(coarsest: float) -> Callable[[str], float]:
 
 def _time(text: str) -> float:
     """Seconds, or minutes and hours before them with colons."""
-    if (found := parse_time(text)) is None:
+    if (time := parse_time(text)) is None:
         raise ValueError
-    return found
+    return time
 
 
 number = typed(within(_MOST), f"not a number, 0…{_MOST:.0e}")

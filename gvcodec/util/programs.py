@@ -51,8 +51,8 @@ def find_program(name: str) -> str | None:
     import shutil
 
     if os.path.dirname(name):
-        found = shutil.which(name)
-        return os.path.abspath(found) if found else None
+        path = shutil.which(name)
+        return os.path.abspath(path) if path else None
     paths = (shutil.which(os.path.join(folder, name)) for folder in program_folders())
     return next(filter(None, paths), None)
 

@@ -171,9 +171,9 @@ def stamp(path: str) -> dict[str, Any]:
             return {"size": status.st_size, "mtime": status.st_mtime_ns}
         system, inside = system_of(path)
         system.invalidate_cache()
-        found = system.info(inside)
-        return {"size": found.get("size")} | {
-            name: str(found[name]) for name in _STAMPS if found.get(name)
+        facts = system.info(inside)
+        return {"size": facts.get("size")} | {
+            name: str(facts[name]) for name in _STAMPS if facts.get(name)
         }
 
 
@@ -232,10 +232,10 @@ def expand(path: str) -> list[str]:
         if not is_uri(path) and os.path.exists(path) and not os.path.isdir(path):
             return [path]
         if system.isdir(inside):
-            found = system.find(inside)
+            paths = system.find(inside)
         elif glob.has_magic(inside):
-            found = [name for name in system.glob(inside) if system.isfile(name)]
+            paths = [name for name in system.glob(inside) if system.isfile(name)]
         else:
             return [path] if is_uri(path) else []
-        shown = [name for name in found if "/." not in name.removeprefix(inside)]
+        shown = [name for name in paths if "/." not in name.removeprefix(inside)]
         return sorted(map(system.unstrip_protocol, shown) if is_uri(path) else shown)

@@ -172,8 +172,8 @@ class _Gop:
         self._output.close()
 
 
-def _collect(found: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
+def _collect(coded: Iterator[bytes], units: queue.SimpleQueue[bytes | None]) -> None:
     """Access units of a stream, then None."""
-    for unit in found:
+    for unit in coded:
         units.put(unit)
     units.put(None)
