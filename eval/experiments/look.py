@@ -6,7 +6,8 @@ process, decodes. A place is set in one of two forms:
     encode   the clip is coded at each place, and strengths are chosen there (default)
     decode   one file of the default place is decoded by `--look`, as viewers turn it
 
-PSNR-Y and flicker are of all frames, LPIPS-Alex, DISTS and SSIMULACRA2 of one in 8, ColorVideoVDP
+PSNR-Y and flicker are of all frames, LPIPS-Alex and SSIMULACRA2 of one in 8, DISTS of one in 24 (of
+the CIF clip one in 8), ColorVideoVDP
 of the middle quarter. Rows go to docs/data/look.csv; what is there already for this painter is not
 measured again. `--picture FILE` writes an enlarged crop of the middle frame, a row for each clip:
 the source, then the places of `SHOWN`.
@@ -32,7 +33,7 @@ from gvcodec.rate.quality import PACKAGES, without_package
 LOOKS = (NO_PAINT, 25, DEFAULT, 75, BOLD)
 #: Places in the picture, beside the source.
 SHOWN = (NO_PAINT, DEFAULT, BOLD)
-METRICS = {"lpips_alex": 8, "dists": 8, "ssimulacra2": 8, "psnr_y": 1, "flicker": 1, "cvvdp": 4}
+METRICS = {"lpips_alex": 8, "dists": 24, "ssimulacra2": 8, "psnr_y": 1, "flicker": 1, "cvvdp": 4}
 FIELDS = ("painter", "clip", "width", "height", "q", "frames", "speed", "form", "look", "bytes")
 OUTPUT = Path(__file__).resolve().parents[2] / "docs/data/look.csv"
 #: Side of the enlarged crop, how many times it is enlarged, and the quality of the picture.
