@@ -14,30 +14,23 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from eval.colour import to_rgb
-from eval.frames import psnr_y, read_frames
-from eval.metrics import network, sample
+from eval.frames import read_frames
 from eval.token_budgets import allocate
 from gvcodec.allocation.patches import WINDOW
 from gvcodec.allocation.router import Router, negative_elbo
 from gvcodec.allocation.uniqueness import compress
-from gvcodec.api.frames import decode_planes, encode
-from gvcodec.config import EncoderConfig
 from gvcodec.gvc1d.tokenizer import Tokenizer
 from gvcodec.models import GVC1D_SMALL, model_id
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Planes
 
 #: Tokens that windows are decoded with.
 _PREFIXES = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32)
-_BT709 = 1
 FIELDS = (
     "what", "clip", "size", "base q", "budgets", "bytes", "bpp", "LPIPS-Alex", "PSNR-Y", "seconds",
 )  # fmt: skip
@@ -74,25 +67,6 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         rows = window_rows(frames, options.tokens, options.model)
         for row in rows:
             yield {"clip": name, "size": "x".join(map(str, SIZE))} | row
-
-
-def file_row(
-    frames: Sequence[Planes], fmt: VideoFormat, config: EncoderConfig, every: int
-) -> dict[str, Any]:
-    """A file of an arm; LPIPS-Alex is the mean over one frame in `every`."""
-    began = time.process_time()
-    data = encode(frames, format=fmt, config=config)
-    seconds = time.process_time() - began
-    shown = list(decode_planes(data, threads=1))
-    return {
-        "size": f"{fmt.width}x{fmt.height}",
-        "budgets": config.alloc,
-        "bytes": len(data),
-        "bpp": f"{8 * len(data) / len(frames) / fmt.width / fmt.height:.5f}",
-        "LPIPS-Alex": f"{lpips(frames, shown, every):.4f}",
-        "PSNR-Y": f"{psnr_y(frames, shown):.3f}",
-        "seconds": f"{seconds:.2f}",
-    }
 
 
 def window_rows(
@@ -175,18 +149,3 @@ def best_counts(errors: np.ndarray, total: int) -> np.ndarray:
         counts[i] = chosen[i, left]
         left -= counts[i]
     return counts.reshape(errors.shape[:-1])
-
-
-def lpips(source: Sequence[Planes], shown: Sequence[Planes], every: int) -> float:
-    """LPIPS-Alex, mean over one frame in `every`."""
-    import torch
-
-    judge = network("lpips_alex", "cpu")
-
-    def picture(planes: Planes) -> torch.Tensor:
-        return torch.from_numpy(to_rgb(planes, _BT709, False, 10))[None]
-
-    with torch.no_grad():
-        return fmean(
-            float(judge(picture(shown[i]), picture(source[i]))) for i in sample(len(source), every)
-        )

@@ -7,23 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import av
 
 from eval.colour import Planes
-from eval.metrics.pixel import PSNR_CAP
-from eval.tools import EvalError
 from eval.video import LAYOUTS, Clip, frame_planes
-from gvcodec.codec.fidelity import psnr
-
-
-def clip_in(folder: Path, name: str) -> Path:
-    """The first video with this part of a name. Raises EvalError."""
-    if not (found := sorted(folder.glob(f"**/*{name}*.mp4"))):
-        raise EvalError(f"{folder}: no clip {name}")
-    return found[0]
 
 
 def read_frames(
@@ -60,8 +49,3 @@ def clip_of(frames: Sequence[Planes], rate: Fraction) -> Clip:
     """A source in memory, BT.601 in limited range."""
     raw: Any = Loaded(frames)
     return Clip("clip", raw, Path(), rate, 6, False, "")
-
-
-def psnr_y(source: Sequence[Planes], shown: Sequence[Planes]) -> float:
-    """Mean over frames of 10 bits, dB."""
-    return fmean(min(PSNR_CAP, psnr(a[0], b[0])) for a, b in zip(source, shown, strict=True))
