@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gvcodec.compare import PEERS, compare, tell_nearest
-from gvcodec.compare.distance import distances
+from gvcodec.compare import PEERS, compare, distances, tell_nearest
 from gvcodec.compare.page import Row, write_page
 from gvcodec.compare.peers import encode, encode_at
 from gvcodec.errors import UsageError
