@@ -1,6 +1,7 @@
 """Small clips for the tests: moving texture, a patch that moves another way, changing light."""
 
-from collections.abc import Callable, Iterable
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +10,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.media.ffmpeg import find_ffmpeg
 from gvcodec.media.planes import frame_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
-from gvcodec.types import Planes, VideoFormat
+from gvcodec.types import Colour, Planes, VideoFormat
 
 
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
@@ -70,14 +72,21 @@ def blurred_clip(frames: int, side: int, seed: int = 0) -> tuple[list[Planes], l
     return [planes(texture, t) for t in range(frames)], [planes(blurred, t) for t in range(frames)]
 
 
+def format_of(clip: Sequence[Planes], depth: int = 8) -> VideoFormat:
+    """Of frames of this size: 25 a second, BT.709."""
+    height, width = clip[0][0].shape
+    return VideoFormat(width, height, Fraction(25), Fraction(1, 25), depth, Colour(1, 1, 1))
+
+
 def write_clip(
-    path: Path | str, fmt: VideoFormat, clip: Iterable[Planes], step: int = 1, **options: Any
-) -> Any:
-    """A video file whose frames are `step` ticks apart; its writer."""
+    path: Path, clip: Sequence[Planes], fmt: VideoFormat | None = None, **options: Any
+) -> Path:
+    """A video file of frames that are a nominal period apart; `fmt`: `format_of` them."""
+    fmt = fmt or format_of(clip)
     with open_writer(path, fmt, **options) as writer:
         for number, planes in enumerate(clip):
-            writer.write(planes, step * number)
-    return writer
+            writer.write(planes, round(number * fmt.period))
+    return path
 
 
 class Film(NamedTuple):
@@ -138,12 +147,37 @@ def put_pictures(
     container.mux(stream.encode(None))
 
 
+def numbered(number: int) -> NDArray[np.uint8]:
+    """A gray picture of 64×48 RGB that carries its number in eight bars."""
+    bars = [40 + 150 * (number >> bit & 1) for bit in range(8)]
+    row = np.repeat(np.array(bars, np.uint8), 8)
+    return np.broadcast_to(row[None, :, None], (48, 64, 3)).copy()
+
+
+def number_of(picture: NDArray[Any], white: int = 255) -> int:
+    """The number that a picture (H, W) or (H, W, 3) of these samples carries."""
+    levels = (picture[16:32, 8 * bit + 2 : 8 * bit + 6].mean() for bit in range(8))
+    return sum(1 << bit for bit, level in enumerate(levels) if level > 0.45 * white)
+
+
 def sound_of(samples: NDArray[Any], rate: int, pts: int = 0) -> av.AudioFrame:
     """Samples (channels, N), int16 or float32."""
     kind, layout = "fltp" if samples.dtype == np.float32 else "s16p", ("mono", "stereo")
     frame = av.AudioFrame.from_ndarray(samples, kind, layout[len(samples) - 1])
     frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
     return frame
+
+
+def ffmpeg(*words: object) -> None:
+    """Runs FFmpeg's program, which has to succeed."""
+    command = [find_ffmpeg("libx264"), "-v", "error", "-nostdin", "-y", *map(str, words)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    """A box of MP4, with its size in front."""
+    body = b"".join(parts)
+    return (8 + len(body)).to_bytes(4) + name + body
 
 
 def copy_tracks(

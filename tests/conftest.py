@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -23,6 +25,9 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.types import Planes, VideoFormat
 
 T = TypeVar("T")
+#: Rooms that need an extra, by a package of it; elsewhere tests without their package are skipped.
+_NEEDED = {"torch": ("condense", "gvc1d", "painter", "training"), "bjontegaard": ("eval",)}
+collect_ignore = [room for name, rooms in _NEEDED.items() if not find_spec(name) for room in rooms]
 # How long a case takes is the machine's business.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -117,6 +122,13 @@ def in_process(*words: object, code: int = 0, **options: Any) -> subprocess.Comp
     return done
 
 
+class Pipe(io.BytesIO):
+    """Bytes that come once."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def wait_for(found: Callable[[], T], seconds: float = 240) -> T:
     """What `found` gives once it is true."""
     end = time.monotonic() + seconds
@@ -126,13 +138,27 @@ def wait_for(found: Callable[[], T], seconds: float = 240) -> T:
     return result
 
 
-def run(*words: object, code: int = 0) -> None:
-    """The command line, in this process, and its exit code."""
-    try:
-        found: object = cli.main([str(word) for word in words])
-    except SystemExit as end:
-        found = end.code
-    assert found == code
+def piped(*words: object, data: bytes | None = None) -> bytes:
+    """What a command writes on standard output, in a process of its own."""
+    return in_process("-m", "gvcodec", *words, input=data).stdout
+
+
+class Said(NamedTuple):
+    """What a command writes on standard output and standard error."""
+
+    out: str
+    err: str
+
+
+def run(*words: object, code: int = 0) -> Said:
+    """The command line, in this process; it ends with this exit code."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            found: object = cli.main([str(word) for word in words])
+        except SystemExit as end:
+            found = end.code
+    assert found == code, err.getvalue()
+    return Said(out.getvalue(), err.getvalue())
 
 
 def run_without_torch(*words: object, code: int = 0) -> str:

@@ -80,7 +80,6 @@ def test_push_and_pull(clip: list[Planes]) -> None:
         (pictures(1), {"base": "vp8"}, "vp8"),
         (pictures(1), {"keyint": -1}, "negative"),
         (pictures(1), {"scale": Fraction(2, 3)}, "scale"),
-        (pictures(1), {"frame_rate": 0}, "frame rate"),
         ([pictures(1)[0][:, :, 0]], {}, "uint8"),
         ([pictures(1)[0], pictures(1)[0][:-2]], {}, "frame 1"),
     ],

@@ -91,7 +91,7 @@ def huge(stream: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("command", ["decode", "verify", "cut", "cat", "repair", "extract", "play"])
-def test_a_small_file_does_not_take_much_memory_by_default(plain, tmp_path, capsys, command):
+def test_a_small_file_does_not_take_much_memory_by_default(plain, tmp_path, command):
     if command == "extract":
         plain = gvcodec.encode(moving_texture(64, 48, 1), base="av1", fit=0)
     data = huge(plain)
@@ -104,8 +104,7 @@ def test_a_small_file_does_not_take_much_memory_by_default(plain, tmp_path, caps
         (["--max-pixels", "1000"], "more than 1000 pixels"),
         (["--max-memory", "100M"], "more than 100 (--max-memory"),
     ):
-        run(command, tmp_path / "a.bin", *output, *limit, code=1)
-        assert refusal in capsys.readouterr().err
+        assert refusal in run(command, tmp_path / "a.bin", *output, *limit, code=1).err
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
@@ -265,7 +264,7 @@ def test_a_painter_of_absurd_size_is_not_made(tmp_path, sizes: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, capsys, suffix):
+def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, suffix):
     """Empty packets with every frame: the encoder holds frames back, the muxer would keep all."""
     reader, output, frames = Reader(io.BytesIO(streams()["rich"])), io.BytesIO(), 0
     writer = Writer(output, reader.header)
@@ -280,6 +279,6 @@ def test_sound_ahead_of_the_encoder_waits_where_it_is_bounded(tmp_path, capsys, 
     writer.finish(reader.base_hash)
     (tmp_path / "a.gvc").write_bytes(output.getvalue())
     words = ["decode", str(tmp_path / "a.gvc"), str(tmp_path / f"o.{suffix}"), "--fidelity"]
-    run(*words, "--max-memory", "80M", code=1)
-    assert "sound and subtitles take more than 20 MiB" in capsys.readouterr().err
+    said = run(*words, "--max-memory", "80M", code=1)
+    assert "sound and subtitles take more than 20 MiB" in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.gvc"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base.scene_cuts import CutFinder, _reduce
+from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.base.standard.codec import StandardEncoder
 from gvcodec.bases import Q_END, index_of, names, q_of
 from gvcodec.bitstream import Reader
@@ -91,14 +91,6 @@ def found(clip: list[Planes]) -> list[int]:
 def test_cuts_are_found_and_nothing_else(size: tuple[int, int]) -> None:
     assert found(make_clip(*size, 12, seed=3, cut=7)) == ([0, 7] if min(size) >= 16 else [0])
     assert found(make_clip(*size, 12, seed=3)) == [0]
-
-
-@pytest.mark.parametrize("factor", [2, 4, 64, 65])
-def test_reduced_samples_are_means_rounded_down(factor: int) -> None:
-    luma = np.full((2 * factor + 1, 3 * factor), 1023, np.uint16)
-    luma[factor:, ::3] = np.arange(factor, dtype=np.uint16)
-    means = luma[: 2 * factor].reshape(2, factor, 3, factor).mean((1, 3))
-    assert np.array_equal(_reduce(luma, factor), np.floor(means))
 
 
 def test_noise_and_rest_are_no_cuts() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import fsspec
 import numpy as np
 import pytest
 
@@ -128,13 +129,12 @@ def test_every_engine_writes_the_same_bytes_with_the_sound(videos: Path, tmp_pat
     assert sound[0] == sound[1]
 
 
-def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path, capsys) -> None:
+def test_encode_with_jobs_equals_one_process(videos: Path, tmp_path) -> None:
     made = []
     for jobs in ("1", "2"):
         out = tmp_path / f"{jobs}.gvc"
         words = ["--jobs", jobs, "--keyint", "20", "--fit", "off", "--preset", "10"]
-        run("encode", videos / "b.mkv", out, *words)
-        assert "chunks" in capsys.readouterr().err
+        assert "chunks" in run("encode", videos / "b.mkv", out, *words).err
         made.append(out.read_bytes())
     assert made[0] == made[1] and len(list(api.decode(made[0], fidelity=True))) == FRAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.gvc", "2.gvc"]
@@ -159,7 +159,7 @@ def test_no_chunk_is_painted_and_all_have_rows(videos: Path, tmp_path, monkeypat
     assert float(rows[0]["psnr_y"]) > 25
 
 
-def test_chunks_have_the_format_of_the_whole(tmp_path, capsys) -> None:
+def test_chunks_have_the_format_of_the_whole(tmp_path) -> None:
     """Two videos in one file, of other colour and size: as without jobs, the first one's holds."""
     path, half = tmp_path / "in.ts", FRAMES // 2
     with av.open(str(path), "w") as container:
@@ -180,14 +180,14 @@ def test_chunks_have_the_format_of_the_whole(tmp_path, capsys) -> None:
     found = []
     for jobs in ([], ["--jobs", "2"]):
         words = [*jobs, "--keyint", "20", "--fit", "off", "--preset", "10", "-y"]
-        run("encode", path, tmp_path / "o.gvc", *words)
+        said = run("encode", path, tmp_path / "o.gvc", *words)
         found.append(api.info(tmp_path / "o.gvc"))
+    assert "chunks" in said.err
     whole, joined = ((x.frames, x.width, x.height, x.matrix) for x in found)
-    assert "chunks" in capsys.readouterr().err
     assert whole == joined and whole[:3] == (FRAMES, SIDE, SIDE)
 
 
-def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
+def test_a_folder_of_odd_files(tmp_path) -> None:
     """Each has a row; what can be encoded is, and the exit code says that something could not."""
     folder, out = tmp_path / "in", tmp_path / "out"
     for sub in ("x", "y", "z"):
@@ -200,8 +200,7 @@ def test_a_folder_of_odd_files(tmp_path, capsys) -> None:
     (folder / "empty.mp4").write_bytes(b"")
     whole = (folder / "x" / "clip.mp4").read_bytes()
     (folder / "cut off.mp4").write_bytes(whole[: len(whole) // 2])
-    run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6)
-    report = capsys.readouterr().err
+    report = run("batch", folder, "-o", out, *QUICK, "--chunk", "20", "--jobs", "2", code=6).err
     assert "1 file is no video and skipped: notes.txt" in report
     assert "2 of 6 files failed" in report.splitlines()[-1]
     rows = [row for row in table_of(out) if not row["chunk"]]
@@ -311,13 +310,12 @@ def test_an_input_that_grows_while_it_is_coded_is_marked(videos: Path, tmp_path)
     assert rows[0]["error"] == "" and list(streams_of(out)) == ["rec.gvc"]
 
 
-def test_a_damaged_source_and_a_file_without_gain_have_statuses(videos: Path, tmp_path, capsys):
+def test_a_damaged_source_and_a_file_without_gain_have_statuses(videos: Path, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "half.mkv").write_bytes((videos / "b.mkv").read_bytes()[:-2000])
     words = ("batch", folder, "-o", tmp_path / "out", *QUICK, "--jobs", "1")
-    run(*words, code=8)
-    report = capsys.readouterr().err
+    report = run(*words, code=8).err
     assert "1 incomplete; " in report and "1 source is incomplete; " in report
     (row, *_) = table_of(tmp_path / "out")
     assert row["status"] == "incomplete" and row["error"] and row["output"] == "half.gvc"
@@ -356,7 +354,7 @@ def test_a_worker_that_dies_is_tried_again_and_given_up() -> None:
 
 
 def test_memory_as_input_and_output(videos: Path) -> None:
-    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory = fsspec.filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
     assert not encode("memory://out", *uris.expand("memory://in/*.mp4")).errors
     names = [Path(name).name for name in memory.glob("/out/*.gvc")]
@@ -369,7 +367,7 @@ def test_memory_as_input_and_output(videos: Path) -> None:
 
 def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) -> None:
     """A read fails in the middle: the task is tried again, and all frames are there."""
-    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory = fsspec.filesystem("memory")
     memory.pipe_file("/in/a.mp4", (videos / "a.mp4").read_bytes())
     encode(tmp_path / "whole", "memory://in/a.mp4")
     reads = {"count": 0, "at": 40}
@@ -391,11 +389,13 @@ def test_a_lost_connection_is_waited_out(videos: Path, tmp_path, monkeypatch) ->
     memory.rm("/in", recursive=True)
 
 
-def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path, capsys) -> None:
+def test_a_manifest_has_options_for_each_row(videos: Path, tmp_path) -> None:
     lines = ["uri,q,preset,keyint", "a.mp4,40,,20", "b.mkv,,9,", "b.mkv,99,,"]
     (videos / "list.csv").write_text("\n".join(lines))
-    run("batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6)
-    assert "'99' is not a number from 0 (best) to 67" in capsys.readouterr().err
+    said = run(
+        "batch", videos / "list.csv", "-o", tmp_path, *QUICK, "-q", "60", "--jobs", "1", code=6
+    )
+    assert "'99' is not a number from 0 (best) to 67" in said.err
     rows = [row for row in table_of(tmp_path) if not row["chunk"]]
     wanted = [("done", "40.0"), ("done", "60.0"), ("failed", "")]
     assert [(row["status"], row["q"]) for row in rows] == wanted
@@ -418,24 +418,22 @@ def test_a_size_holds_for_a_file_which_is_one_chunk(videos: Path, tmp_path) -> N
     assert len(list(api.decode(stream, fidelity=True))) == FRAMES
 
 
-def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path, capsys) -> None:
+def test_what_cannot_be_shared_out_is_refused(videos: Path, tmp_path) -> None:
     for words in (["--low-delay"], ["--preset", "10", "--maxrate", "100k"], ["--frobnicate"]):
         run("batch", videos, "-o", tmp_path / "out", *words, code=2)
     for name in ("a.txt", "b.pdf"):
         (tmp_path / name).write_text("no video")
-    capsys.readouterr()
-    run("batch", tmp_path, "-o", tmp_path / "out", code=2)
-    assert "there is no video among the inputs" in capsys.readouterr().err
+    said = run("batch", tmp_path, "-o", tmp_path / "out", code=2)
+    assert "there is no video among the inputs" in said.err
     assert not os.path.exists(tmp_path / "out")
 
 
-def test_a_table_of_inputs_is_not_replaced_by_the_table_of_results(tmp_path, capsys) -> None:
+def test_a_table_of_inputs_is_not_replaced_by_the_table_of_results(tmp_path) -> None:
     table = tmp_path / "batch.csv"
     table.write_text("uri\nnone.mp4\n")
-    for out in (tmp_path, tmp_path / "nodir" / ".."):
-        run("batch", table, "-o", out, code=1)
-    first, second = capsys.readouterr().err.splitlines()
-    assert "is the input" in first and "No such file" in second
+    for out, why in ((tmp_path, "is the input"), (tmp_path / "nodir" / "..", "No such file")):
+        (line,) = run("batch", table, "-o", out, code=1).err.splitlines()
+        assert why in line
     assert list(tmp_path.iterdir()) == [table] and table.read_text() == "uri\nnone.mp4\n"
 
 
@@ -455,7 +453,7 @@ def test_names_that_are_no_utf8_are_coded_with_the_others(videos: Path, tmp_path
     assert any(row["input"].endswith(r"Caf\udce9.mkv") for row in rows)
 
 
-def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tmp_path, capsys):
+def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tmp_path):
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
     write_video(films / "a.mp4", frames=12, seed=1)
@@ -463,8 +461,7 @@ def test_outputs_are_named_as_their_sources_and_only_equal_names_get_a_suffix(tm
     write_video(films / "t.mkv", frames=12, seed=3)
     (films / "notes.txt").write_text("no video")
     (films / "cover.jpg").write_bytes(b"no video either")
-    run("batch", films, "-o", out, *QUICK)
-    report = capsys.readouterr().err
+    report = run("batch", films, "-o", out, *QUICK).err
     assert "2 files are no videos and skipped: cover.jpg, notes.txt" in report
     names = sorted(streams_of(out))
     assert names[0] == "a.gvc" and len(names) == 3

@@ -5,14 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from fractions import Fraction
 
 import pytest
 
 from gvcodec.batch.engines import Cluster as Engine
 from gvcodec.batch.engines import Inline, Local, LostError, Task
 from gvcodec.batch.inputs import folder_of
-from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.messages import count_noun
 from tests.batch.test_batch import encode, streams_of, write_video
 from tests.clips import write_clip
@@ -63,10 +61,8 @@ def test_training_material_is_made_by_workers(tmp_path) -> None:
     pytest.importorskip("torch")
     from training.material import add_material, plan
 
-    fmt = VideoFormat(272, 256, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
     (tmp_path / "data").mkdir()
-    clip = tmp_path / "data" / "v.mp4"
-    write_clip(clip, fmt, moving_texture(272, 256, 4))
+    clip = write_clip(tmp_path / "data" / "v.mp4", moving_texture(272, 256, 4))
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "training", "material"]
     command += ["--data", clip.parent, "--cache", cache]
@@ -113,10 +109,9 @@ def test_a_cluster_of_two_nodes_writes_the_same_bytes(cluster, tmp_path) -> None
 
 
 def test_folders_of_the_inputs_are_kept(tmp_path) -> None:
-    fmt = VideoFormat(64, 64, Fraction(25), Fraction(1, 25), 8)
     for place in ("films/a.mkv", "films/2023/a.mkv", "films/2024/may/b.mkv", "other/c.mkv"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        write_clip(tmp_path / place, fmt, moving_texture(64, 64, 3))
+        write_clip(tmp_path / place, moving_texture(64, 64, 3))
     words = ["--fit", "off", "--preset", 10, "-q", 60, "--jobs", 1]
     run("batch", tmp_path / "films", tmp_path / "other/c.mkv", "-o", tmp_path / "out", *words)
     out = tmp_path / "out"

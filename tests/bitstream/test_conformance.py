@@ -31,7 +31,7 @@ from gvcodec.bitstream.timing import PtsDecoder, PtsEncoder
 from gvcodec.errors import DamagedStreamError, GvcodecError, WrongModelError
 from gvcodec.gvc1d import exact, token_order
 from gvcodec.gvc1d.frame_payload import LEVELS
-from tests.conftest import moving_texture, packets_in, rewritten, stream_of
+from tests.conftest import Pipe, moving_texture, packets_in, rewritten, stream_of
 
 ROOT = Path(__file__).resolve().parents[2] / "conformance"
 FILES = judging.files_to_judge()
@@ -68,15 +68,6 @@ def test_the_judge_sees_what_differs() -> None:
     marks = dict(zip(judging.COLUMNS, judging.judge(other, wanted), strict=True))
     assert marks["times"] == judging.OTHER and marks["fit"] == judging.MISSING
     assert marks["base"] == judging.SAME
-
-
-def test_the_repository_holds_little_of_it() -> None:
-    assert sum(p.stat().st_size for p in ROOT.rglob("*") if p.is_file()) < 8 << 20
-
-
-class Pipe(io.BytesIO):
-    def seekable(self) -> bool:
-        return False
 
 
 @pytest.fixture

@@ -188,11 +188,11 @@ def test_a_painter_of_a_form_to_come_is_newer() -> None:
     assert len(list(gvcodec.decode(data, fidelity=True))) == 3
 
 
-def test_a_file_of_1_0_with_latent_tokens_is_shown_without_them(tmp_path: Path, capsys) -> None:
+def test_a_file_of_1_0_with_latent_tokens_is_shown_without_them(tmp_path: Path) -> None:
     """Its frames decode and verify; one line says which release reads the rest."""
     path = Path(__file__).with_name("tokens-1.0.gvc")
-    run("decode", path, tmp_path / "a.y4m")
-    assert "latent tokens are not read any more (gvcodec 1.0.0 does)" in capsys.readouterr().err
+    said = run("decode", path, tmp_path / "a.y4m")
+    assert "latent tokens are not read any more (gvcodec 1.0.0 does)" in said.err
     found = gvcodec.info(path)
     assert found.token_frames > 0 and "gvcodec 1.0.0 reads" in str(found)
     assert gvcodec.verify(path).base_hash == found.base_hash

@@ -91,23 +91,16 @@ def test_both_decoders_say_the_same_of_mutated_files() -> None:
 
 def test_painted_pictures_of_gvc1d_are_equal(tmp_path, monkeypatch):
     pytest.importorskip("torch")
-    shown, found = _shown_of_gvc1d(tmp_path, monkeypatch)
-    each = Hash("painted")
-    each.add(shown)
-    assert found["painted"] == each.each
-    assert found["painted"] != found["base"]
-
-
-def _shown_of_gvc1d(folder, monkeypatch):
-    """Frames of a stream by the package, and the second decoder's answer."""
     for model in (GVC1D.find(), PAINTER_GVC1D.find()):
-        shutil.copyfile(model, folder / f"{model_id(model).hex()}.safetensors")
-    monkeypatch.setattr(models, "FOLDER", folder)
+        shutil.copyfile(model, tmp_path / f"{model_id(model).hex()}.safetensors")
+    monkeypatch.setattr(models, "FOLDER", tmp_path)
     options = {"base": "gvc1d", "q": 50, "threads": 1}
     data = gvcodec.encode(moving(3, 40, 30), format=FORMAT, **options)
-    reader = gvcodec.Reader(io.BytesIO(data))
+    reader, found, each = gvcodec.Reader(io.BytesIO(data)), answer(data), Hash("painted")
     decoder = gvcodec.Decoder(reader.header, threads=1)
-    return [frame.planes for frame in decoder.frames_of(reader.packets())], answer(data)
+    each.add([frame.planes for frame in decoder.frames_of(reader.packets())])
+    assert found["painted"] == each.each
+    assert found["painted"] != found["base"]
 
 
 def test_fitted_weights_that_change_nothing() -> None:

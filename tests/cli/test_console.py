@@ -4,23 +4,20 @@ import os
 import re
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import gvcodec as api
-from gvcodec.types import Colour, VideoFormat
+from tests.clips import format_of
 from tests.conftest import in_process, moving_texture, run, without_painted_hash
-
-FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25), 8, Colour(1, 1, 1))
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("console") / "a.gvc"
-    fast = {"base": "av1", "preset": 10, "fit": 0}
-    path.write_bytes(api.encode(moving_texture(64, 48, 1), format=FORMAT, **fast))
+    clip, fast = moving_texture(64, 48, 1), {"base": "av1", "preset": 10, "fit": 0}
+    path.write_bytes(api.encode(clip, format=format_of(clip), **fast))
     run("decode", path, path.with_suffix(".y4m"), "--fidelity")
     return path
 
@@ -41,13 +38,12 @@ VALUES = [
 
 
 @pytest.mark.parametrize("case", VALUES, ids=lambda case: " ".join(map(str, case[1:]))[:60])
-def test_a_value_out_of_reach_is_one_line(stream, tmp_path, case, capsys):
+def test_a_value_out_of_reach_is_one_line(stream, tmp_path, case):
     code, *words = case
     places = {"SOURCE": stream.with_suffix(".y4m"), "STREAM": stream, "OUT": tmp_path / "o"}
     arguments = [str(places.get(str(word).partition(".")[0], word)) for word in words]
     arguments = [f"{a}.y4m" if w == "OUT.y4m" else a for a, w in zip(arguments, words, strict=True)]
-    run(*arguments, code=code)
-    message = capsys.readouterr().err
+    message = run(*arguments, code=code).err
     assert message.startswith("gvcodec: ") and message.count("\n") == 1
     assert code == 0 or not list(tmp_path.iterdir())
 

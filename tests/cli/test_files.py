@@ -4,20 +4,16 @@ import errno
 import fcntl
 import os
 import threading
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import gvcodec
-import gvcodec as api
 from gvcodec.errors import MediaError
-from gvcodec.types import Colour, VideoFormat
 from gvcodec.util.file_io import PendingFile
-from tests.clips import write_clip
+from tests.clips import format_of, write_clip
 from tests.conftest import in_process, moving_texture, run, without_painted_hash
 
-FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
 
 
@@ -25,9 +21,9 @@ ENCODE = ("--preset", "10", "--fit", "off", "--base-q", 40)
 def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     clip = moving_texture(64, 48, 5)
-    write_clip(folder / "in.mp4", FORMAT, clip, 512)
-    stream = api.encode(clip, format=FORMAT, base="av1", preset=10, base_q=40, fit=0)
-    (folder / "av1.gvc").write_bytes(stream)
+    write_clip(folder / "in.mp4", clip)
+    fast = {"base": "av1", "preset": 10, "base_q": 40, "fit": 0}
+    (folder / "av1.gvc").write_bytes(gvcodec.encode(clip, format=format_of(clip), **fast))
     return folder
 
 
@@ -51,30 +47,28 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_writes_through_a_folder_that_is_missing(made, tmp_path, command, capsys):
+def test_no_command_writes_through_a_folder_that_is_missing(made, tmp_path, command):
     """`nodir/../a.gvc` is no other name of `a.gvc`, neither to write nor to read."""
     name, output, arguments = COMMANDS[command]
     target = copied(made, name, tmp_path, output)
     before = target.read_bytes()
     through = tmp_path / "nodir" / ".." / output
     for given in ((target, through), (through, target), (through, through)):
-        run(*arguments(*given), "-y", code=1)
-        (line,) = capsys.readouterr().err.splitlines()
+        (line,) = run(*arguments(*given), "-y", code=1).err.splitlines()
         assert "No such file" in line or "is the input" in line
         assert target.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_name_that_ends_in_a_slash_is_a_folder(made, tmp_path, command, capsys):
+def test_a_name_that_ends_in_a_slash_is_a_folder(made, tmp_path, command):
     name, _, arguments = COMMANDS[command]
     source = copied(made, name, tmp_path)
     for end in ("/", "/."):
         words = map(str, arguments(source, tmp_path / "newdir"))
         folder = f"{tmp_path / 'newdir'}{end}"
         words = [folder if "newdir" in w or "a%d" in w else w for w in words]
-        run(*words, code=1)
-        assert "names a folder, and there is none" in capsys.readouterr().err
+        assert "names a folder, and there is none" in run(*words, code=1).err
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -94,15 +88,15 @@ def test_a_link_before_two_dots_leads_where_the_system_goes(made: Path, tmp_path
 
 @pytest.mark.parametrize("kind", ["same name", "symbolic link", "hard link"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_overwrites_its_input(made, tmp_path, command, kind, capsys):
+def test_no_command_overwrites_its_input(made, tmp_path, command, kind):
     name, output, arguments = COMMANDS[command]
     source = copied(made, name, tmp_path, output)
     before, target = source.read_bytes(), source
     if kind != "same name":
         source = tmp_path / "given"
         (source.symlink_to if kind == "symbolic link" else source.hardlink_to)(target)
-    run(*arguments(source, target), "-y", code=1)
-    assert "is the input" in capsys.readouterr().err and target.read_bytes() == before
+    said = run(*arguments(source, target), "-y", code=1)
+    assert "is the input" in said.err and target.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == (1 if kind == "same name" else 2)
 
 
@@ -146,9 +140,8 @@ def test_a_pipe_as_output_is_written_to(made: Path, tmp_path, suffix: str) -> No
     assert [path.name for path in tmp_path.iterdir()] == [pipe.name] and pipe.is_fifo()
 
 
-def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path, capsys) -> None:
-    run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2)
-    message = capsys.readouterr().err
+def test_a_stream_is_not_named_like_a_video(made: Path, tmp_path) -> None:
+    message = run("encode", made / "in.mp4", tmp_path / "out.avi", *ENCODE, code=2).err
     assert message.count("\n") == 1 and ".gvc" in message
     run("cut", made / "av1.gvc", tmp_path / "out.MOV", code=2)
     for name in ("out.gvc", "out.bin", "out"):
@@ -202,13 +195,12 @@ def test_names_with_colons_and_very_long_ones(made: Path, tmp_path, monkeypatch)
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-def test_where_chunks_are_kept_is_a_folder_of_one_encode(made: Path, tmp_path, capsys) -> None:
+def test_where_chunks_are_kept_is_a_folder_of_one_encode(made: Path, tmp_path) -> None:
     part, foreign = tmp_path / "o.gvc.part", tmp_path / "foreign"
     words = ["encode", made / "in.mp4", tmp_path / "o.gvc", *ENCODE[:4], "--resume", "--jobs", 1]
     foreign.mkdir()
     part.symlink_to(foreign)
-    run(*words, code=1)
-    assert f"{part}: is no folder" in capsys.readouterr().err
+    assert f"{part}: is no folder" in run(*words, code=1).err
     part.unlink()
     part.write_bytes(b"film")
     run(*words, code=1)
@@ -217,8 +209,7 @@ def test_where_chunks_are_kept_is_a_folder_of_one_encode(made: Path, tmp_path, c
     part.mkdir()
     with open(part / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        run(*words, code=1)
-    assert "another encode is writing it" in capsys.readouterr().err
+        assert "another encode is writing it" in run(*words, code=1).err
     run(*words)
     assert not part.exists()
 
@@ -234,8 +225,8 @@ def test_messages_that_cannot_be_written_end_no_work(made: Path, tmp_path) -> No
 
 
 @pytest.mark.parametrize("scheme", ["file://", "file://localhost", "local://"])
-def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str, capsys) -> None:
+def test_an_input_given_as_a_uri_is_safe(made: Path, tmp_path, scheme: str) -> None:
     source = copied(made, "in.mp4", tmp_path, "a b.mkv")
-    run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
-    assert "is the input" in capsys.readouterr().err
+    said = run("encode", f"{scheme}{tmp_path}/a%20b.mkv", source, "-y", *ENCODE, code=1)
+    assert "is the input" in said.err
     assert source.read_bytes() == (made / "in.mp4").read_bytes()

@@ -7,19 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import gvcodec
-import gvcodec as api
-from gvcodec.media.writer import open_writer
-from gvcodec.types import Colour, VideoFormat
-from tests.clips import read_film
+from tests.clips import format_of, read_film, write_clip
 from tests.conftest import in_process, moving_texture, wait_for
 
-FORMAT = VideoFormat(480, 352, Fraction(25), Fraction(1, 12800), 8, Colour(1, 1, 1))
 #: Seconds until the end; two are promised, and without the promise these jobs go on for a minute
 #: and more.
 SOON = 10.0
@@ -29,18 +24,15 @@ ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("signals") / "in.y4m"
-    clip = moving_texture(480, 352, 40)
-    with open_writer(path, FORMAT) as writer:
-        for number in range(480):
-            writer.write(clip[number % 40], 512 * number)
-    return path
+    return write_clip(path, 12 * moving_texture(480, 352, 40))
 
 
 @pytest.fixture(scope="module")
 def stream(source: Path) -> Path:
     path = source.with_name("a.gvc")
     clip = moving_texture(480, 352, 8)
-    path.write_bytes(api.encode(clip * 10, format=FORMAT, preset=10, keyint=0, fit=0))
+    slow = {"format": format_of(clip), "preset": 10, "keyint": 0, "fit": 0}
+    path.write_bytes(gvcodec.encode(clip * 10, **slow))
     return path
 
 

@@ -13,8 +13,8 @@ from gvcodec.bitstream import Packet
 from gvcodec.codec.decoder import Decoder
 from gvcodec.media.planes import PLACES, Scaler, to_eight_bits
 from gvcodec.types import Colour, Planes
-from tests.cli.test_decode import HEIGHT, WIDTH, form, stream_of
-from tests.clips import read_film
+from tests.cli.test_decode import HEIGHT, WIDTH, stream_of
+from tests.clips import format_of, read_film
 from tests.conftest import clips_equal, in_process, moving_texture, run
 from tests.edit.test_tools import TIMES, contents, made, sound
 
@@ -44,12 +44,12 @@ def from_pipe(data: bytes, *arguments: object, code: int = 0) -> str:
 
 @pytest.mark.parametrize("first, count", [(0, 4), (3, None), (5, 1), (7, 6), (12, 4), (17, None)])
 def test_a_piece_is_that_of_the_whole(tmp_path, piecewise, first, count):
-    whole = list(gvcodec.decode_planes(piecewise, fidelity=True))
+    whole = list(gvcodec.decode_planes(piecewise))
     wanted, times = (every[first:][:count] for every in (whole, contents(piecewise)[1]))
     begin = times[0] * TICK if first else 0
     (tmp_path / "a.bin").write_bytes(piecewise)
     start = float((TIMES[first] - TIMES[0]) * TICK)
-    words = ["--fidelity", "--lossless", "--start", f"{start:.6f}"]
+    words = ["--lossless", "--start", f"{start:.6f}"]
     words += ["--frames", count] if count else []
     run("decode", tmp_path / "a.bin", tmp_path / "a.mkv", *words)
     from_pipe(piecewise, tmp_path / "b.mkv", *words)
@@ -93,11 +93,11 @@ def test_a_piece_has_its_sound(tmp_path, piecewise: bytes, pipe: bool) -> None:
         assert abs(at - (packet.pts * Fraction(1, 8000) - begin)) <= Fraction(1, 500)
 
 
-def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes, capsys) -> None:
+def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(piecewise)
     words = [tmp_path / "a.mkv", "--fidelity", "--start", 99]
-    run("decode", tmp_path / "a.bin", *words, code=2)
-    for refusal in (capsys.readouterr().err, from_pipe(piecewise, *words, code=2)):
+    said = run("decode", tmp_path / "a.bin", *words, code=2)
+    for refusal in (said.err, from_pipe(piecewise, *words, code=2)):
         assert "no frame is shown 99 s" in refusal and refusal.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
@@ -106,7 +106,7 @@ def test_a_piece_that_is_not_there_is_refused(tmp_path, piecewise: bytes, capsys
     ("scale", "size"), [("1/2", (80, 64)), ("100x50", (100, 50)), ("3/2", (240, 192))]
 )
 def test_pictures_are_written_in_another_size(tmp_path, scale: str, size: tuple[int, int]) -> None:
-    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3), form()))
+    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 3)))
     run("decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", "--scale", scale)
     shown, _, reader = read_film(tmp_path / "a.mp4")
     assert (reader.format.width, reader.format.height) == size and len(shown) == 3
@@ -130,16 +130,17 @@ def ramp(width: int, height: int, location: int) -> Planes:
 @pytest.mark.parametrize("location", [0, 1, 2])
 @pytest.mark.parametrize("factor", [Fraction(1, 2), Fraction(2)])
 def test_scaling_keeps_chroma_in_place(location: int, factor: Fraction) -> None:
-    scaler = Scaler(replace(form(10), colour=Colour(1, 1, 1, False, location)), factor)
-    found = scaler.apply(ramp(WIDTH, HEIGHT, location))
+    picture = ramp(WIDTH, HEIGHT, location)
+    fmt = replace(format_of([picture], 10), colour=Colour(1, 1, 1, False, location))
+    scaler = Scaler(fmt, factor)
+    found = scaler.apply(picture)
     wanted = ramp(scaler.format.width, scaler.format.height, location)
     for a, b in zip(found, wanted, strict=True):
         assert a.shape == b.shape and np.abs(a.astype(int) - b)[8:-8, 8:-8].max() <= 1
 
 
 @pytest.mark.parametrize("scale", ["0", "-1/2", "1/0", "x", "0x0", "big", "99999x99999"])
-def test_impossible_sizes_are_refused(tmp_path, scale: str, capsys) -> None:
-    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1), form()))
+def test_impossible_sizes_are_refused(tmp_path, scale: str) -> None:
+    (tmp_path / "a.bin").write_bytes(stream_of(moving_texture(WIDTH, HEIGHT, 1)))
     words = ["decode", tmp_path / "a.bin", tmp_path / "a.mp4", "--fidelity", f"--scale={scale}"]
-    run(*words, code=2)
-    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "a.mp4").exists()
+    assert run(*words, code=2).err.count("\n") == 1 and not (tmp_path / "a.mp4").exists()

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,7 +14,7 @@ from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.media.tracks import TrackCopier, TrackPacket
 from gvcodec.types import Planes, VideoFormat
 from tests.clips import write_clip
-from tests.conftest import FASTEST, clips_equal, in_process, moving_texture, planes_equal, run
+from tests.conftest import FASTEST, clips_equal, moving_texture, piped, planes_equal, run
 from tests.fuzz.robustness.streams import sound
 from tests.networks import other_biases
 
@@ -129,7 +128,7 @@ def test_painted_pictures_survive_cut_and_cat(tmp_path, clip: list[Planes]) -> N
     assert clips_equal(joined, whole[10:] + alone)
 
 
-def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes], capsys) -> None:
+def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes]) -> None:
     (tmp_path / "a.bin").write_bytes(made(clip[:3]))
     fast = {"base": "av1", "preset": 10, "fit": 0}
     (tmp_path / "b.bin").write_bytes(gvcodec.encode(clip[:3], format=FORMAT, base_q=31, **fast))
@@ -139,8 +138,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes], cap
         ("ac", "different tracks"),
         ("ca", "different tracks"),
     ):
-        run("cat", *(tmp_path / f"{n}.bin" for n in names), "-o", tmp_path / "o.bin", code=2)
-        assert what in capsys.readouterr().err
+        said = run("cat", *(tmp_path / f"{n}.bin" for n in names), "-o", tmp_path / "o.bin", code=2)
+        assert what in said.err
     run("cut", tmp_path / "a.bin", tmp_path / "o.bin", "--from", "9", code=2)
     run("cut", tmp_path / "a.bin", tmp_path / "a.bin", code=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin", "c.bin"]
@@ -149,22 +148,20 @@ def test_what_does_not_fit_together_is_refused(tmp_path, clip: list[Planes], cap
 def test_tools_work_on_pipes(tmp_path, clip: list[Planes]) -> None:
     data = made(clip)
     (tmp_path / "a.bin").write_bytes(data)
-
-    def piped(*arguments: object) -> bytes:
-        return in_process("-m", "gvcodec", *arguments, input=data).stdout
-
     run("cut", tmp_path / "a.bin", tmp_path / "b.bin", "--from", 0.3)
-    assert piped("cut", "-", "-", "--from", 0.3) == (tmp_path / "b.bin").read_bytes()
-    assert piped("repair", "-", "-") == data and piped("cat", "-", "-o", "-") == data
+    assert piped("cut", "-", "-", "--from", 0.3, data=data) == (tmp_path / "b.bin").read_bytes()
+    assert piped("repair", "-", "-", data=data) == piped("cat", "-", "-o", "-", data=data) == data
 
 
 @pytest.mark.parametrize("base", ["av1", "vvc"])
-def test_a_lost_footer_is_written_anew(tmp_path, clip: list[Planes], base: str) -> None:
+def test_a_lost_footer_is_named_and_written_anew(tmp_path, clip, base: str) -> None:
     data = made(clip, base)
     last = Reader(io.BytesIO(data)).gops()[-1]
     footer = last.offset + last.size
     for size in (footer, footer + 2, footer + 9, len(data) - 15, len(data) - 1):
         (tmp_path / "a.bin").write_bytes(data[:size])
+        for words in (["verify", "--fidelity"], ["decode", tmp_path / "a.y4m", "--fidelity"]):
+            assert "gvcodec repair" in run(words[0], tmp_path / "a.bin", *words[1:], code=3).err
         run("repair", tmp_path / "a.bin", tmp_path / "b.bin", "-y")
         assert (tmp_path / "b.bin").read_bytes() == data
 
@@ -192,11 +189,10 @@ def test_repair_keeps_every_frame_before_the_cut(tmp_path, clip: list[Planes], b
         assert clips_equal(kept, whole[: len(kept)]) and contents(repaired)[1] == TIMES[: len(kept)]
 
 
-def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> None:
+def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes]) -> None:
     data = made(clip, times=TIMES, tracks=sound())
     (tmp_path / "a.bin").write_bytes(data)
-    run("info", tmp_path / "a.bin", "--json")
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(run("info", tmp_path / "a.bin", "--json").out)
     assert [entry["frame"] for entry in found["packets"] if "frame" in entry] == list(range(18))
     assert found["packet_bytes"]["tracks"] > 18 * 4 * 160
     whole = sum(found["packet_bytes"].values()) + found["framing_bytes"]
@@ -204,20 +200,17 @@ def test_info_shows_packets_and_budget(tmp_path, clip: list[Planes], capsys) -> 
     for entry in found["packets"]:
         if entry["type"] == "key":
             assert data[entry["offset"]] & 3 == Kind.KEY
-    run("info", tmp_path / "a.bin")
-    assert "tracks" in capsys.readouterr().out
+    assert "tracks" in run("info", tmp_path / "a.bin").out
 
 
-def test_verify_measures_against_the_source(tmp_path, clip: list[Planes], capsys) -> None:
-    write_clip(tmp_path / "in.mkv", FORMAT, clip, 40)
+def test_verify_measures_against_the_source(tmp_path, clip: list[Planes]) -> None:
+    write_clip(tmp_path / "in.mkv", clip)
     quick = ("--fit", "off", "--preset", 10, "--base-q", 30)
-    run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", *quick)
-    report = capsys.readouterr().err
-    run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity")
-    out = capsys.readouterr().out
+    report = run("encode", tmp_path / "in.mkv", tmp_path / "a.bin", *quick).err
+    out = run("verify", tmp_path / "a.bin", "--source", tmp_path / "in.mkv", "--fidelity").out
     assert report.split("PSNR-Y ")[1].split(" dB")[0] == out.split("Y ")[1].split()[0]
     assert "18 frames" in out
-    write_clip(tmp_path / "other.mkv", replace(FORMAT, width=32), moving_texture(32, 48, 1))
+    write_clip(tmp_path / "other.mkv", moving_texture(32, 48, 1))
     run("verify", tmp_path / "a.bin", "--source", tmp_path / "other.mkv", code=2)
     damaged = bytearray((tmp_path / "a.bin").read_bytes())
     damaged[-4] ^= 1

@@ -1,5 +1,6 @@
 """Symbols by tables of one's own: they come back, in the bytes that constriction takes too."""
 
+import constriction
 import numpy as np
 import pytest
 
@@ -79,7 +80,6 @@ def test_bytes_that_end_elsewhere_are_damaged() -> None:
 
 @pytest.mark.parametrize("count", [2000, 50000])
 def test_sizes_are_those_of_constriction(count: int) -> None:
-    constriction = pytest.importorskip("constriction")
     p, values, _ = drawn(count, tables=1)
     edges = edges_of(p, 24)
     coder = constriction.stream.stack.AnsCoder()

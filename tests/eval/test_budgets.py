@@ -5,9 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("av")
-
 from eval import budgets
 from gvcodec.gvc1d.config import TokenizerConfig, Transformer
 from gvcodec.gvc1d.tokenizer import save_model

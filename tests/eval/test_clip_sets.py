@@ -5,8 +5,6 @@ import argparse
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from eval import clip_sets, condense
 from eval.tools import EvalError
 from gvcodec.condense.clips import Clips

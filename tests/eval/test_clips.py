@@ -1,11 +1,8 @@
 """Sources arrive unchanged: raw names, depth, range, matrix, sets; what is missing is named."""
 
+import av
 import numpy as np
 import pytest
-
-pytest.importorskip("imageio_ffmpeg")
-
-import av
 
 from eval.colour import to_rgb
 from eval.sequences import file_source, folder_sources

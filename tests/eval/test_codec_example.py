@@ -7,7 +7,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 
 from tests.clips import add_video, put_pictures
 
@@ -43,7 +42,6 @@ for name, one in config["test_classes"].items():
 
 
 def test_a_clip_goes_through_the_benchmark(tmp_path: Path) -> None:
-    pytest.importorskip("PIL")
     (tmp_path / "test_video_gvcrt_1088.py").write_text(SCRIPT)
     rows = np.linspace(40, 200, 48).astype(np.uint8)[:, None].repeat(64, 1)
     frames = [np.concatenate([rows + n, np.full((24, 64), 128, np.uint8)]) for n in range(3)]

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("imageio_ffmpeg")
-
+import torch
 from safetensors.torch import load_file
 
 from eval.metrics import weights

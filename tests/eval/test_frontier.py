@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bjontegaard")
-
 from eval.experiments.frontier import ANCHOR, draw, is_beaten, places
 
 
@@ -40,6 +38,5 @@ def test_clips_that_lack_a_quality_do_not_count() -> None:
 
 
 def test_the_picture_names_presets(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     draw(places([*rows(ANCHOR, 1, 4), *rows("preset:6", 0.7, 2)]), tmp_path / "frontier.svg")
     assert "<svg" in (tmp_path / "frontier.svg").read_text()

@@ -2,9 +2,6 @@
 
 import pytest
 
-pytest.importorskip("imageio_ffmpeg")
-pytest.importorskip("gvcodec._core")
-
 from eval.codecs import Options, resolve
 from eval.codecs.ours import stream_facts
 from eval.metrics import Measurer

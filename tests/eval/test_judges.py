@@ -7,10 +7,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("imageio_ffmpeg")
-scipy_ndimage = pytest.importorskip("scipy.ndimage")
+import torch
+from scipy import ndimage
 
 from eval.metrics import DEFAULT, Measurer, looked_at, middle, missing, need
 from eval.metrics import reasons as reasons_of
@@ -41,7 +39,7 @@ def noisy(strength):
 
 
 def blurred(strength):
-    return each(lambda p: scipy_ndimage.gaussian_filter(p, strength))
+    return each(lambda p: ndimage.gaussian_filter(p, strength))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in JUDGES])
@@ -107,6 +105,6 @@ def test_a_video_is_judged_by_its_middle():
 
 def test_the_blur_is_gaussian():
     x = np.random.default_rng(0).random((2, 3, 20, 31)).astype(np.float32)
-    want = scipy_ndimage.gaussian_filter(x, 3, radius=6, mode="mirror", axes=(2, 3))
+    want = ndimage.gaussian_filter(x, 3, radius=6, mode="mirror", axes=(2, 3))
     got = quality.GaussianBlur(13, 3).forward(torch.from_numpy(x)).numpy()
     assert np.abs(got - want).max() < 1e-5

@@ -5,9 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-
-Image = pytest.importorskip("PIL.Image")
-pytest.importorskip("torch")
+from PIL import Image
 
 from eval.report import loop
 from eval.tools import EvalError

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("imageio_ffmpeg")
-pytest.importorskip("matplotlib")
-
 from eval.__main__ import main
 from eval.report.data import load
 from eval.report.tables import results_markdown

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("imageio_ffmpeg")
-
 from eval.codecs import Options, resolve
 from eval.codecs.peers import PEERS
 from eval.metrics import Measurer

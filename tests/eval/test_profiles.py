@@ -7,10 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("imageio_ffmpeg")
-pytest.importorskip("bjontegaard")
-
 from PIL import Image
 
 from eval.__main__ import main

@@ -9,10 +9,7 @@ import sys
 from types import ModuleType
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("imageio_ffmpeg")
-
+import torch
 from torch import nn
 
 from eval.metrics import judges

@@ -12,11 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("imageio_ffmpeg")
-pytest.importorskip("bjontegaard")
-
-from eval.__main__ import main
+from eval.__main__ import COMMANDS, main
 from eval.rd import runs
 from eval.rd.runs import Plan
 from eval.tools import EvalError
@@ -187,6 +183,13 @@ def test_mistakes_are_named_in_one_line(tmp_path, capsys, words, message):
     printed = capsys.readouterr().err
     assert message in printed and len(printed.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_its_options(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0 and f"python -m eval {name}" in capsys.readouterr().out
 
 
 def test_report_of_nothing(tmp_path, capsys):

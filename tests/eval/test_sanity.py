@@ -10,10 +10,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("imageio_ffmpeg")
-pytest.importorskip("bjontegaard")
-
 from eval.metrics import METRICS, Measurer, missing, pixel, sample
 from eval.metrics.filters import apply_filter, vmaf, xpsnr
 from eval.points.bd import bd_rate, bootstrap

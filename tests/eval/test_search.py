@@ -3,9 +3,6 @@
 import math
 
 import numpy as np
-import pytest
-
-pytest.importorskip("torch")
 
 from eval.clip_sets import move
 from eval.search import Asked, Method, answer, interval, join, measure

@@ -1,24 +1,18 @@
 """`python -m eval sizes`: files keep to their sizes, and what is refused is made larger."""
 
-from fractions import Fraction
-
 import pytest
-
-pytest.importorskip("torch")
 
 from eval.__main__ import main
 from eval.rd import sizes
 from eval.tools import read_json
-from gvcodec.types import VideoFormat
 from tests.clips import write_clip
 from tests.conftest import moving_texture
 
 
 @pytest.fixture
 def words(tmp_path):
-    fmt = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
     (tmp_path / "clips").mkdir()
-    write_clip(str(tmp_path / "clips/pan.y4m"), fmt, moving_texture(64, 48, 25), 1)
+    write_clip(tmp_path / "clips/pan.y4m", moving_texture(64, 48, 25))
     where = ["--sequences", str(tmp_path / "clips"), "--out", str(tmp_path)]
     return ["sizes", *where, "--frames", "25", "--threads", "1"]
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from eval.metrics.wasserstein import Wasserstein, distance, moments
 from tests.training.test_training_router import network

@@ -1,9 +1,7 @@
 """The table of LP-Comp and QC-Comp, on tokens whose answers are known."""
 
 import numpy as np
-import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from eval import xcomp
 from gvcodec.retrieval.lp_comp import LpComp

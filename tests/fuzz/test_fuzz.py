@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import gvcodec
 from conformance import mutate
@@ -182,7 +183,6 @@ def test_fuzz_corpora_are_small_and_all_known(programs: None) -> None:
 
 def test_the_nightly_workflow_runs_every_fuzz_target() -> None:
     """Every target that the programs and their corpora make up, each by its own program."""
-    yaml = pytest.importorskip("yaml")
     root = FUZZ.parents[1]
     workflow = yaml.safe_load((root / ".github" / "workflows" / "fuzz.yml").read_text())
     runs = [step.get("run", "") for step in workflow["jobs"]["fuzz"]["steps"]]

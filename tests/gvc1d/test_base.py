@@ -9,8 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
@@ -124,7 +123,7 @@ def test_low_delay_gives_each_packet_with_its_frame(frames) -> None:
 
 @pytest.mark.parametrize("painter", ["on", "off"])
 def test_frames_are_painted_or_shown_as_they_are_and_base_frames_verify(
-    painter, frames, tmp_path, capsys
+    painter, frames, tmp_path
 ) -> None:
     coded = encode(frames, painter=painter)
     header = gvcodec.Reader(io.BytesIO(coded)).header
@@ -136,8 +135,7 @@ def test_frames_are_painted_or_shown_as_they_are_and_base_frames_verify(
     path.write_bytes(coded)
     run("verify", path)
     kind = {"on": "painted", "off": "base"}[painter]
-    run("decode", path, out)
-    assert f"{len(frames)} {kind} frames" in capsys.readouterr().err
+    assert f"{len(frames)} {kind} frames" in run("decode", path, out).err
 
 
 def test_painting_it_takes_no_torch(frames, tmp_path) -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from safetensors.torch import load_file
 
 from gvcodec.gvc1d.paper.decoder import TokenDecoder

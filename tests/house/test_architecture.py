@@ -15,7 +15,7 @@ import pytest
 import gvcodec
 from gvcodec import _core, bases
 from gvcodec.base import Coded, CodedFrame
-from gvcodec.bitstream import Reader, SequenceHeader
+from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
 from tests.clips import make_clip
@@ -53,17 +53,10 @@ class Raw:
         return Coded() if self.shapes[0] == (0, 0) else []
 
 
-def raw_encoder(fmt: VideoFormat, config: gvcodec.EncoderConfig) -> Raw:
-    return Raw()
-
-
-def raw_decoder(header: SequenceHeader, threads: int, low_delay: bool, model: Path | None) -> Raw:
-    return Raw((header.format.height, header.format.width))
-
-
 def test_a_base_is_its_facts_and_its_functions(monkeypatch) -> None:
     module: Any = types.ModuleType("raw")
-    module.base_encoder, module.base_decoder = raw_encoder, raw_decoder
+    module.base_encoder = lambda fmt, config: Raw()
+    module.base_decoder = lambda header, *how: Raw((header.format.height, header.format.width))
     with monkeypatch.context() as patch:
         patch.setitem(bases._BASES, "raw", bases.Base("raw", 99, "raw", 10))
         patch.setitem(sys.modules, "raw", module)

@@ -94,7 +94,6 @@ def test_the_reference_lists_parameters_with_their_defaults(function):
             assert shown.strip("`") == repr(default).replace("'", '"')
 
 
-yaml = pytest.importorskip("yaml")
 GITHUB = ROOT / ".github"
 
 

@@ -137,7 +137,7 @@ def late(tmp_path) -> Path:
     return source
 
 
-def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path, capsys) -> None:
+def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path) -> None:
     stream = tmp_path / "a.gvc"
     run("encode", late, stream, "--fit", "off", "--preset", 10)
     run("summarize", stream, "-y")
@@ -147,11 +147,8 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
     assert video.get_frame_played_at(0.21).pts_seconds == 0.2
     with open_summarised(str(stream)) as file:
         assert file.seconds(5) == 0.2
-    capsys.readouterr()
-    run("info", stream)
-    assert "source start       10" in capsys.readouterr().out
-    run("search", f"{stream}@0.4", stream, "-k", 1, "--json")
-    found = json.loads(capsys.readouterr().out)["moments"][0]
+    assert "source start       10" in run("info", stream).out
+    found = json.loads(run("search", f"{stream}@0.4", stream, "-k", 1, "--json").out)["moments"][0]
     assert found["seconds"] == pytest.approx(found["frame"] * 0.04)
     for name in ("a.mp4", "a.mkv"):
         run("decode", stream, tmp_path / name, "--fidelity")
@@ -162,7 +159,7 @@ def test_time_begins_with_the_first_frame_in_every_command(late: Path, tmp_path,
     assert metadata_of(tmp_path / "b.gvc").source_start == 10_000_000
 
 
-def test_y4m_repeats_pictures_that_stand(tmp_path, capsys) -> None:
+def test_y4m_repeats_pictures_that_stand(tmp_path) -> None:
     with av.open(str(tmp_path / "vfr.mkv"), "w") as container:
         stream = add_video(container, 64, 48)
         stream.codec_context.time_base, stream.codec_context.colorspace = TICK, 1
@@ -171,15 +168,13 @@ def test_y4m_repeats_pictures_that_stand(tmp_path, capsys) -> None:
             frame.pts, frame.time_base, frame.colorspace = 3600 * at, TICK, 1
         put_pictures(container, stream, frames)
     api.encode_file(tmp_path / "vfr.mkv", tmp_path / "a.gvc", **QUICK)
-    run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity")
-    notes = capsys.readouterr().err
+    notes = run("decode", tmp_path / "a.gvc", tmp_path / "a.y4m", "--fidelity").err
     assert "colour tags left out" in notes and "15 frames repeated" in notes
     levels = (int(planes[0][-1, -1]) for planes in read_film(tmp_path / "a.y4m").planes)
     assert [len(list(same)) for _, same in groupby(levels)] == [1, 1, 6, 1, 11, 1]
     recording("mp4", path=tmp_path / "even.mp4")
     api.encode_file(tmp_path / "even.mp4", tmp_path / "b.gvc", **QUICK)
-    run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity")
-    assert "repeated" not in capsys.readouterr().err
+    assert "repeated" not in run("decode", tmp_path / "b.gvc", tmp_path / "b.y4m", "--fidelity").err
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
@@ -272,21 +267,14 @@ def test_a_file_that_plays_everywhere_holds_a_pause(tmp_path, suffix: str) -> No
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_few_frames_of_ten_bits_are_at_their_times(tmp_path, suffix: str, frames: int) -> None:
     """x265 decodes ahead by more frames than there are."""
-    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 24), 10)
-    with open_writer(tmp_path / f"a{suffix}", fmt, crf=20, threads=1) as writer:
-        for number, planes in enumerate(make_clip(64, 48, frames, seed=1)):
-            writer.write(planes, number)
-    seconds = read_film(tmp_path / f"a{suffix}").seconds
-    wanted = [Fraction(number, 24) for number in range(frames)]
-    assert seconds == pytest.approx(wanted, abs=0.001)
+    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 24), 10)
+    wanted = write(tmp_path / f"a{suffix}", fmt, list(range(frames)), 20)
+    assert read_film(tmp_path / f"a{suffix}").seconds == pytest.approx(wanted, abs=0.001)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_times_in_a_coarser_clock_differ(tmp_path, suffix: str) -> None:
-    fmt = VideoFormat(64, 48, Fraction(24), Fraction(1, 10**9))
-    times = [0, 1, 2, 5000, 10**9]
-    with open_writer(tmp_path / f"a{suffix}", fmt, crf=20, threads=1) as writer:
-        for planes, pts in zip(make_clip(64, 48, 5, seed=1), times, strict=True):
-            writer.write(planes, pts)
+    fmt = VideoFormat(64, 64, Fraction(24), Fraction(1, 10**9))
+    write(tmp_path / f"a{suffix}", fmt, [0, 1, 2, 5000, 10**9], 20)
     seconds = read_film(tmp_path / f"a{suffix}").seconds
     assert all(a < b for a, b in pairwise(seconds)) and seconds[-1] == pytest.approx(1, abs=0.001)

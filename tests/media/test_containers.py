@@ -14,15 +14,11 @@ from eval.sequences import file_source
 from gvcodec.batch.tasks import make_plan
 from gvcodec.media.conversion import read_stored
 from gvcodec.media.reader import VideoReader
-from tests.clips import add_video, copy_tracks, put_planes, read_film, sound_of
-from tests.conftest import moving_texture, planes_equal
-from tests.media.test_real_sound import QUICK, run
+from tests.clips import add_video, box, copy_tracks, put_planes, read_film, sound_of
+from tests.conftest import moving_texture, planes_equal, run
+from tests.media.test_real_sound import QUICK
 
 PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-
-
-def box(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(body), name) + body
 
 
 def with_box(data: bytes, entry: bytes, added: bytes) -> bytes:
@@ -154,40 +150,37 @@ def test_sound_is_that_of_the_same_programme() -> None:
     assert any(note.startswith("3 other tracks (audio, video) left out") for note in reader.notes)
 
 
-def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
-    parts = []
-    for number in range(2):
-        path = tmp_path / f"{number}.ts"
-        with av.open(str(path), "w", format="mpegts", options={"pat_period": "0.1"}) as container:
-            video = add(container, "mpeg2video", FILM)
-            sound = container.add_stream("mp2", rate=48000, layout="mono") if number else None
+def joined(folder: Path, *parts: dict[str, str], sounds: bool) -> Path:
+    """A transport stream of parts of 8 frames, made with these options, the last with sound."""
+    whole = b""
+    for number, options in enumerate(parts):
+        path = folder / f"{number}.ts"
+        with av.open(str(path), "w", format="mpegts", options=options) as container:
+            video, sound = add(container, "mpeg2video", FILM), None
+            if sounds and number == len(parts) - 1:
+                sound = container.add_stream("mp2", rate=48000, layout="mono")
             fill(container, video, 8, 8 * number)
             if sound is not None:
                 data = np.full((1, 48000 * 8 // 25), 900, np.int16)
                 heard = sound_of(data, 48000, 48000 * 8 // 25)
                 container.mux([*sound.encode(heard), *sound.encode(None)])
-        parts.append(path.read_bytes())
-    whole = tmp_path / "whole.ts"
-    whole.write_bytes(b"".join(parts))
-    assert run("encode", whole, tmp_path / "a.gvc", *QUICK) == 0
-    assert run("decode", tmp_path / "a.gvc", tmp_path / "a.mkv") == 0
+        whole += path.read_bytes()
+    (folder / "whole.ts").write_bytes(whole)
+    return folder / "whole.ts"
+
+
+def test_sound_that_a_later_table_adds_is_kept(tmp_path: Path) -> None:
+    whole = joined(tmp_path, {"pat_period": "0.1"}, {"pat_period": "0.1"}, sounds=True)
+    run("encode", whole, tmp_path / "a.gvc", *QUICK)
+    run("decode", tmp_path / "a.gvc", tmp_path / "a.mkv")
     with av.open(str(tmp_path / "a.mkv")) as container:
         times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
     assert len(times) >= 12 and float(times[0]) == pytest.approx(0.32, abs=0.05)
 
 
 def test_a_video_that_goes_on_under_another_number_is_said(tmp_path: Path) -> None:
-    parts = []
-    for number in range(2):
-        path = tmp_path / f"{number}.ts"
-        options = {"mpegts_start_pid": str(0x100 + 0x20 * number)}
-        with av.open(str(path), "w", format="mpegts", options=options) as container:
-            video = add(container, "mpeg2video", FILM)
-            fill(container, video, 8, 8 * number)
-        parts.append(path.read_bytes())
-    whole = tmp_path / "whole.ts"
-    whole.write_bytes(b"".join(parts))
-    with VideoReader(whole) as reader:
+    numbers = ({"mpegts_start_pid": str(first)} for first in (0x100, 0x120))
+    with VideoReader(joined(tmp_path, *numbers, sounds=False)) as reader:
         assert len(list(reader)) == 8
         assert any(note.startswith("the video ends after 0.32 s") for note in reader.notes)
 

@@ -14,22 +14,9 @@ from gvcodec.batch.tasks import make_plan, make_settings
 from gvcodec.config import EncoderConfig
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import InexactSeekError, Span
-from tests.clips import add_video, copy_tracks, read_film
+from tests.clips import add_video, copy_tracks, number_of, numbered, read_film
 
-FRAMES, WIDTH, HEIGHT = 48, 80, 48
-
-
-def picture(number: int) -> av.VideoFrame:
-    """Gray with the number in bars of 10 columns, eight bits."""
-    image = np.full((HEIGHT, WIDTH, 3), 110, np.uint8)
-    for bit in range(8):
-        image[8:40, 10 * bit : 10 * bit + 10] = 235 if number >> bit & 1 else 20
-    return av.VideoFrame.from_ndarray(image, format="rgb24")
-
-
-def number_of(luma: np.ndarray) -> int:
-    means = (luma[16:32, 10 * bit + 3 : 10 * bit + 7].mean() for bit in range(8))
-    return sum(int(mean > 500) << bit for bit, mean in enumerate(means))
+FRAMES = 48
 
 
 def write(
@@ -44,10 +31,11 @@ def write(
     """Pictures with their number at these times (1/25 s); `change` is given the coded ones."""
     with av.open(str(path), "w", format=muxer) as container:
         options = {"g": "8", **options}
-        stream = add_video(container, WIDTH, HEIGHT, codec, pix_fmt=pix_fmt, options=options)
+        stream = add_video(container, 64, 48, codec, pix_fmt=pix_fmt, options=options)
         packets = []
         for number, time in enumerate(times):
-            frame = picture(number).reformat(format=pix_fmt)
+            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            frame = picture.reformat(format=pix_fmt)
             frame.pts, frame.time_base = time, Fraction(1, 25)
             packets += stream.encode(frame)
         packets += stream.encode(None)
@@ -65,7 +53,7 @@ def write(
 
 def read(path: Path, start: float = 0.0, **options: object) -> list[tuple[int, float]]:
     film = read_film(path, start, **options)
-    numbers = (number_of(y) for y, *_ in film.planes)
+    numbers = (number_of(y, 1023) for y, *_ in film.planes)
     return [(n, round(float(time), 3)) for n, time in zip(numbers, film.seconds, strict=True)]
 
 
@@ -238,7 +226,7 @@ def test_a_part_begins_and_ends_with_the_picture_that_stands(
 ) -> None:
     path = write(tmp_path / f"in{suffix}", times=PAUSE)
     shown, times, reader = read_film(path, start, input_options=InputOptions(until=until))
-    assert [number_of(y) for y, *_ in shown] == numbers
+    assert [number_of(y, 1023) for y, *_ in shown] == numbers
     end = times[-1] + Fraction(1, 25)
     end = end if reader.end is None else reader.end * reader.format.time_base
     assert abs(float(end) - length) < 0.03

@@ -1,6 +1,7 @@
 """Reading and writing video: samples, timestamps, colour tags and audio survive."""
 
 import gc
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError, UsageError
-from gvcodec.media.ffmpeg import find_ffmpeg, run_ffmpeg
 from gvcodec.media.metadata import printable, side_data
 from gvcodec.media.planes import frame_from_planes, planes_from_frame, rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer, visually_lossless
-from gvcodec.types import Colour, Planes, VideoFormat
+from gvcodec.types import Colour, Planes
 from tests.clips import (
     add_video,
+    ffmpeg,
+    format_of,
     make_clip,
     put_pictures,
     put_planes,
@@ -30,33 +32,9 @@ from tests.conftest import clips_equal, planes_equal, psnr
 BT709 = Colour(1, 1, 1)
 
 
-def form(width: int, height: int, depth: int = 8, **changes: object) -> VideoFormat:
-    changes = {"colour": BT709, **changes}
-    return VideoFormat(width, height, Fraction(25), Fraction(1, 1000), depth, **changes)
-
-
 def crop(clip: list[Planes], width: int, height: int) -> list[Planes]:
     whole, half = np.s_[:height, :width], np.s_[: (height + 1) // 2, : (width + 1) // 2]
     return [(y[whole], u[half], v[half]) for y, u, v in clip]
-
-
-def save(path: Path | str, fmt: VideoFormat, clip: list[Planes], times: list[int]) -> None:
-    with open_writer(path, fmt) as writer:
-        for planes, time in zip(clip, times, strict=True):
-            writer.write(planes, time)
-
-
-def encode_with_pyav(path: Path, codec: str, pix_fmt: str, images: list[np.ndarray]) -> None:
-    with av.open(str(path), "w") as container:
-        height, width = images[0].shape[:2]
-        stream = add_video(container, width, height, codec, pix_fmt=pix_fmt)
-        put_pictures(container, stream, images)
-
-
-def images(count: int = 3, width: int = 64, height: int = 48) -> list[np.ndarray]:
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    parts = ([3 * x + 9 * n, 4 * y, 2 * x + 2 * y] for n in range(count))
-    return [(np.stack(part, -1) % 256).astype(np.uint8) for part in parts]
 
 
 @pytest.mark.parametrize("depth", [8, 10])
@@ -66,7 +44,7 @@ def test_written_video_is_read_back_exactly(tmp_path, clip, name, size, depth):
     frames = crop(clip[:5], *size)
     if depth == 10:
         frames = [tuple(plane + 1 for plane in planes) for planes in frames]
-    write_clip(tmp_path / name, form(*size, depth), frames, 40)
+    write_clip(tmp_path / name, frames, format_of(frames, depth))
     found, times, reader = read_film(tmp_path / name)
     assert clips_equal(found, frames) and reader.format.bit_depth == depth
     if name.endswith("4m"):
@@ -78,8 +56,12 @@ def test_written_video_is_read_back_exactly(tmp_path, clip, name, size, depth):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
 def test_odd_sizes_look_like_their_source_in_every_file(tmp_path, clip, suffix, depth) -> None:
     frames, path = crop(clip[:5], 95, 79), tmp_path / f"a{suffix}"
-    fmt = form(95, 79, depth)
-    write_clip(path, fmt, frames, 40, crf=visually_lossless(path, fmt))
+    fmt = format_of(frames, depth)
+    write_clip(path, frames, fmt, crf=visually_lossless(path, fmt))
+    if suffix == ".webm":
+        with av.open(str(path)) as container:
+            codec = container.streams.video[0].codec_context.name
+        assert codec == {8: "vp9", 10: "libdav1d"}[depth]
     found, times, reader = read_film(path)
     assert reader.format.bit_depth >= depth and times == [Fraction(n, 25) for n in range(5)]
     for written, wanted in zip(found, frames, strict=True):
@@ -88,8 +70,8 @@ def test_odd_sizes_look_like_their_source_in_every_file(tmp_path, clip, suffix, 
 
 @pytest.mark.parametrize("suffix", [".avi", ".ts", ".flv", ".gif", ".apng", ".m4v"])
 def test_other_files_have_all_frames_at_their_times(tmp_path, clip, suffix) -> None:
-    path, fmt = tmp_path / f"a{suffix}", form(96, 80)
-    write_clip(path, fmt, clip[:5], 40, crf=visually_lossless(path, fmt))
+    path = tmp_path / f"a{suffix}"
+    write_clip(path, clip[:5], crf=visually_lossless(path, format_of(clip)))
     found, times, _ = read_film(path)
     assert times == [Fraction(n, 25) for n in range(5)]
     for written, wanted in zip(found, clip, strict=False):
@@ -99,47 +81,50 @@ def test_other_files_have_all_frames_at_their_times(tmp_path, clip, suffix) -> N
 @pytest.mark.parametrize("suffix", [".avi", ".flv"])
 def test_ten_bits_are_refused_where_players_find_no_h265(tmp_path, clip, suffix: str) -> None:
     with pytest.raises(UsageError, match="no 10-bit video"):
-        write_clip(tmp_path / f"a{suffix}", form(96, 80, 10), clip[:2], 40, crf=13)
+        write_clip(tmp_path / f"a{suffix}", clip[:2], format_of(clip, 10), crf=13)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".flv"])
 def test_odd_sizes_are_refused_where_no_codec_has_them(tmp_path, clip, suffix: str) -> None:
     with pytest.raises(UsageError, match="no pictures of odd size"):
-        write_clip(tmp_path / f"a{suffix}", form(95, 79), crop(clip[:2], 95, 79), 40, crf=12)
+        write_clip(tmp_path / f"a{suffix}", crop(clip[:2], 95, 79), crf=12)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
 def test_subsampled_chroma_that_calls_itself_rgb_is_written(tmp_path, clip, suffix) -> None:
-    path, fmt = tmp_path / f"a{suffix}", form(96, 80, colour=Colour(1, 1, 0))
+    path, fmt = tmp_path / f"a{suffix}", replace(format_of(clip), colour=Colour(1, 1, 0))
     with open_writer(path, fmt, crf=visually_lossless(path, fmt)) as writer:
         for number, planes in enumerate(clip[:3]):
-            writer.write(planes, 40 * number)
+            writer.write(planes, number)
     assert len(read_film(path).planes) == 3
     assert any("matrix" in note for note in writer.notes) == (suffix == ".webm")
 
 
 def test_timestamps_and_aspect_ratio_survive(tmp_path, clip: list[Planes]) -> None:
     times = [0, 40, 81, 200, 240, 280]
+    fmt = replace(format_of(clip), sar=Fraction(4, 3), time_base=Fraction(1, 1000))
     for name in ("a.mp4", "a.mkv"):
-        save(tmp_path / name, form(96, 80, sar=Fraction(4, 3)), clip[:6], times)
+        with open_writer(tmp_path / name, fmt) as writer:
+            for planes, time in zip(clip[:6], times, strict=True):
+                writer.write(planes, time)
         film = read_film(tmp_path / name)
         assert [1000 * time for time in film.seconds] == times
         assert film.reader.format.sar == Fraction(4, 3)
 
 
 def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
-    write_clip(tmp_path / "f%03d.png", form(96, 80), clip[:3])
+    write_clip(tmp_path / "f%03d.png", clip[:3])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f000.png", "f001.png", "f002.png"]
     ((planes,), _, reader) = read_film(tmp_path / "f001.png")
     # 96×80 RGB comes back as BT.601, the clip was BT.709: compare in RGB.
     image = rgb_from_planes(planes, reader.format.colour).astype(int)
     assert np.abs(image - rgb_from_planes(clip[1], BT709)).mean() < 2
     with pytest.raises(UsageError):
-        write_clip(tmp_path / "a%s.png", form(96, 80), clip[:1])
+        write_clip(tmp_path / "a%s.png", clip[:1])
     with pytest.raises(MediaError, match="number"):
-        write_clip(tmp_path / "one.png", form(96, 80), clip[:2])
+        write_clip(tmp_path / "one.png", clip[:2])
 
 
 @pytest.mark.parametrize(
@@ -156,8 +141,11 @@ def test_numbered_images(tmp_path, clip: list[Planes]) -> None:
     ],
 )
 def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, note: str) -> None:
-    pictures = images()
-    encode_with_pyav(tmp_path / "a.mkv", codec, pix_fmt, pictures)
+    x, y = np.meshgrid(np.arange(64), np.arange(48))
+    parts = ([3 * x + 9 * n, 4 * y, 2 * x + 2 * y] for n in range(3))
+    pictures = [(np.stack(part, -1) % 256).astype(np.uint8) for part in parts]
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        put_pictures(container, add_video(container, 64, 48, codec, pix_fmt=pix_fmt), pictures)
     frames, _, reader = read_film(tmp_path / "a.mkv")
     assert note in " ".join(reader.notes)
     for planes, picture in zip(frames, pictures, strict=True):
@@ -211,7 +199,7 @@ def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Pla
 
 def test_frames_do_not_wait_for_the_garbage_collector(tmp_path, clip: list[Planes]) -> None:
     path = tmp_path / "a.mkv"
-    write_clip(path, form(96, 80, 8), clip * 3)
+    write_clip(path, clip)
     gc.collect()
     gc.disable()
     try:
@@ -219,7 +207,7 @@ def test_frames_do_not_wait_for_the_garbage_collector(tmp_path, clip: list[Plane
             most = max(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()) for _ in reader)
     finally:
         gc.enable()
-    assert most <= 6 < 3 * len(clip)
+    assert most <= 6 < len(clip)
 
 
 @pytest.mark.parametrize("bit_depth", [8, 10])
@@ -261,9 +249,8 @@ def test_texts_that_are_no_unicode_are_shown_by_the_sign_for_it() -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
 def test_subtitles_of_mp4_come_back_in_every_file(tmp_path, suffix: str) -> None:
     (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nHello\n")
-    inputs = ("-f", "lavfi", "-i", "color=s=64x48:r=25:d=0.4", "-i", str(tmp_path / "a.srt"))
-    words = ("-c:v", "libx264", "-c:s", "mov_text", str(tmp_path / "a.mp4"))
-    assert run_ffmpeg(find_ffmpeg("libx264"), *inputs, *words).returncode == 0
+    inputs = "-f", "lavfi", "-i", "color=s=64x48:r=25:d=0.4", "-i", tmp_path / "a.srt"
+    ffmpeg(*inputs, "-c:v", "libx264", "-c:s", "mov_text", tmp_path / "a.mp4")
     gvcodec.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", q=55, preset=10, fit=0)
     gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / f"b{suffix}", fidelity=True)
     with av.open(str(tmp_path / f"b{suffix}")) as container:

@@ -1,7 +1,6 @@
 """Parts of a source, size and frame rate, exact cuts, subtitles where a part begins."""
 
 import io
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.tracks import TrackPacket, TrackReader
-from gvcodec.types import VideoFormat
-from tests.clips import add_video, put_pictures, put_planes, read_film, write_clip
+from tests.clips import add_video, ffmpeg, put_pictures, put_planes, read_film, write_clip
 from tests.conftest import moving_texture, packets_in, run
 from tests.player_helpers import with_beep
 
@@ -114,14 +112,13 @@ def stream(clip: Path) -> Path:
     return path
 
 
-def test_a_piece_without_a_keyframe_there_says_how_it_differs(stream, tmp_path, capsys):
-    run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9")
-    notes = capsys.readouterr().err
+def test_a_piece_without_a_keyframe_there_says_how_it_differs(stream, tmp_path):
+    notes = run("cut", stream, tmp_path / "b.gvc", "--start", "0.6", "--to", "0.9").err
     assert "the piece begins 0.20 s earlier" in notes and "(--exact" in notes
     with gvcodec.open(tmp_path / "b.gvc", fidelity=True) as piece:
         assert f"b.gvc: frames 10 to {9 + len(piece)}, 0.400 s" in notes
-    run("cut", stream, tmp_path / "c.gvc", "--from", "0.4", "--to", "0.8")
-    assert "--exact" not in capsys.readouterr().err
+    said = run("cut", stream, tmp_path / "c.gvc", "--from", "0.4", "--to", "0.8")
+    assert "--exact" not in said.err
 
 
 @pytest.mark.parametrize(
@@ -258,17 +255,14 @@ def test_a_subtitle_without_an_end_stays_until_the_next_one(videos: Path) -> Non
 @pytest.mark.parametrize(("fps", "kept"), [(1, 4), (Fraction(1, 2), 2), (3, 12)])
 def test_a_timelapse_has_no_frame_too_many(tmp_path, fps: Fraction, kept: int) -> None:
     """H20: the last frames of 4.0 s do not open another second."""
-    fmt = VideoFormat(32, 32, Fraction(25), Fraction(1, 25), 8)
-    write_clip(tmp_path / "a.mkv", fmt, moving_texture(32, 32, 100))
+    write_clip(tmp_path / "a.mkv", moving_texture(32, 32, 100))
     assert len(frames_of(tmp_path / "a.mkv", fps=Fraction(fps))) == kept
 
 
 def test_a_recording_that_begins_late_has_as_many_frames_as_are_expected(tmp_path) -> None:
     """Matroska says when a file ends, not how long it is."""
-    fmt = VideoFormat(32, 32, Fraction(25), Fraction(1, 25), 8)
-    write_clip(tmp_path / "a.mkv", fmt, moving_texture(32, 32, 50))
-    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
-    command = f"{ffmpeg} -v error -i {tmp_path}/a.mkv -c copy -output_ts_offset 10 {tmp_path}/b.mkv"
-    subprocess.run(command.split(), check=True)
+    write_clip(tmp_path / "a.mkv", moving_texture(32, 32, 50))
+    later = ["-c", "copy", "-output_ts_offset", "10"]
+    ffmpeg("-i", tmp_path / "a.mkv", *later, tmp_path / "b.mkv")
     with VideoReader(tmp_path / "b.mkv") as reader:
         assert reader.expected == 50

@@ -1,6 +1,7 @@
 """Pictures of cameras, phones and microscopes; undecodable video; HDR tags in PNG."""
 
 import io
+import shutil
 import subprocess
 import sys
 import zlib
@@ -19,11 +20,12 @@ from gvcodec.media.inputs import video_behind
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
-from tests.clips import add_video, put_pictures, read_film
+from tests.clips import add_video, box, ffmpeg, put_pictures, read_film
 from tests.conftest import run
 
 LEVELS = np.array([2, 16, 60, 128, 180, 220, 235, 253], np.uint8)
 RAMP = np.tile(np.repeat(LEVELS, 16), (32, 1))
+TILES = Path(__file__).with_name("tiles.avif")
 
 
 def saved(**options: object) -> Callable[[Path], None]:
@@ -64,10 +66,6 @@ def test_gray_keeps_its_brightness(tmp_path, name: str, write: Callable[[Path], 
     assert np.abs(shown.astype(int) - LEVELS[:, None]).max() <= 3
 
 
-def tiled(path: Path) -> None:
-    path.write_bytes(Path(__file__).with_name("tiles.avif").read_bytes())
-
-
 def animated(path: Path) -> None:
     pages = [Image.fromarray(RAMP // (k + 1)).convert("RGB") for k in range(3)]
     pages[0].save(path, save_all=True, append_images=pages[1:], duration=100)
@@ -84,7 +82,7 @@ def renamed(code: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("name", "write", "line"),
     [
-        ("a.avif", tiled, "a picture in tiles"),
+        ("a.avif", lambda path: shutil.copy(TILES, path), "a picture in tiles"),
         ("a.webp", animated, "an animated WebP"),
         ("a.mp4", renamed(b"xyz1"), "of a codec that nothing here decodes"),
         ("a.mov", renamed(b"drmi"), "protected"),
@@ -188,10 +186,10 @@ def test_png_says_the_colours(tmp_path, colour: Colour) -> None:
 
 
 @pytest.mark.parametrize(("colour", "wrong"), [(Colour(9, 16, 14), True), (SDR, False)])
-def test_colours_that_no_picture_can_have_are_said(tmp_path, capsys, colour, wrong) -> None:
+def test_colours_that_no_picture_can_have_are_said(tmp_path, colour, wrong) -> None:
     made = stream(tmp_path / "a.gvc", colour)
-    run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
-    assert ("colours are wrong: ictcp" in capsys.readouterr().err) == wrong
+    said = run("decode", made, tmp_path / "f.png", "--fidelity", "--frames", 1)
+    assert ("colours are wrong: ictcp" in said.err) == wrong
     assert wrong or b"cICP" not in dict(chunks((tmp_path / "f.png").read_bytes()))
 
 
@@ -221,11 +219,6 @@ def test_png_with_a_named_colour_profile(tmp_path, mode: str) -> None:
         "the ICC colour profile left out",
         "EXIF data, but for its orientation, left out",
     } <= set(lines)
-
-
-def box(name: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return (8 + len(body)).to_bytes(4) + name + body
 
 
 def full_box(name: bytes, version: int, *parts: bytes) -> bytes:
@@ -268,11 +261,9 @@ def items_of(coded: bytes, count: int) -> bytes:
 
 def test_all_pictures_of_a_sequence_or_a_line(tmp_path) -> None:
     """An animated AVIF has a track; a collection of pictures in one file has none."""
-    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
-    source = f"{ffmpeg} -v error -y -f lavfi -i testsrc2=s=64x64:r=25:d=0.2 -c:v libsvtav1 -g 1"
+    words = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=0.2", "-c:v", "libsvtav1", "-g", "1"]
     for name in ("a.avif", "a.mp4"):
-        command = [*source.split(), str(tmp_path / name)]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        ffmpeg(*words, tmp_path / name)
     assert len(read_film(tmp_path / "a.avif").planes) == 5
     (tmp_path / "b.avif").write_bytes(items_of((tmp_path / "a.mp4").read_bytes(), 3))
     film = read_film(tmp_path / "b.avif")

@@ -12,7 +12,7 @@ import gvcodec as api
 from gvcodec.errors import MediaError, UsageError
 from gvcodec.media.reader import VideoReader
 from tests.clips import add_video, put_pictures, read_film
-from tests.conftest import metadata_of, run
+from tests.conftest import Pipe, metadata_of, run
 from tests.media.test_clocks import QUICK, picture, recording
 
 
@@ -43,11 +43,6 @@ KINDS = {
 }
 
 
-def frames_of(path: Path) -> tuple[list[bytes], list[str]]:
-    film = read_film(path)
-    return [y.tobytes() for y, *_ in film.planes], film.reader.notes
-
-
 @pytest.mark.parametrize("share", [0.55, 0.83])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(tmp_path, kind, share):
@@ -55,37 +50,27 @@ def test_the_frames_before_the_end_of_a_cut_off_file_are_kept(tmp_path, kind, sh
     whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
     whole.write_bytes(data)
     cut.write_bytes(data[: int(len(data) * share)])
-    every, notes = frames_of(whole)
-    assert len(every) == 25 and not any("cut off" in note or "damaged" in note for note in notes)
-    found, notes = frames_of(cut)
+    film = read_film(whole)
+    every, notes = [y.tobytes() for y, *_ in film.planes], film.reader.notes
+    assert len(every) == 25 and film.reader.incomplete == ""
+    assert not any("cut off" in note or "damaged" in note for note in notes)
+    film = read_film(cut)
+    found, notes = [y.tobytes() for y, *_ in film.planes], film.reader.notes
     assert len(found) >= int(25 * share) - 4 and set(found) <= set(every)
     assert any(f"the file is cut off: it has {len(found)} frames" in note for note in notes)
 
 
-def test_frames_that_were_asked_for_are_no_cut(tmp_path) -> None:
-    data = KINDS["mp4"]()
-    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.8)])
-    film = read_film(tmp_path / "cut.mp4", frames=5)
-    assert len(film.planes) == 5 and film.reader.notes == []
-
-
-class _Pipe(io.BytesIO):
-    def seekable(self) -> bool:
-        return False
-
-
 def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     class Input:
-        buffer = io.BufferedReader(_Pipe(data))
+        buffer = io.BufferedReader(Pipe(data))
 
     monkeypatch.setattr("sys.stdin", Input())
 
 
-def test_an_index_behind_the_pictures_of_a_pipe_is_named(tmp_path, monkeypatch, capsys) -> None:
+def test_an_index_behind_the_pictures_of_a_pipe_is_named(tmp_path, monkeypatch) -> None:
     # More than FFmpeg keeps of what it has read.
     piped(made("mp4", frames=60), monkeypatch)
-    run("encode", "-", tmp_path / "a.gvc", "--fit", "off", code=1)
-    error = capsys.readouterr().err
+    error = run("encode", "-", tmp_path / "a.gvc", "--fit", "off", code=1).err
     assert "moov" in error and "faststart" in error and error.count("\n") == 1
     piped(KINDS["mp4"](), monkeypatch)
     run("encode", "-", tmp_path / "a.gvc", "--fit", "off")
@@ -126,16 +111,15 @@ def test_uris_are_read_by_fsspec(tmp_path) -> None:
         VideoReader("unknown://films/none.mp4")
 
 
-def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
+def test_tags_travel_with_the_video(tmp_path) -> None:
     tags = {"title": "T", "artist": "Me", "comment": "A comment"}
     tags |= {"creation_time": "2024-01-02T03:04:05.000000Z", "location": "+48.1000+011.5000/"}
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         container.metadata.update(tags)
         put_pictures(container, add_video(container, 64, 48), [picture(0)])
-    run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
-    assert "kept as metadata: creation_time" in capsys.readouterr().err
-    run("info", tmp_path / "a.gvc")
-    assert "artist: Me" in capsys.readouterr().out
+    said = run("encode", tmp_path / "a.mp4", tmp_path / "a.gvc", "--fit", "off", "--preset", 10)
+    assert "kept as metadata: creation_time" in said.err
+    assert "artist: Me" in run("info", tmp_path / "a.gvc").out
     found = metadata_of(tmp_path / "a.gvc")
     assert dict(found.tags) | {"title": found.title} == tags
     for name in ("b.mp4", "b.mkv"):
@@ -143,8 +127,7 @@ def test_tags_travel_with_the_video(tmp_path, capsys) -> None:
         with av.open(str(tmp_path / name)) as container:
             kept = {key.lower(): text for key, text in container.metadata.items()}
         assert {key: kept.get(key) for key in tags} == tags
-    run("decode", tmp_path / "a.gvc", tmp_path / "b.y4m", "--fidelity")
-    assert "artist" in capsys.readouterr().err
+    assert "artist" in run("decode", tmp_path / "a.gvc", tmp_path / "b.y4m", "--fidelity").err
 
 
 def test_what_is_lost_is_named(tmp_path) -> None:
@@ -154,12 +137,12 @@ def test_what_is_lost_is_named(tmp_path) -> None:
         stream.metadata.update(stereo_mode="left_right", alpha_mode="1")
         put_pictures(container, stream, [picture(0)])
     lost = {"alpha left out", "the mark of stereo 3D left out"}
-    assert lost <= set(frames_of(tmp_path / "marks.mkv")[1])
+    assert lost <= set(read_film(tmp_path / "marks.mkv").reader.notes)
     units = made("h264", frames=6).split(b"\x00\x00\x01")
     caption = bytes([0xB5, 0, 0x31]) + b"GA94" + bytes([3, 0x41, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])
     message = b"\x06" + bytes([4, len(caption)]) + caption + b"\x80"
     last = max(n for n, unit in enumerate(units) if unit and unit[0] & 31 in (1, 5))
     for parts, lost in ((units, False), ([*units[:last], message, *units[last:]], True)):
         (tmp_path / "a.h264").write_bytes(b"\x00\x00\x01".join(parts))
-        _, notes = frames_of(tmp_path / "a.h264")
+        notes = read_film(tmp_path / "a.h264").reader.notes
         assert ("closed captions left out" in notes) == lost

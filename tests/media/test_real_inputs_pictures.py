@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import gvcodec
 import gvcodec as api
@@ -22,7 +23,6 @@ from tests.clips import add_video, put_pictures, read_film
 from tests.conftest import run
 from tests.media.test_clocks import QUICK, picture, recording
 
-Image = pytest.importorskip("PIL.Image")
 #: What a viewer does with a picture by its EXIF orientation.
 TURNS = {
     1: lambda image: image,
@@ -146,7 +146,7 @@ def test_raw_samples_are_refused_with_the_way_to_read_them(tmp_path) -> None:
         VideoReader(tmp_path / "a_64x48_50.yuv")
 
 
-def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path, capsys) -> None:
+def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path) -> None:
     recording("mp4", path=tmp_path / "a.mp4")
     out = str(tmp_path / "a.gvc")
     for given, why in (
@@ -154,12 +154,11 @@ def test_options_of_inputs_are_refused_where_they_make_no_sense(tmp_path, capsys
         (["--rate", "0"], "not a frame rate"),
         (["--color-matrix", "bt710"], "is not one of gbr, bt709"),
     ):
-        run("encode", tmp_path / "a.mp4", out, *given, code=2)
-        error = capsys.readouterr().err
+        error = run("encode", tmp_path / "a.mp4", out, *given, code=2).err
         assert why in error and error.count("\n") == 1
     numbered(tmp_path / "s", range(3))
-    run("encode", tmp_path / "s", out, "--jobs", "2", "--fit", "off", code=2)
-    assert "--jobs is for files" in capsys.readouterr().err
+    said = run("encode", tmp_path / "s", out, "--jobs", "2", "--fit", "off", code=2)
+    assert "--jobs is for files" in said.err
 
 
 def test_colour_of_untagged_input_can_be_set(tmp_path) -> None:

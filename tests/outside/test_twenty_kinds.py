@@ -24,9 +24,9 @@ from PIL import Image
 
 import gvcodec
 from gvcodec.errors import IncompleteSourceError, MediaError, NoGainError, UsageError
-from tests.clips import read_film
+from tests.clips import box, ffmpeg, number_of, numbered, read_film
 from tests.conftest import run
-from tests.outside.test_fifteen_kinds import FAST, box, encoded, ffmpeg, made, number_of, numbered
+from tests.outside.test_fifteen_kinds import FAST, encoded, made
 
 
 def test_a_broadcast_capture_with_parity_is_whole(tmp_path) -> None:
@@ -42,17 +42,8 @@ def test_a_broadcast_capture_with_parity_is_whole(tmp_path) -> None:
 
 
 def multipart(path: Path) -> bytes:
-    ffmpeg(
-        "-i",
-        made(path / "a.mkv"),
-        "-c:v",
-        "mjpeg",
-        "-pix_fmt",
-        "yuvj420p",
-        "-f",
-        "mpjpeg",
-        path / "a.mpjpeg",
-    )
+    words = ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "mpjpeg"]
+    ffmpeg("-i", made(path / "a.mkv"), *words, path / "a.mpjpeg")
     return (path / "a.mpjpeg").read_bytes().replace(b"--ffmpeg", b"--myboundary")
 
 
@@ -84,17 +75,15 @@ def test_what_came_before_an_error_of_reading_is_kept(tmp_path, way) -> None:
     assert numbers == list(range(done.frames)) and 8 < done.frames < 14
 
 
-def test_a_disk_that_cannot_be_read_is_named_with_the_file(capsys) -> None:
+def test_a_disk_that_cannot_be_read_is_named_with_the_file() -> None:
     """HandBrake#511: an error of the disk, without saying of which file."""
     unreadable = Path("/proc/self/mem")  # nothing is mapped at its beginning
     if not unreadable.exists():
         pytest.skip("needs /proc")
     for words in (("info",), ("verify",), ("decode", "-y"), ("cut", "--start", "1")):
         output = ("o.gvc",) if words[0] in ("decode", "cut") else ()
-        run(words[0], unreadable, *output, *words[1:], code=1)
-        assert capsys.readouterr().err == (
-            "gvcodec: /proc/self/mem: cannot be read: Input/output error\n"
-        )
+        said = run(words[0], unreadable, *output, *words[1:], code=1)
+        assert said.err == ("gvcodec: /proc/self/mem: cannot be read: Input/output error\n")
 
 
 @pytest.mark.parametrize("kind", ["qoi", "pfm", "hdr", "j2k", "jls", "pam", "sgi"])
@@ -349,7 +338,7 @@ def test_a_parent_that_ignores_its_children(tmp_path) -> None:
     assert gvcodec.verify(tmp_path / "a.gvc").frames == 25
 
 
-def test_a_name_like_an_option_is_a_file(tmp_path, monkeypatch, capsys) -> None:
+def test_a_name_like_an_option_is_a_file(tmp_path, monkeypatch) -> None:
     """moviepy#2160, lux#810, ffmpeg-python#406: titles that begin with a dash."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(made(tmp_path / "a.mkv"), "-Zx_title.mkv")

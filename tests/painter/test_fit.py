@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from gvcodec import perceptual
 from gvcodec.bitstream import SequenceHeader
@@ -26,7 +27,6 @@ from tests.clips import blurred_clip
 from tests.conftest import in_process
 from tests.two_devices import moved_whole, two_devices
 
-torch = pytest.importorskip("torch")
 needs_weights = pytest.mark.skipif(perceptual.find_weights() is None, reason="no metric weights")
 
 

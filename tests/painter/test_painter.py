@@ -1,16 +1,13 @@
 """The painter: its definition against C++ and the trained twin; noise, motion, payloads."""
 
+import hashlib
 from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-
-import hashlib
-
+import torch
 from safetensors.numpy import save_file
 
 from conformance.decoder import painter as second

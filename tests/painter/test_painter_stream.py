@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-
 import gvcodec
 from gvcodec import EncoderConfig, _core
 from gvcodec.bitstream import Kind, Packet, Reader

@@ -5,8 +5,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from gvcodec.models import PAINTER
 from gvcodec.painter.fit_samples import Gop, Part, Sample
 from gvcodec.painter.model import NEUTRAL, Model, Strength, condition

@@ -4,8 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from conformance.decoder.painter import direction
 from gvcodec.models import PAINTER

@@ -253,27 +253,20 @@ def test_the_first_picture_waits_for_no_model(tab: Callable[[str], Page], tmp_pa
         os.close(writer)
 
 
-def test_without_shared_memory_one_thread_paints(play, tmp_path, monkeypatch):
-    monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
-    path = painted_stream(tmp_path / "a.gvc", 96, 80)
-    with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
-        assert page.run("[crossOriginIsolated, player.painter.name]") == [False, "WebAssembly"]
-        go(page, 8)
-        assert painted_digest(page) == digest_of(video, 8)
-
-
-@pytest.mark.parametrize("threads", [True, False])
-def test_without_relaxed_simd_the_plain_form_paints(
-    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: bool
+@pytest.mark.parametrize(("threads", "relaxed"), [(False, True), (True, False), (False, False)])
+def test_without_threads_or_relaxed_simd_another_form_paints(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: bool, relaxed: bool
 ) -> None:
-    unknown = "253, 146, 2, 11]", "253, 255, 127, 11]"
-    changed_page("core.js", *unknown, tmp_path, monkeypatch)
+    if not relaxed:
+        unknown = "253, 146, 2, 11]", "253, 255, 127, 11]"
+        changed_page("core.js", *unknown, tmp_path, monkeypatch)
     if not threads:
         monkeypatch.delitem(server_module._HEADERS, "Cross-Origin-Embedder-Policy")
     path = painted_stream(tmp_path / "a.gvc", 96, 80)
     with play(path, query="?gpu=off", shown=PAINTED) as page, gvcodec.open(path) as video:
         assert page.run("crossOriginIsolated") == threads
-        assert not page.run('import("./core.js").then((core) => core.hasRelaxed)')
+        assert threads or page.run("player.painter.name") == "WebAssembly"
+        assert relaxed or not page.run('import("./core.js").then((core) => core.hasRelaxed)')
         go(page, 8)
         assert painted_digest(page) == digest_of(video, 8)
 

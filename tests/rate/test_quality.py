@@ -21,10 +21,9 @@ from gvcodec.rate.one_pass import Extent, Pass, run
 from gvcodec.rate.quality import METRICS, Judge, without_package
 from gvcodec.rate.target import Target, encode_for, parse_target
 from gvcodec.types import Planes
-from tests.cli.test_cli import FORMAT
-from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip
 from tests.conftest import psnr
+from tests.conftest import run as command
 from tests.rate.test_rate import FAST, Clip, opener, unwatched
 
 #: A scene that is easy and one that is hard.
@@ -120,17 +119,17 @@ def test_smaller_pictures_are_judged_at_the_size_of_the_source() -> None:
 
 def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
-    write_clip(source, FORMAT, make_clip(96, 80, 12, seed=3), 512)
+    write_clip(source, make_clip(96, 80, 12, seed=3))
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "--base", "av1", "-y")
     wanted = ("--target", "psnr=34", "--target-of", "p5")
     done = command("encode", source, stream, *wanted, "--max-size", "100k", *common)
-    assert "psnr (worst 5 %) 34." in done.stderr.decode()
-    assert "of 100000 bytes at most" in done.stderr.decode()
+    assert "psnr (worst 5 %) 34." in done.err
+    assert "of 100000 bytes at most" in done.err
     done = command("encode", source, stream, *wanted, "--max-size", "1200", *common)
-    assert "too few for psnr (worst 5 %) 34" in done.stderr.decode()
+    assert "too few for psnr (worst 5 %) 34" in done.err
     assert stream.stat().st_size <= 1200
     done = command("encode", source, stream, "--target", "psnr=24", "--scale", "1/2", *common)
-    assert "compares with the source's 96×80" in done.stderr.decode()
+    assert "compares with the source's 96×80" in done.err
     options = {"base": "av1", "preset": 10, "fit": 0, "overwrite": True}
     done = gvcodec.encode_file(source, stream, target="psnr=34", max_size=1200, **options)
     assert done.limit == 1200 and done.reached.value < done.wanted.value == 34
@@ -138,16 +137,15 @@ def test_the_command_says_which_of_both_it_was(tmp_path) -> None:
 
 def test_verify_compares_a_smaller_stream_at_the_size_of_the_source(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
-    write_clip(source, FORMAT, make_clip(96, 80, 12, seed=3), 512)
+    write_clip(source, make_clip(96, 80, 12, seed=3))
     small = {"base": "av1", "preset": 10, "fit": 0, "input_options": InputOptions(scale=(48, 0))}
     done = gvcodec.encode_file(source, stream, target="psnr=22", **small)
     found = gvcodec.verify(stream, source)
     assert found.enlarged_to == (96, 80) and found.compared == 12
     assert found.painted_psnr[0] == pytest.approx(done.reached.value)
     verified = command("verify", stream, "--source", source)
-    assert "compared at the source's 96×80" in verified.stdout.decode()
-    wide = dataclasses.replace(FORMAT, width=192)
-    write_clip(tmp_path / "wide.mkv", wide, make_clip(192, 80, 12, seed=3), 512)
+    assert "compared at the source's 96×80" in verified.out
+    write_clip(tmp_path / "wide.mkv", make_clip(192, 80, 12, seed=3))
     with pytest.raises(UsageError, match="has 192×80 samples, the stream 48×40"):
         gvcodec.verify(stream, tmp_path / "wide.mkv")
 

@@ -23,9 +23,9 @@ from gvcodec.rate.one_pass import Budget, Open, Pass, run
 from gvcodec.rate.size import Fitted, Scale, Search, encode_to
 from gvcodec.rate.target import Target, bracket_of, encode_for, next_q, parse_target
 from gvcodec.types import Planes, VideoFormat
-from tests.cli.test_cli import FORMAT, gvcodec
 from tests.clips import make_clip, write_clip
-from tests.conftest import packets_in, psnr
+from tests.conftest import packets_in, piped, psnr
+from tests.conftest import run as command
 from tests.media.test_media import with_audio
 
 FAST = EncoderConfig(fit=0, keyint=0, threads=1, preset=10)
@@ -191,34 +191,34 @@ def test_standard_file_fits(base: str) -> None:
 
 def test_command_line(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.bin"
-    write_clip(source, FORMAT, make_clip(96, 80, 30, seed=3), 512)
+    write_clip(source, make_clip(96, 80, 30, seed=3))
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
-    done = gvcodec("encode", source, stream, "--size", "4k", *common)
+    done = command("encode", source, stream, "--size", "4k", *common)
     assert 3960 <= stream.stat().st_size <= 4000
-    assert f"{stream.stat().st_size} bytes" in done.stderr.decode()
-    gvcodec("encode", "-", stream, "--bitrate", "40k", *common, data=source.read_bytes())
+    assert f"{stream.stat().st_size} bytes" in done.err
+    piped("encode", "-", stream, "--bitrate", "40k", *common, data=source.read_bytes())
     # Pictures as small as these answer to the trim in leaps.
     assert 0.93 * 6000 <= stream.stat().st_size <= 6000
-    gvcodec("decode", stream, tmp_path / "out.mkv", "--fidelity")
+    command("decode", stream, tmp_path / "out.mkv", "--fidelity")
     stream.unlink()
-    done = gvcodec("encode", source, stream, "--bpp", "0.0005", *common, fails=2)
+    done = command("encode", source, stream, "--bpp", "0.0005", *common, code=2)
     refusal = "gvcodec: 14 bytes are not enough: the smallest possible size is "
-    assert done.stderr.decode().startswith(refusal) and not stream.exists()
-    gvcodec("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, fails=2)
+    assert done.err.startswith(refusal) and not stream.exists()
+    command("encode", source, stream, "--bpp", "0.1", "-q", 3, *common, code=2)
 
 
 def test_size_and_bitrate_count_the_sound(tmp_path) -> None:
     source, stream = tmp_path / "in.mp4", tmp_path / "out.bin"
     with_audio(source, make_clip(96, 80, 30, seed=4))
     common = ("--preset", 10, "--fit", "off", "--threads", 1, "-y")
-    gvcodec("encode", source, stream, "--size", "20k", *common)
+    command("encode", source, stream, "--size", "20k", *common)
     assert 19_800 <= stream.stat().st_size <= 20_000
-    gvcodec("encode", source, stream, "--bitrate", "120k", *common)  # 1.2 s
+    command("encode", source, stream, "--bitrate", "120k", *common)  # 1.2 s
     with stream.open("rb") as file:
         reader = Reader(file)
         list(reader.packets())
     assert reader.track_size > 3000 and 0.98 * 18_000 <= reader.size <= 18_000
-    gvcodec("encode", source, stream.with_suffix(".mp4"), "--bitrate", "140k", *common)
+    command("encode", source, stream.with_suffix(".mp4"), "--bitrate", "140k", *common)
     assert 0.95 * 21_000 <= stream.with_suffix(".mp4").stat().st_size <= 21_000
 
 

@@ -15,14 +15,11 @@ from gvcodec.base.standard.codec import StandardDecoder, StandardEncoder
 from gvcodec.bitstream import Kind
 from gvcodec.config import EncoderConfig
 from gvcodec.errors import UsageError
-from gvcodec.media.planes import frame_from_planes
 from gvcodec.rate.scenes import STEPS, Scene, gop_offsets, share, try_scenes
 from gvcodec.types import Planes, VideoFormat
 from gvcodec.zones import Zone, parse_zones, zone_at
-from tests.cli.test_cli import FORMAT as SMALL
-from tests.cli.test_cli import gvcodec as command
 from tests.clips import make_clip, write_clip
-from tests.conftest import clips_equal, packets_in, psnr, send_all
+from tests.conftest import clips_equal, packets_in, psnr, run, send_all
 
 FORMAT = VideoFormat(96, 64, Fraction(25), Fraction(1, 25))
 USUAL = STEPS.index(0.0)
@@ -120,17 +117,8 @@ def test_gops_of_other_qualities_are_one_stream() -> None:
     assert code((0.0, 0.0))[0] == plain[0]
 
 
-def y4m(path, frames: list[Planes]) -> str:
-    with path.open("wb") as file:
-        file.write(b"YUV4MPEG2 W96 H64 F25:1 C420jpeg\n")
-        for planes in frames:
-            made = frame_from_planes(tuple(p >> 2 for p in planes), 8)
-            file.write(b"FRAME\n" + made.to_ndarray().tobytes())
-    return str(path)
-
-
 def test_a_file_with_scenes_of_other_qualities(tmp_path) -> None:
-    source = y4m(tmp_path / "in.y4m", two_scenes())
+    source = write_clip(tmp_path / "in.y4m", two_scenes())
     usual = {"base": "av1", "q": 45, "fit": 0, "threads": 1, "preset": 10}
     gvcodec.encode_file(source, tmp_path / "plain.gvc", **usual)
     states: list[gvcodec.State] = []
@@ -154,7 +142,7 @@ def test_what_cannot_wait_for_a_trial_is_refused(tmp_path) -> None:
     assert not EncoderConfig(base="av1", alloc="uniform").shares_scenes
     assert not EncoderConfig(base="gvc1d", alloc="elbo").shares_scenes
     assert EncoderConfig(base="vvc", alloc="rd").shares_scenes
-    source = y4m(tmp_path / "in.y4m", two_scenes()[:3])
+    source = write_clip(tmp_path / "in.y4m", two_scenes()[:3])
     output = tmp_path / "out.gvc"
     for options in ({"low_delay": True}, {"maxrate": 50000}, {"jobs": 2}, {"target": "psnr=30"}):
         if "target" not in options:
@@ -223,8 +211,7 @@ def test_a_zone_has_its_quality_and_nothing_else_changes(low_delay: bool) -> Non
 
 
 def test_zones_are_of_the_source_with_start_chunks_and_budgets(tmp_path) -> None:
-    source = tmp_path / "in.mkv"
-    write_clip(source, SMALL, CLIP, 512)
+    source = write_clip(tmp_path / "in.mkv", CLIP)
     fast = FAST | {"q": 40, "overwrite": True, "zones": "2-:q=60"}
     out = tmp_path / "out.gvc"
     gvcodec.encode_file(source, out, start=1.0, **fast)
@@ -242,10 +229,10 @@ def test_zones_are_of_the_source_with_start_chunks_and_budgets(tmp_path) -> None
 
 
 def test_a_table_has_zones(tmp_path) -> None:
-    write_clip(tmp_path / "in.mkv", SMALL, CLIP, 512)
+    write_clip(tmp_path / "in.mkv", CLIP)
     table, out = tmp_path / "list.csv", tmp_path / "out"
     table.write_text("uri,zones,q\nin.mkv,1-2:q=+20,40\n")
-    command("batch", table, "-o", out, "--fit", "off", "--preset", 10, "--base", "av1")
+    run("batch", table, "-o", out, "--fit", "off", "--preset", 10, "--base", "av1")
     assert keyframes((out / "in.gvc").read_bytes()) == [0, 25, 50]
-    wrong = command("encode", tmp_path / "in.mkv", out / "x.gvc", "--zones", "1-2", fails=2)
-    assert "'1-2' is not zones like" in wrong.stderr.decode()
+    wrong = run("encode", tmp_path / "in.mkv", out / "x.gvc", "--zones", "1-2", code=2)
+    assert "'1-2' is not zones like" in wrong.err

@@ -10,9 +10,9 @@ from gvcodec.errors import UsageError
 from gvcodec.rate.quality import METRICS, Judge
 from gvcodec.rate.target import Target, encode_for, parse_target
 from gvcodec.zones import TARGET_METRICS, parse_zones
-from tests.clips import make_clip, write_clip
+from tests.clips import format_of, make_clip, write_clip
 from tests.conftest import run as command
-from tests.rate.test_rate import FAST, Clip, opener, unwatched
+from tests.rate.test_rate import FAST, opener, unwatched
 
 
 @pytest.fixture
@@ -78,12 +78,10 @@ def test_what_decides_in_some_chunks_is_counted() -> None:
     assert _notes_of({"notes": []}, rows[:1]) == [psnr]
 
 
-def test_a_second_target_is_refused(tmp_path, capsys) -> None:
+def test_a_second_target_is_refused(tmp_path) -> None:
     words = ("encode", tmp_path / "in.y4m", tmp_path / "a.gvc", "--target", "psnr=30")
-    command(*words, "--target", "psnr=36", code=2)
-    assert "--target: is given twice" in capsys.readouterr().err
-    command(*words[:-1], "psnr=30,psnr=36", code=2)
-    assert "a target of psnr is given twice" in capsys.readouterr().err
+    assert "--target: is given twice" in command(*words, "--target", "psnr=36", code=2).err
+    assert "a target of psnr is given twice" in command(*words[:-1], "psnr=30,psnr=36", code=2).err
 
 
 def test_zones_know_the_metrics_of_targets() -> None:
@@ -96,8 +94,8 @@ def test_zones_know_the_metrics_of_targets() -> None:
 
 @pytest.mark.parametrize("way", [{"q": 60}, {"jobs": 1, "start": 0.48}, {"size": 20_000}])
 def test_a_zone_reaches_its_target(tmp_path, way: dict) -> None:
-    source, output = tmp_path / "in.y4m", tmp_path / "a.gvc"
-    write_clip(source, Clip(clip := make_clip(96, 80, 75, seed=6)).format, clip)
+    clip, output = make_clip(96, 80, 75, seed=6), tmp_path / "a.gvc"
+    source = write_clip(tmp_path / "in.y4m", clip, format_of(clip, 10))
     options = {"fit": 0, "preset": 10, "sound": "none"} | way
     done = gvcodec.encode_file(source, output, zones="1-2:psnr=33", **options)
     start = way.get("start", 0.0)
@@ -109,18 +107,15 @@ def test_a_zone_reaches_its_target(tmp_path, way: dict) -> None:
     assert psnr is not None and 32.8 <= psnr[0] < 34
 
 
-def test_what_a_zone_cannot_have_is_refused(tmp_path, capsys) -> None:
-    source = tmp_path / "in.y4m"
-    write_clip(source, Clip(clip := make_clip(48, 32, 10)).format, clip)
+def test_what_a_zone_cannot_have_is_refused(tmp_path) -> None:
+    source = write_clip(tmp_path / "in.y4m", make_clip(48, 32, 10))
     words = ("encode", source, tmp_path / "a.gvc", "--preset", "10", "--fit", "off", "--zones")
-    command(*words, "0-1:psnr=x", code=2)
-    assert "'psnr=x' of zones is not q=N and not psnr=DECIBEL" in capsys.readouterr().err
-    command(*words, "0-0.2:psnr=99", code=2)
-    assert "zone 0-0.2 s: psnr 99 is out of reach" in capsys.readouterr().err
-    command(*words, "5-6:psnr=30")
-    assert "zone 5-6 s: the source has no frame there" in capsys.readouterr().err
+    said = command(*words, "0-1:psnr=x", code=2)
+    assert "'psnr=x' of zones is not q=N and not psnr=DECIBEL" in said.err
+    assert "zone 0-0.2 s: psnr 99 is out of reach" in command(*words, "0-0.2:psnr=99", code=2).err
+    assert "zone 5-6 s: the source has no frame there" in command(*words, "5-6:psnr=30").err
     assert not list(tmp_path.glob("*.part"))
     with pytest.raises(UsageError, match="zones with a target are for files"):
         gvcodec.encode(make_clip(48, 32, 2), zones="0-1:psnr=30")
-    command("batch", source, "-o", tmp_path / "out", "--zones", "0-1:psnr=30", code=2)
-    assert "not for batch" in capsys.readouterr().err
+    said = command("batch", source, "-o", tmp_path / "out", "--zones", "0-1:psnr=30", code=2)
+    assert "not for batch" in said.err

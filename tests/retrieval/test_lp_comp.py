@@ -221,7 +221,7 @@ def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None
         assert missed() == pytest.approx(np.log(FRAMES)) and whole < np.log(FRAMES) - 0.1
 
 
-def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
+def test_a_stream_is_summarised_and_searched_by_lp(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
     with av.open(source, "w") as container:
         video = add_video(container, 320, 192, "ffv1", 24)
@@ -233,10 +233,11 @@ def test_a_stream_is_summarised_and_searched_by_lp(tmp_path, capsys) -> None:
         ((name, own),) = file.vectors.items()
     assert name == embedders.lp_id() and own.frames.tolist() == list(range(12))
     for ranking in ("cosine", "qc"):
-        run("search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0")
-        assert abs(json.loads(capsys.readouterr().out)["moments"][0]["frame"] - 6) <= 2
+        said = run(
+            "search", f"{source}@0.25", stream, "--json", "--ranking", ranking, "--exact", "0"
+        )
+        assert abs(json.loads(said.out)["moments"][0]["frame"] - 6) <= 2
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1/6")
     with open_summarised(str(stream)) as file:
         assert file.vectors[name].frames.tolist() == [0, 6]
-    run("search", "a balloon", stream, code=2)
-    assert "embedder lp takes pictures, not words" in capsys.readouterr().err
+    assert "embedder lp takes pictures, not words" in run("search", "a balloon", stream, code=2).err

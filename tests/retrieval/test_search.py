@@ -210,59 +210,55 @@ def test_summarize_in_place_keeps_frames_and_replaces_summaries(tmp_path, scenes
     assert Reader(io.BytesIO(data)).gops()[-1].frames == 10
 
 
-def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_search_finds_the_scene_and_reads_little(tmp_path, scenes: list[Planes]) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes))
-    run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
-    found = json.loads(capsys.readouterr().out)
+    said = run("search", f"{path}@0.96", path, "--embedder", "toy", "--json", "-k", "1")
+    found = json.loads(said.out)
     assert found["moments"][0]["gop"] == [20, 10]
     assert found["moments"][0]["seconds"] == found["moments"][0]["frame"] / 25
     assert found["bytes"] == len(path.read_bytes()) > 2 * found["bytes_read"]
 
 
-def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_an_unknown_embedder_is_exit_4_and_a_line(tmp_path, scenes: list[Planes]) -> None:
     path, query = tmp_path / "a.gvc", tmp_path / "query.gvc"
     path.write_bytes(made(scenes))
     query.write_bytes(made(scenes[:5], summary=False))
-    run("search", query, path, code=4)
-    error = capsys.readouterr().err
+    error = run("search", query, path, code=4).err
     assert ID.hex() in error and error.count("\n") == 1
     run("search", query, path, "--embedder", "nothing", code=2)
 
 
-def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_without_summaries_there_is_a_hint(tmp_path, scenes: list[Planes]) -> None:
     path = tmp_path / "a.gvc"
     path.write_bytes(made(scenes[:5], summary=False))
-    run("search", f"{path}@0.1", path, code=2)
-    assert "gvcodec summarize adds one" in capsys.readouterr().err
+    assert "gvcodec summarize adds one" in run("search", f"{path}@0.1", path, code=2).err
 
 
-def test_a_refused_summary_is_a_line_and_the_others_are_searched(tmp_path, scenes, capsys):
+def test_a_refused_summary_is_a_line_and_the_others_are_searched(tmp_path, scenes):
     plain = made(scenes, summary=False)
     good = payloads(made(scenes))
     given = [[Packet(Kind.SUMMARY, payload)] for payload in (HOSTILE["leak"], *good[1:])]
     path = tmp_path / "a.gvc"
     path.write_bytes(rewritten(plain, lambda packets: before_keys(packets, given)))
-    run("search", f"{path}@0.96", path, "--json")
-    shown = capsys.readouterr()
+    shown = run("search", f"{path}@0.96", path, "--json")
     assert "GOP at frame 0: summary: field out of range; left out" in shown.err
     assert json.loads(shown.out)["moments"][0]["gop"] == [20, 10]
 
 
-def test_a_folder_is_searched(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_a_folder_is_searched(tmp_path, scenes: list[Planes]) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number in range(3):
         (folder / f"{number}.gvc").write_bytes(made(scenes[10 * number : 10 * number + 20]))
     (folder / "broken.gvc").write_bytes(b"no stream")
-    run("search", f"{folder / '1.gvc'}@0.1", folder, "--json", "-k", "2")
-    shown = capsys.readouterr()
+    shown = run("search", f"{folder / '1.gvc'}@0.1", folder, "--json", "-k", "2")
     assert "broken.gvc: not a gvcodec file" in shown.err
     moments = json.loads(shown.out)["moments"]
     assert {Path(moment["file"]).name for moment in moments} == {"0.gvc", "1.gvc"}
 
 
-def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes]) -> None:
     path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
     path.write_bytes(made(scenes, summary=False))
     run("summarize", path, "-y", "--summary", "toy", "--summary-rate", "1/8")
@@ -270,25 +266,24 @@ def test_the_best_moment_is_named_to_the_frame(tmp_path, scenes: list[Planes], c
         write_still(still, scenes[frame])
         found = {}
         for exact in ("0", "1"):
-            run("search", still, path, "--embedder", "toy", "--json", "--exact", exact)
-            found[exact] = json.loads(capsys.readouterr().out)["moments"]
+            said = run("search", still, path, "--embedder", "toy", "--json", "--exact", exact)
+            found[exact] = json.loads(said.out)["moments"]
         near, there = found["0"][0], found["1"][0]
         assert near["within"] >= abs(near["frame"] - frame) / 25 > 0
         assert (there["frame"], there["within"]) == (frame, 0) and found["1"][1:] == found["0"][1:]
     for exact, word in (("1", " exact "), ("0", " ± 0.")):
-        run("search", still, path, "--embedder", "toy", "--exact", exact)
-        assert word in capsys.readouterr().out.splitlines()[0]
+        said = run("search", still, path, "--embedder", "toy", "--exact", exact)
+        assert word in said.out.splitlines()[0]
 
 
-def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes], capsys) -> None:
+def test_a_damaged_gop_leaves_the_moment_near(tmp_path, scenes: list[Planes]) -> None:
     path, still = tmp_path / "a.gvc", tmp_path / "still.y4m"
     data = bytearray(made(scenes))
     gop = Reader(io.BytesIO(bytes(data))).gops()[1]
     data[gop.offset + gop.size - 40] ^= 1
     path.write_bytes(data)
     write_still(still, scenes[15])
-    run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
-    shown = capsys.readouterr()
+    shown = run("search", still, path, "--embedder", "toy", "--json", "-k", "1")
     assert "the exact frame is not known" in shown.err and shown.err.count("\n") == 1
     assert json.loads(shown.out)["moments"][0]["gop"] == [10, 10]
 
@@ -388,8 +383,7 @@ def test_the_example_searches_by_words(monkeypatch, tmp_path, capsys) -> None:
     for vectors, count in ((clip.query(pictures), 3), (clip.query("a dog"), 1)):
         assert vectors.shape == (count, 12)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 12**0.5, rtol=1e-4)
-    source = tmp_path / "a.mkv"
-    write_clip(source, FORMAT, make_clip(64, 48, 10), 512)
+    source = write_clip(tmp_path / "a.mkv", make_clip(64, 48, 10))
     monkeypatch.setattr(sys, "argv", ["", "tiny", str(weights), "a dog", str(source)])
     example.main()
     assert " s, frame " in capsys.readouterr().out

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from gvcodec import perceptual
 from gvcodec.errors import UsageError
@@ -124,6 +123,14 @@ def test_perceptual_loss_is_dists_and_its_gradient_is_right(some_weights):
     assert torch.allclose(quick[0], distance, rtol=0.1)
     flat = d.grad.flatten(), (c.grad + b.grad).flatten()
     assert float(torch.nn.functional.cosine_similarity(*flat, 0)) > 0.8
+
+
+def test_gradients_are_finite_even_on_flat_pictures(some_weights):
+    other = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+    for metric in (perceptual.lpips("alex"), perceptual.lpips("vgg"), perceptual.dists()):
+        x = torch.full((2, 3, 40, 56), 0.5, requires_grad=True)
+        metric(x, other).sum().backward()
+        assert torch.isfinite(x.grad).all() and x.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("objective", ["vgg+alex", "vgg+dists"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gvcodec import perceptual
 from gvcodec.allocation.router import BASE_RATES, Router
@@ -19,8 +20,6 @@ from training.alarms import Alarm
 from training.perceptual import agreement, refine
 from training.perceptual_layers import fit_layers
 from training.perceptual_pairs import GRADIENT_UNIT, Pairs
-
-torch = pytest.importorskip("torch")
 
 
 def material(tokens: int = 8, learn: int = 400, bend: float = 0.5) -> router.Material:
