@@ -16,7 +16,6 @@ from gvcodec.base import open_decoder
 from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.bitstream.timing import PtsDecoder
 from gvcodec.codec.decoder import Decoder
-from gvcodec.container.opening import open_source
 from gvcodec.errors import GvcodecError, LimitError, VerificationError, WrongModelError
 from gvcodec.gvc1d.decoder import Decoded, Gvc1dDecoder
 from gvcodec.gvc1d.paper.payload import TokenCoder
@@ -26,6 +25,7 @@ from gvcodec.limits import DEFAULT, check
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
 from gvcodec.models import find_model
+from gvcodec.opening import open_source
 from gvcodec.painter.model import Model, Strength
 from gvcodec.painter.payload import BASE, read, split_strength
 from gvcodec.retrieval.summary import VERSION, Summary

@@ -22,7 +22,6 @@ from gvcodec.api.job import list_options, split_options
 from gvcodec.api.results import Decoded
 from gvcodec.bitstream import Kind, Packet, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.container.opening import PathName, open_stream, unwrap
 from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
@@ -31,6 +30,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.output import VideoWriter
 from gvcodec.media.planes import Scaler
 from gvcodec.media.tracks import TrackReader
+from gvcodec.opening import PathName, open_stream, unwrap
 from gvcodec.types import VideoFormat
 from gvcodec.util.file_io import Borrowed, Readable, as_name, name_of, protect_inputs
 from gvcodec.util.messages import count_noun

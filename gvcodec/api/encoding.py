@@ -20,11 +20,11 @@ from gvcodec.api.results import Encoded
 from gvcodec.bitstream import Writer
 from gvcodec.codec.encoder import Encoder, Source, encode_source
 from gvcodec.config import EncoderConfig
-from gvcodec.container.opening import PathName, open_sink
-from gvcodec.container.write import container_size, one_file_suffix, tracks_in
 from gvcodec.errors import IncompleteSourceError, NoGainError, UsageError, incomplete_source
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import parse_sound
+from gvcodec.one_file.write import container_size, one_file_suffix, tracks_in
+from gvcodec.opening import PathName, open_sink
 from gvcodec.painter.open import has_torch
 from gvcodec.rate.one_pass import Open
 from gvcodec.rate.quality import require_metric

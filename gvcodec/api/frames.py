@@ -24,7 +24,6 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.encoder import Encoder, encode_source
 from gvcodec.codec.fidelity import PEAK
 from gvcodec.config import EncoderConfig
-from gvcodec.container.opening import Source, open_source, unwrap
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits
 from gvcodec.media.metadata import Metadata
@@ -32,6 +31,7 @@ from gvcodec.media.planes import CENTRE, Picture, planes_from_rgb, rgb_matrix, r
 from gvcodec.media.reader import Frame as TimedFrame
 from gvcodec.media.sound_source import SoundSource
 from gvcodec.media.tracks import TrackCopier
+from gvcodec.opening import Source, open_source, unwrap
 from gvcodec.types import Colour, Planes, VideoFormat
 from gvcodec.util.file_io import Borrowed
 from gvcodec.video import Video

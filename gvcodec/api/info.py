@@ -17,11 +17,11 @@ from av.stream import Disposition, Stream
 from gvcodec.bitstream import Kind, PtsDecoder, Reader, SequenceHeader
 from gvcodec.bitstream.header import PROFILES
 from gvcodec.bitstream.packets import EXACT, read_quality
-from gvcodec.container.opening import Source, open_reader
 from gvcodec.gvc1d.paper.sizes import TOKENS, grid_of
 from gvcodec.limits import UNLIMITED
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import Track, TrackReader
+from gvcodec.opening import Source, open_reader
 from gvcodec.types import CODE_POINTS
 from gvcodec.util.messages import count_noun
 

@@ -11,10 +11,10 @@ from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any, BinaryIO, TypeVar
 
 from gvcodec.config import EncoderConfig
-from gvcodec.container.opening import PathName
 from gvcodec.errors import UsageError
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.reader import VideoReader
+from gvcodec.opening import PathName
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.quality import POOLS
 from gvcodec.rate.target import TARGETS, Target, parse_target

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec.api.results import Found, Moment, Summarized
-from gvcodec.container.opening import PathName, open_reader, open_sink
 from gvcodec.errors import DamagedStreamError, GvcodecError, UsageError, WrongModelError
 from gvcodec.limits import DEFAULT, Limits
+from gvcodec.opening import PathName, open_reader, open_sink
 from gvcodec.retrieval import embedders, making
 from gvcodec.retrieval.embedders import Embedder, attention_of, make, shipped_ids
 from gvcodec.retrieval.exact import locate

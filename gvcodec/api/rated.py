@@ -9,10 +9,10 @@ from typing import BinaryIO
 from gvcodec.api.job import Job, is_whole
 from gvcodec.api.results import Encoded
 from gvcodec.bases import q_of
-from gvcodec.container.write import container_size, one_file_suffix
 from gvcodec.errors import UsageError
 from gvcodec.media.reader import VideoReader
 from gvcodec.media.sound_coding import SoundCoder
+from gvcodec.one_file.write import container_size, one_file_suffix
 from gvcodec.rate.one_pass import Budget
 from gvcodec.rate.size import Fitted, TooSmallError, encode_to, refuse_sound
 from gvcodec.rate.target import Target, encode_for

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gvcodec.bitstream import NOT_WRITTEN, ChangedStream, Reader
 from gvcodec.cli._arguments import add_limits, add_overwrite, limits_of
-from gvcodec.container.opening import open_sink, open_stream
-from gvcodec.container.write import ONE_FILE, write_one_file
 from gvcodec.edit.extract import extract
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import memory_limit
+from gvcodec.one_file.write import ONE_FILE, write_one_file
+from gvcodec.opening import open_sink, open_stream
 from gvcodec.util.file_io import display_name, refuse_folder
 from gvcodec.util.messages import count_noun, say
 

@@ -13,7 +13,6 @@ from gvcodec.api.decoding import Request
 from gvcodec.api.moments import search
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.cli._arguments import add_limits, add_model, add_threads, limits_of
-from gvcodec.container.opening import open_stream
 from gvcodec.errors import (
     NO_TOKENS,
     DamagedStreamError,
@@ -23,6 +22,7 @@ from gvcodec.errors import (
 )
 from gvcodec.limits import memory_limit
 from gvcodec.models import find_model
+from gvcodec.opening import open_stream
 from gvcodec.painter.open import PAINTER_OF_STREAM
 from gvcodec.player.server import FrameServer, PlayerServer, page_files
 from gvcodec.retrieval.files import moments

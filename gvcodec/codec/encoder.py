@@ -426,7 +426,7 @@ def _describe(
 ) -> tuple[SequenceHeader, list[str]]:
     """The sequence header, and a line for what the file will not have. Raises `UsageError`."""
     notes: list[str] = []
-    paper_form = uses_paper_form(config)
+    paper_form, base_model = uses_paper_form(config), base_model_id(config)
     painter, reason = painter_id(config, paper_form)
     if reason:
         notes.append(reason)
@@ -442,7 +442,7 @@ def _describe(
         config.scale,
         index,
         start_pts,
-        base_model_id(config),
+        base_model,
         painter,
         bundled=config.bundles(fmt.width * fmt.height),
         embeds_models=config.embed_model,

@@ -15,11 +15,11 @@ from typing import BinaryIO
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.bitstream.header import MAX_RATIO
 from gvcodec.codec.gops import GopSource, Splicer, with_next
-from gvcodec.container.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
+from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.util.file_io import as_name, name_of, protect_inputs
 from gvcodec.util.messages import silence
 

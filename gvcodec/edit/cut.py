@@ -15,12 +15,12 @@ from gvcodec.bitstream import Kind, Packet, Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer, with_next
 from gvcodec.config import EncoderConfig
-from gvcodec.container.opening import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.edit.spliced_tracks import SplicedTracks
 from gvcodec.errors import UsageError
 from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.models import find_model
+from gvcodec.opening import PathName, Source, names_of, open_reader, open_sink
 from gvcodec.types import stands
 from gvcodec.util.file_io import protect_inputs
 from gvcodec.util.kinds import check_kind

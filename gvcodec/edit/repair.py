@@ -13,11 +13,11 @@ from gvcodec.base.standard.decoders import leading_frames
 from gvcodec.bitstream import Loss, Packet, Salvage, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.gops import Gop, GopSource, Splicer
-from gvcodec.container.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.tracks import TrackReader
+from gvcodec.opening import PathName, Source, names_of, open_sink, open_source
 from gvcodec.util.file_io import name_of, protect_inputs
 
 #: Lines that are kept about losses.

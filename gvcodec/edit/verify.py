@@ -15,8 +15,6 @@ from typing import BinaryIO
 from gvcodec.bitstream import Reader, SequenceHeader
 from gvcodec.codec.decoder import Decoder
 from gvcodec.codec.fidelity import MeanPsnr, psnr
-from gvcodec.container.opening import PathName, Source, open_reader
-from gvcodec.container.write import one_file_suffix
 from gvcodec.errors import (
     DamagedStreamError,
     IncompleteSourceError,
@@ -27,6 +25,8 @@ from gvcodec.limits import DEFAULT, Limits, memory_limit
 from gvcodec.media.metadata import Metadata
 from gvcodec.media.planes import Scaler
 from gvcodec.media.reader import Frame, VideoReader
+from gvcodec.one_file.write import one_file_suffix
+from gvcodec.opening import PathName, Source, open_reader
 from gvcodec.types import Planes
 from gvcodec.util.file_io import as_name
 from gvcodec.util.messages import count_noun

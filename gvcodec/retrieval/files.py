@@ -32,9 +32,9 @@ from gvcodec.bitstream.packets import (
     parse_head,
     read_packet,
 )
-from gvcodec.container.opening import open_stream
 from gvcodec.errors import DamagedStreamError, GvcodecError
 from gvcodec.limits import UNLIMITED
+from gvcodec.opening import open_stream
 from gvcodec.retrieval.ranking import distinct
 from gvcodec.retrieval.summary import Summary
 from gvcodec.util.file_io import Borrowed

@@ -17,10 +17,10 @@ import numpy as np
 
 from gvcodec.bitstream import GopEntry, Kind, Packet, PtsDecoder, Reader
 from gvcodec.codec.decoder import DecodedFrame, Decoder
-from gvcodec.container.opening import Source, unwrap
 from gvcodec.errors import DamagedStreamError, UsageError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.planes import rgb_reader
+from gvcodec.opening import Source, unwrap
 from gvcodec.painter.look import check_look
 from gvcodec.types import HDR_TRANSFERS, stands
 from gvcodec.util.file_io import Borrowed, as_name, name_of, open_input

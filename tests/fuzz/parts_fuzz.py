@@ -45,13 +45,13 @@ with instrumented(__name__):
     from gvcodec.bitstream.varint import Cursor, encode_var
     from gvcodec.codec.decoder import DecodedFrame, Decoder
     from gvcodec.config import EncoderConfig
-    from gvcodec.container.demux import TimedUnit
-    from gvcodec.container.read import read_units
     from gvcodec.errors import GvcodecError
     from gvcodec.limits import Limits
     from gvcodec.media.metadata import Metadata
     from gvcodec.media.tracks import TrackReader
     from gvcodec.models import PAINTER, model_id
+    from gvcodec.one_file.demux import TimedUnit
+    from gvcodec.one_file.read import read_units
     from gvcodec.painter import payload as weights
     from gvcodec.painter.network import PainterNetwork
     from gvcodec.retrieval.summary import Summary

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, TypeAlias
 
 from gvcodec.bitstream import Reader
-from gvcodec.container.write import check_one_file, one_file_suffix, open_one_file
 from gvcodec.errors import DamagedStreamError
+from gvcodec.one_file.write import check_one_file, one_file_suffix, open_one_file
 from gvcodec.util.file_io import (
     Borrowed,
     Readable,
@@ -52,7 +52,7 @@ def unwrap(source: BinaryIO, name: str) -> BinaryIO:
         kind = "mov"
     else:
         return source
-    from gvcodec.container.read import as_stream
+    from gvcodec.one_file.read import as_stream
 
     return as_stream(source, kind, name)
 

@@ -35,11 +35,11 @@ from gvcodec.bitstream.metadata_obu import (
 )
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.codec.gops import BASE_WEIGHTS
-from gvcodec.container.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.errors import DamagedStreamError
 from gvcodec.limits import DEFAULT, Limits, check
 from gvcodec.media.metadata import MAX_PAYLOAD, Metadata
 from gvcodec.media.tracks import CHUNK
+from gvcodec.one_file.demux import Demuxer, TimedUnit, Tracks
 from gvcodec.util.file_io import spooled
 from gvcodec.util.messages import count_noun, say
 

@@ -30,7 +30,6 @@ from gvcodec.bitstream.metadata_obu import (
     put_in,
 )
 from gvcodec.bitstream.varint import encode_var
-from gvcodec.container.demux import Demuxer
 from gvcodec.errors import DamagedStreamError, FormatVersionError, MediaError, UsageError
 from gvcodec.limits import DEFAULT, UNLIMITED, Limits, check
 from gvcodec.media.codec_parameters import display_size, write_display_size
@@ -38,6 +37,7 @@ from gvcodec.media.metadata import Metadata
 from gvcodec.media.output import name_errors
 from gvcodec.media.track_muxing import MUXERS, TrackMuxer
 from gvcodec.media.tracks import TrackReader, TrackWriter, kinds_of
+from gvcodec.one_file.demux import Demuxer
 from gvcodec.util.file_io import PendingFile, work_folder
 from gvcodec.util.messages import say
 
