@@ -239,6 +239,30 @@ class _Decoding:
         #: The wanted frames, and what is taken off their times; both from `_seek` on.
         self._frames: Iterator[DecodedFrame] = iter(())
         self._shift = 0
+        #: When the last written frame ends, in seconds; packets of tracks that are not written.
+        self._end = Fraction(0)
+        self._left_out = 0
+
+    def write(self, bar: ProgressBar) -> Decoded:
+        """Raises what `Decoder`, `Reader` and `open_writer` raise."""
+        self._seek()
+        request, fmt = self._request, self._header.format
+        scaler = Scaler(fmt, request.scale) if request.scale else None
+        shown = scaler.format if scaler else fmt
+        bar.begin("decode", self._count)
+        written = 0
+        with self._open_writer(shown) as writer:
+            for frame in self._frames:
+                self._leave_out()
+                planes = scaler.apply(frame.planes) if scaler else frame.planes
+                writer.write(planes, frame.pts - self._shift)
+                written += 1
+                bar.coded(written, 0)
+                self._end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
+            self._finish(writer, written)
+        self._leave_out()
+        frames = f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"
+        return Decoded(written, (frames, *self._describe(writer)), tuple(self._losses))
 
     def _seek(self) -> None:
         """Finds the first wanted frame and counts what follows. Raises `UsageError` where no frame
@@ -257,75 +281,6 @@ class _Decoding:
             raise UsageError(f"{self._reader.name}: no frame is shown {since}")
         self._shift = self._place(first)
         self._frames = chain([first] if first else [], self._frames)
-
-    def write(self, bar: ProgressBar) -> Decoded:
-        """Raises what `Decoder`, `Reader` and `open_writer` raise."""
-        self._seek()
-        request, decoder, fmt = self._request, self._decoder, self._header.format
-        scaler = Scaler(fmt, request.scale) if request.scale else None
-        shown = scaler.format if scaler else fmt
-        bar.begin("decode", self._count)
-        written = left_out = 0
-        end = Fraction(0)
-        with self._open_writer(shown) as writer:
-            for frame in self._frames:
-                left_out += self._leave_out()
-                planes = scaler.apply(frame.planes) if scaler else frame.planes
-                writer.write(planes, frame.pts - self._shift)
-                written += 1
-                bar.coded(written, 0)
-                end = (frame.pts - self._shift) * fmt.time_base + 1 / fmt.frame_rate
-            if written and not request.ends:
-                with self._name_errors():
-                    writer.end(decoder.receive_end() - self._shift)
-            elif self._until is not None:
-                writer.end(self._until - self._shift)
-                end = (self._until - self._shift) * fmt.time_base
-            if self._tracks and self._keeps and self._rest is not None:
-                # Packets of sound may follow the frames that they belong to.
-                with self._name_errors():
-                    for packet in self._rest:
-                        if packet.kind is Kind.TRACKS:
-                            self._tracks.send(packet.payload)
-                        self._tracks.drop(since=end)
-        left_out += self._leave_out()
-        outcome = [f"{count_noun(written, f'{self._kind} frame')} {shown.width}×{shown.height}"]
-        hashed = "hash of the tokens" if self._header.paper_form else "base hash"
-        checked = hashed if self._whole and not self._losses else "checksums"
-        outcome += [f"{checked} verified", *writer.notes, *decoder.notes]
-        if request.look is not None:
-            outcome.append(f"look {request.look}: not what the file's painted hash is of")
-        lost = [] if self._keeps else list(self._metadata.parts())
-        if left_out and self._tracks:
-            lost.append(f"{count_noun(left_out, 'packet')} of {self._tracks.kinds}")
-        if lost:
-            outcome.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
-        return Decoded(written, tuple(outcome), tuple(self._losses))
-
-    @property
-    def _kind(self) -> str:
-        """What is shown."""
-        if self._request.fidelity or not self._header.enhanced:
-            return "base"
-        return "painted"
-
-    def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
-        request = self._request
-        if not isinstance(request.output, str):
-            return writers.Y4mWriter(request.output, fmt, None)
-        crf = None if request.lossless else request.crf
-        if crf is None and not request.lossless:
-            crf = writers.visually_lossless(request.output, fmt)
-        return writers.open_writer(
-            request.output,
-            fmt,
-            crf=crf,
-            overwrite=request.overwrite,
-            tracks=self._tracks if self._keeps else None,
-            metadata=self._metadata,
-            threads=request.threads,
-            form=request.form,
-        )
 
     def _find(self, source: str | BinaryIO, reader: Reader) -> Iterator[DecodedFrame]:
         """The frames of the part, by the index. Raises `UsageError`, `DamagedStreamError`."""
@@ -406,14 +361,69 @@ class _Decoding:
             yield from self._decoder.frames_of(packets)
         self._decoder.verify(self._reader.base_hash)
 
-    def _leave_out(self) -> int:
-        """Packets of tracks that the output does not take."""
+    def _open_writer(self, fmt: VideoFormat) -> VideoWriter:
+        request = self._request
+        if not isinstance(request.output, str):
+            return writers.Y4mWriter(request.output, fmt, None)
+        crf = None if request.lossless else request.crf
+        if crf is None and not request.lossless:
+            crf = writers.visually_lossless(request.output, fmt)
+        return writers.open_writer(
+            request.output,
+            fmt,
+            crf=crf,
+            overwrite=request.overwrite,
+            tracks=self._tracks if self._keeps else None,
+            metadata=self._metadata,
+            threads=request.threads,
+            form=request.form,
+        )
+
+    def _leave_out(self) -> None:
+        """Drop packets of tracks that the output does not take, and count them."""
         tracks = self._decoder.tracks
         if tracks is None or (self._keeps and tracks is self._tracks):
-            return 0
-        count = len(tracks.waiting)
+            return
+        self._left_out += len(tracks.waiting)
         tracks.waiting.clear()
-        return count
+
+    def _finish(self, writer: VideoWriter, written: int) -> None:
+        """Say when the last frame ends, and hand on packets of tracks after it."""
+        if written and not self._request.ends:
+            with self._name_errors():
+                writer.end(self._decoder.receive_end() - self._shift)
+        elif self._until is not None:
+            writer.end(self._until - self._shift)
+            self._end = (self._until - self._shift) * self._header.format.time_base
+        if self._tracks and self._keeps and self._rest is not None:
+            # Packets of sound may follow the frames that they belong to.
+            with self._name_errors():
+                for packet in self._rest:
+                    if packet.kind is Kind.TRACKS:
+                        self._tracks.send(packet.payload)
+                    self._tracks.drop(since=self._end)
+
+    def _describe(self, writer: VideoWriter) -> list[str]:
+        """What was checked, and what the output does not hold."""
+        request = self._request
+        hashed = "hash of the tokens" if self._header.paper_form else "base hash"
+        checked = hashed if self._whole and not self._losses else "checksums"
+        lines = [f"{checked} verified", *writer.notes, *self._decoder.notes]
+        if request.look is not None:
+            lines.append(f"look {request.look}: not what the file's painted hash is of")
+        lost = [] if self._keeps else list(self._metadata.parts())
+        if self._left_out and self._tracks:
+            lost.append(f"{count_noun(self._left_out, 'packet')} of {self._tracks.kinds}")
+        if lost:
+            lines.append(f"{', '.join(lost)} left out: {request.target} cannot hold them")
+        return lines
+
+    @property
+    def _kind(self) -> str:
+        """What is shown."""
+        if self._request.fidelity or not self._header.enhanced:
+            return "base"
+        return "painted"
 
     @contextlib.contextmanager
     def _name_errors(self) -> Iterator[None]:
