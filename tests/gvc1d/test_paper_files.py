@@ -195,6 +195,30 @@ def test_weights_that_are_damaged_are_refused(tmp_path) -> None:
             encode(make_clip(96, 64, 1), model=str(broken))
 
 
+def test_a_network_is_as_wide_and_deep_as_its_file(tmp_path) -> None:
+    """A model of another size than the shipped one codes; one beyond all limits is refused."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from gvcodec.gvc1d.paper.sizes import Depth, Sizes
+    from training.gvc1d.paper_form import PaperForm
+
+    shipped = load_file(WEIGHTS)
+    tables = {name: shipped[name] for name in ("tokens.usual", "tokens.distance")}
+    form = PaperForm(Sizes(Depth(64, 1), Depth(128, 2)))
+    tensors = {name: value.half() for name, value in form.state_dict().items()} | tables
+    path = tmp_path / "other.safetensors"
+    save_file(tensors, path, {"form": "gvc1d-paper-1"})
+    source = make_clip(96, 64, 2)
+    data = encode(source, model=str(path))
+    assert len(list(gvcodec.decode_planes(data, models=[path]))) == 2
+    wide = tensors | {"decoder.ln_post.weight": torch.zeros(4096, dtype=torch.half)}
+    path = tmp_path / "wide.safetensors"
+    save_file(wide, path, {"form": "gvc1d-paper-1"})
+    with pytest.raises(MediaError, match="decoder of 2 layers of width 4096"):
+        encode(source, model=str(path))
+
+
 def test_what_cannot_be_is_refused(frames, coded, stream, monkeypatch) -> None:
     with pytest.raises(UsageError, match="model is for base gvc1d"):
         encode(frames, base="av1")

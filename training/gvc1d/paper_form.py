@@ -1,6 +1,7 @@
 """Trains GVC1D in the paper's own form, small: learned queries, mask tokens, no transform.
 
-    python -m training gvc1d.paper_form FOLDER OUT [--minutes 60] [--form paper|transform]
+    python -m training gvc1d.paper_form FOLDER OUT [--minutes 60]
+        [--form paper|transform] [--size small|large]
 
 Material: pictures (`*.jpg`, `*.png`) and clips (`*.mp4`) of FOLDER, any depth, at a quarter of
 their size; sources of `training/held_out.txt` measure. A window of 256² is 64² luma and two 32²
@@ -40,7 +41,16 @@ from torch import Tensor, nn
 from gvcodec.gvc1d.paper.decoder import TokenDecoder
 from gvcodec.gvc1d.paper.encoder import TokenEncoder, quantise
 from gvcodec.gvc1d.paper.layers import COARSEST, FINEST, Context, features, rate_of
-from gvcodec.gvc1d.paper.sizes import CHANNELS, LARGEST, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.sizes import (
+    CHANNELS,
+    LARGE,
+    LARGEST,
+    PATCHES,
+    SMALL,
+    TOKENS,
+    VALUES,
+    Sizes,
+)
 from gvcodec.gvc1d.paper.token_counts import QUALITIES, UNIT
 from gvcodec.gvc1d.paper.weights import FORM
 from gvcodec.gvc1d.paper.windows import to_patches
@@ -185,9 +195,9 @@ class Form(nn.Module):
 class PaperForm(Form):
     """TiTok's layout with GVC1D's contexts, as files have it (`gvcodec.gvc1d.paper`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes = SMALL) -> None:
         super().__init__()
-        self.encoder, self.decoder = TokenEncoder(), TokenDecoder()
+        self.encoder, self.decoder = TokenEncoder(sizes.encoder), TokenDecoder(sizes.decoder)
 
     def encode(self, x: Tensor, context: Context | None, rate: Tensor) -> Tensor:
         return self.encoder.encode(x, context, rate)
@@ -235,7 +245,8 @@ class TransformForm(Form):
         return made if context is None else context.patches + made
 
 
-FORMS = {"paper": PaperForm, "transform": TransformForm}
+FORMS = ("paper", "transform")
+SIZES = {"small": SMALL, "large": LARGE}
 
 
 class Outcome(NamedTuple):
@@ -253,7 +264,8 @@ class Run:
         torch.manual_seed(asked.seed)
         self.rng = np.random.default_rng(asked.seed)
         self.device = torch.device(asked.device)
-        self.form = FORMS[asked.form]().to(self.device)
+        made = PaperForm(SIZES[asked.size]) if asked.form == "paper" else TransformForm()
+        self.form: Form = made.to(self.device)
         if asked.initial:
             load(self.form, asked.initial)
         self.average = copy.deepcopy(self.form).requires_grad_(False).eval()
@@ -407,6 +419,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--form", choices=FORMS, default="paper")
+    parser.add_argument("--size", choices=SIZES, default="small", help="of the paper's form")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--initial", type=Path, help="weights to go on from, with --free 0")

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from gvcodec.gvc1d.paper.layers import LEVELS, Context, Stack, table
-from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, SMALL, VALUES, Depth
 
 
 class TokenDecoder(Stack):
     """See the module."""
 
-    def __init__(self, width: int = 192, layers: int = 4) -> None:
-        super().__init__(width, layers)
+    def __init__(self, depth: Depth = SMALL.decoder) -> None:
+        super().__init__(depth)
+        width = depth.width
         self.decoder_embed = nn.Linear(2 * CHANNELS, width)
         self.mask_token = table(1, width)
         self.conv_out = nn.Linear(width, VALUES)

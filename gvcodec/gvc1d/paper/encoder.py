@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gvcodec.gvc1d.codec_network import dead_zone
 from gvcodec.gvc1d.paper.layers import LEVELS, Context, Stack, table
-from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, SMALL, TOKENS, VALUES, Depth
 
 #: An integer at rate 0 stands for a quarter of a latent.
 _GAIN = 4
@@ -17,8 +17,9 @@ _GAIN = 4
 class TokenEncoder(Stack):
     """See the module. `hides`: share of the patches that training masks, at most."""
 
-    def __init__(self, width: int = 192, layers: int = 3) -> None:
-        super().__init__(width, layers)
+    def __init__(self, depth: Depth = SMALL.encoder) -> None:
+        super().__init__(depth)
+        width = depth.width
         self.patch_embed = nn.Linear(VALUES, width)
         self.latent_tokens = table(TOKENS, width)
         self.masked_patch = table(1, width)

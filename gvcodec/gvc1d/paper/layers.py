@@ -10,12 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, TOKENS, VALUES
+from gvcodec.gvc1d.paper.sizes import CHANNELS, PATCHES, TOKENS, VALUES, Depth
 from gvcodec.gvc1d.transformer import Block
 
 #: Levels that are 1 for the networks.
 LEVELS = 48
-_HEADS = 4
 #: Steps of the objective of training, 8-bit levels at a quarter of the size, at q 0 and 63; the
 #: step of rate 0.
 FINEST, COARSEST, REFERENCE = 26.0, 180.0, 60.0
@@ -51,13 +50,14 @@ class Stack(nn.Module):
     """Slots ⊕ patches or tokens ⊕ context through transformer blocks; gives the slots `[W, N, D]`.
     A sequence without context ends before it."""
 
-    def __init__(self, width: int, layers: int) -> None:
+    def __init__(self, depth: Depth) -> None:
         super().__init__()
+        width = depth.width
         self.context_embed = nn.Linear(VALUES, width)
         self.memory_embed = nn.Linear(2 * CHANNELS, width)
         self.rate_embed = nn.Linear(1, width)
         self.positional_embedding = table(3 * PATCHES + TOKENS, width)
-        blocks = [Block(width, _HEADS, 0.5, True) for _ in range(layers)]
+        blocks = [Block(width, depth.heads, 0.5, True) for _ in range(depth.layers)]
         self.ln_post = nn.LayerNorm(width)
         with torch.no_grad():
             # Attention begins near: all parts have the places of the first, keys are queries.

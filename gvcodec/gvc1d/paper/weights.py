@@ -1,4 +1,4 @@
-"""The paper's form on disk.
+"""The paper's form on disk. A file's tensors say how wide and deep its networks are.
 
     encoder.*, decoder.*     tensors of the networks, fp16
     tokens.usual, .distance  integers of the entropy model (`token_counts.Tables`), int16
@@ -17,11 +17,13 @@ import numpy as np
 
 from gvcodec.entropy.network_file import check_form
 from gvcodec.errors import INSTALL_TORCH, MediaError, UsageError
-from gvcodec.gvc1d.paper.sizes import CHANNELS, LARGEST, TOKENS
+from gvcodec.gvc1d.paper.sizes import CHANNELS, LARGEST, MOST, TOKENS, Depth
 from gvcodec.gvc1d.paper.token_counts import QUALITIES, Tables
 from gvcodec.models import read_arrays, read_weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gvcodec.gvc1d.paper.decoder import TokenDecoder
     from gvcodec.gvc1d.paper.encoder import TokenEncoder
 
@@ -70,15 +72,27 @@ def load_networks(path: Path, device: str = "cpu") -> Networks:
     from gvcodec.gvc1d.paper.decoder import TokenDecoder
     from gvcodec.gvc1d.paper.encoder import TokenEncoder
 
-    networks = Networks(TokenEncoder(), TokenDecoder())
     try:
         tensors = read_weights(path)
+        depths = [_depth_of(tensors, name) for name in Networks._fields]
+        networks = Networks(TokenEncoder(depths[0]), TokenDecoder(depths[1]))
         for name, network in networks._asdict().items():
             mine = f"{name}."
             network.load_state_dict(
                 {k.removeprefix(mine): t.float() for k, t in tensors.items() if k.startswith(mine)}
             )
             network.to(device).eval().requires_grad_(False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise MediaError(f"{path}: not {_WHAT} ({str(error).splitlines()[0]})") from None
     return networks
+
+
+def _depth_of(tensors: dict[str, Tensor], name: str) -> Depth:
+    """Of one of the networks. Raises `KeyError`, `ValueError`."""
+    width = tensors[f"{name}.ln_post.weight"].numel()
+    begin = f"{name}.transformer."
+    layers = {key.removeprefix(begin).split(".")[0] for key in tensors if key.startswith(begin)}
+    depth = Depth(width, len(layers))
+    if not 0 < width <= MOST.width or not 0 < depth.layers <= MOST.layers or width % depth.heads:
+        raise ValueError(f"{name} of {depth.layers} layers of width {width}")
+    return depth
