@@ -282,17 +282,8 @@ class Settled(EncoderConfig):
         for name in ("preset", "zones", "encoder_params"):
             if getattr(self, name) not in (None, "") and base.standard is None:
                 raise UsageError(f"{name} is for av1 and vvc")
-        if self.zones and (self.maxrate or self.alloc in METHODS[1:]):
-            other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
-            raise UsageError(f"zones do not go with {other}, which moves quality itself")
-        try:
-            zones = parse_zones(self.zones)
-        except ValueError:
-            raise UsageError(f"{self.zones!r} is not {ZONES}") from None
-        if any(zone.target for zone in zones):
-            raise UsageError(
-                "zones with a target are for files that can be read twice: encode, encode_file"
-            )
+        if self.zones:
+            self._check_zones()
         if self.maxrate and not (base.standard is not None and base.standard.capped):
             raise UsageError("maxrate is for base av1")
         if self.maxrate and self.low_delay:
@@ -319,3 +310,16 @@ class Settled(EncoderConfig):
             raise UsageError("fit is for the painter, which look 0 leaves out")
         if self.fit_by not in ("", "vgg", "small"):
             raise UsageError("fit_by is vgg or small")
+
+    def _check_zones(self) -> None:
+        if self.maxrate or self.alloc in METHODS[1:]:
+            other = "maxrate" if self.maxrate else f"alloc {self.alloc}"
+            raise UsageError(f"zones do not go with {other}, which moves quality itself")
+        try:
+            zones = parse_zones(self.zones)
+        except ValueError:
+            raise UsageError(f"{self.zones!r} is not {ZONES}") from None
+        if any(zone.target for zone in zones):
+            raise UsageError(
+                "zones with a target are for files that can be read twice: encode, encode_file"
+            )

@@ -159,6 +159,115 @@ class VideoReader:
             self._opened.close()
             raise
 
+    def _begin(self) -> None:
+        self._set_stream()
+        self._rate = self._frame_rate()
+        self.tick = Fraction(self._stream.time_base or Fraction(1, 90000))
+        if self.pictures or self._untimed:
+            self.tick = 1 / self._rate
+        if self._span is None and not self.pictures:
+            self.tracks, notes = self._make_copier()
+            self.notes += notes
+        self._restart()
+        frame, shift = self._find_first()
+        #: Ticks that go from all timestamps: time begins with the first frame.
+        self.shift = shift
+        assert self._first is not None
+        self.start_pts = self._first[1] - shift
+        self._settle_format(frame)
+        self.metadata = self._metadata_of(frame)
+        self.expected = self._estimate()
+
+    def _find_first(self) -> tuple[av.VideoFrame, int]:
+        """Sets the first wanted frame. Gives the frame that the format follows from, at whose time
+        the video begins. Raises `UsageError`, `MediaError`."""
+        opening = self._first = next(self._timed, None)
+        self.stop: Fraction | None = None
+        if self._input_options.until is not None and self._span is None and opening is not None:
+            until = Fraction(self._input_options.until).limit_denominator(1_000_000)
+            self.stop = opening[1] + until / self.tick
+        if self._first is not None and self._start > 0:
+            # All parts of the video have the format of its first frame.
+            opening = self._first = self._first_since(self._first, self._start)
+        if self._span is not None:
+            self._first = self._first_of(self._span)
+        if self._first is not None and not self._wants(self._first[1], 0):
+            raise UsageError(f"{self.name}: the part that is wanted holds no frame")
+        if self._first is None or opening is None:
+            when = f" after {float(self._start):g} s" if self._start > 0 else ""
+            why = ": the file is cut off" if self._is_cut_off() else ""
+            raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
+        return opening
+
+    def _settle_format(self, frame: av.VideoFrame) -> None:
+        """Size, colours and frame rate, by the first frame: others are converted to them."""
+        y4m = self._opened.head if self._container.format.name == "yuv4mpegpipe" else None
+        stored = read_stored(self._stream)
+        location = location_of(self._stream, frame, stored.chroma_location, y4m)
+        self._conversion = Conversion(
+            frame, self._stream, location, stored, self._rate, self.tick, self._input_options
+        )
+        self.notes += self._conversion.notes
+        self._conversion.notes = self.notes
+        self.format = self._conversion.format
+        fps, self._last_slot = self._input_options.fps, -1
+        self._drops = fps is not None and fps < self._rate
+        if fps is not None and self._drops:
+            self.format = replace(self.format, frame_rate=fps, time_base=1 / fps)
+            self.notes.append(f"{fps} of {self._rate} frames a second kept")
+
+    def _set_stream(self) -> None:
+        self._stream = video_of(self._container)
+        # With threads for frames what is damaged takes good frames before it along.
+        self._stream.thread_type = "SLICE"
+
+    def _frame_rate(self) -> Fraction:
+        rate, self._untimed = self._input_options.rate, False
+        if self.pictures:
+            return rate or DEFAULT_RATE
+        if rate is not None:
+            if has_timestamps(self._container):
+                raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
+            self._untimed = True
+            return rate
+        return rate_of_stream(self._stream)
+
+    def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
+        return copier_of(self._container, self._stream, self._input_options)
+
+    def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
+        metadata, notes = metadata_of(self._container, frame)
+        self.notes += notes
+        if metadata.tags:
+            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in metadata.tags)}")
+        begin = self.shift * self.tick
+        return metadata.during(begin, self._last_end(), -begin)
+
+    def _last_end(self) -> Fraction | None:
+        """When wanted frames end (seconds, clock of the file); None = with it."""
+        ends = [] if self.stop is None else [self.stop * self.tick]
+        if self._limit is not None:
+            begin = (self.shift + self.start_pts) * self.tick
+            ends.append(begin + self._limit / self.format.frame_rate)
+        return min(ends, default=None)
+
+    def _estimate(self) -> int | None:
+        total = len(self.pictures) if self.pictures else self._stream.frames or None
+        if total is None and self._stream.duration and self._stream.time_base:
+            total = round(self._stream.duration * self._stream.time_base * self._rate)
+        if total is None and self._container.duration:
+            length = self._container.duration
+            if self._container.format.name.startswith("matroska"):
+                # It says when it ends. A recording need not begin at 0.
+                length -= max(0, self._container.start_time or 0)
+            total = round(Fraction(length, av.time_base) * self._rate)
+        if total is not None and self._input_options.until is not None:
+            total = min(total, math.ceil(self._input_options.until * self._rate))
+        if total is not None:
+            total = max(1, total - int(self._start * self._rate))
+            total = math.ceil(total * min(Fraction(1), self.format.frame_rate / self._rate))
+        return total if self._limit is None else min(self._limit, total or self._limit)
+
     def __enter__(self) -> Self:
         return self
 
@@ -210,6 +319,22 @@ class VideoReader:
             self.tracks.finish()
         self._finish_notes(count, following is None)
 
+    def _wants(self, pts: int, count: int) -> bool:
+        within = self.stop is None or pts < self.stop
+        return within and (self._limit is None or count < self._limit)
+
+    def _slot(self, pts: int) -> int | None:
+        """A frame's new timestamp; a lower frame rate keeps the first of a period, else None."""
+        if not self._drops:
+            return pts
+        rate = self.format.frame_rate
+        jitter = min(_SLOT_JITTER, rate / self._rate / 4)
+        slot = math.floor(pts * self.tick * rate + jitter)
+        if slot <= self._last_slot:
+            return None
+        self._last_slot = slot
+        return slot
+
     def _end_of(self, frame: av.VideoFrame, last: int, following: int | None) -> int | None:
         """When the last frame ends, as `end` says it."""
         step = 1 / self._rate / self.tick
@@ -228,91 +353,6 @@ class VideoReader:
             return None
         return round((end - self.shift) * self.tick / self.format.time_base)
 
-    def _wants(self, pts: int, count: int) -> bool:
-        within = self.stop is None or pts < self.stop
-        return within and (self._limit is None or count < self._limit)
-
-    def _slot(self, pts: int) -> int | None:
-        """A frame's new timestamp; a lower frame rate keeps the first of a period, else None."""
-        if not self._drops:
-            return pts
-        rate = self.format.frame_rate
-        jitter = min(_SLOT_JITTER, rate / self._rate / 4)
-        slot = math.floor(pts * self.tick * rate + jitter)
-        if slot <= self._last_slot:
-            return None
-        self._last_slot = slot
-        return slot
-
-    @property
-    def size(self) -> int | None:
-        """Bytes of the source, None where it is not known; of a pipe: those read so far."""
-        if self.pictures:
-            return sum(map(os.path.getsize, self.pictures))
-        return self._opened.size
-
-    @property
-    def has_times(self) -> bool:
-        """Whether timestamps are the source's own; else they follow from its frame rate."""
-        own = has_timestamps(self._container)
-        return own and not (self._untimed or self.pictures)
-
-    @property
-    def _container(self) -> av.container.InputContainer:
-        return self._opened.container
-
-    def _begin(self) -> None:
-        self._set_stream()
-        self._rate = self._frame_rate()
-        self.tick = Fraction(self._stream.time_base or Fraction(1, 90000))
-        if self.pictures or self._untimed:
-            self.tick = 1 / self._rate
-        if self._span is None and not self.pictures:
-            self.tracks, notes = self._make_copier()
-            self.notes += notes
-        self._restart()
-        opening = self._first = next(self._timed, None)
-        self.stop: Fraction | None = None
-        if self._input_options.until is not None and self._span is None and opening is not None:
-            until = Fraction(self._input_options.until).limit_denominator(1_000_000)
-            self.stop = opening[1] + until / self.tick
-        if self._first is not None and self._start > 0:
-            # All parts of the video have the format of its first frame.
-            opening = self._first = self._first_since(self._first, self._start)
-        if self._span is not None:
-            self._first = self._first_of(self._span)
-        if self._first is not None and not self._wants(self._first[1], 0):
-            raise UsageError(f"{self.name}: the part that is wanted holds no frame")
-        if self._first is None or opening is None:
-            when = f" after {float(self._start):g} s" if self._start > 0 else ""
-            why = ": the file is cut off" if self._is_cut_off() else ""
-            raise MediaError(f"{self.name}: no video frame could be decoded{when}{why}")
-        frame, pts = opening[0], self._first[1]
-        #: Ticks that go from all timestamps: time begins with the first frame.
-        self.shift = opening[1]
-        self.start_pts = pts - self.shift
-        y4m = self._opened.head if self._container.format.name == "yuv4mpegpipe" else None
-        stored = read_stored(self._stream)
-        location = location_of(self._stream, frame, stored.chroma_location, y4m)
-        self._conversion = Conversion(
-            frame, self._stream, location, stored, self._rate, self.tick, self._input_options
-        )
-        self.notes += self._conversion.notes
-        self._conversion.notes = self.notes
-        self.format = self._conversion.format
-        fps, self._last_slot = self._input_options.fps, -1
-        self._drops = fps is not None and fps < self._rate
-        if fps is not None and self._drops:
-            self.format = replace(self.format, frame_rate=fps, time_base=1 / fps)
-            self.notes.append(f"{fps} of {self._rate} frames a second kept")
-        self.metadata = self._metadata_of(frame)
-        self.expected = self._estimate()
-
-    def _set_stream(self) -> None:
-        self._stream = video_of(self._container)
-        # With threads for frames what is damaged takes good frames before it along.
-        self._stream.thread_type = "SLICE"
-
     def _restart(self) -> None:
         self._timeline = Timeline(self._container, 1 / self._rate)
         self._skip_to: int | None = None
@@ -330,20 +370,6 @@ class VideoReader:
         self._waiting = Waiting(self._timeline)
         frames = read_pictures(self.pictures, 0, self._cut_off) if self.pictures else self._decode()
         self._timed = rising(frames, max(1, round(1 / self._rate / self.tick)))
-
-    def _frame_rate(self) -> Fraction:
-        rate, self._untimed = self._input_options.rate, False
-        if self.pictures:
-            return rate or DEFAULT_RATE
-        if rate is not None:
-            if has_timestamps(self._container):
-                raise UsageError(f"{self.name}: has times of its own, --rate does not go with it")
-            self._untimed = True
-            return rate
-        return rate_of_stream(self._stream)
-
-    def _make_copier(self) -> tuple[TrackCopier | None, list[str]]:
-        return copier_of(self._container, self._stream, self._input_options)
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Frames in display order, with their timestamps where the file has any."""
@@ -364,109 +390,6 @@ class VideoReader:
             except av.FFmpegError:
                 self._undecodable += 1
                 self._times.lose(packet)
-
-    def _first_since(
-        self, first: tuple[av.VideoFrame, int], start: Fraction
-    ) -> tuple[av.VideoFrame, int] | None:
-        """The first frame that is shown so long after the first one, or later."""
-        wanted = first[1] + start / self.tick
-        if self.pictures:
-            self._timed = read_pictures(self.pictures, math.ceil(start * self._rate), self._cut_off)
-            return next(self._timed, None)
-        kind = self._container.format.name
-        if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
-            if kind.startswith("mov"):
-                with contextlib.suppress(av.FFmpegError):
-                    self._container.seek(math.floor(wanted), stream=self._stream)
-                    self._restart()
-                    self._resumed = None
-            else:
-                self._skip_to = math.floor(wanted)
-        shown = self._shown_at(wanted, first)
-        if self._resumed is None or self._resumed > wanted:
-            # The keyframe before it was missed.
-            self._reopen()
-            shown = self._shown_at(wanted)
-        return shown
-
-    def _shown_at(
-        self, wanted: Fraction, first: tuple[av.VideoFrame, int] | None = None
-    ) -> tuple[av.VideoFrame, int] | None:
-        """The first frame from then on; one that stands on screen begins then."""
-        before, after = None, first or next(self._timed, None)
-        while after is not None and after[1] < wanted:
-            before, after = after, next(self._timed, None)
-        if before is None:
-            return after
-        frame, begin = before
-        end = after[1] if after is not None else begin + (frame.duration or 0)
-        if not stands(begin, end, wanted, 1 / self._rate / self.tick):
-            return after
-        if after is None:
-            frame.duration = end - math.ceil(wanted)
-        else:
-            self._timed = itertools.chain([after], self._timed)
-        return frame, math.ceil(wanted)
-
-    def _skip(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        """Without those before the last keyframe at or before `_skip_to`, while that is set, whose
-        own time its frame has when the file is read in one go."""
-        group: list[av.Packet] = []
-        skipped = False
-        highest, untimed = -(1 << 63), 0
-        for packet in packets:
-            exact = packet.is_keyframe and packet.pts is not None and packet.pts > highest
-            exact = exact and untimed <= MOST_BETWEEN
-            if packet.size:
-                untimed = untimed + 1 if packet.pts is None else 0
-                highest = highest if packet.pts is None else max(highest, packet.pts)
-            if self._skip_to is None:
-                yield packet
-                continue
-            time = packet.pts if packet.dts is None else packet.dts
-            if packet.size and (time is None or time <= self._skip_to):
-                if exact and packet.pts is not None and packet.pts <= self._skip_to:
-                    skipped = skipped or bool(group)
-                    group.clear()
-                    early = packet.pts * self.tick - _EARLY_TRACKS
-                    self._waiting.forget(early)
-                group.append(packet)
-                continue
-            self._skip_to = None
-            if skipped:
-                self._stream.codec_context.flush_buffers()
-                self._times, self._resumed = DisplayTimes(self._container.format.name), None
-            yield from group
-            yield packet
-
-    def _reopen(self) -> None:
-        self._opened = self._opened.reopen()
-        self._set_stream()
-        if self.tracks is not None:
-            # Packets know the container that they are of.
-            self.tracks, _ = self._make_copier()
-        self._restart()
-
-    def _first_of(self, span: Span) -> tuple[av.VideoFrame, int]:
-        """The first frame of a span; none where seeking misses it."""
-        for early in _EARLIER if span.seeks else (None,):
-            if early is not None:
-                with contextlib.suppress(av.FFmpegError):
-                    begin = span.begin - round(early / self.tick)
-                    self._container.seek(begin, stream=self._stream)
-                    self._restart()
-            try:
-                first = next((first for first in self._timed if first[1] >= span.begin), None)
-            except MediaError as error:
-                self._opened.raise_stopped()
-                if early is None:
-                    raise
-                # Demuxers of files without an index may stand anywhere after seeking.
-                raise InexactSeekError(str(error)) from error
-            if first is not None and first[1] == span.begin:
-                return first
-        self._opened.raise_stopped()
-        raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
 
     def _demux(self) -> Iterator[av.Packet]:
         """Packets of the video on one clock; packets of copied tracks are queued on the way."""
@@ -511,6 +434,109 @@ class VideoReader:
             if packet is None:
                 return
             yield packet
+
+    def _skip(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """Without those before the last keyframe at or before `_skip_to`, while that is set, whose
+        own time its frame has when the file is read in one go."""
+        group: list[av.Packet] = []
+        skipped = False
+        highest, untimed = -(1 << 63), 0
+        for packet in packets:
+            exact = packet.is_keyframe and packet.pts is not None and packet.pts > highest
+            exact = exact and untimed <= MOST_BETWEEN
+            if packet.size:
+                untimed = untimed + 1 if packet.pts is None else 0
+                highest = highest if packet.pts is None else max(highest, packet.pts)
+            if self._skip_to is None:
+                yield packet
+                continue
+            time = packet.pts if packet.dts is None else packet.dts
+            if packet.size and (time is None or time <= self._skip_to):
+                if exact and packet.pts is not None and packet.pts <= self._skip_to:
+                    skipped = skipped or bool(group)
+                    group.clear()
+                    early = packet.pts * self.tick - _EARLY_TRACKS
+                    self._waiting.forget(early)
+                group.append(packet)
+                continue
+            self._skip_to = None
+            if skipped:
+                self._stream.codec_context.flush_buffers()
+                self._times, self._resumed = DisplayTimes(self._container.format.name), None
+            yield from group
+            yield packet
+
+    def _first_since(
+        self, first: tuple[av.VideoFrame, int], start: Fraction
+    ) -> tuple[av.VideoFrame, int] | None:
+        """The first frame that is shown so long after the first one, or later."""
+        wanted = first[1] + start / self.tick
+        if self.pictures:
+            self._timed = read_pictures(self.pictures, math.ceil(start * self._rate), self._cut_off)
+            return next(self._timed, None)
+        kind = self._container.format.name
+        if self._opened.seekable and self.has_times and kind not in _BY_COUNT:
+            if kind.startswith("mov"):
+                with contextlib.suppress(av.FFmpegError):
+                    self._container.seek(math.floor(wanted), stream=self._stream)
+                    self._restart()
+                    self._resumed = None
+            else:
+                self._skip_to = math.floor(wanted)
+        shown = self._shown_at(wanted, first)
+        if self._resumed is None or self._resumed > wanted:
+            # The keyframe before it was missed.
+            self._reopen()
+            shown = self._shown_at(wanted)
+        return shown
+
+    def _shown_at(
+        self, wanted: Fraction, first: tuple[av.VideoFrame, int] | None = None
+    ) -> tuple[av.VideoFrame, int] | None:
+        """The first frame from then on; one that stands on screen begins then."""
+        before, after = None, first or next(self._timed, None)
+        while after is not None and after[1] < wanted:
+            before, after = after, next(self._timed, None)
+        if before is None:
+            return after
+        frame, begin = before
+        end = after[1] if after is not None else begin + (frame.duration or 0)
+        if not stands(begin, end, wanted, 1 / self._rate / self.tick):
+            return after
+        if after is None:
+            frame.duration = end - math.ceil(wanted)
+        else:
+            self._timed = itertools.chain([after], self._timed)
+        return frame, math.ceil(wanted)
+
+    def _first_of(self, span: Span) -> tuple[av.VideoFrame, int]:
+        """The first frame of a span; none where seeking misses it."""
+        for early in _EARLIER if span.seeks else (None,):
+            if early is not None:
+                with contextlib.suppress(av.FFmpegError):
+                    begin = span.begin - round(early / self.tick)
+                    self._container.seek(begin, stream=self._stream)
+                    self._restart()
+            try:
+                first = next((first for first in self._timed if first[1] >= span.begin), None)
+            except MediaError as error:
+                self._opened.raise_stopped()
+                if early is None:
+                    raise
+                # Demuxers of files without an index may stand anywhere after seeking.
+                raise InexactSeekError(str(error)) from error
+            if first is not None and first[1] == span.begin:
+                return first
+        self._opened.raise_stopped()
+        raise InexactSeekError(f"{self.name}: seeking misses the frame at {span.begin}")
+
+    def _reopen(self) -> None:
+        self._opened = self._opened.reopen()
+        self._set_stream()
+        if self.tracks is not None:
+            # Packets know the container that they are of.
+            self.tracks, _ = self._make_copier()
+        self._restart()
 
     def _hand_on(self, end: Fraction | None) -> None:
         """Copy the packets of tracks that begin before `end` (seconds on the clock of the file)."""
@@ -653,35 +679,19 @@ class VideoReader:
             return False
         return last.pos + last.size + _MOST_OF_A_MARK >= size
 
-    def _metadata_of(self, frame: av.VideoFrame) -> Metadata:
-        metadata, notes = metadata_of(self._container, frame)
-        self.notes += notes
-        if metadata.tags:
-            self.notes.append(f"kept as metadata: {', '.join(name for name, _ in metadata.tags)}")
-        begin = self.shift * self.tick
-        return metadata.during(begin, self._last_end(), -begin)
+    @property
+    def size(self) -> int | None:
+        """Bytes of the source, None where it is not known; of a pipe: those read so far."""
+        if self.pictures:
+            return sum(map(os.path.getsize, self.pictures))
+        return self._opened.size
 
-    def _last_end(self) -> Fraction | None:
-        """When wanted frames end (seconds, clock of the file); None = with it."""
-        ends = [] if self.stop is None else [self.stop * self.tick]
-        if self._limit is not None:
-            begin = (self.shift + self.start_pts) * self.tick
-            ends.append(begin + self._limit / self.format.frame_rate)
-        return min(ends, default=None)
+    @property
+    def has_times(self) -> bool:
+        """Whether timestamps are the source's own; else they follow from its frame rate."""
+        own = has_timestamps(self._container)
+        return own and not (self._untimed or self.pictures)
 
-    def _estimate(self) -> int | None:
-        total = len(self.pictures) if self.pictures else self._stream.frames or None
-        if total is None and self._stream.duration and self._stream.time_base:
-            total = round(self._stream.duration * self._stream.time_base * self._rate)
-        if total is None and self._container.duration:
-            length = self._container.duration
-            if self._container.format.name.startswith("matroska"):
-                # It says when it ends. A recording need not begin at 0.
-                length -= max(0, self._container.start_time or 0)
-            total = round(Fraction(length, av.time_base) * self._rate)
-        if total is not None and self._input_options.until is not None:
-            total = min(total, math.ceil(self._input_options.until * self._rate))
-        if total is not None:
-            total = max(1, total - int(self._start * self._rate))
-            total = math.ceil(total * min(Fraction(1), self.format.frame_rate / self._rate))
-        return total if self._limit is None else min(self._limit, total or self._limit)
+    @property
+    def _container(self) -> av.container.InputContainer:
+        return self._opened.container
