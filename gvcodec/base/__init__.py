@@ -1,20 +1,21 @@
 """Base layers: codecs whose frames are integers, decoded alike everywhere.
 
-A base layer is a plug: a pair of classes with the two interfaces below. Frames go in in display
-order, packets come out in decode order (one packet a frame, maybe delayed), base frames come out in
-display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is the learned
-codec. `open_encoder` and `open_decoder` import a base's module (`gvcodec.bases.Base.module`) on
-first use, so a stream loads the libraries of its own base only.
+A base layer is a plug: a subclass of `BaseEncoder` and one of `BaseDecoder`. Frames go in in
+display order, packets come out in decode order (one packet a frame, maybe delayed), base frames
+come out in display order. `standard/` has `av1` and `vvc`, ordinary bitstreams; `gvcodec.gvc1d` is
+the learned codec. `open_encoder` and `open_decoder` import a base's module
+(`gvcodec.bases.Base.module`) on first use, so a stream loads the libraries of its own base only.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -58,82 +59,58 @@ class Coded:
         self.hashed += part.hashed
 
 
-class BaseEncoder(Protocol):
+class BaseEncoder(ABC):
     """Encoder side of a plug."""
 
+    #: Which library codes, in which version: `Metadata.encoder`; nothing = it is not said.
+    written_by: tuple[int, ...] = ()
+
+    @abstractmethod
     def send(self, planes: Planes, force_key: bool = False) -> Coded:
         """Take the next frame (display order); `force_key` starts a new closed GOP at it."""
-        ...
 
+    @abstractmethod
     def flush(self) -> Coded:
         """No more frames: release everything that is held back."""
-        ...
-
-
-@runtime_checkable
-class Drains(Protocol):
-    """A base encoder that holds back many frames."""
 
     def drain(self) -> Iterator[Coded]:
         """What `flush` gives, in pieces, each as soon as it is coded."""
-        ...
-
-
-@runtime_checkable
-class Steered(Protocol):
-    """A base encoder whose quality can change from GOP to GOP."""
+        yield self.flush()
 
     def steer(self, offset: float) -> None:
-        """From the next GOP on its index is larger by `offset`."""
-        ...
+        """From the next GOP on `base_q` is larger by `offset`; for bases that take zones."""
+        raise NotImplementedError
 
 
-@runtime_checkable
-class NamesItself(Protocol):
-    """A base encoder that says which library codes, in which version: `Metadata.encoder`."""
-
-    written_by: tuple[int, ...]
-
-
-@runtime_checkable
-class OnDevice(Protocol):
-    """A base decoder part of whose work a device may do, with the same result."""
-
-    def to_device(self, device: str) -> None:
-        """`device`: torch's name of it; one that is not there changes nothing."""
-        ...
-
-
-@runtime_checkable
-class HashesTokens(Protocol):
-    """A base decoder whose frames are floats that differ in rounding between machines: the base
-    hash counts what was coded exactly. `hashed`: bytes of each frame that was released, in order,
-    which the caller takes out."""
-
-    hashed: deque[bytes]
-
-
-class BaseDecoder(Protocol):
+class BaseDecoder(ABC):
     """Decoder side of a plug. Raises `DamagedStreamError` for a payload that cannot be decoded."""
 
+    #: Where frames are floats that differ in rounding between machines: bytes of what was coded
+    #: exactly, of each frame that was released, in order. The base hash counts these, and the
+    #: caller takes them out.
+    hashed: deque[bytes] | None = None
+
+    @abstractmethod
     def send(self, payload: bytes, keyframe: bool) -> list[Planes]:
         """Take the next packet (decode order), return released base frames (display order)."""
-        ...
 
+    @abstractmethod
     def flush(self) -> list[Planes]:
         """No more packets: release the rest."""
-        ...
 
     def abandon(self) -> None:
         """Give up the rest of the GOP: the next packet is a key frame."""
-        ...
+
+    def to_device(self, device: str) -> None:
+        """Do a part of the work there (torch's name), with the same result, if there is such a
+        part; a device that is not there changes nothing."""
 
 
 class BaseModule(Protocol):
     """The module of a base. Where the base has a model, `choose_model(given: str) -> Path` is the
     one to encode with: `given`, or the shipped one; it raises `MediaError` for another file.
     `uses_paper_form(given: str) -> bool`, where there is one: whether frames become tokens of
-    floats' networks (`HashesTokens`)."""
+    floats' networks (`BaseDecoder.hashed`)."""
 
     def base_encoder(self, fmt: VideoFormat, config: Settled) -> BaseEncoder: ...
 
@@ -172,10 +149,9 @@ def open_decoder(
         if header.base_model_id is None:
             raise WrongModelError(f"the stream does not name the model of its {name} base layer")
         model = find_model(header.base_model_id, f"the model of the {name} base layer", models)
-    made = module.base_decoder(header, threads, low_delay, model)
-    if isinstance(made, OnDevice):
-        made.to_device(device)
-    return made
+    decoder = module.base_decoder(header, threads, low_delay, model)
+    decoder.to_device(device)
+    return decoder
 
 
 def base_model_id(config: EncoderConfig) -> bytes | None:

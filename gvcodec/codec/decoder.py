@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gvcodec.base import HashesTokens, check_settings, open_decoder
+from gvcodec.base import check_settings, open_decoder
 from gvcodec.bases import is_reordered
 from gvcodec.bitstream import Kind, Packet, PtsDecoder, SequenceHeader
 from gvcodec.codec.fidelity import FrameHash
@@ -183,8 +183,7 @@ class Decoder:
 
     def _show(self, base_frames: list[Planes]) -> None:
         """Hash, paint and time what the base released."""
-        base = self._base_decoder
-        tokens = base.hashed if isinstance(base, HashesTokens) else None
+        tokens = self._base_decoder.hashed
         for base_frame in base_frames:
             self._base_hash.update(tokens.popleft() if tokens else base_frame)
         for base_frame in base_frames:

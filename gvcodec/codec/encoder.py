@@ -34,9 +34,6 @@ import numpy as np
 from gvcodec.base import (
     BaseEncoder,
     Coded,
-    Drains,
-    NamesItself,
-    Steered,
     base_model_id,
     check_settings,
     open_encoder,
@@ -244,7 +241,7 @@ class Encoder:
     def send_metadata(self, data: bytes) -> None:
         """Title, chapters and HDR metadata (see `gvcodec.media.metadata`), if any; before the first
         frame. Which encoder codes the base is added."""
-        if isinstance(self._base_encoder, NamesItself):
+        if self._base_encoder.written_by:
             data = Metadata(encoder=self._base_encoder.written_by).pack() + data
         if data:
             self._order.ready.append(Packet(Kind.METADATA, data))
@@ -293,7 +290,7 @@ class Encoder:
             return False
         seconds = float(pts * self.header.format.time_base) + self.config.zone_start
         zone = zone_at(self._zones, seconds)
-        if zone == self._zone or not isinstance(self._base_encoder, Steered):
+        if zone == self._zone:
             return False
         self._zone, base, index = zone, self.config.base, self.config.base_q
         wanted = index if zone is None else index_of(base, zone.apply(q_of(base, index)))
@@ -344,12 +341,9 @@ class Encoder:
         stay_in_process(self._process, "encoder")
         if not self.frames:
             raise UsageError("there is no frame to encode")
-        if isinstance(self._base_encoder, Drains):
-            for coded in self._base_encoder.drain():
-                self._take(coded)
-                yield
-        else:
-            self._take(self._base_encoder.flush())
+        for coded in self._base_encoder.drain():
+            self._take(coded)
+            yield
         self.flushed = True
         self._order.place(self.frames, self.flushed)
         if self._end is not None:

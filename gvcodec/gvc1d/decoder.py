@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gvcodec.base import BaseDecoder
 from gvcodec.bitstream.varint import Cursor
 from gvcodec.entropy.streams import backend_of
 from gvcodec.errors import DamagedStreamError
@@ -44,7 +45,7 @@ class Decoded(NamedTuple):
     values: Values
 
 
-class Gvc1dDecoder:
+class Gvc1dDecoder(BaseDecoder):
     """Decoder of the plug. `latest`: the frame released last. Raises `MediaError` for a broken
     model."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gvcodec._core import motion_search
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import BaseEncoder, Coded, CodedFrame
 from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.entropy.streams import Backend
 from gvcodec.errors import INSTALL_TORCH, UsageError
@@ -53,7 +53,7 @@ _PENALTY = 0.39
 _WORTH = 0.8
 
 
-class Gvc1dEncoder:
+class Gvc1dEncoder(BaseEncoder):
     """Encoder of the plug. `q` 0…63; `keyint` frames between keyframes, 0 = only the first. Raises
     `UsageError`, `MediaError`."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gvcodec
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import BaseEncoder, Coded, CodedFrame
 from gvcodec.bitstream import Kind
 from gvcodec.codec.encoder import Encoder
 from gvcodec.media.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
@@ -228,7 +228,7 @@ def test_sound_subtitles_and_odd_times_come_through(tmp_path, clip, suffix):
     assert video.get_frames_at([13, 2]).pts_seconds == pytest.approx(wanted, abs=1e-9)
 
 
-class Delayed:
+class Delayed(BaseEncoder):
     """Gives each frame `lag` frames later, as a busy machine does."""
 
     def __init__(self, lag: int) -> None:

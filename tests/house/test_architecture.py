@@ -14,7 +14,7 @@ import pytest
 
 import gvcodec
 from gvcodec import _core, bases
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
 from gvcodec.bitstream import Reader
 from gvcodec.errors import DamagedStreamError, FormatVersionError, UsageError
 from gvcodec.types import VideoFormat
@@ -32,7 +32,7 @@ def test_every_module_is_used_by_what_is_shipped() -> None:
     assert script.unreachable() == []
 
 
-class Raw:
+class Raw(BaseEncoder, BaseDecoder):
     """A toy base: every frame is its own keyframe, its samples as they are."""
 
     def __init__(self, size: tuple[int, int] = (0, 0)) -> None:

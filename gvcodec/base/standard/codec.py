@@ -20,7 +20,7 @@ from fractions import Fraction
 
 import av
 
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import GopStarts
 from gvcodec.base.standard.decoders import decode, open_decoder, unit_of
@@ -45,7 +45,7 @@ from gvcodec.util.messages import count_noun
 _AV1_MOST = (16384, 8704)
 
 
-class StandardEncoder:
+class StandardEncoder(BaseEncoder):
     """Encoder of the plug. `base_q` 0…63 is SVT-AV1's CRF (at least 1, in quarters) or makes
     VVenC's QP (12 … 48, in one thread).
 
@@ -152,7 +152,7 @@ class StandardEncoder:
         return coded
 
 
-class StandardDecoder:
+class StandardDecoder(BaseDecoder):
     """Decoder of the plug; base frames come out at full size. With `low_delay` none is held back
     for parallel work."""
 

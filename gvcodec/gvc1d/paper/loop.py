@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gvcodec.base import Coded, CodedFrame
+from gvcodec.base import BaseDecoder, BaseEncoder, Coded, CodedFrame
 from gvcodec.base.resample import Resampler
 from gvcodec.base.scene_cuts import CutFinder
 from gvcodec.errors import DamagedStreamError, UsageError
@@ -111,7 +111,7 @@ class _Loop:
         return samples
 
 
-class PaperEncoder:
+class PaperEncoder(BaseEncoder):
     """Encoder of the plug. `q` 0…63; `keyint` frames between keyframes, 0 = only the first. Raises
     `UsageError`, `MediaError`."""
 
@@ -147,8 +147,8 @@ class PaperEncoder:
         return Coded()
 
 
-class PaperDecoder:
-    """Decoder of the plug. `hashed`: see `gvcodec.base.HashesTokens`. Raises `MediaError`."""
+class PaperDecoder(BaseDecoder):
+    """Decoder of the plug. Raises `MediaError`."""
 
     def __init__(self, fmt: VideoFormat, model: Path, threads: int = 1) -> None:
         self._loop = _Loop(fmt, model, threads, "cpu")
