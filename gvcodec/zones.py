@@ -51,15 +51,15 @@ def parse_zones(text: str) -> tuple[Zone, ...]:
 
 
 def _parse(text: str) -> Zone:
-    found = _ZONE.fullmatch(text)
-    if found is None:
+    match = _ZONE.fullmatch(text)
+    if match is None:
         raise ValueError
-    begin, end = parse_time(found[1]), parse_time(found[2]) if found[2] else math.inf
+    begin, end = parse_time(match[1]), parse_time(match[2]) if match[2] else math.inf
     if begin is None or end is None or begin >= end:
         raise ValueError
-    if found[5]:
-        return Zone(begin, end, math.nan, False, found[5].strip())
-    return Zone(begin, end, float(found[3] + found[4]), bool(found[3]))
+    if match[5]:
+        return Zone(begin, end, math.nan, False, match[5].strip())
+    return Zone(begin, end, float(match[3] + match[4]), bool(match[3]))
 
 
 def zone_at(zones: Sequence[Zone], seconds: float) -> Zone | None:

@@ -129,11 +129,11 @@ class Router:
     @staticmethod
     def read(path: Path) -> Router:
         """Raises `ValueError` where a file holds something else."""
-        found, _ = read_arrays(path)
+        arrays, _ = read_arrays(path)
         names = Router.__slots__
-        if set(found) != set(names):
+        if set(arrays) != set(names):
             raise ValueError(f"{path} holds no router")
-        router = Router(*(np.asarray(found[name], np.float32) for name in names))
+        router = Router(*(np.asarray(arrays[name], np.float32) for name in names))
         width, units = router.centre.size, router.out.size
         shapes = [(width,)] * 3 + [(units, width), (units,), (units,), (1,)]
         if [getattr(router, name).shape for name in names] != shapes:

@@ -141,8 +141,8 @@ def compress_frames(features: Features, budgets: Counts, threshold: float) -> Ke
     The first K_t in order of selection are kept; frames that select fewer pass the rest of their
     budget on, evenly, to those that select more. A frame of budget 0 keeps nothing."""
     selected = [select_tokens(frame, threshold) for frame in features]
-    found = np.array([len(order) for order, _ in selected], np.int64)
-    caps = np.where(budgets > 0, found, 0)
+    lengths = np.array([len(order) for order, _ in selected], np.int64)
+    caps = np.where(budgets > 0, lengths, 0)
     counts = share_surplus(np.minimum(budgets, caps), caps, int(budgets.sum()))
     mask = np.zeros(features.shape[:2], bool)
     for t, (order, _) in enumerate(selected):

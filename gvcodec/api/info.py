@@ -222,10 +222,10 @@ def _track_facts(track: Track, stream: Stream) -> dict[str, Any]:
     return facts | {"default": bool(track.flags & Disposition.default), "begin": None}
 
 
-def text(found: Info) -> str:
+def text(facts: Info) -> str:
     """All in a sentence, the facts, a line each, and where the bytes go."""
-    lines = [_sentence(found), "", *(f"{name:18} {value}" for name, value in _rows(found))]
-    lines += ["", *_describe_budget(found)]
+    lines = [_sentence(facts), "", *(f"{name:18} {value}" for name, value in _rows(facts))]
+    lines += ["", *_describe_budget(facts)]
     return "\n".join(lines)
 
 
@@ -235,43 +235,43 @@ _STRENGTH_ALONE = 7
 _BASES = {"av1": "AV1", "vvc": "H.266", "gvc1d": "GVC1D"}
 
 
-def _sentence(found: Info) -> str:
-    rate = float(Fraction(found.frame_rate))
-    base = _BASES.get(found.base, found.base)
+def _sentence(facts: Info) -> str:
+    rate = float(Fraction(facts.frame_rate))
+    base = _BASES.get(facts.base, facts.base)
     parts = [
-        f"{found.duration:g} s of {found.width}×{found.height} at {rate:.5g} frames a second",
-        f"{base}{f' by {found.encoder}' if found.encoder else ''} at q {found.q} (0 is the best)",
+        f"{facts.duration:g} s of {facts.width}×{facts.height} at {rate:.5g} frames a second",
+        f"{base}{f' by {facts.encoder}' if facts.encoder else ''} at q {facts.q} (0 is the best)",
     ]
-    if found.base_scale != "1":
-        parts.append(f"coded at {found.base_scale} of the size")
-    if found.painter_id:
-        fits = [packet["bytes"] for packet in found.packets if packet["type"] == "fit"]
+    if facts.base_scale != "1":
+        parts.append(f"coded at {facts.base_scale} of the size")
+    if facts.painter_id:
+        fits = [packet["bytes"] for packet in facts.packets if packet["type"] == "fit"]
         how = ", less where it would flicker or base frames are nearer" if fits else ""
         if max(fits, default=0) > _STRENGTH_ALONE:
             how = ", the painter fitted to the video"
         parts.append(f"painted{how}")
-    if found.token_frames:
+    if facts.token_frames:
         parts.append("with latent tokens, which gvcodec 1.0.0 reads and later ones do not")
-    if found.tokens:
+    if facts.tokens:
         parts.append(
-            f"the paper's form, {found.tokens // found.frames} tokens a frame, {found.token_bytes} "
+            f"the paper's form, {facts.tokens // facts.frames} tokens a frame, {facts.token_bytes} "
             "bytes of tokens; pictures differ in rounding between machines"
         )
-    distance = max(b - a for a, b in pairwise([*found.keyframes, found.frames]))
-    if len(found.keyframes) > 1:
+    distance = max(b - a for a, b in pairwise([*facts.keyframes, facts.frames]))
+    if len(facts.keyframes) > 1:
         parts.append(f"a keyframe at least every {count_noun(distance, 'frame')}")
-    if found.kbps is not None:
-        sound = " without sound and subtitles" if found.tracks else ""
-        parts.append(f"{found.kbps:.4g} kb/s{sound}")
-    return "; ".join([*parts, _describe_quality(found)])
+    if facts.kbps is not None:
+        sound = " without sound and subtitles" if facts.tracks else ""
+        parts.append(f"{facts.kbps:.4g} kb/s{sound}")
+    return "; ".join([*parts, _describe_quality(facts)])
 
 
-def _describe_quality(found: Info) -> str:
-    if found.psnr_y is None:
+def _describe_quality(facts: Info) -> str:
+    if facts.psnr_y is None:
         return "the file does not say how good it is, `gvcodec verify --source VIDEO` does"
-    if found.psnr_y >= EXACT:
+    if facts.psnr_y >= EXACT:
         return "base frames are exact"
-    return f"base frames had PSNR-Y {found.psnr_y:.2f} dB"
+    return f"base frames had PSNR-Y {facts.psnr_y:.2f} dB"
 
 
 def kbps(size: int, seconds: float) -> float:
@@ -286,9 +286,9 @@ _MOST_KEYFRAMES = 8
 _TABLES = ("packets", "packet_counts", "packet_bytes", "framing_bytes")
 
 
-def _rows(found: Info) -> Iterator[tuple[str, str]]:
-    for field in fields(found):
-        name, value = field.name, getattr(found, field.name)
+def _rows(facts: Info) -> Iterator[tuple[str, str]]:
+    for field in fields(facts):
+        name, value = field.name, getattr(facts, field.name)
         if name in _TABLES or (not value and name in _OPTIONAL.split()):
             continue
         words = CODE_POINTS[name].get(value, str(value)) if name in CODE_POINTS else _format(value)
@@ -312,14 +312,14 @@ def _describe_track(track: dict[str, Any]) -> str:
     return " ".join([f"{track['kind']}", ", ".join([*parts, begin])])
 
 
-def _describe_budget(found: Info) -> list[str]:
-    total = found.file_bytes
+def _describe_budget(facts: Info) -> list[str]:
+    total = facts.file_bytes
     lines = [f"{'type':10} {'packets':>8} {'bytes':>12} {'share':>7} {'bytes each':>11}"]
-    names = [kind.name.lower() for kind in Kind if kind.name.lower() in found.packet_counts]
+    names = [kind.name.lower() for kind in Kind if kind.name.lower() in facts.packet_counts]
     for name in names:
-        count, size = found.packet_counts[name], found.packet_bytes[name]
+        count, size = facts.packet_counts[name], facts.packet_bytes[name]
         lines.append(f"{name:10} {count:8} {size:12} {size / total:7.1%} {size / count:11.1f}")
-    framing = found.framing_bytes
+    framing = facts.framing_bytes
     lines.append(f"{'framing':10} {'':8} {framing:12} {framing / total:7.1%}")
     return lines
 

@@ -88,12 +88,12 @@ def search(
     paths = [path for given in names for path in streams_in(given)]
     if not paths:
         raise UsageError(f"{names[0]}: no streams in this folder" if names else "no streams")
-    found, total, read, notes, refused = _best(asked, paths, count)
-    if not found:
+    nearest, total, read, notes, refused = _best(asked, paths, count)
+    if not nearest:
         none = UsageError(f"{names[0]}: no summaries (gvcodec summarize adds them)")
         raise refused[0] if refused else none
     moments: list[Moment] = []
-    for path, near in itertools.groupby(found, lambda one: one.path):
+    for path, near in itertools.groupby(nearest, lambda one: one.path):
         with open_summarised(path) as file:
             before = file.bytes_read
             for one in near:

@@ -40,12 +40,12 @@ def find(inputs: Sequence[str], out: str = "") -> Iterator[tuple[str, dict[str, 
     holds besides videos. What lies in the folder `out` is no input."""
     seen: set[str] = set()
     for name in inputs:
-        for found in _find(name):
-            known = repr(found[:2])
-            inside = out and found[0].startswith(out.rstrip("/") + "/")
+        for video in _find(name):
+            known = repr(video[:2])
+            inside = out and video[0].startswith(out.rstrip("/") + "/")
             if known not in seen and not inside:
                 seen.add(known)
-                yield found
+                yield video
 
 
 def _find(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -126,19 +126,19 @@ class Ledger:
 
     def rows(self, jobs: Sequence[Job]) -> list[Row]:
         """Rows of the table, of all jobs in their order."""
-        found: list[Row] = []
+        rows: list[Row] = []
         for job in jobs:
             record = self.finished(job)
             if record is None:
                 error = job.error or self.record(job).get("error", "")
                 status = "failed" if error else "open"
-                found.append({"input": job.uri, "status": status, "error": error})
+                rows.append({"input": job.uri, "status": status, "error": error})
                 continue
             same = {"input": job.uri, "status": record["status"], "error": record["error"]}
             for row in record["rows"]:
                 exact = {"psnr_y": math.inf} if row.get("psnr_y", 0) is None else {}
-                found.append(row | exact | same | {"notes": "; ".join(row.get("notes", ()))})
-        return found
+                rows.append(row | exact | same | {"notes": "; ".join(row.get("notes", ()))})
+        return rows
 
     def write_table(self, jobs: Sequence[Job]) -> None:
         text = io.StringIO(newline="")

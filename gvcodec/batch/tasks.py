@@ -218,11 +218,11 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
     of: its `stamp` and a hash of its `content`."""
     stamp = uris.stamp(uri)
     length = None if settings.rate is not None and settings.rate.whole else settings.chunk
-    found = make_plan(uri, settings.start, settings.frames, length, settings.input)
+    plan = make_plan(uri, settings.start, settings.frames, length, settings.input)
     # One core, but more for a large picture, which takes the memory of several small ones.
-    cores = min(_MOST_CORES, 1 + found.width * found.height // (_A_CORE + 1))
+    cores = min(_MOST_CORES, 1 + plan.width * plan.height // (_A_CORE + 1))
     content = uris.content_id(uri, stamp)
-    return {"stamp": stamp, "content": content, "plan": found.pack(), "cores": cores}
+    return {"stamp": stamp, "content": content, "plan": plan.pack(), "cores": cores}
 
 
 def encode(

@@ -120,12 +120,12 @@ class _Parser(argparse.ArgumentParser):
         options, left = super().parse_known_args(args, namespace)
         for action in self._get_positional_actions():
             words = [word for word in left if word == "-" or not word.startswith("-")]
-            found = getattr(options, action.dest, None)
-            if action.nargs == "?" and found == action.default and words:
+            value = getattr(options, action.dest, None)
+            if action.nargs == "?" and value == action.default and words:
                 setattr(options, action.dest, words[0])
                 left.remove(words[0])
             elif action.nargs in ("*", "+"):
-                setattr(options, action.dest, [*(found or []), *words])
+                setattr(options, action.dest, [*(value or []), *words])
                 left = [word for word in left if word not in words]
         return options, left
 

@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = info(options.input)
+    facts = info(options.input)
     if options.json:
-        out(json.dumps(asdict(found), indent=2))
+        out(json.dumps(asdict(facts), indent=2))
     else:
-        out(text(found))
+        out(text(facts))

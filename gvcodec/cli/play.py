@@ -119,8 +119,8 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[PlayerServer, str]]:
 def _hits(options: argparse.Namespace) -> list[dict[str, float]]:
     if options.find is None:
         return []
-    found = search(options.find, options.input, count=_HITS, exact=_HITS, threads=options.threads)
-    return [{"frame": moment.frame, "score": moment.score} for moment in found.moments]
+    result = search(options.find, options.input, count=_HITS, exact=_HITS, threads=options.threads)
+    return [{"frame": moment.frame, "score": moment.score} for moment in result.moments]
 
 
 @contextlib.contextmanager

@@ -44,22 +44,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = call(search, options, options.query, options.inputs, count=options.k)
-    for note in found.notes:
+    result = call(search, options, options.query, options.inputs, count=options.k)
+    for note in result.notes:
         say(note)
     if options.json:
-        values = asdict(found)
+        values = asdict(result)
         del values["notes"]
         out(json.dumps(values, indent=2))
         return
-    for moment in found.moments:
+    for moment in result.moments:
         tolerance = f"± {moment.within:.2g} s" if moment.within else "exact"
         out(
             f"{moment.score:6.3f}  {clock(moment.seconds):>9}  "
             f"frame {moment.frame:<7} {tolerance:>8} {one_line(moment.file)}"
         )
-    share = 100 * found.bytes_read / found.bytes
+    share = 100 * result.bytes_read / result.bytes
     out(
-        f"read {found.bytes_read:,} of {found.bytes:,} bytes ({share:.2f} %) "
-        f"of {count_noun(found.files, 'file')}"
+        f"read {result.bytes_read:,} of {result.bytes:,} bytes ({share:.2f} %) "
+        f"of {count_noun(result.files, 'file')}"
     )

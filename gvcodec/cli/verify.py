@@ -35,34 +35,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     try:
-        found = call(verify, options, options.input, options.source)
+        checked = call(verify, options, options.input, options.source)
     except IncompleteSourceError as error:
         assert isinstance(error.result, Verified)
         _show(error.result, options.input)
         raise
-    _show(found, options.input)
+    _show(checked, options.input)
 
 
-def _show(found: Verified, path: str) -> None:
-    hashes = f"{'base hash' if found.exact else 'hash of the tokens'} {found.base_hash}"
-    if found.painted_hash is not None:
-        hashes += f", painted hash {found.painted_hash}"
+def _show(checked: Verified, path: str) -> None:
+    hashes = f"{'base hash' if checked.exact else 'hash of the tokens'} {checked.base_hash}"
+    if checked.painted_hash is not None:
+        hashes += f", painted hash {checked.painted_hash}"
     name = display_name(path)
-    out(f"{name}: {count_noun(found.frames, 'frame')}, checksums, index, {hashes} are right")
-    if not found.exact:
+    out(f"{name}: {count_noun(checked.frames, 'frame')}, checksums, index, {hashes} are right")
+    if not checked.exact:
         out("pictures are floats and differ in rounding between machines: none was compared")
-    if found.source is not None and found.compared != found.frames:
-        out(f"{found.source}: {count_noun(found.compared, 'frame')} compared")
-    if found.enlarged_to is not None:
-        size = "×".join(map(str, found.enlarged_to))
+    if checked.source is not None and checked.compared != checked.frames:
+        out(f"{checked.source}: {count_noun(checked.compared, 'frame')} compared")
+    if checked.enlarged_to is not None:
+        size = "×".join(map(str, checked.enlarged_to))
         out(f"compared at the source's {size}, to which the stream's pictures are enlarged")
-    for what, psnr in (("base frames", found.base_psnr), ("painted", found.painted_psnr)):
+    for what, psnr in (("base frames", checked.base_psnr), ("painted", checked.painted_psnr)):
         if psnr:
             values = "  ".join(
                 f"{plane} {value:.2f}" if math.isfinite(value) else f"{plane} exact"
                 for plane, value in zip("YUV", psnr, strict=True)
             )
             out(f"PSNR dB, {what}: {values}")
-    if found.worst is not None:
-        seconds, worst = found.worst
+    if checked.worst is not None:
+        seconds, worst = checked.worst
         out(f"worst frame: Y {worst:.2f} at {seconds:.2f} s")

@@ -86,8 +86,8 @@ def compare(
             )
         ours, times, metadata = _decode(reader)
     with VideoReader(source, input_options=input_options) as video:
-        found = Originals(video, reader.header)
-        given = [found.at(pts, metadata) for pts in times]
+        by_time = Originals(video, reader.header)
+        given = [by_time.at(pts, metadata) for pts in times]
     originals = [planes for planes in given if planes is not None]
     if len(originals) != len(ours.frames):
         raise UsageError(

@@ -215,8 +215,8 @@ def encode_at(
             made = encode(name, small, down.format, quality, watch=seen)  # noqa: B023
             return sum(made.sizes), made
 
-        found, made = nearest(coded, size, PEERS[name].quality_range[1], PEERS[name].unit)
-        if found <= SLACK * size:
+        bytes_made, made = nearest(coded, size, PEERS[name].quality_range[1], PEERS[name].unit)
+        if bytes_made <= SLACK * size:
             shown = made.frames if scale == 1 else [up.apply(planes) for planes in made.frames]
             return Coded(made.sizes, shown, scale)
     return None
@@ -230,10 +230,10 @@ def nearest(
     bracket = Bracket(_FINEST, coarsest, math.log(2) / _HALVES, coarsest, unit)
     best: tuple[int, Result] | None = None
     for quality in itertools.islice(bracket, STEPS + 1):
-        found = coded(quality)
-        bracket.known[quality] = math.log(found[0] / size)
-        if best is None or best[0] < found[0] <= SLACK * size:
-            best = found
+        attempt = coded(quality)
+        bracket.known[quality] = math.log(attempt[0] / size)
+        if best is None or best[0] < attempt[0] <= SLACK * size:
+            best = attempt
         if _NEAR * size <= best[0] <= SLACK * size:
             break
     assert best is not None

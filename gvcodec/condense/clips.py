@@ -41,16 +41,16 @@ class Clips:
 
 def in_folders(folder: Path) -> list[tuple[Path, str]]:
     """Videos of a folder with a folder for each class, as UCF101 and HMDB51 come."""
-    found = [
+    clips = [
         (path, inner.name)
         for inner in sorted(folder.iterdir() if folder.is_dir() else [])
         if inner.is_dir()
         for path in sorted(inner.rglob("*"))
         if path.suffix.lower() in VIDEOS
     ]
-    if not found:
+    if not clips:
         raise UsageError(f"{folder}: no folders with videos in it")
-    return found
+    return clips
 
 
 def read(videos: Iterable[tuple[Path, str]], frames: int = FRAMES, side: int = SIDE) -> Clips:

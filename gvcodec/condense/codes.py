@@ -173,10 +173,10 @@ def pictures_of(form: Form, values: Values) -> list[NDArray[np.uint8]]:
         form.rate >= config.rates
     ):
         raise DamagedStreamError("condensed set: its codes do not fit its tokenizer")
-    found = []
+    pictures = []
     with torch.inference_mode():
         for at in range(0, len(values), 8):
             part = torch.from_numpy(values[at : at + 8].astype(np.float32))
             shown = synthesise(tokenizer, part, form.count, form.side)
-            found += list(shown.round().to(torch.uint8).numpy())
-    return found
+            pictures += list(shown.round().to(torch.uint8).numpy())
+    return pictures

@@ -85,17 +85,17 @@ def accuracy(network: nn.Module, pictures: NDArray[np.uint8], labels: NDArray[np
 @torch.inference_mode()
 def loss(network: nn.Module, pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
     """Mean cross-entropy."""
-    found = torch.cat([network(torch.from_numpy(part)) for part in _parts(pictures)])
-    return float(F.cross_entropy(found, torch.from_numpy(labels)))
+    logits = torch.cat([network(torch.from_numpy(part)) for part in _parts(pictures)])
+    return float(F.cross_entropy(logits, torch.from_numpy(labels)))
 
 
 @torch.inference_mode()
 def features(network: Pairs, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(N, features), unit length."""
-    found = torch.cat(
+    logits = torch.cat(
         [F.normalize(network.features(torch.from_numpy(part)), dim=1) for part in _parts(pictures)]
     )
-    return found.double().numpy()
+    return logits.double().numpy()
 
 
 def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -100,8 +100,8 @@ def show(kept: Tensor) -> Tensor:
 @torch.inference_mode()
 def choose_places(selector: Selector, clips: Clips, count: int) -> NDArray[np.int64]:
     """Places (N, count) of the best frames of all clips, in order of time."""
-    found = [
+    chosen = [
         selector(torch.from_numpy(clips.pictures[at : at + 64])).topk(count, 1).indices
         for at in range(0, len(clips), 64)
     ]
-    return np.sort(torch.cat(found).numpy(), 1)
+    return np.sort(torch.cat(chosen).numpy(), 1)

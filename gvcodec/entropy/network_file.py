@@ -37,9 +37,9 @@ def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
 
 def check_form(path: Path, metadata: Mapping[str, str], form: str, what: str) -> None:
     """Raises `NewerModelError` for a file of another form."""
-    found = metadata.get("form", "none")
-    if found != form:
-        raise NewerModelError(f"{path}: {what} of form {found!r:.20}, this decoder's is {form}")
+    stated = metadata.get("form", "none")
+    if stated != form:
+        raise NewerModelError(f"{path}: {what} of form {stated!r:.20}, this decoder's is {form}")
 
 
 def layers_in(arrays: Mapping[str, NDArray[Any]], inputs: int, prefix: str = "") -> list[Layer]:

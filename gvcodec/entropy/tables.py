@@ -57,12 +57,12 @@ def encode_symbols(
     values = _whole(symbols, np.int32, 1)
     tables = _whole(edges, np.uint32, 2)
     try:
-        found: bytes = _core.table_encode(
+        coded: bytes = _core.table_encode(
             values, tables, _index(index, len(values), len(tables)), precision
         )
     except (TypeError, ValueError) as error:
         raise UsageError(str(error).splitlines()[0]) from None
-    return found
+    return coded
 
 
 def decode_symbols(

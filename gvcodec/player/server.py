@@ -69,8 +69,8 @@ class FrameServer:
         try:
             with self._keyframe_turn:
                 self._keyframes = video = self._keyframes or self._open_keyframes()
-                found = list(video.decode_range(number, min(number + 1, len(video))))
-            for frame in found:
+                frames = list(video.decode_range(number, min(number + 1, len(video))))
+            for frame in frames:
                 yield struct.pack("<II", number, 1)
                 yield _bytes(frame.base_frame)
         except (GvcodecError, MemoryError) as error:
@@ -239,13 +239,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """First and last byte that are asked for, the last before the first where the file has none
         of them; None = the whole file: nothing is asked for, or what is cannot be read (RFC 9110,
         14.2)."""
-        found = self._RANGE.fullmatch(self.headers.get("Range", ""))
-        if found is None or not (found[1] or found[2]):
+        match = self._RANGE.fullmatch(self.headers.get("Range", ""))
+        if match is None or not (match[1] or match[2]):
             return None
-        if not found[1]:
-            return (max(0, size - int(found[2])), size - 1) if int(found[2]) else (0, -1)
-        first, last = int(found[1]), int(found[2] or size - 1)
-        if found[2] and last < first:
+        if not match[1]:
+            return (max(0, size - int(match[2])), size - 1) if int(match[2]) else (0, -1)
+        first, last = int(match[1]), int(match[2] or size - 1)
+        if match[2] and last < first:
             return None
         return first, min(size - 1, last)
 

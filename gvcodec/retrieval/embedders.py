@@ -57,7 +57,7 @@ class PatchTokens:
 
     def _of(self, rgb: NDArray[np.uint8]) -> Floats:
         x: Floats = (rgb.astype(np.float32) / 255 - _MEAN) / _DEVIATION
-        found = []
+        maps = []
         for number, layers in enumerate(self._stages):
             if number:
                 x = _pool(x)
@@ -67,8 +67,8 @@ class PatchTokens:
                 height, width, channels = x.shape
                 cells = x.reshape(_GRID, height // _GRID, _GRID, width // _GRID, channels)
                 mean, square = cells.mean((1, 3)), np.square(cells).mean((1, 3))
-                found += [mean, np.sqrt(np.maximum(square - mean * mean, 0))]
-        return np.concatenate(found, 2).reshape(_GRID * _GRID, -1)
+                maps += [mean, np.sqrt(np.maximum(square - mean * mean, 0))]
+        return np.concatenate(maps, 2).reshape(_GRID * _GRID, -1)
 
 
 def _layer(file: Any, number: int) -> tuple[Floats, Floats]:
@@ -248,11 +248,11 @@ def make(text: str) -> Embedder:
 
 def shipped_ids() -> dict[bytes, str]:
     """Names of the shipped embedders by what files name them by, without loading any."""
-    found = {}
+    names = {}
     for name, of in (("small", lambda: model_id(SUMMARY.find())), ("lp", lp_id)):
         with contextlib.suppress(WrongModelError):
-            found[of()] = name
-    return found
+            names[of()] = name
+    return names
 
 
 def lp_id(checkpoint: Path | None = None) -> bytes:

@@ -67,8 +67,8 @@ class _Window:
         inside = wanted_at & set(range(len(self._pictures)))
         missing = sorted(inside - self._tokens.keys())
         if missing:
-            found = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
-            self._tokens |= dict(zip(missing, np.asarray(found, np.float32), strict=True))
+            tokens = self._embedder.frames(np.stack([self._pictures[n] for n in missing]))
+            self._tokens |= dict(zip(missing, np.asarray(tokens, np.float32), strict=True))
         if sought.tokens is None:
             return max(candidates, key=lambda at: self._cosine(at, sought))
         asked = np.asarray(sought.tokens, np.float32)
@@ -77,8 +77,10 @@ class _Window:
 
         def distance(at: int) -> float:
             pairs = ((self._tokens.get(at + offset), asked[n]) for offset, n in held)
-            found = [_distance(ours, theirs, spread) for ours, theirs in pairs if ours is not None]
-            return float(np.mean(found))
+            distances = [
+                _distance(ours, theirs, spread) for ours, theirs in pairs if ours is not None
+            ]
+            return float(np.mean(distances))
 
         return min(candidates, key=distance)
 

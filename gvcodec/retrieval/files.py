@@ -115,7 +115,7 @@ class SummarisedFile:
     def vectors(self) -> dict[bytes, Vectors]:
         """By embedder's id; fills `notes`."""
         notes = self.notes
-        found: dict[bytes, list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = {}
+        summaries: dict[bytes, list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = {}
         for gop in self.gops:
             try:
                 payload = self._first_packet(gop)
@@ -123,7 +123,7 @@ class SummarisedFile:
                     continue
                 summary = Summary.unpack(payload, gop.frames)
                 numbers = summary.stride * np.arange(len(summary.vectors), dtype=np.int64)
-                same = found.setdefault(summary.embedder, [])
+                same = summaries.setdefault(summary.embedder, [])
                 if same and same[0][1].shape[1] != summary.vectors.shape[1]:
                     raise DamagedStreamError("summary: another dimension than before")
                 same.append((gop.first_frame + numbers, summary.values))
@@ -134,7 +134,7 @@ class SummarisedFile:
             notes[_MOST_NOTES:] = [f"{self.name}: more summaries are left out"]
         return {
             name: Vectors(*map(np.concatenate, zip(*parts, strict=True)))
-            for name, parts in found.items()
+            for name, parts in summaries.items()
         }
 
     def _head(self, at: int) -> tuple[Kind, int]:
@@ -184,5 +184,5 @@ def streams_in(path: str) -> list[str]:
     """The path itself, of a folder all streams in it."""
     if not os.path.isdir(path):
         return [path]
-    found = (p for p in Path(path).rglob("*") if p.suffix.lower() in STREAMS and p.is_file())
-    return sorted(str(p) for p in found)
+    paths = (p for p in Path(path).rglob("*") if p.suffix.lower() in STREAMS and p.is_file())
+    return sorted(str(p) for p in paths)

@@ -146,9 +146,9 @@ def _vectors(
 ) -> NDArray[np.int8]:
     """Vectors of frames 0, stride, 2 · stride … of a GOP."""
     decoder.restart(entry.first_frame)
-    found = [embedding.none()]
+    vectors = [embedding.none()]
     coded = (packet for packet in packets if packet.kind is not Kind.TRACKS)
     for number, frame in enumerate(decoder.frames_of(coded)):
         if number % stride == 0:
-            found.append(embedding.send(frame.planes))
-    return np.concatenate([*found, embedding.flush()])
+            vectors.append(embedding.send(frame.planes))
+    return np.concatenate([*vectors, embedding.flush()])

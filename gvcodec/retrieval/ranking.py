@@ -114,9 +114,9 @@ def _in_order(
     return total / matches.shape[1]
 
 
-def best(found: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[int]:
+def best(scores: NDArray[np.float64], frames: NDArray[np.int64], count: int) -> list[int]:
     """Places of the `count` best moments of a file, `APART` frames apart, best first."""
-    left, places = found.copy(), list[int]()
+    left, places = scores.copy(), list[int]()
     while len(places) < count and left.max(initial=-np.inf) > -np.inf:
         places.append(int(np.argmax(left)))
         left[np.abs(frames - frames[places[-1]]) < APART] = -np.inf

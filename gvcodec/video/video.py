@@ -134,12 +134,12 @@ class TimedStream:
             if not stream.seekable():
                 raise UsageError("random access needs a file that can be read from any place")
             stream.seek(0)
-            found = unwrap(stream, self.name)
-            if found is not stream:
+            whole = unwrap(stream, self.name)
+            if whole is not stream:
                 # A file that plays everywhere is taken apart once, not for every GOP.
-                self._source = found.read()
-                found = io.BytesIO(self._source)
-            yield Reader(found, self.name)
+                self._source = whole.read()
+                whole = io.BytesIO(self._source)
+            yield Reader(whole, self.name)
 
 
 class Video(TimedStream):
