@@ -16,6 +16,9 @@ from gvcodec.media.reader import VideoReader
 from gvcodec.media.writer import open_writer
 from gvcodec.types import Colour, Planes, VideoFormat
 
+#: A frame, RGB (H, W, 3), gray (H, W), or 10-bit planes, of which the upper 8 bits are shown.
+Picture = av.VideoFrame | NDArray[np.uint8] | Planes
+
 
 def texture(seed: int, height: int, width: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
@@ -134,17 +137,45 @@ def put_planes(
     container.mux(stream.encode(None))
 
 
+def frame_of(picture: Picture) -> av.VideoFrame:
+    if isinstance(picture, av.VideoFrame):
+        return picture
+    if isinstance(picture, tuple):
+        return frame_from_planes(picture, 8)
+    return av.VideoFrame.from_ndarray(picture, format="gray" if picture.ndim == 2 else "rgb24")
+
+
 def put_pictures(
-    container: av.container.OutputContainer,
-    stream: av.VideoStream,
-    pictures: Iterable[av.VideoFrame | NDArray[np.uint8]],
+    container: av.container.OutputContainer, stream: av.VideoStream, pictures: Iterable[Picture]
 ) -> None:
-    """All pictures, arrays of RGB (H, W, 3) among them, in the format of the stream."""
+    """All pictures, in the format of the stream."""
     for picture in pictures:
-        if isinstance(picture, np.ndarray):
-            picture = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        container.mux(stream.encode(picture.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode(frame_of(picture).reformat(format=stream.pix_fmt)))
     container.mux(stream.encode(None))
+
+
+def write_pictures(
+    path: Path,
+    pictures: Iterable[Picture],
+    codec: str = "libx264",
+    rate: int = 25,
+    pix_fmt: str = "yuv420p",
+    times: Iterable[int] | None = None,
+    tick: Fraction = Fraction(1, 1000),
+    muxing: dict[str, str] | None = None,
+    **options: str,
+) -> Path:
+    """A video of pictures, `rate` a second or at `times` in ticks; `options` are the encoder's."""
+    frames = [frame_of(picture) for picture in pictures]
+    size = frames[0].width, frames[0].height
+    with av.open(str(path), "w", options=muxing or {}) as container:
+        stream = add_video(container, *size, codec, rate, pix_fmt, options)
+        if times is not None:
+            stream.codec_context.time_base = tick
+            for frame, time in zip(frames, times, strict=True):
+                frame.pts, frame.time_base = time, tick
+        put_pictures(container, stream, frames)
+    return path
 
 
 def numbered(number: int) -> NDArray[np.uint8]:
@@ -178,6 +209,12 @@ def box(name: bytes, *parts: bytes) -> bytes:
     """A box of MP4, with its size in front."""
     body = b"".join(parts)
     return (8 + len(body)).to_bytes(4) + name + body
+
+
+def packets_of(path: Path, track: str = "audio") -> list[av.Packet]:
+    """Of the first track of this kind."""
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(**{track: 0}) if packet.size]
 
 
 def copy_tracks(

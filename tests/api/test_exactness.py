@@ -16,9 +16,9 @@ from gvcodec.codec.encoder import Encoder
 from gvcodec.media.planes import CENTRE, LEFT, PLACES, Rotation, planes_from_frame, planes_from_rgb
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, Planes, VideoFormat
-from tests.clips import add_video, ffmpeg, put_pictures, read_film
+from tests.clips import add_video, ffmpeg, packets_of, read_film, write_pictures
 from tests.conftest import run
-from tests.media.test_media import packets_of, with_audio
+from tests.media.test_media import with_audio
 
 WIDTH, HEIGHT = 64, 48
 
@@ -140,9 +140,8 @@ def test_chroma_stands_where_its_tag_says(tmp_path, pix_fmt: str, axis: int) -> 
             samples = (128 + strength * wave[:, :: 192 // plane.width]).round() * scale
             fill(plane, samples, scale == 4)
         chroma = planes_from_frame(frame)[1]
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stored = "bgr0" if pix_fmt == "rgb24" else pix_fmt
-        put_pictures(container, add_video(container, 192, 160, "ffv1", pix_fmt=stored), [frame])
+    stored = "bgr0" if pix_fmt == "rgb24" else pix_fmt
+    write_pictures(tmp_path / "a.mkv", [frame], "ffv1", pix_fmt=stored)
     with VideoReader(tmp_path / "a.mkv") as reader:
         location = reader.format.colour.chroma_location
     assert abs(place(chroma, axis, 16) - PLACES[location][1 - axis]) < 0.05
@@ -201,13 +200,10 @@ def subtitled(path: Path, clip: list[Planes]) -> list[tuple[int, int, bytes]]:
 
 
 def subtitles_of(path: Path) -> list[tuple[int, int, bytes]]:
-    with av.open(str(path)) as container:
-        tick = container.streams.subtitles[0].time_base
-        return [
-            (round(packet.pts * tick * 1000), round(packet.duration * tick * 1000), bytes(packet))
-            for packet in container.demux(subtitles=0)
-            if packet.dts is not None and packet.size
-        ]
+    return [
+        (round(p.pts * p.time_base * 1000), round(p.duration * p.time_base * 1000), bytes(p))
+        for p in packets_of(path, "subtitles")
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
@@ -218,7 +214,7 @@ def test_sound_subtitles_and_odd_times_come_through(tmp_path, clip, suffix):
     run("encode", source, tmp_path / "a.bin", "--preset", "10", "--fit", "off", "--keyint", 6)
     run("decode", tmp_path / "a.bin", tmp_path / f"out.{suffix}", "--fidelity", "--lossless")
     out = tmp_path / f"out.{suffix}"
-    assert [data for _, data in packets_of(out)] == [data for _, data in packets_of(source)]
+    assert [*map(bytes, packets_of(out))] == [*map(bytes, packets_of(source))]
     assert subtitles_of(out) == words
     times = read_film(source).seconds
     assert read_film(out).seconds == times and len({b - a for a, b in pairwise(times)}) > 1

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
@@ -22,7 +21,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.edit.repair import repair_stream
 from gvcodec.errors import WrongModelError
 from gvcodec.types import Planes
-from tests.clips import add_video, put_planes, read_film
+from tests.clips import read_film, write_pictures
 from tests.conftest import (
     clips_equal,
     in_process,
@@ -240,9 +239,7 @@ decoder.check = lambda *_: None; sys.exit(cli.main(sys.argv[1:]))"""
 
 def test_a_killed_encoder_goes_on_from_its_last_chunk(tmp_path) -> None:
     source, output, part = (tmp_path / name for name in ("in.mkv", "o.gvc", "o.gvc.part"))
-    with av.open(str(source), "w") as container:
-        stream = add_video(container, 64, 48, options={"g": "5"})
-        put_planes(container, stream, moving_texture(64, 48, 30))
+    write_pictures(source, moving_texture(64, 48, 30), g="5")
     words = ["encode", source, output, "--keyint", "5", "--fit", "off", "--preset", "8"]
     words += ["--jobs", "1"]
     run(*words)

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import pytest
 
 import gvcodec
 from gvcodec.util import programs
-from tests.clips import add_video, put_planes
+from tests.clips import write_pictures
 from tests.conftest import in_process, moving_texture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +32,7 @@ def folder(tmp_path) -> Path:
     made = tmp_path / "films"
     made.mkdir()
     _write_decoys(made, tmp_path / "mark")
-    with av.open(str(made / "a.mkv"), "w") as container:
-        stream = add_video(container, 64, 48, "ffv1")
-        put_planes(container, stream, moving_texture(64, 48, 4, seed=1), 10)
+    write_pictures(made / "a.mkv", moving_texture(64, 48, 4), "ffv1")
     return made
 
 

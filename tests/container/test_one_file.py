@@ -27,7 +27,7 @@ from gvcodec.one_file.write import write_one_file
 from gvcodec.opening import unwrap
 from gvcodec.types import Planes
 from tests.browser import Page, browser
-from tests.clips import box, ffmpeg, make_clip, sound_of, write_clip
+from tests.clips import box, ffmpeg, make_clip, packets_of, sound_of, write_clip
 from tests.conftest import clips_equal, moving_texture, packets_in, rewritten, run
 from tests.edit.test_tools import FORMAT, TIMES, made, sound
 
@@ -133,7 +133,7 @@ def test_sound_title_chapters_and_hdr_come_back(frames: list[Planes], tmp_path) 
         assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["one"]
         (track,) = container.streams.audio
         assert track.codec_context.name == "aac"
-        data = b"".join(bytes(p) for p in container.demux(track) if p.size)
+    data = b"".join(map(bytes, packets_of(path)))
     assert data == b"".join(bytes([ten]) * 160 for ten in range(72))
 
 
@@ -249,9 +249,8 @@ def test_sound_is_cut_with_the_frames(frames: list[Planes], tmp_path) -> None:
     path = written(made(frames, "av1", tracks=sound()), tmp_path / "a.mkv")
     piece = copied(path, tmp_path / "p.mkv", "-ss 0.201", "-t 0.39")
     run("decode", piece, tmp_path / "d.mkv", "--fidelity")
-    with av.open(str(tmp_path / "d.mkv")) as container:
-        packets = [p for p in container.demux(audio=0) if p.size]
-        data = b"".join(bytes(p) for p in packets)
+    packets = packets_of(tmp_path / "d.mkv")
+    data = b"".join(map(bytes, packets))
     first = packets[0].pts * packets[0].time_base
     assert data[0] == 20 and abs(first) < 0.002
     assert set(data) >= set(range(20, 58)) and not set(data) & set(range(20))
@@ -321,8 +320,7 @@ def test_the_size_is_that_of_the_file(frames: list[Planes], tmp_path: Path) -> N
         assert (done.size, done.limit) == (size, 30_000) and 27_000 < size <= 30_000
         assert (done.tracks is not None) == kept
         if done.tracks:
-            with av.open(str(out)) as container:
-                sizes = [p.size for p in container.demux(audio=0) if p.size]
+            sizes = [packet.size for packet in packets_of(out)]
             assert done.tracks == (sum(sizes), len(sizes), "audio")
     smallest = r"the smallest possible size is \d+ bytes"
     sound_alone = r"sound and subtitles alone have \d+ \(--sound opus:24k .*\)"
@@ -425,9 +423,8 @@ def spoiled(unit: bytes) -> bytes:
 def test_other_frames_are_refused(stream: bytes, tmp_path) -> None:
     """A frame of the file is another one: the checksum of its GOP says so."""
     path = written(stream, tmp_path / "a.mp4")
-    with av.open(str(path)) as container:
-        units = [bytes(p) for p in container.demux(video=0) if p.size]
-    other = changed(path, tmp_path / "b.mp4", {7: lambda _: units[8]})
+    ninth = bytes(packets_of(path, "video")[8])
+    other = changed(path, tmp_path / "b.mp4", {7: lambda _: ninth})
     with pytest.raises(DamagedStreamError, match=r"b.mp4: frames 5 to 9 are not those"):
         read(other)
 
@@ -565,8 +562,7 @@ def test_other_sound_is_noticed(source, tmp_path) -> None:
     line = "its sound or subtitles are not those that were written"
     assert line in refused_by_verify(silent)
     assert line in run("decode", silent, tmp_path / "d.y4m").err
-    with av.open(str(whole)) as container:
-        middle = bytes(list(container.demux(audio=0))[20])
+    middle = bytes(packets_of(whole)[20])
     data = whole.read_bytes()
     at = data.index(middle) + len(middle) // 2
     whole.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
@@ -606,9 +602,8 @@ def test_files_of_format_1_0_are_verified_as_before(name: str) -> None:
 
 
 def entries_of(path: Path) -> list[Entry]:
-    with av.open(str(path)) as container:
-        units = [take_apart(bytes(p)) for p in container.demux(video=0) if p.size]
-    return [entry for unit in units for entry in unit.entries]
+    units = map(bytes, packets_of(path, "video"))
+    return [entry for unit in units for entry in take_apart(unit).entries]
 
 
 def test_new_files_have_their_number_of_frames_and_a_hash_of_the_whole(stream, tmp_path) -> None:
@@ -624,8 +619,7 @@ def test_a_packet_of_sound_at_another_time_is_noticed(source, tmp_path) -> None:
     """One bit of a Matroska block's time: FFmpeg gives the packet without any."""
     given, path = with_aac(source, tmp_path / "aac.mkv"), tmp_path / "a.mkv"
     gvcodec.encode_file(given, path, preset=10, fit=0)
-    with av.open(str(path)) as container:
-        middle = bytes(list(container.demux(audio=0))[20])
+    middle = bytes(packets_of(path)[20])
     data = bytearray(path.read_bytes())
     data[data.index(middle) - 3] ^= 0x80  # i16 time of the block, u8 flags
     path.write_bytes(data)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ from gvcodec.codec.decoder import Decoder
 from gvcodec.media.planes import PLACES, Scaler, to_eight_bits
 from gvcodec.types import Colour, Planes
 from tests.cli.test_decode import HEIGHT, WIDTH, stream_of
-from tests.clips import format_of, read_film
+from tests.clips import format_of, packets_of, read_film
 from tests.conftest import clips_equal, in_process, moving_texture, run
 from tests.edit.test_tools import TIMES, contents, made, sound
 
@@ -27,9 +26,7 @@ def piecewise() -> bytes:
 
 
 def sounds(path: Path) -> list[tuple[Fraction, bytes]]:
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
-        return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets]
+    return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets_of(path)]
 
 
 def eight_bits(planes: Planes) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from eval.sequences import file_source, folder_sources
 from eval.tools import EvalError, ffmpeg, run_command
 from eval.video import decode_raw, open_video, prepare
 from gvcodec.media.writer import png
-from tests.clips import add_video, put_pictures
+from tests.clips import write_pictures
 from tests.conftest import planes_equal
 from tests.eval_helpers import frames_of, small_clip
 
@@ -69,11 +69,8 @@ def test_rgb_is_converted_by_the_matrix_of_its_tag(tmp_path, size, codec, layout
     wanted = (192, 32, 64)
     picture = np.full((height, width, 3), wanted, np.uint8)
     path = path.with_suffix(".mkv") if codec == "ffv1" else path
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, layout
-        stream.options = {"crf": "0"} if codec == "libx264rgb" else {}
-        put_pictures(container, stream, [picture])
+    options = {"crf": "0"} if codec == "libx264rgb" else {}
+    write_pictures(path, [picture], codec, pix_fmt=layout, **options)
     clip = file_source(path, "t").prepare(0, tmp_path / "out")
     assert (clip.matrix, clip.full_range) == (1 if height >= 720 else 6, False)
     shown = 255 * clip.rgb(clip.raw.planes(0))[:, height // 2, width // 2]
@@ -81,21 +78,17 @@ def test_rgb_is_converted_by_the_matrix_of_its_tag(tmp_path, size, codec, layout
 
 
 def test_full_range_is_kept_where_chroma_is_thinned_out(tmp_path):
-    with av.open(str(tmp_path / "full.mkv"), "w") as container:
-        stream = add_video(container, 64, 48, "mjpeg", 25, "yuvj422p")
-        frame = av.VideoFrame(64, 48, "yuvj422p")
-        for plane, value in zip(frame.planes, (250, 128, 128), strict=True):
-            plane.update(bytes([value]) * plane.buffer_size)
-        put_pictures(container, stream, [frame])
+    frame = av.VideoFrame(64, 48, "yuvj422p")
+    for plane, value in zip(frame.planes, (250, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    write_pictures(tmp_path / "full.mkv", [frame], "mjpeg", pix_fmt="yuvj422p")
     frames = open_video(tmp_path / "full.mkv")
     assert frames.full_range and abs(int(next(frames.planes)[0][24, 32]) - 250) <= 2
 
 
 def test_clips_of_one_name_get_names_of_their_own(tmp_path):
     for name, width in (("a.mkv", 32), ("a.mp4", 64), ("b.mkv", 32)):
-        with av.open(str(tmp_path / name), "w") as container:
-            stream = add_video(container, width, 32, "mpeg4")
-            put_pictures(container, stream, [np.zeros((32, width, 3), np.uint8)])
+        write_pictures(tmp_path / name, [np.zeros((32, width, 3), np.uint8)], "mpeg4")
     (tmp_path / "a").mkdir()
     for number in range(2):
         (tmp_path / "a" / f"{number}.png").write_bytes(png(np.zeros((32, 32, 3), np.uint8)))

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-import av
 import pytest
 from PIL import Image
 
@@ -22,7 +21,7 @@ from gvcodec import cli
 from gvcodec.cli._habits import from_habits
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.types import Colour
-from tests.clips import add_video, make_clip, put_pictures
+from tests.clips import make_clip, write_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md")), ROOT / "examples/README.md"]
@@ -70,8 +69,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     colour = Colour(matrix=1)
     images = [rgb_from_planes(planes, colour) for planes in make_clip(64, 48, 12)]
-    with av.open(folder / "in.mp4", "w") as container:
-        put_pictures(container, add_video(container, 64, 48, "libx264", 4), images)
+    write_pictures(folder / "in.mp4", images, rate=4)
     for name in ("films", "more", "frames"):
         (folder / name).mkdir()
     for name in ("lecture.mp4", "film.mp4", "camera.mov", "films/a.mp4", "more/b.mkv"):

@@ -21,11 +21,12 @@ from tests.clips import (
     ffmpeg,
     format_of,
     make_clip,
-    put_pictures,
+    packets_of,
     put_planes,
     read_film,
     sound_of,
     write_clip,
+    write_pictures,
 )
 from tests.conftest import clips_equal, planes_equal, psnr
 
@@ -144,8 +145,7 @@ def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, n
     x, y = np.meshgrid(np.arange(64), np.arange(48))
     parts = ([3 * x + 9 * n, 4 * y, 2 * x + 2 * y] for n in range(3))
     pictures = [(np.stack(part, -1) % 256).astype(np.uint8) for part in parts]
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        put_pictures(container, add_video(container, 64, 48, codec, pix_fmt=pix_fmt), pictures)
+    write_pictures(tmp_path / "a.mkv", pictures, codec, pix_fmt=pix_fmt)
     frames, _, reader = read_film(tmp_path / "a.mkv")
     assert note in " ".join(reader.notes)
     for planes, picture in zip(frames, pictures, strict=True):
@@ -161,8 +161,8 @@ def test_other_pixel_formats_are_converted(tmp_path, codec: str, pix_fmt: str, n
             assert np.median(np.abs(found - picture)) <= 6
 
 
-def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
-    """A file with 0.8 s of video and AAC; returns timestamp and bytes of its audio packets."""
+def with_audio(path: Path, clip: list[Planes]) -> None:
+    """A file with 0.8 s of video and AAC."""
     with av.open(str(path), "w") as container:
         video = add_video(container, 96, 80)
         audio = container.add_stream("aac", rate=44100, layout="mono")
@@ -171,12 +171,6 @@ def with_audio(path: Path, clip: list[Planes]) -> list[tuple[int, bytes]]:
             tone = np.sin(np.arange(1764) * 0.1 + number).astype(np.float32)[None, :] / 4
             container.mux(audio.encode(sound_of(tone, 44100, 1764 * number)))
         container.mux(audio.encode(None))
-    return packets_of(path)
-
-
-def packets_of(path: Path) -> list[tuple[int, bytes]]:
-    with av.open(str(path)) as container:
-        return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.pts is not None]
 
 
 def test_folders_and_sound_are_refused(tmp_path) -> None:
@@ -190,8 +184,7 @@ def test_folders_and_sound_are_refused(tmp_path) -> None:
 
 
 def test_frames_without_timestamps_get_the_nominal_rate(tmp_path, clip: list[Planes]) -> None:
-    with av.open(str(tmp_path / "a.h264"), "w") as container:
-        put_planes(container, add_video(container, 96, 80), clip[:4])
+    write_pictures(tmp_path / "a.h264", clip[:4])
     _, times, reader = read_film(tmp_path / "a.h264")
     steps = np.diff([*map(float, times)])
     assert np.allclose(steps, float(1 / reader.format.frame_rate), atol=1e-3)
@@ -253,7 +246,6 @@ def test_subtitles_of_mp4_come_back_in_every_file(tmp_path, suffix: str) -> None
     ffmpeg(*inputs, "-c:v", "libx264", "-c:s", "mov_text", tmp_path / "a.mp4")
     gvcodec.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", q=55, preset=10, fit=0)
     gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / f"b{suffix}", fidelity=True)
-    with av.open(str(tmp_path / f"b{suffix}")) as container:
-        packets = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+    packets = [p for p in packets_of(tmp_path / f"b{suffix}", "subtitles") if p.size > 2]
     assert [b"Hello" in bytes(packet) for packet in packets] == [True]
     assert float(packets[0].pts * packets[0].time_base) == pytest.approx(0.1, abs=0.002)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -20,7 +19,7 @@ from gvcodec.media.inputs import video_behind
 from gvcodec.media.planes import rgb_from_planes
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour, VideoFormat
-from tests.clips import add_video, box, ffmpeg, put_pictures, read_film
+from tests.clips import box, ffmpeg, read_film, write_pictures
 from tests.conftest import run
 
 LEVELS = np.array([2, 16, 60, 128, 180, 220, 235, 253], np.uint8)
@@ -36,13 +35,8 @@ def sixteen_bits(path: Path) -> None:
     Image.fromarray(RAMP.astype(np.uint16) * 257).save(path)
 
 
-def coded(codec: str, pix_fmt: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        with av.open(str(path), "w") as container:
-            stream = add_video(container, RAMP.shape[1], RAMP.shape[0], codec, pix_fmt=pix_fmt)
-            put_pictures(container, stream, [av.VideoFrame.from_ndarray(RAMP, format="gray")])
-
-    return write
+def coded(codec: str, pix_fmt: str) -> Callable[[Path], Path]:
+    return lambda path: write_pictures(path, [RAMP], codec, pix_fmt=pix_fmt)
 
 
 @pytest.mark.parametrize(

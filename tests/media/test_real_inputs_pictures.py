@@ -19,7 +19,7 @@ from gvcodec.media.inputs import InputOptions
 from gvcodec.media.planes import rgb_from_planes, tag_colour
 from gvcodec.media.reader import VideoReader
 from gvcodec.types import Colour
-from tests.clips import add_video, put_pictures, read_film
+from tests.clips import put_pictures, read_film, write_pictures
 from tests.conftest import run
 from tests.media.test_clocks import QUICK, picture, recording
 
@@ -180,9 +180,8 @@ def test_colour_of_untagged_input_can_be_set(tmp_path) -> None:
 
 @pytest.mark.parametrize("place, code", [("left", 0), ("center", 1), ("topleft", 2), ("top", 3)])
 def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = add_video(container, 64, 48, options={"x264-params": f"chromaloc={code}"})
-        put_pictures(container, stream, map(picture, range(3)))
+    options = {"x264-params": f"chromaloc={code}"}
+    write_pictures(tmp_path / "a.mp4", map(picture, range(3)), **options)
     api.encode_file(tmp_path / "a.mp4", tmp_path / "a.gvc", **QUICK)
     with open(tmp_path / "a.gvc", "rb") as coded:
         assert Reader(coded).header.format.colour.chroma_location == code, place
@@ -195,12 +194,8 @@ def test_the_place_of_chroma_is_kept(tmp_path, place: str, code: int) -> None:
 def test_a_change_of_size_begins_a_gop_of_the_first_size(tmp_path) -> None:
     parts = b""
     for size in ((64, 48), (128, 96), (48, 64)):
-        memory = io.BytesIO()
-        with av.open(memory, "w", format="h264") as container:
-            stream = container.add_stream("libx264", rate=25)
-            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            put_pictures(container, stream, (picture(number, *size) for number in range(4)))
-        parts += memory.getvalue()
+        pictures = (picture(number, *size) for number in range(4))
+        parts += write_pictures(tmp_path / "part.h264", pictures).read_bytes()
     (tmp_path / "a.h264").write_bytes(parts)
     done = api.encode_file(tmp_path / "a.h264", tmp_path / "a.gvc", **QUICK)
     assert done.frames == 12

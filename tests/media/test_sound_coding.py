@@ -15,7 +15,7 @@ from gvcodec.errors import UsageError
 from gvcodec.media import feed, tracks
 from gvcodec.media.inputs import InputOptions
 from gvcodec.media.sound_coding import opus_rate
-from tests.clips import add_video, put_planes, read_film, sound_of
+from tests.clips import add_video, packets_of, put_planes, read_film, sound_of
 from tests.conftest import moving_texture, run
 from tests.media.test_parts import tracks_in
 from tests.media.test_real_sound import QUICK, samples, write_source
@@ -201,8 +201,7 @@ def lose(path: Path, share: float, count: int = 3) -> None:
 
 
 def heard(path: Path) -> float:
-    with av.open(str(path)) as container:
-        found = [p for p in container.demux(audio=0) if p.size and p.pts is not None]
+    found = packets_of(path)
     return float((found[-1].pts - found[0].pts + (found[-1].duration or 0)) * found[0].time_base)
 
 

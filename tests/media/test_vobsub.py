@@ -9,7 +9,7 @@ import pytest
 
 import gvcodec
 from gvcodec.media.tracks import vobsub_shown_for
-from tests.clips import add_video, put_pictures
+from tests.clips import add_video, packets_of, put_pictures
 from tests.media.test_clocks import QUICK
 
 
@@ -58,8 +58,6 @@ def film(path: Path) -> Path:
 def test_the_last_subtitle_of_an_mp4_has_its_duration(tmp_path) -> None:
     gvcodec.encode_file(film(tmp_path / "in.mkv"), tmp_path / "a.gvc", **QUICK)
     gvcodec.decode_file(tmp_path / "a.gvc", tmp_path / "out.mp4")
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        titles = container.streams.subtitles[0]
-        found = [p for p in container.demux(titles) if p.size > 2]
-        lengths = [float(p.duration * p.time_base) for p in found]
+    found = packets_of(tmp_path / "out.mp4", "subtitles")
+    lengths = [float(p.duration * p.time_base) for p in found if p.size > 2]
     assert len(lengths) == 2 and lengths[-1] == pytest.approx(0.5, abs=0.01)

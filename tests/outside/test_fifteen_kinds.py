@@ -25,7 +25,7 @@ import pytest
 
 import gvcodec
 from gvcodec.errors import MediaError
-from tests.clips import box, ffmpeg, number_of, numbered, read_film
+from tests.clips import box, ffmpeg, number_of, numbered, read_film, write_pictures
 from tests.conftest import run
 
 FAST: dict[str, Any] = {"preset": 10, "fit": 0}
@@ -34,14 +34,7 @@ WIDTH, HEIGHT = 64, 48
 
 def made(path: Path, codec: str = "ffv1", frames: int = 25, rate: int = 25, **options: str) -> Path:
     """A film of numbered pictures."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(frames):
-            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-    return path
+    return write_pictures(path, map(numbered, range(frames)), codec, rate, **options)
 
 
 def encoded(source: Path, **options: Any) -> tuple[gvcodec.Video, gvcodec.Encoded]:
@@ -220,15 +213,9 @@ def test_slow_motion_keeps_its_uneven_times(tmp_path) -> None:
     """flowblade#274, NextLevel#14, lossless-cut#2556: 240 a second in ticks of 600."""
     source = tmp_path / "slow.mov"
     times = [round(5 * number / 2) for number in range(60)]
-    with av.open(str(source), "w", options={"video_track_timescale": "600"}) as container:
-        stream = container.add_stream("libx264", rate=240, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 600)
-        for number, time in enumerate(times):
-            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
-            picture.pts, picture.time_base = time, Fraction(1, 600)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+    pictures, clock = map(numbered, range(60)), {"tick": Fraction(1, 600), "times": times}
+    muxing = {"video_track_timescale": "600"}
+    write_pictures(source, pictures, rate=240, muxing=muxing, bf="0", **clock)
     video, _ = encoded(source)
     assert [number_of(frame) for frame in video[:]] == list(range(60))
     gvcodec.decode_file(tmp_path / "slow.gvc", tmp_path / "out.mp4")
@@ -254,14 +241,9 @@ def test_twelve_bits_of_an_endoscope_keep_their_brightness(tmp_path) -> None:
     """LumaViewPro#424, WICExplorer#10, jpegls-wic-codec#43: gray of more bits than a screen has."""
     source = tmp_path / "gray12.mkv"
     levels = np.linspace(0, 4095, 8).astype(np.uint16)
-    with av.open(str(source), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray12le"
-        row = np.repeat(levels, WIDTH // 8)
-        picture = np.broadcast_to(row, (HEIGHT, WIDTH)).copy()
-        for _ in range(5):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray12le")))
-        container.mux(stream.encode(None))
+    picture = np.broadcast_to(np.repeat(levels, WIDTH // 8), (HEIGHT, WIDTH)).copy()
+    frame = av.VideoFrame.from_ndarray(picture, format="gray12le")
+    write_pictures(source, [frame] * 5, "ffv1", pix_fmt="gray12le")
     video, done = encoded(source, q=5)
     shown = np.stack(list(video[:]))[2, HEIGHT // 2, 4 :: WIDTH // 8].astype(float).mean(-1)
     assert np.abs(shown - 255 * (levels / 4095)).max() < 4
@@ -314,15 +296,8 @@ def test_a_slide_stands_for_as_long_as_the_lecture(tmp_path) -> None:
     """ScreenRecorderLib#53, RecordRTC#484, browser-use#5850: a picture for each change."""
     source = tmp_path / "lecture.mkv"
     begins = [0, 600, 601, 1800]
-    with av.open(str(source), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for number, begin in enumerate(begins):
-            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
-            picture.pts, picture.time_base = begin * 1000, Fraction(1, 1000)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+    times = [1000 * begin for begin in begins]
+    write_pictures(source, map(numbered, range(4)), times=times, bf="0")
     video, done = encoded(source)
     assert len(video) == 4 and done.size < 20_000
     shown = [number_of(f) for f in video.get_frames_played_at([1, 599.9, 600.5, 1700]).data]
@@ -337,15 +312,7 @@ def test_wall_clock_times_find_the_frame_on_screen(tmp_path) -> None:
     rng = np.random.default_rng(4)
     times = np.cumsum(rng.integers(20, 60, 60))
     times -= times[0]
-    with av.open(str(source), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "g": "10"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for number, time in enumerate(times):
-            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
-            picture.pts, picture.time_base = int(time), Fraction(1, 1000)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+    write_pictures(source, map(numbered, range(60)), times=map(int, times), bf="2", g="10")
     video, _ = encoded(source)
     found = video.get_frames_played_at([float(time) / 1000 for time in times]).data
     assert [number_of(frame) for frame in found] == list(range(60))

@@ -5,7 +5,6 @@ import math
 import types
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
@@ -22,7 +21,7 @@ from gvcodec.retrieval.lp_comp import LATENTS, LAYERS, PATCHES, LpComp, goal
 from gvcodec.retrieval.thumbnails import thumbnail
 from gvcodec.types import Colour
 from scripts.demo_clip import frames as demo_frames
-from tests.clips import add_video, put_pictures
+from tests.clips import write_pictures
 from tests.conftest import run
 from training.lp_comp import FRAMES, Clip, Frames, judge, match_losses
 
@@ -223,10 +222,8 @@ def test_the_shipped_attention_tells_moments_of_a_clip_apart(demo: Clip) -> None
 
 def test_a_stream_is_summarised_and_searched_by_lp(tmp_path) -> None:
     source, stream = tmp_path / "in.mkv", tmp_path / "out.gvc"
-    with av.open(source, "w") as container:
-        video = add_video(container, 320, 192, "ffv1", 24)
-        moments = [picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0]
-        put_pictures(container, video, moments)
+    moments = (picture for n, picture in enumerate(demo_frames(72)) if n % 6 == 0)
+    write_pictures(source, moments, "ffv1", 24)
     run("encode", source, stream, "--preset", "10", "--fit", "off", "--base", "av1")
     run("summarize", stream, "-y", "--summary", "lp", "--summary-rate", "1")
     with open_summarised(str(stream)) as file:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -12,7 +11,7 @@ from gvcodec.errors import UsageError
 from gvcodec.gvc1d.model_file import load_network, read_loop
 from gvcodec.gvc1d.paper.weights import read_tables
 from gvcodec.models import GVC1D
-from tests.clips import add_video, put_pictures
+from tests.clips import write_pictures
 from training.alarms import Alarm
 from training.gvc1d import codec, export, paper_form, parts, spoilt
 from training.gvc1d.shards import Shards
@@ -27,13 +26,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "blobs.mp4"
     rng = np.random.default_rng(3)
     picture = np.kron(rng.integers(20, 230, (32, 64)), np.ones((8, 8))).astype(np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = add_video(container, 512, 256, "mpeg4")
-        stream.bit_rate = 8_000_000
-        moved = (np.roll(picture, 2 * t, 1) for t in range(2 * FRAMES))
-        gray = (av.VideoFrame.from_ndarray(plane, format="gray") for plane in moved)
-        put_pictures(container, stream, gray)
-    return path
+    moved = (np.roll(picture, 2 * t, 1) for t in range(2 * FRAMES))
+    return write_pictures(path, moved, "mpeg4", b="8000000")
 
 
 @pytest.fixture(scope="module")
