@@ -1,12 +1,14 @@
-"""Distils VGG16 into the small network of the perceptual loss that fitting ships with.
+"""Distils LPIPS of VGG16 and of AlexNet into the small network that leads fitting.
 
     python -m training perceptual --cache out/cache --out out/distil --minutes 60
 
-The student has the form of VGG16 with far fewer channels, so LPIPS-VGG and DISTS work with its
-weights too. Material (`perceptual_pairs`) is painted with randomly moved weights. Layer by layer,
-in closed form, the teacher's most informative channels are chosen (pivoted Cholesky of covariances)
-and the student's layer is fitted to their responses, most to differences between painted picture
-and source. Then gradient descent of all weights on the teacher's gradients and distances.
+The student has the form of VGG16 with far fewer channels; its one distance, LPIPS-like, learns the
+sum of both teachers'. DISTS is held out: its weights stay what they were. Material
+(`perceptual_pairs`) is painted with randomly moved weights. A run begins with the weights of
+`--initial`, or else, layer by layer and in closed form, with VGG16's most informative channels
+(pivoted Cholesky of covariances) and layers fitted to their responses, most to differences between
+painted picture and source. Then gradient descent of all weights on the teachers' gradients and
+distances.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from training.card import write_card
 from training.crops import Cache
 from training.loop import Loop, Schedule, Work
 from training.perceptual_layers import CHANNELS, Weights, fit_layers
-from training.perceptual_pairs import Pairs, make_pairs
+from training.perceptual_pairs import Pairs, lpips_of_both, make_pairs
 
+#: Columns of the pairs' distances.
+TEACHERS = ("vgg", "alex")
 _HEADS = 30  # times as fast the weights of the distances move as the layers do
 _REACH = (8, 32)  # sides of the blocks whose gains gradients are compared by
 
@@ -48,10 +52,10 @@ def _local_gains(gradient: Tensor, picture: Tensor, side: int) -> Tensor:
 def _follow(
     weights: Weights, painted: Tensor, source: Tensor, learning: bool
 ) -> tuple[Tensor, Tensor]:
-    """Distances `(N, 2)` of a student and the gradient of their sum by the painted pictures."""
+    """Distances `(N,)` of a student and the gradient of their sum by the painted pictures."""
     loss = PerceptualLoss(integer=False, batched=True, weights=weights)
     painted = painted.detach().requires_grad_(True)
-    distances = torch.stack(loss(painted, list(loss.dists.maps(source))), 1)
+    distances = loss(painted, list(loss.dists.maps(source)))[0]
     (gradient,) = torch.autograd.grad(distances.sum(), painted, create_graph=learning)
     return distances, gradient
 
@@ -64,40 +68,52 @@ def _angles(ours: Tensor, theirs: Tensor, painted: Tensor) -> Tensor:
     return torch.stack([1 - F.cosine_similarity(a, b, eps=1e-12) for a, b in flat])
 
 
-def agreement(weights: Weights, pairs: Pairs) -> dict[str, float]:
-    """How a student's gradients and distances go with the teacher's: mean cosines of gradients (of
-    pixels, and of the gains of bands in blocks), correlation and ratio of the distances."""
-    cosines, found = [], []
+def _rank_correlation(one: Tensor, other: Tensor) -> float:
+    """Spearman's, of two `(N,)` without ties."""
+    ranks = torch.stack([x.argsort().argsort().float() for x in (one, other)])
+    return float(torch.corrcoef(ranks)[0, 1])
+
+
+def agreement(weights: Weights, pairs: Pairs, names: Sequence[str] = TEACHERS) -> dict[str, float]:
+    """How a student's gradients and distances go with those of each teacher and of their sum: mean
+    cosines of gradients (of pixels, and of the gains of bands in blocks), rank correlation of
+    distances; ratio of the student's mean distance to that of the sum."""
+    cosines: dict[str, list[Tensor]] = {}
+    found, wanted = [], pairs.distances.float()
     for first in range(0, len(pairs), 4):
-        painted, source, _, gradient = pairs.take(slice(first, first + 4))
+        painted, source, _, gradients = pairs.take(slice(first, first + 4))
         distances, ours = _follow(weights, painted, source, False)
-        cosines.append(1 - _angles(ours, gradient, painted))
+        theirs = [*gradients.unbind(1), gradients.sum(1)]
+        for name, gradient in zip((*names, "both"), theirs, strict=True):
+            cosines.setdefault(name, []).append(1 - _angles(ours, gradient, painted))
         found.append(distances.detach())
-    of = torch.cat(found)
-    wanted = pairs.distances.float()
-    names, means = ["pixels", *(f"gains{s}" for s in _REACH)], torch.cat(cosines, 1).mean(1)
-    report = dict(zip(names, means.tolist(), strict=True))
-    for column, name in enumerate(("lpips", "dists")):
-        both = torch.stack([of[:, column], wanted[:, column]])
-        report[f"{name}_correlation"] = float(torch.corrcoef(both)[0, 1])
-        report[f"{name}_ratio"] = float(both[0].mean() / both[1].mean())
+    of, report = torch.cat(found), {}
+    for name, distance in zip((*names, "both"), (*wanted.unbind(1), wanted.sum(1)), strict=True):
+        means = torch.cat(cosines[name], 1).mean(1).tolist()
+        for kind, mean in zip(("pixels", *(f"gains{s}" for s in _REACH)), means, strict=True):
+            report[f"{name}_{kind}"] = mean
+        report[f"{name}_rank"] = _rank_correlation(of, distance)
+    report["ratio"] = float(of.mean() / wanted.sum(1).mean())
     return {name: round(value, 3) for name, value in report.items()}
 
 
 class _Student(nn.Module):
-    """Free weights. Those of the distances are squares of what moves: they stay positive."""
+    """Free weights, but for those of DISTS, which is not learned. Those of the distance are squares
+    of what moves: they stay positive."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.names = list(weights)
-        self.squared = {n for n in weights if n in ("alpha", "beta") or n.startswith("lin")}
+        self.fixed = {n: t for n, t in weights.items() if n in ("alpha", "beta")}
+        self.names = [n for n in weights if n not in self.fixed]
+        self.squared = {n for n in self.names if n.startswith("lin")}
         self.free = nn.ParameterList(
-            t.clamp(min=0).sqrt() if n in self.squared else t.clone() for n, t in weights.items()
+            weights[n].clamp(min=0).sqrt() if n in self.squared else weights[n].clone()
+            for n in self.names
         )
 
     def weights(self) -> Weights:
         pairs = zip(self.names, self.free, strict=True)
-        return {n: t.square() if n in self.squared else t for n, t in pairs}
+        return {n: t.square() if n in self.squared else t for n, t in pairs} | self.fixed
 
 
 class _Refining(Work):
@@ -122,11 +138,12 @@ class _Refining(Work):
         if len(self._order) < self._batch:
             self._order = self._rng.permutation(len(self._pairs)).tolist()
         numbers = [self._order.pop() for _ in range(self._batch)]
-        painted, source, wanted, gradient = self._pairs.take(numbers)
+        painted, source, by_teachers, gradients = self._pairs.take(numbers)
+        wanted, gradient = by_teachers.sum(1), gradients.sum(1)
         distances, ours = _follow(self._student.weights(), painted, source, True)
         angles = _angles(ours, gradient, painted).sum(0)
         length = torch.log(ours.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)).abs()
-        values = ((distances - wanted) / (wanted + 0.02)).square().sum(1).clamp(max=3)
+        values = ((distances - wanted) / (wanted + 0.02)).square().clamp(max=3)
         total = (angles + 0.2 * length + 0.3 * values).mean()
         return total, {"total": float(total.detach())}
 
@@ -178,22 +195,29 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--pairs", type=int, default=3000, help="pairs of pictures to learn from (3000)")
     add("--fitted", type=int, default=600, help="pairs for the closed form (600: 6 GB of memory)")
     add("--minutes", type=float, default=60.0, help="minutes of gradient descent (60)")
+    add("--initial", type=Path, help="weights to begin with, in place of the closed form")
     options = parser.parse_args(words)
+    if options.initial and not options.initial.is_file():
+        parser.error(f"{options.initial}: no such file")
     if not perceptual.find_weights():
-        parser.error("no weights of VGG16 to learn from (python -m eval weights makes them)")
+        parser.error(
+            "no weights of VGG16 and AlexNet to learn from (python -m eval weights makes them)"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     parts = {}
     for name, held_out, count in (("held", True, 120), ("pairs", False, options.pairs)):
         path = options.out / f"{name}.pt"
         if not path.is_file():
             caches = [Cache(folder, held_out=held_out) for folder in options.cache]
-            torch.save(vars(make_pairs(caches, PerceptualLoss(), count, seed=int(held_out))), path)
+            made = make_pairs(caches, lpips_of_both(), count, seed=int(held_out))
+            torch.save(vars(made), path)
         parts[name] = Pairs(**torch.load(path, weights_only=True))
-    fitted = options.out / "fitted.safetensors"
-    if not fitted.is_file():
+    first = options.initial or options.out / "fitted.safetensors"
+    if not first.is_file():
         some = Pairs(*(x[: options.fitted] for x in vars(parts["pairs"]).values()))
-        save_weights(fit_layers(perceptual.load_weights("vgg"), some), fitted)
+        save_weights(fit_layers(perceptual.load_weights("vgg"), some), first)
     digests = [Cache(folder, held_out=False).digest() for folder in options.cache]
-    facts = {"channels": CHANNELS, "fitted": options.fitted, "caches_sha256": digests}
+    start = {"initial": first.name} if options.initial else {"fitted": options.fitted}
+    facts = {"channels": CHANNELS, **start, "caches_sha256": digests}
     facts |= {"pairs_learned": len(parts["pairs"]), "held": parts["held"], "out": options.out}
-    refine(perceptual.read_weights(fitted), parts["pairs"], options.minutes, **facts)
+    refine(perceptual.read_weights(first), parts["pairs"], options.minutes, **facts)

@@ -1,15 +1,16 @@
-"""Material of `perceptual`: painted pictures and sources with the teacher's distances."""
+"""Material of `perceptual`: painted pictures and sources with the teachers' distances."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gvcodec import perceptual
 from gvcodec.models import PAINTER
 from gvcodec.painter.network import PainterNetwork
 from gvcodec.painter.objective import crop_rgb, paint_run, to_display_rgb
@@ -19,31 +20,53 @@ from gvcodec.util.tensors import SMALL
 from training.crops import Cache
 
 _LOOP_FRAMES = 0.15  # part of the material that is not painted
+_SIDE = 160  # of the crops that are painted; losses see the middle
 _SPREAD = (0.01, 0.15)  # standard deviations of moved weights, drawn log-uniformly
 GRADIENT_UNIT = 1e-3  # of stored gradients
 
 
+#: A distance of pictures and sources, both RGB `(N, 3, H, W)` in 0…1, `(N,)`.
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def lpips_of_both() -> list[Distance]:
+    """The teachers: LPIPS on VGG16, in its form for training (`perceptual.vgg`), and on AlexNet.
+    Raises `MissingWeightsError`."""
+    vgg, alex = PerceptualLoss(), perceptual.lpips("alex")
+    return [lambda painted, source: vgg(painted, vgg.reference(source))[0], alex]
+
+
 @dataclass
 class Pairs:
-    """fp16: painted and source RGB `(N, 3, H, W)` in 0…1, the teacher's distances (LPIPS-like,
-    DISTS) `(N, 2)`, the gradient of their sum by the painted picture in `GRADIENT_UNIT`."""
+    """fp16: painted and source RGB `(N, 3, H, W)` in 0…1, distances by K teachers `(N, K)`, their
+    gradients by the painted picture `(N, K, 3, H, W)` in `GRADIENT_UNIT`."""
 
     painted: Tensor
     source: Tensor
     distances: Tensor
-    gradient: Tensor
+    gradients: Tensor
 
     def __len__(self) -> int:
         return len(self.painted)
 
     def take(self, numbers: Sequence[int] | slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Some of them as fp32, gradients in true size."""
-        painted, source, distances, gradient = (x[numbers].float() for x in vars(self).values())
-        return painted, source, distances, gradient * GRADIENT_UNIT
+        painted, source, distances, gradients = (x[numbers].float() for x in vars(self).values())
+        return painted, source, distances, gradients * GRADIENT_UNIT
+
+
+def judge_pair(
+    teachers: Sequence[Distance], painted: Tensor, source: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Distances `(N, K)` and their gradients by `painted` `(N, K, 3, H, W)`."""
+    painted = painted.detach().requires_grad_(True)
+    distances = [teacher(painted, source) for teacher in teachers]
+    gradients = [torch.autograd.grad(d.sum(), painted)[0] for d in distances]
+    return torch.stack(distances, 1).detach(), torch.stack(gradients, 1)
 
 
 def make_pairs(
-    caches: Sequence[Cache], teacher: PerceptualLoss, count: int, seed: int = 0
+    caches: Sequence[Cache], teachers: Sequence[Distance], count: int, seed: int = 0
 ) -> Pairs:
     """Random crops of the caches in turn, painted with randomly moved fitted weights."""
     rng = random.Random(seed)
@@ -53,7 +76,7 @@ def make_pairs(
     origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count):
-        batch = caches[number % len(caches)].batch(1, 192)
+        batch = caches[number % len(caches)].batch(1, _SIDE)
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in painter.named_parameters():
             if name in names:
@@ -68,9 +91,7 @@ def make_pairs(
             painted = to_display_rgb(planes, SMALL, 8).half().float()
             last = batch.source[0][:, -1], batch.source[1][:, -1]
             source = crop_rgb(last, SMALL).half().float()
-        painted.requires_grad_(True)
-        distances = torch.stack(teacher(painted, teacher.reference(source)), 1)
-        (gradient,) = torch.autograd.grad(distances.sum(), painted)
-        parts = painted, source, distances, gradient / GRADIENT_UNIT
+        distances, gradients = judge_pair(teachers, painted, source)
+        parts = painted, source, distances, gradients / GRADIENT_UNIT
         rows.append(tuple(x.detach().half() for x in parts))
     return Pairs(*(torch.cat(column) for column in zip(*rows, strict=True)))
