@@ -170,11 +170,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def group_digits(number: int) -> str:
-    """A number with its digits in groups of three."""
-    return f"{number:,}".replace(",", " ")
-
-
 def append_rows(path: Path, fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Rows at the end of a CSV, whose first line has the names of the columns."""
     with open(path, "a", newline="", encoding="utf-8") as file:

@@ -1,2 +1,2 @@
-"""Rate and distortion: `runs` finds the rates and measures, `encoding` makes the files, `command`,
-`sizes` and `speed` are commands."""
+"""Rate and distortion: `runs` finds the rates and measures, `encoding` makes the files, `command`
+and `speed` are commands."""
