@@ -161,10 +161,12 @@ def test_as_many_frames_are_stored_as_teach_most(monkeypatch, losses, best) -> N
 
 
 def test_condense_from_the_command_line(tmp_path, monkeypatch) -> None:
-    from gvcodec.condense import making
+    from gvcodec.condense import choosing, making
 
     for name, value in (("_STEPS", 3), ("_JUDGED", 3), ("_COUNTS", (2,))):
         monkeypatch.setattr(making, name, value)
+    for name, value in (("QUALITIES", (55, 59)), ("_BEGIN", 1)):
+        monkeypatch.setattr(choosing, name, value)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     assert len(in_folders(tmp_path / "data")) == 6

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gvcodec.condense import CondensedSet, codes, gvset, joint, making
+from gvcodec.condense import CondensedSet, choosing, codes, gvset, joint, making
 from gvcodec.condense.clips import Clips
 from gvcodec.condense.selector import (
     COLD,
@@ -234,6 +234,8 @@ def test_bits_are_weighed_by_the_bytes_that_were_written(weights: Path) -> None:
 def test_condense_by_every_method(tmp_path, monkeypatch, shipped, method) -> None:
     for name in ("_STEPS", "_JUDGED"):
         monkeypatch.setattr(making, name, 6)
+    for name, value in (("QUALITIES", (55, 59)), ("_BEGIN", 1)):
+        monkeypatch.setattr(choosing, name, value)
     videos(tmp_path / "data")
     out = tmp_path / "set.gvset"
     command = ["condense", tmp_path / "data", out, "--size", "2500", "--method", method]
