@@ -1,4 +1,4 @@
-"""Integer networks on disk: safetensors that hold nothing but integers.
+"""Integer networks as tensors of a weight file, which hold nothing but integers.
 
 Layer I has tensors `I.weight` (int8), `I.bias` and `I.multiplier` (int32) and `I.bounds` (int32:
 shift, low, high); metadata `form` changes whenever the meaning of the activations does.
@@ -6,7 +6,6 @@ shift, low, high); metadata `form` changes whenever the meaning of the activatio
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,10 @@ from numpy.typing import NDArray
 
 from gvcodec.entropy.network import Layer
 from gvcodec.entropy.streams import forward
-from gvcodec.errors import MediaError, NewerModelError, UsageError
-from gvcodec.models import read_arrays
+from gvcodec.errors import NewerModelError
 
 _MOST_LAYERS, _OUTPUTS = 8, 3
 _PARTS = ("weight", "bias", "multiplier", "bounds")
-
-
-def read_network(path: Path, form: str, inputs: int, what: str) -> list[Layer]:
-    """The layers in a file of form `form`, with `inputs` inputs and the outputs that
-    `gvcodec.entropy.streams` expects. `what`: its name in errors. Raises `NewerModelError` for
-    another form, `MediaError` for another file."""
-    try:
-        arrays, metadata = read_arrays(path)
-        check_form(path, metadata, form, what)
-        return layers_in(arrays, inputs)
-    except (OSError, KeyError, ValueError, TypeError, UsageError) as error:
-        raise MediaError(f"{path}: not {what} ({error})") from None
 
 
 def check_form(path: Path, metadata: Mapping[str, str], form: str, what: str) -> None:
@@ -68,12 +54,3 @@ def tensors_of(network: Sequence[Layer], prefix: str = "") -> dict[str, NDArray[
         for part, value in zip(_PARTS, (*layer[:3], bounds), strict=True):
             tensors[f"{prefix}{i}.{part}"] = np.ascontiguousarray(value)
     return tensors
-
-
-def write_network(path: Path, network: Sequence[Layer], form: str) -> None:
-    """Write a file, atomically."""
-    from safetensors.numpy import save
-
-    partial = path.with_suffix(".part")
-    partial.write_bytes(save(tensors_of(network), {"form": form}))
-    os.replace(partial, path)
