@@ -59,13 +59,21 @@ def test_odd_sizes_look_like_their_source_in_every_file(tmp_path, clip, suffix, 
     frames, path = crop(clip[:5], 95, 79), tmp_path / f"a{suffix}"
     fmt = format_of(frames, depth)
     write_clip(path, frames, fmt, crf=visually_lossless(path, fmt))
-    if suffix == ".webm":
-        with av.open(str(path)) as container:
-            codec = container.streams.video[0].codec_context.name
-        assert codec == {8: "vp9", 10: "libdav1d"}[depth]
     found, times, reader = read_film(path)
     assert reader.format.bit_depth >= depth and times == [Fraction(n, 25) for n in range(5)]
     for written, wanted in zip(found, frames, strict=True):
+        assert psnr(written, wanted) > 40
+
+
+@pytest.mark.parametrize(("depth", "codec"), [(8, "vp9"), (10, "libdav1d")])
+def test_webm_looks_like_its_source(tmp_path, clip, depth: int, codec: str) -> None:
+    path, fmt = tmp_path / "a.webm", format_of(clip, depth)
+    write_clip(path, clip[:5], fmt, crf=visually_lossless(path, fmt))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    found, times, reader = read_film(path)
+    assert reader.format.bit_depth == depth and times == [Fraction(n, 25) for n in range(5)]
+    for written, wanted in zip(found, clip, strict=False):
         assert psnr(written, wanted) > 40
 
 
