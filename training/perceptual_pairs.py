@@ -68,15 +68,16 @@ def judge_pair(
 def make_pairs(
     caches: Sequence[Cache], teachers: Sequence[Distance], count: int, seed: int = 0
 ) -> Pairs:
-    """Random crops of the caches in turn, painted with randomly moved fitted weights."""
+    """Random crops of the caches in turn, painted with randomly moved fitted weights, but for those
+    that a teacher finds equal to their source: a black frame has no gradient to follow."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     names = {name for group in GROUPS for name in group}
     painter = PainterNetwork.load(PAINTER.find())
     origin = {n: p.clone() for n, p in painter.named_parameters() if n in names}
     rows: list[tuple[Tensor, ...]] = []
-    for number in range(count):
-        batch = caches[number % len(caches)].batch(1, _SIDE)
+    while len(rows) < count:
+        batch = caches[len(rows) % len(caches)].batch(1, _SIDE)
         spread = math.exp(rng.uniform(*map(math.log, _SPREAD)))
         for name, parameter in painter.named_parameters():
             if name in names:
@@ -93,5 +94,7 @@ def make_pairs(
             source = crop_rgb(last, SMALL).half().float()
         distances, gradients = judge_pair(teachers, painted, source)
         parts = painted, source, distances, gradients / GRADIENT_UNIT
-        rows.append(tuple(x.detach().half() for x in parts))
+        row = tuple(x.detach().half() for x in parts)
+        if float(row[3].abs().amax((2, 3, 4)).min()) > 0:
+            rows.append(row)
     return Pairs(*(torch.cat(column) for column in zip(*rows, strict=True)))
