@@ -173,9 +173,16 @@ def decode_file(
         reader = Reader(stream, name)
         painted = reader.header.enhanced and not request.fidelity
         decoder = Decoder(
-            reader.header, not painted, request.threads, request.models, request.low_delay,
-            request.device, request.limits, read_only=True, look=request.look,
-        )  # fmt: skip
+            reader.header,
+            not painted,
+            request.threads,
+            request.models,
+            request.low_delay,
+            request.device,
+            request.limits,
+            read_only=True,
+            look=request.look,
+        )
         stack.enter_context(memory_limit(reader.header, painted, request.limits, request.hold))
         return _Decoding(request, reader, decoder, losses, indexed).write(bar)
 

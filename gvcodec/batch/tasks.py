@@ -226,9 +226,14 @@ def plan(uri: str, settings: Settings) -> dict[str, Any]:
 
 
 def encode(
-    uri: str, settings: Settings, plan: Plan, number: int, cores: int, output: str,
+    uri: str,
+    settings: Settings,
+    plan: Plan,
+    number: int,
+    cores: int,
+    output: str,
     header_q: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """A chunk, as a stream at `output`, and its row beside it. `header_q`: what its header says.
     With a budget it is the whole file, with its sound."""
     began, spent = time.monotonic(), sum(os.times()[:4])

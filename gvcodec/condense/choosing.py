@@ -103,9 +103,14 @@ def validation_loss(
 
 
 def choose_quality(
-    clips: Clips, validation: Clips, order: Iterable[int], room: int, steps: int, seed: int,
+    clips: Clips,
+    validation: Clips,
+    order: Iterable[int],
+    room: int,
+    steps: int,
+    seed: int,
     starts: Sequence[NDArray[np.int64]],
-) -> tuple[float, Choice]:  # fmt: skip
+) -> tuple[float, Choice]:
     """The places of frames, one of `starts`, then the quality, at which clips in this order teach
     most, and the validation loss: along `QUALITIES` from `_BEGIN` as long as it falls."""
     order = list(order)

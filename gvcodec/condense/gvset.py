@@ -38,9 +38,13 @@ _MOST_MANIFEST, _MOST_FRAMES, _MOST_CLIPS = 1 << 24, 1 << 10, 1 << 20
 
 
 def pack(
-    stream: bytes, classes: Sequence[str], labels: Sequence[int], frames: int, info: dict[str, Any],
+    stream: bytes,
+    classes: Sequence[str],
+    labels: Sequence[int],
+    frames: int,
+    info: dict[str, Any],
     form: Form | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """All bytes of the file; with a `form`, `stream` is codes."""
     manifest = {
         "classes": list(classes),

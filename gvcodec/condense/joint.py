@@ -166,9 +166,15 @@ class CodedSet:
 
 
 def optimise(
-    real: Clips, order: list[int], tokenizer: Tokenizer, count: int, room: int, steps: int,
-    seed: int, parts: Parts = ALL,
-) -> CodedSet:  # fmt: skip
+    real: Clips,
+    order: list[int],
+    tokenizer: Tokenizer,
+    count: int,
+    room: int,
+    steps: int,
+    seed: int,
+    parts: Parts = ALL,
+) -> CodedSet:
     """A set of the first clips in this order, some more than fit before the rate has worked;
     selector, codes and the classifier that judges them are moved together."""
     torch.manual_seed(seed)

@@ -53,9 +53,13 @@ class Pairs(nn.Module):
 
 
 def fit(
-    pictures: NDArray[np.uint8], labels: NDArray[np.int64], classes: int, steps: int, seed: int,
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: int,
+    steps: int,
+    seed: int,
     make: Callable[[int, int], nn.Module] = Pairs,
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
     """A network trained on clips (N, T, side, side, 3). Pictures are shifted by up to two pixels
     and their brightness varies."""
     torch.manual_seed(seed)

@@ -45,7 +45,7 @@ class Budget:
         `seconds`: its duration, None = by the frame rate."""
         seconds = frames / float(fmt.frame_rate) if seconds is None else seconds
         allowed = self.allowed(frames * fmt.width * fmt.height, seconds)
-        return allowed + track_bytes * (self.bpp is not None)
+        return allowed if self.bpp is None else allowed + track_bytes
 
     def allowed(self, samples: int, seconds: float) -> int:
         """Bytes allowed for `samples` luma samples in `seconds`; with `bpp`, bytes without

@@ -214,9 +214,13 @@ _STILL, _FINER = 40, 4
 
 
 def encode_to(
-    open_source: Open, config: EncoderConfig, budget: Budget, watch: Watch,
-    progress: Progress | None = None, is_file: bool = True,
-) -> Fitted:  # fmt: skip
+    open_source: Open,
+    config: EncoderConfig,
+    budget: Budget,
+    watch: Watch,
+    progress: Progress | None = None,
+    is_file: bool = True,
+) -> Fitted:
     """Encode within a budget; the quality of `config` does not matter. `is_file`: the
     stream is the file that counts; otherwise a container adds to it, or leaves sound out, and
     nothing is refused without a full pass. Raises `UsageError` with the smallest possible size

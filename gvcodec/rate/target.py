@@ -159,9 +159,13 @@ class _Aim:
 
 
 def encode_for(
-    open_source: Open, config: EncoderConfig, target: Target, watch: Watch,
-    progress: Progress | None = None, open_original: Open | None = None,
-) -> Fitted:  # fmt: skip
+    open_source: Open,
+    config: EncoderConfig,
+    target: Target,
+    watch: Watch,
+    progress: Progress | None = None,
+    open_original: Open | None = None,
+) -> Fitted:
     """The quality of `config` does not matter. `open_original`: the video that
     decoded pictures are compared with, which may be larger. Raises `UsageError` where even the best
     quality does not meet the target, and at once `MissingWeightsError` or `UsageError` where the

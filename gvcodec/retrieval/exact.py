@@ -23,9 +23,14 @@ _FLOOR = 0.05
 
 
 def locate(
-    path: str, frame: int, reach: int, sought: Sought, embedder: Embedder, threads: int = 0,
+    path: str,
+    frame: int,
+    reach: int,
+    sought: Sought,
+    embedder: Embedder,
+    threads: int = 0,
     limits: Limits = DEFAULT,
-) -> int:  # fmt: skip
+) -> int:
     """Number of the frame next to `frame`, at most `reach` away, that is most like the query's
     first picture (of a clip: whose followers are most like the following ones)."""
     reach = min(reach, MOST_REACH)

@@ -68,9 +68,13 @@ class Attention:
 
 
 def attend(
-    query: Floats, offsets: Sequence[float] | Floats, values: Floats, frames: NDArray[np.int64],
-    attention: Attention = Attention(), segment: int = SEGMENT,
-) -> NDArray[np.float64]:  # fmt: skip
+    query: Floats,
+    offsets: Sequence[float] | Floats,
+    values: Floats,
+    frames: NDArray[np.int64],
+    attention: Attention = Attention(),
+    segment: int = SEGMENT,
+) -> NDArray[np.float64]:
     """(N,): the score of QC-Comp. The best frame of a segment gets the attention that the whole
     segment receives, so that the top segments come first; the others get it in proportion."""
     mass = _in_order(attention.mass(query, values, segment), offsets, frames)
