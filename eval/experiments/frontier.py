@@ -7,7 +7,7 @@ The rows come from `eval.experiments.kept_out all`, each codec a process with on
 
 Bits are BD-rates by LPIPS-Alex, DISTS and PSNR-Y against SVT-AV1's preset 4, times those of all
 qualities together over its. A codec is on the frontier where none takes both less time and fewer
-bits by LPIPS-Alex.
+bits by LPIPS-Alex. 1080p has a table and a panel of its own.
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from eval.experiments.kept_out import BANDS, by_clip
+from eval.experiments.kept_out import BANDS, by_clip, size_of
 from eval.metrics import METRICS
 from eval.points.bd import bd_rate
 from eval.report.figures import SETTINGS
 from eval.tools import markdown, read_rows
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ANCHOR = "svt:p4:scm=0"
 _METRICS = ("lpips_alex", "dists", "psnr_y")
 _RATES = (BANDS[0][0], BANDS[-1][1])
+#: Sizes of pictures that are compared together.
+_GROUPS = (("480p", "720p"), ("1080p",))
 #: Lines of the picture: its label, what its codecs' names begin with, their colour.
 _FAMILIES = (
     ("SVT-AV1", "svt:", "#2b9348"),
@@ -105,46 +111,50 @@ def is_beaten(place: Place, others: list[Place]) -> bool:
     return False
 
 
-def draw(found: list[Place], path: Path) -> None:
-    """The picture, SVG: time from left to right, bits by LPIPS-Alex upwards."""
+def draw(groups: dict[str, list[Place]], path: Path) -> None:
+    """The picture, SVG, a panel for each group: time from left to right, bits by LPIPS-Alex
+    upwards."""
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
 
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        axes = figure.subplots()
-        for label, begins, colour in _FAMILIES:
-            line = "" if label == "--speed" else "-"
-            points = [
-                (place.time(), share, place.codec)
-                for place in found
-                if place.codec.startswith(begins)
-                and (share := place.share("lpips_alex")) is not None
-            ]
-            if not points:
-                continue
-            times, bits, _ = zip(*points, strict=True)
-            axes.plot(times, bits, marker="o", linestyle=line, color=colour, label=label)
-            for time, share, codec in points:
-                name = codec.removesuffix(":scm=0").removeprefix("svt:p").removeprefix("preset:")
-                axes.annotate(name, (time, share), textcoords="offset points", xytext=(5, 4))
-        axes.set_xscale("log")
-        axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["×¼", "×½", "×1", "×2", "×4", "×8"])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("processor time over SVT-AV1 preset 4")
-        axes.set_ylabel("BD-rate by LPIPS-Alex, %")
-        axes.grid(True, alpha=0.3)
-        axes.legend()
+        figure = Figure(figsize=(6 * len(groups) + 2, 5), layout="constrained")
+        panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+        for axes, (title, found) in zip(panels, groups.items(), strict=True):
+            _draw_panel(axes, title, found)
+        panels[0].set_ylabel("BD-rate by LPIPS-Alex, %")
+        panels[0].legend()
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("rows", type=Path)
-    parser.add_argument("--picture", type=Path)
-    options = parser.parse_args()
-    found = places(read_rows(options.rows))
+def _draw_panel(axes: Axes, title: str, found: list[Place]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    for label, begins, colour in _FAMILIES:
+        line = "" if label == "--speed" else "-"
+        points = [
+            (place.time(), share, place.codec)
+            for place in found
+            if place.codec.startswith(begins) and (share := place.share("lpips_alex")) is not None
+        ]
+        if not points:
+            continue
+        times, bits, _ = zip(*points, strict=True)
+        axes.plot(times, bits, marker="o", linestyle=line, color=colour, label=label)
+        for time, share, codec in points:
+            name = codec.removesuffix(":scm=0").removeprefix("svt:p").removeprefix("preset:")
+            axes.annotate(name, (time, share), textcoords="offset points", xytext=(5, 4))
+    axes.set_title(title)
+    axes.set_xscale("log")
+    axes.margins(x=0.1)
+    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8, 16], ["×¼", "×½", "×1", "×2", "×4", "×8", "×16"])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("processor time over SVT-AV1 preset 4")
+    axes.grid(True, alpha=0.3)
+
+
+def table(found: list[Place]) -> str:
+    """Markdown."""
     lines = []
     for place in found:
         shares = (place.share(name) for name in _METRICS)
@@ -153,9 +163,22 @@ def main() -> None:
         count = str(len(place.times))
         lines.append([place.codec, count, f"×{place.time():.2f}", *cells, beaten])
     labels = [METRICS[name].marked_label for name in _METRICS]
-    print(markdown(["codec", "clips", "time", *labels, "frontier"], lines))
+    return markdown(["codec", "clips", "time", *labels, "frontier"], lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    rows, groups = read_rows(options.rows), {}
+    for sizes in _GROUPS:
+        if own := [row for row in rows if size_of(row) in sizes]:
+            groups[" and ".join(sizes)] = places(own)
+    for title, found in groups.items():
+        print(f"{title}\n\n{table(found)}\n")
     if options.picture:
-        draw(found, options.picture)
+        draw(groups, options.picture)
 
 
 if __name__ == "__main__":

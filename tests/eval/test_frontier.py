@@ -38,5 +38,7 @@ def test_clips_that_lack_a_quality_do_not_count() -> None:
 
 
 def test_the_picture_names_presets(tmp_path: Path) -> None:
-    draw(places([*rows(ANCHOR, 1, 4), *rows("preset:6", 0.7, 2)]), tmp_path / "frontier.svg")
-    assert "<svg" in (tmp_path / "frontier.svg").read_text()
+    found = places([*rows(ANCHOR, 1, 4), *rows("preset:6", 0.7, 2)])
+    draw({"480p": found, "1080p": found[:1]}, tmp_path / "frontier.svg")
+    picture = (tmp_path / "frontier.svg").read_text()
+    assert "<svg" in picture and ">1080p</text>" in picture
