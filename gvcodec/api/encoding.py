@@ -86,10 +86,11 @@ def encode_file(
     """
     others, coding = split_options(options, Job, EncoderConfig)
     if are_frames(source):
-        if end is not None or input_options is not None:
-            others |= {"end": end, "input_options": input_options}
-        for name in others.keys() - _OF_FRAMES:
-            raise UsageError(f"{name} is for video files, not for frames of a program")
+        of_files = {"end": end, "input_options": input_options}
+        given = [*others, *(name for name, value in of_files.items() if value is not None)]
+        for name in given:
+            if name not in _OF_FRAMES:
+                raise UsageError(f"{name} is for video files, not for frames of a program")
         images = ImageSource(
             source, frame_rate or 30, format, sound, sound_rate, others.pop("frames", None)
         )
