@@ -128,7 +128,6 @@ def _table(tensors: Tensors, name: str) -> list[Table]:
     known = table is not None and table.shape == (64, TOKENS, CHANNELS) and table.dtype == "int16"
     require(known, f"tokens.{name}")
     assert table is not None
-    lowest = 0 if name == "distance" else -1023
-    highest = 1023 if name == "usual" else int(table.max())
+    lowest, highest = {"usual": (-1023, 1023), "distance": (0, 32767)}[name]
     require(lowest <= table.min() and table.max() <= highest, f"values of tokens.{name}")
     return table.tolist()

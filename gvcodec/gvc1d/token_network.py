@@ -31,8 +31,6 @@ from gvcodec.util.torch_settings import half_precision
 
 #: Octaves by which the step grows from a rate to the next coarser one.
 _OCTAVES = 1 / 2
-#: Rows of tables that depend on whether there is a base frame and a last frame: there is neither.
-_ALONE = 0, 0
 
 
 class Features(NamedTuple):
@@ -46,6 +44,8 @@ class Features(NamedTuple):
 class RateEmbedding(nn.Module):
     """What a patch's sequence is told of grey and of the rate, `[B, 1, 1, D]`."""
 
+    grey: Tensor
+
     def __init__(self, config: TokenizerConfig, width: int) -> None:
         super().__init__()
         self.planes = nn.Conv2d(2 * config.patch**2 * 3 // 2, width, 1)
@@ -58,12 +58,10 @@ class RateEmbedding(nn.Module):
         both = torch.cat([planes, pack(nothing, config.patch)], 1)
         self.register_buffer("grey", both, persistent=False)
 
-    grey: Tensor
-
     def forward(self, rate: Tensor) -> Tensor:
         about = self.known[0, 0] + self.known[1, 0] + self.rate[rate] + self.phase[0]
         seen = self.planes(self.grey) + about[:, :, None, None].to(self.planes.weight.dtype)
-        return cast(Tensor, seen[:, None, :, 0, 0][:, :, None])
+        return cast(Tensor, seen.flatten(1)[:, None, None])
 
 
 def _grey_patch(config: TokenizerConfig) -> Picture:
@@ -329,7 +327,8 @@ class Prior(nn.Module):
 
     def forward(self, y: Tensor, rate: Tensor) -> Tensor:
         """`y` `[B, W, K, C]` rounded or noisy."""
-        log_scale = self.log_scale[_ALONE][0] + self.rate[rate][:, None]
+        # Without a base frame, without a last frame.
+        log_scale = self.log_scale[0, 0, 0] + self.rate[rate][:, None]
         scale = torch.exp(log_scale.clamp(-4, 6))
         far = y.abs()
         # P(|y| - 1/2 … |y| + 1/2) of a Laplace distribution, stable in its tails.

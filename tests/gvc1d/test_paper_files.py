@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 from dataclasses import replace
 from fractions import Fraction
 
@@ -217,6 +218,15 @@ def test_a_network_is_as_wide_and_deep_as_its_file(tmp_path) -> None:
     save_file(wide, path, {"form": "gvc1d-paper-1"})
     with pytest.raises(MediaError, match="decoder of 2 layers of width 4096"):
         encode(source, model=str(path))
+    # 10 GB by its names, kilobytes of tensors.
+    hollow = {f"encoder.transformer.{n}.ln_1.weight": torch.zeros(1).half() for n in range(48)}
+    hollow |= tensors | {"encoder.ln_post.weight": torch.zeros(2048, dtype=torch.half)}
+    path = tmp_path / "hollow.safetensors"
+    save_file(hollow, path, {"form": "gvc1d-paper-1"})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MediaError, match="not a model of GVC1D's paper form"):
+        encode(source, model=str(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
 
 
 def test_what_cannot_be_is_refused(frames, coded, stream, monkeypatch) -> None:

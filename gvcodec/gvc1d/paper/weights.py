@@ -69,18 +69,23 @@ def read_tables(path: Path) -> Tables:
 @lru_cache(maxsize=2)
 def load_networks(path: Path, device: str = "cpu") -> Networks:
     """Encoder and decoder. Raises `MediaError`, `UsageError` for a device that is not there."""
+    import torch
+
     from gvcodec.gvc1d.paper.decoder import TokenDecoder
     from gvcodec.gvc1d.paper.encoder import TokenEncoder
 
     try:
         tensors = read_weights(path)
         depths = [_depth_of(tensors, name) for name in Networks._fields]
-        networks = Networks(TokenEncoder(depths[0]), TokenDecoder(depths[1]))
+        # Without memory of their own: a small file that claims to be large is refused first.
+        with torch.device("meta"):
+            networks = Networks(TokenEncoder(depths[0]), TokenDecoder(depths[1]))
         for name, network in networks._asdict().items():
             mine = f"{name}."
-            network.load_state_dict(
-                {k.removeprefix(mine): t.float() for k, t in tensors.items() if k.startswith(mine)}
-            )
+            mine_alone = {
+                k.removeprefix(mine): t.float() for k, t in tensors.items() if k.startswith(mine)
+            }
+            network.load_state_dict(mine_alone, assign=True)
             network.to(device).eval().requires_grad_(False)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise MediaError(f"{path}: not {_WHAT} ({str(error).splitlines()[0]})") from None
