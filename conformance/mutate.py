@@ -224,7 +224,8 @@ def _fit(rng: random.Random) -> Part:
         b"\x18\x04\xf8\x10\xd8\0\x01",
         b"\x13\xff\xff\xff",
         b"\x01",
-        b"\x20",
+        b"\x20\x01\0",
+        b"\x30",
         b"",
     ]
     payloads += [b"\x11\x00\xff" + bytes(rng.randrange(256) for _ in range(4))]

@@ -75,7 +75,7 @@ def _payloads(whole: bytes) -> Refused:
 
     return {
         "type-40": (before(Kind.UNKNOWN, b"", 0, 40), 4, "a packet that painting must understand"),
-        "fit-newer": (before(Kind.FIT, b"\x20"), 4, "fitted weights of another kind"),
+        "fit-kind": (before(Kind.FIT, b"\x30"), 4, "fitted weights of another kind"),
         "fit-noise": (before(Kind.FIT, b"\x14\x41\0"), 3, "noise above 64"),
         "fit-factor": (before(Kind.FIT, b"\x18" + b"\x11" + bytes(5)), 3, "a factor above 16"),
         "fit-factors": (before(Kind.FIT, b"\x18" + bytes(5)), 3, "a factor is missing"),

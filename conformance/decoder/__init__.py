@@ -1,22 +1,23 @@
 """A second decoder of gvcodec files, written from docs/spec/ alone; it does not import gvcodec.
 
-    wire        integers, checksums, refusals          Container
-    header      the header                             Container, Versions and growth
-    container   packets, GOPs, index, end              Container
-    tracks      times, texts, sound, summaries         Times, texts, tracks
-    entropy     rANS, Laplace tables                   Entropy coding
-    bundles     bundles of AV1 frames                  Bases
-    bases       AV1, H.266, resampler                  Bases
-    networks    integer networks, predicted integers   Entropy coding, Models
-    models      files of models                        Models
-    fit         fitted weights                         Fitted weights
-    search      block vectors                          Block search
-    painter     painted frames                         The painter
-    gvc1d       windows, motion and memory             GVC1D
-    transform   its transform, where values lie        GVC1D
-    loop_filter its learned filter                     GVC1D
-    one_file    a stream inside of a container         One file
-    decode      all of it together                     Conformance
+    wire          integers, checksums, refusals          Container
+    header        the header                             Container, Versions and growth
+    container     packets, GOPs, index, end              Container
+    tracks        times, texts, sound, summaries         Times, texts, tracks
+    entropy       rANS, Laplace tables                   Entropy coding
+    bundles       bundles of AV1 frames                  Bases
+    bases         AV1, H.266, resampler                  Bases
+    networks      integer networks, predicted integers   Entropy coding, Models
+    models        files of models                        Models
+    fit           fitted weights                         Fitted weights
+    region_tokens integers that steer the painter        Fitted weights: Tokens
+    search        block vectors                          Block search
+    painter       painted frames                         The painter
+    gvc1d         windows, motion and memory             GVC1D
+    transform     its transform, where values lie        GVC1D
+    loop_filter   its learned filter                     GVC1D
+    one_file      a stream inside of a container         One file
+    decode        all of it together                     Conformance
 
 `python -m conformance.decoder FILE` prints what it finds as JSON, as Conformance asks for.
 """

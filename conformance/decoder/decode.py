@@ -21,6 +21,7 @@ from conformance.decoder.models import (
 )
 from conformance.decoder.one_file import stream_of
 from conformance.decoder.painter import Painter
+from conformance.decoder.region_tokens import network_of
 from conformance.decoder.tokens import PaperBase
 from conformance.decoder.tracks import Timeline, Tracks, read_metadata, read_summary
 from conformance.decoder.wire import Newer, OtherHash
@@ -60,6 +61,7 @@ class Decoder:
         self.base = self._open_base()
         wanted = self.header.painter_id
         self.painter = painter(self._model(PAINTER, wanted)) if wanted else None
+        network_of(self.painter or {})
         self.unbundler = Unbundler() if self.header.bundled else None
 
     def _model(self, role: int, wanted: str) -> bytes:
@@ -107,7 +109,7 @@ class Decoder:
         fit, found = Fit(changes=False), []
         for gop in self.stream.gops:
             if gop.fit is not None and self.painter is not None:
-                fit = read_fit(gop.fit, self.painter)
+                fit = read_fit(gop.fit, self.painter, self.header)
             found.append(fit)
         return found
 
@@ -118,7 +120,7 @@ class Decoder:
     def painted_frames(self, payloads: list[bytes], base: list[Planes], fit: Fit) -> list[Planes]:
         if fit.identity or self.painter is None:
             return base
-        made = Painter(fitted(self.painter, fit), self.header)
+        made = Painter(fitted(self.painter, fit), self.header, fit.tokens)
         in_order = self.header.base != "vvc"
         sizes = [len(payload) if in_order else 0 for payload in payloads]
         return [made.paint(planes, size) for planes, size in zip(base, sizes, strict=True)]

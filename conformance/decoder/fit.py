@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from conformance.decoder.entropy import Rans
+from conformance.decoder.header import Header
 from conformance.decoder.models import Tensors
+from conformance.decoder.region_tokens import RegionTokens, read_tokens
 from conformance.decoder.wire import Bytes, Newer, require
 
 OCTAVE = 1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878
@@ -25,29 +27,36 @@ class Fit:
     deltas: dict[str, tuple[int, list[int]]] = field(default_factory=dict)  # exponent, values
     changes: bool = True
     factors: list[int] = field(default_factory=list)  # eighths of an octave: gains, amplitudes
+    tokens: RegionTokens | None = None
 
     def answer(self) -> object:
         if self.identity or not self.changes:
             return "identity" if self.identity else None
         deltas = {name: list(delta) for name, delta in self.deltas.items()}
         found = {"noise": self.noise, "keep": self.keep, "deltas": deltas}
-        return found | {"factors": self.factors} if any(self.factors) else found
+        if any(self.factors):
+            found["factors"] = self.factors
+        tokens = self.tokens.answer() if self.tokens else []
+        return found | {"tokens": tokens} if any(tokens) else found
 
 
-def read_fit(payload: bytes, model: Tensors) -> Fit:
+def read_fit(payload: bytes, model: Tensors, header: Header) -> Fit:
+    """Of a stream with this painter and header. Raises `Damaged`, `Newer`."""
     read = Bytes(payload)
     first = read.number(1)
     if payload == b"\0":
         return Fit(identity=True)
-    if not 0x10 <= first <= 0x1F:
+    if not 0x10 <= first <= 0x2F:
         raise Newer(f"fit of form {first}")
-    fit, m = Fit(changes=payload != b"\x10"), first & 15
+    fit, m = Fit(changes=payload != b"\x10"), first - 16
     if m & 4:
         fit.noise, fit.keep = read.number(1), read.number(1)
         require(fit.noise <= 64, "strength of the noise")
     if m & 8:
         fit.factors = [(read.number(1) ^ 128) - 128 for _ in range(6)]
         require(all(-40 <= k <= 16 for k in fit.factors), "a factor")
+    if m & 16:
+        fit.tokens = read_tokens(read.take(read.var()), model, header)
     names = [name for i, group in enumerate(GROUPS) if m >> i & 1 for name in group]
     steps = {name: read.number(1) for name in names}
     rans = Rans(read.rest())

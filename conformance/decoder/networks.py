@@ -10,6 +10,7 @@ from conformance.decoder.wire import Damaged, require
 
 Layer = tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]  # weight, bias, multiplier, bounds
 NO_SPAN = -1
+TYPES = [np.int8, np.int32, np.int32, np.int32]
 
 
 class IntegerNetwork:
@@ -39,7 +40,8 @@ class IntegerNetwork:
             except KeyError as error:
                 raise Damaged(f"an integer network without {error}") from None
             weight, bias, multiplier, bounds = (part.astype(np.int64) for part in parts)
-            require(parts[0].dtype == np.int8 and weight.ndim == 2, "type of a layer")
+            require([part.dtype for part in parts] == TYPES, "type of a layer")
+            require(weight.ndim == 2, "shape of a layer")
             require(weight.shape[1] == width <= 2**15 and bounds.shape == (3,), "shape of a layer")
             require(bias.shape == multiplier.shape == weight.shape[:1], "shape of a layer")
             require(1 <= bounds[0] <= 62 and bounds[1] <= bounds[2], "bounds of a layer")

@@ -7,6 +7,7 @@ import numpy as np
 from conformance.decoder.bases import Planes
 from conformance.decoder.header import Header
 from conformance.decoder.models import Tensors
+from conformance.decoder.region_tokens import RegionTokens
 from conformance.decoder.search import padded, search
 
 Array = np.ndarray
@@ -134,8 +135,13 @@ def direction(second: Array) -> tuple[Array, Array]:
 
 
 class Network:
-    def __init__(self, tensors: Tensors, header: Header) -> None:
-        self.tensors = tensors
+    """`levels` of the tokens in force, [D, H / 8, W / 8]; None: there are none."""
+
+    def __init__(self, tensors: Tensors, header: Header, levels: Array | None = None) -> None:
+        self.tensors, self.levels = dict(tensors), levels
+        if levels is not None:
+            weight = tensors["tokens.weight"].astype(np.int64)[..., None, None]
+            self.tensors["style.weight"] = np.concatenate([tensors["style.weight"], weight], 1)
         self.depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
         q = header.q
         bases = [256 * (header.base == name) for name in (None, "av1", "gvc1d", "vvc")]
@@ -154,6 +160,8 @@ class Network:
             y = self._activated(f"{block}.expand", y) - 8
             x = clip(x + self._scaled(f"{block}.project", y), 2047)
         view = self._rescaled("view", x).clip(-64, 63)
+        if self.levels is not None:
+            view = np.concatenate([view, self.levels])
         return self._scaled("head", self._activated("style", view) - 8)
 
     def _scaled(self, layer: str, x: Array, stride: int = 1, growth: Array | int = 0) -> Array:
@@ -268,8 +276,12 @@ class Motion:
 class Painter:
     """Paints the frames of one GOP."""
 
-    def __init__(self, tensors: Tensors, header: Header) -> None:
-        self.network, self.header = Network(tensors, header), header
+    def __init__(
+        self, tensors: Tensors, header: Header, tokens: RegionTokens | None = None
+    ) -> None:
+        size = [-(-side // 16) * 16 for side in (header.height, header.width)]
+        levels = tokens.levels(*size) if tokens else None
+        self.network, self.header = Network(tensors, header, levels), header
         self.number, self.before = 0, None
 
     def _frame_entry(self, size: int) -> int:

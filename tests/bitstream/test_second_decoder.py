@@ -19,6 +19,7 @@ from conformance.decoder import models
 from conformance.decoder.decode import Hash, answer
 from conformance.decoder.entropy import Rans
 from conformance.decoder.fit import read_fit
+from conformance.decoder.header import Header
 from conformance.decoder.networks import IntegerNetwork, predicted
 from conformance.decoder.wire import Refused
 from conformance.make import moving
@@ -104,9 +105,9 @@ def test_painted_pictures_of_gvc1d_are_equal(tmp_path, monkeypatch):
 
 
 def test_fitted_weights_that_change_nothing() -> None:
-    assert read_fit(b"\x10", {}).answer() is None
-    assert read_fit(b"\x10\0", {}).answer() == {"noise": 64, "keep": 0, "deltas": {}}
-    assert read_fit(b"\0", {}).answer() == "identity"
+    assert read_fit(b"\x10", {}, Header()).answer() is None
+    assert read_fit(b"\x10\0", {}, Header()).answer() == {"noise": 64, "keep": 0, "deltas": {}}
+    assert read_fit(b"\0", {}, Header()).answer() == "identity"
 
 
 def test_it_does_not_know_gvcodec() -> None:
